@@ -1,0 +1,39 @@
+# Thin: every target makes its own environment in .venv and then runs one command.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test lint types lock clean
+
+demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
+	$(BIN)/spillway demo
+
+test: $(READY) lint types ## lint, types, tests: what CI runs
+	$(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2}
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# uv where it is on the machine, else its own copy inside .venv; plain pip where neither can be had.
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if command -v uv >/dev/null 2>&1; then uv=uv; \
+	elif test -x $(BIN)/uv || $(BIN)/python -m pip install -q uv; then uv=$(BIN)/uv; fi; \
+	set -ex; \
+	if test -n "$$uv"; then install="$$uv pip install -q --python $(BIN)/python"; \
+	else install="$(BIN)/python -m pip install -q"; fi; \
+	$$install --require-hashes -r requirements.lock; \
+	$$install --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+lock: ## names, versions and hashes of everything, from pyproject.toml
+	uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .spillway

@@ -1,0 +1,144 @@
+"""A backend that never was: seeded Python files in the shape of a large FastAPI service, about 340 lines each.
+
+Shape: packages of twenty modules; routes, services, models and repositories with imports of each other, loggers
+nearly everywhere, ``extra=`` in a third of the files, ``json.dumps`` in a sixth, enums and pydantic models in the model
+modules, one helper that three files in a hundred use.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from checks.settings import EventMap, EventMaps, JsonSafeLogs, Settings, SingleSource, Symbol
+
+HELPER = "_safe_state_for_logging"
+HOME = "app/core/states.py"
+SETTINGS = Settings(
+    single_source=SingleSource((Symbol(HELPER, HOME),)),
+    event_map=EventMaps((EventMap("MESSAGE_TYPES", "app/core/events.py", {"run": "START"}),)),
+    json_safe_logs=JsonSafeLogs(safe=(HELPER,)),
+)
+_WORDS = "account agent billing cache channel chunk cost event filter job ledger lookup message node order page plan queue quota record region result role room rule search session shard slot stage state step store stream task thread token tool topic trace user vault window worker".split()
+_HOME = f'''\
+"""Text for states."""
+
+from enum import Enum
+
+
+def {HELPER}(state):
+    """Text for a state."""
+    if isinstance(state, Enum):
+        return str(state.name).lower()
+    return str(getattr(state, "label", state))
+'''
+_EVENTS = '''\
+"""The map of messages."""
+
+from enum import Enum
+
+
+class MessageType(str, Enum):
+    START = "start"
+    STOP = "stop"
+
+
+MESSAGE_TYPES = {"run": MessageType.START, "halt": MessageType.STOP}
+'''
+
+
+def plant(root: Path, count: int, seed: int = 7) -> int:
+    """Write ``count`` files below ``root``; returns the number of lines."""
+    rng = random.Random(seed)
+    kinds = ("models", "services", "routes", "repositories", "jobs")
+    names = [f"app/p{i // 20:03d}/{rng.choice(kinds)}_{i:05d}.py" for i in range(count)]
+    lines = 0
+    for folder in sorted({str(Path(name).parent) for name in names}) + ["app", "app/core"]:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / "__init__.py").write_text("")
+    (root / HOME).write_text(_HOME)
+    (root / "app/core/events.py").write_text(_EVENTS)
+    models = [name for name in names if "/models_" in name]
+    for name in names:
+        text = _file(rng, name, models)
+        lines += text.count("\n")
+        (root / name).write_text(text)
+    return lines
+
+
+def _file(rng: random.Random, name: str, models: list[str]) -> str:
+    uses_helper = rng.random() < 0.01
+    has_extra, has_dumps = rng.random() < 0.35, rng.random() < 0.17
+    model = rng.choice(models)
+    parts = [
+        f'"""{name}."""\n',
+        "import json\nimport logging\nfrom datetime import datetime\nfrom typing import Any\n",
+    ]
+    parts.append(f"from {_module(model)} import Model{_number(model)}, Phase{_number(model)}\n")
+    if uses_helper:
+        parts.append(f"from app.core.states import {HELPER}\n")
+    parts.append("\nlogger = logging.getLogger(__name__)\n\n")
+    if name in models:
+        parts.append(_model(rng, _number(name)))
+    while sum(part.count("\n") for part in parts) < 335:
+        parts.append(_class(rng, _number(model), has_extra, has_dumps, uses_helper))
+    return "".join(parts)
+
+
+def _module(name: str) -> str:
+    return name.removesuffix(".py").replace("/", ".")
+
+
+def _number(name: str) -> str:
+    return name.rpartition("_")[2].removesuffix(".py")
+
+
+def _model(rng: random.Random, number: str) -> str:
+    members = "".join(f"    {w.upper()} = {i}\n" for i, w in enumerate(rng.sample(_WORDS, 5)))
+    fields = "".join(
+        f"    {w}: {rng.choice(('str', 'int', 'float', 'list[str]', 'str | None'))}\n"
+        for w in rng.sample(_WORDS, 8)
+    )
+    head = "from enum import Enum\nfrom pydantic import BaseModel\n\n\n"
+    return f"{head}class Phase{number}(Enum):\n{members}\n\nclass Model{number}(BaseModel):\n{fields}    phase: Phase{number}\n\n\n"
+
+
+def _class(rng: random.Random, model: str, has_extra: bool, has_dumps: bool, uses_helper: bool) -> str:
+    noun = rng.choice(_WORDS)
+    methods = "".join(
+        _method(rng, model, has_extra, has_dumps, uses_helper) for _ in range(rng.randint(3, 6))
+    )
+    return (
+        f"class {noun.title()}{rng.choice(('Service', 'Store', 'Manager', 'Router'))}{rng.randint(1, 999)}:\n"
+        f'    """Looks after {noun}s."""\n\n'
+        f"    def __init__(self, limit: int = {rng.randint(1, 500)}) -> None:\n"
+        f"        self.limit = limit\n        self.{noun}s: dict[str, Any] = {{}}\n        self.started = datetime.now()\n\n{methods}\n"
+    )
+
+
+def _method(rng: random.Random, model: str, has_extra: bool, has_dumps: bool, uses_helper: bool) -> str:
+    a, b, c, d = rng.sample(_WORDS, 4)
+    body = [
+        f"        {a} = self.limit + len({b})",
+        f"        if {a} > {rng.randint(2, 99)}:",
+        f'            logger.info("{c} %s of %s", {a}, {b})',
+        f'        {c} = [{d} for {d} in {b} if {d} and {d} != "{a}"]',
+        f'        {d} = {{"{a}": {a}, "{c}": len({c}), "kind": "{rng.choice(_WORDS)}"}}',
+        "        try:",
+        f'            {a} += int({d}.get("{a}", 0)) * {rng.randint(1, 9)}',
+        "        except (TypeError, ValueError) as error:",
+        f'            logger.warning("{a} failed: %s", error)',
+        f'            raise RuntimeError(f"{a} of {{len({b})}}") from error',
+    ]
+    if has_extra and rng.random() < 0.4:
+        body.append(
+            f'        logger.info("{d}", extra={{"{a}": {a}, "{c}": len({c}), "name": model.{rng.choice(_WORDS)}}})'
+        )
+    if has_dumps and rng.random() < 0.3:
+        body.append(
+            f'        payload = json.dumps({{"{a}": {a}, "phase": model.phase.value}})\n        {d}["payload"] = payload'
+        )
+    if uses_helper and rng.random() < 0.5:
+        body.append(f'        logger.debug("{a} %s", {HELPER}(model.phase))')
+    text = "\n".join(body)
+    return f'    async def {a}_{b}(self, {b}: list[str], model: Model{model}) -> dict[str, Any]:\n        """{a.title()} by {b}."""\n{text}\n        return {d}\n\n'

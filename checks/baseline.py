@@ -1,0 +1,35 @@
+"""Old findings that are known: a file of their prints, so that only new ones count."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from checks.errors import CheckError
+from checks.finding import Finding
+
+
+def load(path: Path) -> frozenset[str]:
+    """The prints of known findings. Raises CheckError when the file is not one of ours."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return frozenset(str(row["print"]) for row in document["findings"])
+    except FileNotFoundError as error:
+        raise CheckError(
+            f"baseline {path}: not there", fix="Write it: spillway check --write-baseline FILE"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckError(
+            f"baseline {path}: not a baseline", str(error), "Write it anew: --write-baseline FILE"
+        ) from error
+
+
+def save(path: Path, findings: Iterable[Finding]) -> None:
+    """Write the prints, each with what a person needs to recognise it. Raises CheckError."""
+    rows = [{"print": f.print, "rule": f.rule, "path": f.path, "message": f.message} for f in findings]
+    text = json.dumps({"version": 1, "findings": rows}, indent=1, ensure_ascii=True)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CheckError(f"baseline {path}: cannot be written", str(error)) from error

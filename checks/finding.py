@@ -1,0 +1,171 @@
+"""What the checks say, as values: findings, what was skipped, and the report that holds both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Severity(StrEnum):
+    """How bad it is if it is true, worst first."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class Confidence(StrEnum):
+    """How sure the check is that it is true, surest first."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a file; lines and columns count from 1, columns in characters."""
+
+    path: str
+    line: int
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step on the way of a value from where it is made to where it does harm."""
+
+    path: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace a stretch of one file. Lines count from 1, columns are UTF-8 bytes from 0, as in ``ast``."""
+
+    path: str
+    start: tuple[int, int]
+    end: tuple[int, int]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Edits that belong together: all are made, or none."""
+
+    title: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One complaint at one place.
+
+    Args:
+        path: relative to the root that was checked, with forward slashes; empty for the project as a whole.
+        line: from 1.
+        column: in characters, from 1.
+        trail: how the value came there, first step first; the finding's own place is not repeated.
+        fix: present only where a machine can do it.
+        text: the source line, for the caret.
+        print: stays the same when lines move (see ``fingerprinted``).
+    """
+
+    rule: str
+    path: str
+    line: int
+    column: int
+    severity: Severity
+    confidence: Confidence
+    message: str
+    trail: tuple[Step, ...] = ()
+    fix: Fix | None = None
+    text: str = ""
+    print: str = ""
+
+    @property
+    def fails_gate(self) -> bool:
+        return self.severity is Severity.ERROR and self.confidence is Confidence.HIGH
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.path else "project"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file, or a question, that was not looked at, and why. Never silent, never an exception."""
+
+    path: str
+    reason: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything one run found, in a deterministic order.
+
+    Args:
+        files: number of files looked at.
+        seconds: wall time of the run.
+        additive_only: against the base; None when no base was given or it could not be read.
+    """
+
+    findings: tuple[Finding, ...]
+    skipped: tuple[Skipped, ...] = ()
+    files: int = 0
+    seconds: float = 0.0
+    additive_only: bool | None = None
+    baselined: int = 0
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that fail the gate."""
+        return tuple(f for f in self.findings if f.fails_gate)
+
+
+_SEVERITIES = list(Severity)
+_CONFIDENCES = list(Confidence)
+
+
+def by_place(finding: Finding) -> tuple[object, ...]:
+    """Path, line, column; notes come after everything else, those about the most places first."""
+    if finding.severity is Severity.NOTE:
+        return (True, -len(finding.trail), finding.path, finding.line)
+    return (False, finding.path, finding.line, finding.column, finding.rule, finding.message)
+
+
+def worst_first(finding: Finding) -> tuple[object, ...]:
+    rank = (_SEVERITIES.index(finding.severity), _CONFIDENCES.index(finding.confidence))
+    return (*rank, *by_place(finding))
+
+
+def fingerprints(findings: Iterable[Finding]) -> Iterator[str]:
+    """A stable print per finding: rule, path, the line's words and how many the same came before it.
+
+    Line numbers are left out, so code added above a known finding does not make it new.
+    """
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        words = " ".join(finding.text.split()) or finding.message
+        base = "\0".join((finding.rule, finding.path, words))
+        seen[base] += 1
+        yield hashlib.sha256(f"{base}\0{seen[base]}".encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def to_row(finding: Finding) -> list[object]:
+    """Plain JSON, for the cache; a fix is not kept (rules that offer one judge anew)."""
+    assert finding.fix is None
+    head = (finding.rule, finding.path, finding.line, finding.column, finding.severity, finding.confidence)
+    return [*head, finding.message, [[s.path, s.line, s.text] for s in finding.trail]]
+
+
+def from_row(row: list[Any]) -> Finding:
+    rule, path, line, column, severity, confidence, message, trail = row
+    steps = tuple(Step(*step) for step in trail)
+    return Finding(rule, path, line, column, Severity(severity), Confidence(confidence), message, steps)

@@ -1,0 +1,108 @@
+"""Edits made in files: whole or not at all, formatting around them untouched, nothing left to do the second time."""
+
+from __future__ import annotations
+
+import ast
+import os
+import tempfile
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from checks import source
+from checks.errors import CheckError
+from checks.finding import Edit, Finding, Skipped
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def plan(root: Path, findings: Iterable[Finding]) -> tuple[dict[str, bytes], list[Skipped]]:
+    """New bytes by path for everything that can be mended, and what could not be, with the reason."""
+    edits: dict[str, list[Edit]] = defaultdict(list)
+    for finding in findings:
+        for edit in finding.fix.edits if finding.fix else ():
+            if edit not in edits[edit.path]:
+                edits[edit.path].append(edit)
+    made: dict[str, bytes] = {}
+    refused: list[Skipped] = []
+    for path, wanted in sorted(edits.items()):
+        try:
+            made[path] = edited(source.read(root, path), wanted)
+        except source.Unreadable as error:
+            refused.append(Skipped(path, f"not mended: {error}"))
+        except ValueError as error:
+            refused.append(Skipped(path, f"not mended: {error}"))
+    return made, refused
+
+
+def write(root: Path, files: Mapping[str, bytes]) -> None:
+    """Replace files, keeping their mode. Raises CheckError on the first that cannot be written."""
+    for path, data in files.items():
+        target = root / path
+        try:
+            mode = target.stat().st_mode
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            try:
+                with open(handle, "wb") as stream:
+                    stream.write(data)
+                Path(name).chmod(mode & 0o7777)
+                Path(name).replace(target)
+            except OSError:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise CheckError(f"{os.fspath(target)}: cannot be written", str(error)) from error
+
+
+def edited(data: bytes, edits: Iterable[Edit]) -> bytes:
+    """The file with these edits. Raises ValueError when they meet each other or break the syntax."""
+    if not _is_utf8(data):
+        raise ValueError("not UTF-8")
+    newline = b"\r\n" if b"\r\n" in data.partition(b"\n")[0] + b"\n" else b"\n"
+    starts = _line_starts(data)
+    stretches = sorted((_offset(starts, e.start, data), _offset(starts, e.end, data), e.text) for e in edits)
+    pieces: list[bytes] = []
+    at = 0
+    for start, end, text in stretches:
+        if start < at:
+            raise ValueError("two fixes meet; run again after this one")
+        pieces += [data[at:start], _starting_on_a_line(data, start, text, newline)]
+        at = end
+    result = b"".join((*pieces, data[at:]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ast.parse(result)
+        except SyntaxError as error:
+            raise ValueError(f"the result would not parse: {error.msg}") from error
+    return result
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _starting_on_a_line(data: bytes, start: int, text: str, newline: bytes) -> bytes:
+    """The new text with the file's own line ends; on a line of its own even where the last line has no end."""
+    encoded = text.encode().replace(b"\n", newline)
+    is_open_end = start == len(data) and start and not data.endswith(b"\n") and text.endswith("\n")
+    return newline + encoded if is_open_end else encoded
+
+
+def _line_starts(data: bytes) -> list[int]:
+    starts = [len(_BOM) if data.startswith(_BOM) else 0]
+    at = data.find(b"\n")
+    while at >= 0:
+        starts.append(at + 1)
+        at = data.find(b"\n", at + 1)
+    return starts
+
+
+def _offset(starts: list[int], position: tuple[int, int], data: bytes) -> int:
+    line, column = position
+    return min(starts[line - 1] + column, len(data)) if line <= len(starts) else len(data)

@@ -1,0 +1,101 @@
+"""Dotted names to files, by the paths alone: what an import in one file of a tree refers to.
+
+Theory of operation. Nothing is imported and no ``sys.path`` is known, so ``app.core.state`` means the file whose
+path ends in ``app/core/state.py`` (or is a package's ``__init__.py``). The rest of the path must be able to stand
+on a search path: it is the root, or a folder that is no package. Between several, the one nearest to the importing
+file wins. Names of the standard library are looked for in the root alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+
+Parts = tuple[str, ...]
+
+
+def parts_of(path: str) -> Parts:
+    """``src/app/state.py`` to ``("src", "app", "state")``; a package's ``__init__`` is the package."""
+    parts = tuple(path.rsplit(".", 1)[0].split("/"))
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def absolute(path: str, module: str | None, level: int) -> str:
+    """The dotted name that ``from ..module import`` means in the file at ``path``."""
+    if not level:
+        return module or ""
+    package = parts_of(path) if path.endswith(("/__init__.py", "/__init__.pyi")) else parts_of(path)[:-1]
+    above = package[: len(package) - (level - 1)]
+    return ".".join((*above, *(module.split(".") if module else ())))
+
+
+class ModuleIndex:
+    """Finds the files that dotted names refer to."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = tuple(paths)
+        self._found: dict[tuple[Parts, Parts], str | None] = {}
+
+    @cached_property
+    def _by_last(self) -> dict[str, list[tuple[Parts, str]]]:
+        index: dict[str, list[tuple[Parts, str]]] = defaultdict(list)
+        for path in self._paths:
+            parts = parts_of(path)
+            if parts:
+                index[parts[-1]].append((parts, path))
+        return index
+
+    @cached_property
+    def _packages(self) -> frozenset[Parts]:
+        return frozenset(parts_of(p) for p in self._paths if p.endswith("/__init__.py"))
+
+    def find(self, dotted: str, importer: str) -> str | None:
+        """The file that is this module, seen from the importing file."""
+        parts = tuple(dotted.split("."))
+        home = tuple(importer.split("/")[:-1])
+        key = (parts, home)
+        if key not in self._found:
+            self._found[key] = self._search(parts, home)
+        return self._found[key]
+
+    def _search(self, parts: Parts, home: Parts) -> str | None:
+        best: tuple[int, int, int, str] | None = None
+        is_standard = parts[0] in sys.stdlib_module_names
+        for candidate, path in self._by_last.get(parts[-1], ()):
+            prefix = candidate[: len(candidate) - len(parts)]
+            if candidate[len(prefix) :] != parts or (is_standard and prefix):
+                continue
+            if prefix in self._packages:
+                continue
+            shared = sum(1 for _ in _common(prefix, home))
+            rank = (-shared, len(prefix), path.endswith(".pyi"), path)
+            best = rank if best is None else min(best, rank)
+        return best[3] if best else None
+
+    def split(self, dotted: str, importer: str) -> tuple[str, Parts] | None:
+        """The longest prefix that is a file, and the names that remain: ``app.state.Enum.MEMBER``."""
+        parts = dotted.split(".")
+        for end in range(len(parts), 0, -1):
+            path = self.find(".".join(parts[:end]), importer)
+            if path:
+                return path, tuple(parts[end:])
+        return None
+
+    def name_of(self, path: str) -> str:
+        """The dotted name under which others import the file: from its outermost package, or below ``src``."""
+        parts = parts_of(path)
+        start = len(parts) - 1
+        while start > 0 and parts[:start] in self._packages:
+            start -= 1
+        if start == len(parts) - 1 and not self._packages:
+            start = 1 if parts[0] == "src" and len(parts) > 1 else 0
+        return ".".join(parts[start:])
+
+
+def _common(left: Parts, right: Parts) -> Iterable[str]:
+    for a, b in zip(left, right, strict=False):
+        if a != b:
+            return
+        yield a

@@ -1,0 +1,237 @@
+"""json-safe-logs: nothing that ``json.dumps`` refuses reaches a log line.
+
+Theory of operation. Lines that may be a sink are found in the bytes; only functions around them are walked, each
+value is reduced to a symbol there, and what is known harmless is dropped at once. What remains is decided when all
+files are known: an enum class may be defined, mixed with ``str`` or re-exported anywhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from checks.definitions import Definitions, define
+from checks.finding import Confidence, Finding, Severity, Step
+from checks.flow import Flow, Local, Names
+from checks.kinds import Refusal, refusal
+from checks.modules import ModuleIndex
+from checks.parse import Parsed
+from checks.resolve import Resolver
+from checks.rules import json_safe_logs_examples as examples
+from checks.rules import log_sinks
+from checks.rules.rule import Brief, Facts, Project, Rule, is_test
+from checks.settings import Settings
+from checks.symbols import Symbol
+
+NAME = "json-safe-logs"
+_OUTSIDE = frozenset({"const", "outside", "outside instance", "outside attribute", "outside result"})
+_HARMLESS = frozenset(
+    f"builtins.{n}" for n in ("str", "repr", "int", "float", "bool", "len", "format", "hash", "id", "round")
+)
+
+
+class Reach(NamedTuple):
+    """A value that reaches a sink. ``steps`` are ``[line, text]`` rows, first first."""
+
+    line: int
+    column: int
+    sink: str
+    field: str
+    text: str
+    symbol: Symbol
+    steps: list[list[Any]]
+
+
+def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
+    asked = settings.json_safe_logs
+    if asked is None:
+        return None
+    return {
+        "safe": sorted(asked.safe),
+        "loggers": sorted(asked.loggers),
+        "attributes": sorted(asked.attributes),
+        "trusted": sorted(asked.trusted),
+    }
+
+
+def wants(path: str, data: bytes, asked: Brief) -> bool:
+    if path.endswith(".pyi") or is_test(path):
+        return False
+    return bool(log_sinks.hints(data, _makers(asked), is_first_enough=True))
+
+
+def _makers(asked: Brief) -> list[str]:
+    return [name.rpartition(".")[2] for name in asked["loggers"]]
+
+
+def collect(parsed: Parsed, asked: Brief) -> Facts | None:
+    lines = log_sinks.lines_of(parsed.data, log_sinks.hints(parsed.data, _makers(asked)))
+    found: list[Reach] = []
+    factories = frozenset(asked["loggers"])
+    trusted = frozenset(asked["trusted"])
+
+    def visit(call: ast.Call, flow: Flow, names: Names) -> None:
+        for sink in log_sinks.sinks(call, flow, names, factories):
+            if sink.kind not in trusted:
+                found.extend(_reaches(sink, flow, names))
+
+    safe, attributes = frozenset(asked["safe"]), frozenset(asked["attributes"])
+    Flow(parsed.path, parsed.tree, lines, visit, safe=safe, attributes=attributes)
+    open_ones = _undecided(parsed, found)
+    return {"reaches": open_ones} if open_ones else None
+
+
+def _undecided(parsed: Parsed, found: list[Reach]) -> list[Reach]:
+    """Without what this file alone shows to be harmless: ``self.limit`` where the limit is an ``int``."""
+    own = f"{parsed.path}:"
+    if not any(_mentions(reach.symbol, own) for reach in found):
+        return found
+    here = define(parsed)
+    resolver = Resolver(ModuleIndex(()), lambda path: here if path == parsed.path else None)
+    return [
+        r
+        for r in found
+        if not _mentions(r.symbol, own) or not _is_settled(r.symbol, parsed.path, here, resolver)
+    ]
+
+
+def _mentions(symbol: Symbol, start: str) -> bool:
+    return any(
+        part.startswith(start)
+        if isinstance(part, str)
+        else part is not None and not isinstance(part, bool) and _mentions(part, start)
+        for part in symbol[1:]
+    )
+
+
+def _is_settled(symbol: Symbol, path: str, here: Definitions, resolver: Resolver) -> bool:
+    thing = resolver.what(symbol, path)
+    if thing is None:
+        owner = symbol[1] if symbol[0] == "attr" else ("", "")
+        made = here["classes"].get(str(owner[1]).partition(":")[2]) if owner[0] == "of" else None
+        return made is not None and symbol[2] in made["fields"] and made["fields"][symbol[2]] is None
+    is_known = thing.what == "const" or thing.name.partition(".")[0] in ("builtins", *sys.stdlib_module_names)
+    return thing.what in _OUTSIDE and is_known and refusal(thing, resolver) is None
+
+
+def refers(facts: Facts) -> Iterator[str]:
+    for row in facts["reaches"]:
+        yield from _named(Reach(*row).symbol)
+
+
+def _named(symbol: Symbol) -> Iterator[str]:
+    if symbol[0] in ("obj", "of"):
+        yield symbol[1]
+    else:
+        for part in symbol[1:]:
+            if part is not None and not isinstance(part, str | bool):
+                yield from _named(part)
+
+
+def _reaches(sink: log_sinks.Sink, flow: Flow, names: Names) -> Iterator[Reach]:
+    for field, value in _leaves(sink.value, sink.field):
+        symbol = flow.value(value, names)
+        if symbol is not None and not _is_harmless(symbol):
+            steps = [
+                _step(name, names[name]) for name in _names_in(value) if name in names and names[name].line
+            ]
+            yield Reach(
+                value.lineno, value.col_offset + 1, sink.kind, field, _short(value), symbol, steps[:2]
+            )
+
+
+def _leaves(node: ast.expr, field: str) -> Iterator[tuple[str, ast.expr]]:
+    """The values inside a literal, each with the key it stands under."""
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is not None and not isinstance(key, ast.Constant):
+                yield "a key", key
+            name = str(key.value) if isinstance(key, ast.Constant) else field
+            yield from _leaves(value, name)
+    elif isinstance(node, ast.List | ast.Tuple):
+        for each in node.elts:
+            yield from _leaves(each, field)
+    else:
+        yield field, node
+
+
+def _is_harmless(symbol: Symbol) -> bool:
+    if symbol[0] == "const":
+        return True
+    return symbol[0] == "call" and symbol[1][0] == "obj" and symbol[1][1] in _HARMLESS
+
+
+def _names_in(node: ast.expr) -> list[str]:
+    return list(dict.fromkeys(child.id for child in ast.walk(node) if isinstance(child, ast.Name)))
+
+
+def _step(name: str, local: Local) -> list[Any]:
+    return [local.line, name]
+
+
+def _short(node: ast.expr) -> str:
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def judge(project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    for path, rows in facts.items():
+        yield from project.remembered(NAME, path, lambda p=path, r=rows: list(_judged(project, p, r)))  # type: ignore[misc]
+
+
+def _judged(project: Project, path: str, rows: Facts) -> Iterator[Finding]:
+    for row in rows["reaches"]:
+        reach = Reach(*row)
+        refused = refusal(project.resolver.what(reach.symbol, path), project.resolver)
+        if refused is not None:
+            yield _finding(path, reach, refused)
+
+
+def _finding(path: str, reach: Reach, refused: Refusal) -> Finding:
+    where = f" as {reach.field!r}" if reach.field and reach.field not in ("extra", "a key") else ""
+    sink = {
+        "json.dumps": "json.dumps without default=",
+        "extra": "the log call's extra",
+        "message": "a structured log message",
+    }.get(reach.sink, f"a {reach.sink} field")
+    message = f"{reach.text} is {_a(refused.word)}: {sink} cannot write it{where}"
+    trail = [Step(path, line, f"{name} is set here") for line, name in reach.steps if line != reach.line]
+    if refused.path:
+        trail.append(Step(refused.path, refused.line, f"{refused.word} is defined here"))
+    confidence = Confidence.HIGH if refused.is_sure else Confidence.MEDIUM
+    return Finding(
+        NAME, path, reach.line, reach.column, Severity.ERROR, confidence, message, tuple(trail[:3])
+    )
+
+
+def _a(word: str) -> str:
+    if word == "bytes":
+        return word
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
+RULE = Rule(
+    name=NAME,
+    summary="Nothing that json.dumps refuses reaches a structured log line.",
+    why="""\
+``json.dumps`` refuses plain enums, datetimes, sets, bytes, exceptions, Decimals and UUIDs. Where one of them reaches
+a structured log call, either the call raises in the middle of a conversation, or the handler drops the line.
+Starlette's ``websocket.client_state`` is such an enum. Write ``.value``, ``.name``, ``str(...)``, ``.isoformat()``,
+or call the project's safe helper. ``str`` and ``int`` enums are fine, and so are plain ``%s`` arguments.
+
+    json-safe-logs: {safe: [helper], loggers: [app.logs.get_logger], attributes: [phase], trusted: [loguru]}
+
+``trusted`` names sinks whose encoder takes everything (``extra``, ``structlog``, ``loguru``): loguru's own
+``serialize=True`` and structlog's JSONRenderer with its default fallback write a text instead of failing.
+""",
+    brief=brief,
+    wants=wants,
+    collect=collect,
+    refers=refers,
+    follows=True,
+    judge=judge,
+    valid=examples.VALID,
+    invalid=examples.INVALID,
+)

@@ -1,0 +1,163 @@
+"""Calls through which values reach a JSON log line: which arguments of which calls.
+
+Known are ``json.dump(s)`` without a ``default``, ``logging``'s ``extra`` and dictionaries as messages, fields of
+structlog and loguru, ``log_struct`` and ``json_fields`` of google-cloud-logging, and loggers of configured factories.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from checks.flow import Flow, Names
+from checks.symbols import Symbol, dotted
+
+_METHODS = frozenset(
+    {"debug", "info", "warning", "warn", "error", "exception", "critical", "fatal", "log", "trace", "success"}
+)
+_OWN_KEYWORDS = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
+_LOGGER = re.compile(r"_*(?:\w*_)?log(?:ger|ging)?", re.IGNORECASE)
+_DUMPS = frozenset({"json.dumps", "json.dump", "simplejson.dumps", "simplejson.dump"})
+_STRUCTLOG = ("structlog.get_logger", "structlog.getLogger", "structlog.stdlib.get_logger")
+_STDLIB = ("logging.getLogger", "logging.Logger", "logging.LoggerAdapter")
+
+_PLAIN_HINTS = (b"dumps(", b"json.dump(", b"log_struct", b"bind(", b"bind_contextvars(", b"contextualize(")
+_EXTRA = re.compile(rb"\bextra\s*=")
+_LEVELS = tuple(b"." + method.encode() + b"(" for method in sorted(_METHODS))
+_NAME_BEFORE = re.compile(rb"log(?:ger|ging)?$", re.IGNORECASE)
+_FIELD = re.compile(rb"[,(]\s*(\w+)\s*=(?!=)|^\(\s*\{|^\(\s*logging\.\w+,\s*\{")
+_SPAN_BYTES = 600
+
+
+class Sink(NamedTuple):
+    """One value on its way out. ``kind`` is ``json.dumps``, ``extra``, ``structlog``, ``loguru`` or ``message``."""
+
+    kind: str
+    value: ast.expr
+    field: str
+
+
+def hints(data: bytes, factories: Iterable[str], *, is_first_enough: bool = False) -> list[int]:
+    """Offsets at which a sink may be; a few too many, none too few.
+
+    Args:
+        factories: last names of what makes structured loggers; where one is mentioned, loggers may have any name.
+    """
+    found: list[int] = []
+    for needle in _PLAIN_HINTS:
+        at = data.find(needle)
+        while at >= 0:
+            found.append(at)
+            if is_first_enough:
+                return found
+            at = data.find(needle, at + 1)
+    if b"extra" in data:
+        found += [match.start() for match in _EXTRA.finditer(data)]
+        if found and is_first_enough:
+            return found
+    makers = ("structlog", "loguru", *factories)
+    is_any_name = any(maker.encode() in data for maker in makers)
+    for level in _LEVELS:
+        at = data.find(level)
+        while at >= 0:
+            if (is_any_name or _NAME_BEFORE.search(data, at - 8, at)) and _has_fields(
+                data, at + len(level) - 1
+            ):
+                found.append(at)
+                if is_first_enough:
+                    return found
+            at = data.find(level, at + 1)
+    return found
+
+
+def _has_fields(data: bytes, start: int) -> bool:
+    """Whether a log call's argument list holds a keyword that plain logging does not know, or a dictionary."""
+    end = data.find(b")\n", start, start + _SPAN_BYTES)
+    text = data[start : start + _SPAN_BYTES if end < 0 else end]
+    if b"=" not in text and b"{" not in text:
+        return False
+    return any(match[1] is None or match[1].decode() not in _OWN_KEYWORDS for match in _FIELD.finditer(text))
+
+
+def lines_of(data: bytes, offsets: Iterable[int]) -> list[int]:
+    """Line numbers of offsets."""
+    lines: set[int] = set()
+    at = line = 0
+    for offset in sorted(offsets):
+        line += data.count(b"\n", at, offset)
+        at = offset
+        lines.add(line + 1)
+    return sorted(lines)
+
+
+def sinks(call: ast.Call, flow: Flow, names: Names, factories: frozenset[str]) -> Iterator[Sink]:
+    """What this call sends out."""
+    name = _full_name(flow.value(call.func, names))
+    if name in _DUMPS:
+        yield from _dumped(call)
+    elif name.endswith("bind_contextvars"):
+        yield from _fields(call, "structlog")
+    elif isinstance(call.func, ast.Attribute):
+        kind = _logger_kind(call.func.value, flow, names, factories)
+        if call.func.attr == "log_struct":
+            yield from (Sink("message", argument, "") for argument in call.args[:1])
+        elif kind and call.func.attr in ("bind", "contextualize", "new"):
+            yield from _fields(call, kind)
+        elif kind and call.func.attr in _METHODS:
+            yield from _logged(call, kind, call.func.attr)
+
+
+def _dumped(call: ast.Call) -> Iterator[Sink]:
+    if not any(keyword.arg in ("default", "cls", None) for keyword in call.keywords):
+        values = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg == "obj"]
+        yield from (Sink("json.dumps", value, "") for value in values)
+
+
+def _logged(call: ast.Call, kind: str, method: str) -> Iterator[Sink]:
+    for keyword in call.keywords:
+        if keyword.arg == "extra":
+            yield Sink("extra", keyword.value, "extra")
+        elif keyword.arg is not None and keyword.arg not in _OWN_KEYWORDS and kind != "logging":
+            yield Sink(kind, keyword.value, keyword.arg)
+        elif keyword.arg is None and kind != "logging":
+            yield Sink(kind, keyword.value, "")
+    messages = call.args[1:2] if method == "log" else call.args[:1]
+    yield from (Sink("message", message, "") for message in messages if isinstance(message, ast.Dict))
+
+
+def _fields(call: ast.Call, kind: str) -> Iterator[Sink]:
+    yield from (Sink(kind, keyword.value, keyword.arg or "") for keyword in call.keywords)
+
+
+def _logger_kind(receiver: ast.expr, flow: Flow, names: Names, factories: frozenset[str]) -> str:
+    """``logging``, ``structlog``, ``loguru``; empty for something that is no logger."""
+    if (
+        isinstance(receiver, ast.Call)
+        and isinstance(receiver.func, ast.Attribute)
+        and receiver.func.attr in ("bind", "opt")
+    ):
+        return _logger_kind(receiver.func.value, flow, names, factories)
+    origin = _origin(flow.value(receiver, names), flow)
+    if origin in factories or origin.startswith(_STRUCTLOG):
+        return "structlog"
+    if origin.startswith("loguru."):
+        return "loguru"
+    if origin.startswith(_STDLIB) or origin == "logging":
+        return "logging"
+    last = dotted(receiver).rpartition(".")[2]
+    return "structlog" if last and _LOGGER.fullmatch(last) else ""  # plain logging refuses unknown keywords
+
+
+def _origin(symbol: Symbol | None, flow: Flow) -> str:
+    """What made the logger: the dotted name of the function that was called, or of the thing itself."""
+    if symbol is not None and symbol[0] == "obj" and ":" in symbol[1]:
+        symbol = flow.module_values.get(symbol[1].rpartition(":")[2])
+    while symbol is not None and symbol[0] in ("call", "attr"):
+        symbol = symbol[1]
+    return _full_name(symbol)
+
+
+def _full_name(symbol: Symbol | None) -> str:
+    return str(symbol[1]) if symbol is not None and symbol[0] == "obj" else ""

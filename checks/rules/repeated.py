@@ -1,0 +1,143 @@
+"""repeated: helpers that exist several times, equal or nearly, found without being told their names (``--discover``).
+
+Theory of operation. Every function of some size is reduced to its normal form: the hash of it finds equal bodies under
+any name; a short signature of its word pairs (the least of several hashes, the share of equal ones estimates the
+share of equal pairs) finds nearly equal bodies under the same name. Only notes come out: a person decides.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from checks import body
+from checks.finding import Confidence, Finding, Severity, Step
+from checks.parse import Parsed
+from checks.rules.rule import Brief, Example, Facts, Project, Rule, is_test
+from checks.settings import Settings
+
+NAME = "repeated"
+MIN_NODES = 20
+_NEAR = 0.6
+_SEEDS = tuple(zlib.crc32(bytes([n])) for n in range(16))
+
+
+class Helper(NamedTuple):
+    """One function of some size, where it is, and what it is like."""
+
+    name: str
+    line: int
+    print: str
+    signature: list[int]
+
+
+class Place(NamedTuple):
+    path: str
+    helper: Helper
+
+
+def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
+    return {} if settings.discover else None
+
+
+def wants(path: str, data: bytes, _asked: Brief) -> bool:
+    return b"def " in data and path.endswith(".py") and not is_test(path)
+
+
+def collect(parsed: Parsed, _asked: Brief) -> Facts | None:
+    found = [
+        _helper(name, node)
+        for name, node in body.functions(parsed.tree)
+        if not node.name.startswith("__") and body.size(node) >= MIN_NODES
+    ]
+    return {"helpers": found} if found else None
+
+
+def _helper(name: str, node: body.Function) -> Helper:
+    words = body.normal_form(node).split(" ")
+    pairs = {
+        zlib.crc32(f"{a} {b}".encode(errors="surrogatepass")) for a, b in zip(words, words[1:], strict=False)
+    }
+    return Helper(name, node.lineno, body.print_of(node), [min(p ^ seed for p in pairs) for seed in _SEEDS])
+
+
+def judge(_project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    places = [Place(path, Helper(*row)) for path, rows in facts.items() for row in rows["helpers"]]
+    for group in sorted(_groups(places), key=lambda g: (-len(g), g[0].path, g[0].helper.line)):
+        first, *others = group
+        is_same = len({place.helper.print for place in group}) == 1
+        name = first.helper.name.rpartition(".")[2]
+        like = "the same body" if is_same else "nearly the same body"
+        message = f"{name} is defined {len(group)} times with {like}"
+        trail = tuple(Step(p.path, p.helper.line, f"{p.helper.name} here too") for p in others)
+        yield Finding(
+            NAME, first.path, first.helper.line, 1, Severity.NOTE, Confidence.MEDIUM, message, trail
+        )
+
+
+def _groups(places: Iterable[Place]) -> Iterator[list[Place]]:
+    """Equal bodies under any name, and what is nearly equal to them under the same name."""
+    equal: dict[str, list[Place]] = defaultdict(list)
+    for place in places:
+        equal[place.helper.print].append(place)
+    by_name: dict[str, list[list[Place]]] = defaultdict(list)
+    for group in equal.values():
+        by_name[group[0].helper.name.rpartition(".")[2]].append(group)
+    for several in by_name.values():
+        merged: list[list[Place]] = []
+        for group in several:
+            near = next((m for m in merged if _likeness(m[0].helper, group[0].helper) >= _NEAR), None)
+            if near is None:
+                merged.append(list(group))
+            else:
+                near.extend(group)
+        yield from (sorted(group) for group in merged if len(group) > 1)
+
+
+def _likeness(left: Helper, right: Helper) -> float:
+    same = sum(a == b for a, b in zip(left.signature, right.signature, strict=True))
+    return same / len(_SEEDS)
+
+
+_ON = Settings(discover=True)
+_ONE = '''\
+def tell(state):
+    """Text."""
+    if hasattr(state, "name") and hasattr(state, "value"):
+        return str(state.name).lower()
+    return str(state)
+'''
+_NEARLY = _ONE.replace("str(state)\n", "repr(state)\n")
+
+RULE = Rule(
+    name=NAME,
+    summary="Helpers that are defined several times with equal or nearly equal bodies (--discover).",
+    why="""\
+Copies of one helper drift apart. This looks at every function of some size, whatever it is called, and lists those
+that exist several times, most repeated first. It never fails the gate; what it finds is worth one home and an entry
+under single-source.
+""",
+    brief=brief,
+    wants=wants,
+    collect=collect,
+    judge=judge,
+    valid=(
+        Example("once", {"a.py": _ONE, "b.py": "def other(x):\n    return x\n"}, _ON),
+        Example(
+            "too small to matter",
+            {"a.py": "def f(x):\n    return x\n", "b.py": "def f(x):\n    return x\n"},
+            _ON,
+        ),
+        Example("not asked", {"a.py": _ONE, "b.py": _ONE}, Settings()),
+        Example("in tests", {"a.py": _ONE, "tests/b.py": _ONE}, _ON),
+    ),
+    invalid=(
+        Example("twice", {"a.py": _ONE, "b.py": _ONE.replace("state", "s")}, _ON, ("a.py:1 ?",)),
+        Example(
+            "under another name", {"a.py": _ONE, "b.py": _ONE.replace("tell", "say")}, _ON, ("a.py:1 ?",)
+        ),
+        Example("nearly", {"a.py": _ONE, "b.py": _NEARLY}, _ON, ("a.py:1 ?",)),
+    ),
+)

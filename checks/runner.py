@@ -1,0 +1,101 @@
+"""Rules and a tree to one report: the only place that knows the order of things.
+
+    discover -> brief -> read and search each file -> collect (cached, in processes when it pays) -> judge -> report
+
+A file is read once here. Judging reads a file again only to follow a name into it, or to show a finding's line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from checks import baseline, suppress
+from checks.cache import Cache
+from checks.errors import CheckError
+from checks.finding import Finding, Report, by_place, fingerprints
+from checks.project import TreeProject
+from checks.rules import BY_NAME, RULES
+from checks.scan import COMMENTS, collector_off
+from checks.settings import Additive, Settings
+from checks.sweep import ADDITIVE, Sweep
+
+
+def run(
+    root: Path,
+    settings: Settings,
+    *,
+    base: str | None = None,
+    only: Iterable[str] | None = None,
+    jobs: int | None = None,
+    cache: bool = True,
+    cache_folder: Path | None = None,
+) -> Report:
+    """Check the tree below ``root``.
+
+    Args:
+        base: git ref or folder to compare with; wins over the settings.
+        only: names of rules; all that the settings switch on otherwise.
+        jobs: processes at most; as many as cores otherwise.
+    Raises: CheckError when the question is wrong. Nothing in the checked code raises.
+    """
+    started = time.monotonic()
+    if base:
+        settings = replace(settings, additive=Additive(base))
+    project = TreeProject(root, settings)
+    sweep = Sweep(project, _asked(only), Cache(root.resolve(), cache_folder) if cache else None)
+    with collector_off():
+        sweep.read_all(jobs)
+        found = list(sweep.judge())
+    if sweep.cache:
+        sweep.cache.save(is_whole=only is None)
+    comments = {path: entry[COMMENTS] for path, entry in sweep.entries.items() if entry.get(COMMENTS)}
+    kept = suppress.apply(found, comments, tuple(BY_NAME), tuple(sweep.briefs))
+    findings = finished(project, kept)
+    known = baseline.load(settings.baseline) if settings.baseline else frozenset()
+    fresh = tuple(f for f in findings if f.print not in known)
+    return Report(
+        findings=fresh,
+        skipped=tuple(sorted({*project.tree.skipped, *sweep.skipped}, key=lambda s: (s.path, s.line))),
+        files=len(project.tree.paths),
+        seconds=time.monotonic() - started,
+        additive_only=not any(f.rule == ADDITIVE and f.fails_gate for f in found) if sweep.compares else None,
+        baselined=len(findings) - len(fresh),
+    )
+
+
+def _asked(only: Iterable[str] | None) -> tuple[str, ...]:
+    names = tuple(BY_NAME) if only is None else tuple(only)
+    unknown = [name for name in names if name not in BY_NAME]
+    if unknown:
+        raise CheckError(f"no rule {unknown[0]!r}", f"There are: {', '.join(BY_NAME)}")
+    return tuple(rule.name for rule in RULES if rule.name in names)
+
+
+def finished(project: TreeProject, findings: Iterable[Finding]) -> list[Finding]:
+    """Each finding with its source line and its print, in order of place, twins dropped."""
+    shown: dict[str, list[str]] = {}
+    complete: list[Finding] = []
+    for finding in sorted(set(findings), key=by_place):
+        if finding.path and finding.path not in shown:
+            shown[finding.path] = project.lines(finding.path)
+        complete.append(_with_line(finding, shown.get(finding.path, [])))
+    return [replace(f, print=p) for f, p in zip(complete, fingerprints(complete), strict=True)]
+
+
+def _with_line(finding: Finding, lines: list[str]) -> Finding:
+    """The line's text, and the column in characters: rules give the parser's, in bytes from 0, as ``column - 1``."""
+    if not 0 < finding.line <= len(lines):
+        return finding
+    text = lines[finding.line - 1]
+    before = text.encode(errors="surrogateescape")[: finding.column - 1]
+    return replace(finding, text=text, column=len(before.decode(errors="replace")) + 1)
+
+
+def explain(name: str) -> Mapping[str, str]:
+    """A rule's page: what it finds and why it matters. Raises CheckError for an unknown rule."""
+    (asked,) = _asked((name,))
+    rule = BY_NAME[asked]
+    return {"name": rule.name, "summary": rule.summary, "why": rule.why}

@@ -1,0 +1,115 @@
+"""One pass over the tree: who wants which file, what was kept, what is new."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from checks import source
+from checks.cache import Cache, digest, digest_of
+from checks.finding import Finding, Skipped
+from checks.pool import Job, Pool
+from checks.project import TreeProject
+from checks.rules import BY_NAME
+from checks.rules.rule import Brief
+from checks.scan import COMMENTS, DEFINITIONS, Entry, wanted
+
+ADDITIVE = "additive"
+
+
+class Sweep:
+    """One pass over the tree: who wants which file, what was kept, what is new."""
+
+    def __init__(self, project: TreeProject, names: tuple[str, ...], cache: Cache | None) -> None:
+        self.project = project
+        self.cache = project.cache = cache
+        briefs = {name: BY_NAME[name].brief(project.settings, project.parsed) for name in names}
+        self.briefs: dict[str, Brief] = {name: brief for name, brief in briefs.items() if brief is not None}
+        self._digests = {name: digest_of(brief) for name, brief in self.briefs.items()} | {
+            COMMENTS: "",
+            DEFINITIONS: "",
+        }
+        self._names = [*self.briefs, COMMENTS]
+        project.stamps, self._keys = self._digests, project.keys
+        self.entries: dict[str, Entry] = {}
+        self.skipped: list[Skipped] = []
+
+    @property
+    def compares(self) -> bool:
+        return ADDITIVE in self.briefs and self.project.base is not None
+
+    def read_all(self, jobs: int | None) -> None:
+        with Pool(self.briefs, jobs, self._keep) as pool:
+            for path in self.project.tree.paths:
+                job = self._job(path, self._names)
+                if job:
+                    pool.put(job)
+            pool.drain()
+            for path in sorted(self._referred()):
+                is_known = DEFINITIONS in self.entries.get(path, {})
+                job = None if is_known else self._job(path, [DEFINITIONS])
+                if job:
+                    pool.put(job)
+            pool.drain()
+        self.project.take_definitions(
+            {p: e.pop(DEFINITIONS) for p, e in self.entries.items() if DEFINITIONS in e}
+        )
+
+    def _referred(self) -> set[str]:
+        """Files that judging will follow names into."""
+        found: set[str] = set()
+        followers = [name for name in self.briefs if BY_NAME[name].follows]
+        for path, entry in self.entries.items():
+            for name in followers:
+                if name in entry and self.project.recall(name, path) is None:
+                    found |= {self._file_of(dotted, path) for dotted in BY_NAME[name].refers(entry[name])}
+        return found - {""}
+
+    def _file_of(self, dotted: str, importer: str) -> str:
+        own, colon, _ = dotted.partition(":")
+        place = (own, ()) if colon else self.project.modules.split(dotted, importer)
+        return place[0] if place else ""
+
+    def _job(self, path: str, names: list[str]) -> Job | None:
+        """What is left to collect from one file; None when nothing is wanted or everything was kept."""
+        try:
+            data = source.read(self.project.root, path)
+        except source.Unreadable as error:
+            self.skipped.append(Skipped(path, str(error)))
+            return None
+        if self.cache:
+            self._keys[path] = digest(os.fsencode(path), data)
+            names = [name for name in names if not self._is_kept(path, name)]
+        wants = wanted(path, data, names, self.briefs)
+        if self.cache:
+            for name in set(names) - set(wants):
+                self.cache.put(self._keys[path], name, self._digests[name], None)
+        return Job(path, data, tuple(wants)) if wants else None
+
+    def _is_kept(self, path: str, name: str) -> bool:
+        assert self.cache
+        is_there, facts = self.cache.get(self._keys[path], name, self._digests[name])
+        if is_there:
+            self._take(path, name, facts)
+        return is_there
+
+    def _keep(self, path: str, entry: Entry) -> None:
+        trouble = entry.pop("trouble", None)
+        for name, facts in entry.items():
+            self._take(path, name, facts)
+            if self.cache and not trouble:
+                self.cache.put(self._keys[path], name, self._digests[name], facts)
+        if trouble:
+            self.skipped.append(Skipped(path, trouble[1], trouble[0]))
+
+    def _take(self, path: str, name: str, facts: Any) -> None:
+        if facts:
+            self.entries.setdefault(path, {})[name] = facts
+
+    def judge(self) -> Iterator[Finding]:
+        for name, brief in self.briefs.items():
+            facts = {
+                path: self.entries[path][name] for path in sorted(self.entries) if name in self.entries[path]
+            }
+            yield from BY_NAME[name].judge(self.project, brief, facts)

@@ -1,0 +1,155 @@
+"""What every command shares: its common options, its errors, its exit code.
+
+``command`` wraps a function ``f(session, **its own options) -> int`` into one that typer understands: the common options
+are added to its signature, a ``Session`` is made of them, and whatever goes wrong ends as three lines and a code of
+interface.md, never as a traceback for a user's mistake.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.output import Mode, Output
+from pipeline.errors import SpillwayError, UserError
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+@dataclass(slots=True)
+class Session:
+    """One invocation: where it stands, how it speaks, and whether it was told to stop."""
+
+    output: Output
+    config_file: Path
+    directory: Path
+    yes: bool
+    stopped: threading.Event = field(default_factory=threading.Event)
+    signal: int = 0
+
+    def load_config(self) -> Config:
+        from pipeline import config
+
+        return config.load(self.config_file)
+
+    @property
+    def state_folder(self) -> Path:
+        """Where this project keeps journals and reports; safe to lose."""
+        return self.directory / ".spillway"
+
+    @property
+    def local_folder(self) -> Path:
+        """Where the local Cloud Run of this project lives."""
+        return Path(os.environ.get("SPILLWAY_LOCAL_DIR") or self.state_folder / "local")
+
+    @property
+    def is_terminal(self) -> bool:
+        return sys.stderr.isatty() and not os.environ.get("CI") and self.output.level >= 0
+
+
+_COMMON: dict[str, Any] = {
+    "output": Annotated[
+        Mode, typer.Option("-o", "--output", help="What stdout carries.", envvar="SPILLWAY_OUTPUT", show_default=True)
+    ],
+    "config": Annotated[
+        Path, typer.Option("-c", "--config", help="The configuration file.", envvar="SPILLWAY_CONFIG")
+    ],
+    "directory": Annotated[
+        Path, typer.Option("-C", "--directory", help="Stand in this folder first.", envvar="SPILLWAY_DIRECTORY")
+    ],
+    "yes": Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.", envvar="SPILLWAY_YES")],
+    "quiet": Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")],
+    "verbose": Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more.")],
+}
+_DEFAULTS: dict[str, object] = {
+    "output": Mode.TEXT,
+    "config": Path("spillway.yaml"),
+    "directory": Path(),
+    "yes": False,
+    "quiet": False,
+    "verbose": 0,
+}
+
+
+def command(function: Callable[..., int]) -> Callable[..., None]:
+    """The typer form of a command. See the module docstring."""
+
+    @functools.wraps(function)
+    def run(**options: Any) -> None:
+        shared = {name: options.pop(name) for name in _COMMON}
+        raise SystemExit(_guarded(function, shared, options))
+
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    extra = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=_DEFAULTS[name])
+        for name, kind in _COMMON.items()
+    ]
+    run.__signature__ = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + extra)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}
+    return run
+
+
+def _guarded(function: Callable[..., int], shared: dict[str, Any], options: dict[str, Any]) -> int:
+    output = Output(shared["output"], -1 if shared["quiet"] else shared["verbose"])
+    try:
+        session = _session(output, shared)
+        with _signals(session):
+            code = function(session, **options)
+        return session.signal or code
+    except SpillwayError as error:
+        output.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("spillway: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: not an error
+        return 0
+
+
+def _session(output: Output, shared: dict[str, Any]) -> Session:
+    directory: Path = shared["directory"]
+    if not directory.is_dir():
+        raise UserError(f"-C {directory}: no such folder")
+    config: Path = shared["config"]
+    return Session(
+        output, config if config.is_absolute() else directory / config, directory.absolute(), shared["yes"]
+    )
+
+
+class _signals:  # noqa: N801 - reads as a statement: with _signals(session)
+    """The first Ctrl-C or SIGTERM asks to stop after the write in flight; a second Ctrl-C stops at once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame: object) -> None:
+        session = self._session
+        if session.stopped.is_set():
+            raise KeyboardInterrupt
+        session.signal = INTERRUPTED if number == signal.SIGINT else TERMINATED
+        session.stopped.set()
+        session.output.say("stopping after this step; the service keeps the state (once more: stop at once)")

@@ -1,0 +1,60 @@
+"""Options that several commands share, and how a service is named on the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.frame import Session
+from pipeline.errors import ConfigError, UserError
+from pipeline.model import ServiceRef
+
+Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment of spillway.yaml.", envvar="SPILLWAY_ENV")]
+Image = Annotated[
+    str, typer.Option("--image", help="Image pinned by digest; locally a name under images:.", envvar="SPILLWAY_IMAGE")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the record and the report.")]
+Project = Annotated[str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")]
+Region = Annotated[str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+ServiceArgument = Annotated[
+    str | None,
+    typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
+]
+
+
+def find_service(
+    session: Session, service: str | None, project: str | None, region: str | None, env: str | None
+) -> tuple[ServiceRef, bool]:
+    """The service, and whether it is on the local Cloud Run. A full name needs no configuration at all.
+
+    Raises: UserError, or ConfigError when only the configuration could have told.
+    """
+    if service and (ref := ServiceRef.parse(service)):
+        return ref, _is_local(session, ref)
+    if service and project and region:
+        ref = ServiceRef(project, region, service)
+        return ref, _is_local(session, ref)
+    if service and "/" in service:
+        raise UserError(
+            f"{service}: not a service", "A full name reads projects/P/locations/L/services/S.", "Check its four parts."
+        )
+    try:
+        config = session.load_config()
+    except ConfigError as error:
+        raise ConfigError(
+            error.what,
+            error.why,
+            "Without a readable configuration, name the service in full: projects/P/locations/L/services/S",
+        ) from error
+    _, environment = config.environment(env)
+    ref = config.ref(environment)
+    return (ServiceRef(ref.project, ref.location, service) if service else ref), environment.is_local
+
+
+def _is_local(session: Session, ref: ServiceRef) -> bool:
+    """Whether a full name means the local Cloud Run: by its project, which no cloud project can have."""
+    from pipeline.model import LOCAL_PROJECT
+
+    return ref.project == LOCAL_PROJECT

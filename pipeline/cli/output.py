@@ -1,0 +1,75 @@
+"""Where output goes: data to stdout, for machines; everything for people to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+
+from pipeline.errors import SpillwayError
+from pipeline.model import Outcome
+from pipeline.progress import Progress
+
+
+class Mode(StrEnum):
+    TEXT = "text"
+    JSON = "json"  # one document at the end
+    NDJSON = "ndjson"  # one line per event, then the document as the last line
+
+
+class Output:
+    """One command's output. ``level``: -1 quiet, 0 normal, 1 and up verbose."""
+
+    def __init__(self, mode: Mode = Mode.TEXT, level: int = 0) -> None:
+        self.mode = mode
+        self.level = level
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if self.level >= 0:
+            print(text, file=sys.stderr, flush=True)
+
+    def detail(self, text: str) -> None:
+        if self.level > 0:
+            self.say(text)
+
+    def result(self, text: str, document: Mapping[str, object]) -> None:
+        """What the command was asked for: text for people on stdout, or the one document."""
+        if self.mode is Mode.TEXT:
+            if text:
+                print(text, flush=True)
+        else:
+            self._document(document)
+
+    def event(self, progress: Progress) -> None:
+        """A listener: events as lines, where lines were asked for."""
+        if self.mode is Mode.NDJSON and progress.kind != "looked":
+            data = {key: value for key, value in progress.data.items() if _is_plain(value)}
+            self._document({"at": progress.at.isoformat(), "event": progress.kind, "text": progress.text, **data})
+
+    def error(self, error: SpillwayError) -> None:
+        """Three lines for people, or the one document for machines."""
+        if self.mode is not Mode.TEXT:
+            self._document({
+                "outcome": "error",
+                "exit_code": error.exit_code,
+                "error": type(error).__name__,
+                "what": error.what,
+                "why": error.why,
+                "fix": error.fix,
+            })  # fmt: skip
+        print(f"spillway: {error}", file=sys.stderr, flush=True)
+
+    def _document(self, document: Mapping[str, object]) -> None:
+        indent = 2 if self.mode is Mode.JSON else None
+        print(json.dumps(document, indent=indent, default=str), flush=True)
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool | dict | list)
+
+
+def outcome_document(outcome: Outcome, **more: object) -> dict[str, object]:
+    """What every command that ends with an outcome prints."""
+    return {"outcome": outcome.label, "exit_code": outcome.exit_code, **more}

@@ -1,0 +1,102 @@
+"""What ``plan`` prints: every write that the rollout would make, its gates, and how early it can end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pipeline import plan, record
+from pipeline.cli.driving import Drive
+from pipeline.cli.frame import Session
+from pipeline.errors import PlanRefused, ServiceNotFound
+from pipeline.model import Split
+from pipeline.rollout import UNDER_WAY
+from pipeline.units import format_duration, format_rate
+
+
+def show(session: Session, drive: Drive, image: str) -> int:
+    """Print the plan; raises PlanRefused where the rollout would."""
+    wish = drive.wish(image)
+    try:
+        live = drive.world.platform.read(wish.ref)
+    except ServiceNotFound:
+        return _show_first(session, wish)
+    current = record.decode(live.record_text) if live.record_text is not None else None
+    if current is not None and current.phase in UNDER_WAY:
+        if current.plan.rollout_id != wish.rollout_id:
+            raise PlanRefused(
+                f"{wish.ref.service}: {current.plan.candidate} is under way ({current.phase})",
+                f"It began {current.started.isoformat()}.",
+                "Let it end, roll it back, or begin yours with: spillway rollout --image DIGEST --supersede",
+            )
+        session.output.say(f"{current.plan.candidate} is under way already: the same command resumes it")
+    revisions = drive.world.platform.revisions(wish.ref)
+    if current is not None and current.plan.rollout_id == wish.rollout_id:
+        proposal = plan.Proposal(current.plan)
+    else:
+        proposal = plan.make(wish, live, revisions, knows_service=current is not None)
+    session.output.result("\n".join(_lines(proposal, live.wanted)), _document(proposal, live.wanted))
+    return 0
+
+
+def _show_first(session: Session, wish: plan.Wish) -> int:
+    text = (
+        f"{wish.ref.service} does not exist: {wish.candidate} would be its first revision and get 100%, ungated.\n"
+        "It would be probed at once. From then on every rollout is staged."
+    )
+    session.output.result(text, {"first_deployment": True, "candidate": wish.candidate, "image": wish.image})
+    return 0
+
+
+def _lines(proposal: plan.Proposal, wanted: Split) -> list[str]:
+    made = proposal.plan
+    out = [
+        f"rollout {made.rollout_id}  {made.ref.name}",
+        f"  stable     {made.stable}  (roll-back target{', adopted' if made.stable_adopted else ''})",
+        f"  candidate  {made.candidate}  {made.image}",
+        "",
+        "writes",
+        f"  1  pin {made.stable} at 100%, tag it stable, write the record",
+        f"  2  create {made.candidate} at 0% (Pulumi program), tag it candidate",
+    ]
+    for number, stage in enumerate(made.stages, start=2):
+        then = "hold for promote" if stage.hold else f"soak {format_duration(stage.soak)}"
+        share = "probe" if stage.percent == 0 else f"{stage.percent}%"
+        out.append(f"  {number if stage.percent else ' '}  {share:>5}  {then}, undecided after {format_duration(stage.deadline)}: pause")
+    out += ["", "gates", f"  probes     {', '.join(made.scenarios)}: every {format_duration(made.probing.every)}, "
+            f"a confirmed failure stops at once"]  # fmt: skip
+    trials = proposal.certification_trials()
+    for criterion in made.criteria:
+        limit = f"limit {format_rate(criterion.limit)}" if criterion.limit is not None else "against stable only"
+        certify = f", certify {format_rate(criterion.certify)} ({trials[criterion.metric]} clean trials)" if criterion.certify else ""
+        out.append(f"  {criterion.metric:<26} {limit}{certify}")
+    out += ["", f"earliest promotion  {format_duration(proposal.soak)} after the start"]
+    out += [f"warning: {warning}" for warning in proposal.warnings]
+    return out
+
+
+def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
+    made = proposal.plan
+    return {
+        "rollout": made.rollout_id,
+        "service": made.ref.name,
+        "stable": made.stable,
+        "candidate": made.candidate,
+        "image": made.image,
+        "now": dict(wanted.serving),
+        "stages": [
+            {"percent": s.percent, "soak": _seconds(s.soak), "deadline": _seconds(s.deadline), "hold": s.hold}
+            for s in made.stages
+        ],
+        "writes": [dict(Split.between(made.stable, made.candidate, s.percent).serving) for s in made.stages],
+        "criteria": [
+            {"metric": c.metric, "limit": c.limit, "certify": c.certify, "slower_than": _seconds(c.slower_than)}
+            for c in made.criteria
+        ],
+        "certification_trials": dict(proposal.certification_trials()),
+        "earliest_promotion_seconds": proposal.soak.total_seconds(),
+        "warnings": list(proposal.warnings),
+    }
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()

@@ -1,0 +1,88 @@
+"""probe: run the scenarios against any address and show how the conversations ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.frame import Session, command
+from pipeline.cli.output import Mode
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.probe.scenario import ProbeReport
+    from pipeline.probe.summary import Row
+
+
+@command
+def probe(
+    session: Session,
+    *,
+    url: Annotated[str, typer.Argument(help="http(s):// or ws(s):// address of the service or of a tag.")],
+    sessions: Annotated[int, typer.Option("--sessions", "-n", min=1, max=10_000, help="Of each scenario.")] = 5,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=500, help="At once, at most.")] = 5,
+    scenario: Annotated[list[str] | None, typer.Option("--scenario", help="Only these; default: all.")] = None,
+) -> int:
+    """Hold the scenarios of spillway.yaml with any address: outcomes, close codes, first-event times.
+
+    Exit 0 when all are ok, 11 when a conversation failed.
+
+    Example:  spillway probe http://127.0.0.1:8080 --sessions 50 --concurrency 10
+    """
+    from pipeline.cli.wiring import SystemClock
+    from pipeline.probe.prober import run_round
+    from pipeline.probe.scenario import Address, ProbeAsk
+    from pipeline.probe.summary import summarise
+
+    made = {s.name: s for s in session.load_config().build_scenarios()}
+    unknown = [name for name in scenario or () if name not in made]
+    if unknown:
+        raise UserError(f"no scenario {unknown[0]!r}", f"spillway.yaml has: {', '.join(made)}")
+    chosen = tuple(made[name] for name in scenario or made)
+    session.output.say(f"{sessions} conversations of {', '.join(s.name for s in chosen)}, {concurrency} at once")
+    report = run_round(ProbeAsk(chosen, Address(url), None, sessions, concurrency), SystemClock().now)
+    rows = summarise(report)
+    _print(session, report, rows)
+    return 11 if report.failures else 0
+
+
+def _print(session: Session, report: ProbeReport, rows: Sequence[Row]) -> None:
+    code = 11 if report.failures else 0
+    document = {
+        "outcome": "failed" if report.failures else "ok",
+        "exit_code": code,
+        "seconds": round(report.seconds, 3),
+        "scenarios": [asdict(row) for row in rows],
+        "failures": [
+            {"scenario": c.scenario, "kind": c.kind.value, "detail": c.detail, "close_code": c.close_code,
+             "close_reason": c.close_reason, "status": c.status,
+             "transcript": [asdict(m) for m in c.transcript]}
+            for c in report.failures if c.transcript
+        ],
+    }  # fmt: skip
+    session.output.result("", document)
+    if session.output.mode is Mode.TEXT:
+        _table(report, rows)
+
+
+def _table(report: ProbeReport, rows: Sequence[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipeline.redact import plain
+
+    table = Table("scenario", "ok", "outcomes", "first event p50", "p95", box=None, pad_edge=False)
+    for row in rows:
+        outcomes = ", ".join(f"{name} x{count}" for name, count in row.outcomes)
+        times = (f"{ms:.0f} ms" if ms is not None else "-" for ms in (row.p50_ms, row.p95_ms))
+        table.add_row(row.scenario, f"{row.ok}/{row.sessions}", plain(outcomes), *times)
+    console = Console()
+    console.print(table)
+    for failure in report.failures[:3]:
+        console.print(plain(f"  {failure.scenario}: {failure.kind}: {failure.detail}"), markup=False)
+        for message in failure.transcript:
+            arrow = ">" if message.sent else "<"
+            console.print(plain(f"    {message.at_s:7.3f}s {arrow} {message.text}"), markup=False)

@@ -1,0 +1,54 @@
+"""rollback: one API call to the last known good revision, with as little as possible between you and it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.frame import Session, command
+from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
+from pipeline.cli.output import outcome_document
+from pipeline.model import Outcome
+
+
+@command
+def rollback(
+    session: Session,
+    *,
+    service: ServiceArgument = None,
+    project: Project = None,
+    region: Region = None,
+    env: Env = None,
+    to: Annotated[str | None, typer.Option("--to", help="A revision by name; default: the last known good.")] = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Send all traffic back to the last known good revision, now.
+
+    Needs no configuration when the service is named in full, and no Pulumi, logs, probes or local file ever. Works
+    during a rollout, after a promotion, and from the `stable` tag alone when the record is gone.
+
+    Example:  spillway rollback projects/acme/locations/us-central1/services/agent-chat
+    """
+    from pipeline.cli.rollout import who
+    from pipeline.cli.wiring import SystemClock, open_place
+    from pipeline.restore import Cause, readable_record, restore, target_of
+
+    ref, is_local = find_service(session, service, project, region, env)
+    with open_place(ref, local_folder=session.local_folder if is_local else None) as place:
+        platform = place.platform
+        if dry_run:
+            live = platform.read(ref)
+            target = to or target_of(live, readable_record(live), platform.revisions(ref))
+            session.output.say(f"would send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}")
+            return 0
+        cause = Cause(reason or "an operator said so", who(), by_hand=True)
+        done = restore(platform, SystemClock(), ref, cause, to=to, tell=session.output.say)
+    outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
+    seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
+    document = outcome_document(outcome, service=ref.name, target=done.target, was=dict(done.was), verified=done.verified)
+    session.output.result(f"100% on {done.target}: {seen}", document)
+    if not done.verified:
+        session.output.say(f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}")
+    return outcome.exit_code

@@ -1,0 +1,138 @@
+"""plan, rollout, promote, tick: what moves a rollout forward."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.frame import Session, command
+from pipeline.cli.options import DryRun, Env, Image, Reason
+from pipeline.cli.output import outcome_document
+from pipeline.model import Outcome
+
+if TYPE_CHECKING:
+    from pipeline.cli.driving import Drive
+
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
+Timeout = Annotated[
+    str, typer.Option("--timeout", help="Stop driving after this long (exit 15); the rollout stays under way.")
+]
+
+
+@contextmanager
+def _drive(session: Session, env: str | None, *, one_step: bool = False) -> Iterator[Drive]:
+    from pipeline.cli.driving import open_drive
+
+    with open_drive(session, session.load_config(), env, one_step=one_step) as drive:
+        yield drive
+
+
+@command
+def plan(session: Session, *, image: Image, env: Env = None) -> int:
+    """Show what a rollout would do: revision, every traffic write, gates, refusals. Writes nothing.
+
+    Example:  spillway plan --image good
+    """
+    from pipeline.cli.planning import show
+
+    with _drive(session, env) as drive:
+        return show(session, drive, image)
+
+
+@command
+def rollout(
+    session: Session,
+    *,
+    image: Image,
+    env: Env = None,
+    wait: Wait = True,
+    timeout: Timeout = "",
+    supersede: Annotated[bool, typer.Option("--supersede", help="Give up another rollout that is under way.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Start the next attempt of one that was rolled back.")] = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Roll a revision out in stages; traffic goes back by itself when it fails.
+
+    The same command resumes a rollout that is under way, and answers how it ended afterwards.
+
+    Example:  spillway rollout --image good --env local
+    """
+    if dry_run:
+        from pipeline.cli.planning import show
+
+        with _drive(session, env) as drive:
+            return show(session, drive, image)
+    with _drive(session, env) as drive:
+        outcome = drive.begin(image, retry=retry, supersede=supersede)
+        if outcome is None:
+            outcome = drive.run(_duration(timeout)) if wait else Outcome.UNDER_WAY
+        code = 0 if outcome is Outcome.UNDER_WAY and not wait else outcome.exit_code
+        return drive.finish(outcome, code)
+
+
+@command
+def promote(
+    session: Session,
+    *,
+    env: Env = None,
+    to_percent: Annotated[int | None, typer.Option("--to-percent", min=1, max=100, help="Skip ahead to it.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Skip ahead to 100 %.")] = False,
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Let a paused rollout go on, or skip ahead with a reason. Never past a FAIL.
+
+    Example:  spillway promote --to-percent 50 --reason "checked by hand"
+    """
+    from pipeline.promotion import promote as let_go_on
+
+    target = 100 if full else to_percent
+    with _drive(session, env) as drive:
+        if dry_run:
+            look = drive.engine.observer.look()
+            session.output.say(f"would let {look.situation.rollout.plan.candidate} go on from {look.situation.rollout.phase}")
+            return 0
+        was = let_go_on(drive.engine, to_percent=target, reason=reason, by=who())
+        if was is None:
+            session.output.say("nothing to promote: this rollout has ended")
+        outcome = drive.run(_duration(timeout)) if wait else Outcome.UNDER_WAY
+        return drive.finish(outcome, 0 if not wait else outcome.exit_code)
+
+
+@command
+def tick(session: Session, *, env: Env = None) -> int:
+    """Take one step of whatever is under way, for a scheduler, and print when to come again.
+
+    Example:  */1 * * * *  spillway tick --env production
+    """
+    with _drive(session, env, one_step=True) as drive:
+        upcoming = drive.tick()
+        outcome = upcoming.outcome or Outcome.UNDER_WAY
+        text = outcome.label if upcoming.outcome else f"come again at {upcoming.at.isoformat()}: {upcoming.why}"
+        session.output.result(text, outcome_document(outcome, next_at=upcoming.at.isoformat(), why=upcoming.why))
+        return 0 if upcoming.outcome is None else outcome.exit_code
+
+
+def who() -> str:
+    """The operator, for the record: the CI actor where there is one."""
+    return os.environ.get("GITHUB_ACTOR") or getpass.getuser()
+
+
+def _duration(text: str) -> timedelta | None:
+    if not text:
+        return None
+    from pipeline.errors import UserError
+    from pipeline.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UserError(f"--timeout: {error}") from error

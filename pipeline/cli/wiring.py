@@ -1,0 +1,171 @@
+"""From configuration to the ports: the only place that chooses between local and cloud.
+
+Everything heavy is imported inside: ``spillway --help`` must not pay for a cloud it does not use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.model import ServiceRef
+
+if TYPE_CHECKING:
+    import grpc
+
+    from pipeline.config import Config, Environment
+    from pipeline.engine import Engine, Rhythm
+    from pipeline.plan import Wish
+    from pipeline.ports import Deployer, LogSource, Platform, World
+    from pipeline.progress import Listener
+
+
+class SystemClock:
+    """The machine's time; ``sleep`` ends early when the event is set, so that Ctrl-C is heard at once."""
+
+    def __init__(self, stopped: threading.Event | None = None) -> None:
+        self._stopped = stopped or threading.Event()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, duration: timedelta) -> None:
+        self._stopped.wait(max(0.0, duration.total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One environment, opened: its service and the channel that reaches it (None: the cloud's own)."""
+
+    ref: ServiceRef
+    channel: grpc.Channel | None = None
+
+    @property
+    def platform(self) -> Platform:
+        from pipeline.cloudrun.service import CloudRun
+
+        return CloudRun.over(self.channel) if self.channel is not None else CloudRun.cloud()
+
+    @property
+    def logs(self) -> LogSource:
+        from pipeline.cloudrun.logs import LoggingSource
+
+        return LoggingSource.over(self.channel) if self.channel is not None else LoggingSource.cloud()
+
+
+@contextmanager
+def open_place(ref: ServiceRef, *, local_folder: Path | None) -> Iterator[Place]:
+    """Reach a service. Raises PlatformUnavailable when the local Cloud Run does not answer."""
+    if local_folder is None:
+        yield Place(ref)
+        return
+    from pipeline.local import endpoint
+
+    channel = endpoint.read(local_folder).channel()
+    try:
+        yield Place(ref, channel)
+    finally:
+        channel.close()
+
+
+def wish_for(config: Config, environment: Environment, image: str) -> Wish:
+    """What a rollout of this image would be: everything validated, nothing asked of any cloud."""
+    from pipeline.cloudrun.stack import revision_name
+    from pipeline.plan import Wish
+
+    ref = config.ref(environment)
+    pinned = config.image_reference(image, environment)
+    return Wish(
+        ref=ref,
+        image=pinned,
+        candidate=revision_name(ref.service, settings_for(config, environment, pinned)),
+        fingerprint=config.fingerprint(),
+        stages=config.build_stages(),
+        criteria=config.build_criteria(),
+        scenarios=tuple(config.scenarios),
+        longest_scenario=max(s.within for s in config.scenarios.values()),
+        sampling=config.evidence.build(),
+        probing=config.build_probing(),
+        alpha=config.false_rollbacks,
+        beta=config.bad_promotions,
+        drain=config.drain,
+        evidence=environment.evidence,
+        min_instances=config.container.min_instances,
+    )
+
+
+@contextmanager
+def open_engine(
+    config: Config, place: Place, environment: Environment, *, stopped: threading.Event, listen: Listener,
+    rhythm: Rhythm | None = None, one_step: bool = False,
+) -> Iterator[tuple[Engine, World]]:  # fmt: skip
+    """The engine on its ports; the prober's thread ends with the block."""
+    from pipeline.engine import Engine, Rhythm
+    from pipeline.observer import Observer
+    from pipeline.ports import World
+    from pipeline.probe.prober import InlineProber, ThreadedProber
+
+    clock = SystemClock(stopped)
+    token = token_source() if environment.id_token else None
+    prober = InlineProber(clock.now, token) if one_step else ThreadedProber(clock.now, token)
+    world = World(place.platform, deployer_for(config, place, environment), prober, place.logs, clock)
+    observer = Observer(
+        place.ref, world, config.build_scenarios(), listen=listen, authenticated=environment.id_token
+    )
+    try:
+        yield Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm or Rhythm()), world
+    finally:
+        prober.close()
+
+
+def token_source() -> Callable[[str], str]:
+    """ID tokens of the environment's default credentials, by audience."""
+    from pipeline.cloudrun.tokens import fetch_id_token
+
+    return fetch_id_token
+
+
+def driver() -> str:
+    """Who we are in the record: host, process, and a part that no other process has."""
+    return f"{socket.gethostname()}/{_machine()}/{os.getpid()}/{os.urandom(3).hex()}"
+
+
+def is_dead(who: str) -> bool:
+    """Whether a driver ran on this machine and its process is gone. False when in doubt: then we watch."""
+    host, _, rest = who.partition("/")
+    machine, _, rest = rest.partition("/")
+    pid = rest.partition("/")[0]
+    if (host, machine) != (socket.gethostname(), _machine()) or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _machine() -> str:
+    """This boot of this machine, so that a process number means something; empty where there is no such thing."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        return ""
+    return hashlib.sha256(boot.encode()).hexdigest()[:8]
+
+
+def local_folder_for(environment: Environment, folder: Path) -> Path | None:
+    return folder if environment.is_local else None
+
+
+def known_services(config: Config) -> Sequence[ServiceRef]:
+    return [config.ref(environment) for environment in config.environments.values()]

@@ -1,0 +1,170 @@
+"""Cloud Run as ``ports.Platform``, over the unmodified ``run_v2`` clients.
+
+The local Cloud Run and the cloud differ in the channel alone. Traffic is written with
+``update_mask=["traffic", "annotations"]`` and the etag of the read it was decided on; the operation that comes back is
+not waited for, because after a candidate that never got ready the service's terminal condition stays FAILED although
+traffic moved. What counts is ``traffic_statuses``, read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import grpc
+from google.cloud import run_v2
+from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
+from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+
+from pipeline.cloudrun.faults import translated
+from pipeline.model import (
+    NONCE_VARIABLE,
+    LiveService,
+    Readiness,
+    Revision,
+    ServiceRef,
+    Split,
+    Target,
+)
+
+_LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
+_BY_NAME = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
+_FAILED = run_v2.Condition.State.CONDITION_FAILED
+_SUCCEEDED = run_v2.Condition.State.CONDITION_SUCCEEDED
+_CALL_TIMEOUT_S = 15.0
+
+
+class CloudRun:
+    """One project's Cloud Run, through one channel."""
+
+    def __init__(self, services: run_v2.ServicesClient, revisions: run_v2.RevisionsClient) -> None:
+        self._services = services
+        self._revisions = revisions
+
+    @classmethod
+    def over(cls, channel: grpc.Channel) -> CloudRun:
+        """Through a channel of one's own: the local Cloud Run."""
+        return cls(
+            run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel)),
+            run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel)),
+        )
+
+    @classmethod
+    def cloud(cls) -> CloudRun:
+        """With the default credentials of the environment."""
+        with translated("connect to Cloud Run"):
+            return cls(run_v2.ServicesClient(), run_v2.RevisionsClient())
+
+    def read(self, ref: ServiceRef) -> LiveService:
+        with translated(f"read {ref.service}"):
+            service = self._services.get_service(name=ref.name, timeout=_CALL_TIMEOUT_S)
+        return _live(ref, service)
+
+    def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
+        with translated(f"list the revisions of {ref.service}"):
+            found = list(self._revisions.list_revisions(parent=ref.name, timeout=_CALL_TIMEOUT_S))
+        return sorted((_revision(r) for r in found), key=lambda r: r.create_time, reverse=True)
+
+    def revision(self, ref: ServiceRef, name: str) -> Revision:
+        with translated(f"read revision {name}"):
+            return _revision(
+                self._revisions.get_revision(name=ref.revision_name(name), timeout=_CALL_TIMEOUT_S)
+            )
+
+    def write(
+        self, ref: ServiceRef, *, etag: str, annotations: Mapping[str, str], split: Split | None = None
+    ) -> None:
+        service = run_v2.Service(name=ref.name, etag=etag, annotations=dict(annotations))
+        paths = ["annotations"]
+        if split is not None:
+            service.traffic = [_target(t) for t in split.targets]
+            paths.append("traffic")
+        request = run_v2.UpdateServiceRequest(service=service, update_mask={"paths": paths})
+        with translated(f"write {ref.service}", etag=True):
+            self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
+
+    def delete_revision(self, ref: ServiceRef, name: str) -> None:
+        with translated(f"delete revision {name}"):
+            self._revisions.delete_revision(name=ref.revision_name(name), timeout=_CALL_TIMEOUT_S)
+
+
+def _target(target: Target) -> run_v2.TrafficTarget:
+    return run_v2.TrafficTarget(
+        type_=_BY_NAME if target.revision else _LATEST,
+        revision=target.revision or "",
+        percent=target.percent,
+        tag=target.tag,
+    )
+
+
+def _split(targets: Sequence[run_v2.TrafficTarget] | Sequence[run_v2.TrafficTargetStatus]) -> Split:
+    """Spec or status traffic. No spec traffic at all means 100 % to LATEST."""
+    lines = tuple(
+        Target(
+            revision=None if t.type_ == _LATEST else t.revision.rsplit("/", 1)[-1],
+            percent=t.percent,
+            tag=t.tag,
+            uri=getattr(t, "uri", ""),
+        )
+        for t in targets
+    )
+    return Split(lines)
+
+
+def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
+    latest_ready = service.latest_ready_revision.rsplit("/", 1)[-1]
+    condition = service.terminal_condition
+    template = service.template
+    ports = [port.name for container in template.containers for port in container.ports]
+    return LiveService(
+        ref=ref,
+        uid=service.uid,
+        etag=service.etag,
+        generation=service.generation,
+        wanted=_split(service.traffic) if service.traffic else Split((Target(None, 100),)),
+        serving=_split(service.traffic_statuses),
+        annotations=dict(service.annotations),
+        uri=service.uri,
+        reconciling=service.reconciling,
+        latest_ready=latest_ready,
+        latest_created=service.latest_created_revision.rsplit("/", 1)[-1],
+        last_modifier=service.last_modifier,
+        update_time=_time(service.update_time),
+        request_timeout=_duration(template.timeout) or timedelta(minutes=5),
+        session_affinity=template.session_affinity,
+        ingress_all=service.ingress in (run_v2.IngressTraffic.INGRESS_TRAFFIC_ALL, 0),
+        default_uri_disabled=service.default_uri_disabled,
+        http2="h2c" in ports,
+        failure=condition.message if condition.state == _FAILED else "",
+    )
+
+
+def _revision(revision: run_v2.Revision) -> Revision:
+    readiness, message = _readiness(revision)
+    container = revision.containers[0] if revision.containers else run_v2.Container()
+    return Revision(
+        name=revision.name.rsplit("/", 1)[-1],
+        uid=revision.uid,
+        create_time=_time(revision.create_time) or datetime.fromtimestamp(0, UTC),
+        readiness=readiness,
+        image=container.image,
+        message=message,
+        nonce=next((env.value for env in container.env if env.name == NONCE_VARIABLE), ""),
+        min_instances=revision.scaling.min_instance_count,
+    )
+
+
+def _readiness(revision: run_v2.Revision) -> tuple[Readiness, str]:
+    """From the revision's own Ready condition: the service's says nothing about one revision."""
+    ready = next((c for c in revision.conditions if c.type_ == "Ready"), None)
+    if ready is None or ready.state not in (_FAILED, _SUCCEEDED):
+        return Readiness.PENDING, ready.message if ready else ""
+    return (Readiness.READY if ready.state == _SUCCEEDED else Readiness.FAILED), ready.message
+
+
+def _time(value: object) -> datetime | None:
+    return value.astimezone(UTC) if isinstance(value, datetime) else None
+
+
+def _duration(value: object) -> timedelta | None:
+    return value if isinstance(value, timedelta) and value else None

@@ -1,0 +1,26 @@
+"""ID tokens for probes of a service that is not public."""
+
+from __future__ import annotations
+
+import google.auth.transport.requests
+from google.auth import exceptions
+from google.oauth2 import id_token
+
+from pipeline.errors import AccessError
+
+
+def fetch_id_token(audience: str) -> str:
+    """A token for one audience: the service's own address, for its tags too.
+
+    Raises: AccessError when the default credentials cannot make one (user credentials cannot).
+    Source: https://cloud.google.com/run/docs/authenticating/service-to-service
+    """
+    try:
+        request = google.auth.transport.requests.Request()
+        return str(id_token.fetch_id_token(request, audience))
+    except exceptions.GoogleAuthError as error:
+        raise AccessError(
+            f"no ID token for {audience}",
+            str(error),
+            "Use a service account's credentials (in CI: workload identity), or make the service public.",
+        ) from error

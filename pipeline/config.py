@@ -1,0 +1,377 @@
+"""``spillway.yaml`` to a validated ``Config``; every complaint names file:line:column and key.
+
+Keys are kebab-case; durations and rates are strings with their unit (YAML would turn ``12:30`` into 750 and
+leaves a reader to guess what ``5`` means). Unknown keys are errors: a misspelt limit must not be a missing limit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from pipeline import yamltree
+from pipeline.errors import ConfigError, UserError
+from pipeline.evidence import METRICS
+from pipeline.model import LOCAL_PROJECT, Criterion, Drain, Probing, Sampling, ServiceRef, Stage
+from pipeline.probe.scenario import Expectation, HttpStep, Scenario
+from pipeline.units import format_duration, format_rate, parse_duration, parse_odds, parse_rate
+
+DEFAULT_FILE = "spillway.yaml"
+LOCAL_REGION = "local"
+
+
+def _duration(value: object) -> timedelta:
+    """What stands in the file is text; what the program hands over (defaults) is a timedelta already."""
+    return value if isinstance(value, timedelta) else parse_duration(value)
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration)]
+
+
+def _heartbeat(value: timedelta) -> timedelta:
+    if not timedelta(seconds=1) <= value <= timedelta(seconds=20):
+        raise ValueError(f"heartbeat is {format_duration(value)}: it must lie between 1s and 20s")
+    return value
+
+
+Heartbeat = Annotated[Duration, AfterValidator(_heartbeat)]
+Rate = Annotated[float, BeforeValidator(parse_rate), PlainSerializer(format_rate)]
+Odds = Annotated[float, BeforeValidator(parse_odds), PlainSerializer(lambda odds: f"1 in {round(1 / odds)}")]
+Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,47}[a-z0-9])?$")]
+Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+        populate_by_name=True,
+    )
+
+
+class Environment(_Section):
+    """Where a service lives: the local Cloud Run, or a project and a region."""
+
+    endpoint: Literal["local", "cloud"] = "cloud"
+    project: str = ""
+    region: str = ""
+    evidence: Literal["users", "probes"] = "users"
+    id_token: bool = False  # probes carry an ID token for the service's address
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Environment:
+        if self.endpoint == "cloud" and not (self.project and self.region):
+            raise ValueError("needs project and region (or endpoint: local)")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        return self.endpoint == "local"
+
+
+class Image(_Section):
+    """A named command: what an image is to the local Cloud Run."""
+
+    command: Annotated[list[str], Field(min_length=1)]
+    directory: str = "."
+    env: dict[str, str] = {}
+
+
+class Container(_Section):
+    """The template of each revision, as the Pulumi program declares it."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    env: dict[str, str] = {}
+    min_instances: Annotated[int, Field(ge=0, le=1000)] = 0
+    max_instances: Annotated[int, Field(ge=1, le=1000)] = 10
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 80
+    cpu: str = "1"
+    memory: str = "512Mi"
+    timeout: Duration = timedelta(hours=1)
+    service_account: str = ""
+    startup: Duration = timedelta(minutes=4)
+    deletion_protection: bool = True
+
+
+class HttpConfig(_Section):
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    path: Annotated[str, Field(pattern=r"^/")]
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    body: dict[str, Any] = {}
+
+
+class ScenarioConfig(_Section):
+    """One kind of conversation. ``expect`` is a list in order; a list inside it is "in any order"."""
+
+    path: Annotated[str, Field(pattern=r"^(/.*)?$")] = ""
+    send: Any = None
+    expect: list[Any] = []
+    within: Duration = timedelta(seconds=10)
+    close: Annotated[int, Field(ge=1000, le=4999)] = 1000
+    http: list[HttpConfig] = []
+    headers: dict[str, str] = {}
+    subprotocols: list[str] = []
+
+    @model_validator(mode="after")
+    def _does_something(self) -> ScenarioConfig:
+        if not self.path and not self.http:
+            raise ValueError("needs a WebSocket path, or http steps")
+        if self.path and not self.expect:
+            raise ValueError("a conversation must expect at least one event")
+        for item in self.expect:
+            _group(item)
+        return self
+
+    def build(self, name: str) -> Scenario:
+        sends = () if self.send is None else tuple(self.send) if isinstance(self.send, list) else (self.send,)
+        return Scenario(
+            name=name,
+            path=self.path,
+            send=sends,
+            groups=tuple(_group(item) for item in self.expect),
+            within_s=self.within.total_seconds(),
+            close=self.close,
+            http=tuple(HttpStep(h.method, h.path, h.status, h.body) for h in self.http),
+            headers=self.headers,
+            subprotocols=tuple(self.subprotocols),
+        )
+
+
+def _group(item: object) -> tuple[Expectation, ...]:
+    if isinstance(item, list):
+        return tuple(_expectation(each) for each in item)
+    return (_expectation(item),)
+
+
+def _expectation(item: object) -> Expectation:
+    if isinstance(item, str):
+        return Expectation({"type": item})
+    if isinstance(item, dict):
+        fields = {key: value for key, value in item.items() if key != "repeats"}
+        if fields:
+            return Expectation(fields, repeats=bool(item.get("repeats", False)))
+    raise ValueError(f"{item!r} is not an event: write its type, or the fields that it must have")
+
+
+class StageConfig(_Section):
+    percent: Percent
+    soak: Duration = timedelta(0)
+    deadline: Duration = timedelta(hours=1)
+    hold: bool = False
+
+    def build(self) -> Stage:
+        return Stage(self.percent, self.soak, self.soak + self.deadline, self.hold)
+
+
+class CriterionConfig(_Section):
+    limit: Rate | None = None
+    certify: Rate | None = None
+    slower_than: Duration | None = None
+
+
+class EvidenceConfig(_Section):
+    """How users' runs are counted; see ``model.Sampling``."""
+
+    block: Duration = Sampling().block
+    within: Duration = Sampling().within
+    lateness: Duration = Sampling().lateness
+    warm_up: Duration = Sampling().warm_up
+    min_trials: Annotated[int, Field(ge=1)] = Sampling().min_trials
+
+    def build(self) -> Sampling:
+        return Sampling(self.block, self.within, self.lateness, self.warm_up, self.min_trials)
+
+
+class ProbesConfig(_Section):
+    every: Duration = timedelta(seconds=10)
+    sessions: Annotated[int, Field(ge=1, le=1000)] = 5
+    concurrency: Annotated[int, Field(ge=1, le=500)] = 5
+
+
+DEFAULT_STAGES = [
+    StageConfig(percent=0),
+    StageConfig(percent=5, soak=timedelta(minutes=5)),
+    StageConfig(percent=25, soak=timedelta(minutes=10)),
+    StageConfig(percent=50, soak=timedelta(minutes=10)),
+    StageConfig(percent=100, soak=timedelta(minutes=30)),
+]
+
+
+class Config(_Section):
+    """All of ``spillway.yaml``."""
+
+    service: Name
+    source: str = "."
+    environments: Annotated[dict[Name, Environment], Field(min_length=1)]
+    images: dict[str, Image] = {}
+    container: Container = Container()
+    scenarios: Annotated[dict[str, ScenarioConfig], Field(min_length=1)]
+    stages: Annotated[list[StageConfig], Field(min_length=1)] = DEFAULT_STAGES
+    criteria: dict[str, CriterionConfig] = {}
+    evidence: EvidenceConfig = EvidenceConfig()
+    probes: ProbesConfig = ProbesConfig()
+    false_rollbacks: Odds = 0.001
+    bad_promotions: Odds = 0.05
+    drain: Drain = Drain.KEEP
+    heartbeat: Heartbeat = timedelta(seconds=20)
+
+    @model_validator(mode="after")
+    def _stages_rise(self) -> Config:
+        percents = [stage.percent for stage in self.stages]
+        if percents[0] != 0 or percents[-1] != 100 or percents != sorted(set(percents)):
+            raise ValueError(f"stages: percent must rise from 0 to 100, got {', '.join(map(str, percents))}")
+        return self
+
+    @model_validator(mode="after")
+    def _criteria_are_known(self) -> Config:
+        for metric, criterion in self.criteria.items():
+            if metric not in METRICS:
+                near = difflib.get_close_matches(metric, METRICS, n=1)
+                hint = f", did you mean {near[0]}?" if near else f"; known: {', '.join(METRICS)}"
+                raise ValueError(f"criteria: no metric {metric!r}{hint}")
+            if (metric == "first_event") != (criterion.slower_than is not None):
+                raise ValueError(
+                    f"criteria.{metric}: slower-than belongs to first_event, and first_event needs it"
+                )
+        return self
+
+    def environment(self, name: str | None) -> tuple[str, Environment]:
+        """The named environment, or the only one. Raises UserError."""
+        known = ", ".join(self.environments)
+        if name is None:
+            if len(self.environments) > 1:
+                raise UserError(f"{len(self.environments)} environments: {known}", fix="Name one: --env NAME")
+            name = next(iter(self.environments))
+        if name not in self.environments:
+            raise UserError(
+                f"no environment {name!r}", f"spillway.yaml has: {known}", "Name one of them: --env NAME"
+            )
+        return name, self.environments[name]
+
+    def ref(self, environment: Environment) -> ServiceRef:
+        if environment.is_local:
+            return ServiceRef(
+                environment.project or LOCAL_PROJECT, environment.region or LOCAL_REGION, self.service
+            )
+        return ServiceRef(environment.project, environment.region, self.service)
+
+    def image_reference(self, image: str, environment: Environment) -> str:
+        """The image pinned by digest. Locally, the digest is of the named command. Raises UserError."""
+        if not environment.is_local:
+            if not re.search(r"@sha256:[0-9a-f]{64}$", image):
+                raise UserError(
+                    f"--image {image}: not pinned by digest",
+                    "A tag can point elsewhere tomorrow; the rollout's identity is the digest.",
+                    "Give NAME@sha256:... (gcloud artifacts docker images describe prints it).",
+                )
+            return image
+        name = image.partition("@")[0]
+        if name not in self.images:
+            known = ", ".join(self.images) or "none"
+            near = difflib.get_close_matches(name, self.images, n=1)
+            raise UserError(
+                f"--image {name}: no such image in spillway.yaml",
+                f"images has: {known}",
+                f"Did you mean --image {near[0]}?" if near else "Add it under images: with its command.",
+            )
+        digest = hashlib.sha256(self.images[name].model_dump_json().encode()).hexdigest()
+        return f"{name}@sha256:{digest}"
+
+    def build_scenarios(self) -> tuple[Scenario, ...]:
+        return tuple(scenario.build(name) for name, scenario in self.scenarios.items())
+
+    def build_stages(self) -> tuple[Stage, ...]:
+        return tuple(stage.build() for stage in self.stages)
+
+    def build_criteria(self) -> tuple[Criterion, ...]:
+        return tuple(Criterion(m, c.limit, c.certify, c.slower_than) for m, c in self.criteria.items())
+
+    def build_probing(self) -> Probing:
+        return Probing(self.probes.every, self.probes.sessions, self.probes.concurrency)
+
+    def fingerprint(self) -> str:
+        """Hash of everything validated that a rollout depends on; comments and key order do not count."""
+        text = json.dumps(self.model_dump(mode="json", exclude={"images", "source"}), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(path: Path) -> Config:
+    """Read and validate. Raises ConfigError with file:line:column."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: not there", fix="Name one with -c FILE, or stand in its folder."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read", str(error)) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, file: str = DEFAULT_FILE) -> Config:
+    """Validate a text. Raises ConfigError: the first complaint in full, the number of further ones."""
+    document = yamltree.parse(text, file)
+    if not isinstance(document.value, dict):
+        raise ConfigError(
+            f"{file}:1:1: not a configuration", "It must be a mapping that starts with service: NAME"
+        )
+    try:
+        return Config.model_validate(document.value)
+    except ValidationError as error:
+        raise _complaint(document, error) from error
+
+
+def _complaint(document: yamltree.Document, error: ValidationError) -> ConfigError:
+    # A misspelt key is told before the key that is missing because of it.
+    problems = sorted(
+        error.errors(include_url=False, include_context=False), key=lambda p: p["type"] == "missing"
+    )
+    lines = [f"{document.where(_path(p['loc'], p['msg']))}: {_sentence(p)}" for p in problems]
+    more = "\n".join(lines[1:6])
+    return ConfigError(lines[0], more, f"and {len(lines) - 6} more" if len(lines) > 6 else "")
+
+
+def _path(loc: tuple[int | str, ...], message: str) -> yamltree.Path:
+    """Where to point. Whole-document rules name their section in the message (``criteria.x: ...``)."""
+    if loc:
+        return tuple(part for part in loc if part != "[key]")
+    match = re.match(r"Value error, ([\w.-]+):", message)
+    return tuple(match[1].split(".")) if match else ()
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}{_near(problem['loc'])}"
+    if problem["type"] == "missing":
+        return f"missing key {key}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    shown = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+    return f"{key}: {message}{shown}" if key else message
+
+
+def _near(loc: tuple[int | str, ...]) -> str:
+    """Did you mean: against every key that any section knows."""
+    sections = (Config, Environment, Image, Container, ScenarioConfig, HttpConfig, StageConfig, CriterionConfig,
+                EvidenceConfig, ProbesConfig)  # fmt: skip
+    known = {str(field.alias) for section in sections for field in section.model_fields.values()}
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f", did you mean {near[0]}?" if near and near[0] != loc[-1] else ""

@@ -1,0 +1,294 @@
+"""The orchestrator: read, observe, judge, decide, do one thing, say when to come again.
+
+``tick`` is level-triggered: whatever it needs to know is on the service (traffic, etag, record) or in the logs, so any
+process may call it, die, and leave the rest to another. ``run`` is tick and sleep.
+
+Every write goes through ``_commit``: one ``UpdateService`` with traffic, record and the etag of the read that was
+decided on. A conflict means that somebody else was faster: read again, decide again, never resend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import singledispatchmethod
+
+from pipeline import judge, record, restore, rollout
+from pipeline.errors import PlatformUnavailable, RevisionFailed, StaleWrite
+from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Plan, Split
+from pipeline.observer import Look, Observer
+from pipeline.ports import World
+from pipeline.progress import Listener, Progress
+from pipeline.rollout import (
+    Deploy,
+    Enter,
+    Event,
+    Finish,
+    Pause,
+    Phase,
+    Promote,
+    Restore,
+    Rollout,
+    Settle,
+    Wait,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often things happen in the driving process.
+
+    Args:
+        heartbeat: at most this long between two writes while under way; another ``run`` watches as long before it
+            takes over.
+        patience: how long the platform may stay unreachable before ``run`` gives up (the service keeps its state).
+    """
+
+    heartbeat: timedelta = timedelta(seconds=20)
+    look: timedelta = timedelta(milliseconds=250)
+    patience: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """When to come again; or, with an outcome, that there is nothing left to do."""
+
+    at: datetime
+    why: str = ""
+    outcome: Outcome | None = None
+
+
+class Engine:
+    """Drives one service's rollout through the ports.
+
+    Args:
+        driver: who writes: host, process and a random part; tells two drivers apart.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        world: World,
+        *,
+        driver: str,
+        listen: Listener = lambda _: None,
+        rhythm: Rhythm = Rhythm(),
+    ) -> None:
+        self.observer = observer
+        self.driver = driver
+        self.rhythm = rhythm
+        self._ref = observer.ref
+        self._world = world
+        self._clock = world.clock
+        self._listen = listen
+
+    def begin(self, plan: Plan, live: LiveService, *, attempt: int = 1, epoch: int = 0) -> None:
+        """Write the first record: stable pinned by name and tag, the candidate still to be made.
+
+        Args:
+            epoch: of the record that this one replaces; the counter never goes back.
+
+        Raises: StaleWrite when the service changed since ``live`` was read.
+        """
+        split = Split.between(plan.stable, None, 0, live.wanted.targets)
+        first = replace(self._fresh(plan, Phase.DEPLOYING, split), attempt=attempt, epoch=epoch)
+        self._commit(live, first, split)
+        self._tell(
+            "started", f"{plan.candidate} against {plan.stable}", rollout=plan.rollout_id, attempt=attempt
+        )
+
+    def begin_service(self, plan: Plan) -> Outcome:
+        """The very first deployment: 100 % to the first revision, ungated, and probed at once."""
+        self._tell("deploying", f"{self._ref.service} does not exist: {plan.candidate} gets 100%, ungated")
+        self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
+        live = self._world.platform.read(self._ref)
+        revision = self._world.platform.revision(self._ref, plan.candidate)
+        plan = replace(plan, stable_uid=revision.uid)
+        split = Split.between(plan.candidate, None, 0, live.wanted.targets)
+        promoted = replace(
+            self._fresh(plan, Phase.PROMOTED, split),
+            candidate_uid=revision.uid,
+            reached=100,
+            reason="first deployment, ungated",
+        )
+        self._commit(live, promoted, split)
+        report = self.observer.probe_now(plan, live.uri)
+        return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if report.failures else Outcome.FIRST_DEPLOYMENT
+
+    def redeploy(self, live: LiveService, current: Rollout, *, reason: str, by: str) -> None:
+        """Back to deploying: a rollout that was paused before its candidate was there."""
+        now = record.utc(self._clock.now())
+        self._commit(live, current.on(Event.RETRIED, now, reason=reason, by=by, drift="", since=now))
+
+    def _fresh(self, plan: Plan, phase: Phase, split: Split) -> Rollout:
+        now = record.utc(self._clock.now())
+        return Rollout(
+            plan=plan,
+            phase=phase,
+            started=now,
+            since=now,
+            heartbeat=now,
+            split=split,
+            judge=judge.begin(plan),
+        )
+
+    def tick(self) -> Next:
+        """One step. Raises AccessError, RequestRejected, RecordUnreadable; a conflict is not an error."""
+        look = self.observer.look()
+        self._tell("looked", look.situation.stage_verdict.reason, look=look)
+        try:
+            return self._do(rollout.decide(look.situation), look)
+        except StaleWrite:
+            return Next(self._clock.now(), "somebody else wrote the service: reading again")
+
+    def run(self, *, stop: Callable[[], bool] = lambda: False, until: datetime | None = None) -> Outcome:
+        """Tick until the rollout ends, pauses, is interrupted or time is up.
+
+        Raises: PlatformUnavailable after ``rhythm.patience`` without an answer; the service keeps its state.
+        """
+        unreachable_since: datetime | None = None
+        while not stop():
+            try:
+                upcoming = self.tick()
+                unreachable_since = None
+            except PlatformUnavailable as error:
+                now = self._clock.now()
+                unreachable_since = unreachable_since or now
+                if now - unreachable_since > self.rhythm.patience:
+                    raise
+                self._tell("retrying", f"{error.what}: trying again in {error.retry_after_s:g}s")
+                upcoming = Next(now + timedelta(seconds=error.retry_after_s))
+            if upcoming.outcome is not None:
+                return upcoming.outcome
+            now = self._clock.now()
+            if until is not None and now >= until:
+                return Outcome.UNDER_WAY
+            self._clock.sleep(max(timedelta(0), min(upcoming.at - now, self.rhythm.look)))
+        return Outcome.UNDER_WAY
+
+    @singledispatchmethod
+    def _do(self, action: object, look: Look) -> Next:
+        raise AssertionError(f"no way to do {action!r}")
+
+    @_do.register
+    def _wait(self, action: Wait, look: Look) -> Next:
+        current, now = look.situation.rollout, look.situation.now
+        if now - current.heartbeat >= self.rhythm.heartbeat or current.driver != self.driver:
+            self._commit(look.situation.live, replace(current, judge=look.judge, last=_summary(look)))
+        return Next(action.until, action.why)
+
+    @_do.register
+    def _finish(self, action: Finish, look: Look) -> Next:
+        return Next(look.situation.now, outcome=action.outcome)
+
+    @_do.register
+    def _deploy(self, action: Deploy, look: Look) -> Next:
+        plan = look.situation.rollout.plan
+        self._tell("deploying", f"{plan.candidate} at 0%")
+        try:
+            self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
+        except RevisionFailed as error:
+            # The revision is there, failed; the next look sees it and decides.
+            self._tell("deploy_failed", error.what, why=error.why)
+        return Next(self._clock.now(), "deployed")
+
+    @_do.register
+    def _enter(self, action: Enter, look: Look) -> Next:
+        s = look.situation
+        self.enter(s.live, replace(s.rollout, judge=look.judge), action.stage, action.event, look=look)
+        return Next(self._clock.now(), "traffic is moving")
+
+    def enter(
+        self, live: LiveService, current: Rollout, stage: int, event: Event, *, look: Look | None = None,
+        reason: str = "", by: str = "",
+    ) -> None:  # fmt: skip
+        """Move traffic to a stage's share and start the stage's clock; also what an operator's promote does."""
+        now = record.utc(self._clock.now())
+        percent = current.plan.stages[stage].percent
+        split = current.split_at(percent, live.wanted)
+        uid = look.candidate.uid if look and look.candidate else current.candidate_uid
+        after = current.on(
+            event, now, reason=reason or (look.situation.stage_verdict.reason if look else ""), by=by, stage=stage,
+            since=now, split=split, candidate_uid=uid, drift="", judge=judge.new_stage(current.judge),
+            split_epoch=current.split_epoch + 1, last=_summary(look) if look else None,
+        )  # fmt: skip
+        before = current.split.percent_of(current.plan.candidate)
+        self._commit(live, after, split)
+        self.observer.probe_soon()
+        self._tell("shifted", f"stage {stage}: {before}% -> {percent}%", stage=stage, percent=percent, by=by)
+
+    @_do.register
+    def _pause(self, action: Pause, look: Look) -> Next:
+        s = look.situation
+        now = record.utc(s.now)
+        after = s.rollout.on(Event.HELD, now, reason=action.reason, drift=action.drift, judge=look.judge,
+                             last=_summary(look))  # fmt: skip
+        self._commit(s.live, after)
+        self._tell("paused", action.reason)
+        return Next(self._clock.now(), outcome=Outcome.PAUSED)
+
+    @_do.register
+    def _promote(self, action: Promote, look: Look) -> Next:
+        s = look.situation
+        now = record.utc(s.now)
+        after = s.rollout.on(Event.PROMOTED, now, reason=action.reason, judge=look.judge, last=_summary(look))
+        self._commit(s.live, after)
+        self._tell("promoted", action.reason)
+        return Next(self._clock.now(), outcome=Outcome.PROMOTED)
+
+    @_do.register
+    def _restore(self, action: Restore, look: Look) -> Next:
+        s = look.situation
+        stable = s.rollout.plan.stable
+        ready = [r.name for r in (look.candidate, look.stable) if r is not None and r.is_ready]
+        split = restore.split_back(s.live, stable, ready)
+        now = record.utc(self._clock.now())
+        after = replace(
+            s.rollout, judge=look.judge, last=_summary(look), split_epoch=s.rollout.split_epoch + 1
+        )
+        after = after.on(Event.FAILED, now, reason=action.reason, split=split, since=now)
+        self._tell("restoring", action.reason, look=look)
+        self._commit(s.live, after, split)
+        self._tell("restored", f"100% to {stable}: accepted")
+        return Next(self._clock.now(), "reading traffic back")
+
+    @_do.register
+    def _settle(self, action: Settle, look: Look) -> Next:
+        s = look.situation
+        now = record.utc(s.now)
+        after = s.rollout.on(Event.RESTORED, now, reason=s.rollout.reason)
+        self._commit(s.live, after)
+        self._tell(
+            "rolled_back", f"100% on {after.plan.stable}: read back", since=s.rollout.since.isoformat()
+        )
+        assert after.outcome is not None
+        return Next(self._clock.now(), outcome=after.outcome)
+
+    def _commit(self, live: LiveService, after: Rollout, split: Split | None = None) -> None:
+        """The one way to write: record, and traffic with it, under the etag of the read that was decided on."""
+        after = replace(
+            after,
+            epoch=after.epoch + 1,
+            generation=live.generation,
+            heartbeat=record.utc(self._clock.now()),
+            driver=self.driver,
+        )
+        annotations = {**live.annotations, RECORD_ANNOTATION: record.encode(after)}
+        self._world.platform.write(self._ref, etag=live.etag, annotations=annotations, split=split)
+        self.observer.written(after.epoch)
+        traffic = dict(split.serving) if split else None
+        self._tell(
+            "wrote",
+            f"epoch {after.epoch}, etag {live.etag}",
+            epoch=after.epoch,
+            etag=live.etag,
+            traffic=traffic,
+        )
+
+    def _tell(self, kind: str, text: str, **data: object) -> None:
+        self._listen(Progress(self._clock.now(), kind, text, data))
+
+
+def _summary(look: Look | None) -> dict[str, object] | None:
+    return dict(look.situation.stage_verdict.to_json()) if look else None

@@ -1,0 +1,106 @@
+"""Every error that Spillway raises on purpose, and the exit code each one ends with.
+
+    SpillwayError                    1   failed, unclassified
+    |-- UserError                    2   usage: nothing was touched
+    |   |-- ConfigError              2   spillway.yaml, with file:line:column
+    |   `-- PlanRefused              2   the live service makes a rollout unsafe
+    |-- AccessError                  3   not authenticated, or forbidden
+    |-- AnotherRunAlive             14   somebody else drives this rollout
+    `-- PlatformError                4   Cloud Run said no
+        |-- ServiceNotFound          4
+        |-- RevisionNotFound         4
+        |-- StaleWrite               4   the service changed since it was read: read again, decide again
+        |-- RequestRejected          4   the request itself is wrong; sending it again changes nothing
+        |-- RevisionFailed           4   the revision never became ready
+        `-- PlatformUnavailable      4   no answer, 429 or 503; ``retry_after_s`` says when to try again
+
+A fault of the candidate (a 1011, a missing event, silence) is never an exception: it is evidence
+(see ``evidence.py``). An exception is a fault of ours or of the platform's.
+"""
+
+from __future__ import annotations
+
+
+class SpillwayError(Exception):
+    """A failure that a person can act on, told in three lines.
+
+    Args:
+        what: what went wrong, naming the value, key or revision.
+        why: the measured reason, or empty.
+        fix: the exact next command or edit, or empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return "\n".join(line for line in (self.what, self.why, self.fix) if line)
+
+
+class UserError(SpillwayError):
+    """The command or a file it was given is wrong; nothing was touched."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """``spillway.yaml`` cannot be used; ``what`` starts with ``file:line:column``."""
+
+
+class PlanRefused(UserError):
+    """The live service is in a state in which moving traffic would be a guess."""
+
+
+class AccessError(SpillwayError):
+    """Credentials are missing or do not allow the call."""
+
+    exit_code = 3
+
+
+class AnotherRunAlive(SpillwayError):
+    """Another process wrote this rollout's heartbeat while we watched."""
+
+    exit_code = 14
+
+
+class PlatformError(SpillwayError):
+    """A call to Cloud Run failed."""
+
+    exit_code = 4
+
+
+class ServiceNotFound(PlatformError):
+    """No such service. The only answer that means "first deployment"."""
+
+
+class RevisionNotFound(PlatformError):
+    """No such revision."""
+
+
+class StaleWrite(PlatformError):
+    """The etag no longer matches: the service changed after it was read."""
+
+
+class RequestRejected(PlatformError):
+    """Cloud Run refuses the request itself (invalid argument, failed precondition, name taken)."""
+
+
+class RevisionFailed(PlatformError):
+    """A revision ended up not ready; ``why`` carries its condition's message."""
+
+
+class PlatformUnavailable(PlatformError):
+    """No answer, or an answer that says "later".
+
+    Args:
+        retry_after_s: seconds after which one more try makes sense.
+    """
+
+    def __init__(self, what: str, why: str = "", fix: str = "", *, retry_after_s: float = 1.0) -> None:
+        super().__init__(what, why, fix)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,252 @@
+"""Trials counted per block, candidate and stable side by side.  PURE.
+
+Theory of operation. A *window* is the time during which one split was live (its ``split_epoch``). It is cut into blocks
+of equal length; a block holds the trials that *started* in it, and is closed, for both arms alike, at its end + D +
+lateness: only then is every one of its trials decided. Counting sockets when they end instead would see the short and
+broken ones first. A block is the unit that the judge takes in, once.
+
+Of one client only the first trial in a block, over both arms together, is judged: one broken client that reconnects
+twenty times must not send a healthy candidate back. A client that makes up more than a fifth of a well-filled block is
+an office behind one address and exempt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pipeline.model import Criterion, LogLine, Sampling
+from pipeline.trials import ERROR_CLOSES, Reading, Trial, is_abandoned, read_lines, trials_of
+
+ERROR_PATTERNS = ("is not JSON serializable",)
+METRICS: Mapping[str, str] = {
+    "agent_completed": "an agent run whose expected events did not all come in time",
+    "server_error_1011": "a run whose socket the server closed with 1011 (keepalive time-outs apart)",
+    "abnormal_1006": "a run whose socket the server dropped without a close frame",
+    "first_event": "a run whose first event came later than slower-than",
+    "log_serialisation_errors": "a log line that says a value was not JSON serialisable",
+}
+LATENCY_NEEDS_PERCENT = 25
+_OFFICE_SHARE = 0.2
+_OFFICE_NEEDS = (
+    100  # trials in the block: below that, a fifth is a handful, and a handful can be one broken client
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One revision, and the nonce that its telemetry lines carry."""
+
+    revision: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time since a split became live. ``percent`` is the candidate's share of it."""
+
+    start: datetime
+    split_epoch: int
+    candidate: Arm
+    stable: Arm | None
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Judged trials and failures of one metric in one block."""
+
+    candidate_trials: int = 0
+    candidate_failures: int = 0
+    stable_trials: int = 0
+    stable_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One closed block. ``shown`` counts candidate trials that were seen and not judged (warm-up, repeats)."""
+
+    index: int
+    start: datetime
+    end: datetime
+    split_epoch: int
+    percent: int
+    counts: Mapping[str, Counts]
+    shown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What users met on one revision. ``affected``: distinct sockets with a failed trial."""
+
+    sessions: int = 0
+    affected: int = 0
+    open_sockets: int = 0
+    runs: int = 0
+    closes: Mapping[str, int] = field(default_factory=dict)
+    abandoned: int = 0
+    forged: int = 0
+    last_line_at: datetime | None = None
+    first_bad_at: datetime | None = None
+
+
+def next_close(window: Window, sampling: Sampling, now: datetime) -> datetime:
+    """When the next block closes."""
+    index = _closed_until(window, sampling, now) + 1
+    return window.start + (index + 1) * sampling.block + sampling.within + sampling.lateness
+
+
+def _closed_until(window: Window, sampling: Sampling, now: datetime) -> int:
+    """Index of the last closed block, -1 when none is."""
+    return (now - window.start - sampling.within - sampling.lateness) // sampling.block - 1
+
+
+def closed_blocks(
+    lines: Sequence[LogLine],
+    window: Window,
+    sampling: Sampling,
+    criteria: Iterable[Criterion],
+    now: datetime,
+    *,
+    after: int = -1,
+) -> tuple[Block, ...]:
+    """All closed blocks with index > ``after``; empty ones too, because silence is told as silence."""
+    last = _closed_until(window, sampling, now)
+    if last <= after:
+        return ()
+    candidate = _Side.of(lines, window.candidate, sampling, now)
+    stable = _Side.of(lines, window.stable, sampling, now) if window.stable else _Side()
+    wanted = tuple(criteria)
+    return tuple(
+        _block(index, window, sampling, wanted, candidate, stable)
+        for index in range(max(after, -1) + 1, last + 1)
+    )
+
+
+@dataclass(slots=True)
+class _Side:
+    """One arm's trials in order of start, and its error lines."""
+
+    trials: list[Trial] = field(default_factory=list)
+    errors_at: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, lines: Sequence[LogLine], arm: Arm, sampling: Sampling, now: datetime) -> _Side:
+        reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS)
+        trials = [
+            t
+            for socket in reading.sockets.values()
+            for t in trials_of(socket, sampling.within, now.timestamp())
+        ]
+        return cls(sorted(trials, key=lambda t: (t.start, t.session)), reading.errors_at)
+
+    def between(self, start: float, end: float) -> _Side:
+        return _Side(
+            [t for t in self.trials if start <= t.start < end],
+            [at for at in self.errors_at if start <= at < end],
+        )
+
+
+def _block(
+    index: int,
+    window: Window,
+    sampling: Sampling,
+    criteria: Iterable[Criterion],
+    candidate: _Side,
+    stable: _Side,
+) -> Block:
+    start = window.start + index * sampling.block
+    end = start + sampling.block
+    c = candidate.between(start.timestamp(), end.timestamp())
+    s = stable.between(start.timestamp(), end.timestamp())
+    warm = window.start + sampling.warm_up
+    judged_c, judged_s = _judged(c, s, warm.timestamp())
+    counts = {
+        criterion.metric: _counts(criterion, judged_c, judged_s)
+        for criterion in criteria
+        if criterion.metric != "first_event" or window.percent >= LATENCY_NEEDS_PERCENT
+    }
+    shown = len(c.trials) - len(judged_c.trials)
+    return Block(index, start, end, window.split_epoch, window.percent, counts, shown)
+
+
+def _judged(candidate: _Side, stable: _Side, warm: float) -> tuple[_Side, _Side]:
+    """Without warm-up, and each client's first trial over both arms only."""
+    both = [t for t in (*candidate.trials, *stable.trials) if t.start >= warm]
+    by_client = Counter(t.client for t in both)
+    office = {c for c, n in by_client.items() if len(both) >= _OFFICE_NEEDS and n > _OFFICE_SHARE * len(both)}
+    first: dict[str, Trial] = {}
+    for trial in sorted(both, key=lambda t: (t.start, t.session)):
+        first.setdefault(trial.client, trial)
+
+    def keep(trial: Trial) -> bool:
+        return trial.start >= warm and (trial.client in office or first[trial.client] is trial)
+
+    return (
+        _Side([t for t in candidate.trials if keep(t)], [at for at in candidate.errors_at if at >= warm]),
+        _Side([t for t in stable.trials if keep(t)], [at for at in stable.errors_at if at >= warm]),
+    )
+
+
+def _counts(criterion: Criterion, candidate: _Side, stable: _Side) -> Counts:
+    return Counts(
+        len(candidate.trials),
+        _failures(criterion, candidate),
+        len(stable.trials),
+        _failures(criterion, stable),
+    )
+
+
+def _failures(criterion: Criterion, side: _Side) -> int:
+    if criterion.metric == "log_serialisation_errors":
+        return min(len(side.trials), len(side.errors_at))
+    if criterion.slower_than is not None:
+        bound = criterion.slower_than.total_seconds()
+        return sum(t.first_event_s is None or t.first_event_s > bound for t in side.trials)
+    return sum(criterion.metric in t.failed for t in side.trials)
+
+
+def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: datetime) -> Exposure:
+    """What users met on one revision, from all its lines."""
+    reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS)
+    moment = now.timestamp()
+    sockets = reading.sockets.values()
+    bad = [t for socket in sockets for t in trials_of(socket, sampling.within, moment) if t.failed]
+    closes = Counter(s.close_class.value for s in sockets if s.closed is not None)
+    broken_at = [
+        s.closed for s in sockets if s.closed is not None and _server_broke(s.closed_by, s.close_class)
+    ]
+    first_bad = min([t.start for t in bad] + broken_at, default=None)
+    affected = {t.session for t in bad} | {
+        s.session for s in sockets if _server_broke(s.closed_by, s.close_class)
+    }
+    return Exposure(
+        sessions=sum(s.accepted is not None for s in sockets),
+        affected=len(affected),
+        open_sockets=_open(reading),
+        runs=sum(len(s.runs) for s in sockets),
+        closes=dict(closes),
+        abandoned=sum(is_abandoned(s, run) for s in sockets for run in s.runs),
+        forged=reading.forged,
+        last_line_at=_moment(reading.last_line_at),
+        first_bad_at=_moment(first_bad),
+    )
+
+
+def _server_broke(closed_by: str, kind: object) -> bool:
+    return closed_by == "server" and kind in ERROR_CLOSES
+
+
+def _open(reading: Reading) -> int:
+    return sum(s.accepted is not None and s.closed is None for s in reading.sockets.values())
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def horizon(soaks: Iterable[timedelta], sampling: Sampling) -> int:
+    """Blocks that a rollout is expected to take: what late faults' bets are spread over."""
+    return max(1, sum(soaks, timedelta(0)) // sampling.block)

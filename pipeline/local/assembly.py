@@ -1,0 +1,114 @@
+"""The parts of the local Cloud Run, put together for one state folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from pipeline.local import admin, logs
+from pipeline.local.bearer import Guard
+from pipeline.local.controller import Controller
+from pipeline.local.endpoint import STATUS_METHOD
+from pipeline.local.ingress import Ingress
+from pipeline.local.instances import Fleet
+from pipeline.local.logstore import LogStore
+from pipeline.local.ports import PortBook
+from pipeline.local.store import Store
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # a port in use is an error, not something to share
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+)
+_LAST_CALLS_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one server is started with.
+
+    Args:
+        port: of the Admin and Logging services; 0 takes any.
+        grace_s: between SIGTERM and SIGKILL of an instance.
+    """
+
+    folder: Path
+    bind: str = "127.0.0.1"
+    port: int = 0
+    trust_forwarded: bool = False
+    grace_s: float = 10.0
+
+
+class LocalCloudRun:
+    """``start`` it, ``close`` it; both once."""
+
+    def __init__(self, settings: Settings, token: str) -> None:
+        self._settings = settings
+        folder = settings.folder
+        self._logs = LogStore(folder)
+        self._fleet = Fleet(folder, self._logs, grace_s=settings.grace_s)
+        ports = PortBook(folder, settings.bind)
+        self.ingress = Ingress(self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded)
+        self._controller = Controller(Store(folder), self._fleet, self.ingress)
+        self._server = grpc.aio.server(interceptors=[Guard(token)], options=_OPTIONS)
+
+    async def start(self) -> str:
+        """Take up where the folder's last server ended, and answer. Returns HOST:PORT for clients on this machine.
+
+        Raises: OSError when the port is taken.
+        """
+        bind, port = self._settings.bind, self._settings.port
+        self._server.add_generic_rpc_handlers(
+            (*admin.handlers(self._controller), *logs.handlers(self._logs), self._status_handler())
+        )
+        try:
+            port = self._server.add_insecure_port(f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}")
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {bind}:{port}, is it in use?") from error
+        await self._controller.resume()
+        await self._server.start()
+        return f"127.0.0.1:{port}"
+
+    async def close(self) -> None:
+        """Answer no more, end the instances while their sockets can still say goodbye, then close those."""
+        await self._server.stop(_LAST_CALLS_S)
+        await self._controller.close()
+        await self._fleet.close()
+        await self.ingress.close()
+        self._logs.close()
+
+    def status(self) -> dict[str, Any]:
+        """What ``local status`` shows, as plain values; ``sockets`` is what the ingress saw itself."""
+        seen = self.ingress.observations
+        return {
+            **self._controller.snapshot(),
+            "processes": _rows(self._fleet.pids(), "pids"),
+            "sockets": {
+                "open": _rows(seen.open_sockets(), "count"),
+                "closed": [
+                    {"service": service, "revision": revision, "code": code, "count": count}
+                    for (service, revision, code), count in seen.closes().items()
+                ],
+            },
+        }
+
+    def _status_handler(self) -> grpc.GenericRpcHandler:
+        async def get(_: bytes, __: Any) -> bytes:
+            return json.dumps(self.status()).encode()
+
+        _, service, method = STATUS_METHOD.split("/")
+        handler = grpc.unary_unary_rpc_method_handler(get)
+        return grpc.method_handlers_generic_handler(service, {method: handler})
+
+
+def _rows(values: dict[tuple[str, str], Any], name: str) -> Sequence[dict[str, Any]]:
+    return [
+        {"service": service, "revision": revision, name: value}
+        for (service, revision), value in values.items()
+    ]

@@ -1,0 +1,94 @@
+"""The token of the local Cloud Run: put on every call by its clients, asked of every call by the server."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import grpc
+import grpc.aio
+
+_KEY = "authorization"
+
+
+class _Details(NamedTuple):
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: bool | None
+    compression: Any
+
+
+class BearerToken(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Puts the token on every call of a channel."""
+
+    def __init__(self, token: str) -> None:
+        self._line = (_KEY, f"Bearer {token}")
+
+    def intercept_unary_unary(self, continuation: Any, call: Any, request: Any) -> Any:
+        return continuation(self._with_token(call), request)
+
+    def intercept_unary_stream(self, continuation: Any, call: Any, request: Any) -> Any:
+        return continuation(self._with_token(call), request)
+
+    def intercept_stream_unary(self, continuation: Any, call: Any, requests: Any) -> Any:
+        return continuation(self._with_token(call), requests)
+
+    def intercept_stream_stream(self, continuation: Any, call: Any, requests: Any) -> Any:
+        return continuation(self._with_token(call), requests)
+
+    def _with_token(self, call: Any) -> _Details:
+        metadata = [*(call.metadata or ()), self._line]
+        wait = getattr(call, "wait_for_ready", None)
+        return _Details(
+            call.method, call.timeout, metadata, call.credentials, wait, getattr(call, "compression", None)
+        )
+
+
+def aio_interceptors(token: str) -> list[grpc.aio.ClientInterceptor]:
+    """The same for asyncio channels, where each kind of call needs an interceptor of its own."""
+
+    async def carry(self: object, continuation: Any, call: Any, request: Any) -> Any:  # noqa: ARG001
+        metadata = grpc.aio.Metadata(*(call.metadata or ()), (_KEY, f"Bearer {token}"))
+        return await continuation(call._replace(metadata=metadata), request)
+
+    kinds = {
+        "unary_unary": grpc.aio.UnaryUnaryClientInterceptor,
+        "unary_stream": grpc.aio.UnaryStreamClientInterceptor,
+        "stream_unary": grpc.aio.StreamUnaryClientInterceptor,
+        "stream_stream": grpc.aio.StreamStreamClientInterceptor,
+    }
+    return [type(f"Bearer_{kind}", (base,), {f"intercept_{kind}": carry})() for kind, base in kinds.items()]
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Refuses calls without the token, and any that a web page made."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
+    ) -> Any:
+        metadata = dict(handler_call_details.invocation_metadata or ())
+        if "origin" in metadata:
+            return _refusal(grpc.StatusCode.PERMISSION_DENIED, "Calls from web pages are not answered.")
+        given = metadata.get(_KEY, "")
+        given = given if isinstance(given, bytes) else given.encode()
+        if not hmac.compare_digest(given, self._expected):
+            return _refusal(grpc.StatusCode.UNAUTHENTICATED, "The token of endpoint.json is needed.")
+        return await continuation(handler_call_details)
+
+
+def _refusal(code: grpc.StatusCode, text: str) -> grpc.RpcMethodHandler:
+    async def refuse(_: Any, context: Any) -> None:
+        await context.abort(code, text)
+
+    return grpc.unary_unary_rpc_method_handler(refuse)

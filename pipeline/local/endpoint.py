@@ -1,0 +1,125 @@
+"""How to reach the local Cloud Run of a state folder: its address, its token, and whether it is alive.
+
+A server holds a lock on ``server.lock`` as long as it lives, however it ends: process numbers can be given to somebody
+else, a lock cannot.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from pipeline.errors import PlatformUnavailable
+
+if TYPE_CHECKING:
+    import grpc
+    import grpc.aio
+
+STATUS_METHOD = "/spillway.local.Status/Get"  # takes nothing; JSON comes back
+_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),  # loopback is nobody's proxy's business
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A local Cloud Run that answered when it was looked for.
+
+    Args:
+        address: HOST:PORT of the Admin and Logging services (gRPC).
+        started: aware UTC.
+    """
+
+    pid: int
+    address: str
+    token: str
+    started: datetime
+
+    def channel(self) -> grpc.Channel:
+        """A channel that carries the token; close it."""
+        import grpc
+
+        from pipeline.local.bearer import BearerToken
+
+        return grpc.intercept_channel(
+            grpc.insecure_channel(self.address, options=_OPTIONS), BearerToken(self.token)
+        )
+
+    def aio_channel(self) -> grpc.aio.Channel:
+        """The same for asyncio."""
+        import grpc.aio
+
+        from pipeline.local.bearer import aio_interceptors
+
+        return grpc.aio.insecure_channel(
+            self.address, options=_OPTIONS, interceptors=aio_interceptors(self.token)
+        )
+
+
+def read(folder: Path) -> Endpoint:
+    """The endpoint of a living server. Raises PlatformUnavailable."""
+    if not is_alive(folder):
+        raise PlatformUnavailable(
+            "the local Cloud Run is not running", f"No server holds {folder}", "Start it: spillway local up"
+        )
+    try:
+        given = json.loads(_file(folder).read_text(encoding="utf-8"))
+        return Endpoint(**{**given, "started": datetime.fromisoformat(given["started"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise PlatformUnavailable(
+            "the local Cloud Run does not answer yet",
+            f"It starts or ends at this moment: {folder}",
+            "Wait for it: spillway local up",
+        ) from error
+
+
+def write(folder: Path, endpoint: Endpoint) -> None:
+    """Readable by its owner alone."""
+    draft = _file(folder).with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    body = {**asdict(endpoint), "started": endpoint.started.isoformat()}
+    draft.write_text(json.dumps(body, indent=1), encoding="utf-8")
+    draft.replace(_file(folder))
+
+
+def remove(folder: Path) -> None:
+    _file(folder).unlink(missing_ok=True)
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether a server holds this folder."""
+    if not _lock_file(folder).exists():
+        return False
+    with _lock_file(folder).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def hold(folder: Path) -> IO[bytes] | None:
+    """The folder's lock, held while the file is open; None if another server has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = _lock_file(folder).open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _file(folder: Path) -> Path:
+    return folder / "endpoint.json"
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder / "server.lock"

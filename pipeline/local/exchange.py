@@ -1,0 +1,283 @@
+"""One request on its way to an instance and back: plain HTTP by messages, a WebSocket as a splice of bytes.
+
+Whatever the instance or the client does wrong ends this one request, with the answer that Cloud Run gives for it.
+Source: https://cloud.google.com/run/docs/troubleshooting (texts), RFC 9110 section 10.1.1 (Expect).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from pipeline.local import http1
+from pipeline.local.http1 import BadMessage, Headers, Request, Response
+from pipeline.local.instances import Lease
+from pipeline.local.observed import ABNORMAL, Observations, ObservedSocket, Side
+from pipeline.local.wire import Wire
+
+AFFINITY_COOKIE = "GAESA"
+MALFORMED = "The request failed because either the HTTP response was malformed or connection to the instance had an error."
+TIMED_OUT = "The request has been terminated because it has reached the maximum request timeout."
+TRUNCATED = (
+    "Truncated response body. Usually implies that the request timed out or the application exited before the response "
+    "was finished."
+)
+_REASONS = {
+    400: "Bad Request", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests", 431: "Header Fields Too Large",
+    500: "Internal Server Error", 503: "Service Unavailable", 504: "Gateway Timeout",
+}  # fmt: skip
+_PIECE = 64 * 1024
+_MAX_LINE = 4096  # of a chunk's first line, or a trailer
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request: where it goes, and what the request log will say of it.
+
+    Args:
+        chain: value of X-Forwarded-For towards the instance; its last address is the client's.
+        status: of the answer as far as it began, else 0.
+        fault: what went wrong with it, for the system log.
+    """
+
+    service: str
+    revision: str
+    tag: str
+    request: Request
+    client: Wire
+    chain: str
+    started: float = field(default_factory=time.time)
+    trace: str = ""
+    status: int = 0
+    sent: int = 0
+    fault: str = ""
+
+    def __post_init__(self) -> None:
+        self.trace = self.request.headers.get("x-cloud-trace-context") or f"{secrets.token_hex(16)}/1;o=0"
+
+    def answer(self, status: int, text: str) -> bool:
+        """Answer for the platform. The connection does not go on."""
+        self.status = status
+        answer(self.client, status, text)
+        return False
+
+    def log_fields(self) -> dict[str, object]:
+        headers = self.request.headers
+        return {
+            "requestMethod": self.request.method,
+            "requestUrl": f"http://{headers.get('host')}{self.request.target}",
+            "status": self.status,
+            "responseSize": self.sent,
+            "userAgent": headers.get("user-agent"),
+            "remoteIp": self.chain.rpartition(",")[2].strip(),
+            "latency": time.time() - self.started,
+        }
+
+
+def answer(client: Wire, status: int, text: str) -> None:
+    client.write(http1.answer(status, _REASONS[status], text))
+
+
+async def forward(exchange: Exchange, lease: Lease, observations: Observations) -> bool:
+    """Carry one request to its end. Returns whether the client's connection goes on."""
+    loop = asyncio.get_running_loop()
+    try:
+        _, upstream = await loop.create_connection(Wire, "127.0.0.1", lease.port)
+    except OSError:
+        return exchange.answer(503, MALFORMED)
+    try:
+        async with asyncio.timeout(lease.spec.request_timeout_s):
+            if exchange.request.is_websocket:
+                return await _upgrade(exchange, lease, upstream, observations)
+            return await _plain(exchange, lease, upstream)
+    except TimeoutError:
+        return _fail(exchange, 504, "upstream request timeout", TIMED_OUT)
+    except BadMessage as error:
+        if isinstance(error.__cause__, BadMessage):  # the client's fault
+            return _fail(exchange, error.__cause__.status, str(error.__cause__), "")
+        return _fail(exchange, 503, MALFORMED, "")
+    finally:
+        upstream.close()
+
+
+def _fail(exchange: Exchange, status: int, text: str, fault: str) -> bool:
+    if not exchange.status:
+        exchange.fault = fault
+        return exchange.answer(status, text)
+    exchange.fault = "" if exchange.client.ended.done() else fault or TRUNCATED
+    exchange.client.abort(reset=exchange.status != 101)
+    return False
+
+
+async def _upgrade(exchange: Exchange, lease: Lease, upstream: Wire, observations: Observations) -> bool:
+    """A WebSocket handshake and, if it is granted, the socket until it ends."""
+    upstream.write(_head_for_instance(exchange))
+    response = await _response(exchange, upstream)
+    if response.status != 101:
+        return await _relay(exchange, lease, response, upstream)
+    exchange.status = 101
+    exchange.client.write(_with_cookie(exchange, lease, response.headers).after(response.start))
+    await _splice(exchange, upstream, observations)
+    return False
+
+
+async def _plain(exchange: Exchange, lease: Lease, upstream: Wire) -> bool:
+    """A request and its answer, both bodies as they come."""
+    request, client = exchange.request, exchange.client
+
+    def give_up(_: object) -> None:
+        upstream.abort()  # a client that left is not worked for
+
+    client.ended.add_done_callback(give_up)
+    upstream.write(_head_for_instance(exchange))
+    sending = asyncio.create_task(_copy_body(client, upstream, request.framing))
+    sending.add_done_callback(lambda task: upstream.abort() if _fault_of(task) else None)
+    try:
+        response = await _response(exchange, upstream)
+        return await _relay(exchange, lease, response, upstream) and sending.done()
+    except BadMessage as error:
+        raise error from _fault_of(sending)
+    finally:
+        client.ended.remove_done_callback(give_up)
+        await _stop(sending)
+
+
+async def _response(exchange: Exchange, upstream: Wire) -> Response:
+    """The final answer's head; interim ones are passed on to clients that know them. Raises BadMessage."""
+    while True:
+        head = await upstream.read_until(b"\r\n\r\n")
+        if head is None:
+            raise BadMessage("no answer")
+        response = http1.parse_response(head)
+        if response.status == 101 and not exchange.request.is_websocket:
+            raise BadMessage("an upgrade that nobody asked for")
+        if not response.is_interim:
+            return response
+        if exchange.request.minor:
+            exchange.client.write(response.headers.after(response.start))
+
+
+async def _relay(exchange: Exchange, lease: Lease, response: Response, upstream: Wire) -> bool:
+    """Pass on an answer. Returns whether another request may follow it on the client's connection."""
+    framing = response.framing(exchange.request.method)
+    goes_on = exchange.request.keeps_alive and framing != http1.UNTIL_CLOSE
+    headers = _with_cookie(exchange, lease, response.headers.end_to_end())
+    if not goes_on:
+        headers = headers.plus(("Connection", "close"))
+    exchange.status = response.status
+    exchange.client.write(headers.after(f"HTTP/1.1{response.start[8:]}"))
+    exchange.sent = await _copy_body(upstream, exchange.client, framing)
+    await exchange.client.drain()
+    return goes_on
+
+
+async def _splice(exchange: Exchange, upstream: Wire, observations: Observations) -> None:
+    """Leave the two ends of a WebSocket to each other until both are gone."""
+    client, by_client, by_server = exchange.client, Side(), Side()
+    firsts: list[str] = []
+    client.ended.add_done_callback(lambda _: firsts.append("client"))
+    upstream.ended.add_done_callback(lambda _: firsts.append("server"))
+    observations.begin(exchange.service, exchange.revision)
+    try:
+        client.join(upstream, by_client, by_server)
+        await asyncio.gather(asyncio.shield(client.ended), asyncio.shield(upstream.ended))
+    finally:
+        exchange.sent = by_server.size
+        observations.end(_seen(exchange, by_client, by_server, firsts))
+
+
+def _seen(exchange: Exchange, by_client: Side, by_server: Side, firsts: list[str]) -> ObservedSocket:
+    closes = [
+        (side.closed_at, name, side)
+        for name, side in (("client", by_client), ("server", by_server))
+        if side.has_closed
+    ]
+    _, first, side = min(closes, default=(0.0, firsts[0] if firsts else "", None))
+    code, reason = (side.frames.close if side else None) or (ABNORMAL, "")
+    return ObservedSocket(
+        exchange.service, exchange.revision, exchange.tag, exchange.started, time.time() - exchange.started,
+        code, reason, first, by_server.size, by_client.size,
+    )  # fmt: skip
+
+
+async def _copy_body(source: Wire, target: Wire, framing: int) -> int:
+    """Pass a body on as it comes; chunks are framed anew. Returns its size. Raises BadMessage."""
+    if framing == http1.CHUNKED:
+        return await _copy_chunks(source, target)
+    size = 0
+    while framing == http1.UNTIL_CLOSE or size < framing:
+        piece = await source.read(_PIECE if framing < 0 else min(_PIECE, framing - size))
+        if not piece:
+            if framing >= 0:
+                raise BadMessage("the body was cut off")
+            break
+        size += len(piece)
+        target.write(piece)
+        await target.drain()  # a slow reader holds up its own sender, and nobody else
+    return size
+
+
+async def _copy_chunks(source: Wire, target: Wire) -> int:
+    total, size = 0, 1
+    while size:
+        size = http1.parse_chunk(await _line(source))
+        target.write(b"%x\r\n" % size)
+        if size:
+            total += await _copy_body(source, target, size)
+            target.write(b"\r\n")
+            if await _line(source):
+                raise BadMessage("malformed chunk")
+    while trailer := await _line(source):
+        http1.check_trailer(trailer)
+        target.write(trailer + b"\r\n")
+    target.write(b"\r\n")
+    return total
+
+
+async def _line(source: Wire) -> bytes:
+    line = await source.read_until(b"\r\n", _MAX_LINE)
+    if line is None:
+        raise BadMessage("the body was cut off")
+    return line
+
+
+def _head_for_instance(exchange: Exchange) -> bytes:
+    request = exchange.request
+    ours = [("X-Forwarded-For", exchange.chain), ("X-Forwarded-Proto", "http")]
+    if request.is_websocket:
+        ours += [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+    else:
+        ours += [("Connection", "close")]
+    ours += [("X-Cloud-Trace-Context", exchange.trace)]
+    kept = request.headers.end_to_end().without(name.lower() for name, _ in ours)
+    return kept.plus(*ours).after(request.start)
+
+
+def _with_cookie(exchange: Exchange, lease: Lease, headers: Headers) -> Headers:
+    value = f"{exchange.revision}.{lease.port}"
+    if not lease.spec.session_affinity or affinity_of(exchange.request) == (exchange.revision, lease.port):
+        return headers
+    return headers.plus(("Set-Cookie", f"{AFFINITY_COOKIE}={value}; Path=/; Max-Age=2592000; HttpOnly"))
+
+
+def affinity_of(request: Request) -> tuple[str, int] | None:
+    """The revision and the instance's port that the client's cookie names."""
+    for part in request.headers.get("cookie").replace(",", ";").split(";"):
+        name, _, value = part.strip().partition("=")
+        revision, _, port = value.rpartition(".")
+        if name == AFFINITY_COOKIE and revision and port.isascii() and port.isdecimal():
+            return revision, int(port)
+    return None
+
+
+def _fault_of(task: asyncio.Task[int]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None
+
+
+async def _stop(task: asyncio.Task[int]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, BadMessage):
+        await task

@@ -1,0 +1,189 @@
+"""HTTP/1.1 heads and how long the body after them is, as far as a proxy in front of one process needs them.
+
+Theory of operation. Bytes in, values out; no I/O here. What two parsers could read in two ways (two lengths, a length
+beside chunks, folded lines, bare line feeds, spaces before a colon) is refused and never guessed: that is where request
+smuggling lives. A body is described by its *framing*: a number of bytes, ``CHUNKED``, or ``UNTIL_CLOSE``.
+
+Source: RFC 9112 sections 2-7 (messages), RFC 9110 section 7.6.1 (hop-by-hop fields).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MAX_HEAD = 64 * 1024
+CHUNKED = -1
+UNTIL_CLOSE = -2
+
+_REQUEST = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.([01])")
+_STATUS = re.compile(r"HTTP/1\.[01] ([1-9][0-9]{2})(?: [\t -~\x80-\xff]*)?")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)")
+_LENGTH = re.compile(r"[0-9]{1,15}")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[\t -~\x80-\xff]*)?")
+_HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "te", "upgrade"})
+_NEVER_HOP = frozenset({"content-length", "host", "transfer-encoding"})  # whatever Connection says
+
+
+class BadMessage(Exception):
+    """Not HTTP that can be forwarded: an answer, not a fault of ours.
+
+    Args:
+        status: to answer with when a client sent it.
+    """
+
+    def __init__(self, text: str, *, status: int = 400) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Header lines in order; names keep their spelling."""
+
+    lines: tuple[tuple[str, str], ...] = ()
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.lines if key.lower() == name]
+
+    def get(self, name: str) -> str:
+        """The value, or empty; several are joined by commas."""
+        return ", ".join(self.all(name))
+
+    def tokens(self, name: str) -> set[str]:
+        return {token.strip().lower() for token in self.get(name).split(",")} - {""}
+
+    def without(self, names: Iterable[str]) -> Headers:
+        dropped = frozenset(names)
+        return Headers(tuple(line for line in self.lines if line[0].lower() not in dropped))
+
+    def plus(self, *lines: tuple[str, str]) -> Headers:
+        return Headers((*self.lines, *lines))
+
+    def end_to_end(self) -> Headers:
+        """Without what concerns this connection alone."""
+        return self.without(_HOP_BY_HOP | (self.tokens("connection") - _NEVER_HOP))
+
+    def after(self, start: str) -> bytes:
+        """The head on the wire, with this first line."""
+        fields = "".join(f"{name}: {value}\r\n" for name, value in self.lines)
+        return f"{start}\r\n{fields}\r\n".encode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request head. ``minor`` is the x of HTTP/1.x."""
+
+    method: str
+    target: str
+    minor: int
+    headers: Headers
+
+    @property
+    def start(self) -> str:
+        return f"{self.method} {self.target} HTTP/1.{self.minor}"
+
+    @property
+    def is_websocket(self) -> bool:
+        return (
+            self.method == "GET"
+            and self.minor == 1
+            and "upgrade" in self.headers.tokens("connection")
+            and self.headers.get("upgrade").lower() == "websocket"
+        )
+
+    @property
+    def keeps_alive(self) -> bool:
+        return self.minor == 1 and "close" not in self.headers.tokens("connection")
+
+    @property
+    def framing(self) -> int:
+        """Raises BadMessage."""
+        framing = _framing(self.headers)
+        if framing == CHUNKED and self.minor == 0:
+            raise BadMessage("HTTP/1.0 knows no chunks")
+        return 0 if framing == UNTIL_CLOSE else framing
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response head; ``start`` is its status line."""
+
+    start: str
+    status: int
+    headers: Headers
+
+    @property
+    def is_interim(self) -> bool:
+        return 100 <= self.status < 200 and self.status != 101
+
+    def framing(self, method: str) -> int:
+        """Of the body that follows, given what was asked. Raises BadMessage."""
+        framing = _framing(self.headers)
+        return 0 if method == "HEAD" or self.status < 200 or self.status in (204, 304) else framing
+
+
+def parse_request(head: bytes) -> Request:
+    """Raises BadMessage."""
+    start, headers = _split(head)
+    match = _REQUEST.fullmatch(start)
+    if not match:
+        raise BadMessage("malformed request line")
+    if not match[2].startswith("/") and match[2] != "*":
+        raise BadMessage("the target of a request is a path")
+    return Request(match[1], match[2], int(match[3]), headers)
+
+
+def parse_response(head: bytes) -> Response:
+    """Raises BadMessage."""
+    start, headers = _split(head)
+    match = _STATUS.fullmatch(start)
+    if not match:
+        raise BadMessage("malformed status line")
+    return Response(start, int(match[1]), headers)
+
+
+def parse_chunk(line: bytes) -> int:
+    """The size that a chunk's first line (without its end) tells. Raises BadMessage."""
+    match = _CHUNK.fullmatch(line)
+    if not match:
+        raise BadMessage("malformed chunk")
+    return int(match[1], 16)
+
+
+def check_trailer(line: bytes) -> None:
+    """Raises BadMessage."""
+    _header(line.decode("latin-1"))
+
+
+def answer(status: int, reason: str, text: str) -> bytes:
+    """A whole plain-text response, after which the connection ends."""
+    body = f"{text}\n".encode()
+    lines = (("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))))
+    return Headers((*lines, ("Connection", "close"))).after(f"HTTP/1.1 {status} {reason}") + body
+
+
+def _split(head: bytes) -> tuple[str, Headers]:
+    start, *lines = head.decode("latin-1").split("\r\n")
+    return start, Headers(tuple(_header(line) for line in lines))
+
+
+def _header(line: str) -> tuple[str, str]:
+    match = _HEADER.fullmatch(line)
+    if not match:
+        raise BadMessage("malformed header")
+    return match[1], match[2].rstrip(" \t")
+
+
+def _framing(headers: Headers) -> int:
+    codings, lengths = headers.all("transfer-encoding"), headers.all("content-length")
+    if codings:
+        if lengths or len(codings) > 1 or codings[0].lower() != "chunked":
+            raise BadMessage("a length beside chunks, or a transfer coding other than chunked")
+        return CHUNKED
+    if not lengths:
+        return UNTIL_CLOSE
+    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
+        raise BadMessage("malformed content-length")
+    return int(lengths[0])

@@ -1,0 +1,88 @@
+"""What the control plane of the local Cloud Run asks of its data plane.
+
+``controller.py`` decides which revisions must run and where traffic goes; ``instances.py`` starts processes and
+``ingress.py`` routes. They meet here, so that the controller is tested with fakes and the data plane without gRPC.
+A service is named by its resource name (``projects/P/locations/L/services/S``), a revision by its short name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """How to run one revision. Times in seconds.
+
+    Args:
+        image: name in the image catalogue, with or without ``@sha256:...``.
+        command: replaces the image's command when not empty; ``args`` replace its arguments.
+        env: of the container; PORT, K_SERVICE, K_REVISION and K_CONFIGURATION are added.
+        startup_s: how long the process may take until it listens.
+    """
+
+    service: str
+    revision: str
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    min_instances: int = 0
+    max_instances: int = 1
+    concurrency: int = 80
+    startup_s: float = 240.0
+    request_timeout_s: float = 300.0
+    session_affinity: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Where a service's connections go. Weights are percent and sum to 100 (or there are none: 404)."""
+
+    weights: tuple[tuple[str, int], ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)  # tag -> revision
+
+
+class StartFailed(Exception):  # noqa: N818 - it is a condition's reason, not a programming error
+    """The revision never listened.
+
+    Args:
+        reason: a name of run_v2's Condition.CommonReason or RevisionReason, e.g. ``CONTAINER_MISSING``,
+            ``HEALTH_CHECK_CONTAINER_ERROR``, ``PROGRESS_DEADLINE_EXCEEDED``.
+        message: for the condition; ends with the last log lines.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Instances(Protocol):
+    """One process per revision instance."""
+
+    async def start(self, spec: InstanceSpec) -> None:
+        """Run at least one instance and return once it listens; a no-op if it does. Raises StartFailed."""
+        ...
+
+    async def stop(self, service: str, revision: str) -> None:
+        """SIGTERM, 10 s, SIGKILL. Its sockets end. A no-op if it does not run."""
+        ...
+
+
+class Router(Protocol):
+    """The ingress: one loopback address per service and one per tag; addresses outlive restarts."""
+
+    async def route(self, service: str, routes: Routes) -> None:
+        """From the return on, new connections follow ``routes``; open sockets stay where they are."""
+        ...
+
+    async def forget(self, service: str) -> None:
+        """Close the addresses of a deleted service."""
+        ...
+
+    def uri(self, service: str, tag: str = "") -> str:
+        """``http://127.0.0.1:PORT`` of the service, or of one of its tags; allotted at first use, then kept."""
+        ...

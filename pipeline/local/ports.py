@@ -1,0 +1,109 @@
+"""Which port belongs to which service and tag; kept in the state folder, so that addresses outlive restarts.
+
+Ports are taken below the range from which systems lend ports to outgoing connections: a client's socket must not sit on
+a service's address when it comes back.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from zlib import crc32
+
+import structlog
+
+_FIRST, _COUNT = 20_000, 12_000
+_BACKLOG = 1024
+
+log = structlog.get_logger(__name__)
+
+
+class PortBook:
+    """Listening sockets by (service, tag); the tag ``""`` is the service's main address.
+
+    A port is bound when it is first promised, so nobody else can take it in between; connections that come before it
+    is served wait.
+    """
+
+    def __init__(self, folder: Path, bind: str = "127.0.0.1") -> None:
+        self.bind = bind
+        self._file = folder / "ports.json"
+        self._ports: dict[str, int] = {}
+        self._sockets: dict[str, socket.socket] = {}
+        if self._file.exists():
+            self._ports = json.loads(self._file.read_text(encoding="utf-8"))
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines can reach it."""
+        return not ip_address(self.bind).is_loopback
+
+    def port(self, service: str, tag: str) -> int:
+        """The port, allotted at first use."""
+        key = f"{service}#{tag}"
+        if key not in self._ports:
+            self.listener(service, tag)
+        return self._ports[key]
+
+    def listener(self, service: str, tag: str) -> socket.socket:
+        """The socket that listens there. A port that somebody else took meanwhile is given up for another."""
+        key = f"{service}#{tag}"
+        if key not in self._sockets:
+            promised = self._ports.get(key)
+            sock = self._sockets[key] = self._take(key, promised)
+            port = int(sock.getsockname()[1])
+            if promised not in (None, port):
+                log.warning(
+                    "address taken by somebody else", service=service, tag=tag, was=promised, now=port
+                )
+            if promised != port:
+                self._ports[key] = port
+                self._save()
+        return self._sockets[key]
+
+    def release(self, service: str, tag: str) -> None:
+        """Stop listening; the number stays promised."""
+        if sock := self._sockets.pop(f"{service}#{tag}", None):
+            sock.close()
+
+    def forget(self, service: str) -> None:
+        """Stop listening, and give the numbers back."""
+        for key in [key for key in self._ports if key.startswith(f"{service}#")]:
+            self.release(service, key.partition("#")[2])
+            del self._ports[key]
+        self._save()
+
+    def close(self) -> None:
+        for sock in self._sockets.values():
+            sock.close()
+        self._sockets.clear()
+
+    def _take(self, key: str, promised: int | None) -> socket.socket:
+        for port in self._candidates(key, promised):
+            family = socket.AF_INET6 if ":" in self.bind else socket.AF_INET
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((self.bind, port))
+                sock.listen(_BACKLOG)
+            except OSError:
+                sock.close()
+                continue
+            sock.setblocking(False)
+            return sock
+        raise OSError(f"no free port on {self.bind} between {_FIRST} and {_FIRST + _COUNT}")
+
+    def _candidates(self, key: str, promised: int | None) -> Iterator[int]:
+        if promised is not None:
+            yield promised
+        others = set(self._ports.values())
+        start = crc32(key.encode())
+        yield from (p for i in range(_COUNT) if (p := _FIRST + (start + i) % _COUNT) not in others)
+
+    def _save(self) -> None:
+        draft = self._file.with_suffix(".new")
+        draft.write_text(json.dumps(self._ports, indent=1, sort_keys=True), encoding="utf-8")
+        draft.replace(self._file)

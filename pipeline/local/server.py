@@ -1,0 +1,124 @@
+"""The process of the local Cloud Run: ``python -m pipeline.local.server --dir DIR``. ``daemon.py`` starts it.
+
+It holds the folder's lock as long as it lives, logs JSON lines to standard error, and ends cleanly on SIGTERM. What is
+heavy is imported after the fork: a process with gRPC in it must not be forked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pipeline.errors import SpillwayError
+from pipeline.local import endpoint
+
+if TYPE_CHECKING:
+    from pipeline.local.assembly import Settings
+
+IN_USE = 75  # exit code: another server has the folder (EX_TEMPFAIL)
+_LOCK_PATIENCE_S = 2.0  # somebody may just be looking whether the lock is held
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    if given.detach and os.fork():
+        os._exit(0)  # the other half is nobody's child: it outlives the command and leaves no zombie
+    if given.ready_fd is not None:
+        os.set_inheritable(given.ready_fd, False)
+    lock = _hold(given.dir)
+    if lock is None:
+        return IN_USE
+    with lock:
+        endpoint.remove(given.dir)
+        from pipeline.local.assembly import Settings
+
+        settings = Settings(given.dir, given.bind, given.port, given.trust_forwarded, given.grace)
+        return _run(settings, given.ready_fd)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="The local Cloud Run's own process.")
+    parser.add_argument("--dir", type=Path, required=True, help="state folder")
+    parser.add_argument(
+        "--bind", default="127.0.0.1", help="address to listen on; others than loopback are yours to guard"
+    )
+    parser.add_argument("--port", type=int, default=0, help="of the Admin API; 0 takes any")
+    parser.add_argument(
+        "--trust-forwarded", action="store_true", help="believe X-Forwarded-For of loopback clients"
+    )
+    parser.add_argument("--grace", type=float, default=10.0, help="seconds between SIGTERM and SIGKILL")
+    parser.add_argument("--detach", action="store_true", help="go on in a process of its own")
+    parser.add_argument("--ready-fd", type=int, help="a pipe: written to when it answers")
+    return parser
+
+
+def _hold(folder: Path) -> IO[bytes] | None:
+    give_up = time.monotonic() + _LOCK_PATIENCE_S
+    while (lock := endpoint.hold(folder)) is None and time.monotonic() < give_up:
+        time.sleep(0.02)
+    return lock
+
+
+def _run(settings: Settings, ready_fd: int | None) -> int:
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=repr),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    log = structlog.get_logger("pipeline.local.server")
+    loop_factory = None
+    with suppress(ImportError):
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_serve(settings, ready_fd, log))
+    except (OSError, SpillwayError) as error:
+        log.critical("cannot start", why=str(error))
+        return 1
+    finally:
+        endpoint.remove(settings.folder)
+    return 0
+
+
+async def _serve(settings: Settings, ready_fd: int | None, log: Any) -> None:
+    from pipeline.local.assembly import LocalCloudRun
+
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    token = secrets.token_urlsafe(32)
+    run = LocalCloudRun(settings, token)
+    try:
+        address = await run.start()
+        endpoint.write(settings.folder, endpoint.Endpoint(os.getpid(), address, token, datetime.now(UTC)))
+        log.info("ready", address=address, pid=os.getpid())
+        if ready_fd is not None:
+            os.write(ready_fd, b"ready")
+            os.close(ready_fd)
+        await stopped.wait()
+        log.info("ending")
+        endpoint.remove(settings.folder)
+    finally:
+        await run.close()
+    log.info("ended")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

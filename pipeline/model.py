@@ -1,0 +1,326 @@
+"""The nouns of a rollout, as values.
+
+Theory of operation. A *service* has *revisions*; a *split* says how new connections are shared between
+them. A rollout moves the split from the *stable* revision to the *candidate* in *stages*. Everything here is
+frozen, knows no I/O, and is what the other pure modules speak:
+
+    LiveService  what one read of Cloud Run showed (the only input about the world)
+    Split        what traffic is, or shall be; changed only by methods that return a new one
+    Plan         what one rollout will do, frozen at its start and kept in the record
+    Outcome      how a rollout ended, with the exit code that says so
+
+Conventions: ``percent`` is int 0-100, ``rate`` is float 0-1, durations are ``timedelta``, times aware UTC.
+Revisions are short names (``agent-chat-9f3c1e``), never resource paths.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+
+STABLE_TAG = "stable"
+CANDIDATE_TAG = "candidate"
+RECORD_ANNOTATION = "spillway.rollout/record"
+NONCE_VARIABLE = "SPILLWAY_NONCE"
+LOCAL_PROJECT = "local"  # the local Cloud Run's; too short to be a Google Cloud project id
+
+_SERVICE_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/services/([^/]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRef:
+    """One Cloud Run service: project, location and short service name."""
+
+    project: str
+    location: str
+    service: str
+
+    @property
+    def parent(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}"
+
+    @property
+    def name(self) -> str:
+        """The resource name that the Admin API takes."""
+        return f"{self.parent}/services/{self.service}"
+
+    def revision_name(self, revision: str) -> str:
+        return f"{self.name}/revisions/{revision}"
+
+    @classmethod
+    def parse(cls, text: str) -> ServiceRef | None:
+        """Read ``projects/P/locations/L/services/S``; anything else is None."""
+        match = _SERVICE_NAME.fullmatch(text)
+        return cls(*match.groups()) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One line of a split. ``revision`` None stands for LATEST, which Spillway reads but never writes."""
+
+    revision: str | None
+    percent: int = 0
+    tag: str = ""
+    uri: str = ""  # only in what Cloud Run reports; not part of what we write
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How new connections are shared. Order is kept; one revision may stand in several lines (tags)."""
+
+    targets: tuple[Target, ...] = ()
+
+    def percent_of(self, revision: str) -> int:
+        return sum(t.percent for t in self.targets if t.revision == revision)
+
+    def tagged(self, tag: str) -> str | None:
+        """The revision behind a tag, or None."""
+        return next((t.revision for t in self.targets if t.tag == tag), None)
+
+    def uri_of(self, tag: str) -> str:
+        return next((t.uri for t in self.targets if t.tag == tag), "")
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """Every revision named, in order, once."""
+        return tuple(dict.fromkeys(t.revision for t in self.targets if t.revision))
+
+    @property
+    def serving(self) -> Mapping[str, int]:
+        """Revision to percent, for all that get traffic. LATEST is the key ``""``."""
+        shares: dict[str, int] = {}
+        for target in self.targets:
+            if target.percent:
+                key = target.revision or ""
+                shares[key] = shares.get(key, 0) + target.percent
+        return shares
+
+    def shares_with(self, other: Split) -> bool:
+        """Whether both send the same percentages to the same revisions (tags aside)."""
+        return self.serving == other.serving
+
+    def agrees_with(self, other: Split) -> bool:
+        """Whether both say the same, percentages and tags, in whatever order and number of lines."""
+        return self.serving == other.serving and self._tags == other._tags
+
+    @property
+    def _tags(self) -> Mapping[str, str | None]:
+        return {t.tag: t.revision for t in self.targets if t.tag}
+
+    def without_tags(self, *tags: str) -> Split:
+        """Drop these tags; their lines stay if they carry traffic."""
+        kept = (replace(t, tag="", uri="") if t.tag in tags else t for t in self.targets)
+        return Split(tuple(t for t in kept if t.percent or t.tag))
+
+    @classmethod
+    def between(
+        cls, stable: str, candidate: str | None, percent: int, foreign: Iterable[Target] = ()
+    ) -> Split:
+        """The split of one stage, with our two tags set; other people's tags ride along at 0 %.
+
+        Args:
+            percent: the candidate's share, 0-100.
+            foreign: targets whose tags are kept; their percentages are ignored.
+        """
+        lines = [Target(stable, 100 - percent, STABLE_TAG)]
+        if candidate:
+            lines.append(Target(candidate, percent, CANDIDATE_TAG))
+        ours = (STABLE_TAG, CANDIDATE_TAG)
+        lines += [Target(t.revision, 0, t.tag) for t in foreign if t.tag and t.tag not in ours]
+        return cls(tuple(lines))
+
+
+class Readiness(StrEnum):
+    """What a revision's own Ready condition says."""
+
+    READY = "ready"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision as Cloud Run reports it."""
+
+    name: str
+    uid: str
+    create_time: datetime
+    readiness: Readiness
+    image: str = ""
+    message: str = ""  # of the condition that is not ready; holds the last log lines of a failed start
+    nonce: str = ""  # what its telemetry lines must carry; empty for a revision that we did not deploy
+    min_instances: int = 0
+    settings_hash: str = ""
+
+    @property
+    def is_ready(self) -> bool:
+        return self.readiness is Readiness.READY
+
+
+@dataclass(frozen=True, slots=True)
+class LiveService:
+    """One read of the service: everything that a decision may rest on.
+
+    ``wanted`` is spec traffic, ``serving`` is status traffic (what was read back). ``etag`` belongs to this
+    very read and goes with any write that is decided on it.
+    """
+
+    ref: ServiceRef
+    uid: str
+    etag: str
+    generation: int
+    wanted: Split
+    serving: Split
+    annotations: Mapping[str, str]
+    uri: str
+    reconciling: bool = False
+    latest_ready: str = ""
+    latest_created: str = ""
+    last_modifier: str = ""
+    update_time: datetime | None = None
+    request_timeout: timedelta = timedelta(minutes=5)
+    session_affinity: bool = False
+    ingress_all: bool = True
+    default_uri_disabled: bool = False
+    http2: bool = False
+    failure: str = ""  # the terminal condition's message when it failed
+
+    @property
+    def record_text(self) -> str | None:
+        return self.annotations.get(RECORD_ANNOTATION)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the split.
+
+    Args:
+        percent: the candidate's share of new connections.
+        soak: how long it must hold before the next step.
+        deadline: after this long without a verdict the rollout pauses and calls a human.
+        hold: pause for an operator's ``promote`` even when everything passed.
+    """
+
+    percent: int
+    soak: timedelta = timedelta(0)
+    deadline: timedelta = timedelta(hours=1)
+    hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """What one metric must show.
+
+    Args:
+        metric: a name from ``evidence.METRICS``.
+        limit: highest failure rate where no stable revision runs beside it; None: not judged there.
+        certify: failure rate that must be ruled out before "promoted"; None: not asked.
+        slower_than: for latency metrics: a trial slower than this failed.
+    """
+
+    metric: str
+    limit: float | None = None
+    certify: float | None = None
+    slower_than: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How evidence is counted (judge.py says why each matters).
+
+    Args:
+        block: length of one cohort by start time.
+        within: D; a trial without its outcome after this long failed.
+        lateness: how long after D a log line may still arrive.
+        warm_up: trials in this first part of a stage are shown, not judged.
+        min_trials: candidate trials that a stage needs before it may pass.
+    """
+
+    block: timedelta = timedelta(seconds=30)
+    within: timedelta = timedelta(seconds=10)
+    lateness: timedelta = timedelta(seconds=10)
+    warm_up: timedelta = timedelta(seconds=30)
+    min_trials: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """How often and how many scenario conversations are held; ``sessions`` per scenario and round."""
+
+    every: timedelta = timedelta(seconds=10)
+    sessions: int = 5
+    concurrency: int = 5
+
+
+class Drain(StrEnum):
+    """What happens to sockets that are still open on the revision that lost its traffic."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one rollout will do; frozen when it starts and kept in the record.
+
+    Args:
+        rollout_id: hash of digest and validated config (12 hex digits).
+        stable: rollback target, by name, pinned here at the start; never LATEST, never "previous".
+        stable_adopted: it was live before Spillway knew the service.
+        alpha: probability bound of a false rollback over the whole rollout.
+        beta: probability bound of a bad promotion, per limit.
+    """
+
+    rollout_id: str
+    ref: ServiceRef
+    stable: str
+    stable_uid: str
+    candidate: str
+    image: str
+    stages: tuple[Stage, ...]
+    criteria: tuple[Criterion, ...]
+    sampling: Sampling = Sampling()
+    probing: Probing = Probing()
+    alpha: float = 0.001
+    beta: float = 0.05
+    drain: Drain = Drain.KEEP
+    stable_adopted: bool = False
+    scenarios: tuple[str, ...] = ()
+
+
+class Outcome(Enum):
+    """How a command or rollout ended: the name that JSON carries, and the exit code."""
+
+    PROMOTED = ("promoted", 0)
+    FIRST_DEPLOYMENT = ("first_deployment", 0)
+    FIRST_DEPLOYMENT_UNHEALTHY = ("first_deployment_unhealthy", 1)
+    ROLLED_BACK_BY_HAND = ("rolled_back_by_hand", 0)
+    SUPERSEDED = ("superseded", 0)
+    CHECKS_FAILED = ("checks_failed", 10)
+    STOPPED_AT_ZERO = ("stopped_at_zero", 11)
+    ROLLED_BACK = ("rolled_back", 11)
+    ROLLBACK_UNVERIFIED = ("rollback_unverified", 12)
+    PAUSED = ("paused", 13)
+    UNDER_WAY = ("under_way", 15)
+
+    def __init__(self, label: str, exit_code: int) -> None:
+        self.label = label
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One log entry, as far as evidence needs it.
+
+    ``at`` is the entry's timestamp; ``payload`` is jsonPayload (empty for text lines).
+    """
+
+    insert_id: str
+    at: datetime
+    revision: str
+    severity: str = "DEFAULT"
+    text: str = ""
+    payload: Mapping[str, object] = field(default_factory=dict)

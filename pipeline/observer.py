@@ -1,0 +1,231 @@
+"""Look at the service, the probes and the logs, and think; change nothing.
+
+Everything but two things is read afresh at each look, so any process sees the same: the probe round under way, and the
+rounds since the last write (``written`` forgets them once they are in the record).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pipeline import evidence, judge, record, rollout
+from pipeline.errors import PlatformUnavailable, SpillwayError, UserError
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, LogLine, Plan, Revision, ServiceRef
+from pipeline.ports import World
+from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
+from pipeline.progress import Listener, Progress
+from pipeline.rollout import Phase, Rollout, Situation
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one tick saw and thought: what ``status`` shows and the report keeps."""
+
+    situation: Situation
+    judge: judge.JudgeState
+    probe: ProbeReport | None = None
+    candidate: Revision | None = None
+    stable: Revision | None = None
+
+
+class Observer:
+    """One service's eyes."""
+
+    def __init__(
+        self,
+        ref: ServiceRef,
+        world: World,
+        scenarios: Sequence[Scenario],
+        *,
+        listen: Listener = lambda _: None,
+        authenticated: bool = False,
+    ) -> None:
+        self.ref = ref
+        self._world = world
+        self._clock = world.clock
+        self._scenarios = tuple(scenarios)
+        self._listen = listen
+        self._authenticated = authenticated
+        self._last_epoch = 0
+        self._unwritten: list[ProbeReport] = []
+        self._last_probe: ProbeReport | None = None
+        self._probe_due: datetime | None = None
+
+    def written(self, epoch: int) -> None:
+        """The record now holds all evidence so far; ``epoch`` is what it bears."""
+        self._last_epoch = max(self._last_epoch, epoch)
+        self._unwritten.clear()
+
+    def probe_soon(self) -> None:
+        """A new share wants a fresh round."""
+        self._probe_due = None
+
+    def look(self, *, probe: bool = True) -> Look:
+        """Read, observe and judge; change nothing. Raises UserError when no rollout was ever started.
+
+        Args:
+            probe: hold probe conversations when they are due; a mere onlooker does not.
+        """
+        live = self._world.platform.read(self.ref)
+        current = self.decode(live)
+        self._last_epoch = max(self._last_epoch, current.epoch)
+        drift = current.drift or rollout.drift_of(current, live, self._last_epoch)
+        revisions = {r.name: r for r in self._world.platform.revisions(self.ref)}
+        candidate, stable = revisions.get(current.plan.candidate), revisions.get(current.plan.stable)
+        drift = drift or _reborn(current, candidate, stable)
+        state, blind = self._judge(current, live, candidate, stable, probe=probe)
+        at_the_end = current.is_last_stage and current.phase is Phase.ROLLING
+        situation = Situation(
+            rollout=current,
+            live=live,
+            now=self._clock.now(),
+            candidate=candidate.readiness if candidate else None,
+            candidate_note=candidate.message if candidate else "",
+            stable=stable.readiness if stable else None,
+            stage_verdict=judge.judge_stage(state, current.plan, current.stage),
+            certification=judge.certify(state, current.plan) if at_the_end else None,
+            drift=drift,
+            blind=blind,
+        )
+        return Look(situation, state, self._last_probe, candidate, stable)
+
+    def _judge(
+        self,
+        current: Rollout,
+        live: LiveService,
+        candidate: Revision | None,
+        stable: Revision | None,
+        *,
+        probe: bool,
+    ) -> tuple[judge.JudgeState, str]:
+        """The judge's state with everything that was seen since it was written, and why we are blind, if we are."""
+        state = current.judge
+        if current.phase not in (Phase.ROLLING, Phase.PAUSED) or candidate is None:
+            return state, ""
+        blind = self._collect_probe(current, live) if probe else ""
+        for report in self._unwritten:
+            if report.is_confirmed_bad or not report.failures:
+                bad = len(report.failures)
+                state = judge.observe_probes(state, ok=len(report.candidate) - bad, bad=bad)
+        if current.current.percent == 0:
+            return state, blind
+        try:
+            blocks = self._blocks(current, candidate, stable, state)
+        except PlatformUnavailable as error:
+            return state, f"logs cannot be read: {error.what}"
+        for block in blocks:
+            state = judge.observe(state, current.plan, block)
+        return state, blind
+
+    def _blocks(
+        self, current: Rollout, candidate: Revision, stable: Revision | None, state: judge.JudgeState
+    ) -> Sequence[evidence.Block]:
+        window = evidence.Window(
+            start=current.since,
+            split_epoch=current.split_epoch,
+            candidate=evidence.Arm(candidate.name, candidate.nonce),
+            stable=evidence.Arm(stable.name, stable.nonce) if stable else None,
+            percent=current.current.percent,
+        )
+        plan = current.plan
+        after = state.seen_until(current.split_epoch)
+        # Enough to decide the first block that is not judged yet: an accept that is owed an answer lies D before it.
+        needed = window.start + (after + 1) * plan.sampling.block - plan.sampling.within
+        lines = self.lines(current, since=max(current.since, needed))
+        return evidence.closed_blocks(
+            lines, window, plan.sampling, plan.criteria, self._clock.now(), after=after
+        )
+
+    def lines(self, current: Rollout, since: datetime) -> Sequence[LogLine]:
+        """Log lines of both revisions. Raises PlatformUnavailable."""
+        return self._world.logs.lines(
+            self.ref, since=since, revisions=(current.plan.candidate, current.plan.stable)
+        )
+
+    def _collect_probe(self, current: Rollout, live: LiveService) -> str:
+        """Take a finished round, start the next when it is due. Returns why the last round said nothing, if so."""
+        self._take_report()
+        now = self._clock.now()
+        if not self._world.prober.is_busy and (self._probe_due is None or now >= self._probe_due):
+            self._probe_due = now + current.plan.probing.every
+            self._world.prober.start(self._ask(current, live))
+            self._take_report()  # a prober that waits for its round has it already
+        last = self._last_probe
+        return "the probe failed against stable too" if last is not None and last.is_blind else ""
+
+    def _take_report(self) -> None:
+        report = self._world.prober.poll()
+        if report is not None:
+            self._last_probe = report
+            self._unwritten.append(report)
+            self._tell("probed", _round(report), report=report)
+
+    def _ask(self, current: Rollout, live: LiveService) -> ProbeAsk:
+        candidate = live.serving.uri_of(CANDIDATE_TAG)
+        control = live.serving.uri_of(STABLE_TAG)
+        probing = current.plan.probing
+        return ProbeAsk(
+            self._scenarios,
+            self._address(candidate, live.uri),
+            self._address(control, live.uri) if control else None,
+            probing.sessions,
+            probing.concurrency,
+        )
+
+    def _address(self, uri: str, service_uri: str) -> Address:
+        # The token's audience stays the service's own address, for tags too (Cloud Run, service-to-service).
+        return Address(uri, audience=service_uri if self._authenticated else "")
+
+    def probe_now(self, plan: Plan, uri: str) -> ProbeReport:
+        """One round against an address, waited for; nothing to compare it with."""
+        ask = ProbeAsk(
+            self._scenarios, self._address(uri, uri), None, plan.probing.sessions, plan.probing.concurrency
+        )
+        self._world.prober.start(ask)
+        while (report := self._world.prober.poll()) is None:
+            self._clock.sleep(timedelta(milliseconds=50))
+        self._tell("probed", _round(report), report=report)
+        return report
+
+    def decode(self, live: LiveService) -> Rollout:
+        if live.record_text is None:
+            if self._last_epoch:
+                raise self._vanished(live)
+            raise UserError(
+                f"{self.ref.service}: no rollout was ever started here",
+                "The service carries no rollout record.",
+                "Start one: spillway rollout --image DIGEST",
+            )
+        return record.decode(live.record_text)
+
+    def _vanished(self, live: LiveService) -> SpillwayError:
+        by = f" (last modified by {live.last_modifier})" if live.last_modifier else ""
+        return record.RecordUnreadable(
+            f"{self.ref.service}: the rollout record vanished{by}",
+            f"We wrote epoch {self._last_epoch}; nothing is raised without a record.",
+            f"Roll back from the stable tag: spillway rollback {self.ref.name}",
+        )
+
+    def _tell(self, kind: str, text: str, **data: object) -> None:
+        self._listen(Progress(self._clock.now(), kind, text, data))
+
+
+def _round(report: ProbeReport) -> str:
+    failures = report.failures
+    if not failures:
+        return f"{len(report.candidate)} conversations ok"
+    verdict = "confirmed" if report.is_confirmed_bad else "stable fails too"
+    return f"{len(failures)}/{len(report.candidate)} failed ({verdict}): {failures[0].kind}: {failures[0].detail}"
+
+
+def _reborn(current: Rollout, candidate: Revision | None, stable: Revision | None) -> str:
+    """A revision deleted and made again under the same name is another revision: its evidence does not carry over."""
+    for name, uid, found in (
+        (current.plan.candidate, current.candidate_uid, candidate),
+        (current.plan.stable, current.plan.stable_uid, stable),
+    ):
+        if uid and found is not None and found.uid != uid:
+            return f"{name} was deleted and made again (uid {found.uid}, ours was {uid})"
+    return ""

@@ -1,0 +1,107 @@
+"""What the engine needs from the world, as protocols. Fakes, local and cloud all implement these.
+
+Each method either returns what its name says or raises an error of ``errors.py``; none returns "maybe".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from pipeline.model import LiveService, LogLine, Revision, ServiceRef, Split
+from pipeline.probe.scenario import ProbeAsk, ProbeReport
+
+
+class Clock(Protocol):
+    """Time comes in as an argument."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+    def sleep(self, duration: timedelta) -> None: ...
+
+
+class Platform(Protocol):
+    """Cloud Run, as one rollout sees it."""
+
+    def read(self, ref: ServiceRef) -> LiveService:
+        """Raises ServiceNotFound, AccessError, PlatformUnavailable."""
+        ...
+
+    def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
+        """Newest first."""
+        ...
+
+    def revision(self, ref: ServiceRef, name: str) -> Revision:
+        """Raises RevisionNotFound."""
+        ...
+
+    def write(
+        self, ref: ServiceRef, *, etag: str, annotations: Mapping[str, str], split: Split | None = None
+    ) -> None:
+        """Replace the annotations, and the traffic with them when a split is given, in one UpdateService.
+
+        Returns when the request was *accepted*; whether traffic moved is seen by reading back
+        ``LiveService.serving``. Foreign annotations must be in ``annotations`` to survive.
+
+        Raises: StaleWrite when the etag no longer matches; RequestRejected; PlatformUnavailable (the write may
+        or may not have been applied: read again and compare).
+        """
+        ...
+
+    def delete_revision(self, ref: ServiceRef, name: str) -> None:
+        """Its instances get SIGTERM and 10 s. Raises RequestRejected while it is latest, only or serving."""
+        ...
+
+
+class Deployer(Protocol):
+    """The Pulumi program, however it is run."""
+
+    def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
+        """Create the candidate at 0 % (or the first revision of a new service at 100 %). Moves no traffic.
+
+        Does nothing when the revision is there already. Raises RevisionFailed, RequestRejected,
+        PlatformUnavailable.
+        """
+        ...
+
+
+class Prober(Protocol):
+    """Holds conversations without stopping the engine: a slow agent must not blind the judge."""
+
+    def start(self, ask: ProbeAsk) -> None:
+        """Begin one round. Only called when none is under way."""
+        ...
+
+    def poll(self) -> ProbeReport | None:
+        """The finished round, once; None while it is under way or when none was started."""
+        ...
+
+    @property
+    def is_busy(self) -> bool: ...
+
+
+class LogSource(Protocol):
+    """Logging v2."""
+
+    def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
+        """Entries of these revisions with timestamp >= since that evidence can use, oldest first.
+
+        That is telemetry lines, and text or error lines that match ``evidence.ERROR_PATTERNS``.
+        Raises PlatformUnavailable or AccessError: "could not look" is never an empty answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All ports of one rollout together."""
+
+    platform: Platform
+    deployer: Deployer
+    prober: Prober
+    logs: LogSource
+    clock: Clock

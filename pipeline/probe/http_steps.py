@@ -1,0 +1,82 @@
+"""Plain HTTP steps before the socket opens: the first one that goes wrong, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+import aiohttp
+
+from pipeline.probe.endpoint import http_url, proxy_for
+from pipeline.probe.scenario import HttpStep, Kind, Scenario, first_difference
+from pipeline.probe.verdict import Ending
+
+# A compressed answer is a way to send more than the limit; who compresses all the same is read as it came.
+_HEADERS = {"User-Agent": "spillway-probe", "Accept-Encoding": "identity"}
+
+
+async def run_steps(scenario: Scenario, base_url: str, headers: Mapping[str, str]) -> Ending | None:
+    """Run the steps in order, all of them within ``scenario.within_s``; None if each answered as expected.
+
+    No redirect is followed and no cookie kept. aiohttp because its time limit is on the whole exchange: one that is
+    on each read lets a server that trickles bytes hold a session for ever.
+    """
+    if not scenario.http:
+        return None
+    session = aiohttp.ClientSession(
+        headers={**_HEADERS, **scenario.headers, **headers},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(total=None),
+    )
+    step = scenario.http[0]
+    try:
+        async with asyncio.timeout(scenario.within_s), session:
+            for step in scenario.http:
+                if fault := await _run_step(session, step, base_url, scenario.max_message_bytes):
+                    return fault
+    except TimeoutError:
+        detail = f"{_name(step)}: no complete answer within {scenario.within_s:g} s"
+        return Ending(Kind.TIMED_OUT, detail)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return Ending(Kind.UNREACHABLE, f"{_name(step)}: {error or type(error).__name__}")
+    return None
+
+
+async def _run_step(
+    session: aiohttp.ClientSession, step: HttpStep, base_url: str, limit: int
+) -> Ending | None:
+    url = http_url(base_url, step.path)
+    async with session.request(step.method, url, allow_redirects=False, proxy=proxy_for(url)) as response:
+        body = await _read(response, limit) if step.body or response.status != step.status else b""
+        wrong = _difference(step, response.status, body, limit)
+    return Ending(Kind.HTTP_MISMATCH, f"{_name(step)}: {wrong}", response.status) if wrong else None
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body up to ``limit`` bytes, and one more byte to tell that it went on."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body[: limit + 1])
+
+
+def _difference(step: HttpStep, status: int, body: bytes, limit: int) -> str:
+    if status != step.status:
+        said = body[:200].decode(errors="replace")
+        return f"status {status}, expected {step.status}" + (f": {said}" if said else "")
+    if not step.body:
+        return ""
+    if len(body) > limit:
+        return f"the body is larger than {limit} bytes"
+    try:
+        return first_difference(step.body, json.loads(body))
+    except (ValueError, RecursionError) as error:
+        return f"the body is not JSON ({error})"
+
+
+def _name(step: HttpStep) -> str:
+    return f"{step.method} {step.path}"

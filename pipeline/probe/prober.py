@@ -1,0 +1,136 @@
+"""Rounds of conversations at bounded concurrency: the candidate's, and the control's where the candidate failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from pipeline.probe.ask import check_ask
+from pipeline.probe.idtoken import TokenSource, authorization
+from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
+from pipeline.probe.session import hold_conversation
+
+TRANSCRIPTS_PER_KIND = 3
+
+ClockNow = Callable[[], datetime]
+
+
+def run_round(
+    ask: ProbeAsk, now: ClockNow, token: TokenSource | None = None, runner: asyncio.Runner | None = None
+) -> ProbeReport:
+    """Hold one round and wait for its end.
+
+    Args:
+        runner: used up by the round; whoever brings one can cancel the round through its loop.
+    Raises: UserError from ``check_ask``; AccessError when an ID token is wanted and cannot be had.
+    """
+    with runner or _new_runner() as own:
+        check_ask(ask)
+        headers = {
+            address: authorization(address, token) for address in (ask.candidate, ask.control) if address
+        }
+        return own.run(_hold_round(ask, headers, now))
+
+
+class ThreadedProber:
+    """Holds rounds in a thread of its own; implements ``ports.Prober``.
+
+    A round stays "busy" until ``poll`` has handed out its report, so that none is lost. Errors of a round (a token
+    that cannot be had) are raised by ``poll``.
+    """
+
+    def __init__(self, clock_now: ClockNow, token: TokenSource | None = None) -> None:
+        self._now = clock_now
+        self._token = token
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="probe")
+        self._round: Future[ProbeReport] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, ask: ProbeAsk) -> None:
+        """Begin one round. Raises: UserError for an ask that may not be held."""
+        assert self._round is None, "a round is under way"
+        check_ask(ask)
+        runner = _new_runner()
+        self._loop = runner.get_loop()  # made here, so that close() can reach it from the first moment on
+        self._round = self._thread.submit(run_round, ask, self._now, self._token, runner)
+
+    def poll(self) -> ProbeReport | None:
+        if self._round is None or not self._round.done():
+            return None
+        ended, self._round = self._round, None
+        return ended.result()
+
+    @property
+    def is_busy(self) -> bool:
+        return self._round is not None
+
+    def close(self) -> None:
+        """Abort the round under way, if any, and end the thread. The prober is not used again."""
+        if self._round is not None and self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the round ended by itself
+                self._loop.call_soon_threadsafe(_cancel_all, self._loop)
+        self._thread.shutdown(wait=True)
+        if self._round is not None:
+            with suppress(asyncio.CancelledError):
+                self._round.result()
+        self._round = None
+
+
+async def _hold_round(
+    ask: ProbeAsk, headers: Mapping[Address, Mapping[str, str]], now: ClockNow
+) -> ProbeReport:
+    started = now()
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    candidate = await _hold_all(ask, ask.scenarios, ask.candidate, headers[ask.candidate])
+    failed = {c.scenario for c in candidate if not c.is_ok}
+    control: tuple[Conversation, ...] = ()
+    if failed and ask.control:
+        again = tuple(s for s in ask.scenarios if s.name in failed)
+        control = await _hold_all(ask, again, ask.control, headers[ask.control])
+    return ProbeReport(started, clock() - begun, candidate, control, control_wanted=ask.control is not None)
+
+
+async def _hold_all(
+    ask: ProbeAsk, scenarios: Iterable[Scenario], address: Address, headers: Mapping[str, str]
+) -> tuple[Conversation, ...]:
+    """Hold ``ask.sessions`` of each scenario, never more than ``ask.concurrency`` at once, as they come free."""
+    todo = [scenario for scenario in scenarios for _ in range(ask.sessions)]
+    left = iter(todo)
+    done: list[Conversation] = []
+    kept: Counter[Kind] = Counter()
+
+    async def work() -> None:
+        for scenario in left:
+            conversation = await hold_conversation(scenario, address.base_url, headers)
+            done.append(_without_spare_transcript(conversation, kept))
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(max(1, min(ask.concurrency, len(todo)))):
+            workers.create_task(work())
+    return tuple(done)
+
+
+def _without_spare_transcript(conversation: Conversation, kept: Counter[Kind]) -> Conversation:
+    """Drop the transcript unless this is one of the first failures of its kind."""
+    kept[conversation.kind] += 1
+    is_kept = not conversation.is_ok and kept[conversation.kind] <= TRANSCRIPTS_PER_KIND
+    return conversation if is_kept else replace(conversation, transcript=())
+
+
+def _new_runner() -> asyncio.Runner:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.Runner(loop_factory=asyncio.new_event_loop)
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()

@@ -1,0 +1,216 @@
+"""What a conversation must look like, and what one turned out to be.  PURE.
+
+Theory of operation. A *scenario* is optional plain HTTP steps and then, if it has a path, one WebSocket
+conversation: say something, expect events, see the close. What was expected is a partial order: ``groups``
+come one after the other, the events inside one group in any order. Events that no group names are ignored, so a
+service may add new ones. An event that comes twice is a fault unless its expectation says ``repeats``.
+
+``verdict.judge_conversation`` turns what was seen into an outcome. Nothing that a service does to us is an
+exception: refusal, silence, a close in the middle, rubbish on the wire are all outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One event that must come. ``match`` maps dotted field paths to values, all of which must be equal."""
+
+    match: Mapping[str, object]
+    repeats: bool = False
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the value of ``type``, else its first field."""
+        key = "type" if "type" in self.match else next(iter(self.match))
+        value = self.match[key]
+        return str(value) if key == "type" else f"{key}={value}"
+
+
+_ABSENT = object()
+
+
+def field_at(message: object, path: str) -> object:
+    """The value at a dotted path (``payload.items.0.name``), or a value that equals nothing else."""
+    for key in path.split("."):
+        if isinstance(message, Mapping):
+            message = message.get(key, _ABSENT)
+        elif isinstance(message, list) and key.isdecimal() and int(key) < len(message):
+            message = message[int(key)]
+        else:
+            return _ABSENT
+    return message
+
+
+def matches(fields: Mapping[str, object], message: object) -> bool:
+    """Whether every field has its value. JSON's ``true`` is not ``1``, though Python's is."""
+    return all(_is_same(field_at(message, path), wanted) for path, wanted in fields.items())
+
+
+def _is_same(found: object, wanted: object) -> bool:
+    return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
+
+
+def first_difference(fields: Mapping[str, object], message: object) -> str:
+    """The first field that is absent or has another value, in plain words; empty when all match."""
+    for path, wanted in fields.items():
+        found = field_at(message, path)
+        if not _is_same(found, wanted):
+            return f"{path} is {'absent' if found is _ABSENT else repr(found)[:200]}, expected {wanted!r}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStep:
+    """One plain request before the socket opens: what to send and what must come back."""
+
+    method: str
+    path: str
+    status: int = 200
+    body: Mapping[str, object] = field(default_factory=dict)  # dotted field path -> expected value
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One kind of conversation.
+
+    Args:
+        path: of the WebSocket; empty for a scenario of HTTP steps alone.
+        send: JSON messages, sent in order after the handshake.
+        groups: expected events, a partial order (see the module docstring).
+        within_s: seconds from handshake to the last expected event.
+        close: the close code that a well-ended conversation shows; we start the close with it.
+    """
+
+    name: str
+    path: str = ""
+    send: tuple[object, ...] = ()
+    groups: tuple[tuple[Expectation, ...], ...] = ()
+    within_s: float = 10.0
+    close: int = 1000
+    http: tuple[HttpStep, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    subprotocols: tuple[str, ...] = ()
+    max_message_bytes: int = 1 << 20
+
+
+class Kind(StrEnum):
+    """How one conversation ended, most telling first."""
+
+    OK = "ok"
+    REFUSED = "refused"  # the handshake got another status than 101
+    UNREACHABLE = "unreachable"  # no TCP connection, no TLS, no answer to the handshake
+    CLOSED_EARLY = "closed_early"  # a close, with or without a frame, before all events came
+    TIMED_OUT = "timed_out"  # the socket stayed open and something expected did not come
+    MISSING_EVENTS = "missing_events"  # the conversation went on to its end without an event
+    OUT_OF_ORDER = "out_of_order"
+    WRONG_CLOSE = "wrong_close"  # all events came; the close was not the expected one
+    UNREADABLE = "unreadable"  # not JSON, not text, larger than the limit, broken frames
+    HTTP_MISMATCH = "http_mismatch"  # a plain HTTP step answered otherwise
+
+
+class CloseClass(StrEnum):
+    """Close codes by what they say about the service (judge.py counts by these)."""
+
+    NORMAL = "normal"
+    SERVER_ERROR_1011 = "server_error_1011"
+    KEEPALIVE_1011 = "keepalive_1011"  # "keepalive ping timeout": the client's doing, told by the reason
+    ABNORMAL_1006 = "abnormal_1006"  # no close frame: crash, bug, time-out or network
+    RESTART_1012 = "restart_1012"
+    OTHER = "other"
+
+
+def close_class(code: int | None, reason: str = "") -> CloseClass:
+    """Source: RFC 6455 section 7.4.1; https://www.iana.org/assignments/websocket (1012)."""
+    if code == 1011:
+        keepalive = "keepalive ping timeout" in reason
+        return CloseClass.KEEPALIVE_1011 if keepalive else CloseClass.SERVER_ERROR_1011
+    if code is None or code == 1006:
+        return CloseClass.ABNORMAL_1006
+    if code in (1000, 1001, 1005):
+        return CloseClass.NORMAL
+    return CloseClass.RESTART_1012 if code == 1012 else CloseClass.OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line of a transcript. ``at_s`` counts from the start of the handshake."""
+
+    at_s: float
+    sent: bool
+    text: str  # as on the wire, cut at 4 KiB
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One conversation's outcome. ``detail`` says what was awaited, missing or wrong, in plain words."""
+
+    scenario: str
+    kind: Kind
+    seconds: float
+    detail: str = ""
+    status: int | None = None  # of a refused handshake or HTTP step
+    close_code: int | None = None
+    close_reason: str = ""
+    first_event_s: float | None = None
+    events: tuple[str, ...] = ()  # names of expected events that came, in order
+    transcript: tuple[Message, ...] = ()  # kept for the first failures only
+
+    @property
+    def is_ok(self) -> bool:
+        return self.kind is Kind.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to talk to. ``base_url`` is http(s)://host[:port]; ``audience`` asks for an ID token for it."""
+
+    base_url: str
+    audience: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAsk:
+    """One round: so many conversations of each scenario, and where to check that it is not our network."""
+
+    scenarios: tuple[Scenario, ...]
+    candidate: Address
+    control: Address | None
+    sessions: int = 5
+    concurrency: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """One finished round. ``control`` is empty unless the candidate failed and a control was asked for."""
+
+    started: datetime
+    seconds: float
+    candidate: tuple[Conversation, ...]
+    control: tuple[Conversation, ...] = ()
+    control_wanted: bool = True
+
+    @property
+    def failures(self) -> tuple[Conversation, ...]:
+        return tuple(c for c in self.candidate if not c.is_ok)
+
+    @property
+    def is_confirmed_bad(self) -> bool:
+        """A conversation failed, and the same scenarios held against stable (or there is no stable)."""
+        if not self.failures:
+            return False
+        if not self.control_wanted:
+            return True
+        bad = {c.scenario for c in self.control if not c.is_ok}
+        held = {c.scenario for c in self.control} - bad
+        return any(f.scenario in held for f in self.failures)
+
+    @property
+    def is_blind(self) -> bool:
+        """Failures that the control shares: our network or a common incident; neither good nor bad."""
+        return bool(self.failures) and not self.is_confirmed_bad

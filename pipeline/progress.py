@@ -1,0 +1,22 @@
+"""What the engine tells while it works: for the live view, the line mode and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One thing that happened. ``kind`` is a short verb; ``data`` holds plain values (and ``look`` for "looked")."""
+
+    at: datetime
+    kind: str
+    text: str
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+class Listener(Protocol):
+    def __call__(self, progress: Progress, /) -> None: ...

@@ -1,0 +1,122 @@
+"""Sequential tests that may be looked at as often as one likes.  PURE.
+
+Theory of operation. Each block of evidence multiplies a *likelihood ratio* into a bet that started at 1. Under the null
+hypothesis the expected ratio is at most 1, so the bet is a non-negative supermartingale and
+P(bet ever reaches 1/alpha) <= alpha, whatever the number and moment of looks (Ville 1939). A mean of such bets, over
+effect sizes or metrics, is one again.
+
+Comparison (``against_stable``). H0: in every block the candidate fails no more often than stable beside it. Given
+k = x_c + x_b failures, x_c is hypergeometric under H0; against an odds ratio w:
+
+    LR_w = w^x_c / sum_i [ C(n_c,i) C(n_b,k-i) / C(n_c+n_b,k) ] w^i
+
+Conditioning on k makes the bound exact for unequal shares, ramps, day and night, and incidents that hit both.
+
+Limit (``against_limit``). H0: the failure rate is at most L. Against q > L: LR_q = (q/L)^x ((1-q)/(1-L))^(n-x).
+Mirrored (``below_level``), H0: the rate is at least L, against q < L: what certifies.
+
+Late faults: half of each bet is held back and fed in evenly over the horizon of blocks, S <- (S + g) LR, so that a
+fault at hour 30 does not have to win back thirty hours of losses.
+
+Everything is kept as logarithms. Sources: Wald 1945; Turner, Ly & Gruenwald (arXiv 2106.02693); Shin, Ramdas & Rinaldo
+(e-detectors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import exp, inf, lgamma, log, log1p
+
+ODDS = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1e3, 1e6)
+_TIMES_LIMIT = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
+_ABSOLUTE = (0.2, 0.5, 0.999)
+_BELOW = (0.0, 0.1, 0.2, 1 / 3, 0.5)
+_LOG_ODDS = tuple(map(log, ODDS))
+HELD_BACK = 0.5
+
+Bets = tuple[float, ...]  # logarithms, one per effect size
+
+
+def log_sum(logs: Sequence[float]) -> float:
+    """log of the sum of exponentials, without overflow."""
+    top = max(logs)
+    if top in (-inf, inf):
+        return top
+    return top + log(sum(exp(value - top) for value in logs))
+
+
+def log_mean(logs: Sequence[float]) -> float:
+    return log_sum(logs) - log(len(logs))
+
+
+def opening(size: int) -> Bets:
+    """Fresh bets: half at stake, half held back for late faults."""
+    return (log(HELD_BACK),) * size
+
+
+def step(bets: Bets, ratios: Sequence[float], log_feed: float) -> Bets:
+    """One block: feed a little of what was held back, then multiply the ratios in.
+
+    Args:
+        log_feed: log of (held-back half / blocks in the horizon), or -inf after the horizon.
+    """
+    return tuple(log_sum((bet, log_feed)) + ratio for bet, ratio in zip(bets, ratios, strict=True))
+
+
+def _log_choose(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+
+
+@lru_cache(maxsize=4096)
+def against_stable(n_c: int, x_c: int, n_b: int, x_b: int) -> Bets:
+    """log LR_w for each odds ratio of ``ODDS``: candidate x_c of n_c failed, stable x_b of n_b."""
+    k = x_c + x_b
+    if not (n_c and n_b and k):
+        return (0.0,) * len(ODDS)
+    low, high = max(0, k - n_b), min(k, n_c)
+    whole = _log_choose(n_c + n_b, k)
+    weights = [_log_choose(n_c, i) + _log_choose(n_b, k - i) - whole for i in range(low, high + 1)]
+    return tuple(
+        x_c * log_w - log_sum([weight + i * log_w for i, weight in enumerate(weights, low)])
+        for log_w in _LOG_ODDS
+    )
+
+
+@lru_cache(maxsize=64)
+def limit_grid(limit: float) -> Bets:
+    """The rates above a limit that the limit test bets on."""
+    grid = [limit * times for times in _TIMES_LIMIT if limit * times < 1] + [
+        q for q in _ABSOLUTE if q > limit
+    ]
+    return tuple(sorted(set(grid)))
+
+
+@lru_cache(maxsize=4096)
+def against_limit(n: int, x: int, limit: float) -> Bets:
+    """log LR_q for each rate of ``limit_grid``: x of n failed. A limit of 0 is refuted by one failure."""
+    return tuple(_log_ratio(n, x, q, limit) for q in limit_grid(limit))
+
+
+@lru_cache(maxsize=4096)
+def below_level(n: int, x: int, level: float) -> float:
+    """log E' that the failure rate is below ``level``: the mean over rates below it. Grows with clean trials."""
+    return log_mean([_log_ratio(n, x, level * part, level) for part in _BELOW])
+
+
+def _log_ratio(n: int, x: int, q: float, limit: float) -> float:
+    """log of (q/L)^x ((1-q)/(1-L))^(n-x), at the edges too."""
+    failed = 0.0 if x == 0 else inf if limit == 0 else -inf if q == 0 else x * log(q / limit)
+    return failed + (n - x) * (log1p(-q) - log1p(-limit))
+
+
+def trials_to_certify(level: float, beta: float) -> int:
+    """Clean trials after which a failure rate of ``level`` is ruled out at 1/beta."""
+    wanted = -log(beta)
+    low, high = 0, 1
+    while below_level(high, 0, level) < wanted:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if below_level(middle, 0, level) >= wanted else (middle, high)
+    return high

@@ -1,0 +1,160 @@
+"""From telemetry lines to trials: what each agent run was, decided by its deadline.  PURE.
+
+Theory of operation. The middleware (``telemetry/asgi.py``) writes a line at accept, one per agent run when it is decided
+(ok, timeout, closed, idle), one at close. Lines of one socket share a session id. A *trial* is one agent run, dated by
+its start; these are trials too, because nobody else would count them:
+
+- an accept after which nothing at all was written: the service or its logger died. It is dated at accept + D, the moment
+  by which something was due, so that by the time its block closes the answer cannot come any more;
+- a socket that the server closed with an error before any run was asked for.
+
+A run that the user left by closing is *abandoned*: no trial. So is one whose user vanished (``lost``): had the service
+vanished, no line would have been written. Lines without the revision's nonce are forged, or at least not ours: counted,
+not judged. Our own probes' sockets are marked by the middleware and left out; they are evidence of another kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from pipeline.model import LogLine
+from pipeline.probe.scenario import CloseClass, close_class
+
+#: (seconds since the epoch, float) is how lines tell time; evidence keeps it so and never mixes in arrival times.
+Seconds = float
+
+ERROR_CLOSES = frozenset({CloseClass.SERVER_ERROR_1011, CloseClass.ABNORMAL_1006})
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One decided run. ``failed`` names the metrics it failed; latency None: no first event came."""
+
+    client: str
+    session: str
+    start: Seconds
+    failed: frozenset[str]
+    first_event_s: float | None = None
+
+
+@dataclass(slots=True)
+class Socket:
+    """The lines of one session."""
+
+    session: str
+    client: str = ""
+    accepted: Seconds | None = None
+    runs: list[Mapping[str, object]] = field(default_factory=list)
+    was_idle: bool = False
+    closed: Seconds | None = None
+    code: int = 0
+    reason: str = ""
+    closed_by: str = ""
+
+    @property
+    def close_class(self) -> CloseClass:
+        return close_class(self.code, self.reason)
+
+    def server_broke_it(self, start: Seconds, within_s: float) -> str | None:
+        """The metric of an error close by the server inside [start, start + D], or None."""
+        if self.closed is None or self.closed_by != "server" or self.close_class not in ERROR_CLOSES:
+            return None
+        return self.close_class.value if start <= self.closed <= start + within_s else None
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the lines of one revision came to."""
+
+    sockets: dict[str, Socket] = field(default_factory=dict)
+    errors_at: list[Seconds] = field(default_factory=list)  # lines that match an error pattern
+    forged: int = 0
+    last_line_at: Seconds | None = None
+
+
+def read_lines(lines: Iterable[LogLine], revision: str, nonce: str, patterns: Iterable[str]) -> Reading:
+    """Group one revision's lines by socket. Lines that are broken in any way are left out, never guessed at."""
+    reading = Reading()
+    wanted = tuple(patterns)
+    for line in lines:
+        if line.revision != revision:
+            continue
+        reading.last_line_at = max(reading.last_line_at or 0.0, line.at.timestamp())
+        payload = line.payload
+        if payload.get("spillway") != 1:
+            text = line.text or str(payload.get("message", ""))
+            if any(pattern in text for pattern in wanted):
+                reading.errors_at.append(line.at.timestamp())
+        elif payload.get("nonce", "") != nonce:
+            reading.forged += 1
+        elif not payload.get("probe"):
+            _note(reading, payload)
+    return reading
+
+
+def _note(reading: Reading, payload: Mapping[str, object]) -> None:
+    session, at = payload.get("session"), _number(payload.get("at"))
+    if not isinstance(session, str) or at is None:
+        return
+    socket = reading.sockets.setdefault(session, Socket(session))
+    socket.client = socket.client or str(payload.get("client", ""))
+    match payload.get("event"):
+        case "ws_accept":
+            socket.accepted = at
+        case "agent_run" if payload.get("outcome") == "idle":
+            socket.was_idle = True
+        case "agent_run" if _number(payload.get("started")) is not None:
+            socket.runs.append(payload)
+        case "ws_close":
+            socket.closed = at
+            socket.code = int(_number(payload.get("code")) or 0)
+            socket.reason = str(payload.get("reason", ""))
+            socket.closed_by = str(payload.get("closed_by", ""))
+
+
+def trials_of(socket: Socket, within: timedelta, now: Seconds) -> Iterable[Trial]:
+    """The decided trials of one socket.
+
+    Args:
+        within: D.
+        now: nothing is called missing before its time.
+    """
+    within_s = within.total_seconds()
+    for run in socket.runs:
+        trial = _run_trial(socket, run, within_s)
+        if trial is not None:
+            yield trial
+    if socket.runs or socket.accepted is None:
+        return
+    broken = socket.server_broke_it(socket.accepted, within_s)
+    if broken:
+        yield Trial(socket.client, socket.session, socket.accepted, frozenset({"agent_completed", broken}))
+    elif not socket.was_idle and socket.closed is None and now >= socket.accepted + 2 * within_s:
+        yield Trial(socket.client, socket.session, socket.accepted + within_s, frozenset({"agent_completed"}))
+
+
+def is_abandoned(socket: Socket, run: Mapping[str, object]) -> bool:
+    """The user left, or vanished, before the run was decided."""
+    return run.get("outcome") == "closed" and socket.closed_by in ("client", "lost")
+
+
+def _run_trial(socket: Socket, run: Mapping[str, object], within_s: float) -> Trial | None:
+    if is_abandoned(socket, run):
+        return None
+    start = _number(run.get("started"))
+    assert start is not None
+    failed = set() if run.get("outcome") == "ok" else {"agent_completed"}
+    broken = socket.server_broke_it(start, within_s)
+    if broken:
+        failed.add(broken)
+    first = _number(run.get("first_event_ms"))
+    return Trial(
+        socket.client, socket.session, start, frozenset(failed), None if first is None else first / 1000
+    )
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and value == value and abs(value) < 1e12 else None  # type: ignore[arg-type,operator]

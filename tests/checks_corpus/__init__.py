@@ -1,0 +1,1 @@
+"""Trees that the checks are measured on."""

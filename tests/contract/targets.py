@@ -1,0 +1,84 @@
+"""The clouds that the contract is tried on. Each is a context manager that yields a ``Cloud``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import grpc
+from google.cloud import run_v2
+from google.cloud.run_v2.services.services.transports import (
+    ServicesGrpcAsyncIOTransport,
+    ServicesGrpcTransport,
+)
+
+from pipeline.local.admin import handlers
+from pipeline.local.controller import Controller
+from pipeline.local.store import Store
+from tests.contract.cloud import Cloud, LoopThread
+from tests.contract.fakes import FakeInstances, FakeRouter
+
+ONLINE_PARENT = "SPILLWAY_ONLINE"
+ONLINE_IMAGE = "SPILLWAY_ONLINE_IMAGE"
+_HOST = "run.googleapis.com"
+
+
+@contextmanager
+def local() -> Iterator[Cloud]:
+    """The control plane on loopback, over a data plane without processes."""
+    loop = LoopThread()
+    with tempfile.TemporaryDirectory() as folder:
+        server, controller, port = loop.run(_serve(Path(folder)))
+        address = f"127.0.0.1:{port}"
+        with grpc.insecure_channel(address) as channel:
+            yield over(channel, loop, lambda: grpc.aio.insecure_channel(address))
+        loop.run(_end(server, controller))
+    loop.close()
+
+
+def over(channel: grpc.Channel, loop: LoopThread, aio_channel: Callable[[], grpc.aio.Channel]) -> Cloud:
+    """Any server that has the images ``good``, ``never-listens`` and ``missing``."""
+    containers = {image: run_v2.Container(image=image) for image in ("good", "never-listens", "missing")}
+    return Cloud(channel, "projects/local/locations/here", containers, loop, aio_channel)
+
+
+async def _serve(folder: Path) -> tuple[grpc.aio.Server, Controller, int]:
+    controller = Controller(Store(folder), FakeInstances(), FakeRouter())
+    await controller.resume()
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(handlers(controller))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    return server, controller, port
+
+
+async def _end(server: grpc.aio.Server, controller: Controller) -> None:
+    await server.stop(grace=None)
+    await controller.close()
+
+
+@contextmanager
+def online() -> Iterator[Cloud]:
+    """A real project, with the default credentials of the environment. It costs money."""
+    image = os.environ[ONLINE_IMAGE]
+    containers = {
+        "good": run_v2.Container(image=image),
+        "never-listens": run_v2.Container(image=image, command=["sleep"], args=["3600"]),
+        "missing": run_v2.Container(image=f"{image.partition('@')[0].partition(':')[0]}-missing"),
+    }
+    loop = LoopThread()
+    with ServicesGrpcTransport.create_channel(_HOST) as channel:
+        yield Cloud(
+            channel,
+            os.environ[ONLINE_PARENT],
+            containers,
+            loop,
+            lambda: ServicesGrpcAsyncIOTransport.create_channel(_HOST),
+        )
+    loop.close()
+
+
+TARGETS: dict[str, Callable[[], AbstractContextManager[Cloud]]] = {"local": local, "online": online}

@@ -1,0 +1,249 @@
+"""Fakes with behaviour: a Cloud Run, a prober, logs of simulated users, and a clock that jumps instead of waiting."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from pipeline.errors import (
+    PlatformUnavailable,
+    RequestRejected,
+    RevisionNotFound,
+    ServiceNotFound,
+    StaleWrite,
+)
+from pipeline.model import LiveService, LogLine, Readiness, Revision, ServiceRef, Split, Target
+from pipeline.probe.scenario import Conversation, Kind, ProbeAsk, ProbeReport
+
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+REF = ServiceRef("p", "l", "agent-chat")
+
+
+class FakeClock:
+    """Virtual time. Whoever sleeps moves it; ``at`` runs something when a moment is reached."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._now = start
+        self._due: list[tuple[datetime, Callable[[], None]]] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def sleep(self, duration: timedelta) -> None:
+        target = self._now + max(duration, timedelta(milliseconds=1))
+        for moment, action in sorted(self._due, key=lambda due: due[0]):
+            if moment <= target:
+                self._due.remove((moment, action))
+                self._now = max(self._now, moment)
+                action()
+        self._now = target
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        self._due.append((START + timedelta(seconds=seconds), action))
+
+
+@dataclass
+class FakePlatform:
+    """A service as Cloud Run keeps it: etags, generations, readiness, one write at a time."""
+
+    clock: FakeClock
+    live: LiveService | None = None
+    known: dict[str, Revision] = field(default_factory=dict)
+    writes: list[tuple[Mapping[str, int] | None, str]] = field(default_factory=list)
+    before_write: Callable[[], None] = lambda: None
+    answer_lost: bool = False
+    fail: list[Exception] = field(default_factory=list)
+    history: list[tuple[datetime, Split]] = field(default_factory=list)
+
+    def with_stable(self, name: str = "agent-chat-stable") -> FakePlatform:
+        self.add(name)
+        split = Split((Target(name, 100),))
+        self.live = LiveService(
+            ref=REF, uid="u1", etag="e1", generation=1, wanted=split, serving=split, annotations={},
+            uri="http://main", latest_ready=name, latest_created=name,
+        )  # fmt: skip
+        self.history.append((self.clock.now(), split))
+        return self
+
+    def add(self, name: str, readiness: Readiness = Readiness.READY, message: str = "") -> None:
+        uid = f"uid-{name}-{len(self.known)}"
+        self.known[name] = Revision(
+            name, uid, self.clock.now(), readiness, message=message, nonce=f"n-{name}"
+        )
+
+    def read(self, ref: ServiceRef) -> LiveService:
+        self._maybe_fail()
+        if self.live is None:
+            raise ServiceNotFound(f"{ref.service}: not found")
+        return self.live
+
+    def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
+        return tuple(reversed(self.known.values()))
+
+    def revision(self, ref: ServiceRef, name: str) -> Revision:
+        if name not in self.known:
+            raise RevisionNotFound(name)
+        return self.known[name]
+
+    def write(
+        self, ref: ServiceRef, *, etag: str, annotations: Mapping[str, str], split: Split | None = None
+    ) -> None:
+        self.before_write()
+        self._maybe_fail()
+        assert self.live is not None
+        if etag != self.live.etag:
+            raise StaleWrite(f"etag {etag}, now {self.live.etag}")
+        self._apply(annotations, split)
+        self.writes.append((split.serving if split else None, etag))
+        if self.answer_lost:
+            self.answer_lost = False
+            raise PlatformUnavailable("the answer was lost")
+
+    def foreign_write(
+        self, *, split: Split | None = None, annotations: Mapping[str, str] | None = None
+    ) -> None:
+        """Somebody else writes, without an etag."""
+        assert self.live is not None
+        self._apply(self.live.annotations if annotations is None else annotations, split)
+        self.live = replace(self.live, last_modifier="somebody@else")
+
+    def delete_revision(self, ref: ServiceRef, name: str) -> None:
+        assert self.live is not None
+        if self.live.wanted.percent_of(name):
+            raise RequestRejected(f"{name} serves traffic")
+        self.known.pop(name, None)
+
+    def _apply(self, annotations: Mapping[str, str], split: Split | None) -> None:
+        assert self.live is not None
+        live = replace(self.live, annotations=dict(annotations), generation=self.live.generation + 1)
+        if split is not None:
+            assert sum(t.percent for t in split.targets) == 100, split
+            for target in split.targets:
+                known = self.known.get(target.revision or "")
+                assert known is not None, f"traffic or tag on unknown {target.revision}"
+                assert known.is_ready or not target.percent
+            served = Split(tuple(replace(t, uri=f"http://{t.tag}" if t.tag else "") for t in split.targets))
+            live = replace(live, wanted=split, serving=served)
+            self.history.append((self.clock.now(), split))
+        self.live = replace(live, etag=f"e{live.generation}", last_modifier="us")
+
+    def _maybe_fail(self) -> None:
+        if self.fail:
+            raise self.fail.pop(0)
+
+
+@dataclass
+class FakeDeployer:
+    """Makes the candidate as the Pulumi program does: a template write that touches neither traffic nor record."""
+
+    platform: FakePlatform
+    readiness: Readiness = Readiness.READY
+    message: str = ""
+    deployed: list[str] = field(default_factory=list)
+
+    def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
+        if revision in self.platform.known:
+            return
+        self.deployed.append(revision)
+        self.platform.add(revision, self.readiness, self.message)
+        if self.platform.live is None:
+            self.platform.with_stable(revision)
+        else:
+            self.platform.foreign_write()
+
+
+@dataclass
+class FakeProber:
+    """One round at once; what fails is told by the address."""
+
+    clock: FakeClock
+    failing: set[str] = field(default_factory=set)  # base urls
+    rounds: list[ProbeAsk] = field(default_factory=list)
+    _done: ProbeReport | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return False
+
+    def start(self, ask: ProbeAsk) -> None:
+        self.rounds.append(ask)
+        held = self._talk(ask, ask.candidate.base_url)
+        failed = any(not c.is_ok for c in held)
+        control = self._talk(ask, ask.control.base_url) if failed and ask.control else ()
+        self._done = ProbeReport(self.clock.now(), 0.1, held, control, control_wanted=ask.control is not None)
+
+    def _talk(self, ask: ProbeAsk, url: str) -> tuple[Conversation, ...]:
+        kind = Kind.CLOSED_EARLY if url in self.failing else Kind.OK
+        code = 1011 if url in self.failing else 1000
+        return tuple(
+            Conversation(s.name, kind, 0.1, close_code=code)
+            for s in ask.scenarios
+            for _ in range(ask.sessions)
+        )
+
+    def poll(self) -> ProbeReport | None:
+        report, self._done = self._done, None
+        return report
+
+
+@dataclass
+class FakeUsers:
+    """Log lines of users who hold conversations all the while, shared between revisions as traffic was at the time.
+
+    ``failing`` is the rate at which a revision's runs end with a server 1011.
+    """
+
+    clock: FakeClock
+    platform: FakePlatform
+    per_second: float = 20.0
+    failing: dict[str, float] = field(default_factory=dict)
+    seed: int = 1
+    unreadable: bool = False
+    _lines: list[LogLine] = field(default_factory=list)
+    _until: datetime = START
+    _count: int = 0
+
+    def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
+        if self.unreadable:
+            raise PlatformUnavailable("logs: no answer")
+        self._simulate()
+        wanted = set(revisions)
+        now = self.clock.now()
+        first = bisect_left(self._lines, since, key=lambda line: line.at)
+        return [line for line in self._lines[first:] if line.at <= now and line.revision in wanted]
+
+    def _simulate(self) -> None:
+        step = timedelta(seconds=1 / self.per_second)
+        while self._until < self.clock.now():
+            self._until += step
+            self._count += 1
+            self._converse(self._until)
+
+    def _converse(self, at: datetime) -> None:
+        rng = random.Random(f"{self.seed}/{self._count}")
+        split = next(s for moment, s in reversed(self.platform.history) if moment <= at)
+        names, weights = zip(*split.serving.items(), strict=True)
+        revision = rng.choices(names, weights)[0]
+        bad = rng.random() < self.failing.get(revision, 0.0)
+        shared = {
+            "spillway": 1, "session": f"s{self._count}", "client": f"{self._count:016x}", "revision": revision,
+            "nonce": f"n-{revision}",
+        }  # fmt: skip
+        start, done = at.timestamp(), at + timedelta(milliseconds=200)
+        self._add(at, {**shared, "event": "ws_accept", "path": "/ws", "at": start})
+        run = {"event": "agent_run", "run": 1, "started": start, "outcome": "closed" if bad else "ok",
+               "missing": ["agent_completed"] if bad else [], "first_event_ms": 50.0, "total_ms": 200.0}  # fmt: skip
+        self._add(done, {**shared, **run, "at": done.timestamp()})
+        close = {"event": "ws_close", "code": 1011 if bad else 1000, "reason": "", "runs": 1, "seconds": 0.2,
+                 "closed_by": "server" if bad else "client"}  # fmt: skip
+        self._add(done, {**shared, **close, "at": done.timestamp()})
+
+    def _add(self, at: datetime, payload: dict[str, object]) -> None:
+        insort(
+            self._lines,
+            LogLine(f"i{len(self._lines)}", at, str(payload["revision"]), "INFO", "", payload),
+            key=lambda line: line.at,
+        )

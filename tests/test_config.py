@@ -1,0 +1,124 @@
+"""spillway.yaml: what is accepted, and that every complaint names its place, its key and its value."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline import config
+from pipeline.errors import ConfigError, UserError
+
+GOOD = """\
+service: agent-chat
+environments:
+  local: {endpoint: local}
+images:
+  good: {command: [python, -m, server]}
+scenarios:
+  agent-run:
+    path: /ws
+    send: {type: execute_agent, payload: {agent: triage}}
+    expect: [agent_started, [agent_thinking, tool_executing], {type: agent_completed, payload.status: done}]
+    within: 10s
+stages: [{percent: 0}, {percent: 5, soak: 5m}, {percent: 100, soak: 1h30m}]
+criteria:
+  server_error_1011: {limit: 0.1%, certify: 1%}
+  first_event: {slower-than: 500ms, limit: 5%}
+false-rollbacks: 1 in 1000
+"""
+
+
+def broken(old: str, new: str) -> str:
+    assert old in GOOD
+    return GOOD.replace(old, new)
+
+
+def test_a_good_file_becomes_typed_values() -> None:
+    made = config.parse(GOOD)
+    assert made.false_rollbacks == 0.001
+    assert made.build_stages()[2].soak == timedelta(minutes=90)
+    scenario = made.build_scenarios()[0]
+    assert [[e.name for e in group] for group in scenario.groups] == [
+        ["agent_started"], ["agent_thinking", "tool_executing"], ["agent_completed"],
+    ]  # fmt: skip
+    assert made.build_criteria()[1].slower_than == timedelta(milliseconds=500)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        pytest.param(broken("service:", "servcie:"), "1:1", "unknown key servcie, did you mean service?", id="unknown-key"),
+        pytest.param(broken("soak: 5m", "soak: 5"), "12:37", "5 is not a duration: write 5s or 5m", id="bare-number"),
+        pytest.param(broken("soak: 5m", "soak: 12:30"), "12:37", "750 is not a duration", id="sexagesimal"),
+        pytest.param(broken("limit: 0.1%", "limit: 0.1"), "14:23", "0.1 is not a rate", id="bare-rate"),
+        pytest.param(broken("limit: 5%", "limt: 5%"), "15:37", "unknown key criteria.first_event.limt", id="nested-key"),
+        pytest.param(broken("slower-than: 500ms, ", ""), "15:3", "first_event", id="latency-without-bound"),
+        pytest.param(broken("server_error_1011", "server_error_1012"), "13:1", "did you mean server_error_1011", id="metric"),
+        pytest.param(broken("{percent: 5, soak: 5m}, ", "{percent: 150}, "), "12:25", "150", id="percent"),
+        pytest.param(broken("{percent: 0}, ", ""), "12:1", "must rise from 0 to 100", id="no-stage-zero"),
+        pytest.param(broken("service: agent-chat", "service: Agent_Chat"), "1:1", "'Agent_Chat'", id="service-name"),
+        pytest.param(broken("endpoint: local", "project: p"), "3:3", "needs project and region", id="nowhere"),
+        pytest.param(broken("1 in 1000", "sometimes"), "16:1", "'sometimes' is not a bound", id="odds"),
+        pytest.param(broken("service: agent-chat", "service: a\nservice: b"), "2:1", "duplicate key 'service', first on line 1", id="duplicate"),
+        pytest.param(broken("expect: [", "expect: [{}, "), "7:3", "is not an event", id="empty-event"),
+        pytest.param("service: [", "1:11", "not valid YAML", id="syntax"),
+        pytest.param("- a", "1:1", "must be a mapping", id="list"),
+        pytest.param("", "1:1", "must be a mapping", id="empty"),
+        pytest.param("a: !!python/object:os.system x", "1:4", "is not read", id="tag"),
+        pytest.param("a: " + "[" * 3000, "1:1", "nested too deep", id="3000-deep"),
+        pytest.param("a: " + "[" * 60 + "]" * 60, "1:", "nested too deep", id="60-deep"),
+        pytest.param("x: &x [1,2,3,4,5,6,7,8,9]\n" + "".join(
+            f"{chr(97 + i)}: &{chr(97 + i)} [{', '.join(['*' + (chr(96 + i) if i else 'x')] * 9)}]\n" for i in range(8)
+        ), "", "too large once its aliases are followed", id="alias-bomb"),
+    ],
+)  # fmt: skip
+def test_complaints(text: str, place: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text)
+    assert caught.value.what.startswith(f"spillway.yaml:{place}")
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_all_complaints_are_listed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(broken("soak: 5m", "soak: 5").replace("0.1%", "0.1"))
+    assert "12:37" in caught.value.what
+    assert "14:23" in caught.value.why
+
+
+def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="-c FILE"):
+        config.load(tmp_path / "spillway.yaml")
+
+
+def test_a_local_image_is_pinned_by_its_command() -> None:
+    made, other = config.parse(GOOD), config.parse(broken("[python, -m, server]", "[python, -m, another]"))
+    _, local = made.environment(None)
+    pinned = made.image_reference("good", local)
+    assert pinned.startswith("good@sha256:")
+    assert made.image_reference(pinned, local) == pinned
+    assert other.image_reference("good", local) != pinned
+    with pytest.raises(UserError, match="Did you mean --image good"):
+        made.image_reference("godo", local)
+
+
+def test_a_cloud_image_needs_a_digest() -> None:
+    made = config.parse(broken("{endpoint: local}", "{project: p, region: r}"))
+    _, cloud = made.environment("local")
+    with pytest.raises(UserError, match="not pinned by digest"):
+        made.image_reference("gcr.io/p/app:latest", cloud)
+
+
+def test_the_fingerprint_sees_meaning_not_spelling() -> None:
+    plain = config.parse(GOOD).fingerprint()
+    assert config.parse("# a comment\n" + GOOD).fingerprint() == plain
+    assert config.parse(broken("5m", "300s")).fingerprint() == plain
+    assert config.parse(broken("5m", "6m")).fingerprint() != plain
+
+
+def test_an_unknown_environment_lists_the_known() -> None:
+    with pytest.raises(UserError, match="spillway.yaml has: local"):
+        config.parse(GOOD).environment("prod")

@@ -1,0 +1,145 @@
+"""The house keeps its shape: who may import whom, which packages are shipped, what the pure core may touch."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("checks", "infra", "pipeline")
+
+PURE = (
+    "pipeline.model",
+    "pipeline.plan",
+    "pipeline.evidence",
+    "pipeline.judge",
+    "pipeline.rollout",
+    "pipeline.sequential",
+    "pipeline.trials",
+    "pipeline.units",
+    "pipeline.report",
+    "pipeline.probe.scenario",
+    "pipeline.local.state",
+)
+IMPURE_LIBRARIES = (
+    "asyncio", "google", "grpc", "os", "pathlib", "pulumi", "pulumi_gcp", "random", "requests", "secrets", "socket",
+    "subprocess", "time", "websockets",
+)  # fmt: skip
+LIBRARY_HOMES = {
+    "google": ("pipeline.cloudrun", "pipeline.local", "infra.live"),
+    "grpc": ("pipeline.cloudrun", "pipeline.local", "infra.live", "pipeline.cli.wiring"),  # wiring: the type alone
+    "pulumi": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider"),
+    "pulumi_gcp": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider"),
+    "typer": ("pipeline.cli",),
+    "websockets": ("pipeline.probe", "pipeline.demo", "pipeline.local"),
+}
+#: package -> what it may never import, with the reason in design.md's words.
+FORBIDDEN = {
+    "checks": ("pipeline", "infra"),  # parses code; knows no cloud
+    "infra": ("checks", "pipeline.engine", "pipeline.cli", "pipeline.local", "pipeline.judge", "pipeline.rollout"),
+    "pipeline.local": ("pipeline.engine", "pipeline.judge", "pipeline.rollout", "pipeline.evidence", "pipeline.record"),
+    "pipeline.engine": ("pipeline.local", "pipeline.cloudrun", "pipeline.cli"),  # ports only; never the ingress's truth
+    "pipeline.evidence": ("pipeline.local",),
+    "pipeline.telemetry": ("pipeline", "infra", "checks"),  # runs inside other people's services
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+ALL = dict(modules())
+
+
+@cache
+def imports_of(module: str) -> frozenset[str]:
+    """Every module named by an import statement, lazy ones too; ``from a import b`` yields ``a.b`` if that exists."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(ALL[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            assert node.module
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            inside = names & ALL.keys()
+            found |= inside | ({node.module} if len(inside) < len(names) else set())
+    return frozenset(found)
+
+
+def is_under(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+@pytest.mark.parametrize("module", [m for m in PURE if m in ALL])
+def test_pure_modules_touch_nothing(module: str) -> None:
+    touched = {i for i in imports_of(module) if any(is_under(i, bad) for bad in IMPURE_LIBRARIES)}
+    assert not touched
+    ours = {i for i in imports_of(module) if i.split(".")[0] in PACKAGES}
+    assert ours <= {*PURE, "pipeline.errors"}, f"{module} imports something above the pure core"
+
+
+@pytest.mark.parametrize("library", LIBRARY_HOMES)
+def test_libraries_stay_at_home(library: str) -> None:
+    strangers = [
+        module
+        for module in ALL
+        if any(is_under(i, library) for i in imports_of(module))
+        and not any(is_under(module, home) for home in LIBRARY_HOMES[library])
+    ]
+    assert not strangers
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_layers(package: str) -> None:
+    broken = [
+        f"{module} -> {imported}"
+        for module in ALL
+        if is_under(module, package)
+        for imported in imports_of(module)
+        if any(is_under(imported, bad) for bad in FORBIDDEN[package]) and not is_under(imported, package)
+    ]
+    assert not broken
+
+
+def test_infra_knows_only_the_model_of_the_pipeline() -> None:
+    allowed = {"pipeline.model", "pipeline.errors"}
+    ours = {i for m in ALL if is_under(m, "infra") for i in imports_of(m) if is_under(i, "pipeline")}
+    assert ours <= allowed
+
+
+def test_no_circles() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module in done:
+            return
+        for imported in sorted(imports_of(module) & ALL.keys()):
+            visit(imported, (*path, module))
+        done.add(module)
+
+    for module in ALL:
+        visit(module, ())
+
+
+def test_package_list_is_the_folders() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {".".join(p.parent.relative_to(ROOT).parts) for package in PACKAGES for p in (ROOT / package).rglob("__init__.py")}
+    assert sorted(declared) == sorted(folders)
+
+
+def test_top_level_is_what_was_agreed() -> None:
+    agreed = {"Pulumi.yaml", "pyproject.toml", "README.md", "infra", "pipeline", "tests", "checks"}
+    added = {"Makefile", "requirements.lock", "bench", "docs"}
+    there = {p.name for p in ROOT.iterdir() if not p.name.startswith(".") and p.suffix != ".egg-info"}
+    assert there - agreed - added <= {"build", "node_modules"}
+    assert agreed <= there

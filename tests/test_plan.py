@@ -1,0 +1,95 @@
+"""Plan-time refusals: each says what, the measured value, and the next command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipeline import plan
+from pipeline.errors import PlanRefused
+from pipeline.model import Criterion, Readiness, Revision, Split, Target
+from tests.fakes import START
+from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
+
+
+def revision(name: str, readiness: Readiness = Readiness.READY) -> Revision:
+    return Revision(name, f"uid-{name}", START, readiness, nonce="n")
+
+
+def propose(
+    wish: plan.Wish | None = None, revisions: tuple[Revision, ...] | None = None, **live: object
+) -> plan.Proposal:
+    service = replace(Scene().live, **live)  # type: ignore[arg-type]
+    known = (revision(STABLE),) if revisions is None else revisions
+    return plan.make(wish or a_wish(), service, known, knows_service=True)
+
+
+def test_a_plan_pins_the_stable_revision_by_name_and_uid() -> None:
+    made = propose().plan
+    assert (made.stable, made.stable_uid, made.candidate) == (STABLE, f"uid-{STABLE}", CANDIDATE)
+
+
+def test_latest_is_pinned_to_what_it_is_and_said() -> None:
+    latest = Split((Target(None, 100),))
+    proposal = propose(wanted=latest, serving=latest)
+    assert proposal.plan.stable == STABLE
+    assert any("LATEST" in warning for warning in proposal.warnings)
+
+
+HALF = Split((Target(STABLE, 50), Target("other", 50)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"wanted": HALF, "serving": HALF}, "agent-chat-stable 50%, other 50%", id="split"),
+        pytest.param({"wanted": HALF}, "asked: agent-chat-stable 50%, other 50%; serving: agent-chat-stable 100%", id="unsettled"),
+        pytest.param({"revisions": ()}, "is missing", id="stable-gone"),
+        pytest.param({"revisions": (revision(STABLE, Readiness.FAILED),)}, "is failed", id="stable-failed"),
+        pytest.param({"ingress_all": False}, "ingress is not open to all", id="ingress"),
+        pytest.param({"default_uri_disabled": True}, "default address is disabled", id="no-uri"),
+        pytest.param({"request_timeout": timedelta(seconds=5)}, "request timeout 5s", id="timeout"),
+        pytest.param({"http2": True}, "HTTP/2 end-to-end is on", id="http2"),
+        pytest.param({"wish": a_wish(STABLE)}, "already has 100%", id="same"),
+        pytest.param({"wish": a_wish(evidence="probes")}, "server_error_1011: no data source", id="no-users"),
+    ],
+)  # fmt: skip
+def test_refusals(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(PlanRefused) as caught:
+        propose(**changes)  # type: ignore[arg-type]
+    assert words in str(caught.value)
+    assert caught.value.fix
+    assert caught.value.exit_code == 2
+
+
+def test_warnings() -> None:
+    proposal = propose(a_wish(min_instances=2), session_affinity=True, failure="agent-chat-x: exited\nlines")
+    said = "\n".join(proposal.warnings)
+    assert "session affinity is on" in said
+    assert "min-instances 2" in said
+    assert "agent-chat-x: exited" in said
+    assert "lines" not in said
+
+
+def test_the_time_to_certify_is_told_in_trials() -> None:
+    wish = a_wish(
+        criteria=(Criterion("agent_completed", certify=0.01), Criterion("abnormal_1006", limit=0.1))
+    )
+    trials = propose(wish).certification_trials()
+    assert list(trials) == ["agent_completed"]
+    assert 298 <= trials["agent_completed"] <= 500  # ln(20)/-ln(0.99) at the least
+
+
+def test_the_earliest_promotion_is_the_sum_of_soaks() -> None:
+    assert propose(a_wish(stages=stages(0, 5, 100, soak=60))).soak == timedelta(minutes=2)
+
+
+def test_the_id_is_of_image_config_and_service() -> None:
+    one = a_wish()
+    assert one.rollout_id == a_wish().rollout_id
+    assert (
+        len({one.rollout_id, replace(one, image="x").rollout_id, replace(one, fingerprint="g").rollout_id})
+        == 3
+    )
