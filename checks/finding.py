@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -113,7 +114,9 @@ class Report:
     Args:
         files: number of files looked at.
         seconds: wall time of the run.
-        additive_only: against the base; None when no base was given or it could not be read.
+        additive_only: against the base; None when nothing was compared.
+        rules: names of those that looked, in their order; others had nothing to go by.
+        baselined: number of findings left out because the baseline knows them.
     """
 
     findings: tuple[Finding, ...]
@@ -122,6 +125,7 @@ class Report:
     seconds: float = 0.0
     additive_only: bool | None = None
     baselined: int = 0
+    rules: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -153,9 +157,27 @@ def fingerprints(findings: Iterable[Finding]) -> Iterator[str]:
     seen: Counter[str] = Counter()
     for finding in findings:
         words = " ".join(finding.text.split()) or finding.message
-        base = "\0".join((finding.rule, finding.path, words))
+        base = f"{finding.rule}\0{finding.path}\0{words}"
         seen[base] += 1
         yield hashlib.sha256(f"{base}\0{seen[base]}".encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def seen_from(report: Report, prefix: str) -> Report:
+    """The same report with every path below ``prefix``: where the root lies for whoever reads it. Empty: as it is."""
+    if not prefix:
+        return report
+
+    def move(path: str) -> str:
+        return posixpath.normpath(f"{prefix}/{path}") if path else ""
+
+    return replace(
+        report,
+        findings=tuple(
+            replace(f, path=move(f.path), trail=tuple(replace(s, path=move(s.path)) for s in f.trail))
+            for f in report.findings
+        ),
+        skipped=tuple(replace(s, path=move(s.path)) for s in report.skipped),
+    )
 
 
 def to_row(finding: Finding) -> list[object]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
+import difflib
 import os
 import tempfile
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from checks import source
 from checks.errors import CheckError
 from checks.finding import Edit, Finding, Skipped
+from checks.parse import Unparsable, parse
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -29,11 +29,20 @@ def plan(root: Path, findings: Iterable[Finding]) -> tuple[dict[str, bytes], lis
     for path, wanted in sorted(edits.items()):
         try:
             made[path] = edited(source.read(root, path), wanted)
-        except source.Unreadable as error:
-            refused.append(Skipped(path, f"not mended: {error}"))
-        except ValueError as error:
+        except (source.Unreadable, ValueError) as error:
             refused.append(Skipped(path, f"not mended: {error}"))
     return made, refused
+
+
+def diff(root: Path, files: Mapping[str, bytes]) -> str:
+    """What ``write`` would change, as a unified diff."""
+    lines: list[str] = []
+    for path, data in files.items():
+        old, new = (source.decode(each).splitlines(keepends=True) for each in (source.read(root, path), data))
+        lines += difflib.unified_diff(old, new, f"a/{path}", f"b/{path}")
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
 
 
 def write(root: Path, files: Mapping[str, bytes]) -> None:
@@ -44,7 +53,7 @@ def write(root: Path, files: Mapping[str, bytes]) -> None:
             mode = target.stat().st_mode
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             try:
-                with open(handle, "wb") as stream:
+                with os.fdopen(handle, "wb") as stream:
                     stream.write(data)
                 Path(name).chmod(mode & 0o7777)
                 Path(name).replace(target)
@@ -70,12 +79,10 @@ def edited(data: bytes, edits: Iterable[Edit]) -> bytes:
         pieces += [data[at:start], _starting_on_a_line(data, start, text, newline)]
         at = end
     result = b"".join((*pieces, data[at:]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(result)
-        except SyntaxError as error:
-            raise ValueError(f"the result would not parse: {error.msg}") from error
+    try:
+        parse("", result)
+    except Unparsable as error:
+        raise ValueError(f"the result would not parse: {error.reason}") from error
     return result
 
 

@@ -75,6 +75,7 @@ def as_dict(report: Report) -> dict[str, object]:
         "failed": bool(report.errors),
         "additive_only": report.additive_only,
         "baselined": report.baselined,
+        "rules": list(report.rules),
     }
 
 

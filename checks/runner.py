@@ -63,6 +63,7 @@ def run(
         seconds=time.monotonic() - started,
         additive_only=not any(f.rule == ADDITIVE and f.fails_gate for f in found) if sweep.compares else None,
         baselined=len(findings) - len(fresh),
+        rules=tuple(sweep.briefs),
     )
 
 

@@ -83,16 +83,6 @@ def _is_source_folder(parent: str, name: str) -> bool:
     return not os.path.lexists(os.path.join(parent, name, "pyvenv.cfg"))  # noqa: PTH118 - millions of times in a walk
 
 
-def inside(root: Path, path: str) -> str:
-    """The path relative to ``root``, made plain. Raises CheckError when it leads out of the root."""
-    plain = os.path.normpath(path).replace(os.sep, "/")
-    if Path(plain).is_absolute():
-        plain = os.path.relpath(plain, root.resolve()).replace(os.sep, "/")
-    if plain == ".." or plain.startswith("../"):
-        raise CheckError(f"{path}: outside of {root}", "Only files below the checked folder are read.")
-    return plain
-
-
 def read(root: Path, path: str) -> bytes:
     """All bytes of one regular file. Raises Unreadable."""
     try:

@@ -13,24 +13,24 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     ValidationError,
     model_validator,
 )
 
-from pipeline import yamltree
+from pipeline import checks_config, yamltree
 from pipeline.errors import ConfigError, UserError
 from pipeline.evidence import METRICS
 from pipeline.model import LOCAL_PROJECT, Criterion, Drain, Probing, Sampling, ServiceRef, Stage
 from pipeline.probe.scenario import Expectation, HttpStep, Scenario
+from pipeline.section import SECTION
 from pipeline.units import format_duration, format_rate, parse_duration, parse_odds, parse_rate
 
 DEFAULT_FILE = "spillway.yaml"
@@ -59,12 +59,7 @@ Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=lambda name: name.replace("_", "-"),
-        populate_by_name=True,
-    )
+    model_config = SECTION
 
 
 class Environment(_Section):
@@ -181,9 +176,21 @@ class StageConfig(_Section):
         return Stage(self.percent, self.soak, self.soak + self.deadline, self.hold)
 
 
+def _below_all(rate: float) -> float:
+    if rate >= 1:
+        raise ValueError("100% is no limit: every rate lies within it")
+    return rate
+
+
+def _above_none(rate: float) -> float:
+    if rate <= 0:
+        raise ValueError("0% can never be certified: 355 clean runs certify 1%, 3,567 certify 0.1%")
+    return rate
+
+
 class CriterionConfig(_Section):
-    limit: Rate | None = None
-    certify: Rate | None = None
+    limit: Annotated[Rate, AfterValidator(_below_all)] | None = None
+    certify: Annotated[Rate, AfterValidator(_below_all), AfterValidator(_above_none)] | None = None
     slower_than: Duration | None = None
 
 
@@ -215,14 +222,25 @@ DEFAULT_STAGES = [
 ]
 
 
-class Config(_Section):
+class Checked(_Section):
+    """What the static checks read of ``spillway.yaml``; a file without ``service`` may hold these keys alone."""
+
+    source: str = "."
+    environments: dict[Name, Environment] = {}
+    container: Container = Container()
+    scenarios: dict[str, ScenarioConfig] = {}
+    checks: checks_config.OptionalChecks = None
+
+    def build_scenarios(self) -> tuple[Scenario, ...]:
+        return tuple(scenario.build(name) for name, scenario in self.scenarios.items())
+
+
+class Config(Checked):
     """All of ``spillway.yaml``."""
 
     service: Name
-    source: str = "."
     environments: Annotated[dict[Name, Environment], Field(min_length=1)]
     images: dict[str, Image] = {}
-    container: Container = Container()
     scenarios: Annotated[dict[str, ScenarioConfig], Field(min_length=1)]
     stages: Annotated[list[StageConfig], Field(min_length=1)] = DEFAULT_STAGES
     criteria: dict[str, CriterionConfig] = {}
@@ -295,9 +313,6 @@ class Config(_Section):
         digest = hashlib.sha256(self.images[name].model_dump_json().encode()).hexdigest()
         return f"{name}@sha256:{digest}"
 
-    def build_scenarios(self) -> tuple[Scenario, ...]:
-        return tuple(scenario.build(name) for name, scenario in self.scenarios.items())
-
     def build_stages(self) -> tuple[Stage, ...]:
         return tuple(stage.build() for stage in self.stages)
 
@@ -308,33 +323,57 @@ class Config(_Section):
         return Probing(self.probes.every, self.probes.sessions, self.probes.concurrency)
 
     def fingerprint(self) -> str:
-        """Hash of everything validated that a rollout depends on; comments and key order do not count."""
-        text = json.dumps(self.model_dump(mode="json", exclude={"images", "source"}), sort_keys=True)
+        """Hash of everything validated that a rollout depends on; comments and key order do not count.
+
+        ``checks`` decide whether a rollout may begin, not what it is: mending them must not make another one of it.
+        """
+        text = json.dumps(
+            self.model_dump(mode="json", exclude={"images", "source", "checks"}), sort_keys=True
+        )
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+_Whole = TypeVar("_Whole", bound=Checked)
 
 
 def load(path: Path) -> Config:
     """Read and validate. Raises ConfigError with file:line:column."""
+    return parse(read(path), str(path))
+
+
+def read(path: Path) -> str:
+    """The text of the file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: not there", fix="Name one with -c FILE, or stand in its folder."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read", str(error)) from error
-    return parse(text, str(path))
 
 
 def parse(text: str, file: str = DEFAULT_FILE) -> Config:
     """Validate a text. Raises ConfigError: the first complaint in full, the number of further ones."""
-    document = yamltree.parse(text, file)
+    return _validated(Config, yamltree.parse(text, file))
+
+
+def validate_checked(document: yamltree.Document) -> Checked:
+    """What the checks need: the whole configuration where there is a ``service``, else their keys alone.
+
+    Raises: ConfigError.
+    """
+    is_whole = isinstance(document.value, dict) and "service" in document.value
+    return _validated(Config if is_whole else Checked, document)
+
+
+def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
     if not isinstance(document.value, dict):
         raise ConfigError(
-            f"{file}:1:1: not a configuration", "It must be a mapping that starts with service: NAME"
+            f"{document.file}:1:1: not a configuration", "It must be a mapping that starts with service: NAME"
         )
     try:
-        return Config.model_validate(document.value)
+        return model.model_validate(document.value)
     except ValidationError as error:
         raise _complaint(document, error) from error
 
@@ -371,7 +410,7 @@ def _sentence(problem: Mapping[str, Any]) -> str:
 def _near(loc: tuple[int | str, ...]) -> str:
     """Did you mean: against every key that any section knows."""
     sections = (Config, Environment, Image, Container, ScenarioConfig, HttpConfig, StageConfig, CriterionConfig,
-                EvidenceConfig, ProbesConfig)  # fmt: skip
+                EvidenceConfig, ProbesConfig, *checks_config.SECTIONS)  # fmt: skip
     known = {str(field.alias) for section in sections for field in section.model_fields.values()}
     near = difflib.get_close_matches(str(loc[-1]), known, n=1)
     return f", did you mean {near[0]}?" if near and near[0] != loc[-1] else ""

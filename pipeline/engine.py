@@ -31,6 +31,7 @@ from pipeline.rollout import (
     Restore,
     Rollout,
     Settle,
+    Span,
     Wait,
 )
 
@@ -82,6 +83,7 @@ class Engine:
         self._world = world
         self._clock = world.clock
         self._listen = listen
+        self._followed: tuple[str, int] | None = None
 
     def begin(self, plan: Plan, live: LiveService, *, attempt: int = 1, epoch: int = 0) -> None:
         """Write the first record: stable pinned by name and tag, the candidate still to be made.
@@ -93,6 +95,7 @@ class Engine:
         """
         split = Split.between(plan.stable, None, 0, live.wanted.targets)
         first = replace(self._fresh(plan, Phase.DEPLOYING, split), attempt=attempt, epoch=epoch)
+        self.follow(first)
         self._commit(live, first, split)
         self._tell(
             "started", f"{plan.candidate} against {plan.stable}", rollout=plan.rollout_id, attempt=attempt
@@ -116,6 +119,10 @@ class Engine:
         report = self.observer.probe_now(plan, live.uri)
         return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if report.failures else Outcome.FIRST_DEPLOYMENT
 
+    def follow(self, current: Rollout) -> None:
+        """Drive this attempt and no other: once another one is on the service, ours was superseded."""
+        self._followed = (current.plan.rollout_id, current.attempt)
+
     def redeploy(self, live: LiveService, current: Rollout, *, reason: str, by: str) -> None:
         """Back to deploying: a rollout that was paused before its candidate was there."""
         now = record.utc(self._clock.now())
@@ -136,6 +143,11 @@ class Engine:
     def tick(self) -> Next:
         """One step. Raises AccessError, RequestRejected, RecordUnreadable; a conflict is not an error."""
         look = self.observer.look()
+        current = look.situation.rollout
+        if self._followed is None:
+            self.follow(current)
+        if self._followed != (current.plan.rollout_id, current.attempt):
+            return Next(look.situation.now, f"superseded by {current.plan.candidate}", Outcome.SUPERSEDED)
         self._tell("looked", look.situation.stage_verdict.reason, look=look)
         try:
             return self._do(rollout.decide(look.situation), look)
@@ -174,7 +186,8 @@ class Engine:
     @_do.register
     def _wait(self, action: Wait, look: Look) -> Next:
         current, now = look.situation.rollout, look.situation.now
-        if now - current.heartbeat >= self.rhythm.heartbeat or current.driver != self.driver:
+        # A heartbeat from the future is another machine's wrong clock: no reason to stay silent until then.
+        if not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat:
             self._commit(look.situation.live, replace(current, judge=look.judge, last=_summary(look)))
         return Next(action.until, action.why)
 
@@ -195,23 +208,26 @@ class Engine:
 
     @_do.register
     def _enter(self, action: Enter, look: Look) -> Next:
-        s = look.situation
-        self.enter(s.live, replace(s.rollout, judge=look.judge), action.stage, action.event, look=look)
+        self.enter(look, action.stage, action.event)
         return Next(self._clock.now(), "traffic is moving")
 
-    def enter(
-        self, live: LiveService, current: Rollout, stage: int, event: Event, *, look: Look | None = None,
-        reason: str = "", by: str = "",
-    ) -> None:  # fmt: skip
-        """Move traffic to a stage's share and start the stage's clock; also what an operator's promote does."""
+    def enter(self, look: Look, stage: int, event: Event, *, reason: str = "", by: str = "") -> None:
+        """Move traffic to a stage's share and start the stage's clock; also what an operator's promote does.
+
+        Evidence of a revision that was made again under the candidate's name starts from nothing.
+        """
+        live, current = look.situation.live, look.situation.rollout
         now = record.utc(self._clock.now())
         percent = current.plan.stages[stage].percent
         split = current.split_at(percent, live.wanted)
-        uid = look.candidate.uid if look and look.candidate else current.candidate_uid
+        uid = look.candidate.uid if look.candidate else current.candidate_uid
+        is_same = uid == current.candidate_uid
+        split_epoch = current.split_epoch + 1
         after = current.on(
-            event, now, reason=reason or (look.situation.stage_verdict.reason if look else ""), by=by, stage=stage,
-            since=now, split=split, candidate_uid=uid, drift="", judge=judge.new_stage(current.judge),
-            split_epoch=current.split_epoch + 1, last=_summary(look) if look else None,
+            event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage=stage, since=now, split=split,
+            candidate_uid=uid, drift="", split_epoch=split_epoch, last=_summary(look),
+            judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan), split_epoch),
+            before=_span(current, now) if is_same and not current.drift else None,
         )  # fmt: skip
         before = current.split.percent_of(current.plan.candidate)
         self._commit(live, after, split)
@@ -290,5 +306,11 @@ class Engine:
         self._listen(Progress(self._clock.now(), kind, text, data))
 
 
-def _summary(look: Look | None) -> dict[str, object] | None:
-    return dict(look.situation.stage_verdict.to_json()) if look else None
+def _summary(look: Look) -> dict[str, object]:
+    return look.situation.stage_verdict.to_json()
+
+
+def _span(current: Rollout, until: datetime) -> Span | None:
+    """The split that is being replaced, if users met the candidate there."""
+    percent = current.split.percent_of(current.plan.candidate)
+    return Span(current.since, until, current.split_epoch, percent) if percent else None

@@ -1,9 +1,9 @@
 """Trials counted per block, candidate and stable side by side.  PURE.
 
 Theory of operation. A *window* is the time during which one split was live (its ``split_epoch``). It is cut into blocks
-of equal length; a block holds the trials that *started* in it, and is closed, for both arms alike, at its end + D +
-lateness: only then is every one of its trials decided. Counting sockets when they end instead would see the short and
-broken ones first. A block is the unit that the judge takes in, once.
+of equal length (a new split cuts the last one); a block holds the trials that *started* in it, and is closed, for both
+arms alike, at its end + D + lateness: only then is every one of its trials decided. Counting sockets when they end
+instead would see the short and broken ones first. A block is the unit that the judge takes in, once.
 
 Of one client only the first trial in a block, over both arms together, is judged: one broken client that reconnects
 twenty times must not send a healthy candidate back. A client that makes up more than a fifth of a well-filled block is
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from pipeline.model import Criterion, LogLine, Sampling
-from pipeline.trials import ERROR_CLOSES, Reading, Trial, is_abandoned, read_lines, trials_of
+from pipeline.trials import ERROR_CLOSES, Reading, Trial, is_abandoned, is_silent, read_lines, trials_of
 
 ERROR_PATTERNS = ("is not JSON serializable",)
 METRICS: Mapping[str, str] = {
@@ -45,13 +45,14 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time since a split became live. ``percent`` is the candidate's share of it."""
+    """The time during which one split was live. ``percent`` is the candidate's share; ``end`` None: it still is."""
 
     start: datetime
     split_epoch: int
     candidate: Arm
     stable: Arm | None
     percent: int
+    end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,14 @@ class Counts:
     candidate_failures: int = 0
     stable_trials: int = 0
     stable_failures: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.candidate_trials + other.candidate_trials,
+            self.candidate_failures + other.candidate_failures,
+            self.stable_trials + other.stable_trials,
+            self.stable_failures + other.stable_failures,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What users met on one revision. ``affected``: distinct sockets with a failed trial."""
+    """What users met on one revision.
+
+    Args:
+        affected: distinct sockets with a failed trial.
+        errors: log lines that match an error pattern.
+        silent: accepts after which nothing was written though something was due: missing log lines.
+    """
 
     sessions: int = 0
     affected: int = 0
@@ -90,17 +105,17 @@ class Exposure:
     forged: int = 0
     last_line_at: datetime | None = None
     first_bad_at: datetime | None = None
+    last_close_at: datetime | None = None
+    errors: int = 0
+    silent: int = 0
 
 
-def next_close(window: Window, sampling: Sampling, now: datetime) -> datetime:
-    """When the next block closes."""
-    index = _closed_until(window, sampling, now) + 1
-    return window.start + (index + 1) * sampling.block + sampling.within + sampling.lateness
-
-
-def _closed_until(window: Window, sampling: Sampling, now: datetime) -> int:
-    """Index of the last closed block, -1 when none is."""
-    return (now - window.start - sampling.within - sampling.lateness) // sampling.block - 1
+def last_closed(window: Window, sampling: Sampling, now: datetime) -> int:
+    """Index of the last closed block, -1 when none is. The end of a window cuts its last block and closes it."""
+    decided = now - sampling.within - sampling.lateness  # everything that started before it is
+    if window.end is not None and decided >= window.end:
+        return -((window.start - window.end) // sampling.block) - 1
+    return (decided - window.start) // sampling.block - 1
 
 
 def closed_blocks(
@@ -113,14 +128,14 @@ def closed_blocks(
     after: int = -1,
 ) -> tuple[Block, ...]:
     """All closed blocks with index > ``after``; empty ones too, because silence is told as silence."""
-    last = _closed_until(window, sampling, now)
+    last = last_closed(window, sampling, now)
     if last <= after:
         return ()
     candidate = _Side.of(lines, window.candidate, sampling, now)
     stable = _Side.of(lines, window.stable, sampling, now) if window.stable else _Side()
     wanted = tuple(criteria)
     return tuple(
-        _block(index, window, sampling, wanted, candidate, stable)
+        _block(index, window, sampling, wanted, candidate=candidate, stable=stable)
         for index in range(max(after, -1) + 1, last + 1)
     )
 
@@ -154,11 +169,12 @@ def _block(
     window: Window,
     sampling: Sampling,
     criteria: Iterable[Criterion],
+    *,
     candidate: _Side,
     stable: _Side,
 ) -> Block:
     start = window.start + index * sampling.block
-    end = start + sampling.block
+    end = min(start + sampling.block, window.end or datetime.max.replace(tzinfo=UTC))
     c = candidate.between(start.timestamp(), end.timestamp())
     s = stable.between(start.timestamp(), end.timestamp())
     warm = window.start + sampling.warm_up
@@ -232,6 +248,9 @@ def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: dateti
         forged=reading.forged,
         last_line_at=_moment(reading.last_line_at),
         first_bad_at=_moment(first_bad),
+        last_close_at=_moment(max((s.closed for s in sockets if s.closed is not None), default=None)),
+        errors=len(reading.errors_at),
+        silent=sum(is_silent(s, sampling.within, moment) for s in sockets),
     )
 
 

@@ -3,8 +3,9 @@
 Theory of operation. Two questions, two tests (``sequential.py`` has the mathematics and its bounds).
 
 *Roll back*: for each criterion a bet that the candidate fails more often than stable, block by block. Where no stable
-runs beside it (100 %), the bet is against the criterion's limit. The mean over criteria reaching 1/alpha is a FAIL, and
-the largest term is blamed: at most alpha of all rollouts of a candidate that is not worse ever get there.
+runs beside it (100 %), the bet is against a limit, fixed when that stage's first block comes: the criterion's own, or
+the rate that stable's blocks certified, whichever is higher. The mean over criteria reaching 1/alpha is a FAIL, and the
+largest term is blamed: at most alpha of all rollouts of a candidate that is not worse ever get there.
 
 *Promote*: each criterion with ``certify`` must have its rate ruled out at 1/beta, over all the rollout's evidence.
 
@@ -51,14 +52,23 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class JudgeState:
-    """What the judge remembers, by metric. Logarithms of bets; judged trials of the rollout and of the stage."""
+    """What the judge remembers, by metric: logarithms of bets, judged trials of the rollout and of the stage.
+
+    Args:
+        limits: what the candidate is held against at 100 %, fixed by the first block there.
+        stage_epoch: split epoch with which the stage began; late blocks of an earlier split count for the rollout
+            alone.
+        seen: split epoch and index of the last block taken in.
+    """
 
     compared: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     limited: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    total: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # candidate trials, failures
+    limits: Mapping[str, float] = field(default_factory=dict)
+    total: Mapping[str, Counts] = field(default_factory=dict)
     stage: Mapping[str, Counts] = field(default_factory=dict)
+    stage_epoch: int = 0
     blocks: int = 0
-    seen: tuple[int, int] = (-1, -1)  # split epoch and index of the last block taken in
+    seen: tuple[int, int] = (-1, -1)
     probes_ok: int = 0  # of this stage
     probes_bad: int = 0  # confirmed failures, of the whole rollout
 
@@ -102,20 +112,13 @@ class Judgement:
 
 
 def begin(plan: Plan) -> JudgeState:
-    """Fresh bets on every criterion."""
-    return JudgeState(
-        compared={c.metric: sequential.opening(len(sequential.ODDS)) for c in plan.criteria},
-        limited={
-            c.metric: sequential.opening(len(sequential.limit_grid(c.limit)))
-            for c in plan.criteria
-            if c.limit is not None
-        },
-    )
+    """Fresh bets on every criterion; those against a limit open when it is known."""
+    return JudgeState(compared={c.metric: sequential.opening(len(sequential.ODDS)) for c in plan.criteria})
 
 
-def new_stage(state: JudgeState) -> JudgeState:
+def new_stage(state: JudgeState, split_epoch: int) -> JudgeState:
     """The next stage counts its own trials and probes; the bets go on."""
-    return replace(state, stage={}, probes_ok=0)
+    return replace(state, stage={}, stage_epoch=split_epoch, probes_ok=0)
 
 
 def observe(state: JudgeState, plan: Plan, block: Block) -> JudgeState:
@@ -123,46 +126,70 @@ def observe(state: JudgeState, plan: Plan, block: Block) -> JudgeState:
     if (block.split_epoch, block.index) <= state.seen:
         return state
     feed = _feed(state, plan)
-    compared, limited = dict(state.compared), dict(state.limited)
-    total, stage = dict(state.total), dict(state.stage)
     for criterion in plan.criteria:
         counts = block.counts.get(criterion.metric)
-        if counts is None:
-            continue
-        metric = criterion.metric
-        n, x = counts.candidate_trials, counts.candidate_failures
-        if counts.stable_trials and block.percent < 100:
-            ratios = sequential.against_stable(n, x, counts.stable_trials, counts.stable_failures)
-            compared[metric] = sequential.step(compared[metric], ratios, feed)
-        elif criterion.limit is not None and block.percent == 100:
-            ratios = sequential.against_limit(n, x, criterion.limit)
-            limited[metric] = sequential.step(limited[metric], ratios, feed)
-        total[metric] = (total.get(metric, (0, 0))[0] + n, total.get(metric, (0, 0))[1] + x)
-        stage[metric] = _add(stage.get(metric, Counts()), counts)
+        if counts is not None:
+            state = _count(state, criterion.metric, counts, in_stage=block.split_epoch >= state.stage_epoch)
+            if block.percent == 100:
+                state = _against_limit(state, plan, criterion, counts, feed)
+            else:
+                state = _against_stable(state, criterion.metric, counts, feed)
+    return replace(state, blocks=state.blocks + 1, seen=(block.split_epoch, block.index))
+
+
+def _count(state: JudgeState, metric: str, counts: Counts, *, in_stage: bool) -> JudgeState:
+    total = {**state.total, metric: state.total.get(metric, Counts()) + counts}
+    if not in_stage:
+        return replace(state, total=total)
+    return replace(
+        state, total=total, stage={**state.stage, metric: state.stage.get(metric, Counts()) + counts}
+    )
+
+
+def _against_stable(state: JudgeState, metric: str, counts: Counts, feed: float) -> JudgeState:
+    ratios = sequential.against_stable(
+        counts.candidate_trials, counts.candidate_failures, counts.stable_trials, counts.stable_failures
+    )
+    bets = sequential.step(state.compared[metric], ratios, feed)
+    return replace(state, compared={**state.compared, metric: bets})
+
+
+def _against_limit(
+    state: JudgeState, plan: Plan, criterion: Criterion, counts: Counts, feed: float
+) -> JudgeState:
+    metric = criterion.metric
+    limit = state.limits[metric] if metric in state.limits else _limit_alone(state, plan, criterion, counts)
+    if not sequential.limit_grid(limit):
+        return state
+    before = state.limited.get(metric) or sequential.opening(len(sequential.limit_grid(limit)))
+    ratios = sequential.against_limit(counts.candidate_trials, counts.candidate_failures, limit)
     return replace(
         state,
-        compared=compared,
-        limited=limited,
-        total=total,
-        stage=stage,
-        blocks=state.blocks + 1,
-        seen=(block.split_epoch, block.index),
+        limits={**state.limits, metric: limit},
+        limited={**state.limited, metric: sequential.step(before, ratios, feed)},
     )
+
+
+def _limit_alone(state: JudgeState, plan: Plan, criterion: Criterion, counts: Counts) -> float:
+    """What holds where no stable runs beside: the limit, or what stable showed before this block, if higher.
+
+    1.0, which nothing can exceed, when there is neither.
+    """
+    total = state.total[criterion.metric]
+    trials, failures = (
+        total.stable_trials - counts.stable_trials,
+        total.stable_failures - counts.stable_failures,
+    )
+    shown = sequential.certified_level(trials, failures, plan.beta)
+    if criterion.limit is None:
+        return shown
+    return max(criterion.limit, shown) if trials else criterion.limit
 
 
 def _feed(state: JudgeState, plan: Plan) -> float:
     """log of what this block's bets are fed from the half held back; nothing after the horizon."""
     blocks = evidence.horizon((stage.soak for stage in plan.stages), plan.sampling)
     return log(sequential.HELD_BACK / blocks) if state.blocks < blocks else -inf
-
-
-def _add(one: Counts, other: Counts) -> Counts:
-    return Counts(
-        one.candidate_trials + other.candidate_trials,
-        one.candidate_failures + other.candidate_failures,
-        one.stable_trials + other.stable_trials,
-        one.stable_failures + other.stable_failures,
-    )
 
 
 def observe_probes(state: JudgeState, *, ok: int, bad: int) -> JudgeState:
@@ -223,11 +250,9 @@ def _log_e(state: JudgeState, plan: Plan) -> float:
 
 
 def _log_metric(state: JudgeState, metric: str) -> float:
-    """A metric's bet: half on the comparison, half on the limit where it has one."""
-    parts = [sequential.log_mean(state.compared[metric])]
-    if metric in state.limited:
-        parts.append(sequential.log_mean(state.limited[metric]))
-    return sequential.log_mean(parts)
+    """A metric's bet: half on the comparison, half on the limit, which lies untouched until 100 %."""
+    limited = state.limited.get(metric) or sequential.opening(1)
+    return sequential.log_mean((sequential.log_mean(state.compared[metric]), sequential.log_mean(limited)))
 
 
 def _criterion(state: JudgeState, plan: Plan, criterion: Criterion) -> CriterionJudgement:
@@ -269,27 +294,13 @@ def certify(state: JudgeState, plan: Plan) -> Judgement:
 
 
 def _certified(state: JudgeState, plan: Plan, metric: str, level: float) -> CriterionJudgement:
-    n, x = state.total.get(metric, (0, 0))
+    total = state.total.get(metric, Counts())
+    n, x = total.candidate_trials, total.candidate_failures
     log_e = sequential.below_level(n, x, level)
     is_done = log_e >= -log(plan.beta)
-    needed = 0 if is_done else _more_clean(n, x, level, plan.beta)
+    needed = 0 if is_done else sequential.more_to_certify(n, x, level, plan.beta)
     detail = f"rate below {level:.4g} certified by {n} runs" if is_done else f"about {needed} more clean runs"
     verdict = Verdict.PASS if is_done else Verdict.INCONCLUSIVE
     return CriterionJudgement(
         metric, verdict, n, x, 0, 0, exp(min(log_e, 700)), 1 / plan.beta, needed, detail
     )
-
-
-def _more_clean(n: int, x: int, level: float, beta: float) -> int:
-    """Clean trials still missing, by doubling and halving."""
-    wanted = -log(beta)
-    high = 1
-    while sequential.below_level(n + high, x, level) < wanted:
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (
-            (low, middle) if sequential.below_level(n + middle, x, level) >= wanted else (middle, high)
-        )
-    return high

@@ -1,7 +1,8 @@
 """Look at the service, the probes and the logs, and think; change nothing.
 
-Everything but two things is read afresh at each look, so any process sees the same: the probe round under way, and the
-rounds since the last write (``written`` forgets them once they are in the record).
+What decides is read afresh at each look, so any process sees the same, but for the probe rounds since the last write
+(``written`` forgets them once they are in the record). Blocks that were judged and not yet written are remembered only
+to save reading their lines again; any other process comes to the same from the logs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, LogLine, Plan
 from pipeline.ports import World
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
 from pipeline.progress import Listener, Progress
-from pipeline.rollout import Phase, Rollout, Situation
+from pipeline.rollout import Phase, Rollout, Situation, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,9 @@ class Observer:
         self._authenticated = authenticated
         self._last_epoch = 0
         self._unwritten: list[ProbeReport] = []
+        self._thought: tuple[str, judge.JudgeState] | None = None
+        self._probed = ""  # what the rounds are of: a rollout's attempt and its candidate's uid
+        self._round_of = ""
         self._last_probe: ProbeReport | None = None
         self._probe_due: datetime | None = None
 
@@ -88,6 +92,7 @@ class Observer:
             certification=judge.certify(state, current.plan) if at_the_end else None,
             drift=drift,
             blind=blind,
+            is_stable_bad=self._last_probe is not None and self._last_probe.is_stable_bad,
         )
         return Look(situation, state, self._last_probe, candidate, stable)
 
@@ -101,42 +106,53 @@ class Observer:
         probe: bool,
     ) -> tuple[judge.JudgeState, str]:
         """The judge's state with everything that was seen since it was written, and why we are blind, if we are."""
-        state = current.judge
         if current.phase not in (Phase.ROLLING, Phase.PAUSED) or candidate is None:
-            return state, ""
-        blind = self._collect_probe(current, live) if probe else ""
-        for report in self._unwritten:
-            if report.is_confirmed_bad or not report.failures:
-                bad = len(report.failures)
-                state = judge.observe_probes(state, ok=len(report.candidate) - bad, bad=bad)
-        if current.current.percent == 0:
-            return state, blind
+            return current.judge, ""
+        blind = self._collect_probe(current, live, candidate) if probe else ""
+        state = current.judge
+        if self._thought and self._thought[0] == live.record_text:
+            state = self._thought[1]
         try:
-            blocks = self._blocks(current, candidate, stable, state)
+            for block in self._blocks(current, candidate, stable, state):
+                state = judge.observe(state, current.plan, block)
+            self._thought = (live.record_text or "", state)
         except PlatformUnavailable as error:
-            return state, f"logs cannot be read: {error.what}"
-        for block in blocks:
-            state = judge.observe(state, current.plan, block)
+            blind = f"logs cannot be read: {error.what}"
+        for report in self._unwritten:
+            if not report.is_blind:
+                ok = len(report.candidate) - len(report.failures)
+                state = judge.observe_probes(state, ok=ok, bad=len(report.confirmed))
         return state, blind
 
     def _blocks(
         self, current: Rollout, candidate: Revision, stable: Revision | None, state: judge.JudgeState
     ) -> Sequence[evidence.Block]:
-        window = evidence.Window(
-            start=current.since,
-            split_epoch=current.split_epoch,
-            candidate=evidence.Arm(candidate.name, candidate.nonce),
-            stable=evidence.Arm(stable.name, stable.nonce) if stable else None,
-            percent=current.current.percent,
-        )
-        plan = current.plan
-        after = state.seen_until(current.split_epoch)
-        # Enough to decide the first block that is not judged yet: an accept that is owed an answer lies D before it.
-        needed = window.start + (after + 1) * plan.sampling.block - plan.sampling.within
-        lines = self.lines(current, since=max(current.since, needed))
-        return evidence.closed_blocks(
-            lines, window, plan.sampling, plan.criteria, self._clock.now(), after=after
-        )
+        """The closed blocks that were not judged yet: of the split before this one, and of this one."""
+        plan, now = current.plan, self._clock.now()
+        spans = [Span(current.since, now, current.split_epoch, current.current.percent)]
+        if current.before is not None:
+            spans.insert(0, current.before)
+        blocks: list[evidence.Block] = []
+        for span in spans:
+            after = state.seen_until(span.split_epoch)
+            window = evidence.Window(
+                start=span.since,
+                split_epoch=span.split_epoch,
+                candidate=evidence.Arm(candidate.name, candidate.nonce),
+                stable=evidence.Arm(stable.name, stable.nonce) if stable else None,
+                percent=span.percent,
+                end=span.until if span is current.before else None,
+            )
+            is_judged = (
+                span.split_epoch < state.seen[0] or evidence.last_closed(window, plan.sampling, now) <= after
+            )
+            if is_judged or not span.percent:
+                continue
+            # An accept that is owed an answer in the first of these blocks lies up to D before it.
+            needed = window.start + (after + 1) * plan.sampling.block - plan.sampling.within
+            lines = self.lines(current, since=needed)
+            blocks += evidence.closed_blocks(lines, window, plan.sampling, plan.criteria, now, after=after)
+        return blocks
 
     def lines(self, current: Rollout, since: datetime) -> Sequence[LogLine]:
         """Log lines of both revisions. Raises PlatformUnavailable."""
@@ -144,35 +160,44 @@ class Observer:
             self.ref, since=since, revisions=(current.plan.candidate, current.plan.stable)
         )
 
-    def _collect_probe(self, current: Rollout, live: LiveService) -> str:
+    def _collect_probe(self, current: Rollout, live: LiveService, candidate: Revision) -> str:
         """Take a finished round, start the next when it is due. Returns why the last round said nothing, if so."""
+        self._probe_only(f"{current.plan.rollout_id}/{current.attempt}/{candidate.uid}")
         self._take_report()
+        ask = self._ask(current, live)
+        if ask is None:
+            return "the tags have no addresses yet"
         now = self._clock.now()
         if not self._world.prober.is_busy and (self._probe_due is None or now >= self._probe_due):
             self._probe_due = now + current.plan.probing.every
-            self._world.prober.start(self._ask(current, live))
+            self._round_of = self._probed
+            self._world.prober.start(ask)
             self._take_report()  # a prober that waits for its round has it already
         last = self._last_probe
         return "the probe failed against stable too" if last is not None and last.is_blind else ""
 
+    def _probe_only(self, subject: str) -> None:
+        """Forget rounds of any other subject: evidence is of one attempt and one revision."""
+        if subject != self._probed:
+            self._probed, self._last_probe, self._probe_due = subject, None, None
+            self._unwritten.clear()
+
     def _take_report(self) -> None:
         report = self._world.prober.poll()
-        if report is not None:
+        if report is not None and self._round_of == self._probed:
             self._last_probe = report
             self._unwritten.append(report)
             self._tell("probed", _round(report), report=report)
 
-    def _ask(self, current: Rollout, live: LiveService) -> ProbeAsk:
-        candidate = live.serving.uri_of(CANDIDATE_TAG)
-        control = live.serving.uri_of(STABLE_TAG)
-        probing = current.plan.probing
-        return ProbeAsk(
-            self._scenarios,
-            self._address(candidate, live.uri),
-            self._address(control, live.uri) if control else None,
-            probing.sessions,
-            probing.concurrency,
-        )
+    def _ask(self, current: Rollout, live: LiveService) -> ProbeAsk | None:
+        """A round against both tags; None while they do not lead where they should."""
+        probing, serving = current.plan.probing, live.serving
+        addresses = []
+        for tag, revision in ((CANDIDATE_TAG, current.plan.candidate), (STABLE_TAG, current.plan.stable)):
+            if serving.tagged(tag) != revision or not serving.uri_of(tag):
+                return None
+            addresses.append(self._address(serving.uri_of(tag), live.uri))
+        return ProbeAsk(self._scenarios, addresses[0], addresses[1], probing.sessions, probing.concurrency)
 
     def _address(self, uri: str, service_uri: str) -> Address:
         # The token's audience stays the service's own address, for tags too (Cloud Run, service-to-service).

@@ -80,6 +80,8 @@ def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], *, knows_
     _refuse_unreachable(wish, live)
     _refuse_blind_criteria(wish)
     plan = replace(first(wish), stable=stable.name, stable_uid=stable.uid, stable_adopted=not knows_service)
+    if wish.evidence != "users":
+        plan = replace(plan, criteria=())
     return Proposal(plan, tuple(_warnings(wish, live, stable)))
 
 
@@ -168,7 +170,7 @@ def _refuse_unreachable(wish: Wish, live: LiveService) -> None:
 
 
 def _refuse_blind_criteria(wish: Wish) -> None:
-    """A certification that no trial can ever feed would hold the last stage until its deadline."""
+    """A certification that no trial can ever feed must not pass unseen, and would never be given."""
     certified = [c.metric for c in wish.criteria if c.certify is not None]
     if wish.evidence != "users" and certified:
         raise PlanRefused(
@@ -180,6 +182,9 @@ def _refuse_blind_criteria(wish: Wish) -> None:
 
 def _warnings(wish: Wish, live: LiveService, stable: Revision) -> list[str]:
     said = []
+    if wish.evidence != "users" and wish.criteria:
+        unused = ", ".join(c.metric for c in wish.criteria)
+        said.append(f"evidence is {wish.evidence!r}: no user runs are counted, so {unused} is not judged here")
     if live.session_affinity:
         said.append(
             "session affinity is on: it beats the split, so returning clients stay where they were after a shift"

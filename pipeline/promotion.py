@@ -37,7 +37,7 @@ def promote(engine: Engine, *, to_percent: int | None, reason: str, by: str) -> 
     if stage == s.rollout.stage and s.rollout.phase is Phase.ROLLING:
         return s.rollout
     event = Event.RESUMED if s.rollout.phase is Phase.PAUSED else Event.RAISED
-    engine.enter(s.live, s.rollout, stage, event, look=look, reason=reason or "an operator said so", by=by)
+    engine.enter(look, stage, event, reason=reason or "an operator said so", by=by)
     return s.rollout
 
 

@@ -27,6 +27,7 @@ from pipeline.rollout import Event, Phase, Rollout
 
 VERIFY_WITHIN = timedelta(seconds=60)
 LOOK_EVERY = timedelta(milliseconds=200)
+AFTER_CONFLICT = timedelta(milliseconds=50)
 MAX_PAUSE = timedelta(seconds=10)
 
 Tell = Callable[[str], None]
@@ -95,8 +96,8 @@ def restore(
     Args:
         to: a revision by name; None: the last known good one.
 
-    Raises: ServiceNotFound, AccessError, RevisionNotFound, UserError; PlatformUnavailable only when nothing could be
-        read and written within ``VERIFY_WITHIN``.
+    Raises: ServiceNotFound, AccessError, RevisionNotFound, UserError; PlatformUnavailable or StaleWrite only when
+        nothing could be read and written within ``VERIFY_WITHIN``.
     """
     give_up = clock.now() + VERIFY_WITHIN
     pause = LOOK_EVERY
@@ -108,7 +109,10 @@ def restore(
             target = _write(platform, clock, live, cause, to)
             break
         except StaleWrite:
+            if clock.now() >= give_up:
+                raise
             tell("the service changed meanwhile: reading again")
+            clock.sleep(AFTER_CONFLICT)
         except PlatformUnavailable as error:
             if clock.now() >= give_up:
                 raise

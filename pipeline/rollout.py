@@ -19,9 +19,11 @@ what is, never from what woke it. Its order is the safety argument:
 
  1. finish what was begun (a roll-back under way comes before everything);
  2. somebody else's hand on the service: never raise;
- 3. FAIL: back to stable, whatever else is true;
+ 3. FAIL: back to stable, whatever else is true, unless stable is gone or just as bad: then a human is called;
  4. INCONCLUSIVE: hold the weight, and after the deadline call a human;
  5. PASS, soak over, stable still ready: one step up.
+
+(FAIL is looked at before the foreign hand: lowering is always allowed.)
 """
 
 from __future__ import annotations
@@ -64,7 +66,6 @@ TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
     (Phase.ROLLING, Event.PROMOTED): Phase.PROMOTED,
     (Phase.ROLLING, Event.FAILED): Phase.ROLLING_BACK,
     (Phase.PAUSED, Event.RESUMED): Phase.ROLLING,
-    (Phase.PAUSED, Event.RAISED): Phase.ROLLING,
     (Phase.PAUSED, Event.RETRIED): Phase.DEPLOYING,  # paused before the candidate was there
     (Phase.PAUSED, Event.FAILED): Phase.ROLLING_BACK,
     (Phase.PROMOTED, Event.FAILED): Phase.ROLLING_BACK,
@@ -72,6 +73,8 @@ TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
     (Phase.ROLLING_BACK, Event.RESTORED): Phase.ROLLED_BACK,
     (Phase.ROLLED_BACK, Event.RETRIED): Phase.DEPLOYING,
 }
+
+_REASON_CHARS = 400
 
 ENDED = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK})
 UNDER_WAY = frozenset(Phase) - ENDED
@@ -89,6 +92,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """The time of a split that was replaced: its last blocks close a little later."""
+
+    since: datetime
+    until: datetime
+    split_epoch: int
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """All that a rollout remembers: what the record on the service holds (``record.py`` writes it as text).
 
@@ -99,6 +112,7 @@ class Rollout:
         generation: the service's generation at the read that the last write was decided on.
         driver: who wrote last.
         split: what traffic shall be, as last written.
+        before: the split before it, while users met the candidate there.
         reached: the highest share of traffic that the candidate ever had.
         drift: what somebody else changed; set while paused for that reason.
     """
@@ -121,6 +135,7 @@ class Rollout:
     drift: str = ""
     reason: str = ""
     by_hand: bool = False
+    before: Span | None = None
     last: Mapping[str, object] | None = None
     history: tuple[Step, ...] = ()
 
@@ -152,8 +167,12 @@ class Rollout:
     def on(
         self, event: Event, now: datetime, *, reason: str = "", by: str = "", **changes: object
     ) -> Rollout:
-        """The rollout after an event. A move that the table does not know is a KeyError: a bug, not a state."""
+        """The rollout after an event. A move that the table does not know is a KeyError: a bug, not a state.
+
+        A long reason (it may hold a container's last log lines) is cut: the record must always fit.
+        """
         phase = TRANSITIONS[self.phase, event]
+        reason = reason[:_REASON_CHARS]
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)
         step = Step(now, event, share, reason, by)
@@ -199,7 +218,7 @@ class Situation:
         candidate_note: the condition's message of a failed candidate.
         stage_verdict: of the running stage. ``certification`` is asked for at the last stage only.
         blind: a reason why nothing could be looked at (logs unreadable, probe host cut off); not good, not bad.
-        hand: an operator's wish that this tick carries out.
+        is_stable_bad: the last probe of stable was answered, and wrongly.
     """
 
     rollout: Rollout
@@ -212,6 +231,7 @@ class Situation:
     candidate_note: str = ""
     drift: str = ""
     blind: str = ""
+    is_stable_bad: bool = False
     verify_within: timedelta = timedelta(seconds=60)
 
 
@@ -281,7 +301,7 @@ def decide(s: Situation) -> Action:
         assert rollout.outcome is not None
         return Finish(rollout.outcome)
     if s.stage_verdict.verdict is Verdict.FAIL:
-        return Restore(s.stage_verdict.reason)
+        return _give_back(s, s.stage_verdict.reason)
     if s.drift and rollout.phase is not Phase.PAUSED:
         return Pause(f"drift: {s.drift}", s.drift)
     if rollout.phase is Phase.PAUSED:
@@ -295,35 +315,50 @@ def _finish_rolling_back(s: Situation) -> Action:
     plan = s.rollout.plan
     if s.live.serving.serving == {plan.stable: 100}:
         return Settle()
-    if s.live.wanted.serving != {plan.stable: 100}:
+    if s.live.wanted.serving != {plan.stable: 100} and s.stable is Readiness.READY:
         return Restore(s.rollout.reason)
     if s.now - s.rollout.since > s.verify_within:
         return Finish(Outcome.ROLLBACK_UNVERIFIED)
     return Wait(s.now + LOOK_AGAIN / 4, "reading traffic back")
 
 
+def _give_back(s: Situation, reason: str) -> Action:
+    """Back to stable; where that would help nobody the weight stays, which is the least bad, and a human is called."""
+    stable = s.rollout.plan.stable
+    if s.stable is not Readiness.READY:
+        obstacle = f"the roll-back target {stable} {_is(s.stable)}"
+    elif s.is_stable_bad and s.rollout.current.percent == 100:  # judged alone, so stable may be no better
+        obstacle = f"{stable} fails its probe too"
+    else:
+        return Restore(reason)
+    if s.rollout.phase is Phase.PAUSED:
+        return Finish(Outcome.PAUSED)
+    if s.stable is Readiness.PENDING:
+        return _hold(s, f"{reason}; {obstacle}")
+    return Pause(f"{reason}; not sent back: {obstacle}")
+
+
 def _deploy(s: Situation) -> Action:
+    candidate = s.rollout.plan.candidate
     if s.candidate is None:
-        return Deploy()
+        return _overdue(s, f"{candidate} was not made") or Deploy()
     if s.candidate is Readiness.FAILED:
-        return Restore(f"{s.rollout.plan.candidate} never became ready: {s.candidate_note}")
+        return _give_back(s, f"{candidate} never became ready: {s.candidate_note}")
     if s.candidate is Readiness.PENDING:
-        return Wait(s.now + LOOK_AGAIN, f"{s.rollout.plan.candidate} is starting")
+        return _hold(s, f"{candidate} is starting")
     return Enter(0, Event.DEPLOYED)
 
 
 def _roll(s: Situation) -> Action:
     rollout, stage = s.rollout, s.rollout.current
-    if s.candidate is not Readiness.READY:
-        gone = "is gone" if s.candidate is None else f"is {s.candidate}"
-        return Restore(f"the candidate {rollout.plan.candidate} {gone}: {s.candidate_note}".rstrip(": "))
-    if s.stable is not Readiness.READY:
-        gone = "is gone" if s.stable is None else f"is {s.stable}"
-        return Pause(f"the roll-back target {rollout.plan.stable} {gone}")
-    if not s.live.serving.shares_with(rollout.split):
-        return _overdue(s) or Wait(s.now + LOOK_AGAIN / 4, "traffic is moving")
-    if s.blind or s.stage_verdict.verdict is not Verdict.PASS:
-        return _overdue(s) or Wait(s.now + LOOK_AGAIN, s.blind or s.stage_verdict.reason)
+    if s.candidate in (None, Readiness.FAILED):
+        what = f"the candidate {rollout.plan.candidate} {_is(s.candidate)}: {s.candidate_note}"
+        return _give_back(s, what.rstrip(": "))
+    if s.stable in (None, Readiness.FAILED):
+        return Pause(f"the roll-back target {rollout.plan.stable} {_is(s.stable)}")
+    unsure = _unsure(s)
+    if unsure:
+        return _hold(s, unsure)
     soaked = rollout.since + stage.soak
     if s.now < soaked:
         return Wait(min(soaked, s.now + LOOK_AGAIN), f"soaking at {stage.percent}%")
@@ -332,23 +367,39 @@ def _roll(s: Situation) -> Action:
     return _last(s) if rollout.is_last_stage else Enter(rollout.stage + 1, Event.RAISED)
 
 
+def _unsure(s: Situation) -> str:
+    """Why this stage may not pass now, in words; empty when it may."""
+    plan = s.rollout.plan
+    for name, readiness in ((plan.candidate, s.candidate), (plan.stable, s.stable)):
+        if readiness is not Readiness.READY:
+            return f"{name} {_is(readiness)}"
+    if not s.live.serving.shares_with(s.rollout.split):
+        return "traffic is moving"
+    return s.blind or ("" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason)
+
+
+def _is(readiness: Readiness | None) -> str:
+    return "is gone" if readiness is None else f"is {readiness}"
+
+
 def _last(s: Situation) -> Action:
     certification = s.certification
     if certification is None or certification.verdict is Verdict.INCONCLUSIVE:
-        reason = certification.reason if certification else "certification was not asked"
-        return _overdue(s) or Wait(s.now + LOOK_AGAIN, reason)
+        return _hold(s, certification.reason if certification else "certification was not asked")
     if certification.verdict is Verdict.FAIL:
-        return Restore(certification.reason)
+        return _give_back(s, certification.reason)
     return Promote(certification.reason)
 
 
-def _overdue(s: Situation) -> Pause | None:
+def _hold(s: Situation, why: str) -> Action:
+    """The weight stays; once the stage's deadline has passed, a human is called."""
+    return _overdue(s, why) or Wait(s.now + LOOK_AGAIN, why)
+
+
+def _overdue(s: Situation, why: str) -> Pause | None:
     stage = s.rollout.current
     if s.now - s.rollout.since <= stage.deadline:
         return None
-    why = s.blind or s.stage_verdict.reason
-    if s.certification is not None and s.stage_verdict.verdict is Verdict.PASS:
-        why = s.certification.reason
     return Pause(f"stage {s.rollout.stage} ({stage.percent}%) passed its deadline undecided: {why}")
 
 

@@ -34,6 +34,7 @@ _ABSOLUTE = (0.2, 0.5, 0.999)
 _BELOW = (0.0, 0.1, 0.2, 1 / 3, 0.5)
 _LOG_ODDS = tuple(map(log, ODDS))
 HELD_BACK = 0.5
+_FINE = 1e-3  # relative width at which a certified level is known well enough
 
 Bets = tuple[float, ...]  # logarithms, one per effect size
 
@@ -112,11 +113,29 @@ def _log_ratio(n: int, x: int, q: float, limit: float) -> float:
 
 def trials_to_certify(level: float, beta: float) -> int:
     """Clean trials after which a failure rate of ``level`` is ruled out at 1/beta."""
+    return more_to_certify(0, 0, level, beta)
+
+
+def more_to_certify(n: int, x: int, level: float, beta: float) -> int:
+    """Clean trials still missing, after n with x failures, until ``level`` is ruled out at 1/beta; at least 1.
+
+    Args:
+        level: between 0 and 1, both excluded: no number of trials rules a rate of 0 out.
+    """
     wanted = -log(beta)
     low, high = 0, 1
-    while below_level(high, 0, level) < wanted:
+    while below_level(n + high, x, level) < wanted:
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if below_level(middle, 0, level) >= wanted else (middle, high)
+        low, high = (low, middle) if below_level(n + middle, x, level) >= wanted else (middle, high)
+    return high
+
+
+def certified_level(n: int, x: int, beta: float) -> float:
+    """The smallest failure rate that n trials with x failures rule out at 1/beta; 1.0 when they rule out none."""
+    low, high = x / n if n else 1.0, 1.0
+    while high - low > _FINE * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if below_level(n, x, middle) >= -log(beta) else (middle, high)
     return high

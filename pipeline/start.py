@@ -29,6 +29,7 @@ class Start:
         retry: start the next attempt of a rollout that ended badly.
         supersede: give up another rollout that is under way; its candidate's traffic goes back to stable first.
         is_dead: whether a driver is known to be dead (same machine, no such process); saves watching for it.
+        gate: asked before the first write of a rollout that has not begun; an outcome is its refusal.
     """
 
     engine: Engine
@@ -38,6 +39,7 @@ class Start:
     supersede: bool = False
     say: Callable[[str], None] = lambda _: None
     is_dead: Callable[[str], bool] = lambda _: False
+    gate: Callable[[], Outcome | None] = lambda: None
 
     def __call__(self) -> Outcome | None:
         """None once the wished rollout is under way and ours to drive; its outcome when it has ended.
@@ -58,27 +60,41 @@ class Start:
         try:
             live = self.world.platform.read(self.wish.ref)
         except ServiceNotFound:
-            return self.engine.begin_service(plan.first(self.wish))
+            return self.gate() or self.engine.begin_service(plan.first(self.wish))
         current = record.decode(live.record_text) if live.record_text is not None else None
         is_ours = current is not None and current.plan.rollout_id == self.wish.rollout_id
+        if current is None and self._is_first_half_done(live):
+            return self.engine.begin_service(plan.first(self.wish))
         if current is None or (not is_ours and current.phase not in UNDER_WAY):
-            return self._begin(live, current)
-        if not is_ours:
-            return self._supersede(current)
-        if current.phase in UNDER_WAY:
-            return self._resume(current)
-        if current.phase is Phase.ROLLED_BACK and self.retry:
-            return self._begin(live, current, attempt=current.attempt + 1)
-        return current.outcome
+            self._begin(live, current)
+        elif not is_ours:
+            self._supersede(current)
+        elif current.phase in UNDER_WAY:
+            self._resume(current)
+        elif current.phase is Phase.ROLLED_BACK and self.retry:
+            self._begin(live, current, attempt=current.attempt + 1)
+        else:
+            return current.outcome
+        return None
 
-    def _begin(self, live: LiveService, before: Rollout | None, *, attempt: int = 1) -> None:
+    def _is_first_half_done(self, live: LiveService) -> bool:
+        """A first deployment that ended between making the service and writing its record."""
+        revisions = self.world.platform.revisions(self.wish.ref)
+        serving = {revision or live.latest_created for revision in live.wanted.serving}
+        return [r.name for r in revisions] == [self.wish.candidate] and serving == {self.wish.candidate}
+
+    def _begin(self, live: LiveService, before: Rollout | None, *, attempt: int = 1) -> Outcome | None:
         revisions = self.world.platform.revisions(self.wish.ref)
         proposal = plan.make(self.wish, live, revisions, knows_service=before is not None)
         for warning in proposal.warnings:
             self.say(f"warning: {warning}")
+        refused = self.gate()
+        if refused is not None:
+            return refused
         self.engine.begin(proposal.plan, live, attempt=attempt, epoch=before.epoch if before else 0)
+        return None
 
-    def _supersede(self, current: Rollout) -> None:
+    def _supersede(self, current: Rollout) -> Outcome | None:
         ref = self.wish.ref
         if not self.supersede:
             share = current.split.percent_of(current.plan.candidate)
@@ -87,6 +103,9 @@ class Start:
                 f"Its image is {current.plan.image}; yours is {self.wish.image}.",
                 "Let it end, roll it back (spillway rollback), or give the same command with --supersede.",
             )
+        refused = self.gate()
+        if refused is not None:
+            return refused
         cause = Cause(f"superseded by {self.wish.candidate}", self.engine.driver)
         restored = restore(self.world.platform, self.world.clock, ref, cause, tell=self.say)
         if not restored.verified:
@@ -96,10 +115,11 @@ class Start:
                 f"See it: spillway status; give it back: spillway rollback {ref.name}",
             )
         live = self.world.platform.read(ref)
-        self._begin(live, record.decode(live.record_text or ""))
+        return self._begin(live, record.decode(live.record_text or ""))
 
     def _resume(self, before: Rollout) -> None:
         """Take the rollout over, once it is sure that nobody else drives it. A paused one has no driver."""
+        self.engine.follow(before)
         if before.phase is Phase.PAUSED or before.driver == self.engine.driver:
             return
         if self.is_dead(before.driver):

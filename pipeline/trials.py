@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import isfinite
 
 from pipeline.model import LogLine
 from pipeline.probe.scenario import CloseClass, close_class
@@ -131,8 +132,15 @@ def trials_of(socket: Socket, within: timedelta, now: Seconds) -> Iterable[Trial
     broken = socket.server_broke_it(socket.accepted, within_s)
     if broken:
         yield Trial(socket.client, socket.session, socket.accepted, frozenset({"agent_completed", broken}))
-    elif not socket.was_idle and socket.closed is None and now >= socket.accepted + 2 * within_s:
+    elif is_silent(socket, within, now):
         yield Trial(socket.client, socket.session, socket.accepted + within_s, frozenset({"agent_completed"}))
+
+
+def is_silent(socket: Socket, within: timedelta, now: Seconds) -> bool:
+    """Nothing at all was written after the accept, though something was due by accept + D: the logger died, or more."""
+    if socket.accepted is None or socket.runs or socket.was_idle or socket.closed is not None:
+        return False
+    return now >= socket.accepted + 2 * within.total_seconds()
 
 
 def is_abandoned(socket: Socket, run: Mapping[str, object]) -> bool:
@@ -156,5 +164,7 @@ def _run_trial(socket: Socket, run: Mapping[str, object], within_s: float) -> Tr
 
 
 def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and value == value and abs(value) < 1e12 else None  # type: ignore[arg-type,operator]
+    """A finite number of a size that a time or a code may have; forged lines hold anything."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if isfinite(value) and abs(value) < 1e12 else None

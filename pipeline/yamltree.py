@@ -31,10 +31,17 @@ class Document:
 
     def where(self, path: Path) -> str:
         """``file:line:column`` of the nearest enclosing key that exists."""
+        line, column = self._place(path)
+        return f"{self.file}:{line}:{column}"
+
+    def line(self, path: Path) -> int:
+        """The line of the nearest enclosing key that exists."""
+        return self._place(path)[0]
+
+    def _place(self, path: Path) -> tuple[int, int]:
         while path and path not in self.places:
             path = path[:-1]
-        line, column = self.places.get(path, (1, 1))
-        return f"{self.file}:{line}:{column}"
+        return self.places.get(path, (1, 1))
 
 
 def parse(text: str, file: str) -> Document:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import record
 from pipeline.cli.frame import Session
@@ -21,6 +23,12 @@ from pipeline.progress import Listener, Progress
 from pipeline.rollout import Rollout
 from pipeline.start import Start
 
+if TYPE_CHECKING:
+    from pipeline.cli.gate import Gate
+
+if TYPE_CHECKING:
+    from pipeline.cli.panel import Seen
+
 
 @dataclass(slots=True)
 class Listeners:
@@ -31,6 +39,15 @@ class Listeners:
     def __call__(self, progress: Progress, /) -> None:
         for listener in self.each:
             listener(progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a rollout ended, in words and as a document, and the reports that were written."""
+
+    text: str
+    document: Mapping[str, object]
+    reports: Sequence[Path] = ()
 
 
 @dataclass(slots=True)
@@ -49,11 +66,13 @@ class Drive:
     def wish(self, image: str) -> Wish:
         return wish_for(self.config, self.environment, image)
 
-    def begin(self, image: str, *, retry: bool = False, supersede: bool = False) -> Outcome | None:
+    def begin(
+        self, image: str, *, retry: bool = False, supersede: bool = False, gate: Gate | None = None
+    ) -> Outcome | None:
         """Begin, resume, or answer how it ended (see ``start.Start``)."""
         wish = self.wish(image)
         start = Start(self.engine, self.world, wish, retry, supersede, self.session.output.say, is_dead)
-        return start()
+        return (replace(start, gate=gate) if gate is not None else start)()
 
     def run(self, timeout: timedelta | None = None) -> Outcome:
         until = self.world.clock.now() + timeout if timeout else None
@@ -66,45 +85,60 @@ class Drive:
 
     def _watch(self) -> None:
         """From here on: the journal of this rollout, and what a person sees."""
+        from pipeline.cli.reporting import rollouts_of
         from pipeline.cli.view import choose_view
         from pipeline.journal import Journal
 
         current = self.current()
         if current is not None:
-            folder = self.session.state_folder / "rollouts"
-            self.listeners.each.append(Journal(folder, current.plan.rollout_id, current.attempt))
+            plan, say = current.plan, self.session.output.say
+            journal = Journal(rollouts_of(self.session), plan.rollout_id, current.attempt, say)
+            self.stack.callback(journal.close)
+            self.listeners.each.append(journal)
         if self.session.output.level >= 0:
             view = self.stack.enter_context(
-                choose_view(is_terminal=self.session.is_terminal, ci=bool(os.environ.get("CI")))
+                choose_view(
+                    is_terminal=self.session.is_terminal, ci=bool(os.environ.get("CI")), see=self._see
+                )
             )
             self.listeners.each.append(view)
+
+    def _see(self) -> Seen | None:
+        from pipeline.cli.reporting import see
+
+        current = self.current()
+        return see(self.world, current) if current is not None else None
 
     def current(self) -> Rollout | None:
         text = self.place.platform.read(self.place.ref).record_text
         return record.decode(text) if text is not None else None
 
-    def finish(self, outcome: Outcome, code: int) -> int:
-        """Close the view, write the report, and say how it ended."""
+    def conclude(self, outcome: Outcome, code: int) -> Ending:
+        """Close the view and write the report."""
         from pipeline.cli.reporting import write_reports
 
         self.stack.close()
         current = self.current()
-        document = outcome_document(outcome)
-        text = outcome.label
-        if current is not None:
-            paths = write_reports(self.session, self.world, current)
-            document |= {
-                "rollout": current.plan.rollout_id,
-                "attempt": current.attempt,
-                "candidate": current.plan.candidate,
-                "stable": current.plan.stable,
-                "reason": current.reason,
-                "reports": [str(path) for path in paths],
-            }
-            text = f"{outcome.label}: {current.plan.candidate}: {current.reason}"
-            for path in paths:
-                self.session.output.say(f"report: {path}")
-        self.session.output.result(text, {**document, "exit_code": code})
+        document = {**outcome_document(outcome), "exit_code": code}
+        if current is None:
+            return Ending(outcome.label, document)
+        paths = write_reports(self.session, self.world, current)
+        document |= {
+            "rollout": current.plan.rollout_id,
+            "attempt": current.attempt,
+            "candidate": current.plan.candidate,
+            "stable": current.plan.stable,
+            "reason": current.reason,
+            "reports": [str(path) for path in paths],
+        }
+        return Ending(f"{outcome.label}: {current.plan.candidate}: {current.reason}", document, paths)
+
+    def finish(self, outcome: Outcome, code: int) -> int:
+        """Conclude, and say how it ended."""
+        ending = self.conclude(outcome, code)
+        for path in ending.reports:
+            self.session.output.say(f"report: {path}")
+        self.session.output.result(ending.text, ending.document)
         return code
 
 

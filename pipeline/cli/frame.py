@@ -36,7 +36,8 @@ class Session:
 
     output: Output
     config_file: Path
-    directory: Path
+    state_folder: Path  # journals and reports; safe to lose
+    local_folder: Path  # where the local Cloud Run of this project lives
     yes: bool
     stopped: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
@@ -47,29 +48,23 @@ class Session:
         return config.load(self.config_file)
 
     @property
-    def state_folder(self) -> Path:
-        """Where this project keeps journals and reports; safe to lose."""
-        return self.directory / ".spillway"
-
-    @property
-    def local_folder(self) -> Path:
-        """Where the local Cloud Run of this project lives."""
-        return Path(os.environ.get("SPILLWAY_LOCAL_DIR") or self.state_folder / "local")
-
-    @property
     def is_terminal(self) -> bool:
         return sys.stderr.isatty() and not os.environ.get("CI") and self.output.level >= 0
 
 
 _COMMON: dict[str, Any] = {
     "output": Annotated[
-        Mode, typer.Option("-o", "--output", help="What stdout carries.", envvar="SPILLWAY_OUTPUT", show_default=True)
+        Mode,
+        typer.Option(
+            "-o", "--output", help="What stdout carries.", envvar="SPILLWAY_OUTPUT", show_default=True
+        ),
     ],
     "config": Annotated[
         Path, typer.Option("-c", "--config", help="The configuration file.", envvar="SPILLWAY_CONFIG")
     ],
     "directory": Annotated[
-        Path, typer.Option("-C", "--directory", help="Stand in this folder first.", envvar="SPILLWAY_DIRECTORY")
+        Path,
+        typer.Option("-C", "--directory", help="Stand in this folder first.", envvar="SPILLWAY_DIRECTORY"),
     ],
     "yes": Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.", envvar="SPILLWAY_YES")],
     "quiet": Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")],
@@ -98,7 +93,9 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=_DEFAULTS[name])
         for name, kind in _COMMON.items()
     ]
-    run.__signature__ = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + extra)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature(
+        [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + extra
+    )  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}
     return run
 
@@ -109,12 +106,12 @@ def _guarded(function: Callable[..., int], shared: dict[str, Any], options: dict
         session = _session(output, shared)
         with _signals(session):
             code = function(session, **options)
-        return session.signal or code
+            return session.signal or code
     except SpillwayError as error:
         output.error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("spillway: interrupted", file=sys.stderr)
+        output.say("spillway: interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: not an error
@@ -126,8 +123,13 @@ def _session(output: Output, shared: dict[str, Any]) -> Session:
     if not directory.is_dir():
         raise UserError(f"-C {directory}: no such folder")
     config: Path = shared["config"]
+    state = directory.absolute() / ".spillway"
     return Session(
-        output, config if config.is_absolute() else directory / config, directory.absolute(), shared["yes"]
+        output,
+        config if config.is_absolute() else directory / config,
+        state,
+        Path(os.environ.get("SPILLWAY_LOCAL_DIR") or state / "local"),
+        shared["yes"],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import local, probe, rescue, rollout, status
+from pipeline.cli import check, local, probe, rescue, rollout, status
 from pipeline.cli import demo as demo_command
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SPILLWAY"},
 )
 
+app.command()(check.check)
 app.command()(rollout.plan)
 app.command()(rollout.rollout)
 app.command()(rollout.promote)

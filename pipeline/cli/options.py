@@ -10,12 +10,19 @@ from pipeline.cli.frame import Session
 from pipeline.errors import ConfigError, UserError
 from pipeline.model import ServiceRef
 
-Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment of spillway.yaml.", envvar="SPILLWAY_ENV")]
+Env = Annotated[
+    str | None, typer.Option("--env", "-e", help="Environment of spillway.yaml.", envvar="SPILLWAY_ENV")
+]
 Image = Annotated[
-    str, typer.Option("--image", help="Image pinned by digest; locally a name under images:.", envvar="SPILLWAY_IMAGE")
+    str,
+    typer.Option(
+        "--image", help="Image pinned by digest; locally a name under images:.", envvar="SPILLWAY_IMAGE"
+    ),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the record and the report.")]
-Project = Annotated[str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")]
+Project = Annotated[
+    str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")
+]
 Region = Annotated[str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 ServiceArgument = Annotated[
@@ -32,13 +39,15 @@ def find_service(
     Raises: UserError, or ConfigError when only the configuration could have told.
     """
     if service and (ref := ServiceRef.parse(service)):
-        return ref, _is_local(session, ref)
+        return ref, _is_local(ref)
     if service and project and region:
         ref = ServiceRef(project, region, service)
-        return ref, _is_local(session, ref)
+        return ref, _is_local(ref)
     if service and "/" in service:
         raise UserError(
-            f"{service}: not a service", "A full name reads projects/P/locations/L/services/S.", "Check its four parts."
+            f"{service}: not a service",
+            "A full name reads projects/P/locations/L/services/S.",
+            "Check its four parts.",
         )
     try:
         config = session.load_config()
@@ -53,7 +62,7 @@ def find_service(
     return (ServiceRef(ref.project, ref.location, service) if service else ref), environment.is_local
 
 
-def _is_local(session: Session, ref: ServiceRef) -> bool:
+def _is_local(ref: ServiceRef) -> bool:
     """Whether a full name means the local Cloud Run: by its project, which no cloud project can have."""
     from pipeline.model import LOCAL_PROJECT
 

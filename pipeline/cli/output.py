@@ -46,7 +46,9 @@ class Output:
         """A listener: events as lines, where lines were asked for."""
         if self.mode is Mode.NDJSON and progress.kind != "looked":
             data = {key: value for key, value in progress.data.items() if _is_plain(value)}
-            self._document({"at": progress.at.isoformat(), "event": progress.kind, "text": progress.text, **data})
+            self._document(
+                {"at": progress.at.isoformat(), "event": progress.kind, "text": progress.text, **data}
+            )
 
     def error(self, error: SpillwayError) -> None:
         """Three lines for people, or the one document for machines."""

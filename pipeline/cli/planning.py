@@ -7,19 +7,20 @@ from datetime import timedelta
 from pipeline import plan, record
 from pipeline.cli.driving import Drive
 from pipeline.cli.frame import Session
+from pipeline.cli.gate import Gate
 from pipeline.errors import PlanRefused, ServiceNotFound
 from pipeline.model import Split
 from pipeline.rollout import UNDER_WAY
 from pipeline.units import format_duration, format_rate
 
 
-def show(session: Session, drive: Drive, image: str) -> int:
-    """Print the plan; raises PlanRefused where the rollout would."""
+def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
+    """Print the plan, and give the exit code; raises PlanRefused where the rollout would."""
     wish = drive.wish(image)
     try:
         live = drive.world.platform.read(wish.ref)
     except ServiceNotFound:
-        return _show_first(session, wish)
+        return _show_first(session, wish, gate)
     current = record.decode(live.record_text) if live.record_text is not None else None
     if current is not None and current.phase in UNDER_WAY:
         if current.plan.rollout_id != wish.rollout_id:
@@ -31,23 +32,28 @@ def show(session: Session, drive: Drive, image: str) -> int:
         session.output.say(f"{current.plan.candidate} is under way already: the same command resumes it")
     revisions = drive.world.platform.revisions(wish.ref)
     if current is not None and current.plan.rollout_id == wish.rollout_id:
-        proposal = plan.Proposal(current.plan)
-    else:
-        proposal = plan.make(wish, live, revisions, knows_service=current is not None)
-    session.output.result("\n".join(_lines(proposal, live.wanted)), _document(proposal, live.wanted))
-    return 0
+        session.output.result(
+            "\n".join(_lines(plan.Proposal(current.plan))),
+            _document(plan.Proposal(current.plan), live.wanted),
+        )
+        return 0
+    proposal = plan.make(wish, live, revisions, knows_service=current is not None)
+    text = "\n".join([*_lines(proposal), *gate.lines()])
+    session.output.result(text, {**_document(proposal, live.wanted), "checks": gate.document()})
+    return gate.exit_code
 
 
-def _show_first(session: Session, wish: plan.Wish) -> int:
+def _show_first(session: Session, wish: plan.Wish, gate: Gate) -> int:
     text = (
         f"{wish.ref.service} does not exist: {wish.candidate} would be its first revision and get 100%, ungated.\n"
         "It would be probed at once. From then on every rollout is staged."
     )
-    session.output.result(text, {"first_deployment": True, "candidate": wish.candidate, "image": wish.image})
-    return 0
+    document = {"first_deployment": True, "candidate": wish.candidate, "image": wish.image}
+    session.output.result("\n".join([text, *gate.lines()]), {**document, "checks": gate.document()})
+    return gate.exit_code
 
 
-def _lines(proposal: plan.Proposal, wanted: Split) -> list[str]:
+def _lines(proposal: plan.Proposal) -> list[str]:
     made = proposal.plan
     out = [
         f"rollout {made.rollout_id}  {made.ref.name}",
@@ -61,13 +67,21 @@ def _lines(proposal: plan.Proposal, wanted: Split) -> list[str]:
     for number, stage in enumerate(made.stages, start=2):
         then = "hold for promote" if stage.hold else f"soak {format_duration(stage.soak)}"
         share = "probe" if stage.percent == 0 else f"{stage.percent}%"
-        out.append(f"  {number if stage.percent else ' '}  {share:>5}  {then}, undecided after {format_duration(stage.deadline)}: pause")
-    out += ["", "gates", f"  probes     {', '.join(made.scenarios)}: every {format_duration(made.probing.every)}, "
-            f"a confirmed failure stops at once"]  # fmt: skip
+        out.append(
+            f"  {number if stage.percent else ' '}  {share:>5}  {then}, undecided after {format_duration(stage.deadline)}: pause"
+        )
+    rhythm = f"every {format_duration(made.probing.every)}, a confirmed failure stops at once"
+    out += ["", "gates", f"  probes     {', '.join(made.scenarios)}: {rhythm}"]
     trials = proposal.certification_trials()
     for criterion in made.criteria:
-        limit = f"limit {format_rate(criterion.limit)}" if criterion.limit is not None else "against stable only"
-        certify = f", certify {format_rate(criterion.certify)} ({trials[criterion.metric]} clean trials)" if criterion.certify else ""
+        limit = (
+            f"limit {format_rate(criterion.limit)}" if criterion.limit is not None else "against stable only"
+        )
+        certify = (
+            f", certify {format_rate(criterion.certify)} ({trials[criterion.metric]} clean trials)"
+            if criterion.certify
+            else ""
+        )
         out.append(f"  {criterion.metric:<26} {limit}{certify}")
     out += ["", f"earliest promotion  {format_duration(proposal.soak)} after the start"]
     out += [f"warning: {warning}" for warning in proposal.warnings]
@@ -89,7 +103,12 @@ def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
         ],
         "writes": [dict(Split.between(made.stable, made.candidate, s.percent).serving) for s in made.stages],
         "criteria": [
-            {"metric": c.metric, "limit": c.limit, "certify": c.certify, "slower_than": _seconds(c.slower_than)}
+            {
+                "metric": c.metric,
+                "limit": c.limit,
+                "certify": c.certify,
+                "slower_than": _seconds(c.slower_than),
+            }
             for c in made.criteria
         ],
         "certification_trials": dict(proposal.certification_trials()),

@@ -22,9 +22,13 @@ def probe(
     session: Session,
     *,
     url: Annotated[str, typer.Argument(help="http(s):// or ws(s):// address of the service or of a tag.")],
-    sessions: Annotated[int, typer.Option("--sessions", "-n", min=1, max=10_000, help="Of each scenario.")] = 5,
+    sessions: Annotated[
+        int, typer.Option("--sessions", "-n", min=1, max=10_000, help="Of each scenario.")
+    ] = 5,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=500, help="At once, at most.")] = 5,
-    scenario: Annotated[list[str] | None, typer.Option("--scenario", help="Only these; default: all.")] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option("--scenario", help="Only these; default: all.")
+    ] = None,
 ) -> int:
     """Hold the scenarios of spillway.yaml with any address: outcomes, close codes, first-event times.
 
@@ -42,7 +46,9 @@ def probe(
     if unknown:
         raise UserError(f"no scenario {unknown[0]!r}", f"spillway.yaml has: {', '.join(made)}")
     chosen = tuple(made[name] for name in scenario or made)
-    session.output.say(f"{sessions} conversations of {', '.join(s.name for s in chosen)}, {concurrency} at once")
+    session.output.say(
+        f"{sessions} conversations of {', '.join(s.name for s in chosen)}, {concurrency} at once"
+    )
     report = run_round(ProbeAsk(chosen, Address(url), None, sessions, concurrency), SystemClock().now)
     rows = summarise(report)
     _print(session, report, rows)

@@ -20,7 +20,9 @@ def rollback(
     project: Project = None,
     region: Region = None,
     env: Env = None,
-    to: Annotated[str | None, typer.Option("--to", help="A revision by name; default: the last known good.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="A revision by name; default: the last known good.")
+    ] = None,
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> int:
@@ -41,14 +43,20 @@ def rollback(
         if dry_run:
             live = platform.read(ref)
             target = to or target_of(live, readable_record(live), platform.revisions(ref))
-            session.output.say(f"would send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}")
+            session.output.say(
+                f"would send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}"
+            )
             return 0
         cause = Cause(reason or "an operator said so", who(), by_hand=True)
         done = restore(platform, SystemClock(), ref, cause, to=to, tell=session.output.say)
     outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
     seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
-    document = outcome_document(outcome, service=ref.name, target=done.target, was=dict(done.was), verified=done.verified)
+    document = outcome_document(
+        outcome, service=ref.name, target=done.target, was=dict(done.was), verified=done.verified
+    )
     session.output.result(f"100% on {done.target}: {seen}", document)
     if not done.verified:
-        session.output.say(f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}")
+        session.output.say(
+            f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}"
+        )
     return outcome.exit_code

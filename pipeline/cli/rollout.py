@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,14 +14,17 @@ import typer
 from pipeline.cli.frame import Session, command
 from pipeline.cli.options import DryRun, Env, Image, Reason
 from pipeline.cli.output import outcome_document
+from pipeline.errors import PlatformUnavailable
 from pipeline.model import Outcome
 
 if TYPE_CHECKING:
     from pipeline.cli.driving import Drive
+    from pipeline.cli.gate import Gate
 
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
 Timeout = Annotated[
-    str, typer.Option("--timeout", help="Stop driving after this long (exit 15); the rollout stays under way.")
+    str,
+    typer.Option("--timeout", help="Stop driving after this long (exit 15); the rollout stays under way."),
 ]
 
 
@@ -39,10 +42,23 @@ def plan(session: Session, *, image: Image, env: Env = None) -> int:
 
     Example:  spillway plan --image good
     """
+    return _plan(session, image, env)
+
+
+def _plan(session: Session, image: str, env: str | None) -> int:
     from pipeline.cli.planning import show
 
     with _drive(session, env) as drive:
-        return show(session, drive, image)
+        return show(session, drive, image, _gate(session, image, env))
+
+
+def _gate(session: Session, image: str, env: str | None) -> Gate:
+    from pipeline.cli.gate import Gate
+    from pipeline.cli.wiring import wish_for
+
+    config = session.load_config()
+    name, environment = config.environment(env)
+    return Gate(session, name, wish_for(config, environment, image).rollout_id)
 
 
 @command
@@ -53,8 +69,12 @@ def rollout(
     env: Env = None,
     wait: Wait = True,
     timeout: Timeout = "",
-    supersede: Annotated[bool, typer.Option("--supersede", help="Give up another rollout that is under way.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Start the next attempt of one that was rolled back.")] = False,
+    supersede: Annotated[
+        bool, typer.Option("--supersede", help="Give up another rollout that is under way.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Start the next attempt of one that was rolled back.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> int:
     """Roll a revision out in stages; traffic goes back by itself when it fails.
@@ -64,12 +84,18 @@ def rollout(
     Example:  spillway rollout --image good --env local
     """
     if dry_run:
-        from pipeline.cli.planning import show
-
-        with _drive(session, env) as drive:
-            return show(session, drive, image)
-    with _drive(session, env) as drive:
-        outcome = drive.begin(image, retry=retry, supersede=supersede)
+        return _plan(session, image, env)
+    gate = _gate(session, image, env)
+    with ExitStack() as stack:
+        try:
+            drive = stack.enter_context(_drive(session, env))
+        except PlatformUnavailable:
+            if gate() is not None:  # an answer that needs no platform
+                return gate.refuse()
+            raise
+        outcome = drive.begin(image, retry=retry, supersede=supersede, gate=gate)
+        if outcome is Outcome.CHECKS_FAILED:
+            return gate.refuse()
         if outcome is None:
             outcome = drive.run(_duration(timeout)) if wait else Outcome.UNDER_WAY
         code = 0 if outcome is Outcome.UNDER_WAY and not wait else outcome.exit_code
@@ -81,7 +107,9 @@ def promote(
     session: Session,
     *,
     env: Env = None,
-    to_percent: Annotated[int | None, typer.Option("--to-percent", min=1, max=100, help="Skip ahead to it.")] = None,
+    to_percent: Annotated[
+        int | None, typer.Option("--to-percent", min=1, max=100, help="Skip ahead to it.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Skip ahead to 100 %.")] = False,
     reason: Reason = "",
     wait: Wait = True,
@@ -98,7 +126,9 @@ def promote(
     with _drive(session, env) as drive:
         if dry_run:
             look = drive.engine.observer.look()
-            session.output.say(f"would let {look.situation.rollout.plan.candidate} go on from {look.situation.rollout.phase}")
+            session.output.say(
+                f"would let {look.situation.rollout.plan.candidate} go on from {look.situation.rollout.phase}"
+            )
             return 0
         was = let_go_on(drive.engine, to_percent=target, reason=reason, by=who())
         if was is None:
@@ -116,8 +146,12 @@ def tick(session: Session, *, env: Env = None) -> int:
     with _drive(session, env, one_step=True) as drive:
         upcoming = drive.tick()
         outcome = upcoming.outcome or Outcome.UNDER_WAY
-        text = outcome.label if upcoming.outcome else f"come again at {upcoming.at.isoformat()}: {upcoming.why}"
-        session.output.result(text, outcome_document(outcome, next_at=upcoming.at.isoformat(), why=upcoming.why))
+        text = (
+            outcome.label if upcoming.outcome else f"come again at {upcoming.at.isoformat()}: {upcoming.why}"
+        )
+        session.output.result(
+            text, outcome_document(outcome, next_at=upcoming.at.isoformat(), why=upcoming.why)
+        )
         return 0 if upcoming.outcome is None else outcome.exit_code
 
 

@@ -41,17 +41,17 @@ def status(
 
 
 def _show(session: Session, drive: Drive, look: Look) -> None:
-    from pipeline.cli.reporting import exposures
+    from pipeline.cli.reporting import see
 
     if session.output.mode is not Mode.TEXT:
         session.output.result("", _document(look))
         return
     from rich.console import Console
 
-    from pipeline.cli.view import render
+    from pipeline.cli.panel import render
 
     console = Console(file=sys.stdout)
-    seen = exposures(drive.world, look.situation.rollout)
+    seen = see(drive.world, look.situation.rollout)
     console.print(render(look, (), seen, drive.world.clock.now(), console.width))
 
 
@@ -89,7 +89,9 @@ def _document(look: Look) -> dict[str, object]:
 def report(
     session: Session,
     *,
-    rollout: Annotated[str | None, typer.Argument(help="Rollout id; default: the one on the service.")] = None,
+    rollout: Annotated[
+        str | None, typer.Argument(help="Rollout id; default: the one on the service.")
+    ] = None,
     env: Env = None,
 ) -> int:
     """Write the report of a rollout as Markdown and HTML, from its record and its journal.
@@ -103,8 +105,14 @@ def report(
     with open_drive(session, session.load_config(), env) as drive:
         current = drive.current()
         if current is None or (rollout and current.plan.rollout_id != rollout):
-            there = f"the service carries {current.plan.rollout_id}" if current else "the service carries no record"
-            raise UserError(f"no rollout {rollout or ''}".rstrip(), there, "Start one: spillway rollout --image DIGEST")
+            there = (
+                f"the service carries {current.plan.rollout_id}"
+                if current
+                else "the service carries no record"
+            )
+            raise UserError(
+                f"no rollout {rollout or ''}".rstrip(), there, "Start one: spillway rollout --image DIGEST"
+            )
         paths = write_reports(session, drive.world, current)
     session.output.result("\n".join(map(str, paths)), {"reports": [str(path) for path in paths]})
     return 0

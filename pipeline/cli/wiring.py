@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ from pipeline.model import ServiceRef
 if TYPE_CHECKING:
     import grpc
 
+    from infra.settings import Settings
+    from pipeline.cloudrun.deploy import Apply
     from pipeline.config import Config, Environment
     from pipeline.engine import Engine, Rhythm
     from pipeline.plan import Wish
@@ -60,6 +64,16 @@ class Place:
 
         return LoggingSource.over(self.channel) if self.channel is not None else LoggingSource.cloud()
 
+    def program(self, say: Callable[[str], None]) -> Apply:
+        from infra.live import read
+        from pipeline.cloudrun.stack import InProcess, PulumiCli
+
+        if self.channel is None:
+            return PulumiCli(read, say)
+        from pipeline.local.provider import LocalProvider
+
+        return InProcess(LocalProvider(self.channel), partial(read, channel=self.channel), say)
+
 
 @contextmanager
 def open_place(ref: ServiceRef, *, local_folder: Path | None) -> Iterator[Place]:
@@ -78,7 +92,6 @@ def open_place(ref: ServiceRef, *, local_folder: Path | None) -> Iterator[Place]
 
 def wish_for(config: Config, environment: Environment, image: str) -> Wish:
     """What a rollout of this image would be: everything validated, nothing asked of any cloud."""
-    from pipeline.cloudrun.stack import revision_name
     from pipeline.plan import Wish
 
     ref = config.ref(environment)
@@ -86,7 +99,7 @@ def wish_for(config: Config, environment: Environment, image: str) -> Wish:
     return Wish(
         ref=ref,
         image=pinned,
-        candidate=revision_name(ref.service, settings_for(config, environment, pinned)),
+        candidate=settings_for(config, environment, pinned).revision,
         fingerprint=config.fingerprint(),
         stages=config.build_stages(),
         criteria=config.build_criteria(),
@@ -102,6 +115,45 @@ def wish_for(config: Config, environment: Environment, image: str) -> Wish:
     )
 
 
+def settings_for(config: Config, environment: Environment, image: str) -> Settings:
+    """What the Pulumi program is given: the container section of ``spillway.yaml``, with this image."""
+    from infra.settings import Settings, Template
+
+    ref, container = config.ref(environment), config.container
+    template = Template(
+        image=image,
+        env=container.env,
+        port=container.port,
+        cpu=container.cpu,
+        memory=container.memory,
+        concurrency=container.concurrency,
+        min_instances=container.min_instances,
+        max_instances=container.max_instances,
+        timeout_s=ceil(container.timeout.total_seconds()),
+        startup_s=ceil(container.startup.total_seconds()),
+        service_account=container.service_account,
+    )
+    return Settings(
+        project=ref.project,
+        location=ref.location,
+        service=ref.service,
+        template=template,
+        deletion_protection=container.deletion_protection,
+    )
+
+
+def deployer_for(
+    config: Config, place: Place, environment: Environment, say: Callable[[str], None] = lambda _: None
+) -> Deployer:
+    """The Pulumi program on this place: in process on the local Cloud Run, through the CLI in the cloud."""
+    from pipeline.cloudrun.deploy import ProgramDeployer
+
+    # A clock of its own: Ctrl-C must not make it ask again and again without a pause.
+    return ProgramDeployer(
+        place.program(say), place.platform, SystemClock(), partial(settings_for, config, environment)
+    )
+
+
 @contextmanager
 def open_engine(
     config: Config, place: Place, environment: Environment, *, stopped: threading.Event, listen: Listener,
@@ -112,11 +164,15 @@ def open_engine(
     from pipeline.observer import Observer
     from pipeline.ports import World
     from pipeline.probe.prober import InlineProber, ThreadedProber
+    from pipeline.progress import Progress
 
     clock = SystemClock(stopped)
     token = token_source() if environment.id_token else None
     prober = InlineProber(clock.now, token) if one_step else ThreadedProber(clock.now, token)
-    world = World(place.platform, deployer_for(config, place, environment), prober, place.logs, clock)
+    deployer = deployer_for(
+        config, place, environment, lambda text: listen(Progress(clock.now(), "pulumi", text))
+    )
+    world = World(place.platform, deployer, prober, place.logs, clock)
     observer = Observer(
         place.ref, world, config.build_scenarios(), listen=listen, authenticated=environment.id_token
     )

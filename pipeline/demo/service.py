@@ -56,14 +56,15 @@ class Chat:
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
+        self._revision = os.environ.get("K_REVISION", "")
         self._routes = {k: v for k, v in LEGACY_MESSAGE_TYPE_MAP.items() if k not in behaviour.unmapped}
 
     async def healthz(self, _request: Request) -> JSONResponse:
-        return JSONResponse({"status": "ok", "revision": os.environ.get("K_REVISION", "")})
+        return JSONResponse({"status": "ok", "revision": self._revision})
 
     async def converse(self, socket: WebSocket) -> None:
         """One socket: run an agent for each request until the client leaves."""
-        await socket.accept()
+        await socket.accept(headers=[(b"x-revision", self._revision.encode())])
         if self._behaviour.close_at_accept is not None:
             await socket.close(self._behaviour.close_at_accept, "internal error")
             return
@@ -91,7 +92,7 @@ class Chat:
         await asyncio.sleep(self._behaviour.first_event_s)
         for kind in EVENTS:
             if kind not in self._behaviour.left_out:
-                yield {"type": kind, "revision": os.environ.get("K_REVISION", "")}
+                yield {"type": kind, "revision": self._revision}
             await asyncio.sleep(STEP_S)
 
     def _log(self, message: str, **fields: object) -> None:

@@ -162,7 +162,9 @@ def _longrunning(controller: Controller) -> grpc.GenericRpcHandler:
             size=request.page_size,
             token=request.page_token,
         )
-        return operations_pb2.ListOperationsResponse(operations=list(map(_operation, some)), next_page_token=token)
+        return operations_pb2.ListOperationsResponse(
+            operations=list(map(_operation, some)), next_page_token=token
+        )
 
     async def wait(
         request: operations_pb2.WaitOperationRequest, context: Context

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from pipeline.errors import UserError
 from pipeline.local import admin, logs
 from pipeline.local.bearer import Guard
 from pipeline.local.controller import Controller
@@ -18,7 +19,7 @@ from pipeline.local.endpoint import STATUS_METHOD
 from pipeline.local.ingress import Ingress
 from pipeline.local.instances import Fleet
 from pipeline.local.logstore import LogStore
-from pipeline.local.ports import PortBook
+from pipeline.local.ports import PortBook, in_url, reachable
 from pipeline.local.store import Store
 
 _OPTIONS = (
@@ -61,19 +62,23 @@ class LocalCloudRun:
     async def start(self) -> str:
         """Take up where the folder's last server ended, and answer. Returns HOST:PORT for clients on this machine.
 
-        Raises: OSError when the port is taken.
+        Raises: UserError when it cannot listen there.
         """
         bind, port = self._settings.bind, self._settings.port
         self._server.add_generic_rpc_handlers(
             (*admin.handlers(self._controller), *logs.handlers(self._logs), self._status_handler())
         )
         try:
-            port = self._server.add_insecure_port(f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}")
+            port = self._server.add_insecure_port(f"{in_url(bind)}:{port}")
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {bind}:{port}, is it in use?") from error
+            raise UserError(
+                f"--bind {bind} --port {port}: cannot listen there",
+                "The port is in use, or the address is not this machine's",
+                "Let it take a free port: spillway local up --port 0",
+            ) from error
         await self._controller.resume()
         await self._server.start()
-        return f"127.0.0.1:{port}"
+        return f"{reachable(bind)}:{port}"
 
     async def close(self) -> None:
         """Answer no more, end the instances while their sockets can still say goodbye, then close those."""

@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import PlatformUnavailable, SpillwayError
+from pipeline.errors import PlatformUnavailable, SpillwayError, UserError
 from pipeline.local import endpoint, images
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.images import Image
@@ -23,6 +24,8 @@ _START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 20.0  # instances have 10 s
 _POLL_S = 0.05
 _TAIL_LINES = 8
+_TRIES = 3  # a server may end while we look at it
+_CODE = Path(__file__).parents[2]  # what holds ``pipeline``
 
 
 def up(
@@ -37,25 +40,30 @@ def up(
 
     Args:
         trust_forwarded, bind, port: of a server that has to be started; one that runs keeps its own.
-    Raises: SpillwayError when it does not come up, with the last lines of its log.
+    Raises: SpillwayError when it does not come up; UserError when folder, address or port cannot be had.
     """
     folder = folder.absolute()
+    _check(folder, bind)
     images.write(folder, known)
-    if not endpoint.is_alive(folder):
-        options = ["--bind", bind, "--port", str(port), *(["--trust-forwarded"] if trust_forwarded else [])]
+    options = ["--bind", bind, "--port", str(port), *(["--trust-forwarded"] if trust_forwarded else [])]
+    for _ in range(_TRIES):
+        if found := _answer(folder):
+            return found
         _start(folder, options)
-    return _await_answer(folder)
+    return endpoint.read(folder)
 
 
 def down(folder: Path) -> bool:
     """End the server and all that it runs. Returns whether there was one. Raises SpillwayError if it will not end."""
-    if not endpoint.is_alive(folder):
+    _wait(lambda: endpoint.holder(folder) is not None or not endpoint.is_alive(folder), _END_TIMEOUT_S)
+    pid = endpoint.holder(folder)
+    if pid is None:
+        endpoint.tidy(folder)
         return False
-    pid = _await_answer(folder).pid
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-        if _wait(lambda: not endpoint.is_alive(folder), _END_TIMEOUT_S):
+        if _wait(lambda: endpoint.holder(folder) != pid, _END_TIMEOUT_S):
             return True
     raise SpillwayError(
         f"the local Cloud Run of {folder} does not end",
@@ -73,11 +81,7 @@ def status(folder: Path) -> dict[str, Any]:
         try:
             answer = channel.unary_unary(endpoint.STATUS_METHOD)(b"", timeout=10.0)
         except grpc.RpcError as error:
-            raise PlatformUnavailable(
-                "the local Cloud Run does not answer",
-                str(error),
-                "Start it anew: spillway local down && spillway local up",
-            ) from error
+            raise endpoint.no_answer(error) from error
     return {
         "address": found.address,
         "pid": found.pid,
@@ -86,43 +90,84 @@ def status(folder: Path) -> dict[str, Any]:
     }
 
 
+def _check(folder: Path, bind: str) -> None:
+    """Make the folder. Raises UserError."""
+    try:
+        ip_address(bind)
+    except ValueError as error:
+        raise UserError(f"--bind {bind}: {error}", fix="Give an address, as in --bind 127.0.0.1") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: no folder for the local Cloud Run",
+            str(error),
+            "Name another: SPILLWAY_LOCAL_DIR=FOLDER",
+        ) from error
+
+
 def _start(folder: Path, options: list[str]) -> None:
-    """Start a server and return when it answers; also when another one was faster. Raises SpillwayError."""
+    """Start a server and return when it answers, or when another one has the folder. Raises SpillwayError."""
     log = folder / "server.log"
     before = log.stat().st_size if log.exists() else 0
+    # -P: a module of the folder one happens to stand in must not stand for ours
+    command = [sys.executable, "-P", "-m", "pipeline.local.server", "--dir", str(folder), "--detach"]
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-m", "pipeline.local.server", "--dir", str(folder), "--detach"]
     try:
-        with log.open("ab") as output:
-            subprocess.run(
-                [*command, "--ready-fd", str(write_end), *options],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                pass_fds=(write_end,), start_new_session=True, check=False,
-            )  # fmt: skip
-        os.close(write_end)
-        is_ready = bool(select.select([read_end], [], [], _START_TIMEOUT_S)[0]) and bool(os.read(read_end, 8))
+        try:
+            with log.open("ab") as output:
+                subprocess.run(
+                    [*command, "--ready-fd", str(write_end), *options],
+                    stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    pass_fds=(write_end,), start_new_session=True, check=False,
+                    env={**os.environ, "PYTHONPATH": str(_CODE)},
+                )  # fmt: skip
+        finally:
+            os.close(write_end)
+        said = _read_all(read_end, _START_TIMEOUT_S)
     finally:
         os.close(read_end)
-    if not is_ready and not endpoint.is_alive(folder):
-        with log.open("rb") as written:
-            written.seek(before)
-            last = written.read().decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
+    if refusal := json.loads(said or "{}"):
+        kind = UserError if refusal.pop("kind") == "UserError" else SpillwayError
+        raise kind(**refusal)
+    if not said and not endpoint.is_alive(folder):
+        last = "\n".join(_text_after(log, before).splitlines()[-_TAIL_LINES:])
         raise SpillwayError(
-            "the local Cloud Run did not start", "\n".join(last) or "It wrote nothing", f"Read its log: {log}"
+            "the local Cloud Run did not start", last or "It said nothing", f"Read its log: {log}"
         )
 
 
-def _await_answer(folder: Path) -> Endpoint:
-    """The endpoint of a server that may be starting. Raises PlatformUnavailable."""
+def _read_all(pipe: int, timeout_s: float) -> bytes:
+    """Everything until the other end is closed; what came so far when time is up."""
+    found, give_up = b"", time.monotonic() + timeout_s
+    while select.select([pipe], [], [], max(0.0, give_up - time.monotonic()))[0]:
+        if not (piece := os.read(pipe, 4096)):
+            break
+        found += piece
+    return found
 
-    def is_there() -> bool:
+
+def _text_after(log: Path, before: int) -> str:
+    with log.open("rb") as written:
+        written.seek(before)
+        return written.read().decode("utf-8", "replace")
+
+
+def _answer(folder: Path) -> Endpoint | None:
+    """The endpoint of a server that may be starting; None if there is none. Raises PlatformUnavailable."""
+
+    def is_settled() -> bool:
         with suppress(PlatformUnavailable):
             endpoint.read(folder)
             return True
         return not endpoint.is_alive(folder)
 
-    _wait(is_there, _START_TIMEOUT_S)
-    return endpoint.read(folder)
+    _wait(is_settled, _START_TIMEOUT_S)
+    with suppress(PlatformUnavailable):
+        return endpoint.read(folder)
+    if endpoint.is_alive(folder):
+        raise endpoint.not_yet(folder)
+    return None
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float) -> bool:

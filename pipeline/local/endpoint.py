@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -65,18 +66,30 @@ class Endpoint:
 def read(folder: Path) -> Endpoint:
     """The endpoint of a living server. Raises PlatformUnavailable."""
     if not is_alive(folder):
-        raise PlatformUnavailable(
-            "the local Cloud Run is not running", f"No server holds {folder}", "Start it: spillway local up"
-        )
+        raise _not_running(folder)
     try:
         given = json.loads(_file(folder).read_text(encoding="utf-8"))
         return Endpoint(**{**given, "started": datetime.fromisoformat(given["started"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise PlatformUnavailable(
-            "the local Cloud Run does not answer yet",
-            f"It starts or ends at this moment: {folder}",
-            "Wait for it: spillway local up",
-        ) from error
+        raise not_yet(folder) from error
+
+
+def not_yet(folder: Path) -> PlatformUnavailable:
+    return PlatformUnavailable(
+        "the local Cloud Run does not answer yet",
+        f"It starts or ends at this moment: {folder}",
+        "Wait for it: spillway local up",
+    )
+
+
+def no_answer(fault: Exception) -> PlatformUnavailable:
+    """What to raise when a call on the endpoint's channel failed."""
+    said = getattr(fault, "details", lambda: "")() or str(fault)
+    return PlatformUnavailable(
+        "the local Cloud Run does not answer",
+        str(said),
+        "Start it anew: spillway local down && spillway local up",
+    )
 
 
 def write(folder: Path, endpoint: Endpoint) -> None:
@@ -105,6 +118,14 @@ def is_alive(folder: Path) -> bool:
     return False
 
 
+def holder(folder: Path) -> int | None:
+    """The server that holds this folder, whether or not it answers yet; None if there is none."""
+    if not is_alive(folder):
+        return None
+    text = _lock_file(folder).read_text(encoding="ascii")
+    return int(text) if text.isdecimal() else None
+
+
 def hold(folder: Path) -> IO[bytes] | None:
     """The folder's lock, held while the file is open; None if another server has it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +135,29 @@ def hold(folder: Path) -> IO[bytes] | None:
     except BlockingIOError:
         file.close()
         return None
+    file.truncate(0)
     return file
+
+
+def sign(lock: IO[bytes]) -> None:
+    """Say in the lock that this process is the server, for whoever wants to end it."""
+    lock.write(str(os.getpid()).encode("ascii"))
+    lock.flush()
+
+
+def tidy(folder: Path) -> None:
+    """Take away the endpoint that a killed server left; a no-op while one lives."""
+    if _file(folder).exists() and (lock := hold(folder)):
+        with lock:
+            remove(folder)
+
+
+def _not_running(folder: Path) -> PlatformUnavailable:
+    """Why nobody answers: a server takes its endpoint away when it ends, so one that is left was killed."""
+    why = f"No process holds {folder}"
+    if _file(folder).exists():
+        why = f"Its process was killed; services, ports and records are kept in {folder}"
+    return PlatformUnavailable("the local Cloud Run is not running", why, "Start it: spillway local up")
 
 
 def _file(folder: Path) -> Path:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import SpillwayError
 from pipeline.local.parts import StartFailed
 
 
@@ -25,14 +27,18 @@ def write(folder: Path, images: Mapping[str, Image]) -> None:
     """Add these images to the catalogue, replacing those of the same name."""
     folder.mkdir(parents=True, exist_ok=True)
     body = {**_read(folder), **{name: asdict(image) for name, image in images.items()}}
-    draft = _file(folder).with_suffix(".new")
+    draft = _file(folder).with_suffix(f".{os.getpid()}.new")  # two commands may write at once
     draft.write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
     draft.replace(_file(folder))
 
 
 def find(folder: Path, reference: str) -> Image:
     """The image of a reference, read anew each time; its digest is not looked at. Raises StartFailed."""
-    name, known = reference.partition("@")[0], _read(folder)
+    name = reference.partition("@")[0]
+    try:
+        known = _read(folder)
+    except SpillwayError as error:
+        raise StartFailed("INTERNAL", f"{error.what}. {error.why}") from error
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
@@ -48,4 +54,9 @@ def _file(folder: Path) -> Path:
 
 def _read(folder: Path) -> dict[str, Any]:
     file = _file(folder)
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise SpillwayError(
+            f"{file}: not an image catalogue", str(error), f"Write it anew: rm {file} && spillway local up"
+        ) from error

@@ -21,7 +21,7 @@ from pipeline.local.instances import Fleet, NoInstance
 from pipeline.local.logstore import LogSink
 from pipeline.local.observed import Observations, ObservedSocket
 from pipeline.local.parts import Routes, StartFailed
-from pipeline.local.ports import PortBook
+from pipeline.local.ports import PortBook, reachable
 from pipeline.local.wire import Wire
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -70,7 +70,7 @@ class Ingress:
         self._ports.forget(service)
 
     def uri(self, service: str, tag: str = "") -> str:
-        return f"http://127.0.0.1:{self._ports.port(service, tag)}"
+        return f"http://{reachable(self._ports.bind)}:{self._ports.port(service, tag)}"
 
     def observed(self) -> Sequence[ObservedSocket]:
         """The WebSockets that ended: ground truth, for tests and ``local status``."""

@@ -123,7 +123,9 @@ class Fleet:
         group = self._groups.pop((service, revision), None)
         if group is not None:
             group.is_stopping = True
-            await asyncio.gather(*(self._end(container) for container in group.containers))
+            ends = [self._spawn(self._end(container)) for container in group.containers]
+            if ends:
+                await asyncio.wait(ends)  # they go on when whoever waits is cancelled
 
     async def close(self) -> None:
         """End everything, all at once."""
@@ -216,7 +218,7 @@ class Fleet:
     async def _pause(self, group: _Group) -> None:
         """Back-off before a restart; cut short when the revision is stopped."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + min(_LONGEST_BACKOFF_S, self._backoff_s * 2 ** (group.crashes - 1))
+        until = loop.time() + backoff(group.crashes, self._backoff_s)
         while loop.time() < until and not group.is_stopping:
             await asyncio.sleep(min(0.1, until - loop.time()))
 
@@ -234,16 +236,22 @@ class Fleet:
         if await container.end() == "SIGKILL":
             self._logs.system(spec.service, spec.revision, "Container terminated on signal 9.", "WARNING")
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         with suppress(asyncio.CancelledError):
             if fault := task.exception():
                 log.error("instance task failed", exc_info=fault)
+
+
+def backoff(crashes: int, first_s: float) -> float:
+    """Seconds before the restart after so many crashes in a row (from 1): doubles with each, up to 30."""
+    return min(_LONGEST_BACKOFF_S, first_s * 2 ** min(crashes - 1, 32))
 
 
 async def _turn_of(group: _Group) -> None:

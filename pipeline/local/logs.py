@@ -51,7 +51,7 @@ def handlers(store: LogStore) -> tuple[grpc.GenericRpcHandler, ...]:
         requests: AsyncIterator[logging.TailLogEntriesRequest], context: Context
     ) -> AsyncIterator[Any]:
         try:
-            async for answer in _tail(store, await anext(aiter(requests))):
+            async for answer in _tail(store, await anext(aiter(requests)), context):
                 yield answer
         except (FilterError, _Invalid) as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -135,8 +135,13 @@ async def _select(store: LogStore, asked: _Question, after: Key | None, limit: i
     return found
 
 
-async def _tail(store: LogStore, request: logging.TailLogEntriesRequest) -> AsyncIterator[Any]:
-    """Matching entries as they arrive, held back ``buffer_window`` to be put in order."""
+async def _tail(
+    store: LogStore, request: logging.TailLogEntriesRequest, context: Context
+) -> AsyncIterator[Any]:
+    """Matching entries as they arrive, held back ``buffer_window`` to be put in order.
+
+    Its initial metadata says that it listens: what is written after that is not missed.
+    """
     asked = _question(request.resource_names, request.filter)
     given = logging.TailLogEntriesRequest.pb(request)
     window = (
@@ -148,6 +153,7 @@ async def _tail(store: LogStore, request: logging.TailLogEntriesRequest) -> Asyn
         raise _Invalid(f"buffer_window: {window:g} s is not between 0 and {_MAX_WINDOW_S:g} s.")
     tail = store.tail()
     try:
+        await context.send_initial_metadata(())
         while True:
             await asyncio.sleep(max(window, _POLL_S))
             entries, missed = tail.take()

@@ -175,9 +175,10 @@ class LogStore:
         with suppress(OSError):  # a full disk costs the copy, not the service
             self._out.write(to_json(entry, inf_nan_mode="null", fallback=repr) + b"\n")
             if self._out.tell() > _MAX_FILE:
-                self._out.close()
                 self._file.replace(self._older)
-                self._out = self._file.open("ab", buffering=0)
+                fresh = self._file.open("ab", buffering=0)
+                self._out.close()
+                self._out = fresh
 
 
 @lru_cache(maxsize=4096)

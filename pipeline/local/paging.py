@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
 from pipeline.local.state import Refused
@@ -37,7 +38,8 @@ def _encoded(last: str) -> str:
 
 
 def _decoded(token: str) -> str:
-    try:
-        return urlsafe_b64decode(token.encode()).decode()
-    except ValueError as error:
-        raise Refused("INVALID_ARGUMENT", f"page_token: '{token}' was not given out here.") from error
+    with suppress(ValueError):
+        last = urlsafe_b64decode(token.encode()).decode()
+        if _encoded(last) == token:  # decoding skips what is not base64
+            return last
+    raise Refused("INVALID_ARGUMENT", f"page_token: '{token}' was not given out here.")

@@ -45,7 +45,7 @@ class Routes:
     tags: Mapping[str, str] = field(default_factory=dict)  # tag -> revision
 
 
-class StartFailed(Exception):  # noqa: N818 - it is a condition's reason, not a programming error
+class StartFailed(Exception):
     """The revision never listened.
 
     Args:

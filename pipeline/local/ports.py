@@ -15,10 +15,24 @@ from zlib import crc32
 
 import structlog
 
+from pipeline.errors import SpillwayError
+
 _FIRST, _COUNT = 20_000, 12_000
 _BACKLOG = 1024
 
 log = structlog.get_logger(__name__)
+
+
+def in_url(address: str) -> str:
+    """An IP address as it stands before a colon and a port."""
+    return f"[{address}]" if ":" in address else address
+
+
+def reachable(bind: str) -> str:
+    """The host under which clients on this machine reach what listens on an address, ready for a URL."""
+    if ip_address(bind).is_unspecified:
+        return "[::1]" if ":" in bind else "127.0.0.1"
+    return in_url(bind)
 
 
 class PortBook:
@@ -34,7 +48,7 @@ class PortBook:
         self._ports: dict[str, int] = {}
         self._sockets: dict[str, socket.socket] = {}
         if self._file.exists():
-            self._ports = json.loads(self._file.read_text(encoding="utf-8"))
+            self._ports = _read(self._file)
 
     @property
     def is_public(self) -> bool:
@@ -107,3 +121,12 @@ class PortBook:
         draft = self._file.with_suffix(".new")
         draft.write_text(json.dumps(self._ports, indent=1, sort_keys=True), encoding="utf-8")
         draft.replace(self._file)
+
+
+def _read(file: Path) -> dict[str, int]:
+    try:
+        return {str(key): int(port) for key, port in json.loads(file.read_text(encoding="utf-8")).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SpillwayError(
+            f"{file}: not a list of ports", str(error), f"Move it away and start again: mv {file} {file}.bad"
+        ) from error

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import secrets
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     if lock is None:
         return IN_USE
     with lock:
+        endpoint.sign(lock)
         endpoint.remove(given.dir)
         from pipeline.local.assembly import Settings
 
@@ -57,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--grace", type=float, default=10.0, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument("--detach", action="store_true", help="go on in a process of its own")
-    parser.add_argument("--ready-fd", type=int, help="a pipe: written to when it answers")
+    parser.add_argument("--ready-fd", type=int, help="a pipe: told when it answers, or why it does not")
     return parser
 
 
@@ -91,6 +94,7 @@ def _run(settings: Settings, ready_fd: int | None) -> int:
             runner.run(_serve(settings, ready_fd, log))
     except (OSError, SpillwayError) as error:
         log.critical("cannot start", why=str(error))
+        _tell(ready_fd, _as_told(error))
         return 1
     finally:
         endpoint.remove(settings.folder)
@@ -109,15 +113,27 @@ async def _serve(settings: Settings, ready_fd: int | None, log: Any) -> None:
         address = await run.start()
         endpoint.write(settings.folder, endpoint.Endpoint(os.getpid(), address, token, datetime.now(UTC)))
         log.info("ready", address=address, pid=os.getpid())
-        if ready_fd is not None:
-            os.write(ready_fd, b"ready")
-            os.close(ready_fd)
+        _tell(ready_fd, {})
         await stopped.wait()
         log.info("ending")
         endpoint.remove(settings.folder)
     finally:
         await run.close()
     log.info("ended")
+
+
+def _tell(ready_fd: int | None, refusal: Mapping[str, str]) -> None:
+    """Answer whoever waits at the pipe: an empty object for ready, else why not."""
+    if ready_fd is not None:
+        with suppress(OSError):  # it may have been told already, or have gone
+            os.write(ready_fd, json.dumps(refusal).encode())
+            os.close(ready_fd)
+
+
+def _as_told(error: OSError | SpillwayError) -> Mapping[str, str]:
+    if isinstance(error, SpillwayError):
+        return {"kind": type(error).__name__, "what": error.what, "why": error.why, "fix": error.fix}
+    return {"kind": "SpillwayError", "what": "the local Cloud Run cannot start", "why": str(error), "fix": ""}
 
 
 if __name__ == "__main__":

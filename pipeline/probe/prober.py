@@ -81,6 +81,31 @@ class ThreadedProber:
         self._round = None
 
 
+class InlineProber:
+    """Holds each round within ``start``, so that a process of one step has eyes; implements ``ports.Prober``."""
+
+    def __init__(self, clock_now: ClockNow, token: TokenSource | None = None) -> None:
+        self._now = clock_now
+        self._token = token
+        self._report: ProbeReport | None = None
+
+    def start(self, ask: ProbeAsk) -> None:
+        """Hold one round to its end. Raises: what ``run_round`` raises."""
+        assert self._report is None, "a round was not taken"
+        self._report = run_round(ask, self._now, self._token)
+
+    def poll(self) -> ProbeReport | None:
+        report, self._report = self._report, None
+        return report
+
+    @property
+    def is_busy(self) -> bool:
+        return self._report is not None
+
+    def close(self) -> None:
+        """Nothing is under way between two calls."""
+
+
 async def _hold_round(
     ask: ProbeAsk, headers: Mapping[Address, Mapping[str, str]], now: ClockNow
 ) -> ProbeReport:

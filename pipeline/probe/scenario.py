@@ -200,17 +200,24 @@ class ProbeReport:
         return tuple(c for c in self.candidate if not c.is_ok)
 
     @property
-    def is_confirmed_bad(self) -> bool:
-        """A conversation failed, and the same scenarios held against stable (or there is no stable)."""
-        if not self.failures:
-            return False
+    def confirmed(self) -> tuple[Conversation, ...]:
+        """Failures whose scenario held every time against stable; all of them when there is no stable."""
         if not self.control_wanted:
-            return True
+            return self.failures
         bad = {c.scenario for c in self.control if not c.is_ok}
         held = {c.scenario for c in self.control} - bad
-        return any(f.scenario in held for f in self.failures)
+        return tuple(f for f in self.failures if f.scenario in held)
+
+    @property
+    def is_confirmed_bad(self) -> bool:
+        return bool(self.confirmed)
 
     @property
     def is_blind(self) -> bool:
         """Failures that the control shares: our network or a common incident; neither good nor bad."""
         return bool(self.failures) and not self.is_confirmed_bad
+
+    @property
+    def is_stable_bad(self) -> bool:
+        """Stable answered, and wrongly: more than our network being away."""
+        return any(c.kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT) for c in self.control)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
+from google.api_core import exceptions
 from google.api_core.future import polling
 from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import (
@@ -22,7 +23,9 @@ from google.cloud.run_v2.services.services.transports import (
     ServicesGrpcAsyncIOTransport,
     ServicesGrpcTransport,
 )
+from google.longrunning import operations_pb2
 
+OUR_PARENT = "projects/local/locations/here"
 LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 BY_NAME = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 _OFTEN = polling.DEFAULT_POLLING.with_delay(initial=0.01, maximum=1.0, multiplier=1.5).with_timeout(300)
@@ -69,6 +72,11 @@ class Cloud:
         self.services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=self.channel))
         self.revisions = run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=self.channel))
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the local Cloud Run, over whatever data plane."""
+        return self.parent == OUR_PARENT
+
     def fresh_id(self) -> str:
         """A service name that nobody used; it is deleted at the end of the case."""
         service_id = f"c{next(self._numbers)}-{uuid.uuid4().hex[:8]}"
@@ -98,18 +106,22 @@ class Cloud:
         """A further revision through its template alone; its short name. Waits until it is judged."""
         name = f"{short(service.name)}-{suffix}"
         change = run_v2.Service(name=service.name, template=self.template(does, revision=name, **fields))
-        operation = self.put(change, "template")
-        operation.exception(timeout=300, polling=_OFTEN)
+        self.fault(self.put(change, "template"))
         return name
 
     def split(self, service: run_v2.Service, *targets: run_v2.TrafficTarget) -> run_v2.Service:
         """Move traffic and read the service back."""
         change = run_v2.Service(name=service.name, traffic=list(targets))
-        self.put(change, "traffic").exception(timeout=300, polling=_OFTEN)
+        self.fault(self.put(change, "traffic"))
         return self.get(service)
 
     def get(self, service: run_v2.Service) -> run_v2.Service:
         return self.services.get_service(name=service.name)
+
+    def start(self, service_id: str, does: str = "good", **fields: Any) -> Any:
+        """Ask for a service; its operation, not waited for."""
+        service = run_v2.Service(template=self.template(does), **fields)
+        return self.services.create_service(parent=self.parent, service=service, service_id=service_id)
 
     def revision(self, service: run_v2.Service, name: str) -> run_v2.Revision:
         return self.revisions.get_revision(name=f"{service.name}/revisions/{name}")
@@ -117,8 +129,16 @@ class Cloud:
     def result(self, operation: Any) -> Any:
         return operation.result(timeout=300, polling=_OFTEN)
 
-    def failure(self, operation: Any) -> Exception:
-        found = operation.exception(timeout=300, polling=_OFTEN)
+    def fault(self, operation: Any) -> exceptions.GoogleAPICallError | None:
+        """How the operation failed, when it is over; None if it succeeded."""
+        try:
+            self.result(operation)
+        except exceptions.GoogleAPICallError as error:
+            return error
+        return None
+
+    def failure(self, operation: Any) -> exceptions.GoogleAPICallError:
+        found = self.fault(operation)
         assert found is not None, "the operation succeeded"
         return found
 
@@ -143,6 +163,11 @@ class Cloud:
 
     def aio_revisions(self, channel: grpc.aio.Channel) -> run_v2.RevisionsAsyncClient:
         return run_v2.RevisionsAsyncClient(transport=RevisionsGrpcAsyncIOTransport(channel=channel))
+
+
+def waited(answer: operations_pb2.Operation | bytes) -> operations_pb2.Operation:
+    """What ``wait_operation`` answered: some versions of the client hand on its bytes as they came."""
+    return operations_pb2.Operation.FromString(answer) if isinstance(answer, bytes) else answer
 
 
 def short(name: str) -> str:

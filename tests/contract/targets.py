@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -15,34 +17,68 @@ from google.cloud.run_v2.services.services.transports import (
     ServicesGrpcTransport,
 )
 
+from pipeline.local import images
 from pipeline.local.admin import handlers
+from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.controller import Controller
+from pipeline.local.endpoint import Endpoint
+from pipeline.local.images import Image
 from pipeline.local.store import Store
-from tests.contract.cloud import Cloud, LoopThread
+from tests.contract.cloud import OUR_PARENT, Cloud, LoopThread
 from tests.contract.fakes import FakeInstances, FakeRouter
 
 ONLINE_PARENT = "SPILLWAY_ONLINE"
 ONLINE_IMAGE = "SPILLWAY_ONLINE_IMAGE"
 _HOST = "run.googleapis.com"
+_TOKEN = "of-the-tests"
+_LISTENER = """
+import os, socket
+server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    server.accept()[0].close()
+"""
+_IMAGES = {
+    name: Image((sys.executable, "-I", "-S", "-c", code), tempfile.gettempdir())
+    for name, code in {"good": _LISTENER, "never-listens": "raise SystemExit('Traceback: boom')"}.items()
+}
 
 
 @contextmanager
-def local() -> Iterator[Cloud]:
-    """The control plane on loopback, over a data plane without processes."""
+def control_plane() -> Iterator[Cloud]:
+    """The Admin API of the local Cloud Run on loopback, over a data plane without processes."""
     loop = LoopThread()
     with tempfile.TemporaryDirectory() as folder:
         server, controller, port = loop.run(_serve(Path(folder)))
         address = f"127.0.0.1:{port}"
         with grpc.insecure_channel(address) as channel:
-            yield over(channel, loop, lambda: grpc.aio.insecure_channel(address))
+            yield _ours(channel, loop, lambda: grpc.aio.insecure_channel(address))
         loop.run(_end(server, controller))
     loop.close()
 
 
-def over(channel: grpc.Channel, loop: LoopThread, aio_channel: Callable[[], grpc.aio.Channel]) -> Cloud:
-    """Any server that has the images ``good``, ``never-listens`` and ``missing``."""
+@contextmanager
+def local() -> Iterator[Cloud]:
+    """The local Cloud Run as it is: real processes, addresses, logs, token."""
+    loop = LoopThread()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images.write(folder, _IMAGES)
+        run, address = loop.run(_start(folder))
+        reached = Endpoint(0, address, _TOKEN, datetime.now(UTC))
+        with reached.channel() as channel:
+            yield _ours(channel, loop, reached.aio_channel)
+        loop.run(run.close())
+    loop.close()
+
+
+def _ours(channel: grpc.Channel, loop: LoopThread, aio_channel: Callable[[], grpc.aio.Channel]) -> Cloud:
     containers = {image: run_v2.Container(image=image) for image in ("good", "never-listens", "missing")}
-    return Cloud(channel, "projects/local/locations/here", containers, loop, aio_channel)
+    return Cloud(channel, OUR_PARENT, containers, loop, aio_channel)
+
+
+async def _start(folder: Path) -> tuple[LocalCloudRun, str]:
+    run = LocalCloudRun(Settings(folder), _TOKEN)
+    return run, await run.start()
 
 
 async def _serve(folder: Path) -> tuple[grpc.aio.Server, Controller, int]:
@@ -81,4 +117,8 @@ def online() -> Iterator[Cloud]:
     loop.close()
 
 
-TARGETS: dict[str, Callable[[], AbstractContextManager[Cloud]]] = {"local": local, "online": online}
+TARGETS: dict[str, Callable[[], AbstractContextManager[Cloud]]] = {
+    "control-plane": control_plane,
+    "local": local,
+    "online": online,
+}

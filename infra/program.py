@@ -1,0 +1,21 @@
+"""The Pulumi program, whoever runs it: ``pulumi up``, the Automation API, or the pipeline in its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pulumi
+
+from infra.live import Live
+from infra.service import CloudRunService
+from infra.settings import CONFIG_KEY, PROJECT, Settings
+
+Read = Callable[[Settings], Live | None]
+
+
+def declare(read: Read) -> None:
+    """Read the stack's config and the live service, then declare both together."""
+    settings = Settings.decode(pulumi.Config(PROJECT).require(CONFIG_KEY))
+    made = CloudRunService(settings.service, settings, read(settings))
+    pulumi.export("uri", made.service.uri)
+    pulumi.export("revision", settings.revision)

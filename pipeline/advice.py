@@ -1,0 +1,122 @@
+"""What to do now, how to go back, and what may still be wrong: from what was measured.  PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pipeline import judge, repeat
+from pipeline.evidence import Exposure
+from pipeline.facts import Clocks
+from pipeline.model import LOCAL_PROJECT
+from pipeline.rollout import Event, Phase, Rollout
+from pipeline.units import format_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What it does, and the exact line to type; empty when there is nothing to type."""
+
+    why: str
+    line: str = ""
+
+
+def rollback_plan(rollout: Rollout, met: Exposure | None) -> tuple[Command, ...]:
+    """Steps in order, each with its command."""
+    plan = rollout.plan
+    if plan.stable == plan.candidate:
+        return (Command("This is the service's first revision: there is none to go back to."),)
+    steps = [Command(f"Send 100 % to {plan.stable}, tags and record with it:", repeat.roll_back(plan.ref))]
+    if plan.ref.project != LOCAL_PROJECT:
+        steps.append(Command("The same without Spillway:", repeat.set_traffic(plan.ref, {plan.stable: 100})))
+    steps.append(Command("See that it arrived:", "spillway status"))
+    open_now = f" ({met.open_sockets:,} when this was written)" if met else ""
+    drain = Command(
+        f"Sockets that are open on {plan.candidate}{open_now} stay there until they close, for up to the request "
+        "time-out. To end them now, delete the revision (SIGTERM, 10 s) once another one is the latest:",
+        repeat.delete_revision(plan.ref, plan.candidate),
+    )
+    return (*steps, drain)
+
+
+def risks(rollout: Rollout, met: Exposure | None, checks: Mapping[str, object] | None) -> tuple[str, ...]:
+    """Sentences, the gravest first."""
+    return tuple(_risks(rollout, met, checks))
+
+
+def _risks(rollout: Rollout, met: Exposure | None, checks: Mapping[str, object] | None) -> Iterator[str]:
+    plan = rollout.plan
+    if met is not None and met.open_sockets and rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK):
+        yield f"{met.open_sockets:,} sockets are still open on {plan.candidate}: their users are not safe yet."
+    if rollout.drift:
+        yield f"Somebody else changed the service: {rollout.drift}."
+    for criterion in plan.criteria:
+        counts = rollout.judge.total.get(criterion.metric)
+        if counts is not None and counts.candidate_trials:
+            yield _rate(criterion.metric, counts.candidate_trials, counts.candidate_failures, plan.beta)
+    if rollout.reached < 100 and rollout.phase is not Phase.PROMOTED:
+        yield f"Never tried with more than {rollout.reached} % of new connections."
+    if met is not None and met.forged:
+        yield f"{met.forged:,} telemetry lines carried a wrong nonce; they were not judged."
+    if met is not None and met.silent:
+        yield f"{met.silent:,} sockets were accepted and never heard of again in the logs."
+    additive = checks.get("additive_only") if checks is not None else None
+    if additive is not None:
+        yield (
+            "Additive only: yes."
+            if additive
+            else "Additive only: NO, something that exists was removed or narrowed."
+        )
+    else:
+        yield "Whether the change is additive was not checked."
+
+
+def _rate(metric: str, trials: int, failures: int, beta: float) -> str:
+    measured = f"{metric}: {failures:,} of {trials:,} judged runs failed over all stages"
+    if failures:
+        return f"{measured} ({format_rate(failures / trials)})."
+    # Clopper and Pearson's one-sided bound for no failure in n trials; for people, the judge has its own test.
+    return f"{measured}; a rate above {format_rate(1 - beta ** (1 / trials))} would be a surprise ({format_rate(beta)})."
+
+
+def next_steps(rollout: Rollout, clocks: Clocks) -> tuple[Command, ...]:
+    """What a person does now, by how it stands."""
+    ref = rollout.plan.ref
+    match rollout.phase:
+        case Phase.DEPLOYING | Phase.ROLLING:
+            return (Command("Watch it:", "spillway status --watch"),)
+        case Phase.PAUSED:
+            return (
+                Command(f"Paused because: {rollout.reason}"),
+                Command("Let it go on:", "spillway promote"),
+                Command("Or give traffic back:", repeat.roll_back(ref)),
+            )
+        case Phase.ROLLING_BACK:
+            return (
+                Command("See whether traffic arrived:", "spillway status"),
+                Command("Give it back again:", repeat.roll_back(ref)),
+            )
+        case Phase.PROMOTED:
+            return (
+                Command("Nothing to do. If users complain:", repeat.roll_back(ref)),
+                Command(judge.certify(rollout.judge, rollout.plan).reason),
+            )
+        case Phase.ROLLED_BACK:
+            return tuple(_after_rollback(rollout, clocks))
+
+
+def _after_rollback(rollout: Rollout, clocks: Clocks) -> Iterator[Command]:
+    if clocks.left:
+        yield Command(
+            f"Watch the {clocks.left:,} sockets that are still open on the candidate:",
+            "spillway status --watch",
+        )
+    by_hand = next((s for s in reversed(rollout.history) if s.event is Event.FAILED and s.by), None)
+    why = f"{by_hand.by}: {by_hand.reason}" if by_hand else rollout.reason
+    yield Command(
+        f"Find the cause ({why}), fix it, and roll out the new image:", "spillway rollout --image DIGEST"
+    )
+    yield Command(
+        "If the candidate was not to blame, try the same image again:",
+        repeat.retry(rollout.plan.image),
+    )

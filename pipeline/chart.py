@@ -1,0 +1,134 @@
+"""The chart of a report as numbers: the staircase of shares, and abnormal closes under it, on one axis of time.  PURE.
+
+The template draws it; here is only where things lie, in units of the SVG's view box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pipeline.facts import Share
+from pipeline.timeline import Closes
+
+WIDTH, HEIGHT = 880, 300
+LEFT, RIGHT, TOP = 52, 16, 18
+FLOOR = 188  # of the staircase
+BAR_TOP, BAR_FLOOR = 214, 268
+_STEPS = [timedelta(seconds=s) for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)]
+_STEPS += [timedelta(hours=h) for h in (1, 2, 4, 6, 12, 24, 48, 96, 168)]
+_TICKS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bucket of abnormal closes. ``role`` is "candidate" or "stable"; ``words`` is its tool tip."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    role: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened at one moment, drawn as a line with a name."""
+
+    x: float
+    label: str
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """``line`` and ``area`` are SVG path data; ``most`` is the tallest bar's count of abnormal closes."""
+
+    line: str
+    area: str
+    times: tuple[Tick, ...]
+    percents: tuple[Tick, ...]
+    bars: tuple[Bar, ...]
+    marks: tuple[Mark, ...]
+    most: int
+
+
+def draw(
+    shares: Sequence[Share],
+    closes: Sequence[Closes],
+    candidate: str,
+    marks: Sequence[tuple[datetime, str]] = (),
+) -> Chart | None:
+    """The chart; None when nothing has a length in time.
+
+    Args:
+        marks: moments to name, those outside the axis are left out.
+    """
+    if len(shares) < 2 or shares[-1].at <= shares[0].at:
+        return None
+    start, length = shares[0].at, shares[-1].at - shares[0].at
+
+    def x(at: datetime) -> float:
+        share = min(1.0, max(0.0, (at - start) / length))
+        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(percent: int) -> float:
+        return round(FLOOR - (FLOOR - TOP) * percent / 100, 1)
+
+    line = f"M{x(start)} {y(shares[0].percent)}" + "".join(f"H{x(s.at)}V{y(s.percent)}" for s in shares[1:])
+    most = max((c.abnormal for c in closes), default=0)
+    return Chart(
+        line=line,
+        area=f"{line}V{FLOOR}H{LEFT}Z",
+        times=_times(length, lambda offset: x(start + offset)),
+        percents=tuple(Tick(y(p), f"{p} %") for p in (0, 25, 50, 75, 100)),
+        bars=tuple(_bar(c, x(c.start), x(c.end), most, is_candidate=c.revision == candidate) for c in closes if c.abnormal),
+        marks=tuple(
+            Mark(x(at), label, "end" if at - start > length * 0.6 else "start")
+            for at, label in marks
+            if start <= at <= start + length
+        ),
+        most=most,
+    )  # fmt: skip
+
+
+def _bar(closes: Closes, left: float, right: float, most: int, *, is_candidate: bool) -> Bar:
+    """Candidate and stable side by side in their bucket."""
+    half = max(1.5, (right - left) / 2 - 0.5)
+    height = max(2.0, (BAR_FLOOR - BAR_TOP) * closes.abnormal / most)
+    words = (
+        f"{closes.revision}: {closes.abnormal} of {closes.ended} closes abnormal at {closes.start:%H:%M:%S}"
+    )
+    return Bar(
+        x=round(left if is_candidate else left + half, 1),
+        y=round(BAR_FLOOR - height, 1),
+        width=round(half, 1),
+        height=round(height, 1),
+        role="candidate" if is_candidate else "stable",
+        words=words,
+    )
+
+
+def _times(length: timedelta, x: object) -> tuple[Tick, ...]:
+    step = next((s for s in _STEPS if length / s <= _TICKS), length / _TICKS)
+    assert callable(x)
+    return tuple(Tick(x(step * n), offset(step * n)) for n in range(int(length / step) + 1))
+
+
+def offset(duration: timedelta) -> str:
+    """``0``, ``90s`` as ``1:30``, ``2h``: time since the start, short."""
+    seconds = round(duration.total_seconds())
+    if seconds >= 3600 and seconds % 3600 == 0:
+        return f"{seconds // 3600} h"
+    hours, minutes = seconds // 3600, seconds % 3600 // 60
+    if hours:
+        return f"{hours}:{minutes:02d}:{seconds % 60:02d}"
+    return f"{minutes}:{seconds % 60:02d}"

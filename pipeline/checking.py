@@ -1,0 +1,251 @@
+"""``spillway.yaml`` to what the static checks are asked, and their answer as plain values.
+
+``checks`` reads no YAML and knows no cloud; here the two meet. The service that socket-config judges is what the Pulumi
+program declares for this configuration: HTTP/2 end-to-end and session affinity are never on, ingress is open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from checks import runner
+from checks import settings as asked
+from checks.errors import CheckError
+from checks.finding import Report
+from checks.render import as_dict
+from pipeline import config, journal, yamltree
+from pipeline.checks_config import ChecksConfig
+from pipeline.errors import ConfigError, UserError
+from pipeline.redact import SINK
+
+_PRODUCTION = ("prod", "prd", "live")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one run is about.
+
+    Args:
+        root: the folder that is checked.
+        part: a folder below it, with forward slashes; the whole is read, only findings below this one are told.
+        is_configured: whether a ``checks`` section said what to look for.
+        file: the configuration that was read, if one was.
+    """
+
+    root: Path
+    settings: asked.Settings
+    part: str = ""
+    is_configured: bool = False
+    file: Path | None = None
+
+    def with_settings(self, **changes: Any) -> Subject:
+        return replace(self, settings=replace(self.settings, **changes))
+
+    def asked_for(self, rules: Collection[str], *, base: str = "", discover: bool = False) -> Subject:
+        """With what the command line adds. Raises UserError for a rule that has nothing to go by."""
+        made = self.with_settings(discover=self.settings.discover or discover or "repeated" in rules)
+        if base:
+            made = made.with_settings(additive=asked.Additive(base))
+        if "json-safe-logs" in rules and made.settings.json_safe_logs is None:
+            made = made.with_settings(json_safe_logs=asked.JsonSafeLogs())
+        for rule in rules:
+            if getattr(made.settings, rule.replace("-", "_"), True) is None:
+                raise UserError(
+                    f"--rule {rule}: has nothing to go by",
+                    "It needs --base." if rule == "additive" else f"No configuration has checks.{rule}.",
+                    f"How to ask it: spillway check --explain {rule}",
+                )
+        return made
+
+    def run(self, rules: Collection[str] | None = None) -> Report:
+        """Raises CheckError."""
+        return told(runner.run(self.root, self.settings, only=rules or None), self.part)
+
+    def prefix(self, folder: Path) -> str:
+        """The way from ``folder`` to the root; the whole path of the root where it lies outside."""
+        root, here = self.root.resolve(), folder.resolve()
+        return root.relative_to(here).as_posix() if root.is_relative_to(here) else root.as_posix()
+
+    @property
+    def prefix_in_repository(self) -> str:
+        root = self.root.resolve()
+        top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+        return self.prefix(top)
+
+
+def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
+    """Find the configuration for a folder, and the folder for a configuration.
+
+    Args:
+        path: the folder that somebody named, if they did; its own ``spillway.yaml`` is the one that counts.
+        file: the configuration, whether it is there or not.
+        is_named: somebody asked for this very file, so it must be there, and it speaks for whatever ``path`` is.
+    Raises: ConfigError, UserError.
+    """
+    if path is not None and not path.is_dir():
+        raise UserError(
+            f"{path}: not a folder", "The checks look at a folder of Python files.", "Name one that exists."
+        )
+    if path is not None and not is_named and (path / config.DEFAULT_FILE).is_file():
+        file = path / config.DEFAULT_FILE
+    if not is_named and not file.is_file():
+        return Subject(path or file.parent, unconfigured())
+    made = _configured(file)
+    root = made.root.resolve()
+    if path is None or path.resolve() == root:
+        return made
+    there = path.resolve()
+    if there.is_relative_to(root):
+        return replace(made, part=there.relative_to(root).as_posix())
+    if is_named:
+        return replace(made, root=path)
+    is_around = root.is_relative_to(there) and there.is_relative_to(file.parent.resolve())
+    return made if is_around else Subject(path, unconfigured())
+
+
+def unconfigured() -> asked.Settings:
+    """What needs no configuration: unsafe log lines, and helpers that exist several times."""
+    return asked.Settings(json_safe_logs=asked.JsonSafeLogs(), discover=True)
+
+
+def of_rollout(file: Path, environment: str) -> Subject | None:
+    """What is checked before a rollout; None where the configuration has no ``checks``. Raises ConfigError."""
+    made = _configured(file, environment)
+    return made if made.is_configured else None
+
+
+def _configured(file: Path, environment: str | None = None) -> Subject:
+    document = yamltree.parse(config.read(file), str(file))
+    checked = config.validate_checked(document)
+    root = file.parent / checked.source
+    if not root.is_dir():
+        raise ConfigError(f"{document.where(('source',))}: source: {checked.source!r} is not a folder")
+    settings = settings_for(checked, file, document, environment)
+    return Subject(root, settings, "", checked.checks is not None, file)
+
+
+def settings_for(
+    checked: config.Checked, file: Path, document: yamltree.Document, environment: str | None = None
+) -> asked.Settings:
+    """The settings of a configuration.
+
+    Args:
+        environment: the one that a rollout is for; without it, the strictest of all is assumed.
+    """
+    service = _declared(checked, file, document, environment)
+    section = checked.checks
+    if section is None:
+        return replace(unconfigured(), socket_config=service)
+    symbols = tuple(asked.Symbol(s.symbol, s.home, tuple(s.reexporters)) for s in section.single_source)
+    maps = tuple(asked.EventMap(m.name, m.home, m.requires) for m in section.event_map)
+    return asked.Settings(
+        single_source=asked.SingleSource(symbols) if symbols else None,
+        event_map=asked.EventMaps(maps, tuple(messages(checked))) if maps else None,
+        json_safe_logs=_json_safe_logs(section),
+        additive=asked.Additive(_base(section.additive.base, file.parent)) if section.additive else None,
+        socket_config=service,
+        exclude=tuple(section.exclude),
+        baseline=file.parent / section.baseline if section.baseline else None,
+    )
+
+
+def _json_safe_logs(section: ChecksConfig) -> asked.JsonSafeLogs | None:
+    """The single source of a safe text is itself a safe helper."""
+    logs = section.json_safe_logs
+    if logs is None:
+        return None
+    safe = (*logs.safe, *(s.symbol for s in section.single_source))
+    return asked.JsonSafeLogs(safe, tuple(logs.loggers), tuple(logs.attributes), tuple(logs.trusted))
+
+
+def _base(base: str, beside: Path) -> str:
+    """A folder is relative to the file that names it; a git ref stays as it is."""
+    return str(beside / base) if (beside / base).is_dir() else base
+
+
+def messages(checked: config.Checked) -> list[str]:
+    """Every message type that a scenario sends or expects, once, in order."""
+    found: list[str] = []
+    for scenario in checked.build_scenarios():
+        sent = [message.get("type") for message in scenario.send if isinstance(message, dict)]
+        expected = [event.match.get("type") for group in scenario.groups for event in group]
+        found += [each for each in (*sent, *expected) if isinstance(each, str)]
+    return list(dict.fromkeys(found))
+
+
+def _declared(
+    checked: config.Checked, file: Path, document: yamltree.Document, environment: str | None
+) -> asked.DeclaredService | None:
+    """None where nothing is declared: a file for the checks alone."""
+    if not isinstance(checked, config.Config):
+        return None
+    container, section = checked.container, checked.checks or ChecksConfig()
+    names = [environment] if environment else list(checked.environments)
+    keys = {
+        "timeout_s": ("container", "timeout"),
+        "candidate_min_instances": ("container", "min-instances"),
+        "deletion_protection": ("container", "deletion-protection"),
+    }
+    return asked.DeclaredService(
+        timeout_s=container.timeout.total_seconds(),
+        scenario_s=max(s.within.total_seconds() for s in checked.scenarios.values()),
+        candidate_min_instances=container.min_instances,
+        deletion_protection=container.deletion_protection,
+        is_production=any(
+            name.startswith(_PRODUCTION) and not checked.environments[name].is_local for name in names
+        ),
+        entry_point=section.socket_config.entry_point or "",
+        declared_in={name: (_shown(file, checked), document.line(key)) for name, key in keys.items()},
+    )
+
+
+def _shown(file: Path, checked: config.Checked) -> str:
+    """The configuration as findings name files: relative to the root."""
+    root = (file.parent / checked.source).resolve()
+    return Path(os.path.relpath(file.resolve(), root)).as_posix()
+
+
+@contextmanager
+def told_as_usage() -> Iterator[None]:
+    """A question that the checks cannot answer is a user's mistake, told in three lines."""
+    try:
+        yield
+    except CheckError as error:
+        raise UserError(error.what, error.why, error.fix) from error
+
+
+def kept_in(folder: Path, rollout_id: str) -> Path:
+    """Where the answer for a rollout is kept: beside the journals of its attempts, before the first."""
+    return journal.path_of(folder, rollout_id, 0, ".checks.json")
+
+
+def store(file: Path, report: Report) -> None:
+    """Keep the answer for the report, without secrets. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(SINK.values(as_dict(report)), indent=1) + "\n", encoding="utf-8")
+
+
+def stored(file: Path) -> Mapping[str, object] | None:
+    """What ``store`` kept (the keys of ``checks.render.as_dict``); None when it is not there or not ours."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) and isinstance(document.get("findings"), list) else None
+
+
+def told(report: Report, part: str) -> Report:
+    """Only what is found below this folder; everything where it is empty."""
+    if not part:
+        return report
+    return replace(
+        report,
+        findings=tuple(f for f in report.findings if f.path.startswith(f"{part}/")),
+        skipped=tuple(s for s in report.skipped if s.path.startswith(f"{part}/")),
+    )

@@ -1,0 +1,198 @@
+"""check: the static checks alone, before anything is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, assert_never
+
+import typer
+
+from pipeline.cli.frame import Session, command
+from pipeline.cli.options import DryRun
+from pipeline.cli.output import Mode, Output
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from checks.finding import Report
+    from pipeline.checking import Subject
+
+CHECKS_FAILED = 10  # as ``Outcome.CHECKS_FAILED``; told here without the model's weight
+_ROUNDS = 5  # fixes that meet in one line wait for the next round
+
+
+class Format(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"
+    JUNIT = "junit"
+
+
+@command
+def check(
+    session: Session,
+    *,
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="Folder to check; default: source of spillway.yaml.", show_default=False),
+    ] = None,
+    base: Annotated[
+        str,
+        typer.Option("--base", metavar="REF|DIR", help="Compare with this commit or folder: additive only?"),
+    ] = "",
+    rule: Annotated[list[str] | None, typer.Option("--rule", help="Only this rule; may be repeated.")] = None,
+    explain: Annotated[
+        str, typer.Option("--explain", metavar="RULE", help="What a rule finds, and why.")
+    ] = "",
+    discover: Annotated[
+        bool, typer.Option("--discover", help="List helpers that exist several times too.")
+    ] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what a machine can mend.")] = False,
+    dry_run: DryRun = False,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="What stdout carries; default: as -o says.", show_default=False),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="File of known findings; they are not told again.")
+    ] = None,
+    write_baseline: Annotated[
+        bool, typer.Option("--write-baseline", help="Make all that is found now the known findings.")
+    ] = False,
+) -> int:
+    """Look for what would break conversations, in the source alone: nothing is run, imported or deployed.
+
+    Exit 10 when a finding is an error of high confidence. Without spillway.yaml: unsafe log lines and repeated helpers.
+
+    Example:  spillway check --base origin/main
+    """
+    from pipeline.checking import told_as_usage
+
+    with told_as_usage():
+        if explain:
+            return _explain(session, explain)
+        subject = _subject(session, path, base=base, rules=rule, discover=discover)
+        if write_baseline:
+            return _write_baseline(session, subject, rule, _baseline_file(session, subject, baseline))
+        if baseline:
+            subject = subject.with_settings(baseline=_here(session) / baseline)
+        mended = _mend(session, subject, rule, dry_run=dry_run) if fix else {}
+        report = subject.run(rule)
+    _show(session, subject, report, form, mended)
+    return CHECKS_FAILED if report.errors else 0
+
+
+def _here(session: Session) -> Path:
+    return session.state_folder.parent
+
+
+def _explain(session: Session, name: str) -> int:
+    from checks.runner import explain
+
+    page = explain(name)
+    session.output.result(f"{page['name']}: {page['summary']}\n\n{page['why'].rstrip()}", page)
+    return 0
+
+
+def _subject(
+    session: Session, path: Path | None, *, base: str, rules: list[str] | None, discover: bool
+) -> Subject:
+    from pipeline import checking
+    from pipeline.config import DEFAULT_FILE
+
+    here = _here(session)
+    is_named = session.config_file.absolute() != here / DEFAULT_FILE
+    found = checking.subject(
+        here / path if path is not None else None, session.config_file, is_named=is_named
+    )
+    if not found.is_configured:
+        what = f"{found.file}: no checks section" if found.file else f"no {DEFAULT_FILE}"
+        session.output.say(f"{what}: looking for unsafe log lines and repeated helpers alone")
+    if base and (here / base).is_dir():
+        base = str(here / base)
+    return found.asked_for(rules or (), base=base, discover=discover)
+
+
+def _baseline_file(session: Session, subject: Subject, named: Path | None) -> Path:
+    file = _here(session) / named if named else subject.settings.baseline
+    if file is None:
+        raise UserError(
+            "--write-baseline: to which file?",
+            "Neither --baseline nor checks.baseline names one.",
+            "Name it: spillway check --baseline known-findings.json --write-baseline",
+        )
+    return file
+
+
+def _write_baseline(session: Session, subject: Subject, rules: list[str] | None, file: Path) -> int:
+    from checks import baseline
+
+    report = subject.with_settings(baseline=None).run(rules)
+    baseline.save(file, report.findings)
+    text = f"{file}: {len(report.findings)} findings are known from now on"
+    session.output.result(text, {"baseline": str(file), "findings": len(report.findings)})
+    return 0
+
+
+def _mend(
+    session: Session, subject: Subject, rules: list[str] | None, *, dry_run: bool
+) -> Mapping[str, bytes]:
+    """What was mended (or would be, by ``dry_run``), by path."""
+    from checks import fix
+
+    mended: dict[str, bytes] = {}
+    for _ in range(_ROUNDS):
+        files, refused = fix.plan(subject.root, subject.run(rules).findings)
+        for each in refused:
+            session.output.say(f"{each.path}: {each.reason}")
+        mended |= files
+        if dry_run:
+            session.output.say(fix.diff(subject.root, files))
+        if dry_run or not files:
+            break
+        fix.write(subject.root, files)
+    word = "would mend" if dry_run else "mended"
+    session.output.say(
+        f"{word} {len(mended)} file{'s' if len(mended) != 1 else ''}: {', '.join(mended) or 'none'}"
+    )
+    return mended
+
+
+def _show(
+    session: Session, subject: Subject, report: Report, form: Format | None, mended: Mapping[str, bytes]
+) -> None:
+    from checks.render import as_dict
+
+    if form is None and session.output.mode is not Mode.TEXT:
+        word = "checks_failed" if report.errors else "checks_passed"
+        head = {
+            "outcome": word,
+            "exit_code": CHECKS_FAILED if report.errors else 0,
+            "root": str(subject.root),
+        }
+        session.output.result("", {**head, "mended": sorted(mended), **as_dict(report)})
+        return
+    text = _rendered(subject, report, form or Format.TEXT)
+    Output(Mode.TEXT, session.output.level).result(text.rstrip("\n"), {})
+
+
+def _rendered(subject: Subject, report: Report, form: Format) -> str:
+    """Paths as whoever reads it takes them: from where the person stands, or from the repository's top."""
+    from checks import render, sarif
+    from checks.finding import seen_from
+
+    match form:
+        case Format.TEXT:
+            return render.render_text(seen_from(report, subject.prefix(Path.cwd())))
+        case Format.JSON:
+            return render.render_json(report)
+        case Format.SARIF:
+            return sarif.render_sarif(seen_from(report, subject.prefix_in_repository))
+        case Format.GITHUB:
+            return render.render_github(seen_from(report, subject.prefix_in_repository))
+        case Format.JUNIT:
+            return render.render_junit(report)
+        case _:
+            assert_never(form)

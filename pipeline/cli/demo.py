@@ -1,0 +1,106 @@
+"""demo: the whole story on a local Cloud Run of its own, in under 90 seconds."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.frame import Session, command
+from pipeline.errors import SpillwayError
+
+if TYPE_CHECKING:
+    from pipeline.cli.story import Chapter
+    from pipeline.config import Config
+
+_IMAGE = "good"
+
+
+@command
+def demo(
+    session: Session,
+    *,
+    rate: Annotated[
+        float, typer.Option("--rate", min=20, max=200, help="User conversations a second.")
+    ] = 100.0,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the local Cloud Run running, to look around.")
+    ] = False,
+) -> int:
+    """Watch the whole story on this machine: no account, nothing left running, under 90 seconds.
+
+    A stable revision and a crowd of users; then a revision that the probes stop at 0 %, one that only users can tell
+    and that is sent back by itself, a good one that is promoted, a roll-back and a promote by hand.
+
+    Example:  spillway demo
+    """
+    from pipeline.local import daemon
+
+    ours = _session(session)
+    shutil.rmtree(ours.local_folder, ignore_errors=True)
+    began = time.monotonic()
+    try:
+        chapters = _tell(ours, rate)
+    finally:
+        if not keep:
+            daemon.down(ours.local_folder)
+    seconds = round(time.monotonic() - began, 1)
+    reports = chapters[1].reports
+    document = {
+        "outcome": "done",
+        "exit_code": 0,
+        "seconds": seconds,
+        "chapters": [chapter.to_json() for chapter in chapters],
+        "reports": [str(path) for path in reports],
+    }
+    session.output.result("\n".join(map(str, reports)), document)
+    session.output.say(f"{seconds:g}s in all. The report of the revision that was sent back is named above.")
+    return 0
+
+
+def _session(session: Session) -> Session:
+    """A session of the demo's own: its configuration, and a folder where it harms nobody's state."""
+    config = Path(__file__).parents[1] / "demo" / "spillway.yaml"
+    folder = session.state_folder / "demo"
+    return replace(session, config_file=config, state_folder=folder, local_folder=folder / "local")
+
+
+def _tell(session: Session, rate: float) -> list[Chapter]:
+    from pipeline.cli.catalogue import images_of
+    from pipeline.cli.story import Story
+    from pipeline.demo.users import Users
+    from pipeline.local import daemon
+
+    config = session.load_config()
+    say = session.output.say
+    say("starting a local Cloud Run, and a stable revision on it")
+    daemon.up(session.local_folder, images_of(config, session.config_file.parent), trust_forwarded=True)
+    uri = _deploy_stable(session, config)
+    say(f"{uri}: {rate:g} user conversations a second from now on")
+    with Users(uri, rate) as users:
+        story = Story(session, config, users, told=lambda chapter: _sum_up(session, chapter))
+        story.tell()
+    return story.chapters
+
+
+def _deploy_stable(session: Session, config: Config) -> str:
+    from pipeline.cli.driving import open_drive
+
+    with open_drive(session, config, None) as drive:
+        outcome = drive.begin(_IMAGE)
+        if outcome is None or outcome.exit_code:
+            raise SpillwayError(f"the stable revision did not come up: {outcome}")
+        return drive.world.platform.read(drive.place.ref).uri
+
+
+def _sum_up(session: Session, chapter: Chapter) -> None:
+    more = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in chapter.more.items())
+    session.output.say(
+        f"= {chapter.outcome} after {chapter.seconds:g}s; {chapter.user_sessions} user sessions, "
+        f"{chapter.user_sessions_affected} affected, {chapter.on_candidate} on the candidate"
+        + (f"; {more}" if more else "")
+    )

@@ -1,0 +1,144 @@
+"""local: the embedded Cloud Run by itself: start it, end it, look at it, read its logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.frame import Session, command
+from pipeline.cli.options import DryRun
+from pipeline.cli.output import Mode
+from pipeline.errors import UserError
+from pipeline.model import LOCAL_PROJECT
+
+if TYPE_CHECKING:
+    from pipeline.local.images import Image
+
+app = typer.Typer(help="The local Cloud Run by itself: up, down, status, logs.", no_args_is_help=True)
+
+
+@app.command()
+@command
+def up(
+    session: Session,
+    *,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Of the Admin API; 0 takes a free one.")
+    ] = 0,
+    bind: Annotated[
+        str, typer.Option("--bind", help="Address to listen on. Beyond loopback, guarding it is up to you.")
+    ] = "127.0.0.1",
+    trust_forwarded: Annotated[
+        bool, typer.Option("--trust-forwarded", help="Believe X-Forwarded-For of clients on this machine.")
+    ] = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Start it, as a process that outlives this command. One that runs already is left as it is.
+
+    The images: of spillway.yaml become its images. Services, ports and records of an earlier one, killed or ended, are
+    taken up again.
+
+    Example:  spillway local up && spillway rollout --image good --env local
+    """
+    from pipeline.local import daemon, endpoint
+
+    folder = session.local_folder
+    is_new = not endpoint.is_alive(folder)
+    known = _images(session)
+    if dry_run:
+        session.output.say(f"would {'start' if is_new else 'leave running'} the local Cloud Run of {folder}")
+        return 0
+    found = daemon.up(folder, known, trust_forwarded=trust_forwarded, bind=bind, port=port)
+    state = "is up" if is_new else "was up already; it keeps its own address and flags"
+    session.output.say(f"local Cloud Run {state}: process {found.pid}, folder {folder}")
+    document = {"outcome": "up", "exit_code": 0, "address": found.address, "pid": found.pid, "started_now": is_new,
+                "folder": str(folder), "images": sorted(known)}  # fmt: skip
+    session.output.result(found.address, document)
+    return 0
+
+
+@app.command()
+@command
+def down(session: Session, *, dry_run: DryRun = False) -> int:
+    """End it and every process under it. Its services are kept for the next `up`.
+
+    Example:  spillway local down
+    """
+    from pipeline.local import daemon, endpoint
+
+    folder = session.local_folder
+    if dry_run:
+        there = endpoint.is_alive(folder)
+        session.output.say(
+            f"would end the local Cloud Run of {folder}" if there else f"nothing runs in {folder}"
+        )
+        return 0
+    was_up = daemon.down(folder)
+    session.output.say("local Cloud Run ended" if was_up else f"no local Cloud Run was running in {folder}")
+    session.output.result("", {"outcome": "down", "exit_code": 0, "was_up": was_up, "folder": str(folder)})
+    return 0
+
+
+@app.command()
+@command
+def status(session: Session) -> int:
+    """Show services, revisions, instances, weights, and what the ingress saw of each socket.
+
+    Example:  spillway local status
+    """
+    from pipeline.cli.localview import status_lines
+    from pipeline.local import daemon
+
+    seen = daemon.status(session.local_folder)
+    session.output.result("\n".join(status_lines(seen)), {"outcome": "up", "exit_code": 0, **seen})
+    return 0
+
+
+@app.command()
+@command
+def logs(
+    session: Session,
+    *,
+    service: Annotated[str | None, typer.Argument(help="Only this service, by its short name.")] = None,
+    revision: Annotated[str | None, typer.Option("--revision", "-r", help="Only this revision.")] = None,
+    wanted: Annotated[str, typer.Option("--filter", help="In the language of Cloud Logging.")] = "",
+    count: Annotated[
+        int, typer.Option("-n", "--lines", min=0, max=100_000, help="So many of the newest.")
+    ] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Then stay, and print what comes.")] = False,
+    project: Annotated[str, typer.Option("--project", help="Whose entries.")] = LOCAL_PROJECT,
+) -> int:
+    """Print log entries, oldest first: output of the services, requests, and what the platform did.
+
+    Example:  spillway local logs -n 20 --follow --filter 'severity>=ERROR'
+    """
+    from pipeline.cli.localview import entry_line
+    from pipeline.local import endpoint
+    from pipeline.local.reading import open_reader, select
+
+    if follow and session.output.mode is Mode.JSON:
+        raise UserError("-o json with --follow: one document that never ends", fix="Ask for lines: -o ndjson")
+    chosen = select(service, revision, wanted)
+    with open_reader(endpoint.read(session.local_folder), project) as reader, ExitStack() as stack:
+        arriving = stack.enter_context(reader.tail(chosen, session.stopped)) if follow else iter(())
+        newest = reader.last(count, chosen)
+        if session.output.mode is Mode.JSON:
+            session.output.result("", {"outcome": "done", "exit_code": 0, "entries": newest})
+            return 0
+        shown = {entry["insertId"] for entry in newest}
+        for entry in chain(newest, (entry for entry in arriving if entry["insertId"] not in shown)):
+            session.output.result(entry_line(entry), entry)
+    return 0
+
+
+def _images(session: Session) -> Mapping[str, Image]:
+    from pipeline.cli.catalogue import images_of
+
+    if not session.config_file.exists() and session.config_file.name == "spillway.yaml":
+        session.output.say(f"no {session.config_file}: it starts without new images")
+        return {}
+    return images_of(session.load_config(), session.config_file.parent)

@@ -1,0 +1,80 @@
+"""What ``spillway local`` prints, as lines of plain text. Values of the API in, text out; no I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.redact import plain
+
+_LABEL_WIDTH = 10
+
+
+def status_lines(seen: Mapping[str, Any]) -> Iterator[str]:
+    """A local Cloud Run as ``daemon.status`` reports it: services, revisions, weights, instances, sockets."""
+    yield f"{seen['address']}  process {seen['pid']}, since {seen['started'][:19].replace('T', ' ')} UTC"
+    if not seen["services"]:
+        yield "no services yet"
+    for service in seen["services"]:
+        yield from _service(service, seen)
+
+
+def entry_line(entry: Mapping[str, Any]) -> str:
+    """One log entry: time, severity, revision, stream, text."""
+    labels = entry.get("resource", {}).get("labels", {})
+    stream = entry["logName"].rpartition("%2F")[2]
+    head = (entry["timestamp"][11:23].rstrip("Z"), entry.get("severity", "DEFAULT")[:7], labels.get("revision_name", "-"), stream)  # fmt: skip
+    return plain("{:<12}  {:<7}  {}  {:<8}  {}".format(*head, _text(entry)))
+
+
+def _service(service: Mapping[str, Any], seen: Mapping[str, Any]) -> Iterator[str]:
+    state = "reconciling" if service["reconciling"] else "failed" if service["failure"] else "ready"
+    yield ""
+    yield plain(f"{service['name']}  {state}  generation {service['generation']}  {service['uri']}")
+    for line in service["serving"]:
+        if line["tag"]:
+            yield plain(f"  tag {line['tag']:<{_LABEL_WIDTH}} {line['revision']}  {line['uri']}")
+    for revision in reversed(service["revisions"]):
+        yield from _revision(service, revision, seen)
+
+
+def _revision(
+    service: Mapping[str, Any], revision: Mapping[str, Any], seen: Mapping[str, Any]
+) -> Iterator[str]:
+    key = (service["name"], revision["name"])
+    percent = sum(line["percent"] for line in service["serving"] if line["revision"] == revision["name"])
+    pids = [pid for row in _rows(seen["processes"], key) for pid in row["pids"]]
+    open_now = sum(row["count"] for row in _rows(seen["sockets"]["open"], key))
+    yield plain(
+        f"  {percent:3d}%  {revision['name']}  {revision['readiness']}  image {revision['image'].partition('@')[0]}  "
+        f"{len(pids)} running{_list(pids)}  {open_now} sockets open"
+    )
+    closes = sorted((row["code"], row["count"]) for row in _rows(seen["sockets"]["closed"], key))
+    if closes:
+        yield "        closed: " + ", ".join(f"{code} x{count}" for code, count in closes)
+    if revision["message"]:
+        yield from (plain(f"        {line}") for line in revision["message"].splitlines())
+
+
+def _rows(rows: list[Mapping[str, Any]], key: tuple[str, str]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if (row["service"], row["revision"]) == key]
+
+
+def _list(pids: list[int]) -> str:
+    return f" ({', '.join(map(str, pids))})" if pids else ""
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+    if request := entry.get("httpRequest"):
+        return (
+            f"{request.get('requestMethod', '')} {request.get('requestUrl', '')} {request.get('status', 0)} "
+            f"{request.get('latency', '0s')} {request.get('responseSize', 0)} bytes"
+        )
+    if "textPayload" in entry:
+        return str(entry["textPayload"])
+    payload = dict(entry.get("jsonPayload", {}))
+    message = payload.pop("message", "")
+    return " ".join(
+        part for part in (str(message), json.dumps(payload, default=str) if payload else "") if part
+    )

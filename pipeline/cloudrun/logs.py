@@ -1,0 +1,190 @@
+"""Log entries of revisions as ``ports.LogSource``, over the unmodified Logging v2 client.
+
+Only what evidence can use is asked for: telemetry lines, and lines that match an error pattern. Entries come late and
+out of order, so nothing is concluded from timestamps: after the first read, what Logging *received* since the last
+read (less an overlap, since what was received can be searched a little later) is read and merged by insert id. A day's
+soak then costs what is new, and a line that arrives an hour late is still seen.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
+from google.cloud.logging_v2.services.logging_service_v2.transports import LoggingServiceV2GrpcTransport
+from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse
+from google.protobuf import json_format
+
+from pipeline.cloudrun.faults import translated
+from pipeline.evidence import ERROR_PATTERNS
+from pipeline.model import LogLine, ServiceRef
+
+_PAGE = 1000
+_CALL_TIMEOUT_S = 30.0
+_KEPT = 200_000  # lines; older ones than asked for are forgotten beyond this
+_SEVERITIES = {
+    0: "DEFAULT", 100: "DEBUG", 200: "INFO", 300: "NOTICE", 400: "WARNING",
+    500: "ERROR", 600: "CRITICAL", 700: "ALERT", 800: "EMERGENCY",
+}  # fmt: skip
+
+Key = tuple[ServiceRef, tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """All matching lines with timestamp >= ``floor`` that Logging had received by ``received``."""
+
+    floor: datetime
+    lines: list[LogLine] = field(default_factory=list)  # by timestamp
+    ids: set[tuple[datetime, str]] = field(default_factory=set)
+    received: datetime | None = None
+    read_at: float = float("-inf")
+
+    def since(self, moment: datetime) -> list[LogLine]:
+        return self.lines[bisect_left(self.lines, moment, key=_time_of) :]
+
+    def merge(self, found: Iterable[LogLine]) -> None:
+        fresh = [line for line in found if (line.at, line.insert_id) not in self.ids]
+        if fresh:
+            self.ids.update((line.at, line.insert_id) for line in fresh)
+            self.lines += fresh
+            self.lines.sort(key=_time_of)  # nearly sorted: linear
+
+    def forget_before(self, moment: datetime) -> None:
+        gone = bisect_left(self.lines, moment, key=_time_of)
+        self.ids -= {(line.at, line.insert_id) for line in self.lines[:gone]}
+        del self.lines[:gone]
+        self.floor = max(self.floor, moment)
+
+
+class LoggingSource:
+    """One project's Cloud Logging.
+
+    Args:
+        overlap: how long after it was received an entry may take to be found by a search.
+        rest: at most one search per service in this time; in between, the answer is as old as the last one. Cloud
+            Logging grants a project 60 searches a minute.
+    """
+
+    def __init__(
+        self,
+        client: LoggingServiceV2Client,
+        *,
+        overlap: timedelta,
+        rest: timedelta,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._overlap = overlap
+        self._rest_s = rest.total_seconds()
+        self._now = now
+        self._monotonic = monotonic
+        self._seen: dict[Key, _Seen] = {}
+
+    @classmethod
+    def over(cls, channel: grpc.Channel) -> LoggingSource:
+        """Through a channel of one's own: the local Cloud Run, which finds what it received at once."""
+        client = LoggingServiceV2Client(transport=LoggingServiceV2GrpcTransport(channel=channel))
+        return cls(client, overlap=timedelta(seconds=1), rest=timedelta(0))
+
+    @classmethod
+    def cloud(cls) -> LoggingSource:
+        """With the default credentials of the environment."""
+        with translated("connect to Cloud Logging"):
+            return cls(LoggingServiceV2Client(), overlap=timedelta(minutes=1), rest=timedelta(seconds=2))
+
+    def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
+        names = tuple(sorted(set(revisions)))
+        seen = self._seen.get((ref, names))
+        if seen is None or since < seen.floor:
+            seen = _Seen(floor=since)
+        if self._monotonic() - seen.read_at >= self._rest_s:
+            self._read(ref, names, seen)
+            self._seen[ref, names] = seen  # only once it is whole
+        found = seen.since(since)
+        if len(seen.lines) > _KEPT:
+            seen.forget_before(since)
+        return found
+
+    def _read(self, ref: ServiceRef, names: Sequence[str], seen: _Seen) -> None:
+        started = self._monotonic()
+        since_received = None
+        if seen.received is not None:
+            # Never after now: a clock that went backwards would hide what comes until it has caught up.
+            since_received = min(seen.received, self._now()) - self._overlap
+        text = entry_filter(ref, names, seen.floor, since_received)
+        received, found = seen.received, list[LogLine]()
+        with translated(f"read the logs of {ref.service}"):
+            for entry in self._entries(ref.project, text):
+                found.append(_line(entry))
+                at = entry.receive_timestamp.ToDatetime(UTC)
+                received = at if received is None else max(received, at)
+        seen.merge(found)
+        seen.received, seen.read_at = received, started
+
+    def _entries(self, project: str, text: str) -> Iterable[Any]:
+        request = ListLogEntriesRequest(
+            resource_names=[f"projects/{project}"], filter=text, order_by="timestamp asc", page_size=_PAGE
+        )
+        # No retry in the client: it would hold up the engine for a minute, which can do without one look.
+        pager = self._client.list_log_entries(request=request, retry=None, timeout=_CALL_TIMEOUT_S)
+        for page in pager.pages:
+            yield from ListLogEntriesResponse.pb(page).entries  # the wrappers cost ten times as much
+
+
+def entry_filter(
+    ref: ServiceRef, revisions: Sequence[str], since: datetime, received_since: datetime | None = None
+) -> str:
+    """The question in Logging's query language.
+
+    Args:
+        since: of the entry's own time; ``received_since``: of the time Logging got it.
+    """
+    named = " OR ".join(map(_quoted, revisions))
+    patterns = [
+        f"{where}:{_quoted(pattern)}"
+        for pattern in ERROR_PATTERNS
+        for where in ("textPayload", "jsonPayload.message")
+    ]
+    terms = [
+        'resource.type="cloud_run_revision"',
+        f"resource.labels.service_name={_quoted(ref.service)}",
+        f"resource.labels.location={_quoted(ref.location)}",
+        f"resource.labels.revision_name=({named})",
+        f"timestamp>={_quoted(_rfc3339(since))}",
+        f"({' OR '.join(['jsonPayload.spillway=1', *patterns])})",
+    ]
+    if received_since is not None:
+        terms.append(f"receiveTimestamp>={_quoted(_rfc3339(received_since))}")
+    return " AND ".join(terms)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _time_of(line: LogLine) -> datetime:
+    return line.at
+
+
+def _line(entry: Any) -> LogLine:
+    return LogLine(
+        insert_id=entry.insert_id,
+        at=entry.timestamp.ToDatetime(UTC),
+        revision=entry.resource.labels["revision_name"],
+        severity=_SEVERITIES.get(entry.severity, "DEFAULT"),
+        text=entry.text_payload,
+        payload=json_format.MessageToDict(entry.json_payload) if entry.HasField("json_payload") else {},
+    )

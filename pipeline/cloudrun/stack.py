@@ -1,0 +1,257 @@
+"""The Pulumi program, run one way or another; what it declares is the same.
+
+``declared`` runs it in this process and only collects what it declares. ``InProcess`` then brings that about on the
+local Cloud Run with one plain loop: services, no deletions, no state, and Pulumi's engine is not used, which it says.
+``PulumiCli`` has the engine do it, through the Automation API, with the state in the user's own backend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from infra.settings import CONFIG_KEY, PROJECT, Settings
+from pipeline.cloudrun.faults import translated
+from pipeline.errors import PlatformError, PlatformUnavailable, RequestRejected, StaleWrite, UserError
+
+if TYPE_CHECKING:
+    from pulumi.automation import LocalWorkspaceOptions, PulumiCommand
+
+    from infra.live import Live
+    from infra.program import Read
+    from pipeline.local.provider import LocalProvider
+
+_TRIES = 5
+_OUTPUT_LINES = 8
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource that the program declares. ``inputs`` are as its provider gets them; secrets are in them."""
+
+    type: str
+    name: str
+    inputs: Mapping[str, Any]
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """What a person wants to know of it: no environment, no secrets."""
+        shown: dict[str, object] = {"type": self.type, "name": self.name}
+        if template := self.inputs.get("template"):
+            shown["revision"] = template["revision"]
+            shown["image"] = template["containers"][0]["image"]
+            shown["traffic"] = [
+                {key: value for key, value in line.items() if key != "type"}
+                for line in self.inputs["traffics"]
+            ]
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What one run of the program declared, and the read of the live service that it rests on."""
+
+    live: Live | None
+    resources: tuple[Resource, ...]
+
+
+def declared(settings: Settings, read: Read) -> Declaration:
+    """Run the program and change nothing. Raises what ``read`` raises: a program without eyes declares nothing.
+
+    Pulumi keeps its run-time in context variables and event loops of the thread; a thread of its own, with all loops
+    closed at its end, leaves nothing behind, so it can be run again.
+    """
+    done: list[Declaration] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(_run_program(settings, read))
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="pulumi-program")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]
+
+
+def _run_program(settings: Settings, read: Read) -> Declaration:
+    import pulumi
+    from pulumi.runtime import rpc
+
+    from infra import program
+
+    seen: list[Live | None] = []
+    found: list[Resource] = []
+
+    def remember(asked: Settings) -> Live | None:
+        seen.append(read(asked))
+        return seen[-1]
+
+    class Collector(pulumi.runtime.Mocks):
+        def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
+            raise NotImplementedError(
+                f"the program calls {args.token}, which only Pulumi's engine can answer"
+            )
+
+        def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+            if args.custom:
+                found.append(Resource(args.typ, args.name, _unwrapped(args.inputs, rpc)))
+            return args.name, args.inputs
+
+    loop = asyncio.new_event_loop()
+    workers = ThreadPoolExecutor(max_workers=1)
+    loop.set_default_executor(workers)
+    asyncio.set_event_loop(loop)
+    try:
+        pulumi.runtime.set_all_config({f"{PROJECT}:{CONFIG_KEY}": settings.encode()})
+        pulumi.runtime.set_mocks(Collector(), project=PROJECT, stack=settings.stack)
+        run: Callable[[], None] = pulumi.runtime.test(lambda: program.declare(remember))  # type: ignore[no-untyped-call]
+        run()
+    finally:
+        workers.submit(_close_loop).result()
+        workers.shutdown()
+        loop.close()
+    return Declaration(seen[0], tuple(found))
+
+
+def _close_loop() -> None:
+    """The mock monitor makes an event loop in the worker's thread and leaves it open."""
+    policy = asyncio.get_event_loop_policy()
+    try:
+        policy.get_event_loop().close()
+    except RuntimeError:
+        return  # it made none
+
+
+def _unwrapped(value: Any, rpc: Any) -> Any:
+    """The value without Pulumi's wrapping of secrets."""
+    if rpc.is_rpc_secret(value):
+        value = rpc.unwrap_rpc_secret(value)
+    if isinstance(value, dict):
+        return {key: _unwrapped(item, rpc) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unwrapped(item, rpc) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """Without the CLI, on the local Cloud Run."""
+
+    provider: LocalProvider
+    read: Read
+    say: Say = field(default=lambda _: None)
+
+    def apply(self, settings: Settings) -> None:
+        """Bring about what the program declares; returns when it is accepted. Writes nothing when nothing differs.
+
+        Raises: StaleWrite when the service changed under each of several tries; RequestRejected.
+        """
+        self.say("running the Pulumi program in process: Pulumi's engine and state are not used")
+        for _ in range(_TRIES - 1):
+            try:
+                self._apply_once(settings)
+            except StaleWrite:
+                continue
+            return
+        self._apply_once(settings)
+
+    def preview(self, settings: Settings) -> tuple[Resource, ...]:
+        """What the program declares, given what is live. Writes nothing."""
+        return _preview(settings, self.read)
+
+    def _apply_once(self, settings: Settings) -> None:
+        with translated(f"deploy {settings.service}", etag=True):
+            declaration = declared(settings, self.read)
+            for resource in declaration.resources:
+                self._bring_about(resource, declaration.live)
+
+    def _bring_about(self, resource: Resource, live: Live | None) -> None:
+        if problems := self.provider.check(resource.inputs):
+            raise RequestRejected(f"{resource.name}: {problems[0]}", f"declared as {resource.type}")
+        olds = self.provider.read(resource.inputs)
+        if (olds["etag"] if olds else "") != (live.etag if live else ""):
+            raise StaleWrite(f"{resource.name} changed after the program had read it")
+        if olds is None:
+            self.provider.create(resource.inputs)
+        else:
+            self.provider.update(olds, resource.inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class PulumiCli:
+    """With Pulumi's engine: the CLI that is on this machine, the state in the backend it is logged in to."""
+
+    read: Read
+    say: Say = field(default=lambda _: None)
+
+    def apply(self, settings: Settings) -> None:
+        """``pulumi up`` with a refresh before it. Raises UserError without a CLI, PlatformError when it fails."""
+        from pulumi import automation
+
+        command = _command()
+        try:
+            with TemporaryDirectory(prefix="spillway-") as folder:
+                self._up(settings, automation.LocalWorkspaceOptions(work_dir=folder, pulumi_command=command))
+        except automation.ConcurrentUpdateError as error:
+            raise PlatformUnavailable(
+                f"another update holds the lock of stack {settings.stack}",
+                _last_lines(error),
+                f"See who: pulumi stack history --stack {settings.stack}",
+            ) from error
+        except automation.CommandError as error:
+            raise PlatformError(f"pulumi up of {settings.stack} failed", _last_lines(error)) from error
+
+    def preview(self, settings: Settings) -> tuple[Resource, ...]:
+        """What the program declares, given what is live. Writes nothing and needs no CLI."""
+        return _preview(settings, self.read)
+
+    def _up(self, settings: Settings, options: LocalWorkspaceOptions) -> None:
+        from pulumi import automation
+
+        from infra import program
+
+        stack = automation.create_or_select_stack(
+            stack_name=settings.stack,
+            project_name=PROJECT,
+            program=lambda: program.declare(self.read),
+            opts=options,
+        )
+        stack.set_config(f"{PROJECT}:{CONFIG_KEY}", automation.ConfigValue(settings.encode()))
+        stack.up(refresh=True, on_output=self.say)
+
+
+def _command() -> PulumiCommand:
+    """The CLI on the path. Raises UserError when there is none, or one that is too old."""
+    from pulumi import automation
+
+    try:
+        return automation.PulumiCommand()
+    except FileNotFoundError as error:
+        raise UserError(
+            "the Pulumi CLI is not on this machine",
+            "Deploying to the cloud keeps its state with it; no pulumi is on the PATH.",
+            "Install it: curl -fsSL https://get.pulumi.com | sh",
+        ) from error
+    except (subprocess.CalledProcessError, automation.InvalidVersionError) as error:
+        raise UserError("the Pulumi CLI cannot be used", str(error), "Look: pulumi version") from error
+
+
+def _preview(settings: Settings, read: Read) -> tuple[Resource, ...]:
+    with translated(f"read {settings.service}"):
+        return declared(settings, read).resources
+
+
+def _last_lines(error: Exception) -> str:
+    return "\n".join(str(error).strip().splitlines()[-_OUTPUT_LINES:])

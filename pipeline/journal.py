@@ -1,0 +1,211 @@
+"""The journal of one rollout attempt: JSON lines on this machine, for the report. Losing it loses no rollout.
+
+A line is written with one call and flushed at once, so a kill leaves at most one broken line at the end; readers skip
+it, and the next writer starts on a line of its own. A full or read-only disk is said once and otherwise ignored: a
+rollout never waits for paper.
+
+Kept is what the record on the service has no room for: every write with its etag, each change of the judgement (and
+samples of it, ever further apart), and the transcripts of the first conversations that failed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pipeline.probe.scenario import Conversation, ProbeReport
+from pipeline.progress import Progress
+from pipeline.redact import SINK
+
+if TYPE_CHECKING:
+    from pipeline.observer import Look
+
+Line = Mapping[str, object]
+
+MAX_LINE_BYTES = 256 * 1024
+MAX_TRANSCRIPTS = 5  # of one attempt; the first failures tell, the rest repeat
+MAX_MESSAGES = 60  # of one transcript: the beginning and the end are kept
+MAX_TEXT = 1024
+SAMPLE_EVERY = timedelta(seconds=2)
+SAMPLES_PER_AGE = 100  # a sample of an old rollout waits until a hundredth of its age has passed
+
+
+def path_of(folder: Path, rollout_id: str, attempt: int, suffix: str = ".jsonl") -> Path:
+    """Where an attempt's journal (or report) lives. The id comes from the service: it never leaves the folder."""
+    if not re.fullmatch(r"[\w-]{1,64}", rollout_id, re.ASCII):
+        rollout_id = hashlib.sha256(rollout_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return folder / f"{rollout_id}-{attempt}{suffix}"
+
+
+class Journal:
+    """A listener that appends what happens to the attempt's file.
+
+    Args:
+        say: told once when the file cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, rollout_id: str, attempt: int, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.path = path_of(folder, rollout_id, attempt)
+        self._say = say
+        self._has_complained = False
+        self._file: BinaryIO | None = None
+        self._transcripts = 0
+        self._began: datetime | None = None
+        self._last_sample: tuple[datetime, object] | None = None
+
+    def __call__(self, progress: Progress, /) -> None:
+        data = self._data(progress)
+        if data is None:
+            return
+        line = {
+            "at": progress.at.isoformat(),
+            "kind": progress.kind,
+            "text": progress.text[:MAX_TEXT],
+            **data,
+        }
+        try:
+            self._append(line)
+        except OSError as error:
+            self.close()
+            if not self._has_complained:
+                self._has_complained = True
+                self._say(f"no journal: {error} (the rollout goes on; its report will know less)")
+
+    def close(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def _append(self, line: Line) -> None:
+        data = json.dumps(SINK.values(line), default=str).encode() + b"\n"
+        if len(data) > MAX_LINE_BYTES:
+            return
+        if self._file is None:
+            self._file = _open(self.path)
+        if self._file.write(data) != len(data):
+            raise OSError(f"{self.path}: the disk took half a line")
+
+    def _data(self, progress: Progress) -> Line | None:
+        """What is kept of an event beside its text; None: nothing is kept."""
+        data = dict(progress.data)
+        look, report = data.pop("look", None), data.pop("report", None)
+        if progress.kind == "looked":
+            return self._sample(progress.at, look)  # type: ignore[arg-type]
+        if isinstance(report, ProbeReport):
+            data |= self._probe(report)
+        return data
+
+    def _sample(self, at: datetime, look: Look) -> Line | None:
+        """A judgement that says something new, or one now and then."""
+        self._began = self._began or at
+        s = look.situation
+        key = (
+            s.rollout.phase, s.rollout.stage, s.stage_verdict.verdict, s.drift, bool(s.blind),
+            tuple(c.verdict for c in s.stage_verdict.criteria),
+        )  # fmt: skip
+        if self._last_sample is not None:
+            pause = max(SAMPLE_EVERY, (at - self._began) / SAMPLES_PER_AGE)
+            if key == self._last_sample[1] and at - self._last_sample[0] < pause:
+                return None
+        self._last_sample = (at, key)
+        return {
+            "phase": s.rollout.phase.value,
+            "stage": s.rollout.stage,
+            "percent": s.rollout.current.percent,
+            "drift": s.drift,
+            "blind": s.blind,
+            "judgement": s.stage_verdict.to_json(),
+            "certification": s.certification.to_json() if s.certification else None,
+        }
+
+    def _probe(self, report: ProbeReport) -> Line:
+        failures = [self._failure(conversation) for conversation in report.failures[:MAX_TRANSCRIPTS]]
+        return {
+            "conversations": len(report.candidate),
+            "failed": len(report.failures),
+            "confirmed": report.is_confirmed_bad,
+            "blind": report.is_blind,
+            "scenarios": _by_scenario(report.candidate),
+            "control": _by_scenario(report.control),
+            "started": report.started.isoformat(),
+            "failures": failures,
+        }
+
+    def _failure(self, conversation: Conversation) -> Line:
+        with_transcript = bool(conversation.transcript) and self._transcripts < MAX_TRANSCRIPTS
+        self._transcripts += with_transcript
+        messages = conversation.transcript if with_transcript else ()
+        half = MAX_MESSAGES // 2
+        left_out = max(0, len(messages) - MAX_MESSAGES)
+        kept = (*messages[:half], *messages[-half:]) if left_out else messages
+        return {
+            "scenario": conversation.scenario,
+            "outcome": conversation.kind.value,
+            "detail": conversation.detail[:MAX_TEXT],
+            "status": conversation.status,
+            "close_code": conversation.close_code,
+            "close_reason": conversation.close_reason[:MAX_TEXT],
+            "seconds": round(conversation.seconds, 3),
+            "left_out": left_out,
+            "transcript": [
+                {"at_s": round(m.at_s, 3), "sent": m.sent, "text": m.text[:MAX_TEXT]} for m in kept
+            ],
+        }  # fmt: skip
+
+
+def _by_scenario(conversations: Iterable[Conversation]) -> dict[str, list[int]]:
+    """Scenario to [ok, all]."""
+    counts: dict[str, list[int]] = {}
+    for conversation in conversations:
+        count = counts.setdefault(conversation.scenario, [0, 0])
+        count[0] += conversation.is_ok
+        count[1] += 1
+    return counts
+
+
+def _open(path: Path) -> BinaryIO:
+    """Unbuffered, for appending, at the start of a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("ab+", buffering=0)
+    if file.seek(0, os.SEEK_END):
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+    return file
+
+
+def read(path: Path) -> tuple[Line, ...]:
+    """The journal's lines in order; those that are broken or not ours are left out, a missing file is empty.
+
+    Raises: OSError when the file is there and cannot be read.
+    """
+    lines = []
+    try:
+        with path.open("rb") as file:
+            while raw := file.readline(MAX_LINE_BYTES):
+                line = _parsed(raw)
+                if line is not None:
+                    lines.append(line)
+    except FileNotFoundError:
+        return ()
+    return tuple(lines)
+
+
+def _parsed(raw: bytes) -> Line | None:
+    try:
+        line = json.loads(raw)
+        if datetime.fromisoformat(line["at"]).tzinfo is None:
+            return None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("kind"), str) else None

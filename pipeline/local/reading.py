@@ -1,0 +1,116 @@
+"""Log entries of a local Cloud Run as plain values, read as anybody else reads them: through Logging v2."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
+from google.cloud.logging_v2.services.logging_service_v2.transports import LoggingServiceV2GrpcTransport
+from google.cloud.logging_v2.types import ListLogEntriesRequest, TailLogEntriesRequest
+from google.protobuf import json_format
+
+from pipeline.errors import UserError
+from pipeline.local.endpoint import Endpoint, no_answer
+
+_LARGEST_PAGE = 1000
+
+
+def select(service: str | None, revision: str | None, more: str = "") -> str:
+    """The filter for entries of one service, one revision, or what a filter of one's own selects besides."""
+    parts = [f"({more})"] if more.strip() else []
+    for label, value in (("service_name", service), ("revision_name", revision)):
+        if value:
+            parts.append(f"resource.labels.{label}={json.dumps(value, ensure_ascii=False)}")
+    return " AND ".join(parts)
+
+
+class LogReader:
+    """Made by ``open_reader``."""
+
+    def __init__(self, channel: grpc.Channel, project: str) -> None:
+        self._client = LoggingServiceV2Client(transport=LoggingServiceV2GrpcTransport(channel=channel))
+        self._names = [f"projects/{project}"]
+
+    def last(self, count: int, wanted: str) -> list[dict[str, Any]]:
+        """The newest so many that the filter selects, oldest first; each a LogEntry as proto JSON."""
+        if count < 1:
+            return []
+        request = ListLogEntriesRequest(
+            resource_names=self._names,
+            filter=wanted,
+            order_by="timestamp desc",
+            page_size=min(count, _LARGEST_PAGE),
+        )
+        found = []
+        for entry in self._client.list_log_entries(request, timeout=30.0):
+            found.append(entry)
+            if len(found) == count:
+                break
+        return [_plain(entry) for entry in reversed(found)]
+
+    @contextmanager
+    def tail(self, wanted: str, stopped: threading.Event) -> Iterator[Iterator[dict[str, Any]]]:
+        """Entries that arrive from now on, until the event is set. Nothing is missed between now and the first look."""
+        request = TailLogEntriesRequest(resource_names=self._names, filter=wanted, buffer_window=timedelta(0))
+        over = threading.Event()
+
+        def ask() -> Iterator[TailLogEntriesRequest]:
+            yield request
+            over.wait()  # the stream ends with its asking side
+
+        # the client's own method waits for a first entry before it returns; the transport's does not
+        call = self._client.transport.tail_log_entries(ask())
+        watcher = threading.Thread(target=_cancel_when, args=(stopped, over, call), daemon=True)
+        watcher.start()
+        try:
+            call.initial_metadata()
+            yield _arriving(call, stopped)
+        finally:
+            over.set()
+            call.cancel()
+            watcher.join()
+
+
+@contextmanager
+def open_reader(endpoint: Endpoint, project: str) -> Iterator[LogReader]:
+    """A reader of one project's entries. Raises PlatformUnavailable, and UserError for a filter that is refused."""
+    with endpoint.channel() as channel:
+        try:
+            yield LogReader(channel, project)
+        except (GoogleAPICallError, grpc.RpcError) as error:
+            raise _told(error) from error
+
+
+def _cancel_when(stopped: threading.Event, over: threading.Event, call: Any) -> None:
+    while not over.wait(0.1):
+        if stopped.is_set():
+            call.cancel()
+            return
+
+
+def _arriving(call: Any, stopped: threading.Event) -> Iterator[dict[str, Any]]:
+    try:
+        for answer in call:
+            yield from map(_plain, answer.entries)
+    except grpc.RpcError:
+        if not stopped.is_set():
+            raise
+
+
+def _plain(entry: Any) -> dict[str, Any]:
+    return dict(json_format.MessageToDict(type(entry).pb(entry)))
+
+
+def _told(error: GoogleAPICallError | grpc.RpcError) -> Exception:
+    status = error.grpc_status_code if isinstance(error, GoogleAPICallError) else error.code()
+    if status is grpc.StatusCode.INVALID_ARGUMENT:
+        said = error.message if isinstance(error, GoogleAPICallError) else error.details()
+        return UserError("the filter is not understood", str(said), "Try one like --filter 'severity>=ERROR'")
+    return no_answer(error)

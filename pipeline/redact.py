@@ -1,0 +1,131 @@
+"""The one sink for text that leaves this process: no terminal escapes, no secrets.  PURE.
+
+Theory of operation. Whatever a service says (an event, a close reason, a log line, a condition's message) may end up on
+a terminal, in a CI log, in a report. Two things must not come through:
+
+*Controls*. ``plain`` drops ANSI and OSC sequences whole and shows every other character that does not print as U+FFFD;
+line ends become spaces, so one text stays one line. Direction marks are such characters too.
+
+*Secrets*. ``SINK`` knows the values that this process was trusted with, and the shapes that well-known credentials
+have. A value is looked for as it is and as it looks in a URL, in JSON, in HTML, in hexadecimal and inside base64 at each
+of its three alignments. What a secret is holds for the whole process, so the list is the process's: whoever reads a
+secret tells it to ``SINK``, and every writer (terminal, JSON, journal, report) goes through ``SINK``.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote, quote_plus
+
+REDACTED = "[redacted]"
+_SHORTEST = 6  # a shorter value would black out ordinary words
+_SHORTEST_ENCODED = 8
+
+_ESCAPES = re.compile(
+    "(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\\\|\x9c)"  # OSC, DCS, SOS, PM, APC
+    "|(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI
+    "|\x1b[ -/]*[0-~]"  # the short ones
+)
+_SECRET_NAMES = re.compile(r"(?i)token|secret|passw|credential|api_?key|private_?key|\bauth|cookie")
+_SHAPES = (
+    re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
+    re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"),  # JWT, Google's ID tokens
+    re.compile(r"\bya29\.[\w.-]{10,}|\bAIza[\w-]{30,}|\bGOCSPX-[\w-]{10,}"),
+    re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bxox[abeprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b|\bsk-[\w-]{20,}"),
+    re.compile(r"(?i)(?<=\bbearer )[\w.~+/-]{8,}=*|(?<=\bbasic )[\w+/-]{8,}=*"),
+    re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"),
+    re.compile(
+        r"(?i)(?:(?<=password)|(?<=passwd)|(?<=secret)|(?<=api_key)|(?<=api-key)|(?<=apikey)|(?<=access_token)"
+        r"|(?<=refresh_token)|(?<=id_token))[\"']?\s{0,3}[:=]\s{0,3}[\"']?[^\s\"',;&}]{6,}"
+    ),
+)  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """The text as one line of printable characters."""
+    shown = _ESCAPES.sub("", text)
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in shown)
+
+
+def uncommanded(text: str) -> str:
+    """Without what a CI log takes for a command (``::error::``, ``##[group]``), wherever it stands."""
+    return text.replace("::", ": :").replace("##[", "# #[")
+
+
+def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Values of variables (or headers) whose name says that they are secret."""
+    return tuple(value for name, value in environment.items() if _SECRET_NAMES.search(name))
+
+
+class Redactor:
+    """Replaces secrets by ``[redacted]``."""
+
+    def __init__(self, *secrets: str) -> None:
+        self._forms: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+        self.learn(*secrets)
+
+    def learn(self, *secrets: str) -> None:
+        """From now on these values are secret. Values under six characters are ignored."""
+        for secret in secrets:
+            for value in {secret, secret.strip()}:
+                if len(value) >= _SHORTEST:
+                    self._forms |= set(_forms(value))
+        if self._forms:
+            longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+            self._known = re.compile("|".join(map(re.escape, longest_first)))
+
+    def text(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(REDACTED, text)
+        for shape in _SHAPES:
+            text = shape.sub(REDACTED, text)
+        return text
+
+    def shown(self, text: str) -> str:
+        """For people: one printable line without secrets. Escapes go first, so that none can split a secret."""
+        return self.text(plain(text))
+
+    def values(self, value: object) -> object:
+        """The same plain value (str, number, mapping, sequence) with every text in it redacted."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.values(each) for key, each in value.items()}
+        if isinstance(value, Iterable) and not isinstance(value, bytes):
+            return [self.values(each) for each in value]
+        return value
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How a secret may be spelt where text is encoded."""
+    data = secret.encode("utf-8", "surrogatepass")
+    yield secret
+    for quoted in (
+        quote(secret, safe="", errors="replace"),
+        quote(secret, errors="replace"),
+        quote_plus(secret, errors="replace"),
+    ):
+        yield from (quoted, re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted))
+    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret))
+    yield from (data.hex(), data.hex().upper())
+    for offset in range(3):
+        inner = _inside_base64(data, offset)
+        if len(inner) >= _SHORTEST_ENCODED:
+            yield from (inner, inner.replace("+", "-").replace("/", "_"))
+
+
+def _inside_base64(data: bytes, offset: int) -> str:
+    """The characters that depend on ``data`` alone when it starts ``offset`` bytes into a group of three."""
+    text = base64.b64encode(bytes(offset) + data).decode().rstrip("=")
+    foreign_tail = 1 if (offset + len(data)) % 3 else 0
+    return text[(0, 2, 3)[offset] : len(text) - foreign_tail]
+
+
+SINK = Redactor()

@@ -1,0 +1,142 @@
+"""A report as Markdown or as one HTML file that needs nothing else. Values in, text out.
+
+Theory of operation. A report is full of text that a service, or whoever talks to it, chose. Every value that a template
+prints goes through one door (Jinja's ``finalize``): escapes and secrets go (``redact.SINK``), and then it is escaped
+for where it lands: by autoescape in HTML, by ``_markdown`` in Markdown. Only the templates' own text and what was built
+here as ``Markup`` pass as they are; no template uses ``safe``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline import chart
+from pipeline.redact import SINK, uncommanded
+from pipeline.report import Report
+
+MAX_MARKDOWN_BYTES = 900_000  # a CI step summary takes 1 MiB
+_SPECIAL = re.compile(r"[\\`*\[\]|~<>&$@#]|(?<!\w)_|_(?!\w)|://|(?i:www)\.|::")
+_ENTITIES = {
+    "<": "&lt;",
+    ">": "&gt;",
+    "&": "&amp;",
+    "$": "&#36;",
+    "@": "&#64;",
+    "#": "&#35;",
+    "::": "&#58;&#58;",
+}
+
+
+def html(report: Report) -> str:
+    """One page: styles and chart inside, no script, no address of any other machine."""
+    return _environment("html").get_template("report.html").render(_context(report))
+
+
+def markdown(report: Report) -> str:
+    """GitHub's Markdown, at most 900 kB: what does not fit is left out, and said."""
+    text = _environment("md").get_template("report.md").render(_context(report))
+    text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    data = text.encode()
+    if len(data) <= MAX_MARKDOWN_BYTES:
+        return text
+    end = "\n\n**Cut here: the rest is in the HTML report.**\n"
+    kept = data[: MAX_MARKDOWN_BYTES - len(end) - 8].decode(errors="ignore").rpartition("\n")[0]
+    fence = "\n```" if kept.count("\n```") % 2 else ""
+    return kept + fence + end
+
+
+def _context(report: Report) -> dict[str, Any]:
+    clocks = report.clocks
+    marks = [(clocks.first_bad, "first bad session"), (clocks.safe, "new connections safe")]
+    drawn = chart.draw(
+        report.shares, report.closes, report.candidate, [(at, label) for at, label in marks if at]
+    )
+    return {"r": report, "chart": drawn, "c": chart}
+
+
+@cache
+def _environment(kind: str) -> Environment:
+    is_html = kind == "html"
+    environment = Environment(  # noqa: S701 - Markdown has an escape of its own
+        loader=PackageLoader("pipeline"),
+        autoescape=is_html,
+        finalize=_finalize_html if is_html else _finalize_markdown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "time": _time,
+        "clock": _clock,
+        "took": _took,
+        "fence": _fence,
+        "split": _split,
+        "seconds": _seconds,
+    }
+    return environment
+
+
+def _finalize_html(value: object) -> object:
+    return value if isinstance(value, Markup) else SINK.shown(str(value))
+
+
+def _finalize_markdown(value: object) -> str:
+    return str(value) if isinstance(value, Markup) else _markdown(SINK.shown(str(value)))
+
+
+def _markdown(text: str) -> str:
+    """The text so that Markdown shows it as it is: no markup, link, mention, formula, table cell or command in it."""
+    return _SPECIAL.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    found = match[0]
+    if found == "://":
+        return ":&#47;/"
+    if found.lower() == "www.":
+        return f"{found[:3]}&#46;"
+    return _ENTITIES.get(found, f"\\{found}")
+
+
+def _fence(lines: Iterable[str]) -> Markup:
+    """A Markdown code block around lines that may hold anything, fences too."""
+    shown = [uncommanded(SINK.shown(line)) for line in lines]
+    longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Markup("\n".join([f"{fence}text", *shown, fence]))  # noqa: S704 - the fence is longer than any inside
+
+
+def _time(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "not shown"
+
+
+def _clock(at: datetime | None) -> str:
+    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}" if at else "not shown"
+
+
+def _took(duration: timedelta | None) -> str:
+    """``1.2 s``, ``3 min 05 s``, ``26 h 10 min``."""
+    if duration is None:
+        return "not shown"
+    seconds = duration.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:8.3f} s"
+
+
+def _split(shares: dict[str, int]) -> str:
+    return ", ".join(f"{revision or 'LATEST'} {percent} %" for revision, percent in shares.items())

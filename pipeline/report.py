@@ -1,0 +1,241 @@
+"""From the record, the journal and the logs to everything that a report says.  PURE.
+
+Theory of operation. Three witnesses, in this order of trust: the *record* on the service (what was decided and read
+back), the *logs* (what users met), the *journal* of this machine (etags, transcripts, samples of the judgement). The
+first always speaks. Where one of the others is missing the report says so; it never guesses and never fails.
+
+``Report`` holds values only: strings as they came, unescaped. ``render.py`` makes them harmless for where they go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from pipeline import advice, checklist, facts
+from pipeline.advice import Command
+from pipeline.checklist import Item
+from pipeline.evidence import Exposure
+from pipeline.facts import Clocks, Failure, Gate, Line, Share, Write
+from pipeline.model import Outcome
+from pipeline.rollout import Phase, Rollout, Step
+from pipeline.timeline import Closes
+
+MAX_FINDINGS = 200
+
+
+class Tone(Enum):
+    """How the banner looks."""
+
+    GOOD = "good"
+    BAD = "bad"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """What users met on one revision. ``met`` None: the logs could not be read."""
+
+    role: str
+    revision: str
+    met: Exposure | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that a report says about one rollout attempt.
+
+    Args:
+        outcome: the name that JSON carries; "under_way" while there is none.
+        headline: the verdict in one sentence. ``impact``: what it meant for users, in another.
+        ended: None while it may still go on.
+        shares: the candidate's share of traffic over time, in order.
+        closes: abnormal closes over time, by revision; empty where they are not known.
+        findings: of the static checks; None: they were not handed in.
+        missing: which witnesses were absent, in words.
+    """
+
+    outcome: str
+    tone: Tone
+    headline: str
+    impact: str
+    reason: str
+    service: str
+    rollout_id: str
+    attempt: int
+    candidate: str
+    stable: str
+    image: str
+    made: datetime
+    started: datetime
+    ended: datetime | None
+    users: tuple[Users, ...]
+    clocks: Clocks
+    shares: tuple[Share, ...]
+    closes: tuple[Closes, ...]
+    gates: tuple[Gate, ...]
+    certified: tuple[Gate, ...]
+    failure: Failure | None
+    writes: tuple[Write, ...]
+    quiet_writes: int
+    steps: tuple[Step, ...]
+    checklist: tuple[Item, ...]
+    rollback: tuple[Command, ...]
+    risks: tuple[str, ...]
+    next_steps: tuple[Command, ...]
+    findings: tuple[Mapping[str, object], ...] | None
+    missing: tuple[str, ...]
+
+    def transcript_lines(self) -> list[str]:
+        """The failing conversation, line by line; empty when there is none."""
+        if self.failure is None:
+            return []
+        lines = [f"{m.at_s:8.3f}s {'>' if m.sent else '<'} {m.text}" for m in self.failure.transcript]
+        if self.failure.left_out:
+            lines.insert(len(lines) // 2, f"          ... {self.failure.left_out} messages left out ...")
+        return lines
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values: what ``-o json`` carries."""
+        plain = _plain(asdict(self))
+        assert isinstance(plain, dict)
+        return plain
+
+
+def build(
+    rollout: Rollout,
+    journal: Sequence[Line],
+    exposures: Mapping[str, Exposure] | None,
+    now: datetime,
+    *,
+    closes: Iterable[Closes] = (),
+    checks: Mapping[str, object] | None = None,
+) -> Report:
+    """The report of a rollout attempt as far as it has come.
+
+    Args:
+        journal: lines of ``journal.read``; empty when it was lost.
+        exposures: by revision, since the rollout began; None when the logs cannot be read.
+        checks: the document of ``spillway check -o json``, with ``rules`` naming the rules that ran.
+    """
+    plan = rollout.plan
+    outcome = rollout.outcome or Outcome.UNDER_WAY
+    ended = rollout.history[-1].at if rollout.outcome is not None and rollout.history else None
+    candidate = exposures.get(plan.candidate) if exposures is not None else None
+    clocks = facts.clocks_of(rollout, candidate)
+    writes, quiet = facts.writes_of(rollout, journal)
+    roles = [("candidate", plan.candidate), ("stable", plan.stable)]
+    if plan.candidate == plan.stable:
+        roles = [("first revision", plan.candidate)]
+    return Report(
+        outcome=outcome.label,
+        tone=_tone(rollout),
+        headline=headline(rollout),
+        impact=_impact(rollout, exposures, candidate),
+        reason=rollout.reason,
+        service=plan.ref.name,
+        rollout_id=plan.rollout_id,
+        attempt=rollout.attempt,
+        candidate=plan.candidate,
+        stable=plan.stable,
+        image=plan.image,
+        made=now,
+        started=rollout.started,
+        ended=ended,
+        users=tuple(Users(role, name, exposures.get(name) if exposures else None) for role, name in roles),
+        clocks=clocks,
+        shares=facts.shares_of(rollout, ended or now),
+        closes=tuple(closes),
+        gates=facts.gates_of(rollout),
+        certified=facts.certified_of(rollout),
+        failure=facts.failure_of(journal),
+        writes=writes,
+        quiet_writes=quiet,
+        steps=rollout.history,
+        checklist=checklist.items(rollout, journal, candidate, checks),
+        rollback=advice.rollback_plan(rollout, candidate),
+        risks=advice.risks(rollout, candidate, checks),
+        next_steps=advice.next_steps(rollout, clocks),
+        findings=_findings(checks),
+        missing=_missing(journal, exposures),
+    )
+
+
+def headline(rollout: Rollout) -> str:
+    """How it stands, in one sentence that claims no more than was read back."""
+    plan, at = rollout.plan, rollout.split.percent_of(rollout.plan.candidate)
+    words = {
+        Phase.DEPLOYING: f"{plan.candidate} is being deployed at 0 %",
+        Phase.ROLLING: f"{plan.candidate} has {at} % of new connections, the rollout is under way",
+        Phase.PAUSED: f"Paused: {plan.candidate} keeps {at} % of new connections until somebody decides",
+        Phase.PROMOTED: f"Promoted: {plan.candidate} has 100 %",
+        Phase.ROLLING_BACK: f"Traffic was given back to {plan.stable}; it has not been read back yet",
+        Phase.ROLLED_BACK: f"Rolled back: {plan.stable} has 100 %, read back and seen",
+    }
+    if rollout.outcome is Outcome.STOPPED_AT_ZERO:
+        return f"Stopped at 0 %: {plan.candidate} never had traffic"
+    if rollout.outcome is Outcome.ROLLED_BACK_BY_HAND:
+        return f"Rolled back by hand: {plan.stable} has 100 %, read back and seen"
+    return words[rollout.phase]
+
+
+def _tone(rollout: Rollout) -> Tone:
+    if rollout.phase is Phase.PROMOTED:
+        return Tone.GOOD
+    return Tone.BAD if rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK) else Tone.WAITING
+
+
+def _impact(rollout: Rollout, exposures: Mapping[str, Exposure] | None, candidate: Exposure | None) -> str:
+    if exposures is None:
+        return "What users met is not known: the logs could not be read."
+    if candidate is None or not candidate.sessions:
+        sent = "was ever sent to" if not rollout.reached else "was seen on"
+        return f"No user session {sent} the candidate."
+    met = f"{count(candidate.sessions, 'user session')} met the candidate"
+    if not candidate.affected:
+        return f"{met}; none of them failed."
+    saw = [
+        f"{count(n, 'session')} saw {words}"
+        for kind, words in (("server_error_1011", "1011"), ("abnormal_1006", "1006 (no close frame)"))
+        if (n := candidate.closes.get(kind, 0))
+    ]
+    return f"{met}; {candidate.affected:,} of them failed{': ' if saw else ''}{', '.join(saw)}."
+
+
+def count(number: int, noun: str) -> str:
+    """``1 session``, ``1,204 sessions``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _findings(checks: Mapping[str, object] | None) -> tuple[Mapping[str, object], ...] | None:
+    if checks is None:
+        return None
+    found = checks.get("findings")
+    each = found if isinstance(found, list | tuple) else ()
+    return tuple(f for f in each if isinstance(f, Mapping))[:MAX_FINDINGS]
+
+
+def _missing(journal: Sequence[Line], exposures: Mapping[str, Exposure] | None) -> tuple[str, ...]:
+    absent = []
+    if not journal:
+        absent.append(
+            "The journal of this attempt is not on this machine: etags, transcripts and probe counts are not shown."
+        )
+    if exposures is None:
+        absent.append("The logs could not be read: what users met is not shown.")
+    return tuple(absent)
+
+
+def _plain(value: object) -> object:
+    """JSON's values: times as ISO text, durations as seconds, enums as their value."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.value if isinstance(value, Enum) else value

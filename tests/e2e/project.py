@@ -1,0 +1,126 @@
+"""A user's project in a folder of its own: a ``spillway.yaml``, the real command, and a local Cloud Run.
+
+Nothing is faked here. Commands are processes, services are processes, sockets are sockets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.cloudrun.service import CloudRun
+from pipeline.local import daemon, endpoint
+from pipeline.model import LiveService, Revision, ServiceRef
+
+REF = ServiceRef("local", "local", "chat")
+TIMEOUT_S = 100
+
+#: Rollouts without users: what is judged are the probes, so a stage of a second is enough.
+CONFIG = """\
+service: chat
+environments:
+  local: {{endpoint: local, evidence: probes}}
+images:
+{images}
+container: {{startup: 5s, deletion-protection: false}}
+scenarios:
+  agent-run:
+    path: /ws
+    send: {{type: execute_agent, payload: {{agent: triage, text: hello}}}}
+    expect: [agent_started, agent_thinking, tool_executing, tool_completed, agent_completed]
+    within: 2s
+stages:
+{stages}
+probes: {{every: 1s, sessions: 2}}
+heartbeat: 2s
+"""
+STAGES = ("{percent: 0}", "{percent: 50, soak: 500ms}", "{percent: 100, soak: 500ms}")
+
+
+def image(behaviour: str = "good", build: str = "1") -> str:
+    """A line under ``images:``. Another build of the same behaviour is another digest."""
+    command = f'["{sys.executable}", -m, pipeline.demo.service, --behaviour, {behaviour}]'
+    return f'{{command: {command}, env: {{BUILD: "{build}"}}}}'
+
+
+@dataclass(slots=True)
+class Done:
+    """One command that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its one JSON document; with ndjson, the last line."""
+        try:
+            return json.loads(self.stdout)
+        except ValueError:
+            return json.loads(self.stdout.splitlines()[-1])
+
+
+@dataclass(slots=True)
+class Project:
+    """The folder, and what can be done in it."""
+
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "spillway.yaml"
+
+    @property
+    def local(self) -> Path:
+        return self.folder / ".spillway" / "local"
+
+    def configure(self, images: Mapping[str, str], stages: tuple[str, ...] = STAGES, **replaced: str) -> None:
+        lines = "\n".join(f"  {name}: {value}" for name, value in images.items())
+        text = CONFIG.format(images=lines, stages="\n".join(f"  - {stage}" for stage in stages))
+        for old, new in replaced.items():
+            assert old in text
+            text = text.replace(old, new)
+        self.file.write_text(text, encoding="utf-8")
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """The command, under way."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *words],
+            cwd=self.folder, env=self._env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, *words: str) -> Done:
+        """The command, ended."""
+        with self.start(*words) as process:
+            out, err = process.communicate(timeout=TIMEOUT_S)
+        assert "Traceback" not in err, err
+        return Done(process.returncode, out, err)
+
+    @staticmethod
+    def _env() -> dict[str, str]:
+        ours = {k: v for k, v in os.environ.items() if not k.startswith("SPILLWAY_")}
+        return {**ours, "CI": "true", "NO_COLOR": "1"}
+
+    @contextmanager
+    def platform(self) -> Iterator[CloudRun]:
+        """Cloud Run by hand, as an operator with ``gcloud`` has it."""
+        with endpoint.read(self.local).channel() as channel:
+            yield CloudRun.over(channel)
+
+    def live(self) -> LiveService:
+        with self.platform() as platform:
+            return platform.read(REF)
+
+    def revisions(self) -> tuple[Revision, ...]:
+        with self.platform() as platform:
+            return tuple(platform.revisions(REF))
+
+    def down(self) -> None:
+        daemon.down(self.local)

@@ -1,0 +1,85 @@
+"""What goes wrong around a rollout ends in three clear lines, the right exit code, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from pipeline.local import endpoint
+from pipeline.model import STABLE_TAG
+from tests.e2e.project import REF, STAGES, Project, image
+
+
+def test_no_local_cloud_run(project: Project) -> None:
+    project.down()
+    done = project.run("rollout", "--image", "next")
+    assert done.code == 4
+    assert "spillway local up" in done.stderr
+
+
+def test_the_local_cloud_run_is_killed_and_comes_back(project: Project) -> None:
+    before = project.live()
+    os.kill(endpoint.read(project.local).pid, signal.SIGKILL)
+    assert project.run("local", "up").code == 0
+    after = project.live()
+    assert (after.serving, after.annotations) == (before.serving, before.annotations)
+    done = project.run("rollout", "--image", "next", "-o", "json")
+    assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        pytest.param("heartbeat: 2s", "hartbeat: 2s", "did you mean heartbeat", id="unknown-key"),
+        pytest.param("within: 2s", "within: 2", "spillway.yaml:15:", id="number-for-a-duration"),
+        pytest.param("service: chat", "service: [chat]", "spillway.yaml:1:", id="wrong-type"),
+    ],
+)
+def test_a_bad_file_is_told_by_line(project: Project, old: str, new: str, says: str) -> None:
+    project.file.write_text(project.file.read_text().replace(old, new))
+    before = project.live().etag
+    done = project.run("rollout", "--image", "next")
+    assert done.code == 2
+    assert says in done.stderr
+    assert project.live().etag == before
+
+
+def test_an_image_that_is_not_there(project: Project) -> None:
+    done = project.run("rollout", "--image", "nxt")
+    assert done.code == 2
+    assert "Did you mean --image next?" in done.stderr
+
+
+def test_the_candidate_is_deleted_by_hand(project: Project) -> None:
+    stable = project.live().serving.tagged(STABLE_TAG)
+    project.configure(
+        {"good": image(), "next": image("good", "2"), "third": image("good", "3")},
+        ("{percent: 0, soak: 30s}", *STAGES[1:]),
+    )
+    with project.start("rollout", "--image", "next", "-o", "ndjson") as process:
+        for line in process.stdout or ():
+            event = json.loads(line)
+            if event["event"] == "shifted":
+                break
+        with project.platform() as platform:
+            # Cloud Run refuses to delete the latest revision: put another one after it, as an operator's deploy would.
+            candidate = next(r.name for r in platform.revisions(REF) if r.name != stable)
+            with pytest.raises(Exception, match="latest"):
+                platform.delete_revision(REF, candidate)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert json.loads(out.splitlines()[-1])["outcome"] == "under_way"
+
+
+def test_another_digest_meanwhile_is_refused_and_supersedes(project: Project) -> None:
+    project.configure({"good": image(), "next": image("good", "2"), "third": image("good", "3")})
+    assert project.run("rollout", "--image", "next", "--no-wait").code == 0
+    refused = project.run("rollout", "--image", "third")
+    assert refused.code == 2
+    assert "--supersede" in refused.stderr
+    done = project.run("rollout", "--image", "third", "--supersede", "-o", "json")
+    assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr

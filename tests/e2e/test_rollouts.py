@@ -1,0 +1,141 @@
+"""Whole rollouts through the real command, against a real local Cloud Run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from pipeline import record
+from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, Split
+from tests.e2e.project import REF, STAGES, Project, image
+
+
+def test_a_bad_revision_is_stopped_at_zero(project: Project) -> None:
+    stable = project.live().serving.tagged(STABLE_TAG)
+    done = project.run("rollout", "--image", "bad", "-o", "json")
+    assert (done.code, done.document["outcome"]) == (11, "stopped_at_zero")
+    live = project.live()
+    assert live.serving.serving == {stable: 100}
+    again = project.run("rollout", "--image", "bad", "-o", "json")
+    assert (again.code, again.document["outcome"]) == (11, "stopped_at_zero")
+    assert project.live().etag == live.etag, "asking again must not write"
+
+
+def test_a_good_revision_is_promoted_and_rolled_back_by_hand(project: Project) -> None:
+    before = project.live().serving.tagged(STABLE_TAG)
+    done = project.run("rollout", "--image", "next", "-o", "json")
+    assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
+    candidate = done.document["candidate"]
+    assert project.live().serving.serving == {candidate: 100}
+    for report in done.document["reports"]:
+        assert candidate in (project.folder / report).read_text(encoding="utf-8")
+    back = project.run("rollback", "--reason", "changed our mind", "-o", "json")
+    assert (back.code, back.document["target"]) == (0, before)
+    assert project.live().serving.serving == {before: 100}
+    status = project.run("status", "-o", "json")
+    assert status.document["outcome"] == "rolled_back_by_hand"
+
+
+def test_a_stage_that_asks_for_a_human_waits_for_promote(project: Project) -> None:
+    images = {"good": image(), "next": image("good", "2")}
+    project.configure(images, (STAGES[0], "{percent: 50, hold: true}", STAGES[-1]))
+    paused = project.run("rollout", "--image", "next", "-o", "json")
+    assert (paused.code, paused.document["outcome"]) == (13, "paused"), paused.stderr
+    assert project.live().serving.percent_of(paused.document["candidate"]) == 50
+    done = project.run("promote", "--reason", "looks good", "-o", "json")
+    assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
+
+
+def test_tick_alone_brings_a_rollout_to_its_end(project: Project) -> None:
+    begun = project.run("rollout", "--image", "next", "--no-wait", "-o", "json")
+    assert (begun.code, begun.document["outcome"]) == (0, "under_way"), begun.stderr
+    for _ in range(30):
+        done = project.run("tick", "-o", "json")
+        assert done.code == 0, done.stderr
+        if done.document["outcome"] == "promoted":
+            return
+    pytest.fail(f"not promoted after 30 ticks: {done.stdout}")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "says"), [("crash", "cannot reach the session store"), ("deaf", "listen")]
+)
+def test_a_revision_that_never_gets_ready(project: Project, behaviour: str, says: str) -> None:
+    project.configure({"good": image(), "next": image(behaviour)})
+    done = project.run("rollout", "--image", "next", "-o", "json")
+    assert (done.code, done.document["outcome"]) == (11, "stopped_at_zero"), done.stderr
+    assert says in done.document["reason"]
+
+
+def test_traffic_edited_by_hand_is_drift(project: Project) -> None:
+    stable = project.live().serving.tagged(STABLE_TAG)
+    project.configure(
+        {"good": image(), "next": image("good", "2")}, (STAGES[0], "{percent: 50, soak: 30s}", STAGES[-1])
+    )
+    with project.start("rollout", "--image", "next", "-o", "ndjson") as process:
+        for line in process.stdout or ():
+            if json.loads(line).get("percent") == 50:
+                break
+        with project.platform() as platform:
+            live = platform.read(REF)
+            candidate = live.wanted.tagged(CANDIDATE_TAG)
+            split = Split.between(str(stable), candidate, 10, live.wanted.targets)
+            platform.write(REF, etag=live.etag, annotations=live.annotations, split=split)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 13, err
+    assert "drift" in json.loads(out.splitlines()[-1])["reason"]
+    assert project.live().serving.percent_of(str(candidate)) == 10, "never raised, not even put back"
+
+
+def test_an_apply_that_replays_an_old_state_is_drift(project: Project) -> None:
+    """It brings an older record and an older split back together, with neither etag nor mask."""
+    project.configure(
+        {"good": image(), "next": image("good", "2")}, (STAGES[0], "{percent: 50, soak: 30s}", STAGES[-1])
+    )
+    older = None
+    with project.start("rollout", "--image", "next", "-o", "ndjson") as process:
+        for line in process.stdout or ():
+            event = json.loads(line)
+            if event.get("percent") == 0 and event["event"] == "shifted":
+                older = project.live()
+            if event.get("percent") == 50:
+                break
+        assert older is not None
+        with project.platform() as platform:
+            live = platform.read(REF)
+            platform.write(REF, etag=live.etag, annotations=older.annotations, split=older.wanted)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 13, err
+    assert "older record" in json.loads(out.splitlines()[-1])["reason"]
+    candidate = str(older.wanted.tagged(CANDIDATE_TAG))
+    assert project.live().serving.percent_of(candidate) == 0
+
+
+def test_rollback_needs_neither_config_nor_record(project: Project) -> None:
+    stable = project.live().serving.tagged(STABLE_TAG)
+    done = project.run("rollout", "--image", "next", "-o", "json")
+    candidate = done.document["candidate"]
+    with project.platform() as platform:
+        live = platform.read(REF)
+        wiped = {k: v for k, v in live.annotations.items() if k != RECORD_ANNOTATION}
+        # What an operator would find: the new one has the traffic, the tag still says what was good.
+        split = Split.between(str(stable), candidate, 100, live.wanted.targets)
+        platform.write(REF, etag=live.etag, annotations=wiped, split=split)
+    project.file.write_text("service: [", encoding="utf-8")
+    back = project.run("rollback", REF.name, "-o", "json")
+    assert (back.code, back.document["target"]) == (0, stable), back.stderr
+    assert project.live().serving.serving == {stable: 100}
+
+
+def test_a_newer_record_is_never_guessed_at(project: Project) -> None:
+    with project.platform() as platform:
+        live = platform.read(REF)
+        newer = json.dumps({**json.loads(live.annotations[RECORD_ANNOTATION]), "v": record.VERSION + 1})
+        annotations = {**live.annotations, RECORD_ANNOTATION: newer}
+        platform.write(REF, etag=live.etag, annotations=annotations)
+    done = project.run("rollout", "--image", "next")
+    assert done.code == 4
+    assert "newer Spillway" in done.stderr
+    assert dataclasses.replace(project.live(), etag="").wanted == live.wanted

@@ -1,0 +1,275 @@
+"""The log source, through the unmodified Logging client, on the local Cloud Run's log service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
+from google.cloud.logging_v2.services.logging_service_v2.transports import LoggingServiceV2GrpcTransport
+
+from pipeline.cloudrun import logs as source_module
+from pipeline.cloudrun.logs import LoggingSource, entry_filter
+from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected
+from pipeline.local import logs
+from pipeline.local.logfilter import compile_filter
+from pipeline.local.logstore import LogStore
+from pipeline.model import LogLine, ServiceRef
+from tests.contract.cloud import LoopThread
+from tests.fakes import START
+
+REF = ServiceRef("local", "here", "chat")
+A, B = "chat-a", "chat-b"
+
+
+@dataclass
+class Logging:
+    """A log service whose clock the test sets; counts the searches and what they asked."""
+
+    store: LogStore
+    channel: grpc.Channel
+    now: datetime = START
+    monotonic: float = 0.0
+    asked: list[str] = field(default_factory=list)
+    answers: int = 0  # entries sent
+    fault: grpc.StatusCode | None = None
+
+    def say(self, text: str, revision: str = A, *, ref: ServiceRef = REF, stream: str = "stdout") -> None:
+        self.store.line(ref.name, revision, stream, text)
+
+    def event(self, revision: str = A, *, at: datetime | None = None, **fields: Any) -> None:
+        """A telemetry line; ``at`` is its own time, which may lie far before its arrival."""
+        moment = (at or self.now).isoformat()
+        self.say(json.dumps({"spillway": 1, "event": "ws_accept", "time": moment, **fields}), revision)
+
+    def source(self, **options: Any) -> LoggingSource:
+        client = LoggingServiceV2Client(transport=LoggingServiceV2GrpcTransport(channel=self.channel))
+        return LoggingSource(
+            client, now=lambda: self.now, monotonic=lambda: self.monotonic,
+            **{"overlap": timedelta(seconds=1), "rest": timedelta(0), **options},
+        )  # fmt: skip
+
+    def pass_time(self, **time: float) -> None:
+        self.now += timedelta(**time)
+        self.monotonic += timedelta(**time).total_seconds()
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[LoopThread]:
+    thread = LoopThread()
+    yield thread
+    thread.close()
+
+
+@pytest.fixture
+def logging(tmp_path: Path, loop: LoopThread) -> Iterator[Logging]:
+    store = LogStore(tmp_path, now_ns=lambda: int(made.now.timestamp() * 1e9))
+    server, port = loop.run(_serve(store, lambda: made))
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        made = Logging(store, channel)
+        yield made
+    loop.run(server.stop(grace=None))
+    store.close()
+
+
+async def _serve(store: LogStore, of: Any) -> tuple[grpc.aio.Server, int]:
+    class Watch(grpc.aio.ServerInterceptor):
+        async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
+            handler = await continuation(details)
+
+            async def answer(request: Any, context: Any) -> Any:
+                of().asked.append(request.filter)
+                if code := of().fault:
+                    await context.abort(code, "as the test wants")
+                found = await handler.unary_unary(request, context)
+                of().answers += len(found.entries)
+                return found
+
+            return grpc.unary_unary_rpc_method_handler(
+                answer, handler.request_deserializer, handler.response_serializer
+            )
+
+    server = grpc.aio.server(interceptors=[Watch()])
+    server.add_generic_rpc_handlers(logs.handlers(store))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    return server, port
+
+
+def read(
+    source: LoggingSource, since: datetime = START, revisions: Sequence[str] = (A, B)
+) -> list[LogLine]:
+    return list(source.lines(REF, since=since, revisions=revisions))
+
+
+def sessions(lines: Sequence[LogLine]) -> list[object]:
+    return [line.payload["session"] for line in lines]
+
+
+def test_what_a_telemetry_line_becomes(logging: Logging) -> None:
+    logging.event(session="s", at=START, severity="INFO", seconds=0.25, nested={"a": [1, None, True]})
+    (line,) = read(logging.source())
+    assert (line.at, line.revision, line.severity, line.text) == (START, A, "INFO", "")
+    assert line.insert_id
+    assert line.payload["spillway"] == 1
+    assert line.payload["nested"] == {"a": [1, None, True]}
+    assert line.payload["seconds"] == 0.25
+
+
+def test_only_what_evidence_can_use(logging: Logging) -> None:
+    traceback = "TypeError: Object of type WebSocketState is not JSON serializable"
+    logging.event(session="ours")
+    logging.event(B, session="stable's")
+    logging.say(traceback, stream="stderr")
+    logging.say(json.dumps({"message": traceback, "severity": "ERROR"}))
+    logging.say("INFO: 127.0.0.1 connected")
+    logging.say(json.dumps({"message": "connected"}))
+    logging.event("chat-c", session="another revision")
+    logging.say(json.dumps({"spillway": 1}), ref=ServiceRef("local", "here", "other"))
+    logging.say(json.dumps({"spillway": 1}), ref=ServiceRef("local", "there", "chat"))
+    found = read(logging.source())
+    assert [line.payload.get("session") for line in found] == ["ours", "stable's", None, None]
+    assert found[2].text == traceback
+    assert (found[3].payload["message"], found[3].severity) == (traceback, "ERROR")
+
+
+def test_since_is_of_the_lines_own_time_and_closed(logging: Logging) -> None:
+    for second in range(4):
+        logging.event(session=second, at=START + timedelta(seconds=second))
+    assert sessions(read(logging.source(), START + timedelta(seconds=2))) == [2, 3]
+
+
+def test_oldest_first_over_many_pages(logging: Logging) -> None:
+    count = 2 * source_module._PAGE + 10
+    for number in range(count):
+        logging.event(session=number, at=START + timedelta(milliseconds=count - number))
+    assert sessions(read(logging.source())) == list(range(count))[::-1]
+    assert len(logging.asked) == 3
+
+
+def test_a_second_read_costs_what_is_new(logging: Logging) -> None:
+    source = logging.source()
+    for number in range(500):
+        logging.event(session=number)
+    read(source)
+    logging.pass_time(minutes=1)
+    logging.event(session="new")
+    before = logging.answers
+    assert len(read(source)) == 501
+    assert logging.answers - before <= 2, "the overlap holds the last one at most"
+
+
+def test_a_line_that_comes_an_hour_late_is_seen_in_its_place(logging: Logging) -> None:
+    source = logging.source()
+    logging.event(session="first")
+    logging.pass_time(seconds=10)
+    logging.event(session="third")
+    read(source)
+    logging.pass_time(hours=1)
+    logging.event(session="second", at=START + timedelta(seconds=5))
+    assert sessions(read(source)) == ["first", "second", "third"]
+
+
+def test_no_line_is_seen_twice(logging: Logging) -> None:
+    source = logging.source(overlap=timedelta(hours=1))
+    for number in range(3):
+        logging.event(session=number)
+        logging.pass_time(seconds=1)
+        read(source)
+    assert sessions(read(source)) == [0, 1, 2]
+
+
+def test_a_later_since_shows_less_and_an_earlier_one_reads_again(logging: Logging) -> None:
+    source = logging.source()
+    for second in range(4):
+        logging.event(session=second, at=START + timedelta(seconds=second))
+    assert sessions(read(source, START + timedelta(seconds=2))) == [2, 3]
+    assert sessions(read(source, START + timedelta(seconds=3))) == [3]
+    assert sessions(read(source, START)) == [0, 1, 2, 3]
+
+
+def test_other_revisions_are_another_question(logging: Logging) -> None:
+    source = logging.source()
+    logging.event(A, session="a")
+    logging.event(B, session="b")
+    assert sessions(read(source, revisions=[A])) == ["a"]
+    assert sessions(read(source, revisions=[B])) == ["b"]
+    assert sessions(read(source, revisions=[B, A])) == ["a", "b"]
+
+
+def test_a_clock_that_went_back_hides_nothing(logging: Logging) -> None:
+    source = logging.source()
+    logging.event(session="before")
+    read(source)
+    logging.now -= timedelta(hours=1)
+    logging.event(session="after", at=START + timedelta(seconds=1))
+    assert sessions(read(source)) == ["before", "after"]
+
+
+def test_it_rests_between_searches(logging: Logging) -> None:
+    source = logging.source(rest=timedelta(seconds=2))
+    logging.event(session="one")
+    for _ in range(8):
+        read(source)
+        logging.pass_time(seconds=0.25)
+    assert len(logging.asked) == 1
+    logging.event(session="two")
+    assert sessions(read(source)) == ["one", "two"]
+
+
+def test_memory_is_bounded(logging: Logging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "_KEPT", 10)
+    source = logging.source()
+    for second in range(20):
+        logging.event(session=second, at=START + timedelta(seconds=second))
+    assert len(read(source)) == 20
+    assert len(read(source, START + timedelta(seconds=15))) == 5
+    (seen,) = source._seen.values()
+    assert len(seen.lines) == len(seen.ids) == 5
+    assert len(read(source)) == 20, "what was forgotten is read again when it is asked for"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, PlatformUnavailable),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, PlatformUnavailable),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, PlatformUnavailable),
+        (grpc.StatusCode.PERMISSION_DENIED, AccessError),
+        (grpc.StatusCode.INVALID_ARGUMENT, RequestRejected),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_what_could_not_be_read_is_never_empty(
+    logging: Logging, code: grpc.StatusCode, told: type[Exception]
+) -> None:
+    source = logging.source()
+    logging.event(session="one")
+    read(source)
+    logging.fault = code
+    with pytest.raises(told):
+        read(source)
+    with pytest.raises(told):
+        read(source, revisions=[A])
+    logging.fault = None
+    logging.event(session="two")
+    assert sessions(read(source)) == ["one", "two"]
+
+
+def test_names_cannot_break_out_of_the_filter() -> None:
+    text = entry_filter(ServiceRef("p", "l", 'a" OR severity>=DEFAULT OR "'), ['b\\"'], START)
+    compiled = compile_filter(text)
+    assert compiled.since_ns == int(START.timestamp() * 1e9)
+    assert text.count(" AND ") == 5
+
+
+def test_times_are_told_in_utc() -> None:
+    berlin = START.astimezone(tz=None).astimezone(UTC)
+    assert 'timestamp>="2026-01-01T12:00:00Z"' in entry_filter(REF, [A], berlin)

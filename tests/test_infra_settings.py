@@ -1,0 +1,94 @@
+"""Settings: through the stack's config and back, and the revision's name that follows from them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from infra.settings import Settings, Template
+from pipeline.errors import ConfigError
+
+PLAIN = Settings("p", "l", "agent-chat", Template("chat@sha256:1"))
+FULL = Settings(
+    project="acme-stg",
+    location="us-central1",
+    service="agent-chat",
+    template=Template(
+        image="chat@sha256:2", command=("serve",), args=("--port", "80"), env={"B": "2", "A": "é\"\n"}, port=8000,
+        cpu="2", memory="1Gi", concurrency=200, min_instances=1, max_instances=30, timeout_s=600, startup_s=30,
+        service_account="chat@acme-stg.iam.gserviceaccount.com",
+    ),
+    ingress="INGRESS_TRAFFIC_INTERNAL_ONLY",
+    deletion_protection=False,
+    labels={"team": "chat"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [PLAIN, FULL], ids=["defaults", "everything"])
+def test_round_trip(settings: Settings) -> None:
+    assert Settings.decode(settings.encode()) == settings
+
+
+def test_config_holds_only_what_was_chosen() -> None:
+    assert json.loads(PLAIN.encode()) == {
+        "project": "p",
+        "location": "l",
+        "service": "agent-chat",
+        "template": {"image": "chat@sha256:1"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        pytest.param("{}", "spillway:service.project", id="missing"),
+        pytest.param("not json", "spillway:service", id="no json"),
+        pytest.param(PLAIN.encode().replace('"image"', '"imgae"'), "template.", id="misspelt"),
+        pytest.param(json.dumps({**json.loads(PLAIN.encode()), "labels": 1}), "spillway:service.labels", id="type"),
+        pytest.param(
+            json.dumps({**json.loads(PLAIN.encode()), "ingress": "ALL"}), "spillway:service.ingress", id="choice"
+        ),
+    ],
+)  # fmt: skip
+def test_bad_config_is_told_by_its_key(text: str, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.decode(text)
+    assert key in caught.value.what
+    assert "pulumi config set" in caught.value.fix
+
+
+def test_name_is_stable() -> None:
+    """Written down: a change of it renames the revisions of everybody's running services."""
+    assert PLAIN.revision == "agent-chat-94ae19fa68"
+    assert FULL.revision == "agent-chat-4ae4ede796"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(PLAIN, template=replace(PLAIN.template, image="chat@sha256:3")),
+        replace(PLAIN, template=replace(PLAIN.template, env={"A": "1"})),
+        replace(PLAIN, template=replace(PLAIN.template, timeout_s=60)),
+        replace(PLAIN, template=replace(PLAIN.template, service_account="x@y")),
+    ],
+    ids=["image", "env", "timeout", "account"],
+)
+def test_another_template_is_another_revision(other: Settings) -> None:
+    assert other.revision != PLAIN.revision
+
+
+def test_order_and_service_level_settings_do_not_rename() -> None:
+    one = replace(PLAIN, template=replace(PLAIN.template, env={"A": "1", "B": "2"}))
+    two = replace(PLAIN, template=replace(PLAIN.template, env={"B": "2", "A": "1"}))
+    assert one.revision == two.revision
+    assert replace(PLAIN, deletion_protection=False, labels={"a": "b"}).revision == PLAIN.revision
+
+
+@pytest.mark.parametrize("service", ["a", "agent-chat", "a" * 49])
+def test_name_is_a_dns_label_with_the_services_prefix(service: str) -> None:
+    name = replace(PLAIN, service=service).revision
+    assert name.startswith(f"{service}-")
+    assert re.fullmatch(r"[a-z][-a-z0-9]{0,61}[a-z0-9]", name)

@@ -1,0 +1,79 @@
+"""What the README says is what the program does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.main import get_command
+
+from pipeline import config, errors
+from pipeline.cli.frame import INTERRUPTED, TERMINATED
+from pipeline.cli.main import app
+from pipeline.model import Outcome
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+
+
+def commands() -> set[str]:
+    group = get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    return set(group.commands)
+
+
+def test_every_command_is_named() -> None:
+    table = README.split("## Commands")[1].split("## Exit codes")[0]
+    assert set(re.findall(r"`spillway (\w+)", table)) == commands()
+
+
+def test_every_exit_code_is_told() -> None:
+    told = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE) for code in row.split(",")}
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.SpillwayError)
+    ]
+    used = {o.exit_code for o in Outcome} | {kind.exit_code for kind in kinds} | {INTERRUPTED, TERMINATED}
+    assert told == used
+
+
+def test_the_configuration_is_one() -> None:
+    text = README.split("```yaml\n")[1].split("```")[0]
+    assert config.parse(text).service == "agent-chat"
+    assert len(text.splitlines()) == 12
+
+
+def test_every_make_target_is_there() -> None:
+    for target in re.findall(r"`make ([\w-]+)`", README):
+        assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_teaches(name: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "pipeline", name, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert name == "local" or "Example" in run.stdout
+
+
+def test_help_imports_no_cloud() -> None:
+    code = (
+        "import sys; sys.argv = ['spillway', '--help']\n"
+        "from pipeline.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'google', 'grpc', 'pulumi', 'pulumi_gcp', 'aiohttp', 'pydantic', 'jinja2', 'websockets', 'requests'}\n"
+        "print(sorted(heavy & {m.split('.')[0] for m in sys.modules}), file=sys.stderr)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stderr.splitlines()[-1] == "[]"

@@ -1,0 +1,275 @@
+"""The Pulumi program in process, on the local Cloud Run's own control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import run_v2
+
+from infra.live import Live, read
+from infra.settings import Settings, Template
+from pipeline.cloudrun.service import CloudRun
+from pipeline.cloudrun.stack import InProcess, PulumiCli, declared
+from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected, StaleWrite, UserError
+from pipeline.local.provider import SERVICE, LocalProvider
+from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, Split, Target
+from tests.contract.cloud import Cloud, latest, shares
+from tests.contract.targets import control_plane
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Cloud]:
+    with control_plane() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(running: Cloud) -> Iterator[Cloud]:
+    with running.case():
+        yield running
+
+
+@pytest.fixture
+def settings(cloud: Cloud) -> Settings:
+    return Settings("local", "here", cloud.fresh_id(), Template("good"), deletion_protection=False)
+
+
+@pytest.fixture
+def program(cloud: Cloud) -> InProcess:
+    return InProcess(LocalProvider(cloud.channel), partial(read, channel=cloud.channel))
+
+
+def another(settings: Settings, **changes: object) -> Settings:
+    return replace(settings, template=replace(settings.template, **{"env": {"V": "2"}, **changes}))  # type: ignore[arg-type]
+
+
+def settled(cloud: Cloud, settings: Settings) -> run_v2.Service:
+    while (service := cloud.services.get_service(name=settings.ref.name)).reconciling:
+        pass
+    return service
+
+
+def observed(cloud: Cloud, settings: Settings) -> LiveService:
+    settled(cloud, settings)
+    return CloudRun.over(cloud.channel).read(settings.ref)
+
+
+def move(cloud: Cloud, settings: Settings, split: Split, annotations: dict[str, str]) -> None:
+    """As the engine does: traffic and annotations in one write."""
+    platform = CloudRun.over(cloud.channel)
+    platform.write(
+        settings.ref, etag=platform.read(settings.ref).etag, annotations=annotations, split=split
+    )
+    settled(cloud, settings)
+
+
+def test_the_first_deploy_gives_the_first_revision_everything(
+    cloud: Cloud, settings: Settings, program: InProcess
+) -> None:
+    program.apply(settings)
+    service = settled(cloud, settings)
+    assert shares(service) == {settings.revision: 100}
+    assert [t.revision for t in service.traffic] == [settings.revision], "by name, never LATEST"
+    template = service.template
+    assert template.revision == settings.revision
+    assert template.timeout.total_seconds() == 3600
+    assert not template.session_affinity
+    assert template.scaling.max_instance_count == 10
+    probe = template.containers[0].startup_probe
+    assert probe.failure_threshold * probe.period_seconds == 240
+
+
+def test_a_second_revision_gets_nothing(cloud: Cloud, settings: Settings, program: InProcess) -> None:
+    program.apply(settings)
+    settled(cloud, settings)
+    program.apply(another(settings))
+    service = settled(cloud, settings)
+    assert shares(service) == {settings.revision: 100}
+    assert service.latest_ready_revision.endswith(another(settings).revision)
+
+
+def test_applying_again_writes_nothing(cloud: Cloud, settings: Settings, program: InProcess) -> None:
+    program.apply(settings)
+    before = settled(cloud, settings)
+    for _ in range(3):
+        program.apply(settings)
+    after = settled(cloud, settings)
+    assert (after.generation, after.etag) == (before.generation, before.etag)
+
+
+def test_a_run_moves_no_traffic_after_a_manual_split(
+    cloud: Cloud, settings: Settings, program: InProcess
+) -> None:
+    second, third = another(settings), another(settings, env={"V": "3"})
+    program.apply(settings)
+    settled(cloud, settings)
+    program.apply(second)
+    settled(cloud, settings)
+    split = Split((
+        Target(settings.revision, 70, "stable"), Target(second.revision, 30, "candidate"),
+        Target(settings.revision, 0, "theirs"),
+    ))  # fmt: skip
+    notes = {RECORD_ANNOTATION: '{"v":1}', "example.com/owner": "chat"}
+    move(cloud, settings, split, notes)
+    for bare in (second, settings, third):
+        program.apply(bare)
+        live = observed(cloud, settings)
+        assert live.serving.agrees_with(split)
+        assert live.annotations == notes
+
+
+def test_a_split_on_latest_is_pinned_to_what_it_means_now(
+    cloud: Cloud, settings: Settings, program: InProcess
+) -> None:
+    program.apply(settings)
+    service = settled(cloud, settings)
+    cloud.split(service, latest())
+    program.apply(another(settings))
+    service = settled(cloud, settings)
+    assert shares(service) == {settings.revision: 100}
+    assert service.latest_ready_revision.endswith(another(settings).revision)
+
+
+def test_the_nonce_stays_with_its_revision(cloud: Cloud, settings: Settings, program: InProcess) -> None:
+    def nonce(of: Settings) -> str:
+        env = cloud.revisions.get_revision(name=of.ref.revision_name(of.revision)).containers[0].env
+        return next(v.value for v in env if v.name == NONCE_VARIABLE)
+
+    program.apply(settings)
+    first = nonce(settings)
+    settled(cloud, settings)
+    program.apply(another(settings))
+    settled(cloud, settings)
+    program.apply(settings)  # back to the first template: another nonce would be another revision, refused
+    assert nonce(settings) == first
+    assert nonce(another(settings)) != first
+
+
+def test_a_failed_first_revision_is_followed_by_a_good_one(
+    cloud: Cloud, settings: Settings, program: InProcess
+) -> None:
+    program.apply(another(settings, image="never-listens"))
+    assert not shares(settled(cloud, settings))
+    program.apply(settings)
+    assert shares(settled(cloud, settings)) == {settings.revision: 100}
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (exceptions.PermissionDenied("no"), AccessError),
+        (exceptions.ServiceUnavailable("later"), PlatformUnavailable),
+        (exceptions.InternalServerError("oops"), PlatformUnavailable),
+        (exceptions.RetryError("given up", None), PlatformUnavailable),
+    ],
+    ids=["forbidden", "unavailable", "internal", "given up"],
+)
+def test_a_read_that_fails_stops_the_program(
+    cloud: Cloud, settings: Settings, program: InProcess, fault: Exception, told: type[Exception]
+) -> None:
+    program.apply(settings)
+    before = settled(cloud, settings)
+
+    def blind(_: Settings) -> Live | None:
+        raise fault
+
+    with pytest.raises(told):
+        replace(program, read=blind).apply(another(settings))
+    assert settled(cloud, settings).etag == before.etag
+
+
+def test_a_change_between_read_and_write_is_read_again(
+    cloud: Cloud, settings: Settings, program: InProcess
+) -> None:
+    """Somebody shifts traffic while the program runs: the shift stays."""
+    second = another(settings)
+    program.apply(settings)
+    settled(cloud, settings)
+    program.apply(second)
+    settled(cloud, settings)
+    split = Split((Target(settings.revision, 50), Target(second.revision, 50)))
+    reads: list[Live | None] = []
+
+    def overtaken(asked: Settings) -> Live | None:
+        reads.append(program.read(asked))
+        if len(reads) == 1:
+            move(cloud, settings, split, {})
+        return reads[-1]
+
+    replace(program, read=overtaken).apply(another(settings, env={"V": "3"}))
+    assert len(reads) == 2
+    assert observed(cloud, settings).serving.agrees_with(split)
+
+
+def test_a_service_that_never_rests_is_given_up(
+    cloud: Cloud, settings: Settings, program: InProcess
+) -> None:
+    program.apply(settings)
+    settled(cloud, settings)
+
+    def stale(asked: Settings) -> Live | None:
+        live = program.read(asked)
+        assert live is not None
+        return replace(live, etag="of yesterday")
+
+    with pytest.raises(StaleWrite):
+        replace(program, read=stale).apply(another(settings))
+
+
+def test_what_the_api_refuses_is_told(settings: Settings, program: InProcess) -> None:
+    with pytest.raises(RequestRejected) as caught:
+        program.apply(another(settings, env={"PORT": "80"}))
+    assert "reserved env names" in caught.value.why
+
+
+def test_the_declaration_is_a_list_without_secrets(settings: Settings, program: InProcess) -> None:
+    (resource,) = program.preview(replace(settings, template=replace(settings.template, env={"KEY": "hush"})))
+    assert resource.summary == {
+        "type": SERVICE,
+        "name": settings.service,
+        "revision": resource.inputs["template"]["revision"],
+        "image": "good",
+        "traffic": [{"revision": resource.inputs["template"]["revision"], "percent": 100}],
+    }
+    assert "hush" not in str(resource.summary)
+
+
+def test_it_says_that_the_engine_was_not_used(settings: Settings, program: InProcess) -> None:
+    said: list[str] = []
+    replace(program, say=said.append).apply(settings)
+    assert any("engine" in line and "not used" in line for line in said)
+
+
+def test_evaluating_leaves_nothing_behind(settings: Settings) -> None:
+    """No thread, no event loop (an unclosed one is a warning, and a warning an error), no run-time settings."""
+    threads = threading.active_count()
+    first = declared(settings, lambda _: None)
+    second = declared(settings, lambda _: None)
+    gc.collect()
+    assert threading.active_count() == threads
+    assert [r.summary for r in first.resources] == [r.summary for r in second.resources]
+    from pulumi.runtime import get_root_resource
+
+    assert get_root_resource() is None
+
+
+async def test_it_can_be_evaluated_where_a_loop_runs(settings: Settings) -> None:
+    assert len(declared(settings, lambda _: None).resources) == 1
+    assert asyncio.get_running_loop().is_running()
+
+
+def test_without_the_cli_the_cloud_is_told_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError) as caught:
+        PulumiCli(lambda _: None).apply(settings)
+    assert "Pulumi CLI" in caught.value.what
+    assert caught.value.fix.startswith("Install it")
