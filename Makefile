@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types lock clean
+.PHONY: demo test lint types bench bench-checks lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -18,6 +18,12 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep
+	$(BIN)/python -m bench.checks_speed
+
+bench-checks: $(READY) ## how right the checks are: precision and recall of every rule
+	$(BIN)/python -m bench.checks_corpus
 
 # uv where it is on the machine, else its own copy inside .venv; plain pip where neither can be had.
 $(READY): requirements.lock pyproject.toml

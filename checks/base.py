@@ -28,11 +28,25 @@ class Base(Protocol):
 
 
 def open_base(root: Path, base: str) -> Base:
-    """A folder if there is one of that name, else a git ref. Raises CheckError."""
+    """A folder if there is one of that name, else a git ref. Raises CheckError, also for a name that is both."""
     folder = Path(base)
-    if folder.is_dir():
-        return FolderBase(root, folder)
-    return GitBase(root, base)
+    if not folder.is_dir():
+        return GitBase(root, base)
+    if not base.startswith((".", "/")) and _is_commit(root, base):
+        raise CheckError(
+            f"base {base}: a folder and a commit have this name",
+            "They would not compare alike.",
+            f"Say which: --base ./{base} (the folder) or --base refs/heads/{base} (the branch)",
+        )
+    return FolderBase(root, folder)
+
+
+def _is_commit(root: Path, ref: str) -> bool:
+    try:
+        _commit(root, ref)
+    except CheckError:
+        return False
+    return True
 
 
 class FolderBase:
@@ -70,7 +84,14 @@ class GitBase:
     def _blobs(self) -> dict[str, bytes]:
         names = [p for p in self.changed if "\n" not in p]
         asked = b"".join(f"{self._commit}:./".encode() + os.fsencode(p) + b"\n" for p in names)
-        answer = run_git(self._root, "cat-file", "--batch", stdin=asked)
+        try:
+            answer = run_git(self._root, "cat-file", "--batch", stdin=asked)
+        except GitRefused as error:
+            raise CheckError(
+                f"base {self.name}: its files cannot be read",
+                str(error),
+                f"Try: git fetch origin {self.name}",
+            ) from error
         blobs: dict[str, bytes] = {}
         for name in names:
             header, _, answer = answer.partition(b"\n")
@@ -105,8 +126,8 @@ def _commit(root: Path, ref: str) -> str:
 def _advice(root: Path, ref: str) -> tuple[str, str]:
     try:
         shallow = run_git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
-    except GitRefused:
-        return "This folder is not in a git repository.", "Name a folder: --base DIR"
+    except GitRefused as error:
+        return f"git says: {error}", "Name a folder: --base DIR"
     remote, _, branch = ref.partition("/")
     fetch = (
         f"git fetch --depth=1 {remote} {branch}:refs/remotes/{ref}" if branch else f"git fetch origin {ref}"

@@ -17,11 +17,11 @@ def load(path: Path) -> frozenset[str]:
         return frozenset(str(row["print"]) for row in document["findings"])
     except FileNotFoundError as error:
         raise CheckError(
-            f"baseline {path}: not there", fix="Write it: spillway check --write-baseline FILE"
+            f"baseline {path}: not there", fix=f"Write it: spillway check --baseline {path} --write-baseline"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckError(
-            f"baseline {path}: not a baseline", str(error), "Write it anew: --write-baseline FILE"
+            f"baseline {path}: not a baseline", str(error), "Write it anew: --write-baseline"
         ) from error
 
 

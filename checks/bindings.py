@@ -28,8 +28,8 @@ class Binding:
     """One thing that gives the name a meaning.
 
     Args:
-        kind: ``def``, ``class``, ``assign``, ``import``, ``star``, ``param``, ``default`` (a parameter whose default is
-            the name itself) or ``local`` (loop, ``with``, ``except``).
+        kind: ``def``, ``class``, ``assign``, ``import``, ``star``, ``module`` (a package of that name), ``param``,
+            ``default`` (a parameter whose default is the name itself) or ``local`` (loop, ``with``, ``except``).
         module: of an import, the absolute dotted module; of a star too.
     """
 
@@ -78,6 +78,7 @@ class Names(ast.NodeVisitor):
         self.bindings: list[Binding] = []
         self.uses: list[Use] = []
         self.module_imports: dict[str, str] = {}
+        self.other_names: set[str] = set()  # under which it is imported too
         self._path, self._name = parsed.path, name
         self._lines = _lines_with(parsed.data, name)
         self._scope = self.module
@@ -129,7 +130,7 @@ class Names(ast.NodeVisitor):
             local = alias.asname or alias.name.partition(".")[0]
             self.module_imports[local] = alias.name if alias.asname else local
             if local == self._name:
-                self._bind("import", node, module=alias.name)
+                self._bind("assign" if alias.asname else "module", node, module=alias.name)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         module = absolute(self._path, node.module, node.level)
@@ -137,10 +138,16 @@ class Names(ast.NodeVisitor):
             if alias.name == "*":
                 self._bind("star", node, module=module)
             elif alias.name == self._name:
-                self._bind("import" if alias.asname in (None, self._name) else "renamed", node, module=module)
+                self._bind_import(node, alias.asname, module)
             elif alias.asname == self._name:
                 self._bind("assign", node, module=module)
             self.module_imports[alias.asname or alias.name] = f"{module}.{alias.name}"
+
+    def _bind_import(self, node: ast.ImportFrom, other: str | None, module: str) -> None:
+        is_renamed = other is not None and other != self._name
+        self._bind("renamed" if is_renamed else "import", node, module=module)
+        if is_renamed:
+            self.other_names.add(str(other))
 
     def visit_Global(self, node: ast.Global) -> None:
         self._scope.is_global = self._scope.is_global or self._name in node.names
@@ -182,6 +189,13 @@ class Names(ast.NodeVisitor):
         self.visit(node.value)
         if node.target.id == self._name:
             self._bind("assign", node, value=node.value)
+
+    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> None:
+        if node.name == self._name:
+            self._bind("local", node)
+        self.generic_visit(node)
+
+    visit_MatchStar = visit_MatchAs
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.name == self._name:

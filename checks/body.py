@@ -90,6 +90,13 @@ def functions(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, Function]]:
             yield from functions(child, name)
 
 
+def named_lambdas(tree: ast.AST) -> Iterator[tuple[str, ast.Lambda]]:
+    """Every ``name = lambda ...``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+            yield from ((t.id, node.value) for t in node.targets if isinstance(t, ast.Name))
+
+
 def _local_names(node: Function | ast.Lambda) -> dict[str, str]:
     names: dict[str, str] = {}
     for child in ast.walk(node):

@@ -20,6 +20,8 @@ from checks.rules.rule import Brief
 #: by rule: the hash of the brief it was collected with, and behind it the facts, as text until somebody asks
 Kept = dict[str, str]
 
+_MOST_STALE = 1000
+
 
 def digest(*parts: bytes) -> str:
     hasher = hashlib.blake2b(digest_size=16)
@@ -68,17 +70,21 @@ class Cache:
         facts = text[len(brief) :]
         try:
             return True, None if facts == "null" else json.loads(facts)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False, None
 
     def put(self, key: str, rule: str, brief: str, facts: Any) -> None:
-        kept = self._now.setdefault(key, dict(self._before.get(key) or {}))
-        kept[rule] = brief + json.dumps(facts, separators=(",", ":"))
-        self._is_changed = True
+        """Keep an answer; one that nests too deeply to be written is asked again next time."""
+        with suppress(RecursionError):
+            text = json.dumps(facts, separators=(",", ":"))
+            kept = self._now.setdefault(key, dict(self._before.get(key) or {}))
+            kept[rule] = brief + text
+            self._is_changed = True
 
     def save(self, *, is_whole: bool) -> None:
-        """Write what this run met; of a run of some rules only, keep what it did not meet too."""
-        entries = self._now if is_whole else self._before | self._now
+        """Write what this run met; of a run of some rules only, keep what it did not meet too, within reason."""
+        is_bounded = len(self._before) <= _MOST_STALE + 2 * len(self._now)
+        entries = self._before | self._now if not is_whole and is_bounded else self._now
         if not self._is_changed and len(entries) == len(self._before):
             return
         with suppress(OSError):

@@ -7,7 +7,7 @@ statements are walked, not every expression, so this costs a fraction of the par
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TypedDict
 
 from checks.modules import absolute
@@ -26,7 +26,26 @@ from checks.symbols import (
     module_lookup,
 )
 
+#: expressions of which something can be said outside of any flow
+_TELLING = (
+    ast.Constant, ast.Name, ast.Attribute, ast.Call, ast.Await, ast.Set, ast.SetComp, ast.List, ast.Tuple, ast.Dict,
+)  # fmt: skip
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)  # a tuple is tested faster than a union
+_LOOP = ("body", "orelse")
+_TRY = ("body", "handlers", "orelse", "finalbody")
+#: where a compound statement keeps those inside it
+_BLOCKS: dict[type[ast.stmt], tuple[str, ...]] = {
+    ast.If: _LOOP,
+    ast.For: _LOOP,
+    ast.AsyncFor: _LOOP,
+    ast.While: _LOOP,
+    ast.Try: _TRY,
+    ast.TryStar: _TRY,
+    ast.With: ("body",),
+    ast.AsyncWith: ("body",),
+    ast.Match: ("cases",),
+}
 
 
 class Member(TypedDict):
@@ -59,9 +78,9 @@ class Definitions(TypedDict):
     values: dict[str, Symbol | None]
 
 
-def define(parsed: Parsed) -> Definitions:
-    """Everything that other files can refer to."""
-    statements = list(flat(parsed.tree.body))
+def define(parsed: Parsed, only: Collection[str] | None = None) -> Definitions:
+    """Everything that other files can refer to; of classes and functions only those of these names, if any are given."""
+    statements = flat(parsed.tree.body)
     imports = imported_names(parsed.path, statements)
     own = {name for node in statements for name in bound_names(node)}
     look = module_lookup(parsed.path, imports, own)
@@ -73,6 +92,8 @@ def define(parsed: Parsed) -> Definitions:
         "values": {},
     }
     for node in statements:
+        if only is not None and getattr(node, "name", None) not in (None, *only):
+            continue
         if isinstance(node, ast.ClassDef):
             _add_class(found["classes"], node, "", look, parsed.path)
         elif isinstance(node, Function):
@@ -86,31 +107,35 @@ def _is_star(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
 
 
-def flat(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+def flat(body: Iterable[ast.stmt]) -> list[ast.stmt]:
     """The statements of one scope, those inside ``if``, ``try``, ``with`` and loops too; not those of inner scopes."""
+    found: list[ast.stmt] = []
+    _gather(body, found)
+    return found
+
+
+def _gather(body: Iterable[ast.stmt], found: list[ast.stmt]) -> None:
     for node in body:
-        yield node
-        if isinstance(node, ast.If | ast.For | ast.AsyncFor | ast.While):
-            yield from flat(node.body)
-            yield from flat(node.orelse)
-        elif isinstance(node, ast.Try | ast.TryStar):
-            for block in (node.body, *(h.body for h in node.handlers), node.orelse, node.finalbody):
-                yield from flat(block)
-        elif isinstance(node, ast.With | ast.AsyncWith):
-            yield from flat(node.body)
-        elif isinstance(node, ast.Match):
-            for case in node.cases:
-                yield from flat(case.body)
+        found.append(node)
+        for name in _BLOCKS.get(type(node), ()):
+            for inner in getattr(node, name):
+                if isinstance(inner, ast.stmt):
+                    _gather((inner,), found)
+                else:  # a handler or a case
+                    _gather(inner.body, found)
 
 
 def bound_names(node: ast.stmt) -> Iterator[str]:
-    """Names that this statement defines here; imports are counted apart."""
-    if isinstance(node, Function | ast.ClassDef):
+    """Names that this statement defines here; imports are counted apart, and ``NAME += 1`` defines nothing."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                yield target.id
+    elif isinstance(node, ast.AnnAssign):
+        if isinstance(node.target, ast.Name):
+            yield node.target.id
+    elif isinstance(node, _NAMED):
         yield node.name
-    elif isinstance(node, ast.Assign):
-        yield from (t.id for t in node.targets if isinstance(t, ast.Name))
-    elif isinstance(node, ast.AnnAssign | ast.AugAssign) and isinstance(node.target, ast.Name):
-        yield node.target.id
 
 
 def _assigned(node: ast.stmt, look: Lookup) -> dict[str, Symbol | None]:
@@ -141,7 +166,7 @@ def simple(node: ast.expr | None, look: Lookup) -> Symbol | None:
     if isinstance(node, ast.Await):
         return simple(node.value, look)
     if isinstance(node, ast.Set | ast.SetComp):
-        return ("kind", "set")
+        return ("of", "builtins.set")
     if isinstance(node, ast.List | ast.Tuple):
         return box(simple(each, look) for each in node.elts)
     return box(simple(each, look) for each in node.values) if isinstance(node, ast.Dict) else None
@@ -201,25 +226,27 @@ def _add_members(made: Class, node: ast.stmt, look: Lookup) -> None:
 
 
 def _add_method(made: Class, node: Function, look: Lookup) -> None:
-    made["returns"].setdefault(node.name, returned(node, look))
+    statements = flat(node.body)
+    made["returns"].setdefault(node.name, returned(node, look, statements))
     marks = {dotted(d).rpartition(".")[2] for d in node.decorator_list}
     if marks & {"property", "cached_property", "computed_field", "hybrid_property"}:
         made["properties"].append(node.name)
-    parameters = {
-        a.arg: annotation(a.annotation, look)
-        for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
-    }
-    for statement in flat(node.body):
-        for name, symbol in _given_to_self(statement, look, parameters):
+    notes = {a.arg: a.annotation for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
+
+    def inside(name: str) -> Symbol | None:
+        return annotation(notes[name], look) if name in notes else look(name)
+
+    for statement in statements:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign):
+            continue
+        for name, symbol in _given_to_self(statement, inside, look):
             before = made["fields"].get(name)
             made["fields"][name] = before if name in made["members"] else either((before, symbol))
 
 
 def _given_to_self(
-    node: ast.stmt, look: Lookup, parameters: dict[str, Symbol | None]
+    node: ast.Assign | ast.AnnAssign, inside: Lookup, look: Lookup
 ) -> Iterator[tuple[str, Symbol | None]]:
-    if not isinstance(node, ast.Assign | ast.AnnAssign):
-        return
     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
         if (
             isinstance(target, ast.Attribute)
@@ -227,21 +254,22 @@ def _given_to_self(
             and target.value.id == "self"
         ):
             noted = annotation(node.annotation, look) if isinstance(node, ast.AnnAssign) else None
-            yield (
-                target.attr,
-                noted or simple(node.value, lambda n: parameters[n] if n in parameters else look(n)),
-            )
+            yield target.attr, noted or simple(node.value, inside)
 
 
-def returned(node: Function, look: Lookup) -> Symbol | None:
+def returned(node: Function, look: Lookup, statements: list[ast.stmt] | None = None) -> Symbol | None:
     """What calling it gives: its annotation; its return statements where that is absent, or only says ``dict``."""
     noted = annotation(node.returns, look)
     is_vague = noted is None or noted[0] == "box" or noted == ("of", "builtins.dict")
-    return (_plain_results(node, look) or noted) if is_vague else noted
+    if not is_vague:
+        return noted
+    return _plain_results(node, look, flat(node.body) if statements is None else statements) or noted
 
 
-def _plain_results(node: Function, look: Lookup) -> Symbol | None:
+def _plain_results(node: Function, look: Lookup, statements: list[ast.stmt]) -> Symbol | None:
+    results = [n.value for n in statements if isinstance(n, ast.Return) and n.value is not None]
+    if not any(isinstance(value, _TELLING) for value in results):
+        return None
     own = {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
-    local = {name for statement in flat(node.body) for name in bound_names(statement)} | own
-    results = [n for n in flat(node.body) if isinstance(n, ast.Return) and n.value is not None]
-    return either(simple(n.value, lambda name: None if name in local else look(name)) for n in results)
+    local = {name for statement in statements for name in bound_names(statement)} | own
+    return either(simple(value, lambda name: None if name in local else look(name)) for value in results)

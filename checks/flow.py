@@ -10,42 +10,18 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
-from checks.definitions import Function, bound_names, flat, simple
-from checks.symbols import (
-    ENUM_ATTRIBUTES,
-    Symbol,
-    annotation,
-    box,
-    builtin,
-    constant,
-    dotted,
-    either,
-    imported_names,
-)
+from checks.definitions import Function
+from checks.expressions import Expressions
+from checks.names import DOUBT, Local, Names, become, item, key_of, narrow, without_part
+from checks.symbols import annotation, box, dotted, either, imported_names
 
-_NARROWING = frozenset({"isinstance", "hasattr", "issubclass", "callable"})
-_CONTAINERS = frozenset({"list", "tuple", "sorted", "reversed", "iter"})
-_DUMPS = frozenset({"model_dump", "dict", "_asdict"})
-_SAFE_WORDS = frozenset({"value", "name", "_value_", "_name_"})
-_DOUBT: Symbol = ("const", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Local:
-    """What a name is now, and the line that made it so."""
-
-    symbol: Symbol | None
-    line: int = 0
-
-
-Names = dict[str, Local]
+_ADDING = frozenset({"update", "append", "setdefault", "insert", "extend", "add"})
 Visit = Callable[[ast.Call, "Flow", Names], None]
 
 
-class Flow:
+class Flow(Expressions):
     """Walks a module; calls ``visit`` for each call on or around an interesting line."""
 
     def __init__(
@@ -58,35 +34,34 @@ class Flow:
         safe: frozenset[str],
         attributes: frozenset[str],
     ) -> None:
-        statements = list(flat(tree.body))
-        self._path = path
-        self._imports = imported_names(path, statements)
-        self._own = {name for node in statements for name in bound_names(node)}
+        super().__init__(path, tree, safe=safe, attributes=attributes)
         self._lines, self._visit = lines, visit
-        self._safe, self._attributes = safe, attributes | ENUM_ATTRIBUTES
-        self._knows_sockets = any("starlette" in v or "fastapi" in v for v in self._imports.values())
-        self.module_values = _module_values(statements, self.look)
-        self._class = ""
+        self._class, self._is_inside = "", False
         self._last = lines[-1] if lines else 0
-        self._block(tree.body, {}, is_module=True)
-
-    def look(self, name: str) -> Symbol | None:
-        """A name as the module's top level sees it."""
-        if name in self._own:
-            return ("obj", f"{self._path}:{name}")
-        return ("obj", self._imports[name]) if name in self._imports else builtin(name)
+        self._scope(tree.body, {})
 
     def _is_near(self, node: ast.stmt) -> bool:
         at = bisect_left(self._lines, node.lineno)
         return at < len(self._lines) and self._lines[at] <= (node.end_lineno or node.lineno)
 
-    # -- statements ------------------------------------------------------------------------------------------
+    def _scope(self, body: Sequence[ast.stmt], outer: Names) -> None:
+        """A module or class: what it assigns is seen by the rest of it, not by the functions in it.
 
-    def _block(self, body: Sequence[ast.stmt], names: Names, *, is_module: bool = False) -> bool:
+        They run later, when a name of the module may be something else, and do not see a class's names at all.
+        """
+        names = dict(outer)
+        for node in body:
+            if node.lineno > self._last:
+                break
+            if isinstance(node, Function | ast.ClassDef):
+                if self._is_near(node):
+                    self._statement(node, dict(outer))
+            else:
+                self._statement(node, names)
+
+    def _block(self, body: Sequence[ast.stmt], names: Names) -> bool:
         """Walk statements; True when the block always leaves."""
         for node in body:
-            if is_module and not self._is_near(node):
-                continue
             if node.lineno > self._last:
                 break  # nothing below is asked about
             if self._statement(node, names):
@@ -100,8 +75,8 @@ class Flow:
             names[node.name] = Local(None)
             return False
         if isinstance(node, ast.ClassDef):
-            outer, self._class = self._class, node.name if not self._class else f"{self._class}.{node.name}"
-            self._block(node.body, {}, is_module=True)
+            outer, self._class = self._class, f"{self._class}.{node.name}" if self._class else node.name
+            self._scope(node.body, names)
             self._class = outer
             return False
         compound = self._COMPOUND.get(type(node))
@@ -116,7 +91,7 @@ class Flow:
         names = dict(outer)
         arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
         for argument in arguments:
-            names[argument.arg] = Local(annotation(argument.annotation, self.look), argument.lineno)
+            names[argument.arg] = self._parameter(argument)
         if (
             arguments
             and self._class
@@ -129,25 +104,29 @@ class Flow:
             if extra:
                 inner = annotation(extra.annotation, self.look)
                 names[extra.arg] = Local(box([inner]), extra.lineno)
-        outer_last = self._last
+        before = self._last, self._class, self._is_inside
         self._last = self._lines[bisect_right(self._lines, node.end_lineno or node.lineno) - 1]
+        self._class, self._is_inside = "", True
         self._block(node.body, names)
-        self._last = outer_last
+        self._last, self._class, self._is_inside = before
+
+    def _parameter(self, node: ast.arg) -> Local:
+        return Local(annotation(node.annotation, self.look), node.lineno, f"{node.arg} is a parameter")
 
     def _if(self, node: ast.If, names: Names) -> bool:
         self._calls_in(node.test, names)
         yes, no = dict(names), dict(names)
         narrow(node.test, yes, no)
         left, right = self._block(node.body, yes), self._block(node.orelse, no)
-        _become(names, [branch for branch, leaves in ((yes, left), (no, right)) if not leaves])
+        become(names, [branch for branch, leaves in ((yes, left), (no, right)) if not leaves])
         return left and right
 
     def _for(self, node: ast.For | ast.AsyncFor, names: Names) -> bool:
         self._calls_in(node.iter, names)
         inside = dict(names)
-        self.bind(node.target, _item(self.value(node.iter, names)), inside, node.lineno)
+        self.bind(node.target, item(self.value(node.iter, names)), inside, node.lineno, node.iter)
         self._block(node.body, inside)
-        _become(names, [names, inside])
+        become(names, [names, inside])
         self._block(node.orelse, names)
         return False
 
@@ -155,15 +134,15 @@ class Flow:
         self._calls_in(node.test, names)
         inside = dict(names)
         self._block(node.body, inside)
-        _become(names, [names, inside])
+        become(names, [names, inside])
         self._block(node.orelse, names)
         return False
 
     def _with(self, node: ast.With | ast.AsyncWith, names: Names) -> bool:
-        for item in node.items:
-            self._calls_in(item.context_expr, names)
-            if item.optional_vars is not None:
-                self.bind(item.optional_vars, None, names, node.lineno)
+        for each in node.items:
+            self._calls_in(each.context_expr, names)
+            if each.optional_vars is not None:
+                self.bind(each.optional_vars, None, names, node.lineno)
         return self._block(node.body, names)
 
     def _try(self, node: ast.Try | ast.TryStar, names: Names) -> bool:
@@ -174,14 +153,14 @@ class Flow:
             inside = dict(names)
             for name, local in body.items():
                 if inside.get(name) != local:
-                    inside[name] = (
-                        Local(either((local.symbol, _DOUBT)), local.line) if local.symbol else local
-                    )
+                    doubtful = either((local.symbol, DOUBT)) if local.symbol else None
+                    inside[name] = Local(doubtful, local.line, local.how, local.source)
             if handler.name:
-                inside[handler.name] = Local(("kind", "exception"), handler.lineno)
+                caught = f"{handler.name} is caught here"
+                inside[handler.name] = Local(("kind", "exception"), handler.lineno, caught)
             if not self._block(handler.body, inside):
                 ends.append(inside)
-        _become(names, ends)
+        become(names, ends)
         return self._block(node.finalbody, names) or not ends
 
     def _match(self, node: ast.Match, names: Names) -> bool:
@@ -195,7 +174,7 @@ class Flow:
                     inside[captured] = Local(None)
             if not self._block(case.body, inside):
                 ends.append(inside)
-        _become(names, ends)
+        become(names, ends)
         return False
 
     _COMPOUND: dict[type, Callable[..., bool]] = {  # noqa: RUF012 - a table, filled once
@@ -211,62 +190,58 @@ class Flow:
     }
 
     def _assign(self, node: ast.stmt, names: Names) -> None:
+        if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
+            self._mutation(node.value, names)
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 self._bind_pairs(target, node.value, names, node.lineno)
         elif isinstance(node, ast.AnnAssign):
             noted = annotation(node.annotation, self.look)
             value = self.value(node.value, names) if node.value else None
-            self.bind(node.target, value if value is not None else noted, names, node.lineno)
+            self.bind(node.target, value if value is not None else noted, names, node.lineno, node.value)
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             before = names.get(node.target.id, Local(None)).symbol
-            names[node.target.id] = Local(before or self.value(node.value, names), node.lineno)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
+            symbol = before or self.value(node.value, names)
+            names[node.target.id] = Local(symbol, node.lineno, f"{node.target.id} is set here", node.value)
+        elif isinstance(node, ast.Import | ast.ImportFrom) and self._is_inside:
             found = imported_names(self._path, [node])
             names.update({name: Local(("obj", full), node.lineno) for name, full in found.items()})
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            self._mutation(node.value, names)
         elif isinstance(node, ast.Delete):
-            names.update({t.id: Local(None) for t in node.targets if isinstance(t, ast.Name)})
+            for target in node.targets:
+                self._delete(target, names)
+
+    def _delete(self, target: ast.expr, names: Names) -> None:
+        if isinstance(target, ast.Name):
+            names[target.id] = Local(None)
+        elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+            key, name = key_of(target.slice), target.value.id
+            if name in names and key is not None:
+                names[name] = without_part(names[name], key)
 
     def _bind_pairs(self, target: ast.expr, value: ast.expr, names: Names, line: int) -> None:
         """``a, b = x, y`` is two assignments."""
         sides = (ast.Tuple, ast.List)
         if isinstance(target, sides) and isinstance(value, sides) and len(target.elts) == len(value.elts):
             for each, part in zip(target.elts, [self.value(e, names) for e in value.elts], strict=True):
-                self.bind(each, part, names, line)
+                self.bind(each, part, names, line, value)
         else:
-            self.bind(target, self.value(value, names), names, line)
-
-    def bind(self, target: ast.expr, value: Symbol | None, names: Names, line: int) -> None:
-        """Give a target a value; ``payload["state"] = value`` puts it into the container."""
-        if isinstance(target, ast.Name):
-            names[target.id] = Local(value, line)
-        elif isinstance(target, ast.Tuple | ast.List):
-            for each in target.elts:
-                self.bind(each.value if isinstance(each, ast.Starred) else each, _item(value), names, line)
-        elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-            self._put(target.value.id, value, names, line)
-
-    def _put(self, name: str, value: Symbol | None, names: Names, line: int) -> None:
-        if value is None or name not in names:
-            return
-        before = names[name].symbol
-        kept = (
-            before[1:] if before is not None and before[0] == "box" else () if before is None else (before,)
-        )
-        names[name] = Local(box((*kept, value)), line)
+            self.bind(target, self.value(value, names), names, line, value)
 
     def _mutation(self, call: ast.Call, names: Names) -> None:
-        """``payload.update(state=value)`` and ``rows.append(value)``."""
+        """``payload.update(state=value)``, ``rows.append(value)``, ``payload.pop("state")``."""
         function = call.func
         if not isinstance(function, ast.Attribute) or not isinstance(function.value, ast.Name):
             return
-        if function.attr in ("update", "append", "setdefault", "insert", "extend"):
-            for value in (*call.args[-1:], *(keyword.value for keyword in call.keywords)):
-                self._put(function.value.id, self.value(value, names), names, call.lineno)
-
-    # -- expressions -----------------------------------------------------------------------------------------
+        name = function.value.id
+        if name not in names:
+            return
+        if function.attr == "pop" and call.args and key_of(call.args[0]) is not None:
+            names[name] = without_part(names[name], str(key_of(call.args[0])))
+        elif function.attr == "clear":
+            names[name] = Local(None)
+        elif function.attr in _ADDING:
+            for key, value in _added(call):
+                self.put(name, key, self.value(value, names), names, Local(None, call.lineno, source=value))
 
     def _calls(self, node: ast.stmt, names: Names) -> None:
         for child in ast.iter_child_nodes(node):
@@ -277,196 +252,25 @@ class Flow:
         """Visit every call below an expression; those inside comprehensions and lambdas see their own names."""
         if isinstance(node, ast.Call):
             self._visit(node, self, names)
+        elif isinstance(node, ast.NamedExpr):
+            self.bind(node.target, self.value(node.value, names), names, node.lineno, node.value)
         inner = names
         if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
-            inner = self._comprehended(node.generators, names)
+            inner = self.comprehended(node.generators, names)
         elif isinstance(node, ast.Lambda):
             inner = names | {a.arg: Local(None) for a in (*node.args.args, *node.args.kwonlyargs)}
         for child in _expressions(node):
             self._calls_in(child, inner)
 
-    def _comprehended(self, generators: list[ast.comprehension], names: Names) -> Names:
-        inner = dict(names)
-        for generator in generators:
-            self.bind(
-                generator.target, _item(self.value(generator.iter, inner)), inner, generator.target.lineno
-            )
-        return inner
 
-    def value(self, node: ast.expr | None, names: Names) -> Symbol | None:
-        """What an expression may be."""
-        handler = self._VALUES.get(type(node))
-        return handler(self, node, names) if handler else None
-
-    def _name(self, node: ast.Name, names: Names) -> Symbol | None:
-        return names[node.id].symbol if node.id in names else self.look(node.id)
-
-    def _attribute(self, node: ast.Attribute, names: Names) -> Symbol | None:
-        base = self.value(node.value, names)
-        if node.attr in self._attributes:
-            return ("known", base, node.attr, self._is_socket(node.value, base))
-        if base is None or base[0] in ("known", "box") or (base[0] == "kind" and node.attr in _SAFE_WORDS):
-            return None
-        return ("obj", f"{base[1]}.{node.attr}") if base[0] == "obj" else ("attr", base, node.attr)
-
-    def _is_socket(self, node: ast.expr, base: Symbol | None) -> bool:
-        words = dotted(node).lower()
-        return self._knows_sockets or base is not None or any(w in words for w in ("ws", "socket", "conn"))
-
-    def _call(self, node: ast.Call, names: Names) -> Symbol | None:
-        word = dotted(node.func).rpartition(".")[2]
-        if word in self._safe:
-            return None
-        if isinstance(node.func, ast.Name):
-            found = self._builtin_call(word, node, names)
-            if found is not None:
-                return found if found != _DOUBT else None
-        if isinstance(node.func, ast.Attribute) and word in _DUMPS:
-            is_json = any(k.arg in ("mode", "exclude", "include", "by_alias") for k in node.keywords)
-            base = self.value(node.func.value, names)
-            return ("fields", base) if base is not None and not is_json else None
-        callee = self.value(node.func, names)
-        return ("call", callee) if callee is not None else None
-
-    def _builtin_call(self, word: str, node: ast.Call, names: Names) -> Symbol | None:
-        """Calls that hand their arguments on; ``_DOUBT`` stands for "harmless", None for "some other call"."""
-        first = self.value(node.args[0], names) if node.args else None
-        if word == "dict":
-            parts = [self.value(k.value, names) for k in node.keywords]
-            return box([*parts, *([_item(first)] if first and first[0] == "box" else [])]) or _DOUBT
-        if word in _CONTAINERS and node.args:
-            return box([_item(first)]) or _DOUBT
-        if word in ("asdict", "vars") and first is not None:
-            return ("fields", first)
-        if word == "getattr" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
-            name = str(node.args[1].value)
-            if name in self._attributes:
-                return ("known", first, name, self._is_socket(node.args[0], first))
-            return ("attr", first, name) if first is not None and first[0] not in ("known", "box") else _DOUBT
-        return None
-
-    def _choice(self, node: ast.IfExp, names: Names) -> Symbol | None:
-        yes, no = dict(names), dict(names)
-        narrow(node.test, yes, no)
-        return _joined(self.value(node.body, yes), self.value(node.orelse, no))
-
-    def _operator(self, node: ast.BinOp, names: Names) -> Symbol | None:
-        left, right = self.value(node.left, names), self.value(node.right, names)
-        if isinstance(node.op, ast.Mod) and (left is None or left[0] == "const"):
-            return None
-        if isinstance(node.op, ast.BitOr) and (left or right):
-            return either((left, right))
-        is_arithmetic = isinstance(node.op, ast.Add | ast.Sub | ast.Mult)
-        return (
-            ("arith", left, right)
-            if is_arithmetic and left and right and "const" not in (left[0], right[0])
-            else None
-        )
-
-    def _literal(self, node: ast.List | ast.Tuple, names: Names) -> Symbol | None:
-        return box(self.value(e.value if isinstance(e, ast.Starred) else e, names) for e in node.elts)
-
-    def _dict(self, node: ast.Dict, names: Names) -> Symbol | None:
-        keys = (self.value(key, names) for key in node.keys if key is not None)
-        return box((*keys, *(self.value(value, names) for value in node.values)))
-
-    def _list_of(self, node: ast.ListComp | ast.GeneratorExp, names: Names) -> Symbol | None:
-        return box([self.value(node.elt, self._comprehended(node.generators, names))])
-
-    def _dict_of(self, node: ast.DictComp, names: Names) -> Symbol | None:
-        inner = self._comprehended(node.generators, names)
-        return box([self.value(node.key, inner), self.value(node.value, inner)])
-
-    def _subscript(self, node: ast.Subscript, names: Names) -> Symbol | None:
-        """``record["key"]`` says nothing about which of the values it is; ``by_id[key]`` all but says it."""
-        base = self.value(node.value, names)
-        if base is not None and base[0] == "box":
-            return None if isinstance(node.slice, ast.Constant) else _joined(_item(base), None)
-        return _item(base)
-
-    _VALUES: dict[type, Callable[..., Symbol | None]] = {  # noqa: RUF012 - a table, filled once
-        ast.Constant: lambda _flow, node, _names: constant(node),
-        ast.JoinedStr: lambda _flow, _node, _names: _DOUBT,
-        ast.Name: _name,
-        ast.Attribute: _attribute,
-        ast.Call: _call,
-        ast.Await: lambda flow, node, names: flow.value(node.value, names),
-        ast.NamedExpr: lambda flow, node, names: flow.value(node.value, names),
-        ast.IfExp: _choice,
-        ast.BoolOp: lambda flow, node, names: _joined(*(flow.value(each, names) for each in node.values)),
-        ast.BinOp: _operator,
-        ast.List: _literal,
-        ast.Tuple: _literal,
-        ast.Set: lambda _flow, _node, _names: ("kind", "set"),
-        ast.SetComp: lambda _flow, _node, _names: ("kind", "set"),
-        ast.ListComp: _list_of,
-        ast.DictComp: _dict_of,
-        ast.Dict: _dict,
-        ast.Subscript: _subscript,
-    }
-
-
-def narrow(test: ast.expr, yes: Names, no: Names) -> None:
-    """Forget on the other side what a test asked about; ``not`` turns sides."""
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        narrow(test.operand, no, yes)
-    elif isinstance(test, ast.BoolOp):
-        for each in test.values:
-            narrow(
-                each, yes if isinstance(test.op, ast.And) else {}, no if isinstance(test.op, ast.Or) else {}
-            )
-    elif (
-        isinstance(test, ast.Call)
-        and isinstance(test.func, ast.Name)
-        and test.func.id in _NARROWING
-        and test.args
-    ):
-        asked = test.args[0]
-        if isinstance(asked, ast.Name) and asked.id in no:
-            no[asked.id] = Local(None)
-        if isinstance(asked, ast.Name) and asked.id in yes and _asks_for_plain(test):
-            yes[asked.id] = Local(None)
-
-
-def _asks_for_plain(test: ast.Call) -> bool:
-    """``isinstance(x, str)``: on this side it is what JSON takes."""
-    if len(test.args) < 2:
-        return False
-    kinds = test.args[1].elts if isinstance(test.args[1], ast.Tuple) else [test.args[1]]
-    return all(dotted(kind) in ("str", "int", "float", "bool", "dict", "list") for kind in kinds)
-
-
-def _joined(*symbols: Symbol | None) -> Symbol | None:
-    """One of several ways; a way that is harmless makes the rest doubtful."""
-    known = [s for s in symbols if s is not None]
-    if not known:
-        return None
-    return either(symbols) if len(known) == len(symbols) else either((*known, _DOUBT))
-
-
-def _become(names: Names, branches: list[Names]) -> None:
-    """What names are after branches that go on."""
-    if not branches:
-        return
-    merged: Names = dict(branches[0])
-    for branch in branches[1:]:
-        for name, local in branch.items():
-            before = merged.get(name)
-            if before is None:
-                merged[name] = local
-            elif before is not local and before.symbol != local.symbol:
-                told = before if before.symbol is not None else local
-                merged[name] = Local(_joined(before.symbol, local.symbol), told.line)
-    names.clear()
-    names.update(merged)
-
-
-def _item(symbol: Symbol | None) -> Symbol | None:
-    if symbol is None or symbol[0] in ("kind", "const", "known"):
-        return None
-    if symbol[0] == "box":
-        return symbol[1] if len(symbol) == 2 else _joined(*symbol[1:], None)
-    return ("item", symbol)
+def _added(call: ast.Call) -> Iterator[tuple[str | None, ast.expr]]:
+    """Keys, where there are any, and values that a method call adds to its container."""
+    last = call.args[-1] if call.args else None
+    if isinstance(last, ast.Dict):
+        yield from ((key_of(key), value) for key, value in zip(last.keys, last.values, strict=True))
+    elif last is not None:
+        yield (key_of(call.args[0]) if len(call.args) > 1 else None), last
+    yield from ((keyword.arg, keyword.value) for keyword in call.keywords)
 
 
 def _expressions(node: ast.AST) -> Iterator[ast.expr]:
@@ -475,16 +279,3 @@ def _expressions(node: ast.AST) -> Iterator[ast.expr]:
             yield child
         elif isinstance(child, ast.keyword | ast.comprehension):
             yield from _expressions(child)
-
-
-def _module_values(
-    statements: Sequence[ast.stmt], look: Callable[[str], Symbol | None]
-) -> Mapping[str, Symbol | None]:
-    """What names at the top are given by calls: loggers, mostly."""
-    return {
-        target.id: simple(node.value, look)
-        for node in statements
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }

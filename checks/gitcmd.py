@@ -1,4 +1,4 @@
-"""Git, asked so that nothing in the checked repository runs: no hooks, no monitors, no prompts."""
+"""Git, asked so that nothing in the checked repository runs and nothing is fetched: no hooks, monitors or prompts."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ class GitRefused(Exception):
 def run_git(root: Path, *arguments: str, stdin: bytes | None = None) -> bytes:
     """Standard output of one git command in ``root``. Raises GitRefused."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment |= {
+        "GIT_ALLOW_PROTOCOL": "none",  # a partial clone would fetch what is missing, by the repository's own command
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+    }
     command: Sequence[str] = ("git", "-C", str(root), *_SAFE, *arguments)
     try:
         done = subprocess.run(
             command, input=stdin or b"", capture_output=True, env=environment, timeout=_TIMEOUT_S, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise GitRefused(str(error)) from error
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()

@@ -7,16 +7,28 @@ Read are dict literals, ``dict(...)``, ``A | B``, read-only wrappers, and then `
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from checks.definitions import bound_names, flat
+from checks.definitions import Function, bound_names, flat
 from checks.parse import Parsed
 from checks.symbols import Lookup, Symbol, dotted, expression_name, imported_names, module_lookup
 
+_WRAPPERS = frozenset(
+    {"dict", "MappingProxyType", "OrderedDict", "frozendict", "ChainMap", "defaultdict", "copy", "deepcopy"}
+)
+_READERS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "update"})
+_UNREADABLE = ast.Constant(...)
+
 
 class Entry(NamedTuple):
-    """One key and its value. ``form`` is ``member`` (of ``base``), ``value`` (the member with it), ``text`` or ``other``."""
+    """One key and its value.
+
+    Args:
+        form: ``member`` (of ``base``), ``value`` (the member with it), ``text`` or ``other``; ``spread`` for all
+            entries of the mapping ``base``.
+    """
 
     key: Symbol | None
     line: int
@@ -32,7 +44,6 @@ class Change(NamedTuple):
     Args:
         kind: ``assign``, ``update`` or ``remove``.
         owner: the class in whose body it is assigned.
-        spreads: other mappings that are merged in.
         is_open: something is merged in that cannot be read.
         end: of the last entry's value in a literal: line, column; empty when an entry cannot be added mechanically.
     """
@@ -43,22 +54,38 @@ class Change(NamedTuple):
     line: int
     column: int
     entries: list[Entry]
-    spreads: list[Symbol]
     is_open: bool
     end: list[int]
 
 
 def changes(parsed: Parsed, name: str) -> Iterator[Change]:
     """Every statement of the module about a mapping called ``name``, in order."""
-    statements = list(flat(parsed.tree.body))
+    statements = flat(parsed.tree.body)
     own = {n for node in statements for n in bound_names(node)}
     look = module_lookup(parsed.path, imported_names(parsed.path, statements), own)
     yield from _assignments(parsed, name, look)
-    for node in ast.walk(parsed.tree):
+    for node in _seen(parsed.tree, name):
         if isinstance(node, ast.stmt | ast.Call):
             found = _later(node, name, look)
             if found is not None:
                 yield found
+
+
+def _seen(node: ast.AST, name: str) -> Iterator[ast.AST]:
+    """Everything below a node, but for functions in which the name is a variable of their own."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, Function) and _is_own_in(child, name)):
+            yield child
+            yield from _seen(child, name)
+
+
+def _is_own_in(function: Function, name: str) -> bool:
+    statements = flat(function.body)
+    if any(isinstance(n, ast.Global) and name in n.names for n in statements):
+        return False
+    arguments = function.args
+    own = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    return name in own or any(name in bound_names(n) for n in statements if not isinstance(n, Function))
 
 
 def _assignments(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
@@ -66,17 +93,25 @@ def _assignments(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
     bodies += [(n.name, n.body) for n in flat(parsed.tree.body) if isinstance(n, ast.ClassDef)]
     for owner, body in bodies:
         for node in flat(body):
-            targets = (
-                node.targets
-                if isinstance(node, ast.Assign)
-                else [node.target]
-                if isinstance(node, ast.AnnAssign)
-                else []
-            )
-            value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
-            if value is not None and any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            for value in _given(node, name):
                 target = ("obj", f"{parsed.path}:{owner}.{name}" if owner else f"{parsed.path}:{name}")
                 yield _change("assign", target, owner, node, value, look)
+
+
+def _given(node: ast.stmt, name: str) -> Iterator[ast.expr]:
+    """What a statement assigns to the name, alone or in a row: ``a, NAME = x, {...}``."""
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        pairs: list[tuple[ast.expr, ast.expr]] = [(node.target, node.value)]
+    elif isinstance(node, ast.Assign):
+        pairs = [(target, node.value) for target in node.targets]
+    else:
+        return
+    for target, value in pairs:
+        if isinstance(target, ast.Name) and target.id == name:
+            yield value
+        elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            inner = zip(target.elts, value.elts, strict=False)
+            yield from (v for t, v in inner if isinstance(t, ast.Name) and t.id == name)
 
 
 def _later(node: ast.AST, name: str, look: Lookup) -> Change | None:
@@ -97,6 +132,8 @@ def _later(node: ast.AST, name: str, look: Lookup) -> Change | None:
             name,
             look,
         )
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return _handed_over(node.value, name, look)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return None
     if node.func.attr == "update":
@@ -111,6 +148,16 @@ def _later(node: ast.AST, name: str, look: Lookup) -> Change | None:
     return None
 
 
+def _handed_over(call: ast.Call, name: str, look: Lookup) -> Change | None:
+    """``fill(NAME)``: whoever gets it may add what cannot be read."""
+    word = dotted(call.func).rpartition(".")[2]
+    if word in _READERS or hasattr(builtins, word):
+        return None
+    return next(
+        (found for a in call.args if (found := _about(a, "update", call, _UNREADABLE, name, look))), None
+    )
+
+
 def _about(
     receiver: ast.expr, kind: str, node: Any, value: ast.expr, name: str, look: Lookup
 ) -> Change | None:
@@ -121,7 +168,7 @@ def _about(
 
 
 def _change(kind: str, target: Symbol, owner: str, node: Any, value: ast.expr, look: Lookup) -> Change:
-    made = Change(kind, target, owner, node.lineno, node.col_offset + 1, [], [], False, [])
+    made = Change(kind, target, owner, node.lineno, node.col_offset + 1, [], False, [])
     is_open = _read(value, made, look)
     last = value.values[-1] if isinstance(value, ast.Dict) and value.values and kind == "assign" else None
     end = [last.end_lineno or 0, last.end_col_offset or 0] if last is not None else []
@@ -139,7 +186,7 @@ def _read(value: ast.expr, made: Change, look: Lookup) -> bool:
     symbol = expression_name(value, look)
     if symbol is None:
         return True
-    made.spreads.append(symbol)
+    made.entries.append(Entry(None, value.lineno, value.col_offset + 1, "spread", symbol, ""))
     return False
 
 
@@ -155,10 +202,16 @@ def _read_literal(value: ast.Dict, made: Change, look: Lookup) -> bool:
 
 def _read_call(value: ast.Call, made: Change, look: Lookup) -> bool:
     name = dotted(value.func).rpartition(".")[2]
-    if name not in ("dict", "MappingProxyType", "OrderedDict", "frozendict", "ChainMap"):
+    if name == "copy" and not value.args and isinstance(value.func, ast.Attribute):
+        return _read(value.func.value, made, look)
+    if name == "fromkeys" and value.args and isinstance(value.args[0], ast.List | ast.Tuple | ast.Set):
+        keys = value.args[0].elts
+        given = value.args[1] if len(value.args) > 1 else ast.Constant(None)
+        return _read_literal(ast.Dict(keys=list(keys), values=[given] * len(keys)), made, look)
+    if name not in _WRAPPERS:
         return True
     is_open = False
-    for argument in value.args:
+    for argument in value.args[1:] if name == "defaultdict" else value.args:
         pairs = _pairs(argument)
         is_open |= _read(pairs if pairs is not None else argument, made, look)
     for keyword in value.keywords:

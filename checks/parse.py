@@ -67,10 +67,13 @@ def _spaces(match: re.Match[bytes]) -> bytes:
 
 
 _NEWER = (
-    (re.compile(rb"^(\s*(?:async\s+)?(?:def|class)\s+\w+)(\[[^\n]*?\])(?=\s*[(:])", re.MULTILINE), _spaces),
-    (re.compile(rb"^(\s*)type\s+(\w+)\s*(?:\[[^\n]*?\])?\s*=", re.MULTILINE), rb"\1\2 ="),
-    (re.compile(rb"""(?<![\w"'])[tT]([rR]?["'])"""), rb"f\1"),
-    (re.compile(rb"^(\s*except\*?\s+)([\w.]+(?:\s*,\s*[\w.]+)+)(\s*:)", re.MULTILINE), rb"\1(\2)\3"),
+    (
+        re.compile(rb"^([ \t]*(?:async\s+)?(?:def|class)\s+\w+)(\[[^\n]*?\])(?=\s*[(:])", re.MULTILINE),
+        _spaces,
+    ),
+    (re.compile(rb"^([ \t]*)type[ \t]+(\w+)\s*(?:\[[^\n]*?\])?\s*=", re.MULTILINE), rb"\1\2 ="),
+    (re.compile(rb"""(?<![\w"'])([rR]?)[tT]([rR]?)(?=["'])"""), rb"\1f\2"),
+    (re.compile(rb"^([ \t]*except\*?\s+)([\w.]+(?:\s*,\s*[\w.]+)+)(\s*:)", re.MULTILINE), rb"\1(\2)\3"),
 )
 
 

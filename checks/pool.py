@@ -3,7 +3,9 @@
 Theory of operation. Starting a Python process costs as much as parsing some fifteen files, so files gather first and
 processes start when enough bytes wait. Each process has a thread here that hands it one batch at a time and reads
 the answers; a bounded queue keeps at most a few batches in memory. A process that dies takes nothing with it: the
-batch is tried again file by file, and a file that kills its process is a word in the report.
+batch is tried again file by file, and a file that kills its process is a word in the report. Where no process can be
+started, the work is done here. A thread that meets anything else keeps taking batches, so that nobody waits for it in
+vain, and ``drain`` raises what it met.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -50,17 +53,20 @@ def _frame(jobs: list[Job]) -> bytes:
 
 
 class WorkerDied(Exception):
-    """The process ended in the middle of a batch."""
+    """The process could not be started, or ended in the middle of a batch."""
 
 
 class Worker:
-    """One process, and the pipe to it."""
+    """One process, and the pipe to it. Raises WorkerDied when it cannot be started."""
 
     def __init__(self, briefs: Mapping[str, Brief]) -> None:
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            _COMMAND, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, cwd=_HERE
-        )
+        try:
+            self._process = subprocess.Popen(
+                _COMMAND, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, cwd=_HERE
+            )
+        except OSError as error:
+            raise WorkerDied from error
         self._briefs = json.dumps(briefs).encode() + b"\n"
 
     def run(self, jobs: list[Job]) -> list[Entry]:
@@ -71,21 +77,18 @@ class Worker:
             self._process.stdin.write(self._briefs + _frame(jobs))
             self._process.stdin.flush()
             self._briefs = b""
-            line = self._process.stdout.readline()
-        except OSError as error:
+            entries = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError) as error:
             raise WorkerDied from error
-        if not line.endswith(b"\n"):
+        if not isinstance(entries, list) or len(entries) != len(jobs):
             raise WorkerDied
-        entries: list[Entry] = json.loads(line)
         return entries
 
     def close(self) -> None:
         assert self._process.stdin
         assert self._process.stdout
-        try:
+        with suppress(OSError):
             self._process.stdin.close()
-        except OSError:
-            pass
         self._process.stdout.close()
         try:
             self._process.wait(5)
@@ -101,13 +104,14 @@ class Pool:
         self, briefs: Mapping[str, Brief], jobs: int | None, done: Callable[[str, Entry], None]
     ) -> None:
         self._briefs = briefs
-        self._size = jobs or os.cpu_count() or 1
+        self._size = jobs or _cores()
         self._done = done
         self._waiting: list[Job] = []
         self._waiting_bytes = 0
         self._queue: queue.Queue[list[Job] | None] = queue.Queue(maxsize=self._size + 1)
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+        self._trouble: BaseException | None = None
 
     def __enter__(self) -> Pool:
         return self
@@ -115,59 +119,88 @@ class Pool:
     def put(self, job: Job) -> None:
         self._waiting.append(job)
         self._waiting_bytes += len(job.data)
-        worth = _BATCH_BYTES if self._threads else WORTH_PROCESSES_BYTES
-        if self._waiting_bytes >= worth and self._size > 1:
-            self._send()
+        if self._size > 1:
+            if self._waiting_bytes >= (_BATCH_BYTES if self._threads else WORTH_PROCESSES_BYTES):
+                self._send()
+        elif self._waiting_bytes >= _BATCH_BYTES:
+            self._collect_here()
 
     def _send(self) -> None:
         if not self._threads:
             self._threads = [threading.Thread(target=self._drive, daemon=True) for _ in range(self._size)]
             for thread in self._threads:
                 thread.start()
-        batch: list[Job] = []
-        size = 0
-        for job in self._waiting:
-            batch.append(job)
-            size += len(job.data)
-            if size >= _BATCH_BYTES:
-                self._queue.put(batch)
-                batch, size = [], 0
-        if batch:
+        for batch in _batches(self._waiting):
             self._queue.put(batch)
         self._waiting, self._waiting_bytes = [], 0
 
-    def drain(self) -> None:
-        """Return when everything that was put is done."""
-        if self._threads:
-            self._send()
-            self._queue.join()
-            return
+    def _collect_here(self) -> None:
         with collector_off():
             for job in self._waiting:
                 self._done(job.path, collect(job.path, job.data, job.names, self._briefs))
         self._waiting, self._waiting_bytes = [], 0
 
+    def drain(self) -> None:
+        """Return when everything that was put is done. Raises what went wrong in a thread."""
+        if not self._threads:
+            self._collect_here()
+            return
+        self._send()
+        self._queue.join()
+        if self._trouble is not None:
+            raise self._trouble
+
     def _drive(self) -> None:
-        worker = Worker(self._briefs)
+        worker: Worker | None = None
         while (batch := self._queue.get()) is not None:
+            try:
+                if self._trouble is None:
+                    worker = worker or self._started()
+                    worker = worker if self._is_done_by(worker, batch) else None
+            except BaseException as error:  # noqa: BLE001 - drain raises it in the thread that waits
+                self._trouble = error
+            finally:
+                self._queue.task_done()
+        if worker is not None:
+            worker.close()
+
+    def _started(self) -> Worker | None:
+        try:
+            return Worker(self._briefs)
+        except WorkerDied:
+            return None
+
+    def _is_done_by(self, worker: Worker | None, batch: list[Job]) -> bool:
+        """Have a batch done by this process, or by others; False when it is no good for the next one."""
+        entries: list[Entry] | None = None
+        if worker is not None:
             try:
                 entries = worker.run(batch)
             except WorkerDied:
                 worker.close()
-                entries = [self._alone(job) for job in batch]
-                worker = Worker(self._briefs)
-            with self._lock:
-                for job, entry in zip(batch, entries, strict=True):
-                    self._done(job.path, entry)
-            self._queue.task_done()
-        worker.close()
+        is_alive = entries is not None
+        answers = entries if entries is not None else [self._alone(job) for job in batch]
+        with self._lock:
+            for job, entry in zip(batch, answers, strict=True):
+                self._done(job.path, entry)
+        return is_alive
 
     def _alone(self, job: Job) -> Entry:
-        worker = Worker(self._briefs)
-        try:
-            return worker.run([job])[0]
-        except WorkerDied:
+        """One file in a process of its own; here where processes do not work at all."""
+        entries = self._tried([job])
+        if entries is None and self._tried([]) is not None:
             return {"trouble": [0, "the parser broke on it"]}
+        return entries[0] if entries else collect(job.path, job.data, job.names, self._briefs)
+
+    def _tried(self, jobs: list[Job]) -> list[Entry] | None:
+        """What a new process answers; None when it dies, or cannot be started."""
+        worker = self._started()
+        if worker is None:
+            return None
+        try:
+            return worker.run(jobs)
+        except WorkerDied:
+            return None
         finally:
             worker.close()
 
@@ -178,3 +211,22 @@ class Pool:
             self._queue.put(None)
         for thread in self._threads:
             thread.join()
+
+
+def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
+    batch: list[Job] = []
+    size = 0
+    for job in jobs:
+        batch.append(job)
+        size += len(job.data)
+        if size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system tells."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

@@ -62,7 +62,7 @@ class TreeProject:
         if self.cache:
             is_there, kept = self.cache.get(key, DEFINITIONS, "")
             if is_there:
-                return kept  # type: ignore[no-any-return]
+                return kept
         made = _define(path, data)
         if self.cache:
             self.cache.put(key, DEFINITIONS, "", made)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from xml.sax.saxutils import quoteattr
 
 from checks.finding import Finding, Report, Severity, worst_first
 
 _PER_KIND = 10
+_MOST_STEPS = 8
 _GITHUB_WORDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
 
@@ -32,21 +32,29 @@ def render_text(report: Report) -> str:
 
 
 def _skipped_line(path: str, line: int, reason: str) -> str:
-    return f"  {plain(path)}{f':{line}' if line else ''}: {plain(reason)}"
+    return f"  - {plain(path)}{f':{line}' if line else ''}: {plain(reason)}"
 
 
 def _block(finding: Finding) -> str:
-    head = f"{plain(finding.place)}: {finding.severity}[{finding.rule}] {plain(finding.message)}"
+    head = f"{_at_line_start(finding.place)}: {finding.severity}[{finding.rule}] {plain(finding.message)}"
     lines = [head if finding.confidence == "high" else f"{head} ({finding.confidence} confidence)"]
     if finding.text.strip():
         number = str(finding.line)
         margin = " " * len(number)
         caret = " " * (len(plain(finding.text[: finding.column - 1]))) + "^"
         lines += [f"{margin} |", f"{number} | {plain(finding.text)}", f"{margin} | {caret}"]
-    lines += [f"  from {plain(step.path)}:{step.line}: {plain(step.text)}" for step in finding.trail]
+    steps = finding.trail[:_MOST_STEPS]
+    lines += [f"  from {plain(step.path)}:{step.line}: {plain(step.text)}" for step in steps]
+    if len(finding.trail) > len(steps):
+        lines.append(f"  and {len(finding.trail) - len(steps)} more")
     if finding.fix:
         lines.append(f"  fix: {plain(finding.fix.title)} (--fix)")
     return "\n".join(lines)
+
+
+def _at_line_start(path: str) -> str:
+    """A file called ``::error::`` must not command the CI that shows the text."""
+    return f"./{plain(path)}" if path.startswith(("::", "##")) else plain(path)
 
 
 def summary(report: Report) -> str:
@@ -56,7 +64,8 @@ def summary(report: Report) -> str:
         ", ".join(f"{counts[s]} {s}{'s' if counts[s] != 1 else ''}" for s in Severity if counts[s])
         or "no findings"
     )
-    failing = f", {len(report.errors)} of which fail the gate" if report.errors else ""
+    errors = len(report.errors)
+    failing = f", {'all' if errors == len(report.findings) else errors} fail the gate" if errors else ""
     known = f", {report.baselined} known from the baseline" if report.baselined else ""
     additive = (
         "" if report.additive_only is None else f"; additive only: {'yes' if report.additive_only else 'no'}"
@@ -99,17 +108,18 @@ def render_json(report: Report) -> str:
 
 
 def render_github(report: Report) -> str:
-    """Workflow commands, worst first; GitHub shows ten of a kind, so the rest is counted in one notice."""
-    shown: Counter[str] = Counter()
-    lines: list[str] = []
+    """Workflow commands, worst first; GitHub shows ten of a kind, so the rest is counted in the last notice."""
+    by_word: dict[str, list[Finding]] = {word: [] for word in _GITHUB_WORDS.values()}
     for finding in sorted(report.findings, key=worst_first):
-        word = _GITHUB_WORDS[
-            finding.severity if finding.fails_gate or finding.severity != "error" else Severity.WARNING
-        ]
-        shown[word] += 1
-        if shown[word] <= _PER_KIND:
-            lines.append(_command(word, finding))
-    left_out = {word: n - _PER_KIND for word, n in shown.items() if n > _PER_KIND}
+        doubtful = finding.severity is Severity.ERROR and not finding.fails_gate
+        by_word[_GITHUB_WORDS[Severity.WARNING if doubtful else finding.severity]].append(finding)
+    limits = dict.fromkeys(by_word, _PER_KIND)
+    if any(len(found) > _PER_KIND for found in by_word.values()):
+        limits["notice"] -= 1
+    lines = [_command(word, f) for word, found in by_word.items() for f in found[: limits[word]]]
+    left_out = {
+        word: len(found) - limits[word] for word, found in by_word.items() if len(found) > limits[word]
+    }
     if left_out:
         told = ", ".join(f"{n} {word}{'s' if n != 1 else ''}" for word, n in left_out.items())
         lines.append(f"::notice title=spillway check::left out here: {told}; the log has them all")
@@ -124,7 +134,8 @@ def _command(word: str, finding: Finding) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    shown = "".join(c if c in "\r\n" else plain(c) for c in text)
+    return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
@@ -132,25 +143,21 @@ def _property(text: str) -> str:
 
 
 def render_junit(report: Report) -> str:
-    """One test case per finding; those that do not fail the gate are told in its output, not as failures."""
-    cases = list(_cases(report)) or ['    <testcase classname="checks" name="all"/>']
-    head = f'tests="{len(cases)}" failures="{len(report.errors)}" time="{report.seconds:.3f}"'
-    body = "\n".join(cases)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n  <testsuite name="spillway check" {head}>\n{body}\n  </testsuite>\n</testsuites>\n'
+    """One test case per finding; those that do not fail the gate are told as skipped, not as failures."""
+    cases = [_case(finding) for finding in report.findings]
+    shown = cases or ['    <testcase classname="checks" name="all"/>']
+    counts = f'failures="{len(report.errors)}" errors="0" skipped="{len(cases) - len(report.errors)}"'
+    head = f'name="spillway check" tests="{len(shown)}" {counts} time="{report.seconds:.3f}"'
+    body = "\n".join(shown)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n  <testsuite {head}>\n{body}\n  </testsuite>\n</testsuites>\n'
 
 
-def _cases(report: Report) -> Iterator[str]:
-    for finding in report.findings:
-        name = f"classname={_attribute(finding.rule)} name={_attribute(f'{finding.place} {finding.message}')}"
-        detail = f"message={_attribute(finding.message)}"
-        if finding.fails_gate:
-            yield f"    <testcase {name}><failure {detail}/></testcase>"
-        else:
-            yield f"    <testcase {name}><skipped {detail}/></testcase>"
+def _case(finding: Finding) -> str:
+    place = f"file={_attribute(finding.path)} line={_attribute(str(finding.line))}" if finding.path else ""
+    name = f"classname={_attribute(finding.rule)} name={_attribute(f'{finding.place} {finding.message}')} {place}"
+    kind = "failure" if finding.fails_gate else "skipped"
+    return f"    <testcase {name.strip()}><{kind} message={_attribute(finding.message)}/></testcase>"
 
 
 def _attribute(text: str) -> str:
     return quoteattr(plain(text))
-
-
-RENDERERS = {"text": render_text, "json": render_json, "github": render_github, "junit": render_junit}

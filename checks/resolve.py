@@ -101,11 +101,8 @@ class Resolver:
             return self._fields(self.what(value, importer, depth - 1), depth - 1)
         if kind == "arith":
             left = self.what(value, importer, depth - 1)
-            return (
-                left
-                if left and left.what == "outside instance"
-                else self.what(symbol[2], importer, depth - 1)
-            )
+            is_known = left is not None and left.what == "outside instance"
+            return left if is_known else self.what(symbol[2], importer, depth - 1)
         if kind == "item":
             return self._item(self.what(value, importer, depth - 1))
         if kind in ("box", "any"):

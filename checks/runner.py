@@ -48,7 +48,7 @@ def run(
     sweep = Sweep(project, _asked(only), Cache(root.resolve(), cache_folder) if cache else None)
     with collector_off():
         sweep.read_all(jobs)
-        found = list(sweep.judge())
+        found = sweep.judge()
     if sweep.cache:
         sweep.cache.save(is_whole=only is None)
     comments = {path: entry[COMMENTS] for path, entry in sweep.entries.items() if entry.get(COMMENTS)}

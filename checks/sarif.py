@@ -14,6 +14,7 @@ from checks.rules import RULES
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
+_MILDER = {"repeated": "note", "suppression": "warning"}
 _EXTRA_RULES = {"suppression": "A suppression names an existing rule, has a reason, and is needed."}
 
 
@@ -31,7 +32,7 @@ def as_sarif(report: Report) -> dict[str, Any]:
             "id": name,
             "shortDescription": {"text": summary},
             "fullDescription": {"text": why},
-            "defaultConfiguration": {"level": "error"},
+            "defaultConfiguration": {"level": _MILDER.get(name, "error")},
         }
         for name, (summary, why) in rules.items()
     ]
@@ -63,13 +64,11 @@ def _result(finding: Finding, names: list[str]) -> dict[str, Any]:
         "properties": {"confidence": str(finding.confidence)},
     }
     if finding.path:
-        made["locations"] = [_location(finding.path, finding.line, finding.column)]
-    if finding.trail:
-        flow = [
-            *(_step(step) for step in finding.trail),
-            {"location": _location(finding.path, finding.line, finding.column)},
-        ]
-        made["codeFlows"] = [{"threadFlows": [{"locations": flow}]}]
+        here = _location(finding.path, finding.line, finding.column)
+        made["locations"] = [here]
+        if finding.trail:
+            flow = [*(_step(step) for step in finding.trail), {"location": here}]
+            made["codeFlows"] = [{"threadFlows": [{"locations": flow}]}]
     return made
 
 

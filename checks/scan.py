@@ -9,7 +9,7 @@ from typing import Any
 
 from checks import suppress
 from checks.definitions import define
-from checks.parse import Unparsable, parse
+from checks.parse import Parsed, Unparsable, parse
 from checks.rules import BY_NAME
 from checks.rules.rule import Brief, Facts
 
@@ -40,25 +40,28 @@ def _is_wanted(name: str, path: str, data: bytes, briefs: Mapping[str, Brief]) -
 
 
 def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, Brief]) -> Entry:
-    """Parse once, and let each of these rules collect its facts."""
+    """Parse once, and let each of these rules collect its facts. Nothing that is in the file raises.
+
+    Comments of a file that cannot be looked at are not told: nobody knows what they would have silenced.
+    """
     entry: Entry = {}
-    if COMMENTS in names:
-        entry[COMMENTS] = suppress.comments(data)
-    asked = [name for name in names if name != COMMENTS]
-    if not asked:
-        return entry
     try:
-        parsed = parse(path, data)
-        for name in asked:
-            entry[name] = define(parsed) if name == DEFINITIONS else _facts(name, parsed, briefs)
+        parsed = parse(path, data) if set(names) - {COMMENTS} else None
+        for name in names:
+            if name == COMMENTS:
+                entry[COMMENTS] = suppress.comments(data)
+            elif parsed is not None:
+                entry[name] = define(parsed) if name == DEFINITIONS else _facts(name, parsed, briefs)
     except Unparsable as error:
-        entry = {COMMENTS: entry.get(COMMENTS), "trouble": [error.line, error.reason]}
+        return {"trouble": [error.line, error.reason]}
     except RecursionError:
-        entry = {COMMENTS: entry.get(COMMENTS), "trouble": [0, "nested too deeply to check"]}
+        return {"trouble": [0, "nested too deeply to check"]}
+    except Exception as error:  # noqa: BLE001 - one strange file must not hide what is wrong with all others
+        return {"trouble": [0, f"a rule broke on it: {type(error).__name__}: {error}"]}
     return entry
 
 
-def _facts(name: str, parsed: Any, briefs: Mapping[str, Brief]) -> Facts | None:
+def _facts(name: str, parsed: Parsed, briefs: Mapping[str, Brief]) -> Facts | None:
     return BY_NAME[name].collect(parsed, briefs[name])
 
 

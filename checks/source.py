@@ -50,27 +50,39 @@ def discover(root: Path, exclude: Iterable[str] = ()) -> Tree:
         raise CheckError(
             f"{root}: not a folder", "The checks look at a folder of Python files.", "Name one that exists."
         )
+    closed: list[Skipped] = []
     try:
         names = _listed(root)
     except GitRefused:
-        names = list(_walked(root))
+        names = list(_walked(root, closed))
     patterns = tuple(exclude)
     kept = sorted({n for n in names if not any(fnmatch.fnmatch(n, p) for p in patterns)})
-    skipped = tuple(Skipped(n, "notebook: not checked") for n in kept if n.endswith(NOTEBOOK))
-    return Tree(root, tuple(n for n in kept if n.endswith(SUFFIXES)), skipped)
+    notebooks = (Skipped(n, "notebook: not checked") for n in kept if n.endswith(NOTEBOOK))
+    return Tree(root, tuple(n for n in kept if n.endswith(SUFFIXES)), (*notebooks, *closed))
 
 
 def _listed(root: Path) -> list[str]:
+    """What git knows or would add. Its tags tell the files apart that are deleted, or left out of a sparse checkout."""
     globs = [f"*{suffix}" for suffix in (*SUFFIXES, NOTEBOOK)]
-    listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *globs)
-    names = [os.fsdecode(name) for name in run_git(root, *listing).split(b"\0") if name]
-    if not names and any(_walked(root)):
+    options = ("-z", "-t", "--cached", "--deleted", "--others", "--exclude-standard")
+    answer = run_git(root, "ls-files", *options, "--", *globs)
+    rows = [(row[:1], os.fsdecode(row[2:])) for row in answer.split(b"\0") if row]
+    gone = {name for tag, name in rows if tag == b"R"}
+    gone |= {name for tag, name in rows if tag == b"S" and not os.path.lexists(f"{root}/{name}")}
+    gone |= {name for tag, name in rows if tag == b"?" and not _BACKGROUND.isdisjoint(name.split("/"))}
+    names = [name for _, name in rows if name not in gone]
+    if not names and any(_walked(root, [])):
         raise GitRefused("everything here is ignored: an installed package, perhaps")
     return names
 
 
-def _walked(root: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(root):
+def _walked(root: Path, closed: list[Skipped]) -> Iterator[str]:
+    """What is there. Folders that cannot be looked into are added to ``closed``."""
+
+    def note(error: OSError) -> None:
+        closed.append(Skipped(os.path.relpath(error.filename, root).replace(os.sep, "/"), _reason(error)))
+
+    for folder, folders, files in os.walk(root, onerror=note):
         folders[:] = [f for f in folders if _is_source_folder(folder, f)]
         below = os.path.relpath(folder, root)
         prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
@@ -98,11 +110,20 @@ def read(root: Path, path: str) -> bytes:
         if status.st_size > READ_LIMIT_BYTES:
             raise Unreadable(f"{status.st_size >> 20} MiB: larger than {READ_LIMIT_BYTES >> 20} MiB")
         with open(handle, "rb", buffering=0, closefd=False) as stream:
-            return stream.read()
+            return _python(stream.read())
     except OSError as error:
         raise Unreadable(_reason(error)) from error
     finally:
         os.close(handle)
+
+
+def _python(data: bytes) -> bytes:
+    """The same bytes. Raises Unreadable for what no search for words would find anything in."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Unreadable("UTF-16, which Python does not read")
+    if b"\n" not in data and b"\r" in data:
+        raise Unreadable("its lines end with CR alone")
+    return data
 
 
 def _reason(error: OSError) -> str:

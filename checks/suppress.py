@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 
 from checks.finding import Confidence, Finding, Severity
+from checks.parse import PARSE_LIMIT_BYTES
 
 RULE = "suppression"
 NEEDLE = b"spillway:"
@@ -25,6 +26,8 @@ def comments(data: bytes) -> list[Comment]:
     """Every suppression in a file; strings that look like one are not."""
     found: list[Comment] = []
     pending: list[tuple[int, int, list[str], str]] = []
+    if len(data) > PARSE_LIMIT_BYTES:
+        return []
     try:
         for token in tokenize.tokenize(BytesIO(data).readline):
             if token.type == tokenize.COMMENT:

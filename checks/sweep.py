@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from checks import source
 from checks.cache import Cache, digest, digest_of
-from checks.finding import Finding, Skipped
+from checks.errors import CheckError
+from checks.finding import Confidence, Finding, Severity, Skipped
 from checks.pool import Job, Pool
 from checks.project import TreeProject
 from checks.rules import BY_NAME
@@ -24,8 +26,13 @@ class Sweep:
     def __init__(self, project: TreeProject, names: tuple[str, ...], cache: Cache | None) -> None:
         self.project = project
         self.cache = project.cache = cache
-        briefs = {name: BY_NAME[name].brief(project.settings, project.parsed) for name in names}
-        self.briefs: dict[str, Brief] = {name: brief for name, brief in briefs.items() if brief is not None}
+        self.broken: list[Finding] = []
+        self.briefs: dict[str, Brief] = {}
+        for name in names:
+            with self._told_if_broken(name):
+                brief = BY_NAME[name].brief(project.settings, project.parsed)
+                if brief is not None:
+                    self.briefs[name] = brief
         self._digests = {name: digest_of(brief) for name, brief in self.briefs.items()} | {
             COMMENTS: "",
             DEFINITIONS: "",
@@ -63,7 +70,8 @@ class Sweep:
         for path, entry in self.entries.items():
             for name in followers:
                 if name in entry and self.project.recall(name, path) is None:
-                    found |= {self._file_of(dotted, path) for dotted in BY_NAME[name].refers(entry[name])}
+                    with self._told_if_broken(name):
+                        found |= {self._file_of(dotted, path) for dotted in BY_NAME[name].refers(entry[name])}
         return found - {""}
 
     def _file_of(self, dotted: str, importer: str) -> str:
@@ -107,9 +115,23 @@ class Sweep:
         if facts:
             self.entries.setdefault(path, {})[name] = facts
 
-    def judge(self) -> Iterator[Finding]:
+    def judge(self) -> list[Finding]:
+        found: list[Finding] = []
         for name, brief in self.briefs.items():
             facts = {
                 path: self.entries[path][name] for path in sorted(self.entries) if name in self.entries[path]
             }
-            yield from BY_NAME[name].judge(self.project, brief, facts)
+            with self._told_if_broken(name):
+                found += BY_NAME[name].judge(self.project, brief, facts)
+        return [*found, *self.broken]
+
+    @contextmanager
+    def _told_if_broken(self, name: str) -> Iterator[None]:
+        """A rule that meets code it was not made for says so and fails the gate: it has not looked at the rest."""
+        try:
+            yield
+        except CheckError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other rules go on
+            message = f"this rule broke, so its other findings are not told: {type(error).__name__}: {error}"
+            self.broken.append(Finding(name, "", 0, 1, Severity.ERROR, Confidence.HIGH, message))

@@ -32,6 +32,9 @@ from checks.modules import absolute
 #: attributes that hold a plain enum wherever they are met: Starlette's and FastAPI's WebSocket
 ENUM_ATTRIBUTES = frozenset({"client_state", "application_state"})
 
+#: parts of one symbol; what has more is taken as unknown
+MOST_PARTS = 2000
+
 Symbol = Sequence[Any]
 Lookup = Callable[[str], Symbol | None]
 
@@ -63,17 +66,33 @@ def box(symbols: Iterable[Symbol | None]) -> Symbol | None:
     return ("box", *known) if known else None
 
 
+def is_large(symbol: Symbol) -> bool:
+    """Whether it has more parts than any honest value: ``a = [a, a]`` forty times over has a million million."""
+    waiting: list[Any] = [symbol]
+    count = 0
+    while waiting and count <= MOST_PARTS:
+        part = waiting.pop()
+        count += 1
+        if isinstance(part, tuple):
+            waiting += part[1:]
+    return count > MOST_PARTS
+
+
 def imported_names(path: str, statements: Iterable[ast.stmt]) -> dict[str, str]:
-    """Local name to dotted name, for the import statements among these."""
+    """Local name to dotted name, for the import statements among these.
+
+    The first of two counts: the second is what ``except ImportError`` falls back to.
+    """
     names: dict[str, str] = {}
     for node in statements:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
-                names[alias.asname or top] = alias.name if alias.asname else top
+                names.setdefault(alias.asname or top, alias.name if alias.asname else top)
         elif isinstance(node, ast.ImportFrom):
             module = absolute(path, node.module, node.level)
-            names |= {a.asname or a.name: f"{module}.{a.name}" for a in node.names if a.name != "*"}
+            found = {a.asname or a.name: f"{module}.{a.name}" for a in node.names if a.name != "*"}
+            names = found | names
     return names
 
 
@@ -135,7 +154,7 @@ def _subscripted(node: ast.Subscript, look: Lookup) -> Symbol | None:
     if name in ("type", "Type"):
         return expression_name(inner[0], look)
     if name in _SETS:
-        return ("kind", "set")
+        return ("of", "builtins.set")
     if name in _BOXES:
         return box(annotation(each, look) for each in inner)
     return None

@@ -10,7 +10,7 @@ import gc
 import json
 import sys
 
-from checks.scan import collect
+from checks.scan import Entry, collect
 
 
 def main() -> None:
@@ -20,9 +20,16 @@ def main() -> None:
     briefs = json.loads(source.readline() or b"{}")
     while header := source.readline():
         jobs = [(path, names, source.read(size)) for path, names, size in json.loads(header)]
-        entries = [collect(path, data, names, briefs) for path, names, data in jobs]
-        answers.write(json.dumps(entries).encode() + b"\n")
+        entries = [_encoded(collect(path, data, names, briefs)) for path, names, data in jobs]
+        answers.write(f"[{','.join(entries)}]\n".encode())
         answers.flush()
+
+
+def _encoded(entry: Entry) -> str:
+    try:
+        return json.dumps(entry)
+    except RecursionError:
+        return json.dumps({"trouble": [0, "nested too deeply to check"]})
 
 
 if __name__ == "__main__":

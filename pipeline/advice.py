@@ -10,7 +10,6 @@ from pipeline.evidence import Exposure
 from pipeline.facts import Clocks
 from pipeline.model import LOCAL_PROJECT
 from pipeline.rollout import Event, Phase, Rollout
-from pipeline.units import format_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +29,20 @@ def rollback_plan(rollout: Rollout, met: Exposure | None) -> tuple[Command, ...]
     if plan.ref.project != LOCAL_PROJECT:
         steps.append(Command("The same without Spillway:", repeat.set_traffic(plan.ref, {plan.stable: 100})))
     steps.append(Command("See that it arrived:", "spillway status"))
+    return (*steps, _drain(rollout, met))
+
+
+def _drain(rollout: Rollout, met: Exposure | None) -> Command:
+    """What becomes of the sockets that are open on the candidate."""
+    plan = rollout.plan
     open_now = f" ({met.open_sockets:,} when this was written)" if met else ""
-    drain = Command(
-        f"Sockets that are open on {plan.candidate}{open_now} stay there until they close, for up to the request "
-        "time-out. To end them now, delete the revision (SIGTERM, 10 s) once another one is the latest:",
-        repeat.delete_revision(plan.ref, plan.candidate),
+    stay = f"Sockets that are open on {plan.candidate}{open_now} stay there until they close, at the latest at the request time-out."
+    command = repeat.delete_revision(plan.ref, plan.candidate)
+    if not command:
+        return Command(stay)
+    return Command(
+        f"{stay} To end them now, once another revision is the latest (SIGTERM, then 10 s):", command
     )
-    return (*steps, drain)
 
 
 def risks(rollout: Rollout, met: Exposure | None, checks: Mapping[str, object] | None) -> tuple[str, ...]:
@@ -74,9 +80,10 @@ def _risks(rollout: Rollout, met: Exposure | None, checks: Mapping[str, object] 
 def _rate(metric: str, trials: int, failures: int, beta: float) -> str:
     measured = f"{metric}: {failures:,} of {trials:,} judged runs failed over all stages"
     if failures:
-        return f"{measured} ({format_rate(failures / trials)})."
-    # Clopper and Pearson's one-sided bound for no failure in n trials; for people, the judge has its own test.
-    return f"{measured}; a rate above {format_rate(1 - beta ** (1 / trials))} would be a surprise ({format_rate(beta)})."
+        return f"{measured} ({100 * failures / trials:.3g}%)."
+    # The one-sided bound of Clopper and Pearson where nothing failed; for people, the judge has its own test.
+    bound = 1 - beta ** (1 / trials)
+    return f"{measured}: with {1 - beta:.0%} confidence the rate is below {100 * bound:.2g}%."
 
 
 def next_steps(rollout: Rollout, clocks: Clocks) -> tuple[Command, ...]:

@@ -19,6 +19,7 @@ BAR_TOP, BAR_FLOOR = 214, 268
 _STEPS = [timedelta(seconds=s) for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)]
 _STEPS += [timedelta(hours=h) for h in (1, 2, 4, 6, 12, 24, 48, 96, 168)]
 _TICKS = 7
+_STEP_OF_TOP = {10: 2, 25: 5, 50: 10, 100: 25}  # of the axis of shares: small shares shall be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,10 @@ def draw(
         share = min(1.0, max(0.0, (at - start) / length))
         return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
+    top = next(t for t in _STEP_OF_TOP if t >= max(s.percent for s in shares))
+
     def y(percent: int) -> float:
-        return round(FLOOR - (FLOOR - TOP) * percent / 100, 1)
+        return round(FLOOR - (FLOOR - TOP) * percent / top, 1)
 
     line = f"M{x(start)} {y(shares[0].percent)}" + "".join(f"H{x(s.at)}V{y(s.percent)}" for s in shares[1:])
     most = max((c.abnormal for c in closes), default=0)
@@ -89,7 +92,7 @@ def draw(
         line=line,
         area=f"{line}V{FLOOR}H{LEFT}Z",
         times=_times(length, lambda offset: x(start + offset)),
-        percents=tuple(Tick(y(p), f"{p} %") for p in (0, 25, 50, 75, 100)),
+        percents=tuple(Tick(y(p), f"{p} %") for p in range(0, top + 1, _STEP_OF_TOP[top])),
         bars=tuple(_bar(c, x(c.start), x(c.end), most, is_candidate=c.revision == candidate) for c in closes if c.abnormal),
         marks=tuple(
             Mark(x(at), label, "end" if at - start > length * 0.6 else "start")

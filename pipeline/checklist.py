@@ -13,9 +13,10 @@ from enum import StrEnum
 
 from pipeline import judge
 from pipeline.evidence import Exposure
-from pipeline.facts import Line, Probed, probed_of
 from pipeline.judge import Verdict
+from pipeline.lines import Line
 from pipeline.model import LOCAL_PROJECT
+from pipeline.probed import Probed, probed_of
 from pipeline.rollout import Event, Phase, Rollout
 from pipeline.units import format_duration
 
@@ -66,10 +67,12 @@ def _check(*rules: str) -> Callable[[_Evidence], Answer]:
         found = e.checks.get("findings")
         mine = [f for f in found if isinstance(f, Mapping)] if isinstance(found, list | tuple) else []
         bad = [f for f in mine if f.get("rule") in rules and f.get("severity") == "error"]
-        if bad:
-            first = bad[0]
-            more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-            return State.FAILED, f"{first.get('path')}:{first.get('line')}: {first.get('message')}{more}"
+        sure = [f for f in bad if f.get("confidence", "high") == "high"]
+        for state, those in ((State.FAILED, sure), (State.NOT_SHOWN, bad)):
+            if those:
+                more = f", and {len(those) - 1} more" if len(those) > 1 else ""
+                first = those[0]
+                return state, f"{first.get('path')}:{first.get('line')}: {first.get('message')}{more}"
         ran = e.checks.get("rules")
         missing = [r for r in rules if not isinstance(ran, list | tuple) or r not in ran]
         if missing:

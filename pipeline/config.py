@@ -31,6 +31,7 @@ from pipeline.evidence import METRICS
 from pipeline.model import LOCAL_PROJECT, Criterion, Drain, Probing, Sampling, ServiceRef, Stage
 from pipeline.probe.scenario import Expectation, HttpStep, Scenario
 from pipeline.section import SECTION
+from pipeline.sequential import trials_to_certify
 from pipeline.units import format_duration, format_rate, parse_duration, parse_odds, parse_rate
 
 DEFAULT_FILE = "spillway.yaml"
@@ -176,6 +177,14 @@ class StageConfig(_Section):
         return Stage(self.percent, self.soak, self.soak + self.deadline, self.hold)
 
 
+def _keep(drain: Drain) -> Drain:
+    if drain is not Drain.KEEP:
+        raise ValueError(
+            f"drain: {drain} is not built yet; keep counts the open sockets until the last one ends"
+        )
+    return drain
+
+
 def _below_all(rate: float) -> float:
     if rate >= 1:
         raise ValueError("100% is no limit: every rate lies within it")
@@ -184,7 +193,8 @@ def _below_all(rate: float) -> float:
 
 def _above_none(rate: float) -> float:
     if rate <= 0:
-        raise ValueError("0% can never be certified: 355 clean runs certify 1%, 3,567 certify 0.1%")
+        one, tenth = (trials_to_certify(level, 0.05) for level in (0.01, 0.001))
+        raise ValueError(f"0% can never be certified: {one} clean runs certify 1%, {tenth:,} certify 0.1%")
     return rate
 
 
@@ -248,7 +258,7 @@ class Config(Checked):
     probes: ProbesConfig = ProbesConfig()
     false_rollbacks: Odds = 0.001
     bad_promotions: Odds = 0.05
-    drain: Drain = Drain.KEEP
+    drain: Annotated[Drain, AfterValidator(_keep)] = Drain.KEEP
     heartbeat: Heartbeat = timedelta(seconds=20)
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import singledispatchmethod
 
 from pipeline import judge, record, restore, rollout
-from pipeline.errors import PlatformUnavailable, RevisionFailed, StaleWrite
+from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
 from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Plan, Split
 from pipeline.observer import Look, Observer
 from pipeline.ports import World
@@ -116,7 +116,7 @@ class Engine:
             reason="first deployment, ungated",
         )
         self._commit(live, promoted, split)
-        report = self.observer.probe_now(plan, live.uri)
+        report = self.observer.probe_now(plan, live.uri, revision)
         return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if report.failures else Outcome.FIRST_DEPLOYMENT
 
     def follow(self, current: Rollout) -> None:
@@ -157,26 +157,32 @@ class Engine:
     def run(self, *, stop: Callable[[], bool] = lambda: False, until: datetime | None = None) -> Outcome:
         """Tick until the rollout ends, pauses, is interrupted or time is up.
 
-        Raises: PlatformUnavailable after ``rhythm.patience`` without an answer; the service keeps its state.
+        Raises: what ``tick`` raises; PlatformUnavailable only after ``rhythm.patience`` without an answer. Whatever is
+            raised, the service keeps its state.
         """
         unreachable_since: datetime | None = None
-        while not stop():
+        was_refused = False
+        while not stop() and (until is None or self._clock.now() < until):
             try:
                 upcoming = self.tick()
-                unreachable_since = None
+            except RequestRejected as error:
+                # A revision may have broken between our read and our write: the next look tells. Twice is not chance.
+                if was_refused:
+                    raise
+                was_refused = True
+                self._tell("refused", f"{error.what}: looking again")
+                continue
             except PlatformUnavailable as error:
-                now = self._clock.now()
-                unreachable_since = unreachable_since or now
-                if now - unreachable_since > self.rhythm.patience:
+                unreachable_since = unreachable_since or self._clock.now()
+                if self._clock.now() - unreachable_since > self.rhythm.patience:
                     raise
                 self._tell("retrying", f"{error.what}: trying again in {error.retry_after_s:g}s")
-                upcoming = Next(now + timedelta(seconds=error.retry_after_s))
+                self._clock.sleep(timedelta(seconds=error.retry_after_s))
+                continue
+            unreachable_since, was_refused = None, False
             if upcoming.outcome is not None:
                 return upcoming.outcome
-            now = self._clock.now()
-            if until is not None and now >= until:
-                return Outcome.UNDER_WAY
-            self._clock.sleep(max(timedelta(0), min(upcoming.at - now, self.rhythm.look)))
+            self._clock.sleep(max(timedelta(0), min(upcoming.at - self._clock.now(), self.rhythm.look)))
         return Outcome.UNDER_WAY
 
     @singledispatchmethod

@@ -1,24 +1,17 @@
-"""The figures of a report: shares over time, gates, writes, the first failing conversation, the two clocks.  PURE.
-
-Journal lines come from a file that anybody may have edited: whatever has not the expected shape is left out.
-"""
+"""The figures of a report that the record and the logs hold: shares over time, gates, the two clocks.  PURE."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import log
 
-from pipeline import judge, repeat
+from pipeline import judge
 from pipeline.evidence import METRICS, Exposure
-from pipeline.judge import CriterionJudgement, Verdict
+from pipeline.judge import CriterionJudgement, Judgement, Verdict
 from pipeline.model import Criterion
 from pipeline.rollout import Event, Rollout
 from pipeline.units import format_duration, format_rate
-
-Line = Mapping[str, object]
-
-MAX_WRITES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +39,17 @@ class Gate:
 
     @property
     def evidence(self) -> float:
-        """How much of the evidence that a decision needs is there: 1 decides."""
-        return min(1.0, self.e_value / self.threshold)
+        """How far the bet has come from nothing (1) to its threshold, on a logarithmic scale: 1 decides."""
+        return min(1.0, max(0.0, log(max(self.e_value, 1.0)) / log(self.threshold)))
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    at_s: float
-    sent: bool
-    text: str
+class Combined:
+    """What all criteria say together: the mean of their bets, and what sends a candidate back."""
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The first conversation that failed. ``left_out``: messages of the transcript's middle that were not kept."""
-
-    at: datetime | None
-    scenario: str
-    outcome: str
-    detail: str
-    close_code: int | None
-    close_reason: str
-    transcript: tuple[Message, ...]
-    left_out: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write that set traffic. ``etag`` None: not known without the journal."""
-
-    at: datetime
-    traffic: Mapping[str, int]
-    epoch: int | None = None
-    etag: str | None = None
-    repeat: str = ""
-    undo: str = ""
+    e_value: float
+    threshold: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +76,14 @@ class Clocks:
         return self.safe - start if start and self.safe and self.safe >= start else None
 
 
+def end_of_axis(rollout: Rollout, now: datetime) -> datetime:
+    """Until when a chart of this rollout goes: a little beyond its end, because sockets outlive it; never beyond now."""
+    if rollout.outcome is None or not rollout.history:
+        return now
+    ended = rollout.history[-1].at
+    return min(now, ended + max((ended - rollout.started) / 5, timedelta(seconds=2)))
+
+
 def shares_of(rollout: Rollout, until: datetime) -> tuple[Share, ...]:
     """Every change of the candidate's share; the last one is repeated at ``until``, so that a line has an end."""
     shares = [Share(rollout.started, 0, "started")]
@@ -125,10 +102,24 @@ def clocks_of(rollout: Rollout, candidate: Exposure | None) -> Clocks:
     return Clocks(candidate.first_bad_at if candidate else None, decided, safe, left, drained)
 
 
-def gates_of(rollout: Rollout) -> tuple[Gate, ...]:
-    """Every criterion as the judge's state in the record has it; in the order of the configuration."""
+def gates_of(rollout: Rollout) -> tuple[tuple[Gate, ...], Combined]:
+    """Every criterion as the judge's state in the record has it, in the order of the configuration, and all together."""
     judgement = judge.judge_stage(rollout.judge, rollout.plan, rollout.stage)
-    return tuple(_gate(rollout, judged) for judged in judgement.criteria)
+    together = [c.e_value for c in judgement.criteria]
+    combined = Combined(
+        sum(together) / len(together) if together else 0.0, 1 / rollout.plan.alpha, judgement.reason
+    )
+    guilty = blamed(judgement)
+    return tuple(
+        _gate(rollout, judged, is_blamed=judged.metric == guilty) for judged in judgement.criteria
+    ), combined
+
+
+def blamed(judgement: Judgement) -> str:
+    """The metric that the judge's reason names; the mean of all bets may convict where no single one does."""
+    if judgement.verdict is not Verdict.FAIL:
+        return ""
+    return next((c.metric for c in judgement.criteria if judgement.reason.startswith(f"{c.metric}:")), "")
 
 
 def certified_of(rollout: Rollout) -> tuple[Gate, ...]:
@@ -138,17 +129,20 @@ def certified_of(rollout: Rollout) -> tuple[Gate, ...]:
     return tuple(_gate(rollout, c, certify=True) for c in judge.certify(rollout.judge, rollout.plan).criteria)
 
 
-def _gate(rollout: Rollout, judged: CriterionJudgement, *, certify: bool = False) -> Gate:
+def _gate(
+    rollout: Rollout, judged: CriterionJudgement, *, certify: bool = False, is_blamed: bool = False
+) -> Gate:
     criterion = next(
         (c for c in rollout.plan.criteria if c.metric == judged.metric), Criterion(judged.metric)
     )
+    verdict = Verdict.FAIL if is_blamed else judged.verdict
     return Gate(
         metric=judged.metric,
         meaning=METRICS.get(judged.metric, ""),
         limit=_limit(criterion, certify=certify),
         candidate=(judged.candidate_trials, judged.candidate_failures),
         stable=(judged.stable_trials, judged.stable_failures),
-        verdict="undecided" if judged.verdict is Verdict.INCONCLUSIVE else judged.verdict.value,
+        verdict="undecided" if verdict is Verdict.INCONCLUSIVE else verdict.value,
         detail=judged.detail,
         e_value=judged.e_value,
         threshold=judged.threshold,
@@ -163,122 +157,3 @@ def _limit(criterion: Criterion, *, certify: bool) -> str:
     )
     slower = f", slower than {format_duration(criterion.slower_than)}" if criterion.slower_than else ""
     return words + slower
-
-
-def failure_of(journal: Sequence[Line]) -> Failure | None:
-    """The first failed conversation with a transcript, else the first failed one at all."""
-    failures = [(line, f) for line in journal for f in _mappings(line.get("failures"))]
-    line, first = next(
-        ((line, f) for line, f in failures if f.get("transcript")), failures[0] if failures else (None, None)
-    )
-    if line is None or first is None:
-        return None
-    code = first.get("close_code")
-    return Failure(
-        at=moment(line.get("started")) or moment(line.get("at")),
-        scenario=str(first.get("scenario", "")),
-        outcome=str(first.get("outcome", "")),
-        detail=str(first.get("detail", "")),
-        close_code=code if isinstance(code, int) else None,
-        close_reason=str(first.get("close_reason", "")),
-        transcript=tuple(
-            Message(number(m.get("at_s")), bool(m.get("sent")), str(m.get("text", "")))
-            for m in _mappings(first.get("transcript"))
-        ),
-        left_out=int(number(first.get("left_out"))),
-    )
-
-
-def writes_of(rollout: Rollout, journal: Sequence[Line]) -> tuple[tuple[Write, ...], int]:
-    """The writes that set traffic, oldest first, and how many others there were (heartbeats, records alone)."""
-    wrote = [line for line in journal if line.get("kind") == "wrote"]
-    writes = tuple(write for line in wrote if (write := _write_of(line)))
-    if not writes:
-        return _with_commands(rollout, _writes_of_history(rollout)), len(wrote)
-    return _with_commands(rollout, writes)[-MAX_WRITES:], len(wrote) - len(writes)
-
-
-def _write_of(line: Line) -> Write | None:
-    at, epoch, traffic = moment(line.get("at")), line.get("epoch"), _shares(line.get("traffic"))
-    if at is None or not traffic:
-        return None
-    return Write(at, traffic, epoch if isinstance(epoch, int) else None, str(line.get("etag", "")))
-
-
-def _writes_of_history(rollout: Rollout) -> tuple[Write, ...]:
-    """Without the journal: every step of the history that changed the share, without its etag."""
-    plan = rollout.plan
-    writes: list[Write] = []
-    before: Mapping[str, int] = {plan.stable: 100}
-    for step in rollout.history:
-        shares = {plan.stable: 100 - step.percent, plan.candidate: step.percent}
-        traffic = {name: percent for name, percent in shares.items() if percent}
-        if traffic != before:
-            writes.append(Write(step.at, traffic))
-        before = traffic
-    return tuple(writes)
-
-
-def _with_commands(rollout: Rollout, writes: Sequence[Write]) -> tuple[Write, ...]:
-    """Each with the command that does it again, and the one that sets what was before it."""
-    ref = rollout.plan.ref
-    before = [{}, *(write.traffic for write in writes)]
-    return tuple(
-        replace(
-            write,
-            repeat=repeat.set_traffic(ref, write.traffic),
-            undo=repeat.set_traffic(ref, earlier) if earlier else "",
-        )
-        for write, earlier in zip(writes, before, strict=False)
-    )
-
-
-def moment(value: object) -> datetime | None:
-    """An aware time, or None."""
-    try:
-        made = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return made if made.tzinfo else None
-
-
-def number(value: object) -> float:
-    """A finite number, or 0."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < 1e12 else 0.0  # type: ignore[arg-type]
-
-
-def _mappings(value: object) -> Sequence[Mapping[str, object]]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list | tuple) else ()
-
-
-def _shares(value: object) -> Mapping[str, int]:
-    if not isinstance(value, Mapping):
-        return {}
-    return {str(name): percent for name, percent in value.items() if isinstance(percent, int)}
-
-
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """All probe rounds of the attempt, added up: scenario to (ok, all)."""
-
-    scenarios: Mapping[str, tuple[int, int]]
-
-    @property
-    def conversations(self) -> int:
-        return sum(every for _, every in self.scenarios.values())
-
-    @property
-    def failed(self) -> int:
-        return sum(every - ok for ok, every in self.scenarios.values())
-
-
-def probed_of(journal: Sequence[Line]) -> Probed:
-    counts: dict[str, tuple[int, int]] = {}
-    for line in journal:
-        scenarios = line.get("scenarios")
-        for name, pair in scenarios.items() if isinstance(scenarios, Mapping) else ():
-            if isinstance(pair, list) and len(pair) == 2:
-                ok, every = counts.get(str(name), (0, 0))
-                counts[str(name)] = (ok + int(number(pair[0])), every + int(number(pair[1])))
-    return Probed(counts)

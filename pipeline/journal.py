@@ -1,6 +1,6 @@
 """The journal of one rollout attempt: JSON lines on this machine, for the report. Losing it loses no rollout.
 
-A line is written with one call and flushed at once, so a kill leaves at most one broken line at the end; readers skip
+A line is written with one unbuffered call, so a kill leaves at most one broken line at the end; readers skip
 it, and the next writer starts on a line of its own. A full or read-only disk is said once and otherwise ignored: a
 rollout never waits for paper.
 
@@ -14,20 +14,18 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from pipeline.lines import Line
 from pipeline.probe.scenario import Conversation, ProbeReport
 from pipeline.progress import Progress
 from pipeline.redact import SINK
 
 if TYPE_CHECKING:
     from pipeline.observer import Look
-
-Line = Mapping[str, object]
 
 MAX_LINE_BYTES = 256 * 1024
 MAX_TRANSCRIPTS = 5  # of one attempt; the first failures tell, the rest repeat
@@ -57,43 +55,29 @@ class Journal:
         self.path = path_of(folder, rollout_id, attempt)
         self._say = say
         self._has_complained = False
-        self._file: BinaryIO | None = None
         self._transcripts = 0
         self._began: datetime | None = None
         self._last_sample: tuple[datetime, object] | None = None
 
     def __call__(self, progress: Progress, /) -> None:
-        data = self._data(progress)
-        if data is None:
+        more = self._data(progress)
+        if more is None:
             return
         line = {
             "at": progress.at.isoformat(),
             "kind": progress.kind,
             "text": progress.text[:MAX_TEXT],
-            **data,
+            **more,
         }
+        data = json.dumps(SINK.values(line)).encode() + b"\n"
+        if len(data) > MAX_LINE_BYTES:
+            return
         try:
-            self._append(line)
+            _append(self.path, data)
         except OSError as error:
-            self.close()
             if not self._has_complained:
                 self._has_complained = True
                 self._say(f"no journal: {error} (the rollout goes on; its report will know less)")
-
-    def close(self) -> None:
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
-            self._file = None
-
-    def _append(self, line: Line) -> None:
-        data = json.dumps(SINK.values(line), default=str).encode() + b"\n"
-        if len(data) > MAX_LINE_BYTES:
-            return
-        if self._file is None:
-            self._file = _open(self.path)
-        if self._file.write(data) != len(data):
-            raise OSError(f"{self.path}: the disk took half a line")
 
     def _data(self, progress: Progress) -> Line | None:
         """What is kept of an event beside its text; None: nothing is kept."""
@@ -173,15 +157,16 @@ def _by_scenario(conversations: Iterable[Conversation]) -> dict[str, list[int]]:
     return counts
 
 
-def _open(path: Path) -> BinaryIO:
-    """Unbuffered, for appending, at the start of a line."""
+def _append(path: Path, line: bytes) -> None:
+    """One call for the line; and one for an end of line before it, where a killed writer left none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("ab+", buffering=0)
-    if file.seek(0, os.SEEK_END):
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":
-            file.write(b"\n")
-    return file
+    with path.open("ab+", buffering=0) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        if file.write(line) != len(line):
+            raise OSError(f"{path}: the disk took half a line")
 
 
 def read(path: Path) -> tuple[Line, ...]:

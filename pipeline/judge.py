@@ -3,8 +3,8 @@
 Theory of operation. Two questions, two tests (``sequential.py`` has the mathematics and its bounds).
 
 *Roll back*: for each criterion a bet that the candidate fails more often than stable, block by block. Where no stable
-runs beside it (100 %), the bet is against a limit, fixed when that stage's first block comes: the criterion's own, or
-the rate that stable's blocks certified, whichever is higher. The mean over criteria reaching 1/alpha is a FAIL, and the
+runs beside it (at 100 %, or while stable never showed a run: it tells none), the bet is against a limit, fixed by the
+first such block: the criterion's own, or the rate that stable's blocks certified, whichever is higher. The mean over criteria reaching 1/alpha is a FAIL, and the
 largest term is blamed: at most alpha of all rollouts of a candidate that is not worse ever get there.
 
 *Promote*: each criterion with ``certify`` must have its rate ruled out at 1/beta, over all the rollout's evidence.
@@ -55,7 +55,7 @@ class JudgeState:
     """What the judge remembers, by metric: logarithms of bets, judged trials of the rollout and of the stage.
 
     Args:
-        limits: what the candidate is held against at 100 %, fixed by the first block there.
+        limits: what the candidate is held against where no stable runs beside it.
         stage_epoch: split epoch with which the stage began; late blocks of an earlier split count for the rollout
             alone.
         seen: split epoch and index of the last block taken in.
@@ -130,7 +130,7 @@ def observe(state: JudgeState, plan: Plan, block: Block) -> JudgeState:
         counts = block.counts.get(criterion.metric)
         if counts is not None:
             state = _count(state, criterion.metric, counts, in_stage=block.split_epoch >= state.stage_epoch)
-            if block.percent == 100:
+            if block.percent == 100 or not state.total[criterion.metric].stable_trials:
                 state = _against_limit(state, plan, criterion, counts, feed)
             else:
                 state = _against_stable(state, criterion.metric, counts, feed)
@@ -213,10 +213,13 @@ def judge_stage(state: JudgeState, plan: Plan, stage: int) -> Judgement:
         return Judgement(Verdict.INCONCLUSIVE, "no green probe round at this stage yet", criteria)
     if not percent:
         return Judgement(Verdict.PASS, f"{state.probes_ok} probe conversations ok", criteria)
-    return _with_users(state, plan, criteria)
+    return _with_users(state, plan, criteria, percent)
 
 
-def _with_users(state: JudgeState, plan: Plan, criteria: tuple[CriterionJudgement, ...]) -> Judgement:
+def _with_users(
+    state: JudgeState, plan: Plan, criteria: tuple[CriterionJudgement, ...], percent: int
+) -> Judgement:
+    held = "stable" if percent < 100 else "its limits"
     trials = max((c.candidate_trials for c in state.stage.values()), default=0)
     common = [c.metric for c in plan.criteria if _is_common(state, c)]
     if common:
@@ -226,7 +229,17 @@ def _with_users(state: JudgeState, plan: Plan, criteria: tuple[CriterionJudgemen
     if plan.criteria and trials < plan.sampling.min_trials:
         reason = f"{trials} of {plan.sampling.min_trials} agent runs at this stage"
         return Judgement(Verdict.INCONCLUSIVE, reason, criteria)
-    return Judgement(Verdict.PASS, f"{trials} agent runs, not worse than stable", criteria)
+    loose = [c.metric for c in plan.criteria if percent < 100 and _is_loose(state, c)]
+    if loose:
+        reason = f"nothing to hold {', '.join(loose)} against: no runs on stable at this stage, and no limit"
+        return Judgement(Verdict.INCONCLUSIVE, reason, criteria)
+    return Judgement(Verdict.PASS, f"{trials} agent runs, not worse than {held}", criteria)
+
+
+def _is_loose(state: JudgeState, criterion: Criterion) -> bool:
+    """It was counted in this stage and compared with nothing: that is no pass."""
+    counts = state.stage.get(criterion.metric)
+    return counts is not None and not counts.stable_trials and criterion.metric not in state.limited
 
 
 def _is_common(state: JudgeState, criterion: Criterion) -> bool:
@@ -250,7 +263,7 @@ def _log_e(state: JudgeState, plan: Plan) -> float:
 
 
 def _log_metric(state: JudgeState, metric: str) -> float:
-    """A metric's bet: half on the comparison, half on the limit, which lies untouched until 100 %."""
+    """A metric's bet: half on the comparison, half on the limit; what is not played lies untouched."""
     limited = state.limited.get(metric) or sequential.opening(1)
     return sequential.log_mean((sequential.log_mean(state.compared[metric]), sequential.log_mean(limited)))
 

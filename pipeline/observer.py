@@ -18,6 +18,7 @@ from pipeline.ports import World
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
 from pipeline.progress import Listener, Progress
 from pipeline.rollout import Phase, Rollout, Situation, Span
+from pipeline.telemetry.asgi import probe_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Observer:
         """The judge's state with everything that was seen since it was written, and why we are blind, if we are."""
         if current.phase not in (Phase.ROLLING, Phase.PAUSED) or candidate is None:
             return current.judge, ""
-        blind = self._collect_probe(current, live, candidate) if probe else ""
+        blind = self._collect_probe(current, live, candidate, stable) if probe else ""
         state = current.judge
         if self._thought and self._thought[0] == live.record_text:
             state = self._thought[1]
@@ -160,11 +161,13 @@ class Observer:
             self.ref, since=since, revisions=(current.plan.candidate, current.plan.stable)
         )
 
-    def _collect_probe(self, current: Rollout, live: LiveService, candidate: Revision) -> str:
+    def _collect_probe(
+        self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
+    ) -> str:
         """Take a finished round, start the next when it is due. Returns why the last round said nothing, if so."""
         self._probe_only(f"{current.plan.rollout_id}/{current.attempt}/{candidate.uid}")
         self._take_report()
-        ask = self._ask(current, live)
+        ask = self._ask(current, live, candidate, stable)
         if ask is None:
             return "the tags have no addresses yet"
         now = self._clock.now()
@@ -189,25 +192,27 @@ class Observer:
             self._unwritten.append(report)
             self._tell("probed", _round(report), report=report)
 
-    def _ask(self, current: Rollout, live: LiveService) -> ProbeAsk | None:
+    def _ask(
+        self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
+    ) -> ProbeAsk | None:
         """A round against both tags; None while they do not lead where they should."""
-        probing, serving = current.plan.probing, live.serving
         addresses = []
-        for tag, revision in ((CANDIDATE_TAG, current.plan.candidate), (STABLE_TAG, current.plan.stable)):
-            if serving.tagged(tag) != revision or not serving.uri_of(tag):
+        for tag, revision in ((CANDIDATE_TAG, candidate), (STABLE_TAG, stable)):
+            uri = live.serving.uri_of(tag)
+            if revision is None or not uri or live.serving.tagged(tag) != revision.name:
                 return None
-            addresses.append(self._address(serving.uri_of(tag), live.uri))
+            addresses.append(self._address(uri, live.uri, revision))
+        probing = current.plan.probing
         return ProbeAsk(self._scenarios, addresses[0], addresses[1], probing.sessions, probing.concurrency)
 
-    def _address(self, uri: str, service_uri: str) -> Address:
+    def _address(self, uri: str, service_uri: str, revision: Revision) -> Address:
         # The token's audience stays the service's own address, for tags too (Cloud Run, service-to-service).
-        return Address(uri, audience=service_uri if self._authenticated else "")
+        return Address(uri, service_uri if self._authenticated else "", probe_key(revision.nonce))
 
-    def probe_now(self, plan: Plan, uri: str) -> ProbeReport:
-        """One round against an address, waited for; nothing to compare it with."""
-        ask = ProbeAsk(
-            self._scenarios, self._address(uri, uri), None, plan.probing.sessions, plan.probing.concurrency
-        )
+    def probe_now(self, plan: Plan, uri: str, revision: Revision) -> ProbeReport:
+        """One round against the address of a revision, waited for; nothing to compare it with."""
+        address = self._address(uri, uri, revision)
+        ask = ProbeAsk(self._scenarios, address, None, plan.probing.sessions, plan.probing.concurrency)
         self._world.prober.start(ask)
         while (report := self._world.prober.poll()) is None:
             self._clock.sleep(timedelta(milliseconds=50))

@@ -184,7 +184,9 @@ def _warnings(wish: Wish, live: LiveService, stable: Revision) -> list[str]:
     said = []
     if wish.evidence != "users" and wish.criteria:
         unused = ", ".join(c.metric for c in wish.criteria)
-        said.append(f"evidence is {wish.evidence!r}: no user runs are counted, so {unused} is not judged here")
+        said.append(
+            f"evidence is {wish.evidence!r}: no user runs are counted, so {unused} is not judged here"
+        )
     if live.session_affinity:
         said.append(
             "session affinity is on: it beats the split, so returning clients stay where they were after a shift"

@@ -30,7 +30,11 @@ _ESCAPES = re.compile(
     "|(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI
     "|\x1b[ -/]*[0-~]"  # the short ones
 )
-_SECRET_NAMES = re.compile(r"(?i)token|secret|passw|credential|api_?key|private_?key|\bauth|cookie")
+_COMMAND = re.compile(r"^(\s*)::")
+_SECRET_NAMES = re.compile(
+    r"(?i)(?!.*[-_](?:file|path|sock|dir|url|uri|mode|type|name|id)\Z)"
+    r".*(?:token|secret|passw|credential\Z|api[-_]?key|private[-_]?key|\bauth|cookie|nonce)"
+)
 _SHAPES = (
     re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
     re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"),  # JWT, Google's ID tokens
@@ -38,11 +42,11 @@ _SHAPES = (
     re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bxox[abeprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b|\bsk-[\w-]{20,}"),
     re.compile(r"(?i)(?<=\bbearer )[\w.~+/-]{8,}=*|(?<=\bbasic )[\w+/-]{8,}=*"),
     re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"),
-    re.compile(
-        r"(?i)(?:(?<=password)|(?<=passwd)|(?<=secret)|(?<=api_key)|(?<=api-key)|(?<=apikey)|(?<=access_token)"
-        r"|(?<=refresh_token)|(?<=id_token))[\"']?\s{0,3}[:=]\s{0,3}[\"']?[^\s\"',;&}]{6,}"
-    ),
 )  # fmt: skip
+_NAMED = re.compile(
+    r"(?i)((?:passw(?:or)?d|secret|api[-_]?key|(?:access|refresh|id|session)_token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
+    r"[^\s\"',;&}\\]{6,}"
+)
 
 
 def plain(text: str) -> str:
@@ -53,14 +57,14 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in shown)
 
 
-def uncommanded(text: str) -> str:
-    """Without what a CI log takes for a command (``::error::``, ``##[group]``), wherever it stands."""
-    return text.replace("::", ": :").replace("##[", "# #[")
+def uncommanded(line: str) -> str:
+    """A line that a CI log does not take for a command (``::error::`` at its start, ``##[group]`` anywhere)."""
+    return _COMMAND.sub(r"\1: :", line).replace("##[", "# #[")
 
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Values of variables (or headers) whose name says that they are secret."""
-    return tuple(value for name, value in environment.items() if _SECRET_NAMES.search(name))
+    return tuple(value for name, value in environment.items() if _SECRET_NAMES.match(name))
 
 
 class Redactor:
@@ -86,21 +90,25 @@ class Redactor:
             text = self._known.sub(REDACTED, text)
         for shape in _SHAPES:
             text = shape.sub(REDACTED, text)
-        return text
+        return _NAMED.sub(rf"\1{REDACTED}", text)
 
     def shown(self, text: str) -> str:
         """For people: one printable line without secrets. Escapes go first, so that none can split a secret."""
         return self.text(plain(text))
 
+    def lines(self, text: str) -> str:
+        """For people: as many printable lines, none of which a CI log takes for a command."""
+        return "\n".join(uncommanded(self.shown(line)) for line in text.split("\n"))
+
     def values(self, value: object) -> object:
-        """The same plain value (str, number, mapping, sequence) with every text in it redacted."""
-        if isinstance(value, str):
-            return self.text(value)
+        """The same as JSON's values, with every text in it redacted; what JSON does not know becomes text."""
+        if value is None or isinstance(value, bool | int | float):
+            return value
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.values(each) for key, each in value.items()}
-        if isinstance(value, Iterable) and not isinstance(value, bytes):
+        if isinstance(value, Iterable) and not isinstance(value, str | bytes):
             return [self.values(each) for each in value]
-        return value
+        return self.text(str(value))
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -18,11 +18,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import chart
+from pipeline.banner import NOT_SHOWN, short
 from pipeline.redact import SINK, uncommanded
 from pipeline.report import Report
 
 MAX_MARKDOWN_BYTES = 900_000  # a CI step summary takes 1 MiB
-_SPECIAL = re.compile(r"[\\`*\[\]|~<>&$@#]|(?<!\w)_|_(?!\w)|://|(?i:www)\.|::")
+_SPECIAL = re.compile(r"[\\`*\[\]|~<>&$@#]|(?<![^\W_])_|_(?![^\W_])|://|(?i:www)\.|::")
 _ENTITIES = {
     "<": "&lt;",
     ">": "&gt;",
@@ -52,6 +53,11 @@ def markdown(report: Report) -> str:
     return kept + fence + end
 
 
+def page(template: str, **values: object) -> str:
+    """Another page than a rollout's report, from a template of its own; its suffix says how values are escaped."""
+    return _environment(template.rpartition(".")[2]).get_template(template).render(values)
+
+
 def _context(report: Report) -> dict[str, Any]:
     clocks = report.clocks
     marks = [(clocks.first_bad, "first bad session"), (clocks.safe, "new connections safe")]
@@ -64,23 +70,16 @@ def _context(report: Report) -> dict[str, Any]:
 @cache
 def _environment(kind: str) -> Environment:
     is_html = kind == "html"
-    environment = Environment(  # noqa: S701 - Markdown has an escape of its own
+    environment = Environment(
         loader=PackageLoader("pipeline"),
-        autoescape=is_html,
+        autoescape=is_html,  # noqa: S701 - Markdown has an escape of its own
         finalize=_finalize_html if is_html else _finalize_markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "time": _time,
-        "clock": _clock,
-        "took": _took,
-        "fence": _fence,
-        "split": _split,
-        "seconds": _seconds,
-    }
+    environment.filters |= _FILTERS
     return environment
 
 
@@ -115,28 +114,38 @@ def _fence(lines: Iterable[str]) -> Markup:
 
 
 def _time(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "not shown"
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else NOT_SHOWN
 
 
 def _clock(at: datetime | None) -> str:
-    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}" if at else "not shown"
-
-
-def _took(duration: timedelta | None) -> str:
-    """``1.2 s``, ``3 min 05 s``, ``26 h 10 min``."""
-    if duration is None:
-        return "not shown"
-    seconds = duration.total_seconds()
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:8.3f} s"
+    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}" if at else NOT_SHOWN
 
 
 def _split(shares: dict[str, int]) -> str:
     return ", ".join(f"{revision or 'LATEST'} {percent} %" for revision, percent in shares.items())
+
+
+def _rate(pair: tuple[int, int]) -> str:
+    """Of (trials, failures)."""
+    return f"{100 * pair[1] / pair[0]:.3g}%"
+
+
+def _figure(value: float) -> str:
+    """``0.98``, ``1,660``, ``1.2e+07``: enough digits to compare."""
+    if value >= 1e6:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+_FILTERS = {
+    "time": _time, "clock": _clock, "took": short, "fence": _fence, "split": _split, "rate": _rate, "figure": _figure,
+    "percent": _percent, "words": _words,
+}  # fmt: skip

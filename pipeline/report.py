@@ -14,24 +14,20 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from pipeline import advice, checklist, facts
+from pipeline import advice, banner, checklist, facts
 from pipeline.advice import Command
+from pipeline.banner import Tile, Tone
 from pipeline.checklist import Item
 from pipeline.evidence import Exposure
-from pipeline.facts import Clocks, Failure, Gate, Line, Share, Write
+from pipeline.facts import Clocks, Combined, Gate, Share
+from pipeline.lines import Line
 from pipeline.model import Outcome
-from pipeline.rollout import Phase, Rollout, Step
+from pipeline.probed import Failure, failure_of
+from pipeline.rollout import Rollout, Step
 from pipeline.timeline import Closes
+from pipeline.writes import Write, writes_of
 
 MAX_FINDINGS = 200
-
-
-class Tone(Enum):
-    """How the banner looks."""
-
-    GOOD = "good"
-    BAD = "bad"
-    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +37,17 @@ class Users:
     role: str
     revision: str
     met: Exposure | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One complaint of the static checks. ``place`` is file:line."""
+
+    place: str
+    rule: str
+    severity: str
+    message: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Report:
     tone: Tone
     headline: str
     impact: str
+    tiles: tuple[Tile, ...]
     reason: str
     service: str
     rollout_id: str
@@ -76,6 +84,7 @@ class Report:
     shares: tuple[Share, ...]
     closes: tuple[Closes, ...]
     gates: tuple[Gate, ...]
+    combined: Combined
     certified: tuple[Gate, ...]
     failure: Failure | None
     writes: tuple[Write, ...]
@@ -85,7 +94,7 @@ class Report:
     rollback: tuple[Command, ...]
     risks: tuple[str, ...]
     next_steps: tuple[Command, ...]
-    findings: tuple[Mapping[str, object], ...] | None
+    findings: tuple[Finding, ...] | None
     missing: tuple[str, ...]
 
     def transcript_lines(self) -> list[str]:
@@ -123,17 +132,19 @@ def build(
     plan = rollout.plan
     outcome = rollout.outcome or Outcome.UNDER_WAY
     ended = rollout.history[-1].at if rollout.outcome is not None and rollout.history else None
-    candidate = exposures.get(plan.candidate) if exposures is not None else None
+    candidate = exposures.get(plan.candidate, Exposure()) if exposures is not None else None
     clocks = facts.clocks_of(rollout, candidate)
-    writes, quiet = facts.writes_of(rollout, journal)
+    gates, combined = facts.gates_of(rollout)
+    writes, quiet = writes_of(rollout, journal)
     roles = [("candidate", plan.candidate), ("stable", plan.stable)]
     if plan.candidate == plan.stable:
         roles = [("first revision", plan.candidate)]
     return Report(
         outcome=outcome.label,
-        tone=_tone(rollout),
-        headline=headline(rollout),
-        impact=_impact(rollout, exposures, candidate),
+        tone=banner.tone(rollout),
+        headline=banner.headline(rollout),
+        impact=banner.impact(candidate),
+        tiles=banner.tiles(rollout, candidate, clocks, (ended or now) - rollout.started),
         reason=rollout.reason,
         service=plan.ref.name,
         rollout_id=plan.rollout_id,
@@ -144,13 +155,16 @@ def build(
         made=now,
         started=rollout.started,
         ended=ended,
-        users=tuple(Users(role, name, exposures.get(name) if exposures else None) for role, name in roles),
+        users=tuple(
+            Users(role, name, exposures.get(name) if exposures is not None else None) for role, name in roles
+        ),
         clocks=clocks,
-        shares=facts.shares_of(rollout, ended or now),
+        shares=facts.shares_of(rollout, facts.end_of_axis(rollout, now)) if rollout.reached else (),
         closes=tuple(closes),
-        gates=facts.gates_of(rollout),
+        gates=gates,
+        combined=combined,
         certified=facts.certified_of(rollout),
-        failure=facts.failure_of(journal),
+        failure=failure_of(journal),
         writes=writes,
         quiet_writes=quiet,
         steps=rollout.history,
@@ -163,58 +177,19 @@ def build(
     )
 
 
-def headline(rollout: Rollout) -> str:
-    """How it stands, in one sentence that claims no more than was read back."""
-    plan, at = rollout.plan, rollout.split.percent_of(rollout.plan.candidate)
-    words = {
-        Phase.DEPLOYING: f"{plan.candidate} is being deployed at 0 %",
-        Phase.ROLLING: f"{plan.candidate} has {at} % of new connections, the rollout is under way",
-        Phase.PAUSED: f"Paused: {plan.candidate} keeps {at} % of new connections until somebody decides",
-        Phase.PROMOTED: f"Promoted: {plan.candidate} has 100 %",
-        Phase.ROLLING_BACK: f"Traffic was given back to {plan.stable}; it has not been read back yet",
-        Phase.ROLLED_BACK: f"Rolled back: {plan.stable} has 100 %, read back and seen",
-    }
-    if rollout.outcome is Outcome.STOPPED_AT_ZERO:
-        return f"Stopped at 0 %: {plan.candidate} never had traffic"
-    if rollout.outcome is Outcome.ROLLED_BACK_BY_HAND:
-        return f"Rolled back by hand: {plan.stable} has 100 %, read back and seen"
-    return words[rollout.phase]
-
-
-def _tone(rollout: Rollout) -> Tone:
-    if rollout.phase is Phase.PROMOTED:
-        return Tone.GOOD
-    return Tone.BAD if rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK) else Tone.WAITING
-
-
-def _impact(rollout: Rollout, exposures: Mapping[str, Exposure] | None, candidate: Exposure | None) -> str:
-    if exposures is None:
-        return "What users met is not known: the logs could not be read."
-    if candidate is None or not candidate.sessions:
-        sent = "was ever sent to" if not rollout.reached else "was seen on"
-        return f"No user session {sent} the candidate."
-    met = f"{count(candidate.sessions, 'user session')} met the candidate"
-    if not candidate.affected:
-        return f"{met}; none of them failed."
-    saw = [
-        f"{count(n, 'session')} saw {words}"
-        for kind, words in (("server_error_1011", "1011"), ("abnormal_1006", "1006 (no close frame)"))
-        if (n := candidate.closes.get(kind, 0))
-    ]
-    return f"{met}; {candidate.affected:,} of them failed{': ' if saw else ''}{', '.join(saw)}."
-
-
-def count(number: int, noun: str) -> str:
-    """``1 session``, ``1,204 sessions``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _findings(checks: Mapping[str, object] | None) -> tuple[Mapping[str, object], ...] | None:
+def _findings(checks: Mapping[str, object] | None) -> tuple[Finding, ...] | None:
     if checks is None:
         return None
     found = checks.get("findings")
-    each = found if isinstance(found, list | tuple) else ()
-    return tuple(f for f in each if isinstance(f, Mapping))[:MAX_FINDINGS]
+    each = [f for f in found if isinstance(f, Mapping)] if isinstance(found, list | tuple) else []
+    return tuple(_finding(f) for f in each[:MAX_FINDINGS])
+
+
+def _finding(found: Mapping[str, object]) -> Finding:
+    path, line = found.get("path"), found.get("line")
+    place = f"{path}:{line}" if path else "project"
+    words = {key: str(found.get(key) or "") for key in ("rule", "severity", "message", "fix")}
+    return Finding(place=place, **words)
 
 
 def _missing(journal: Sequence[Line], exposures: Mapping[str, Exposure] | None) -> tuple[str, ...]:

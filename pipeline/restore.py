@@ -52,9 +52,7 @@ class Restored:
     already: bool = False
 
 
-def target_of(
-    live: LiveService, rollout: Rollout | None, revisions: Callable[[], tuple[Revision, ...]]
-) -> str:
+def target_of(live: LiveService, rollout: Rollout | None, revisions: Iterable[Revision]) -> str:
     """The last known good revision: from the record, else from the ``stable`` tag alone.
 
     Raises: UserError listing the ready revisions when neither names one.
@@ -154,7 +152,7 @@ def rolled_back(
     The other revision keeps its tag at 0 %, if it is ready, so that it can be looked at.
     """
     split = split_back(live, target, ready)
-    if rollout is None or rollout.phase is Phase.ROLLED_BACK:
+    if rollout is None:
         return live.annotations, split
     now = record.utc(now)
     after = rollout.on(

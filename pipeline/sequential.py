@@ -31,7 +31,7 @@ from math import exp, inf, lgamma, log, log1p
 ODDS = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1e3, 1e6)
 _TIMES_LIMIT = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 _ABSOLUTE = (0.2, 0.5, 0.999)
-_BELOW = (0.0, 0.1, 0.2, 1 / 3, 0.5)
+_BELOW = (0.0, 0.1, 0.25, 0.5)
 _LOG_ODDS = tuple(map(log, ODDS))
 HELD_BACK = 0.5
 _FINE = 1e-3  # relative width at which a certified level is known well enough

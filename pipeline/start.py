@@ -66,16 +66,15 @@ class Start:
         if current is None and self._is_first_half_done(live):
             return self.engine.begin_service(plan.first(self.wish))
         if current is None or (not is_ours and current.phase not in UNDER_WAY):
-            self._begin(live, current)
-        elif not is_ours:
-            self._supersede(current)
-        elif current.phase in UNDER_WAY:
+            return self._begin(live, current)
+        if not is_ours:
+            return self._supersede(current)
+        if current.phase in UNDER_WAY:
             self._resume(current)
-        elif current.phase is Phase.ROLLED_BACK and self.retry:
-            self._begin(live, current, attempt=current.attempt + 1)
-        else:
-            return current.outcome
-        return None
+            return None
+        if current.phase is Phase.ROLLED_BACK and self.retry:
+            return self._begin(live, current, attempt=current.attempt + 1)
+        return current.outcome
 
     def _is_first_half_done(self, live: LiveService) -> bool:
         """A first deployment that ended between making the service and writing its record."""
@@ -84,6 +83,7 @@ class Start:
         return [r.name for r in revisions] == [self.wish.candidate] and serving == {self.wish.candidate}
 
     def _begin(self, live: LiveService, before: Rollout | None, *, attempt: int = 1) -> Outcome | None:
+        """Begin it; an outcome is the gate's refusal."""
         revisions = self.world.platform.revisions(self.wish.ref)
         proposal = plan.make(self.wish, live, revisions, knows_service=before is not None)
         for warning in proposal.warnings:

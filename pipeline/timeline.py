@@ -36,9 +36,9 @@ def closes(
         ended: Counter[int] = Counter()
         abnormal: Counter[int] = Counter()
         for socket in read_lines(kept, arm.revision, arm.nonce, ERROR_PATTERNS).sockets.values():
-            if socket.closed is None or socket.closed < began:
+            if socket.closed is None or not began <= socket.closed < began + buckets * length:
                 continue
-            bucket = min(buckets - 1, int((socket.closed - began) // length))
+            bucket = min(buckets - 1, int((socket.closed - began) // length))  # a rounding error is no bucket
             ended[bucket] += 1
             abnormal[bucket] += socket.closed_by == "server" and socket.close_class in ERROR_CLOSES
         made += [

@@ -6,7 +6,8 @@ its start; these are trials too, because nobody else would count them:
 
 - an accept after which nothing at all was written: the service or its logger died. It is dated at accept + D, the moment
   by which something was due, so that by the time its block closes the answer cannot come any more;
-- a socket that the server closed with an error before any run was asked for.
+- a socket that the server closed with an error before any run was asked for;
+- a handshake that the service could not answer.
 
 A run that the user left by closing is *abandoned*: no trial. So is one whose user vanished (``lost``): had the service
 vanished, no line would have been written. Lines without the revision's nonce are forged, or at least not ours: counted,
@@ -47,6 +48,7 @@ class Socket:
     session: str
     client: str = ""
     accepted: Seconds | None = None
+    refused: Seconds | None = None
     runs: list[Mapping[str, object]] = field(default_factory=list)
     was_idle: bool = False
     closed: Seconds | None = None
@@ -104,6 +106,8 @@ def _note(reading: Reading, payload: Mapping[str, object]) -> None:
     match payload.get("event"):
         case "ws_accept":
             socket.accepted = at
+        case "ws_refused":
+            socket.refused = at
         case "agent_run" if payload.get("outcome") == "idle":
             socket.was_idle = True
         case "agent_run" if _number(payload.get("started")) is not None:
@@ -123,6 +127,8 @@ def trials_of(socket: Socket, within: timedelta, now: Seconds) -> Iterable[Trial
         now: nothing is called missing before its time.
     """
     within_s = within.total_seconds()
+    if socket.refused is not None:
+        yield Trial(socket.client, socket.session, socket.refused, frozenset({"agent_completed"}))
     for run in socket.runs:
         trial = _run_trial(socket, run, within_s)
         if trial is not None:

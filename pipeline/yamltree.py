@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -99,7 +100,7 @@ class _Reader:
         return result
 
     def _scalar(self, node: yaml.Node) -> object:
-        make: Callable[[yaml.Node], object] | None = {
+        make: Callable[[Any], object] | None = {
             "tag:yaml.org,2002:null": self._scalars.construct_yaml_null,
             "tag:yaml.org,2002:bool": self._scalars.construct_yaml_bool,
             "tag:yaml.org,2002:int": self._scalars.construct_yaml_int,

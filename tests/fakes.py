@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -47,7 +48,11 @@ class FakeClock:
 
 @dataclass
 class FakePlatform:
-    """A service as Cloud Run keeps it: etags, generations, readiness, one write at a time."""
+    """A service as Cloud Run keeps it: etags, generations, readiness, one write at a time.
+
+    ``at_boundary`` is called before and after each call, with its name: where a test kills the caller, or has somebody
+    else act. Traffic that was asked for is served ``lag`` later.
+    """
 
     clock: FakeClock
     live: LiveService | None = None
@@ -57,6 +62,15 @@ class FakePlatform:
     answer_lost: bool = False
     fail: list[Exception] = field(default_factory=list)
     history: list[tuple[datetime, Split]] = field(default_factory=list)
+    at_boundary: Callable[[str], None] = lambda _: None
+    on_write: Callable[[LiveService, str, Mapping[str, str], Split | None], None] = lambda *_: None
+    lag: timedelta = timedelta(0)
+
+    @contextmanager
+    def _call(self, name: str) -> Iterator[None]:
+        self.at_boundary(f"before {name}")
+        yield
+        self.at_boundary(f"after {name}")
 
     def with_stable(self, name: str = "agent-chat-stable") -> FakePlatform:
         self.add(name)
@@ -75,32 +89,44 @@ class FakePlatform:
         )
 
     def read(self, ref: ServiceRef) -> LiveService:
-        self._maybe_fail()
-        if self.live is None:
-            raise ServiceNotFound(f"{ref.service}: not found")
-        return self.live
+        with self._call("read"):
+            self._maybe_fail()
+            if self.live is None:
+                raise ServiceNotFound(f"{ref.service}: not found")
+            return replace(self.live, serving=self.served())
+
+    def served(self) -> Split:
+        """What was asked for last, once the lag is over."""
+        asked = [split for at, split in self.history if at + self.lag <= self.clock.now()]
+        served = asked[-1] if asked else self.history[0][1]
+        return Split(tuple(replace(t, uri=f"http://{t.tag}" if t.tag else "") for t in served.targets))
 
     def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
-        return tuple(reversed(self.known.values()))
+        with self._call("revisions"):
+            return tuple(reversed(self.known.values()))
 
     def revision(self, ref: ServiceRef, name: str) -> Revision:
-        if name not in self.known:
-            raise RevisionNotFound(name)
-        return self.known[name]
+        with self._call("revision"):
+            if name not in self.known:
+                raise RevisionNotFound(name)
+            return self.known[name]
 
     def write(
         self, ref: ServiceRef, *, etag: str, annotations: Mapping[str, str], split: Split | None = None
     ) -> None:
-        self.before_write()
-        self._maybe_fail()
-        assert self.live is not None
-        if etag != self.live.etag:
-            raise StaleWrite(f"etag {etag}, now {self.live.etag}")
-        self._apply(annotations, split)
-        self.writes.append((split.serving if split else None, etag))
-        if self.answer_lost:
-            self.answer_lost = False
-            raise PlatformUnavailable("the answer was lost")
+        with self._call("write"):
+            self.before_write()
+            self._maybe_fail()
+            assert self.live is not None
+            if etag and etag != self.live.etag:  # without one the last writer wins, as in the real thing
+                raise StaleWrite(f"etag {etag}, now {self.live.etag}")
+            before = self.live
+            self._apply(annotations, split)
+            self.writes.append((split.serving if split else None, etag))
+            self.on_write(before, etag, annotations, split)
+            if self.answer_lost:
+                self.answer_lost = False
+                raise PlatformUnavailable("the answer was lost")
 
     def foreign_write(
         self, *, split: Split | None = None, annotations: Mapping[str, str] | None = None
@@ -120,15 +146,19 @@ class FakePlatform:
         assert self.live is not None
         live = replace(self.live, annotations=dict(annotations), generation=self.live.generation + 1)
         if split is not None:
-            assert sum(t.percent for t in split.targets) == 100, split
-            for target in split.targets:
-                known = self.known.get(target.revision or "")
-                assert known is not None, f"traffic or tag on unknown {target.revision}"
-                assert known.is_ready or not target.percent
-            served = Split(tuple(replace(t, uri=f"http://{t.tag}" if t.tag else "") for t in split.targets))
-            live = replace(live, wanted=split, serving=served)
+            self._check(split)
+            live = replace(live, wanted=split, serving=split)
             self.history.append((self.clock.now(), split))
         self.live = replace(live, etag=f"e{live.generation}", last_modifier="us")
+
+    def _check(self, split: Split) -> None:
+        """What Cloud Run refuses."""
+        if sum(t.percent for t in split.targets) != 100:
+            raise RequestRejected(f"traffic must sum to 100: {split.serving}")
+        for target in split.targets:
+            known = self.known.get(target.revision or "")
+            if known is None or (target.percent and not known.is_ready):
+                raise RequestRejected(f"Revision {target.revision} does not exist or is not ready")
 
     def _maybe_fail(self) -> None:
         if self.fail:
@@ -145,14 +175,15 @@ class FakeDeployer:
     deployed: list[str] = field(default_factory=list)
 
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
-        if revision in self.platform.known:
-            return
-        self.deployed.append(revision)
-        self.platform.add(revision, self.readiness, self.message)
-        if self.platform.live is None:
-            self.platform.with_stable(revision)
-        else:
-            self.platform.foreign_write()
+        with self.platform._call("deploy"):
+            if revision in self.platform.known:
+                return
+            self.deployed.append(revision)
+            self.platform.add(revision, self.readiness, self.message)
+            if self.platform.live is None:
+                self.platform.with_stable(revision)
+            else:
+                self.platform.foreign_write()
 
 
 @dataclass

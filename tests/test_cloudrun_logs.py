@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,17 +28,18 @@ REF = ServiceRef("local", "here", "chat")
 A, B = "chat-a", "chat-b"
 
 
-@dataclass
 class Logging:
-    """A log service whose clock the test sets; counts the searches and what they asked."""
+    """A log service whose clock the test sets; it counts the searches, and can be told to refuse them."""
 
-    store: LogStore
     channel: grpc.Channel
-    now: datetime = START
-    monotonic: float = 0.0
-    asked: list[str] = field(default_factory=list)
-    answers: int = 0  # entries sent
-    fault: grpc.StatusCode | None = None
+
+    def __init__(self, folder: Path) -> None:
+        self.now = START
+        self.monotonic = 0.0
+        self.asked: list[str] = []  # the filters
+        self.answers = 0  # entries sent
+        self.fault: grpc.StatusCode | None = None
+        self.store = LogStore(folder, now_ns=lambda: int(self.now.timestamp() * 1e9))
 
     def say(self, text: str, revision: str = A, *, ref: ServiceRef = REF, stream: str = "stdout") -> None:
         self.store.line(ref.name, revision, stream, text)
@@ -53,7 +53,7 @@ class Logging:
         client = LoggingServiceV2Client(transport=LoggingServiceV2GrpcTransport(channel=self.channel))
         return LoggingSource(
             client, now=lambda: self.now, monotonic=lambda: self.monotonic,
-            **{"overlap": timedelta(seconds=1), "rest": timedelta(0), **options},
+            **{"overlap": timedelta(seconds=1), "longest": timedelta(minutes=1), "rest": timedelta(0), **options},
         )  # fmt: skip
 
     def pass_time(self, **time: float) -> None:
@@ -70,26 +70,25 @@ def loop() -> Iterator[LoopThread]:
 
 @pytest.fixture
 def logging(tmp_path: Path, loop: LoopThread) -> Iterator[Logging]:
-    store = LogStore(tmp_path, now_ns=lambda: int(made.now.timestamp() * 1e9))
-    server, port = loop.run(_serve(store, lambda: made))
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        made = Logging(store, channel)
+    made = Logging(tmp_path)
+    server, port = loop.run(_serve(made))
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as made.channel:
         yield made
     loop.run(server.stop(grace=None))
-    store.close()
+    made.store.close()
 
 
-async def _serve(store: LogStore, of: Any) -> tuple[grpc.aio.Server, int]:
+async def _serve(logging: Logging) -> tuple[grpc.aio.Server, int]:
     class Watch(grpc.aio.ServerInterceptor):
         async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
             handler = await continuation(details)
 
             async def answer(request: Any, context: Any) -> Any:
-                of().asked.append(request.filter)
-                if code := of().fault:
-                    await context.abort(code, "as the test wants")
+                logging.asked.append(request.filter)
+                if logging.fault:
+                    await context.abort(logging.fault, "as the test wants")
                 found = await handler.unary_unary(request, context)
-                of().answers += len(found.entries)
+                logging.answers += len(found.entries)
                 return found
 
             return grpc.unary_unary_rpc_method_handler(
@@ -97,15 +96,13 @@ async def _serve(store: LogStore, of: Any) -> tuple[grpc.aio.Server, int]:
             )
 
     server = grpc.aio.server(interceptors=[Watch()])
-    server.add_generic_rpc_handlers(logs.handlers(store))
+    server.add_generic_rpc_handlers(logs.handlers(logging.store))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, port
 
 
-def read(
-    source: LoggingSource, since: datetime = START, revisions: Sequence[str] = (A, B)
-) -> list[LogLine]:
+def read(source: LoggingSource, since: datetime = START, revisions: Sequence[str] = (A, B)) -> list[LogLine]:
     return list(source.lines(REF, since=since, revisions=revisions))
 
 
@@ -156,14 +153,30 @@ def test_oldest_first_over_many_pages(logging: Logging) -> None:
 
 def test_a_second_read_costs_what_is_new(logging: Logging) -> None:
     source = logging.source()
-    for number in range(500):
-        logging.event(session=number)
+    for _ in range(50):
+        for _ in range(20):
+            logging.event(session="s")
+        logging.pass_time(seconds=5)
+        read(source)
+    assert len(read(source)) == 1000
+    assert logging.answers < 5 * 1000, "each line about twice, and some more by the sweeps"
+
+
+def test_a_line_that_search_finds_late_is_found_by_a_sweep(logging: Logging) -> None:
+    """It was received in between, but no search showed it for half a minute."""
+    source = logging.source()
+    logging.event(session="first")
     read(source)
-    logging.pass_time(minutes=1)
-    logging.event(session="new")
-    before = logging.answers
-    assert len(read(source)) == 501
-    assert logging.answers - before <= 2, "the overlap holds the last one at most"
+    for _ in range(30):
+        logging.pass_time(seconds=1)
+        logging.event(session="other")
+        read(source)
+    now, logging.now = logging.now, START + timedelta(seconds=2)
+    logging.event(session="late")
+    logging.now = now
+    assert "late" not in sessions(read(source))
+    logging.pass_time(seconds=30)
+    assert "late" in sessions(read(source))
 
 
 def test_a_line_that_comes_an_hour_late_is_seen_in_its_place(logging: Logging) -> None:
@@ -178,7 +191,7 @@ def test_a_line_that_comes_an_hour_late_is_seen_in_its_place(logging: Logging) -
 
 
 def test_no_line_is_seen_twice(logging: Logging) -> None:
-    source = logging.source(overlap=timedelta(hours=1))
+    source = logging.source(overlap=timedelta(hours=1), longest=timedelta(hours=1))
     for number in range(3):
         logging.event(session=number)
         logging.pass_time(seconds=1)

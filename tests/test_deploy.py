@@ -81,15 +81,15 @@ def test_it_waits_until_the_revision_is_ready(
     deploy: Callable[[], None], program: FakeProgram, platform: FakePlatform, clock: FakeClock
 ) -> None:
     program.readiness = Readiness.PENDING
-    clock.at(20, lambda: platform.known.update({NAME: replace(platform.known[NAME], readiness=Readiness.READY)}))
+    clock.at(
+        20, lambda: platform.known.update({NAME: replace(platform.known[NAME], readiness=Readiness.READY)})
+    )
     begun = clock.now()
     deploy()
     assert timedelta(seconds=20) <= clock.now() - begun < timedelta(seconds=21)
 
 
-def test_a_failed_revision_is_told_with_its_message(
-    deploy: Callable[[], None], program: FakeProgram
-) -> None:
+def test_a_failed_revision_is_told_with_its_message(deploy: Callable[[], None], program: FakeProgram) -> None:
     program.readiness, program.message = Readiness.FAILED, "Container called exit(3)."
     for _ in range(2):
         with pytest.raises(RevisionFailed) as caught:

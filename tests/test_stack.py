@@ -64,9 +64,7 @@ def observed(cloud: Cloud, settings: Settings) -> LiveService:
 def move(cloud: Cloud, settings: Settings, split: Split, annotations: dict[str, str]) -> None:
     """As the engine does: traffic and annotations in one write."""
     platform = CloudRun.over(cloud.channel)
-    platform.write(
-        settings.ref, etag=platform.read(settings.ref).etag, annotations=annotations, split=split
-    )
+    platform.write(settings.ref, etag=platform.read(settings.ref).etag, annotations=annotations, split=split)
     settled(cloud, settings)
 
 
@@ -208,9 +206,7 @@ def test_a_change_between_read_and_write_is_read_again(
     assert observed(cloud, settings).serving.agrees_with(split)
 
 
-def test_a_service_that_never_rests_is_given_up(
-    cloud: Cloud, settings: Settings, program: InProcess
-) -> None:
+def test_a_service_that_never_rests_is_given_up(cloud: Cloud, settings: Settings, program: InProcess) -> None:
     program.apply(settings)
     settled(cloud, settings)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from checks import source
 from checks.finding import Confidence, Finding, Severity
 from checks.parse import Parsed, Unparsable, parse
+from checks.resolve import Thing
 from checks.rules import additive_examples as examples
 from checks.rules import additive_names, additive_shapes
 from checks.rules.rule import Brief, Facts, Project, Rule, is_test
@@ -46,18 +47,22 @@ def judge(project: Project, _asked: Brief, _facts: Mapping[str, Facts]) -> Itera
         if before is None or is_test(path) or path.endswith(".pyi"):
             continue
         if not project.has(path):
-            yield from _gone(path, before)
+            yield from _gone(project, path, before)
             continue
         yield from additive_shapes.compare(project, path)
         now = project.parsed(path)
         if now is not None:
             yield from additive_names.compare(project, path, before, now)
-            yield from _signatures(path, before, now)
+            yield from _signatures(project, path, before, now)
 
 
-def _gone(path: str, before: bytes) -> Iterator[Finding]:
+def _gone(project: Project, path: str, before: bytes) -> Iterator[Finding]:
+    """A module that is there no more, neither as a file nor as a package."""
+    stem = path.removesuffix(".py").removesuffix("/__init__")
+    heirs = [project.parsed(heir) for heir in (f"{stem}.py", f"{stem}/__init__.py") if project.has(heir)]
+    kept = {name for heir in heirs if heir for name in additive_names.offered_names(heir)}
     try:
-        names = additive_names.public_names(parse(path, before).tree)
+        names = [n for n in additive_names.public_names(parse(path, before).tree) if n not in kept]
     except Unparsable:
         return
     if names:
@@ -66,7 +71,7 @@ def _gone(path: str, before: bytes) -> Iterator[Finding]:
         yield Finding(NAME, path, 1, 1, Severity.ERROR, Confidence.HIGH, message)
 
 
-def _signatures(path: str, before: bytes, now: Parsed) -> Iterator[Finding]:
+def _signatures(project: Project, path: str, before: bytes, now: Parsed) -> Iterator[Finding]:
     import griffe  # a fifth of a second, needed only where files differ
 
     name = path.rpartition("/")[2].partition(".")[0]
@@ -78,15 +83,25 @@ def _signatures(path: str, before: bytes, now: Parsed) -> Iterator[Finding]:
         breakages = list(griffe.find_breaking_changes(old, new))
     except (griffe.GriffeError, SyntaxError, ValueError, RecursionError):
         return  # one version is not Python for this interpreter: the parser has told
-    shapes = additive_shapes.shape_classes(now.tree)
     for breakage in breakages:
         kind = breakage.kind.name
         inside = breakage.obj.path.split(".")[1:]
-        if kind in _BREAKS and not (len(inside) > 1 and inside[0] in shapes and kind == "OBJECT_REMOVED"):
+        if kind in _BREAKS and not (kind == "OBJECT_REMOVED" and _is_told_or_kept(project, path, inside)):
             breaks, confidence = _BREAKS[kind]
             what = _what(kind, ".".join(inside), breakage)
             line = _line(now, inside)
             yield Finding(NAME, path, line, 1, Severity.ERROR, confidence, f"{what}: {breaks}")
+
+
+def _is_told_or_kept(project: Project, path: str, names: list[str]) -> bool:
+    """A member that is compared as a message's field, or that its class still inherits."""
+    owner = ".".join(names[:-1])
+    thing = Thing("class", path, owner)
+    if not owner or project.resolver.class_of(thing) is None:
+        return False
+    return bool(additive_shapes.kind_of(project, thing)) or additive_shapes.is_inherited(
+        project, thing, names[-1]
+    )
 
 
 def _what(kind: str, name: str, breakage: object) -> str:

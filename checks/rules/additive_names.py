@@ -9,7 +9,7 @@ from checks.definitions import bound_names, flat
 from checks.finding import Confidence, Finding, Severity
 from checks.parse import Parsed, Unparsable, parse
 from checks.rules.rule import Project
-from checks.symbols import dotted
+from checks.symbols import dotted, imported_names
 
 NAME = "additive"
 
@@ -39,6 +39,12 @@ def compare(project: Project, path: str, before: bytes, now: Parsed) -> Iterator
 def public_names(tree: ast.Module) -> list[str]:
     """What a module offers, in order."""
     return [name for node in flat(tree.body) for name in bound_names(node) if not name.startswith("_")]
+
+
+def offered_names(parsed: Parsed) -> set[str]:
+    """What can be imported from a module, its own imports too."""
+    statements = flat(parsed.tree.body)
+    return {*public_names(parsed.tree), *imported_names(parsed.path, statements)}
 
 
 def _texts(tree: ast.Module) -> dict[str, tuple[int, frozenset[str], bool]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from checks.definitions import Class, Member
 from checks.finding import Confidence, Finding, Severity
@@ -13,6 +15,7 @@ from checks.symbols import dotted
 
 NAME = "additive"
 _MODELS = frozenset({"BaseModel", "SQLModel", "BaseSettings", "TypedDict", "NamedTuple", "Struct"})
+_ALIAS = re.compile(r"""\b(?:validation_)?alias=['"](\w+)['"]""")
 _ENUMS = frozenset({"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"})
 
 
@@ -25,29 +28,28 @@ def compare(project: Project, path: str) -> Iterator[Finding]:
         new = now["classes"].get(name)
         if new is None:
             continue
-        kind = _kind(project, path, name, new)
+        thing = Thing("class", path, name)
+        kind = kind_of(project, thing)
         found = _members(old, new) if kind == "enum" else _fields(old, new) if kind == "model" else ()
-        for line, confidence, message in found:
-            yield Finding(NAME, path, line or new["line"], 1, Severity.ERROR, confidence, f"{name}.{message}")
+        for change in found:
+            if change.line or not is_inherited(project, thing, change.name):
+                message = f"{name}.{change.name} {change.what}"
+                line = change.line or new["line"]
+                yield Finding(NAME, path, line, 1, Severity.ERROR, change.confidence, message)
 
 
-def shape_classes(tree: ast.Module) -> frozenset[str]:
-    """Names of classes whose members are compared here."""
-    return frozenset(
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.ClassDef)
-        and (
-            any(dotted(b).rpartition(".")[2] in _MODELS | _ENUMS for b in node.bases)
-            or any("dataclass" in ast.dump(d) for d in node.decorator_list)
-        )
-    )
+def is_inherited(project: Project, thing: Thing, name: str) -> bool:
+    """Whether a class of the tree has this member from one above it."""
+    above = (project.resolver.class_of(a) for a in project.resolver.ancestors(thing) if a != thing)
+    return any(made is not None and (name in made["members"] or name in made["returns"]) for made in above)
 
 
-def _kind(project: Project, path: str, name: str, new: Class) -> str:
-    if any(d.rpartition(".")[2] == "dataclass" for d in new["decorators"]):
+def kind_of(project: Project, thing: Thing) -> str:
+    """``enum``, ``model`` (its fields are a message's), or empty."""
+    made = project.resolver.class_of(thing)
+    if made and any(d.rpartition(".")[2] == "dataclass" for d in made["decorators"]):
         return "model"
-    for above in project.resolver.ancestors(Thing("class", path, name)):
+    for above in project.resolver.ancestors(thing):
         last = above.name.rpartition(".")[2]
         if above.what == "outside" and last in _ENUMS:
             return "enum"
@@ -56,7 +58,13 @@ def _kind(project: Project, path: str, name: str, new: Class) -> str:
     return ""
 
 
-Change = tuple[int, Confidence, str]
+class Change(NamedTuple):
+    """What happened to a member or field; ``line`` is 0 where it stands no more."""
+
+    name: str
+    what: str
+    line: int = 0
+    confidence: Confidence = Confidence.HIGH
 
 
 def _members(old: Class, new: Class) -> Iterator[Change]:
@@ -67,51 +75,50 @@ def _members(old: Class, new: Class) -> Iterator[Change]:
         if name not in new["members"]:
             renamed = values.get(member["value"])
             done = f"was renamed to {renamed}" if renamed else "was removed"
-            yield 0, Confidence.HIGH, f"{name} {done}: code and stored messages that name it fail"
+            yield Change(name, f"{done}: code and stored messages that name it fail")
         elif "auto()" not in member["value"] and new["members"][name]["value"] != member["value"]:
-            line = new["members"][name]["line"]
-            yield (
-                line,
-                Confidence.HIGH,
-                f"{name} has another value: what was stored or sent with the old one is not read",
-            )
+            what = "has another value: what was stored or sent with the old one is not read"
+            yield Change(name, what, new["members"][name]["line"])
 
 
 def _fields(old: Class, new: Class) -> Iterator[Change]:
-    added = [name for name in new["members"] if name not in old["members"]]
+    heirs = {alias: name for name, member in new["members"].items() for alias in _aliases(member)}
+    inherited = {heirs[name] for name in heirs if name in old["members"]}
+    added = [n for n in new["members"] if n not in old["members"] and n not in inherited]
     for name, member in old["members"].items():
         if not member["annotation"] or name == "model_config" or "ClassVar" in member["annotation"]:
             continue
-        if name not in new["members"]:
+        heir = name if name in new["members"] else heirs.get(name)
+        if heir is not None:
+            yield from _changed(name, member, new["members"][heir])
+        else:
             twin = next((a for a in added if new["members"][a]["annotation"] == member["annotation"]), "")
             done = f"was removed (renamed to {twin}?)" if twin else "was removed"
-            yield 0, Confidence.HIGH, f"{name} {done}: readers of the message miss it"
-        else:
-            yield from _changed(name, member, new["members"][name])
+            yield Change(name, f"{done}: readers of the message miss it")
     for name in added:
         member = new["members"][name]
         if member["annotation"] and _is_required(member) and "ClassVar" not in member["annotation"]:
-            yield (
-                member["line"],
-                Confidence.HIGH,
-                f"{name} was added as required: messages of older senders are refused",
-            )
+            what = "was added as required: messages of older senders are refused"
+            yield Change(name, what, member["line"])
+
+
+def _aliases(member: Member) -> list[str]:
+    """Other names under which a field is read: ``Field(alias="user")``."""
+    return _ALIAS.findall(member["value"])
 
 
 def _changed(name: str, old: Member, new: Member) -> Iterator[Change]:
     if _is_required(new) and not _is_required(old):
-        yield new["line"], Confidence.HIGH, f"{name} is required now: messages of older senders are refused"
+        yield Change(name, "is required now: messages of older senders are refused", new["line"])
     before, now = _choices(old["annotation"]), _choices(new["annotation"])
     if now < before:
         lost = ", ".join(sorted(before - now))
-        yield (
-            new["line"],
-            Confidence.HIGH,
-            f"{name} no longer takes {lost}: messages that were valid are refused",
+        yield Change(name, f"no longer takes {lost}: messages that were valid are refused", new["line"])
+    elif not before <= now:
+        what = (
+            f"changed its type from {old['annotation']} to {new['annotation']}: older messages may be refused"
         )
-    elif not before <= now and before != now:
-        text = f"{name} changed its type from {old['annotation']} to {new['annotation']}: older messages may be refused"
-        yield new["line"], Confidence.MEDIUM, text
+        yield Change(name, what, new["line"], Confidence.MEDIUM)
 
 
 def _is_required(member: Member) -> bool:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from checks.definitions import Definitions, define
 from checks.finding import Confidence, Finding, Severity, Step
-from checks.flow import Flow, Local, Names
+from checks.flow import Flow
 from checks.kinds import Refusal, refusal
 from checks.modules import ModuleIndex
+from checks.names import Names, way
 from checks.parse import Parsed
 from checks.resolve import Resolver
 from checks.rules import json_safe_logs_examples as examples
@@ -33,7 +34,7 @@ _HARMLESS = frozenset(
 
 
 class Reach(NamedTuple):
-    """A value that reaches a sink. ``steps`` are ``[line, text]`` rows, first first."""
+    """A value that reaches a sink. ``steps`` are lines and words, first first."""
 
     line: int
     column: int
@@ -41,7 +42,7 @@ class Reach(NamedTuple):
     field: str
     text: str
     symbol: Symbol
-    steps: list[list[Any]]
+    steps: list[tuple[int, str]]
 
 
 def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
@@ -86,24 +87,21 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
 def _undecided(parsed: Parsed, found: list[Reach]) -> list[Reach]:
     """Without what this file alone shows to be harmless: ``self.limit`` where the limit is an ``int``."""
     own = f"{parsed.path}:"
-    if not any(_mentions(reach.symbol, own) for reach in found):
+    asked = {name for reach in found for name in _own_names(reach.symbol, own)}
+    if not asked:
         return found
-    here = define(parsed)
+    here = define(parsed, asked)
     resolver = Resolver(ModuleIndex(()), lambda path: here if path == parsed.path else None)
     return [
         r
         for r in found
-        if not _mentions(r.symbol, own) or not _is_settled(r.symbol, parsed.path, here, resolver)
+        if not any(_own_names(r.symbol, own)) or not _is_settled(r.symbol, parsed.path, here, resolver)
     ]
 
 
-def _mentions(symbol: Symbol, start: str) -> bool:
-    return any(
-        part.startswith(start)
-        if isinstance(part, str)
-        else part is not None and not isinstance(part, bool) and _mentions(part, start)
-        for part in symbol[1:]
-    )
+def _own_names(symbol: Symbol, own: str) -> Iterator[str]:
+    """The names at the top of this very file that a symbol refers to."""
+    return (name.removeprefix(own).partition(".")[0] for name in _named(symbol) if name.startswith(own))
 
 
 def _is_settled(symbol: Symbol, path: str, here: Definitions, resolver: Resolver) -> bool:
@@ -134,12 +132,8 @@ def _reaches(sink: log_sinks.Sink, flow: Flow, names: Names) -> Iterator[Reach]:
     for field, value in _leaves(sink.value, sink.field):
         symbol = flow.value(value, names)
         if symbol is not None and not _is_harmless(symbol):
-            steps = [
-                _step(name, names[name]) for name in _names_in(value) if name in names and names[name].line
-            ]
-            yield Reach(
-                value.lineno, value.col_offset + 1, sink.kind, field, _short(value), symbol, steps[:2]
-            )
+            place = (value.lineno, value.col_offset + 1)
+            yield Reach(*place, sink.kind, field, _short(value), symbol, way(value, names))
 
 
 def _leaves(node: ast.expr, field: str) -> Iterator[tuple[str, ast.expr]]:
@@ -161,14 +155,6 @@ def _is_harmless(symbol: Symbol) -> bool:
     if symbol[0] == "const":
         return True
     return symbol[0] == "call" and symbol[1][0] == "obj" and symbol[1][1] in _HARMLESS
-
-
-def _names_in(node: ast.expr) -> list[str]:
-    return list(dict.fromkeys(child.id for child in ast.walk(node) if isinstance(child, ast.Name)))
-
-
-def _step(name: str, local: Local) -> list[Any]:
-    return [local.line, name]
 
 
 def _short(node: ast.expr) -> str:
@@ -197,7 +183,7 @@ def _finding(path: str, reach: Reach, refused: Refusal) -> Finding:
         "message": "a structured log message",
     }.get(reach.sink, f"a {reach.sink} field")
     message = f"{reach.text} is {_a(refused.word)}: {sink} cannot write it{where}"
-    trail = [Step(path, line, f"{name} is set here") for line, name in reach.steps if line != reach.line]
+    trail = [Step(path, line, text) for line, text in reach.steps if line != reach.line]
     if refused.path:
         trail.append(Step(refused.path, refused.line, f"{refused.word} is defined here"))
     confidence = Confidence.HIGH if refused.is_sure else Confidence.MEDIUM

@@ -23,7 +23,16 @@ _DUMPS = frozenset({"json.dumps", "json.dump", "simplejson.dumps", "simplejson.d
 _STRUCTLOG = ("structlog.get_logger", "structlog.getLogger", "structlog.stdlib.get_logger")
 _STDLIB = ("logging.getLogger", "logging.Logger", "logging.LoggerAdapter")
 
-_PLAIN_HINTS = (b"dumps(", b"json.dump(", b"log_struct", b"bind(", b"bind_contextvars(", b"contextualize(")
+_PLAIN_HINTS = (
+    b"dumps(",
+    b"json.dump(",
+    b"log_struct",
+    b"bind(",
+    b"bind_contextvars(",
+    b"contextualize(",
+    b"log.new(",
+)
+_RENAMED = re.compile(rb"import dumps as (\w+)")
 _EXTRA = re.compile(rb"\bextra\s*=")
 _LEVELS = tuple(b"." + method.encode() + b"(" for method in sorted(_METHODS))
 _NAME_BEFORE = re.compile(rb"log(?:ger|ging)?$", re.IGNORECASE)
@@ -57,6 +66,8 @@ def hints(data: bytes, factories: Iterable[str], *, is_first_enough: bool = Fals
         found += [match.start() for match in _EXTRA.finditer(data)]
         if found and is_first_enough:
             return found
+    if b"import dumps as" in data:
+        found += [match.start() for match in _renamed_calls(data)]
     makers = ("structlog", "loguru", *factories)
     is_any_name = any(maker.encode() in data for maker in makers)
     for level in _LEVELS:
@@ -70,6 +81,11 @@ def hints(data: bytes, factories: Iterable[str], *, is_first_enough: bool = Fals
                     return found
             at = data.find(level, at + 1)
     return found
+
+
+def _renamed_calls(data: bytes) -> Iterator[re.Match[bytes]]:
+    for name in {match[1] for match in _RENAMED.finditer(data)}:
+        yield from re.finditer(rb"\b" + name + rb"\(", data)
 
 
 def _has_fields(data: bytes, start: int) -> bool:

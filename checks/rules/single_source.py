@@ -19,6 +19,7 @@ from checks.rules import single_source_fix as fixes
 from checks.rules.rule import Brief, Facts, Project, Rule, is_test
 from checks.rules.single_source_facts import Definition, Import, Read
 from checks.settings import Settings, Symbol
+from checks.symbols import dotted
 
 NAME = "single-source"
 MIN_COPY_NODES = 12
@@ -59,7 +60,7 @@ def _may_copy(data: bytes, one: dict[str, Any]) -> bool:
 def collect(parsed: Parsed, asked: Brief) -> Facts | None:
     found: Facts = {}
     for one in asked["symbols"]:
-        copies = _copies(parsed, one) if one["print"] and parsed.path != one["home"] else []
+        copies = _copies(parsed, one) if one["print"] else []
         if _mentions(parsed.data, one):
             found[one["name"]] = _facts(parsed, one["name"], copies)
         elif copies:
@@ -70,16 +71,17 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
 def _copies(parsed: Parsed, one: dict[str, Any]) -> list[Definition]:
     if not _may_copy(parsed.data, one):
         return []
+    found = [*body.functions(parsed.tree), *body.named_lambdas(parsed.tree)]
     return [
-        _definition(node, "copy", name.rpartition(".")[0], node.name)
-        for name, node in body.functions(parsed.tree)
-        if node.name != one["name"] and body.print_of(node) == one["print"]
+        _definition(node, "copy", name.rpartition(".")[0], name.rpartition(".")[2])
+        for name, node in found
+        if name.rpartition(".")[2] != one["name"] and body.print_of(node) == one["print"]
     ]
 
 
 def _facts(parsed: Parsed, name: str, copies: list[Definition]) -> Facts:
     names = Names(parsed, name)
-    made = [b for b in names.bindings if _defines(b, name)]
+    made = [b for b in names.bindings if _defines(b, {name, *names.other_names})]
     imports = [b for b in names.bindings if b.kind in ("import", "star", "renamed")]
     return {
         "definitions": [_definition(b.node, b.kind, b.scope.path, name, b) for b in made] + copies,
@@ -89,7 +91,7 @@ def _facts(parsed: Parsed, name: str, copies: list[Definition]) -> Facts:
     }
 
 
-def _defines(binding: Binding, name: str) -> bool:
+def _defines(binding: Binding, names: set[str]) -> bool:
     """An alias of the one source (``name = utils.name``) is no second definition, and neither is an overload."""
     if binding.kind in ("def", "class"):
         return not binding.is_overload and not binding.is_for_types
@@ -98,10 +100,7 @@ def _defines(binding: Binding, name: str) -> bool:
     value = binding.value
     if isinstance(value, ast.Call) and len(value.args) == 1:
         value = value.args[0]
-    return not (
-        isinstance(value, ast.Name | ast.Attribute)
-        and name in (getattr(value, "id", ""), getattr(value, "attr", ""))
-    )
+    return dotted(value).rpartition(".")[2] not in names if value is not None else True
 
 
 def _definition(
@@ -157,7 +156,8 @@ def _read(names: Names, use: Use) -> Read | None:
         return Read(line, column, "param", "")
     is_inner = named[0].scope.kind in ("function", "lambda", "comprehension")
     is_local = all(b.kind in ("local", "assign") and not isinstance(b.value, ast.Lambda) for b in named)
-    return Read(line, column, "local", "") if is_local and is_inner else None
+    hides = (is_local and is_inner) or any(b.kind == "local" and b.line <= line for b in named)
+    return Read(line, column, "local", "") if hides else None
 
 
 def judge(project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
@@ -194,17 +194,16 @@ class Judge:
                 yield from self._reads(path)
 
     def _in_home(self, made: list[Definition]) -> Iterator[Finding]:
-        here = [d for d in made if d.where == self._owner]
+        here = [d for d in made if d.where == self._owner and d.kind != "copy"]
         if not here:
             yield self._say(self._symbol.home, 1, 1, f"{self._symbol.symbol} is not defined in its home")
         for again in here[1:]:
             both = all(d.is_conditional for d in here)
             message = f"{self._name} is defined again in its own home; the first is on line {here[0].line}"
             yield self._say(self._symbol.home, again.line, again.column, message, sure=not both)
-        if not self._owner:
-            for other in made:
-                if other.where:
-                    yield self._second(self._symbol.home, other)
+        for other in made:
+            if other.kind == "copy" or (other.where and not self._owner):
+                yield self._second(self._symbol.home, other)
 
     def _definitions(self, path: str) -> Iterator[Finding]:
         for row in self._facts[path]["definitions"]:
@@ -266,7 +265,12 @@ class Judge:
             told.add((read.how, read.detail))
             is_missing = read.how in ("unbound", "star", "types")
             fix = self._fixer.add_import(path) if is_missing else None
-            yield self._say(path, read.line, read.column, message, fix=fix)
+            sure = is_missing or read.how == "through" or self._is_distinctive or self._is_known_in(path)
+            yield self._say(path, read.line, read.column, message, sure=sure, fix=fix)
+
+    def _is_known_in(self, path: str) -> bool:
+        """Whether a file that hides the name has it from somewhere; if not, a common name may just be its own."""
+        return bool(self._facts[path]["imports"])
 
     def _complaint(self, path: str, read: Read) -> str:
         name, home = self._name, self._symbol.home

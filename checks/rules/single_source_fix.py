@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import cached_property
 
 from checks.finding import Edit, Fix
 from checks.parse import Parsed
@@ -42,33 +43,39 @@ class Fixer:
         if not used.is_whole or used.kind != "import" or not self._may_import(path):
             return None
         start, end = (used.line, used.column - 1), (used.end[0], used.end[1])
-        return Fix(f"import {self._name} from {self._home}", (Edit(path, start, end, self._statement()),))
+        return Fix(f"import {self._name} from {self._home}", (Edit(path, start, end, self._statement),))
 
     def add_import(self, path: str) -> Fix | None:
         parsed = self._project.parsed(path)
         if parsed is None or not self._may_import(path):
             return None
-        return Fix(f"import {self._name} from {self._home}", (_insertion(path, parsed, self._statement()),))
+        return Fix(f"import {self._name} from {self._home}", (_insertion(path, parsed, self._statement),))
 
     def _definitions(self, path: str) -> list[Definition]:
         return [Definition(*row) for row in self._facts.get(path, {}).get("definitions", [])]
 
     def _import_for_copy(self, path: str, parsed: Parsed, made: Definition) -> tuple[Edit, ...]:
         if made.name != self._name:
-            return (_insertion(path, parsed, f"{self._statement()} as {made.name}"),)
+            return (_insertion(path, parsed, f"{self._statement} as {made.name}"),)
         facts = self._facts[path]
         is_used = any(not made.first_line <= line <= made.last_line for line in facts["uses"])
         is_there = any(self._origin(path, Import(*row)) == self._home for row in facts["imports"])
         is_wanted = is_used or self._is_imported_from(path)
-        return (_insertion(path, parsed, self._statement()),) if is_wanted and not is_there else ()
+        return (_insertion(path, parsed, self._statement),) if is_wanted and not is_there else ()
 
     def _is_imported_from(self, path: str) -> bool:
+        return path in self._origins
+
+    @cached_property
+    def _origins(self) -> frozenset[str | None]:
+        """Every file from which somebody imports the name."""
         rows = ((other, Import(*row)) for other, facts in self._facts.items() for row in facts["imports"])
-        return any(self._origin(other, used) == path for other, used in rows)
+        return frozenset(self._origin(other, used) for other, used in rows)
 
     def _origin(self, path: str, used: Import) -> str | None:
         return self._project.modules.find(used.module, path)
 
+    @cached_property
     def _statement(self) -> str:
         """Named as other files name the home; the package structure decides where nobody does."""
         for path in sorted(self._facts):

@@ -11,7 +11,7 @@ import typer
 
 from pipeline.cli.frame import Session, command
 from pipeline.cli.options import DryRun
-from pipeline.cli.output import Mode, Output
+from pipeline.cli.output import Mode
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _subject(
     if not found.is_configured:
         what = f"{found.file}: no checks section" if found.file else f"no {DEFAULT_FILE}"
         session.output.say(f"{what}: looking for unsafe log lines and repeated helpers alone")
-    if base and (here / base).is_dir():
+    if base and here != Path.cwd() and (here / base).is_dir():
         base = str(here / base)
     return found.asked_for(rules or (), base=base, discover=discover)
 
@@ -174,8 +174,7 @@ def _show(
         }
         session.output.result("", {**head, "mended": sorted(mended), **as_dict(report)})
         return
-    text = _rendered(subject, report, form or Format.TEXT)
-    Output(Mode.TEXT, session.output.level).result(text.rstrip("\n"), {})
+    session.output.data(_rendered(subject, report, form or Format.TEXT).rstrip("\n"))
 
 
 def _rendered(subject: Subject, report: Report, form: Format) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -26,19 +27,37 @@ from pipeline.start import Start
 if TYPE_CHECKING:
     from pipeline.cli.gate import Gate
 
-if TYPE_CHECKING:
-    from pipeline.cli.panel import Seen
-
 
 @dataclass(slots=True)
 class Listeners:
-    """Tells everybody who listens; others may join while it runs."""
+    """Tells everybody who listens. Who joins later hears first what was told before.
+
+    (A journal is named after its rollout, and before the first write there is none.)
+    """
 
     each: list[Listener] = field(default_factory=list)
+    say: Callable[[str], None] = lambda _: None
+    told: deque[Progress] = field(default_factory=lambda: deque(maxlen=100))
 
     def __call__(self, progress: Progress, /) -> None:
-        for listener in self.each:
+        if progress.kind != "looked":
+            self.told.append(progress)
+        for listener in tuple(self.each):
+            self._tell(listener, progress)
+
+    def join(self, listener: Listener) -> None:
+        self.each.append(listener)
+        for progress in self.told:
+            self._tell(listener, progress)
+
+    def _tell(self, listener: Listener, progress: Progress) -> None:
+        """Whoever only listens cannot stop a rollout: one that fails is heard no more."""
+        try:
             listener(progress)
+        except Exception as error:  # noqa: BLE001 - whatever it is, traffic comes first
+            if listener in self.each:
+                self.each.remove(listener)
+            self.say(f"{type(listener).__name__} gave up: {error!r} (the rollout goes on)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,7 @@ class Drive:
     world: World
     listeners: Listeners
     stack: ExitStack
+    is_watched: bool = False
 
     def wish(self, image: str) -> Wish:
         return wish_for(self.config, self.environment, image)
@@ -76,16 +96,19 @@ class Drive:
 
     def run(self, timeout: timedelta | None = None) -> Outcome:
         until = self.world.clock.now() + timeout if timeout else None
-        self._watch()
+        self.watch()
         return self.engine.run(stop=self.session.stopped.is_set, until=until)
 
     def tick(self) -> Next:
-        self._watch()
+        self.watch()
         return self.engine.tick()
 
-    def _watch(self) -> None:
-        """From here on: the journal of this rollout, and what a person sees."""
-        from pipeline.cli.reporting import rollouts_of
+    def watch(self) -> None:
+        """Open the journal of the rollout and what a person sees; once."""
+        if self.is_watched:
+            return
+        self.is_watched = True
+        from pipeline.cli.reporting import Eyes, rollouts_of
         from pipeline.cli.view import choose_view
         from pipeline.journal import Journal
 
@@ -93,21 +116,16 @@ class Drive:
         if current is not None:
             plan, say = current.plan, self.session.output.say
             journal = Journal(rollouts_of(self.session), plan.rollout_id, current.attempt, say)
-            self.stack.callback(journal.close)
-            self.listeners.each.append(journal)
+            self.listeners.join(journal)
         if self.session.output.level >= 0:
             view = self.stack.enter_context(
                 choose_view(
-                    is_terminal=self.session.is_terminal, ci=bool(os.environ.get("CI")), see=self._see
+                    is_terminal=self.session.is_terminal,
+                    ci=bool(os.environ.get("CI")),
+                    see=Eyes(self.place, self.world.clock),
                 )
             )
-            self.listeners.each.append(view)
-
-    def _see(self) -> Seen | None:
-        from pipeline.cli.reporting import see
-
-        current = self.current()
-        return see(self.world, current) if current is not None else None
+            self.listeners.join(view)
 
     def current(self) -> Rollout | None:
         text = self.place.platform.read(self.place.ref).record_text
@@ -135,7 +153,10 @@ class Drive:
 
     def finish(self, outcome: Outcome, code: int) -> int:
         """Conclude, and say how it ended."""
+        from pipeline.cli.reporting import add_to_step_summary
+
         ending = self.conclude(outcome, code)
+        add_to_step_summary(self.session, ending.reports)
         for path in ending.reports:
             self.session.output.say(f"report: {path}")
         self.session.output.result(ending.text, ending.document)
@@ -152,7 +173,7 @@ def open_drive(
         one_step: a probe round is waited for, so that a scheduler's single step has eyes.
     """
     _, environment = config.environment(env)
-    listeners = Listeners([session.output.event])
+    listeners = Listeners([session.output.event], session.output.say)
     folder = local_folder_for(environment, session.local_folder)
     if folder is not None:
         _refresh_images(session, config)

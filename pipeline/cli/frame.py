@@ -22,6 +22,7 @@ import typer
 
 from pipeline.cli.output import Mode, Output
 from pipeline.errors import SpillwayError, UserError
+from pipeline.redact import SINK, secrets_of
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -45,7 +46,13 @@ class Session:
     def load_config(self) -> Config:
         from pipeline import config
 
-        return config.load(self.config_file)
+        made = config.load(self.config_file)
+        for named in (
+            *(image.env for image in made.images.values()),
+            *(s.headers for s in made.scenarios.values()),
+        ):
+            SINK.learn(*secrets_of(named))
+        return made
 
     @property
     def is_terminal(self) -> bool:
@@ -93,15 +100,15 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=_DEFAULTS[name])
         for name, kind in _COMMON.items()
     ]
-    run.__signature__ = inspect.Signature(
-        [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + extra
-    )  # type: ignore[attr-defined]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + extra
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}
     return run
 
 
 def _guarded(function: Callable[..., int], shared: dict[str, Any], options: dict[str, Any]) -> int:
     output = Output(shared["output"], -1 if shared["quiet"] else shared["verbose"])
+    SINK.learn(*secrets_of(os.environ))
     try:
         session = _session(output, shared)
         with _signals(session):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from checks.render import as_dict, plain, render_text, summary
@@ -54,18 +55,49 @@ class Gate:
         assert report
         count = len(report.errors)
         reason = f"{count} finding{'s' if count != 1 else ''} of the static checks"
-        document = outcome_document(outcome, rollout=self.rollout_id, reason=reason, **as_dict(report))
-        self.session.output.result(render_text(report).rstrip("\n"), document)
-        self.session.output.say(
-            f"nothing was deployed: {reason}\nMend them: spillway check --fix (what a rule means: --explain RULE)"
+        paths = [str(path) for path in self._write_reports(report, reason)]
+        document = outcome_document(
+            outcome, rollout=self.rollout_id, reason=reason, reports=paths, **as_dict(report)
         )
+        say = self.session.output.say
+        self.session.output.result(render_text(report).rstrip("\n"), document)
+        say(f"nothing was deployed: {reason}")
+        say(
+            "mend what a machine can mend: spillway check --fix; what a rule means: spillway check --explain RULE"
+        )
+        for path in paths:
+            say(f"report: {path}")
         return outcome.exit_code
+
+    @property
+    def _kept_in(self) -> Path:
+        return checking.kept_in(self.session.state_folder / "rollouts", self.rollout_id)
 
     def _keep(self, report: Report) -> None:
         try:
-            checking.store(checking.kept_in(self.session.state_folder / "rollouts", self.rollout_id), report)
+            checking.store(self._kept_in, report)
         except OSError as error:
             self.session.output.say(f"the report will not show the checks: {error}")
+
+    def _write_reports(self, report: Report, reason: str) -> list[Path]:
+        """Markdown and HTML, beside where a rollout's would be. One that cannot be written is said, never an error."""
+        from pipeline import render
+
+        values = {
+            "rollout": self.rollout_id,
+            "environment": self.environment,
+            "reason": reason,
+            "report": report,
+        }
+        written = []
+        try:
+            for suffix in (".md", ".html"):
+                path = self._kept_in.with_suffix(suffix)
+                path.write_text(render.page(f"refused{suffix}", **values), encoding="utf-8")
+                written.append(path)
+        except OSError as error:
+            self.session.output.say(f"no report: {error}")
+        return written
 
     @property
     def exit_code(self) -> int:

@@ -18,7 +18,9 @@ from pipeline.model import LOCAL_PROJECT
 if TYPE_CHECKING:
     from pipeline.local.images import Image
 
-app = typer.Typer(help="The local Cloud Run by itself: up, down, status, logs.", no_args_is_help=True)
+app = typer.Typer(
+    help="The local Cloud Run by itself: up, down, status, logs.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()

@@ -15,7 +15,7 @@ app = typer.Typer(
     "beside it, and gives traffic back by itself.\n\n"
     "Start here:  spillway demo",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # help in half the time: rich is loaded where something is drawn
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SPILLWAY"},
 )

@@ -1,4 +1,4 @@
-"""Where output goes: data to stdout, for machines; everything for people to stderr."""
+"""Where output goes: data to stdout, for machines; everything for people to stderr. All of it through ``redact.SINK``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from enum import StrEnum
 from pipeline.errors import SpillwayError
 from pipeline.model import Outcome
 from pipeline.progress import Progress
+from pipeline.redact import SINK
 
 
 class Mode(StrEnum):
@@ -28,7 +29,7 @@ class Output:
     def say(self, text: str) -> None:
         """A line for people."""
         if self.level >= 0:
-            print(text, file=sys.stderr, flush=True)
+            print(SINK.lines(text), file=sys.stderr, flush=True)
 
     def detail(self, text: str) -> None:
         if self.level > 0:
@@ -38,9 +39,13 @@ class Output:
         """What the command was asked for: text for people on stdout, or the one document."""
         if self.mode is Mode.TEXT:
             if text:
-                print(text, flush=True)
+                print(SINK.lines(text), flush=True)
         else:
             self._document(document)
+
+    def data(self, text: str) -> None:
+        """Text in a form of its own (SARIF, CI annotations) that its maker escaped: only secrets are taken out."""
+        print(SINK.text(text), flush=True)
 
     def event(self, progress: Progress) -> None:
         """A listener: events as lines, where lines were asked for."""
@@ -61,11 +66,11 @@ class Output:
                 "why": error.why,
                 "fix": error.fix,
             })  # fmt: skip
-        print(f"spillway: {error}", file=sys.stderr, flush=True)
+        print(SINK.lines(f"spillway: {error}"), file=sys.stderr, flush=True)
 
     def _document(self, document: Mapping[str, object]) -> None:
         indent = 2 if self.mode is Mode.JSON else None
-        print(json.dumps(document, indent=indent, default=str), flush=True)
+        print(json.dumps(SINK.values(document), indent=indent), flush=True)
 
 
 def _is_plain(value: object) -> bool:

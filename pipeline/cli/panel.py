@@ -1,7 +1,8 @@
 """What a look at a rollout shows: header, weight, revisions as a tree with gates, events.  Values in, text out.
 
-Every line is a ``rich.text.Text`` cut to the width; no markup is parsed, and whatever a service said goes through
-``SINK.shown`` first. A state is told by glyph and word; colour only repeats it.
+Every line is a ``rich.text.Text`` no wider than asked; no markup is parsed, and whatever a service said goes through
+``SINK.shown`` first. A state is told by glyph and word; colour only repeats it. What may be long comes last in its
+line, because lines are cut at their end.
 """
 
 from __future__ import annotations
@@ -14,22 +15,15 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from pipeline.evidence import LATENCY_NEEDS_PERCENT, Exposure
-from pipeline.judge import CriterionJudgement, Verdict
-from pipeline.model import Criterion, Readiness
+from pipeline.cli.gates import gate_lines
+from pipeline.evidence import Exposure
+from pipeline.model import Readiness
 from pipeline.redact import SINK
 from pipeline.rollout import ENDED, Phase, Rollout, Step
-from pipeline.units import format_duration, format_rate
 
 if TYPE_CHECKING:
     from pipeline.observer import Look
 
-GLYPHS = {
-    Verdict.PASS: ("+", "green"),
-    Verdict.INCONCLUSIVE: ("?", "yellow"),
-    Verdict.FAIL: ("x", "bold red"),
-}
-WORDS = {Verdict.PASS: "pass", Verdict.INCONCLUSIVE: "undecided", Verdict.FAIL: "FAIL"}
 PHASES = {
     Phase.DEPLOYING: ("DEPLOYING", "cyan"),
     Phase.ROLLING: ("ROLLING", "cyan"),
@@ -38,6 +32,7 @@ PHASES = {
     Phase.ROLLING_BACK: ("ROLLING BACK", "bold red"),
     Phase.ROLLED_BACK: ("ROLLED BACK", "bold red"),
 }
+NARROWEST = 40
 _BAR = 20
 _EVENTS = 6
 
@@ -72,41 +67,52 @@ class Happening:
 
 
 def render(look: Look, events: Sequence[Happening], seen: Seen | None, now: datetime, width: int) -> Group:
-    """The whole picture, one line per fact, none wider than ``width`` columns.
+    """The whole picture, one fact after the other, no line wider than ``width`` columns.
 
     Args:
         events: newest last; empty: the record's own history.
         seen: None when the logs were not, or could not be, read.
     """
+    width = max(NARROWEST, width)
     happened = events or [Happening.of(step) for step in look.situation.rollout.history]
     lines = [
-        _header(look, now),
-        _weight(look, seen),
+        *flow(_header(look, now), width),
+        *flow(_weight(look, seen), width, indent=9),
         *_reason(look),
         *_tree(look, seen, now),
         Text("events", style="bold"),
         *(_event(happening) for happening in happened[-_EVENTS:]),
     ]
     for line in lines:
-        line.truncate(max(20, width), overflow="ellipsis")
+        line.truncate(width, overflow="ellipsis")
         line.no_wrap = True
     return Group(*lines)
 
 
-def _header(look: Look, now: datetime) -> Text:
+def flow(parts: Iterable[Text], width: int, indent: int = 2) -> list[Text]:
+    """The parts side by side, three blanks between them; what does not fit goes on in the next line."""
+    lines: list[Text] = []
+    for part in parts:
+        if lines and lines[-1].cell_len + 3 + part.cell_len <= width:
+            lines[-1] = Text.assemble(lines[-1], "   ", part)
+        else:
+            lines.append(Text.assemble(" " * indent, part) if lines else part)
+    return lines
+
+
+def _header(look: Look, now: datetime) -> Iterator[Text]:
     current = look.situation.rollout
     word, style = PHASES[current.phase]
     ended = current.phase in ENDED
     until = current.history[-1].at if ended and current.history else now
-    line = Text(SINK.shown(current.plan.ref.service), style="bold")
-    line.append(f"  {SINK.shown(current.plan.ref.location)}   ", style="not bold")
-    line.append(word, style=style)
-    line.append(f"   stage {current.stage + 1}/{len(current.plan.stages)}", style="not bold")
-    line.append(f"   {'took' if ended else 'elapsed'} {clock(until - current.started)}", style="not bold")
+    yield Text(SINK.shown(current.plan.ref.service), style="bold")
+    yield Text(SINK.shown(current.plan.ref.location))
+    yield Text(word, style=style)
+    yield Text(f"stage {current.stage + 1}/{len(current.plan.stages)}")
+    yield Text(f"{'took' if ended else 'elapsed'} {clock(until - current.started)}")
     coming = upcoming(current, now)
     if coming:
-        line.append(f"   next: {coming}", style="not bold")
-    return line
+        yield Text(f"next: {coming}")
 
 
 def upcoming(current: Rollout, now: datetime) -> str:
@@ -124,29 +130,23 @@ def upcoming(current: Rollout, now: datetime) -> str:
     return f"{then} in {clock(left)}" if left > timedelta(0) else f"{then} when the gates pass"
 
 
-def _weight(look: Look, seen: Seen | None) -> Text:
+def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
     s = look.situation
     candidate, stable = s.rollout.plan.candidate, s.rollout.plan.stable
     wanted, serving = s.live.wanted.percent_of(candidate), s.live.serving.percent_of(candidate)
-    line = Text("weight", style="bold")
-    line.append(f"   set {wanted}%", style="not bold")
+    yield Text.assemble(("weight", "bold"), f"   set {wanted}%")
     if wanted != serving:
-        line.append(f" (serving {serving}%, moving)", style="yellow")
+        yield Text(f"serving {serving}%, moving", style="yellow")
     if seen is None:
-        line.append("   users: no log lines yet", style="dim")
-        return line
+        yield Text("users: no log lines yet", style="dim")
+        return
     to_candidate, to_all = seen.fresh.get(candidate, 0), sum(seen.fresh.values())
     if to_all:
-        share = f"{100 * to_candidate / to_all:.1f}%"
-        line.append(f"   actual {share} of new connections ({to_candidate:,}/{to_all:,})", style="not bold")
-    opened = [
-        f"{name} {e.open_sockets:,}"
-        for name, r in (("candidate", candidate), ("stable", stable))
-        if (e := seen.of(r))
-    ]
+        yield Text(f"actual {to_candidate / to_all:.1%} of new connections ({to_candidate:,}/{to_all:,})")
+    roles = (("candidate", candidate), ("stable", stable))
+    opened = [f"{role} {e.open_sockets:,}" for role, name in roles if (e := seen.of(name))]
     if opened:
-        line.append(f"   still open: {', '.join(opened)}", style="not bold")
-    return line
+        yield Text(f"still open: {', '.join(opened)}")
 
 
 def _reason(look: Look) -> Iterator[Text]:
@@ -161,20 +161,15 @@ def _reason(look: Look) -> Iterator[Text]:
 
 
 def _tree(look: Look, seen: Seen | None, now: datetime) -> Iterator[Text]:
-    s = look.situation
-    plan = s.rollout.plan
+    plan = look.situation.rollout.plan
     yield Text(f"~ {SINK.shown(plan.ref.service)}")
-    yield _revision("|-- ", look, now, is_stable=False)
-    for line in _gates(look):
-        yield Text("|   |-- ") + line
-    exposure = seen.of(plan.candidate) if seen else None
-    yield Text("|   `-- ") + (
-        _closes(exposure) if exposure else Text("closes        no log lines yet", style="dim")
-    )
+    if plan.candidate != plan.stable:
+        yield _revision("|-- ", look, now, is_stable=False)
+        for line in gate_lines(look):
+            yield Text("|   |-- ") + line
+        yield Text("|   `-- ") + _closes(seen.of(plan.candidate) if seen else None)
     yield _revision("`-- ", look, now, is_stable=True)
-    exposure = seen.of(plan.stable) if seen else None
-    if exposure:
-        yield Text("    `-- ") + _closes(exposure)
+    yield Text("    `-- ") + _closes(seen.of(plan.stable) if seen else None)
 
 
 def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Text:
@@ -185,85 +180,28 @@ def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Tex
     line.append(SINK.shown(name), style="bold")
     line.append(f"  {'stable' if is_stable else 'candidate':<9} {percent:>3}%  ")
     line.append(bar(percent), style="green" if is_stable else "cyan")
+    if is_stable:
+        line.append("  rollback target")
     if revision is None:
         line.append("  is gone" if is_stable else "  not there yet", style="yellow")
     elif revision.readiness is not Readiness.READY:
         line.append(f"  {revision.readiness.value}: {SINK.shown(revision.message)}", style="red")
     elif not is_stable:
         line.append(f"  up {clock(now - revision.create_time)}")
-    if is_stable:
-        line.append("  rollback target")
     return line
 
 
-def _gates(look: Look) -> Iterator[Text]:
-    yield _probes(look)
-    plan = look.situation.rollout.plan
-    limits = {c.metric: c for c in plan.criteria}
-    for judged in look.situation.stage_verdict.criteria:
-        yield _gate(judged, limits.get(judged.metric), look.situation.rollout.current.percent)
-    certification = look.situation.certification
-    if certification is not None and certification.verdict is not Verdict.PASS:
-        yield _marked(certification.verdict, "certify", SINK.shown(certification.reason))
-
-
-def _probes(look: Look) -> Text:
-    ok, bad = look.judge.probes_ok, look.judge.probes_bad
-    verdict = Verdict.FAIL if bad else Verdict.PASS if ok else Verdict.INCONCLUSIVE
-    facts = [f"{ok} ok at this stage" if not bad else f"{bad} failed, confirmed against stable"]
-    if look.probe is not None:
-        count = len(look.probe.candidate)
-        facts.append(f"last round {count - len(look.probe.failures)}/{count}")
-        first = sorted(c.first_event_s for c in look.probe.candidate if c.first_event_s is not None)
-        if first:
-            facts.append(f"slowest first event {first[-1] * 1000:.0f}ms")
-        if look.probe.failures:
-            failed = look.probe.failures[0]
-            facts.append(SINK.shown(f"{failed.kind.value}: {failed.detail}"))
-    return _marked(verdict, "probes", " | ".join(facts), word=WORDS[verdict])
-
-
-def _gate(judged: CriterionJudgement, criterion: Criterion | None, percent: int) -> Text:
-    facts = [f"{judged.candidate_failures}/{judged.candidate_trials}"]
-    if judged.stable_trials:
-        facts.append(f"stable {judged.stable_failures}/{judged.stable_trials}")
-    if criterion is not None and criterion.limit is not None:
-        facts.append(f"limit {format_rate(criterion.limit)}")
-    if criterion is not None and criterion.slower_than is not None:
-        facts.append(f"slower than {format_duration(criterion.slower_than)}")
-        if percent < LATENCY_NEEDS_PERCENT:
-            return _marked(
-                Verdict.INCONCLUSIVE,
-                judged.metric,
-                "  ".join(facts),
-                word=f"shown, judged from {LATENCY_NEEDS_PERCENT}%",
-            )
-    word = WORDS[judged.verdict]
-    if judged.verdict is Verdict.INCONCLUSIVE and judged.needed:
-        word += f", about {judged.needed} more runs"
-    return _marked(judged.verdict, judged.metric, "  ".join(facts), word=word)
-
-
-def _marked(verdict: Verdict, name: str, facts: str, word: str = "") -> Text:
-    glyph, style = GLYPHS[verdict]
-    line = Text(f"{glyph} ", style=style)
-    line.append(f"{name:<24} {word:<10}" if word else f"{name:<24} ", style=style)
-    line.append(f" {facts}", style="not bold default")
-    return line
-
-
-def _closes(exposure: Exposure) -> Text:
-    closes = "  ".join(f"{kind} {count:,}" for kind, count in sorted(exposure.closes.items())) or "none yet"
-    line = Text(f"sessions {exposure.sessions:,}   closes: {closes}   ")
-    affected = f"affected {exposure.affected:,}"
-    line.append(affected, style="bold red" if exposure.affected else "")
-    return line
+def _closes(exposure: Exposure | None) -> Text:
+    """How users' sockets ended, and how many users were hurt."""
+    if exposure is None:
+        return Text("users: no log lines yet", style="dim")
+    closes = "  ".join(f"{kind} {number:,}" for kind, number in sorted(exposure.closes.items())) or "none yet"
+    affected = (f"affected {exposure.affected:,}", "bold red" if exposure.affected else "")
+    return Text.assemble(f"sessions {exposure.sessions:,}   ", affected, f"   closes: {closes}")
 
 
 def _event(happening: Happening) -> Text:
-    line = Text(f" {happening.at:%H:%M:%S}  ", style="dim")
-    line.append(SINK.shown(happening.text), style="not dim")
-    return line
+    return Text.assemble((f" {happening.at:%H:%M:%S}", "dim"), f"  {SINK.shown(happening.text)}")
 
 
 def bar(percent: int, width: int = _BAR) -> str:
@@ -282,11 +220,3 @@ def clock(duration: timedelta) -> str:
     if days:
         return f"{days}d {hours:02d}:{minutes:02d}"
     return f"{hours}:{minutes:02d}:{rest % 60:02d}" if hours else f"{minutes:02d}:{rest % 60:02d}"
-
-
-def gates_in_words(judged: Iterable[CriterionJudgement]) -> str:
-    """``3 pass, 1 undecided (about 90 more runs)``."""
-    each = list(judged)
-    parts = [f"{n} {WORDS[v]}" for v in Verdict if (n := sum(c.verdict is v for c in each))]
-    missing = max((c.needed or 0 for c in each if c.verdict is Verdict.INCONCLUSIVE), default=0)
-    return ", ".join(parts) + (f" (about {missing} more runs)" if missing else "")

@@ -78,17 +78,17 @@ def _table(report: ProbeReport, rows: Sequence[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline.redact import plain
+    from pipeline.redact import SINK
 
     table = Table("scenario", "ok", "outcomes", "first event p50", "p95", box=None, pad_edge=False)
     for row in rows:
         outcomes = ", ".join(f"{name} x{count}" for name, count in row.outcomes)
         times = (f"{ms:.0f} ms" if ms is not None else "-" for ms in (row.p50_ms, row.p95_ms))
-        table.add_row(row.scenario, f"{row.ok}/{row.sessions}", plain(outcomes), *times)
-    console = Console()
+        table.add_row(row.scenario, f"{row.ok}/{row.sessions}", SINK.shown(outcomes), *times)
+    console = Console(emoji=False)
     console.print(table)
     for failure in report.failures[:3]:
-        console.print(plain(f"  {failure.scenario}: {failure.kind}: {failure.detail}"), markup=False)
+        console.print(SINK.shown(f"  {failure.scenario}: {failure.kind}: {failure.detail}"), markup=False)
         for message in failure.transcript:
             arrow = ">" if message.sent else "<"
-            console.print(plain(f"    {message.at_s:7.3f}s {arrow} {message.text}"), markup=False)
+            console.print(SINK.shown(f"    {message.at_s:7.3f}s {arrow} {message.text}"), markup=False)

@@ -85,7 +85,7 @@ def rollout(
     """
     if dry_run:
         return _plan(session, image, env)
-    gate = _gate(session, image, env)
+    limit, gate = _duration(timeout), _gate(session, image, env)
     with ExitStack() as stack:
         try:
             drive = stack.enter_context(_drive(session, env))
@@ -97,7 +97,7 @@ def rollout(
         if outcome is Outcome.CHECKS_FAILED:
             return gate.refuse()
         if outcome is None:
-            outcome = drive.run(_duration(timeout)) if wait else Outcome.UNDER_WAY
+            outcome = drive.run(limit) if wait else Outcome.UNDER_WAY
         code = 0 if outcome is Outcome.UNDER_WAY and not wait else outcome.exit_code
         return drive.finish(outcome, code)
 
@@ -122,7 +122,7 @@ def promote(
     """
     from pipeline.promotion import promote as let_go_on
 
-    target = 100 if full else to_percent
+    target, limit = 100 if full else to_percent, _duration(timeout)
     with _drive(session, env) as drive:
         if dry_run:
             look = drive.engine.observer.look()
@@ -130,10 +130,11 @@ def promote(
                 f"would let {look.situation.rollout.plan.candidate} go on from {look.situation.rollout.phase}"
             )
             return 0
+        drive.watch()
         was = let_go_on(drive.engine, to_percent=target, reason=reason, by=who())
         if was is None:
             session.output.say("nothing to promote: this rollout has ended")
-        outcome = drive.run(_duration(timeout)) if wait else Outcome.UNDER_WAY
+        outcome = drive.run(limit) if wait else Outcome.UNDER_WAY
         return drive.finish(outcome, 0 if not wait else outcome.exit_code)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,28 +33,39 @@ def status(
     """
     from pipeline.cli.driving import open_drive
 
-    with open_drive(session, session.load_config(), env) as drive:
+    with (
+        open_drive(session, session.load_config(), env) as drive,
+        _screen(session, drive, stays=watch) as show,
+    ):
         while True:
-            look = drive.engine.observer.look(probe=False)
-            _show(session, drive, look)
+            show(drive.engine.observer.look(probe=False))
             if not watch or session.stopped.is_set():
                 return 0
             drive.world.clock.sleep(timedelta(seconds=1))
 
 
-def _show(session: Session, drive: Drive, look: Look) -> None:
-    from pipeline.cli.reporting import see
-
+@contextmanager
+def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable[[Look], None]]:
+    """What shows a look on stdout: the document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
-        session.output.result("", _document(look))
+        yield lambda look: session.output.result("", _document(look))
         return
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.live import Live
 
     from pipeline.cli.panel import render
+    from pipeline.cli.reporting import Eyes
 
-    console = Console(file=sys.stdout)
-    seen = see(drive.world, look.situation.rollout)
-    console.print(render(look, (), seen, drive.world.clock.now(), console.width))
+    console, eyes = Console(file=sys.stdout), Eyes(drive.place, drive.world.clock)
+
+    def picture(look: Look) -> Group:
+        return render(look, (), eyes(), drive.world.clock.now(), console.width)
+
+    if not stays or not console.is_terminal:
+        yield lambda look: console.print(picture(look))
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        yield lambda look: live.update(picture(look), refresh=True)
 
 
 def _document(look: Look) -> dict[str, object]:
@@ -94,12 +107,14 @@ def report(
     ] = None,
     env: Env = None,
 ) -> int:
-    """Write the report of a rollout as Markdown and HTML, from its record and its journal.
+    """Write the report of a rollout as Markdown and HTML, from its record, its logs and its journal.
+
+    With -o json the report's own values come on stdout, and the files' names in "reports".
 
     Example:  spillway report
     """
     from pipeline.cli.driving import open_drive
-    from pipeline.cli.reporting import write_reports
+    from pipeline.cli.reporting import make_report, write_report
     from pipeline.errors import UserError
 
     with open_drive(session, session.load_config(), env) as drive:
@@ -113,6 +128,14 @@ def report(
             raise UserError(
                 f"no rollout {rollout or ''}".rstrip(), there, "Start one: spillway rollout --image DIGEST"
             )
-        paths = write_reports(session, drive.world, current)
-    session.output.result("\n".join(map(str, paths)), {"reports": [str(path) for path in paths]})
+        made = make_report(session, drive.world, current)
+        try:
+            paths = write_report(session, current, made)
+        except OSError as error:
+            raise UserError(
+                "the report cannot be written", str(error), "Choose another folder: -C DIR"
+            ) from error
+    session.output.result(
+        "\n".join(map(str, paths)), {"reports": [str(path) for path in paths], **made.to_json()}
+    )
     return 0

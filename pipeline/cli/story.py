@@ -125,12 +125,13 @@ class Story:
             if paused.document["outcome"] != Outcome.PAUSED.label:
                 raise SpillwayError(f"a stage with hold ended {paused.text}")
             with self._drive(config) as drive:
+                drive.watch()
                 promote(drive.engine, to_percent=None, reason="looks good", by=OPERATOR)
                 page.ending = self._run(drive)
 
     def _rollout(self, page: _Page, image: str, config: Config | None = None) -> Ending:
         with self._drive(config) as drive:
-            drive.listeners.each.append(page.note)
+            drive.listeners.join(page.note)
             outcome = drive.begin(image) or drive.run()
             ending = drive.conclude(outcome, outcome.exit_code)
         page.candidate = str(ending.document["candidate"])

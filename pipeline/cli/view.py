@@ -7,33 +7,33 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 
-from pipeline.cli.panel import Happening, Seen, clock, gates_in_words, render, upcoming
+from pipeline.cli.gates import gates_in_words
+from pipeline.cli.panel import Happening, Seen, clock, render, upcoming
 from pipeline.progress import Listener, Progress
 from pipeline.redact import SINK, uncommanded
+from pipeline.rollout import TRANSITIONS, Event
 
 if TYPE_CHECKING:
     from pipeline.observer import Look
 
 HEARTBEAT = timedelta(seconds=60)
 LOGS_EVERY_S = 2.0
-_SILENT = ("looked", "wrote")  # the first is the picture itself, the second is the journal's
 _KEPT_EVENTS = 20
+_ENDINGS = {"promoted": Event.PROMOTED, "paused": Event.HELD, "rolled_back": Event.RESTORED}
 
 See = Callable[[], Seen | None]
 
 
-def _blind() -> Seen | None:
-    return None
-
-
 @contextmanager
-def choose_view(*, is_terminal: bool, ci: bool, see: See = _blind) -> Iterator[Listener]:
+def choose_view(*, is_terminal: bool, ci: bool, see: See = lambda: None) -> Iterator[Listener]:
     """The view that fits where stderr goes.
 
     Args:
@@ -49,7 +49,7 @@ def choose_view(*, is_terminal: bool, ci: bool, see: See = _blind) -> Iterator[L
 
 
 class Watcher:
-    """Calls ``see`` on a thread of its own, and remembers the last answer: slow logs slow down nobody."""
+    """Calls ``see`` on a thread of its own and remembers the last answer: slow logs slow down nobody."""
 
     def __init__(self, see: See, every_s: float = LOGS_EVERY_S) -> None:
         self.seen: Seen | None = None
@@ -68,7 +68,28 @@ class Watcher:
 
     def _watch(self) -> None:
         while not self._done.wait(self._every_s):
-            self.seen = self._see() or self.seen
+            try:
+                self.seen = self._see() or self.seen
+            except Exception:  # noqa: BLE001, S112 - whatever it is, an old picture is better than none
+                continue
+
+
+@dataclass(slots=True)
+class Transitions:
+    """Picks what is worth a line: every change, every failing probe round, and the first good one after a change."""
+
+    _is_green: bool = False
+
+    def line_of(self, progress: Progress) -> str | None:
+        if progress.kind in ("looked", "wrote"):
+            return None
+        was_green = self._is_green
+        self._is_green = progress.kind == "probed" and not getattr(
+            progress.data.get("report"), "failures", ()
+        )
+        if was_green and self._is_green:
+            return None
+        return f"{progress.kind.replace('_', ' ')}  {progress.text}"
 
 
 class LiveView:
@@ -77,11 +98,11 @@ class LiveView:
     def __init__(self, console: Console, watcher: Watcher) -> None:
         self._console = console
         self._watcher = watcher
+        self._transitions = Transitions()
         self._events: deque[Happening] = deque(maxlen=_KEPT_EVENTS)
-        self._look: Look | None = None
-        self._now: datetime | None = None
+        self._latest: tuple[Look, datetime] | None = None
         self._live = Live(
-            console=console, get_renderable=self._picture, refresh_per_second=4, vertical_overflow="crop"
+            console=console, get_renderable=self.picture, refresh_per_second=4, vertical_overflow="crop"
         )
 
     def __enter__(self) -> LiveView:
@@ -92,16 +113,29 @@ class LiveView:
         self._live.__exit__(None, None, None)
 
     def __call__(self, progress: Progress, /) -> None:
-        self._now = progress.at
-        if progress.kind not in _SILENT:
-            self._events.append(Happening(progress.at, f"{progress.kind}  {progress.text}"))
+        line = self._transitions.line_of(progress)
+        if line is not None:
+            self._events.append(Happening(progress.at, line))
         if "look" in progress.data:
-            self._look = cast("Look", progress.data["look"])
+            self._latest = (cast("Look", progress.data["look"]), progress.at)
+        elif self._latest is not None:
+            self._latest = (_ended(self._latest[0], progress), progress.at)
 
-    def _picture(self) -> Group:
-        if self._look is None or self._now is None:
-            return Group(*(SINK.shown(event.text) for event in self._events))
-        return render(self._look, tuple(self._events), self._watcher.seen, self._now, self._console.width)
+    def picture(self) -> Group:
+        """What is on the terminal now."""
+        if self._latest is None:
+            return Group(*(Text(SINK.shown(event.text)) for event in tuple(self._events)))
+        look, now = self._latest
+        return render(look, tuple(self._events), self._watcher.seen, now, self._console.width)
+
+
+def _ended(look: Look, progress: Progress) -> Look:
+    """The look with what was written after it: the last one was taken just before the end."""
+    event, current = _ENDINGS.get(progress.kind), look.situation.rollout
+    if event is None or (current.phase, event) not in TRANSITIONS:
+        return look
+    after = current.on(event, progress.at, reason=progress.text)
+    return replace(look, situation=replace(look.situation, rollout=after))
 
 
 class LineView:
@@ -109,42 +143,33 @@ class LineView:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
+        self._transitions = Transitions()
         self._said: datetime | None = None
-        self._green = False
 
     def __call__(self, progress: Progress, /) -> None:
-        if progress.kind == "looked":
-            self._heartbeat(progress)
-        elif progress.kind == "probed":
-            self._probed(progress)
-        elif progress.kind not in _SILENT:
-            self._green = False
-            self._line(progress, f"{progress.kind}  {progress.text}")
-
-    def _probed(self, progress: Progress) -> None:
-        """Every failure, and the first good round after a change."""
-        is_good = not getattr(progress.data.get("report"), "failures", ())
-        if is_good and self._green:
-            return
-        self._green = is_good
-        self._line(progress, f"probed  {progress.text}")
-
-    def _heartbeat(self, progress: Progress) -> None:
+        line = self._transitions.line_of(progress)
+        if line is not None:
+            self._line(progress.at, line)
+        elif progress.kind == "looked" and progress.at - (self._said or progress.at) >= HEARTBEAT:
+            self._line(progress.at, _pulse(cast("Look", progress.data["look"]), progress.at))
         self._said = self._said or progress.at
-        if progress.at - self._said < HEARTBEAT:
-            return
-        s = cast("Look", progress.data["look"]).situation
-        current = s.rollout
-        facts = [
-            f"{current.phase.value} {current.current.percent}%",
-            f"stage {current.stage + 1}/{len(current.plan.stages)}",
-            f"elapsed {clock(progress.at - current.started)}",
-            gates_in_words(s.stage_verdict.criteria) or s.stage_verdict.reason,
-            s.blind and f"cannot look: {s.blind}",
-            upcoming(current, progress.at) and f"next: {upcoming(current, progress.at)}",
-        ]
-        self._line(progress, "   ".join(fact for fact in facts if fact))
 
-    def _line(self, progress: Progress, text: str) -> None:
-        self._said = progress.at
-        self._write(f"{progress.at:%H:%M:%S}  {uncommanded(SINK.shown(text))}")
+    def _line(self, at: datetime, text: str) -> None:
+        self._said = at
+        self._write(f"{at:%H:%M:%S}  {uncommanded(SINK.shown(text))}")
+
+
+def _pulse(look: Look, now: datetime) -> str:
+    """One line that says how it stands."""
+    s = look.situation
+    current = s.rollout
+    coming = upcoming(current, now)
+    facts = (
+        f"{current.phase.value.replace('_', ' ')} at {current.current.percent}%",
+        f"stage {current.stage + 1}/{len(current.plan.stages)}",
+        f"elapsed {clock(now - current.started)}",
+        gates_in_words(s.stage_verdict.criteria) or s.stage_verdict.reason,
+        s.blind and f"cannot look: {s.blind}",
+        coming and f"next: {coming}",
+    )
+    return "   ".join(fact for fact in facts if fact)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.model import ServiceRef
+from pipeline.redact import SINK
 
 if TYPE_CHECKING:
     import grpc
@@ -83,7 +84,9 @@ def open_place(ref: ServiceRef, *, local_folder: Path | None) -> Iterator[Place]
         return
     from pipeline.local import endpoint
 
-    channel = endpoint.read(local_folder).channel()
+    found = endpoint.read(local_folder)
+    SINK.learn(found.token)
+    channel = found.channel()
     try:
         yield Place(ref, channel)
     finally:

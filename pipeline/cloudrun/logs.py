@@ -2,8 +2,9 @@
 
 Only what evidence can use is asked for: telemetry lines, and lines that match an error pattern. Entries come late and
 out of order, so nothing is concluded from timestamps: after the first read, what Logging *received* since the last
-read (less an overlap, since what was received can be searched a little later) is read and merged by insert id. A day's
-soak then costs what is new, and a line that arrives an hour late is still seen.
+read (less an overlap, since what was received can be searched a little later) is read and merged by insert id. Now and
+then the overlap is a long one, for what took longer. A day's soak then costs what is new, and a line that arrives an
+hour late is still seen.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pipeline.model import LogLine, ServiceRef
 
 _PAGE = 1000
 _CALL_TIMEOUT_S = 30.0
+_AT_ONCE = timedelta(seconds=1)  # with room for a clock that is set a little
 _KEPT = 200_000  # lines; older ones than asked for are forgotten beyond this
 _SEVERITIES = {
     0: "DEFAULT", 100: "DEBUG", 200: "INFO", 300: "NOTICE", 400: "WARNING",
@@ -45,6 +47,7 @@ class _Seen:
     ids: set[tuple[datetime, str]] = field(default_factory=set)
     received: datetime | None = None
     read_at: float = float("-inf")
+    swept_at: float = float("-inf")  # when the overlap was a long one
 
     def since(self, moment: datetime) -> list[LogLine]:
         return self.lines[bisect_left(self.lines, moment, key=_time_of) :]
@@ -67,7 +70,7 @@ class LoggingSource:
     """One project's Cloud Logging.
 
     Args:
-        overlap: how long after it was received an entry may take to be found by a search.
+        overlap: how long after it was received an entry usually takes to be found by a search; ``longest``: at most.
         rest: at most one search per service in this time; in between, the answer is as old as the last one. Cloud
             Logging grants a project 60 searches a minute.
     """
@@ -77,12 +80,14 @@ class LoggingSource:
         client: LoggingServiceV2Client,
         *,
         overlap: timedelta,
+        longest: timedelta,
         rest: timedelta,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._overlap = overlap
+        self._longest = longest
         self._rest_s = rest.total_seconds()
         self._now = now
         self._monotonic = monotonic
@@ -92,13 +97,16 @@ class LoggingSource:
     def over(cls, channel: grpc.Channel) -> LoggingSource:
         """Through a channel of one's own: the local Cloud Run, which finds what it received at once."""
         client = LoggingServiceV2Client(transport=LoggingServiceV2GrpcTransport(channel=channel))
-        return cls(client, overlap=timedelta(seconds=1), rest=timedelta(0))
+        return cls(client, overlap=_AT_ONCE, longest=_AT_ONCE, rest=timedelta(0))
 
     @classmethod
     def cloud(cls) -> LoggingSource:
         """With the default credentials of the environment."""
         with translated("connect to Cloud Logging"):
-            return cls(LoggingServiceV2Client(), overlap=timedelta(minutes=1), rest=timedelta(seconds=2))
+            client = LoggingServiceV2Client()
+        return cls(
+            client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=timedelta(seconds=5)
+        )
 
     def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
         names = tuple(sorted(set(revisions)))
@@ -115,10 +123,13 @@ class LoggingSource:
 
     def _read(self, ref: ServiceRef, names: Sequence[str], seen: _Seen) -> None:
         started = self._monotonic()
+        sweeps = started - seen.swept_at >= self._longest.total_seconds()
         since_received = None
         if seen.received is not None:
+            # Twice: what is received right after one sweep and found as late as can be is in the next.
+            overlap = 2 * self._longest if sweeps else self._overlap
             # Never after now: a clock that went backwards would hide what comes until it has caught up.
-            since_received = min(seen.received, self._now()) - self._overlap
+            since_received = min(seen.received, self._now()) - overlap
         text = entry_filter(ref, names, seen.floor, since_received)
         received, found = seen.received, list[LogLine]()
         with translated(f"read the logs of {ref.service}"):
@@ -128,6 +139,7 @@ class LoggingSource:
                 received = at if received is None else max(received, at)
         seen.merge(found)
         seen.received, seen.read_at = received, started
+        seen.swept_at = started if sweeps else seen.swept_at
 
     def _entries(self, project: str, text: str) -> Iterable[Any]:
         request = ListLogEntriesRequest(

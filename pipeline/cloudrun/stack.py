@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -68,21 +68,8 @@ def declared(settings: Settings, read: Read) -> Declaration:
     Pulumi keeps its run-time in context variables and event loops of the thread; a thread of its own, with all loops
     closed at its end, leaves nothing behind, so it can be run again.
     """
-    done: list[Declaration] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            done.append(_run_program(settings, read))
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            failed.append(error)
-
-    thread = threading.Thread(target=run, name="pulumi-program")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="pulumi-program") as thread:
+        return thread.submit(_run_program, settings, read).result()
 
 
 def _run_program(settings: Settings, read: Read) -> Declaration:
@@ -127,11 +114,8 @@ def _run_program(settings: Settings, read: Read) -> Declaration:
 
 def _close_loop() -> None:
     """The mock monitor makes an event loop in the worker's thread and leaves it open."""
-    policy = asyncio.get_event_loop_policy()
-    try:
-        policy.get_event_loop().close()
-    except RuntimeError:
-        return  # it made none
+    with suppress(RuntimeError):  # it made none
+        asyncio.get_event_loop().close()
 
 
 def _unwrapped(value: Any, rpc: Any) -> Any:

@@ -17,7 +17,7 @@ def fetch_id_token(audience: str) -> str:
     """
     try:
         request = google.auth.transport.requests.Request()
-        return str(id_token.fetch_id_token(request, audience))
+        return str(id_token.fetch_id_token(request, audience))  # type: ignore[no-untyped-call]
     except exceptions.GoogleAuthError as error:
         raise AccessError(
             f"no ID token for {audience}",

@@ -120,7 +120,7 @@ def main() -> None:
     import uvicorn
 
     uvicorn.run(
-        make_app(behaviour, float(os.environ.get("AGENT_WITHIN", "1.0"))),  # type: ignore[arg-type]
+        make_app(behaviour, float(os.environ.get("AGENT_WITHIN", "1.0"))),
         host=os.environ.get("HOST", "127.0.0.1"),
         port=int(os.environ.get("PORT", "8080")),
         ws="websockets-sansio",

@@ -12,21 +12,24 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from pipeline.local.images import Image
+from pipeline.local.lines import LineCutter
 from pipeline.local.logstore import MAX_LINE
 from pipeline.local.parts import InstanceSpec, StartFailed
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TMPDIR", "TZ", "SHELL", "USER")
 _CHILD = Path(__file__).with_name("child.py")
 _TAIL_LINES = 10
-_PIECE = 64 * 1024
+_TAIL_WIDTH = 1000
+_STREAMS = {1: "stdout", 2: "stderr"}
 _PROBE_PERIOD_S = 0.02
 _STRAGGLERS_S = 1.0  # for a process that left the group and holds the output open
 _PORTS = range(10_000, 20_000)  # not where the system lends ports to outgoing connections
@@ -34,49 +37,73 @@ _PORTS = range(10_000, 20_000)  # not where the system lends ports to outgoing c
 LineSink = Callable[[str, str], None]  # stream, line
 
 
+class _Process(asyncio.SubprocessProtocol):
+    """What is heard of a process. Its end is its own: who inherited its output may hold that open."""
+
+    def __init__(self, on_line: LineSink) -> None:
+        loop = asyncio.get_running_loop()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.silent: asyncio.Future[None] = loop.create_future()  # nobody holds its output any more
+        self._on_line = on_line
+        self._cutters = {fd: LineCutter(MAX_LINE) for fd in _STREAMS}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.SubprocessTransport", transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        for line in self._cutters[fd].feed(data):
+            self._on_line(_STREAMS[fd], line)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
+        if fd in _STREAMS:
+            for line in self._cutters[fd].end():
+                self._on_line(_STREAMS[fd], line)
+
+    def process_exited(self) -> None:
+        self.exited.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.silent.set_result(None)
+
+
 class Container:
     """Args: grace_s: between SIGTERM and SIGKILL."""
 
-    def __init__(
-        self, spec: InstanceSpec, process: asyncio.subprocess.Process, port: int, grace_s: float
-    ) -> None:
+    def __init__(self, spec: InstanceSpec, port: int, sink: LineSink, grace_s: float) -> None:
         self.spec = spec
         self.port = port
         self.busy = 0  # requests on it
         self.is_ready = False
         self.is_ending = False
         self.idle_since = asyncio.get_running_loop().time()
-        self._process = process
         self._grace_s = grace_s
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._readers: list[asyncio.Task[None]] = []
+        self._sink = sink
+        self._process = _Process(self._hand_on)
 
     @classmethod
     async def spawn(cls, spec: InstanceSpec, image: Image, sink: LineSink, grace_s: float) -> Container:
         """Start the process; it does not listen yet. Raises StartFailed."""
-        port = _free_port()
+        container = cls(spec, _free_port(), sink, grace_s)
         command = [*(spec.command or image.command), *spec.args]
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", str(_CHILD), *command,
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-                cwd=image.directory, env=_environment(spec, image, port), start_new_session=True, limit=_PIECE,
+            await asyncio.get_running_loop().subprocess_exec(
+                lambda: container._process, sys.executable, "-I", "-S", str(_CHILD), *command,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                cwd=image.directory, env=_environment(spec, image, container.port), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise StartFailed("CONTAINER_MISSING", f"{image.directory}: {error.strerror}") from error
-        container = cls(spec, process, port, grace_s)
-        container._read("stdout", process.stdout, sink)
-        container._read("stderr", process.stderr, sink)
         return container
 
     @property
     def pid(self) -> int:
         """Of the supervisor, which leads the process group."""
-        return self._process.pid
+        return int(self._process.transport.get_pid())
 
     @property
     def is_running(self) -> bool:
-        return self._process.returncode is None
+        return not self._process.exited.done()
 
     @property
     def is_free(self) -> bool:
@@ -94,12 +121,13 @@ class Container:
             raise self._failure(f"it did not listen within {self.spec.startup_s:g} s") from None
         if not self.is_running:
             await self.end()
-            raise self._failure(_how_it_ended(self._process.returncode or 0))
+            raise self._failure(self._how_it_ended())
         self.is_ready = True
 
     async def wait(self) -> str:
         """Return when the process has ended: how it ended, in Cloud Run's words."""
-        return _how_it_ended(await self._process.wait())
+        await asyncio.shield(self._process.exited)
+        return self._how_it_ended()
 
     async def end(self) -> Literal["", "SIGKILL"]:
         """SIGTERM, grace, SIGKILL, and nothing of its group left behind. Says whether it took SIGKILL."""
@@ -107,17 +135,12 @@ class Container:
         killed: Literal["", "SIGKILL"] = ""
         if self.is_running:
             self._signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(self._process.wait(), self._grace_s)
-            except TimeoutError:
-                killed = "SIGKILL"
+            await asyncio.wait([self._process.exited], timeout=self._grace_s)
+            killed = "SIGKILL" if self.is_running else ""
         self._signal(signal.SIGKILL)
-        await self._process.wait()
-        await asyncio.wait(self._readers, timeout=_STRAGGLERS_S)
-        for reader in self._readers:
-            reader.cancel()
-        if self._process.stdin:
-            self._process.stdin.close()
+        await asyncio.shield(self._process.exited)
+        await asyncio.wait([self._process.silent], timeout=_STRAGGLERS_S)
+        self._process.transport.close()
         return killed
 
     async def _answers(self) -> bool:
@@ -134,6 +157,9 @@ class Container:
         with suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
             os.killpg(self.pid, number)
 
+    def _how_it_ended(self) -> str:
+        return _in_words(self._process.transport.get_returncode() or 0)
+
     def _failure(self, what: str) -> StartFailed:
         tail = "\n".join(self._tail) or "(none)"
         return StartFailed(
@@ -143,35 +169,12 @@ class Container:
             f"Last log lines:\n{tail}",
         )
 
-    def _read(self, stream: str, reader: asyncio.StreamReader | None, sink: LineSink) -> None:
-        assert reader is not None
-
-        async def hand_on() -> None:
-            async for line in _lines(reader):
-                self._tail.append(line[:1000])
-                sink(stream, line)
-
-        self._readers.append(asyncio.create_task(hand_on()))
+    def _hand_on(self, stream: str, line: str) -> None:
+        self._tail.append(line[:_TAIL_WIDTH])
+        self._sink(stream, line)
 
 
-async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
-    """Lines without their ends; what is longer than ``MAX_LINE`` is cut off."""
-    rest, is_cut = b"", False
-    while piece := await reader.read(_PIECE):
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            if not is_cut:
-                yield line[:MAX_LINE].decode("utf-8", "replace").removesuffix("\r")
-            is_cut = False
-        if len(rest) > MAX_LINE or is_cut:
-            if not is_cut:
-                yield rest[:MAX_LINE].decode("utf-8", "replace")
-            rest, is_cut = b"", True
-    if rest:
-        yield rest.decode("utf-8", "replace")
-
-
-def _how_it_ended(code: int) -> str:
+def _in_words(code: int) -> str:
     if code > 128 or code < 0:
         return f"Container terminated on signal {code - 128 if code > 128 else -code}."
     return f"Container called exit({code})."

@@ -128,6 +128,7 @@ def _start(folder: Path, options: list[str]) -> None:
     finally:
         os.close(read_end)
     if refusal := json.loads(said or "{}"):
+        _wait(lambda: not endpoint.is_alive(folder), _END_TIMEOUT_S)
         kind = UserError if refusal.pop("kind") == "UserError" else SpillwayError
         raise kind(**refusal)
     if not said and not endpoint.is_alive(folder):

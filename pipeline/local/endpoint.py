@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -39,7 +39,7 @@ class Endpoint:
 
     pid: int
     address: str
-    token: str
+    token: str = field(repr=False)
     started: datetime
 
     def channel(self) -> grpc.Channel:

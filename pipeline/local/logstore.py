@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -31,6 +32,8 @@ MAX_ENTRIES = 200_000
 MAX_LINE = 256 * 1024  # bytes; Cloud Logging's limit of one entry
 _MAX_FILE = 16 * 1024 * 1024  # bytes; two of these are kept, and read at a restart
 _MAX_WAITING = 10_000  # entries that one tail may be behind
+_MAX_DIGITS = 300  # of an integer; in a jsonPayload every number is a double
+_MAX_NESTING = 25  # of a jsonPayload; protobuf readers give up beyond some 30
 _SPECIAL = "logging.googleapis.com/"
 
 
@@ -173,7 +176,8 @@ class LogStore:
 
     def _keep(self, entry: Entry) -> None:
         with suppress(OSError):  # a full disk costs the copy, not the service
-            self._out.write(to_json(entry, inf_nan_mode="null", fallback=repr) + b"\n")
+            # the line end comes first: what a kill cut off must not take the next entry with it
+            self._out.write(b"\n" + to_json(entry, inf_nan_mode="null", fallback=repr))
             if self._out.tell() > _MAX_FILE:
                 self._file.replace(self._older)
                 fresh = self._file.open("ab", buffering=0)
@@ -196,17 +200,34 @@ def _origin(service: str, revision: str, log: str) -> tuple[str, Mapping[str, st
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
+    """The object that a line is, if it is one that every reader of the entry can take."""
     if not text.startswith("{"):
         return None
     try:
-        parsed = json.loads(text, parse_constant=_refuse)
+        parsed = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_finite_int)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         return None
-    return parsed if isinstance(parsed, dict) else None
+    return parsed if isinstance(parsed, dict) and _is_shallow(parsed, _MAX_NESTING) else None
+
+
+def _is_shallow(value: object, left: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not inner or (left > 0 and all(_is_shallow(one, left - 1) for one in inner))
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if isfinite(number) else _refuse(digits)
+
+
+def _finite_int(digits: str) -> int:
+    return int(digits) if len(digits) <= _MAX_DIGITS else _refuse(digits)
 
 
 def _moment(fields: dict[str, Any]) -> int | None:

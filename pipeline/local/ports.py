@@ -98,7 +98,9 @@ class PortBook:
     def _take(self, key: str, promised: int | None) -> socket.socket:
         for port in self._candidates(key, promised):
             family = socket.AF_INET6 if ":" in self.bind else socket.AF_INET
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = socket.socket(
+                family, socket.SOCK_STREAM, socket.IPPROTO_TCP
+            )  # asyncio: else no TCP_NODELAY
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sock.bind((self.bind, port))

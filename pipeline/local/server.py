@@ -39,13 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     lock = _hold(given.dir)
     if lock is None:
         return IN_USE
-    with lock:
-        endpoint.sign(lock)
-        endpoint.remove(given.dir)
-        from pipeline.local.assembly import Settings
+    os.dup(lock.fileno())  # never closed: the folder is held until the process is gone, not just about to go
+    endpoint.sign(lock)
+    endpoint.remove(given.dir)
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # instances are forked and at once another program
+    from pipeline.local.assembly import Settings
 
-        settings = Settings(given.dir, given.bind, given.port, given.trust_forwarded, given.grace)
-        return _run(settings, given.ready_fd)
+    settings = Settings(given.dir, given.bind, given.port, given.trust_forwarded, given.grace)
+    return _run(settings, given.ready_fd)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from pipeline.probe.ask import check_ask
 from pipeline.probe.idtoken import TokenSource, authorization
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
 from pipeline.probe.session import hold_conversation
+from pipeline.telemetry.asgi import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
 
@@ -32,7 +33,7 @@ def run_round(
     with runner or _new_runner() as own:
         check_ask(ask)
         headers = {
-            address: authorization(address, token) for address in (ask.candidate, ask.control) if address
+            address: headers_for(address, token) for address in (ask.candidate, ask.control) if address
         }
         return own.run(_hold_round(ask, headers, now))
 
@@ -104,6 +105,12 @@ class InlineProber:
 
     def close(self) -> None:
         """Nothing is under way between two calls."""
+
+
+def headers_for(address: Address, token: TokenSource | None) -> Mapping[str, str]:
+    """What goes with every request to an address. Raises: as ``authorization`` does."""
+    mark = {PROBE_HEADER.decode(): address.key} if address.key else {}
+    return {**authorization(address, token), **mark}
 
 
 async def _hold_round(

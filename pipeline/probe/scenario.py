@@ -168,10 +168,17 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to talk to. ``base_url`` is http(s)://host[:port]; ``audience`` asks for an ID token for it."""
+    """Where to talk to.
+
+    Args:
+        base_url: http(s)://host[:port].
+        audience: asks for an ID token for it.
+        key: marks our sockets as a probe's to the telemetry behind it, so that they are not counted among users.
+    """
 
     base_url: str
     audience: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@
 
 Standard library only: it runs inside other people's services, and nothing that goes wrong in here may reach them. One
 line of JSON on stdout at accept, one per agent run when it is *decided* (all events sent, deadline passed, or the
-socket ended first), one at close. An accept after which nobody asks for a run within the deadline gets a line too, so
-that silence in the logs means one thing only: the service or its logger died.
+socket ended first), one at close; one for a socket that the service failed to accept. An accept after which nobody asks
+for a run within the deadline gets a line too, so that silence in the logs means one thing only: the service or its
+logger died.
 
 Lines are enum-safe: what JSON cannot hold becomes its name or its repr. (Logging a plain ``Enum`` through
 ``json.dumps`` is the very bug that started all this.)
@@ -20,6 +21,7 @@ import asyncio
 import enum
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -37,7 +39,8 @@ Write = Callable[[str], object]
 FIVE_EVENTS = ("agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed")
 PROBE_HEADER = b"x-spillway-probe"
 _MAX_PARSED = 1 << 20
-_SHUTDOWN_CODES = frozenset({1001, 1012})
+_MAX_DEPTH = 5
+_RESTART = 1012  # what uvicorn closes with when it is told to stop; a browser's tab leaves with 1001
 
 
 def probe_key(nonce: str) -> str:
@@ -53,6 +56,9 @@ class SpillwayTelemetry:
         expects: values of ``type_field`` that the service sends during a run, all of them, in any order.
         within_s: seconds from the request to the last of them.
         write: takes one line; default: one write to stdout.
+        clock: seconds since the epoch.
+        environ: K_SERVICE, K_REVISION, SPILLWAY_NONCE; SPILLWAY_SALT, the same for all revisions, keeps client
+            hashes from being guessed (without it they are salted with the service's name).
     """
 
     def __init__(
@@ -73,29 +79,40 @@ class SpillwayTelemetry:
         self.within_s = within_s
         self.type_field = type_field
         self.clock = clock
-        self.service = environ.get("K_SERVICE", "")
         self.revision = environ.get("K_REVISION", "")
         self.nonce = environ.get("SPILLWAY_NONCE", "")
+        self.salt = environ.get("SPILLWAY_SALT") or environ.get("K_SERVICE", "")
         self._write = write or _to_stdout
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope.get("type") != "websocket":
+        watch = self._watch(scope) if scope.get("type") == "websocket" else None
+        if watch is None:
             await self.app(scope, receive, send)
             return
-        watch = _Watch(self, scope)
         try:
             await self.app(scope, watch.receiving(receive), watch.sending(send))
         except BaseException:
-            watch.ended(1006, "", "server")
+            self.guarded(watch.broke)
             raise
-        watch.ended(1006, "", "server")  # returned without closing; a no-op once a close was seen
+        self.guarded(watch.ended, 1006, "", "server")  # returned without closing, unless a close was seen
+
+    def _watch(self, scope: MutableMapping[str, Any]) -> _Watch | None:
+        try:
+            return _Watch(self, scope)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
+            _complain(error)
+            return None
+
+    def guarded(self, note: Callable[..., None], *args: object) -> None:
+        """Note something; whatever fails is told on stderr and forgotten."""
+        try:
+            note(*args)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
+            _complain(error)
 
     def line(self, values: Mapping[str, object]) -> None:
-        """Write one line; whatever fails is told once on stderr and forgotten."""
-        try:
-            self._write(json.dumps(values, default=_plain, allow_nan=False))
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
-            print(f"spillway telemetry: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        """Write one line."""
+        self._write(json.dumps(_plain(values), allow_nan=False))
 
 
 @dataclass(slots=True)
@@ -130,7 +147,7 @@ class _Watch:
             "spillway": 1,
             "severity": "INFO",
             "session": self.session,
-            "client": _client_hash(headers, self.scope.get("client"), t.service),
+            "client": _client_hash(headers, self.scope.get("client"), t.salt),
             "revision": t.revision,
             "nonce": t.nonce,
         }
@@ -140,59 +157,59 @@ class _Watch:
     def receiving(self, receive: Receive) -> Receive:
         async def watched() -> Message:
             message = await receive()
-            self._guarded(self._received, message)
+            self.telemetry.guarded(self._received, message)
             return message
 
         return watched
 
     def sending(self, send: Send) -> Send:
         async def watched(message: Message) -> None:
-            await send(message)
-            self._guarded(self._sent, message)
+            try:
+                await send(message)
+            except OSError:  # how a server tells that nobody is there any more
+                self.telemetry.guarded(self.ended, 1006, "", "lost")
+                raise
+            self.telemetry.guarded(self._sent, message)
 
         return watched
-
-    def _guarded(self, note: Callable[[Message], None], message: Message) -> None:
-        try:
-            note(message)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
-            print(f"spillway telemetry: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
 
     def _received(self, message: Message) -> None:
         if message["type"] == "websocket.disconnect":
             code = message.get("code") or 1005
-            by = "lost" if code == 1006 else "server" if code in _SHUTDOWN_CODES else "client"
+            by = "lost" if code == 1006 else "server" if code == _RESTART else "client"
             self.ended(code, message.get("reason") or "", by)
         elif self._type_of(message) in self.telemetry.starts:
             self._start_run()
 
     def _sent(self, message: Message) -> None:
-        if message["type"] == "websocket.accept":
-            self._accept()
-        elif message["type"] == "websocket.close":
-            self.ended(message.get("code", 1000), message.get("reason") or "", "server")
-        elif message["type"] == "websocket.send" and self.undecided:
-            self._event(self._type_of(message))
+        match message["type"]:
+            case "websocket.accept":
+                self._accept()
+            case "websocket.close":
+                self.ended(message.get("code", 1000), message.get("reason") or "", "server")
+            case "websocket.http.response.start":
+                self._refused(message.get("status"))
+            case "websocket.send" if self.undecided:
+                self._event(self._type_of(message))
 
     def _type_of(self, message: Message) -> object:
         """The value of the type field of a JSON object; None for anything else."""
         data = message.get("text") or message.get("bytes") or ""
-        if len(data) > _MAX_PARSED or self.telemetry.type_field not in (
-            data if isinstance(data, str) else str(data)
-        ):
+        needle = self.telemetry.type_field
+        if len(data) > _MAX_PARSED or (needle if isinstance(data, str) else needle.encode()) not in data:
             return None
         try:
             parsed = json.loads(data)
         except (ValueError, RecursionError):
             return None
-        kind = parsed.get(self.telemetry.type_field) if isinstance(parsed, dict) else None
+        kind = parsed.get(needle) if isinstance(parsed, dict) else None
         return kind if isinstance(kind, str) else None
 
     def _accept(self) -> None:
         self.accepted = self.telemetry.clock()
         self._line("ws_accept", path=self.scope.get("path", ""))
         loop = asyncio.get_running_loop()
-        self.idle_timer = loop.call_later(self.telemetry.within_s, self._idle)
+        self.idle_timer = loop.call_later(self.telemetry.within_s, self.telemetry.guarded, self._idle)
 
     def _idle(self) -> None:
         if not self.runs and not self.is_over:
@@ -202,11 +219,10 @@ class _Watch:
 
     def _start_run(self) -> None:
         self.runs += 1
-        run = _Run(self.runs, self.telemetry.clock(), list(self.telemetry.expects))
-        run.timer = asyncio.get_running_loop().call_later(
-            self.telemetry.within_s, self._decide, run, "timeout"
-        )
+        t = self.telemetry
+        run = _Run(self.runs, t.clock(), list(t.expects))
         self.undecided.append(run)
+        run.timer = asyncio.get_running_loop().call_later(t.within_s, t.guarded, self._decide, run, "timeout")
 
     def _event(self, kind: object) -> None:
         """Overlapping runs of one socket: an event belongs to the oldest run that still misses it."""
@@ -236,6 +252,18 @@ class _Watch:
             total_ms=round((self.telemetry.clock() - run.started) * 1000, 3),
         )
 
+    def broke(self) -> None:
+        """The app raised: the socket drops, or before an accept the handshake gets a 500."""
+        if self.accepted is None:
+            self._refused(500)
+        self.ended(1006, "", "server")
+
+    def _refused(self, status: object) -> None:
+        """A handshake that the service could not answer. (A 401 or 403 is an answer, and not told.)"""
+        if self.accepted is None and not self.is_over and isinstance(status, int) and status >= 500:
+            self.is_over = True
+            self._line("ws_refused", status=status, path=self.scope.get("path", ""))
+
     def ended(self, code: int, reason: str, closed_by: str) -> None:
         """The socket's end; the first one counts."""
         if self.is_over or self.accepted is None:
@@ -262,10 +290,25 @@ def _client_hash(headers: Mapping[bytes, bytes], client: object, salt: str) -> s
     return hashlib.sha256(f"{salt}/{address}".encode()).hexdigest()[:16]
 
 
-def _plain(value: object) -> object:
-    return value.name if isinstance(value, enum.Enum) else repr(value)
+def _plain(value: object, depth: int = 0) -> object:
+    """The value as JSON can hold it: an enum by its name, anything strange by its repr."""
+    if isinstance(value, enum.Enum):
+        return value.name
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if depth < _MAX_DEPTH and isinstance(value, Mapping):
+        return {str(key): _plain(each, depth + 1) for key, each in value.items()}
+    if depth < _MAX_DEPTH and isinstance(value, list | tuple):
+        return [_plain(each, depth + 1) for each in value]
+    return repr(value)
 
 
 def _to_stdout(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def _complain(error: Exception) -> None:
+    print(f"spillway telemetry: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,118 @@
+"""Exposures kept up to date from log lines as they come, in memory that does not grow with the rollout.  PURE.
+
+Theory of operation. An exposure is a sum over sessions. A session whose close was written some time ago changes no
+more: it is counted into the settled sum and its lines are let go. What is kept are the lines of sessions that are open,
+and the ids of the last lines, because the reader asks for a stretch of them again each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+
+from pipeline.evidence import Arm, Exposure, exposure
+from pipeline.model import LogLine, Sampling
+
+OVERLAP = timedelta(seconds=30)  # a line may be found this much later than others of its time
+_EARLIEST = ("first_bad_at",)
+_LATEST = ("last_line_at", "last_close_at")
+
+
+class Tally:
+    """What users met on some revisions since a moment.
+
+    Args:
+        arms: the revisions; ``start``: of the rollout.
+    """
+
+    def __init__(self, arms: Iterable[Arm], sampling: Sampling, start: datetime) -> None:
+        self._arms = tuple(arms)
+        self._sampling = sampling
+        self._newest = self._start = start
+        self._known: dict[str, datetime] = {}
+        self._open: dict[tuple[str, str], list[LogLine]] = {}
+        self._settled = {arm.revision: Exposure() for arm in self._arms}
+        self._fresh_since = start
+        self._fresh = dict.fromkeys(self._settled, 0)
+
+    @property
+    def since(self) -> datetime:
+        """From when on lines are wanted; it never goes back."""
+        return max(self._start, self._newest - OVERLAP)
+
+    def add(self, lines: Iterable[LogLine]) -> None:
+        """Take lines in; those that were taken in before are left out."""
+        for line in lines:
+            if line.insert_id in self._known:
+                continue
+            self._known[line.insert_id] = line.at
+            self._newest = max(self._newest, line.at)
+            self._open.setdefault((line.revision, _session(line)), []).append(line)
+        self._known = {key: at for key, at in self._known.items() if at >= self.since}
+
+    def exposures(self, now: datetime) -> Mapping[str, Exposure]:
+        """By revision, since the start."""
+        self._settle(now)
+        return {
+            arm.revision: add(
+                self._settled[arm.revision], exposure(self._lines_of(arm), arm, self._sampling, now)
+            )
+            for arm in self._arms
+        }
+
+    def fresh(self, since: datetime, now: datetime) -> Mapping[str, int]:
+        """Connections accepted since a moment, by revision. The moment may go forward from call to call, not back."""
+        if since > self._fresh_since:
+            self._fresh_since = since
+            self._fresh = dict.fromkeys(self._settled, 0)
+        return {
+            arm.revision: self._fresh[arm.revision] + self._accepted(self._lines_of(arm), arm, now)
+            for arm in self._arms
+        }
+
+    def _accepted(self, lines: Iterable[LogLine], arm: Arm, now: datetime) -> int:
+        late = (line for line in lines if line.at >= self._fresh_since)
+        return exposure(late, arm, self._sampling, now).sessions
+
+    def _lines_of(self, arm: Arm) -> Iterator[LogLine]:
+        return (line for (name, _), lines in self._open.items() if name == arm.revision for line in lines)
+
+    def _settle(self, now: datetime) -> None:
+        old = now - OVERLAP - self._sampling.within
+        done = [key for key, lines in self._open.items() if _is_done(key[1], lines, old)]
+        for arm in self._arms:
+            lines = [line for key in done if key[0] == arm.revision for line in self._open[key]]
+            self._settled[arm.revision] = add(
+                self._settled[arm.revision], exposure(lines, arm, self._sampling, now)
+            )
+            self._fresh[arm.revision] += self._accepted(lines, arm, now)
+        for key in done:
+            del self._open[key]
+
+
+def _session(line: LogLine) -> str:
+    """Telemetry lines by their session; every other line is one of its own."""
+    session = line.payload.get("session")
+    return f"s {session}" if isinstance(session, str) else f"l {line.insert_id}"
+
+
+def _is_done(key: str, lines: list[LogLine], old: datetime) -> bool:
+    if key.startswith("s ") and not any(line.payload.get("event") == "ws_close" for line in lines):
+        return False
+    return max(line.at for line in lines) < old
+
+
+def add(one: Exposure, other: Exposure) -> Exposure:
+    """The exposure of two disjoint sets of sessions."""
+    changes: dict[str, object] = {}
+    for field in fields(Exposure):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if field.name in _EARLIEST or field.name in _LATEST:
+            choose = min if field.name in _EARLIEST else max
+            changes[field.name] = choose((at for at in (a, b) if at is not None), default=None)
+        elif field.name == "closes":
+            changes[field.name] = {key: a.get(key, 0) + b.get(key, 0) for key in {**a, **b}}
+        else:
+            changes[field.name] = a + b
+    return replace(one, **changes)  # type: ignore[arg-type]

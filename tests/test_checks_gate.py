@@ -1,0 +1,258 @@
+"""The first gate of a rollout: any error and nothing is deployed; one that is under way is not asked again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import checking
+from pipeline.cli import planning
+from pipeline.cli.driving import Drive
+from pipeline.cli.frame import Session
+from pipeline.cli.gate import Gate
+from pipeline.cli.main import app
+from pipeline.cli.output import Mode, Output
+from pipeline.errors import PlanRefused
+from pipeline.model import Outcome
+from tests.checks_corpus import incident
+from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish
+from tests.test_checks_cli import CONFIG, SAFE
+from tests.test_checks_examples import plant
+
+CHECKED = "checks:\n  single-source: [{symbol: tell, home: a.py}]\n"
+WHOLE = CONFIG.replace("SOURCE", ".").partition("checks:")[0]
+
+
+@dataclass
+class Answer:
+    """A gate that answers one thing, and counts how often it was asked."""
+
+    outcome: Outcome | None
+    asked: int = 0
+
+    def __call__(self) -> Outcome | None:
+        self.asked += 1
+        return self.outcome
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@pytest.fixture
+def calls(scene: Scene) -> list[str]:
+    seen: list[str] = []
+    scene.platform.at_boundary = seen.append
+    return seen
+
+
+def start(
+    scene: Scene, gate: Callable[[], Outcome | None], wish: Any = None, **options: bool
+) -> Outcome | None:
+    return scene.start(wish, **options, gate=gate)  # type: ignore[arg-type]
+
+
+def refusal() -> Answer:
+    return Answer(Outcome.CHECKS_FAILED)
+
+
+def test_an_error_deploys_nothing_and_writes_nothing(scene: Scene, calls: list[str]) -> None:
+    assert start(scene, refusal()) is Outcome.CHECKS_FAILED
+    assert scene.platform.writes == []
+    assert scene.deployer.deployed == []
+    assert {call.split()[1] for call in calls} <= {"read", "revisions"}
+    assert scene.live.record_text is None
+
+
+def test_neither_does_a_first_deployment(scene: Scene, calls: list[str]) -> None:
+    scene.platform.live = None
+    assert start(scene, refusal()) is Outcome.CHECKS_FAILED
+    assert scene.deployer.deployed == []
+    assert {call.split()[1] for call in calls} == {"read"}
+
+
+def test_a_pass_is_asked_for_once_and_lets_it_begin(scene: Scene) -> None:
+    gate = Answer(None)
+    assert start(scene, gate) is None
+    assert gate.asked == 1
+    assert scene.rollout.plan.candidate == CANDIDATE
+
+
+def test_a_rollout_under_way_is_not_asked_again(scene: Scene) -> None:
+    engine = scene.engine()
+    scene.start(engine=engine)
+    gate = refusal()
+    assert scene.start(engine=engine, gate=gate) is None  # type: ignore[arg-type]
+    assert gate.asked == 0
+
+
+def test_neither_is_one_that_has_ended(scene: Scene) -> None:
+    assert scene.roll() is Outcome.PROMOTED
+    gate = refusal()
+    assert start(scene, gate) is Outcome.PROMOTED
+    assert gate.asked == 0
+
+
+def test_the_next_attempt_is_asked(scene: Scene) -> None:
+    scene.prober.failing.add("http://candidate")
+    assert scene.roll() is Outcome.STOPPED_AT_ZERO
+    written = len(scene.platform.writes)
+    gate = refusal()
+    assert start(scene, gate, retry=True) is Outcome.CHECKS_FAILED
+    assert (gate.asked, len(scene.platform.writes)) == (1, written)
+
+
+def test_superseding_leaves_the_other_rollout_alone_when_it_fails(scene: Scene) -> None:
+    scene.start()
+    written = len(scene.platform.writes)
+    other = a_wish("agent-chat-other")
+    gate = refusal()
+    with pytest.raises(PlanRefused):
+        start(scene, gate, other)
+    assert gate.asked == 0
+    assert start(scene, gate, other, supersede=True) is Outcome.CHECKS_FAILED
+    assert len(scene.platform.writes) == written
+    assert scene.rollout.plan.candidate == CANDIDATE
+
+
+@dataclass
+class FakeDrive:
+    """As much of a drive as a plan looks at."""
+
+    scene: Scene
+    world: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.world = self.scene.world
+
+    def wish(self, image: str) -> Any:
+        return a_wish()
+
+
+def session(folder: Path, mode: Mode = Mode.JSON) -> Session:
+    return Session(
+        Output(mode), folder / "spillway.yaml", folder / ".spillway", folder / ".spillway/local", yes=False
+    )
+
+
+def project(folder: Path, checks: str = CHECKED, *, is_good: bool) -> Path:
+    files = {"spillway.yaml": WHOLE + checks, "a.py": SAFE, "b.py": "x = 1\n" if is_good else SAFE}
+    return plant(folder, files)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPILLWAY_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(("is_good", "code"), [(True, 0), (False, 10)])
+def test_a_plan_shows_the_checks(
+    is_good: bool, code: int, scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = session(project(tmp_path, is_good=is_good))
+    gate = Gate(mine, "local", "r1")
+    assert planning.show(mine, cast("Drive", FakeDrive(scene)), "good", gate) == code
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert [f["path"] for f in checks["findings"]] == ([] if is_good else ["b.py"])
+    assert scene.platform.writes == []
+    assert not (tmp_path / ".spillway").exists(), "a plan writes nothing"
+
+
+def test_a_plan_says_it_to_people(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = session(project(tmp_path, is_good=False), Mode.TEXT)
+    planning.show(mine, cast("Drive", FakeDrive(scene)), "good", Gate(mine, "local", "r1"))
+    out = capsys.readouterr().out
+    assert "checks     FAIL, nothing would be deployed: 1 error" in out
+    assert "  b.py:1:1: second definition of tell; its home is a.py" in out
+
+
+def test_without_checks_there_is_no_gate(tmp_path: Path) -> None:
+    gate = Gate(session(project(tmp_path, "", is_good=False)), "local", "r1")
+    assert (gate(), gate.report, gate.lines(), gate.document(), gate.exit_code) == (None, None, [], None, 0)
+    assert not (tmp_path / ".spillway").exists()
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_the_report_gets_plain_values(is_good: bool, tmp_path: Path) -> None:
+    gate = Gate(session(project(tmp_path, is_good=is_good)), "local", "r1")
+    assert gate() is (None if is_good else Outcome.CHECKS_FAILED)
+    kept = checking.stored(checking.kept_in(tmp_path / ".spillway/rollouts", "r1"))
+    assert kept == json.loads(json.dumps(gate.document()))
+    assert kept is not None
+    assert kept["rules"] == ["single-source", "socket-config"]
+    assert kept["additive_only"] is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"findings": 3}', "[" * 100_000])
+def test_what_is_kept_may_be_spoilt(text: str, tmp_path: Path) -> None:
+    (tmp_path / "r1.json").write_text(text)
+    assert checking.stored(tmp_path / "r1.json") is None
+    assert checking.stored(tmp_path / "gone.json") is None
+
+
+def test_a_hostile_rollout_id_stays_in_the_folder(tmp_path: Path) -> None:
+    assert checking.kept_in(tmp_path, "../../etc/passwd").parent == tmp_path
+
+
+@pytest.fixture
+def rollout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, ["rollout", "--image", "good", *arguments])
+
+
+def test_the_command_ends_with_10_and_needs_no_platform(rollout: Callable[..., Any], tmp_path: Path) -> None:
+    incident.plant(tmp_path)
+    plant(tmp_path, {"spillway.yaml": CONFIG.replace("SOURCE", ".")})
+    done = rollout("-o", "json")
+    assert done.exit_code == 10
+    document = json.loads(done.stdout)
+    assert (document["outcome"], document["exit_code"]) == ("checks_failed", 10)
+    assert {f["rule"] for f in document["findings"]} == {"single-source", "event-map", "json-safe-logs"}
+    assert "nothing was deployed: 10 findings of the static checks" in done.stderr
+    markdown, html = (Path(path).read_text() for path in document["reports"])
+    for finding in document["findings"]:
+        assert f"{finding['path']}:{finding['line']}" in markdown
+        assert f"{finding['path']}:{finding['line']}" in html
+    assert "additive only | not compared" in markdown
+
+
+def test_a_good_tree_goes_on_to_the_platform(rollout: Callable[..., Any], tmp_path: Path) -> None:
+    project(tmp_path, is_good=True)
+    done = rollout()
+    assert done.exit_code == 4
+    assert "spillway local up" in done.stderr
+
+
+def test_nothing_in_the_source_gets_into_the_report_s_markup(
+    rollout: Callable[..., Any], tmp_path: Path
+) -> None:
+    name = "<b>|`x`.py"
+    plant(
+        tmp_path,
+        {"spillway.yaml": WHOLE + CHECKED, "a.py": SAFE, name: f"{SAFE}# <script>alert(1)</script>\n"},
+    )
+    document = json.loads(rollout("-o", "json").stdout)
+    markdown, html = (Path(path).read_text() for path in document["reports"])
+    assert "<b>" not in markdown
+    assert "\\|" in markdown
+    assert "<b>|" not in html
+
+
+def test_a_question_that_cannot_be_asked_is_usage(rollout: Callable[..., Any], tmp_path: Path) -> None:
+    project(tmp_path, "checks: {additive: {base: origin/nowhere}}\n", is_good=True)
+    done = rollout()
+    assert done.exit_code == 2
+    assert "base origin/nowhere: no such folder and no such commit" in done.stderr
+
+
+def test_stable_is_what_it_was(scene: Scene) -> None:
+    start(scene, refusal())
+    assert scene.live.wanted.percent_of(STABLE) == 100

@@ -1,0 +1,215 @@
+"""Blocks: cohorts by start, the same closing moment for both arms, one trial a client, cuts, warm-up; exposure."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from pipeline import evidence, judge, plan
+from pipeline.evidence import Arm, Block, Counts, Window
+from pipeline.judge import Verdict
+from pipeline.model import Criterion, LogLine, Sampling
+from tests.fakes import START
+from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, text
+from tests.rollouts import a_wish
+
+SECOND = timedelta(seconds=1)
+SAMPLING = Sampling(
+    block=10 * SECOND, within=5 * SECOND, lateness=2 * SECOND, warm_up=timedelta(0), min_trials=10
+)
+WINDOW = Window(START, 1, Arm(CANDIDATE, f"n-{CANDIDATE}"), Arm(STABLE, f"n-{STABLE}"), 5)
+COMPLETED = Criterion("agent_completed")
+
+
+def blocks(
+    lines: list[LogLine], at: float = 600, *criteria: Criterion, window: Window = WINDOW, sampling: Sampling = SAMPLING,
+    after: int = -1,
+) -> tuple[Block, ...]:  # fmt: skip
+    moment = START + at * SECOND
+    seen = [entry for entry in lines if entry.at <= moment]
+    return evidence.closed_blocks(seen, window, sampling, criteria or (COMPLETED,), moment, after=after)
+
+
+def counts(
+    lines: list[LogLine], *criteria: Criterion, window: Window = WINDOW, sampling: Sampling = SAMPLING
+) -> Counts:
+    """Of the first block."""
+    wanted = criteria or (COMPLETED,)
+    return blocks(lines, 600, *wanted, window=window, sampling=sampling)[0].counts[wanted[0].metric]
+
+
+def test_a_block_closes_at_its_end_plus_deadline_plus_lateness() -> None:
+    assert blocks([], 16.999) == ()
+    (first,) = blocks([], 17)
+    assert (first.index, first.start, first.end) == (0, START, START + 10 * SECOND)
+    assert [b.index for b in blocks([], 47)] == [0, 1, 2, 3]
+    assert [b.index for b in blocks([], 47, after=1)] == [2, 3]
+
+
+def test_silence_is_a_block_with_nothing_in_it() -> None:
+    assert counts([]) == Counts(0, 0, 0, 0)
+
+
+def test_a_trial_belongs_to_the_block_in_which_it_began() -> None:
+    late = [accept(9.9, "s"), run(9.9, "timeout", "s", took=5)]
+    first, second, *_ = blocks(late)
+    assert first.counts["agent_completed"] == Counts(1, 1, 0, 0)
+    assert second.counts["agent_completed"] == Counts()
+
+
+def test_early_failures_are_not_counted_before_the_successes_of_their_cohort() -> None:
+    """Length bias: a broken run ends at once, a good one takes four seconds. Both arms are alike."""
+    lines: list[LogLine] = []
+    for number in range(100):
+        at, revision, bad = number / 10, (CANDIDATE, STABLE)[number % 2], number % 10 < 2
+        lines += [
+            accept(at, f"s{number}", revision),
+            run(at, "timeout" if bad else "ok", f"s{number}", revision, took=0.01 if bad else 4),
+        ]
+    for moment in (1, 5, 9, 12, 16):
+        assert blocks(lines, moment) == ()
+    assert blocks(lines, 17)[0].counts["agent_completed"] == Counts(50, 10, 50, 10)
+
+
+def test_a_new_split_cuts_the_last_block_and_does_not_discard_it() -> None:
+    cut = Window(START, 1, WINDOW.candidate, WINDOW.stable, 5, end=START + 13 * SECOND)
+    lines = [*conversation(12, "in"), *conversation(14, "after")]
+    assert [b.index for b in blocks(lines, 19.9, window=cut)] == [0]
+    first, last = blocks(lines, 20, window=cut)
+    assert (last.start, last.end) == (START + 10 * SECOND, START + 13 * SECOND)
+    assert last.counts["agent_completed"] == Counts(1, 0, 0, 0)
+    assert blocks(lines, 900, window=cut) == (first, last)
+
+
+@pytest.mark.parametrize(("end_s", "last"), [(0.001, 0), (9.999, 0), (10, 0), (10.001, 1), (20, 1)])
+def test_how_many_blocks_a_window_that_ended_has(end_s: float, last: int) -> None:
+    cut = Window(START, 1, WINDOW.candidate, WINDOW.stable, 5, end=START + end_s * SECOND)
+    assert evidence.last_closed(cut, SAMPLING, START + 100 * SECOND) == last
+
+
+def test_a_clients_first_trial_over_both_arms_is_judged_and_the_rest_shown() -> None:
+    lines = [
+        *conversation(1, "a", client="c"),
+        *conversation(2, "b", STABLE, client="c"),
+        *conversation(3, "d", ok=False, client="c"),
+    ]
+    (first, *_) = blocks(lines)
+    assert first.counts["agent_completed"] == Counts(1, 0, 0, 0)
+    assert first.shown == 1
+
+
+def test_an_office_behind_one_address_is_exempt_and_needs_to_be_one() -> None:
+    office = [entry for n in range(40) for entry in conversation(n / 10, f"o{n}", STABLE, client="office")]
+    others = [entry for n in range(80) for entry in conversation(n / 10, f"x{n}", STABLE)]
+    assert counts([*office, *others]).stable_trials == 120
+    assert (
+        counts([*office, *others[: 3 * 30]]).stable_trials == 1 + 30
+    )  # 70 trials: too few to call it an office
+    few = [entry for n in range(20) for entry in conversation(n / 10, f"o{n}", STABLE, client="office")]
+    assert counts([*few, *others]).stable_trials == 1 + 80  # exactly a fifth is not more than a fifth
+
+
+def _day(rng: random.Random, *, broken_client: bool, block: int) -> list[LogLine]:
+    """Sixty good users in a block, and perhaps one whose own network breaks each of twenty tries to reconnect."""
+    begun = block * 10.0
+    lines: list[LogLine] = []
+    for number in range(60):
+        revision = CANDIDATE if rng.random() < 0.05 else STABLE
+        lines += conversation(begun + number / 10, f"{block}/{number}", revision)
+    for number in range(20 if broken_client else 0):
+        revision = CANDIDATE if rng.random() < 0.05 else STABLE
+        lines += conversation(begun + number / 5, f"{block}/x{number}", revision, ok=False, client="broken")
+    return lines
+
+
+def test_one_broken_client_that_reconnects_does_not_send_a_healthy_candidate_back() -> None:
+    made = plan.first(a_wish(criteria=(Criterion("server_error_1011"),)))
+    for seed in range(8):
+        rng = random.Random(seed)
+        lines = [entry for block in range(15) for entry in _day(rng, broken_client=True, block=block)]
+        state = judge.observe_probes(judge.begin(made), ok=1, bad=0)
+        for each in blocks(lines, 600, *made.criteria):
+            state = judge.observe(state, made, each)
+            assert judge.judge_stage(state, made, 1).verdict is not Verdict.FAIL
+
+
+def test_warm_up_is_shown_not_judged() -> None:
+    warm = Sampling(10 * SECOND, 5 * SECOND, 2 * SECOND, 4 * SECOND, 10)
+    lines = [*conversation(3.9, "cold", ok=False), *conversation(4, "warm")]
+    (first, *_) = blocks(lines, 600, sampling=warm)
+    assert first.counts["agent_completed"] == Counts(1, 0, 0, 0)
+    assert first.shown == 1
+
+
+def test_latency_is_judged_from_a_quarter_of_the_traffic_on() -> None:
+    slow = Criterion("first_event", slower_than=timedelta(milliseconds=100))
+    lines = [accept(1, "a"), run(1, "ok", "a", first=150.0), accept(1, "b"), run(1, "ok", "b", first=90.0),
+             accept(1, "c"), run(1, "timeout", "c", took=5, first=None)]  # fmt: skip
+    assert "first_event" not in blocks(lines, 600, slow)[0].counts
+    quarter = Window(START, 1, WINDOW.candidate, WINDOW.stable, 25)
+    assert counts(lines, slow, window=quarter) == Counts(3, 2, 0, 0)
+
+
+def test_error_lines_are_failures_but_never_more_than_there_are_trials() -> None:
+    lines = conversation(1, "s") + [text(2, "TypeError: Object of type X is not JSON serializable")] * 3
+    assert counts(lines, Criterion("log_serialisation_errors")) == Counts(1, 1, 0, 0)
+
+
+def test_forged_lines_move_nothing() -> None:
+    """A user who can print lines: a hundred failures without the nonce, on the candidate."""
+    honest = [entry for n in range(20) for entry in conversation(n / 3, f"s{n}")]
+    forged = [line(n / 30, "ws_accept", f"f{n}", nonce="guess") for n in range(100)]
+    assert counts(honest + forged) == counts(honest) == Counts(20, 0, 0, 0)
+
+
+def test_a_service_that_falls_silent_after_accepting_fails() -> None:
+    silent = [accept(n / 2, f"s{n}") for n in range(8)]
+    assert counts(silent) == Counts(8, 8, 0, 0)
+
+
+def test_without_a_stable_revision_its_side_is_empty() -> None:
+    alone = Window(START, 1, WINDOW.candidate, None, 100)
+    assert counts([*conversation(1, "a"), *conversation(1, "b", STABLE)], window=alone) == Counts(1, 0, 0, 0)
+
+
+def test_the_horizon_is_counted_in_blocks() -> None:
+    assert evidence.horizon([timedelta(minutes=5), timedelta(minutes=10)], SAMPLING) == 90
+    assert evidence.horizon([], SAMPLING) == 1
+
+
+def test_exposure_tells_what_users_met() -> None:
+    lines = [
+        *conversation(1, "good"), *conversation(2, "bad", ok=False), accept(3, "open"), run(3, "ok", "open"),
+        accept(4, "left"), run(4, "closed", "left"), close(4.5, 1000, "left", by="client"),
+        line(5, "ws_accept", "forged", nonce="x"), accept(6, "probe", probe=True),
+    ]  # fmt: skip
+    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 60 * SECOND)
+    assert (seen.sessions, seen.affected, seen.open_sockets, seen.runs) == (4, 1, 1, 4)
+    assert (seen.abandoned, seen.forged) == (1, 1)
+    assert seen.closes == {"normal": 2, "server_error_1011": 1}
+    assert seen.first_bad_at == START + 2 * SECOND
+    assert seen.last_line_at == START + 6 * SECOND
+
+
+def test_nobody_is_exposed_by_no_lines() -> None:
+    assert evidence.exposure([], WINDOW.candidate, SAMPLING, START) == evidence.Exposure()
+
+
+def test_exposure_counts_lines_that_complain_and_lines_that_are_missing() -> None:
+    complaint = LogLine(
+        "e1", START + 7 * SECOND, CANDIDATE, text="Object of type WebSocketState is not JSON serializable"
+    )
+    lines = [
+        *conversation(1, "good"),
+        accept(2, "silent"),
+        accept(3, "open"),
+        run(3, "ok", "open"),
+        complaint,
+    ]
+    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 60 * SECOND)
+    assert (seen.errors, seen.silent) == (1, 1)
+    assert seen.last_close_at == START + 1.3 * SECOND
+    early = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 4 * SECOND)
+    assert early.silent == 0  # its answer is not due yet

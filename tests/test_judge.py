@@ -1,0 +1,293 @@
+"""The judge: verdicts and their order, what a block may change, replay, limits at 100 %, certification."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+from math import inf
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import judge, plan, record
+from pipeline.evidence import Block, Counts
+from pipeline.judge import JudgeState, Verdict
+from pipeline.model import Criterion, Plan
+from tests.fakes import START
+from tests.rollouts import a_wish, stages
+from tests.test_rollout import a_rollout
+
+METRIC = "server_error_1011"
+BOTH = (Criterion(METRIC, limit=0.01, certify=0.05), Criterion("agent_completed", limit=0.01))
+AT = {0: 0, 5: 1, 25: 2, 100: 3}  # percent to stage of the plan
+
+unhurried = settings(deadline=None)
+
+
+def a_plan(*criteria: Criterion, alpha: float = 0.001) -> Plan:
+    return plan.first(a_wish(stages=stages(0, 5, 25, 100), criteria=criteria or BOTH, alpha=alpha))
+
+
+def block(index: int, *counts: int, percent: int = 5, epoch: int = 2, metric: str = METRIC) -> Block:
+    """``counts``: candidate trials and failures, stable trials and failures."""
+    return Block(index, START, START, epoch, percent, {metric: Counts(*counts)})
+
+
+def judged(made: Plan, blocks: Iterable[Block], *, probes_ok: int = 5) -> JudgeState:
+    state = judge.observe_probes(judge.begin(made), ok=probes_ok, bad=0)
+    for each in blocks:
+        state = judge.observe(state, made, each)
+    return state
+
+
+def e_value(made: Plan, state: JudgeState) -> float:
+    return judge.judge_stage(state, made, AT[5]).criteria[0].e_value
+
+
+@pytest.mark.parametrize("verdicts", list(itertools.product(Verdict, repeat=3)))
+def test_the_worst_verdict_counts(verdicts: tuple[Verdict, ...]) -> None:
+    for bad in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        if bad in verdicts:
+            assert judge.worst(verdicts) is bad
+            return
+    assert judge.worst(verdicts) is Verdict.PASS
+
+
+def test_no_verdict_is_inconclusive() -> None:
+    assert judge.worst(()) is Verdict.INCONCLUSIVE
+
+
+GOOD_AND_BAD = [
+    pytest.param([(100, 0, 900, 0)], 5, Verdict.PASS, "100 agent runs", id="clean"),
+    pytest.param([(100, 1, 900, 9)], 5, Verdict.PASS, "not worse", id="as-bad-as-stable-which-is-little"),
+    pytest.param(
+        [(10, 8, 190, 0)], 5, Verdict.FAIL, "server_error_1011: 8/10 failed against 0/190", id="bad"
+    ),
+    pytest.param([(1, 1, 19, 0)] * 6, 5, Verdict.FAIL, "6/6 failed", id="every-run-fails"),
+    pytest.param([(50, 20, 950, 380)], 5, Verdict.INCONCLUSIVE, "common incident", id="common-incident"),
+    pytest.param([], 5, Verdict.INCONCLUSIVE, "0 of 10", id="no-blocks"),
+    pytest.param([(0, 0, 900, 0)], 5, Verdict.INCONCLUSIVE, "0 of 10", id="no-candidate-traffic"),
+    pytest.param([(0, 0, 0, 0)] * 50, 5, Verdict.INCONCLUSIVE, "0 of 10", id="nobody-at-all"),
+    pytest.param([(9, 0, 171, 0)], 5, Verdict.INCONCLUSIVE, "9 of 10", id="too-few"),
+    pytest.param([(100, 0, 900, 0)], 0, Verdict.INCONCLUSIVE, "no green probe", id="no-probe"),
+    pytest.param(
+        [(30, 20, 0, 0)], 5, Verdict.FAIL, "20/30 failed", id="stable-tells-nothing-so-the-limit-acts"
+    ),
+    pytest.param([(30, 0, 0, 0)], 5, Verdict.PASS, "", id="stable-tells-nothing-and-the-limit-holds"),
+]
+
+
+@pytest.mark.parametrize(("counts", "probes_ok", "verdict", "words"), GOOD_AND_BAD)
+def test_verdicts(counts: list[tuple[int, ...]], probes_ok: int, verdict: Verdict, words: str) -> None:
+    made = a_plan()
+    blocks = [block(index, *each) for index, each in enumerate(counts)]
+    said = judge.judge_stage(judged(made, blocks, probes_ok=probes_ok), made, AT[5])
+    assert said.verdict is verdict
+    assert words in said.reason
+
+
+def test_with_nothing_to_compare_with_there_is_no_pass() -> None:
+    made = a_plan(Criterion(METRIC))
+    said = judge.judge_stage(judged(made, [block(0, 30, 0, 0, 0)]), made, AT[5])
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert "nothing to hold server_error_1011 against" in said.reason
+    later = judge.new_stage(judged(made, [block(0, 30, 0, 500, 0)]), 3)
+    later = judge.observe_probes(later, ok=1, bad=0)
+    silent = judge.observe(later, made, block(0, 30, 0, 0, 0, percent=25, epoch=3))
+    assert judge.judge_stage(silent, made, AT[25]).verdict is Verdict.INCONCLUSIVE
+
+
+def test_stage_zero_asks_the_probes_alone() -> None:
+    made = a_plan()
+    assert judge.judge_stage(judge.begin(made), made, 0).verdict is Verdict.INCONCLUSIVE
+    assert judge.judge_stage(judged(made, []), made, 0).verdict is Verdict.PASS
+
+
+def test_one_confirmed_probe_failure_is_enough_at_any_stage_and_is_never_forgotten() -> None:
+    made = a_plan()
+    state = judge.observe_probes(judged(made, [block(0, 100, 0, 900, 0)]), ok=4, bad=1)
+    for stage in range(4):
+        assert judge.judge_stage(judge.new_stage(state, 9), made, stage).verdict is Verdict.FAIL
+
+
+def test_a_new_stage_counts_its_own_trials_and_probes_and_keeps_the_bets() -> None:
+    made = a_plan()
+    before = judged(made, [block(0, 40, 1, 360, 0)])
+    after = judge.new_stage(before, 3)
+    assert after.compared == before.compared
+    assert "no green probe" in judge.judge_stage(after, made, AT[25]).reason
+    again = judge.observe_probes(after, ok=1, bad=0)
+    assert "0 of 10" in judge.judge_stage(again, made, AT[25]).reason
+
+
+def test_a_late_block_of_the_stage_before_counts_for_the_rollout_alone() -> None:
+    made = a_plan()
+    state = judge.new_stage(judged(made, [block(0, 40, 0, 360, 0, epoch=2)]), 3)
+    late = judge.observe(state, made, block(1, 40, 0, 360, 0, epoch=2))
+    assert late.total[METRIC].candidate_trials == 80
+    assert METRIC not in late.stage
+    assert judge.observe(late, made, block(0, 7, 0, 63, 0, epoch=3)).stage[METRIC].candidate_trials == 7
+
+
+counts_of_blocks = st.lists(
+    st.tuples(st.integers(1, 30), st.integers(0, 3), st.integers(1, 200), st.integers(0, 5)).map(
+        lambda c: (c[0], min(c[1], c[0]), c[2], min(c[3], c[2]))
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@unhurried
+@given(counts_of_blocks, st.data())
+def test_one_failure_more_moves_the_evidence_the_right_way(
+    counts: list[tuple[int, int, int, int]], data: st.DataObject
+) -> None:
+    made = a_plan(Criterion(METRIC))
+    where = data.draw(st.integers(0, len(counts) - 1))
+    here = e_value(made, judged(made, [block(i, *c) for i, c in enumerate(counts)]))
+    n_c, x_c, n_b, x_b = counts[where]
+    if x_c < n_c:
+        worse = [*counts[:where], (n_c, x_c + 1, n_b, x_b), *counts[where + 1 :]]
+        assert e_value(made, judged(made, [block(i, *c) for i, c in enumerate(worse)])) >= here * (1 - 1e-9)
+    if x_b < n_b:
+        alike = [*counts[:where], (n_c, x_c, n_b, x_b + 1), *counts[where + 1 :]]
+        assert e_value(made, judged(made, [block(i, *c) for i, c in enumerate(alike)])) <= here * (1 + 1e-9)
+
+
+@unhurried
+@given(counts_of_blocks, st.data())
+def test_replay_and_restart_change_nothing(
+    counts: list[tuple[int, int, int, int]], data: st.DataObject
+) -> None:
+    """Any process may read the same blocks again, in part or whole, from a state that went through the record."""
+    made = a_plan()
+    blocks = [block(i, *c) for i, c in enumerate(counts)]
+    straight = judged(made, blocks)
+    cut = data.draw(st.integers(0, len(blocks)))
+    written = record.encode(replace(a_rollout(), plan=made, judge=judged(made, blocks[:cut])))
+    state = record.decode(written).judge
+    for each in blocks[data.draw(st.integers(0, cut)) :]:
+        state = judge.observe(state, made, each)
+    assert state == straight
+    assert judge.observe(state, made, blocks[0]) == straight
+
+
+def test_blocks_without_failures_never_raise_the_evidence_above_what_was_staked() -> None:
+    made = a_plan()
+    state = judge.begin(made)
+    for index in range(500):
+        state = judge.observe(state, made, block(index, 5, 0, 95, 0))
+        assert e_value(made, state) <= 1 + 1e-9
+
+
+def test_a_common_incident_of_any_shape_sends_nothing_back() -> None:
+    """Day, night, and an hour at 60 %: both arms alike, 200 rollouts, none is sent back."""
+    made = a_plan()
+    for seed in range(200):
+        rng = random.Random(seed)
+        state = judge.observe_probes(judge.begin(made), ok=1, bad=0)
+        for index in range(30):
+            rate = 0.6 if 10 <= index < 20 else 0.01
+            x_c, x_b = (sum(rng.random() < rate for _ in range(n)) for n in (5, 95))
+            state = judge.observe(state, made, block(index, 5, x_c, 95, x_b))
+            assert judge.judge_stage(state, made, AT[5]).verdict is not Verdict.FAIL
+
+
+def test_a_better_candidate_beside_a_broken_stable_is_not_sent_back() -> None:
+    made = a_plan()
+    state = judged(made, [block(i, 5, 1, 95, 60) for i in range(30)])
+    assert judge.judge_stage(state, made, AT[5]).verdict is not Verdict.FAIL
+
+
+def test_the_largest_term_is_blamed() -> None:
+    made = a_plan()
+    counts = {METRIC: Counts(20, 0, 180, 0), "agent_completed": Counts(20, 15, 180, 0)}
+    said = judge.judge_stage(judged(made, [Block(0, START, START, 2, 5, counts)]), made, AT[5])
+    assert said.verdict is Verdict.FAIL
+    assert said.reason.startswith("agent_completed: 15/20")
+
+
+def full(index: int, n: int, x: int, stragglers: int = 0) -> Block:
+    return block(index, n, x, stragglers, stragglers, percent=100, epoch=4)
+
+
+def test_at_full_traffic_the_limit_acts() -> None:
+    made = a_plan()
+    assert judge.judge_stage(judged(made, [full(0, 200, 1)]), made, AT[100]).verdict is Verdict.PASS
+    assert judge.judge_stage(judged(made, [full(0, 200, 30)]), made, AT[100]).verdict is Verdict.FAIL
+
+
+def test_at_full_traffic_a_candidate_like_stable_is_not_sent_back_though_past_the_limit() -> None:
+    """Stable showed 5 % beside it; a limit of 1 % was a wish."""
+    made = a_plan()
+    before = [block(i, 100, 5, 900, 45) for i in range(10)]
+    state = judged(made, [*before, *(full(i, 100, 5, stragglers=3) for i in range(20))])
+    assert judge.judge_stage(state, made, AT[100]).verdict is not Verdict.FAIL
+    assert 0.05 < state.limits[METRIC] < 0.08
+    worse = judged(made, [*before, *(full(i, 100, 25) for i in range(20))])
+    assert judge.judge_stage(worse, made, AT[100]).verdict is Verdict.FAIL
+
+
+def test_what_stable_showed_is_the_limit_where_none_was_given() -> None:
+    made = a_plan(Criterion(METRIC))
+    before = [block(i, 10, 0, 190, 0) for i in range(10)]
+    assert judge.judge_stage(judged(made, [*before, full(0, 100, 20)]), made, AT[100]).verdict is Verdict.FAIL
+    alone = judged(made, [full(0, 100, 20)])  # nothing to compare with and no limit: not judged
+    assert judge.judge_stage(alone, made, AT[100]).verdict is Verdict.PASS
+
+
+def test_a_limit_is_fixed_before_the_first_block_that_it_judges() -> None:
+    made = a_plan()
+    first = judged(made, [full(0, 10, 0, stragglers=50)])
+    assert first.limits[METRIC] == 0.01
+    assert judge.observe(first, made, full(1, 10, 0, stragglers=50)).limits == first.limits
+
+
+def test_certification_is_over_the_whole_rollout() -> None:
+    made = a_plan(Criterion(METRIC, certify=0.05), Criterion("agent_completed", limit=0.01))
+    few = judged(made, [block(0, 50, 0, 450, 0)])
+    said = judge.certify(few, made)
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert said.criteria[0].needed is not None
+    enough = judge.observe(few, made, full(0, said.criteria[0].needed, 0))
+    assert judge.certify(enough, made).verdict is Verdict.PASS
+    short = judge.observe(few, made, full(0, said.criteria[0].needed - 1, 0))
+    assert judge.certify(short, made).verdict is Verdict.INCONCLUSIVE
+
+
+def test_certification_without_a_trial_or_with_a_bad_rate_is_never_given() -> None:
+    made = a_plan()
+    assert judge.certify(judge.begin(made), made).verdict is Verdict.INCONCLUSIVE
+    bad = judged(made, [block(i, 100, 10, 900, 0) for i in range(10)])
+    assert judge.certify(bad, made).verdict is Verdict.INCONCLUSIVE
+
+
+def test_nothing_to_certify_is_a_pass() -> None:
+    made = a_plan(Criterion(METRIC, limit=0.01))
+    assert judge.certify(judge.begin(made), made).verdict is Verdict.PASS
+
+
+def test_a_judgement_is_json_even_when_the_evidence_is_beyond_numbers() -> None:
+    made = a_plan(Criterion(METRIC, limit=0.0))
+    state = judged(made, [full(0, 5, 5)])
+    assert inf in state.limited[METRIC]
+    said = judge.judge_stage(state, made, AT[100])
+    assert said.verdict is Verdict.FAIL
+    assert json.loads(json.dumps(said.to_json(), allow_nan=False))["verdict"] == "fail"
+    kept = record.decode(record.encode(replace(a_rollout(), plan=made, judge=state)))
+    assert kept.judge == state
+
+
+def test_twelve_metrics_fit_the_record() -> None:
+    names = [f"metric-{n}" for n in range(12)]
+    made = a_plan(*(Criterion(name, limit=0.001, certify=0.01) for name in names))
+    counts = {name: Counts(37, 1, 703, 2) for name in names}
+    state = judged(made, [Block(i, START, START, 2, 5, counts) for i in range(50)])
+    state = judge.observe(judge.new_stage(state, 3), made, Block(0, START, START, 3, 100, counts))
+    body = json.loads(record.encode(replace(a_rollout(), plan=made, judge=state)))
+    assert len(json.dumps(body["judge"])) <= 8 * 1024

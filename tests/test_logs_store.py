@@ -1,0 +1,279 @@
+"""Log entries as Cloud Logging makes them of a line, kept in order, over restarts, and within bounds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.local import logstore
+from pipeline.local.lines import LineCutter
+from pipeline.local.logstore import Entry, LogStore
+
+SERVICE = "projects/p/locations/here/services/chat"
+
+
+class Clock:
+    """Nanoseconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.ns = 1_900_000_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[LogStore]:
+    made = LogStore(tmp_path, now_ns=clock)
+    yield made
+    made.close()
+
+
+def only(store: LogStore) -> Entry:
+    (entry,) = store.between(0)
+    return entry
+
+
+def of_line(store: LogStore, text: str, stream: str = "stdout") -> Entry:
+    store.line(SERVICE, "chat-one", stream, text)
+    return only(store)
+
+
+def test_text_becomes_text_payload(store: LogStore, clock: Clock) -> None:
+    entry = of_line(store, "hello: ü", "stderr")
+    assert (entry.text, entry.payload, entry.severity) == ("hello: ü", None, "DEFAULT")
+    assert entry.log == "projects/p/logs/run.googleapis.com%2Fstderr"
+    assert entry.at_ns == entry.received_ns == clock.ns
+    assert entry.resource == {
+        "project_id": "p", "location": "here", "service_name": "chat",
+        "revision_name": "chat-one", "configuration_name": "chat",
+    }  # fmt: skip
+
+
+def test_a_json_object_becomes_json_payload_and_its_special_keys_fields(
+    store: LogStore, clock: Clock
+) -> None:
+    line = {
+        "severity": "warning", "message": "hi", "n": 1, "deep": {"a": [1, None, True]},
+        "time": "2030-03-17T17:46:40.5Z",
+        "logging.googleapis.com/trace": "projects/p/traces/abc",
+        "logging.googleapis.com/insertId": "mine",
+        "logging.googleapis.com/labels": {"tier": "front", "n": 5},
+    }  # fmt: skip
+    entry = of_line(store, json.dumps(line))
+    assert entry.payload == {"message": "hi", "n": 1, "deep": {"a": [1, None, True]}}
+    assert (entry.text, entry.severity, entry.trace, entry.insert_id) == (
+        None, "WARNING", "projects/p/traces/abc", "mine",
+    )  # fmt: skip
+    assert entry.labels == {"tier": "front", "n": "5"}
+    assert (entry.at_ns, entry.received_ns) == (1_900_000_000_500_000_000, clock.ns)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        " {}",
+        'prefix {"message": "x"}',
+        '{"message": "x"} suffix',
+        '{"message": "x"',
+        "[1, 2]",
+        '"text"',
+        '{"n": NaN}',
+        '{"n": 1e999}',
+        '{"n": 1' + "0" * 400 + "}",
+        '{"half": "\\ud800"}',
+        '{"a":' * 5000 + "1" + "}" * 5000,
+    ],
+)
+def test_what_is_not_one_json_object_is_text(store: LogStore, line: str) -> None:
+    entry = of_line(store, line)
+    assert (entry.text, entry.payload) == (line, None)
+
+
+@pytest.mark.parametrize("severity", ["nonsense", 5, None, ["ERROR"]])
+def test_a_severity_that_is_none_is_the_default(store: LogStore, severity: object) -> None:
+    assert of_line(store, json.dumps({"severity": severity, "m": 1})).severity == "DEFAULT"
+
+
+@pytest.mark.parametrize("moment", ["yesterday", 5, None, "2030-13-01T00:00:00Z"])
+def test_a_time_that_is_none_stays_in_the_payload(store: LogStore, clock: Clock, moment: object) -> None:
+    entry = of_line(store, json.dumps({"time": moment}))
+    assert entry.payload == {"time": moment}
+    assert entry.at_ns == clock.ns
+
+
+@pytest.mark.parametrize(
+    ("status", "severity"), [(101, "INFO"), (200, "INFO"), (404, "WARNING"), (500, "ERROR"), (503, "ERROR")]
+)
+def test_a_request_has_the_severity_of_its_status(store: LogStore, status: int, severity: str) -> None:
+    store.request(SERVICE, "chat-one", {"status": status, "requestMethod": "GET"}, "projects/p/traces/t")
+    entry = only(store)
+    assert (entry.severity, entry.trace) == (severity, "projects/p/traces/t")
+    assert entry.request == {"status": status, "requestMethod": "GET"}
+    assert entry.log.endswith("%2Frequests")
+
+
+def test_what_the_platform_did_is_in_its_own_log(store: LogStore) -> None:
+    store.system(SERVICE, "chat-one", "Container terminated on signal 9.", "WARNING")
+    entry = only(store)
+    assert entry.log == "projects/p/logs/run.googleapis.com%2Fvarlog%2Fsystem"
+    assert (entry.text, entry.severity) == ("Container terminated on signal 9.", "WARNING")
+
+
+def test_entries_are_in_order_of_their_own_time(store: LogStore, clock: Clock) -> None:
+    store.line(SERVICE, "r", "stdout", "now")
+    clock.ns += 10
+    store.line(SERVICE, "r", "stdout", json.dumps({"time": "2020-01-01T00:00:00Z"}))
+    store.line(SERVICE, "r", "stdout", "later")
+    assert [entry.text for entry in store.between(0)] == [None, "now", "later"]
+
+
+def test_between_takes_both_ends_in(store: LogStore, clock: Clock) -> None:
+    times = []
+    for _ in range(5):
+        clock.ns += 100
+        times.append(clock.ns)
+        store.line(SERVICE, "r", "stdout", str(clock.ns))
+    found = store.between(times[1], times[3])
+    assert [entry.at_ns for entry in found] == times[1:4]
+    assert store.between(times[4] + 1) == []
+    store.line(SERVICE, "r", "stdout", "a later one changes no answer")
+    assert len(found) == 3
+
+
+def test_entries_of_one_moment_keep_their_order(store: LogStore) -> None:
+    for number in range(300):
+        store.line(SERVICE, "r", "stdout", str(number))
+    assert [entry.text for entry in store.between(0)] == [str(number) for number in range(300)]
+
+
+def test_entries_survive_a_restart(tmp_path: Path, clock: Clock) -> None:
+    first = LogStore(tmp_path, now_ns=clock)
+    first.line(SERVICE, "r", "stdout", json.dumps({"message": "ü", "deep": {"a": [1]}}))
+    first.line(SERVICE, "r", "stdout", json.dumps({"smile": "\U0001f600"}))
+    first.line(SERVICE, "r", "stderr", "text \ufffd")
+    first.request(SERVICE, "r", {"status": 101, "latency": 1.5})
+    first.system(SERVICE, "r", "started")
+    before = first.between(0)
+    first.close()
+    clock.ns += 1
+    again = LogStore(tmp_path, now_ns=clock)
+    assert again.between(0) == before
+    again.line(SERVICE, "r", "stdout", "more")
+    assert len({entry.insert_id for entry in again.between(0)}) == 6
+    again.close()
+
+
+def test_a_line_that_a_kill_cut_off_is_dropped_alone(tmp_path: Path, clock: Clock) -> None:
+    first = LogStore(tmp_path, now_ns=clock)
+    for text in ("one", "two"):
+        first.line(SERVICE, "r", "stdout", text)
+    first.close()
+    file = tmp_path / "logs.jsonl"
+    file.write_bytes(file.read_bytes()[:-20])
+    again = LogStore(tmp_path, now_ns=clock)
+    assert [entry.text for entry in again.between(0)] == ["one"]
+    again.close()
+
+
+def test_what_is_written_after_a_cut_line_is_not_lost_with_it(tmp_path: Path, clock: Clock) -> None:
+    first = LogStore(tmp_path, now_ns=clock)
+    first.line(SERVICE, "r", "stdout", "one")
+    first.close()
+    file = tmp_path / "logs.jsonl"
+    file.write_bytes(file.read_bytes()[:-20])
+    clock.ns += 1
+    again = LogStore(tmp_path, now_ns=clock)
+    again.line(SERVICE, "r", "stdout", "two")
+    again.close()
+    third = LogStore(tmp_path, now_ns=clock)
+    assert [entry.text for entry in third.between(0)] == ["two"]
+    third.close()
+
+
+def test_the_files_stay_within_bounds(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logstore, "_MAX_FILE", 10_000)
+    made = LogStore(tmp_path, now_ns=clock)
+    for number in range(300):
+        made.line(SERVICE, "r", "stdout", f"{number} " + "x" * 100)
+    made.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs.jsonl", "logs.older.jsonl"]
+    assert all(path.stat().st_size < 11_000 for path in tmp_path.iterdir())
+    again = LogStore(tmp_path, now_ns=clock)
+    assert str(again.between(0)[-1].text).startswith("299 ")
+    again.close()
+
+
+def test_memory_stays_within_bounds(store: LogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logstore, "MAX_ENTRIES", 100)
+    for number in range(1000):
+        store.line(SERVICE, "r", "stdout", str(number))
+    kept = store.between(0)
+    assert 90 <= len(kept) <= 100
+    assert kept[-1].text == "999"
+
+
+def test_a_full_disk_costs_the_copy_and_not_the_service(tmp_path: Path, clock: Clock) -> None:
+    class Full:
+        def write(self, _: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    made = LogStore(tmp_path, now_ns=clock)
+    made.close()
+    made._out = Full()
+    made.line(SERVICE, "r", "stdout", "still here")
+    assert [entry.text for entry in made.between(0)] == ["still here"]
+
+
+def test_a_tail_hears_what_comes_and_counts_what_it_missed(
+    store: LogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logstore, "_MAX_WAITING", 3)
+    store.line(SERVICE, "r", "stdout", "before")
+    tail = store.tail()
+    for number in range(5):
+        store.line(SERVICE, "r", "stdout", str(number))
+    entries, missed = tail.take()
+    assert ([entry.text for entry in entries], missed) == (["0", "1", "2"], 2)
+    assert tail.take() == ([], 0)
+    store.untail(tail)
+    store.line(SERVICE, "r", "stdout", "after")
+    assert tail.take() == ([], 0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), max_size=20)), st.data())
+def test_lines_are_the_same_however_they_are_cut(lines: list[str], data: st.DataObject) -> None:
+    stream = "".join(f"{line}\n" for line in lines).encode()
+    assert _cut(stream, data.draw) == lines
+
+
+def _cut(stream: bytes, draw: Callable[[Any], Any], limit: int = 1000) -> list[str]:
+    cutter, found = LineCutter(limit), []
+    while stream:
+        size = draw(st.integers(1, len(stream)))
+        found += cutter.feed(stream[:size])
+        stream = stream[size:]
+    return [*found, *cutter.end()]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.data())
+def test_a_long_line_is_cut_once_and_its_neighbours_are_whole(length: int, data: st.DataObject) -> None:
+    stream = b"before\n" + b"x" * length + b"\nafter\r\nlast"
+    assert _cut(stream, data.draw, limit=10) == ["before", "x" * min(length, 10), "after", "last"]

@@ -1,0 +1,145 @@
+"""What leaves the process: no control, no secret, one line."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html import escape
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pipeline.redact import REDACTED, Redactor, plain, secrets_of, uncommanded
+
+SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=8, max_size=40)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("boom \x1b[31mred\x1b[0m", "boom red", id="colour"),
+        pytest.param("\x1b]0;owned\x07title", "title", id="OSC ended by BEL"),
+        pytest.param("\x1b]8;;http://evil\x1b\\click\x1b]8;;\x1b\\", "click", id="hyperlink"),
+        pytest.param("\x1bPq#0\x1b\\sixel", "sixel", id="DCS"),
+        pytest.param("\x9b2Jgone\x9d0;t\x9cx", "gonex", id="C1 forms"),
+        pytest.param("\x1bc\x1b(Breset", "reset", id="short escapes"),
+        pytest.param("\x1b]0;never ended", "0;never ended", id="an OSC without an end hides nothing"),
+        pytest.param("a\r\nb\tc", "a  b c", id="line ends and tabs are spaces"),
+        pytest.param(
+            "user\u202etxt.exe\u200b", "user\ufffdtxt.exe\ufffd", id="direction marks and zero width"
+        ),
+        pytest.param("\ud800 alone \x00\x7f", "\ufffd alone \ufffd\ufffd", id="surrogate, NUL, DEL"),
+        pytest.param("größer ✓ 日本", "größer ✓ 日本", id="words of any script stay"),
+    ],
+)
+def test_plain(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_plain_text_is_one_printable_line(text: str) -> None:
+    assert plain(text).isprintable()
+    assert plain(plain(text)) == plain(text)
+
+
+@given(secret=SECRETS, before=st.binary(max_size=7), after=st.binary(max_size=7))
+def test_a_known_secret_is_hidden_however_it_is_spelt(secret: str, before: bytes, after: bytes) -> None:
+    assume(len(secret.encode()) >= 9)
+    redactor = Redactor(secret)
+    data = before + secret.encode() + after
+    spelt = {
+        "itself": secret,
+        "URL": quote(secret, safe=""),
+        "URL, lower case": re.sub("%..", lambda code: code[0].lower(), quote(secret, safe="")),
+        "form": quote_plus(secret),
+        "JSON": json.dumps(secret)[1:-1],
+        "HTML": escape(secret),
+        "hex": secret.encode().hex(),
+    }
+    for form, text in spelt.items():
+        assert text not in redactor.text(f"[[{text}]]"), form
+        assert REDACTED in redactor.text(f"[[{text}]]"), form
+    for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
+        assert REDACTED in redactor.text(f"k={encoded.decode()};")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer abcdefghijkl",
+        "Authorization: Basic dXNlcjpodW50ZXIy",
+        "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
+        "ya29.a0AfH6SMBxxxxxxxxxxxx",
+        "AIza" + "x" * 35,
+        "ghp_" + "a" * 36,
+        "AKIAABCDEFGHIJKLMNOP",
+        "xoxb-1234567890-abc",
+        "postgres://user:pa55word@db:5432/x",
+        '{"password": "correct horse"}',
+        "api_key=abcdef123456",
+        "-----BEGIN RSA PRIVATE KEY----- MIIE -----END RSA PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY----- MIIE and then it was cut",
+    ],
+)
+def test_credentials_are_known_by_their_shape(text: str) -> None:
+    shown = Redactor().shown(text)
+    assert REDACTED in shown
+    assert "MIIE" not in shown
+    for part in ("abcdefghijkl", "dXNlcjpodW50ZXIy", "c2lnbmF0dXJl", "pa55word", "correct", "abcdef123456"):
+        assert part not in shown
+
+
+def test_an_escape_cannot_split_a_secret() -> None:
+    assert Redactor("hunter22").shown("hun\x1b[0mter22") == REDACTED
+
+
+def test_what_an_agent_says_stays() -> None:
+    said = '{"type":"agent_thinking","token":"the next word","secretary":"Ada","basic":"yes"}'
+    assert Redactor().shown(said) == said
+
+
+def test_short_values_are_words_and_stay() -> None:
+    assert Redactor("on", "true", "").text("turn it on, true") == "turn it on, true"
+
+
+def test_values_are_walked_and_stay_json() -> None:
+    redactor = Redactor("hunter22")
+    value = {"a": ["x hunter22", 1, None, True, 1.5], "hunter22": {"b": ("hunter22",)}, "odd": b"hunter22"}
+    made = redactor.values(value)
+    assert made == {
+        "a": [f"x {REDACTED}", 1, None, True, 1.5],
+        REDACTED: {"b": [REDACTED]},
+        "odd": f"b'{REDACTED}'",
+    }
+    json.dumps(made)
+
+
+def test_secrets_are_told_by_their_variables_name() -> None:
+    environment = {
+        "GITHUB_TOKEN": "t1", "DB_PASSWORD": "t2", "X-Api-Key": "t3", "Authorization": "t4", "Cookie": "t5",
+        "HOME": "/root", "GOOGLE_APPLICATION_CREDENTIALS": "/key.json", "TOKEN_FILE": "/run/token", "AUTH_MODE": "none",
+    }  # fmt: skip
+    assert secrets_of(environment) == ("t1", "t2", "t3", "t4", "t5")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("::error file=a::boom", ": :error file=a::boom"),
+        ("   ::set-output name=x::y", "   : :set-output name=x::y"),
+        ("text ##[group] text", "text # #[group] text"),
+        ("std::vector and [::1]", "std::vector and [::1]"),
+    ],
+)
+def test_a_ci_log_takes_no_command_from_a_line(line: str, shown: str) -> None:
+    assert uncommanded(line) == shown
+
+
+def test_lines_stay_lines() -> None:
+    assert (
+        Redactor("hunter22").lines("what\n::error::hunter22\n\x1b[2Jwhy")
+        == f"what\n: :error::{REDACTED}\nwhy"
+    )

@@ -1,0 +1,294 @@
+"""The report says what the record says, and no more than was seen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import checklist, facts, report
+from pipeline.advice import rollback_plan
+from pipeline.checklist import State
+from pipeline.evidence import Exposure
+from pipeline.model import LOCAL_PROJECT, Outcome, ServiceRef
+from pipeline.rollout import Event, Phase, Rollout, Step
+from tests.reports import (
+    CANDIDATE,
+    STABLE,
+    a_plan,
+    a_report,
+    a_rollout,
+    at,
+    exposures,
+    journal_lines,
+    rolled_back,
+)
+from tests.rollouts import CANDIDATE as SCENE_CANDIDATE
+from tests.rollouts import Scene
+
+WORDS = {
+    Outcome.PROMOTED: ("Promoted:", "good"),
+    Outcome.PAUSED: ("Paused:", "waiting"),
+    Outcome.ROLLED_BACK: ("Rolled back:", "bad"),
+    Outcome.ROLLED_BACK_BY_HAND: ("Rolled back by hand:", "waiting"),
+    Outcome.STOPPED_AT_ZERO: ("Stopped at 0 %:", "bad"),
+}
+
+
+def made(rollout: Rollout, journal: list[Any] | None = None) -> report.Report:
+    return report.build(rollout, journal or [], exposures(), at(400))
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("reached", [0, 5, 100])
+@pytest.mark.parametrize("phase", Phase)
+def test_the_outcome_is_the_records(phase: Phase, reached: int, by_hand: bool) -> None:
+    rollout = a_rollout(phase, reached=reached, by_hand=by_hand)
+    said = made(rollout)
+    outcome = rollout.outcome
+    assert said.outcome == (outcome.label if outcome else "under_way")
+    if outcome is None:
+        assert not any(said.headline.startswith(words) for words, _ in WORDS.values())
+        assert said.tone.value != "good"
+    else:
+        words, tone = WORDS[outcome]
+        assert said.headline.startswith(words)
+        assert said.tone.value == tone
+
+
+@pytest.mark.parametrize("phase", [p for p in Phase if p is not Phase.ROLLED_BACK])
+def test_only_traffic_that_was_read_back_is_called_back(phase: Phase) -> None:
+    said = made(a_rollout(phase))
+    assert "read back and seen" not in said.headline
+    assert said.clocks.safe is None
+
+
+@pytest.mark.parametrize("bad", ["nothing", "probes", "users"])
+def test_a_real_rollout_and_its_report_agree(bad: str) -> None:
+    scene = Scene()
+    if bad == "probes":
+        scene.prober.failing.add("http://candidate")
+    if bad == "users":
+        scene.users.failing[SCENE_CANDIDATE] = 0.5
+    outcome = scene.roll()
+    said = report.build(scene.rollout, [], {}, scene.clock.now())
+    assert said.outcome == outcome.label
+    assert [step.percent for step in said.steps] == [step.percent for step in scene.rollout.history]
+    moved = [after for before, after in pairwise(scene.shares) if before != after]
+    assert [write.traffic.get(SCENE_CANDIDATE, 0) for write in said.writes] == moved
+
+
+def test_the_impact_counts_sessions_and_close_codes() -> None:
+    assert a_report().impact == "412 user sessions met the candidate; 9 of them failed: 9 sessions saw 1011."
+
+
+@pytest.mark.parametrize(
+    ("met", "words"),
+    [
+        (None, "not shown: the logs could not be read"),
+        ({}, "No user session was sent to the candidate."),
+        ({CANDIDATE: Exposure(sessions=1)}, "1 user session met the candidate; none of them failed."),
+        (
+            {CANDIDATE: Exposure(sessions=9, affected=2, closes={"abnormal_1006": 1})},
+            "9 user sessions met the candidate; 2 of them failed: 1 session saw 1006 (no close frame).",
+        ),
+        (
+            {CANDIDATE: Exposure(sessions=9, affected=2)},
+            "9 user sessions met the candidate; 2 of them failed.",
+        ),
+    ],
+)
+def test_the_impact_claims_no_more_than_was_seen(met: dict[str, Exposure] | None, words: str) -> None:
+    assert words in report.build(rolled_back(), [], met, at(400)).impact
+
+
+def test_the_two_clocks_are_two() -> None:
+    clocks = a_report().clocks
+    assert clocks.to_safe == timedelta(seconds=53.5)
+    assert (clocks.left, clocks.drained) == (37, None)
+    gone = exposures() | {CANDIDATE: replace(exposures()[CANDIDATE], open_sockets=0)}
+    assert report.build(rolled_back(), [], gone, at(400)).clocks.drained == at(371)
+
+
+def test_writes_carry_etags_and_commands() -> None:
+    writes = a_report().writes
+    assert [(w.etag, w.traffic.get(CANDIDATE, 0)) for w in writes] == [
+        ('"e1"', 0), ('"e2"', 0), ('"e3"', 5), ('"e5"', 25), ('"e6"', 0),
+    ]  # fmt: skip
+    assert writes[3].repeat.endswith(f"--to-revisions={STABLE}=75,{CANDIDATE}=25")
+    assert writes[3].undo.endswith(f"--to-revisions={STABLE}=95,{CANDIDATE}=5")
+    assert a_report().quiet_writes == 2
+
+
+def test_a_write_that_the_journal_did_not_see_is_told_without_its_etag() -> None:
+    by_hand = Step(at(500), Event.FAILED, 0, "changed our mind", "ada")
+    promoted = a_rollout(Phase.ROLLED_BACK, 0, history=(*a_rollout().history, by_hand), by_hand=True)
+    lines = [line for line in journal_lines() if line.get("traffic") != {STABLE: 100}]
+    last = made(promoted, lines).writes[-1]
+    assert (last.at, last.etag, last.traffic) == (at(500), None, {STABLE: 100})
+
+
+def test_without_a_journal_the_history_speaks_and_the_report_says_so() -> None:
+    said = a_report(journal=[])
+    assert [w.traffic.get(CANDIDATE, 0) for w in said.writes] == [5, 25, 0]
+    assert all(w.etag is None for w in said.writes)
+    assert "not shown" in said.missing[0]
+    assert said.failure is None
+
+
+def test_names_from_a_service_are_quoted_for_a_shell() -> None:
+    hostile = a_plan(stable="s; rm -rf /", ref=ServiceRef("p", "l", "$(id)"))
+    lines = [step.line for step in rollback_plan(a_rollout(plan=hostile), None)]
+    assert lines[0] == "spillway rollback 'projects/p/locations/l/services/$(id)'"
+    assert "'--to-revisions=s; rm -rf /=100'" in lines[1]
+
+
+def test_the_local_cloud_run_is_told_by_spillway_alone() -> None:
+    local = a_plan(ref=ServiceRef(LOCAL_PROJECT, "local", "chat"))
+    said = made(rolled_back(plan=local), journal_lines())
+    commands = [c.line for c in (*said.rollback, *said.next_steps)] + [w.repeat for w in said.writes]
+    assert not any("gcloud" in line for line in commands)
+    assert f"spillway rollback projects/local/locations/local/services/chat --to {STABLE}" in commands
+
+
+class TestChecklist:
+    def states(
+        self, rollout: Rollout, journal: list[Any], met: Exposure | None, checks: Any = None
+    ) -> dict[int, State]:
+        return {i.number: i.state for i in checklist.items(rollout, journal, met, checks)}
+
+    def test_nothing_seen_is_nothing_ticked(self) -> None:
+        states = self.states(a_rollout(Phase.DEPLOYING, history=()), [], None)
+        assert states == dict.fromkeys(range(1, 12), State.NOT_SHOWN) | {12: State.SHOWN}
+
+    def test_no_users_and_no_probes_is_no_evidence(self) -> None:
+        states = self.states(a_rollout(), [], Exposure())
+        assert [n for n, state in states.items() if state is State.SHOWN] == [4, 12]
+
+    def test_good_probes_and_clean_logs_are_evidence(self) -> None:
+        probed = [{"scenarios": {"agent-run": [40, 40]}}]
+        states = self.states(a_rollout(), probed, Exposure(sessions=400))
+        assert [n for n, state in states.items() if state is State.SHOWN] == [4, 5, 6, 7, 8, 12]
+
+    @pytest.mark.parametrize(
+        ("met", "row"),
+        [
+            (Exposure(sessions=9, closes={"server_error_1011": 1}), 5),
+            (Exposure(sessions=9, errors=1), 8),
+            (Exposure(sessions=9, silent=1), 8),
+        ],
+    )
+    def test_one_bad_thing_is_enough(self, met: Exposure, row: int) -> None:
+        assert self.states(a_rollout(), [{"scenarios": {"a": [9, 9]}}], met)[row] is State.FAILED
+
+    def test_a_failed_probe_fails_its_three_rows(self) -> None:
+        states = self.states(rolled_back(), journal_lines(), exposures()[CANDIDATE])
+        assert [n for n, state in states.items() if state is State.FAILED] == [5, 6, 7]
+        assert states[9] is State.SHOWN
+
+    def test_the_local_cloud_run_proves_nothing_of_a_cloud(self) -> None:
+        local = a_plan(ref=ServiceRef(LOCAL_PROJECT, "local", "chat"))
+        assert self.states(a_rollout(plan=local), [], None)[4] is State.NOT_SHOWN
+
+    def test_a_rule_that_did_not_run_ticks_nothing(self) -> None:
+        ran: dict[str, object] = {"findings": [], "rules": ["single-source", "additive"], "files": 9}
+        states = self.states(a_rollout(), [], None, ran)
+        assert (states[1], states[2], states[3]) == (State.SHOWN, State.NOT_SHOWN, State.NOT_SHOWN)
+
+    def test_a_finding_fails_its_row(self) -> None:
+        found = {
+            "rule": "event-map",
+            "severity": "error",
+            "path": "types.py",
+            "line": 9,
+            "message": "not mapped",
+        }
+        checks = {"findings": [found], "rules": ["event-map"]}
+        (row,) = [i for i in checklist.items(a_rollout(), [], None, checks) if i.number == 2]
+        assert (row.state, row.evidence) == (State.FAILED, "types.py:9: not mapped")
+
+    def test_a_finding_that_nobody_is_sure_of_neither_ticks_nor_fails(self) -> None:
+        found = {"rule": "event-map", "severity": "error", "confidence": "medium"}
+        assert (
+            self.states(a_rollout(), [], None, {"findings": [found], "rules": ["event-map"]})[2]
+            is State.NOT_SHOWN
+        )
+
+    def test_a_day_of_soak_counts_once_it_is_promoted(self) -> None:
+        day = (*a_rollout().history, Step(at(90_000), Event.PROMOTED, 100))
+        assert self.states(a_rollout(Phase.PROMOTED, 100, history=day), [], None)[10] is State.SHOWN
+        assert self.states(a_rollout(Phase.PAUSED, 100, history=day), [], None)[10] is State.NOT_SHOWN
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = ("at", "kind", "traffic", "epoch", "etag", "failures", "scenarios", "started", "transcript", "at_s")
+LINES = st.lists(
+    st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5)
+    | st.fixed_dictionaries({"at": st.just(at(0).isoformat()), "kind": st.just("wrote"), "traffic": JSON})
+    | st.fixed_dictionaries(
+        {
+            "failures": st.lists(
+                st.dictionaries(st.sampled_from((*FIELDS, "left_out")), JSON, max_size=4), max_size=2
+            )
+        }
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(LINES)
+def test_no_journal_breaks_a_report(lines: list[Any]) -> None:
+    json.dumps(made(rolled_back(), lines).to_json())
+
+
+@settings(max_examples=50, deadline=None)
+@given(JSON)
+def test_no_check_document_breaks_a_report(document: Any) -> None:
+    json.dumps(
+        report.build(
+            rolled_back(), [], {}, at(400), checks={"findings": document, "rules": document}
+        ).to_json()
+    )
+
+
+def test_json_carries_plain_values() -> None:
+    document = json.loads(json.dumps(a_report().to_json()))
+    assert document["outcome"] == "rolled_back"
+    assert document["tone"] == "bad"
+    assert document["clocks"]["left"] == 37
+    assert document["started"] == "2026-01-01T12:00:00+00:00"
+
+
+def test_the_axis_goes_a_little_beyond_the_end_and_never_beyond_now() -> None:
+    rollout = rolled_back()
+    assert facts.end_of_axis(rollout, at(373)) == at(373)
+    assert facts.end_of_axis(rollout, at(9999)) == at(371.9 * 1.2)
+    assert facts.end_of_axis(a_rollout(), at(9999)) == at(9999)
+    assert facts.shares_of(rollout, at(380))[-1].at == at(380)
+
+
+def test_risks_are_what_was_measured() -> None:
+    said = a_report()
+    assert said.risks[0] == f"37 sockets are still open on {CANDIDATE}: their users are not safe yet."
+    assert "Never tried with more than 25 % of new connections." in said.risks
+    assert "Whether the change is additive was not checked." in said.risks
+    checked = report.build(rolled_back(), [], {}, at(400), checks={"additive_only": True})
+    assert "Additive only: yes." in checked.risks
+
+
+def test_a_first_revision_has_nothing_to_go_back_to() -> None:
+    first = a_rollout(Phase.PROMOTED, 100, plan=a_plan(stable=CANDIDATE), history=())
+    said = made(first)
+    assert [step.line for step in said.rollback] == [""]
+    assert [u.role for u in said.users] == ["first revision"]

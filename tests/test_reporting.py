@@ -1,0 +1,164 @@
+"""Reports on disk, the logs as a view sees them, and listeners that fail: none of them stops a rollout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.cli import reporting
+from pipeline.cli.driving import Listeners
+from pipeline.cli.reporting import Eyes
+from pipeline.model import Outcome
+from pipeline.progress import Progress
+from tests.fakes import REF, START
+from tests.rollouts import CANDIDATE, STABLE, Scene
+
+
+@dataclass
+class Standing:
+    """The parts of a session that reporting uses."""
+
+    state_folder: Path
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def output(self) -> Any:
+        return SimpleNamespace(say=self.said.append)
+
+
+def place(scene: Scene) -> Any:
+    return SimpleNamespace(ref=REF, platform=scene.platform, logs=scene.users)
+
+
+def sent_back() -> Scene:
+    scene = Scene()
+    scene.users.failing[CANDIDATE] = 0.5
+    assert scene.roll() is Outcome.ROLLED_BACK
+    return scene
+
+
+def test_a_rollout_leaves_markdown_and_html(tmp_path: Path) -> None:
+    scene, standing = sent_back(), Standing(tmp_path)
+    paths = reporting.write_reports(standing, scene.world, scene.rollout)  # type: ignore[arg-type]
+    name = f"{scene.rollout.plan.rollout_id}-1"
+    assert [path.name for path in paths] == [f"{name}.md", f"{name}.html"]
+    assert all("read back and seen" in path.read_text() for path in paths)
+    assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
+    assert standing.said == []
+
+
+def test_the_report_counts_what_the_logs_count(tmp_path: Path) -> None:
+    scene = sent_back()
+    made = reporting.make_report(Standing(tmp_path), scene.world, scene.rollout)  # type: ignore[arg-type]
+    candidate = next(u.met for u in made.users if u.role == "candidate")
+    assert candidate is not None
+    assert 0 < candidate.affected <= candidate.sessions
+    assert (
+        sum(c.abnormal for c in made.closes if c.revision == CANDIDATE)
+        == candidate.closes["server_error_1011"]
+    )
+    assert sum(c.abnormal for c in made.closes if c.revision == STABLE) == 0
+
+
+def test_logs_that_cannot_be_read_are_said_in_the_report(tmp_path: Path) -> None:
+    scene = sent_back()
+    scene.users.unreadable = True
+    made = reporting.make_report(Standing(tmp_path), scene.world, scene.rollout)  # type: ignore[arg-type]
+    assert made.outcome == "rolled_back"
+    assert "the logs could not be read" in made.impact
+
+
+def test_a_report_that_cannot_be_written_is_said_and_nothing_more(tmp_path: Path) -> None:
+    (tmp_path / "rollouts").touch()
+    scene, standing = sent_back(), Standing(tmp_path)
+    assert reporting.write_reports(standing, scene.world, scene.rollout) == []  # type: ignore[arg-type]
+    assert len(standing.said) >= 1
+    assert "no report" in standing.said[-1]
+
+
+def test_a_ci_run_shows_the_markdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, standing, summary = sent_back(), Standing(tmp_path), tmp_path / "summary.md"
+    paths = reporting.write_reports(standing, scene.world, scene.rollout)  # type: ignore[arg-type]
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    reporting.add_to_step_summary(standing, paths)  # type: ignore[arg-type]
+    assert not summary.exists()
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    reporting.add_to_step_summary(standing, paths)  # type: ignore[arg-type]
+    assert summary.read_text() == paths[0].read_text()
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    reporting.add_to_step_summary(standing, paths)  # type: ignore[arg-type]
+    assert "no step summary" in standing.said[-1]
+
+
+class TestEyes:
+    def test_they_see_what_one_look_at_everything_sees(self) -> None:
+        scene = Scene()
+        scene.users.failing[CANDIDATE] = 0.5
+        engine = scene.engine()
+        scene.start(engine=engine)
+        eyes = Eyes(place(scene), scene.clock)
+        while (upcoming := engine.tick()).outcome is None:
+            scene.clock.sleep(upcoming.at - scene.clock.now())
+            seen, whole = eyes(), reporting.exposures(scene.world, scene.rollout)
+            assert seen is not None
+            assert whole is not None
+            assert seen.exposures == {name: whole[name] for name in seen.exposures}
+        assert seen is not None
+        assert set(seen.exposures) == {CANDIDATE, STABLE}
+
+    def test_they_ask_only_for_what_is_new(self) -> None:
+        scene = sent_back()
+        asked = []
+        lines = scene.users.lines
+        logs = SimpleNamespace(
+            lines=lambda ref, *, since, revisions: (
+                asked.append(since) or lines(ref, since=since, revisions=revisions)
+            )
+        )
+        eyes = Eyes(SimpleNamespace(ref=REF, platform=scene.platform, logs=logs), scene.clock)  # type: ignore[arg-type]
+        eyes()
+        scene.clock.sleep(timedelta(seconds=90))
+        eyes()
+        eyes()
+        assert asked[0] == scene.rollout.started
+        assert asked[-1] >= START + timedelta(seconds=60)
+
+    @pytest.mark.parametrize("broken", ["logs", "record", "nothing there"])
+    def test_what_cannot_be_seen_is_none(self, broken: str) -> None:
+        scene = sent_back()
+        scene.users.unreadable = broken == "logs"
+        if broken == "record":
+            scene.platform.live = None
+        if broken == "nothing there":
+            scene = Scene()
+        assert Eyes(place(scene), scene.clock)() is None
+
+
+class TestListeners:
+    def test_one_that_fails_is_heard_no_more_and_the_others_go_on(self) -> None:
+        heard: list[str] = []
+        said: list[str] = []
+
+        def broken(progress: Progress, /) -> None:
+            raise RuntimeError("boom")
+
+        listeners = Listeners([broken, lambda p: heard.append(p.kind)], said.append)
+        for kind in ("started", "shifted"):
+            listeners(Progress(START, kind, ""))
+        assert heard == ["started", "shifted"]
+        assert len(said) == 1
+        assert "the rollout goes on" in said[0]
+
+    def test_who_joins_later_hears_what_was_told_before(self) -> None:
+        heard: list[str] = []
+        listeners = Listeners([])
+        for kind in ("started", "looked", "wrote"):
+            listeners(Progress(START, kind, ""))
+        listeners.join(lambda p: heard.append(p.kind))
+        listeners(Progress(START, "shifted", ""))
+        assert heard == ["started", "wrote", "shifted"]

@@ -1,0 +1,119 @@
+"""A tally of lines as they come says what one look at all of them would say, and forgets what is settled."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.evidence import Arm, exposure
+from pipeline.model import LogLine, Sampling
+from pipeline.tally import Tally
+from tests.fakes import START
+
+ARMS = (Arm("c", "nc"), Arm("s", "ns"))
+SAMPLING = Sampling(within=timedelta(seconds=5))
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def session(n: int, rng: random.Random) -> list[LogLine]:
+    """One user's lines: some stay open, some break, some are forged, some are silent."""
+    revision = rng.choice("cs")
+    start = rng.uniform(0, 240)
+    shared = {
+        "spillway": 1,
+        "session": f"s{n}",
+        "client": f"k{n}",
+        "nonce": rng.choice([f"n{revision}"] * 9 + ["no"]),
+    }
+    bad = rng.random() < 0.2
+    events: list[tuple[float, dict[str, object]]] = [(0, {"event": "ws_accept"})]
+    if rng.random() < 0.9:
+        outcome = "closed" if bad else "ok"
+        events.append((0.2, {"event": "agent_run", "started": after(start).timestamp(), "outcome": outcome}))
+    if rng.random() < 0.8:
+        code, by = (1011, "server") if bad else (1000, "client")
+        events.append(
+            (rng.choice([0.2, 3, 90]), {"event": "ws_close", "code": code, "reason": "", "closed_by": by})
+        )
+    if rng.random() < 0.1:
+        events.append((1, {"spillway": 0, "message": "Object of type X is not JSON serializable"}))
+    return [
+        LogLine(
+            f"{n}/{i}",
+            after(start + late),
+            revision,
+            payload={**shared, **data, "at": after(start + late).timestamp()},
+        )
+        for i, (late, data) in enumerate(events)
+    ]
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), step=st.sampled_from([5, 7, 40]))
+def test_chunks_add_up_to_the_whole(seed: int, step: int) -> None:
+    rng = random.Random(seed)
+    lines = sorted((line for n in range(80) for line in session(n, rng)), key=lambda line: line.at)
+    tally = Tally(ARMS, SAMPLING, START)
+    for seconds in range(step, 400, step):
+        now = after(seconds)
+        tally.add(line for line in lines if tally.since <= line.at <= now)
+        told, there = tally.exposures(now), [line for line in lines if line.at <= now]
+        assert told == {arm.revision: exposure(there, arm, SAMPLING, now) for arm in ARMS}
+
+
+def test_memory_is_what_is_open() -> None:
+    tally = Tally(ARMS, SAMPLING, START)
+    for n in range(600):
+        rng = random.Random(n)
+        start = float(n)
+        accept, close = ({"event": "ws_accept"}, {"event": "ws_close", "code": 1000, "closed_by": "client"})
+        shared = {"spillway": 1, "session": f"s{n}", "nonce": "nc", "client": str(rng.random())}
+        tally.add(
+            LogLine(
+                f"{n}/{i}",
+                after(start + i),
+                "c",
+                payload={**shared, **data, "at": after(start + i).timestamp()},
+            )
+            for i, data in enumerate((accept, close))
+        )
+        tally.exposures(after(start + 1))
+    assert tally.exposures(after(602))["c"].sessions == 600
+    assert len(tally._open) < 60
+    assert len(tally._known) < 80
+
+
+def test_a_line_that_comes_late_is_counted_once() -> None:
+    tally = Tally(ARMS, SAMPLING, START)
+    late, early = session(1, random.Random(3)), session(2, random.Random(4))
+    tally.add(early)
+    tally.add([*late, *early])
+    tally.add(late)
+    assert sum(e.sessions for e in tally.exposures(after(300)).values()) == 2
+
+
+def test_fresh_counts_what_came_since_the_stage_began() -> None:
+    tally = Tally(ARMS, SAMPLING, START)
+
+    def accept(n: int) -> list[LogLine]:
+        at = after(n).timestamp()
+        shared = {"spillway": 1, "session": f"s{n}", "nonce": "nc", "client": f"k{n}"}
+        opened = LogLine(f"{n}a", after(n), "c", payload={**shared, "event": "ws_accept", "at": at})
+        closed = {"event": "ws_close", "code": 1000, "closed_by": "client", "at": at}
+        return [opened, LogLine(f"{n}b", after(n), "c", payload={**shared, **closed})]
+
+    for n in range(0, 100, 10):
+        tally.add(accept(n))
+    assert tally.fresh(START, after(100))["c"] == 10
+    tally.exposures(after(100))  # settles the old ones
+    assert tally.fresh(START, after(100))["c"] == 10
+    assert tally.fresh(after(75), after(100))["c"] == 2
+    tally.add(accept(110))
+    tally.exposures(after(300))
+    assert tally.fresh(after(75), after(300)) == {"c": 3, "s": 0}

@@ -1,0 +1,310 @@
+"""What a person sees: the picture at two widths, lines elsewhere, and nothing of a service let loose on a terminal."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from syrupy.assertion import SnapshotAssertion
+
+from pipeline.cli.gates import gates_in_words
+from pipeline.cli.panel import Happening, Seen, bar, clock, render
+from pipeline.cli.view import LineView, LiveView, Transitions, Watcher, choose_view
+from pipeline.judge import JudgeState, Verdict
+from pipeline.model import Readiness, Revision, Split
+from pipeline.observer import Look
+from pipeline.progress import Progress
+from pipeline.rollout import Phase
+from tests.fakes import START
+from tests.reports import (
+    CANDIDATE,
+    STABLE,
+    a_judgement,
+    a_look,
+    a_plan,
+    a_probe,
+    a_rollout,
+    at,
+    exposures,
+    rolled_back,
+)  # fmt: skip
+from tests.rollouts import CANDIDATE as SCENE_CANDIDATE
+from tests.rollouts import Scene, a_wish, stages
+
+SEEN = Seen(exposures(), {CANDIDATE: 412, STABLE: 1297})
+EVENTS = (Happening(at(9), "shifted  stage 1: 0% -> 5%"), Happening(at(312), "shifted  stage 2: 5% -> 25%"))
+
+
+def picture(look: Look, seen: Seen | None = SEEN, width: int = 80, *, color: bool = False) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=color, no_color=not color, legacy_windows=False)
+    console.print(render(look, EVENTS, seen, at(372), width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_rollout_under_way(snapshot: SnapshotAssertion, width: int) -> None:
+    assert picture(a_look(), width=width) == snapshot
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_roll_back_under_way(snapshot: SnapshotAssertion, width: int) -> None:
+    rollout = a_rollout(
+        Phase.ROLLING_BACK, 0, reason="server_error_1011: 9/31 failed against 0/412 on stable"
+    )
+    verdict = a_judgement(Verdict.FAIL, rollout.reason)
+    assert (
+        picture(a_look(rollout, stage_verdict=verdict, probe=a_probe(failing=True)), width=width) == snapshot
+    )
+
+
+def test_nothing_is_known_yet(snapshot: SnapshotAssertion) -> None:
+    rollout = a_rollout(Phase.DEPLOYING, 0, stage=0, history=(), reached=0)
+    look = a_look(rollout, candidate=None, probe=None, judge=JudgeState(), stage_verdict=a_judgement())
+    assert picture(look, None) == snapshot
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
+@pytest.mark.parametrize("phase", Phase)
+def test_no_line_is_wider_than_the_terminal(phase: Phase, width: int) -> None:
+    long = "x" * 300
+    rollout = a_rollout(phase, reason=long, plan=a_plan(stable=f"s{long}"))
+    text = picture(a_look(rollout, drift=long, blind=long), width=width)
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_state_is_told_by_word_and_glyph_not_by_colour_alone() -> None:
+    text = picture(a_look(stage_verdict=a_judgement(Verdict.FAIL, "server_error_1011: 1/31 failed")))
+    assert "x server_error_1011        FAIL" in text
+    assert "+ agent_completed          pass" in text
+    assert "? log_serialisation_errors undecided" in text
+    assert "about 19 more runs" in text
+    assert "rollback target" in text
+
+
+def test_a_share_that_is_moving_is_said() -> None:
+    look = a_look()
+    serving = Split.between(STABLE, CANDIDATE, 5)
+    moving = replace(
+        look, situation=replace(look.situation, live=replace(look.situation.live, serving=serving))
+    )
+    assert "set 25%   serving 5%, moving" in picture(moving)
+
+
+def test_drift_blindness_and_a_dead_stable_are_said() -> None:
+    dead = Revision(STABLE, "u-s", START, Readiness.FAILED, message="crashed")
+    text = picture(
+        a_look(drift="traffic was set to X", blind="the probe failed against stable too", stable=dead),
+        width=140,
+    )
+    assert "! drift: traffic was set to X" in text
+    assert "? cannot look: the probe failed against stable too" in text
+    assert "failed: crashed" in text
+
+
+HOSTILE = [
+    "[bold red]x[/]",
+    "[link=http://e]x",
+    "\x1b[2J\x1b]0;t\x07x",
+    "a\r\nb",
+    "[/]",
+    "\\[x]",
+    "\x9b31mx",
+    "\u202ex",
+    "::error::x",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_moves_nothing(text: str) -> None:
+    plan = a_plan(candidate=f"c{text}", stable=f"s{text}")
+    rollout = rolled_back(plan=plan)
+    look = a_look(
+        replace(rollout, reason=text), drift=text, blind=text, probe=a_probe(failing=True, text=text)
+    )
+    shown = picture(look, width=140)
+    calm = picture(a_look(replace(rolled_back(plan=a_plan(candidate="cx", stable="sx")), reason="x"), drift="x", blind="x",
+                          probe=a_probe(failing=True, text="x")), width=140)  # fmt: skip
+    assert len(shown.splitlines()) == len(calm.splitlines())
+    assert all(c.isprintable() or c == "\n" for c in shown)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(exclude_categories=()), max_size=30))
+def test_a_coloured_picture_has_no_escapes_but_ours(text: str) -> None:
+    rollout = rolled_back(plan=a_plan(candidate=f"c{text}"))
+    look = a_look(replace(rollout, reason=text), drift=text, probe=a_probe(failing=True, text=text))
+    calm = a_look(
+        replace(rolled_back(plan=a_plan(candidate="c")), reason="r"), drift="d", probe=a_probe(failing=True)
+    )
+    ours = set(picture(calm, color=True).split("\x1b")[1:])
+    sequences = {part.partition("m")[0] for part in ours}
+    shown = {part.partition("m")[0] for part in picture(look, color=True).split("\x1b")[1:]}
+    assert shown <= sequences | {"[0"}
+
+
+class TestLines:
+    def lines(self, *happened: Progress) -> list[str]:
+        said: list[str] = []
+        view = LineView(said.append)
+        for progress in happened:
+            view(progress)
+        return said
+
+    def test_one_line_for_each_transition(self) -> None:
+        told = self.lines(
+            Progress(at(0), "wrote", "epoch 1"),
+            Progress(at(1), "shifted", "stage 1: 0% -> 5%"),
+            Progress(at(2), "rolled_back", "100% on s: read back"),
+        )
+        assert told == ["12:00:01  shifted  stage 1: 0% -> 5%", "12:00:02  rolled back  100% on s: read back"]
+
+    def test_a_sign_of_life_each_minute(self, snapshot: SnapshotAssertion) -> None:
+        looks = [Progress(at(n), "looked", "", {"look": a_look()}) for n in range(400)]
+        told = self.lines(*looks)
+        assert [line[:8] for line in told] == [f"12:0{n}:00" for n in range(1, 7)]
+        assert told[-1] == snapshot
+
+    def test_a_transition_puts_the_sign_of_life_off(self) -> None:
+        look = {"look": a_look()}
+        told = self.lines(
+            Progress(at(0), "looked", "", look),
+            Progress(at(50), "shifted", "x"),
+            Progress(at(100), "looked", "", look),
+            Progress(at(110), "looked", "", look),
+        )
+        assert [line[:8] for line in told] == ["12:00:50", "12:01:50"]
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    def test_a_hostile_event_is_one_plain_line(self, text: str) -> None:
+        (line,) = self.lines(Progress(at(0), "paused", text))
+        assert line.isprintable()
+        assert not line.lstrip().startswith("::")
+
+    def test_a_whole_rollout_under_virtual_time(self) -> None:
+        scene, said = Scene(), []
+        scene.users.failing[SCENE_CANDIDATE] = 0.5
+        engine = scene.engine()
+        scene.start(a_wish(stages=stages(0, 5, 100)), engine)
+        scene.told = Listening(LineView(said.append))
+        engine._listen = engine.observer._listen = scene.told.append
+        engine.run(until=scene.clock.now() + timedelta(hours=1))
+        kinds = [line.split("  ")[1] for line in said]
+        assert kinds[:2] == ["deploying", "shifted"]
+        assert kinds[-3:] == ["restoring", "restored", "rolled back"]
+
+
+class Listening(list[Progress]):
+    def __init__(self, on: LineView) -> None:
+        super().__init__()
+        self._on = on
+
+    def append(self, progress: Progress, /) -> None:
+        self._on(progress)
+
+
+def test_probe_rounds_are_told_when_they_say_something_new() -> None:
+    pick = Transitions()
+    good, bad = {"report": a_probe()}, {"report": a_probe(failing=True)}
+    rounds = [good, good, bad, bad, good, good]
+    said = [pick.line_of(Progress(at(n), "probed", "", data)) is not None for n, data in enumerate(rounds)]
+    assert said == [True, False, True, True, True, False]
+    assert pick.line_of(Progress(at(9), "shifted", "")) is not None
+    assert pick.line_of(Progress(at(9), "probed", "", good)) is not None
+
+
+class TestLive:
+    def console(self) -> Console:
+        return Console(file=io.StringIO(), width=100, height=30, force_terminal=True, no_color=True)
+
+    def test_the_last_picture_stays(self) -> None:
+        console = self.console()
+        with LiveView(console, Watcher(lambda: SEEN)) as view:
+            view(Progress(at(0), "started", "a against b"))
+            view(Progress(at(372), "looked", "", {"look": a_look()}))
+        assert isinstance(console.file, io.StringIO)
+        shown = console.file.getvalue()
+        assert "stage 3/5" in shown
+        assert "started  a against b" in shown
+
+    @pytest.mark.parametrize(
+        ("phase", "kind", "words"),
+        [
+            (Phase.ROLLING, "promoted", "PROMOTED"),
+            (Phase.ROLLING, "paused", "PAUSED"),
+            (Phase.ROLLING_BACK, "rolled_back", "ROLLED BACK"),
+            (Phase.PROMOTED, "promoted", "PROMOTED"),
+        ],
+    )
+    def test_the_last_picture_knows_the_end(self, phase: Phase, kind: str, words: str) -> None:
+        console = Console(file=io.StringIO(), width=100)
+        view = LiveView(console, Watcher(lambda: None))
+        view(Progress(at(370), "looked", "", {"look": a_look(a_rollout(phase))}))
+        view(Progress(at(372), kind, "because"))
+        console.print(view.picture())
+        assert isinstance(console.file, io.StringIO)
+        assert f"agent-chat   us-central1   {words} " in console.file.getvalue()
+
+    def test_before_the_first_look_events_are_shown_as_text(self) -> None:
+        console = self.console()
+        view = LiveView(console, Watcher(lambda: None))
+        view(Progress(at(0), "deploying", "[red]c\x1b[2J"))
+        console.print(view.picture())
+        assert isinstance(console.file, io.StringIO)
+        assert "deploying  [red]c\n" in console.file.getvalue()
+
+    def test_logs_that_fail_leave_the_last_answer(self) -> None:
+        asked = threading.Semaphore(0)
+        answers = [SEEN, None, ValueError("channel closed")]
+
+        def see() -> Seen | None:
+            asked.release()
+            answer = answers.pop(0) if answers else None
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        with Watcher(see, every_s=0.001) as watcher:
+            for _ in range(5):
+                assert asked.acquire(timeout=10)
+            assert watcher.seen is SEEN
+
+    @pytest.mark.parametrize(
+        ("is_terminal", "ci", "term", "kind"),
+        [
+            (True, False, "xterm", LiveView),
+            (True, True, "xterm", LineView),
+            (False, False, "xterm", LineView),
+            (True, False, "dumb", LineView),
+        ],
+    )
+    def test_the_view_fits_the_place(
+        self, monkeypatch: pytest.MonkeyPatch, is_terminal: bool, ci: bool, term: str, kind: type
+    ) -> None:
+        monkeypatch.setenv("TERM", term)
+        with choose_view(is_terminal=is_terminal, ci=ci) as view:
+            assert isinstance(view, kind)
+
+
+@pytest.mark.parametrize(("percent", "marks"), [(0, 0), (1, 1), (5, 1), (50, 10), (99, 19), (100, 20)])
+def test_a_bar_is_empty_or_full_only_when_it_is(percent: int, marks: int) -> None:
+    assert bar(percent) == "#" * marks + "." * (20 - marks)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-5, "00:00"), (59.6, "01:00"), (372, "06:12"), (3972, "1:06:12"), (176_800, "2d 01:06")],
+)
+def test_a_clock(seconds: float, words: str) -> None:
+    assert clock(timedelta(seconds=seconds)) == words
+
+
+def test_gates_in_words() -> None:
+    assert gates_in_words(a_judgement().criteria) == "3 undecided, 1 pass (about 19 more runs)"
+    assert gates_in_words(()) == ""
