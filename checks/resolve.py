@@ -8,7 +8,7 @@ of steps: circular imports and recursive types end as "unknown".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from checks.definitions import Class, Definitions
 from checks.modules import ModuleIndex
@@ -196,9 +196,21 @@ class Resolver:
         made = self.class_of(thing) if thing and thing.what == "instance" else None
         if made is None or thing is None or made["uses_enum_values"]:
             return None
-        return Thing(
-            "box", parts=tuple(self.what(made["fields"][name], thing.path, depth) for name in made["members"])
-        )
+        found = (self.what(made["fields"][name], thing.path, depth) for name in made["members"])
+        return Thing("box", parts=tuple(self._unfolded(each, depth - 1) for each in found))
+
+    def _unfolded(self, thing: Thing | None, depth: int) -> Thing | None:
+        """Records inside of a record become dictionaries too; enums and times stay what they are."""
+        if thing is None or depth <= 0:
+            return None
+        if thing.what in ("box", "any"):
+            return replace(thing, parts=tuple(self._unfolded(part, depth - 1) for part in thing.parts))
+        is_record = thing.what == "instance" and not self.is_enum(thing) and self._is_plain_record(thing)
+        return self._fields(thing, depth - 1) if is_record else thing
+
+    def _is_plain_record(self, thing: Thing) -> bool:
+        made = self.class_of(thing)
+        return made is not None and any(member["annotation"] for member in made["members"].values())
 
     def _of_class(self, thing: Thing, name: str, depth: int) -> Thing | None:
         for above in self.ancestors(Thing("class", thing.path, thing.name)):

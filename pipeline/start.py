@@ -63,8 +63,8 @@ class Start:
             return self.gate() or self.engine.begin_service(plan.first(self.wish))
         current = record.decode(live.record_text) if live.record_text is not None else None
         is_ours = current is not None and current.plan.rollout_id == self.wish.rollout_id
-        if current is None and self._is_first_half_done(live):
-            return self.engine.begin_service(plan.first(self.wish))
+        if current is None and self._is_first(live):
+            return self.gate() or self.engine.begin_service(plan.first(self.wish))
         if current is None or (not is_ours and current.phase not in UNDER_WAY):
             return self._begin(live, current)
         if not is_ours:
@@ -76,8 +76,13 @@ class Start:
             return self._begin(live, current, attempt=current.attempt + 1)
         return current.outcome
 
-    def _is_first_half_done(self, live: LiveService) -> bool:
-        """A first deployment that ended between making the service and writing its record."""
+    def _is_first(self, live: LiveService) -> bool:
+        """A service without a record whose first deployment failed, or ended before its record was written.
+
+        Nobody was ever served by anything else, so there is no traffic to move.
+        """
+        if not (live.reconciling or live.serving.serving or live.latest_ready):
+            return True
         revisions = self.world.platform.revisions(self.wish.ref)
         serving = {revision or live.latest_created for revision in live.wanted.serving}
         return [r.name for r in revisions] == [self.wish.candidate] and serving == {self.wish.candidate}

@@ -120,5 +120,5 @@ def test_the_fingerprint_sees_meaning_not_spelling() -> None:
 
 
 def test_an_unknown_environment_lists_the_known() -> None:
-    with pytest.raises(UserError, match="spillway.yaml has: local"):
+    with pytest.raises(UserError, match=r"spillway\.yaml has: local"):
         config.parse(GOOD).environment("prod")

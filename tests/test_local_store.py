@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,7 +113,12 @@ def test_images_are_added_and_replaced_by_name(tmp_path: Path) -> None:
     images.write(tmp_path, {"a": Image(("three",), "/")})
     assert images.find(tmp_path, "a@sha256:abc") == Image(("three",), "/")
     assert images.find(tmp_path, "b") == Image(("two",), "/", {"X": "1"})
-    assert [path.name for path in tmp_path.iterdir()] == ["images.json"]
+
+
+def test_of_images_that_are_written_at_once_none_is_lost(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: images.write(tmp_path, {f"i{n}": Image((str(n),), "/")}), range(100)))
+    assert all(images.find(tmp_path, f"i{n}").command == (str(n),) for n in range(100))
 
 
 def test_a_port_is_kept_over_restarts_and_given_back_when_forgotten(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,56 +15,15 @@ from pipeline.probe.prober import run_round
 from pipeline.probe.scenario import Address, HttpStep, Kind, ProbeAsk
 from tests.hostile import scenario
 
-SOURCE = Path(__file__).parent / "foreign"
-
-
-@pytest.fixture(scope="module")
-def installed(pytestconfig: pytest.Config) -> Path:
-    """The foreign service with its one dependency, installed once per checkout."""
-    npm = shutil.which("npm")
-    if not npm or not shutil.which("node"):
-        pytest.skip("node and npm are not here")
-    assert pytestconfig.cache
-    cache = Path(pytestconfig.cache.mkdir("foreign"))
-    home = cache / "service"
-    if not _is_current(home):
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:  # another worker may install at the same time
-            fresh = Path(
-                shutil.copytree(
-                    SOURCE, Path(scratch) / "service", ignore=shutil.ignore_patterns("node_modules")
-                )
-            )
-            _install(npm, fresh)
-            shutil.rmtree(home, ignore_errors=True)
-            fresh.rename(home)
-    return home
-
-
-def _is_current(home: Path) -> bool:
-    files = ("package.json", "server.mjs")
-    return all((home / f).is_file() and (home / f).read_bytes() == (SOURCE / f).read_bytes() for f in files)
-
-
-def _install(npm: str, folder: Path) -> None:
-    flags = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")
-    try:
-        run = subprocess.run(
-            [npm, "install", *flags], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm install did not end within 60 s: is the registry reachable?")
-    if run.returncode:
-        pytest.skip(f"npm install failed: {run.stderr.strip()[-300:]}")
-
 
 @pytest.fixture
-def service(installed: Path) -> Iterator[str]:
+def service(foreign: Path) -> Iterator[str]:
     """Its URL while it runs; port 0 lets the system choose, the first line says which."""
     node = shutil.which("node")
     assert node
     with subprocess.Popen(
         [node, "server.mjs"],
-        cwd=installed,
+        cwd=foreign,
         env={**os.environ, "PORT": "0"},
         stdout=subprocess.PIPE,
         text=True,

@@ -226,7 +226,7 @@ class Colour(enum.Enum):
     ("value", "written"),
     [
         (Colour.RED, "RED"), (WebSocketState.CONNECTED, "CONNECTED"), (datetime(2026, 1, 1, tzinfo=UTC), None), ({1, 2}, None),
-        (b"x", None), (float("nan"), "nan"), (object(), None), ({Colour.RED: [Colour.RED]}, {"Colour.RED": ["RED"]}),
+        (b"x", None), (float("nan"), "nan"), pytest.param(object(), None, id="object"), ({Colour.RED: [Colour.RED]}, {"Colour.RED": ["RED"]}),
     ],
     ids=str,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from checks.definitions import Definitions, define
@@ -19,7 +20,7 @@ from checks.kinds import Refusal, refusal
 from checks.modules import ModuleIndex
 from checks.names import Names, way
 from checks.parse import Parsed
-from checks.resolve import Resolver
+from checks.resolve import Resolver, Thing
 from checks.rules import json_safe_logs_examples as examples
 from checks.rules import log_sinks
 from checks.rules.rule import Brief, Facts, Project, Rule, is_test
@@ -34,7 +35,12 @@ _HARMLESS = frozenset(
 
 
 class Reach(NamedTuple):
-    """A value that reaches a sink. ``steps`` are lines and words, first first."""
+    """A value that reaches a sink.
+
+    Args:
+        steps: lines and words, first first.
+        logger: what the logger is, where only its name says that it is one.
+    """
 
     line: int
     column: int
@@ -43,6 +49,7 @@ class Reach(NamedTuple):
     text: str
     symbol: Symbol
     steps: list[tuple[int, str]]
+    logger: Symbol | None
 
 
 def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
@@ -116,7 +123,9 @@ def _is_settled(symbol: Symbol, path: str, here: Definitions, resolver: Resolver
 
 def refers(facts: Facts) -> Iterator[str]:
     for row in facts["reaches"]:
-        yield from _named(Reach(*row).symbol)
+        reach = Reach(*row)
+        yield from _named(reach.symbol)
+        yield from _named(reach.logger) if reach.logger is not None else ()
 
 
 def _named(symbol: Symbol) -> Iterator[str]:
@@ -133,7 +142,7 @@ def _reaches(sink: log_sinks.Sink, flow: Flow, names: Names) -> Iterator[Reach]:
         symbol = flow.value(value, names)
         if symbol is not None and not _is_harmless(symbol):
             place = (value.lineno, value.col_offset + 1)
-            yield Reach(*place, sink.kind, field, _short(value), symbol, way(value, names))
+            yield Reach(*place, sink.kind, field, _short(value), symbol, way(value, names), sink.logger)
 
 
 def _leaves(node: ast.expr, field: str) -> Iterator[tuple[str, ast.expr]]:
@@ -172,7 +181,17 @@ def _judged(project: Project, path: str, rows: Facts) -> Iterator[Finding]:
         reach = Reach(*row)
         refused = refusal(project.resolver.what(reach.symbol, path), project.resolver)
         if refused is not None:
-            yield _finding(path, reach, refused)
+            is_own = reach.logger is not None and _is_of_the_tree(project, reach.logger, path)
+            yield _finding(path, reach, replace(refused, is_sure=refused.is_sure and not is_own))
+
+
+def _is_of_the_tree(project: Project, logger: Symbol, path: str) -> bool:
+    """Whether a logger is the project's own, which may make text of everything; not a subclass of a known one."""
+    thing = project.resolver.what(logger, path)
+    if thing is None or not thing.path:
+        return False
+    above = project.resolver.ancestors(Thing("class", thing.path, thing.name))
+    return not any(each.what == "outside" and each.name.startswith("logging.") for each in above)
 
 
 def _finding(path: str, reach: Reach, refused: Refusal) -> Finding:

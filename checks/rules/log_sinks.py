@@ -41,11 +41,17 @@ _SPAN_BYTES = 600
 
 
 class Sink(NamedTuple):
-    """One value on its way out. ``kind`` is ``json.dumps``, ``extra``, ``structlog``, ``loguru`` or ``message``."""
+    """One value on its way out.
+
+    Args:
+        kind: ``json.dumps``, ``extra``, ``structlog``, ``loguru`` or ``message``.
+        logger: what the logger is, where only its name says that it is one.
+    """
 
     kind: str
     value: ast.expr
     field: str
+    logger: Symbol | None = None
 
 
 def hints(data: bytes, factories: Iterable[str], *, is_first_enough: bool = False) -> list[int]:
@@ -116,13 +122,13 @@ def sinks(call: ast.Call, flow: Flow, names: Names, factories: frozenset[str]) -
     elif name.endswith("bind_contextvars"):
         yield from _fields(call, "structlog")
     elif isinstance(call.func, ast.Attribute):
-        kind = _logger_kind(call.func.value, flow, names, factories)
+        kind, logger = _logger_kind(call.func.value, flow, names, factories)
         if call.func.attr == "log_struct":
             yield from (Sink("message", argument, "") for argument in call.args[:1])
         elif kind and call.func.attr in ("bind", "contextualize", "new"):
-            yield from _fields(call, kind)
+            yield from (sink._replace(logger=logger) for sink in _fields(call, kind))
         elif kind and call.func.attr in _METHODS:
-            yield from _logged(call, kind, call.func.attr)
+            yield from (sink._replace(logger=logger) for sink in _logged(call, kind, call.func.attr))
 
 
 def _dumped(call: ast.Call) -> Iterator[Sink]:
@@ -147,23 +153,27 @@ def _fields(call: ast.Call, kind: str) -> Iterator[Sink]:
     yield from (Sink(kind, keyword.value, keyword.arg or "") for keyword in call.keywords)
 
 
-def _logger_kind(receiver: ast.expr, flow: Flow, names: Names, factories: frozenset[str]) -> str:
-    """``logging``, ``structlog``, ``loguru``; empty for something that is no logger."""
+def _logger_kind(
+    receiver: ast.expr, flow: Flow, names: Names, factories: frozenset[str]
+) -> tuple[str, Symbol | None]:
+    """``logging``, ``structlog``, ``loguru``; empty for something that is no logger. And what it is, if only guessed."""
     if (
         isinstance(receiver, ast.Call)
         and isinstance(receiver.func, ast.Attribute)
         and receiver.func.attr in ("bind", "opt")
     ):
         return _logger_kind(receiver.func.value, flow, names, factories)
-    origin = _origin(flow.value(receiver, names), flow)
+    symbol = flow.value(receiver, names)
+    origin = _origin(symbol, flow)
     if origin in factories or origin.startswith(_STRUCTLOG):
-        return "structlog"
+        return "structlog", None
     if origin.startswith("loguru."):
-        return "loguru"
+        return "loguru", None
     if origin.startswith(_STDLIB) or origin == "logging":
-        return "logging"
+        return "logging", None
     last = dotted(receiver).rpartition(".")[2]
-    return "structlog" if last and _LOGGER.fullmatch(last) else ""  # plain logging refuses unknown keywords
+    # plain logging refuses unknown keywords, so whatever takes them writes structured lines
+    return ("structlog", symbol) if last and _LOGGER.fullmatch(last) else ("", None)
 
 
 def _origin(symbol: Symbol | None, flow: Flow) -> str:

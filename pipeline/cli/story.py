@@ -35,7 +35,7 @@ class Chapter:
     Args:
         user_sessions: conversations that the crowd held meanwhile; ``affected``: those that went wrong;
             ``on_candidate``: those that the candidate took.
-        more: what only some chapters have.
+        more: what only some chapters have; ``felt`` counts what went wrong for users, in their words.
     """
 
     name: str
@@ -165,7 +165,7 @@ class Story:
             user_sessions_affected=felt.failed,
             on_candidate=felt.by_revision.get(page.candidate, 0),
             reports=tuple(page.ending.reports),
-            more=page.more,
+            more={**page.more, **({"felt": dict(felt.failures)} if felt.failures else {})},
         )
         self.chapters.append(chapter)
         self.told(chapter)

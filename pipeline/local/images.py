@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,12 +24,14 @@ class Image:
 
 
 def write(folder: Path, images: Mapping[str, Image]) -> None:
-    """Add these images to the catalogue, replacing those of the same name."""
+    """Add these images to the catalogue, replacing those of the same name. Several may write at once."""
     folder.mkdir(parents=True, exist_ok=True)
-    body = {**_read(folder), **{name: asdict(image) for name, image in images.items()}}
-    draft = _file(folder).with_suffix(f".{os.getpid()}.new")  # two commands may write at once
-    draft.write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
-    draft.replace(_file(folder))
+    with (folder / "images.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        body = {**_read(folder), **{name: asdict(image) for name, image in images.items()}}
+        draft = _file(folder).with_suffix(".new")
+        draft.write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
+        draft.replace(_file(folder))
 
 
 def find(folder: Path, reference: str) -> Image:

@@ -116,7 +116,7 @@ class PortBook:
         if promised is not None:
             yield promised
         others = set(self._ports.values())
-        start = crc32(key.encode())
+        start = crc32(f"{self._file} {key}".encode())  # services of other folders begin elsewhere
         yield from (p for i in range(_COUNT) if (p := _FIRST + (start + i) % _COUNT) not in others)
 
     def _save(self) -> None:

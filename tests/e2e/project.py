@@ -15,16 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from pipeline.cli.main import app
 from pipeline.cloudrun.service import CloudRun
 from pipeline.local import daemon, endpoint
 from pipeline.model import LiveService, Revision, ServiceRef
 
-REF = ServiceRef("local", "local", "chat")
 TIMEOUT_S = 100
 
 #: Rollouts without users: what is judged are the probes, so a stage of a second is enough.
 CONFIG = """\
-service: chat
+service: {service}
 environments:
   local: {{endpoint: local, evidence: probes}}
 images:
@@ -69,21 +71,29 @@ class Done:
 
 @dataclass(slots=True)
 class Project:
-    """The folder, and what can be done in it."""
+    """The folder, and what can be done in it.
+
+    Args:
+        local: state folder of the local Cloud Run.
+    """
 
     folder: Path
+    local: Path
+    service: str = "chat"
+
+    @property
+    def ref(self) -> ServiceRef:
+        return ServiceRef("local", "local", self.service)
 
     @property
     def file(self) -> Path:
         return self.folder / "spillway.yaml"
 
-    @property
-    def local(self) -> Path:
-        return self.folder / ".spillway" / "local"
-
     def configure(self, images: Mapping[str, str], stages: tuple[str, ...] = STAGES, **replaced: str) -> None:
         lines = "\n".join(f"  {name}: {value}" for name, value in images.items())
-        text = CONFIG.format(images=lines, stages="\n".join(f"  - {stage}" for stage in stages))
+        text = CONFIG.format(
+            service=self.service, images=lines, stages="\n".join(f"  - {stage}" for stage in stages)
+        )
         for old, new in replaced.items():
             assert old in text
             text = text.replace(old, new)
@@ -103,10 +113,14 @@ class Project:
         assert "Traceback" not in err, err
         return Done(process.returncode, out, err)
 
-    @staticmethod
-    def _env() -> dict[str, str]:
+    def run_here(self, *words: str) -> Done:
+        """The command in this process: for what is not under test, without the price of the imports."""
+        result = CliRunner().invoke(app, [words[0], "-C", str(self.folder), *words[1:]], env=self._env())
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    def _env(self) -> dict[str, str]:
         ours = {k: v for k, v in os.environ.items() if not k.startswith("SPILLWAY_")}
-        return {**ours, "CI": "true", "NO_COLOR": "1"}
+        return {**ours, "CI": "true", "NO_COLOR": "1", "SPILLWAY_LOCAL_DIR": str(self.local)}
 
     @contextmanager
     def platform(self) -> Iterator[CloudRun]:
@@ -116,11 +130,11 @@ class Project:
 
     def live(self) -> LiveService:
         with self.platform() as platform:
-            return platform.read(REF)
+            return platform.read(self.ref)
 
     def revisions(self) -> tuple[Revision, ...]:
         with self.platform() as platform:
-            return tuple(platform.revisions(REF))
+            return tuple(platform.revisions(self.ref))
 
     def down(self) -> None:
         daemon.down(self.local)

@@ -14,7 +14,7 @@ NAMES = ["stopped_at_zero", "rolled_back", "promoted", "rolled_back_by_hand", "p
 
 @pytest.mark.timeout(240)
 def test_the_story_goes_as_told(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+    project = Project(tmp_path, tmp_path / "none")
     done = project.run("demo", "-o", "json")
     assert done.code == 0, done.stderr
     document = done.document

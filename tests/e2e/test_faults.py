@@ -10,23 +10,23 @@ import pytest
 
 from pipeline.local import endpoint
 from pipeline.model import STABLE_TAG
-from tests.e2e.project import REF, STAGES, Project, image
+from tests.e2e.project import STAGES, Project, image
 
 
-def test_no_local_cloud_run(project: Project) -> None:
-    project.down()
-    done = project.run("rollout", "--image", "next")
+def test_no_local_cloud_run(lonely: Project) -> None:
+    lonely.down()
+    done = lonely.run("rollout", "--image", "next")
     assert done.code == 4
     assert "spillway local up" in done.stderr
 
 
-def test_the_local_cloud_run_is_killed_and_comes_back(project: Project) -> None:
-    before = project.live()
-    os.kill(endpoint.read(project.local).pid, signal.SIGKILL)
-    assert project.run("local", "up").code == 0
-    after = project.live()
+def test_the_local_cloud_run_is_killed_and_comes_back(lonely: Project) -> None:
+    before = lonely.live()
+    os.kill(endpoint.read(lonely.local).pid, signal.SIGKILL)
+    assert lonely.run("local", "up").code == 0
+    after = lonely.live()
     assert (after.serving, after.annotations) == (before.serving, before.annotations)
-    done = project.run("rollout", "--image", "next", "-o", "json")
+    done = lonely.run("rollout", "--image", "next", "-o", "json")
     assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
 
 
@@ -34,8 +34,8 @@ def test_the_local_cloud_run_is_killed_and_comes_back(project: Project) -> None:
     ("old", "new", "says"),
     [
         pytest.param("heartbeat: 2s", "hartbeat: 2s", "did you mean heartbeat", id="unknown-key"),
-        pytest.param("within: 2s", "within: 2", "spillway.yaml:15:", id="number-for-a-duration"),
-        pytest.param("service: chat", "service: [chat]", "spillway.yaml:1:", id="wrong-type"),
+        pytest.param("within: 2s", "within: 2", "spillway.yaml:14:", id="number-for-a-duration"),
+        pytest.param("within: 2s", "within: [2s]", "spillway.yaml:14:", id="wrong-type"),
     ],
 )
 def test_a_bad_file_is_told_by_line(project: Project, old: str, new: str, says: str) -> None:
@@ -66,9 +66,9 @@ def test_the_candidate_is_deleted_by_hand(project: Project) -> None:
                 break
         with project.platform() as platform:
             # Cloud Run refuses to delete the latest revision: put another one after it, as an operator's deploy would.
-            candidate = next(r.name for r in platform.revisions(REF) if r.name != stable)
+            candidate = next(r.name for r in platform.revisions(project.ref) if r.name != stable)
             with pytest.raises(Exception, match="latest"):
-                platform.delete_revision(REF, candidate)
+                platform.delete_revision(project.ref, candidate)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -83,3 +83,13 @@ def test_another_digest_meanwhile_is_refused_and_supersedes(project: Project) ->
     assert "--supersede" in refused.stderr
     done = project.run("rollout", "--image", "third", "--supersede", "-o", "json")
     assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
+
+
+def test_a_first_deployment_that_fails_does_not_stand_in_the_way(empty: Project) -> None:
+    empty.configure({"crash": image("crash"), "good": image()})
+    failed = empty.run("rollout", "--image", "crash")
+    assert failed.code == 4
+    assert "cannot reach the session store" in failed.stderr
+    done = empty.run("rollout", "--image", "good", "-o", "json")
+    assert (done.code, done.document["outcome"]) == (0, "first_deployment"), done.stderr
+    assert list(empty.live().serving.serving.values()) == [100]

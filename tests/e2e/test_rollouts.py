@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import record
 from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, Split
-from tests.e2e.project import REF, STAGES, Project, image
+from tests.e2e.project import STAGES, Project, image
 
 
 def test_a_bad_revision_is_stopped_at_zero(project: Project) -> None:
@@ -79,10 +79,10 @@ def test_traffic_edited_by_hand_is_drift(project: Project) -> None:
             if json.loads(line).get("percent") == 50:
                 break
         with project.platform() as platform:
-            live = platform.read(REF)
+            live = platform.read(project.ref)
             candidate = live.wanted.tagged(CANDIDATE_TAG)
             split = Split.between(str(stable), candidate, 10, live.wanted.targets)
-            platform.write(REF, etag=live.etag, annotations=live.annotations, split=split)
+            platform.write(project.ref, etag=live.etag, annotations=live.annotations, split=split)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 13, err
     assert "drift" in json.loads(out.splitlines()[-1])["reason"]
@@ -104,8 +104,8 @@ def test_an_apply_that_replays_an_old_state_is_drift(project: Project) -> None:
                 break
         assert older is not None
         with project.platform() as platform:
-            live = platform.read(REF)
-            platform.write(REF, etag=live.etag, annotations=older.annotations, split=older.wanted)
+            live = platform.read(project.ref)
+            platform.write(project.ref, etag=live.etag, annotations=older.annotations, split=older.wanted)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 13, err
     assert "older record" in json.loads(out.splitlines()[-1])["reason"]
@@ -118,23 +118,23 @@ def test_rollback_needs_neither_config_nor_record(project: Project) -> None:
     done = project.run("rollout", "--image", "next", "-o", "json")
     candidate = done.document["candidate"]
     with project.platform() as platform:
-        live = platform.read(REF)
+        live = platform.read(project.ref)
         wiped = {k: v for k, v in live.annotations.items() if k != RECORD_ANNOTATION}
         # What an operator would find: the new one has the traffic, the tag still says what was good.
         split = Split.between(str(stable), candidate, 100, live.wanted.targets)
-        platform.write(REF, etag=live.etag, annotations=wiped, split=split)
+        platform.write(project.ref, etag=live.etag, annotations=wiped, split=split)
     project.file.write_text("service: [", encoding="utf-8")
-    back = project.run("rollback", REF.name, "-o", "json")
+    back = project.run("rollback", project.ref.name, "-o", "json")
     assert (back.code, back.document["target"]) == (0, stable), back.stderr
     assert project.live().serving.serving == {stable: 100}
 
 
 def test_a_newer_record_is_never_guessed_at(project: Project) -> None:
     with project.platform() as platform:
-        live = platform.read(REF)
+        live = platform.read(project.ref)
         newer = json.dumps({**json.loads(live.annotations[RECORD_ANNOTATION]), "v": record.VERSION + 1})
         annotations = {**live.annotations, RECORD_ANNOTATION: newer}
-        platform.write(REF, etag=live.etag, annotations=annotations)
+        platform.write(project.ref, etag=live.etag, annotations=annotations)
     done = project.run("rollout", "--image", "next")
     assert done.code == 4
     assert "newer Spillway" in done.stderr

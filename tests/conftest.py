@@ -1,0 +1,51 @@
+"""What several test modules share: a WebSocket service that is none of ours."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent / "foreign"
+
+
+@pytest.fixture(scope="session")
+def foreign(pytestconfig: pytest.Config) -> Path:
+    """The foreign service with its one dependency, installed once per checkout."""
+    npm = shutil.which("npm")
+    if not npm or not shutil.which("node"):
+        pytest.skip("node and npm are not here")
+    assert pytestconfig.cache
+    cache = Path(pytestconfig.cache.mkdir("foreign"))
+    home = cache / "service"
+    if not _is_current(home):
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:  # another worker may install at the same time
+            fresh = Path(
+                shutil.copytree(
+                    SOURCE, Path(scratch) / "service", ignore=shutil.ignore_patterns("node_modules")
+                )
+            )
+            _install(npm, fresh)
+            shutil.rmtree(home, ignore_errors=True)
+            fresh.rename(home)
+    return home
+
+
+def _is_current(home: Path) -> bool:
+    files = ("package.json", "server.mjs")
+    return all((home / f).is_file() and (home / f).read_bytes() == (SOURCE / f).read_bytes() for f in files)
+
+
+def _install(npm: str, folder: Path) -> None:
+    flags = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")
+    try:
+        run = subprocess.run(
+            [npm, "install", *flags], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm install did not end within 60 s: is the registry reachable?")
+    if run.returncode:
+        pytest.skip(f"npm install failed: {run.stderr.strip()[-300:]}")
