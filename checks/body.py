@@ -10,6 +10,7 @@ import ast
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _DROPPED = frozenset(
@@ -32,7 +33,11 @@ def normal_form(node: Function | ast.Lambda) -> str:
 
 
 def print_of(node: Function | ast.Lambda) -> str:
-    return hashlib.sha256(normal_form(node).encode(errors="surrogatepass")).hexdigest()[:24]
+    return print_of_form(normal_form(node))
+
+
+def print_of_form(form: str) -> str:
+    return hashlib.sha256(form.encode(errors="surrogatepass")).hexdigest()[:24]
 
 
 def likeness(left: str, right: str) -> float:
@@ -73,9 +78,10 @@ def _stands_as_it_is(text: str) -> bool:
     return text.isascii() and text.isprintable() and not any(c in text for c in "\\'\"{}")
 
 
-def size(node: Function) -> int:
-    """Syntax nodes in the body: below about 12 a function is too small to be anybody's copy."""
-    return sum(1 for statement in without_docstring(node.body) for _ in ast.walk(statement))
+def has_size(node: Function, least: int) -> bool:
+    """Whether the body has so many syntax nodes: below about 12 a function is too small to be anybody's copy."""
+    nodes = (child for statement in without_docstring(node.body) for child in ast.walk(statement))
+    return next(islice(nodes, least - 1, None), None) is not None
 
 
 def functions(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, Function]]:

@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from checks.definitions import bound_names, flat, simple
 from checks.names import DOUBT, Local, Names, item, joined, key_of, narrow, with_part
-from checks.symbols import ENUM_ATTRIBUTES, Symbol, box, builtin, constant, dotted, either, imported_names
+from checks.symbols import (
+    ENUM_ATTRIBUTES,
+    Symbol,
+    box,
+    builtin,
+    constant,
+    dotted,
+    either,
+    imported_names,
+)
 
 _CONTAINERS = frozenset({"list", "tuple", "sorted", "reversed", "iter"})
 _DUMPS = frozenset({"model_dump", "dict", "_asdict"})

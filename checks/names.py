@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from checks.symbols import Symbol, box, dotted, either
+from checks.symbols import Symbol, box, dotted, either, is_large
 
 #: a way on which the value is harmless
 DOUBT: Symbol = ("const", "")
@@ -31,6 +31,11 @@ class Local:
     how: str = ""
     source: ast.expr | None = None
     fields: Mapping[str, Symbol | None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.symbol is not None and is_large(self.symbol):
+            object.__setattr__(self, "symbol", None)
+            object.__setattr__(self, "fields", None)
 
 
 Names = dict[str, Local]

@@ -65,7 +65,7 @@ def summary(report: Report) -> str:
         or "no findings"
     )
     errors = len(report.errors)
-    failing = f", {'all' if errors == len(report.findings) else errors} fail the gate" if errors else ""
+    failing = f", {errors} fail{'s' if errors == 1 else ''} the gate" if errors else ""
     known = f", {report.baselined} known from the baseline" if report.baselined else ""
     additive = (
         "" if report.additive_only is None else f"; additive only: {'yes' if report.additive_only else 'no'}"

@@ -190,6 +190,16 @@ def test_the_report_gets_plain_values(is_good: bool, tmp_path: Path) -> None:
     assert kept["additive_only"] is None
 
 
+def test_a_refusal_s_report_goes_when_the_tree_is_good(tmp_path: Path) -> None:
+    bad = Gate(session(project(tmp_path, is_good=False)), "local", "r1")
+    assert bad() is Outcome.CHECKS_FAILED
+    bad.refuse()
+    pages = [checking.kept_in(tmp_path / ".spillway/rollouts", "r1").with_suffix(s) for s in (".md", ".html")]
+    assert all(page.is_file() for page in pages)
+    assert Gate(session(project(tmp_path, is_good=True)), "local", "r1")() is None
+    assert not any(page.exists() for page in pages)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"findings": 3}', "[" * 100_000])
 def test_what_is_kept_may_be_spoilt(text: str, tmp_path: Path) -> None:
     (tmp_path / "r1.json").write_text(text)

@@ -120,6 +120,31 @@ def test_broken_files_take_no_long_time(words: str) -> None:
         parse("odd.py", f"{words}\ndef broken(:\n".encode())
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a = [a, a, b.client_state]",
+        "a = {'x': a, 'y': [a], 'z': b.client_state}",
+        "a = (a, (a, b.client_state))",
+        "a = a.x if a else b(a)",
+        "a = a + a",
+        "a['x'] = [a, a, b.client_state]",
+        "a.append([a, b.client_state])",
+        "a = f(a, a)[a](a)",
+        "a, b = [a, b.client_state], [b, a]",
+    ],
+)
+def test_a_value_that_doubles_line_by_line(line: str, tmp_path: Path) -> None:
+    body = "def tell(a, b):\n" + f"    {line}\n" * 60
+    report = beside(tmp_path, f"{HEAD}{body}    logger.info('a', extra={{'s': a}})\n")
+    assert [f for f in report.findings if "broke" in f.message] == []
+
+
+def test_many_imports_of_one_name_take_no_long_time(tmp_path: Path) -> None:
+    report = beside(tmp_path, "".join(f"from m{n} import HELPER\n" for n in range(2000)))
+    assert len([f for f in report.findings if f.rule == "single-source"]) == 2000
+
+
 NEWER = {
     "3.8 positional": "def f(a, /, b): return (c := a)\n",
     "3.9 decorator": "@a[0].b\ndef f(): pass\n",

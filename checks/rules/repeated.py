@@ -1,8 +1,9 @@
 """repeated: helpers that exist several times, equal or nearly, found without being told their names (``--discover``).
 
 Theory of operation. Every function of some size is reduced to its normal form: the hash of it finds equal bodies under
-any name; a short signature of its word pairs (the least of several hashes, the share of equal ones estimates the
-share of equal pairs) finds nearly equal bodies under the same name. Only notes come out: a person decides.
+any name; a short signature of its word pairs (the least of their hashes: among the least of two functions together,
+the share that both have estimates the share of equal pairs) finds nearly equal bodies under the same name. Only notes
+come out: a person decides.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from checks import body
@@ -21,7 +23,7 @@ from checks.settings import Settings
 NAME = "repeated"
 MIN_NODES = 20
 _NEAR = 0.6
-_SEEDS = tuple(zlib.crc32(bytes([n])) for n in range(16))
+_SIGNATURE = 16
 
 
 class Helper(NamedTuple):
@@ -50,17 +52,15 @@ def collect(parsed: Parsed, _asked: Brief) -> Facts | None:
     found = [
         _helper(name, node)
         for name, node in body.functions(parsed.tree)
-        if not node.name.startswith("__") and body.size(node) >= MIN_NODES
+        if not node.name.startswith("__") and body.has_size(node, MIN_NODES)
     ]
     return {"helpers": found} if found else None
 
 
 def _helper(name: str, node: body.Function) -> Helper:
-    words = body.normal_form(node).split(" ")
-    pairs = {
-        zlib.crc32(f"{a} {b}".encode(errors="surrogatepass")) for a, b in zip(words, words[1:], strict=False)
-    }
-    return Helper(name, node.lineno, body.print_of(node), [min(p ^ seed for p in pairs) for seed in _SEEDS])
+    form = body.normal_form(node)
+    pairs = {zlib.crc32(f"{a} {b}".encode(errors="surrogatepass")) for a, b in pairwise(form.split(" "))}
+    return Helper(name, node.lineno, body.print_of_form(form), sorted(pairs)[:_SIGNATURE])
 
 
 def judge(_project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
@@ -97,8 +97,9 @@ def _groups(places: Iterable[Place]) -> Iterator[list[Place]]:
 
 
 def _likeness(left: Helper, right: Helper) -> float:
-    same = sum(a == b for a, b in zip(left.signature, right.signature, strict=True))
-    return same / len(_SEEDS)
+    mine, theirs = set(left.signature), set(right.signature)
+    least = sorted(mine | theirs)[:_SIGNATURE]
+    return sum(each in mine and each in theirs for each in least) / len(least)
 
 
 _ON = Settings(discover=True)

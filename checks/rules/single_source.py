@@ -39,7 +39,7 @@ def _brief_of(symbol: Symbol, home: Parsed | None) -> dict[str, Any]:
         "print": "",
     }
     found = [f for name, f in body.functions(home.tree) if name == symbol.symbol] if home else []
-    if found and body.size(found[-1]) >= MIN_COPY_NODES:
+    if found and body.has_size(found[-1], MIN_COPY_NODES):
         made["words"] = sorted(word.decode() for word in body.words(found[-1]))
         made["print"] = body.print_of(found[-1])
     return made

@@ -98,9 +98,14 @@ def _deploy_stable(session: Session, config: Config) -> str:
 
 
 def _sum_up(session: Session, chapter: Chapter) -> None:
-    more = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in chapter.more.items())
     session.output.say(
         f"= {chapter.outcome} after {chapter.seconds:g}s; {chapter.user_sessions} user sessions, "
         f"{chapter.user_sessions_affected} affected, {chapter.on_candidate} on the candidate"
-        + (f"; {more}" if more else "")
+        + "".join(f"; {_words(key, value)}" for key, value in chapter.more.items())
     )
+
+
+def _words(key: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{what} x{count}" for what, count in value.items())
+    return f"{key.replace('_', ' ')} {value}"

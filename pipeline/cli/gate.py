@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from checks.finding import Report
     from pipeline.cli.frame import Session
 
+_PAGES = (".md", ".html")
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -76,6 +78,9 @@ class Gate:
     def _keep(self, report: Report) -> None:
         try:
             checking.store(self._kept_in, report)
+            if not report.errors:  # what a refusal wrote before no longer holds
+                for suffix in _PAGES:
+                    self._kept_in.with_suffix(suffix).unlink(missing_ok=True)
         except OSError as error:
             self.session.output.say(f"the report will not show the checks: {error}")
 
@@ -91,7 +96,7 @@ class Gate:
         }
         written = []
         try:
-            for suffix in (".md", ".html"):
+            for suffix in _PAGES:
                 path = self._kept_in.with_suffix(suffix)
                 path.write_text(render.page(f"refused{suffix}", **values), encoding="utf-8")
                 written.append(path)
