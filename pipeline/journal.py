@@ -19,10 +19,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.lines import Line
 from pipeline.probe.scenario import Conversation, ProbeReport
 from pipeline.progress import Progress
 from pipeline.redact import SINK
+from pipeline.report.lines import Line
 
 if TYPE_CHECKING:
     from pipeline.observer import Look

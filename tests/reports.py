@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pipeline import judge, report
+from pipeline import judge
 from pipeline.evidence import Counts, Exposure
-from pipeline.facts import Combined, Gate
 from pipeline.judge import CriterionJudgement, Judgement, JudgeState, Verdict
 from pipeline.model import Criterion, LiveService, Plan, Readiness, Revision, ServiceRef, Split, Stage
 from pipeline.observer import Look
 from pipeline.probe.scenario import Conversation, Kind, Message, ProbeReport
-from pipeline.report import Report
+from pipeline.report import document
+from pipeline.report.document import Report
+from pipeline.report.facts import Combined, Gate
+from pipeline.report.timeline import Closes
 from pipeline.rollout import Event, Phase, Rollout, Situation, Step
-from pipeline.timeline import Closes
 from tests.fakes import START
 
 REF = ServiceRef("acme-prd", "us-central1", "agent-chat")
@@ -182,7 +183,7 @@ def a_report(rollout: Rollout | None = None, journal: Sequence[Mapping[str, obje
         Closes(CANDIDATE, at(364), at(372), 20, 7),
         Closes(STABLE, at(316), at(324), 30, 0),
     )
-    made = report.build(
+    made = document.build(
         current, journal_lines() if journal is None else journal, exposures(), at(400), closes=closes
     )
     gates = (

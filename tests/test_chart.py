@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import chart, timeline
 from pipeline.evidence import Arm
-from pipeline.facts import Share
 from pipeline.model import LogLine
-from pipeline.timeline import Closes
+from pipeline.report import chart, timeline
+from pipeline.report.facts import Share
+from pipeline.report.timeline import Closes
 from tests.reports import CANDIDATE, STABLE, a_report, at
 
 

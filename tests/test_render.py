@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from syrupy.assertion import SnapshotAssertion
 
-from pipeline import render, report
 from pipeline.evidence import Exposure
-from pipeline.facts import Share
 from pipeline.redact import SINK
-from pipeline.report import Report
+from pipeline.report import document, render
+from pipeline.report.document import Report
+from pipeline.report.facts import Share
 from pipeline.rollout import Event, Phase, Step
 from tests.reports import CANDIDATE, a_plan, a_report, a_rollout, at, exposures, journal_lines, rolled_back
 
@@ -54,7 +54,7 @@ def hostile_report(text: str) -> Report:
     met = {f"c{text}": Exposure(sessions=1, affected=1, closes={text: 1}), f"s{text}": Exposure()}
     finding = {"rule": text, "severity": "error", "path": text, "line": 1, "message": text, "fix": text}
     checks = {"findings": [finding], "rules": [text], "files": text}
-    made = report.build(rollout, journal_lines(text), met, at(400), checks=checks)
+    made = document.build(rollout, journal_lines(text), met, at(400), checks=checks)
     gates = tuple(
         replace(gate, metric=text, meaning=text, limit=text, detail=text) for gate in a_report().gates
     )
@@ -148,7 +148,7 @@ class TestHtml:
 
     @pytest.mark.parametrize("phase", Phase)
     def test_every_phase_has_a_page(self, phase: Phase) -> None:
-        made = report.build(a_rollout(phase), [], None, at(400))
+        made = document.build(a_rollout(phase), [], None, at(400))
         assert made.headline in "".join(page(made).said)
         assert "not shown" in render.markdown(made)
 

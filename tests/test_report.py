@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import checklist, facts, report
-from pipeline.advice import rollback_plan
-from pipeline.checklist import State
 from pipeline.evidence import Exposure
 from pipeline.model import LOCAL_PROJECT, Outcome, ServiceRef
+from pipeline.report import checklist, document, facts
+from pipeline.report.advice import rollback_plan
+from pipeline.report.checklist import State
 from pipeline.rollout import Event, Phase, Rollout, Step
 from tests.reports import (
     CANDIDATE,
@@ -41,8 +41,8 @@ WORDS = {
 }
 
 
-def made(rollout: Rollout, journal: list[Any] | None = None) -> report.Report:
-    return report.build(rollout, journal or [], exposures(), at(400))
+def made(rollout: Rollout, journal: list[Any] | None = None) -> document.Report:
+    return document.build(rollout, journal or [], exposures(), at(400))
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
@@ -77,7 +77,7 @@ def test_a_real_rollout_and_its_report_agree(bad: str) -> None:
     if bad == "users":
         scene.users.failing[SCENE_CANDIDATE] = 0.5
     outcome = scene.roll()
-    said = report.build(scene.rollout, [], {}, scene.clock.now())
+    said = document.build(scene.rollout, [], {}, scene.clock.now())
     assert said.outcome == outcome.label
     assert [step.percent for step in said.steps] == [step.percent for step in scene.rollout.history]
     moved = [after for before, after in pairwise(scene.shares) if before != after]
@@ -105,7 +105,7 @@ def test_the_impact_counts_sessions_and_close_codes() -> None:
     ],
 )
 def test_the_impact_claims_no_more_than_was_seen(met: dict[str, Exposure] | None, words: str) -> None:
-    assert words in report.build(rolled_back(), [], met, at(400)).impact
+    assert words in document.build(rolled_back(), [], met, at(400)).impact
 
 
 def test_the_two_clocks_are_two() -> None:
@@ -113,7 +113,7 @@ def test_the_two_clocks_are_two() -> None:
     assert clocks.to_safe == timedelta(seconds=53.5)
     assert (clocks.left, clocks.drained) == (37, None)
     gone = exposures() | {CANDIDATE: replace(exposures()[CANDIDATE], open_sockets=0)}
-    assert report.build(rolled_back(), [], gone, at(400)).clocks.drained == at(371)
+    assert document.build(rolled_back(), [], gone, at(400)).clocks.drained == at(371)
 
 
 def test_writes_carry_etags_and_commands() -> None:
@@ -256,7 +256,7 @@ def test_no_journal_breaks_a_report(lines: list[Any]) -> None:
 @given(JSON)
 def test_no_check_document_breaks_a_report(document: Any) -> None:
     json.dumps(
-        report.build(
+        document.build(
             rolled_back(), [], {}, at(400), checks={"findings": document, "rules": document}
         ).to_json()
     )
@@ -283,7 +283,7 @@ def test_risks_are_what_was_measured() -> None:
     assert said.risks[0] == f"37 sockets are still open on {CANDIDATE}: their users are not safe yet."
     assert "Never tried with more than 25 % of new connections." in said.risks
     assert "Whether the change is additive was not checked." in said.risks
-    checked = report.build(rolled_back(), [], {}, at(400), checks={"additive_only": True})
+    checked = document.build(rolled_back(), [], {}, at(400), checks={"additive_only": True})
     assert "Additive only: yes." in checked.risks
 
 

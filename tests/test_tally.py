@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.evidence import Arm, exposure
 from pipeline.model import LogLine, Sampling
-from pipeline.tally import Tally
+from pipeline.report.tally import Tally
 from tests.fakes import START
 
 ARMS = (Arm("c", "nc"), Arm("s", "ns"))

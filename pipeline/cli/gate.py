@@ -86,7 +86,7 @@ class Gate:
 
     def _write_reports(self, report: Report, reason: str) -> list[Path]:
         """Markdown and HTML, beside where a rollout's would be. One that cannot be written is said, never an error."""
-        from pipeline import render
+        from pipeline.report import render
 
         values = {
             "rollout": self.rollout_id,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from pipeline.evidence import LATENCY_NEEDS_PERCENT
-from pipeline.facts import blamed
 from pipeline.judge import CriterionJudgement, Verdict
 from pipeline.model import Criterion
 from pipeline.redact import SINK
+from pipeline.report.facts import blamed
 from pipeline.units import format_duration, format_rate
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import evidence, record, timeline
+from pipeline import evidence, record
 from pipeline.cli.frame import Session
 from pipeline.errors import SpillwayError
 from pipeline.ports import World
+from pipeline.report import timeline
+from pipeline.report.tally import Tally
 from pipeline.rollout import Rollout
-from pipeline.tally import Tally
 
 if TYPE_CHECKING:
     from pipeline.cli.panel import Seen
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.evidence import Arm, Exposure
     from pipeline.model import LogLine
     from pipeline.ports import Clock, LogSource, Platform
-    from pipeline.report import Report
+    from pipeline.report.document import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ class Eyes:
 
 def make_report(session: Session, world: World, current: Rollout) -> Report:
     """The report's values, as far as the logs and this machine know. A journal that cannot be read is an absent one."""
-    from pipeline import checking, facts, journal, report
+    from pipeline import checking, journal
+    from pipeline.report import document, facts
 
     path = journal.path_of(rollouts_of(session), current.plan.rollout_id, current.attempt)
     logs, now = read_logs(world, current), world.clock.now()
@@ -127,7 +129,7 @@ def make_report(session: Session, world: World, current: Rollout) -> Report:
     except OSError as error:
         session.output.say(f"the journal cannot be read: {error}")
         lines = ()
-    return report.build(current, lines, met, now, closes=closes, checks=checks)
+    return document.build(current, lines, met, now, closes=closes, checks=checks)
 
 
 def write_reports(session: Session, world: World, current: Rollout) -> list[Path]:
@@ -142,7 +144,8 @@ def write_reports(session: Session, world: World, current: Rollout) -> list[Path
 
 def write_report(session: Session, current: Rollout, made: Report) -> list[Path]:
     """Markdown and HTML beside the journal, each written whole or not at all."""
-    from pipeline import journal, render
+    from pipeline import journal
+    from pipeline.report import render
 
     folder = rollouts_of(session)
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pipeline import judge, repeat
+from pipeline import judge
 from pipeline.evidence import Exposure
-from pipeline.facts import Clocks
 from pipeline.model import LOCAL_PROJECT
+from pipeline.report import repeat
+from pipeline.report.facts import Clocks
 from pipeline.rollout import Event, Phase, Rollout
 
 

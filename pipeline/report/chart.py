@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipeline.facts import Share
-from pipeline.timeline import Closes
+from pipeline.report.facts import Share
+from pipeline.report.timeline import Closes
 
 WIDTH, HEIGHT = 880, 300
 LEFT, RIGHT, TOP = 52, 16, 18

@@ -14,18 +14,18 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from pipeline import advice, banner, checklist, facts
-from pipeline.advice import Command
-from pipeline.banner import Tile, Tone
-from pipeline.checklist import Item
 from pipeline.evidence import Exposure
-from pipeline.facts import Clocks, Combined, Gate, Share
-from pipeline.lines import Line
 from pipeline.model import Outcome
-from pipeline.probed import Failure, failure_of
+from pipeline.report import advice, banner, checklist, facts
+from pipeline.report.advice import Command
+from pipeline.report.banner import Tile, Tone
+from pipeline.report.checklist import Item
+from pipeline.report.facts import Clocks, Combined, Gate, Share
+from pipeline.report.lines import Line
+from pipeline.report.probed import Failure, failure_of
+from pipeline.report.timeline import Closes
+from pipeline.report.writes import Write, writes_of
 from pipeline.rollout import Rollout, Step
-from pipeline.timeline import Closes
-from pipeline.writes import Write, writes_of
 
 MAX_FINDINGS = 200
 

@@ -11,8 +11,8 @@ from datetime import timedelta
 from enum import Enum
 
 from pipeline.evidence import Exposure
-from pipeline.facts import Clocks
 from pipeline.model import Outcome
+from pipeline.report.facts import Clocks
 from pipeline.rollout import Phase, Rollout
 
 NOT_SHOWN = "not shown"

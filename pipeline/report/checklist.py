@@ -14,9 +14,9 @@ from enum import StrEnum
 from pipeline import judge
 from pipeline.evidence import Exposure
 from pipeline.judge import Verdict
-from pipeline.lines import Line
 from pipeline.model import LOCAL_PROJECT
-from pipeline.probed import Probed, probed_of
+from pipeline.report.lines import Line
+from pipeline.report.probed import Probed, probed_of
 from pipeline.rollout import Event, Phase, Rollout
 from pipeline.units import format_duration
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from pipeline import repeat
-from pipeline.lines import Line, moment, shares
+from pipeline.report import repeat
+from pipeline.report.lines import Line, moment, shares
 from pipeline.rollout import Rollout
 
 MAX_WRITES = 200

@@ -17,10 +17,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline import chart
-from pipeline.banner import NOT_SHOWN, short
 from pipeline.redact import SINK, uncommanded
-from pipeline.report import Report
+from pipeline.report import chart
+from pipeline.report.banner import NOT_SHOWN, short
+from pipeline.report.document import Report
 
 MAX_MARKDOWN_BYTES = 900_000  # a CI step summary takes 1 MiB
 _SPECIAL = re.compile(r"[\\`*\[\]|~<>&$@#]|(?<![^\W_])_|_(?![^\W_])|://|(?i:www)\.|::")
@@ -71,7 +71,7 @@ def _context(report: Report) -> dict[str, Any]:
 def _environment(kind: str) -> Environment:
     is_html = kind == "html"
     environment = Environment(
-        loader=PackageLoader("pipeline"),
+        loader=PackageLoader("pipeline.report"),
         autoescape=is_html,  # noqa: S701 - Markdown has an escape of its own
         finalize=_finalize_html if is_html else _finalize_markdown,
         undefined=StrictUndefined,
