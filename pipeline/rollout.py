@@ -71,7 +71,10 @@ TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
     (Phase.PROMOTED, Event.FAILED): Phase.ROLLING_BACK,
     (Phase.ROLLING_BACK, Event.FAILED): Phase.ROLLING_BACK,  # the write was lost or undone: once more
     (Phase.ROLLING_BACK, Event.RESTORED): Phase.ROLLED_BACK,
-    (Phase.ROLLED_BACK, Event.FAILED): Phase.ROLLING_BACK,  # somebody moved traffic since; an operator gives it back
+    (
+        Phase.ROLLED_BACK,
+        Event.FAILED,
+    ): Phase.ROLLING_BACK,  # somebody moved traffic since; an operator gives it back
 }
 
 _REASON_CHARS = 400

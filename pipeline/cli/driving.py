@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from pipeline import record
 from pipeline.cli.frame import Session
 from pipeline.cli.output import outcome_document
-from pipeline.cli.wiring import Place, is_dead, local_folder_for, open_engine, open_place, wish_for
+from pipeline.cli.wiring import (
+    Place,
+    is_dead,
+    local_folder_for,
+    open_engine,
+    open_place,
+    settings_for,
+    wish_for,
+)
 from pipeline.config import Config, Environment
 from pipeline.engine import Engine, Next, Rhythm
 from pipeline.model import Outcome
@@ -85,6 +93,13 @@ class Drive:
 
     def wish(self, image: str) -> Wish:
         return wish_for(self.config, self.environment, image)
+
+    def declared(self, image: str) -> Sequence[Mapping[str, object]]:
+        """What the Pulumi program would declare for this image, without secrets."""
+        pinned = self.config.image_reference(image, self.environment)
+        settings = settings_for(self.config, self.environment, pinned)
+        program = self.place.program(self.session.output.detail)
+        return [resource.summary for resource in program.preview(settings)]
 
     def begin(
         self, image: str, *, retry: bool = False, supersede: bool = False, gate: Gate | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from pipeline import plan, record
@@ -20,7 +21,7 @@ def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
     try:
         live = drive.world.platform.read(wish.ref)
     except ServiceNotFound:
-        return _show_first(session, wish, gate)
+        return _show_first(session, drive, image, gate)
     current = record.decode(live.record_text) if live.record_text is not None else None
     if current is not None and current.phase in UNDER_WAY:
         if current.plan.rollout_id != wish.rollout_id:
@@ -32,25 +33,48 @@ def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
         session.output.say(f"{current.plan.candidate} is under way already: the same command resumes it")
     revisions = drive.world.platform.revisions(wish.ref)
     if current is not None and current.plan.rollout_id == wish.rollout_id:
+        if current.outcome is not None:
+            session.output.say(
+                f"{current.plan.candidate} has ended: {current.outcome.label} (again: --retry)"
+            )
         session.output.result(
             "\n".join(_lines(plan.Proposal(current.plan))),
             _document(plan.Proposal(current.plan), live.wanted),
         )
         return 0
     proposal = plan.make(wish, live, revisions, knows_service=current is not None)
-    text = "\n".join([*_lines(proposal), *gate.lines()])
-    session.output.result(text, {**_document(proposal, live.wanted), "checks": gate.document()})
+    resources = drive.declared(image)
+    text = "\n".join([*_lines(proposal), *_declared(resources), *gate.lines()])
+    document = {**_document(proposal, live.wanted), "resources": resources, "checks": gate.document()}
+    session.output.result(text, document)
     return gate.exit_code
 
 
-def _show_first(session: Session, wish: plan.Wish, gate: Gate) -> int:
+def _show_first(session: Session, drive: Drive, image: str, gate: Gate) -> int:
+    wish = drive.wish(image)
     text = (
         f"{wish.ref.service} does not exist: {wish.candidate} would be its first revision and get 100%, ungated.\n"
         "It would be probed at once. From then on every rollout is staged."
     )
-    document = {"first_deployment": True, "candidate": wish.candidate, "image": wish.image}
-    session.output.result("\n".join([text, *gate.lines()]), {**document, "checks": gate.document()})
+    resources = drive.declared(image)
+    document = {
+        "first_deployment": True,
+        "candidate": wish.candidate,
+        "image": wish.image,
+        "resources": resources,
+        "checks": gate.document(),
+    }
+    session.output.result("\n".join([text, *_declared(resources), *gate.lines()]), document)
     return gate.exit_code
+
+
+def _declared(resources: Sequence[Mapping[str, object]]) -> list[str]:
+    """What the Pulumi program would bring about, given what is live."""
+    out = ["", "program"]
+    for resource in resources:
+        out.append(f"  {resource['type']}  {resource['name']}")
+        out += [f"    {key}: {value}" for key, value in resource.items() if key not in {"type", "name"}]
+    return out
 
 
 def _lines(proposal: plan.Proposal) -> list[str]:

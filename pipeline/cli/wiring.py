@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import grpc
 
     from infra.settings import Settings
-    from pipeline.cloudrun.deploy import Apply
+    from pipeline.cloudrun.stack import InProcess, PulumiCli
     from pipeline.config import Config, Environment
     from pipeline.engine import Engine, Rhythm
     from pipeline.plan import Wish
@@ -65,7 +65,7 @@ class Place:
 
         return LoggingSource.over(self.channel) if self.channel is not None else LoggingSource.cloud()
 
-    def program(self, say: Callable[[str], None]) -> Apply:
+    def program(self, say: Callable[[str], None]) -> InProcess | PulumiCli:
         from infra.live import read
         from pipeline.cloudrun.stack import InProcess, PulumiCli
 
