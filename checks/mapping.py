@@ -143,7 +143,7 @@ def _later(node: ast.AST, name: str, look: Lookup) -> Change | None:
     if node.func.attr in ("pop", "setdefault") and node.args:
         kind = "remove" if node.func.attr == "pop" else "update"
         return _about(
-            node.func.value, kind, node, ast.Dict(keys=node.args[:1], values=node.args[-1:]), name, look
+            node.func.value, kind, node, ast.Dict(keys=[node.args[0]], values=node.args[-1:]), name, look
         )
     return None
 
@@ -218,8 +218,9 @@ def _read_call(value: ast.Call, made: Change, look: Lookup) -> bool:
         if keyword.arg is None:
             is_open |= _read(keyword.value, made, look)
         else:
-            place = (keyword.lineno, keyword.col_offset + 1)
-            made.entries.append(Entry(("const", keyword.arg), *place, *_value(keyword.value, look)))
+            key = ("const", keyword.arg)
+            form, base, member = _value(keyword.value, look)
+            made.entries.append(Entry(key, keyword.lineno, keyword.col_offset + 1, form, base, member))
     return is_open
 
 

@@ -1,4 +1,4 @@
-"""Syntax that is newer than the interpreter, blanked out without moving a line: bytes in, bytes of the same length out.
+"""Syntax that is newer than the interpreter, blanked out without moving a line: bytes in, bytes with the same lines out.
 
 Blanked are type parameters, ``type`` statements, template strings and bare ``except A, B`` (Python 3.12 to 3.14), and
 the f-strings that only 3.12 reads: those whose fields hold the string's own quotes, a backslash, a comment or a line

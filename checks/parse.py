@@ -1,15 +1,16 @@
 """Bytes to syntax tree, or a reason why not. Parsing is all that ever happens to checked code.
 
-An interpreter reads no syntax newer than itself. The parts of Python 3.12 to 3.14 that can be blanked out without
-moving a line (type parameters, ``type`` statements, template strings, bare ``except A, B``) are, on a second try.
+An interpreter reads no syntax newer than itself: on a second try, what is newer is blanked out (see ``newer.py``).
 """
 
 from __future__ import annotations
 
 import ast
-import re
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
+
+from checks.newer import without_new_syntax
 
 PARSE_LIMIT_BYTES = 4 << 20
 
@@ -43,12 +44,10 @@ def parse(path: str, data: bytes) -> Parsed:
     try:
         return Parsed(path, data, _tree(data))
     except SyntaxError as error:
-        older = _without_new_syntax(data)
-        if older != data:
-            try:
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            older = without_new_syntax(data)
+            if older != data:
                 return Parsed(path, data, _tree(older))
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                pass
         raise Unparsable(f"does not parse: {error.msg}", error.lineno or 0) from error
     except (RecursionError, MemoryError) as error:
         raise Unparsable("nested too deeply to parse") from error
@@ -60,24 +59,3 @@ def _tree(data: bytes) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in checked code are its owner's business
         return ast.parse(data)
-
-
-def _spaces(match: re.Match[bytes]) -> bytes:
-    return match[1] + b" " * len(match[2])
-
-
-_NEWER = (
-    (
-        re.compile(rb"^([ \t]*(?:async\s+)?(?:def|class)\s+\w+)(\[[^\n]*?\])(?=\s*[(:])", re.MULTILINE),
-        _spaces,
-    ),
-    (re.compile(rb"^([ \t]*)type[ \t]+(\w+)\s*(?:\[[^\n]*?\])?\s*=", re.MULTILINE), rb"\1\2 ="),
-    (re.compile(rb"""(?<![\w"'])([rR]?)[tT]([rR]?)(?=["'])"""), rb"\1f\2"),
-    (re.compile(rb"^([ \t]*except\*?\s+)([\w.]+(?:\s*,\s*[\w.]+)+)(\s*:)", re.MULTILINE), rb"\1(\2)\3"),
-)
-
-
-def _without_new_syntax(data: bytes) -> bytes:
-    for pattern, replacement in _NEWER:
-        data = pattern.sub(replacement, data)
-    return data

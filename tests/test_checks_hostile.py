@@ -111,8 +111,12 @@ def test_columns_are_characters(tmp_path: Path) -> None:
     assert found.column == line.index("ws.client_state") + 1
 
 
+#: strings in strings that never end
+DEEP = ("f'{" * 60_000, "f'{'" * 60_000, "f'{a:{" * 30_000, "f'{(" * 30_000, "f'{a:" * 30_000)
+
+
 @pytest.mark.parametrize(
-    "words", ["\n" * 200_000, " " * 200_000, "except a" + ",a" * 50_000, "def f[" * 30_000]
+    "words", ["\n" * 200_000, " " * 200_000, "except a" + ",a" * 50_000, "def f[" * 30_000, *DEEP]
 )
 def test_broken_files_take_no_long_time(words: str) -> None:
     """Each of these is looked at twice (newer syntax blanked out): a pattern that goes back and forth would not end."""
@@ -152,6 +156,8 @@ NEWER = {
     "3.11 groups": "try:\n    pass\nexcept* ValueError as group:\n    pass\n",
     "3.12 generics": "class Box[T: int, *Ts, **P](Base):\n    def get[U](self, u: U) -> T: ...\n",
     "3.12 alias": "type Pair[T] = tuple[T, T]\ntype Name = str\n",
+    "3.12 quotes": 'x = f\'{a[\'b\']} {c["d"]!r:>{w}} {{}}\'\ny = f"{f"{f"{1}"}"}"\n',
+    "3.12 lines": 'x = f"""{\n  a  # why\n}"""\ny = f\'{\n  a\n}\' + rf\'{"\\n".join(b)}\'\n',
     "3.13 default": "def f[T = int](x: T) -> T: ...\n",
     "3.14 template": "x = t'hello {name}'\ny = rt'{x}'\n",
     "3.14 except": "try:\n    pass\nexcept ValueError, TypeError:\n    pass\n",

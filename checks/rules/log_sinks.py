@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from checks.flow import Flow, Names
+from checks.flow import Flow
+from checks.names import Names
 from checks.symbols import Symbol, dotted
 
 _METHODS = frozenset(
