@@ -19,7 +19,52 @@ SETTINGS = Settings(
     event_map=EventMaps((EventMap("MESSAGE_TYPES", "app/core/events.py", {"run": "START"}),)),
     json_safe_logs=JsonSafeLogs(safe=(HELPER,)),
 )
-_WORDS = "account agent billing cache channel chunk cost event filter job ledger lookup message node order page plan queue quota record region result role room rule search session shard slot stage state step store stream task thread token tool topic trace user vault window worker".split()
+_WORDS = [
+    "account",
+    "agent",
+    "billing",
+    "cache",
+    "channel",
+    "chunk",
+    "cost",
+    "event",
+    "filter",
+    "job",
+    "ledger",
+    "lookup",
+    "message",
+    "node",
+    "order",
+    "page",
+    "plan",
+    "queue",
+    "quota",
+    "record",
+    "region",
+    "result",
+    "role",
+    "room",
+    "rule",
+    "search",
+    "session",
+    "shard",
+    "slot",
+    "stage",
+    "state",
+    "step",
+    "store",
+    "stream",
+    "task",
+    "thread",
+    "token",
+    "tool",
+    "topic",
+    "trace",
+    "user",
+    "vault",
+    "window",
+    "worker",
+]
 _HOME = f'''\
 """Text for states."""
 
@@ -53,7 +98,7 @@ def plant(root: Path, count: int, seed: int = 7) -> int:
     kinds = ("models", "services", "routes", "repositories", "jobs")
     names = [f"app/p{i // 20:03d}/{rng.choice(kinds)}_{i:05d}.py" for i in range(count)]
     lines = 0
-    for folder in sorted({str(Path(name).parent) for name in names}) + ["app", "app/core"]:
+    for folder in [*sorted({str(Path(name).parent) for name in names}), "app", "app/core"]:
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / folder / "__init__.py").write_text("")
     (root / HOME).write_text(_HOME)

@@ -18,8 +18,9 @@ _PATTERNS = (
 _START = re.compile(rb"#[^\n]*|(?<!\w)([bBfFrRuU]{0,2})('''|\"\"\"|'|\")")
 _REST = {quote: re.compile(rb"(?s:\\.|[^\\" + (b"" if len(quote) == 3 else b"\n") + rb"])*?" + quote)
          for quote in (b"'''", b'"""', b"'", b'"')}  # fmt: skip
-_TEXT = {quote: re.compile(rb"(?s)\\.|\{\{|\{|" + quote) for quote in _REST}
+_TEXT = {quote: re.compile(rb"\\[^{}]|\{\{|\{|" + quote) for quote in _REST}
 _CODE = re.compile(rb"[\[({]|[\])}]|:|#[^\n]*|([bBfFrRuU]{0,2})('''|\"\"\"|'|\")")
+_COMMENT = re.compile(rb"#[^\n]*\n")
 _SPEC = re.compile(rb"[{}]")
 
 
@@ -68,10 +69,14 @@ def _string(data: bytes, start: re.Match[bytes]) -> tuple[int, bool]:
         at = _after(match)
         if match is not None and match[0] == b"{":
             at = _field(data, at)
-            field = data[match.end() : at]
-            is_new = is_new or any(each in field for each in (quote[:1], b"\\", b"#", b"\n"))
+            is_new = is_new or _is_new_field(data[match.end() : at], quote)
         elif match is not None and match[0] == quote:
             return at, is_new
+
+
+def _is_new_field(field: bytes, quote: bytes) -> bool:
+    is_split = b"\n" in field if len(quote) == 1 else _COMMENT.search(field) is not None
+    return is_split or quote in field or b"\\" in field
 
 
 def _field(data: bytes, at: int) -> int:

@@ -87,10 +87,9 @@ class Resolver:
         if symbol is None or not depth:
             return None
         kind, value = symbol[0], symbol[1]
-        if kind == "obj":
-            return self._named(value, importer, depth - 1)
-        if kind == "of":
-            return _instance(self._named(value, importer, depth - 1))
+        if kind in ("obj", "of"):
+            named = self._named(value, importer, depth - 1)
+            return named if kind == "obj" else _instance(named)
         if kind == "attr":
             return self.attribute(self.what(value, importer, depth - 1), symbol[2], depth - 1)
         if kind == "call":
@@ -100,14 +99,18 @@ class Resolver:
         if kind == "fields":
             return self._fields(self.what(value, importer, depth - 1), depth - 1)
         if kind == "arith":
-            left = self.what(value, importer, depth - 1)
-            is_known = left is not None and left.what == "outside instance"
-            return left if is_known else self.what(symbol[2], importer, depth - 1)
+            return self._arithmetic(value, symbol[2], importer, depth - 1)
         if kind == "item":
             return self._item(self.what(value, importer, depth - 1))
         if kind in ("box", "any"):
             return Thing(kind, parts=tuple(self.what(each, importer, depth - 1) for each in symbol[1:]))
         return Thing(kind, name=value)
+
+    def _arithmetic(self, left: Symbol, right: Symbol, importer: str, depth: int) -> Thing | None:
+        """What a sum or difference is: its left side where that is an instance of an outside class."""
+        made = self.what(left, importer, depth)
+        is_known = made is not None and made.what == "outside instance"
+        return made if is_known else self.what(right, importer, depth)
 
     def class_of(self, thing: Thing) -> Class | None:
         """The definition behind a class or an instance of the tree."""

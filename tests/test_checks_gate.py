@@ -135,6 +135,9 @@ class FakeDrive:
     def wish(self, image: str) -> Any:
         return a_wish()
 
+    def declared(self, image: str) -> list[Any]:
+        return []
+
 
 def session(folder: Path, mode: Mode = Mode.JSON) -> Session:
     return Session(

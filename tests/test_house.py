@@ -44,7 +44,12 @@ IMPURE_LIBRARIES = (
 )  # fmt: skip
 LIBRARY_HOMES = {
     "google": ("pipeline.cloudrun", "pipeline.local", "infra.live"),
-    "grpc": ("pipeline.cloudrun", "pipeline.local", "infra.live", "pipeline.cli.wiring"),  # wiring: the type alone
+    "grpc": (
+        "pipeline.cloudrun",
+        "pipeline.local",
+        "infra.live",
+        "pipeline.cli.wiring",
+    ),  # wiring: the type alone
     "pulumi": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider"),
     "pulumi_gcp": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider"),
     "typer": ("pipeline.cli",),
@@ -53,9 +58,26 @@ LIBRARY_HOMES = {
 #: package -> what it may never import, with the reason in design.md's words.
 FORBIDDEN = {
     "checks": ("pipeline", "infra"),  # parses code; knows no cloud
-    "infra": ("checks", "pipeline.engine", "pipeline.cli", "pipeline.local", "pipeline.judge", "pipeline.rollout"),
-    "pipeline.local": ("pipeline.engine", "pipeline.judge", "pipeline.rollout", "pipeline.evidence", "pipeline.record"),
-    "pipeline.engine": ("pipeline.local", "pipeline.cloudrun", "pipeline.cli"),  # ports only; never the ingress's truth
+    "infra": (
+        "checks",
+        "pipeline.engine",
+        "pipeline.cli",
+        "pipeline.local",
+        "pipeline.judge",
+        "pipeline.rollout",
+    ),
+    "pipeline.local": (
+        "pipeline.engine",
+        "pipeline.judge",
+        "pipeline.rollout",
+        "pipeline.evidence",
+        "pipeline.record",
+    ),
+    "pipeline.engine": (
+        "pipeline.local",
+        "pipeline.cloudrun",
+        "pipeline.cli",
+    ),  # ports only; never the ingress's truth
     "pipeline.evidence": ("pipeline.local",),
     "pipeline.telemetry": ("pipeline", "infra", "checks"),  # runs inside other people's services
 }
@@ -145,7 +167,11 @@ def test_no_circles() -> None:
 
 def test_package_list_is_the_folders() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    folders = {".".join(p.parent.relative_to(ROOT).parts) for package in PACKAGES for p in (ROOT / package).rglob("__init__.py")}
+    folders = {
+        ".".join(p.parent.relative_to(ROOT).parts)
+        for package in PACKAGES
+        for p in (ROOT / package).rglob("__init__.py")
+    }
     assert sorted(declared) == sorted(folders)
 
 

@@ -32,7 +32,9 @@ def test_every_command_is_named() -> None:
 
 
 def test_every_exit_code_is_told() -> None:
-    told = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE) for code in row.split(",")}
+    told = {
+        int(code) for row in re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE) for code in row.split(",")
+    }
     kinds = [
         kind
         for kind in vars(errors).values()

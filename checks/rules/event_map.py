@@ -36,7 +36,7 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
     return {name: rows for name, rows in found.items() if rows} or None
 
 
-def judge(project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+def judge(project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
     settings = project.settings.event_map
     assert settings
     judges = [Judge(project, wanted, facts) for wanted in settings.maps]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from checks.flow import Flow
@@ -61,33 +62,30 @@ def hints(data: bytes, factories: Iterable[str], *, is_first_enough: bool = Fals
     Args:
         factories: last names of what makes structured loggers; where one is mentioned, loggers may have any name.
     """
-    found: list[int] = []
+    every = _offsets(data, factories)
+    return list(islice(every, 1) if is_first_enough else every)
+
+
+def _offsets(data: bytes, factories: Iterable[str]) -> Iterator[int]:
     for needle in _PLAIN_HINTS:
-        at = data.find(needle)
-        while at >= 0:
-            found.append(at)
-            if is_first_enough:
-                return found
-            at = data.find(needle, at + 1)
+        yield from _places(data, needle)
     if b"extra" in data:
-        found += [match.start() for match in _EXTRA.finditer(data)]
-        if found and is_first_enough:
-            return found
+        yield from (match.start() for match in _EXTRA.finditer(data))
     if b"import dumps as" in data:
-        found += [match.start() for match in _renamed_calls(data)]
-    makers = ("structlog", "loguru", *factories)
-    is_any_name = any(maker.encode() in data for maker in makers)
+        yield from (match.start() for match in _renamed_calls(data))
+    is_any_name = any(maker.encode() in data for maker in ("structlog", "loguru", *factories))
     for level in _LEVELS:
-        at = data.find(level)
-        while at >= 0:
-            if (is_any_name or _NAME_BEFORE.search(data, at - 8, at)) and _has_fields(
-                data, at + len(level) - 1
-            ):
-                found.append(at)
-                if is_first_enough:
-                    return found
-            at = data.find(level, at + 1)
-    return found
+        for at in _places(data, level):
+            is_logger = is_any_name or _NAME_BEFORE.search(data, at - 8, at)
+            if is_logger and _has_fields(data, at + len(level) - 1):
+                yield at
+
+
+def _places(data: bytes, needle: bytes) -> Iterator[int]:
+    at = data.find(needle)
+    while at >= 0:
+        yield at
+        at = data.find(needle, at + 1)
 
 
 def _renamed_calls(data: bytes) -> Iterator[re.Match[bytes]]:

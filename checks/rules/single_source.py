@@ -45,7 +45,7 @@ def _brief_of(symbol: Symbol, home: Parsed | None) -> dict[str, Any]:
     return made
 
 
-def wants(path: str, data: bytes, asked: Brief) -> bool:
+def wants(_path: str, data: bytes, asked: Brief) -> bool:
     return any(_mentions(data, one) or _may_copy(data, one) for one in asked["symbols"])
 
 
