@@ -19,52 +19,11 @@ SETTINGS = Settings(
     event_map=EventMaps((EventMap("MESSAGE_TYPES", "app/core/events.py", {"run": "START"}),)),
     json_safe_logs=JsonSafeLogs(safe=(HELPER,)),
 )
-_WORDS = [
-    "account",
-    "agent",
-    "billing",
-    "cache",
-    "channel",
-    "chunk",
-    "cost",
-    "event",
-    "filter",
-    "job",
-    "ledger",
-    "lookup",
-    "message",
-    "node",
-    "order",
-    "page",
-    "plan",
-    "queue",
-    "quota",
-    "record",
-    "region",
-    "result",
-    "role",
-    "room",
-    "rule",
-    "search",
-    "session",
-    "shard",
-    "slot",
-    "stage",
-    "state",
-    "step",
-    "store",
-    "stream",
-    "task",
-    "thread",
-    "token",
-    "tool",
-    "topic",
-    "trace",
-    "user",
-    "vault",
-    "window",
-    "worker",
-]
+_WORDS = """
+    account agent billing cache channel chunk cost event filter job ledger lookup message node
+    order page plan queue quota record region result role room rule search session shard slot
+    stage state step store stream task thread token tool topic trace user vault window worker
+""".split()  # noqa: SIM905 - words, not a literal to read
 _HOME = f'''\
 """Text for states."""
 
