@@ -16,8 +16,8 @@ from tests.checks_corpus import settings
 from tests.checks_corpus.corpus import Case, marked
 
 PER_FAMILY = 40
-_WORDS = "agent".split()  # noqa: SIM905
-_VERBS = "describe".split()  # noqa: SIM905
+_WORDS = "agent cart frame ledger node offer parcel quota room session shard ticket vault wallet".split()  # noqa: SIM905
+_VERBS = "describe encode explain label mask quote render summarise".split()  # noqa: SIM905
 _ROOTS = ("", "src/", "services/api/")
 _HEADS = (
     (),
