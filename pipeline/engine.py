@@ -14,26 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
 
-from pipeline import judge, record, restore, rollout
+from pipeline import decision, judge, record, restore
+from pipeline.decision import Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Wait
 from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
 from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Plan, Split
 from pipeline.observer import Look, Observer
 from pipeline.ports import World
 from pipeline.progress import Listener, Progress
-from pipeline.rollout import (
-    Deploy,
-    Enter,
-    Event,
-    Finish,
-    Pause,
-    Phase,
-    Promote,
-    Restore,
-    Rollout,
-    Settle,
-    Span,
-    Wait,
-)
+from pipeline.rollout import Event, Phase, Rollout, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +138,7 @@ class Engine:
             return Next(look.situation.now, f"superseded by {current.plan.candidate}", Outcome.SUPERSEDED)
         self._tell("looked", look.situation.stage_verdict.reason, look=look)
         try:
-            return self._do(rollout.decide(look.situation), look)
+            return self._do(decision.decide(look.situation), look)
         except StaleWrite:
             return Next(self._clock.now(), "somebody else wrote the service: reading again")
 

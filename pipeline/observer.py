@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline import evidence, judge, record, rollout
+from pipeline.decision import Situation
 from pipeline.errors import PlatformUnavailable, SpillwayError, UserError
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, LogLine, Plan, Revision, ServiceRef
 from pipeline.ports import World
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
 from pipeline.progress import Listener, Progress
-from pipeline.rollout import Phase, Rollout, Situation, Span
+from pipeline.rollout import Phase, Rollout, Span
 from pipeline.telemetry.asgi import probe_key
 
 

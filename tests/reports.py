@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pipeline import judge
+from pipeline.decision import Situation
 from pipeline.evidence import Counts, Exposure
 from pipeline.judge import CriterionJudgement, Judgement, JudgeState, Verdict
 from pipeline.model import Criterion, LiveService, Plan, Readiness, Revision, ServiceRef, Split, Stage
@@ -17,7 +18,7 @@ from pipeline.report import document
 from pipeline.report.document import Report
 from pipeline.report.facts import Combined, Gate
 from pipeline.report.timeline import Closes
-from pipeline.rollout import Event, Phase, Rollout, Situation, Step
+from pipeline.rollout import Event, Phase, Rollout, Step
 from tests.fakes import START
 
 REF = ServiceRef("acme-prd", "us-central1", "agent-chat")

@@ -10,26 +10,10 @@ from datetime import timedelta
 import pytest
 
 from pipeline import judge, plan, rollout
+from pipeline.decision import Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Situation, Wait, decide
 from pipeline.judge import Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Split, Target
-from pipeline.rollout import (
-    ENDED,
-    TRANSITIONS,
-    UNDER_WAY,
-    Deploy,
-    Enter,
-    Event,
-    Finish,
-    Pause,
-    Phase,
-    Promote,
-    Restore,
-    Rollout,
-    Settle,
-    Situation,
-    Wait,
-    decide,
-)
+from pipeline.rollout import ENDED, TRANSITIONS, UNDER_WAY, Event, Phase, Rollout
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, a_wish, stages
 
