@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypedDict
 
 from checks.modules import absolute
@@ -78,8 +79,16 @@ class Definitions(TypedDict):
     values: dict[str, Symbol | None]
 
 
-def define(parsed: Parsed, only: Collection[str] | None = None) -> Definitions:
-    """Everything that other files can refer to; of classes and functions only those of these names, if any are given."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked about a module, where that is less than everything: names at its top, and names inside classes."""
+
+    names: Collection[str]
+    attributes: Collection[str]
+
+
+def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
+    """Everything that other files can refer to, or what is wanted of it."""
     statements = flat(parsed.tree.body)
     imports = imported_names(parsed.path, statements)
     own = {name for node in statements for name in bound_names(node)}
@@ -92,10 +101,10 @@ def define(parsed: Parsed, only: Collection[str] | None = None) -> Definitions:
         "values": {},
     }
     for node in statements:
-        if only is not None and getattr(node, "name", None) not in (None, *only):
+        if only is not None and isinstance(node, _NAMED) and node.name not in only.names:
             continue
         if isinstance(node, ast.ClassDef):
-            _add_class(found["classes"], node, "", look, parsed.path)
+            _Classes(found["classes"], parsed.path, only).add(node, "", look)
         elif isinstance(node, Function):
             found["functions"].setdefault(node.name, returned(node, look))
         else:
@@ -172,31 +181,38 @@ def simple(node: ast.expr | None, look: Lookup) -> Symbol | None:
     return box(simple(each, look) for each in node.values) if isinstance(node, ast.Dict) else None
 
 
-def _add_class(found: dict[str, Class], node: ast.ClassDef, outer: str, look: Lookup, path: str) -> None:
-    name = outer + node.name
-    made: Class = {
-        "line": node.lineno,
-        "bases": [expression_name(_unsubscripted(base), look) for base in node.bases],
-        "decorators": [dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list],
-        "members": {},
-        "fields": {},
-        "returns": {},
-        "properties": [],
-        "uses_enum_values": "use_enum_values" in ast.dump(node) if _may_configure(node) else False,
-    }
-    found.setdefault(name, made)
-    inner = {child.name: child for child in node.body if isinstance(child, ast.ClassDef)}
+class _Classes:
+    """Adds the classes of one file, inner ones too."""
 
-    def inside(wanted: str) -> Symbol | None:
-        return ("obj", f"{path}:{name}.{wanted}") if wanted in inner else look(wanted)
+    def __init__(self, found: dict[str, Class], path: str, only: Wanted | None) -> None:
+        self._found, self._path = found, path
+        self._attributes = only.attributes if only is not None else None
 
-    for child in flat(node.body):
-        if isinstance(child, Function):
-            _add_method(made, child, inside)
-        elif not isinstance(child, ast.ClassDef):
-            _add_members(made, child, inside)
-    for child in inner.values():
-        _add_class(found, child, f"{name}.", look, path)
+    def add(self, node: ast.ClassDef, outer: str, look: Lookup) -> None:
+        name = outer + node.name
+        made: Class = {
+            "line": node.lineno,
+            "bases": [expression_name(_unsubscripted(base), look) for base in node.bases],
+            "decorators": [dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list],
+            "members": {},
+            "fields": {},
+            "returns": {},
+            "properties": [],
+            "uses_enum_values": "use_enum_values" in ast.dump(node) if _may_configure(node) else False,
+        }
+        self._found.setdefault(name, made)
+        inner = {child.name: child for child in node.body if isinstance(child, ast.ClassDef)}
+
+        def inside(wanted: str) -> Symbol | None:
+            return ("obj", f"{self._path}:{name}.{wanted}") if wanted in inner else look(wanted)
+
+        for child in flat(node.body):
+            if isinstance(child, Function):
+                _add_method(made, child, inside, self._attributes)
+            elif not isinstance(child, ast.ClassDef):
+                _add_members(made, child, inside)
+        for each in inner.values():
+            self.add(each, f"{name}.", look)
 
 
 def _unsubscripted(node: ast.expr) -> ast.expr:
@@ -225,9 +241,10 @@ def _add_members(made: Class, node: ast.stmt, look: Lookup) -> None:
         made["fields"][name] = annotation(noted, look) if noted else symbol
 
 
-def _add_method(made: Class, node: Function, look: Lookup) -> None:
+def _add_method(made: Class, node: Function, look: Lookup, attributes: Collection[str] | None) -> None:
     statements = flat(node.body)
-    made["returns"].setdefault(node.name, returned(node, look, statements))
+    if attributes is None or node.name in attributes:
+        made["returns"].setdefault(node.name, returned(node, look, statements))
     marks = {dotted(d).rpartition(".")[2] for d in node.decorator_list}
     if marks & {"property", "cached_property", "computed_field", "hybrid_property"}:
         made["properties"].append(node.name)
@@ -239,19 +256,20 @@ def _add_method(made: Class, node: Function, look: Lookup) -> None:
     for statement in statements:
         if not isinstance(statement, ast.Assign | ast.AnnAssign):
             continue
-        for name, symbol in _given_to_self(statement, inside, look):
+        for name, symbol in _given_to_self(statement, inside, look, attributes):
             before = made["fields"].get(name)
             made["fields"][name] = before if name in made["members"] else either((before, symbol))
 
 
 def _given_to_self(
-    node: ast.Assign | ast.AnnAssign, inside: Lookup, look: Lookup
+    node: ast.Assign | ast.AnnAssign, inside: Lookup, look: Lookup, attributes: Collection[str] | None
 ) -> Iterator[tuple[str, Symbol | None]]:
     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
         if (
             isinstance(target, ast.Attribute)
             and isinstance(target.value, ast.Name)
             and target.value.id == "self"
+            and (attributes is None or target.attr in attributes)
         ):
             noted = annotation(node.annotation, look) if isinstance(node, ast.AnnAssign) else None
             yield target.attr, noted or simple(node.value, inside)

@@ -6,9 +6,9 @@ characters for terminals, ``%`` and line ends for workflow commands, markup for 
 
 from __future__ import annotations
 
+import html
 import json
 from collections import Counter
-from xml.sax.saxutils import quoteattr
 
 from checks.finding import Finding, Report, Severity, worst_first
 
@@ -160,4 +160,4 @@ def _case(finding: Finding) -> str:
 
 
 def _attribute(text: str) -> str:
-    return quoteattr(plain(text))
+    return f'"{html.escape(plain(text))}"'

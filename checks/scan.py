@@ -18,6 +18,9 @@ DEFINITIONS = "definitions"
 
 _TYPES = (b"Enum)", b"BaseModel)", b"dataclass")
 
+#: what looks for a few bytes alone: that a file does not hold them is found again rather than remembered
+QUICK = frozenset({COMMENTS, *(rule.name for rule in BY_NAME.values() if rule.is_quick)})
+
 #: what was collected, by rule; under ``trouble`` the line and the reason when the file could not be parsed
 Entry = dict[str, Any]
 

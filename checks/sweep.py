@@ -15,7 +15,7 @@ from checks.pool import Job, Pool
 from checks.project import TreeProject
 from checks.rules import BY_NAME
 from checks.rules.rule import Brief
-from checks.scan import COMMENTS, DEFINITIONS, Entry, wanted
+from checks.scan import COMMENTS, DEFINITIONS, QUICK, Entry, wanted
 
 ADDITIVE = "additive"
 
@@ -86,7 +86,9 @@ class Sweep:
         except source.Unreadable as error:
             self.skipped.append(Skipped(path, str(error)))
             return None
-        if self.cache:
+        quick = wanted(path, data, [name for name in names if name in QUICK], self.briefs)
+        names = [name for name in names if name not in QUICK or name in quick]
+        if self.cache and names:
             self._keys[path] = digest(os.fsencode(path), data)
             names = [name for name in names if not self._is_kept(path, name)]
         wants = wanted(path, data, names, self.briefs)

@@ -33,9 +33,10 @@ from checks.modules import absolute
 ENUM_ATTRIBUTES = frozenset({"client_state", "application_state"})
 
 #: parts of one symbol; what has more is taken as unknown
-MOST_PARTS = 2000
+MOST_PARTS = 60
 
 Symbol = Sequence[Any]
+_SMALL = frozenset({"obj", "of", "kind", "const"})
 Lookup = Callable[[str], Symbol | None]
 
 _TRANSPARENT = frozenset(
@@ -68,6 +69,8 @@ def box(symbols: Iterable[Symbol | None]) -> Symbol | None:
 
 def is_large(symbol: Symbol) -> bool:
     """Whether it has more parts than any honest value: ``a = [a, a]`` forty times over has a million million."""
+    if symbol[0] in _SMALL:
+        return False
     waiting: list[Any] = [symbol]
     count = 0
     while waiting and count <= MOST_PARTS:

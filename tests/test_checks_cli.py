@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from checks.rules import BY_NAME
-from pipeline.cli.main import app
+from pipeline.cli.app import app
 from tests.checks_corpus import incident
 from tests.test_checks_base import git
 from tests.test_checks_examples import plant

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from pipeline import checking
 from pipeline.cli import planning
+from pipeline.cli.app import app
 from pipeline.cli.driving import Drive
 from pipeline.cli.frame import Session
 from pipeline.cli.gate import Gate
-from pipeline.cli.main import app
 from pipeline.cli.output import Mode, Output
 from pipeline.errors import PlanRefused
 from pipeline.model import Outcome

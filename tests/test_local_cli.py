@@ -17,8 +17,8 @@ from google.cloud import run_v2
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 from typer.testing import CliRunner
 
+from pipeline.cli.app import app
 from pipeline.cli.localview import entry_line, status_lines
-from pipeline.cli.main import app
 from pipeline.local import daemon, endpoint, images
 from tests.contract.cloud import OUR_PARENT
 from tests.processes import SERVER, get, until

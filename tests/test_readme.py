@@ -12,8 +12,8 @@ import typer
 from typer.main import get_command
 
 from pipeline import config, errors
+from pipeline.cli.app import app
 from pipeline.cli.frame import INTERRUPTED, TERMINATED
-from pipeline.cli.main import app
 from pipeline.model import Outcome
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -214,6 +214,7 @@ send or expect must be there too. Against a base, keys and members may only be a
     wants=wants,
     collect=collect,
     judge=judge,
+    is_quick=True,
     valid=examples.VALID,
     invalid=examples.INVALID,
 )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from checks.definitions import Definitions, define
+from checks.definitions import Definitions, Wanted, define
 from checks.finding import Confidence, Finding, Severity, Step
 from checks.flow import Flow
 from checks.kinds import Refusal, refusal
@@ -52,6 +52,10 @@ class Reach(NamedTuple):
     logger: Symbol | None
 
 
+#: a reach without text and steps, and what they are made of: most are dropped before anybody asks
+Found = tuple[Reach, ast.expr, Names]
+
+
 def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
     asked = settings.json_safe_logs
     if asked is None:
@@ -76,7 +80,7 @@ def _makers(asked: Brief) -> list[str]:
 
 def collect(parsed: Parsed, asked: Brief) -> Facts | None:
     lines = log_sinks.lines_of(parsed.data, log_sinks.hints(parsed.data, _makers(asked)))
-    found: list[Reach] = []
+    found: list[Found] = []
     factories = frozenset(asked["loggers"])
     trusted = frozenset(asked["trusted"])
 
@@ -87,28 +91,42 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
 
     safe, attributes = frozenset(asked["safe"]), frozenset(asked["attributes"])
     Flow(parsed.path, parsed.tree, lines, visit, safe=safe, attributes=attributes)
-    open_ones = _undecided(parsed, found)
+    open_ones = [
+        reach._replace(text=_short(value), steps=way(value, names))
+        for reach, value, names in _undecided(parsed, found)
+    ]
     return {"reaches": open_ones} if open_ones else None
 
 
-def _undecided(parsed: Parsed, found: list[Reach]) -> list[Reach]:
+def _undecided(parsed: Parsed, found: list[Found]) -> list[Found]:
     """Without what this file alone shows to be harmless: ``self.limit`` where the limit is an ``int``."""
     own = f"{parsed.path}:"
-    asked = {name for reach in found for name in _own_names(reach.symbol, own)}
+    asked = {name for reach, *_ in found for name in _own_names(reach.symbol, own)}
     if not asked:
         return found
-    here = define(parsed, asked)
+    attributes = {name for reach, *_ in found for name in _attributes(reach.symbol)}
+    here = define(parsed, Wanted(frozenset(asked), frozenset(attributes)))
     resolver = Resolver(ModuleIndex(()), lambda path: here if path == parsed.path else None)
     return [
-        r
-        for r in found
-        if not any(_own_names(r.symbol, own)) or not _is_settled(r.symbol, parsed.path, here, resolver)
+        each
+        for each in found
+        if not any(_own_names(each[0].symbol, own))
+        or not _is_settled(each[0].symbol, parsed.path, here, resolver)
     ]
 
 
 def _own_names(symbol: Symbol, own: str) -> Iterator[str]:
     """The names at the top of this very file that a symbol refers to."""
     return (name.removeprefix(own).partition(".")[0] for name in _named(symbol) if name.startswith(own))
+
+
+def _attributes(symbol: Symbol) -> Iterator[str]:
+    """Every attribute name that a symbol goes through."""
+    if symbol[0] in ("attr", "known"):
+        yield symbol[2]
+    for part in symbol[1:]:
+        if part is not None and not isinstance(part, str | bool):
+            yield from _attributes(part)
 
 
 def _is_settled(symbol: Symbol, path: str, here: Definitions, resolver: Resolver) -> bool:
@@ -137,12 +155,13 @@ def _named(symbol: Symbol) -> Iterator[str]:
                 yield from _named(part)
 
 
-def _reaches(sink: log_sinks.Sink, flow: Flow, names: Names) -> Iterator[Reach]:
+def _reaches(sink: log_sinks.Sink, flow: Flow, names: Names) -> Iterator[Found]:
     for field, value in _leaves(sink.value, sink.field):
         symbol = flow.value(value, names)
         if symbol is not None and not _is_harmless(symbol):
             place = (value.lineno, value.col_offset + 1)
-            yield Reach(*place, sink.kind, field, _short(value), symbol, way(value, names), sink.logger)
+            reach = Reach(*place, sink.kind, field, "", symbol, [], sink.logger)
+            yield reach, value, names.copy()
 
 
 def _leaves(node: ast.expr, field: str) -> Iterator[tuple[str, ast.expr]]:

@@ -84,6 +84,7 @@ class Rule:
     collect: Callable[[Parsed, Brief], Facts | None] = lambda parsed, brief: None  # noqa: ARG005
     refers: Callable[[Facts], Iterable[str]] = lambda facts: ()  # noqa: ARG005
     follows: bool = False
+    is_quick: bool = False  # ``wants`` looks for a few bytes and nothing else
     valid: tuple[Example, ...] = field(default=())
     invalid: tuple[Example, ...] = field(default=())
 

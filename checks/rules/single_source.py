@@ -40,7 +40,10 @@ def _brief_of(symbol: Symbol, home: Parsed | None) -> dict[str, Any]:
     }
     found = [f for name, f in body.functions(home.tree) if name == symbol.symbol] if home else []
     if found and body.has_size(found[-1], MIN_COPY_NODES):
-        made["words"] = sorted(word.decode() for word in body.words(found[-1]))
+        words = (word.decode() for word in body.words(found[-1]))
+        made["words"] = sorted(
+            words, key=lambda word: (-len(word), word)
+        )  # the rarest first, by their length
         made["print"] = body.print_of(found[-1])
     return made
 
@@ -319,6 +322,7 @@ that does not come from the home is a finding. Lazy imports inside functions are
     wants=wants,
     collect=collect,
     judge=judge,
+    is_quick=True,
     valid=examples.VALID,
     invalid=examples.INVALID,
 )

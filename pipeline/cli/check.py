@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from checks.finding import Report
-    from pipeline.checking import Subject
+    from pipeline.subject import Subject
 
 CHECKS_FAILED = 10  # as ``Outcome.CHECKS_FAILED``; told here without the model's weight
 _ROUNDS = 5  # fixes that meet in one line wait for the next round

@@ -1,38 +1,17 @@
-"""The command ``spillway``: names, help and nothing else. Every command imports what it needs when it runs."""
+"""Where ``spillway`` starts."""
 
 from __future__ import annotations
 
-import typer
+import sys
 
-from pipeline.cli import check, local, probe, rescue, rollout, status
-from pipeline.cli import demo as demo_command
-
-app = typer.Typer(
-    name="spillway",
-    help="Staged rollouts and automatic roll-back for WebSocket services on Cloud Run.\n\n"
-    "A revision that closes sockets after the handshake looks healthy to every request metric. Spillway holds whole "
-    "conversations with it at 0 %, moves traffic in stages, judges users' agent runs against the stable revision "
-    "beside it, and gives traffic back by itself.\n\n"
-    "Start here:  spillway demo",
-    no_args_is_help=True,
-    rich_markup_mode=None,  # help in half the time: rich is loaded where something is drawn
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SPILLWAY"},
-)
-
-app.command()(check.check)
-app.command()(rollout.plan)
-app.command()(rollout.rollout)
-app.command()(rollout.promote)
-app.command()(rescue.rollback)
-app.command()(status.status)
-app.command()(rollout.tick)
-app.command()(probe.probe)
-app.command()(status.report)
-app.add_typer(local.app, name="local")
-app.command()(demo_command.demo)
+from pipeline.cli import quick
 
 
 def main() -> None:
     """Entry point of the console script."""
+    code = quick.check(sys.argv[1:])
+    if code is not None:
+        raise SystemExit(code)
+    from pipeline.cli.app import app
+
     app()

@@ -17,7 +17,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from pipeline.cli.main import app
+from pipeline.cli.app import app
 from pipeline.cloudrun.service import CloudRun
 from pipeline.local import daemon, endpoint
 from pipeline.model import LiveService, Revision, ServiceRef

@@ -1,0 +1,76 @@
+"""What one run of the static checks is about: a folder, what to look for there, and what of it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from checks import runner
+from checks import settings as asked
+from checks.finding import Report
+from pipeline.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one run is about.
+
+    Args:
+        root: the folder that is checked.
+        part: a folder below it, with forward slashes; the whole is read, only findings below this one are told.
+        is_configured: whether a ``checks`` section said what to look for.
+        file: the configuration that was read, if one was.
+    """
+
+    root: Path
+    settings: asked.Settings
+    part: str = ""
+    is_configured: bool = False
+    file: Path | None = None
+
+    def with_settings(self, **changes: Any) -> Subject:
+        return replace(self, settings=replace(self.settings, **changes))
+
+    def asked_for(self, rules: Collection[str], *, base: str = "", discover: bool = False) -> Subject:
+        """With what the command line adds. Raises UserError for a rule that has nothing to go by."""
+        made = self.with_settings(discover=self.settings.discover or discover or "repeated" in rules)
+        if base:
+            made = made.with_settings(additive=asked.Additive(base))
+        if "json-safe-logs" in rules and made.settings.json_safe_logs is None:
+            made = made.with_settings(json_safe_logs=asked.JsonSafeLogs())
+        for rule in rules:
+            if getattr(made.settings, rule.replace("-", "_"), True) is None:
+                raise UserError(
+                    f"--rule {rule}: has nothing to go by",
+                    "It needs --base." if rule == "additive" else f"No configuration has checks.{rule}.",
+                    f"How to ask it: spillway check --explain {rule}",
+                )
+        return made
+
+    def run(self, rules: Collection[str] | None = None) -> Report:
+        """Raises CheckError."""
+        return told(runner.run(self.root, self.settings, only=rules or None), self.part)
+
+    def prefix(self, folder: Path) -> str:
+        """The way from ``folder`` to the root; the whole path of the root where it lies outside."""
+        root, here = self.root.resolve(), folder.resolve()
+        return root.relative_to(here).as_posix() if root.is_relative_to(here) else root.as_posix()
+
+    @property
+    def prefix_in_repository(self) -> str:
+        root = self.root.resolve()
+        top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+        return self.prefix(top)
+
+
+def told(report: Report, part: str) -> Report:
+    """Only what is found below this folder; everything where it is empty."""
+    if not part:
+        return report
+    return replace(
+        report,
+        findings=tuple(f for f in report.findings if f.path.startswith(f"{part}/")),
+        skipped=tuple(s for s in report.skipped if s.path.startswith(f"{part}/")),
+    )

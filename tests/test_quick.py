@@ -1,0 +1,128 @@
+"""A check that was asked before is answered without the command line, and the answer is the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import remembered
+from pipeline.checking import subject
+from pipeline.cli import quick
+from tests.checks_corpus import incident
+
+_CONFIG = f"""\
+source: src
+checks:
+  single-source: [{{symbol: {incident.HELPER}, home: {incident.HOME}}}]
+  event-map: [{{map: LEGACY_MESSAGE_TYPE_MAP, in: websocket_core/types.py, requires: {{execute_agent: START_AGENT}}}}]
+  json-safe-logs: {{safe: [{incident.HELPER}]}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The incident's tree with its configuration, and a cache of its own; we stand in it."""
+    incident.plant(tmp_path / "src")
+    (tmp_path / "spillway.yaml").write_text(_CONFIG)
+    for name in os.environ:
+        if name.startswith("SPILLWAY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SPILLWAY_CACHE_DIR", str(tmp_path / "cache/checks"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def read_once() -> None:
+    subject(None, Path("spillway.yaml"), is_named=False)
+
+
+def test_settings_come_back_as_they_were(project: Path) -> None:
+    made = subject(None, Path("spillway.yaml"), is_named=False)
+    assert remembered.load(Path("spillway.yaml")) == made
+
+
+def test_a_whole_configuration_comes_back_too(project: Path) -> None:
+    more = "  additive: {base: older}\n  baseline: known.json\n  exclude: ['gen/*']\n"
+    service = "service: chat\nenvironments: {production: {project: acme, region: us-central1}}\n"
+    scenarios = "scenarios: {run: {path: /ws, send: {type: execute_agent}, expect: [agent_started]}}\n"
+    (project / "spillway.yaml").write_text(service + _CONFIG + more + scenarios)
+    (project / "older").mkdir()
+    made = subject(None, Path("spillway.yaml"), is_named=False)
+    assert made.settings.socket_config is not None
+    assert remembered.load(Path("spillway.yaml")) == made
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["check", "--fix"],
+        ["check", "src"],
+        ["check", "--rule"],
+        ["check", "--rule", "--fix"],
+        ["check", "--explain", "event-map"],
+        ["--help"],
+        ["rollout"],
+    ],
+    ids=" ".join,
+)
+def test_leaves_everything_else_alone(project: Path, words: list[str]) -> None:
+    read_once()
+    assert quick.check(words) is None
+
+
+def test_knows_nothing_at_first(project: Path) -> None:
+    assert quick.check(["check"]) is None
+
+
+def test_forgets_what_changed(project: Path) -> None:
+    read_once()
+    assert remembered.load(Path("spillway.yaml")) is not None
+    (project / "spillway.yaml").write_text(_CONFIG + "  additive: {base: older}\n")
+    assert remembered.load(Path("spillway.yaml")) is None
+    read_once()
+    assert remembered.load(Path("spillway.yaml")) is not None
+    (project / "older").mkdir()  # what was a ref is a folder now
+    assert remembered.load(Path("spillway.yaml")) is None
+
+
+def test_what_is_kept_may_be_broken(project: Path) -> None:
+    read_once()
+    (kept,) = (project / "cache/settings").iterdir()
+    for text in ("", "[]", "{}", '{"root": 1, "settings": {}, "is_folder": 0}', "[" * 100_000):
+        kept.write_text(text)
+        assert remembered.load(Path("spillway.yaml")) is None
+
+
+def test_options_from_the_environment_take_the_long_way(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_once()
+    monkeypatch.setenv("SPILLWAY_OUTPUT", "json")
+    assert quick.check(["check"]) is None
+
+
+def test_a_question_that_is_wrong_takes_the_long_way(project: Path) -> None:
+    read_once()
+    assert quick.check(["check", "--rule", "no-such-rule"]) is None
+    assert quick.check(["check", "--rule", "additive"]) is None
+
+
+def test_says_the_same_and_loads_nothing(project: Path) -> None:
+    code = (
+        "import sys\nfrom pipeline.cli.main import main\nsys.argv = ['spillway', 'check']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    code = end.code\n"
+        "print('typer' in sys.modules, 'pydantic' in sys.modules, code, file=sys.stderr)\n"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        for _ in range(2)
+    ]
+    long, short = (run.stdout.rpartition(" in ")[0] for run in runs)  # without the seconds
+    assert long == short
+    assert "execute_agent" in short
+    assert [run.stderr.splitlines()[-1] for run in runs] == ["True True 10", "False False 10"]
