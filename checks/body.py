@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
@@ -38,13 +37,6 @@ def print_of(node: Function | ast.Lambda) -> str:
 
 def print_of_form(form: str) -> str:
     return hashlib.sha256(form.encode(errors="surrogatepass")).hexdigest()[:24]
-
-
-def likeness(left: str, right: str) -> float:
-    """How much of two normal forms is the same words, 0-1."""
-    a, b = Counter(left.split(" ")), Counter(right.split(" "))
-    total = sum(a.values()) + sum(b.values())
-    return 2 * sum((a & b).values()) / total if total else 0.0
 
 
 def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -90,16 +90,6 @@ def key_of(node: ast.expr | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def first_known(node: ast.expr | None, names: Names) -> Local | None:
-    """The local that an expression reads first and that is known to be something."""
-    for child in ast.walk(node) if node is not None else ():
-        if isinstance(child, ast.Name):
-            local = names.get(child.id)
-            if local is not None and local.symbol is not None:
-                return local
-    return None
-
-
 def narrow(test: ast.expr, yes: Names, no: Names) -> None:
     """Forget on the other side what a test asked about; ``not`` turns sides."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):

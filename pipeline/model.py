@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 
@@ -109,11 +109,6 @@ class Split:
     @property
     def _tags(self) -> Mapping[str, str | None]:
         return {t.tag: t.revision for t in self.targets if t.tag}
-
-    def without_tags(self, *tags: str) -> Split:
-        """Drop these tags; their lines stay if they carry traffic."""
-        kept = (replace(t, tag="", uri="") if t.tag in tags else t for t in self.targets)
-        return Split(tuple(t for t in kept if t.percent or t.tag))
 
     @classmethod
     def between(

@@ -1,15 +1,34 @@
-"""What several test modules share: a WebSocket service that is none of ours."""
+"""What several test modules share: a control plane with fake instances, and a WebSocket service that is none of ours."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from tests.contract.cloud import Cloud
+
 SOURCE = Path(__file__).parent / "foreign"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Cloud]:
+    from tests.contract.targets import control_plane  # gRPC: not for those who do not need it
+
+    with control_plane() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(running: Cloud) -> Iterator[Cloud]:
+    with running.case():
+        yield running
 
 
 @pytest.fixture(scope="session")

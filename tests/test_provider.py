@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,21 +11,8 @@ from google.cloud import run_v2
 from pipeline.local.gcpservice import to_message, to_outputs
 from pipeline.local.provider import LocalProvider
 from tests.contract.cloud import Cloud
-from tests.contract.targets import control_plane
 
 BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Cloud]:
-    with control_plane() as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def cloud(running: Cloud) -> Iterator[Cloud]:
-    with running.case():
-        yield running
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -21,19 +20,6 @@ from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected, S
 from pipeline.local.provider import SERVICE, LocalProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, Split, Target
 from tests.contract.cloud import Cloud, latest, shares
-from tests.contract.targets import control_plane
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Cloud]:
-    with control_plane() as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def cloud(running: Cloud) -> Iterator[Cloud]:
-    with running.case():
-        yield running
 
 
 @pytest.fixture

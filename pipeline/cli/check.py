@@ -12,13 +12,13 @@ import typer
 from pipeline.cli.frame import Session, command
 from pipeline.cli.options import DryRun
 from pipeline.cli.output import Mode
+from pipeline.cli.quick import CHECKS_FAILED
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from checks.finding import Report
     from pipeline.subject import Subject
 
-CHECKS_FAILED = 10  # as ``Outcome.CHECKS_FAILED``; told here without the model's weight
 _ROUNDS = 5  # fixes that meet in one line wait for the next round
 
 

@@ -6,10 +6,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline import record
 from pipeline.cli.frame import Session
@@ -24,16 +23,13 @@ from pipeline.cli.wiring import (
     wish_for,
 )
 from pipeline.config import Config, Environment
-from pipeline.engine import Engine, Next, Rhythm
+from pipeline.engine import Engine, Next
 from pipeline.model import Outcome
 from pipeline.plan import Wish
 from pipeline.ports import World
 from pipeline.progress import Listener, Progress
 from pipeline.rollout import Rollout
 from pipeline.start import Start
-
-if TYPE_CHECKING:
-    from pipeline.cli.gate import Gate
 
 
 @dataclass(slots=True)
@@ -102,12 +98,16 @@ class Drive:
         return [resource.summary for resource in program.preview(settings)]
 
     def begin(
-        self, image: str, *, retry: bool = False, supersede: bool = False, gate: Gate | None = None
+        self,
+        image: str,
+        *,
+        retry: bool = False,
+        supersede: bool = False,
+        gate: Callable[[], Outcome | None] = lambda: None,
     ) -> Outcome | None:
         """Begin, resume, or answer how it ended (see ``start.Start``)."""
-        wish = self.wish(image)
-        start = Start(self.engine, self.world, wish, retry, supersede, self.session.output.say, is_dead)
-        return (replace(start, gate=gate) if gate is not None else start)()
+        say = self.session.output.say
+        return Start(self.engine, self.world, self.wish(image), retry, supersede, say, is_dead, gate)()
 
     def run(self, timeout: timedelta | None = None) -> Outcome:
         until = self.world.clock.now() + timeout if timeout else None
@@ -180,7 +180,7 @@ class Drive:
 
 @contextmanager
 def open_drive(
-    session: Session, config: Config, env: str | None, *, rhythm: Rhythm | None = None, one_step: bool = False
+    session: Session, config: Config, env: str | None, *, one_step: bool = False
 ) -> Iterator[Drive]:
     """Everything that a rollout of this environment needs, opened; closed with the block.
 
@@ -196,8 +196,7 @@ def open_drive(
         place = stack.enter_context(open_place(config.ref(environment), local_folder=folder))
         engine, world = stack.enter_context(
             open_engine(
-                config, place, environment, stopped=session.stopped, listen=listeners,
-                rhythm=rhythm or Rhythm(heartbeat=config.heartbeat), one_step=one_step,
+                config, place, environment, stopped=session.stopped, listen=listeners, one_step=one_step
             )
         )  # fmt: skip
         with ExitStack() as views:

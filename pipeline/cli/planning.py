@@ -21,7 +21,7 @@ def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
     try:
         live = drive.world.platform.read(wish.ref)
     except ServiceNotFound:
-        return _show_first(session, drive, image, gate)
+        return _show_first(session, drive, wish, image, gate)
     current = record.decode(live.record_text) if live.record_text is not None else None
     if current is not None and current.phase in UNDER_WAY:
         if current.plan.rollout_id != wish.rollout_id:
@@ -31,17 +31,15 @@ def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
                 "Let it end, roll it back, or begin yours with: spillway rollout --image DIGEST --supersede",
             )
         session.output.say(f"{current.plan.candidate} is under way already: the same command resumes it")
-    revisions = drive.world.platform.revisions(wish.ref)
     if current is not None and current.plan.rollout_id == wish.rollout_id:
         if current.outcome is not None:
             session.output.say(
                 f"{current.plan.candidate} has ended: {current.outcome.label} (again: --retry)"
             )
-        session.output.result(
-            "\n".join(_lines(plan.Proposal(current.plan))),
-            _document(plan.Proposal(current.plan), live.wanted),
-        )
+        agreed = plan.Proposal(current.plan)
+        session.output.result("\n".join(_lines(agreed)), _document(agreed, live.wanted))
         return 0
+    revisions = drive.world.platform.revisions(wish.ref)
     proposal = plan.make(wish, live, revisions, knows_service=current is not None)
     resources = drive.declared(image)
     text = "\n".join([*_lines(proposal), *_declared(resources), *gate.lines()])
@@ -50,8 +48,7 @@ def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
     return gate.exit_code
 
 
-def _show_first(session: Session, drive: Drive, image: str, gate: Gate) -> int:
-    wish = drive.wish(image)
+def _show_first(session: Session, drive: Drive, wish: plan.Wish, image: str, gate: Gate) -> int:
     text = (
         f"{wish.ref.service} does not exist: {wish.candidate} would be its first revision and get 100%, ungated.\n"
         "It would be probed at once. From then on every rollout is staged."

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-CHECKS_FAILED = 10  # as in ``check.py``
+CHECKS_FAILED = 10  # as ``Outcome.CHECKS_FAILED``; told here without the model's weight
 INTERRUPTED = 130
 _FILE = "spillway.yaml"
 _HARMLESS = frozenset({"SPILLWAY_CACHE_DIR"})

@@ -20,6 +20,7 @@ from pipeline.model import Outcome
 if TYPE_CHECKING:
     from pipeline.cli.driving import Drive
     from pipeline.cli.gate import Gate
+    from pipeline.config import Config
 
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
 Timeout = Annotated[
@@ -29,10 +30,10 @@ Timeout = Annotated[
 
 
 @contextmanager
-def _drive(session: Session, env: str | None, *, one_step: bool = False) -> Iterator[Drive]:
+def _drive(session: Session, config: Config, env: str | None, *, one_step: bool = False) -> Iterator[Drive]:
     from pipeline.cli.driving import open_drive
 
-    with open_drive(session, session.load_config(), env, one_step=one_step) as drive:
+    with open_drive(session, config, env, one_step=one_step) as drive:
         yield drive
 
 
@@ -48,15 +49,15 @@ def plan(session: Session, *, image: Image, env: Env = None) -> int:
 def _plan(session: Session, image: str, env: str | None) -> int:
     from pipeline.cli.planning import show
 
-    with _drive(session, env) as drive:
-        return show(session, drive, image, _gate(session, image, env))
+    config = session.load_config()
+    with _drive(session, config, env) as drive:
+        return show(session, drive, image, _gate(session, config, image, env))
 
 
-def _gate(session: Session, image: str, env: str | None) -> Gate:
+def _gate(session: Session, config: Config, image: str, env: str | None) -> Gate:
     from pipeline.cli.gate import Gate
     from pipeline.cli.wiring import wish_for
 
-    config = session.load_config()
     name, environment = config.environment(env)
     return Gate(session, name, wish_for(config, environment, image).rollout_id)
 
@@ -85,10 +86,11 @@ def rollout(
     """
     if dry_run:
         return _plan(session, image, env)
-    limit, gate = _duration(timeout), _gate(session, image, env)
+    limit, config = _duration(timeout), session.load_config()
+    gate = _gate(session, config, image, env)
     with ExitStack() as stack:
         try:
-            drive = stack.enter_context(_drive(session, env))
+            drive = stack.enter_context(_drive(session, config, env))
         except PlatformUnavailable:
             if gate() is not None:  # an answer that needs no platform
                 return gate.refuse()
@@ -123,7 +125,7 @@ def promote(
     from pipeline.promotion import promote as let_go_on
 
     target, limit = 100 if full else to_percent, _duration(timeout)
-    with _drive(session, env) as drive:
+    with _drive(session, session.load_config(), env) as drive:
         if dry_run:
             look = drive.engine.observer.look()
             session.output.say(
@@ -144,7 +146,7 @@ def tick(session: Session, *, env: Env = None) -> int:
 
     Example:  */1 * * * *  spillway tick --env production
     """
-    with _drive(session, env, one_step=True) as drive:
+    with _drive(session, session.load_config(), env, one_step=True) as drive:
         upcoming = drive.tick()
         outcome = upcoming.outcome or Outcome.UNDER_WAY
         text = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -112,7 +112,7 @@ class Story:
             cause = Cause("changed our mind", OPERATOR, by_hand=True)
             done = restore(drive.world.platform, drive.world.clock, drive.place.ref, cause, tell=self._say)
             outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
-            page.ending = drive.conclude(outcome, outcome.exit_code)
+            page.ending = _conclude(drive, outcome)
             page.candidate = str(page.ending.document["candidate"])
 
     def promoted_by_hand(self) -> None:
@@ -127,24 +127,17 @@ class Story:
             with self._drive(config) as drive:
                 drive.watch()
                 promote(drive.engine, to_percent=None, reason="looks good", by=OPERATOR)
-                page.ending = self._run(drive)
+                page.ending = _conclude(drive, drive.run())
 
     def _rollout(self, page: _Page, image: str, config: Config | None = None) -> Ending:
         with self._drive(config) as drive:
             drive.listeners.join(page.note)
-            outcome = drive.begin(image) or drive.run()
-            ending = drive.conclude(outcome, outcome.exit_code)
+            ending = _conclude(drive, drive.begin(image) or drive.run())
         page.candidate = str(ending.document["candidate"])
         return ending
 
-    def _run(self, drive: Drive) -> Ending:
-        outcome = drive.run()
-        return drive.conclude(outcome, outcome.exit_code)
-
-    @contextmanager
-    def _drive(self, config: Config | None = None) -> Iterator[Drive]:
-        with open_drive(self.session, config or self.config, None) as drive:
-            yield drive
+    def _drive(self, config: Config | None = None) -> AbstractContextManager[Drive]:
+        return open_drive(self.session, config or self.config, None)
 
     @contextmanager
     def _chapter(self, name: str, expected: Outcome) -> Iterator[_Page]:
@@ -180,8 +173,6 @@ class Story:
         first_bad = felt.first_failed_at.get(page.candidate)
         safe = page.moments.get("rolled_back")
         with self._drive() as drive:
-            current = drive.current()
-            assert current is not None
             left = self._open_on(drive, page.candidate)
             began = time.monotonic()
             while self._open_on(drive, page.candidate) and time.monotonic() - began < _DRAIN_WITHIN_S:
@@ -204,6 +195,10 @@ class Story:
 
     def _say(self, text: str) -> None:
         self.session.output.say(text)
+
+
+def _conclude(drive: Drive, outcome: Outcome) -> Ending:
+    return drive.conclude(outcome, outcome.exit_code)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from pipeline.cloudrun.stack import InProcess, PulumiCli
     from pipeline.config import Config, Environment
-    from pipeline.engine import Engine, Rhythm
+    from pipeline.engine import Engine
     from pipeline.plan import Wish
     from pipeline.ports import Deployer, LogSource, Platform, World
     from pipeline.progress import Listener
@@ -160,7 +160,7 @@ def deployer_for(
 @contextmanager
 def open_engine(
     config: Config, place: Place, environment: Environment, *, stopped: threading.Event, listen: Listener,
-    rhythm: Rhythm | None = None, one_step: bool = False,
+    one_step: bool = False,
 ) -> Iterator[tuple[Engine, World]]:  # fmt: skip
     """The engine on its ports; the prober's thread ends with the block."""
     from pipeline.engine import Engine, Rhythm
@@ -180,7 +180,8 @@ def open_engine(
         place.ref, world, config.build_scenarios(), listen=listen, authenticated=environment.id_token
     )
     try:
-        yield Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm or Rhythm()), world
+        rhythm = Rhythm(heartbeat=config.heartbeat)
+        yield Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm), world
     finally:
         prober.close()
 
@@ -224,7 +225,3 @@ def _machine() -> str:
 
 def local_folder_for(environment: Environment, folder: Path) -> Path | None:
     return folder if environment.is_local else None
-
-
-def known_services(config: Config) -> Sequence[ServiceRef]:
-    return [config.ref(environment) for environment in config.environments.values()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
@@ -138,4 +137,4 @@ def test_a_newer_record_is_never_guessed_at(project: Project) -> None:
     done = project.run("rollout", "--image", "next")
     assert done.code == 4
     assert "newer Spillway" in done.stderr
-    assert dataclasses.replace(project.live(), etag="").wanted == live.wanted
+    assert project.live().wanted == live.wanted
