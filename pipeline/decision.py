@@ -7,9 +7,11 @@ next step from what is, never from what woke it. Its order is the safety argumen
  2. somebody else's hand on the service: never raise;
  3. FAIL: back to stable, whatever else is true, unless stable is gone or just as bad: then a human is called;
  4. INCONCLUSIVE: hold the weight, and after the deadline call a human;
- 5. PASS, soak over, stable still ready: one step up.
+ 5. PASS, soak over, stable ready and answering a probe round of this very look: one step up.
 
 (FAIL is looked at before the foreign hand: lowering is always allowed.)
+
+Traffic counts as moved once a settled service shows it: until then what is read back may be an older write's.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.judge import Judgement, Verdict
-from pipeline.model import LiveService, Outcome, Readiness
+from pipeline.model import LiveService, Outcome, Readiness, Split
 from pipeline.rollout import ENDED, Event, Phase, Rollout
 
 
@@ -32,6 +34,8 @@ class Situation:
         stage_verdict: of the running stage. ``certification`` is asked for at the last stage only.
         blind: a reason why nothing could be looked at (logs unreadable, probe host cut off); not good, not bad.
         is_stable_bad: the last probe of stable was answered, and wrongly.
+        stable_fails: how stable failed its last probe, if it did; that it was not answered counts too.
+        is_probed_now: a probe round, of candidate and stable, ended with this look.
     """
 
     rollout: Rollout
@@ -45,6 +49,8 @@ class Situation:
     drift: str = ""
     blind: str = ""
     is_stable_bad: bool = False
+    stable_fails: str = ""
+    is_probed_now: bool = False
     verify_within: timedelta = timedelta(seconds=60)
 
 
@@ -53,10 +59,11 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do until then."""
+    """Nothing to do until then; ``probe``: but to hold a probe round at once."""
 
     until: datetime
     why: str
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class Enter:
 
     stage: int
     event: Event
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,8 @@ class Finish:
 Action = Wait | Deploy | Enter | Pause | Promote | Restore | Settle | Finish
 
 LOOK_AGAIN = timedelta(seconds=1)
+LONGEST_START = timedelta(minutes=5)  # Cloud Run gives a container 4 to listen; then its revision is judged
+CLOCKS_AGREE = timedelta(minutes=1)  # two machines' clocks: beyond that one of them is wrong
 
 
 def decide(s: Situation) -> Action:
@@ -125,12 +135,15 @@ def decide(s: Situation) -> Action:
 
 
 def _finish_rolling_back(s: Situation) -> Action:
-    plan = s.rollout.plan
-    if s.live.serving.serving == {plan.stable: 100}:
+    stable = s.rollout.plan.stable
+    given_back = Split.between(stable, None, 0)
+    if not s.live.wanted.shares_with(given_back):
+        if s.stable is Readiness.READY:
+            return Restore(s.rollout.reason)
+    elif s.live.shows(given_back):
         return Settle()
-    if s.live.wanted.serving != {plan.stable: 100} and s.stable is Readiness.READY:
-        return Restore(s.rollout.reason)
-    if s.now - s.rollout.since > s.verify_within:
+    patience = LONGEST_START if s.live.awaits_revision else s.verify_within
+    if s.now - s.rollout.since > patience:
         return Finish(Outcome.ROLLBACK_UNVERIFIED)
     return Wait(s.now + LOOK_AGAIN / 4, "reading traffic back")
 
@@ -169,6 +182,10 @@ def _roll(s: Situation) -> Action:
         return _give_back(s, what.rstrip(": "))
     if s.stable in (None, Readiness.FAILED):
         return Pause(f"the roll-back target {rollout.plan.stable} {_is(s.stable)}")
+    if rollout.since - s.now > CLOCKS_AGREE:
+        ahead = (rollout.since - s.now).total_seconds()
+        why = f"the stage begins again: its start lies {ahead:.0f}s in the future, so a clock was wrong"
+        return Enter(rollout.stage, Event.RAISED, why)
     unsure = _unsure(s)
     if unsure:
         return _hold(s, unsure)
@@ -177,7 +194,19 @@ def _roll(s: Situation) -> Action:
         return Wait(min(soaked, s.now + LOOK_AGAIN), f"soaking at {stage.percent}%")
     if stage.hold:
         return Pause(f"stage {rollout.stage} ({stage.percent}%) asks for a human: everything passed")
-    return _last(s) if rollout.is_last_stage else Enter(rollout.stage + 1, Event.RAISED)
+    return _last(s) if rollout.is_last_stage else _raise(s)
+
+
+def _raise(s: Situation) -> Action:
+    """One step up, right after a round in which stable answered: nobody is moved away from what cannot take him back."""
+    stage = s.rollout.current
+    if s.stable_fails:
+        return _hold(
+            s, f"{s.rollout.plan.stable} fails its probe ({s.stable_fails}): there is nothing to go back to"
+        )
+    if not s.is_probed_now:
+        return Wait(s.now, f"{stage.percent}% passed: probing both revisions before the raise", probe=True)
+    return Enter(s.rollout.stage + 1, Event.RAISED)
 
 
 def _unsure(s: Situation) -> str:
@@ -186,7 +215,7 @@ def _unsure(s: Situation) -> str:
     for name, readiness in ((plan.candidate, s.candidate), (plan.stable, s.stable)):
         if readiness is not Readiness.READY:
             return f"{name} {_is(readiness)}"
-    if not s.live.serving.shares_with(s.rollout.split):
+    if not s.live.shows(s.rollout.split):
         return "traffic is moving"
     return s.blind or ("" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason)
 

@@ -1,9 +1,10 @@
 """The orchestrator: read, observe, judge, decide, do one thing, say when to come again.
 
 ``tick`` is level-triggered: whatever it needs to know is on the service (traffic, etag, record) or in the logs, so any
-process may call it, die, and leave the rest to another. ``run`` is tick and sleep.
+process may call it, die, and leave the rest to another. ``run`` is tick and sleep. Nothing here waits for long: a
+revision that starts is looked at again, like everything else, so that heartbeats go on and a signal is heard.
 
-Every write goes through ``_commit``: one ``UpdateService`` with traffic, record and the etag of the read that was
+Every write goes through ``commit``: one ``UpdateService`` with traffic, record and the etag of the read that was
 decided on. A conflict means that somebody else was faster: read again, decide again, never resend.
 """
 
@@ -17,11 +18,11 @@ from functools import singledispatchmethod
 from pipeline import decision, judge, record, restore
 from pipeline.decision import Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Wait
 from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
-from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Plan, Split
+from pipeline.model import LiveService, Outcome, Plan, Split
 from pipeline.observer import Look, Observer
 from pipeline.ports import World
-from pipeline.progress import Listener, Progress
-from pipeline.rollout import Event, Phase, Rollout, Span
+from pipeline.progress import Listener, Progress, harmless, unheard
+from pipeline.rollout import Event, Past, Phase, Rollout, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Engine:
 
     Args:
         driver: who writes: host, process and a random part; tells two drivers apart.
+        stop: whether the process was told to end; asked wherever something is waited for.
     """
 
     def __init__(
@@ -61,8 +63,9 @@ class Engine:
         world: World,
         *,
         driver: str,
-        listen: Listener = lambda _: None,
+        listen: Listener = unheard,
         rhythm: Rhythm = Rhythm(),
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.observer = observer
         self.driver = driver
@@ -70,53 +73,44 @@ class Engine:
         self._ref = observer.ref
         self._world = world
         self._clock = world.clock
-        self._listen = listen
+        self._listen = harmless(listen)
+        self.stop = stop
         self._followed: tuple[str, int] | None = None
+        self.candidate = ""  # of the rollout that is driven
 
-    def begin(self, plan: Plan, live: LiveService, *, attempt: int = 1, epoch: int = 0) -> None:
+    def begin(
+        self, plan: Plan, live: LiveService, *, attempt: int = 1, epoch: int = 0, past: tuple[Past, ...] = ()
+    ) -> None:
         """Write the first record: stable pinned by name and tag, the candidate still to be made.
 
         Args:
             epoch: of the record that this one replaces; the counter never goes back.
+            past: the rollouts before this one.
 
-        Raises: StaleWrite when the service changed since ``live`` was read.
+        Raises: StaleWrite when the service changed since ``live`` was read; PlanRefused when its record could outgrow
+            its place midway.
         """
         split = Split.between(plan.stable, None, 0, live.wanted.targets)
-        first = replace(self._fresh(plan, Phase.DEPLOYING, split), attempt=attempt, epoch=epoch)
+        first = replace(self.fresh(plan, Phase.DEPLOYING, split), attempt=attempt, epoch=epoch, past=past)
+        record.must_fit(first, live)
         self.follow(first)
-        self._commit(live, first, split)
-        self._tell(
+        self.commit(live, first, split)
+        self.tell(
             "started", f"{plan.candidate} against {plan.stable}", rollout=plan.rollout_id, attempt=attempt
         )
-
-    def begin_service(self, plan: Plan) -> Outcome:
-        """The very first deployment: 100 % to the first revision, ungated, and probed at once."""
-        self._tell("deploying", f"{self._ref.service} does not exist: {plan.candidate} gets 100%, ungated")
-        self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
-        live = self._world.platform.read(self._ref)
-        revision = self._world.platform.revision(self._ref, plan.candidate)
-        plan = replace(plan, stable_uid=revision.uid)
-        split = Split.between(plan.candidate, None, 0, live.wanted.targets)
-        promoted = replace(
-            self._fresh(plan, Phase.PROMOTED, split),
-            candidate_uid=revision.uid,
-            reached=100,
-            reason="first deployment, ungated",
-        )
-        self._commit(live, promoted, split)
-        report = self.observer.probe_now(plan, live.uri, revision)
-        return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if report.failures else Outcome.FIRST_DEPLOYMENT
 
     def follow(self, current: Rollout) -> None:
         """Drive this attempt and no other: once another one is on the service, ours was superseded."""
         self._followed = (current.plan.rollout_id, current.attempt)
+        self.candidate = current.plan.candidate
 
     def redeploy(self, live: LiveService, current: Rollout, *, reason: str, by: str) -> None:
         """Back to deploying: a rollout that was paused before its candidate was there."""
         now = record.utc(self._clock.now())
-        self._commit(live, current.on(Event.RETRIED, now, reason=reason, by=by, drift="", since=now))
+        self.commit(live, current.on(Event.RETRIED, now, reason=reason, by=by, drift="", since=now))
 
-    def _fresh(self, plan: Plan, phase: Phase, split: Split) -> Rollout:
+    def fresh(self, plan: Plan, phase: Phase, split: Split) -> Rollout:
+        """A rollout as it begins, nothing judged yet."""
         now = record.utc(self._clock.now())
         return Rollout(
             plan=plan,
@@ -128,6 +122,21 @@ class Engine:
             judge=judge.begin(plan),
         )
 
+    def read_back(self, patience: timedelta) -> bool:
+        """Look until the split that was last written is served; whether it was seen."""
+        give_up = self._clock.now() + patience
+        while not self.stop():
+            try:
+                live = self._world.platform.read(self._ref)
+                if live.shows(live.wanted):
+                    return True
+            except PlatformUnavailable as error:
+                self.tell("retrying", error.what)
+            if self._clock.now() >= give_up:
+                break
+            self._clock.sleep(self.rhythm.look)
+        return False
+
     def tick(self) -> Next:
         """One step. Raises AccessError, RequestRejected, RecordUnreadable; a conflict is not an error."""
         look = self.observer.look()
@@ -136,21 +145,21 @@ class Engine:
             self.follow(current)
         if self._followed != (current.plan.rollout_id, current.attempt):
             return Next(look.situation.now, f"superseded by {current.plan.candidate}", Outcome.SUPERSEDED)
-        self._tell("looked", look.situation.stage_verdict.reason, look=look)
+        self.tell("looked", look.situation.stage_verdict.reason, look=look)
         try:
             return self._do(decision.decide(look.situation), look)
         except StaleWrite:
             return Next(self._clock.now(), "somebody else wrote the service: reading again")
 
-    def run(self, *, stop: Callable[[], bool] = lambda: False, until: datetime | None = None) -> Outcome:
-        """Tick until the rollout ends, pauses, is interrupted or time is up.
+    def run(self, *, until: datetime | None = None) -> Outcome:
+        """Tick until the rollout ends, pauses, is told to stop or time is up.
 
         Raises: what ``tick`` raises; PlatformUnavailable only after ``rhythm.patience`` without an answer. Whatever is
             raised, the service keeps its state.
         """
         unreachable_since: datetime | None = None
         was_refused = False
-        while not stop() and (until is None or self._clock.now() < until):
+        while not self.stop() and (until is None or self._clock.now() < until):
             try:
                 upcoming = self.tick()
             except RequestRejected as error:
@@ -158,13 +167,13 @@ class Engine:
                 if was_refused:
                     raise
                 was_refused = True
-                self._tell("refused", f"{error.what}: looking again")
+                self.tell("refused", f"{error.what}: looking again")
                 continue
             except PlatformUnavailable as error:
                 unreachable_since = unreachable_since or self._clock.now()
                 if self._clock.now() - unreachable_since > self.rhythm.patience:
                     raise
-                self._tell("retrying", f"{error.what}: trying again in {error.retry_after_s:g}s")
+                self.tell("retrying", f"{error.what}: trying again in {error.retry_after_s:g}s")
                 self._clock.sleep(timedelta(seconds=error.retry_after_s))
                 continue
             unreachable_since, was_refused = None, False
@@ -180,9 +189,14 @@ class Engine:
     @_do.register
     def _wait(self, action: Wait, look: Look) -> Next:
         current, now = look.situation.rollout, look.situation.now
+        if action.probe:
+            self.observer.probe_soon()
         # A heartbeat from the future is another machine's wrong clock: no reason to stay silent until then.
-        if not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat:
-            self._commit(look.situation.live, replace(current, judge=look.judge, last=_summary(look)))
+        is_due = not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat
+        if (
+            is_due or look.foreign
+        ):  # after other people's writes the record says again which generation is ours
+            self.commit(look.situation.live, replace(current, judge=look.judge, last=_summary(look)))
         return Next(action.until, action.why)
 
     @_do.register
@@ -192,17 +206,20 @@ class Engine:
     @_do.register
     def _deploy(self, action: Deploy, look: Look) -> Next:
         plan = look.situation.rollout.plan
-        self._tell("deploying", f"{plan.candidate} at 0%")
+        self.tell("deploying", f"{plan.candidate} at 0%")
+        self.deploy(plan)
+        return Next(self._clock.now(), "deployed")
+
+    def deploy(self, plan: Plan) -> None:
+        """Have the Pulumi program applied. A revision that failed is there all the same: the next look sees it."""
         try:
             self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
         except RevisionFailed as error:
-            # The revision is there, failed; the next look sees it and decides.
-            self._tell("deploy_failed", error.what, why=error.why)
-        return Next(self._clock.now(), "deployed")
+            self.tell("deploy_failed", error.what, why=error.why)
 
     @_do.register
     def _enter(self, action: Enter, look: Look) -> Next:
-        self.enter(look, action.stage, action.event)
+        self.enter(look, action.stage, action.event, reason=action.reason)
         return Next(self._clock.now(), "traffic is moving")
 
     def enter(self, look: Look, stage: int, event: Event, *, reason: str = "", by: str = "") -> None:
@@ -224,9 +241,9 @@ class Engine:
             before=_span(current, now) if is_same and not current.drift else None,
         )  # fmt: skip
         before = current.split.percent_of(current.plan.candidate)
-        self._commit(live, after, split)
+        self.commit(live, after, split)
         self.observer.probe_soon()
-        self._tell("shifted", f"stage {stage}: {before}% -> {percent}%", stage=stage, percent=percent, by=by)
+        self.tell("shifted", f"stage {stage}: {before}% -> {percent}%", stage=stage, percent=percent, by=by)
 
     @_do.register
     def _pause(self, action: Pause, look: Look) -> Next:
@@ -234,8 +251,8 @@ class Engine:
         now = record.utc(s.now)
         after = s.rollout.on(Event.HELD, now, reason=action.reason, drift=action.drift, judge=look.judge,
                              last=_summary(look))  # fmt: skip
-        self._commit(s.live, after)
-        self._tell("paused", action.reason)
+        self.commit(s.live, after)
+        self.tell("paused", action.reason)
         return Next(self._clock.now(), outcome=Outcome.PAUSED)
 
     @_do.register
@@ -243,8 +260,8 @@ class Engine:
         s = look.situation
         now = record.utc(s.now)
         after = s.rollout.on(Event.PROMOTED, now, reason=action.reason, judge=look.judge, last=_summary(look))
-        self._commit(s.live, after)
-        self._tell("promoted", action.reason)
+        self.commit(s.live, after)
+        self.tell("promoted", action.reason)
         return Next(self._clock.now(), outcome=Outcome.PROMOTED)
 
     @_do.register
@@ -258,9 +275,9 @@ class Engine:
             s.rollout, judge=look.judge, last=_summary(look), split_epoch=s.rollout.split_epoch + 1
         )
         after = after.on(Event.FAILED, now, reason=action.reason, split=split, since=now)
-        self._tell("restoring", action.reason, look=look)
-        self._commit(s.live, after, split)
-        self._tell("restored", f"100% to {stable}: accepted")
+        self.tell("restoring", action.reason, look=look)
+        self.commit(s.live, after, split)
+        self.tell("restored", f"100% to {stable}: accepted")
         return Next(self._clock.now(), "reading traffic back")
 
     @_do.register
@@ -268,35 +285,22 @@ class Engine:
         s = look.situation
         now = record.utc(s.now)
         after = s.rollout.on(Event.RESTORED, now, reason=s.rollout.reason)
-        self._commit(s.live, after)
-        self._tell(
-            "rolled_back", f"100% on {after.plan.stable}: read back", since=s.rollout.since.isoformat()
-        )
+        self.commit(s.live, after)
+        self.tell("rolled_back", f"100% on {after.plan.stable}: read back", since=s.rollout.since.isoformat())
         assert after.outcome is not None
         return Next(self._clock.now(), outcome=after.outcome)
 
-    def _commit(self, live: LiveService, after: Rollout, split: Split | None = None) -> None:
+    def commit(self, live: LiveService, after: Rollout, split: Split | None = None) -> None:
         """The one way to write: record, and traffic with it, under the etag of the read that was decided on."""
-        after = replace(
-            after,
-            epoch=after.epoch + 1,
-            generation=live.generation,
-            heartbeat=record.utc(self._clock.now()),
-            driver=self.driver,
-        )
-        annotations = {**live.annotations, RECORD_ANNOTATION: record.encode(after)}
+        after = record.written(after, live, self._clock.now(), self.driver)
+        annotations = record.annotated(live, after)
         self._world.platform.write(self._ref, etag=live.etag, annotations=annotations, split=split)
         self.observer.written(after.epoch)
         traffic = dict(split.serving) if split else None
-        self._tell(
-            "wrote",
-            f"epoch {after.epoch}, etag {live.etag}",
-            epoch=after.epoch,
-            etag=live.etag,
-            traffic=traffic,
-        )
+        text = f"epoch {after.epoch}, etag {live.etag}"
+        self.tell("wrote", text, epoch=after.epoch, etag=live.etag, traffic=traffic)
 
-    def _tell(self, kind: str, text: str, **data: object) -> None:
+    def tell(self, kind: str, text: str, **data: object) -> None:
         self._listen(Progress(self._clock.now(), kind, text, data))
 
 
@@ -307,4 +311,6 @@ def _summary(look: Look) -> dict[str, object]:
 def _span(current: Rollout, until: datetime) -> Span | None:
     """The split that is being replaced, if users met the candidate there."""
     percent = current.split.percent_of(current.plan.candidate)
-    return Span(current.since, until, current.split_epoch, percent) if percent else None
+    if not percent or until <= current.since:
+        return None
+    return Span(current.since, until, current.split_epoch, percent)

@@ -3,19 +3,22 @@
     SpillwayError                    1   failed, unclassified
     |-- UserError                    2   usage: nothing was touched
     |   |-- ConfigError              2   spillway.yaml, with file:line:column
-    |   `-- PlanRefused              2   the live service makes a rollout unsafe
+    |   |-- PlanRefused              2   the live service makes a rollout unsafe
+    |   `-- RecordUnreadable         2   the record on the service cannot be used: traffic was left alone
     |-- AccessError                  3   not authenticated, or forbidden
     |-- AnotherRunAlive             14   somebody else drives this rollout
-    `-- PlatformError                4   Cloud Run said no
-        |-- ServiceNotFound          4
-        |-- RevisionNotFound         4
+    |-- FirstDeploymentFailed       17   the first revision never became ready: nobody is served
+    `-- PlatformError                4   Cloud Run said no, and what traffic is now is unknown
+        |-- ServiceNotFound          2   there is no such service, so no traffic either
+        |-- RevisionNotFound         2   there is no such revision; nothing was written
+        |-- RequestRejected          1   the request itself is wrong; traffic is as it was
+        |-- RevisionFailed           1   the revision never became ready; traffic is as it was
         |-- StaleWrite               4   the service changed since it was read: read again, decide again
-        |-- RequestRejected          4   the request itself is wrong; sending it again changes nothing
-        |-- RevisionFailed           4   the revision never became ready
+        |-- RecordLost               4   the record that we wrote is gone or was replaced by one that cannot be read
         `-- PlatformUnavailable      4   no answer, 429 or 503; ``retry_after_s`` says when to try again
 
-A fault of the candidate (a 1011, a missing event, silence) is never an exception: it is evidence
-(see ``evidence.py``). An exception is a fault of ours or of the platform's.
+4 is for traffic that nobody knows. A fault of the candidate (a 1011, a missing event, silence) is never an exception:
+it is evidence (see ``evidence.py``). An exception is a fault of ours or of the platform's.
 """
 
 from __future__ import annotations
@@ -56,6 +59,10 @@ class PlanRefused(UserError):
     """The live service is in a state in which moving traffic would be a guess."""
 
 
+class RecordUnreadable(UserError):
+    """The rollout record is there and cannot be used; traffic is left alone until a human looks."""
+
+
 class AccessError(SpillwayError):
     """Credentials are missing or do not allow the call."""
 
@@ -68,6 +75,12 @@ class AnotherRunAlive(SpillwayError):
     exit_code = 14
 
 
+class FirstDeploymentFailed(SpillwayError):
+    """The first revision of a service never became ready; asked again, it is the same answer."""
+
+    exit_code = 17
+
+
 class PlatformError(SpillwayError):
     """A call to Cloud Run failed."""
 
@@ -77,21 +90,33 @@ class PlatformError(SpillwayError):
 class ServiceNotFound(PlatformError):
     """No such service. The only answer that means "first deployment"."""
 
+    exit_code = 2
+
 
 class RevisionNotFound(PlatformError):
     """No such revision."""
+
+    exit_code = 2
+
+
+class RequestRejected(PlatformError):
+    """Cloud Run refuses the request itself (invalid argument, failed precondition, name taken)."""
+
+    exit_code = 1
+
+
+class RevisionFailed(PlatformError):
+    """A revision ended up not ready; ``why`` carries its condition's message."""
+
+    exit_code = 1
 
 
 class StaleWrite(PlatformError):
     """The etag no longer matches: the service changed after it was read."""
 
 
-class RequestRejected(PlatformError):
-    """Cloud Run refuses the request itself (invalid argument, failed precondition, name taken)."""
-
-
-class RevisionFailed(PlatformError):
-    """A revision ended up not ready; ``why`` carries its condition's message."""
+class RecordLost(PlatformError):
+    """The record vanished, or cannot be read any more, while its rollout was driven."""
 
 
 class PlatformUnavailable(PlatformError):

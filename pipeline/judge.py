@@ -121,6 +121,30 @@ def new_stage(state: JudgeState, split_epoch: int) -> JudgeState:
     return replace(state, stage={}, stage_epoch=split_epoch, probes_ok=0)
 
 
+def fits(state: JudgeState, plan: Plan) -> bool:
+    """Whether a state that was read is one of these criteria: every bet there, of the right size."""
+    compared = all(len(state.compared.get(c.metric, ())) == len(sequential.ODDS) for c in plan.criteria)
+    limits = state.limits.items()
+    if not compared or any(not 0 <= limit <= 1 for _, limit in limits):
+        return False
+    grids = {metric: len(sequential.limit_grid(limit)) for metric, limit in limits}
+    return all(grids.get(metric) == len(bets) for metric, bets in state.limited.items())
+
+
+def grown(plan: Plan) -> JudgeState:
+    """A state as large, written down, as a rollout of these criteria can make it."""
+    metrics = [c.metric for c in plan.criteria]
+    counts, bet = Counts(*(10**9,) * 4), -1.2345678901234567e-05
+    return JudgeState(
+        compared=dict.fromkeys(metrics, (bet,) * len(sequential.ODDS)),
+        limited=dict.fromkeys(metrics, (bet,) * len(sequential.limit_grid(1e-6))),
+        limits=dict.fromkeys(metrics, 0.12345678901234567),
+        total=dict.fromkeys(metrics, counts),
+        stage=dict.fromkeys(metrics, counts),
+        stage_epoch=10**6, blocks=10**6, seen=(10**6, 10**6), probes_ok=10**6, probes_bad=10**6,
+    )  # fmt: skip
+
+
 def observe(state: JudgeState, plan: Plan, block: Block) -> JudgeState:
     """Take one closed block in; a block that was taken in before changes nothing."""
     if (block.split_epoch, block.index) <= state.seen:

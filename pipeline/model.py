@@ -24,6 +24,7 @@ from enum import Enum, StrEnum
 STABLE_TAG = "stable"
 CANDIDATE_TAG = "candidate"
 RECORD_ANNOTATION = "spillway.rollout/record"
+UNREADABLE_ANNOTATION = "spillway.rollout/unreadable-record"  # what a roll-back found in its place
 NONCE_VARIABLE = "SPILLWAY_NONCE"
 LOCAL_PROJECT = "local"  # the local Cloud Run's; too short to be a Google Cloud project id
 
@@ -82,6 +83,11 @@ class Split:
 
     def uri_of(self, tag: str) -> str:
         return next((t.uri for t in self.targets if t.tag == tag), "")
+
+    @property
+    def own(self) -> Split:
+        """Without the lines that only carry other people's tags."""
+        return Split(tuple(t for t in self.targets if t.percent or t.tag in (STABLE_TAG, CANDIDATE_TAG)))
 
     @property
     def revisions(self) -> tuple[str, ...]:
@@ -159,8 +165,8 @@ class Revision:
 class LiveService:
     """One read of the service: everything that a decision may rest on.
 
-    ``wanted`` is spec traffic, ``serving`` is status traffic (what was read back). ``etag`` belongs to this
-    very read and goes with any write that is decided on it.
+    ``wanted`` is spec traffic, ``serving`` is status traffic. ``etag`` belongs to this very read and goes with any
+    write that is decided on it. Until the service ``is_settled`` its status may still be that of an older write.
     """
 
     ref: ServiceRef
@@ -171,7 +177,9 @@ class LiveService:
     serving: Split
     annotations: Mapping[str, str]
     uri: str
+    labels: Mapping[str, str] = field(default_factory=dict)
     reconciling: bool = False
+    observed_generation: int = 0
     latest_ready: str = ""
     latest_created: str = ""
     last_modifier: str = ""
@@ -186,6 +194,25 @@ class LiveService:
     @property
     def record_text(self) -> str | None:
         return self.annotations.get(RECORD_ANNOTATION)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the status is of what was asked for last.
+
+        A reconciliation that failed leaves ``observed_generation`` where it was, for good.
+
+        Source: docstring of google.cloud.run_v2.Service.reconciling.
+        """
+        return not self.reconciling and (self.observed_generation >= self.generation or bool(self.failure))
+
+    @property
+    def awaits_revision(self) -> bool:
+        """It is being reconciled because a revision is still to be judged; traffic itself may long be right."""
+        return self.reconciling and self.latest_created != self.latest_ready
+
+    def shows(self, split: Split) -> bool:
+        """Whether this split was read back: seen in a status that cannot be an older write's."""
+        return self.is_settled and self.serving.shares_with(split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,13 +314,16 @@ class Plan:
 
 
 class Outcome(Enum):
-    """How a command or rollout ended: the name that JSON carries, and the exit code."""
+    """How a rollout ended: the name that JSON carries, and the exit code of the command that asked for it.
+
+    0 only where the wished image has the traffic. (``rollback`` asks for something else, and has codes of its own.)
+    """
 
     PROMOTED = ("promoted", 0)
     FIRST_DEPLOYMENT = ("first_deployment", 0)
-    FIRST_DEPLOYMENT_UNHEALTHY = ("first_deployment_unhealthy", 1)
-    ROLLED_BACK_BY_HAND = ("rolled_back_by_hand", 0)
-    SUPERSEDED = ("superseded", 0)
+    FIRST_DEPLOYMENT_UNHEALTHY = ("first_deployment_unhealthy", 17)
+    ROLLED_BACK_BY_HAND = ("rolled_back_by_hand", 11)
+    SUPERSEDED = ("superseded", 16)
     CHECKS_FAILED = ("checks_failed", 10)
     STOPPED_AT_ZERO = ("stopped_at_zero", 11)
     ROLLED_BACK = ("rolled_back", 11)

@@ -7,30 +7,35 @@ to save reading their lines again; any other process comes to the same from the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipeline import evidence, judge, record, rollout
+from pipeline import drift, evidence, judge, record
 from pipeline.decision import Situation
-from pipeline.errors import PlatformUnavailable, SpillwayError, UserError
+from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, LogLine, Plan, Revision, ServiceRef
 from pipeline.ports import World
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
-from pipeline.progress import Listener, Progress
+from pipeline.progress import Listener, Progress, harmless, unheard
 from pipeline.rollout import Phase, Rollout, Span
 from pipeline.telemetry.asgi import probe_key
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one tick saw and thought: what ``status`` shows and the report keeps."""
+    """What one tick saw and thought: what ``status`` shows and the report keeps.
+
+    Args:
+        foreign: other people's writes since our last one that stop nothing, in words.
+    """
 
     situation: Situation
     judge: judge.JudgeState
     probe: ProbeReport | None = None
     candidate: Revision | None = None
     stable: Revision | None = None
+    foreign: str = ""
 
 
 class Observer:
@@ -42,14 +47,14 @@ class Observer:
         world: World,
         scenarios: Sequence[Scenario],
         *,
-        listen: Listener = lambda _: None,
+        listen: Listener = unheard,
         authenticated: bool = False,
     ) -> None:
         self.ref = ref
         self._world = world
         self._clock = world.clock
         self._scenarios = tuple(scenarios)
-        self._listen = listen
+        self._listen = harmless(listen)
         self._authenticated = authenticated
         self._last_epoch = 0
         self._unwritten: list[ProbeReport] = []
@@ -57,7 +62,9 @@ class Observer:
         self._probed = ""  # what the rounds are of: a rollout's attempt and its candidate's uid
         self._round_of = ""
         self._last_probe: ProbeReport | None = None
+        self._is_probed_now = False
         self._probe_due: datetime | None = None
+        self._seen: LiveService | None = None  # the last read in which nobody had meddled
 
     def written(self, epoch: int) -> None:
         """The record now holds all evidence so far; ``epoch`` is what it bears."""
@@ -65,7 +72,7 @@ class Observer:
         self._unwritten.clear()
 
     def probe_soon(self) -> None:
-        """A new share wants a fresh round."""
+        """A new share, or a raise, wants a fresh round."""
         self._probe_due = None
 
     def look(self, *, probe: bool = True) -> Look:
@@ -76,13 +83,12 @@ class Observer:
         """
         live = self._world.platform.read(self.ref)
         current = self.decode(live)
-        self._last_epoch = max(self._last_epoch, current.epoch)
-        drift = current.drift or rollout.drift_of(current, live, self._last_epoch)
         revisions = {r.name: r for r in self._world.platform.revisions(self.ref)}
         candidate, stable = revisions.get(current.plan.candidate), revisions.get(current.plan.stable)
-        drift = drift or _reborn(current, candidate, stable)
+        changed, foreign = self._others(current, live, candidate, stable)
         state, blind = self._judge(current, live, candidate, stable, probe=probe)
         at_the_end = current.is_last_stage and current.phase is Phase.ROLLING
+        last = self._last_probe
         situation = Situation(
             rollout=current,
             live=live,
@@ -92,11 +98,31 @@ class Observer:
             stable=stable.readiness if stable else None,
             stage_verdict=judge.judge_stage(state, current.plan, current.stage),
             certification=judge.certify(state, current.plan) if at_the_end else None,
-            drift=drift,
+            drift=changed,
             blind=blind,
-            is_stable_bad=self._last_probe is not None and self._last_probe.is_stable_bad,
+            is_stable_bad=last is not None and last.is_stable_bad,
+            stable_fails=last.stable_fails if last is not None else "",
+            is_probed_now=self._is_probed_now,
         )
-        return Look(situation, state, self._last_probe, candidate, stable)
+        return Look(situation, state, last, candidate, stable, foreign)
+
+    def _others(
+        self, current: Rollout, live: LiveService, candidate: Revision | None, stable: Revision | None
+    ) -> tuple[str, str]:
+        """What other people did: drift, and what stops nothing; each in words."""
+        has_candidate, before = candidate is not None, self._seen
+        known = before.generation if before and before.record_text == live.record_text else 0
+        count = drift.foreign_writes(current, live, has_candidate=has_candidate, known=known)
+        changed = current.drift or drift.drift_of(current, live, count, self._last_epoch)
+        changed = changed or drift.reborn(current, candidate, stable)
+        if changed:
+            return changed, ""
+        foreign = drift.told(before, live, count) if count else ""
+        if foreign:
+            self._tell("foreign_write", foreign)
+        self._seen = live
+        self._last_epoch = max(self._last_epoch, current.epoch)
+        return "", foreign
 
     def _judge(
         self,
@@ -108,6 +134,7 @@ class Observer:
         probe: bool,
     ) -> tuple[judge.JudgeState, str]:
         """The judge's state with everything that was seen since it was written, and why we are blind, if we are."""
+        self._is_probed_now = False
         if current.phase not in (Phase.ROLLING, Phase.PAUSED) or candidate is None:
             return current.judge, ""
         blind = self._collect_probe(current, live, candidate, stable) if probe else ""
@@ -189,7 +216,7 @@ class Observer:
     def _take_report(self) -> None:
         report = self._world.prober.poll()
         if report is not None and self._round_of == self._probed:
-            self._last_probe = report
+            self._last_probe, self._is_probed_now = report, True
             self._unwritten.append(report)
             self._tell("probed", _round(report), report=report)
 
@@ -210,32 +237,43 @@ class Observer:
         # The token's audience stays the service's own address, for tags too (Cloud Run, service-to-service).
         return Address(uri, service_uri if self._authenticated else "", probe_key(revision.nonce))
 
-    def probe_now(self, plan: Plan, uri: str, revision: Revision) -> ProbeReport:
-        """One round against the address of a revision, waited for; nothing to compare it with."""
+    def probe_now(
+        self, plan: Plan, uri: str, revision: Revision, stop: Callable[[], bool]
+    ) -> ProbeReport | None:
+        """One round against the address of a revision, waited for; nothing to compare it with. None when stopped."""
         address = self._address(uri, uri, revision)
         ask = ProbeAsk(self._scenarios, address, None, plan.probing.sessions, plan.probing.concurrency)
         self._world.prober.start(ask)
         while (report := self._world.prober.poll()) is None:
+            if stop():
+                return None
             self._clock.sleep(timedelta(milliseconds=50))
         self._tell("probed", _round(report), report=report)
         return report
 
     def decode(self, live: LiveService) -> Rollout:
-        if live.record_text is None:
+        """The service's rollout. Raises UserError where there never was one, RecordLost where ours is gone."""
+        try:
+            found = record.of(live)
+        except RecordUnreadable as error:
             if self._last_epoch:
-                raise self._vanished(live)
-            raise UserError(
-                f"{self.ref.service}: no rollout was ever started here",
-                "The service carries no rollout record.",
-                "Start one: spillway rollout --image DIGEST",
-            )
-        return record.decode(live.record_text)
+                raise self._lost(live, "cannot be read any more", error.why) from error
+            raise
+        if found is not None:
+            return found
+        if self._last_epoch:
+            raise self._lost(live, "vanished")
+        raise UserError(
+            f"{self.ref.service}: no rollout was ever started here",
+            "The service carries no rollout record.",
+            "Start one: spillway rollout --image DIGEST",
+        )
 
-    def _vanished(self, live: LiveService) -> SpillwayError:
+    def _lost(self, live: LiveService, what: str, why: str = "") -> RecordLost:
         by = f" (last modified by {live.last_modifier})" if live.last_modifier else ""
-        return record.RecordUnreadable(
-            f"{self.ref.service}: the rollout record vanished{by}",
-            f"We wrote epoch {self._last_epoch}; nothing is raised without a record.",
+        return RecordLost(
+            f"{self.ref.service}: the rollout record {what}{by}",
+            f"{why} We wrote epoch {self._last_epoch}; nothing is raised without a record.".strip(),
             f"Roll back from the stable tag: spillway rollback {self.ref.name}",
         )
 
@@ -246,17 +284,7 @@ class Observer:
 def _round(report: ProbeReport) -> str:
     failures = report.failures
     if not failures:
-        return f"{len(report.candidate)} conversations ok"
+        beside = f"; stable failed: {report.stable_fails}" if report.stable_fails else ""
+        return f"{len(report.candidate)} conversations ok{beside}"
     verdict = "confirmed" if report.is_confirmed_bad else "stable fails too"
     return f"{len(failures)}/{len(report.candidate)} failed ({verdict}): {failures[0].kind}: {failures[0].detail}"
-
-
-def _reborn(current: Rollout, candidate: Revision | None, stable: Revision | None) -> str:
-    """A revision deleted and made again under the same name is another revision: its evidence does not carry over."""
-    for name, uid, found in (
-        (current.plan.candidate, current.candidate_uid, candidate),
-        (current.plan.stable, current.plan.stable_uid, stable),
-    ):
-        if uid and found is not None and found.uid != uid:
-            return f"{name} was deleted and made again (uid {found.uid}, ours was {uid})"
-    return ""

@@ -9,13 +9,29 @@ deployment; everything that could not be read was an error before this module wa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipeline.errors import PlanRefused
 from pipeline.judge import trials_to_certify
-from pipeline.model import Criterion, Drain, LiveService, Plan, Probing, Revision, Sampling, ServiceRef, Stage
+from pipeline.model import (
+    CANDIDATE_TAG,
+    STABLE_TAG,
+    Criterion,
+    Drain,
+    LiveService,
+    Plan,
+    Probing,
+    Revision,
+    Sampling,
+    ServiceRef,
+    Stage,
+)
+from pipeline.rollout import Rollout
+
+MAX_TAGGED_NAME = 46  # service and tag together: they become one label of a host name, with a hash
+MAX_REVISION_NAME = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +69,15 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A plan, and what its operator should know before it starts."""
+    """A plan, and what its operator should know before it starts.
+
+    Args:
+        foreign_tags: tags of our names that somebody else set; they are not taken over unasked.
+    """
 
     plan: Plan
     warnings: tuple[str, ...] = ()
+    foreign_tags: tuple[str, ...] = ()
 
     @property
     def soak(self) -> timedelta:
@@ -69,24 +90,27 @@ class Proposal:
         return {metric: trials_to_certify(level, self.plan.beta) for metric, level in certified}
 
 
-def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], *, knows_service: bool) -> Proposal:
+def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], current: Rollout | None) -> Proposal:
     """The plan against a live service. Raises PlanRefused.
 
     Args:
-        knows_service: a record of an earlier rollout is there; otherwise stable is ``adopted``.
+        current: the rollout that the service carries, ended; without one stable is ``adopted``.
     """
     stable = _stable(live, revisions)
     _refuse_same(wish, live, stable)
+    _refuse_too_long(wish)
     _refuse_unreachable(wish, live)
     _refuse_blind_criteria(wish)
-    plan = replace(first(wish), stable=stable.name, stable_uid=stable.uid, stable_adopted=not knows_service)
+    plan = replace(first(wish), stable=stable.name, stable_uid=stable.uid, stable_adopted=current is None)
     if wish.evidence != "users":
         plan = replace(plan, criteria=())
-    return Proposal(plan, tuple(_warnings(wish, live, stable)))
+    foreign = tuple(_foreign_tags(live, stable, revisions, current))
+    return Proposal(plan, (*_warnings(wish, live, stable), *foreign), foreign)
 
 
 def first(wish: Wish) -> Plan:
-    """The plan of a service that does not exist: one revision, 100 %, nothing to fall back on."""
+    """The plan of a service that does not exist: one revision, 100 %, nothing to fall back on. Raises PlanRefused."""
+    _refuse_too_long(wish)
     return Plan(
         rollout_id=wish.rollout_id,
         ref=wish.ref,
@@ -143,6 +167,40 @@ def _refuse_same(wish: Wish, live: LiveService, stable: Revision) -> None:
             "Image and settings are those of the stable revision.",
             "Give another digest: spillway rollout --image DIGEST",
         )
+
+
+def _refuse_too_long(wish: Wish) -> None:
+    """Before anything exists: what Cloud Run would refuse, or silently give no address, midway.
+
+    Source: cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration, tags; RFC 1035 section 2.3.4.
+    """
+    service = wish.ref.service
+    tagged = len(service) + len(CANDIDATE_TAG)
+    if tagged > MAX_TAGGED_NAME:
+        raise PlanRefused(
+            f"{service}: the service's name is too long for the tag {CANDIDATE_TAG!r}",
+            f"Name and tag have {tagged} characters together; Cloud Run allows {MAX_TAGGED_NAME}.",
+            f"Give the service a name of at most {MAX_TAGGED_NAME - len(CANDIDATE_TAG)} characters.",
+        )
+    if len(wish.candidate) > MAX_REVISION_NAME:
+        raise PlanRefused(
+            f"{wish.candidate}: the revision's name is too long",
+            f"It has {len(wish.candidate)} characters; Cloud Run allows {MAX_REVISION_NAME}.",
+            "Give the service a shorter name.",
+        )
+
+
+def _foreign_tags(
+    live: LiveService, stable: Revision, revisions: Sequence[Revision], current: Rollout | None
+) -> Iterator[str]:
+    """Tags of our names on revisions that neither a record of ours nor our nonce speaks for."""
+    ours = {r.name for r in revisions if r.nonce}
+    for tag in (STABLE_TAG, CANDIDATE_TAG):
+        found = live.wanted.tagged(tag)
+        recorded = current.split.tagged(tag) if current is not None else None
+        is_harmless = found in ours or found == recorded or (tag == STABLE_TAG and found == stable.name)
+        if found is not None and not is_harmless:
+            yield f"the tag {tag!r} is somebody else's, on {found}"
 
 
 def _refuse_unreachable(wish: Wish, live: LiveService) -> None:

@@ -15,7 +15,11 @@ from pipeline.probe.scenario import ProbeAsk, ProbeReport
 
 
 class Clock(Protocol):
-    """Time comes in as an argument."""
+    """Time comes in as an argument.
+
+    One process's clock is steady: that somebody sets the machine's time moves neither ``now`` nor a ``sleep``. Two
+    processes' clocks may differ.
+    """
 
     def now(self) -> datetime:
         """Aware UTC."""
@@ -63,8 +67,8 @@ class Deployer(Protocol):
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
         """Create the candidate at 0 % (or the first revision of a new service at 100 %). Moves no traffic.
 
-        Does nothing when the revision is there already. Raises RevisionFailed, RequestRejected,
-        PlatformUnavailable.
+        Does nothing when the revision is there already. Returns when that was accepted, or later; whether it gets
+        ready is seen by looking at it. Raises RevisionFailed, RequestRejected, PlatformUnavailable.
         """
         ...
 

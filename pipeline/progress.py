@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -20,3 +21,17 @@ class Progress:
 
 class Listener(Protocol):
     def __call__(self, progress: Progress, /) -> None: ...
+
+
+def unheard(_: Progress, /) -> None:
+    """A listener for whoever has none."""
+
+
+def harmless(listener: Listener) -> Listener:
+    """The same listener, unable to stop who speaks to it: whatever it raises, traffic comes first."""
+
+    def heard(progress: Progress, /) -> None:
+        with suppress(Exception):
+            listener(progress)
+
+    return heard

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pipeline import rollout
 from pipeline.engine import Engine
 from pipeline.errors import PlanRefused, UserError
 from pipeline.judge import Verdict
 from pipeline.model import Readiness
 from pipeline.observer import Look
+from pipeline.ports import Clock
 from pipeline.rollout import ENDED, Event, Phase, Rollout
 
+_EYES = timedelta(seconds=60)  # beyond a scenario's own time: how long a probe round is waited for
 
-def promote(engine: Engine, *, to_percent: int | None, reason: str, by: str) -> Rollout | None:
-    """Let a paused rollout go on, or skip ahead; never past a FAIL. Returns the rollout as it was, or None when ended.
 
-    Raises: PlanRefused when the judge says FAIL or a revision is not ready; UserError when skipping without a reason;
-        StaleWrite when the service changed meanwhile.
+def promote(engine: Engine, clock: Clock, *, to_percent: int | None, reason: str, by: str) -> Rollout:
+    """Let a paused rollout go on, or skip ahead; never past a FAIL. Returns the rollout as it was.
+
+    Stable is probed first, as before every raise: where it does not answer, going on needs a reason.
+
+    Raises: PlanRefused when it has ended, the judge says FAIL or a revision is not ready; UserError when a reason is
+        needed; StaleWrite when the service changed meanwhile.
     """
-    look = engine.observer.look()
+    look = _look(engine, clock)
     s = look.situation
     if s.rollout.phase in ENDED:
-        return None
+        assert s.rollout.outcome is not None
+        raise PlanRefused(
+            f"nothing to promote: {s.rollout.plan.candidate} has ended: {s.rollout.outcome.label}",
+            s.rollout.reason,
+            "Start the next attempt: spillway rollout --image DIGEST --retry",
+        )
     if s.rollout.phase is Phase.ROLLING_BACK:
         raise PlanRefused("a roll-back is under way", s.rollout.reason, "See it: spillway status --watch")
     if to_percent is not None and not reason:
         raise UserError(
             "skipping ahead needs a reason", fix=f"Add one: --to-percent {to_percent} --reason TEXT"
         )
-    _refuse_unsafe(look)
+    _refuse_unsafe(look, reason)
     if s.rollout.phase is Phase.DEPLOYING:
         return s.rollout  # nothing to raise yet; driving it on is all there is to do
     if not s.rollout.candidate_uid:
@@ -41,7 +53,26 @@ def promote(engine: Engine, *, to_percent: int | None, reason: str, by: str) -> 
     return s.rollout
 
 
-def _refuse_unsafe(look: Look) -> None:
+def _look(engine: Engine, clock: Clock) -> Look:
+    """A look that a probe round ended with; the one there is where none can be held or it does not end."""
+    look = engine.observer.look()
+    give_up = clock.now() + _EYES
+    while (
+        _is_rolling(look) and not look.situation.is_probed_now and not engine.stop() and clock.now() < give_up
+    ):
+        clock.sleep(engine.rhythm.look)
+        look = engine.observer.look()
+    return look
+
+
+def _is_rolling(look: Look) -> bool:
+    """A round can be held: both revisions are there and were given their tags."""
+    current = look.situation.rollout
+    has_both = look.candidate is not None and look.stable is not None
+    return has_both and bool(current.candidate_uid) and current.phase in (Phase.ROLLING, Phase.PAUSED)
+
+
+def _refuse_unsafe(look: Look, reason: str) -> None:
     s = look.situation
     if s.stage_verdict.verdict is Verdict.FAIL:
         raise PlanRefused(
@@ -56,3 +87,9 @@ def _refuse_unsafe(look: Look) -> None:
                 "Both the candidate and its roll-back target must be ready before traffic is raised.",
                 f"See them: spillway status; roll back: spillway rollback {s.live.ref.name}",
             )
+    if s.stable_fails and not reason:
+        raise PlanRefused(
+            f"{s.rollout.plan.stable} fails its probe: there is nothing to go back to",
+            s.stable_fails,
+            "Mend it, or go on knowing that: spillway promote --reason TEXT",
+        )

@@ -1,8 +1,11 @@
 """Give all traffic back to a known good revision: the one write that nothing else may block.
 
-Needs the platform and a clock. No config, Pulumi, lock, logs, metrics, probe host or local file is touched here, and
-nothing is decided: the caller says where to. Every try reads again and carries the etag of that read; a lost answer
-is settled by looking at the service, which is the truth, not at the operation.
+Needs the platform and a clock. No config, Pulumi, lock, logs, metrics, probe host, local file or output is needed here,
+and nothing is decided: the caller says where to. Every try reads again and carries the etag of that read; a lost answer
+is settled by looking at the service, which is the truth, not at the operation. A record that cannot be read is replaced.
+
+"Read back" is said of a settled service only: right after a write the status may still be an older one's, and that may
+show what is wanted by chance.
 """
 
 from __future__ import annotations
@@ -12,25 +15,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline import record
-from pipeline.errors import PlatformUnavailable, RevisionNotFound, StaleWrite, UserError
-from pipeline.model import (
-    CANDIDATE_TAG,
-    RECORD_ANNOTATION,
-    STABLE_TAG,
-    LiveService,
-    Revision,
-    ServiceRef,
-    Split,
-)
+from pipeline.decision import LONGEST_START
+from pipeline.errors import PlanRefused, PlatformUnavailable, StaleWrite, UserError
+from pipeline.judge import JudgeState
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Plan, Revision, ServiceRef, Split, Stage
 from pipeline.ports import Clock, Platform
+from pipeline.progress import Listener, Progress, harmless, unheard
 from pipeline.rollout import Event, Phase, Rollout
 
 VERIFY_WITHIN = timedelta(seconds=60)
 LOOK_EVERY = timedelta(milliseconds=200)
 AFTER_CONFLICT = timedelta(milliseconds=50)
 MAX_PAUSE = timedelta(seconds=10)
-
-Tell = Callable[[str], None]
+REPLACED = "replaced"  # the rollout id of a record that took the place of an unreadable one
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +41,17 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a roll-back did. ``verified`` means traffic was read back and seen, not that the write was accepted."""
+    """What a roll-back did. ``verified`` means traffic was read back and seen, not that the write was accepted.
+
+    Args:
+        rollout: as the service carries it now; None when it carries none.
+    """
 
     target: str
     verified: bool
     was: Mapping[str, int]
     already: bool = False
+    rollout: Rollout | None = None
 
 
 def target_of(live: LiveService, rollout: Rollout | None, revisions: Iterable[Revision]) -> str:
@@ -70,16 +72,6 @@ def target_of(live: LiveService, rollout: Rollout | None, revisions: Iterable[Re
     )
 
 
-def readable_record(live: LiveService) -> Rollout | None:
-    """The record, or None when there is none or it cannot be read: a roll-back must not depend on it."""
-    if live.record_text is None:
-        return None
-    try:
-        return record.decode(live.record_text)
-    except record.RecordUnreadable:
-        return None
-
-
 def restore(
     platform: Platform,
     clock: Clock,
@@ -87,91 +79,180 @@ def restore(
     cause: Cause,
     *,
     to: str | None = None,
-    tell: Tell = lambda _: None,
+    listen: Listener = unheard,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Restored:
     """Send 100 % to the roll-back target, read it back, and record both.
 
     Args:
         to: a revision by name; None: the last known good one.
+        stop: whether the process was told to end; then nothing is waited for any more.
 
-    Raises: ServiceNotFound, AccessError, RevisionNotFound, UserError; PlatformUnavailable or StaleWrite only when
-        nothing could be read and written within ``VERIFY_WITHIN``.
+    Raises: ServiceNotFound, AccessError, UserError (no such target: nothing was written); PlatformUnavailable or
+        StaleWrite only when nothing could be read and written within ``VERIFY_WITHIN``.
     """
-    give_up = clock.now() + VERIFY_WITHIN
-    pause = LOOK_EVERY
-    was: Mapping[str, int] | None = None
-    while True:
-        try:
-            live = platform.read(ref)
-            was = was or live.wanted.serving
-            target = _write(platform, clock, live, cause, to)
-            break
-        except StaleWrite:
-            if clock.now() >= give_up:
-                raise
-            tell("the service changed meanwhile: reading again")
-            clock.sleep(AFTER_CONFLICT)
-        except PlatformUnavailable as error:
-            if clock.now() >= give_up:
-                raise
-            tell(f"{error.what}: trying again in {pause.total_seconds():.1f}s")
-            clock.sleep(pause)
-            pause = min(pause * 2, MAX_PAUSE)
-    tell(f"100% to {target}: accepted")
-    verified = _verify(platform, clock, ref, target, tell)
-    if verified:
-        _settle(platform, clock, ref, cause.by)
-    return Restored(target, verified, was, already=was == {target: 100})
+    return _Restore(platform, clock, ref, cause, to, harmless(listen), stop).run()
 
 
-def _write(platform: Platform, clock: Clock, live: LiveService, cause: Cause, to: str | None) -> str:
-    """One write under the etag of this read; none when there is nothing to change. Returns the target."""
-    rollout = readable_record(live)
-    revisions = tuple(platform.revisions(live.ref))
-    target = to or target_of(live, rollout, revisions)
-    ready = _ready(live.ref, revisions, target)
-    is_settled = rollout is None or rollout.phase is Phase.ROLLED_BACK
-    if live.wanted.serving == {target: 100} and is_settled:
+@dataclass(slots=True)
+class _Restore:
+    """One roll-back."""
+
+    platform: Platform
+    clock: Clock
+    ref: ServiceRef
+    cause: Cause
+    to: str | None
+    listen: Listener
+    stop: Callable[[], bool]
+
+    def run(self) -> Restored:
+        was, target, decided_on = self._write_until_accepted()
+        self._tell("restored", f"100% to {target}: accepted")
+        verified = self._read_back(target, decided_on)
+        rollout = self._settle() if verified else None
+        if verified:
+            self._tell("rolled_back", f"100% on {target}: read back")
+        return Restored(target, verified, was, already=was == {target: 100}, rollout=rollout)
+
+    def _write_until_accepted(self) -> tuple[Mapping[str, int], str, LiveService]:
+        """What was served, the target, and the read that the accepted write was decided on."""
+        give_up = self.clock.now() + VERIFY_WITHIN
+        pause = LOOK_EVERY
+        was: Mapping[str, int] | None = None
+        while True:
+            try:
+                live = self.platform.read(self.ref)
+                was = was or live.wanted.serving
+                return was, self._write(live), live
+            except StaleWrite:
+                if self.clock.now() >= give_up or self.stop():
+                    raise
+                self._tell("retrying", "the service changed meanwhile: reading again")
+                self.clock.sleep(AFTER_CONFLICT)
+            except PlatformUnavailable as error:
+                if self.clock.now() >= give_up or self.stop():
+                    raise
+                self._tell("retrying", f"{error.what}: trying again in {pause.total_seconds():.1f}s")
+                self.clock.sleep(pause)
+                pause = min(pause * 2, MAX_PAUSE)
+
+    def _write(self, live: LiveService) -> str:
+        """One write under the etag of this read; none when there is nothing to change. Returns the target."""
+        rollout = record.readable(live)
+        revisions = tuple(self.platform.revisions(live.ref))
+        target = self.to or target_of(live, rollout, revisions)
+        ready = _ready(live.ref, revisions, target)
+        if live.wanted.serving == {target: 100} and _is_ended(live, rollout, target):
+            return target
+        split = split_back(live, target, ready)
+        after = self._rolled_back(live, rollout, target, split)
+        annotations = record.annotated(live, after) if after else live.annotations
+        self.platform.write(live.ref, etag=live.etag, annotations=annotations, split=split)
+        epoch = after.epoch if after else 0
+        self._tell(
+            "wrote",
+            f"epoch {epoch}, etag {live.etag}",
+            epoch=epoch,
+            etag=live.etag,
+            traffic=dict(split.serving),
+        )
         return target
-    annotations, split = rolled_back(live, rollout, target, cause, clock.now(), ready=ready)
-    platform.write(live.ref, etag=live.etag, annotations=annotations, split=split)
-    return target
+
+    def _rolled_back(
+        self, live: LiveService, rollout: Rollout | None, target: str, split: Split
+    ) -> Rollout | None:
+        """The record of the roll-back write; None for a service that carries none: tags and split speak."""
+        cause, now = self.cause, record.utc(self.clock.now())
+        if rollout is None:
+            if live.record_text is None:
+                return None
+            self._tell(
+                "record_replaced", f"the record could not be read and is replaced: {live.record_text[:200]!r}"
+            )
+            rollout = _in_place_of(live, target, now)
+        after = rollout.on(
+            Event.FAILED, now, reason=cause.reason, by=cause.by, split=split, since=now, by_hand=cause.by_hand,
+            split_epoch=rollout.split_epoch + 1,
+        )  # fmt: skip
+        if target != after.plan.stable:  # an operator's --to is the new known good
+            after = replace(after, plan=replace(after.plan, stable=target, stable_uid=""))
+        return record.written(after, live, now, cause.by)
+
+    def _read_back(self, target: str, decided_on: LiveService) -> bool:
+        """Whether the target was seen to have everything, in a status that cannot be older than our write."""
+        wanted = Split.between(target, None, 0)
+        begun = self.clock.now()
+        told = False
+        while not self.stop():
+            patience = VERIFY_WITHIN
+            try:
+                live = self.platform.read(self.ref)
+                if live.generation >= decided_on.generation and live.shows(wanted):
+                    return True
+                if live.awaits_revision and live.serving.shares_with(wanted):
+                    patience = LONGEST_START
+                    if not told:
+                        self._tell(
+                            "reading_back", f"shown; waiting until Cloud Run has judged {live.latest_created}"
+                        )
+                    told = True
+            except PlatformUnavailable as error:
+                self._tell("retrying", f"{error.what}: reading back again")
+            if self.clock.now() - begun >= patience:
+                return False
+            self.clock.sleep(LOOK_EVERY)
+        return False
+
+    def _settle(self) -> Rollout | None:
+        """Record that traffic was seen. Failing here loses nothing: the next look at the record settles it."""
+        try:
+            live = self.platform.read(self.ref)
+            rollout = record.readable(live)
+            if rollout is None or rollout.phase is not Phase.ROLLING_BACK:
+                return rollout
+            now = record.utc(self.clock.now())
+            after = rollout.on(Event.RESTORED, now, reason=rollout.reason, by=self.cause.by)
+            after = record.written(after, live, now, self.cause.by)
+            annotations = record.annotated(live, after)
+            self.platform.write(self.ref, etag=live.etag, annotations=annotations)
+            self._tell("wrote", f"epoch {after.epoch}, etag {live.etag}", epoch=after.epoch, etag=live.etag)
+        except (StaleWrite, PlatformUnavailable):
+            return rollout
+        return after
+
+    def _tell(self, kind: str, text: str, **data: object) -> None:
+        self.listen(Progress(self.clock.now(), kind, text, data))
 
 
-def rolled_back(
-    live: LiveService,
-    rollout: Rollout | None,
-    target: str,
-    cause: Cause,
-    now: datetime,
-    *,
-    ready: Iterable[str],
-) -> tuple[Mapping[str, str], Split]:
-    """Annotations and split of the roll-back write. Without a record only the split and the tags speak.
+def _in_place_of(live: LiveService, target: str, now: datetime) -> Rollout:
+    """What is known of a rollout whose record says nothing: where traffic goes back to, and from what."""
+    others = [name for name in live.wanted.revisions if name != target]
+    candidate = live.wanted.tagged(CANDIDATE_TAG) or next(iter(others), target)
+    plan = Plan(
+        rollout_id=REPLACED, ref=live.ref, stable=target, stable_uid="", candidate=candidate, image="",
+        stages=(Stage(0),), criteria=(),
+    )  # fmt: skip
+    return Rollout(
+        plan=plan, phase=Phase.ROLLING_BACK, started=now, since=now, heartbeat=now, split=live.wanted,
+        judge=JudgeState(), reached=live.wanted.percent_of(candidate),
+    )  # fmt: skip
 
-    The other revision keeps its tag at 0 %, if it is ready, so that it can be looked at.
-    """
-    split = split_back(live, target, ready)
+
+def _is_ended(live: LiveService, rollout: Rollout | None, target: str) -> bool:
+    """Nothing is left to write where all traffic is on the target already."""
     if rollout is None:
-        return live.annotations, split
-    now = record.utc(now)
-    after = rollout.on(
-        Event.FAILED, now, reason=cause.reason, by=cause.by, split=split, since=now, by_hand=cause.by_hand
+        return live.record_text is None
+    return rollout.phase is Phase.ROLLED_BACK or (
+        rollout.phase is Phase.PROMOTED and rollout.plan.candidate == target
     )
-    if target != after.plan.stable:  # an operator's --to is the new known good
-        after = replace(after, plan=replace(after.plan, stable=target, stable_uid=""))
-    after = replace(
-        after,
-        epoch=rollout.epoch + 1,
-        split_epoch=rollout.split_epoch + 1,
-        generation=live.generation,
-        heartbeat=now,
-    )
-    return {**live.annotations, RECORD_ANNOTATION: record.encode(after)}, split
 
 
 def split_back(live: LiveService, target: str, ready: Iterable[str]) -> Split:
-    """100 % to the target; the candidate's tag stays where it is, at 0 %, while its revision is ready."""
+    """100 % to the target; the candidate's tag stays where it is, at 0 %, while its revision is ready.
+
+    The other revision keeps its tag so that it can be looked at.
+    """
     other = live.wanted.tagged(CANDIDATE_TAG)
     keep = other is not None and other != target and other in ready
     return Split.between(target, other if keep else None, 0, live.wanted.targets)
@@ -182,41 +263,8 @@ def _ready(ref: ServiceRef, revisions: Iterable[Revision], target: str) -> tuple
     ready = tuple(r.name for r in revisions if r.is_ready)
     if target in ready:
         return ready
-    raise RevisionNotFound(
+    raise PlanRefused(
         f"{target} is not a ready revision of {ref.service}",
         f"Ready revisions: {', '.join(ready) or 'none'}",
         f"Choose one: spillway rollback {ref.name} --to REVISION",
     )
-
-
-def _verify(platform: Platform, clock: Clock, ref: ServiceRef, target: str, tell: Tell) -> bool:
-    give_up = clock.now() + VERIFY_WITHIN
-    while clock.now() < give_up:
-        try:
-            if platform.read(ref).serving.serving == {target: 100}:
-                return True
-        except PlatformUnavailable as error:
-            tell(f"{error.what}: reading back again")
-        clock.sleep(LOOK_EVERY)
-    return False
-
-
-def _settle(platform: Platform, clock: Clock, ref: ServiceRef, by: str) -> None:
-    """Record that traffic was seen. Failing here loses nothing: the next look at the record settles it."""
-    try:
-        live = platform.read(ref)
-        rollout = readable_record(live)
-        if rollout is None or rollout.phase is not Phase.ROLLING_BACK:
-            return
-        now = record.utc(clock.now())
-        after = replace(
-            rollout.on(Event.RESTORED, now, reason=rollout.reason, by=by),
-            epoch=rollout.epoch + 1,
-            generation=live.generation,
-            heartbeat=now,
-        )
-        platform.write(
-            ref, etag=live.etag, annotations={**live.annotations, RECORD_ANNOTATION: record.encode(after)}
-        )
-    except (StaleWrite, PlatformUnavailable):
-        return

@@ -25,7 +25,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from pipeline.judge import JudgeState
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Outcome, Plan, Split, Stage
+from pipeline.model import Outcome, Plan, Split, Stage
 
 
 class Phase(StrEnum):
@@ -69,6 +69,7 @@ TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
 }
 
 _REASON_CHARS = 400
+_KEPT_PAST = 12
 
 ENDED = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK})
 UNDER_WAY = frozenset(Phase) - ENDED
@@ -96,6 +97,16 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """An earlier rollout of the same service, and how it ended (``Outcome.label``)."""
+
+    rollout_id: str
+    candidate: str
+    attempt: int
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """All that a rollout remembers: what the record on the service holds (``record.py`` writes it as text).
 
@@ -109,6 +120,8 @@ class Rollout:
         before: the split before it, while users met the candidate there.
         reached: the highest share of traffic that the candidate ever had.
         drift: what somebody else changed; set while paused for that reason.
+        unhealthy: of a first deployment: it was deployed, and answers its probes badly.
+        past: the rollouts before this one, oldest first.
     """
 
     plan: Plan
@@ -132,6 +145,8 @@ class Rollout:
     before: Span | None = None
     last: Mapping[str, object] | None = None
     history: tuple[Step, ...] = ()
+    unhealthy: bool = False
+    past: tuple[Past, ...] = ()
 
     @property
     def current(self) -> Stage:
@@ -145,7 +160,9 @@ class Rollout:
     def outcome(self) -> Outcome | None:
         """How it ended, once it has; a paused rollout has an outcome too, and may still get another."""
         if self.phase is Phase.PROMOTED:
-            return Outcome.PROMOTED
+            if self.plan.stable != self.plan.candidate:
+                return Outcome.PROMOTED
+            return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if self.unhealthy else Outcome.FIRST_DEPLOYMENT
         if self.phase is Phase.PAUSED:
             return Outcome.PAUSED
         if self.phase is Phase.ROLLED_BACK:
@@ -158,49 +175,27 @@ class Rollout:
         """The split of a share, keeping other people's tags."""
         return Split.between(self.plan.stable, self.plan.candidate, percent, foreign.targets)
 
+    def becomes_past(self) -> tuple[Past, ...]:
+        """What the next rollout remembers of this one and of those before it."""
+        ended = self.outcome.label if self.outcome else Outcome.SUPERSEDED.label
+        own = Past(self.plan.rollout_id, self.plan.candidate, self.attempt, ended)
+        return (*self.past, own)[-_KEPT_PAST:]
+
     def on(
         self, event: Event, now: datetime, *, reason: str = "", by: str = "", **changes: object
     ) -> Rollout:
         """The rollout after an event. A move that the table does not know is a KeyError: a bug, not a state.
 
-        A long reason (it may hold a container's last log lines) is cut: the record must always fit.
+        Long words (they may hold a container's last log lines) are cut: the record must always fit.
         """
         phase = TRANSITIONS[self.phase, event]
         reason = reason[:_REASON_CHARS]
+        if "drift" in changes:
+            changes["drift"] = str(changes["drift"])[:_REASON_CHARS]
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)
         step = Step(now, event, share, reason, by)
         return replace(after, reached=max(self.reached, share), history=(*self.history, step))
-
-
-def drift_of(rollout: Rollout, live: LiveService, last_epoch: int = 0) -> str:
-    """What somebody else changed since our last write, in words; empty when nothing.
-
-    Args:
-        last_epoch: the highest epoch this process has seen. An older record is the mark of an apply that replayed
-            an old state: it brings annotations and split back together, so neither betrays it alone.
-    """
-    by = f" (last modified by {live.last_modifier})" if live.last_modifier else ""
-    if rollout.epoch < last_epoch:
-        return f"an older record came back: epoch {rollout.epoch}, ours was {last_epoch}{by}"
-    if not live.wanted.shares_with(rollout.split):
-        return f"traffic was set to {_shares(live.wanted)}, we had set {_shares(rollout.split)}{by}"
-    for tag in (STABLE_TAG, CANDIDATE_TAG):
-        ours, theirs = rollout.split.tagged(tag), live.wanted.tagged(tag)
-        if ours != theirs:
-            return f"the tag {tag!r} was moved from {ours} to {theirs}{by}"
-    # While deploying, the Pulumi program writes too; the first write after it reads the generation again.
-    if rollout.phase is not Phase.DEPLOYING and live.generation > rollout.generation + 1:
-        count = live.generation - rollout.generation - 1
-        return f"the service was written {count} time{'s' * (count > 1)} by somebody else{by}"
-    return ""
-
-
-def _shares(split: Split) -> str:
-    return (
-        ", ".join(f"{revision or 'LATEST'} {percent}%" for revision, percent in split.serving.items())
-        or "nothing"
-    )
 
 
 def stage_after(rollout: Rollout, to_percent: int | None) -> int:

@@ -1,22 +1,22 @@
-"""Begin a rollout, resume it, retry it, supersede another, or answer how it ended.
-
-``spillway rollout`` twice with the same digest and config is the same rollout. Which of the five it is follows from the
-record on the service alone, so it does not matter where, or how often, the command is given.
-"""
+"""Begin a rollout, resume it, retry it, supersede another, or answer how it ended: ``intent.py`` says which."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from pipeline import plan, record
+from pipeline import record
 from pipeline.engine import Engine
 from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformError, ServiceNotFound, StaleWrite
+from pipeline.first import deploy_first
+from pipeline.intent import Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.model import LiveService, Outcome
+from pipeline.plan import Wish
 from pipeline.ports import World
+from pipeline.progress import Progress
 from pipeline.restore import Cause, restore
-from pipeline.rollout import UNDER_WAY, Phase, Rollout
+from pipeline.rollout import Phase, Rollout
 
 _TRIES = 5
 
@@ -26,29 +26,31 @@ class Start:
     """One wish to have a rollout under way.
 
     Args:
-        retry: start the next attempt of a rollout that ended badly.
+        retry: start the next attempt of a rollout that ended.
         supersede: give up another rollout that is under way; its candidate's traffic goes back to stable first.
+        take_tags: make somebody else's ``stable`` or ``candidate`` tag ours.
         is_dead: whether a driver is known to be dead (same machine, no such process); saves watching for it.
         gate: asked before the first write of a rollout that has not begun; an outcome is its refusal.
     """
 
     engine: Engine
     world: World
-    wish: plan.Wish
+    wish: Wish
     retry: bool = False
     supersede: bool = False
+    take_tags: bool = False
     say: Callable[[str], None] = lambda _: None
     is_dead: Callable[[str], bool] = lambda _: False
     gate: Callable[[], Outcome | None] = lambda: None
 
-    def __call__(self) -> Outcome | None:
-        """None once the wished rollout is under way and ours to drive; its outcome when it has ended.
+    def __call__(self) -> Ended | None:
+        """None once the wished rollout is under way and ours to drive; how it ended when it has.
 
         Raises: PlanRefused, AnotherRunAlive, and what the ports raise.
         """
         for _ in range(_TRIES):
             try:
-                return self._decide()
+                return self._act()
             except StaleWrite:
                 self.say("the service changed meanwhile: reading again")
         raise AnotherRunAlive(
@@ -56,50 +58,62 @@ class Start:
             fix="See who: spillway status --watch",
         )
 
-    def _decide(self) -> Outcome | None:
+    def _act(self, *, superseded: Rollout | None = None) -> Ended | None:
+        live = self._read()
+        revisions = self.world.platform.revisions(self.wish.ref) if live is not None else ()
+        current = record.of(live) if live is not None else None
+        retry = self.retry or superseded is not None
+        match intent_of(self.wish, live, revisions, current, retry=retry):
+            case Ended() as ended:
+                return ended
+            case Resume(rollout):
+                self._resume(rollout)
+                return None
+            case Supersede(rollout):
+                return self._supersede(rollout)
+            case First() as first:
+                return self._first(first)
+            case Begin() as begin:
+                assert live is not None
+                return self._begin(live, begin, superseded)
+
+    def _read(self) -> LiveService | None:
         try:
-            live = self.world.platform.read(self.wish.ref)
+            return self.world.platform.read(self.wish.ref)
         except ServiceNotFound:
-            return self.gate() or self.engine.begin_service(plan.first(self.wish))
-        current = record.decode(live.record_text) if live.record_text is not None else None
-        is_ours = current is not None and current.plan.rollout_id == self.wish.rollout_id
-        if current is None and self._is_first(live):
-            return self.gate() or self.engine.begin_service(plan.first(self.wish))
-        if current is None or (not is_ours and current.phase not in UNDER_WAY):
-            return self._begin(live, current)
-        if not is_ours:
-            return self._supersede(current)
-        if current.phase in UNDER_WAY:
-            self._resume(current)
             return None
-        if current.phase is Phase.ROLLED_BACK and self.retry:
-            return self._begin(live, current, attempt=current.attempt + 1)
-        return current.outcome
 
-    def _is_first(self, live: LiveService) -> bool:
-        """A service without a record whose first deployment failed, or ended before its record was written.
+    def _refused(self) -> Ended | None:
+        outcome = self.gate()
+        return Ended(outcome, self.wish.candidate, outcome.label) if outcome is not None else None
 
-        Nobody was ever served by anything else, so there is no traffic to move.
-        """
-        if not (live.reconciling or live.serving.serving or live.latest_ready):
-            return True
-        revisions = self.world.platform.revisions(self.wish.ref)
-        serving = {revision or live.latest_created for revision in live.wanted.serving}
-        return [r.name for r in revisions] == [self.wish.candidate] and serving == {self.wish.candidate}
-
-    def _begin(self, live: LiveService, before: Rollout | None, *, attempt: int = 1) -> Outcome | None:
-        """Begin it; an outcome is the gate's refusal."""
-        revisions = self.world.platform.revisions(self.wish.ref)
-        proposal = plan.make(self.wish, live, revisions, knows_service=before is not None)
-        for warning in proposal.warnings:
-            self.say(f"warning: {warning}")
-        refused = self.gate()
+    def _first(self, intent: First) -> Ended | None:
+        refused = self._refused()
         if refused is not None:
             return refused
-        self.engine.begin(proposal.plan, live, attempt=attempt, epoch=before.epoch if before else 0)
+        outcome = deploy_first(self.engine, self.world, intent)
+        return Ended(outcome, self.wish.candidate, f"{outcome.label}: {self.wish.candidate}")
+
+    def _begin(self, live: LiveService, intent: Begin, superseded: Rollout | None) -> Ended | None:
+        proposal = intent.proposal
+        for warning in proposal.warnings:
+            self.say(f"warning: {warning}")
+        if proposal.foreign_tags and not self.take_tags:
+            raise PlanRefused(
+                f"{self.wish.ref.service}: {'; '.join(proposal.foreign_tags)}",
+                "Spillway did not set it, and would move it to its own revisions.",
+                "Rename that tag, or let Spillway have it: the same command with --take-tags",
+            )
+        refused = self._refused()
+        if refused is not None:
+            return refused
+        past = intent.past
+        if superseded is not None:
+            past = (*past[:-1], replace(past[-1], outcome=Outcome.SUPERSEDED.label))
+        self.engine.begin(proposal.plan, live, attempt=intent.attempt, epoch=intent.epoch, past=past)
         return None
 
-    def _supersede(self, current: Rollout) -> Outcome | None:
+    def _supersede(self, current: Rollout) -> Ended | None:
         ref = self.wish.ref
         if not self.supersede:
             share = current.split.percent_of(current.plan.candidate)
@@ -108,19 +122,22 @@ class Start:
                 f"Its image is {current.plan.image}; yours is {self.wish.image}.",
                 "Let it end, roll it back (spillway rollback), or give the same command with --supersede.",
             )
-        refused = self.gate()
+        refused = self._refused()
         if refused is not None:
             return refused
         cause = Cause(f"superseded by {self.wish.candidate}", self.engine.driver)
-        restored = restore(self.world.platform, self.world.clock, ref, cause, tell=self.say)
+        platform, clock = self.world.platform, self.world.clock
+        restored = restore(platform, clock, ref, cause, listen=self._heard, stop=self.engine.stop)
         if not restored.verified:
             raise PlatformError(
                 f"{ref.service}: traffic did not come back to {restored.target}",
                 "The write was accepted and not seen within a minute.",
                 f"See it: spillway status; give it back: spillway rollback {ref.name}",
             )
-        live = self.world.platform.read(ref)
-        return self._begin(live, record.decode(live.record_text or ""))
+        return self._act(superseded=current)
+
+    def _heard(self, progress: Progress, /) -> None:
+        self.say(progress.text)
 
     def _resume(self, before: Rollout) -> None:
         """Take the rollout over, once it is sure that nobody else drives it. A paused one has no driver."""
@@ -130,23 +147,25 @@ class Start:
         if self.is_dead(before.driver):
             self.say(f"{before.driver} is dead: taking over at epoch {before.epoch}")
             return
-        self._watch(before)
-        self.say(f"no heartbeat from {before.driver}: taking over at epoch {before.epoch}")
+        if self._watch(before):
+            self.say(f"no heartbeat from {before.driver}: taking over at epoch {before.epoch}")
 
-    def _watch(self, before: Rollout) -> None:
-        """Look for one heartbeat period. Raises AnotherRunAlive when epoch or heartbeat moved."""
+    def _watch(self, before: Rollout) -> bool:
+        """Look for one heartbeat period; False when told to stop. Raises AnotherRunAlive when epoch or heartbeat moved."""
         clock, period = self.world.clock, self.engine.rhythm.heartbeat
         until = clock.now() + period
         self.say(
             f"{before.driver} drives this rollout: watching {period.total_seconds():g}s for its heartbeat"
         )
         while clock.now() < until:
+            if self.engine.stop():
+                return False
             clock.sleep(min(timedelta(seconds=1), until - clock.now()))
-            text = self.world.platform.read(self.wish.ref).record_text
-            after = record.decode(text) if text is not None else before
+            after = record.of(self.world.platform.read(self.wish.ref)) or before
             if (after.epoch, after.heartbeat) != (before.epoch, before.heartbeat):
                 raise AnotherRunAlive(
                     f"another run drives {self.wish.ref.service}: {after.driver}",
                     f"Its record moved from epoch {before.epoch} to {after.epoch} while we watched.",
                     "See it: spillway status --watch",
                 )
+        return True

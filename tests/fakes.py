@@ -65,6 +65,7 @@ class FakePlatform:
     at_boundary: Callable[[str], None] = lambda _: None
     on_write: Callable[[LiveService, str, Mapping[str, str], Split | None], None] = lambda *_: None
     lag: timedelta = timedelta(0)
+    _written_at: datetime = START
 
     @contextmanager
     def _call(self, name: str) -> Iterator[None]:
@@ -93,7 +94,13 @@ class FakePlatform:
             self._maybe_fail()
             if self.live is None:
                 raise ServiceNotFound(f"{ref.service}: not found")
-            return replace(self.live, serving=self.served())
+            is_settled = self._written_at + self.lag <= self.clock.now()
+            return replace(
+                self.live,
+                serving=self.served(),
+                reconciling=not is_settled,
+                observed_generation=self.live.generation - (not is_settled),
+            )
 
     def served(self) -> Split:
         """What was asked for last, once the lag is over."""
@@ -129,12 +136,12 @@ class FakePlatform:
                 raise PlatformUnavailable("the answer was lost")
 
     def foreign_write(
-        self, *, split: Split | None = None, annotations: Mapping[str, str] | None = None
+        self, *, split: Split | None = None, annotations: Mapping[str, str] | None = None, **settings: object
     ) -> None:
         """Somebody else writes, without an etag."""
         assert self.live is not None
         self._apply(self.live.annotations if annotations is None else annotations, split)
-        self.live = replace(self.live, last_modifier="somebody@else")
+        self.live = replace(self.live, last_modifier="somebody@else", **settings)  # type: ignore[arg-type]
 
     def delete_revision(self, ref: ServiceRef, name: str) -> None:
         assert self.live is not None
@@ -150,6 +157,7 @@ class FakePlatform:
             live = replace(live, wanted=split, serving=split)
             self.history.append((self.clock.now(), split))
         self.live = replace(live, etag=f"e{live.generation}", last_modifier="us")
+        self._written_at = self.clock.now()
 
     def _check(self, split: Split) -> None:
         """What Cloud Run refuses."""
@@ -203,16 +211,16 @@ class FakeProber:
         self.rounds.append(ask)
         held = self._talk(ask, ask.candidate.base_url)
         failed = any(not c.is_ok for c in held)
-        control = self._talk(ask, ask.control.base_url) if failed and ask.control else ()
+        control = self._talk(ask, ask.control.base_url, 0 if failed else 1) if ask.control else ()
         self._done = ProbeReport(self.clock.now(), 0.1, held, control, control_wanted=ask.control is not None)
 
-    def _talk(self, ask: ProbeAsk, url: str) -> tuple[Conversation, ...]:
+    def _talk(self, ask: ProbeAsk, url: str, sessions: int = 0) -> tuple[Conversation, ...]:
         kind = Kind.CLOSED_EARLY if url in self.failing else Kind.OK
         code = 1011 if url in self.failing else 1000
         return tuple(
             Conversation(s.name, kind, 0.1, close_code=code)
             for s in ask.scenarios
-            for _ in range(ask.sessions)
+            for _ in range(sessions or ask.sessions)
         )
 
     def poll(self) -> ProbeReport | None:

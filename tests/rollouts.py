@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import cast
 
 from pipeline import record
 from pipeline.engine import Engine, Rhythm
+from pipeline.intent import Ended
 from pipeline.model import Criterion, Drain, LiveService, Outcome, Probing, Sampling, Stage
 from pipeline.observer import Observer
 from pipeline.plan import Wish
@@ -60,6 +62,11 @@ class Scene:
         self.prober = FakeProber(self.clock)
         self.users = FakeUsers(self.clock, self.platform)
 
+    @cached_property
+    def driver(self) -> Engine:
+        """The engine of a test that needs one only."""
+        return self.engine()
+
     @property
     def world(self) -> World:
         return World(self.platform, self.deployer, self.prober, self.users, self.clock)
@@ -73,6 +80,10 @@ class Scene:
     def start(
         self, wish: Wish | None = None, engine: Engine | None = None, **options: bool
     ) -> Outcome | None:
+        ended = self.begin(wish, engine, **options)
+        return ended.outcome if ended else None
+
+    def begin(self, wish: Wish | None = None, engine: Engine | None = None, **options: bool) -> Ended | None:
         return Start(engine or self.engine(), self.world, wish or a_wish(), say=self.said.append, **options)()  # type: ignore[arg-type]
 
     def roll(self, wish: Wish | None = None, engine: Engine | None = None, **options: bool) -> Outcome:

@@ -247,7 +247,9 @@ class Simulation:
             case "promote":
                 return self._by_hand(
                     "promote",
-                    lambda: promote(self.scene.engine("operator"), to_percent=None, reason="", by="ada"),
+                    lambda: promote(
+                        self.scene.engine("operator"), self.clock, to_percent=None, reason="", by="ada"
+                    ),
                 )
             case "roll back":
                 cause = Cause("felt wrong", "ada", by_hand=True)

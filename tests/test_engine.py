@@ -93,7 +93,8 @@ def test_the_first_deployment_is_ungated_and_probed_at_once() -> None:
     assert scene.live.serving.serving == {CANDIDATE: 100}
     assert len(scene.prober.rounds) == 1
     again = scene.start()
-    assert again is Outcome.PROMOTED
+    assert again is Outcome.FIRST_DEPLOYMENT
+    assert len(scene.prober.rounds) == 1
 
 
 def test_the_same_command_after_the_end_answers_the_old_outcome() -> None:
@@ -280,7 +281,7 @@ def test_a_held_stage_waits_for_promote_and_goes_on() -> None:
     engine = scene.engine()
     assert scene.roll(wish, engine) is Outcome.PAUSED
     assert scene.live.serving.percent_of(CANDIDATE) == 25
-    promote(engine, to_percent=None, reason="looked at it", by="ada")
+    promote(engine, scene.clock, to_percent=None, reason="looked at it", by="ada")
     assert engine.run() is Outcome.PROMOTED
     assert any(step.by == "ada" for step in scene.rollout.history)
 
@@ -292,7 +293,7 @@ def test_promote_never_goes_past_a_fail() -> None:
     scene.users.failing[CANDIDATE] = 1.0
     scene.clock.sleep(timedelta(seconds=30))
     with pytest.raises(PlanRefused, match="is not promoted past that"):
-        promote(engine, to_percent=100, reason="hurry", by="ada")
+        promote(engine, scene.clock, to_percent=100, reason="hurry", by="ada")
     assert scene.live.serving.percent_of(CANDIDATE) == 5
 
 
@@ -301,8 +302,8 @@ def test_skipping_ahead_needs_a_reason() -> None:
     engine = scene.engine()
     _at_five_percent(scene, engine)
     with pytest.raises(UserError, match="needs a reason"):
-        promote(engine, to_percent=100, reason="", by="ada")
-    promote(engine, to_percent=100, reason="checked by hand", by="ada")
+        promote(engine, scene.clock, to_percent=100, reason="", by="ada")
+    promote(engine, scene.clock, to_percent=100, reason="checked by hand", by="ada")
     assert scene.live.serving.percent_of(CANDIDATE) == 100
 
 

@@ -20,6 +20,8 @@ PURE = (
     "pipeline.judge",
     "pipeline.rollout",
     "pipeline.decision",
+    "pipeline.drift",
+    "pipeline.intent",
     "pipeline.sequential",
     "pipeline.trials",
     "pipeline.units",

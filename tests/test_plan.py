@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import plan
 from pipeline.errors import PlanRefused
-from pipeline.model import Criterion, Readiness, Revision, Split, Target
+from pipeline.model import Criterion, Readiness, Revision, ServiceRef, Split, Target
 from tests.fakes import START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 
@@ -23,7 +23,7 @@ def propose(
 ) -> plan.Proposal:
     service = replace(Scene().live, **live)  # type: ignore[arg-type]
     known = (revision(STABLE),) if revisions is None else revisions
-    return plan.make(wish or a_wish(), service, known, knows_service=True)
+    return plan.make(wish or a_wish(), service, known, None)
 
 
 def test_a_plan_pins_the_stable_revision_by_name_and_uid() -> None:
@@ -36,6 +36,10 @@ def test_latest_is_pinned_to_what_it_is_and_said() -> None:
     proposal = propose(wanted=latest, serving=latest)
     assert proposal.plan.stable == STABLE
     assert any("LATEST" in warning for warning in proposal.warnings)
+
+
+def named(service: str) -> plan.Wish:
+    return a_wish(ref=ServiceRef("p", "l", service))
 
 
 HALF = Split((Target(STABLE, 50), Target("other", 50)))
@@ -52,6 +56,8 @@ HALF = Split((Target(STABLE, 50), Target("other", 50)))
         pytest.param({"default_uri_disabled": True}, "default address is disabled", id="no-uri"),
         pytest.param({"request_timeout": timedelta(seconds=5)}, "request timeout 5s", id="timeout"),
         pytest.param({"http2": True}, "HTTP/2 end-to-end is on", id="http2"),
+        pytest.param({"wish": named("a" * 38)}, "47 characters together; Cloud Run allows 46", id="long-service"),
+        pytest.param({"wish": a_wish("agent-chat-" + "x" * 53)}, "It has 64 characters; Cloud Run allows 63", id="long-revision"),
         pytest.param({"wish": a_wish(STABLE)}, "already has 100%", id="same"),
         pytest.param({"wish": a_wish(evidence="probes")}, "server_error_1011: no data source", id="no-users"),
     ],
@@ -62,6 +68,35 @@ def test_refusals(changes: dict[str, object], words: str) -> None:
     assert words in str(caught.value)
     assert caught.value.fix
     assert caught.value.exit_code == 2
+
+
+def test_names_that_just_fit() -> None:
+    plan.first(named("a" * 37))
+    with pytest.raises(PlanRefused):
+        plan.first(named("a" * 38))
+
+
+def tagged(tag: str, name: str) -> Split:
+    return Split((Target(STABLE, 100), Target(name, 0, tag)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        pytest.param(
+            tagged("candidate", "theirs"), "'candidate' is somebody else's, on theirs", id="candidate"
+        ),
+        pytest.param(tagged("stable", "theirs"), "'stable' is somebody else's, on theirs", id="stable"),
+        pytest.param(tagged("stable", STABLE), "", id="where-it-would-go"),
+        pytest.param(tagged("candidate", "ours"), "", id="on-a-revision-of-ours"),
+        pytest.param(tagged("green", "theirs"), "", id="another-name"),
+    ],
+)
+def test_somebody_elses_tag_is_told(wanted: Split, words: str) -> None:
+    theirs = replace(revision("theirs"), nonce="")
+    made = propose(revisions=(revision(STABLE), theirs, revision("ours")), wanted=wanted, serving=wanted)
+    assert [words] * bool(words) == [tag[-len(words) :] for tag in made.foreign_tags]
+    assert set(made.foreign_tags) <= set(made.warnings)
 
 
 def test_warnings() -> None:

@@ -53,7 +53,7 @@ def test_what_cannot_fit_is_refused() -> None:
         ("", "cannot be read"),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        ('{"v": 2}', "version 2, this Spillway reads 1"),
+        ('{"v": 2}', "version '2', this Spillway reads 1"),
         ('{"v": 1}', "plan"),
         ("[" * 100_000, "cannot be read"),
         (json.dumps({"v": 1, "phase": "flying"}), "cannot be read"),

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import judge, plan, rollout
+from pipeline import judge, plan
 from pipeline.decision import Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Situation, Wait, decide
 from pipeline.judge import Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Split, Target
@@ -37,12 +37,20 @@ def a_rollout(phase: Phase = Phase.ROLLING, stage: int = 1, **changes: object) -
 def a_situation(
     current: Rollout, verdict: Judgement = PASS, after: timedelta = MINUTE, **changes: object
 ) -> Situation:
-    live = LiveService(REF, "u", "e", 8, current.split, current.split, {}, "http://main")
+    live = LiveService(
+        REF, "u", "e", 8, current.split, current.split, {}, "http://main", observed_generation=8
+    )
     base = Situation(
         rollout=current, live=live, now=START + after, candidate=Readiness.READY, stable=Readiness.READY,
-        stage_verdict=verdict,
+        stage_verdict=verdict, is_probed_now=True,
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def unsettled(current: Rollout, **changes: object) -> Situation:
+    """What is served looks right, and may be the status of an older write."""
+    s = a_situation(current, after=timedelta(seconds=30), **changes)
+    return replace(s, live=replace(s.live, observed_generation=7))
 
 
 def test_every_phase_is_ended_or_under_way_and_no_move_leaves_the_table() -> None:
@@ -74,6 +82,8 @@ DECISIONS: list[tuple[str, Callable[[], Situation], object]] = [
     ("pauses when stable is gone", lambda: a_situation(a_rollout(), stable=None), Pause(f"the roll-back target {STABLE} is gone")),
     ("sends back when the candidate is gone", lambda: a_situation(a_rollout(), candidate=None), Restore(f"the candidate {CANDIDATE} is gone")),
     ("promotes what is certified", lambda: a_situation(a_rollout(stage=3), certification=PASS), Promote(PASS.reason)),
+    ("probes both before it rises", lambda: a_situation(a_rollout(), is_probed_now=False), Wait(START + MINUTE, "5% passed: probing both revisions before the raise", probe=True)),
+    ("begins a stage again whose start lies in the future", lambda: a_situation(a_rollout(since=START + 10 * MINUTE)), Enter(1, Event.RAISED, "the stage begins again: its start lies 540s in the future, so a clock was wrong")),
     ("ends what has ended", lambda: a_situation(a_rollout(Phase.PROMOTED, 3)), Finish(Outcome.PROMOTED)),
     ("settles what was read back", lambda: a_situation(a_rollout(Phase.ROLLING_BACK, split=Split((Target(STABLE, 100),)))), Settle()),
     ("gives back once more", lambda: a_situation(a_rollout(Phase.ROLLING_BACK, reason="bad")), Restore("bad")),
@@ -91,6 +101,15 @@ def test_decisions(make: Callable[[], Situation], action: object) -> None:
         pytest.param(lambda: a_situation(a_rollout(), after=timedelta(seconds=5)), id="soaking"),
         pytest.param(lambda: a_situation(a_rollout(), UNDECIDED), id="undecided"),
         pytest.param(lambda: a_situation(a_rollout(), blind="no logs"), id="blind"),
+        pytest.param(
+            lambda: a_situation(a_rollout(), stable_fails="timed_out: no answer"), id="stable-hangs"
+        ),
+        pytest.param(lambda: unsettled(a_rollout()), id="old-status"),
+        pytest.param(lambda: unsettled(a_rollout(stage=3), certification=PASS), id="old-status-at-the-end"),
+        pytest.param(
+            lambda: unsettled(a_rollout(Phase.ROLLING_BACK, split=Split((Target(STABLE, 100),)))),
+            id="old-status-of-a-roll-back",
+        ),
         pytest.param(lambda: a_situation(a_rollout(stage=3), certification=UNDECIDED), id="not-certified"),
         pytest.param(lambda: a_situation(a_rollout(stage=3)), id="certification-not-asked"),
         pytest.param(
@@ -140,31 +159,15 @@ def test_a_roll_back_that_is_never_seen_is_unverified() -> None:
     assert decide(a_situation(current, live=live, after=2 * MINUTE)) == Finish(Outcome.ROLLBACK_UNVERIFIED)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"wanted": Split((Target(STABLE, 50), Target(CANDIDATE, 50)))}, "traffic was set to"),
-        (
-            {
-                "wanted": Split(
-                    (Target(STABLE, 95, "stable"), Target(CANDIDATE, 5), Target(STABLE, 0, "candidate"))
-                )
-            },
-            "tag",
-        ),
-        ({"generation": 9}, "written 1 time by somebody else"),
-        ({"generation": 8}, ""),
-        ({"wanted": Split((*Split.between(STABLE, CANDIDATE, 5).targets, Target(STABLE, 0, "green")))}, ""),
-    ],
-)
-def test_drift(change: dict[str, object], words: str) -> None:
-    current = a_rollout()
-    live = replace(a_situation(current).live, last_modifier="eve", **change)  # type: ignore[arg-type]
-    said = rollout.drift_of(current, live)
-    assert words in said
-    assert bool(said) is bool(words)
+def test_a_roll_back_waits_longer_while_a_revision_is_being_judged() -> None:
+    current = a_rollout(Phase.ROLLING_BACK, split=Split((Target(STABLE, 100),)))
+    live = replace(a_situation(current).live, reconciling=True, latest_created=CANDIDATE, latest_ready=STABLE)
+    assert isinstance(decide(a_situation(current, live=live, after=2 * MINUTE)), Wait)
+    assert decide(a_situation(current, live=live, after=6 * MINUTE)) == Finish(Outcome.ROLLBACK_UNVERIFIED)
 
 
-def test_an_older_epoch_is_drift() -> None:
-    current = a_rollout(epoch=4)
-    assert "older record" in rollout.drift_of(current, a_situation(current).live, last_epoch=5)
+def test_a_reconciliation_that_failed_is_settled() -> None:
+    """Its observed generation stays where it was for good, and the traffic that it reports is right."""
+    current = a_rollout(Phase.ROLLING_BACK, split=Split((Target(STABLE, 100),)))
+    live = replace(a_situation(current).live, observed_generation=6, failure="it exited with 1")
+    assert decide(a_situation(current, live=live)) == Settle()

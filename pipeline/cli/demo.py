@@ -91,9 +91,12 @@ def _deploy_stable(session: Session, config: Config) -> str:
     from pipeline.cli.driving import open_drive
 
     with open_drive(session, config, None) as drive:
-        outcome = drive.begin(_IMAGE)
-        if outcome is None or outcome.exit_code:
-            raise SpillwayError(f"the stable revision did not come up: {outcome}")
+        ended = drive.begin(_IMAGE)
+        if ended is None or ended.outcome.exit_code:
+            raise SpillwayError(
+                "the stable revision did not come up",
+                ended.words if ended else "another rollout is under way",
+            )
         return drive.world.platform.read(drive.place.ref).uri
 
 

@@ -24,12 +24,16 @@ from pipeline.cli.wiring import (
 )
 from pipeline.config import Config, Environment
 from pipeline.engine import Engine, Next
+from pipeline.errors import SpillwayError
+from pipeline.intent import Ended
 from pipeline.model import Outcome
 from pipeline.plan import Wish
 from pipeline.ports import World
 from pipeline.progress import Listener, Progress
 from pipeline.rollout import Rollout
 from pipeline.start import Start
+
+_FIRST = (Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY)
 
 
 @dataclass(slots=True)
@@ -103,16 +107,19 @@ class Drive:
         *,
         retry: bool = False,
         supersede: bool = False,
+        take_tags: bool = False,
         gate: Callable[[], Outcome | None] = lambda: None,
-    ) -> Outcome | None:
+    ) -> Ended | None:
         """Begin, resume, or answer how it ended (see ``start.Start``)."""
-        say = self.session.output.say
-        return Start(self.engine, self.world, self.wish(image), retry, supersede, say, is_dead, gate)()
+        return Start(
+            self.engine, self.world, self.wish(image), retry=retry, supersede=supersede, take_tags=take_tags,
+            say=self.session.output.say, is_dead=is_dead, gate=gate,
+        )()  # fmt: skip
 
     def run(self, timeout: timedelta | None = None) -> Outcome:
         until = self.world.clock.now() + timeout if timeout else None
         self.watch()
-        return self.engine.run(stop=self.session.stopped.is_set, until=until)
+        return self.engine.run(until=until)
 
     def tick(self) -> Next:
         self.watch()
@@ -143,18 +150,40 @@ class Drive:
             self.listeners.join(view)
 
     def current(self) -> Rollout | None:
-        text = self.place.platform.read(self.place.ref).record_text
-        return record.decode(text) if text is not None else None
+        return record.of(self.place.platform.read(self.place.ref))
+
+    def driven(self) -> Rollout | None:
+        """The rollout that this command drove, and what took its place if it was superseded.
+
+        What cannot be read any more changes no outcome: then there is none.
+        """
+        try:
+            return self.current()
+        except SpillwayError as error:
+            self.session.output.say(f"no report: {error.what}")
+            return None
+
+    def answer(self, ended: Ended, code: int) -> Ending:
+        """An outcome that was there before this command; the report of one that the service still carries."""
+        if ended.rollout is not None or ended.outcome in _FIRST:
+            return self.conclude(ended.outcome, code)
+        self.stack.close()
+        document = {**outcome_document(ended.outcome), "exit_code": code, "candidate": ended.candidate}
+        return Ending(ended.words, document)
 
     def conclude(self, outcome: Outcome, code: int) -> Ending:
         """Close the view and write the report."""
         from pipeline.cli.reporting import write_reports
 
         self.stack.close()
-        current = self.current()
+        current = self.driven()
         document = {**outcome_document(outcome), "exit_code": code}
         if current is None:
             return Ending(outcome.label, document)
+        if outcome is Outcome.SUPERSEDED:
+            own, other = self.engine.candidate, current.plan.candidate
+            document |= {"candidate": own, "superseded_by": other}
+            return Ending(f"{outcome.label}: {own} by {other}", document)
         paths = write_reports(self.session, self.world, current)
         document |= {
             "rollout": current.plan.rollout_id,
@@ -166,11 +195,11 @@ class Drive:
         }
         return Ending(f"{outcome.label}: {current.plan.candidate}: {current.reason}", document, paths)
 
-    def finish(self, outcome: Outcome, code: int) -> int:
+    def finish(self, ended: Outcome | Ended, code: int) -> int:
         """Conclude, and say how it ended."""
         from pipeline.cli.reporting import add_to_step_summary
 
-        ending = self.conclude(outcome, code)
+        ending = self.answer(ended, code) if isinstance(ended, Ended) else self.conclude(ended, code)
         add_to_step_summary(self.session, ending.reports)
         for path in ending.reports:
             self.session.output.say(f"report: {path}")

@@ -10,8 +10,9 @@ from pipeline.cli.driving import Drive
 from pipeline.cli.frame import Session
 from pipeline.cli.gate import Gate
 from pipeline.errors import PlanRefused, ServiceNotFound
-from pipeline.model import Split
-from pipeline.rollout import UNDER_WAY
+from pipeline.intent import Begin, Ended, First, Resume, Supersede, intent_of
+from pipeline.model import LiveService, Split
+from pipeline.rollout import Rollout
 from pipeline.units import format_duration, format_rate
 
 
@@ -21,31 +22,41 @@ def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
     try:
         live = drive.world.platform.read(wish.ref)
     except ServiceNotFound:
-        return _show_first(session, drive, wish, image, gate)
-    current = record.decode(live.record_text) if live.record_text is not None else None
-    if current is not None and current.phase in UNDER_WAY:
-        if current.plan.rollout_id != wish.rollout_id:
+        live = None
+    revisions = drive.world.platform.revisions(wish.ref) if live is not None else ()
+    current = record.of(live) if live is not None else None
+    match intent_of(wish, live, revisions, current):
+        case First():
+            return _show_first(session, drive, wish, image, gate)
+        case Supersede(other):
             raise PlanRefused(
-                f"{wish.ref.service}: {current.plan.candidate} is under way ({current.phase})",
-                f"It began {current.started.isoformat()}.",
+                f"{wish.ref.service}: {other.plan.candidate} is under way ({other.phase})",
+                f"It began {other.started.isoformat()}.",
                 "Let it end, roll it back, or begin yours with: spillway rollout --image DIGEST --supersede",
             )
-        session.output.say(f"{current.plan.candidate} is under way already: the same command resumes it")
-    if current is not None and current.plan.rollout_id == wish.rollout_id:
-        if current.outcome is not None:
-            session.output.say(
-                f"{current.plan.candidate} has ended: {current.outcome.label} (again: --retry)"
-            )
-        agreed = plan.Proposal(current.plan)
-        session.output.result("\n".join(_lines(agreed)), _document(agreed, live.wanted))
+        case Resume(own):
+            session.output.say(f"{own.plan.candidate} is under way already: the same command resumes it")
+            return _show_agreed(session, own, live)
+        case Ended() as ended:
+            session.output.say(f"it has ended: {ended.words} (again: --retry)")
+            return _show_agreed(session, ended.rollout, live)
+        case Begin(proposal):
+            resources = drive.declared(image)
+            text = "\n".join([*_lines(proposal), *_declared(resources), *gate.lines()])
+            wanted = live.wanted if live is not None else Split()
+            document = {**_document(proposal, wanted), "resources": resources, "checks": gate.document()}
+            session.output.result(text, document)
+            return gate.exit_code
+
+
+def _show_agreed(session: Session, current: Rollout | None, live: LiveService | None) -> int:
+    """What a rollout that has begun agreed to do. One that a later one replaced has no plan any more."""
+    if current is None or live is None:
+        session.output.result("", {"outcome": "ended"})
         return 0
-    revisions = drive.world.platform.revisions(wish.ref)
-    proposal = plan.make(wish, live, revisions, knows_service=current is not None)
-    resources = drive.declared(image)
-    text = "\n".join([*_lines(proposal), *_declared(resources), *gate.lines()])
-    document = {**_document(proposal, live.wanted), "resources": resources, "checks": gate.document()}
-    session.output.result(text, document)
-    return gate.exit_code
+    agreed = plan.Proposal(current.plan)
+    session.output.result("\n".join(_lines(agreed)), _document(agreed, live.wanted))
+    return 0
 
 
 def _show_first(session: Session, drive: Drive, wish: plan.Wish, image: str, gate: Gate) -> int:

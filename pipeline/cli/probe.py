@@ -11,6 +11,7 @@ import typer
 from pipeline.cli.frame import Session, command
 from pipeline.cli.output import Mode
 from pipeline.errors import UserError
+from pipeline.probe.scenario import Kind
 
 if TYPE_CHECKING:
     from pipeline.probe.scenario import ProbeReport
@@ -32,7 +33,7 @@ def probe(
 ) -> int:
     """Hold the scenarios of spillway.yaml with any address: outcomes, close codes, first-event times.
 
-    Exit 0 when all are ok, 11 when a conversation failed.
+    Exit 0 when all are ok, 20 when a conversation failed, 21 when nothing could be reached.
 
     Example:  spillway probe http://127.0.0.1:8080 --sessions 50 --concurrency 10
     """
@@ -52,13 +53,21 @@ def probe(
     report = run_round(ProbeAsk(chosen, Address(url), None, sessions, concurrency), SystemClock().now)
     rows = summarise(report)
     _print(session, report, rows)
-    return 11 if report.failures else 0
+    return _ending(report)[1]
+
+
+def _ending(report: ProbeReport) -> tuple[str, int]:
+    """The outcome's name and exit code."""
+    if not report.failures:
+        return "ok", 0
+    is_reached = any(c.kind is not Kind.UNREACHABLE for c in report.candidate)
+    return ("failed", 20) if is_reached else ("unreachable", 21)
 
 
 def _print(session: Session, report: ProbeReport, rows: Sequence[Row]) -> None:
-    code = 11 if report.failures else 0
+    outcome, code = _ending(report)
     document = {
-        "outcome": "failed" if report.failures else "ok",
+        "outcome": outcome,
         "exit_code": code,
         "seconds": round(report.seconds, 3),
         "scenarios": [asdict(row) for row in rows],

@@ -82,10 +82,9 @@ class Eyes:
         from pipeline.cli.panel import Seen
 
         try:
-            text = self._platform.read(self._place.ref).record_text
-            if text is None:
+            current = record.of(self._platform.read(self._place.ref))
+            if current is None:
                 return None
-            current = record.decode(text)
             tally = self._tally_of(current)
             tally.add(self._logs.lines(self._place.ref, since=tally.since, revisions=_revisions(current)))
         except SpillwayError:

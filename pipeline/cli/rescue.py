@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -10,6 +12,10 @@ from pipeline.cli.frame import Session, command
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
 from pipeline.cli.output import outcome_document
 from pipeline.model import Outcome
+from pipeline.progress import Progress
+from pipeline.rollout import Rollout
+
+_SAID = frozenset({"retrying", "restored", "reading_back", "record_replaced"})
 
 
 @command
@@ -33,30 +39,62 @@ def rollback(
 
     Example:  spillway rollback projects/acme/locations/us-central1/services/agent-chat
     """
+    from pipeline import record
     from pipeline.cli.rollout import who
     from pipeline.cli.wiring import SystemClock, open_place
-    from pipeline.restore import Cause, readable_record, restore, target_of
+    from pipeline.restore import Cause, restore, target_of
 
     ref, is_local = find_service(session, service, project, region, env)
+    told: list[Progress] = []
+
+    def listen(progress: Progress, /) -> None:
+        told.append(progress)
+        session.output.event(progress)
+        if progress.kind in _SAID:
+            session.output.say(progress.text)
+
     with open_place(ref, local_folder=session.local_folder if is_local else None) as place:
         platform = place.platform
         if dry_run:
             live = platform.read(ref)
-            target = to or target_of(live, readable_record(live), platform.revisions(ref))
+            target = to or target_of(live, record.readable(live), platform.revisions(ref))
             session.output.say(
                 f"would send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}"
             )
             return 0
         cause = Cause(reason or "an operator said so", who(), by_hand=True)
-        done = restore(platform, SystemClock(), ref, cause, to=to, tell=session.output.say)
+        done = restore(
+            platform,
+            SystemClock(session.stopped),
+            ref,
+            cause,
+            to=to,
+            listen=listen,
+            stop=session.stopped.is_set,
+        )
+    _journal(session, done.rollout, told)
+    code = 0 if done.verified else Outcome.ROLLBACK_UNVERIFIED.exit_code
     outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
     seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
     document = outcome_document(
         outcome, service=ref.name, target=done.target, was=dict(done.was), verified=done.verified
     )
-    session.output.result(f"100% on {done.target}: {seen}", document)
+    session.output.result(f"100% on {done.target}: {seen}", {**document, "exit_code": code})
     if not done.verified:
         session.output.say(
             f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}"
         )
-    return outcome.exit_code
+    return code
+
+
+def _journal(session: Session, current: Rollout | None, told: Sequence[Progress]) -> None:
+    """Write down what was done, where this machine keeps the rollout's journal; once it is done, and if it can be."""
+    if current is None:
+        return
+    with suppress(Exception):
+        from pipeline.cli.reporting import rollouts_of
+        from pipeline.journal import Journal
+
+        journal = Journal(rollouts_of(session), current.plan.rollout_id, current.attempt, session.output.say)
+        for progress in told:
+            journal(progress)

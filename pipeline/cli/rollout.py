@@ -29,6 +29,9 @@ Timeout = Annotated[
 ]
 
 
+_READ_BACK = timedelta(seconds=60)
+
+
 @contextmanager
 def _drive(session: Session, config: Config, env: str | None, *, one_step: bool = False) -> Iterator[Drive]:
     from pipeline.cli.driving import open_drive
@@ -73,8 +76,9 @@ def rollout(
     supersede: Annotated[
         bool, typer.Option("--supersede", help="Give up another rollout that is under way.")
     ] = False,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Start the next attempt of one that was rolled back.")
+    retry: Annotated[bool, typer.Option("--retry", help="Start the next attempt of one that ended.")] = False,
+    take_tags: Annotated[
+        bool, typer.Option("--take-tags", help="Make somebody else's tags stable and candidate ours.")
     ] = False,
     dry_run: DryRun = False,
 ) -> int:
@@ -95,13 +99,20 @@ def rollout(
             if gate() is not None:  # an answer that needs no platform
                 return gate.refuse()
             raise
-        outcome = drive.begin(image, retry=retry, supersede=supersede, gate=gate)
-        if outcome is Outcome.CHECKS_FAILED:
+        ended = drive.begin(image, retry=retry, supersede=supersede, take_tags=take_tags, gate=gate)
+        if ended is not None and ended.outcome is Outcome.CHECKS_FAILED:
             return gate.refuse()
-        if outcome is None:
-            outcome = drive.run(limit) if wait else Outcome.UNDER_WAY
-        code = 0 if outcome is Outcome.UNDER_WAY and not wait else outcome.exit_code
-        return drive.finish(outcome, code)
+        if ended is not None:
+            return drive.finish(ended, ended.outcome.exit_code)
+        if wait:
+            outcome = drive.run(limit)
+            return drive.finish(outcome, outcome.exit_code)
+        return drive.finish(Outcome.UNDER_WAY, _step_code(drive))
+
+
+def _step_code(drive: Drive) -> int:
+    """0 once the step that was taken is read back; else it is a time-out."""
+    return 0 if drive.engine.read_back(_READ_BACK) else Outcome.UNDER_WAY.exit_code
 
 
 @command
@@ -127,17 +138,17 @@ def promote(
     target, limit = 100 if full else to_percent, _duration(timeout)
     with _drive(session, session.load_config(), env) as drive:
         if dry_run:
-            look = drive.engine.observer.look()
+            look = drive.engine.observer.look(probe=False)
             session.output.say(
                 f"would let {look.situation.rollout.plan.candidate} go on from {look.situation.rollout.phase}"
             )
             return 0
         drive.watch()
-        was = let_go_on(drive.engine, to_percent=target, reason=reason, by=who())
-        if was is None:
-            session.output.say("nothing to promote: this rollout has ended")
-        outcome = drive.run(limit) if wait else Outcome.UNDER_WAY
-        return drive.finish(outcome, 0 if not wait else outcome.exit_code)
+        let_go_on(drive.engine, drive.world.clock, to_percent=target, reason=reason, by=who())
+        if wait:
+            outcome = drive.run(limit)
+            return drive.finish(outcome, outcome.exit_code)
+        return drive.finish(Outcome.UNDER_WAY, _step_code(drive))
 
 
 @command
@@ -147,15 +158,25 @@ def tick(session: Session, *, env: Env = None) -> int:
     Example:  */1 * * * *  spillway tick --env production
     """
     with _drive(session, session.load_config(), env, one_step=True) as drive:
+        if _nothing_to_do(drive):
+            session.output.result(
+                "no rollout was ever started here", {"outcome": "none", "exit_code": 0, "next_at": None}
+            )
+            return 0
         upcoming = drive.tick()
         outcome = upcoming.outcome or Outcome.UNDER_WAY
+        code = _step_code(drive) if upcoming.outcome is None else outcome.exit_code
         text = (
             outcome.label if upcoming.outcome else f"come again at {upcoming.at.isoformat()}: {upcoming.why}"
         )
-        session.output.result(
-            text, outcome_document(outcome, next_at=upcoming.at.isoformat(), why=upcoming.why)
-        )
-        return 0 if upcoming.outcome is None else outcome.exit_code
+        document = outcome_document(outcome, next_at=upcoming.at.isoformat(), why=upcoming.why)
+        session.output.result(text, {**document, "exit_code": code})
+        return code
+
+
+def _nothing_to_do(drive: Drive) -> bool:
+    """The service is there and was never rolled out by us: a scheduler need not cry."""
+    return drive.place.platform.read(drive.place.ref).record_text is None
 
 
 def who() -> str:

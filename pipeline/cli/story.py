@@ -110,7 +110,8 @@ class Story:
             self._drive() as drive,
         ):
             cause = Cause("changed our mind", OPERATOR, by_hand=True)
-            done = restore(drive.world.platform, drive.world.clock, drive.place.ref, cause, tell=self._say)
+            listen = self._heard
+            done = restore(drive.world.platform, drive.world.clock, drive.place.ref, cause, listen=listen)
             outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
             page.ending = _conclude(drive, outcome)
             page.candidate = str(page.ending.document["candidate"])
@@ -126,13 +127,14 @@ class Story:
                 raise SpillwayError(f"a stage with hold ended {paused.text}")
             with self._drive(config) as drive:
                 drive.watch()
-                promote(drive.engine, to_percent=None, reason="looks good", by=OPERATOR)
+                promote(drive.engine, drive.world.clock, to_percent=None, reason="looks good", by=OPERATOR)
                 page.ending = _conclude(drive, drive.run())
 
     def _rollout(self, page: _Page, image: str, config: Config | None = None) -> Ending:
         with self._drive(config) as drive:
             drive.listeners.join(page.note)
-            ending = _conclude(drive, drive.begin(image) or drive.run())
+            ended = drive.begin(image)
+            ending = _conclude(drive, ended.outcome if ended else drive.run())
         page.candidate = str(ending.document["candidate"])
         return ending
 
@@ -192,6 +194,10 @@ class Story:
         current = drive.current()
         seen = exposures(drive.world, current) if current else None
         return seen[revision].open_sockets if seen else 0
+
+    def _heard(self, progress: Progress, /) -> None:
+        if progress.kind == "restored":
+            self._say(progress.text)
 
     def _say(self, text: str) -> None:
         self.session.output.say(text)

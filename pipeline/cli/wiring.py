@@ -9,6 +9,7 @@ import hashlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,16 +35,27 @@ if TYPE_CHECKING:
 
 
 class SystemClock:
-    """The machine's time; ``sleep`` ends early when the event is set, so that Ctrl-C is heard at once."""
+    """The machine's time as it was when the process began, and what has passed since; ``ports.Clock``.
+
+    Setting the machine's clock, or its step to the right time, neither ends a soak nor makes it longer. ``sleep`` ends
+    early when the event is set, so that Ctrl-C is heard at once.
+    """
 
     def __init__(self, stopped: threading.Event | None = None) -> None:
         self._stopped = stopped or threading.Event()
+        self._begun, self._at_begin = datetime.now(UTC), _elapsed_s()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return self._begun + timedelta(seconds=_elapsed_s() - self._at_begin)
 
     def sleep(self, duration: timedelta) -> None:
         self._stopped.wait(max(0.0, duration.total_seconds()))
+
+
+def _elapsed_s() -> float:
+    """Seconds since some moment, a suspended machine's included where the system counts them."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +163,7 @@ def deployer_for(
     """The Pulumi program on this place: in process on the local Cloud Run, through the CLI in the cloud."""
     from pipeline.cloudrun.deploy import ProgramDeployer
 
-    # A clock of its own: Ctrl-C must not make it ask again and again without a pause.
-    return ProgramDeployer(
-        place.program(say), place.platform, SystemClock(), partial(settings_for, config, environment)
-    )
+    return ProgramDeployer(place.program(say), place.platform, partial(settings_for, config, environment))
 
 
 @contextmanager
@@ -181,7 +190,10 @@ def open_engine(
     )
     try:
         rhythm = Rhythm(heartbeat=config.heartbeat)
-        yield Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm), world
+        yield (
+            Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm, stop=stopped.is_set),
+            world,
+        )
     finally:
         prober.close()
 

@@ -1,4 +1,8 @@
-"""Rounds of conversations at bounded concurrency: the candidate's, and the control's where the candidate failed."""
+"""Rounds of conversations at bounded concurrency: with the candidate, and with the control beside it.
+
+The control holds one conversation of each scenario in every round, because a roll-back target that hangs must be known
+before traffic is moved away from it or to it; and all of them where the candidate failed.
+"""
 
 from __future__ import annotations
 
@@ -119,13 +123,21 @@ async def _hold_round(
     started = now()
     clock = asyncio.get_running_loop().time
     begun = clock()
-    candidate = await _hold_all(ask, ask.scenarios, ask.candidate, headers[ask.candidate])
+    candidate, control = await asyncio.gather(
+        _hold_all(ask, ask.scenarios, ask.candidate, headers[ask.candidate]), _control(ask, headers)
+    )
     failed = {c.scenario for c in candidate if not c.is_ok}
-    control: tuple[Conversation, ...] = ()
     if failed and ask.control:
         again = tuple(s for s in ask.scenarios if s.name in failed)
-        control = await _hold_all(ask, again, ask.control, headers[ask.control])
+        control += await _hold_all(ask, again, ask.control, headers[ask.control])
     return ProbeReport(started, clock() - begun, candidate, control, control_wanted=ask.control is not None)
+
+
+async def _control(ask: ProbeAsk, headers: Mapping[Address, Mapping[str, str]]) -> tuple[Conversation, ...]:
+    """One conversation of each scenario with the control, if there is one."""
+    if ask.control is None:
+        return ()
+    return await _hold_all(replace(ask, sessions=1), ask.scenarios, ask.control, headers[ask.control])
 
 
 async def _hold_all(

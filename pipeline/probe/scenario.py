@@ -194,7 +194,12 @@ class ProbeAsk:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """One finished round. ``control`` is empty unless the candidate failed and a control was asked for."""
+    """One finished round.
+
+    Args:
+        control: conversations with stable, empty unless one was asked for: one of each scenario, and as many as with
+            the candidate of those that failed there.
+    """
 
     started: datetime
     seconds: float
@@ -223,6 +228,12 @@ class ProbeReport:
     def is_blind(self) -> bool:
         """Failures that the control shares: our network or a common incident; neither good nor bad."""
         return bool(self.failures) and not self.is_confirmed_bad
+
+    @property
+    def stable_fails(self) -> str:
+        """How stable failed, in words, whatever the candidate did; empty when it held every conversation."""
+        bad = next((c for c in self.control if not c.is_ok), None)
+        return f"{bad.kind}: {bad.detail}".rstrip(": ") if bad else ""
 
     @property
     def is_stable_bad(self) -> bool:

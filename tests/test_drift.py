@@ -1,0 +1,131 @@
+"""What other people's writes are: drift, or told and no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline import drift
+from pipeline.model import LiveService, Split, Target
+from pipeline.rollout import Phase, Rollout
+from tests.rollouts import CANDIDATE, STABLE, Scene
+from tests.test_rollout import a_rollout, a_situation
+
+GREEN = Target(STABLE, 0, "green")
+AS_SET = Split.between(STABLE, CANDIDATE, 5)
+
+
+def live_of(current: Rollout, **changes: Any) -> LiveService:
+    """A service as our last write left it, but for these changes by eve."""
+    return replace(a_situation(current).live, last_modifier="eve", **changes)
+
+
+def said(current: Rollout, live: LiveService, last_epoch: int = 0, *, has_candidate: bool = True) -> str:
+    count = drift.foreign_writes(current, live, has_candidate=has_candidate)
+    return drift.drift_of(current, live, count, last_epoch)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"wanted": Split((Target(STABLE, 50), Target(CANDIDATE, 50)))}, "traffic was set to", id="shares"),
+        pytest.param({"wanted": Split((Target(STABLE, 95, "stable"), Target(CANDIDATE, 5), Target(STABLE, 0, "candidate")))}, "the tag 'candidate' was moved", id="tag-moved"),
+        pytest.param({"wanted": Split((Target(STABLE, 95, "stable"), Target(CANDIDATE, 5)))}, "the tag 'candidate' was moved", id="tag-removed"),
+        pytest.param({"wanted": Split((Target(None, 95, "stable"), Target(CANDIDATE, 5, "candidate")))}, "LATEST 95%", id="latest"),
+        pytest.param({"generation": 10}, "written 2 times by somebody else", id="more-than-one-write"),
+        pytest.param({"generation": 9}, "", id="one-write"),
+        pytest.param({"generation": 8}, "", id="our-write"),
+        pytest.param({"wanted": Split((*AS_SET.targets, GREEN))}, "", id="a-tag-of-theirs"),
+    ],
+)  # fmt: skip
+def test_drift(change: dict[str, Any], words: str) -> None:
+    current = a_rollout()
+    found = said(current, live_of(current, **change))
+    assert words in found
+    assert bool(found) is bool(words)
+    assert not found or "eve" in found
+
+
+def test_an_older_epoch_is_drift() -> None:
+    current = a_rollout(epoch=4)
+    assert "older record" in said(current, live_of(current), last_epoch=5)
+    assert not said(current, live_of(current), last_epoch=4)
+
+
+@pytest.mark.parametrize(
+    ("has_candidate", "generation", "is_drift"),
+    [(False, 8, False), (False, 9, False), (False, 10, True), (True, 10, False), (True, 11, True)],
+)
+def test_while_deploying_only_our_own_apply_is_let_through(
+    has_candidate: bool, generation: int, is_drift: bool
+) -> None:
+    current = a_rollout(Phase.DEPLOYING, 0)
+    found = said(current, live_of(current, generation=generation), has_candidate=has_candidate)
+    assert bool(found) is is_drift
+
+
+def test_what_was_seen_before_is_not_counted_again() -> None:
+    current = a_rollout()
+    live = live_of(current, generation=10)
+    assert drift.foreign_writes(current, live, has_candidate=True) == 2
+    assert drift.foreign_writes(current, live, has_candidate=True, known=9) == 1
+    assert drift.foreign_writes(current, live, has_candidate=True, known=10) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"labels": {"team": "x"}}, "label team added", id="label"),
+        pytest.param({"annotations": {"note": "x"}}, "annotation note added", id="annotation"),
+        pytest.param({"wanted": Split((*AS_SET.targets, GREEN))}, "tag green added", id="tag"),
+        pytest.param({"latest_created": "preview"}, "revision preview was made", id="preview"),
+        pytest.param({"session_affinity": True}, "session affinity was False, is True", id="affinity"),
+        pytest.param({}, "what changed is not known", id="nothing-to-see"),
+    ],
+)
+def test_what_changed_is_said(change: dict[str, Any], words: str) -> None:
+    before = live_of(a_rollout())
+    text = drift.told(before, replace(before, **change), 1)
+    assert "written once by somebody else (last modified by eve)" in text
+    assert words in text
+
+
+def _at_five_percent(scene: Scene) -> None:
+    while scene.live.wanted.percent_of(CANDIDATE) < 5:
+        scene.clock.sleep(max(scene.driver.tick().at - scene.clock.now(), scene.driver.rhythm.look))
+
+
+@pytest.mark.parametrize("edit", ["label", "tag", "preview", "annotation"])
+def test_a_write_that_touches_nothing_of_ours_is_told_and_stops_nothing(edit: str) -> None:
+    scene = Scene()
+    scene.start(engine=scene.driver)
+    _at_five_percent(scene)
+    match edit:
+        case "label":
+            scene.platform.foreign_write(labels={"team": "x"})
+        case "tag":
+            scene.platform.foreign_write(split=Split((*scene.live.wanted.targets, GREEN)))
+        case "annotation":
+            scene.platform.foreign_write(annotations={**scene.live.annotations, "note": "x"})
+        case _:
+            scene.platform.add("preview")
+            scene.platform.foreign_write(latest_created="preview")
+    assert scene.driver.run().label == "promoted"
+    told = [p.text for p in scene.told if p.kind == "foreign_write"]
+    assert len(told) == 1
+    assert "somebody@else" in told[0]
+    assert edit in told[0]
+
+
+def test_a_deploying_record_that_comes_back_is_drift_to_a_new_process() -> None:
+    """An apply from the time of the deployment replays record and split together."""
+    scene = Scene()
+    scene.start(engine=scene.driver)
+    old = scene.live
+    _at_five_percent(scene)
+    scene.platform.foreign_write(split=old.wanted, annotations=old.annotations)
+    assert scene.roll(engine=scene.engine("host/9")).label == "paused"
+    assert "drift" in scene.rollout.reason
+    assert scene.live.wanted.percent_of(CANDIDATE) == 0
