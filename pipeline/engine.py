@@ -105,9 +105,14 @@ class Engine:
         self.candidate = current.plan.candidate
 
     def redeploy(self, live: LiveService, current: Rollout, *, reason: str, by: str) -> None:
-        """Back to deploying: a rollout that was paused before its candidate was there."""
+        """Back to deploying: a rollout that was paused before its candidate was there. Stable gets everything again."""
         now = record.utc(self._clock.now())
-        self.commit(live, current.on(Event.RETRIED, now, reason=reason, by=by, drift="", since=now))
+        split = Split.between(current.plan.stable, None, 0, live.wanted.targets)
+        after = current.on(
+            Event.RETRIED, now, reason=reason, by=by, drift="", since=now, split=split,
+            split_epoch=current.split_epoch + 1,
+        )  # fmt: skip
+        self.commit(live, after, split)
 
     def fresh(self, plan: Plan, phase: Phase, split: Split) -> Rollout:
         """A rollout as it begins, nothing judged yet."""

@@ -18,13 +18,14 @@ revisions share. Probes are counted apart and never pooled with users: the first
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from math import exp, inf, log
 
 from pipeline import evidence, sequential
 from pipeline.evidence import Block, Counts
+from pipeline.judgestate import JudgeState
 from pipeline.model import Criterion, Plan
 from pipeline.sequential import trials_to_certify
 
@@ -48,33 +49,6 @@ _ORDER = list(Verdict)
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """FAIL > INCONCLUSIVE > PASS. No verdict at all is INCONCLUSIVE."""
     return min(verdicts, key=_ORDER.index, default=Verdict.INCONCLUSIVE)
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeState:
-    """What the judge remembers, by metric: logarithms of bets, judged trials of the rollout and of the stage.
-
-    Args:
-        limits: what the candidate is held against where no stable runs beside it.
-        stage_epoch: split epoch with which the stage began; late blocks of an earlier split count for the rollout
-            alone.
-        seen: split epoch and index of the last block taken in.
-    """
-
-    compared: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    limited: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    limits: Mapping[str, float] = field(default_factory=dict)
-    total: Mapping[str, Counts] = field(default_factory=dict)
-    stage: Mapping[str, Counts] = field(default_factory=dict)
-    stage_epoch: int = 0
-    blocks: int = 0
-    seen: tuple[int, int] = (-1, -1)
-    probes_ok: int = 0  # of this stage
-    probes_bad: int = 0  # confirmed failures, of the whole rollout
-
-    def seen_until(self, split_epoch: int) -> int:
-        """Index of the last block of this epoch that was taken in, -1 when none was."""
-        return self.seen[1] if self.seen[0] == split_epoch else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,30 +95,6 @@ def new_stage(state: JudgeState, split_epoch: int) -> JudgeState:
     return replace(state, stage={}, stage_epoch=split_epoch, probes_ok=0)
 
 
-def fits(state: JudgeState, plan: Plan) -> bool:
-    """Whether a state that was read is one of these criteria: every bet there, of the right size."""
-    compared = all(len(state.compared.get(c.metric, ())) == len(sequential.ODDS) for c in plan.criteria)
-    limits = state.limits.items()
-    if not compared or any(not 0 <= limit <= 1 for _, limit in limits):
-        return False
-    grids = {metric: len(sequential.limit_grid(limit)) for metric, limit in limits}
-    return all(grids.get(metric) == len(bets) for metric, bets in state.limited.items())
-
-
-def grown(plan: Plan) -> JudgeState:
-    """A state as large, written down, as a rollout of these criteria can make it."""
-    metrics = [c.metric for c in plan.criteria]
-    counts, bet = Counts(*(10**9,) * 4), -1.2345678901234567e-05
-    return JudgeState(
-        compared=dict.fromkeys(metrics, (bet,) * len(sequential.ODDS)),
-        limited=dict.fromkeys(metrics, (bet,) * len(sequential.limit_grid(1e-6))),
-        limits=dict.fromkeys(metrics, 0.12345678901234567),
-        total=dict.fromkeys(metrics, counts),
-        stage=dict.fromkeys(metrics, counts),
-        stage_epoch=10**6, blocks=10**6, seen=(10**6, 10**6), probes_ok=10**6, probes_bad=10**6,
-    )  # fmt: skip
-
-
 def observe(state: JudgeState, plan: Plan, block: Block) -> JudgeState:
     """Take one closed block in; a block that was taken in before changes nothing."""
     if (block.split_epoch, block.index) <= state.seen:
@@ -158,7 +108,16 @@ def observe(state: JudgeState, plan: Plan, block: Block) -> JudgeState:
                 state = _against_limit(state, plan, criterion, counts, feed)
             else:
                 state = _against_stable(state, criterion.metric, counts, feed)
-    return replace(state, blocks=state.blocks + 1, seen=(block.split_epoch, block.index))
+    state = replace(state, blocks=state.blocks + 1, seen=(block.split_epoch, block.index))
+    return _latched(state, plan)
+
+
+def _latched(state: JudgeState, plan: Plan) -> JudgeState:
+    """The bound is on *ever* reaching 1/alpha, so a FAIL stays one, whatever the blocks after it show."""
+    if state.failed or not plan.criteria or _log_e(state, plan) < -log(plan.alpha):
+        return state
+    blamed = max((_criterion(state, plan, c) for c in plan.criteria), key=lambda c: c.e_value)
+    return replace(state, failed=f"{blamed.metric}: {_figures(blamed)}")
 
 
 def _count(state: JudgeState, metric: str, counts: Counts, *, in_stage: bool) -> JudgeState:
@@ -229,10 +188,8 @@ def judge_stage(state: JudgeState, plan: Plan, stage: int) -> Judgement:
         return Judgement(
             Verdict.FAIL, f"{state.probes_bad} probe conversations failed, confirmed against stable", criteria
         )
-    total = _log_e(state, plan)
-    if total >= -log(plan.alpha):
-        blamed = max(criteria or [_criterion(state, plan, c) for c in plan.criteria], key=lambda c: c.e_value)
-        return Judgement(Verdict.FAIL, f"{blamed.metric}: {_figures(blamed)}", criteria)
+    if state.failed:
+        return Judgement(Verdict.FAIL, state.failed, criteria)
     if not state.probes_ok:
         return Judgement(Verdict.INCONCLUSIVE, "no green probe round at this stage yet", criteria)
     if not percent:

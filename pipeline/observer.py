@@ -149,7 +149,9 @@ class Observer:
             blind = f"logs cannot be read: {error.what}"
         for report in self._unwritten:
             if not report.is_blind:
-                ok = len(report.candidate) - len(report.failures)
+                # A round that began under the split before shows faults of the candidate, and no health at this share.
+                is_fresh = report.started >= current.since
+                ok = len(report.candidate) - len(report.failures) if is_fresh else 0
                 state = judge.observe_probes(state, ok=ok, bad=len(report.confirmed))
         return state, blind
 

@@ -19,15 +19,17 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline import judgestate
 from pipeline.errors import PlanRefused, RecordUnreadable
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService
+from pipeline.judgestate import JudgeState
+from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService, Stage
 from pipeline.rollout import Phase, Rollout
 
 VERSION = 1
 MAX_BYTES = 16 * 1024
 #: Of all annotations of a service together. Source: kubernetes.io, annotations; Cloud Run keeps to it.
 MAX_ANNOTATION_BYTES = 262_144
-_MAX_KEPT_BYTES = 64 * 1024  # of a text that cannot be read: what a roll-back keeps of it
+_MAX_KEPT_CHARS = MAX_BYTES  # of a text that cannot be used: what a roll-back keeps of it
 _KEPT_STEPS = 4
 _MAX_EPOCH = 2**53  # beyond that JSON readers lose the counter's last digits
 
@@ -80,14 +82,14 @@ def written(rollout: Rollout, live: LiveService, now: datetime, driver: str) -> 
 
 
 def annotated(live: LiveService, rollout: Rollout) -> Mapping[str, str]:
-    """All annotations of the service with this record in its place.
+    """All annotations of the service with this record among them. Raises RecordUnreadable as ``encode`` does."""
+    return {**live.annotations, RECORD_ANNOTATION: encode(rollout)}
 
-    A text that could not be read is kept beside it, as far as it fits. Raises RecordUnreadable as ``encode`` does.
-    """
-    made = {**live.annotations, RECORD_ANNOTATION: encode(rollout)}
-    if live.record_text is not None and readable(live) is None:
-        made[UNREADABLE_ANNOTATION] = live.record_text[:_MAX_KEPT_BYTES]
-    return made
+
+def replacing(live: LiveService, rollout: Rollout) -> Mapping[str, str]:
+    """The same in the place of a record that cannot be used: its text is kept beside it, as far as there is room."""
+    kept = (live.record_text or "")[:_MAX_KEPT_CHARS]
+    return {**annotated(live, rollout), UNREADABLE_ANNOTATION: kept}
 
 
 def must_fit(rollout: Rollout, live: LiveService | None) -> None:
@@ -113,9 +115,7 @@ def must_fit(rollout: Rollout, live: LiveService | None) -> None:
 
 def _grown(rollout: Rollout) -> Rollout:
     """The rollout with a judge's state as large as rounds and blocks can make it."""
-    from pipeline import judge
-
-    return replace(rollout, judge=judge.grown(rollout.plan), epoch=_MAX_EPOCH, generation=_MAX_EPOCH)
+    return replace(rollout, judge=judgestate.grown(rollout.plan), epoch=_MAX_EPOCH, generation=_MAX_EPOCH)
 
 
 def encode(rollout: Rollout) -> str:
@@ -130,7 +130,7 @@ def encode(rollout: Rollout) -> str:
     if len(text.encode()) > MAX_BYTES and body.pop("past", None):
         text = _dump(body)
     if len(text.encode()) > MAX_BYTES and rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
-        text = _dump({**body, "judge": {}})  # judged for good; nothing may stand in a roll-back's way
+        text = _dump(_Adapter.get().dump_python(_bare(rollout), mode="json", exclude_defaults=True))
     if len(text.encode()) > MAX_BYTES:
         raise RecordUnreadable(
             f"the rollout record needs {len(text.encode()):,} bytes, {MAX_BYTES:,} are allowed",
@@ -138,6 +138,14 @@ def encode(rollout: Rollout) -> str:
             "Use fewer stages or criteria in spillway.yaml.",
         )
     return text
+
+
+def _bare(rollout: Rollout) -> Rollout:
+    """What is needed to give traffic back and to say so: it is judged for good, and nothing may stand in its way."""
+    plan = replace(rollout.plan, image="", stages=(Stage(0),), criteria=(), scenarios=())
+    return replace(
+        rollout, plan=plan, stage=0, judge=JudgeState(), before=None, last=None, history=(), past=(), drift=""
+    )
 
 
 def decode(text: str) -> Rollout:
@@ -164,8 +172,8 @@ def decode(text: str) -> Rollout:
 
 
 def _load(text: str) -> dict[str, Any]:
-    if len(text) > 4 * MAX_BYTES:
-        raise _unreadable(f"it has {len(text):,} characters, {MAX_BYTES:,} bytes are allowed")
+    if len(text) > MAX_BYTES:
+        raise _unreadable(f"it has {len(text):,} characters, {MAX_BYTES:,} are allowed")
     try:
         raw = json.loads(text, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
@@ -207,9 +215,7 @@ def _complaints(rollout: Rollout) -> Iterator[str]:
 
 
 def _judge_complaints(rollout: Rollout) -> Iterator[str]:
-    from pipeline import judge
-
-    if not judge.fits(rollout.judge, rollout.plan) and rollout.phase in (Phase.ROLLING, Phase.PAUSED):
+    if not judgestate.fits(rollout.judge, rollout.plan) and rollout.phase in (Phase.ROLLING, Phase.PAUSED):
         yield "the judge's state is not that of its criteria"
 
 

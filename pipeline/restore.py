@@ -16,8 +16,14 @@ from datetime import datetime, timedelta
 
 from pipeline import record
 from pipeline.decision import LONGEST_START
-from pipeline.errors import PlanRefused, PlatformUnavailable, StaleWrite, UserError
-from pipeline.judge import JudgeState
+from pipeline.errors import (
+    PlanRefused,
+    PlatformError,
+    PlatformUnavailable,
+    StaleWrite,
+    UserError,
+)
+from pipeline.judgestate import JudgeState
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Plan, Revision, ServiceRef, Split, Stage
 from pipeline.ports import Clock, Platform
 from pipeline.progress import Listener, Progress, harmless, unheard
@@ -109,11 +115,13 @@ class _Restore:
     def run(self) -> Restored:
         was, target, decided_on = self._write_until_accepted()
         self._tell("restored", f"100% to {target}: accepted")
-        verified = self._read_back(target, decided_on)
-        rollout = self._settle() if verified else None
-        if verified:
-            self._tell("rolled_back", f"100% on {target}: read back")
-        return Restored(target, verified, was, already=was == {target: 100}, rollout=rollout)
+        seen = self._read_back(target, decided_on)
+        if seen is None:
+            return Restored(target, verified=False, was=was)
+        self._tell("rolled_back", f"100% on {target}: read back")
+        return Restored(
+            target, verified=True, was=was, already=was == {target: 100}, rollout=self._settle(seen)
+        )
 
     def _write_until_accepted(self) -> tuple[Mapping[str, int], str, LiveService]:
         """What was served, the target, and the read that the accepted write was decided on."""
@@ -146,8 +154,7 @@ class _Restore:
         if live.wanted.serving == {target: 100} and _is_ended(live, rollout, target):
             return target
         split = split_back(live, target, ready)
-        after = self._rolled_back(live, rollout, target, split)
-        annotations = record.annotated(live, after) if after else live.annotations
+        after, annotations = self._explained(live, rollout, target, split)
         self.platform.write(live.ref, etag=live.etag, annotations=annotations, split=split)
         epoch = after.epoch if after else 0
         self._tell(
@@ -159,18 +166,26 @@ class _Restore:
         )
         return target
 
-    def _rolled_back(
+    def _explained(
         self, live: LiveService, rollout: Rollout | None, target: str, split: Split
-    ) -> Rollout | None:
-        """The record of the roll-back write; None for a service that carries none: tags and split speak."""
+    ) -> tuple[Rollout | None, Mapping[str, str]]:
+        """The record of the roll-back write and all annotations with it; a service that carries none gets none.
+
+        A record that cannot be read is replaced.
+        """
+        if live.record_text is None:
+            return None, live.annotations
+        if rollout is not None:
+            after = self._rolled_back(live, rollout, target, split)
+            return after, record.annotated(live, after)
+        text = live.record_text
+        self._tell("record_replaced", f"the record cannot be read and is replaced: {text[:200]!r}")
+        made = _in_place_of(live, target, record.utc(self.clock.now()))
+        after = self._rolled_back(live, made, target, split)
+        return after, record.replacing(live, after)
+
+    def _rolled_back(self, live: LiveService, rollout: Rollout, target: str, split: Split) -> Rollout:
         cause, now = self.cause, record.utc(self.clock.now())
-        if rollout is None:
-            if live.record_text is None:
-                return None
-            self._tell(
-                "record_replaced", f"the record could not be read and is replaced: {live.record_text[:200]!r}"
-            )
-            rollout = _in_place_of(live, target, now)
         after = rollout.on(
             Event.FAILED, now, reason=cause.reason, by=cause.by, split=split, since=now, by_hand=cause.by_hand,
             split_epoch=rollout.split_epoch + 1,
@@ -179,8 +194,8 @@ class _Restore:
             after = replace(after, plan=replace(after.plan, stable=target, stable_uid=""))
         return record.written(after, live, now, cause.by)
 
-    def _read_back(self, target: str, decided_on: LiveService) -> bool:
-        """Whether the target was seen to have everything, in a status that cannot be older than our write."""
+    def _read_back(self, target: str, decided_on: LiveService) -> LiveService | None:
+        """The read that showed everything on the target, in a status that cannot be older than our write."""
         wanted = Split.between(target, None, 0)
         begun = self.clock.now()
         told = False
@@ -189,7 +204,7 @@ class _Restore:
             try:
                 live = self.platform.read(self.ref)
                 if live.generation >= decided_on.generation and live.shows(wanted):
-                    return True
+                    return live
                 if live.awaits_revision and live.serving.shares_with(wanted):
                     patience = LONGEST_START
                     if not told:
@@ -200,25 +215,26 @@ class _Restore:
             except PlatformUnavailable as error:
                 self._tell("retrying", f"{error.what}: reading back again")
             if self.clock.now() - begun >= patience:
-                return False
+                return None
             self.clock.sleep(LOOK_EVERY)
-        return False
+        return None
 
-    def _settle(self) -> Rollout | None:
-        """Record that traffic was seen. Failing here loses nothing: the next look at the record settles it."""
-        try:
-            live = self.platform.read(self.ref)
-            rollout = record.readable(live)
-            if rollout is None or rollout.phase is not Phase.ROLLING_BACK:
-                return rollout
-            now = record.utc(self.clock.now())
-            after = rollout.on(Event.RESTORED, now, reason=rollout.reason, by=self.cause.by)
-            after = record.written(after, live, now, self.cause.by)
-            annotations = record.annotated(live, after)
-            self.platform.write(self.ref, etag=live.etag, annotations=annotations)
-            self._tell("wrote", f"epoch {after.epoch}, etag {live.etag}", epoch=after.epoch, etag=live.etag)
-        except (StaleWrite, PlatformUnavailable):
+    def _settle(self, seen: LiveService) -> Rollout | None:
+        """Record that traffic was seen, under the etag of the read that showed it.
+
+        Failing here loses nothing: the next look at the record settles it.
+        """
+        rollout = record.readable(seen)
+        if rollout is None or rollout.phase is not Phase.ROLLING_BACK:
             return rollout
+        now = record.utc(self.clock.now())
+        after = rollout.on(Event.RESTORED, now, reason=rollout.reason, by=self.cause.by)
+        after = record.written(after, seen, now, self.cause.by)
+        try:
+            self.platform.write(self.ref, etag=seen.etag, annotations=record.annotated(seen, after))
+        except PlatformError:
+            return rollout
+        self._tell("wrote", f"epoch {after.epoch}, etag {seen.etag}", epoch=after.epoch, etag=seen.etag)
         return after
 
     def _tell(self, kind: str, text: str, **data: object) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from pipeline.judge import JudgeState
+from pipeline.judgestate import JudgeState
 from pipeline.model import Outcome, Plan, Split, Stage
 
 

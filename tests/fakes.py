@@ -73,8 +73,10 @@ class FakePlatform:
         yield
         self.at_boundary(f"after {name}")
 
-    def with_stable(self, name: str = "agent-chat-stable") -> FakePlatform:
-        self.add(name)
+    def with_stable(
+        self, name: str = "agent-chat-stable", readiness: Readiness = Readiness.READY, message: str = ""
+    ) -> FakePlatform:
+        self.add(name, readiness, message)
         split = Split((Target(name, 100),))
         self.live = LiveService(
             ref=REF, uid="u1", etag="e1", generation=1, wanted=split, serving=split, annotations={},
@@ -187,10 +189,10 @@ class FakeDeployer:
             if revision in self.platform.known:
                 return
             self.deployed.append(revision)
-            self.platform.add(revision, self.readiness, self.message)
             if self.platform.live is None:
-                self.platform.with_stable(revision)
+                self.platform.with_stable(revision, self.readiness, self.message)
             else:
+                self.platform.add(revision, self.readiness, self.message)
                 self.platform.foreign_write()
 
 

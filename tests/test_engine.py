@@ -9,14 +9,18 @@ from datetime import timedelta
 import pytest
 
 from pipeline import record
-from pipeline.engine import Engine
+from pipeline.engine import Engine, Rhythm
 from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformUnavailable, UserError
-from pipeline.model import RECORD_ANNOTATION, Outcome, Readiness, Split, Target
+from pipeline.judge import Verdict
+from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split, Target
+from pipeline.observer import Observer
+from pipeline.probe.scenario import Conversation, Kind, ProbeReport
+from pipeline.progress import Progress
 from pipeline.promotion import promote
 from pipeline.restore import Cause, restore
-from pipeline.rollout import Phase
+from pipeline.rollout import Event, Phase
 from tests.fakes import REF, FakePlatform
-from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
+from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene, a_wish, stages
 
 
 def test_a_good_candidate_goes_through_every_stage() -> None:
@@ -358,3 +362,155 @@ def test_foreign_tags_survive_every_shift() -> None:
     scene.platform.foreign_write(split=Split((Target(STABLE, 100), Target(STABLE, 0, "green"))))
     assert scene.roll() is Outcome.PROMOTED
     assert scene.live.wanted.tagged("green") == STABLE
+
+
+def test_a_stable_that_hangs_stops_every_raise_and_calls_a_human() -> None:
+    scene = Scene()
+    _at_five_percent(scene, scene.driver)
+    scene.prober.failing.add("http://stable")
+    assert scene.driver.run() is Outcome.PAUSED
+    assert scene.live.wanted.percent_of(CANDIDATE) == 5
+    assert f"{STABLE} fails its probe" in scene.rollout.reason
+
+
+def test_right_before_each_raise_both_are_probed() -> None:
+    scene = Scene()
+    scene.start(a_wish(probing=Probing(timedelta(hours=1), 2, 2)), scene.driver)
+    ended = 0
+    while not ended:
+        rounds, share = len(scene.prober.rounds), scene.live.wanted.percent_of(CANDIDATE)
+        upcoming = scene.driver.tick()
+        if scene.live.wanted.percent_of(CANDIDATE) > share:
+            assert len(scene.prober.rounds) == rounds + 1, "the look that raised held a round of its own"
+        scene.clock.sleep(max(upcoming.at - scene.clock.now(), timedelta(seconds=1)))
+        ended = upcoming.outcome is not None
+    assert scene.rollout.phase is Phase.PROMOTED
+
+
+def test_going_on_without_a_stable_that_answers_needs_a_reason() -> None:
+    scene = Scene()
+    _at_five_percent(scene, scene.driver)
+    scene.prober.failing.add("http://stable")
+    scene.driver.run()
+    with pytest.raises(PlanRefused, match=f"{STABLE} fails its probe") as told:
+        promote(scene.driver, scene.clock, to_percent=None, reason="", by="ada")
+    assert "--reason" in told.value.fix
+    promote(scene.driver, scene.clock, to_percent=100, reason="stable is what we leave", by="ada")
+    assert scene.driver.run() is Outcome.PROMOTED
+
+
+def test_promoting_what_has_ended_is_refused() -> None:
+    scene = Scene()
+    scene.roll()
+    with pytest.raises(PlanRefused, match=f"{CANDIDATE} has ended: promoted") as told:
+        promote(scene.driver, scene.clock, to_percent=None, reason="", by="ada")
+    assert told.value.exit_code == 2
+
+
+def test_superseded_is_told_to_the_driver_of_the_first() -> None:
+    scene = Scene()
+    _at_five_percent(scene, scene.driver)
+    scene.start(a_wish("agent-chat-other"), scene.engine("host/2"), supersede=True)
+    assert scene.driver.run() is Outcome.SUPERSEDED
+    assert scene.driver.candidate == CANDIDATE
+
+
+def test_a_probe_round_that_began_under_the_split_before_vouches_for_nothing_at_this_one() -> None:
+    scene = Scene()
+    _at_five_percent(scene, scene.driver)
+    look = scene.driver.observer.look()
+    assert look.situation.stage_verdict.verdict is not Verdict.FAIL
+    scene.driver.enter(look, 2, Event.RAISED)
+    scene.prober._done = ProbeReport(
+        scene.clock.now() - timedelta(seconds=2), 2.0, (Conversation("agent-run", Kind.OK, 0.1),)
+    )
+    scene.driver.observer._probe_due = scene.clock.now() + timedelta(hours=1)
+    late = scene.driver.observer.look()
+    assert late.probe is not None
+    assert late.judge.probes_ok == 0
+
+
+def test_a_fail_that_met_a_conflict_is_still_a_fail() -> None:
+    """The bound is on ever reaching it: blocks that come later take nothing back."""
+    scene = Scene()
+    _at_five_percent(scene, scene.driver)
+    scene.users.failing[CANDIDATE] = 1.0
+    while scene.driver.observer.look().situation.stage_verdict.verdict is not Verdict.FAIL:
+        scene.clock.sleep(timedelta(seconds=1))
+    scene.users.failing.clear()
+    scene.clock.sleep(timedelta(minutes=4))
+    assert scene.driver.observer.look().situation.stage_verdict.verdict is Verdict.FAIL
+    assert scene.driver.run() is Outcome.ROLLED_BACK
+
+
+def test_a_listener_that_fails_stops_nothing() -> None:
+    def broken(_: Progress) -> None:
+        raise BrokenPipeError
+
+    scene = Scene()
+    scene.users.failing[CANDIDATE] = 0.5
+    observer = Observer(REF, scene.world, (SCENARIO,), listen=broken)
+    engine = Engine(
+        observer, scene.world, driver="host/1", listen=broken, rhythm=Rhythm(look=timedelta(seconds=1))
+    )
+    assert scene.roll(engine=engine) is Outcome.ROLLED_BACK
+    assert scene.live.serving.serving == {STABLE: 100}
+
+
+def test_a_candidate_that_starts_slowly_is_looked_at_and_heartbeats_go_on() -> None:
+    scene = Scene()
+    scene.deployer.readiness = Readiness.PENDING
+
+    def get_ready() -> None:
+        scene.platform.known[CANDIDATE] = replace(scene.platform.known[CANDIDATE], readiness=Readiness.READY)
+
+    scene.clock.at(90, get_ready)
+    assert scene.roll() is Outcome.PROMOTED
+    beats = [
+        p for p in scene.told if p.kind == "wrote" and p.at < scene.rollout.started + timedelta(seconds=90)
+    ]
+    assert len(beats) >= 1 + 3
+
+
+def test_told_to_stop_it_ends_at_once_and_keeps_the_state() -> None:
+    scene = Scene()
+    scene.deployer.readiness = Readiness.PENDING
+    begun = scene.clock.now()
+    engine = scene.engine()
+    engine.stop = lambda: scene.clock.now() - begun > timedelta(seconds=5)
+    assert scene.roll(engine=engine) is Outcome.UNDER_WAY
+    assert scene.clock.now() - begun < timedelta(seconds=8)
+
+
+def test_watching_another_driver_ends_when_told_to_stop() -> None:
+    scene = Scene()
+    scene.start(engine=scene.engine("host/1"))
+    second = scene.engine("host/2")
+    second.stop = lambda: True
+    begun = scene.clock.now()
+    assert scene.roll(engine=second) is Outcome.UNDER_WAY
+    assert scene.clock.now() - begun < timedelta(seconds=3)
+
+
+def test_a_start_that_lies_in_the_future_neither_stands_still_nor_pauses() -> None:
+    scene = Scene()
+    _at_five_percent(scene, scene.driver)
+    later = record.utc(scene.clock.now() + timedelta(hours=3))
+    text = record.encode(replace(scene.rollout, since=later, heartbeat=later))
+    scene.platform.live = replace(scene.live, annotations={RECORD_ANNOTATION: text})
+    begun = scene.clock.now()
+    assert scene.roll(engine=scene.engine("host/2")) is Outcome.PROMOTED
+    assert scene.clock.now() - begun < timedelta(minutes=10)
+
+
+def test_a_rollout_paused_while_deploying_for_a_foreign_split_goes_on_from_stable() -> None:
+    scene = Scene()
+    scene.deployer.readiness = Readiness.PENDING
+    scene.start(engine=scene.driver)
+    scene.driver.tick()
+    scene.platform.add("theirs")
+    scene.platform.foreign_write(split=Split((Target(STABLE, 50, "stable"), Target("theirs", 50))))
+    assert scene.driver.run() is Outcome.PAUSED
+    scene.platform.known[CANDIDATE] = replace(scene.platform.known[CANDIDATE], readiness=Readiness.READY)
+    promote(scene.driver, scene.clock, to_percent=None, reason="", by="ada")
+    assert scene.driver.run() is Outcome.PROMOTED

@@ -18,6 +18,7 @@ PURE = (
     "pipeline.plan",
     "pipeline.evidence",
     "pipeline.judge",
+    "pipeline.judgestate",
     "pipeline.rollout",
     "pipeline.decision",
     "pipeline.drift",

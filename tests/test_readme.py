@@ -40,7 +40,11 @@ def test_every_exit_code_is_told() -> None:
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, errors.SpillwayError)
     ]
-    used = {o.exit_code for o in Outcome} | {kind.exit_code for kind in kinds} | {INTERRUPTED, TERMINATED}
+    used = (
+        {o.exit_code for o in Outcome}
+        | {kind.exit_code for kind in kinds}
+        | {INTERRUPTED, TERMINATED, 20, 21}
+    )
     assert told == used
 
 

@@ -1,0 +1,182 @@
+"""A roll-back: what it waits for, what it does to a record that is none, and what cannot stop it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipeline import record
+from pipeline.errors import PlanRefused, PlatformUnavailable
+from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, Outcome, ServiceRef, Split, Target
+from pipeline.progress import Progress
+from pipeline.restore import Cause, Restored, restore
+from pipeline.rollout import Phase
+from tests.fakes import REF
+from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
+
+BY_HAND = Cause("felt wrong", "ada", by_hand=True)
+SECOND = timedelta(seconds=1)
+
+
+def at_five_percent() -> Scene:
+    scene = Scene()
+    scene.start(a_wish(stages=stages(0, 5, 100)), scene.driver)
+    while scene.live.wanted.percent_of(CANDIDATE) < 5:
+        scene.clock.sleep(max(scene.driver.tick().at - scene.clock.now(), SECOND))
+    return scene
+
+
+def give_back(scene: Scene, **options: str) -> tuple[Restored, list[Progress]]:
+    told: list[Progress] = []
+    done = restore(scene.platform, scene.clock, REF, BY_HAND, listen=told.append, **options)  # type: ignore[arg-type]
+    return done, told
+
+
+def test_it_is_read_back_only_once_the_write_is_observed() -> None:
+    """A raise that is still on its way must not pass for the roll-back: its old status shows 100 % on stable."""
+    scene = Scene()
+    scene.start(a_wish(stages=stages(0, 5, 100)), scene.driver)
+    while scene.rollout.phase is not Phase.ROLLING:
+        scene.clock.sleep(max(scene.driver.tick().at - scene.clock.now(), SECOND))
+    scene.clock.sleep(60 * SECOND)
+    scene.platform.lag = 13 * SECOND
+    scene.platform.foreign_write(split=Split.between(STABLE, CANDIDATE, 5))
+    scene.clock.sleep(5 * SECOND)  # asked for 5 %, still showing 0 %
+    begun = scene.clock.now()
+    done, _ = give_back(scene)
+    assert done.verified
+    assert scene.clock.now() - begun >= 13 * SECOND
+    scene.clock.sleep(60 * SECOND)
+    assert scene.platform.served().serving == {STABLE: 100}
+
+
+def test_what_is_edited_between_reading_back_and_recording_is_not_called_rolled_back() -> None:
+    scene = at_five_percent()
+    writes = iter(range(10))
+
+    def edit() -> None:
+        if next(writes) == 1:
+            scene.platform.foreign_write(split=Split.between(STABLE, CANDIDATE, 10))
+
+    scene.platform.before_write = edit
+    give_back(scene)
+    assert scene.rollout.phase is Phase.ROLLING_BACK
+
+
+def test_a_stale_read_is_never_taken_for_the_answer() -> None:
+    scene = at_five_percent()
+    scene.platform.lag = 120 * SECOND
+    done, _ = give_back(scene)
+    assert not done.verified
+
+
+NEWER = '{"v": 99, "plan": {"stable": "x"}}'
+
+
+def of_another_service(scene: Scene) -> str:
+    current = scene.rollout
+    plan = replace(current.plan, ref=ServiceRef("p", "l", "another"), stable="another-1")
+    return record.encode(replace(current, plan=plan))
+
+
+def with_nan(scene: Scene) -> str:
+    body = json.loads(record.encode(scene.rollout))
+    body["judge"]["compared"]["server_error_1011"][0] = float("nan")
+    return json.dumps(body)
+
+
+def out_of_range(scene: Scene) -> str:
+    return json.dumps({**json.loads(record.encode(scene.rollout)), "stage": 77})
+
+
+def without_room(scene: Scene) -> str:
+    """Our own shape, filled to the brim: nothing can be added to it."""
+    body = json.loads(record.encode(scene.rollout)) | {"judge": {}, "phase": "rolled_back"}
+    body = {key: value for key, value in body.items() if key not in ("last", "history")}
+    body["plan"]["image"] = "x" * (record.MAX_BYTES - len(json.dumps(body)))
+    return json.dumps(body, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda _: NEWER, id="newer"),
+        pytest.param(lambda _: "", id="empty"),
+        pytest.param(lambda _: "{" * 9_000, id="deep"),
+        pytest.param(lambda _: "x" * 1_000_000, id="a-megabyte"),
+        pytest.param(of_another_service, id="another-services"),
+        pytest.param(with_nan, id="nan"),
+        pytest.param(out_of_range, id="out-of-range"),
+    ],
+)
+def test_an_unreadable_record_is_replaced(make: object) -> None:
+    scene = at_five_percent()
+    text = make(scene)  # type: ignore[operator]
+    scene.platform.foreign_write(annotations={**scene.live.annotations, RECORD_ANNOTATION: text})
+    done, told = give_back(scene)
+    assert (done.target, done.verified) == (STABLE, True)
+    assert scene.live.wanted.serving == {STABLE: 100}
+    assert scene.rollout.outcome is Outcome.ROLLED_BACK_BY_HAND
+    assert scene.live.annotations[UNREADABLE_ANNOTATION] == text[: record.MAX_BYTES]
+    assert any(p.kind == "record_replaced" for p in told)
+    assert (
+        scene.roll(a_wish(stages=stages(0, 5, 100)), engine=scene.engine("host/2"), retry=True).label
+        == "promoted"
+    )
+
+
+def test_a_record_without_room_for_another_word_is_cut_to_what_a_roll_back_needs() -> None:
+    scene = at_five_percent()
+    text = without_room(scene)
+    scene.platform.foreign_write(annotations={**scene.live.annotations, RECORD_ANNOTATION: text})
+    done, _ = give_back(scene)
+    assert done.verified
+    assert scene.rollout.outcome is Outcome.ROLLED_BACK_BY_HAND
+
+
+def test_a_service_that_never_carried_a_record_gets_none() -> None:
+    scene = Scene()
+    scene.platform.add("bad")
+    scene.platform.foreign_write(split=Split((Target(STABLE, 50, "stable"), Target("bad", 50))))
+    done, _ = give_back(scene)
+    assert done.verified
+    assert scene.live.record_text is None
+
+
+def test_a_wrong_target_is_refused_and_nothing_is_written() -> None:
+    scene = at_five_percent()
+    writes = len(scene.platform.writes)
+    with pytest.raises(PlanRefused, match="typo is not a ready revision") as told:
+        give_back(scene, to="typo")
+    assert told.value.exit_code == 2
+    assert len(scene.platform.writes) == writes
+
+
+def test_whoever_listens_cannot_stop_it() -> None:
+    def broken(_: Progress) -> None:
+        raise BrokenPipeError
+
+    scene = at_five_percent()
+    scene.platform.fail = [PlatformUnavailable("503")]
+    assert restore(scene.platform, scene.clock, REF, BY_HAND, listen=broken).verified
+
+
+def test_told_to_stop_it_does_not_wait_to_read_back() -> None:
+    scene = at_five_percent()
+    scene.platform.lag = 30 * SECOND
+    begun = scene.clock.now()
+    done = restore(scene.platform, scene.clock, REF, BY_HAND, stop=lambda: True)
+    assert not done.verified
+    assert scene.clock.now() - begun < 3 * SECOND
+    assert scene.live.wanted.serving == {STABLE: 100}
+
+
+def test_its_writes_are_told_with_their_etags() -> None:
+    scene = at_five_percent()
+    done, told = give_back(scene)
+    wrote = [p.data for p in told if p.kind == "wrote"]
+    assert [etag for _, etag in scene.platform.writes[-2:]] == [data["etag"] for data in wrote]
+    assert done.rollout == scene.rollout
