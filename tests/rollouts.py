@@ -92,6 +92,14 @@ class Scene:
         outcome = self.start(wish, engine, **options)
         return outcome or engine.run(until=self.clock.now() + timedelta(hours=2))
 
+    def reach(self, percent: int, engine: Engine | None = None, wish: Wish | None = None) -> None:
+        """Start it, unless it is under way, and drive until the candidate is served this share."""
+        engine = engine or self.driver
+        if self.live.record_text is None:
+            self.start(wish, engine)
+        while self.live.wanted.percent_of(CANDIDATE) < percent:
+            self.clock.sleep(max(engine.tick().at - self.clock.now(), SECOND))
+
     @property
     def live(self) -> LiveService:
         assert self.platform.live is not None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipeline import drift
-from pipeline.model import LiveService, Split, Target
+from pipeline.model import LiveService, Outcome, Split, Target
 from pipeline.rollout import Phase, Rollout
 from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout, a_situation
@@ -92,16 +93,10 @@ def test_what_changed_is_said(change: dict[str, Any], words: str) -> None:
     assert words in text
 
 
-def _at_five_percent(scene: Scene) -> None:
-    while scene.live.wanted.percent_of(CANDIDATE) < 5:
-        scene.clock.sleep(max(scene.driver.tick().at - scene.clock.now(), scene.driver.rhythm.look))
-
-
 @pytest.mark.parametrize("edit", ["label", "tag", "preview", "annotation"])
 def test_a_write_that_touches_nothing_of_ours_is_told_and_stops_nothing(edit: str) -> None:
     scene = Scene()
-    scene.start(engine=scene.driver)
-    _at_five_percent(scene)
+    scene.reach(5)
     match edit:
         case "label":
             scene.platform.foreign_write(labels={"team": "x"})
@@ -124,8 +119,65 @@ def test_a_deploying_record_that_comes_back_is_drift_to_a_new_process() -> None:
     scene = Scene()
     scene.start(engine=scene.driver)
     old = scene.live
-    _at_five_percent(scene)
+    scene.reach(5)
     scene.platform.foreign_write(split=old.wanted, annotations=old.annotations)
     assert scene.roll(engine=scene.engine("host/9")).label == "paused"
     assert "drift" in scene.rollout.reason
     assert scene.live.wanted.percent_of(CANDIDATE) == 0
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda s: s.platform.foreign_write(split=Split((Target(STABLE, 50), Target(CANDIDATE, 50)))), id="by-hand"),
+        pytest.param(lambda s: s.platform.foreign_write(split=replace_tag(s)), id="tag-moved"),
+        pytest.param(lambda s: s.platform.foreign_write(), id="same-values"),
+    ],
+)  # fmt: skip
+def test_after_a_foreign_write_nothing_is_raised(edit: Callable[[Scene], None]) -> None:
+    scene = Scene()
+    engine = scene.engine()
+    scene.reach(5, engine)
+    edit(scene)
+    if edit.__name__ == "<lambda>" and scene.live.wanted.percent_of(CANDIDATE) == 5:
+        scene.platform.foreign_write(split=scene.live.wanted)
+    before = scene.live.wanted.percent_of(CANDIDATE)
+    assert engine.run() is Outcome.PAUSED
+    assert scene.live.wanted.percent_of(CANDIDATE) == before
+    assert "drift" in scene.rollout.reason
+
+
+def replace_tag(scene: Scene) -> Split:
+    return Split((Target(STABLE, 95, "candidate"), Target(CANDIDATE, 5, "stable")))
+
+
+def test_an_apply_that_brings_an_old_record_and_split_back_is_drift() -> None:
+    scene = Scene()
+    engine = scene.engine()
+    scene.reach(5, engine)
+    old = scene.live
+    scene.reach(25, engine)
+    scene.platform.foreign_write(split=old.wanted, annotations=old.annotations)
+    assert engine.run() is Outcome.PAUSED
+    assert "older record" in scene.rollout.reason
+    assert scene.live.wanted.percent_of(CANDIDATE) == 5
+
+
+def test_a_new_process_notices_the_old_record_by_its_generation() -> None:
+    scene = Scene()
+    engine = scene.engine()
+    scene.reach(5, engine)
+    old = scene.live
+    scene.reach(25, engine)
+    scene.platform.foreign_write(split=old.wanted, annotations=old.annotations)
+    assert scene.roll(engine=scene.engine("host/9")) is Outcome.PAUSED
+    assert "drift" in scene.rollout.reason
+
+
+def test_a_candidate_made_again_under_its_name_is_not_the_candidate() -> None:
+    scene = Scene()
+    engine = scene.engine()
+    scene.reach(5, engine)
+    scene.platform.known[CANDIDATE] = replace(scene.platform.known[CANDIDATE], uid="another")
+    assert engine.run() is Outcome.PAUSED
+    assert "made again" in scene.rollout.reason

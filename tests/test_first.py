@@ -71,3 +71,15 @@ def test_the_next_image_is_held_against_it_in_stages(scene: Scene) -> None:
     scene.start()
     assert scene.roll(a_wish("agent-chat-2")) is Outcome.PROMOTED
     assert scene.rollout.plan.stable == CANDIDATE
+
+
+def test_the_first_deployment_is_ungated_and_probed_at_once() -> None:
+    scene = Scene()
+    scene.platform.live = None
+    scene.platform.known.clear()
+    assert scene.start() is Outcome.FIRST_DEPLOYMENT
+    assert scene.live.serving.serving == {CANDIDATE: 100}
+    assert len(scene.prober.rounds) == 1
+    again = scene.start()
+    assert again is Outcome.FIRST_DEPLOYMENT
+    assert len(scene.prober.rounds) == 1

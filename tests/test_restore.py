@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from pipeline import record
-from pipeline.errors import PlanRefused, PlatformUnavailable
+from pipeline.errors import PlanRefused, PlatformUnavailable, UserError
 from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, Outcome, ServiceRef, Split, Target
 from pipeline.progress import Progress
 from pipeline.restore import Cause, Restored, restore
@@ -23,9 +23,7 @@ SECOND = timedelta(seconds=1)
 
 def at_five_percent() -> Scene:
     scene = Scene()
-    scene.start(a_wish(stages=stages(0, 5, 100)), scene.driver)
-    while scene.live.wanted.percent_of(CANDIDATE) < 5:
-        scene.clock.sleep(max(scene.driver.tick().at - scene.clock.now(), SECOND))
+    scene.reach(5, wish=a_wish(stages=stages(0, 5, 100)))
     return scene
 
 
@@ -180,3 +178,49 @@ def test_its_writes_are_told_with_their_etags() -> None:
     wrote = [p.data for p in told if p.kind == "wrote"]
     assert [etag for _, etag in scene.platform.writes[-2:]] == [data["etag"] for data in wrote]
     assert done.rollout == scene.rollout
+
+
+def test_rollback_by_hand_during_a_rollout_ends_it_for_its_driver() -> None:
+    scene = Scene()
+    engine = scene.engine()
+    scene.reach(5, engine)
+    done = restore(scene.platform, scene.clock, REF, Cause("felt wrong", "ada", by_hand=True))
+    assert (done.target, done.verified) == (STABLE, True)
+    assert engine.run() is Outcome.ROLLED_BACK_BY_HAND
+
+
+def test_rollback_after_promotion_goes_to_the_revision_before() -> None:
+    scene = Scene()
+    scene.roll()
+    done = restore(scene.platform, scene.clock, REF, Cause("", by_hand=True))
+    assert done.target == STABLE
+    assert scene.live.serving.serving == {STABLE: 100}
+    assert scene.rollout.phase is Phase.ROLLED_BACK
+
+
+@pytest.mark.parametrize("record_text", [None, "", "{", '{"v": 99}', '{"v": 1, "plan": 3}', "[" * 5000])
+def test_rollback_works_from_the_tag_alone(record_text: str | None) -> None:
+    scene = Scene()
+    scene.reach(5, scene.engine())
+    annotations = {} if record_text is None else {RECORD_ANNOTATION: record_text}
+    scene.platform.foreign_write(annotations=annotations)
+    done = restore(scene.platform, scene.clock, REF, Cause("no record", by_hand=True))
+    assert (done.target, done.verified) == (STABLE, True)
+
+
+def test_rollback_with_neither_record_nor_tag_lists_what_is_ready() -> None:
+    scene = Scene()
+    with pytest.raises(UserError, match=f"Ready revisions: {STABLE}"):
+        restore(scene.platform, scene.clock, REF, Cause(""))
+    done = restore(scene.platform, scene.clock, REF, Cause(""), to=STABLE)
+    assert done.already
+
+
+def test_rollback_goes_through_storms_and_rivals() -> None:
+    scene = Scene()
+    scene.reach(5, scene.engine())
+    scene.platform.fail = [PlatformUnavailable("503"), PlatformUnavailable("429")]
+    rivals = iter([True, True, False])
+    scene.platform.before_write = lambda: next(rivals, False) and scene.platform.foreign_write()
+    done = restore(scene.platform, scene.clock, REF, Cause("", by_hand=True))
+    assert done.verified

@@ -87,7 +87,7 @@ def test_another_digest_meanwhile_is_refused_and_supersedes(project: Project) ->
 def test_a_first_deployment_that_fails_does_not_stand_in_the_way(empty: Project) -> None:
     empty.configure({"crash": image("crash"), "good": image()})
     failed = empty.run("rollout", "--image", "crash")
-    assert failed.code == 4
+    assert failed.code == 17
     assert "cannot reach the session store" in failed.stderr
     done = empty.run("rollout", "--image", "good", "-o", "json")
     assert (done.code, done.document["outcome"]) == (0, "first_deployment"), done.stderr

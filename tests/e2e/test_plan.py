@@ -33,4 +33,4 @@ def test_a_first_deployment_is_called_ungated(empty: Project) -> None:
 def test_a_rollout_that_has_ended_is_said_to_have_ended(project: Project) -> None:
     done = project.run_here("plan", "--image", "good")
     assert done.code == 0
-    assert "has ended: promoted" in done.stderr
+    assert "has ended: first_deployment" in done.stderr
