@@ -199,7 +199,8 @@ class Observer:
         self._take_report()
         ask = self._ask(current, live, candidate, stable)
         if ask is None:
-            return "the tags have no addresses yet"
+            self._unwritten.clear()  # a round at a tag that leads elsewhere met somebody else, or nobody
+            return "the tags do not lead to their revisions"
         now = self._clock.now()
         if not self._world.prober.is_busy and (self._probe_due is None or now >= self._probe_due):
             self._probe_due = now + current.plan.probing.every

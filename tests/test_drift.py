@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from pipeline import drift
+from pipeline.judge import Verdict
 from pipeline.model import LiveService, Outcome, Split, Target
+from pipeline.probe.scenario import Conversation, Kind, ProbeReport
 from pipeline.rollout import Phase, Rollout
 from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout, a_situation
@@ -181,3 +183,16 @@ def test_a_candidate_made_again_under_its_name_is_not_the_candidate() -> None:
     scene.platform.known[CANDIDATE] = replace(scene.platform.known[CANDIDATE], uid="another")
     assert engine.run() is Outcome.PAUSED
     assert "made again" in scene.rollout.reason
+
+
+def test_a_round_at_a_tag_that_was_taken_away_blames_nobody() -> None:
+    """Its address answers 404: that is somebody's hand, not the candidate's fault."""
+    scene = Scene()
+    scene.reach(25)
+    scene.platform.foreign_write(split=Split((Target(STABLE, 75, "stable"), Target(CANDIDATE, 25))))
+    nobody, held = (Conversation("agent-run", kind, 0.1) for kind in (Kind.REFUSED, Kind.OK))
+    scene.prober._done = ProbeReport(scene.clock.now(), 0.1, (nobody,), (held,))
+    look = scene.driver.observer.look()
+    assert look.situation.stage_verdict.verdict is not Verdict.FAIL
+    assert scene.driver.run() is Outcome.PAUSED
+    assert scene.live.wanted.percent_of(CANDIDATE) == 25
