@@ -1,13 +1,16 @@
-"""What of ``spillway.yaml`` reaches the Pulumi program."""
+"""What of ``spillway.yaml`` reaches the Pulumi program; the clock of a process."""
 
 from __future__ import annotations
 
+import threading
+from datetime import timedelta
 from pathlib import Path
 
 from infra.settings import Settings, Template
 from pipeline import config
-from pipeline.cli.wiring import settings_for, wish_for
+from pipeline.cli.wiring import SystemClock, settings_for, wish_for
 from pipeline.config import Container
+from tests.fakes import START
 
 DIGEST = "chat@sha256:" + "0" * 64
 TEXT = """
@@ -53,3 +56,22 @@ def test_the_config_above_sets_each_key_to_something_else_than_its_default() -> 
 def test_the_candidate_is_named_after_what_the_program_makes(tmp_path: Path) -> None:
     wish = wish_for(READ, STAGING, DIGEST)
     assert wish.candidate == settings_for(READ, STAGING, DIGEST).revision
+
+
+def test_setting_the_machines_clock_moves_nobodys_time() -> None:
+    wall, passed = [START], [100.0]
+    clock = SystemClock(wall=lambda: wall[0], elapsed=lambda: passed[0])
+    wall[0] += timedelta(hours=5)
+    assert clock.now() == START
+    wall[0] -= timedelta(days=5)
+    passed[0] += 3
+    assert clock.now() == START + timedelta(seconds=3)
+
+
+def test_sleeping_ends_when_told_to_stop() -> None:
+    stopped = threading.Event()
+    stopped.set()
+    clock = SystemClock(stopped)
+    begun = clock.now()
+    clock.sleep(timedelta(hours=1))
+    assert clock.now() - begun < timedelta(minutes=1)

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from pipeline.progress import Listener
 
 
+def elapsed_s() -> float:
+    """Seconds since some moment, a suspended machine's included where the system counts them."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
 class SystemClock:
     """The machine's time as it was when the process began, and what has passed since; ``ports.Clock``.
 
@@ -41,21 +47,22 @@ class SystemClock:
     early when the event is set, so that Ctrl-C is heard at once.
     """
 
-    def __init__(self, stopped: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        stopped: threading.Event | None = None,
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        elapsed: Callable[[], float] = elapsed_s,
+    ) -> None:
         self._stopped = stopped or threading.Event()
-        self._begun, self._at_begin = datetime.now(UTC), _elapsed_s()
+        self._elapsed = elapsed
+        self._begun, self._at_begin = wall(), elapsed()
 
     def now(self) -> datetime:
-        return self._begun + timedelta(seconds=_elapsed_s() - self._at_begin)
+        return self._begun + timedelta(seconds=self._elapsed() - self._at_begin)
 
     def sleep(self, duration: timedelta) -> None:
         self._stopped.wait(max(0.0, duration.total_seconds()))
-
-
-def _elapsed_s() -> float:
-    """Seconds since some moment, a suspended machine's included where the system counts them."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 @dataclass(frozen=True, slots=True)
