@@ -113,16 +113,22 @@ def observe(state: JudgeState, plan: Plan, block: Block) -> JudgeState:
 
 
 def _latched(state: JudgeState, plan: Plan) -> JudgeState:
-    """The bound is on *ever* reaching 1/alpha, so a FAIL stays one, whatever the blocks after it show."""
+    """The bound is on *ever* reaching 1/alpha, so a FAIL stays one, whatever the blocks after it show.
+
+    The stage's counts are from then on those that decided. A stage that has just begun may be failed by the last blocks
+    of the one before: then those of the whole rollout decided.
+    """
     if state.failed or not plan.criteria or _log_e(state, plan) < -log(plan.alpha):
         return state
+    if not any(counts.candidate_failures for counts in state.stage.values()):
+        state = replace(state, stage=state.total)
     blamed = max((_criterion(state, plan, c) for c in plan.criteria), key=lambda c: c.e_value)
     return replace(state, failed=f"{blamed.metric}: {_figures(blamed)}")
 
 
 def _count(state: JudgeState, metric: str, counts: Counts, *, in_stage: bool) -> JudgeState:
     total = {**state.total, metric: state.total.get(metric, Counts()) + counts}
-    if not in_stage:
+    if not in_stage or state.failed:
         return replace(state, total=total)
     return replace(
         state, total=total, stage={**state.stage, metric: state.stage.get(metric, Counts()) + counts}

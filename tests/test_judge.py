@@ -133,6 +133,16 @@ def test_a_late_block_of_the_stage_before_counts_for_the_rollout_alone() -> None
     assert judge.observe(late, made, block(0, 7, 0, 63, 0, epoch=3)).stage[METRIC].candidate_trials == 7
 
 
+def test_the_figures_of_a_fail_stay_those_that_decided() -> None:
+    made = a_plan()
+    failed = judged(made, [block(0, 12, 11, 120, 0)])
+    later = judge.observe(failed, made, block(1, 40, 0, 400, 0))
+    assert judge.judge_stage(failed, made, AT[25]).verdict is Verdict.FAIL
+    then, now = (judge.judge_stage(state, made, AT[25]) for state in (failed, later))
+    assert (now.reason, now.criteria[0].detail) == (then.reason, then.criteria[0].detail)
+    assert then.criteria[0].detail == "11/12 failed against 0/120 on stable"
+
+
 counts_of_blocks = st.lists(
     st.tuples(st.integers(1, 30), st.integers(0, 3), st.integers(1, 200), st.integers(0, 5)).map(
         lambda c: (c[0], min(c[1], c[0]), c[2], min(c[3], c[2]))
@@ -140,6 +150,16 @@ counts_of_blocks = st.lists(
     min_size=1,
     max_size=12,
 )
+
+
+def test_a_stage_that_has_just_begun_is_failed_with_the_figures_that_decided() -> None:
+    made = a_plan()
+    state = judge.new_stage(judged(made, [block(0, 40, 2, 400, 0)]), 3)
+    state = judge.observe_probes(judge.observe(state, made, block(1, 12, 11, 120, 0, epoch=2)), ok=5, bad=0)
+    said = judge.judge_stage(state, made, 2)
+    assert said.verdict is Verdict.FAIL
+    assert said.reason == f"{METRIC}: 13/52 failed against 0/520 on stable"
+    assert (said.criteria[0].candidate_failures, said.criteria[0].candidate_trials) == (13, 52)
 
 
 @unhurried
