@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from pipeline.model import Criterion, LogLine, Sampling
-from pipeline.trials import ERROR_CLOSES, Reading, Trial, is_abandoned, is_silent, read_lines, trials_of
+from pipeline.trials import ERROR_CLOSES, Socket, Trial, is_abandoned, is_silent, read_lines, trials_of
 
 ERROR_PATTERNS = ("is not JSON serializable",)
 METRICS: Mapping[str, str] = {
@@ -88,15 +88,18 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What users met on one revision.
+    """What users met on one revision. All counts are of the same sessions: those that began while it was looked at.
 
     Args:
+        sessions: sockets that were accepted, and handshakes that the service could not answer (``refused``).
+        closes: by class; 1011 and 1006 are the server's alone, what a client or its network did is "by_client" or "lost".
         affected: distinct sockets with a failed trial.
         errors: log lines that match an error pattern.
         silent: accepts after which nothing was written though something was due: missing log lines.
     """
 
     sessions: int = 0
+    refused: int = 0
     affected: int = 0
     open_sockets: int = 0
     runs: int = 0
@@ -225,23 +228,23 @@ def _failures(criterion: Criterion, side: _Side) -> int:
 
 
 def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: datetime) -> Exposure:
-    """What users met on one revision, from all its lines."""
+    """What users met on one revision, from all its lines.
+
+    A session whose beginning is not among them began before: it is nobody's figure here, neither its close nor its runs.
+    """
     reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS)
     moment = now.timestamp()
-    sockets = reading.sockets.values()
+    sockets = [s for s in reading.sockets.values() if s.accepted is not None or s.refused is not None]
     bad = [t for socket in sockets for t in trials_of(socket, sampling.within, moment) if t.failed]
-    closes = Counter(s.close_class.value for s in sockets if s.closed is not None)
-    broken_at = [
-        s.closed for s in sockets if s.closed is not None and _server_broke(s.closed_by, s.close_class)
-    ]
+    closes = Counter(close_word(s) for s in sockets if s.closed is not None and s.accepted is not None)
+    broken_at = [s.closed for s in sockets if s.closed is not None and is_broken(s)]
     first_bad = min([t.start for t in bad] + broken_at, default=None)
-    affected = {t.session for t in bad} | {
-        s.session for s in sockets if _server_broke(s.closed_by, s.close_class)
-    }
+    affected = {t.session for t in bad} | {s.session for s in sockets if is_broken(s)}
     return Exposure(
-        sessions=sum(s.accepted is not None for s in sockets),
+        sessions=len(sockets),
+        refused=sum(s.accepted is None for s in sockets),
         affected=len(affected),
-        open_sockets=_open(reading),
+        open_sockets=sum(s.accepted is not None and s.closed is None for s in sockets),
         runs=sum(len(s.runs) for s in sockets),
         closes=dict(closes),
         abandoned=sum(is_abandoned(s, run) for s in sockets for run in s.runs),
@@ -254,12 +257,16 @@ def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: dateti
     )
 
 
-def _server_broke(closed_by: str, kind: object) -> bool:
-    return closed_by == "server" and kind in ERROR_CLOSES
+def is_broken(socket: Socket) -> bool:
+    """The server closed it with 1011, or dropped it."""
+    return socket.closed_by == "server" and socket.close_class in ERROR_CLOSES
 
 
-def _open(reading: Reading) -> int:
-    return sum(s.accepted is not None and s.closed is None for s in reading.sockets.values())
+def close_word(socket: Socket) -> str:
+    """How it ended, in a report's words: what is counted as the server's 1011 or 1006 is what ``is_broken`` counts."""
+    if socket.close_class in ERROR_CLOSES and not is_broken(socket):
+        return "lost" if socket.closed_by == "lost" else "by_client"
+    return socket.close_class.value
 
 
 def _moment(seconds: float | None) -> datetime | None:

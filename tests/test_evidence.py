@@ -213,3 +213,17 @@ def test_exposure_counts_lines_that_complain_and_lines_that_are_missing() -> Non
     assert seen.last_close_at == START + 1.3 * SECOND
     early = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 4 * SECOND)
     assert early.silent == 0  # its answer is not due yet
+
+
+def test_exposure_is_of_the_sessions_that_began_in_it_and_they_add_up() -> None:
+    old = [
+        run(2, "closed", "old"),
+        close(3, 1011, "old", by="server"),
+    ]  # accepted before the first line that was read
+    lines = [
+        *old, accept(1, "a"), close(2, 1011, "a", by="server"), accept(1, "b"), close(2, 1011, "b", by="client"),
+        accept(1, "c"), close(2, 1006, "c", by="lost"), accept(1, "d"),
+    ]  # fmt: skip
+    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 4 * SECOND)
+    assert seen.closes == {"server_error_1011": 1, "by_client": 1, "lost": 1}
+    assert (seen.sessions, seen.affected, seen.open_sockets, seen.runs) == (4, 1, 1, 0)
