@@ -5,7 +5,7 @@ Each method either returns what its name says or raises an error of ``errors.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -97,6 +97,12 @@ class LogSource(Protocol):
         That is telemetry lines, and text or error lines that match ``evidence.ERROR_PATTERNS``.
         Raises PlatformUnavailable or AccessError: "could not look" is never an empty answer.
         """
+        ...
+
+    def pages(
+        self, ref: ServiceRef, *, since: datetime, until: datetime, revisions: Iterable[str]
+    ) -> Iterator[Sequence[LogLine]]:
+        """The same lines with since <= timestamp <= until, a page at a time: nothing is kept. Raises as ``lines``."""
         ...
 
 

@@ -256,6 +256,13 @@ class FakeUsers:
         first = bisect_left(self._lines, since, key=lambda line: line.at)
         return [line for line in self._lines[first:] if line.at <= now and line.revision in wanted]
 
+    def pages(
+        self, ref: ServiceRef, *, since: datetime, until: datetime, revisions: Iterable[str]
+    ) -> Iterator[Sequence[LogLine]]:
+        found = [line for line in self.lines(ref, since=since, revisions=revisions) if line.at <= until]
+        for start in range(0, len(found), 100):
+            yield found[start : start + 100]
+
     def _simulate(self) -> None:
         step = timedelta(seconds=1 / self.per_second)
         while self._until < self.clock.now():

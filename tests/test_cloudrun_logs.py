@@ -286,3 +286,23 @@ def test_names_cannot_break_out_of_the_filter() -> None:
 def test_times_are_told_in_utc() -> None:
     berlin = START.astimezone(tz=None).astimezone(UTC)
     assert 'timestamp>="2026-01-01T12:00:00Z"' in entry_filter(REF, [A], berlin)
+
+
+def test_pages_end_where_they_should_and_nothing_of_them_is_kept(
+    logging: Logging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_PAGE", 2)
+    for n in range(7):
+        logging.event(session=str(n), at=START + timedelta(seconds=n))
+    source = logging.source()
+    pages = [
+        sessions(page)
+        for page in source.pages(
+            REF, since=START + timedelta(seconds=1), until=START + timedelta(seconds=5), revisions=(A,)
+        )
+    ]
+    assert pages == [["1", "2"], ["3", "4"], ["5"]]
+    assert not source._seen
+    logging.fault = grpc.StatusCode.UNAVAILABLE
+    with pytest.raises(PlatformUnavailable):
+        next(source.pages(REF, since=START, until=START, revisions=(A,)))

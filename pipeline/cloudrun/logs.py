@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import grpc
@@ -121,6 +122,15 @@ class LoggingSource:
             seen.forget_before(since)
         return found
 
+    def pages(
+        self, ref: ServiceRef, *, since: datetime, until: datetime, revisions: Iterable[str]
+    ) -> Iterator[Sequence[LogLine]]:
+        text = entry_filter(ref, sorted(set(revisions)), since)
+        text += f" AND timestamp<={_quoted(_rfc3339(until))}"
+        with translated(f"read the logs of {ref.service}"):
+            for page in self._pages(ref.project, text):
+                yield [_line(entry) for entry in page]
+
     def _read(self, ref: ServiceRef, names: Sequence[str], seen: _Seen) -> None:
         started = self._monotonic()
         sweeps = started - seen.swept_at >= self._longest.total_seconds()
@@ -133,7 +143,7 @@ class LoggingSource:
         text = entry_filter(ref, names, seen.floor, since_received)
         received, found = seen.received, list[LogLine]()
         with translated(f"read the logs of {ref.service}"):
-            for entry in self._entries(ref.project, text):
+            for entry in chain.from_iterable(self._pages(ref.project, text)):
                 found.append(_line(entry))
                 at = entry.receive_timestamp.ToDatetime(UTC)
                 received = at if received is None else max(received, at)
@@ -141,14 +151,14 @@ class LoggingSource:
         seen.received, seen.read_at = received, started
         seen.swept_at = started if sweeps else seen.swept_at
 
-    def _entries(self, project: str, text: str) -> Iterable[Any]:
+    def _pages(self, project: str, text: str) -> Iterator[Sequence[Any]]:
         request = ListLogEntriesRequest(
             resource_names=[f"projects/{project}"], filter=text, order_by="timestamp asc", page_size=_PAGE
         )
         # No retry in the client: it would hold up the engine for a minute, which can do without one look.
         pager = self._client.list_log_entries(request=request, retry=None, timeout=_CALL_TIMEOUT_S)
         for page in pager.pages:
-            yield from ListLogEntriesResponse.pb(page).entries  # the wrappers cost ten times as much
+            yield ListLogEntriesResponse.pb(page).entries  # the wrappers cost ten times as much
 
 
 def entry_filter(
