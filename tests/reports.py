@@ -16,7 +16,7 @@ from pipeline.observer import Look
 from pipeline.probe.scenario import Conversation, Kind, Message, ProbeReport
 from pipeline.report import document
 from pipeline.report.document import Report
-from pipeline.report.facts import Combined, Gate
+from pipeline.report.gates import Combined, Gate
 from pipeline.report.timeline import Closes
 from pipeline.rollout import Event, Phase, Rollout, Step
 from tests.fakes import START

@@ -38,6 +38,8 @@ PURE = (
     "pipeline.report.tally",
     "pipeline.report.timeline",
     "pipeline.report.facts",
+    "pipeline.report.figures",
+    "pipeline.report.gates",
     "pipeline.redact",
     "pipeline.probe.scenario",
     "pipeline.local.state",

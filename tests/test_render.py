@@ -19,7 +19,7 @@ from pipeline.evidence import Exposure
 from pipeline.redact import SINK
 from pipeline.report import document, render
 from pipeline.report.document import Report
-from pipeline.report.facts import Share
+from pipeline.report.facts import Happened, Share
 from pipeline.rollout import Event, Phase, Step
 from tests.reports import CANDIDATE, a_plan, a_report, a_rollout, at, exposures, journal_lines, rolled_back
 
@@ -49,12 +49,12 @@ def hostile_report(text: str) -> Report:
     """The same text wherever a service, or whoever writes its record, could put one."""
     plan = a_plan(candidate=f"c{text}", stable=f"s{text}", image=text, rollout_id=text)
     step = Step(at(3), Event.FAILED, 0, text, text)
-    rollout = rolled_back(plan=plan, drift=text)
+    rollout = rolled_back(plan=plan, drift=text, by_hand=True)
     rollout = replace(rollout, reason=text, history=(*rollout.history, step))
     met = {f"c{text}": Exposure(sessions=1, affected=1, closes={text: 1}), f"s{text}": Exposure()}
     finding = {"rule": text, "severity": "error", "path": text, "line": 1, "message": text, "fix": text}
     checks = {"findings": [finding], "rules": [text], "files": text}
-    made = document.build(rollout, journal_lines(text), met, at(400), checks=checks)
+    made = document.build(rollout, journal_lines(text), met, at(400), checks=checks, alerts=(text,))
     gates = tuple(
         replace(gate, metric=text, meaning=text, limit=text, detail=text) for gate in a_report().gates
     )
@@ -180,7 +180,7 @@ class TestMarkdown:
 
     def test_a_flood_is_cut_and_says_so(self) -> None:
         made = a_report()
-        steps = tuple(Step(at(n), Event.RAISED, 5, "x" * 1000) for n in range(2000))
+        steps = tuple(Happened(at(n), "raised", 5, "", "x" * 1000) for n in range(2000))
         text = render.markdown(replace(made, steps=steps))
         assert len(text.encode()) <= render.MAX_MARKDOWN_BYTES
         assert text.endswith("**Cut here: the rest is in the HTML report.**\n")

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.evidence import Exposure
 from pipeline.model import LOCAL_PROJECT, Outcome, ServiceRef
-from pipeline.report import checklist, document, facts
-from pipeline.report.advice import rollback_plan
+from pipeline.report import checklist, document, facts, render
 from pipeline.report.checklist import State
 from pipeline.rollout import Event, Phase, Rollout, Step
 from tests.reports import (
@@ -92,7 +91,7 @@ def test_the_impact_counts_sessions_and_close_codes() -> None:
     ("met", "words"),
     [
         (None, "not shown: the logs could not be read"),
-        ({}, "No user session was sent to the candidate."),
+        ({}, "The logs hold no user session on the candidate."),
         ({CANDIDATE: Exposure(sessions=1)}, "1 user session met the candidate; none of them failed."),
         (
             {CANDIDATE: Exposure(sessions=9, affected=2, closes={"abnormal_1006": 1})},
@@ -106,6 +105,14 @@ def test_the_impact_counts_sessions_and_close_codes() -> None:
 )
 def test_the_impact_claims_no_more_than_was_seen(met: dict[str, Exposure] | None, words: str) -> None:
     assert words in document.build(rolled_back(), [], met, at(400)).impact
+
+
+def test_a_candidate_without_traffic_met_nobody() -> None:
+    assert made(a_rollout(Phase.DEPLOYING, 0, reached=0)).impact.startswith(
+        "412"
+    )  # the logs are the better witness
+    said = document.build(a_rollout(Phase.DEPLOYING, 0, reached=0), [], {}, at(400))
+    assert said.impact == "No user session was sent to the candidate."
 
 
 def test_the_two_clocks_are_two() -> None:
@@ -144,7 +151,7 @@ def test_without_a_journal_the_history_speaks_and_the_report_says_so() -> None:
 
 def test_names_from_a_service_are_quoted_for_a_shell() -> None:
     hostile = a_plan(stable="s; rm -rf /", ref=ServiceRef("p", "l", "$(id)"))
-    lines = [step.line for step in rollback_plan(a_rollout(plan=hostile), None)]
+    lines = [step.line for step in made(a_rollout(plan=hostile)).rollback]
     assert lines[0] == "spillway rollback 'projects/p/locations/l/services/$(id)'"
     assert "'--to-revisions=s; rm -rf /=100'" in lines[1]
 
@@ -161,20 +168,27 @@ class TestChecklist:
     def states(
         self, rollout: Rollout, journal: list[Any], met: Exposure | None, checks: Any = None
     ) -> dict[int, State]:
-        return {i.number: i.state for i in checklist.items(rollout, journal, met, checks)}
+        return {i.number: i.state for i in self.rows(rollout, journal, met, checks)}
+
+    def rows(
+        self, rollout: Rollout, journal: list[Any], met: Exposure | None, checks: Any = None, **more: Any
+    ) -> tuple[checklist.Item, ...]:
+        """``met``: on the candidate, beside a stable that nobody complained of."""
+        both = {CANDIDATE: met, STABLE: exposures()[STABLE]} if met is not None else None
+        return document.build(rollout, journal, both, at(400), checks=checks, **more).checklist
 
     def test_nothing_seen_is_nothing_ticked(self) -> None:
         states = self.states(a_rollout(Phase.DEPLOYING, history=()), [], None)
-        assert states == dict.fromkeys(range(1, 12), State.NOT_SHOWN) | {12: State.SHOWN}
+        assert states == dict.fromkeys(range(1, 13), State.NOT_SHOWN)
 
     def test_no_users_and_no_probes_is_no_evidence(self) -> None:
         states = self.states(a_rollout(), [], Exposure())
-        assert [n for n, state in states.items() if state is State.SHOWN] == [4, 12]
+        assert [n for n, state in states.items() if state is State.SHOWN] == [4]
 
     def test_good_probes_and_clean_logs_are_evidence(self) -> None:
         probed = [{"scenarios": {"agent-run": [40, 40]}}]
         states = self.states(a_rollout(), probed, Exposure(sessions=400))
-        assert [n for n, state in states.items() if state is State.SHOWN] == [4, 5, 6, 7, 8, 12]
+        assert [n for n, state in states.items() if state is State.SHOWN] == [4, 5, 6, 7, 8]
 
     @pytest.mark.parametrize(
         ("met", "row"),
@@ -210,7 +224,7 @@ class TestChecklist:
             "message": "not mapped",
         }
         checks = {"findings": [found], "rules": ["event-map"]}
-        (row,) = [i for i in checklist.items(a_rollout(), [], None, checks) if i.number == 2]
+        (row,) = [i for i in self.rows(a_rollout(), [], None, checks) if i.number == 2]
         assert (row.state, row.evidence) == (State.FAILED, "types.py:9: not mapped")
 
     def test_a_finding_that_nobody_is_sure_of_neither_ticks_nor_fails(self) -> None:
@@ -219,6 +233,32 @@ class TestChecklist:
             self.states(a_rollout(), [], None, {"findings": [found], "rules": ["event-map"]})[2]
             is State.NOT_SHOWN
         )
+
+    @pytest.mark.parametrize(
+        ("alerts", "state", "words"),
+        [
+            (None, State.NOT_SHOWN, "nobody looked for alert policies on this service"),
+            ((), State.NOT_SHOWN, "there is no alert policy on this service"),
+            (("closes-1011",), State.SHOWN, "1 alert policy is there: closes-1011"),
+        ],
+    )
+    def test_alerts_are_those_that_somebody_saw(self, alerts: Any, state: State, words: str) -> None:
+        row = self.rows(a_rollout(), [], None, alerts=alerts)[10]
+        assert (row.state, row.evidence) == (state, words)
+
+    def test_the_papers_are_those_that_are_there(self) -> None:
+        additive = {"findings": [], "rules": ["additive"], "additive_only": True}
+        lines, met = journal_lines(), exposures()[CANDIDATE]
+        assert self.states(rolled_back(), lines, met, additive)[12] is State.SHOWN
+        for rollout, journal, seen, checks, words in (
+            (rolled_back(), lines, met, None, "what changed"),
+            (rolled_back(), [], met, additive, "etags of 3 of 3 writes"),
+            (rolled_back(), lines, None, additive, "risks as users met them"),
+            (a_rollout(plan=a_plan(stable=CANDIDATE)), lines, met, additive, "no revision to go back to"),
+        ):
+            row = self.rows(rollout, journal, seen, checks)[11]
+            assert row.state is State.NOT_SHOWN
+            assert words in row.evidence
 
     def test_a_day_of_soak_counts_once_it_is_promoted(self) -> None:
         day = (*a_rollout().history, Step(at(90_000), Event.PROMOTED, 100))
@@ -273,6 +313,15 @@ def test_the_axis_goes_a_little_beyond_the_end_and_never_beyond_now() -> None:
     assert facts.end_of_axis(rollout, at(9999)) == at(371.9 * 1.2)
     assert facts.end_of_axis(a_rollout(), at(9999)) == at(9999)
     assert facts.shares_of(rollout, at(380))[-1].at == at(380)
+
+
+def test_a_failure_after_the_way_back_is_not_what_the_clock_starts_at() -> None:
+    """On a socket that was left behind; both forms name what is counted from."""
+    late = exposures() | {CANDIDATE: replace(exposures()[CANDIDATE], first_bad_at=at(380))}
+    said = document.build(rolled_back(), [], late, at(400))
+    assert said.clocks.to_safe == timedelta(seconds=0.7)
+    assert said.tiles[1].words == "from the decision until new connections were safe"
+    assert "0.7 s after the decision" in render.markdown(said)
 
 
 def test_risks_are_what_was_measured() -> None:

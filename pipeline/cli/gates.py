@@ -11,7 +11,7 @@ from pipeline.evidence import LATENCY_NEEDS_PERCENT
 from pipeline.judge import CriterionJudgement, Verdict
 from pipeline.model import Criterion
 from pipeline.redact import SINK
-from pipeline.report.facts import blamed
+from pipeline.report.gates import blamed
 from pipeline.units import format_duration, format_rate
 
 if TYPE_CHECKING:

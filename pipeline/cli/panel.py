@@ -17,8 +17,9 @@ from rich.text import Text
 
 from pipeline.cli.gates import gate_lines
 from pipeline.evidence import Exposure
-from pipeline.model import Readiness
+from pipeline.model import Outcome, Readiness
 from pipeline.redact import SINK
+from pipeline.report.facts import words_of
 from pipeline.rollout import ENDED, Phase, Rollout, Step
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Happening:
     @classmethod
     def of(cls, step: Step) -> Happening:
         by = f"  by {step.by}" if step.by else ""
-        return cls(step.at, f"{step.event.value} {step.percent}%{by}  {step.reason}".rstrip())
+        return cls(step.at, f"{words_of(step)} {step.percent}%{by}  {step.reason}".rstrip())
 
 
 def render(look: Look, events: Sequence[Happening], seen: Seen | None, now: datetime, width: int) -> Group:
@@ -103,6 +104,8 @@ def flow(parts: Iterable[Text], width: int, indent: int = 2) -> list[Text]:
 def _header(look: Look, now: datetime) -> Iterator[Text]:
     current = look.situation.rollout
     word, style = PHASES[current.phase]
+    if current.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY:
+        word, style = "UNHEALTHY", "bold red"
     ended = current.phase in ENDED
     until = current.history[-1].at if ended and current.history else now
     yield Text(SINK.shown(current.plan.ref.service), style="bold")

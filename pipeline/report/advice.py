@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from pipeline import judge
 from pipeline.evidence import Exposure
-from pipeline.model import LOCAL_PROJECT
+from pipeline.model import LOCAL_PROJECT, Outcome
 from pipeline.report import repeat
-from pipeline.report.facts import Clocks
-from pipeline.rollout import Event, Phase, Rollout
+from pipeline.report.figures import Figures
+from pipeline.rollout import Phase, Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Command:
     line: str = ""
 
 
-def rollback_plan(rollout: Rollout, met: Exposure | None) -> tuple[Command, ...]:
+def rollback_plan(rollout: Rollout, figures: Figures) -> tuple[Command, ...]:
     """Steps in order, each with its command."""
     plan = rollout.plan
     if plan.stable == plan.candidate:
@@ -30,7 +30,7 @@ def rollback_plan(rollout: Rollout, met: Exposure | None) -> tuple[Command, ...]
     if plan.ref.project != LOCAL_PROJECT:
         steps.append(Command("The same without Spillway:", repeat.set_traffic(plan.ref, {plan.stable: 100})))
     steps.append(Command("See that it arrived:", "spillway status"))
-    return (*steps, _drain(rollout, met))
+    return (*steps, _drain(rollout, figures.users))
 
 
 def _drain(rollout: Rollout, met: Exposure | None) -> Command:
@@ -46,23 +46,23 @@ def _drain(rollout: Rollout, met: Exposure | None) -> Command:
     )
 
 
-def risks(rollout: Rollout, met: Exposure | None, checks: Mapping[str, object] | None) -> tuple[str, ...]:
+def risks(rollout: Rollout, figures: Figures, checks: Mapping[str, object] | None) -> tuple[str, ...]:
     """Sentences, the gravest first."""
-    return tuple(_risks(rollout, met, checks))
+    return tuple(_risks(rollout, figures, checks))
 
 
-def _risks(rollout: Rollout, met: Exposure | None, checks: Mapping[str, object] | None) -> Iterator[str]:
-    plan = rollout.plan
+def _risks(rollout: Rollout, figures: Figures, checks: Mapping[str, object] | None) -> Iterator[str]:
+    plan, met = rollout.plan, figures.users
     if met is not None and met.open_sockets and rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK):
         yield f"{met.open_sockets:,} sockets are still open on {plan.candidate}: their users are not safe yet."
     if rollout.drift:
         yield f"Somebody else changed the service: {rollout.drift}."
     for criterion in plan.criteria:
-        counts = rollout.judge.total.get(criterion.metric)
-        if counts is not None and counts.candidate_trials:
-            yield _rate(criterion.metric, counts.candidate_trials, counts.candidate_failures, plan.beta)
-    if rollout.reached < 100 and rollout.phase is not Phase.PROMOTED:
-        yield f"Never tried with more than {rollout.reached} % of new connections."
+        runs, failed = figures.judged.get(criterion.metric, (0, 0))
+        if runs:
+            yield _rate(criterion.metric, runs, failed, plan.beta)
+    if figures.reached < 100 and not figures.is_healthy:
+        yield f"Never tried with more than {figures.reached} % of new connections."
     if met is not None and met.forged:
         yield f"{met.forged:,} telemetry lines carried a wrong nonce; they were not judged."
     if met is not None and met.silent:
@@ -87,9 +87,15 @@ def _rate(metric: str, trials: int, failures: int, beta: float) -> str:
     return f"{measured}: with {1 - beta:.0%} confidence the rate is below {100 * bound:.2g}%."
 
 
-def next_steps(rollout: Rollout, clocks: Clocks) -> tuple[Command, ...]:
+def next_steps(rollout: Rollout, figures: Figures) -> tuple[Command, ...]:
     """What a person does now, by how it stands."""
     ref = rollout.plan.ref
+    if figures.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY:
+        return (
+            Command(
+                f"Find the cause ({rollout.reason}), fix it, and roll out the new image:", repeat.roll_out()
+            ),
+        )
     match rollout.phase:
         case Phase.DEPLOYING | Phase.ROLLING:
             return (Command("Watch it:", "spillway status --watch"),)
@@ -106,24 +112,28 @@ def next_steps(rollout: Rollout, clocks: Clocks) -> tuple[Command, ...]:
             )
         case Phase.PROMOTED:
             return (
-                Command("Nothing to do. If users complain:", repeat.roll_back(ref)),
+                *_if_users_complain(rollout),
                 Command(judge.certify(rollout.judge, rollout.plan).reason),
             )
         case Phase.ROLLED_BACK:
-            return tuple(_after_rollback(rollout, clocks))
+            return tuple(_after_rollback(rollout, figures))
 
 
-def _after_rollback(rollout: Rollout, clocks: Clocks) -> Iterator[Command]:
-    if clocks.left:
+def _if_users_complain(rollout: Rollout) -> Iterator[Command]:
+    if rollout.plan.stable == rollout.plan.candidate:
+        yield Command("Nothing to do.")
+    else:
+        yield Command("Nothing to do. If users complain:", repeat.roll_back(rollout.plan.ref))
+
+
+def _after_rollback(rollout: Rollout, figures: Figures) -> Iterator[Command]:
+    if figures.clocks.left:
         yield Command(
-            f"Watch the {clocks.left:,} sockets that are still open on the candidate:",
+            f"Watch the {figures.clocks.left:,} sockets that are still open on the candidate:",
             "spillway status --watch",
         )
-    by_hand = next((s for s in reversed(rollout.history) if s.event is Event.FAILED and s.by), None)
-    why = f"{by_hand.by}: {by_hand.reason}" if by_hand else rollout.reason
-    yield Command(
-        f"Find the cause ({why}), fix it, and roll out the new image:", "spillway rollout --image DIGEST"
-    )
+    why = f"{figures.hand.by}: {figures.hand.reason}" if figures.hand else rollout.reason
+    yield Command(f"Find the cause ({why}), fix it, and roll out the new image:", repeat.roll_out())
     yield Command(
         "If the candidate was not to blame, try the same image again:",
         repeat.retry(rollout.plan.image),

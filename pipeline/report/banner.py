@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
-from pipeline.evidence import Exposure
 from pipeline.model import Outcome
-from pipeline.report.facts import Clocks
-from pipeline.rollout import Phase, Rollout
+from pipeline.report.figures import BROKEN, Figures
+from pipeline.rollout import Phase
 
 NOT_SHOWN = "not shown"
 
@@ -34,58 +33,72 @@ class Tile:
     words: str
 
 
-def tone(rollout: Rollout) -> Tone:
-    if rollout.phase is Phase.PROMOTED:
+def tone(f: Figures) -> Tone:
+    if f.is_healthy:
         return Tone.GOOD
-    if rollout.outcome is Outcome.ROLLED_BACK_BY_HAND:
+    if f.hand or f.outcome is Outcome.SUPERSEDED:
         return Tone.WAITING  # somebody's choice, no verdict
-    return Tone.BAD if rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK) else Tone.WAITING
+    is_back = f.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK)
+    return Tone.BAD if is_back or f.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY else Tone.WAITING
 
 
-def headline(rollout: Rollout) -> str:
+def headline(f: Figures) -> str:
     """How it stands, in one sentence."""
-    plan, share = rollout.plan, rollout.split.percent_of(rollout.plan.candidate)
-    if rollout.outcome is Outcome.STOPPED_AT_ZERO:
-        return f"Stopped at 0 %: {plan.candidate} never had traffic"
-    if rollout.outcome is Outcome.ROLLED_BACK_BY_HAND:
-        return f"Rolled back by hand: {plan.stable} has 100 %, read back and seen"
+    by_hand = "Rolled back by hand" + (f" by {f.hand.by}" if f.hand and f.hand.by else "")
+    ended = {
+        Outcome.STOPPED_AT_ZERO: f"Stopped at 0 %: {f.candidate} never had traffic",
+        Outcome.ROLLED_BACK_BY_HAND: f"{by_hand}: {f.stable} has 100 %, read back and seen",
+        Outcome.SUPERSEDED: f"Superseded: {f.stable} has 100 %, read back and seen",
+        Outcome.FIRST_DEPLOYMENT: f"First deployment: {f.candidate} has 100 %, ungated, and answered its first conversations",
+        Outcome.FIRST_DEPLOYMENT_UNHEALTHY: f"First deployment is unhealthy: {f.candidate} has 100 % and failed its first "
+        "conversations",
+    }  # fmt: skip
+    given_by = f" by hand by {f.hand.by}" if f.hand and f.hand.by else ""
+    keeps = f"{f.candidate} keeps {f.share} % of new connections until somebody decides"
+    if f.drift:
+        keeps = f"somebody else changed the service; we had given {f.candidate} {f.share} %"
     words = {
-        Phase.DEPLOYING: f"{plan.candidate} is being deployed at 0 %",
-        Phase.ROLLING: f"Under way: {plan.candidate} has {share} % of new connections",
-        Phase.PAUSED: f"Paused: {plan.candidate} keeps {share} % of new connections until somebody decides",
-        Phase.PROMOTED: f"Promoted: {plan.candidate} has 100 %",
-        Phase.ROLLING_BACK: f"Rolling back: traffic was given to {plan.stable} and has not been read back yet",
-        Phase.ROLLED_BACK: f"Rolled back: {plan.stable} has 100 %, read back and seen",
+        Phase.DEPLOYING: f"{f.candidate} is being deployed at 0 %",
+        Phase.ROLLING: f"Under way: {f.candidate} has {f.share} % of new connections",
+        Phase.PAUSED: f"Paused: {keeps}",
+        Phase.PROMOTED: f"Promoted: {f.candidate} has 100 %",
+        Phase.ROLLING_BACK: f"Rolling back: traffic was given to {f.stable}{given_by} and has not been read back yet",
+        Phase.ROLLED_BACK: f"Rolled back: {f.stable} has 100 %, read back and seen",
     }
-    return words[rollout.phase]
+    return ended.get(f.outcome) or words[f.phase]
 
 
-def impact(met: Exposure | None) -> str:
-    """What users met on the candidate, in one sentence. ``met`` None: the logs could not be read."""
+def impact(f: Figures) -> str:
+    """What users met on the candidate, in one sentence."""
+    met = f.users
     if met is None:
         return "What users met is not shown: the logs could not be read."
     if not met.sessions:
-        return "No user session was sent to the candidate."
+        return (
+            "The logs hold no user session on the candidate."
+            if f.reached
+            else "No user session was sent to the candidate."
+        )
     sessions = f"{count(met.sessions, 'user session')} met the candidate"
     if not met.affected:
         return f"{sessions}; none of them failed."
     saw = [
         f"{count(n, 'session')} saw {words}"
-        for kind, words in (("server_error_1011", "1011"), ("abnormal_1006", "1006 (no close frame)"))
+        for kind, words in zip(BROKEN, ("1011", "1006 (no close frame)"), strict=True)
         if (n := met.closes.get(kind, 0))
     ]
     return f"{sessions}; {met.affected:,} of them failed{': ' if saw else ''}{', '.join(saw)}."
 
 
-def tiles(rollout: Rollout, met: Exposure | None, clocks: Clocks, took: timedelta) -> tuple[Tile, ...]:
+def tiles(f: Figures) -> tuple[Tile, ...]:
     """Four figures."""
+    met, clocks = f.users, f.clocks
     affected = Tile(f"{met.affected:,}" if met else NOT_SHOWN, "user sessions failed on the candidate")
-    most = Tile(f"{rollout.reached} %", "was the candidate's largest share")
-    if clocks.decided is None or not rollout.reached:
+    most = Tile(f"{f.reached} %", "was the candidate's largest share")
+    if clocks.decided is None or not f.reached:
         sessions = Tile(f"{met.sessions:,}" if met else NOT_SHOWN, "user sessions met the candidate")
-        return affected, sessions, most, Tile(short(took), "from the start until the end or until now")
-    since = "the first bad session" if clocks.first_bad else "the decision"
-    safe = Tile(short(clocks.to_safe), f"from {since} until new connections were safe")
+        return affected, sessions, most, Tile(short(f.took), "from the start until the end or until now")
+    safe = Tile(short(clocks.to_safe), f"from {clocks.since} until new connections were safe")
     left = Tile(
         NOT_SHOWN if clocks.left is None else f"{clocks.left:,}", "sockets still open on the candidate"
     )

@@ -1,7 +1,9 @@
 """What had to be shown before a deployment counts as proven, ticked from evidence and from nothing else.  PURE.
 
 Twelve rows. Each is *shown* (evidence is named), *failed* (evidence says the opposite) or *not shown*: the absence of
-a complaint is no evidence, and what this rollout did not measure it does not tick.
+a complaint is no evidence, and what this rollout did not measure it does not tick. Probes and users speak together: a
+row over runs that failed is never ticked. Where the rollout ended well in spite of some, because the criteria allow
+them, the row says so and stays open: "none" was not shown, and "failed" would deny the verdict.
 """
 
 from __future__ import annotations
@@ -12,13 +14,11 @@ from datetime import timedelta
 from enum import StrEnum
 
 from pipeline import judge
-from pipeline.evidence import Exposure
 from pipeline.judge import Verdict
-from pipeline.model import LOCAL_PROJECT
-from pipeline.report.lines import Line
-from pipeline.report.probed import Probed, probed_of
+from pipeline.model import LOCAL_PROJECT, Outcome
+from pipeline.report.banner import short
+from pipeline.report.figures import Figures
 from pipeline.rollout import Event, Phase, Rollout
-from pipeline.units import format_duration
 
 STAGING_SOAK = timedelta(hours=24)
 
@@ -40,21 +40,38 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Papers:
+    """What row 12 asks for and the report does not hold, in words."""
+
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Evidence:
     rollout: Rollout
-    probed: Probed
-    met: Exposure | None
+    figures: Figures
     checks: Mapping[str, object] | None
+    alerts: Sequence[str] | None
+    papers: Papers
 
 
 Answer = tuple[State, str]
 
 
 def items(
-    rollout: Rollout, journal: Sequence[Line], met: Exposure | None, checks: Mapping[str, object] | None
+    rollout: Rollout,
+    figures: Figures,
+    checks: Mapping[str, object] | None,
+    *,
+    alerts: Sequence[str] | None = None,
+    papers: Papers,
 ) -> tuple[Item, ...]:
-    """The twelve rows in order. ``met``: what users met on the candidate."""
-    evidence = _Evidence(rollout, probed_of(journal), met, checks)
+    """The twelve rows in order.
+
+    Args:
+        alerts: names of the alert policies on this service that somebody saw; None: nobody looked.
+    """
+    evidence = _Evidence(rollout, figures, checks, alerts, papers)
     return tuple(
         Item(number, title, *answer(evidence)) for number, (title, answer) in enumerate(_ROWS, start=1)
     )
@@ -85,61 +102,128 @@ def _check(*rules: str) -> Callable[[_Evidence], Answer]:
     return answer
 
 
+def _bad(e: _Evidence, words: str) -> Answer:
+    """Something failed: FAILED, unless the rollout ended well in spite of it."""
+    if e.figures.is_healthy:
+        return State.NOT_SHOWN, f"{words}: within what the criteria allow, and not none"
+    return State.FAILED, words
+
+
 def _deployed(e: _Evidence) -> Answer:
     at = next((s.at for s in e.rollout.history if s.event is Event.DEPLOYED), None)
+    if e.figures.candidate == e.figures.stable:
+        return State.NOT_SHOWN, "a first revision: it had 100 % at once, and nothing stood beside it"
     if at is None:
-        return State.NOT_SHOWN, "the candidate was not seen ready behind its tag"
+        never = e.figures.outcome is Outcome.STOPPED_AT_ZERO
+        words = f"the candidate was not seen ready behind its tag{f': {e.rollout.reason}' if never else ''}"
+        return (State.FAILED if never else State.NOT_SHOWN), words
+    if _is_gone(e):
+        return State.FAILED, f"ready at {at:%H:%M:%S} UTC, and no longer: {e.rollout.reason}"
     if e.rollout.plan.ref.project == LOCAL_PROJECT:
         return State.NOT_SHOWN, f"ready on the local Cloud Run at {at:%H:%M:%S} UTC: no cloud was used"
     return State.SHOWN, f"ready at 0 % in {e.rollout.plan.ref.parent} at {at:%H:%M:%S} UTC"
 
 
+def _is_gone(e: _Evidence) -> bool:
+    """It was sent back, and neither probes nor users are why: the revision broke, or was deleted."""
+    f = e.figures
+    is_judged = f.probes_failed or f.blamed or any(gate.verdict == "fail" for gate in f.gates)
+    return (
+        f.outcome in (Outcome.ROLLED_BACK, Outcome.STOPPED_AT_ZERO) and not is_judged and not _is_replaced(e)
+    )
+
+
+def _is_replaced(e: _Evidence) -> bool:
+    last = next((s for s in reversed(e.rollout.history) if s.event is Event.FAILED), None)
+    return last is not None and bool(last.by)
+
+
 def _connects(e: _Evidence) -> Answer:
-    seen = e.met.closes.get("server_error_1011", 0) if e.met else 0
-    if e.rollout.judge.probes_bad or e.probed.failed:
-        return State.FAILED, f"{_probes(e)} ended badly"
-    if seen:
-        return State.FAILED, f"{seen} user sockets on the candidate were closed with 1011"
-    if not _has_probes(e):
-        return State.NOT_SHOWN, "no probe conversation was held"
-    if e.rollout.reached and e.met is None:
-        return State.NOT_SHOWN, f"{_probes(e)} ok; what users met could not be read"
-    users = f"; 0 of {e.met.sessions:,} user sockets closed with 1011" if e.met and e.met.sessions else ""
-    return State.SHOWN, f"{_probes(e)} ok{users}"
+    f, metrics = e.figures, ("server_error_1011", "abnormal_1006")
+    bad = [f"{_probes(e)} ended badly"] if f.probes_failed else []
+    if f.broken and f.users:
+        bad.append(f"{f.broken:,} of {f.users.sessions:,} user sockets were closed with 1011 or dropped")
+    bad += _judged(e, *metrics) if not f.broken else []
+    if f.users and f.users.refused:
+        bad.append(f"{f.users.refused:,} handshakes were not answered")
+    if bad:
+        return _bad(e, "; ".join(bad))
+    users = (
+        f"; 0 of {f.users.sessions:,} user sockets closed with 1011" if f.users and f.users.sessions else ""
+    )
+    return _good(e, f"{_probes(e)} ok{users}")
 
 
 def _completes(e: _Evidence) -> Answer:
-    if e.rollout.judge.probes_bad or e.probed.failed:
-        return State.FAILED, f"{_probes(e)} did not complete"
-    if not _has_probes(e):
-        return State.NOT_SHOWN, "no probe conversation was held"
-    return State.SHOWN, f"{_probes(e)} went from the request to the expected close"
+    f = e.figures
+    bad = [f"{_probes(e)} did not complete"] if f.probes_failed else []
+    bad += _failed_users(e)
+    if bad:
+        return _bad(e, "; ".join(bad))
+    users = f"; none of {f.users.sessions:,} user sessions failed" if f.users and f.users.sessions else ""
+    return _good(e, f"{_probes(e)} went from the request to the expected close{users}")
 
 
 def _events(e: _Evidence) -> Answer:
-    state, _ = _completes(e)
-    if state is State.SHOWN and not e.probed.conversations:
+    f = e.figures
+    each = ", ".join(f"{name} {ok}/{every}" for name, (ok, every) in f.probed.scenarios.items())
+    bad = [f"expected events did not all come: {each or _probes(e)}"] if f.probes_failed else []
+    bad += _failed_users(e) + _convicted(e, "first_event")
+    if bad:
+        return _bad(e, "; ".join(bad))
+    if f.probes and not f.probed.conversations:
         return State.NOT_SHOWN, "the journal with the scenarios' counts is missing"
-    each = ", ".join(f"{name} {ok}/{every}" for name, (ok, every) in e.probed.scenarios.items())
-    words = {
-        State.SHOWN: f"every expected event came, in order: {each}",
-        State.FAILED: f"expected events did not all come: {each or _probes(e)}",
-        State.NOT_SHOWN: "no probe conversation was held",
-    }
-    return state, words[state]
+    return _good(e, f"every expected event came, in order: {each}")
+
+
+def _good(e: _Evidence, words: str) -> Answer:
+    """Nothing failed; whether that was seen."""
+    f = e.figures
+    if f.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY:
+        return State.FAILED, f"its first conversations failed: {e.rollout.reason}"
+    if not f.probes:
+        return State.NOT_SHOWN, "no probe conversation was held"
+    if f.reached and f.users is None:
+        return State.NOT_SHOWN, f"{_probes(e)} ok; what users met could not be read"
+    if f.reached and not f.is_whole:
+        return State.NOT_SHOWN, f"{_probes(e)} ok; the logs hold only a part of what users met"
+    return State.SHOWN, words
+
+
+def _failed_users(e: _Evidence) -> list[str]:
+    """User sessions that failed, as the logs have them; without them, the judged runs of the record."""
+    f = e.figures
+    if f.users and f.users.affected:
+        return [f"{f.users.affected:,} of {f.users.sessions:,} user sessions failed"]
+    return _judged(e, "agent_completed", "server_error_1011", "abnormal_1006")
+
+
+def _judged(e: _Evidence, *metrics: str) -> list[str]:
+    runs, failed = e.figures.failed_runs(*metrics)
+    return [f"{failed:,} of {runs:,} judged user runs failed"] if failed else _convicted(e, *metrics)
+
+
+def _convicted(e: _Evidence, *metrics: str) -> list[str]:
+    """What the judge sent it back for; from its reason alone where the record had no room for more."""
+    if e.figures.blamed in metrics:
+        return [e.rollout.reason]
+    return [f"{gate.metric}: {gate.detail}" for gate in e.figures.convicted(*metrics)]
 
 
 def _logs(e: _Evidence) -> Answer:
-    if e.met is None:
+    met = e.figures.users
+    if met is None:
         return State.NOT_SHOWN, "the logs could not be read"
-    if e.met.errors or e.met.silent:
-        return (
-            State.FAILED,
-            f"{e.met.errors} lines with the error, {e.met.silent} sockets whose lines are missing",
-        )
-    if not e.met.sessions:
+    if met.errors or met.silent:
+        return _bad(e, f"{met.errors:,} lines with the error, {met.silent:,} sockets whose lines are missing")
+    judged = _judged(e, "log_serialisation_errors")
+    if judged:
+        return _bad(e, judged[0])
+    if not met.sessions:
         return State.NOT_SHOWN, "no user session on the candidate wrote a log line"
-    return State.SHOWN, f"no such line from {e.met.sessions:,} sessions, and none of their lines is missing"
+    if not e.figures.is_whole:
+        return State.NOT_SHOWN, "the logs hold only a part of what users met"
+    return State.SHOWN, f"no such line from {met.sessions:,} sessions, and none of their lines is missing"
 
 
 def _metrics(e: _Evidence) -> Answer:
@@ -155,36 +239,34 @@ def _metrics(e: _Evidence) -> Answer:
 
 
 def _soaked(e: _Evidence) -> Answer:
-    took = (e.rollout.history[-1].at if e.rollout.history else e.rollout.started) - e.rollout.started
-    words = f"this rollout took {format_duration(timedelta(seconds=round(took.total_seconds())))}"
-    if e.rollout.phase is Phase.PROMOTED and took >= STAGING_SOAK:
+    took = e.figures.took
+    words = f"this rollout took {short(took)}"
+    if e.figures.outcome is Outcome.PROMOTED and took >= STAGING_SOAK:
         return State.SHOWN, words
     return State.NOT_SHOWN, f"{words}; 24 h are asked for"
 
 
 def _alerts(e: _Evidence) -> Answer:
-    del e
-    return (
-        State.NOT_SHOWN,
-        "alert policies are declared by the Pulumi program; a rollout does not look at them",
-    )
+    if e.alerts is None:
+        return State.NOT_SHOWN, "nobody looked for alert policies on this service"
+    if not e.alerts:
+        return State.NOT_SHOWN, "there is no alert policy on this service"
+    policies = "1 alert policy is" if len(e.alerts) == 1 else f"{len(e.alerts)} alert policies are"
+    return State.SHOWN, f"{policies} there: {', '.join(e.alerts)}"
 
 
 def _papers(e: _Evidence) -> Answer:
-    del e
-    return State.SHOWN, "this document: roll-back plan, risks, writes, before and after"
-
-
-def _has_probes(e: _Evidence) -> bool:
-    return bool(e.probed.conversations or e.rollout.judge.probes_ok)
+    if e.papers.missing:
+        return State.NOT_SHOWN, f"missing here: {'; '.join(e.papers.missing)}"
+    return State.SHOWN, "this document: roll-back plan, risks, every write, what changed, before and after"
 
 
 def _probes(e: _Evidence) -> str:
-    """``3 of 40 probe conversations``; from the record alone when there is no journal."""
-    state = e.rollout.judge
-    failed = e.probed.failed or state.probes_bad
-    every = e.probed.conversations or state.probes_ok + state.probes_bad
-    return f"{failed} of {every:,} probe conversations" if failed else f"{every:,} probe conversations"
+    """``3 of 40 probe conversations``."""
+    f = e.figures
+    if f.probes_failed:
+        return f"{f.probes_failed:,} of {f.probes:,} probe conversations"
+    return f"{f.probes:,} probe conversations"
 
 
 _ROWS: Sequence[tuple[str, Callable[[_Evidence], Answer]]] = (

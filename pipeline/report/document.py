@@ -9,23 +9,24 @@ first always speaks. Where one of the others is missing the report says so; it n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
 from pipeline.evidence import Exposure
-from pipeline.model import Outcome
 from pipeline.report import advice, banner, checklist, facts
 from pipeline.report.advice import Command
 from pipeline.report.banner import Tile, Tone
-from pipeline.report.checklist import Item
-from pipeline.report.facts import Clocks, Combined, Gate, Share
+from pipeline.report.checklist import Item, Papers
+from pipeline.report.facts import Clocks, Happened, Share
+from pipeline.report.figures import Figures, figures_of
+from pipeline.report.gates import Combined, Gate
 from pipeline.report.lines import Line
 from pipeline.report.probed import Failure, failure_of
 from pipeline.report.timeline import Closes
 from pipeline.report.writes import Write, writes_of
-from pipeline.rollout import Rollout, Step
+from pipeline.rollout import Rollout
 
 MAX_FINDINGS = 200
 
@@ -59,7 +60,10 @@ class Report:
         headline: the verdict in one sentence. ``impact``: what it meant for users, in another.
         ended: None while it may still go on.
         shares: the candidate's share of traffic over time, in order.
-        closes: abnormal closes over time, by revision; empty where they are not known.
+        took: from the start until the end, or until now.
+        closes: abnormal closes over time, by revision; empty where they are not known. ``later``: those of the candidate
+            that came after the chart's end.
+        judged_over: what the gates' counts are of, in words.
         findings: of the static checks; None: they were not handed in.
         missing: which witnesses were absent, in words.
     """
@@ -79,17 +83,20 @@ class Report:
     made: datetime
     started: datetime
     ended: datetime | None
+    took: timedelta
     users: tuple[Users, ...]
     clocks: Clocks
     shares: tuple[Share, ...]
     closes: tuple[Closes, ...]
+    later: int
     gates: tuple[Gate, ...]
     combined: Combined
+    judged_over: str
     certified: tuple[Gate, ...]
     failure: Failure | None
     writes: tuple[Write, ...]
     quiet_writes: int
-    steps: tuple[Step, ...]
+    steps: tuple[Happened, ...]
     checklist: tuple[Item, ...]
     rollback: tuple[Command, ...]
     risks: tuple[str, ...]
@@ -121,30 +128,32 @@ def build(
     *,
     closes: Iterable[Closes] = (),
     checks: Mapping[str, object] | None = None,
+    alerts: Sequence[str] | None = None,
+    read_until: datetime | None = None,
 ) -> Report:
     """The report of a rollout attempt as far as it has come.
 
     Args:
-        journal: lines of ``journal.read``; empty when it was lost.
-        exposures: by revision, since the rollout began; None when the logs cannot be read.
+        journal: the attempt's lines, of ``journal.read``; empty when it was lost.
+        exposures: by revision, of this attempt; None when the logs cannot be read.
+        closes: of the timeline over ``facts.end_of_axis``.
         checks: the document of ``spillway check -o json``, with ``rules`` naming the rules that ran.
+        alerts: names of the alert policies on the service; None: nobody looked.
+        read_until: the logs were too many, and were read up to here; None: all were read.
     """
     plan = rollout.plan
-    outcome = rollout.outcome or Outcome.UNDER_WAY
-    ended = rollout.history[-1].at if rollout.outcome is not None and rollout.history else None
-    candidate = exposures.get(plan.candidate, Exposure()) if exposures is not None else None
-    clocks = facts.clocks_of(rollout, candidate)
-    gates, combined = facts.gates_of(rollout)
+    figures = figures_of(rollout, journal, exposures, now, tuple(closes))
     writes, quiet = writes_of(rollout, journal)
+    plan_back = advice.rollback_plan(rollout, figures)
     roles = [("candidate", plan.candidate), ("stable", plan.stable)]
     if plan.candidate == plan.stable:
         roles = [("first revision", plan.candidate)]
     return Report(
-        outcome=outcome.label,
-        tone=banner.tone(rollout),
-        headline=banner.headline(rollout),
-        impact=banner.impact(candidate),
-        tiles=banner.tiles(rollout, candidate, clocks, (ended or now) - rollout.started),
+        outcome=figures.outcome.label,
+        tone=banner.tone(figures),
+        headline=banner.headline(figures),
+        impact=banner.impact(figures),
+        tiles=banner.tiles(figures),
         reason=rollout.reason,
         service=plan.ref.name,
         rollout_id=plan.rollout_id,
@@ -153,28 +162,51 @@ def build(
         stable=plan.stable,
         image=plan.image,
         made=now,
-        started=rollout.started,
-        ended=ended,
+        started=figures.started,
+        ended=figures.ended,
+        took=figures.took,
         users=tuple(
-            Users(role, name, exposures.get(name) if exposures is not None else None) for role, name in roles
+            Users(role, name, figures.met.get(name) if figures.met is not None else None)
+            for role, name in roles
         ),
-        clocks=clocks,
+        clocks=figures.clocks,
         shares=facts.shares_of(rollout, facts.end_of_axis(rollout, now)) if rollout.reached else (),
-        closes=tuple(closes),
-        gates=gates,
-        combined=combined,
-        certified=facts.certified_of(rollout),
+        closes=figures.closes,
+        later=figures.later,
+        gates=figures.gates,
+        combined=figures.combined,
+        judged_over=figures.judged_over,
+        certified=figures.certified,
         failure=failure_of(journal),
         writes=writes,
         quiet_writes=quiet,
-        steps=rollout.history,
-        checklist=checklist.items(rollout, journal, candidate, checks),
-        rollback=advice.rollback_plan(rollout, candidate),
-        risks=advice.risks(rollout, candidate, checks),
-        next_steps=advice.next_steps(rollout, clocks),
+        steps=facts.happened(rollout),
+        checklist=checklist.items(
+            rollout, figures, checks, alerts=alerts, papers=_papers(plan_back, figures, writes, checks)
+        ),
+        rollback=plan_back,
+        risks=advice.risks(rollout, figures, checks),
+        next_steps=advice.next_steps(rollout, figures),
         findings=_findings(checks),
-        missing=_missing(journal, exposures),
+        missing=tuple(_missing(journal, figures, read_until)),
     )
+
+
+def _papers(
+    plan: Sequence[Command], figures: Figures, writes: Sequence[Write], checks: Mapping[str, object] | None
+) -> Papers:
+    """What of the twelfth row's papers this report does not hold."""
+    blank = sum(not write.etag for write in writes)
+    met = figures.met or {}
+    absent = {
+        "a roll-back plan (there is no revision to go back to)": not any(step.line for step in plan),
+        "risks as users met them (the logs could not be read)": figures.met is None,
+        f"the etags of {blank} of {len(writes)} writes": blank > 0,
+        "what changed (no additive check was made)": not checks or checks.get("additive_only") is None,
+        "before and after (both revisions beside each other)": figures.met is not None
+        and not (figures.stable != figures.candidate and {figures.stable, figures.candidate} <= met.keys()),
+    }
+    return Papers(tuple(words for words, is_absent in absent.items() if is_absent))
 
 
 def _findings(checks: Mapping[str, object] | None) -> tuple[Finding, ...] | None:
@@ -192,15 +224,15 @@ def _finding(found: Mapping[str, object]) -> Finding:
     return Finding(place=place, **words)
 
 
-def _missing(journal: Sequence[Line], exposures: Mapping[str, Exposure] | None) -> tuple[str, ...]:
-    absent = []
+def _missing(journal: Sequence[Line], figures: Figures, read_until: datetime | None) -> Iterator[str]:
     if not journal:
-        absent.append(
-            "The journal of this attempt is not on this machine: etags, transcripts and probe counts are not shown."
-        )
-    if exposures is None:
-        absent.append("The logs could not be read: what users met is not shown.")
-    return tuple(absent)
+        yield "The journal of this attempt is not on this machine: etags, transcripts and probe counts are not shown."
+    if figures.met is None:
+        yield "The logs could not be read: what users met is not shown."
+    elif read_until is not None:
+        yield f"The logs were read until {read_until:%Y-%m-%d %H:%M:%S} UTC only: what users met later is not counted."
+    elif not figures.is_whole:
+        yield "The logs hold less than was judged: a part of them is gone, and what users met is not shown whole."
 
 
 def _plain(value: object) -> object:

@@ -23,7 +23,7 @@ def moment(value: object) -> datetime | None:
 def number(value: object) -> float:
     """A finite number, or 0."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < 1e12 else 0.0  # type: ignore[arg-type]
+    return float(value) if is_number and abs(value) <= 1e12 else 0.0  # type: ignore[arg-type]
 
 
 def mappings(value: object) -> Sequence[Mapping[str, object]]:

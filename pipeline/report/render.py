@@ -61,9 +61,8 @@ def page(template: str, **values: object) -> str:
 def _context(report: Report) -> dict[str, Any]:
     clocks = report.clocks
     marks = [(clocks.first_bad, "first bad session"), (clocks.safe, "new connections safe")]
-    drawn = chart.draw(
-        report.shares, report.closes, report.candidate, [(at, label) for at, label in marks if at]
-    )
+    seen = [c for c in report.closes if not report.shares or c.start < report.shares[-1].at]
+    drawn = chart.draw(report.shares, seen, report.candidate, [(at, label) for at, label in marks if at])
     return {"r": report, "chart": drawn, "c": chart}
 
 
@@ -137,6 +136,16 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _count(number: int | None) -> str:
+    """``1,204``."""
+    return NOT_SHOWN if number is None else f"{number:,}"
+
+
+def _pair(pair: tuple[int, int]) -> str:
+    """Of (trials, failures): ``13/52``."""
+    return f"{pair[1]:,}/{pair[0]:,}"
+
+
 def _percent(share: float) -> str:
     return f"{share * 100:.1f}"
 
@@ -147,5 +156,5 @@ def _words(name: str) -> str:
 
 _FILTERS = {
     "time": _time, "clock": _clock, "took": short, "fence": _fence, "split": _split, "rate": _rate, "figure": _figure,
-    "percent": _percent, "words": _words,
+    "percent": _percent, "words": _words, "count": _count, "pair": _pair,
 }  # fmt: skip

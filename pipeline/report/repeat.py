@@ -28,6 +28,11 @@ def roll_back(ref: ServiceRef, to: str = "") -> str:
     return shlex.join(["spillway", "rollback", ref.name, *(["--to", to] if to else [])])
 
 
+def roll_out() -> str:
+    """A new image's rollout."""
+    return "spillway rollout --image DIGEST"
+
+
 def retry(image: str) -> str:
     """The next attempt of the same rollout."""
     return shlex.join(["spillway", "rollout", "--image", image, "--retry"])

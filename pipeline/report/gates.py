@@ -1,0 +1,153 @@
+"""Gates: each criterion as it was judged when it was decided, and all of them together.  PURE.
+
+The judge's state goes on after the decision (the roll-back opens another split, and a raise another stage, where nothing
+was counted yet), so a rollout that is not under way is shown by ``last``, the judgement that the record kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log
+
+from pipeline import judge
+from pipeline.evidence import METRICS
+from pipeline.judge import CriterionJudgement, Judgement, Verdict
+from pipeline.model import Criterion
+from pipeline.report.lines import mappings, number
+from pipeline.rollout import Phase, Rollout
+from pipeline.units import format_duration, format_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One criterion as it was last judged. ``trials``, ``failures``: of the candidate, then of stable beside it."""
+
+    metric: str
+    meaning: str
+    limit: str
+    candidate: tuple[int, int]
+    stable: tuple[int, int]
+    verdict: str
+    detail: str
+    e_value: float
+    threshold: float
+
+    @property
+    def evidence(self) -> float:
+        """How far the bet has come from nothing (1) to its threshold, on a logarithmic scale: 1 decides."""
+        return min(1.0, max(0.0, log(max(self.e_value, 1.0)) / log(max(self.threshold, 1.1))))
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """What all criteria say together: the mean of their bets, and what sends a candidate back."""
+
+    e_value: float
+    threshold: float
+    reason: str
+
+
+def judgement_of(rollout: Rollout) -> Judgement | None:
+    """The judgement to show: of now while it is under way, else the last that was recorded; None when there is none."""
+    kept = _kept(rollout.last) if rollout.last is not None else None
+    is_whole = all(
+        c.metric in rollout.judge.compared for c in rollout.plan.criteria
+    )  # a record too long drops it
+    if kept is not None and (rollout.phase is not Phase.ROLLING or not is_whole):
+        return kept
+    return judge.judge_stage(rollout.judge, rollout.plan, rollout.stage) if is_whole else None
+
+
+def judged_over(rollout: Rollout) -> str:
+    """What the counts of ``judgement_of`` are of, in words: right after a raise the stage before still speaks."""
+    judgement = judgement_of(rollout)
+    counted = judgement.criteria if judgement is not None else ()
+    if judgement is not None and judgement.verdict is Verdict.FAIL and not rollout.judge.probes_bad:
+        return "the blocks that decided"
+    is_empty = not any(c.candidate_trials for c in rollout.judge.stage.values())
+    is_before = is_empty and any(c.candidate_trials for c in counted) and rollout.stage > 0
+    return f"the stage with {rollout.plan.stages[rollout.stage - is_before].percent} %"
+
+
+def _kept(last: Mapping[str, object]) -> Judgement | None:
+    """What ``Judgement.to_json`` wrote. None for what anybody else wrote there."""
+    try:
+        criteria = tuple(_kept_criterion(c) for c in mappings(last.get("criteria")))
+        return Judgement(Verdict(str(last.get("verdict"))), str(last.get("reason", "")), criteria)
+    except ValueError:
+        return None
+
+
+def _kept_criterion(found: Mapping[str, object]) -> CriterionJudgement:
+    def count(name: str) -> int:
+        return int(number(found.get(name)))
+
+    return CriterionJudgement(
+        metric=str(found.get("metric", "")),
+        verdict=Verdict(str(found.get("verdict"))),
+        candidate_trials=count("candidate_trials"),
+        candidate_failures=count("candidate_failures"),
+        stable_trials=count("stable_trials"),
+        stable_failures=count("stable_failures"),
+        e_value=number(found.get("e_value")),
+        threshold=number(found.get("threshold")),
+        detail=str(found.get("detail", "")),
+    )
+
+
+def gates_of(rollout: Rollout) -> tuple[tuple[Gate, ...], Combined]:
+    """Every criterion as it was judged, in the order of the configuration, and all together."""
+    judgement = judgement_of(rollout) or Judgement(Verdict.INCONCLUSIVE, "")
+    together = [c.e_value for c in judgement.criteria]
+    combined = Combined(
+        sum(together) / len(together) if together else 0.0, 1 / rollout.plan.alpha, judgement.reason
+    )
+    guilty = blamed(judgement)
+    return tuple(
+        _gate(rollout, judged, is_blamed=judged.metric == guilty) for judged in judgement.criteria
+    ), combined
+
+
+def blamed(judgement: Judgement) -> str:
+    """The metric that the judge's reason names; the mean of all bets may convict where no single one does."""
+    if judgement.verdict is not Verdict.FAIL:
+        return ""
+    return next((c.metric for c in judgement.criteria if judgement.reason.startswith(f"{c.metric}:")), "")
+
+
+def certified_of(rollout: Rollout) -> tuple[Gate, ...]:
+    """What was asked to be certified, over all the rollout's trials; empty before any user met the candidate."""
+    if not rollout.reached:
+        return ()
+    return tuple(_gate(rollout, c, certify=True) for c in judge.certify(rollout.judge, rollout.plan).criteria)
+
+
+def _gate(
+    rollout: Rollout, judged: CriterionJudgement, *, certify: bool = False, is_blamed: bool = False
+) -> Gate:
+    criterion = next(
+        (c for c in rollout.plan.criteria if c.metric == judged.metric), Criterion(judged.metric)
+    )
+    verdict = Verdict.FAIL if is_blamed else judged.verdict
+    return Gate(
+        metric=judged.metric,
+        meaning=METRICS.get(judged.metric, ""),
+        limit=_limit(criterion, certify=certify),
+        candidate=(judged.candidate_trials, judged.candidate_failures),
+        stable=(judged.stable_trials, judged.stable_failures),
+        verdict="undecided" if verdict is Verdict.INCONCLUSIVE else verdict.value,
+        detail=judged.detail,
+        e_value=judged.e_value,
+        threshold=judged.threshold,
+    )
+
+
+def _limit(criterion: Criterion, *, certify: bool) -> str:
+    if certify:
+        return f"below {format_rate(criterion.certify)}" if criterion.certify is not None else "-"
+    words = (
+        "not worse than stable" if criterion.limit is None else f"{format_rate(criterion.limit)} or stable's"
+    )
+    slower = f", slower than {format_duration(criterion.slower_than)}" if criterion.slower_than else ""
+    return words + slower
