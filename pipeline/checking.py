@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from checks import settings as asked
@@ -23,6 +24,8 @@ from pipeline.errors import ConfigError, UserError
 from pipeline.redact import SINK
 from pipeline.subject import Subject
 
+_ROUNDED = timedelta(milliseconds=1)  # the record keeps whole ones
+_ANSWER_HOLDS = timedelta(minutes=10)  # giving up another rollout first takes a minute or two
 _PRODUCTION = ("prod", "prd", "live")
 
 
@@ -169,14 +172,38 @@ def told_as_usage() -> Iterator[None]:
 
 
 def kept_in(folder: Path, rollout_id: str) -> Path:
-    """Where the answer for a rollout is kept: beside the journals of its attempts, before the first."""
-    return journal.path_of(folder, rollout_id, 0, ".checks.json")
+    """Where the last answer for a rollout is kept: it is given before an attempt begins, and so before it has a name."""
+    return folder / f"{journal.file_name(rollout_id)}-0.checks.json"
 
 
 def store(file: Path, report: Report) -> None:
     """Keep the answer for the report, without secrets. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(SINK.values(as_dict(report)), indent=1) + "\n", encoding="utf-8")
+
+
+def of_attempt(folder: Path, attempt: journal.Attempt) -> Mapping[str, object] | None:
+    """The answer that let this attempt begin, under its own name from then on; None when there is none.
+
+    The last answer may be of a later attempt, or of an earlier one that this one did not ask again: it is this one's when
+    it was given right before the start.
+    """
+    own, file = attempt.path(folder, ".checks.json"), kept_in(folder, attempt.rollout_id)
+    found = stored(own)
+    if found is None and _was_right_before(file, attempt.started):
+        found = stored(file)
+        if found is not None:
+            with suppress(OSError):
+                own.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _was_right_before(file: Path, started: datetime) -> bool:
+    try:
+        given = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except OSError:
+        return False
+    return timedelta(0) <= started + _ROUNDED - given <= _ANSWER_HOLDS
 
 
 def stored(file: Path) -> Mapping[str, object] | None:

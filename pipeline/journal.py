@@ -4,6 +4,9 @@ A line is written with one unbuffered call, so a kill leaves at most one broken 
 it, and the next writer starts on a line of its own. A full or read-only disk is said once and otherwise ignored: a
 rollout never waits for paper.
 
+A file belongs to one attempt, and so does each line in it. The number alone does not tell attempts apart: an image that
+comes back after another one had the service is the same rollout, and its first attempt again. When it started does.
+
 Kept is what the record on the service has no room for: every write with its etag, each change of the judgement (and
 samples of it, ever further apart), and the transcripts of the first conversations that failed.
 """
@@ -15,7 +18,8 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +27,7 @@ from pipeline.probe.scenario import Conversation, ProbeReport
 from pipeline.progress import Progress
 from pipeline.redact import SINK
 from pipeline.report.lines import Line
+from pipeline.rollout import Rollout
 
 if TYPE_CHECKING:
     from pipeline.observer import Look
@@ -35,11 +40,35 @@ SAMPLE_EVERY = timedelta(seconds=2)
 SAMPLES_PER_AGE = 100  # a sample of an old rollout waits until a hundredth of its age has passed
 
 
-def path_of(folder: Path, rollout_id: str, attempt: int, suffix: str = ".jsonl") -> Path:
-    """Where an attempt's journal (or report) lives. The id comes from the service: it never leaves the folder."""
-    if not re.fullmatch(r"[\w-]{1,64}", rollout_id, re.ASCII):
-        rollout_id = hashlib.sha256(rollout_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return folder / f"{rollout_id}-{attempt}{suffix}"
+def file_name(rollout_id: str) -> str:
+    """The id as a file may be called: it comes from the service, and never leaves the folder."""
+    if re.fullmatch(r"[\w-]{1,64}", rollout_id, re.ASCII):
+        return rollout_id
+    return hashlib.sha256(rollout_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of one rollout, and nothing else: what its journal, its report and their lines are named after."""
+
+    rollout_id: str
+    number: int
+    started: datetime
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> Attempt:
+        return cls(rollout.plan.rollout_id, rollout.attempt, rollout.started)
+
+    @property
+    def name(self) -> str:
+        """``4cc2fceeea11-1-20260101T120000.000``: the start in whole milliseconds, as the record has it."""
+        started = self.started.astimezone(UTC)
+        stamp = f"{started:%Y%m%dT%H%M%S}.{started.microsecond // 1000:03d}"
+        return f"{file_name(self.rollout_id)}-{self.number}-{stamp}"
+
+    def path(self, folder: Path, suffix: str = ".jsonl") -> Path:
+        """Where its journal (or its report, by the suffix) lives."""
+        return folder / f"{self.name}{suffix}"
 
 
 class Journal:
@@ -49,10 +78,9 @@ class Journal:
         say: told once when the file cannot be written.
     """
 
-    def __init__(
-        self, folder: Path, rollout_id: str, attempt: int, say: Callable[[str], None] = lambda _: None
-    ) -> None:
-        self.path = path_of(folder, rollout_id, attempt)
+    def __init__(self, folder: Path, attempt: Attempt, say: Callable[[str], None] = lambda _: None) -> None:
+        self.path = attempt.path(folder)
+        self._attempt = attempt
         self._say = say
         self._has_complained = False
         self._transcripts = 0
@@ -65,6 +93,7 @@ class Journal:
             return
         line = {
             "at": progress.at.isoformat(),
+            "of": self._attempt.name,
             "kind": progress.kind,
             "text": progress.text[:MAX_TEXT],
             **more,
@@ -80,9 +109,16 @@ class Journal:
                 self._say(f"no journal: {error} (the rollout goes on; its report will know less)")
 
     def _data(self, progress: Progress) -> Line | None:
-        """What is kept of an event beside its text; None: nothing is kept."""
+        """What is kept of an event beside its text; None: nothing is kept.
+
+        A driver that was superseded sees, and probes, the next attempt once before it notices: that is not ours.
+        """
         data = dict(progress.data)
-        look, report = data.pop("look", None), data.pop("report", None)
+        look, report, subject = data.pop("look", None), data.pop("report", None), data.pop("of", None)
+        if subject is None and look is not None:
+            subject = look.situation.rollout  # type: ignore[attr-defined]
+        if isinstance(subject, Rollout) and Attempt.of(subject) != self._attempt:
+            return None
         if progress.kind == "looked":
             return self._sample(progress.at, look)  # type: ignore[arg-type]
         if isinstance(report, ProbeReport):
@@ -169,21 +205,29 @@ def _append(path: Path, line: bytes) -> None:
             raise OSError(f"{path}: the disk took half a line")
 
 
-def read(path: Path) -> tuple[Line, ...]:
-    """The journal's lines in order; those that are broken or not ours are left out, a missing file is empty.
+def read(folder: Path, attempt: Attempt) -> tuple[Line, ...]:
+    """The attempt's lines in order of time, each once, whoever wrote them; a missing file is empty.
 
-    Raises: OSError when the file is there and cannot be read.
+    Lines that are broken, not ours or of another attempt are left out. Raises: OSError when the file is there and
+    cannot be read.
     """
-    lines = []
+    lines: dict[bytes, Line] = {}
     try:
-        with path.open("rb") as file:
+        with attempt.path(folder).open("rb") as file:
             while raw := file.readline(MAX_LINE_BYTES):
                 line = _parsed(raw)
-                if line is not None:
-                    lines.append(line)
+                if line is not None and line.get("of") == attempt.name:
+                    lines.setdefault(_identity(line, raw), line)
     except FileNotFoundError:
         return ()
-    return tuple(lines)
+    return tuple(sorted(lines.values(), key=lambda line: datetime.fromisoformat(str(line["at"]))))
+
+
+def _identity(line: Line, raw: bytes) -> bytes:
+    """What makes a line a double: the same text, or the same write, whoever told it and when."""
+    if line["kind"] == "wrote" and line.get("etag"):
+        raw = repr((line.get("epoch"), line.get("etag"))).encode()
+    return hashlib.blake2b(raw.strip(), digest_size=16).digest()
 
 
 def _parsed(raw: bytes) -> Line | None:

@@ -196,7 +196,7 @@ class Observer:
     ) -> str:
         """Take a finished round, start the next when it is due. Returns why the last round said nothing, if so."""
         self._probe_only(f"{current.plan.rollout_id}/{current.attempt}/{candidate.uid}")
-        self._take_report()
+        self._take_report(current)
         ask = self._ask(current, live, candidate, stable)
         if ask is None:
             self._unwritten.clear()  # a round at a tag that leads elsewhere met somebody else, or nobody
@@ -206,7 +206,7 @@ class Observer:
             self._probe_due = now + current.plan.probing.every
             self._round_of = self._probed
             self._world.prober.start(ask)
-            self._take_report()  # a prober that waits for its round has it already
+            self._take_report(current)  # a prober that waits for its round has it already
         last = self._last_probe
         return "the probe failed against stable too" if last is not None and last.is_blind else ""
 
@@ -216,12 +216,12 @@ class Observer:
             self._probed, self._last_probe, self._probe_due = subject, None, None
             self._unwritten.clear()
 
-    def _take_report(self) -> None:
+    def _take_report(self, current: Rollout) -> None:
         report = self._world.prober.poll()
         if report is not None and self._round_of == self._probed:
             self._last_probe, self._is_probed_now = report, True
             self._unwritten.append(report)
-            self._tell("probed", _round(report), report=report)
+            self._tell("probed", _round(report), report=report, of=current)
 
     def _ask(
         self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None

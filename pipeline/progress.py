@@ -11,7 +11,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One thing that happened. ``kind`` is a short verb; ``data`` holds plain values (and ``look`` for "looked")."""
+    """One thing that happened. ``kind`` is a short verb; ``data`` holds plain values (and ``look`` for "looked").
+
+    ``of``: the rollout that it is about, where that may be another one than the driver's own."""
 
     at: datetime
     kind: str

@@ -62,31 +62,33 @@ def test_an_offset(duration: timedelta, words: str) -> None:
     assert chart.offset(duration) == words
 
 
-def line(seconds: float, revision: str, code: int, by: str = "server") -> LogLine:
-    payload = {
-        "spillway": 1,
-        "session": f"{seconds}",
-        "nonce": "n",
-        "event": "ws_close",
-        "code": code,
-        "closed_by": by,
-    }
-    return LogLine(f"{seconds}", at(seconds), revision, payload={**payload, "at": at(seconds).timestamp()})
+def session(seconds: float, revision: str, code: int, by: str = "server", opened: float = 0) -> list[LogLine]:
+    shared = {"spillway": 1, "session": f"{seconds}", "nonce": "n"}
+    close = {**shared, "event": "ws_close", "code": code, "closed_by": by, "at": at(seconds).timestamp()}
+    accept = {**shared, "event": "ws_accept", "at": at(opened).timestamp()}
+    return [
+        LogLine(f"{seconds}a", at(opened), revision, payload=accept),
+        LogLine(f"{seconds}c", at(seconds), revision, payload=close),
+    ]
 
 
 def test_closes_are_counted_in_their_bucket_and_by_who_broke_it() -> None:
     lines = [
-        line(1, CANDIDATE, 1011),
-        line(1.5, CANDIDATE, 1000, "client"),
-        line(99, CANDIDATE, 1006),
-        line(98, CANDIDATE, 1006, "lost"),
-        line(50, STABLE, 1012),
-        line(-1, STABLE, 1011),
-        line(100, STABLE, 1011),
+        *session(1, CANDIDATE, 1011),
+        *session(1.5, CANDIDATE, 1000, "client"),
+        *session(99, CANDIDATE, 1006),
+        *session(98, CANDIDATE, 1006, "lost"),
+        *session(50, STABLE, 1012),
+        session(60, STABLE, 1011)[1],  # accepted before anything that was read
+        *session(100, STABLE, 1011),
+        *session(700, STABLE, 1011),
     ]
-    made = timeline.closes(lines, [Arm(CANDIDATE, "n"), Arm(STABLE, "n")], at(0), at(100), buckets=10)
-    assert made == (
+    made = timeline.Timeline(at(0), at(100), buckets=10)
+    for arm in (Arm(CANDIDATE, "n"), Arm(STABLE, "n")):
+        made.add(lines, arm)
+    assert made.closes == (
+        Closes(STABLE, at(50), at(60), 1, 0),
+        Closes(STABLE, at(100), at(110), 2, 2),  # and whatever is later
         Closes(CANDIDATE, at(0), at(10), 2, 1),
         Closes(CANDIDATE, at(90), at(100), 2, 1),
-        Closes(STABLE, at(50), at(60), 1, 0),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import journal
-from pipeline.journal import Journal, path_of, read
+from pipeline.journal import Attempt, Journal, read
 from pipeline.judge import Verdict
 from pipeline.probe.scenario import Message
 from pipeline.progress import Progress
@@ -25,38 +25,48 @@ def happened(kind: str = "shifted", text: str = "0% -> 5%", seconds: float = 0, 
     return Progress(at(seconds), kind, text, data)
 
 
-def kinds(path: Path) -> list[object]:
-    return [line["kind"] for line in read(path)]
+ABC = Attempt("abc", 1, START)
+JUDGED = Attempt.of(a_rollout())
+
+
+def kinds(folder: Path, attempt: Attempt = ABC) -> list[object]:
+    return [line["kind"] for line in read(folder, attempt)]
 
 
 def test_what_happens_is_read_back(tmp_path: Path) -> None:
-    keep = Journal(tmp_path / "a" / "b", "abc", 1)
+    keep = Journal(tmp_path / "a" / "b", ABC)
     keep(happened(percent=5))
     keep(happened("wrote", "epoch 2", etag='"e1"', traffic={"r": 100}))
-    first, second = read(keep.path)
-    assert first == {"at": START.isoformat(), "kind": "shifted", "text": "0% -> 5%", "percent": 5}
+    first, second = read(keep.path.parent, ABC)
+    assert first == {
+        "at": START.isoformat(),
+        "of": ABC.name,
+        "kind": "shifted",
+        "text": "0% -> 5%",
+        "percent": 5,
+    }
     assert (second["etag"], second["traffic"]) == ('"e1"', {"r": 100})
 
 
 def test_a_kill_at_any_byte_loses_the_broken_line_alone(tmp_path: Path) -> None:
-    keep = Journal(tmp_path, "abc", 1)
+    keep = Journal(tmp_path, ABC)
     for n in range(3):
-        keep(happened(f"k{n}", "some text"))
+        keep(happened(f"k{n}", "some text", n))
     whole = keep.path.read_bytes()
     ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
     for cut in range(len(whole)):
         keep.path.write_bytes(whole[:cut])
         complete = sum(end <= cut for end in ends)
-        assert kinds(keep.path)[:complete] == [f"k{n}" for n in range(complete)]
-        Journal(tmp_path, "abc", 1)(happened("resumed"))
-        found = kinds(keep.path)
+        assert kinds(keep.path.parent)[:complete] == [f"k{n}" for n in range(complete)]
+        Journal(tmp_path, ABC)(happened("resumed", seconds=9))
+        found = kinds(keep.path.parent)
         assert found[-1] == "resumed"
         assert found[:complete] == [f"k{n}" for n in range(complete)]
 
 
 def test_rubbish_is_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    good = json.dumps({"at": START.isoformat(), "kind": "k"})
+    path = ABC.path(tmp_path)
+    good, better = (json.dumps({"at": START.isoformat(), "of": ABC.name, "kind": kind}) for kind in "kl")
     rubbish = [
         b"\xff\xfe",
         b"[]",
@@ -66,20 +76,20 @@ def test_rubbish_is_left_out(tmp_path: Path) -> None:
         b"[" * 100_000,
     ]
     path.write_bytes(
-        b"\n".join([*rubbish, b"", good.encode(), b"x" * (2 * journal.MAX_LINE_BYTES), good.encode()])
+        b"\n".join([*rubbish, b"", good.encode(), b"x" * (2 * journal.MAX_LINE_BYTES), better.encode()])
     )
-    assert kinds(path) == ["k", "k"]
+    assert kinds(tmp_path) == ["k", "l"]
 
 
 def test_a_missing_file_is_an_empty_journal(tmp_path: Path) -> None:
-    assert read(tmp_path / "none.jsonl") == ()
+    assert read(tmp_path, ABC) == ()
 
 
 def test_a_folder_that_cannot_be_made_is_said_once(tmp_path: Path) -> None:
     said: list[str] = []
     blocked = tmp_path / "file"
     blocked.touch()
-    keep = Journal(blocked / "rollouts", "abc", 1, said.append)
+    keep = Journal(blocked / "rollouts", ABC, said.append)
     for _ in range(3):
         keep(happened())
     assert len(said) == 1
@@ -89,14 +99,14 @@ def test_a_folder_that_cannot_be_made_is_said_once(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
 def test_a_full_disk_is_said_once_and_used_again_when_it_has_room(tmp_path: Path) -> None:
     said: list[str] = []
-    keep = Journal(tmp_path, "abc", 1, said.append)
+    keep = Journal(tmp_path, ABC, said.append)
     keep.path.symlink_to("/dev/full")
     keep(happened())
     keep(happened())
     keep.path.unlink()
     keep(happened("later"))
     assert len(said) == 1
-    assert kinds(keep.path) == ["later"]
+    assert kinds(keep.path.parent) == ["later"]
 
 
 def test_a_rollout_ends_the_same_without_a_journal(tmp_path: Path) -> None:
@@ -104,11 +114,11 @@ def test_a_rollout_ends_the_same_without_a_journal(tmp_path: Path) -> None:
     for folder in (tmp_path / "good", tmp_path / "file" / "bad"):
         (tmp_path / "file").touch()
         scene = Scene()
-        keep = Journal(folder, "abc", 1)
+        keep = Journal(folder, ABC)
         scene.told = Told(keep)
         outcomes.append(scene.roll())
     assert outcomes[0] is outcomes[1]
-    assert "promoted" in kinds(tmp_path / "good" / "abc-1.jsonl")
+    assert "promoted" in kinds(tmp_path / "good")
 
 
 class Told(list[Progress]):
@@ -125,25 +135,26 @@ class Told(list[Progress]):
 
 @pytest.mark.parametrize("hostile", ["../../etc/passwd", "a/b", "", "x" * 200, "a\0b", "\ud800", "a\n"])
 def test_an_id_from_the_service_never_leaves_the_folder(tmp_path: Path, hostile: str) -> None:
-    path = path_of(tmp_path, hostile, 1)
+    attempt = Attempt(hostile, 1, START)
+    path = attempt.path(tmp_path)
     assert path.parent == tmp_path
-    Journal(tmp_path, hostile, 1)(happened())
+    Journal(tmp_path, attempt)(happened())
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_no_secret_is_written(tmp_path: Path) -> None:
     SINK.learn("journal-secret-1")
-    keep = Journal(tmp_path, "abc", 1)
+    keep = Journal(tmp_path, ABC)
     keep(happened("probed", "journal-secret-1", report=a_probe(failing=True, text="journal-secret-1")))
     assert "journal-secret-1" not in keep.path.read_text()
     assert "[redacted]" in keep.path.read_text()
 
 
 def test_a_probe_round_keeps_counts_and_the_first_transcripts(tmp_path: Path) -> None:
-    keep = Journal(tmp_path, "abc", 1)
+    keep = Journal(tmp_path, ABC)
     for n in range(10):
         keep(happened("probed", "", n, report=a_probe(failing=True)))
-    lines = read(keep.path)
+    lines = read(keep.path.parent, ABC)
     assert all(line["scenarios"] == {"agent-run": [2, 3]} for line in lines)
     assert all(line["confirmed"] for line in lines)
     transcripts = [bool(failure["transcript"]) for line in lines for failure in line["failures"]]  # type: ignore[attr-defined]
@@ -154,9 +165,9 @@ def test_a_long_transcript_keeps_its_ends(tmp_path: Path) -> None:
     probe = a_probe(failing=True)
     long = tuple(Message(n, sent=False, text=f"{n} " + "x" * 5000) for n in range(500))
     failed = replace(probe.candidate[-1], transcript=long)
-    keep = Journal(tmp_path, "abc", 1)
+    keep = Journal(tmp_path, ABC)
     keep(happened("probed", "", report=replace(probe, candidate=(failed,))))
-    (line,) = read(keep.path)
+    (line,) = read(keep.path.parent, ABC)
     (failure,) = line["failures"]  # type: ignore[misc]
     said = [message["text"] for message in failure["transcript"]]  # type: ignore[index]
     assert failure["left_out"] == 500 - journal.MAX_MESSAGES  # type: ignore[index]
@@ -166,7 +177,7 @@ def test_a_long_transcript_keeps_its_ends(tmp_path: Path) -> None:
 
 
 def test_every_change_of_the_judgement_is_kept(tmp_path: Path) -> None:
-    keep = Journal(tmp_path, "abc", 1)
+    keep = Journal(tmp_path, JUDGED)
     looks = [
         a_look(),
         a_look(),
@@ -176,7 +187,7 @@ def test_every_change_of_the_judgement_is_kept(tmp_path: Path) -> None:
     ]
     for n, look in enumerate(looks):
         keep(happened("looked", "", n / 100, look=look))
-    lines = read(keep.path)
+    lines = read(tmp_path, JUDGED)
     assert [(line["phase"], line["judgement"]["verdict"], line["drift"]) for line in lines] == [  # type: ignore[index]
         ("rolling", "inconclusive", ""),
         ("rolling", "fail", ""),
@@ -186,9 +197,48 @@ def test_every_change_of_the_judgement_is_kept(tmp_path: Path) -> None:
 
 
 def test_two_days_of_looks_fit_in_a_small_file(tmp_path: Path) -> None:
-    keep, look = Journal(tmp_path, "abc", 1), a_look()
+    keep, look = Journal(tmp_path, JUDGED), a_look()
     for n in range(48 * 360):
         keep(Progress(START + n * timedelta(seconds=10), "looked", "", {"look": look}))
-    lines = read(keep.path)
+    lines = read(tmp_path, JUDGED)
     assert 300 < len(lines) < 1500
     assert keep.path.stat().st_size < 3_000_000
+
+
+def test_two_processes_are_one_story_in_order_of_time_without_doubles(tmp_path: Path) -> None:
+    one, two = Journal(tmp_path, ABC), Journal(tmp_path, ABC)
+    one(happened("probed", "a", 1))
+    two(happened("probed", "c", 3))
+    one(happened("probed", "b", 2))
+    wrote = {"epoch": 4, "etag": '"e4"', "traffic": {"r": 100}}
+    two(happened("wrote", "by the engine", 4, **wrote))
+    one(happened("wrote", "told again", 4.2, **wrote))
+    one(happened("wrote", "an epoch that came back", 5, **{**wrote, "etag": '"e9"'}))
+    one.path.write_bytes(one.path.read_bytes() * 2)  # an artefact of a CI job, put back
+    assert [line["text"] for line in read(tmp_path, ABC)] == [
+        "a", "b", "c", "by the engine", "an epoch that came back",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "other",
+    [replace(ABC, number=2), replace(ABC, rollout_id="abd"), replace(ABC, started=at(60))],
+    ids=["number", "rollout", "start"],
+)
+def test_lines_of_another_attempt_never_enter(tmp_path: Path, other: Attempt) -> None:
+    ours, theirs = Journal(tmp_path, ABC), Journal(tmp_path, other)
+    ours(happened("probed", "ours"))
+    theirs(happened("probed", "theirs"))
+    assert ours.path != theirs.path
+    ours.path.write_bytes(ours.path.read_bytes() + theirs.path.read_bytes())
+    nobodys = {"at": START.isoformat(), "kind": "probed", "text": "nobody's"}
+    ours.path.write_text(ours.path.read_text() + json.dumps(nobodys) + "\n")
+    assert [line["text"] for line in read(tmp_path, ABC)] == ["ours"]
+
+
+def test_what_is_told_of_another_attempt_is_not_kept(tmp_path: Path) -> None:
+    keep = Journal(tmp_path, JUDGED)
+    keep(happened("probed", "ours", 1, report=a_probe(), of=a_rollout()))
+    keep(happened("probed", "theirs", 2, report=a_probe(), of=a_rollout(attempt=2)))
+    keep(happened("looked", "theirs", 3, look=a_look(a_rollout(started=at(1)))))
+    assert [line["text"] for line in read(tmp_path, JUDGED)] == ["ours"]

@@ -13,6 +13,7 @@ import pytest
 from pipeline.cli import reporting
 from pipeline.cli.driving import Listeners
 from pipeline.cli.reporting import Eyes
+from pipeline.journal import Attempt
 from pipeline.model import Outcome
 from pipeline.progress import Progress
 from tests.fakes import REF, START
@@ -45,7 +46,7 @@ def sent_back() -> Scene:
 def test_a_rollout_leaves_markdown_and_html(tmp_path: Path) -> None:
     scene, standing = sent_back(), Standing(tmp_path)
     paths = reporting.write_reports(standing, scene.world, scene.rollout)  # type: ignore[arg-type]
-    name = f"{scene.rollout.plan.rollout_id}-1"
+    name = Attempt.of(scene.rollout).name
     assert [path.name for path in paths] == [f"{name}.md", f"{name}.html"]
     assert all("read back and seen" in path.read_text() for path in paths)
     assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(p.name for p in paths)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.evidence import Arm, exposure
 from pipeline.model import LogLine, Sampling
 from pipeline.report.tally import Tally
+from pipeline.report.timeline import Timeline
 from tests.fakes import START
 
 ARMS = (Arm("c", "nc"), Arm("s", "ns"))
@@ -117,3 +118,62 @@ def test_fresh_counts_what_came_since_the_stage_began() -> None:
     tally.add(accept(110))
     tally.exposures(after(300))
     assert tally.fresh(after(75), after(300)) == {"c": 3, "s": 0}
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), size=st.sampled_from([1, 7, 100]), end=st.sampled_from([60, 150, 400]))
+def test_of_an_attempt_the_sessions_that_began_in_it_are_counted_and_followed(
+    seed: int, size: int, end: int
+) -> None:
+    """Read page by page, long after: the table's closes are the chart's, and both are of the same sessions."""
+    rng = random.Random(seed)
+    lines = sorted((line for n in range(80) for line in session(n, rng)), key=lambda line: line.at)
+    axis = Timeline(START, after(end))
+    tally = Tally(ARMS, SAMPLING, START, after(end), axis)
+    for first in range(0, len(lines), size):
+        tally.add(lines[first : first + size])
+        tally.settle(tally.newest)
+    seen, closes = tally.exposures(after(4000)), tally.closes()
+    began = {
+        line.payload["session"]: line
+        for line in lines
+        if line.payload.get("event") == "ws_accept" and _is_ours(line)
+    }
+    for arm in ARMS:
+        met = seen[arm.revision]
+        assert met.sessions == sum(
+            line.at <= after(end) for line in began.values() if line.revision == arm.revision
+        )
+        assert sum(met.closes.values()) + met.open_sockets + met.refused == met.sessions
+        abnormal = met.closes.get("server_error_1011", 0) + met.closes.get("abnormal_1006", 0)
+        assert sum(c.abnormal for c in closes if c.revision == arm.revision) == abnormal
+        assert sum(c.ended for c in closes if c.revision == arm.revision) == sum(met.closes.values())
+
+
+def _is_ours(line: LogLine) -> bool:
+    return line.payload["nonce"] == f"n{line.revision}"
+
+
+def test_memory_for_a_long_rollout_is_what_is_open() -> None:
+    tally = Tally(ARMS, SAMPLING, START, after(60_000), Timeline(START, after(60_000)))
+    most = 0
+    for n in range(0, 60_000, 20):
+        tally.add(_whole(n))
+        tally.settle(tally.newest)
+        most = max(most, len(tally._open))
+    assert most < 10
+    assert tally.exposures(after(60_000))["c"].sessions == 3000
+    assert len(tally.closes()) <= 49
+
+
+def _whole(n: int) -> list[LogLine]:
+    shared = {"spillway": 1, "session": f"s{n}", "nonce": "nc", "client": f"k{n}", "at": after(n).timestamp()}
+    return [
+        LogLine(
+            f"{n}/{event}",
+            after(n),
+            "c",
+            payload={**shared, "event": event, "code": 1000, "closed_by": "client"},
+        )
+        for event in ("ws_accept", "ws_close")
+    ]

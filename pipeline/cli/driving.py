@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pipeline import record
@@ -53,10 +53,12 @@ class Listeners:
         for listener in tuple(self.each):
             self._tell(listener, progress)
 
-    def join(self, listener: Listener) -> None:
+    def join(self, listener: Listener, since: datetime | None = None) -> None:
+        """Args: since: what was told before then is not for this one (an attempt that this one replaced)."""
         self.each.append(listener)
         for progress in self.told:
-            self._tell(listener, progress)
+            if since is None or progress.at >= since:
+                self._tell(listener, progress)
 
     def _tell(self, listener: Listener, progress: Progress) -> None:
         """Whoever only listens cannot stop a rollout: one that fails is heard no more."""
@@ -90,6 +92,7 @@ class Drive:
     listeners: Listeners
     stack: ExitStack
     is_watched: bool = False
+    has_journal: bool = False
 
     def wish(self, image: str) -> Wish:
         return wish_for(self.config, self.environment, image)
@@ -130,15 +133,10 @@ class Drive:
         if self.is_watched:
             return
         self.is_watched = True
-        from pipeline.cli.reporting import Eyes, rollouts_of
+        from pipeline.cli.reporting import Eyes
         from pipeline.cli.view import choose_view
-        from pipeline.journal import Journal
 
-        current = self.current()
-        if current is not None:
-            plan, say = current.plan, self.session.output.say
-            journal = Journal(rollouts_of(self.session), plan.rollout_id, current.attempt, say)
-            self.listeners.join(journal)
+        self._keep_journal(self.current())
         if self.session.output.level >= 0:
             view = self.stack.enter_context(
                 choose_view(
@@ -148,6 +146,20 @@ class Drive:
                 )
             )
             self.listeners.join(view)
+
+    def _keep_journal(self, current: Rollout | None) -> None:
+        """Of the attempt that is on the service when we begin, and of no later one."""
+        from pipeline.cli.reporting import rollouts_of
+        from pipeline.journal import Attempt, Journal
+
+        if current is None or self.has_journal:
+            return
+        self.has_journal = True
+        journal = Journal(rollouts_of(self.session), Attempt.of(current), self.session.output.say)
+        is_first = (
+            current.plan.stable == current.plan.candidate
+        )  # its record is written last, with the answer
+        self.listeners.join(journal, since=None if is_first else current.started)
 
     def current(self) -> Rollout | None:
         return record.of(self.place.platform.read(self.place.ref))
@@ -177,6 +189,7 @@ class Drive:
 
         self.stack.close()
         current = self.driven()
+        self._keep_journal(current)  # a first deployment is not driven: what it told is kept here
         document = {**outcome_document(outcome), "exit_code": code}
         if current is None:
             return Ending(outcome.label, document)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import evidence, record
 from pipeline.cli.frame import Session
-from pipeline.errors import SpillwayError
+from pipeline.errors import PlatformUnavailable, SpillwayError
 from pipeline.ports import World
-from pipeline.report import timeline
+from pipeline.report import facts, timeline
 from pipeline.report.tally import Tally
 from pipeline.rollout import Rollout
 
@@ -25,28 +25,65 @@ if TYPE_CHECKING:
     from pipeline.model import LogLine
     from pipeline.ports import Clock, LogSource, Platform
     from pipeline.report.document import Report
+    from pipeline.report.timeline import Closes
+
+
+MAX_LINES = 1_000_000  # read for one report; a page of Cloud Logging holds a thousand, and a minute 60 pages
+MAX_READING = timedelta(minutes=5)
+DRAINS_WITHIN = timedelta(
+    minutes=61
+)  # after the end: no request, so no socket, of Cloud Run lives longer than an hour
 
 
 @dataclass(frozen=True, slots=True)
-class Logs:
-    """What the logs of both revisions hold since the rollout began."""
+class Met:
+    """What the logs hold of an attempt.
 
-    lines: Sequence[LogLine]
-    arms: Sequence[Arm]
+    Args:
+        until: the logs were read up to here, because there were too many; None: all of them.
+    """
 
-    def exposures(self, current: Rollout, now: datetime) -> Mapping[str, Exposure]:
-        return {
-            arm.revision: evidence.exposure(self.lines, arm, current.plan.sampling, now) for arm in self.arms
-        }
+    exposures: Mapping[str, Exposure]
+    closes: Sequence[Closes]
+    until: datetime | None = None
 
 
-def read_logs(world: World, current: Rollout) -> Logs | None:
-    """None when the logs cannot be read."""
+def read_logs(world: World, current: Rollout) -> Met | None:
+    """What users met from the attempt's start to its end; None when the logs cannot be read.
+
+    Page by page, in memory for what is open: neither grows with a rollout of two days.
+    """
+    now = world.clock.now()
+    ended = facts.end_of(current)
+    last = min(now, ended + DRAINS_WITHIN) if ended else now
+    axis = timeline.Timeline(current.started, facts.end_of_axis(current, now))
     try:
-        lines = world.logs.lines(current.plan.ref, since=current.started, revisions=_revisions(current))
-        return Logs(lines, _arms(world.platform, current))
+        tally = Tally(_arms(world.platform, current), current.plan.sampling, current.started, ended, axis)
+        pages = world.logs.pages(
+            current.plan.ref, since=current.started, until=last, revisions=_revisions(current)
+        )
+        is_whole = _take(pages, tally, world.clock)
     except SpillwayError:
         return None
+    seen_at = last if is_whole else tally.newest
+    return Met(tally.exposures(seen_at), tally.closes(), None if is_whole else seen_at)
+
+
+def _take(pages: Iterator[Sequence[LogLine]], tally: Tally, clock: Clock) -> bool:
+    """Whether all of them were read. Raises PlatformUnavailable when not even the first page was."""
+    taken, give_up = 0, clock.now() + MAX_READING
+    try:
+        for page in pages:
+            tally.add(page)
+            tally.settle(tally.newest)
+            taken += len(page)
+            if taken >= MAX_LINES or clock.now() >= give_up:
+                return False
+    except PlatformUnavailable:
+        if not taken:
+            raise
+        return False
+    return True
 
 
 def _revisions(current: Rollout) -> tuple[str, ...]:
@@ -60,9 +97,9 @@ def _arms(platform: Platform, current: Rollout) -> Sequence[Arm]:
 
 
 def exposures(world: World, current: Rollout) -> Mapping[str, Exposure] | None:
-    """What users met on each revision since the rollout began; None when the logs cannot be read."""
-    logs = read_logs(world, current)
-    return logs.exposures(current, world.clock.now()) if logs else None
+    """What users met on each revision in this attempt; None when the logs cannot be read."""
+    met = read_logs(world, current)
+    return met.exposures if met else None
 
 
 class Eyes:
@@ -115,20 +152,24 @@ class Eyes:
 def make_report(session: Session, world: World, current: Rollout) -> Report:
     """The report's values, as far as the logs and this machine know. A journal that cannot be read is an absent one."""
     from pipeline import checking, journal
-    from pipeline.report import document, facts
+    from pipeline.report import document
 
-    path = journal.path_of(rollouts_of(session), current.plan.rollout_id, current.attempt)
-    logs, now = read_logs(world, current), world.clock.now()
-    met = logs.exposures(current, now) if logs else None
-    until = facts.end_of_axis(current, now)
-    closes = timeline.closes(logs.lines, logs.arms, current.started, until) if logs else ()
-    checks = checking.stored(checking.kept_in(path.parent, current.plan.rollout_id))
+    folder, attempt = rollouts_of(session), journal.Attempt.of(current)
+    met = read_logs(world, current)
     try:
-        lines = journal.read(path)
+        lines = journal.read(folder, attempt)
     except OSError as error:
         session.output.say(f"the journal cannot be read: {error}")
         lines = ()
-    return document.build(current, lines, met, now, closes=closes, checks=checks)
+    return document.build(
+        current,
+        lines,
+        met.exposures if met else None,
+        world.clock.now(),
+        closes=met.closes if met else (),
+        checks=checking.of_attempt(folder, attempt),
+        read_until=met.until if met else None,
+    )
 
 
 def write_reports(session: Session, world: World, current: Rollout) -> list[Path]:
@@ -142,7 +183,10 @@ def write_reports(session: Session, world: World, current: Rollout) -> list[Path
 
 
 def write_report(session: Session, current: Rollout, made: Report) -> list[Path]:
-    """Markdown and HTML beside the journal, each written whole or not at all."""
+    """Markdown and HTML beside the journal, each whole or not at all, over what this attempt's report was before.
+
+    Raises: OSError; then what was there is there still, and no draft is left behind.
+    """
     from pipeline import journal
     from pipeline.report import render
 
@@ -150,10 +194,14 @@ def write_report(session: Session, current: Rollout, made: Report) -> list[Path]
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for suffix, text in ((".md", render.markdown(made)), (".html", render.html(made))):
-        path = journal.path_of(folder, current.plan.rollout_id, current.attempt, suffix)
+        path = journal.Attempt.of(current).path(folder, suffix)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
         written.append(path)
     return written
 

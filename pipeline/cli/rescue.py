@@ -93,8 +93,8 @@ def _journal(session: Session, current: Rollout | None, told: Sequence[Progress]
         return
     with suppress(Exception):
         from pipeline.cli.reporting import rollouts_of
-        from pipeline.journal import Journal
+        from pipeline.journal import Attempt, Journal
 
-        journal = Journal(rollouts_of(session), current.plan.rollout_id, current.attempt, session.output.say)
+        journal = Journal(rollouts_of(session), Attempt.of(current), session.output.say)
         for progress in told:
             journal(progress)

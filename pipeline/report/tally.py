@@ -8,11 +8,13 @@ and the ids of the last lines, because the reader asks for a stretch of them aga
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
 from pipeline.evidence import Arm, Exposure, exposure
 from pipeline.model import LogLine, Sampling
+from pipeline.report.timeline import Closes, Timeline
 
 OVERLAP = timedelta(seconds=30)  # a line may be found this much later than others of its time
 _EARLIEST = ("first_bad_at",)
@@ -20,14 +22,25 @@ _LATEST = ("last_line_at", "last_close_at")
 
 
 class Tally:
-    """What users met on some revisions since a moment.
+    """What users met on some revisions in a stretch of time.
 
     Args:
-        arms: the revisions; ``start``: of the rollout.
+        arms: the revisions.
+        start, end: of the attempt. Sessions that begin in it are counted, and followed until they end; None: it goes on.
+        axis: counts their closes over time as well.
     """
 
-    def __init__(self, arms: Iterable[Arm], sampling: Sampling, start: datetime) -> None:
+    def __init__(
+        self,
+        arms: Iterable[Arm],
+        sampling: Sampling,
+        start: datetime,
+        end: datetime | None = None,
+        axis: Timeline | None = None,
+    ) -> None:
         self._arms = tuple(arms)
+        self._end = end
+        self._axis = axis
         self._sampling = sampling
         self._newest = self._start = start
         self._known: dict[str, datetime] = {}
@@ -44,16 +57,37 @@ class Tally:
     def add(self, lines: Iterable[LogLine]) -> None:
         """Take lines in; those that were taken in before are left out."""
         for line in lines:
-            if line.insert_id in self._known:
+            if line.insert_id in self._known or line.at < self._start:
                 continue
             self._known[line.insert_id] = line.at
             self._newest = max(self._newest, line.at)
-            self._open.setdefault((line.revision, _session(line)), []).append(line)
+            key = (line.revision, _session(line))
+            if self._end is None or line.at <= self._end or key in self._open:
+                self._open.setdefault(key, []).append(line)
         self._known = {key: at for key, at in self._known.items() if at >= self.since}
+
+    @property
+    def newest(self) -> datetime:
+        """The time of the newest line."""
+        return self._newest
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is open any more."""
+        return not self._open
+
+    def closes(self) -> tuple[Closes, ...]:
+        """Over the axis; those of sessions that are not settled yet among them. Empty without an axis."""
+        if self._axis is None:
+            return ()
+        axis = deepcopy(self._axis)
+        for arm in self._arms:
+            axis.add(self._lines_of(arm), arm)
+        return axis.closes
 
     def exposures(self, now: datetime) -> Mapping[str, Exposure]:
         """By revision, since the start."""
-        self._settle(now)
+        self.settle(now)
         return {
             arm.revision: add(
                 self._settled[arm.revision], exposure(self._lines_of(arm), arm, self._sampling, now)
@@ -78,7 +112,8 @@ class Tally:
     def _lines_of(self, arm: Arm) -> Iterator[LogLine]:
         return (line for (name, _), lines in self._open.items() if name == arm.revision for line in lines)
 
-    def _settle(self, now: datetime) -> None:
+    def settle(self, now: datetime) -> None:
+        """Count what changes no more by now, and let its lines go."""
         old = now - OVERLAP - self._sampling.within
         done = [key for key, lines in self._open.items() if _is_done(key[1], lines, old)]
         for arm in self._arms:
@@ -87,6 +122,8 @@ class Tally:
                 self._settled[arm.revision], exposure(lines, arm, self._sampling, now)
             )
             self._fresh[arm.revision] += self._accepted(lines, arm, now)
+            if self._axis is not None:
+                self._axis.add(lines, arm)
         for key in done:
             del self._open[key]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.evidence import ERROR_PATTERNS, Arm
+from pipeline.evidence import ERROR_PATTERNS, Arm, is_broken
 from pipeline.model import LogLine
-from pipeline.trials import ERROR_CLOSES, read_lines
+from pipeline.trials import read_lines
 
 BUCKETS = 48
 
@@ -25,30 +25,36 @@ class Closes:
     abnormal: int
 
 
-def closes(
-    lines: Iterable[LogLine], arms: Iterable[Arm], start: datetime, end: datetime, buckets: int = BUCKETS
-) -> tuple[Closes, ...]:
-    """Buckets in which something ended, in order of time, for each revision."""
-    began, length = start.timestamp(), max((end - start).total_seconds(), 1.0) / buckets
-    kept = tuple(lines)
-    made: list[Closes] = []
-    for arm in arms:
-        ended: Counter[int] = Counter()
-        abnormal: Counter[int] = Counter()
-        for socket in read_lines(kept, arm.revision, arm.nonce, ERROR_PATTERNS).sockets.values():
-            if socket.closed is None or not began <= socket.closed < began + buckets * length:
+class Timeline:
+    """Counts closes as they come, of the sessions that ``evidence.exposure`` counts; memory for the buckets alone.
+
+    Args:
+        start, end: of the axis; what closed after it is counted as later.
+    """
+
+    def __init__(self, start: datetime, end: datetime, buckets: int = BUCKETS) -> None:
+        self._began = start.timestamp()
+        self._length = max((end - start).total_seconds(), 1.0) / buckets
+        self._buckets = buckets
+        self._ended: Counter[tuple[str, int]] = Counter()
+        self._abnormal: Counter[tuple[str, int]] = Counter()
+
+    def add(self, lines: Iterable[LogLine], arm: Arm) -> None:
+        """Take whole sessions in; each once."""
+        for socket in read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS).sockets.values():
+            if socket.closed is None or socket.accepted is None:
                 continue
-            bucket = min(buckets - 1, int((socket.closed - began) // length))  # a rounding error is no bucket
-            ended[bucket] += 1
-            abnormal[bucket] += socket.closed_by == "server" and socket.close_class in ERROR_CLOSES
-        made += [
-            Closes(
-                arm.revision,
-                datetime.fromtimestamp(began + bucket * length, UTC),
-                datetime.fromtimestamp(began + (bucket + 1) * length, UTC),
-                ended[bucket],
-                abnormal[bucket],
-            )
-            for bucket in sorted(ended)
-        ]
-    return tuple(made)
+            bucket = max(0, min(self._buckets, int((socket.closed - self._began) // self._length)))
+            self._ended[arm.revision, bucket] += 1
+            self._abnormal[arm.revision, bucket] += is_broken(socket)
+
+    @property
+    def closes(self) -> tuple[Closes, ...]:
+        """Buckets in which something ended, in order of time for each revision; the last one, beyond the axis, is later."""
+        return tuple(
+            Closes(revision, self._at(n), self._at(n + 1), ended, self._abnormal[revision, n])
+            for (revision, n), ended in sorted(self._ended.items())
+        )
+
+    def _at(self, bucket: int) -> datetime:
+        return datetime.fromtimestamp(self._began + bucket * self._length, UTC)

@@ -1,0 +1,86 @@
+"""A scene whose rollouts leave journals and reports on disk, through the very code that the commands use."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from pipeline.cli import reporting
+from pipeline.cli.driving import Drive, Listeners
+from pipeline.model import Outcome
+from pipeline.plan import Wish
+from pipeline.progress import Progress
+from pipeline.report.document import Report
+from tests.fakes import REF
+from tests.rollouts import Scene
+
+
+@dataclass
+class Standing:
+    """The parts of a session that reporting and driving use; nobody looks on."""
+
+    state_folder: Path
+    said: list[str] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def output(self) -> Any:
+        return SimpleNamespace(say=self.said.append, level=-1)
+
+
+class Told(list[Progress]):
+    """What the engine told, told on."""
+
+    def __init__(self, on: Any) -> None:
+        super().__init__()
+        self._on = on
+
+    def append(self, progress: Progress, /) -> None:
+        super().append(progress)
+        self._on(progress)
+
+
+@dataclass
+class Reported:
+    """One machine. ``folder``: of its project's state."""
+
+    folder: Path
+    scene: Scene = field(default_factory=Scene)
+
+    def __post_init__(self) -> None:
+        self.session: Any = Standing(self.folder)
+
+    @property
+    def files(self) -> list[str]:
+        return sorted(path.name for path in reporting.rollouts_of(self.session).iterdir())
+
+    def drive(self, driver: str = "host/1") -> Drive:
+        listeners = Listeners([], self.session.said.append)
+        self.scene.told = Told(listeners)
+        engine, place = self.scene.engine(driver), SimpleNamespace(ref=REF, platform=self.scene.platform)
+        return Drive(
+            self.session,
+            config=None,  # type: ignore[arg-type]
+            environment=None,  # type: ignore[arg-type]
+            place=place,  # type: ignore[arg-type]
+            engine=engine,
+            world=self.scene.world,
+            listeners=listeners,
+            stack=ExitStack(),
+        )
+
+    def roll(self, wish: Wish | None = None, *, hours: float = 2, **options: bool) -> Outcome:
+        """Begin, drive and report, as ``spillway rollout`` does."""
+        drive = self.drive()
+        outcome = self.scene.start(wish, drive.engine, **options)
+        outcome = outcome or drive.run(timedelta(hours=hours))
+        drive.conclude(outcome, outcome.exit_code)
+        return outcome
+
+    def report(self) -> Report:
+        return reporting.make_report(self.session, self.scene.world, self.scene.rollout)
