@@ -156,9 +156,8 @@ class Drive:
             return
         self.has_journal = True
         journal = Journal(rollouts_of(self.session), Attempt.of(current), self.session.output.say)
-        is_first = (
-            current.plan.stable == current.plan.candidate
-        )  # its record is written last, with the answer
+        # A first deployment's record is written last, with the answer: all that was told is of it.
+        is_first = current.plan.stable == current.plan.candidate
         self.listeners.join(journal, since=None if is_first else current.started)
 
     def current(self) -> Rollout | None:
