@@ -7,33 +7,105 @@ a terminal, in a CI log, in a report. Two things must not come through:
 line ends become spaces, so one text stays one line. Direction marks are such characters too.
 
 *Secrets*. ``SINK`` knows the values that this process was trusted with, and the shapes that well-known credentials
-have. A value is looked for as it is and as it looks in a URL, in JSON, in HTML, in hexadecimal and inside base64 at each
-of its three alignments. What a secret is holds for the whole process, so the list is the process's: whoever reads a
-secret tells it to ``SINK``, and every writer (terminal, JSON, journal, report) goes through ``SINK``.
+have. A value is looked for as it is and as it looks in a URL, in JSON, in HTML, in Python, in hexadecimal and inside
+base64 at each of its three alignments. What a secret is holds for the whole process, so the list is the process's:
+whoever reads a secret tells it to ``SINK``, and every writer (terminal, JSON, journal, report) goes through ``SINK``.
+Which values of a configuration are secret is ``credentials.py``'s to say; which names are, is said here.
 """
 
 from __future__ import annotations
 
 import base64
 import html
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
-_SHORTEST = 6  # a shorter value would black out ordinary words
-_SHORTEST_ENCODED = 8
+_SHORTEST = 6  # a shorter value would black out ordinary words, plain or encoded
 
 _ESCAPES = re.compile(
     "(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\\\|\x9c)"  # OSC, DCS, SOS, PM, APC
     "|(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI
     "|\x1b[ -/]*[0-~]"  # the short ones
 )
+_LESS_PLAIN = re.compile("[<>&\u2028\u2029]")
 _COMMAND = re.compile(r"^(\s*)::")
-_SECRET_NAMES = re.compile(
-    r"(?i)(?!.*[-_](?:file|path|sock|dir|url|uri|mode|type|name|id)\Z)"
-    r".*(?:token|secret|passw|credential\Z|api[-_]?key|private[-_]?key|\bauth|cookie|nonce)"
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_SECRET_WORDS = frozenset(
+    [
+        "auth",
+        "authentication",
+        "authorization",
+        "authorisation",
+        "bearer",
+        "cookies",
+        "credential",
+        "jwt",
+        "nonce",
+        "otp",
+        "pass",
+        "passcode",
+        "passwd",
+        "pwd",
+        "secrets",
+        "signature",
+        "sig",
+    ]
+)
+_SECRET_ENDS = ("token", "secret", "password", "passphrase", "apikey", "privatekey", "accesskey", "cookie")
+_SECRET_PAIRS = frozenset(
+    (one, "key") for one in ("access", "api", "auth", "encryption", "private", "secret", "shared", "signing")
+)
+#: what such names end with when they say something *about* a secret
+_ABOUT = frozenset(
+    [
+        "address",
+        "algorithm",
+        "audience",
+        "class",
+        "count",
+        "dir",
+        "directory",
+        "enabled",
+        "endpoint",
+        "expires",
+        "expiry",
+        "file",
+        "folder",
+        "header",
+        "host",
+        "id",
+        "issuer",
+        "kind",
+        "length",
+        "limit",
+        "manager",
+        "max",
+        "method",
+        "min",
+        "mode",
+        "name",
+        "path",
+        "prefix",
+        "provider",
+        "required",
+        "scheme",
+        "seconds",
+        "size",
+        "sock",
+        "socket",
+        "suffix",
+        "timeout",
+        "ttl",
+        "type",
+        "uri",
+        "url",
+        "user",
+        "version",
+    ]
 )
 _SHAPES = (
     re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
@@ -62,32 +134,51 @@ def uncommanded(line: str) -> str:
     return _COMMAND.sub(r"\1: :", line).replace("##[", "# #[")
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether what goes by this name is secret: ``WS_TOKEN``, ``x-api-key``, ``clientSecret``, ``Authorization``."""
+    words = [word.lower() for word in _WORD.findall(name[:200])]
+    if not words or words[-1] in _ABOUT:
+        return False
+    if "credentials" in words and "application" not in words:  # GOOGLE_APPLICATION_CREDENTIALS names a file
+        return True
+    return any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDS) for word in words) or any(
+        pair in _SECRET_PAIRS for pair in itertools.pairwise(words)
+    )
+
+
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Values of variables (or headers) whose name says that they are secret."""
-    return tuple(value for name, value in environment.items() if _SECRET_NAMES.match(name))
+    return tuple(value for name, value in environment.items() if is_secret_name(name))
 
 
 class Redactor:
     """Replaces secrets by ``[redacted]``."""
 
     def __init__(self, *secrets: str) -> None:
-        self._forms: set[str] = set()
-        self._known: re.Pattern[str] | None = None
+        self._learnt: set[str] = set()
+        self._forms: tuple[str, ...] = ()  # the longest first
         self.learn(*secrets)
 
     def learn(self, *secrets: str) -> None:
         """From now on these values are secret. Values under six characters are ignored."""
-        for secret in secrets:
-            for value in {secret, secret.strip()}:
-                if len(value) >= _SHORTEST:
-                    self._forms |= set(_forms(value))
-        if self._forms:
-            longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
-            self._known = re.compile("|".join(map(re.escape, longest_first)))
+        fresh = {
+            value
+            for secret in secrets
+            for value in (secret, secret.strip())
+            if len(value) >= _SHORTEST and value not in self._learnt
+        }
+        if fresh:
+            self._learnt |= fresh
+            forms = {
+                *self._forms,
+                *(form for value in fresh for form in _forms(value) if len(form) >= _SHORTEST),
+            }
+            self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
     def text(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(REDACTED, text)
+        # one look for each is far cheaper than a pattern of all of them, and hardly any text holds one
+        if there := [form for form in self._forms if form in text]:
+            text = re.sub("|".join(map(re.escape, there)), REDACTED, text)
         for shape in _SHAPES:
             text = shape.sub(REDACTED, text)
         return _NAMED.sub(rf"\1{REDACTED}", text)
@@ -115,18 +206,29 @@ def _forms(secret: str) -> Iterator[str]:
     """How a secret may be spelt where text is encoded."""
     data = secret.encode("utf-8", "surrogatepass")
     yield secret
-    for quoted in (
-        quote(secret, safe="", errors="replace"),
-        quote(secret, errors="replace"),
-        quote_plus(secret, errors="replace"),
-    ):
-        yield from (quoted, re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted))
-    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret))
+    yield from _in_urls(data)
+    for quoted in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield from (quoted, quoted.replace("/", "\\/"), json.dumps(quoted)[1:-1])  # PHP's, and JSON in JSON
+        yield _LESS_PLAIN.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)  # Go's
+    yield from (repr(secret)[1:-1], html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;"))
     yield from (data.hex(), data.hex().upper())
     for offset in range(3):
         inner = _inside_base64(data, offset)
-        if len(inner) >= _SHORTEST_ENCODED:
-            yield from (inner, inner.replace("+", "-").replace("/", "_"))
+        yield from (inner, inner.replace("+", "-").replace("/", "_"))
+
+
+def _in_urls(data: bytes) -> Iterator[str]:
+    """By what is left as it is: nothing, a path's slashes, a form's, JavaScript's two; and each byte escaped."""
+    every = "".join(f"%{byte:02X}" for byte in data)
+    for quoted in (
+        quote(data, safe=""),
+        quote(data),
+        quote_plus(data),
+        quote(data, safe="!'()*~"),
+        quote(data, safe=";,/?:@&=+$!'()*#~"),
+        every,
+    ):
+        yield from (quoted, re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted))
 
 
 def _inside_base64(data: bytes, offset: int) -> str:

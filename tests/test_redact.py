@@ -47,7 +47,7 @@ def test_plain_text_is_one_printable_line(text: str) -> None:
 
 @given(secret=SECRETS, before=st.binary(max_size=7), after=st.binary(max_size=7))
 def test_a_known_secret_is_hidden_however_it_is_spelt(secret: str, before: bytes, after: bytes) -> None:
-    assume(len(secret.encode()) >= 9)
+    assume(len(secret.encode()) >= 9 and secret not in f"[[{REDACTED}]]")
     redactor = Redactor(secret)
     data = before + secret.encode() + after
     spelt = {
