@@ -10,15 +10,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from pipeline.fields import text_like
 from pipeline.section import SECTION
+from pipeline.units import shown
 
 
 def _below_source(path: str) -> str:
     """The path made plain. Raises ValueError where it leads out of the source folder."""
     plain = posixpath.normpath(path)
-    if not path or plain == "." or plain.startswith(("/", "../")) or plain == "..":
+    if "\0" in path or not path or plain == "." or plain.startswith(("/", "../")) or plain == "..":
         raise ValueError(
-            f"{path!r} is not a file below the source folder: write for example app/core/utils.py"
+            f"{shown(path)} is not a file below the source folder: write for example app/core/utils.py"
         )
     return plain
 
@@ -36,6 +38,12 @@ def _keys_alone(value: object) -> object:
 
 
 SourceFile = Annotated[str, AfterValidator(_below_source)]
+Symbol = Annotated[
+    str,
+    AfterValidator(
+        text_like(r"\w{1,200}(\.\w{1,200}){0,20}", "a name of the source, such as helper or Class.method")
+    ),
+]
 Word = Annotated[str, Field(min_length=1)]
 
 
@@ -46,7 +54,7 @@ class _Section(BaseModel):
 class SymbolConfig(_Section):
     """One helper that must be defined once, in its home."""
 
-    symbol: Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")]
+    symbol: Symbol
     home: SourceFile
     reexporters: list[SourceFile] = []
 
@@ -54,7 +62,7 @@ class SymbolConfig(_Section):
 class EventMapConfig(_Section):
     """One map of message types. ``requires``: keys and their members; a list of keys where any member will do."""
 
-    name: Annotated[str, Field(alias="map", pattern=r"^\w+(\.\w+)*$")]
+    name: Annotated[Symbol, Field(alias="map")]
     home: Annotated[SourceFile, Field(alias="in")]
     requires: Annotated[dict[Word, str], BeforeValidator(_keys_alone)] = {}
 

@@ -10,53 +10,32 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
-    PlainSerializer,
     ValidationError,
     model_validator,
 )
 
-from pipeline import checks_config, yamltree
+from pipeline import checks_config, complaint, userfile, yamltree
 from pipeline.errors import ConfigError, UserError
 from pipeline.evidence import METRICS
+from pipeline.fields import Duration, Name, Odds, Rate, between, whole
 from pipeline.model import LOCAL_PROJECT, Criterion, Drain, Probing, Sampling, ServiceRef, Stage
-from pipeline.probe.scenario import Expectation, HttpStep, Scenario
+from pipeline.probe.scenario import Scenario
+from pipeline.scenario_config import HttpConfig, ScenarioConfig
 from pipeline.section import SECTION
 from pipeline.sequential import trials_to_certify
-from pipeline.units import format_duration, format_rate, parse_duration, parse_odds, parse_rate
+from pipeline.units import shown
 
 DEFAULT_FILE = "spillway.yaml"
 LOCAL_REGION = "local"
-
-
-def _duration(value: object) -> timedelta:
-    """What stands in the file is text; what the program hands over (defaults) is a timedelta already."""
-    return value if isinstance(value, timedelta) else parse_duration(value)
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration)]
-
-
-def _heartbeat(value: timedelta) -> timedelta:
-    if not timedelta(seconds=1) <= value <= timedelta(seconds=20):
-        raise ValueError(f"heartbeat is {format_duration(value)}: it must lie between 1s and 20s")
-    return value
-
-
-Heartbeat = Annotated[Duration, AfterValidator(_heartbeat)]
-Rate = Annotated[float, BeforeValidator(parse_rate), PlainSerializer(format_rate)]
-Odds = Annotated[float, BeforeValidator(parse_odds), PlainSerializer(lambda odds: f"1 in {round(1 / odds)}")]
-Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,47}[a-z0-9])?$")]
-Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
 
 
 class _Section(BaseModel):
@@ -94,81 +73,23 @@ class Image(_Section):
 class Container(_Section):
     """The template of each revision, as the Pulumi program declares it."""
 
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Annotated[int, whole(1, 65_535)] | None = None
     env: dict[str, str] = {}
-    min_instances: Annotated[int, Field(ge=0, le=1000)] = 0
-    max_instances: Annotated[int, Field(ge=1, le=1000)] = 10
-    concurrency: Annotated[int, Field(ge=1, le=1000)] = 80
+    min_instances: Annotated[int, whole(0, 1000)] = 0
+    max_instances: Annotated[int, whole(1, 1000)] = 10
+    concurrency: Annotated[int, whole(1, 1000)] = 80
     cpu: str = "1"
     memory: str = "512Mi"
-    timeout: Duration = timedelta(hours=1)
+    timeout: Annotated[Duration, between("1s", "1h")] = timedelta(
+        hours=1
+    )  # Cloud Run's own limits, as for startup
     service_account: str = ""
-    startup: Duration = timedelta(minutes=4)
+    startup: Annotated[Duration, between("1s", "4m")] = timedelta(minutes=4)
     deletion_protection: bool = True
 
 
-class HttpConfig(_Section):
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
-    path: Annotated[str, Field(pattern=r"^/")]
-    status: Annotated[int, Field(ge=100, le=599)] = 200
-    body: dict[str, Any] = {}
-
-
-class ScenarioConfig(_Section):
-    """One kind of conversation. ``expect`` is a list in order; a list inside it is "in any order"."""
-
-    path: Annotated[str, Field(pattern=r"^(/.*)?$")] = ""
-    send: Any = None
-    expect: list[Any] = []
-    within: Duration = timedelta(seconds=10)
-    close: Annotated[int, Field(ge=1000, le=4999)] = 1000
-    http: list[HttpConfig] = []
-    headers: dict[str, str] = {}
-    subprotocols: list[str] = []
-
-    @model_validator(mode="after")
-    def _does_something(self) -> ScenarioConfig:
-        if not self.path and not self.http:
-            raise ValueError("needs a WebSocket path, or http steps")
-        if self.path and not self.expect:
-            raise ValueError("a conversation must expect at least one event")
-        for item in self.expect:
-            _group(item)
-        return self
-
-    def build(self, name: str) -> Scenario:
-        sends = () if self.send is None else tuple(self.send) if isinstance(self.send, list) else (self.send,)
-        return Scenario(
-            name=name,
-            path=self.path,
-            send=sends,
-            groups=tuple(_group(item) for item in self.expect),
-            within_s=self.within.total_seconds(),
-            close=self.close,
-            http=tuple(HttpStep(h.method, h.path, h.status, h.body) for h in self.http),
-            headers=self.headers,
-            subprotocols=tuple(self.subprotocols),
-        )
-
-
-def _group(item: object) -> tuple[Expectation, ...]:
-    if isinstance(item, list):
-        return tuple(_expectation(each) for each in item)
-    return (_expectation(item),)
-
-
-def _expectation(item: object) -> Expectation:
-    if isinstance(item, str):
-        return Expectation({"type": item})
-    if isinstance(item, dict):
-        fields = {key: value for key, value in item.items() if key != "repeats"}
-        if fields:
-            return Expectation(fields, repeats=bool(item.get("repeats", False)))
-    raise ValueError(f"{item!r} is not an event: write its type, or the fields that it must have")
-
-
 class StageConfig(_Section):
-    percent: Percent
+    percent: Annotated[int, whole(0, 100)]
     soak: Duration = timedelta(0)
     deadline: Duration = timedelta(hours=1)
     hold: bool = False
@@ -177,12 +98,12 @@ class StageConfig(_Section):
         return Stage(self.percent, self.soak, self.soak + self.deadline, self.hold)
 
 
-def _keep(drain: Drain) -> Drain:
-    if drain is not Drain.KEEP:
+def _drain(value: object) -> Drain:
+    if value != Drain.KEEP.value:
         raise ValueError(
-            f"drain: {drain} is not built yet; keep counts the open sockets until the last one ends"
+            f"{shown(value)} is not built yet; keep counts the open sockets until the last one ends"
         )
-    return drain
+    return Drain.KEEP
 
 
 def _below_all(rate: float) -> float:
@@ -201,26 +122,26 @@ def _above_none(rate: float) -> float:
 class CriterionConfig(_Section):
     limit: Annotated[Rate, AfterValidator(_below_all)] | None = None
     certify: Annotated[Rate, AfterValidator(_below_all), AfterValidator(_above_none)] | None = None
-    slower_than: Duration | None = None
+    slower_than: Annotated[Duration, between("1ms", "1h")] | None = None
 
 
 class EvidenceConfig(_Section):
     """How users' runs are counted; see ``model.Sampling``."""
 
-    block: Duration = Sampling().block
-    within: Duration = Sampling().within
-    lateness: Duration = Sampling().lateness
-    warm_up: Duration = Sampling().warm_up
-    min_trials: Annotated[int, Field(ge=1)] = Sampling().min_trials
+    block: Annotated[Duration, between("100ms", "1d")] = Sampling().block
+    within: Annotated[Duration, between("1ms", "1h")] = Sampling().within
+    lateness: Annotated[Duration, between("0s", "1d")] = Sampling().lateness
+    warm_up: Annotated[Duration, between("0s", "1d")] = Sampling().warm_up
+    min_trials: Annotated[int, whole(1, 10_000_000)] = Sampling().min_trials
 
     def build(self) -> Sampling:
         return Sampling(self.block, self.within, self.lateness, self.warm_up, self.min_trials)
 
 
 class ProbesConfig(_Section):
-    every: Duration = timedelta(seconds=10)
-    sessions: Annotated[int, Field(ge=1, le=1000)] = 5
-    concurrency: Annotated[int, Field(ge=1, le=500)] = 5
+    every: Annotated[Duration, between("100ms", "1d")] = timedelta(seconds=10)
+    sessions: Annotated[int, whole(1, 1000)] = 5
+    concurrency: Annotated[int, whole(1, 500)] = 5
 
 
 DEFAULT_STAGES = [
@@ -258,8 +179,8 @@ class Config(Checked):
     probes: ProbesConfig = ProbesConfig()
     false_rollbacks: Odds = 0.001
     bad_promotions: Odds = 0.05
-    drain: Annotated[Drain, AfterValidator(_keep)] = Drain.KEEP
-    heartbeat: Heartbeat = timedelta(seconds=20)
+    drain: Annotated[Drain, BeforeValidator(_drain)] = Drain.KEEP
+    heartbeat: Annotated[Duration, between("1s", "20s")] = timedelta(seconds=20)
 
     @model_validator(mode="after")
     def _stages_rise(self) -> Config:
@@ -353,14 +274,7 @@ def load(path: Path) -> Config:
 
 def read(path: Path) -> str:
     """The text of the file. Raises ConfigError."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{path}: not there", fix="Name one with -c FILE, or stand in its folder."
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read", str(error)) from error
+    return userfile.read(path)
 
 
 def parse(text: str, file: str = DEFAULT_FILE) -> Config:
@@ -383,44 +297,38 @@ def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
             f"{document.file}:1:1: not a configuration", "It must be a mapping that starts with service: NAME"
         )
     try:
-        return model.model_validate(document.value)
+        made = model.model_validate(document.value)
     except ValidationError as error:
         raise _complaint(document, error) from error
+    _refuse_words(document)
+    return made
+
+
+def _refuse_words(document: yamltree.Document) -> None:
+    """In a message ``yes`` would silently become ``true``: there nobody says what kind of value is wanted."""
+    for path, word in document.words.items():
+        if path[0] == "scenarios":
+            raise ConfigError(
+                f"{document.where(path)}: {complaint.key_of(path)}: {word} is true or false to YAML 1.1 and text to YAML 1.2",
+                "",
+                f'Write "{word}" for the text, or true or false.',
+            )
 
 
 def _complaint(document: yamltree.Document, error: ValidationError) -> ConfigError:
     # A misspelt key is told before the key that is missing because of it.
-    problems = sorted(
-        error.errors(include_url=False, include_context=False), key=lambda p: p["type"] == "missing"
-    )
-    lines = [f"{document.where(_path(p['loc'], p['msg']))}: {_sentence(p)}" for p in problems]
+    problems = sorted(error.errors(include_url=False), key=lambda p: p["type"] == "missing")
+    known, lines = _known_keys(), []
+    for problem in problems:
+        path = complaint.path_of(problem)
+        told = complaint.sentence(problem, known, document.words.get(path, ""))
+        lines.append(f"{document.where(path)}: {told}")
     more = "\n".join(lines[1:6])
     return ConfigError(lines[0], more, f"and {len(lines) - 6} more" if len(lines) > 6 else "")
 
 
-def _path(loc: tuple[int | str, ...], message: str) -> yamltree.Path:
-    """Where to point. Whole-document rules name their section in the message (``criteria.x: ...``)."""
-    if loc:
-        return tuple(part for part in loc if part != "[key]")
-    match = re.match(r"Value error, ([\w.-]+):", message)
-    return tuple(match[1].split(".")) if match else ()
-
-
-def _sentence(problem: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}{_near(problem['loc'])}"
-    if problem["type"] == "missing":
-        return f"missing key {key}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    shown = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-    return f"{key}: {message}{shown}" if key else message
-
-
-def _near(loc: tuple[int | str, ...]) -> str:
-    """Did you mean: against every key that any section knows."""
+def _known_keys() -> set[str]:
+    """Every key that any section has."""
     sections = (Config, Environment, Image, Container, ScenarioConfig, HttpConfig, StageConfig, CriterionConfig,
                 EvidenceConfig, ProbesConfig, *checks_config.SECTIONS)  # fmt: skip
-    known = {str(field.alias) for section in sections for field in section.model_fields.values()}
-    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-    return f", did you mean {near[0]}?" if near and near[0] != loc[-1] else ""
+    return {str(field.alias) for section in sections for field in section.model_fields.values()}

@@ -5,23 +5,32 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+LONGEST = timedelta(days=366)  # of any duration in a file; sums of a few stay far from where timedelta ends
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-_ODDS = re.compile(r"(\d+)\s+in\s+([\d_,]+)")
+_DURATION = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{1,9})?(?:ms|[smhd]))+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
+_RATE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,15})?)\s?%")
+_ODDS = re.compile(r"([0-9]{1,9})\s+in\s+([0-9](?:[0-9,_]{0,13}[0-9])?)")
+_LONGEST_TEXT = 60  # what is longer is no duration, rate or bound, whatever stands in it
 
 
 def parse_duration(text: object) -> timedelta:
-    """``500ms``, ``5m``, ``1h30m``, ``24h``. Raises ValueError for anything else, numbers above all."""
-    if not isinstance(text, str) or not _DURATION.fullmatch(text):
-        hint = (
-            f"write {text}s or {text}m"
-            if isinstance(text, int | float)
-            else "write for example 30s, 5m or 1h30m"
-        )
-        raise ValueError(f"{text!r} is not a duration: {hint}")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    """``500ms``, ``5m``, ``1h30m``, ``24h``. Raises ValueError for anything else, bare numbers above all."""
+    if not isinstance(text, str) or len(text) > _LONGEST_TEXT or not _DURATION.fullmatch(text):
+        raise ValueError(f"{shown(text)} is not a duration: {_duration_hint(text)}")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"{text!r} is too long: a duration is at most {LONGEST.days}d")
+    return timedelta(seconds=seconds)
+
+
+def _duration_hint(text: object) -> str:
+    if isinstance(text, int | float) and not isinstance(text, bool) and 0 <= text < 1e6:
+        return f"write {text}s or {text}m"
+    if isinstance(text, str) and text.startswith("-"):
+        return "it cannot be negative"
+    return "write for example 30s, 5m or 1h30m"
 
 
 def format_duration(duration: timedelta) -> str:
@@ -41,7 +50,9 @@ def parse_rate(text: object) -> float:
     """``0.1%`` to 0.001. Raises ValueError: a bare number could mean either."""
     match = _RATE.fullmatch(text) if isinstance(text, str) else None
     if match is None or float(match[1]) > 100:
-        raise ValueError(f"{text!r} is not a rate: write a percentage such as 0.1% or 5%")
+        raise ValueError(
+            f"{shown(text)} is not a rate: write a percentage from 0% to 100%, such as 0.1% or 5%"
+        )
     return float(match[1]) / 100
 
 
@@ -50,11 +61,23 @@ def format_rate(rate: float) -> str:
 
 
 def parse_odds(text: object) -> float:
-    """``1 in 1000`` to 0.001."""
+    """``1 in 1000`` to 0.001. Raises ValueError."""
     match = _ODDS.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{text!r} is not a bound: write for example 1 in 1000")
-    odds = int(match[1]) / int(match[2].replace(",", "").replace("_", ""))
-    if not 0 < odds <= 0.5:
-        raise ValueError(f"{text!r} is not a bound: it must lie between 1 in 2 and never")
-    return odds
+        raise ValueError(f"{shown(text)} is not a bound: write for example 1 in 1000")
+    ones, many = int(match[1]), int(match[2].replace(",", "").replace("_", ""))
+    if not 0 < 2 * ones <= many:
+        raise ValueError(f"{shown(text)} is not a bound: it must lie between 1 in 2 and never")
+    return ones / many
+
+
+def shown(value: object) -> str:
+    """A value for a complaint: scalars as they are, cut; of anything else its kind alone."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        text = repr(value) if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
+        return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."
+    return "a list" if isinstance(value, list | tuple) else "a mapping"

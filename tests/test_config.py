@@ -51,7 +51,7 @@ def test_a_good_file_becomes_typed_values() -> None:
     [
         pytest.param(broken("service:", "servcie:"), "1:1", "unknown key servcie, did you mean service?", id="unknown-key"),
         pytest.param(broken("soak: 5m", "soak: 5"), "12:37", "5 is not a duration: write 5s or 5m", id="bare-number"),
-        pytest.param(broken("soak: 5m", "soak: 12:30"), "12:37", "750 is not a duration", id="sexagesimal"),
+        pytest.param(broken("soak: 5m", "soak: 12:30"), "12:37", "12:30 is a number in base 60 to YAML 1.1 and text to YAML 1.2", id="sexagesimal"),
         pytest.param(broken("limit: 0.1%", "limit: 0.1"), "14:23", "0.1 is not a rate", id="bare-rate"),
         pytest.param(broken("limit: 5%", "limt: 5%"), "15:37", "unknown key criteria.first_event.limt", id="nested-key"),
         pytest.param(broken("slower-than: 500ms, ", ""), "15:3", "first_event", id="latency-without-bound"),
@@ -62,7 +62,7 @@ def test_a_good_file_becomes_typed_values() -> None:
         pytest.param(broken("endpoint: local", "project: p"), "3:3", "needs project and region", id="nowhere"),
         pytest.param(broken("1 in 1000", "sometimes"), "16:1", "'sometimes' is not a bound", id="odds"),
         pytest.param(broken("service: agent-chat", "service: a\nservice: b"), "2:1", "duplicate key 'service', first on line 1", id="duplicate"),
-        pytest.param(broken("expect: [", "expect: [{}, "), "7:3", "is not an event", id="empty-event"),
+        pytest.param(broken("expect: [", "expect: [{}, "), "10:14", "is not an event", id="empty-event"),
         pytest.param("service: [", "1:11", "not valid YAML", id="syntax"),
         pytest.param("- a", "1:1", "must be a mapping", id="list"),
         pytest.param("", "1:1", "must be a mapping", id="empty"),
@@ -122,3 +122,84 @@ def test_the_fingerprint_sees_meaning_not_spelling() -> None:
 def test_an_unknown_environment_lists_the_known() -> None:
     with pytest.raises(UserError, match=r"spillway\.yaml has: local"):
         config.parse(GOOD).environment("prod")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "words"),
+    [
+        pytest.param("soak: 5m", "soak: 99999999999999h", "12:37", "is too long: a duration is at most 366d", id="overflow"),
+        pytest.param("soak: 5m", "soak: -5m", "12:37", "it cannot be negative", id="negative"),
+        pytest.param("soak: 5m", "soak: 1e400s", "12:37", "is not a duration", id="infinite"),
+        pytest.param("soak: 5m", "soak: yes", "12:37", "true is not a duration", id="a switch for a duration"),
+        pytest.param("within: 10s", "within: 0s", "11:5", "must lie between 1ms and 1h", id="no time at all"),
+        pytest.param("limit: 0.1%", "limit: .nan", "14:23", "a number that cannot be kept", id="not a number"),
+        pytest.param("limit: 0.1%", "limit: 1_0%", "14:23", "is not a rate", id="underscore"),
+        pytest.param("percent: 5,", "percent: 5.0,", "12:25", "must be a whole number, got 5.0", id="a fraction"),
+        pytest.param("percent: 5,", 'percent: "5",', "12:25", "must be a whole number, got '5': write it without quotes", id="quoted"),
+        pytest.param("percent: 5,", "percent: 05,", "12:25", "octal in YAML 1.1", id="octal"),
+        pytest.param("percent: 5,", "percent: true,", "12:25", "must be a whole number, got true", id="a switch"),
+        pytest.param("soak: 5m", "hold: 'yes'", "12:37", "must be true or false, got 'yes'", id="quoted switch"),
+        pytest.param("soak: 5m", "hold: 'true'", "12:37", "write it without quotes", id="quoted true"),
+        pytest.param("soak: 5m", "hold: 1", "12:37", "must be true or false, got 1", id="1 for true"),
+        pytest.param("agent: triage", "agent: no", "9:43", 'Write "no" for the text, or true or false.', id="no in a message"),
+        pytest.param("payload.status: done", "payload.status: on", "10:87", "on is true or false to YAML 1.1", id="on in an event"),
+        pytest.param("server]}", "server], env: {DEBUG: yes}}", "5:47", "got yes, which YAML reads as true: write it in quotes", id="yes for text"),
+        pytest.param("server]}", "server], env: {PORT: 8080}}", "5:47", "must be text: write it in quotes", id="number for text"),
+        pytest.param("service: agent-chat", "service: yes", "1:1", "must be text, got yes, which YAML reads as true", id="a name"),
+        pytest.param("service: agent-chat", "service: 12", "1:1", "must be text, got 12: write it in quotes", id="a numeric name"),
+        pytest.param("service: agent-chat", "service: -x-", "1:1", "must be at most 49 small letters, digits and hyphens", id="pattern"),
+        pytest.param("path: /ws", "path: ws", "8:5", "must be a path that starts with a slash", id="path"),
+        pytest.param("type: agent_completed,", "type: agent_completed, repeat: true,", "10:63", "did you mean repeats?", id="repeat"),
+        pytest.param("within: 10s", "Within: 10s", "11:5", "unknown key scenarios.agent-run.Within, did you mean within?", id="capital"),
+        pytest.param("soak: 1h30m", "dead_line: 1h", "12:63", "did you mean deadline?", id="underscore in a key"),
+        pytest.param("false-rollbacks: 1 in 1000", "evidence: {block: 0s}", "16:12", "must lie between 100ms and 1d", id="block"),
+        pytest.param("false-rollbacks: 1 in 1000", "drain: delete", "16:1", "'delete' is not built yet", id="drain"),
+        pytest.param("false-rollbacks: 1 in 1000", "drain: [keep]", "16:1", "a list is not built yet", id="drain, a list"),
+        pytest.param("false-rollbacks: 1 in 1000", "container: 5", "16:1", "must be a mapping, got 5", id="a section"),
+        pytest.param("false-rollbacks: 1 in 1000", "container: {cpu: 2}", "16:13", "must be text, got 2", id="cpu"),
+        pytest.param("false-rollbacks: 1 in 1000", "container: {port: 70000}", "16:13", "must be at most 65535, got 70000", id="port"),
+        pytest.param("{endpoint: local}", "{endpoint: moon}", "3:11", "must be local or cloud, got 'moon'", id="choice"),
+        pytest.param("false-rollbacks: 1 in 1000", "stages: []", "16:1", "duplicate key", id="twice"),
+        pytest.param("expect: [agent_started, ", "expect: [[], ", "10:14", "an empty list expects nothing", id="empty group"),
+    ],
+)  # fmt: skip
+def test_complaints_are_in_our_words(old: str, new: str, place: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(broken(old, new))
+    text = str(caught.value)
+    assert text.startswith(f"spillway.yaml:{place}: ")
+    assert words in text
+    for theirs in (
+        "Input should",
+        "Value error",
+        "valid ",
+        "ValidationError",
+        "pattern",
+        "Error",
+        "^",
+        "type=",
+    ):
+        assert theirs not in text.replace("not valid YAML", "")
+
+
+def test_a_complaint_does_not_repeat_what_may_be_secret() -> None:
+    for new in (
+        "env: {API_TOKEN: 123456789}",
+        "env: {X: 123456789}",
+        "env: {X: [123456789]}",
+        "env: 123456789",
+    ):
+        with pytest.raises(ConfigError) as caught:
+            config.parse(broken("server]}", f"server], {new}}}"))
+        assert "123456789" not in str(caught.value)
+
+
+def test_a_long_key_and_a_long_value_are_cut() -> None:
+    for new in (f"{'k' * 5000}: 1", f"drain: {'v' * 5000}"):
+        with pytest.raises(ConfigError) as caught:
+            config.parse(broken("false-rollbacks: 1 in 1000", new))
+        assert len(str(caught.value)) < 400
+
+
+def test_switches_may_be_spelt_as_yaml_has_them() -> None:
+    assert config.parse(broken("soak: 5m", "soak: 5m, hold: yes")).stages[1].hold

@@ -41,6 +41,9 @@ PURE = (
     "pipeline.report.figures",
     "pipeline.report.gates",
     "pipeline.redact",
+    "pipeline.credentials",
+    "pipeline.complaint",
+    "pipeline.expectation",
     "pipeline.probe.scenario",
     "pipeline.local.state",
 )
