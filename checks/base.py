@@ -30,7 +30,7 @@ class Base(Protocol):
 def open_base(root: Path, base: str) -> Base:
     """A folder if there is one of that name, else a git ref. Raises CheckError, also for a name that is both."""
     folder = Path(base)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return GitBase(root, base)
     if not base.startswith((".", "/")) and _is_commit(root, base):
         raise CheckError(

@@ -46,7 +46,7 @@ class Tree:
 
 def discover(root: Path, exclude: Iterable[str] = ()) -> Tree:
     """List what there is to check below ``root``. Raises CheckError when that is not a readable folder."""
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise CheckError(
             f"{root}: not a folder", "The checks look at a folder of Python files.", "Name one that exists."
         )

@@ -18,11 +18,12 @@ from checks import settings as asked
 from checks.errors import CheckError
 from checks.finding import Report
 from checks.render import as_dict
-from pipeline import config, journal, remembered, yamltree
+from pipeline import config, configfile, credentials, journal, remembered, yamltree
 from pipeline.checks_config import ChecksConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.redact import SINK
 from pipeline.subject import Subject
+from pipeline.units import shown
 
 _ROUNDED = timedelta(milliseconds=1)  # the record keeps whole ones
 _ANSWER_HOLDS = timedelta(minutes=10)  # giving up another rollout first takes a minute or two
@@ -38,16 +39,20 @@ def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
         is_named: somebody asked for this very file, so it must be there, and it speaks for whatever ``path`` is.
     Raises: ConfigError, UserError.
     """
-    if path is not None and not path.is_dir():
+    if path is not None and not os.path.isdir(path):
         raise UserError(
             f"{path}: not a folder", "The checks look at a folder of Python files.", "Name one that exists."
         )
-    if path is not None and not is_named and (path / config.DEFAULT_FILE).is_file():
+    if path is not None and not is_named and os.path.lexists(path / config.DEFAULT_FILE):
         file = path / config.DEFAULT_FILE
-    if not is_named and not file.is_file():
+    if not is_named and not os.path.lexists(file):
         return Subject(path or file.parent, unconfigured())
-    made = _configured(file)
-    remembered.store(made)
+    document = configfile.read(file)
+    made = _configured(document, file)
+    if not credentials.has_any(
+        document.value
+    ):  # what is remembered is printed without reading the file again
+        remembered.store(made)
     root = made.root.resolve()
     if path is None or path.resolve() == root:
         return made
@@ -67,16 +72,15 @@ def unconfigured() -> asked.Settings:
 
 def of_rollout(file: Path, environment: str) -> Subject | None:
     """What is checked before a rollout; None where the configuration has no ``checks``. Raises ConfigError."""
-    made = _configured(file, environment)
+    made = _configured(configfile.read(file), file, environment)
     return made if made.is_configured else None
 
 
-def _configured(file: Path, environment: str | None = None) -> Subject:
-    document = yamltree.parse(config.read(file), str(file))
+def _configured(document: yamltree.Document, file: Path, environment: str | None = None) -> Subject:
     checked = config.validate_checked(document)
     root = file.parent / checked.source
-    if not root.is_dir():
-        raise ConfigError(f"{document.where(('source',))}: source: {checked.source!r} is not a folder")
+    if not os.path.isdir(root):
+        raise ConfigError(f"{document.where(('source',))}: source: {shown(checked.source)} is not a folder")
     settings = settings_for(checked, file, document, environment)
     return Subject(root, settings, "", checked.checks is not None, file)
 
@@ -117,7 +121,7 @@ def _json_safe_logs(section: ChecksConfig) -> asked.JsonSafeLogs | None:
 
 def _base(base: str, beside: Path) -> str:
     """A folder is relative to the file that names it; a git ref stays as it is."""
-    return str(beside / base) if (beside / base).is_dir() else base
+    return str(beside / base) if os.path.isdir(beside / base) else base
 
 
 def messages(checked: config.Checked) -> list[str]:

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline import checks_config, complaint, userfile, yamltree
+from pipeline import checks_config, complaint, configfile, yamltree
 from pipeline.errors import ConfigError, UserError
 from pipeline.evidence import METRICS
 from pipeline.fields import Duration, Name, Odds, Rate, between, whole
@@ -269,12 +269,7 @@ _Whole = TypeVar("_Whole", bound=Checked)
 
 def load(path: Path) -> Config:
     """Read and validate. Raises ConfigError with file:line:column."""
-    return parse(read(path), str(path))
-
-
-def read(path: Path) -> str:
-    """The text of the file. Raises ConfigError."""
-    return userfile.read(path)
+    return _validated(Config, configfile.read(path))
 
 
 def parse(text: str, file: str = DEFAULT_FILE) -> Config:

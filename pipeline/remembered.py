@@ -30,7 +30,7 @@ def store(subject: Subject) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         row: dict[str, Any] = {"root": str(subject.root), "settings": asdict(subject.settings)}
         additive = subject.settings.additive
-        row["is_folder"] = additive is not None and Path(additive.base).is_dir()
+        row["is_folder"] = additive is not None and os.path.isdir(additive.base)
         text = json.dumps(row, default=str)
         fresh = kept.with_suffix(f".{os.getpid()}")
         fresh.write_text(text, encoding="utf-8")
@@ -50,8 +50,8 @@ def load(file: Path) -> Subject | None:
         return None
     base = settings.additive.base if settings.additive else ""
     # whether a base is a folder or a ref depends on what stands beside the file today
-    is_folder = bool(base) and (Path(base).is_dir() or (file.parent / base).is_dir())
-    is_same = root.is_dir() and is_folder == was_folder
+    is_folder = bool(base) and (os.path.isdir(base) or os.path.isdir(file.parent / base))
+    is_same = os.path.isdir(root) and is_folder == was_folder
     return Subject(root, settings, "", True, file) if is_same else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ class Subject:
 
     Args:
         root: the folder that is checked.
-        part: a folder below it, with forward slashes; the whole is read, only findings below this one are told.
+        part: a folder below it, with forward slashes; the whole is read, only findings below this one are told, and missing files.
         is_configured: whether a ``checks`` section said what to look for.
         file: the configuration that was read, if one was.
     """
@@ -51,7 +52,18 @@ class Subject:
 
     def run(self, rules: Collection[str] | None = None) -> Report:
         """Raises CheckError."""
-        return told(runner.run(self.root, self.settings, only=rules or None), self.part)
+        return self._told(runner.run(self.root, self.settings, only=rules or None))
+
+    def _told(self, report: Report) -> Report:
+        """What is found below ``part``, and of files that are missing: those lie in no folder, and fail the gate in each."""
+        if not self.part:
+            return report
+        below = f"{self.part}/"
+        kept = (
+            f for f in report.findings if f.path.startswith(below) or not os.path.lexists(self.root / f.path)
+        )
+        skipped = (s for s in report.skipped if s.path.startswith(below))
+        return replace(report, findings=tuple(kept), skipped=tuple(skipped))
 
     def prefix(self, folder: Path) -> str:
         """The way from ``folder`` to the root; the whole path of the root where it lies outside."""
@@ -63,14 +75,3 @@ class Subject:
         root = self.root.resolve()
         top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
         return self.prefix(top)
-
-
-def told(report: Report, part: str) -> Report:
-    """Only what is found below this folder; everything where it is empty."""
-    if not part:
-        return report
-    return replace(
-        report,
-        findings=tuple(f for f in report.findings if f.path.startswith(f"{part}/")),
-        skipped=tuple(s for s in report.skipped if s.path.startswith(f"{part}/")),
-    )

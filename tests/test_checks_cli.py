@@ -315,3 +315,72 @@ def test_it_starts_without_clouds() -> None:
         here = Path(__file__).parent / "checks_corpus"
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=here, timeout=60)
         assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("where", [[], ["."], ["src"], ["src/app"], ["other"]])
+def test_a_missing_home_fails_the_gate_whichever_folder_is_named(
+    spillway: Spillway, where: list[str]
+) -> None:
+    checks = (
+        "checks:\n"
+        "  single-source: [{symbol: tell, home: lib/utils.py}]\n"
+        "  event-map: [{map: TYPES, in: lib/types.py, requires: [run]}]\n"
+    )
+    plant(Path(), {"src/app/a.py": SAFE, "other/b.py": SAFE, "spillway.yaml": checks})
+    done = spillway(*where, "-o", "json")
+    assert done.code == 10
+    found = {f["path"]: f["message"] for f in done.document["findings"]}
+    assert set(found) >= {"lib/types.py", "lib/utils.py"}
+    assert found["lib/utils.py"] == "the home of tell is missing: there is no lib/utils.py"
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "nowhere", "round"])
+@pytest.mark.parametrize("where", [[], ["."]])
+def test_a_configuration_that_is_no_file_is_told(spillway: Spillway, kind: str, where: list[str]) -> None:
+    plant(Path(), {"a.py": SAFE})
+    config = Path("spillway.yaml")
+    if kind == "folder":
+        config.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(config)
+    else:
+        config.symlink_to({"device": "/dev/zero", "nowhere": "nothing", "round": "spillway.yaml"}[kind])
+    done = spillway(*where)
+    assert done.code == 2
+    assert "spillway.yaml: " in done.err
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000, "nothing"])
+def test_a_folder_that_cannot_be_is_told(spillway: Spillway, name: str) -> None:
+    for arguments in ([name], ["-C", name]):
+        assert spillway(*arguments).code == 2
+    plant(
+        Path(), {"a.py": SAFE, "spillway.yaml": f"source: {name}\nchecks: {{additive: {{base: {name}}}}}\n"}
+    )
+    assert spillway().code == 2
+    plant(Path(), {"a.py": SAFE, "spillway.yaml": f"checks: {{additive: {{base: {name}}}}}\n"})
+    assert spillway().code == 2
+
+
+def test_what_a_configuration_trusts_us_with_is_in_no_finding(spillway: Spillway) -> None:
+    secret = "correct-horse-battery"
+    config = (
+        f"checks: {{json-safe-logs: }}\nimages: {{a: {{command: [run], env: {{DB_PASSWORD: {secret}}}}}}}\n"
+    )
+    whole = (
+        CONFIG.replace("SOURCE", ".")
+        .partition("checks:")[0]
+        .replace("[python, -m, server]}", f"[python], env: {{DB_PASSWORD: {secret}}}}}")
+    )
+    source = UNSAFE.replace("'s':", f"'{secret}':")
+    for text in (config, whole + "checks: {json-safe-logs: }\n"):
+        plant(Path(), {"a.py": source, "spillway.yaml": text})
+        for form in (
+            [],
+            ["-o", "json"],
+            ["--format", "sarif"],
+            ["--format", "github"],
+            ["--format", "junit"],
+        ):
+            done = spillway(*form)
+            assert secret not in done.out + done.err

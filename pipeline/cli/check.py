@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -110,7 +111,7 @@ def _subject(
     if not found.is_configured:
         what = f"{found.file}: no checks section" if found.file else f"no {DEFAULT_FILE}"
         session.output.say(f"{what}: looking for unsafe log lines and repeated helpers alone")
-    if base and here != Path.cwd() and (here / base).is_dir():
+    if base and here != Path.cwd() and os.path.isdir(here / base):
         base = str(here / base)
     return found.asked_for(rules or (), base=base, discover=discover)
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,13 +47,17 @@ class Session:
     def load_config(self) -> Config:
         from pipeline import config
 
-        made = config.load(self.config_file)
-        for named in (
-            *(image.env for image in made.images.values()),
-            *(s.headers for s in made.scenarios.values()),
-        ):
-            SINK.learn(*secrets_of(named))
-        return made
+        return config.load(self.config_file)
+
+    def learn_secrets(self) -> None:
+        """Let the sink know what the configuration trusts us with, for commands that print without reading it.
+
+        A file that is not there, or cannot be read, stands in nobody's way here; who needs it will say so.
+        """
+        from pipeline import configfile
+
+        with suppress(Exception):
+            configfile.read(self.config_file)
 
     @property
     def is_terminal(self) -> bool:
@@ -111,6 +116,7 @@ def _guarded(function: Callable[..., int], shared: dict[str, Any], options: dict
     SINK.learn(*secrets_of(os.environ))
     try:
         session = _session(output, shared)
+        session.learn_secrets()
         with _signals(session):
             code = function(session, **options)
             return session.signal or code
@@ -127,7 +133,7 @@ def _guarded(function: Callable[..., int], shared: dict[str, Any], options: dict
 
 def _session(output: Output, shared: dict[str, Any]) -> Session:
     directory: Path = shared["directory"]
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         raise UserError(f"-C {directory}: no such folder")
     config: Path = shared["config"]
     state = directory.absolute() / ".spillway"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from itertools import chain
@@ -14,6 +15,7 @@ from pipeline.cli.options import DryRun
 from pipeline.cli.output import Mode
 from pipeline.errors import UserError
 from pipeline.model import LOCAL_PROJECT
+from pipeline.redact import SINK
 
 if TYPE_CHECKING:
     from pipeline.local.images import Image
@@ -94,8 +96,10 @@ def status(session: Session) -> int:
     """
     from pipeline.cli.localview import status_lines
     from pipeline.local import daemon
+    from pipeline.local.trusted import secrets_of
 
     seen = daemon.status(session.local_folder)
+    SINK.learn(*secrets_of(session.local_folder))
     session.output.result("\n".join(status_lines(seen)), {"outcome": "up", "exit_code": 0, **seen})
     return 0
 
@@ -121,18 +125,21 @@ def logs(
     from pipeline.cli.localview import entry_line
     from pipeline.local import endpoint
     from pipeline.local.reading import open_reader, select
+    from pipeline.local.trusted import Trusted
 
     if follow and session.output.mode is Mode.JSON:
         raise UserError("-o json with --follow: one document that never ends", fix="Ask for lines: -o ndjson")
-    chosen = select(service, revision, wanted)
+    chosen, trusted = select(service, revision, wanted), Trusted(session.local_folder)
     with open_reader(endpoint.read(session.local_folder), project) as reader, ExitStack() as stack:
         arriving = stack.enter_context(reader.tail(chosen, session.stopped)) if follow else iter(())
         newest = reader.last(count, chosen)
+        SINK.learn(*trusted.fresh())
         if session.output.mode is Mode.JSON:
             session.output.result("", {"outcome": "done", "exit_code": 0, "entries": newest})
             return 0
         shown = {entry["insertId"] for entry in newest}
         for entry in chain(newest, (entry for entry in arriving if entry["insertId"] not in shown)):
+            SINK.learn(*trusted.fresh())
             session.output.result(entry_line(entry), entry)
     return 0
 
@@ -140,7 +147,7 @@ def logs(
 def _images(session: Session) -> Mapping[str, Image]:
     from pipeline.cli.catalogue import images_of
 
-    if not session.config_file.exists() and session.config_file.name == "spillway.yaml":
+    if not os.path.lexists(session.config_file) and session.config_file.name == "spillway.yaml":
         session.output.say(f"no {session.config_file}: it starts without new images")
         return {}
     return images_of(session.load_config(), session.config_file.parent)

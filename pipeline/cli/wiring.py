@@ -102,9 +102,10 @@ def open_place(ref: ServiceRef, *, local_folder: Path | None) -> Iterator[Place]
         yield Place(ref)
         return
     from pipeline.local import endpoint
+    from pipeline.local.trusted import secrets_of
 
     found = endpoint.read(local_folder)
-    SINK.learn(found.token)
+    SINK.learn(found.token, *secrets_of(local_folder))
     channel = found.channel()
     try:
         yield Place(ref, channel)

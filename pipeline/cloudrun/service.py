@@ -16,6 +16,7 @@ from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
+from pipeline import credentials
 from pipeline.cloudrun.faults import translated
 from pipeline.model import (
     NONCE_VARIABLE,
@@ -26,6 +27,7 @@ from pipeline.model import (
     Split,
     Target,
 )
+from pipeline.redact import SINK
 
 _LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 _BY_NAME = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
@@ -115,6 +117,7 @@ def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
     latest_ready = service.latest_ready_revision.rsplit("/", 1)[-1]
     condition = service.terminal_condition
     template = service.template
+    _learn_secrets(template.containers)
     ports = [port.name for container in template.containers for port in container.ports]
     return LiveService(
         ref=ref,
@@ -143,6 +146,7 @@ def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
 
 def _revision(revision: run_v2.Revision) -> Revision:
     readiness, message = _readiness(revision)
+    _learn_secrets(revision.containers)
     container = revision.containers[0] if revision.containers else run_v2.Container()
     return Revision(
         name=revision.name.rsplit("/", 1)[-1],
@@ -154,6 +158,12 @@ def _revision(revision: run_v2.Revision) -> Revision:
         nonce=next((env.value for env in container.env if env.name == NONCE_VARIABLE), ""),
         min_instances=revision.scaling.min_instance_count,
     )
+
+
+def _learn_secrets(containers: Sequence[run_v2.Container]) -> None:
+    """What the service was given may come back in what it says: a condition, a log line, a close reason."""
+    for container in containers:
+        SINK.learn(*credentials.of_environment({env.name: env.value for env in container.env}))
 
 
 def _readiness(revision: run_v2.Revision) -> tuple[Readiness, str]:

@@ -7,6 +7,7 @@ from google.auth import exceptions
 from google.oauth2 import id_token
 
 from pipeline.errors import AccessError
+from pipeline.redact import SINK
 
 
 def fetch_id_token(audience: str) -> str:
@@ -17,10 +18,12 @@ def fetch_id_token(audience: str) -> str:
     """
     try:
         request = google.auth.transport.requests.Request()
-        return str(id_token.fetch_id_token(request, audience))  # type: ignore[no-untyped-call]
+        token = str(id_token.fetch_id_token(request, audience))  # type: ignore[no-untyped-call]
     except exceptions.GoogleAuthError as error:
         raise AccessError(
             f"no ID token for {audience}",
             str(error),
             "Use a service account's credentials (in CI: workload identity), or make the service public.",
         ) from error
+    SINK.learn(token)
+    return token

@@ -108,7 +108,7 @@ def remove(folder: Path) -> None:
 
 def is_alive(folder: Path) -> bool:
     """Whether a server holds this folder."""
-    if not _lock_file(folder).exists():
+    if not os.path.exists(_lock_file(folder)):
         return False
     with _lock_file(folder).open("rb") as file:
         try:
@@ -147,7 +147,7 @@ def sign(lock: IO[bytes]) -> None:
 
 def tidy(folder: Path) -> None:
     """Take away the endpoint that a killed server left; a no-op while one lives."""
-    if _file(folder).exists() and (lock := hold(folder)):
+    if os.path.exists(_file(folder)) and (lock := hold(folder)):
         with lock:
             remove(folder)
 
@@ -155,7 +155,7 @@ def tidy(folder: Path) -> None:
 def _not_running(folder: Path) -> PlatformUnavailable:
     """Why nobody answers: a server takes its endpoint away when it ends, so one that is left was killed."""
     why = f"No process holds {folder}"
-    if _file(folder).exists():
+    if os.path.exists(_file(folder)):
         why = f"Its process was killed; services, ports and records are kept in {folder}"
     return PlatformUnavailable("the local Cloud Run is not running", why, "Start it: spillway local up")
 

@@ -1,0 +1,16 @@
+"""``spillway.yaml`` as a tree of values, before anything is validated; its secrets are known to the sink from here on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline import credentials, userfile, yamltree
+from pipeline.redact import SINK
+
+
+def read(path: Path) -> yamltree.Document:
+    """Raises ConfigError."""
+    document = yamltree.parse(userfile.read(path), str(path))
+    SINK.learn(*credentials.of_config(document.value, os.environ))
+    return document
