@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from pipeline.errors import UserError
+from pipeline.probe.host import fold, is_local, refusal
 from pipeline.probe.scenario import Address
 
 _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog"})
-_METADATA_IPV6 = IPv6Address("fd20:ce::254")
 
 
 def check_address(address: Address) -> None:
@@ -33,11 +30,10 @@ def check_address(address: Address) -> None:
         raise UserError(
             f"cannot probe {shown}: the URL has a query or fragment", fix="Write it into the scenario's path."
         )
-    if _is_metadata(parts.hostname):
-        raise UserError(
-            f"refusing to probe {shown}: it is (or is beside) the metadata server, which hands out credentials"
-        )
-    if address.audience and not _SECURE[parts.scheme] and not _is_loopback(parts.hostname):
+    host = _host(parts)
+    if why := refusal(host):
+        raise UserError(f"refusing to probe {shown}: {why}")
+    if address.audience and not _SECURE[parts.scheme] and not is_local(host):
         raise UserError(f"refusing to send an ID token to {shown} unencrypted", fix="Use https or wss.")
 
 
@@ -53,49 +49,34 @@ def http_url(base_url: str, path: str) -> str:
 def proxy_for(url: str) -> str | None:
     """The proxy that the environment asks for; none for loopback, where a proxy would reach another machine."""
     parts = _split(url)
-    host = parts.hostname or ""
-    if _is_loopback(host) or proxy_bypass(host):
+    host = _host(parts)
+    if is_local(host) or proxy_bypass(host):
         return None
     return getproxies().get("https" if _SECURE[parts.scheme] else "http")
+
+
+def target_of(url: str) -> tuple[str, int]:
+    """Folded host and port."""
+    parts = _split(url)
+    return _host(parts), parts.port or (443 if _SECURE[parts.scheme] else 80)
 
 
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = (
-            parts.port,
-            (parts.hostname or "").encode("idna"),
-        )  # what is wrong with them shows when they are used
+        _ = (parts.port, _host(parts))  # what is wrong with them shows when they are used
     except ValueError as error:
-        raise UserError("cannot probe this URL", str(error)) from error
+        raise UserError("cannot probe this URL", f"{error}.".replace("..", ".")) from error
     return parts
 
 
+def _host(parts: SplitResult) -> str:
+    return fold(parts.hostname) if parts.hostname else ""
+
+
 def _joined(base_url: str, path: str, schemes: tuple[str, str]) -> str:
+    """With the host as it was judged: another library may read another host out of the same text."""
     parts = _split(base_url)
-    return f"{schemes[_SECURE[parts.scheme]]}://{parts.netloc}{parts.path.rstrip('/')}{path}"
-
-
-def _is_metadata(host: str) -> bool:
-    address = _literal(host)
-    if address is None:
-        return host.rstrip(".").lower() in _METADATA_NAMES
-    return address.is_link_local or address == _METADATA_IPV6
-
-
-def _is_loopback(host: str) -> bool:
-    address = _literal(host)
-    return address.is_loopback if address else host.rstrip(".").lower() == "localhost"
-
-
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that ``host`` spells, also in the old ways that a resolver takes (``0xa9fea9fe``, ``2852039166``)."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        try:
-            return IPv4Address(socket.inet_aton(host))
-        except OSError:
-            return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    host = _host(parts)
+    place = (f"[{host}]" if ":" in host else host) + (f":{parts.port}" if parts.port is not None else "")
+    return f"{schemes[_SECURE[parts.scheme]]}://{place}{parts.path.rstrip('/')}{path}"

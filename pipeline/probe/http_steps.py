@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import aiohttp
 
+from pipeline.probe.dial import Resolver
 from pipeline.probe.endpoint import http_url, proxy_for
 from pipeline.probe.scenario import HttpStep, Kind, Scenario, first_difference
 from pipeline.probe.verdict import Ending
@@ -24,9 +25,11 @@ async def run_steps(scenario: Scenario, base_url: str, headers: Mapping[str, str
     """
     if not scenario.http:
         return None
+    is_proxied = proxy_for(http_url(base_url, scenario.http[0].path)) is not None
     session = aiohttp.ClientSession(
         headers={**_HEADERS, **scenario.headers, **headers},
         cookie_jar=aiohttp.DummyCookieJar(),
+        connector=aiohttp.TCPConnector() if is_proxied else aiohttp.TCPConnector(resolver=Resolver()),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=None),
     )

@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -25,7 +25,8 @@ from websockets.exceptions import (
 from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
-from pipeline.probe.endpoint import proxy_for, socket_url
+from pipeline.probe.dial import dial
+from pipeline.probe.endpoint import proxy_for, socket_url, target_of
 from pipeline.probe.http_steps import run_steps
 from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
 from pipeline.probe.verdict import NO_FRAME, Closing, Ending, Progress, judge_conversation
@@ -97,17 +98,28 @@ class _Session:
 
     async def _connect(self) -> ClientConnection:
         url = socket_url(self.base_url, self.scenario.path)
+        proxy = proxy_for(url)
+        if proxy is not None:
+            return await self._handshake(url, proxy=proxy)
+        reached = await dial(*target_of(url))
+        try:
+            return await self._handshake(url, sock=reached)
+        except BaseException:
+            reached.close()
+            raise
+
+    async def _handshake(self, url: str, **way: Any) -> ClientConnection:
         return await _Connect(
             url,
             additional_headers={**self.scenario.headers, **self.headers},
             subprotocols=[Subprotocol(name) for name in self.scenario.subprotocols] or None,
             user_agent_header="spillway-probe",
-            proxy=proxy_for(url),
             open_timeout=None,  # ours is around it
             ping_interval=None,  # a service that ignores pings is judged by its events
             close_timeout=CLOSE_S,
             max_size=self.scenario.max_message_bytes,
             create_connection=_Guarded,
+            **way,
         )
 
     async def _talk(self, connection: ClientConnection, deadline: float) -> Ending:

@@ -1,0 +1,89 @@
+"""From a host to a connected socket: each address is judged after resolution, and the one judged is connected to.
+
+So a name that answers differently the second time (DNS rebinding) gains nothing. Behind a proxy it is the proxy that
+resolves; there only the spelling can be judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from ipaddress import ip_address
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from pipeline.probe.host import fold, refusal_of_resolved
+
+Found = tuple[int, Any]  # family and socket address
+
+
+class ForbiddenAddress(OSError):
+    """A name leads to where no probe may go."""
+
+    def __init__(self, host: str, address: str, why: str) -> None:
+        super().__init__(errno.EACCES, f"refusing to connect: {host} resolves to {address}, and {why}")
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[Found]:
+    """Every address of a host. Raises: ForbiddenAddress if one of them is; OSError when it has none."""
+    loop = asyncio.get_running_loop()
+    rows = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    found: list[Found] = [(row[0], row[4]) for row in rows]
+    for _, address in found:
+        judge(host, str(address[0]))
+    if not found:
+        raise OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
+    return found
+
+
+def judge(host: str, address: str) -> None:
+    """Raises ForbiddenAddress."""
+    if why := refusal_of_resolved(fold(host), ip_address(address)):
+        raise ForbiddenAddress(host, address, why)
+
+
+async def dial(host: str, port: int) -> socket.socket:
+    """A connected socket, which is the caller's to close. Raises OSError: the last address's, when none answers."""
+    loop = asyncio.get_running_loop()
+    fault = OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
+    for family, address in await resolve(host, port):
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setblocking(False)
+        try:
+            await loop.sock_connect(made, address)
+        except OSError as error:
+            made.close()
+            fault = error
+        except BaseException:
+            made.close()
+            raise
+        else:
+            return made
+    raise fault
+
+
+class Resolver(AbstractResolver):
+    """The same for aiohttp."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=found,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for found, address in await resolve(host, port, family)
+        ]
+
+    async def close(self) -> None:
+        """Holds nothing."""

@@ -1,0 +1,94 @@
+"""Names that lead where no probe may go, at the first answer or at the second."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from pipeline.probe.dial import ForbiddenAddress, dial, resolve
+from pipeline.probe.scenario import HttpStep, Kind
+from pipeline.probe.session import hold_conversation
+from tests.hostile import Hostile, hostile, scenario
+
+
+class Dns:
+    """What names resolve to: each lookup takes the next answer, the last one stays."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[list[str]]] = {}
+        self.asked: list[str] = []
+
+    def getaddrinfo(self, host: str, port: int, *_: object, **__: object) -> list[Any]:
+        if host not in self.answers:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        self.asked.append(host)
+        left = self.answers[host]
+        found = left.pop(0) if len(left) > 1 else left[0]
+        return [
+            (
+                socket.AF_INET6 if ":" in address else socket.AF_INET,
+                socket.SOCK_STREAM,
+                6,
+                "",
+                (address, port),
+            )
+            for address in found
+        ]
+
+
+@pytest.fixture
+def dns(monkeypatch: pytest.MonkeyPatch) -> Dns:
+    made = Dns()
+    monkeypatch.setattr(socket, "getaddrinfo", made.getaddrinfo)
+    return made
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Hostile]:
+    async with hostile() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "127.0.0.1", "::ffff:169.254.169.254", "fd00:ec2::254", "0.0.0.0"]
+)
+async def test_a_name_that_leads_astray_is_not_connected_to(dns: Dns, server: Hostile, address: str) -> None:
+    dns.answers["evil.example"] = [[address]]
+    for wanted in (scenario(), scenario("", http=(HttpStep("GET", "/x"),), groups=())):
+        seen = await hold_conversation(wanted, f"http://evil.example:{server.port}", {})
+        assert seen.kind is Kind.UNREACHABLE
+        assert f"evil.example resolves to {address}, and it is" in seen.detail
+    assert not server.requests
+
+
+async def test_one_bad_address_among_good_ones_is_enough(dns: Dns) -> None:
+    dns.answers["evil.example"] = [["93.184.216.34", "169.254.169.254"]]
+    with pytest.raises(ForbiddenAddress):
+        await resolve("evil.example", 80)
+
+
+async def test_what_was_judged_is_connected_to(dns: Dns, server: Hostile) -> None:
+    """A second lookup would be answered with the metadata server."""
+    dns.answers["svc.localhost"] = [["127.0.0.1"], ["169.254.169.254"]]
+    seen = await hold_conversation(scenario(), f"http://svc.localhost:{server.port}", {})
+    assert (seen.kind, seen.detail) == (Kind.OK, "")
+    assert dns.asked == ["svc.localhost"]
+    assert server.requests[0].headers["Host"] == f"svc.localhost:{server.port}"
+
+
+async def test_the_next_address_is_tried(dns: Dns, server: Hostile) -> None:
+    dns.answers["svc.localhost"] = [["127.1.2.3", "127.0.0.1"]]  # nobody listens on the first
+    seen = await hold_conversation(scenario(), f"http://svc.localhost:{server.port}", {})
+    assert seen.kind is Kind.OK
+
+
+async def test_a_name_without_an_address(dns: Dns) -> None:
+    dns.answers["empty.example"] = [[]]
+    for name in ("empty.example", "unknown.example"):
+        with pytest.raises(OSError, match=r"has no address|not known"):
+            await dial(name, 80)
+        seen = await hold_conversation(scenario(), f"http://{name}", {})
+        assert seen.kind is Kind.UNREACHABLE
