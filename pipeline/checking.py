@@ -18,7 +18,7 @@ from checks import settings as asked
 from checks.errors import CheckError
 from checks.finding import Report
 from checks.render import as_dict
-from pipeline import config, configfile, credentials, journal, remembered, yamltree
+from pipeline import config, configfile, credentials, journal, private, remembered, yamltree
 from pipeline.checks_config import ChecksConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.redact import SINK
@@ -182,8 +182,8 @@ def kept_in(folder: Path, rollout_id: str) -> Path:
 
 def store(file: Path, report: Report) -> None:
     """Keep the answer for the report, without secrets. Raises OSError."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(SINK.values(as_dict(report)), indent=1) + "\n", encoding="utf-8")
+    private.make_folder(file.parent)
+    private.write(file, json.dumps(SINK.values(as_dict(report)), indent=1) + "\n")
 
 
 def of_attempt(folder: Path, attempt: journal.Attempt) -> Mapping[str, object] | None:

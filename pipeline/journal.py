@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import private
 from pipeline.probe.scenario import Conversation, ProbeReport
 from pipeline.progress import Progress
 from pipeline.redact import SINK
@@ -195,8 +196,8 @@ def _by_scenario(conversations: Iterable[Conversation]) -> dict[str, list[int]]:
 
 def _append(path: Path, line: bytes) -> None:
     """One call for the line; and one for an end of line before it, where a killed writer left none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+", buffering=0) as file:
+    private.make_folder(path.parent)
+    with private.open_append(path, "ab+") as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":

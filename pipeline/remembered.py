@@ -18,6 +18,8 @@ from typing import Any
 
 from checks import settings as asked
 from checks.cache import default_folder, digest
+from pipeline import private, userfile
+from pipeline.errors import ConfigError
 from pipeline.subject import Subject
 
 
@@ -25,16 +27,14 @@ def store(subject: Subject) -> None:
     """Keep what a configuration came to; one without a ``checks`` section is read anew each time."""
     if subject.file is None or not subject.is_configured:
         return
-    with suppress(OSError):
+    with suppress(OSError, ConfigError):
         kept = _kept(subject.file)
-        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.make_folder(kept.parent)
         row: dict[str, Any] = {"root": str(subject.root), "settings": asdict(subject.settings)}
         additive = subject.settings.additive
         row["is_folder"] = additive is not None and os.path.isdir(additive.base)
         text = json.dumps(row, default=str)
-        fresh = kept.with_suffix(f".{os.getpid()}")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(kept)
+        private.write(kept, text)
 
 
 def load(file: Path) -> Subject | None:
@@ -46,7 +46,7 @@ def load(file: Path) -> Subject | None:
             _settings(document["settings"]),
             bool(document["is_folder"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ConfigError, ValueError, KeyError, TypeError, RecursionError):
         return None
     base = settings.additive.base if settings.additive else ""
     # whether a base is a folder or a ref depends on what stands beside the file today
@@ -56,8 +56,8 @@ def load(file: Path) -> Subject | None:
 
 
 def _kept(file: Path) -> Path:
-    """Raises OSError when the configuration cannot be read."""
-    key = digest(os.fsencode(file.absolute()), os.fsencode(file), file.read_bytes(), _version())
+    """Raises ConfigError when the configuration cannot be read."""
+    key = digest(os.fsencode(file.absolute()), os.fsencode(file), userfile.read_bytes(file), _version())
     return default_folder().parent / "settings" / f"{key}.json"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from checks.render import as_dict, plain, render_text, summary
-from pipeline import checking
+from pipeline import checking, private
 from pipeline.cli.output import outcome_document
 from pipeline.model import Outcome
 
@@ -98,7 +98,7 @@ class Gate:
         try:
             for suffix in _PAGES:
                 path = self._kept_in.with_suffix(suffix)
-                path.write_text(render.page(f"refused{suffix}", **values), encoding="utf-8")
+                private.write(path, render.page(f"refused{suffix}", **values))
                 written.append(path)
         except OSError as error:
             self.session.output.say(f"no report: {error}")

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import evidence, record
+from pipeline import evidence, private, record
 from pipeline.cli.frame import Session
 from pipeline.errors import PlatformUnavailable, SpillwayError
 from pipeline.ports import World
@@ -191,17 +191,11 @@ def write_report(session: Session, current: Rollout, made: Report) -> list[Path]
     from pipeline.report import render
 
     folder = rollouts_of(session)
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder)
     written = []
     for suffix, text in ((".md", render.markdown(made)), (".html", render.html(made))):
         path = journal.Attempt.of(current).path(folder, suffix)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        except OSError:
-            draft.unlink(missing_ok=True)
-            raise
+        private.write(path, text)
         written.append(path)
     return written
 

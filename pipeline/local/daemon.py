@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from pipeline import private
 from pipeline.errors import PlatformUnavailable, SpillwayError, UserError
 from pipeline.local import endpoint, images
 from pipeline.local.endpoint import Endpoint
@@ -97,7 +98,7 @@ def _check(folder: Path, bind: str) -> None:
     except ValueError as error:
         raise UserError(f"--bind {bind}: {error}", fix="Give an address, as in --bind 127.0.0.1") from error
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private.make_folder(folder)
     except OSError as error:
         raise UserError(
             f"{folder}: no folder for the local Cloud Run",
@@ -115,7 +116,7 @@ def _start(folder: Path, options: list[str]) -> None:
     read_end, write_end = os.pipe()
     try:
         try:
-            with log.open("ab") as output:
+            with private.open_append(log) as output:
                 subprocess.run(
                     [*command, "--ready-fd", str(write_end), *options],
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output,

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from pipeline import private
 from pipeline.errors import PlatformUnavailable
 
 if TYPE_CHECKING:
@@ -94,12 +95,8 @@ def no_answer(fault: Exception) -> PlatformUnavailable:
 
 def write(folder: Path, endpoint: Endpoint) -> None:
     """Readable by its owner alone."""
-    draft = _file(folder).with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)
     body = {**asdict(endpoint), "started": endpoint.started.isoformat()}
-    draft.write_text(json.dumps(body, indent=1), encoding="utf-8")
-    draft.replace(_file(folder))
+    private.write(_file(folder), json.dumps(body, indent=1))
 
 
 def remove(folder: Path) -> None:
@@ -128,8 +125,8 @@ def holder(folder: Path) -> int | None:
 
 def hold(folder: Path) -> IO[bytes] | None:
     """The folder's lock, held while the file is open; None if another server has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = _lock_file(folder).open("ab")
+    private.make_folder(folder)
+    file = private.open_append(_lock_file(folder))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

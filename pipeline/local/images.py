@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline import private
 from pipeline.errors import SpillwayError
 from pipeline.local.parts import StartFailed
 
@@ -25,13 +26,11 @@ class Image:
 
 def write(folder: Path, images: Mapping[str, Image]) -> None:
     """Add these images to the catalogue, replacing those of the same name. Several may write at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "images.lock").open("ab") as lock:
+    private.make_folder(folder)
+    with private.open_append(folder / "images.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         body = {**_read(folder), **{name: asdict(image) for name, image in images.items()}}
-        draft = _file(folder).with_suffix(".new")
-        draft.write_text(json.dumps(body, indent=1, sort_keys=True), encoding="utf-8")
-        draft.replace(_file(folder))
+        private.write(_file(folder), json.dumps(body, indent=1, sort_keys=True))
 
 
 def find(folder: Path, reference: str) -> Image:

@@ -23,6 +23,8 @@ from typing import Any, NoReturn, Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic_core import to_json
 
+from pipeline import private
+
 #: LogSeverity by name. Source: google.logging.type.LogSeverity.
 SEVERITIES = {
     "DEFAULT": 0, "DEBUG": 100, "INFO": 200, "NOTICE": 300, "WARNING": 400,
@@ -100,7 +102,7 @@ class LogStore:
         self._count = itertools.count()
         self._tails: set[Tail] = set()
         self._entries = sorted((*_read(self._older), *_read(self._file)), key=lambda e: e.key)
-        self._out = self._file.open("ab", buffering=0)
+        self._out = private.open_append(self._file)
 
     def line(self, service: str, revision: str, stream: str, text: str) -> None:
         fields = _json_object(text)
@@ -180,7 +182,7 @@ class LogStore:
             self._out.write(b"\n" + to_json(entry, inf_nan_mode="null", fallback=repr))
             if self._out.tell() > _MAX_FILE:
                 self._file.replace(self._older)
-                fresh = self._file.open("ab", buffering=0)
+                fresh = private.open_append(self._file)
                 self._out.close()
                 self._out = fresh
 

@@ -15,6 +15,7 @@ from zlib import crc32
 
 import structlog
 
+from pipeline import private
 from pipeline.errors import SpillwayError
 
 _FIRST, _COUNT = 20_000, 12_000
@@ -120,9 +121,7 @@ class PortBook:
         yield from (p for i in range(_COUNT) if (p := _FIRST + (start + i) % _COUNT) not in others)
 
     def _save(self) -> None:
-        draft = self._file.with_suffix(".new")
-        draft.write_text(json.dumps(self._ports, indent=1, sort_keys=True), encoding="utf-8")
-        draft.replace(self._file)
+        private.write(self._file, json.dumps(self._ports, indent=1, sort_keys=True))
 
 
 def _read(file: Path) -> dict[str, int]:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline import private
 from pipeline.errors import SpillwayError
 from pipeline.local.operations import Operation
 from pipeline.local.state import Service, broken_invariants
@@ -30,7 +31,7 @@ class Store:
         self._services = folder / "services"
         self._operations = folder / "operations"
         for part in (self._services, self._operations):
-            part.mkdir(parents=True, exist_ok=True)
+            private.make_folder(part)
 
     def services(self) -> tuple[Service, ...]:
         return tuple(_read_all(self._services, _SERVICES))
@@ -56,9 +57,7 @@ def _path(folder: Path, name: str) -> Path:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_suffix(".new")
-    draft.write_bytes(content)
-    draft.replace(path)
+    private.write(path, content)
 
 
 def _read_all(folder: Path, kind: TypeAdapter[T]) -> Iterator[T]:
