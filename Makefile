@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types bench bench-checks lock clean
+.PHONY: demo test lint types fuzz bench bench-checks lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -18,6 +18,11 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+fuzz: $(READY) ## TIMES (20) as many inputs as CI draws, from a seed that is printed; SEED repeats a run
+	@seed=$${SEED:-$$(date +%s)}; times=$${TIMES:-20}; echo "fuzz: SEED=$$seed TIMES=$$times"; \
+	SPILLWAY_FUZZ=$$times $(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2} --dist worksteal \
+	  --hypothesis-seed=$$seed tests/test_fuzz.py
 
 bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep
 	$(BIN)/python -m bench.checks_speed

@@ -198,7 +198,7 @@ def of_attempt(folder: Path, attempt: journal.Attempt) -> Mapping[str, object] |
         found = stored(file)
         if found is not None:
             with suppress(OSError):
-                own.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+                private.write(own, json.dumps(found, indent=1) + "\n")
     return found
 
 

@@ -176,6 +176,7 @@ def _load(text: str) -> dict[str, Any]:
         raise _unreadable(f"it has {len(text):,} characters, {MAX_BYTES:,} are allowed")
     try:
         raw = json.loads(text, parse_constant=_constant)
+        json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair could not be written back
     except (ValueError, RecursionError) as error:
         raise _unreadable(f"it starts {text[:40]!r}") from error
     if not isinstance(raw, dict):

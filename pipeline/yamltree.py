@@ -81,6 +81,8 @@ def parse(text: str, file: str) -> Document:
         if "nesting" in problem:  # libyaml's own limit is reached before ours when it reads ahead
             raise ConfigError(f"{file}:{place}: {_TOO_DEEP}") from error
         raise ConfigError(f"{file}:{place}: not valid YAML", f"{problem}.") from error
+    except UnicodeEncodeError as error:  # half a surrogate pair: no file in UTF-8 has one
+        raise ConfigError(f"{file}:1:1: not valid YAML", f"Character {error.start + 1} is none.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}:1:1: not valid YAML", _in_one_line(error)) from error
     reader = _Reader(file)

@@ -22,6 +22,7 @@ from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2
 from google.cloud.logging_v2.services.logging_service_v2.transports import LoggingServiceV2GrpcTransport
 from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse
 from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from pipeline.cloudrun.faults import translated
 from pipeline.evidence import ERROR_PATTERNS
@@ -129,7 +130,7 @@ class LoggingSource:
         text += f" AND timestamp<={_quoted(_rfc3339(until))}"
         with translated(f"read the logs of {ref.service}"):
             for page in self._pages(ref.project, text):
-                yield [_line(entry) for entry in page]
+                yield [line for entry in page if (line := _line(entry)) is not None]
 
     def _read(self, ref: ServiceRef, names: Sequence[str], seen: _Seen) -> None:
         started = self._monotonic()
@@ -144,9 +145,11 @@ class LoggingSource:
         received, found = seen.received, list[LogLine]()
         with translated(f"read the logs of {ref.service}"):
             for entry in chain.from_iterable(self._pages(ref.project, text)):
-                found.append(_line(entry))
-                at = entry.receive_timestamp.ToDatetime(UTC)
-                received = at if received is None else max(received, at)
+                line, at = _line(entry), _time(entry.receive_timestamp)
+                if line is not None:
+                    found.append(line)
+                if at is not None:
+                    received = at if received is None else max(received, at)
         seen.merge(found)
         seen.received, seen.read_at = received, started
         seen.swept_at = started if sweeps else seen.swept_at
@@ -201,12 +204,28 @@ def _time_of(line: LogLine) -> datetime:
     return line.at
 
 
-def _line(entry: Any) -> LogLine:
+def _time(value: Timestamp) -> datetime | None:
+    """None for what no calendar has."""
+    try:
+        return value.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _line(entry: Any) -> LogLine | None:
+    """None for an entry that is broken: without a time, or with a payload that is not JSON."""
+    at = _time(entry.timestamp)
+    try:
+        payload = json_format.MessageToDict(entry.json_payload) if entry.HasField("json_payload") else {}
+    except (ValueError, json_format.Error):
+        return None
+    if at is None:
+        return None
     return LogLine(
         insert_id=entry.insert_id,
-        at=entry.timestamp.ToDatetime(UTC),
+        at=at,
         revision=entry.resource.labels["revision_name"],
         severity=_SEVERITIES.get(entry.severity, "DEFAULT"),
         text=entry.text_payload,
-        payload=json_format.MessageToDict(entry.json_payload) if entry.HasField("json_payload") else {},
+        payload=payload,
     )

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
 from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from pipeline import credentials
 from pipeline.cloudrun.faults import translated
@@ -99,8 +102,8 @@ def _target(target: Target) -> run_v2.TrafficTarget:
     )
 
 
-def _split(targets: Sequence[run_v2.TrafficTarget] | Sequence[run_v2.TrafficTargetStatus]) -> Split:
-    """Spec or status traffic. No spec traffic at all means 100 % to LATEST."""
+def _split(targets: Sequence[Any]) -> Split:
+    """Spec or status traffic, as bare protobuf. No spec traffic at all means 100 % to LATEST."""
     lines = tuple(
         Target(
             revision=None if t.type_ == _LATEST else t.revision.rsplit("/", 1)[-1],
@@ -115,8 +118,11 @@ def _split(targets: Sequence[run_v2.TrafficTarget] | Sequence[run_v2.TrafficTarg
 
 def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
     latest_ready = service.latest_ready_revision.rsplit("/", 1)[-1]
-    condition = service.terminal_condition
     template = service.template
+    bare = run_v2.Service.pb(
+        service
+    )  # values of an API newer than the client's names, and times that are none, come as they are
+    condition = bare.terminal_condition
     _learn_secrets(template.containers)
     ports = [port.name for container in template.containers for port in container.ports]
     return LiveService(
@@ -124,8 +130,8 @@ def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
         uid=service.uid,
         etag=service.etag,
         generation=service.generation,
-        wanted=_split(service.traffic) if service.traffic else Split((Target(None, 100),)),
-        serving=_split(service.traffic_statuses),
+        wanted=_split(bare.traffic) if bare.traffic else Split((Target(None, 100),)),
+        serving=_split(bare.traffic_statuses),
         annotations=dict(service.annotations),
         uri=service.uri,
         labels=dict(service.labels),
@@ -134,10 +140,10 @@ def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
         latest_ready=latest_ready,
         latest_created=service.latest_created_revision.rsplit("/", 1)[-1],
         last_modifier=service.last_modifier,
-        update_time=_time(service.update_time),
-        request_timeout=_duration(template.timeout) or timedelta(minutes=5),
+        update_time=_time(bare.update_time),
+        request_timeout=_duration(bare.template.timeout) or timedelta(minutes=5),
         session_affinity=template.session_affinity,
-        ingress_all=service.ingress in (run_v2.IngressTraffic.INGRESS_TRAFFIC_ALL, 0),
+        ingress_all=bare.ingress in (run_v2.IngressTraffic.INGRESS_TRAFFIC_ALL, 0),
         default_uri_disabled=service.default_uri_disabled,
         http2="h2c" in ports,
         failure=condition.message if condition.state == _FAILED else "",
@@ -145,13 +151,14 @@ def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
 
 
 def _revision(revision: run_v2.Revision) -> Revision:
-    readiness, message = _readiness(revision)
+    bare = run_v2.Revision.pb(revision)
+    readiness, message = _readiness(bare)
     _learn_secrets(revision.containers)
     container = revision.containers[0] if revision.containers else run_v2.Container()
     return Revision(
         name=revision.name.rsplit("/", 1)[-1],
         uid=revision.uid,
-        create_time=_time(revision.create_time) or datetime.fromtimestamp(0, UTC),
+        create_time=_time(bare.create_time) or datetime.fromtimestamp(0, UTC),
         readiness=readiness,
         image=container.image,
         message=message,
@@ -166,17 +173,25 @@ def _learn_secrets(containers: Sequence[run_v2.Container]) -> None:
         SINK.learn(*credentials.of_environment({env.name: env.value for env in container.env}))
 
 
-def _readiness(revision: run_v2.Revision) -> tuple[Readiness, str]:
-    """From the revision's own Ready condition: the service's says nothing about one revision."""
+def _readiness(revision: Any) -> tuple[Readiness, str]:
+    """From the (bare) revision's own Ready condition: the service's says nothing about one revision."""
     ready = next((c for c in revision.conditions if c.type_ == "Ready"), None)
     if ready is None or ready.state not in (_FAILED, _SUCCEEDED):
         return Readiness.PENDING, ready.message if ready else ""
     return (Readiness.READY if ready.state == _SUCCEEDED else Readiness.FAILED), ready.message
 
 
-def _time(value: object) -> datetime | None:
-    return value.astimezone(UTC) if isinstance(value, datetime) else None
+def _time(value: Timestamp) -> datetime | None:
+    """None for what is not set, or is no time that a calendar has."""
+    try:
+        return value.ToDatetime(UTC) if value.ByteSize() else None
+    except (ValueError, OverflowError):
+        return None
 
 
-def _duration(value: object) -> timedelta | None:
-    return value if isinstance(value, timedelta) and value else None
+def _duration(value: Duration) -> timedelta | None:
+    """None for what is not set, or is longer than can be."""
+    try:
+        return value.ToTimedelta() or None
+    except (ValueError, OverflowError):
+        return None
