@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,3 +55,22 @@ def test_a_missing_one_says_how_to_write_it(tmp_path: Path) -> None:
 def test_one_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(CheckError, match="cannot be written"):
         baseline.save(tmp_path / "no" / "known.json", ())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "huge"])
+def test_a_baseline_that_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """A pipe that nobody writes to would be waited for, and a device read, for ever."""
+    file = tmp_path / "known.json"
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        with file.open("wb") as made:
+            made.truncate(1 << 40)
+    with pytest.raises(CheckError, match=r"known\.json: not a"):
+        baseline.load(file)
+    with pytest.raises(CheckError, match=r"known\.json: not a"):
+        baseline.save(file, [])
