@@ -10,8 +10,8 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -234,16 +234,20 @@ def test_log_lines(lines: list[LogLine]) -> None:
     assert 0 <= met.affected <= met.sessions <= len(lines)
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogStore]:
+    with closing(LogStore(tmp_path_factory.mktemp("logs"))) as made:
+        yield made
+
+
 @draws(1_000)
 @given(
-    text=ANY_TEXT
+    text=st.text(max_size=40)
     | VALUES.map(lambda value: json.dumps({"time": value, "severity": value, "message": value}))
     | VALUES.map(json.dumps)
 )
-def test_what_a_service_writes(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    store = LogStore(tmp_path_factory.getbasetemp())
+def test_what_a_service_writes(store: LogStore, text: str) -> None:
     store.line("projects/p/locations/l/services/s", "r", "stdout", text)
-    store.close()
 
 
 # replies of the API
