@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import private
-from pipeline.journal import Journal
+from pipeline.journal import Attempt, Journal
 from pipeline.local import endpoint, images
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.images import Image
@@ -20,6 +20,7 @@ from pipeline.local.store import Store
 from pipeline.progress import Progress
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
+ATTEMPT = Attempt("abc", 1, NOON)
 SERVICE = "projects/local/locations/local/services/agent-chat"
 
 
@@ -46,19 +47,19 @@ def test_a_state_folder_and_its_files(tmp_path: Path) -> None:
     logs = LogStore(local)
     logs.system(SERVICE, "r", "text")
     logs.close()
-    Journal(state / "rollouts", "abc", 1)(Progress(NOON, "started", "text"))
+    Journal(state / "rollouts", ATTEMPT)(Progress(NOON, "started", "text"))
     found = modes(tmp_path)
     assert {path for path, mode in found.items() if mode not in (0o700, 0o600)} == set()
     assert {".spillway/local/endpoint.json", ".spillway/local/images.json", ".spillway/local/server.lock",
-            ".spillway/local/logs.jsonl", ".spillway/rollouts/abc-1.jsonl"} <= found.keys()  # fmt: skip
+            ".spillway/local/logs.jsonl", f".spillway/rollouts/{ATTEMPT.name}.jsonl"} <= found.keys()  # fmt: skip
 
 
 def test_what_was_wider_is_narrowed(tmp_path: Path) -> None:
     folder = tmp_path / ".spillway" / "rollouts"
     folder.mkdir(parents=True, mode=0o755)
-    (folder / "abc-1.jsonl").touch(0o644)
+    ATTEMPT.path(folder).touch(0o644)
     (folder / "abc-1.md").touch(0o644)
-    Journal(folder, "abc", 1)(Progress(NOON, "started", "text"))
+    Journal(folder, ATTEMPT)(Progress(NOON, "started", "text"))
     private.write(folder / "abc-1.md", "# report")
     assert set(modes(tmp_path).values()) == {0o700, 0o600}
 
