@@ -21,6 +21,7 @@ types: $(READY)
 
 bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep
 	$(BIN)/python -m bench.checks_speed
+	$(BIN)/python -m bench.log_look
 
 bench-checks: $(READY) ## how right the checks are: precision and recall of every rule
 	$(BIN)/python -m bench.checks_corpus

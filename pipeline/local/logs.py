@@ -20,8 +20,10 @@ from google.cloud.logging_v2.types import LogEntry, logging
 from google.logging.type import http_request_pb2
 
 from pipeline.local.answering import Context, not_offered, parsed, readable, seconds, told, unary
+from pipeline.local.logentry import SEVERITIES, Entry
 from pipeline.local.logfilter import Filter, FilterError, compile_filter
-from pipeline.local.logstore import SEVERITIES, Entry, LogStore
+from pipeline.local.logindex import Bounds
+from pipeline.local.logstore import LogStore
 from pipeline.local.state import Refused
 
 _SERVICE = "google.logging.v2.LoggingServiceV2"
@@ -43,7 +45,7 @@ def handlers(store: LogStore) -> tuple[grpc.GenericRpcHandler, ...]:
     """Everything to add to a ``grpc.aio`` server."""
 
     async def list_(request: logging.ListLogEntriesRequest, _: Context) -> Any:
-        return await _list(store, request)
+        return await answer_list(store, request)
 
     async def tail(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
         async with told(context):
@@ -86,7 +88,7 @@ def _question(resource_names: Iterable[str], text: str, order: str = "") -> _Que
     return _Question(tuple(f"{name}/" for name in names), _compiled(text), order == "timestamp desc")
 
 
-async def _list(store: LogStore, request: logging.ListLogEntriesRequest) -> Any:
+async def answer_list(store: LogStore, request: logging.ListLogEntriesRequest) -> Any:
     """One page. A page token names the last entry that was shown, so that later ones change no page."""
     asked = _question(request.resource_names, request.filter, request.order_by)
     if not 0 <= request.page_size <= _MAX_PAGE:
@@ -106,13 +108,19 @@ async def _list(store: LogStore, request: logging.ListLogEntriesRequest) -> Any:
 
 
 async def _select(store: LogStore, asked: _Question, after: Key | None, limit: int) -> list[Entry]:
-    """The first ``limit`` entries that match, beyond the one that ``after`` names."""
-    since, until = asked.filter.since_ns, asked.filter.until_ns
-    if after and asked.newest_first:
-        until = after[0] if until is None else min(until, after[0])
-    elif after:
-        since = max(since, after[0])
-    candidates, found = store.between(since, until), list[Entry]()
+    """The first ``limit`` entries that match, beyond the one that ``after`` names.
+
+    Raises: Refused when some of them may have been given up: an answer with a hole would pass for silence.
+    """
+    bounds = asked.filter.bounds
+    if store.is_cut(bounds):
+        raise Refused(
+            "RESOURCE_EXHAUSTED",
+            "The oldest of what is asked for is not kept any more: ask for a later time.",
+        )
+    if after:
+        bounds &= Bounds(until_ns=after[0]) if asked.newest_first else Bounds(after[0])
+    candidates, found = store.within(bounds), list[Entry]()
     for number, entry in enumerate(reversed(candidates) if asked.newest_first else candidates):
         if number % _TURN == _TURN - 1:
             await asyncio.sleep(0)
