@@ -121,8 +121,11 @@ class PortBook:
 
     def _save(self) -> None:
         draft = self._file.with_suffix(".new")
-        draft.write_text(json.dumps(self._ports, indent=1, sort_keys=True), encoding="utf-8")
-        draft.replace(self._file)
+        try:
+            draft.write_text(json.dumps(self._ports, indent=1, sort_keys=True), encoding="utf-8")
+            draft.replace(self._file)
+        except OSError as fault:  # an address that changes with a restart is better than none
+            log.warning("addresses not saved", why=str(fault))
 
 
 def _read(file: Path) -> dict[str, int]:
