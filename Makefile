@@ -26,6 +26,7 @@ fuzz: $(READY) ## TIMES (20) as many inputs as CI draws, from a seed that is pri
 
 bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep
 	$(BIN)/python -m bench.checks_speed
+	$(BIN)/python -m bench.log_look
 
 bench-checks: $(READY) ## how right the checks are: precision and recall of every rule
 	$(BIN)/python -m bench.checks_corpus

@@ -3,6 +3,7 @@
     SpillwayError                    1   failed, unclassified
     |-- UserError                    2   usage: nothing was touched
     |   |-- ConfigError              2   spillway.yaml, with file:line:column
+    |   |-- LocalCloudRunDown        2   the local Cloud Run was not up when the command began
     |   |-- PlanRefused              2   the live service makes a rollout unsafe
     |   `-- RecordUnreadable         2   the record on the service cannot be used: traffic was left alone
     |-- AccessError                  3   not authenticated, or forbidden
@@ -57,6 +58,10 @@ class ConfigError(UserError):
 
 class PlanRefused(UserError):
     """The live service is in a state in which moving traffic would be a guess."""
+
+
+class LocalCloudRunDown(UserError):
+    """The local Cloud Run is not up when a command begins. One that goes away later is PlatformUnavailable."""
 
 
 class RecordUnreadable(UserError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from pipeline.local.ingress import Ingress
 from pipeline.local.instances import NoInstance
+from pipeline.local.limits import USUAL, Limits
 from pipeline.local.observed import ObservedSocket
 from pipeline.local.parts import InstanceSpec, Routes, StartFailed
 from pipeline.local.ports import PortBook
@@ -83,13 +84,16 @@ class Sink:
 class World:
     """Made by ``open_world``. ``chance`` is seeded: the same case draws the same revisions."""
 
-    def __init__(self, folder: Path, stack: AsyncExitStack, *, trust_forwarded: bool = False) -> None:
+    def __init__(
+        self, folder: Path, stack: AsyncExitStack, *, trust_forwarded: bool = False, limits: Limits = USUAL
+    ) -> None:
         self.fleet = FakeFleet()
         self.logs = Sink()
         self.ports = PortBook(folder)
         self.ingress = Ingress(
-            self.fleet, self.ports, self.logs, chance=random.Random(1011), trust_forwarded=trust_forwarded
-        )
+            self.fleet, self.ports, self.logs,
+            chance=random.Random(1011), trust_forwarded=trust_forwarded, limits=limits,
+        )  # fmt: skip
         self._stack = stack
 
     async def websocket(
@@ -101,8 +105,18 @@ class World:
 
     async def tcp(self, revision: str, handler: Stream, **fields: Any) -> None:
         """An instance that does with the bytes whatever the case wants."""
-        server = await asyncio.start_server(handler, "127.0.0.1", 0)
-        self._stack.push_async_callback(_end, server)
+        running: set[asyncio.Task[None]] = set()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await handler(reader, writer)
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+        def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            running.add(asyncio.ensure_future(serve(reader, writer)))
+
+        server = await asyncio.start_server(take, "127.0.0.1", 0)
+        self._stack.push_async_callback(_end, server, running)
         self.fleet.add(revision, server.sockets[0].getsockname()[1], **fields)
 
     async def route(self, *weights: tuple[str, int], **tags: str) -> None:
@@ -134,9 +148,11 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, *, trust_forwarded: bool = False) -> AsyncIterator[World]:
+async def open_world(
+    folder: Path, *, trust_forwarded: bool = False, limits: Limits = USUAL
+) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        world = World(folder, stack, trust_forwarded=trust_forwarded)
+        world = World(folder, stack, trust_forwarded=trust_forwarded, limits=limits)
         try:
             yield world
         finally:
@@ -182,6 +198,8 @@ def answers(text: str) -> Stream:
     return handler
 
 
-async def _end(server: asyncio.Server) -> None:
+async def _end(server: asyncio.Server, running: set[asyncio.Task[None]]) -> None:
     server.close()
     await server.wait_closed()
+    if running:
+        await asyncio.wait(running, timeout=10)

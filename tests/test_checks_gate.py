@@ -240,7 +240,7 @@ def test_the_command_ends_with_10_and_needs_no_platform(rollout: Callable[..., A
 def test_a_good_tree_goes_on_to_the_platform(rollout: Callable[..., Any], tmp_path: Path) -> None:
     project(tmp_path, is_good=True)
     done = rollout()
-    assert done.exit_code == 4
+    assert done.exit_code == 2
     assert "spillway local up" in done.stderr
 
 

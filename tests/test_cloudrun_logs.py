@@ -279,7 +279,7 @@ def test_what_could_not_be_read_is_never_empty(
 def test_names_cannot_break_out_of_the_filter() -> None:
     text = entry_filter(ServiceRef("p", "l", 'a" OR severity>=DEFAULT OR "'), ['b\\"'], START)
     compiled = compile_filter(text)
-    assert compiled.since_ns == int(START.timestamp() * 1e9)
+    assert compiled.bounds.since_ns == int(START.timestamp() * 1e9)
     assert text.count(" AND ") == 5
 
 

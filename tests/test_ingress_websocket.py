@@ -357,7 +357,10 @@ async def test_open_sockets_are_counted_by_revision(world: World) -> None:
 
 async def test_any_bytes_pass_as_they_are_in_both_directions_until_both_ends_end(world: World) -> None:
     chance = random.Random(5)
-    pieces = [chance.randbytes(chance.choice((1, 2, 125, 126, 4096, 70_000))) for _ in range(60)]
+    sizes = (1, 2, 125, 126, 4096, 70_000)
+    pieces = [
+        b"\x82\x7f" + (n := chance.choice(sizes)).to_bytes(8, "big") + chance.randbytes(n) for _ in range(60)
+    ]
     arrived = asyncio.get_running_loop().create_future()
 
     async def raw(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -15,7 +15,7 @@ import pytest
 from google.cloud import run_v2
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
-from pipeline.errors import PlatformUnavailable, UserError
+from pipeline.errors import LocalCloudRunDown, UserError
 from pipeline.local import daemon, endpoint
 from pipeline.local.images import Image
 from tests.contract.cloud import OUR_PARENT, shares, target
@@ -101,7 +101,7 @@ def test_it_outlives_its_starter_is_found_again_and_ends_whole(
     until(lambda: not any(map(exists, [first.pid, worker, *supervisors])))
     assert not file.exists()
     assert not daemon.down(folder)
-    with pytest.raises(PlatformUnavailable, match="not running"):
+    with pytest.raises(LocalCloudRunDown, match="not running"):
         daemon.status(folder)
 
 
@@ -114,7 +114,7 @@ def test_after_kill_9_nothing_is_left_running_and_everything_is_kept(folder: Pat
     kill(folder)
 
     until(lambda: not any(map(exists, [worker, *supervisors])))
-    with pytest.raises(PlatformUnavailable) as dead:
+    with pytest.raises(LocalCloudRunDown) as dead:
         daemon.status(folder)
     assert "was killed" in dead.value.why
     assert dead.value.fix == "Start it: spillway local up"
@@ -135,7 +135,7 @@ def test_after_kill_9_nothing_is_left_running_and_everything_is_kept(folder: Pat
 
     kill(folder)
     assert not daemon.down(folder)
-    with pytest.raises(PlatformUnavailable) as gone:
+    with pytest.raises(LocalCloudRunDown) as gone:
         endpoint.read(folder)
     assert "was killed" not in gone.value.why
 
@@ -178,7 +178,7 @@ def test_a_held_folder_without_an_answer_is_told_apart_from_none(folder: Path) -
         assert endpoint.hold(folder) is None
         assert endpoint.is_alive(folder)
         assert endpoint.holder(folder) is None
-        with pytest.raises(PlatformUnavailable, match="does not answer yet"):
+        with pytest.raises(LocalCloudRunDown, match="does not answer yet"):
             endpoint.read(folder)
         endpoint.sign(lock)
         assert endpoint.holder(folder) == os.getpid()

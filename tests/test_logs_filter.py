@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.local.logentry import Entry
 from pipeline.local.logfilter import FilterError, compile_filter
-from pipeline.local.logstore import Entry
 
 SECOND = 1_000_000_000
 START = 1_900_000_000 * SECOND  # 2030-03-17T17:46:40Z
@@ -163,8 +163,8 @@ def test_what_is_not_understood_is_an_error_that_names_its_place(text: str, comp
 )
 def test_bounds_in_time_are_told_apart(text: str, since: int, until: int | None) -> None:
     made = compile_filter(text)
-    assert made.since_ns == (START + since * SECOND if since else 0)
-    assert made.until_ns == (None if until is None else START + until * SECOND)
+    assert made.bounds.since_ns == (START + since * SECOND if since else 0)
+    assert made.bounds.until_ns == (None if until is None else START + until * SECOND)
 
 
 @dataclass(frozen=True)
@@ -222,8 +222,8 @@ def test_a_filter_means_what_its_parts_mean(formula: Formula) -> None:
         expected = formula.holds(one)
         assert made.matches(one) is expected
         if expected:
-            assert made.since_ns <= one.at_ns
-            assert made.until_ns is None or one.at_ns <= made.until_ns
+            assert made.bounds.since_ns <= one.at_ns
+            assert made.bounds.until_ns is None or one.at_ns <= made.bounds.until_ns
 
 
 @settings(deadline=None, max_examples=300)

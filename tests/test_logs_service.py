@@ -23,6 +23,8 @@ from google.cloud.logging_v2.services.logging_service_v2.transports import (
 from google.cloud.logging_v2.types import ListLogEntriesRequest, LogEntry, TailLogEntriesRequest
 from google.logging.type import log_severity_pb2
 
+from pipeline.local import logstore
+from pipeline.local.logfilter import compile_filter
 from pipeline.local.logs import handlers
 from pipeline.local.logstore import LogStore
 from pipeline.local.reading import LogReader, select
@@ -288,3 +290,24 @@ def test_the_reader_of_the_command_line_follows_until_it_is_stopped(logs: Logs) 
         assert [next(arriving)["textPayload"] for _ in range(2)] == ["one", "two"]
         stopped.set()
         assert list(arriving) == []
+
+
+def test_a_question_with_a_hole_is_refused_and_not_answered_with_silence(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logstore, "MAX_ENTRIES", 100)
+    logs.write(*(f"line {number}" for number in range(150)))
+    since = datetime.fromtimestamp(START_NS / 1e9, UTC).isoformat()
+    with pytest.raises(exceptions.ResourceExhausted, match="not kept any more"):
+        logs.list(f'timestamp>="{since}"')
+    assert logs.texts()[-1] == "line 149"
+    later = logs.list()[0].timestamp.isoformat()
+    assert logs.texts(f'timestamp>"{later}"')[-1] == "line 149"
+
+
+def test_a_filter_is_compiled_once(logs: Logs) -> None:
+    text = 'textPayload:"never asked before"'
+    before = compile_filter.cache_info().misses
+    for _ in range(5):
+        assert logs.list(text) == []
+    assert compile_filter.cache_info().misses == before + 1

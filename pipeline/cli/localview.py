@@ -14,6 +14,8 @@ _LABEL_WIDTH = 10
 def status_lines(seen: Mapping[str, Any]) -> Iterator[str]:
     """A local Cloud Run as ``daemon.status`` reports it: services, revisions, weights, instances, sockets."""
     yield f"{seen['address']}  process {seen['pid']}, since {seen['started'][:19].replace('T', ' ')} UTC"
+    for name, why in seen.get("unsaved", {}).items():
+        yield plain(f"NOT SAVED, served from memory: {name}: {why}")
     if not seen["services"]:
         yield "no services yet"
     for service in seen["services"]:

@@ -14,7 +14,7 @@ import typer
 from pipeline.cli.frame import Session, command
 from pipeline.cli.options import DryRun, Env, Image, Reason
 from pipeline.cli.output import outcome_document
-from pipeline.errors import PlatformUnavailable
+from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
 from pipeline.model import Outcome
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def rollout(
     with ExitStack() as stack:
         try:
             drive = stack.enter_context(_drive(session, config, env))
-        except PlatformUnavailable:
+        except (LocalCloudRunDown, PlatformUnavailable):
             if gate() is not None:  # an answer that needs no platform
                 return gate.refuse()
             raise

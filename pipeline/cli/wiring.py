@@ -97,20 +97,16 @@ class Place:
 
 @contextmanager
 def open_place(ref: ServiceRef, *, local_folder: Path | None) -> Iterator[Place]:
-    """Reach a service. Raises PlatformUnavailable when the local Cloud Run does not answer."""
+    """Reach a service. Raises LocalCloudRunDown; one that goes away later is found again when it is back."""
     if local_folder is None:
         yield Place(ref)
         return
-    from pipeline.local import endpoint
+    from pipeline.local.channel import FollowingChannel
     from pipeline.local.trusted import secrets_of
 
-    found = endpoint.read(local_folder)
-    SINK.learn(found.token, *secrets_of(local_folder))
-    channel = found.channel()
-    try:
+    SINK.learn(*secrets_of(local_folder))
+    with FollowingChannel(local_folder, learn=SINK.learn) as channel:
         yield Place(ref, channel)
-    finally:
-        channel.close()
 
 
 def wish_for(config: Config, environment: Environment, image: str) -> Wish:

@@ -58,8 +58,10 @@ class _Seen:
         fresh = [line for line in found if (line.at, line.insert_id) not in self.ids]
         if fresh:
             self.ids.update((line.at, line.insert_id) for line in fresh)
-            self.lines += fresh
-            self.lines.sort(key=_time_of)  # nearly sorted: linear
+            place = bisect_left(self.lines, min(map(_time_of, fresh)), key=_time_of)
+            self.lines[place:] = sorted(
+                [*self.lines[place:], *fresh], key=_time_of
+            )  # the rest stays as it is
 
     def forget_before(self, moment: datetime) -> None:
         gone = bisect_left(self.lines, moment, key=_time_of)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from functools import wraps
+from collections.abc import Iterator, Mapping
 from importlib import resources
-from typing import Any, NoReturn
 
 import grpc
 from google.cloud import run_v2
@@ -20,6 +18,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
 from pipeline.local import codec, operations
+from pipeline.local.answering import Context, not_offered, seconds, unary
 from pipeline.local.controller import Controller
 from pipeline.local.operations import Operation
 from pipeline.local.paging import page
@@ -34,16 +33,13 @@ _MARGIN_S = 0.2  # a wait ends this long before its caller's deadline, to answer
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")
 _REVISION = re.compile(r"(.+)/revisions/([^/]+)")
 
-Context = Any  # grpc.aio.ServicerContext
-Method = Callable[[Any, Context], Awaitable[Any]]
-
 
 def handlers(controller: Controller) -> tuple[grpc.GenericRpcHandler, ...]:
     """Everything to add to a ``grpc.aio`` server."""
     offered = {**_services(controller), **_revisions(controller)}
     named = [
         grpc.method_handlers_generic_handler(
-            service, {m: offered.get(f"{service}/{m}") or _not_offered(f"{service}/{m}") for m in methods}
+            service, {m: offered.get(f"{service}/{m}") or not_offered(f"{service}/{m}") for m in methods}
         )
         for service, methods in _client_methods()
     ]
@@ -96,13 +92,13 @@ def _services(controller: Controller) -> Mapping[str, grpc.RpcMethodHandler]:
     operation = operations_pb2.Operation.SerializeToString
     service = f"{_PACKAGE}.Services"
     return {
-        f"{service}/CreateService": _unary(create, run_v2.CreateServiceRequest.deserialize, operation),
-        f"{service}/GetService": _unary(get, run_v2.GetServiceRequest.deserialize, run_v2.Service.serialize),
-        f"{service}/ListServices": _unary(
+        f"{service}/CreateService": unary(create, run_v2.CreateServiceRequest.deserialize, operation),
+        f"{service}/GetService": unary(get, run_v2.GetServiceRequest.deserialize, run_v2.Service.serialize),
+        f"{service}/ListServices": unary(
             list_, run_v2.ListServicesRequest.deserialize, run_v2.ListServicesResponse.serialize
         ),
-        f"{service}/UpdateService": _unary(update, run_v2.UpdateServiceRequest.deserialize, operation),
-        f"{service}/DeleteService": _unary(delete, run_v2.DeleteServiceRequest.deserialize, operation),
+        f"{service}/UpdateService": unary(update, run_v2.UpdateServiceRequest.deserialize, operation),
+        f"{service}/DeleteService": unary(delete, run_v2.DeleteServiceRequest.deserialize, operation),
     }
 
 
@@ -134,13 +130,13 @@ def _revisions(controller: Controller) -> Mapping[str, grpc.RpcMethodHandler]:
 
     service = f"{_PACKAGE}.Revisions"
     return {
-        f"{service}/GetRevision": _unary(
+        f"{service}/GetRevision": unary(
             get, run_v2.GetRevisionRequest.deserialize, run_v2.Revision.serialize
         ),
-        f"{service}/ListRevisions": _unary(
+        f"{service}/ListRevisions": unary(
             list_, run_v2.ListRevisionsRequest.deserialize, run_v2.ListRevisionsResponse.serialize
         ),
-        f"{service}/DeleteRevision": _unary(
+        f"{service}/DeleteRevision": unary(
             delete, run_v2.DeleteRevisionRequest.deserialize, operations_pb2.Operation.SerializeToString
         ),
     }
@@ -169,9 +165,7 @@ def _longrunning(controller: Controller) -> grpc.GenericRpcHandler:
     async def wait(
         request: operations_pb2.WaitOperationRequest, context: Context
     ) -> operations_pb2.Operation:
-        asked = (
-            request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else _LONGEST_WAIT_S
-        )
+        asked = seconds("timeout", request.timeout) if request.HasField("timeout") else _LONGEST_WAIT_S
         left = context.time_remaining()
         limit = _LONGEST_WAIT_S if left is None else max(left - _MARGIN_S, 0.0)
         return _operation(await controller.operations.wait(request.name, min(asked, limit)))
@@ -184,39 +178,17 @@ def _longrunning(controller: Controller) -> grpc.GenericRpcHandler:
     operation = pb.Operation.SerializeToString
     service = "google.longrunning.Operations"
     methods = {
-        "GetOperation": _unary(get, pb.GetOperationRequest.FromString, operation),
-        "ListOperations": _unary(
+        "GetOperation": unary(get, pb.GetOperationRequest.FromString, operation),
+        "ListOperations": unary(
             list_, pb.ListOperationsRequest.FromString, pb.ListOperationsResponse.SerializeToString
         ),
-        "WaitOperation": _unary(wait, pb.WaitOperationRequest.FromString, operation),
-        "DeleteOperation": _unary(
+        "WaitOperation": unary(wait, pb.WaitOperationRequest.FromString, operation),
+        "DeleteOperation": unary(
             delete, pb.DeleteOperationRequest.FromString, empty_pb2.Empty.SerializeToString
         ),
-        "CancelOperation": _not_offered(f"{service}/CancelOperation"),
+        "CancelOperation": not_offered(f"{service}/CancelOperation"),
     }
     return grpc.method_handlers_generic_handler(service, methods)
-
-
-def _unary(
-    method: Method, read: Callable[[bytes], Any], write: Callable[[Any], bytes]
-) -> grpc.RpcMethodHandler:
-    """A handler that answers ``Refused`` with its status."""
-
-    @wraps(method)
-    async def answer(request: Any, context: Context) -> Any:
-        try:
-            return await method(request, context)
-        except Refused as refused:
-            return await context.abort(getattr(grpc.StatusCode, refused.code), refused.message)
-
-    return grpc.unary_unary_rpc_method_handler(answer, request_deserializer=read, response_serializer=write)
-
-
-def _not_offered(method: str) -> grpc.RpcMethodHandler:
-    async def refuse(_: bytes, __: Context) -> NoReturn:
-        raise Refused("UNIMPLEMENTED", f"{method} is not offered by the local Cloud Run.")
-
-    return _unary(refuse, bytes, bytes)
 
 
 def _operation(operation: Operation) -> operations_pb2.Operation:

@@ -13,6 +13,7 @@ import grpc.aio
 
 from pipeline.errors import UserError
 from pipeline.local import admin, logs
+from pipeline.local.answering import MAX_REQUEST, unary
 from pipeline.local.bearer import Guard
 from pipeline.local.controller import Controller
 from pipeline.local.endpoint import STATUS_METHOD
@@ -24,7 +25,7 @@ from pipeline.local.store import Store
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a port in use is an error, not something to share
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", MAX_REQUEST),
     ("grpc.max_send_message_length", -1),
 )
 _LAST_CALLS_S = 0.5
@@ -108,8 +109,7 @@ class LocalCloudRun:
             return json.dumps(self.status()).encode()
 
         _, service, method = STATUS_METHOD.split("/")
-        handler = grpc.unary_unary_rpc_method_handler(get)
-        return grpc.method_handlers_generic_handler(service, {method: handler})
+        return grpc.method_handlers_generic_handler(service, {method: unary(get, bytes, bytes)})
 
 
 def _rows(values: dict[tuple[str, str], Any], name: str) -> Sequence[dict[str, Any]]:

@@ -31,8 +31,11 @@ def message(kind: type[M], value: Json) -> M:
 
 
 def spec_of(service: run_v2.Service) -> Json:
-    """The part of a service that its client owns; fields at their default are absent."""
-    fields = json_format.MessageToDict(run_v2.Service.pb(service), preserving_proto_field_name=True)
+    """The part of a service that its client owns; fields at their default are absent. Raises Refused."""
+    try:
+        fields = json_format.MessageToDict(run_v2.Service.pb(service), preserving_proto_field_name=True)
+    except (json_format.Error, ValueError, OverflowError) as error:  # a time or duration out of range
+        raise Refused("INVALID_ARGUMENT", f"service: {error}") from error
     return {key: value for key, value in fields.items() if key in SPEC_FIELDS}
 
 

@@ -6,6 +6,7 @@ from it is ``reconciler.py``'s; the operation that is answered ends when that ha
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from pipeline.local.state import Json, Refused, Revision, Service, Stamp
 from pipeline.local.store import Registry, Store
 from pipeline.local.views import revision_json, service_json, summary
 from pipeline.model import ServiceRef
+
+_SAVE_AGAIN_S = 1.0
 
 
 def _utc_now() -> datetime:
@@ -53,14 +56,25 @@ class Controller:
         self._clock = clock
         self._ids = ids
         self._revision_limit = revision_limit
+        self._saving: asyncio.Task[None] | None = None
 
     async def resume(self) -> None:
         """Take up where the last server of this state folder ended, however it ended."""
         await self._reconciler.resume()
+        self._saving = asyncio.create_task(self._keep_saving())
 
     async def close(self) -> None:
         """Stop working; what is unfinished is taken up by the next ``resume``."""
+        if self._saving:
+            self._saving.cancel()
         await self._reconciler.close()
+        self._registry.save_again()
+
+    async def _keep_saving(self) -> None:
+        """What a full disk did not take is saved when there is room."""
+        while True:
+            await asyncio.sleep(_SAVE_AGAIN_S)
+            self._registry.save_again()
 
     def service(self, ref: ServiceRef) -> Service:
         if found := self._registry.find(ref.name):
@@ -87,7 +101,10 @@ class Controller:
 
     def snapshot(self) -> Json:
         """What ``local status`` prints, as plain values."""
-        return {"services": [summary(service, self.uri) for service in self._registry]}
+        return {
+            "services": [summary(service, self.uri) for service in self._registry],
+            "unsaved": self._registry.unsaved,
+        }
 
     def create_service(
         self, ref: ServiceRef, spec: Json, *, actor: str, validate_only: bool = False
@@ -142,7 +159,7 @@ class Controller:
         operation = self._operation(ref, operations.REVISION, subject, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
-        self._registry.publish(remaining)
+        self._registry.accept(remaining)
         self.operations.begin(operation)
         self._reconciler.forget_revision((ref.name, name), operation)
         return operation
@@ -153,7 +170,7 @@ class Controller:
             subject = service_json(service, self.uri)
             return replace(self._operation(service.ref, operations.SERVICE, subject), is_done=True)
         before = self._registry.find(service.name)
-        self._registry.publish(service)
+        self._registry.accept(service)
         operation = self._operation(service.ref, operations.SERVICE, service_json(service, self.uri))
         self.operations.begin(operation)
         for revision in before.revisions if before else ():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import private
-from pipeline.errors import PlatformUnavailable, SpillwayError, UserError
+from pipeline.errors import LocalCloudRunDown, SpillwayError, UserError
 from pipeline.local import endpoint, images
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.images import Image
@@ -74,7 +74,7 @@ def down(folder: Path) -> bool:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """What runs, as plain values. Raises PlatformUnavailable when nothing does."""
+    """What runs, as plain values. Raises LocalCloudRunDown, and PlatformUnavailable when it does not answer."""
     import grpc
 
     found = endpoint.read(folder)
@@ -156,20 +156,13 @@ def _text_after(log: Path, before: int) -> str:
 
 
 def _answer(folder: Path) -> Endpoint | None:
-    """The endpoint of a server that may be starting; None if there is none. Raises PlatformUnavailable."""
-
-    def is_settled() -> bool:
-        with suppress(PlatformUnavailable):
-            endpoint.read(folder)
-            return True
-        return not endpoint.is_alive(folder)
-
-    _wait(is_settled, _START_TIMEOUT_S)
-    with suppress(PlatformUnavailable):
-        return endpoint.read(folder)
-    if endpoint.is_alive(folder):
-        raise endpoint.not_yet(folder)
-    return None
+    """The endpoint of a server that may be starting; None if there is none. Raises LocalCloudRunDown."""
+    try:
+        return endpoint.settled(folder)
+    except LocalCloudRunDown:
+        if endpoint.is_alive(folder):
+            raise
+        return None
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float) -> bool:

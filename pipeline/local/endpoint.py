@@ -9,23 +9,27 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from pipeline import private
-from pipeline.errors import PlatformUnavailable
+from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
 
 if TYPE_CHECKING:
     import grpc
     import grpc.aio
 
 STATUS_METHOD = "/spillway.local.Status/Get"  # takes nothing; JSON comes back
+_START_S = 30.0
+_POLL_S = 0.05
 _OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # loopback is nobody's proxy's business
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),  # a new channel does not wait out an old one's back-off
 )
 
 
@@ -65,7 +69,7 @@ class Endpoint:
 
 
 def read(folder: Path) -> Endpoint:
-    """The endpoint of a living server. Raises PlatformUnavailable."""
+    """The endpoint of a server that answers. Raises LocalCloudRunDown."""
     if not is_alive(folder):
         raise _not_running(folder)
     try:
@@ -75,8 +79,20 @@ def read(folder: Path) -> Endpoint:
         raise not_yet(folder) from error
 
 
-def not_yet(folder: Path) -> PlatformUnavailable:
-    return PlatformUnavailable(
+def settled(folder: Path) -> Endpoint:
+    """The endpoint, waited for while a server starts or ends. Raises LocalCloudRunDown."""
+    give_up = time.monotonic() + _START_S
+    while True:
+        try:
+            return read(folder)
+        except LocalCloudRunDown:
+            if not is_alive(folder) or time.monotonic() >= give_up:
+                raise
+        time.sleep(_POLL_S)
+
+
+def not_yet(folder: Path) -> LocalCloudRunDown:
+    return LocalCloudRunDown(
         "the local Cloud Run does not answer yet",
         f"It starts or ends at this moment: {folder}",
         "Wait for it: spillway local up",
@@ -149,12 +165,12 @@ def tidy(folder: Path) -> None:
             remove(folder)
 
 
-def _not_running(folder: Path) -> PlatformUnavailable:
+def _not_running(folder: Path) -> LocalCloudRunDown:
     """Why nobody answers: a server takes its endpoint away when it ends, so one that is left was killed."""
     why = f"No process holds {folder}"
     if os.path.exists(_file(folder)):
         why = f"Its process was killed; services, ports and records are kept in {folder}"
-    return PlatformUnavailable("the local Cloud Run is not running", why, "Start it: spillway local up")
+    return LocalCloudRunDown("the local Cloud Run is not running", why, "Start it: spillway local up")
 
 
 def _file(folder: Path) -> Path:

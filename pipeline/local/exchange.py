@@ -12,10 +12,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from pipeline.local import http1
+from pipeline.local import bodies, http1
 from pipeline.local.http1 import BadMessage, Headers, Request, Response
 from pipeline.local.instances import Lease
-from pipeline.local.observed import ABNORMAL, Observations, ObservedSocket, Side
+from pipeline.local.limits import MAX_INTERIM, USUAL, Limits
+from pipeline.local.observed import Observations, ObservedSocket
+from pipeline.local.splice import Splice
 from pipeline.local.wire import Wire
 
 AFFINITY_COOKIE = "GAESA"
@@ -25,12 +27,13 @@ TRUNCATED = (
     "Truncated response body. Usually implies that the request timed out or the application exited before the response "
     "was finished."
 )
+TOO_LARGE = "Response size was too large. Please consider reducing response size."
 _REASONS = {
-    400: "Bad Request", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests", 431: "Header Fields Too Large",
+    400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout", 413: "Content Too Large",
+    429: "Too Many Requests", 431: "Header Fields Too Large",
     500: "Internal Server Error", 503: "Service Unavailable", 504: "Gateway Timeout",
 }  # fmt: skip
-_PIECE = 64 * 1024
-_MAX_LINE = 4096  # of a chunk's first line, or a trailer
+_TO_WEBSOCKET = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class Exchange:
     status: int = 0
     sent: int = 0
     fault: str = ""
+    limits: Limits = USUAL
 
     def __post_init__(self) -> None:
         self.trace = self.request.headers.get("x-cloud-trace-context") or f"{secrets.token_hex(16)}/1;o=0"
@@ -83,13 +87,10 @@ def answer(client: Wire, status: int, text: str) -> None:
 
 async def forward(exchange: Exchange, lease: Lease, observations: Observations) -> bool:
     """Carry one request to its end. Returns whether the client's connection goes on."""
-    loop = asyncio.get_running_loop()
-    try:
-        _, upstream = await loop.create_connection(Wire, "127.0.0.1", lease.port)
-    except OSError:
-        return exchange.answer(503, MALFORMED)
+    upstream: Wire | None = None
     try:
         async with asyncio.timeout(lease.spec.request_timeout_s):
+            upstream = await _connected(lease)
             if exchange.request.is_websocket:
                 return await _upgrade(exchange, lease, upstream, observations)
             return await _plain(exchange, lease, upstream)
@@ -100,7 +101,17 @@ async def forward(exchange: Exchange, lease: Lease, observations: Observations) 
             return _fail(exchange, error.__cause__.status, str(error.__cause__), "")
         return _fail(exchange, 503, MALFORMED, "")
     finally:
-        upstream.close()
+        if upstream:
+            upstream.abort(reset=False)  # what it has not read by now is of no use
+
+
+async def _connected(lease: Lease) -> Wire:
+    """Raises BadMessage."""
+    try:
+        _, wire = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", lease.port)
+    except OSError as error:
+        raise BadMessage("no connection") from error
+    return wire
 
 
 def _fail(exchange: Exchange, status: int, text: str, fault: str) -> bool:
@@ -118,10 +129,26 @@ async def _upgrade(exchange: Exchange, lease: Lease, upstream: Wire, observation
     response = await _response(exchange, upstream)
     if response.status != 101:
         return await _relay(exchange, lease, response, upstream)
+    if not response.opens_websocket:
+        raise BadMessage("an upgrade to something else")
+    headers = _with_cookie(exchange, lease, response.headers.end_to_end().without_body())
     exchange.status = 101
-    exchange.client.write(_with_cookie(exchange, lease, response.headers).after(response.start))
-    await _splice(exchange, upstream, observations)
+    exchange.client.write(headers.plus(*_TO_WEBSOCKET).after(response.start))
+    await _hold(exchange, Splice(exchange.client, upstream, exchange.limits), observations)
     return False
+
+
+async def _hold(exchange: Exchange, socket: Splice, observations: Observations) -> None:
+    """Count the socket while it is open, and note how it ended."""
+    observations.begin(exchange.service, exchange.revision)
+    try:
+        await socket.run()
+    finally:
+        exchange.sent, exchange.fault = socket.by_server.size, socket.fault
+        observations.end(ObservedSocket(
+            exchange.service, exchange.revision, exchange.tag, exchange.started, time.time() - exchange.started,
+            *socket.end, socket.by_server.size, socket.by_client.size,
+        ))  # fmt: skip
 
 
 async def _plain(exchange: Exchange, lease: Lease, upstream: Wire) -> bool:
@@ -133,11 +160,11 @@ async def _plain(exchange: Exchange, lease: Lease, upstream: Wire) -> bool:
 
     client.ended.add_done_callback(give_up)
     upstream.write(_head_for_instance(exchange))
-    sending = asyncio.create_task(_copy_body(client, upstream, request.framing))
+    sending = asyncio.create_task(bodies.copy(client, upstream, request.framing, limit=exchange.limits.body))
     sending.add_done_callback(lambda task: upstream.abort() if _fault_of(task) else None)
     try:
         response = await _response(exchange, upstream)
-        return await _relay(exchange, lease, response, upstream) and sending.done()
+        return await _relay(exchange, lease, response, upstream, sending)
     except BadMessage as error:
         raise error from _fault_of(sending)
     finally:
@@ -147,7 +174,8 @@ async def _plain(exchange: Exchange, lease: Lease, upstream: Wire) -> bool:
 
 async def _response(exchange: Exchange, upstream: Wire) -> Response:
     """The final answer's head; interim ones are passed on to clients that know them. Raises BadMessage."""
-    while True:
+    client = exchange.client
+    for _ in range(MAX_INTERIM + 1):
         head = await upstream.read_until(b"\r\n\r\n")
         if head is None:
             raise BadMessage("no answer")
@@ -157,98 +185,47 @@ async def _response(exchange: Exchange, upstream: Wire) -> Response:
         if not response.is_interim:
             return response
         if exchange.request.minor:
-            exchange.client.write(response.headers.after(response.start))
+            client.write(response.headers.end_to_end().without_body().after(f"HTTP/1.1{response.start[8:]}"))
+            await client.drain()
+    raise BadMessage("interim answers without end")
 
 
-async def _relay(exchange: Exchange, lease: Lease, response: Response, upstream: Wire) -> bool:
+async def _relay(
+    exchange: Exchange,
+    lease: Lease,
+    response: Response,
+    upstream: Wire,
+    sending: asyncio.Task[int] | None = None,
+) -> bool:
     """Pass on an answer. Returns whether another request may follow it on the client's connection."""
-    framing = response.framing(exchange.request.method)
-    goes_on = exchange.request.keeps_alive and framing != http1.UNTIL_CLOSE
+    request, client = exchange.request, exchange.client
+    framing = response.framing(request.method)
+    if framing > exchange.limits.body:
+        exchange.fault = TOO_LARGE
+        return exchange.answer(500, TOO_LARGE)
+    # An answer before the request's end is the last one here: what comes next on this connection is not a head.
+    goes_on = request.keeps_alive and framing != http1.UNTIL_CLOSE and _is_sent(sending)
+    unframed = framing == http1.CHUNKED and not request.minor
     headers = _with_cookie(exchange, lease, response.headers.end_to_end())
+    if unframed or response.status == 204:
+        headers = headers.without_body()
     if not goes_on:
         headers = headers.plus(("Connection", "close"))
     exchange.status = response.status
-    exchange.client.write(headers.after(f"HTTP/1.1{response.start[8:]}"))
-    exchange.sent = await _copy_body(upstream, exchange.client, framing)
-    await exchange.client.drain()
+    client.write(headers.after(f"HTTP/1.1{response.start[8:]}"))
+    if unframed:
+        exchange.sent = await bodies.copy_content(upstream, client)
+    else:
+        exchange.sent = await bodies.copy(upstream, client, framing)
+    await client.drain()
     return goes_on
-
-
-async def _splice(exchange: Exchange, upstream: Wire, observations: Observations) -> None:
-    """Leave the two ends of a WebSocket to each other until both are gone."""
-    client, by_client, by_server = exchange.client, Side(), Side()
-    firsts: list[str] = []
-    client.ended.add_done_callback(lambda _: firsts.append("client"))
-    upstream.ended.add_done_callback(lambda _: firsts.append("server"))
-    observations.begin(exchange.service, exchange.revision)
-    try:
-        client.join(upstream, by_client, by_server)
-        await asyncio.gather(asyncio.shield(client.ended), asyncio.shield(upstream.ended))
-    finally:
-        exchange.sent = by_server.size
-        observations.end(_seen(exchange, by_client, by_server, firsts))
-
-
-def _seen(exchange: Exchange, by_client: Side, by_server: Side, firsts: list[str]) -> ObservedSocket:
-    closes = [
-        (side.closed_at, name, side)
-        for name, side in (("client", by_client), ("server", by_server))
-        if side.has_closed
-    ]
-    _, first, side = min(closes, default=(0.0, firsts[0] if firsts else "", None))
-    code, reason = (side.frames.close if side else None) or (ABNORMAL, "")
-    return ObservedSocket(
-        exchange.service, exchange.revision, exchange.tag, exchange.started, time.time() - exchange.started,
-        code, reason, first, by_server.size, by_client.size,
-    )  # fmt: skip
-
-
-async def _copy_body(source: Wire, target: Wire, framing: int) -> int:
-    """Pass a body on as it comes; chunks are framed anew. Returns its size. Raises BadMessage."""
-    if framing == http1.CHUNKED:
-        return await _copy_chunks(source, target)
-    size = 0
-    while framing == http1.UNTIL_CLOSE or size < framing:
-        piece = await source.read(_PIECE if framing < 0 else min(_PIECE, framing - size))
-        if not piece:
-            if framing >= 0:
-                raise BadMessage("the body was cut off")
-            break
-        size += len(piece)
-        target.write(piece)
-        await target.drain()  # a slow reader holds up its own sender, and nobody else
-    return size
-
-
-async def _copy_chunks(source: Wire, target: Wire) -> int:
-    total, size = 0, 1
-    while size:
-        size = http1.parse_chunk(await _line(source))
-        target.write(b"%x\r\n" % size)
-        if size:
-            total += await _copy_body(source, target, size)
-            target.write(b"\r\n")
-            if await _line(source):
-                raise BadMessage("malformed chunk")
-    while trailer := await _line(source):
-        http1.check_trailer(trailer)
-        target.write(trailer + b"\r\n")
-    target.write(b"\r\n")
-    return total
-
-
-async def _line(source: Wire) -> bytes:
-    line = await source.read_until(b"\r\n", _MAX_LINE)
-    if line is None:
-        raise BadMessage("the body was cut off")
-    return line
 
 
 def _head_for_instance(exchange: Exchange) -> bytes:
     request = exchange.request
     ours = [("X-Forwarded-For", exchange.chain), ("X-Forwarded-Proto", "http")]
     if request.is_websocket:
-        ours += [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+        ours += _TO_WEBSOCKET
     else:
         ours += [("Connection", "close")]
     ours += [("X-Cloud-Trace-Context", exchange.trace)]
@@ -271,6 +248,11 @@ def affinity_of(request: Request) -> tuple[str, int] | None:
         if name == AFFINITY_COOKIE and revision and port.isascii() and port.isdecimal():
             return revision, int(port)
     return None
+
+
+def _is_sent(sending: asyncio.Task[int] | None) -> bool:
+    """Whether the request's body is through; None: it has none."""
+    return sending is None or (sending.done() and not sending.cancelled() and not sending.exception())
 
 
 def _fault_of(task: asyncio.Task[int]) -> BaseException | None:

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MAX_HEAD = 64 * 1024
 CHUNKED = -1
 UNTIL_CLOSE = -2
 
@@ -23,7 +22,15 @@ _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[\t -~\x80-\xff]*)?")
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "te", "upgrade"})
-_NEVER_HOP = frozenset({"content-length", "host", "transfer-encoding"})  # whatever Connection says
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+_NEVER_HOP = _FRAMING | {"host"}  # whatever Connection says
+#: What frames, routes, authorises or modifies a message is decided on before its trailers come.
+_NOT_IN_TRAILERS = re.compile(
+    r"content-(?!digest|md5).*|transfer-encoding|te|trailer|connection|keep-alive|upgrade|proxy-.*|host|x-forwarded-.*|forwarded|"
+    r"x-cloud-trace-context|authorization|www-authenticate|cookie|set-cookie|expect|max-forwards|cache-control|pragma|"
+    r"range|if-.*|age|expires|date|location|retry-after|vary|warning",
+    re.IGNORECASE,
+)
 
 
 class BadMessage(Exception):
@@ -64,6 +71,10 @@ class Headers:
     def end_to_end(self) -> Headers:
         """Without what concerns this connection alone."""
         return self.without(_HOP_BY_HOP | (self.tokens("connection") - _NEVER_HOP))
+
+    def without_body(self) -> Headers:
+        """For a head that no body follows, whatever it says: a reader might wait for one."""
+        return self.without(_FRAMING)
 
     def after(self, start: str) -> bytes:
         """The head on the wire, with this first line."""
@@ -118,9 +129,20 @@ class Response:
     def is_interim(self) -> bool:
         return 100 <= self.status < 200 and self.status != 101
 
+    @property
+    def opens_websocket(self) -> bool:
+        """A 101 to WebSocket, and to nothing else."""
+        return (
+            self.status == 101
+            and "upgrade" in self.headers.tokens("connection")
+            and [value.lower() for value in self.headers.all("upgrade")] == ["websocket"]
+        )
+
     def framing(self, method: str) -> int:
         """Of the body that follows, given what was asked. Raises BadMessage."""
         framing = _framing(self.headers)
+        if framing == CHUNKED and self.start.startswith("HTTP/1.0"):
+            raise BadMessage("HTTP/1.0 knows no chunks")
         return 0 if method == "HEAD" or self.status < 200 or self.status in (204, 304) else framing
 
 
@@ -154,7 +176,9 @@ def parse_chunk(line: bytes) -> int:
 
 def check_trailer(line: bytes) -> None:
     """Raises BadMessage."""
-    _header(line.decode("latin-1"))
+    name, _ = _header(line.decode("latin-1"))
+    if _NOT_IN_TRAILERS.fullmatch(name):
+        raise BadMessage(f"{name} in a trailer")
 
 
 def answer(status: int, reason: str, text: str) -> bytes:

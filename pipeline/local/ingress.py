@@ -18,6 +18,7 @@ from pipeline.local import http1
 from pipeline.local.exchange import TRUNCATED, Exchange, affinity_of, answer, forward
 from pipeline.local.http1 import BadMessage, Request
 from pipeline.local.instances import Fleet, NoInstance
+from pipeline.local.limits import USUAL, Limits
 from pipeline.local.logstore import LogSink
 from pipeline.local.observed import Observations, ObservedSocket
 from pipeline.local.parts import Routes, StartFailed
@@ -45,15 +46,18 @@ class Ingress:
         *,
         chance: random.Random | None = None,
         trust_forwarded: bool = False,
+        limits: Limits = USUAL,
     ) -> None:
         self._fleet = fleet
         self._ports = ports
         self._logs = logs
         self._chance = chance or random.Random()
         self._trust_forwarded = trust_forwarded
+        self._limits = limits
         self._routes: dict[str, Routes] = {}
         self._listeners: dict[tuple[str, str], asyncio.Server] = {}
         self._connections: set[asyncio.Task[None]] = set()
+        self._wires: set[Wire] = set()  # also those that only wait for their client to read the last of it
         self.observations = Observations()
 
     async def route(self, service: str, routes: Routes) -> None:
@@ -84,6 +88,8 @@ class Ingress:
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        for wire in self._wires:
+            wire.abort()
 
     async def _listen(self, service: str, tag: str) -> None:
         if (service, tag) in self._listeners:
@@ -91,6 +97,8 @@ class Ingress:
 
         def take(wire: Wire) -> None:
             task = asyncio.create_task(self._serve(wire, service, tag))
+            self._wires.add(wire)
+            wire.ended.add_done_callback(lambda _: self._wires.discard(wire))
             self._connections.add(task)
             task.add_done_callback(self._done)
 
@@ -117,28 +125,44 @@ class Ingress:
             answer(wire, error.status, str(error))
             await wire.finish()
         finally:
-            if not wire.ended.done():
-                wire.close()
+            wire.end(self._limits.linger_s)
 
     async def _one(self, wire: Wire, service: str, tag: str) -> bool:
         """Read a request and answer it. Returns whether another may follow. Raises BadMessage."""
-        head = await wire.read_until(b"\r\n\r\n")
+        head = await self._head(wire)
         if not head:
             return False
         request = http1.parse_request(head.removeprefix(b"\r\n"))
         if request.framing and request.is_websocket:
             raise BadMessage("a WebSocket handshake has no body")
+        if request.framing > self._limits.body:
+            raise BadMessage(
+                f"The request is too large: its body has {request.framing} bytes, at most {self._limits.body} may come.",
+                status=413,
+            )
         if not self._is_our_host(request, self._ports.port(service, tag)):
             raise BadMessage(f"host {request.headers.get('host')!r} is not this service's", status=403)
         wanted = affinity_of(request)
         revision = self._choose(service, tag, wanted)
         if revision is None:
             raise BadMessage("The requested URL was not found on this server.", status=404)
-        exchange = Exchange(service, revision, tag, request, wire, self._chain(request, wire.peer_address))
+        chain = self._chain(request, wire.peer_address)
+        exchange = Exchange(service, revision, tag, request, wire, chain, limits=self._limits)
         port = wanted[1] if wanted and wanted[0] == revision else None
         goes_on = await self._carry(exchange, port)
         self._log(exchange)
         return goes_on
+
+    async def _head(self, wire: Wire) -> bytes | None:
+        """The next request's head; None when none comes. Raises BadMessage."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wire.until_readable(), self._limits.idle_s)
+        if not wire.is_readable:
+            return None
+        try:
+            return await asyncio.wait_for(wire.read_until(b"\r\n\r\n"), self._limits.head_s)
+        except TimeoutError:
+            raise BadMessage(f"a head that takes more than {self._limits.head_s:g} s", status=408) from None
 
     async def _carry(self, exchange: Exchange, port: int | None) -> bool:
         try:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pipeline.local.logstore import SEVERITIES, Entry
+from pipeline.local.logentry import SEVERITIES, Entry
 
 Field = Callable[[Entry], Iterable[Any]]  # the values at a path: none if it is missing, several for a list
 

@@ -3,7 +3,8 @@
 Theory of operation. Text -> tokens -> recursive descent -> closures; nothing is interpreted per entry. As in Cloud
 Logging, OR binds tighter than AND, terms side by side are joined by AND, strings compare without case, and a comparison
 with a missing jsonPayload field or label is false (its NOT is true), whereas a missing field of LogEntry itself has its
-default. Bounds on ``timestamp`` that hold for the whole filter are told apart, so that a store can use its order.
+default. What holds for the whole filter of times, services and revisions is told apart as ``Bounds``, so that a store
+can use its order.
 Whatever is not understood is an error that names its place; nothing is ignored.
 
 Source: https://cloud.google.com/logging/docs/view/logging-query-language
@@ -15,13 +16,14 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from pipeline.local.logentry import Entry
 from pipeline.local.logfields import Field, severity_number, timed, value_field
-from pipeline.local.logstore import Entry
+from pipeline.local.logindex import EVERYTHING, Bounds
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -45,27 +47,18 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Args: since_ns, until_ns: no entry outside these matches."""
+    """Args: bounds: no entry outside these matches."""
 
     matches: Callable[[Entry], bool]
-    since_ns: int = 0
-    until_ns: int | None = None
+    bounds: Bounds = EVERYTHING
 
     def __and__(self, other: Filter) -> Filter:
         left, right = self.matches, other.matches
-        ends = [end for end in (self.until_ns, other.until_ns) if end is not None]
-        return Filter(
-            lambda entry: left(entry) and right(entry),
-            max(self.since_ns, other.since_ns),
-            min(ends, default=None),
-        )
+        return Filter(lambda entry: left(entry) and right(entry), self.bounds & other.bounds)
 
     def __or__(self, other: Filter) -> Filter:
         left, right = self.matches, other.matches
-        until = (
-            None if self.until_ns is None or other.until_ns is None else max(self.until_ns, other.until_ns)
-        )
-        return Filter(lambda entry: left(entry) or right(entry), min(self.since_ns, other.since_ns), until)
+        return Filter(lambda entry: left(entry) or right(entry), self.bounds | other.bounds)
 
     def __invert__(self) -> Filter:
         inner = self.matches
@@ -83,6 +76,7 @@ class _Token:
         return FilterError(f"filter: {what} at character {self.at + 1}, {shown}")
 
 
+@lru_cache(maxsize=128)
 def compile_filter(text: str) -> Filter:
     """What the text selects; everything if it is empty. Raises FilterError."""
     if len(text) > _MAX_LENGTH:
@@ -179,16 +173,25 @@ class _Parser:
 
 def _compare(name: _Token, compare: _Token, value: _Token) -> Filter:
     if moment := timed(name.text):
-        return _compare_time(moment, name.text == "timestamp", compare, value)
+        return _compare_time(moment, name.text, compare, value)
     if name.text == "severity":
         return _compare_severity(compare, value)
     field = value_field(name.text)
     if field is None:
         raise name.error("not a supported field")
-    return Filter(_value_test(field, compare, value))
+    return Filter(_value_test(field, compare, value), _named(name.text, compare, value))
 
 
-def _compare_time(moment: Callable[[Entry], int], bounds: bool, compare: _Token, value: _Token) -> Filter:
+def _named(name: str, compare: _Token, value: _Token) -> Bounds:
+    names = frozenset({_text(value).casefold()})
+    if compare.text == "=" and name == "resource.labels.service_name":
+        return Bounds(services=names)
+    if compare.text == "=" and name == "resource.labels.revision_name":
+        return Bounds(revisions=names)
+    return EVERYTHING
+
+
+def _compare_time(moment: Callable[[Entry], int], name: str, compare: _Token, value: _Token) -> Filter:
     parsed = Timestamp()
     try:
         parsed.FromJsonString(_text(value))
@@ -197,9 +200,10 @@ def _compare_time(moment: Callable[[Entry], int], bounds: bool, compare: _Token,
         raise value.error("expected an RFC 3339 time") from error
     except KeyError as error:
         raise compare.error("a time can only be ordered") from error
-    since = ns if bounds and compare.text in (">", ">=", "=") else 0
-    until = ns if bounds and compare.text in ("<", "<=", "=") else None
-    return Filter(lambda entry: order(moment(entry), ns), since, until)
+    least = ns if compare.text in (">", ">=", "=") else 0
+    most = ns if compare.text in ("<", "<=", "=") else None
+    bounds = Bounds(least, most) if name == "timestamp" else Bounds(received_ns=least)
+    return Filter(lambda entry: order(moment(entry), ns), bounds)
 
 
 def _compare_severity(compare: _Token, value: _Token) -> Filter:

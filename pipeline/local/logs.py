@@ -11,7 +11,7 @@ import binascii
 import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 from zlib import crc32
 
 import grpc
@@ -19,8 +19,12 @@ from google.api import monitored_resource_pb2
 from google.cloud.logging_v2.types import LogEntry, logging
 from google.logging.type import http_request_pb2
 
+from pipeline.local.answering import Context, not_offered, parsed, readable, seconds, told, unary
+from pipeline.local.logentry import SEVERITIES, Entry
 from pipeline.local.logfilter import Filter, FilterError, compile_filter
-from pipeline.local.logstore import SEVERITIES, Entry, LogStore
+from pipeline.local.logindex import Bounds
+from pipeline.local.logstore import LogStore
+from pipeline.local.state import Refused
 
 _SERVICE = "google.logging.v2.LoggingServiceV2"
 _NOT_OFFERED = ("DeleteLog", "WriteLogEntries", "ListMonitoredResourceDescriptors", "ListLogs")
@@ -32,7 +36,6 @@ _POLL_S = 0.05
 _NOT_CONSUMED = 2  # TailLogEntriesResponse.SuppressionInfo.Reason
 
 Key = tuple[int, str]  # of an entry: time in nanoseconds, insert id
-Context = Any  # grpc.aio.ServicerContext
 _Entry: Any = LogEntry.pb()  # the message class itself: proto-plus would cost ten times as much
 _Request = logging.ListLogEntriesRequest
 _Answer = logging.ListLogEntriesResponse
@@ -41,37 +44,25 @@ _Answer = logging.ListLogEntriesResponse
 def handlers(store: LogStore) -> tuple[grpc.GenericRpcHandler, ...]:
     """Everything to add to a ``grpc.aio`` server."""
 
-    async def list_(request: logging.ListLogEntriesRequest, context: Context) -> Any:
-        try:
-            return await _list(store, request)
-        except (FilterError, _Invalid) as error:
-            return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    async def list_(request: logging.ListLogEntriesRequest, _: Context) -> Any:
+        return await answer_list(store, request)
 
-    async def tail(
-        requests: AsyncIterator[logging.TailLogEntriesRequest], context: Context
-    ) -> AsyncIterator[Any]:
-        try:
-            async for answer in _tail(store, await anext(aiter(requests)), context):
+    async def tail(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        async with told(context):
+            asked = readable(await anext(aiter(requests), logging.TailLogEntriesRequest()))
+            async for answer in _tail(store, asked, context):
                 yield answer
-        except (FilterError, _Invalid) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
     offered = {
-        "ListLogEntries": grpc.unary_unary_rpc_method_handler(
-            list_, _Request.deserialize, _Answer.pb().SerializeToString
-        ),
+        "ListLogEntries": unary(list_, _Request.deserialize, _Answer.pb().SerializeToString),
         "TailLogEntries": grpc.stream_stream_rpc_method_handler(
             tail,
-            logging.TailLogEntriesRequest.deserialize,
+            parsed(logging.TailLogEntriesRequest.deserialize),
             logging.TailLogEntriesResponse.pb().SerializeToString,
         ),
     }
-    refused = {name: _refusal(name) for name in _NOT_OFFERED}
+    refused = {name: not_offered(f"{_SERVICE}/{name}") for name in _NOT_OFFERED}
     return (grpc.method_handlers_generic_handler(_SERVICE, {**offered, **refused}),)
-
-
-class _Invalid(ValueError):
-    """INVALID_ARGUMENT, with a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +80,19 @@ class _Question:
 def _question(resource_names: Iterable[str], text: str, order: str = "") -> _Question:
     names = tuple(resource_names)
     if not names or not all(name.startswith("projects/") and name.count("/") == 1 for name in names):
-        raise _Invalid(
+        raise _invalid(
             "resource_names: at least one of the form projects/PROJECT is needed, and no other form."
         )
     if order not in ("", "timestamp asc", "timestamp desc"):
-        raise _Invalid(f"order_by: '{order}' is neither 'timestamp asc' nor 'timestamp desc'.")
-    return _Question(tuple(f"{name}/" for name in names), compile_filter(text), order == "timestamp desc")
+        raise _invalid(f"order_by: '{order}' is neither 'timestamp asc' nor 'timestamp desc'.")
+    return _Question(tuple(f"{name}/" for name in names), _compiled(text), order == "timestamp desc")
 
 
-async def _list(store: LogStore, request: logging.ListLogEntriesRequest) -> Any:
+async def answer_list(store: LogStore, request: logging.ListLogEntriesRequest) -> Any:
     """One page. A page token names the last entry that was shown, so that later ones change no page."""
     asked = _question(request.resource_names, request.filter, request.order_by)
     if not 0 <= request.page_size <= _MAX_PAGE:
-        raise _Invalid(f"page_size: {request.page_size} is not between 0 and {_MAX_PAGE}.")
+        raise _invalid(f"page_size: {request.page_size} is not between 0 and {_MAX_PAGE}.")
     limit = request.page_size or _DEFAULT_PAGE
     mark = crc32("\n".join((*request.resource_names, request.filter, request.order_by)).encode())
     after = _read_token(request.page_token, mark) if request.page_token else None
@@ -117,13 +108,19 @@ async def _list(store: LogStore, request: logging.ListLogEntriesRequest) -> Any:
 
 
 async def _select(store: LogStore, asked: _Question, after: Key | None, limit: int) -> list[Entry]:
-    """The first ``limit`` entries that match, beyond the one that ``after`` names."""
-    since, until = asked.filter.since_ns, asked.filter.until_ns
-    if after and asked.newest_first:
-        until = after[0] if until is None else min(until, after[0])
-    elif after:
-        since = max(since, after[0])
-    candidates, found = store.between(since, until), list[Entry]()
+    """The first ``limit`` entries that match, beyond the one that ``after`` names.
+
+    Raises: Refused when some of them may have been given up: an answer with a hole would pass for silence.
+    """
+    bounds = asked.filter.bounds
+    if store.is_cut(bounds):
+        raise Refused(
+            "RESOURCE_EXHAUSTED",
+            "The oldest of what is asked for is not kept any more: ask for a later time.",
+        )
+    if after:
+        bounds &= Bounds(until_ns=after[0]) if asked.newest_first else Bounds(after[0])
+    candidates, found = store.within(bounds), list[Entry]()
     for number, entry in enumerate(reversed(candidates) if asked.newest_first else candidates):
         if number % _TURN == _TURN - 1:
             await asyncio.sleep(0)
@@ -145,12 +142,12 @@ async def _tail(
     asked = _question(request.resource_names, request.filter)
     given = logging.TailLogEntriesRequest.pb(request)
     window = (
-        given.buffer_window.ToTimedelta().total_seconds()
+        seconds("buffer_window", given.buffer_window)
         if given.HasField("buffer_window")
         else _DEFAULT_WINDOW_S
     )
     if not 0 <= window <= _MAX_WINDOW_S:
-        raise _Invalid(f"buffer_window: {window:g} s is not between 0 and {_MAX_WINDOW_S:g} s.")
+        raise _invalid(f"buffer_window: {window:g} s is not between 0 and {_MAX_WINDOW_S:g} s.")
     tail = store.tail()
     try:
         await context.send_initial_metadata(())
@@ -215,15 +212,18 @@ def _read_token(token: str, mark: int) -> Key:
         given, at_ns, insert_id = json.loads(base64.urlsafe_b64decode(token))
         if given == mark:
             return int(at_ns), str(insert_id)
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, OverflowError, binascii.Error):
         pass
-    raise _Invalid("page_token: not a token of this question; the other fields must stay the same.")
+    raise _invalid("page_token: not a token of this question; the other fields must stay the same.")
 
 
-def _refusal(name: str) -> grpc.RpcMethodHandler:
-    async def refuse(_: bytes, context: Context) -> NoReturn:
-        text = f"{_SERVICE}/{name} is not offered by the local Cloud Run."
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
-        raise AssertionError
+def _invalid(text: str) -> Refused:
+    return Refused("INVALID_ARGUMENT", text)
 
-    return grpc.unary_unary_rpc_method_handler(refuse)
+
+def _compiled(text: str) -> Filter:
+    """Raises Refused."""
+    try:
+        return compile_filter(text)
+    except FilterError as error:
+        raise _invalid(str(error)) from error

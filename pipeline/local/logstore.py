@@ -1,42 +1,41 @@
 """Log entries as Cloud Logging makes them of a service's output, kept in memory and in the state folder.
 
 A line that is one JSON object becomes jsonPayload, and its special keys become the entry's own fields; any other line
-becomes textPayload. Source: https://cloud.google.com/run/docs/logging,
-https://cloud.google.com/logging/docs/structured-logging (special fields).
+becomes textPayload.
+
+Memory is bounded: a service keeps its newest 200,000 entries, or 64 MiB of them, whichever is less, and all services
+together 192 MiB (bytes as JSON lines; in memory telemetry takes two and a half times as much). What is given up is told
+in the server's log, and whoever asks for a time that lies there is refused and not answered with silence.
+
+Source: https://cloud.google.com/run/docs/logging, https://cloud.google.com/logging/docs/structured-logging (special
+fields).
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import time
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import lru_cache
-from math import isfinite
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
-from google.protobuf.timestamp_pb2 import Timestamp
+import structlog
 from pydantic_core import to_json
 
-from pipeline import private
+from pipeline.local.logentry import SEVERITIES, Entry, json_object, moment
+from pipeline.local.logfile import LogFile
+from pipeline.local.logindex import Bounds, LogIndex
 
-#: LogSeverity by name. Source: google.logging.type.LogSeverity.
-SEVERITIES = {
-    "DEFAULT": 0, "DEBUG": 100, "INFO": 200, "NOTICE": 300, "WARNING": 400,
-    "ERROR": 500, "CRITICAL": 600, "ALERT": 700, "EMERGENCY": 800,
-}  # fmt: skip
-MAX_ENTRIES = 200_000
+MAX_ENTRIES = 200_000  # of a service
+MAX_BYTES = 64 * 1024 * 1024  # of a service
+MAX_BYTES_OF_ALL = 192 * 1024 * 1024
 MAX_LINE = 256 * 1024  # bytes; Cloud Logging's limit of one entry
-_MAX_FILE = 16 * 1024 * 1024  # bytes; two of these are kept, and read at a restart
 _MAX_WAITING = 10_000  # entries that one tail may be behind
-_MAX_DIGITS = 300  # of an integer; in a jsonPayload every number is a double
-_MAX_NESTING = 25  # of a jsonPayload; protobuf readers give up beyond some 30
 _SPECIAL = "logging.googleapis.com/"
+
+log = structlog.get_logger(__name__)
 
 
 class LogSink(Protocol):
@@ -55,57 +54,46 @@ class LogSink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry. Times in nanoseconds since the epoch; ``resource`` are its labels, ``log`` is the logName."""
-
-    at_ns: int
-    insert_id: str
-    log: str
-    resource: Mapping[str, str]
-    received_ns: int
-    severity: str = "DEFAULT"
-    text: str | None = None
-    payload: Mapping[str, Any] | None = None
-    request: Mapping[str, Any] | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    trace: str = ""
-
-    @property
-    def key(self) -> tuple[int, str]:
-        """The order that clients see."""
-        return self.at_ns, self.insert_id
-
-
 class Tail:
     """Entries as they arrive. ``missed`` counts those that came while too many waited."""
 
     def __init__(self) -> None:
         self.waiting: deque[Entry] = deque()
+        self.size = 0  # bytes of what waits
         self.missed = 0
+
+    def hear(self, entry: Entry, size: int) -> None:
+        if len(self.waiting) < _MAX_WAITING and self.size + size <= MAX_BYTES:
+            self.waiting.append(entry)
+            self.size += size
+        else:
+            self.missed += 1
 
     def take(self) -> tuple[list[Entry], int]:
         """What came since the last time, and how many were missed."""
         taken, missed = list(self.waiting), self.missed
         self.waiting.clear()
-        self.missed = 0
+        self.size = self.missed = 0
         return taken, missed
 
 
 class LogStore:
-    """The newest ``MAX_ENTRIES`` in order of time. Implements ``LogSink``. Call from one thread."""
+    """The newest entries; see above. Implements ``LogSink``. Call from one thread."""
 
     def __init__(self, folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> None:
-        self._file, self._older = folder / "logs.jsonl", folder / "logs.older.jsonl"
         self._now_ns = now_ns
         self._run = f"{now_ns():x}"
         self._count = itertools.count()
         self._tails: set[Tail] = set()
-        self._entries = sorted((*_read(self._older), *_read(self._file)), key=lambda e: e.key)
-        self._out = private.open_append(self._file)
+        self._index = LogIndex()
+        self._file = LogFile(folder)
+        for entry, size in self._file.entries():
+            self._index.add(entry, size)
+        if dropped := self._file.dropped_until:
+            self._index.note_lost(dropped)
 
     def line(self, service: str, revision: str, stream: str, text: str) -> None:
-        fields = _json_object(text)
+        fields = json_object(text)
         if fields is None:
             self._add(service, revision, stream, text=text)
             return
@@ -115,7 +103,7 @@ class LogStore:
             service,
             revision,
             stream,
-            at_ns=_moment(fields),
+            at_ns=moment(fields),
             insert_id=str(fields.pop(f"{_SPECIAL}insertId", "")),
             severity=severity if severity in SEVERITIES else "DEFAULT",
             labels={str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {},
@@ -133,9 +121,15 @@ class LogStore:
 
     def between(self, since_ns: int, until_ns: int | None = None) -> Sequence[Entry]:
         """Entries with since <= time <= until, oldest first: a copy that later ones do not change."""
-        first = bisect_left(self._entries, since_ns, key=lambda e: e.at_ns)
-        last = None if until_ns is None else bisect_left(self._entries, until_ns + 1, key=lambda e: e.at_ns)
-        return self._entries[first:last]
+        return self._index.within(Bounds(since_ns, until_ns))
+
+    def within(self, bounds: Bounds) -> Sequence[Entry]:
+        """The same for all that is known of a question: all entries within the bounds, and few others."""
+        return self._index.within(bounds)
+
+    def is_cut(self, bounds: Bounds) -> bool:
+        """Whether some of what lies within the bounds was given up."""
+        return self._index.is_cut(bounds)
 
     def tail(self) -> Tail:
         """Hear of each new entry until ``untail``."""
@@ -147,7 +141,7 @@ class LogStore:
         self._tails.discard(tail)
 
     def close(self) -> None:
-        self._out.close()
+        self._file.close()
 
     def _add(
         self,
@@ -163,28 +157,19 @@ class LogStore:
         now = self._now_ns()
         unique = insert_id or f"{self._run}{next(self._count):08x}"
         entry = Entry(now if at_ns is None else at_ns, unique, name, resource, now, **rest)
-        if self._entries and entry.key < self._entries[-1].key:
-            insort(self._entries, entry, key=lambda e: e.key)
-        else:
-            self._entries.append(entry)
-        if len(self._entries) > MAX_ENTRIES:
-            del self._entries[: MAX_ENTRIES // 20]
+        line = to_json(entry, inf_nan_mode="null", fallback=repr)
+        whose = self._index.add(entry, len(line))
+        if self._index.is_over(whose, MAX_ENTRIES, MAX_BYTES):
+            self._give_up(whose)
+        elif self._index.size > MAX_BYTES_OF_ALL:
+            self._give_up(self._index.largest())
         for tail in self._tails:
-            if len(tail.waiting) < _MAX_WAITING:
-                tail.waiting.append(entry)
-            else:
-                tail.missed += 1
-        self._keep(entry)
+            tail.hear(entry, len(line))
+        self._file.write(line, entry.received_ns)
 
-    def _keep(self, entry: Entry) -> None:
-        with suppress(OSError):  # a full disk costs the copy, not the service
-            # the line end comes first: what a kill cut off must not take the next entry with it
-            self._out.write(b"\n" + to_json(entry, inf_nan_mode="null", fallback=repr))
-            if self._out.tell() > _MAX_FILE:
-                self._file.replace(self._older)
-                fresh = private.open_append(self._file)
-                self._out.close()
-                self._out = fresh
+    def _give_up(self, whose: tuple[str, str, str]) -> None:
+        count = self._index.shrink(whose)
+        log.warning("the oldest log entries of a service were given up", service=whose[2], entries=count)
 
 
 @lru_cache(maxsize=4096)
@@ -199,54 +184,3 @@ def _origin(service: str, revision: str, log: str) -> tuple[str, Mapping[str, st
         "configuration_name": name,
     }
     return f"projects/{project}/logs/run.googleapis.com%2F{log.replace('/', '%2F')}", labels
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    """The object that a line is, if it is one that every reader of the entry can take."""
-    if not text.startswith("{"):
-        return None
-    try:
-        parsed = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_finite_int)
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError):
-        return None
-    return parsed if isinstance(parsed, dict) and _is_shallow(parsed, _MAX_NESTING) else None
-
-
-def _is_shallow(value: object, left: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return not inner or (left > 0 and all(_is_shallow(one, left - 1) for one in inner))
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    return number if isfinite(number) else _refuse(digits)
-
-
-def _finite_int(digits: str) -> int:
-    return int(digits) if len(digits) <= _MAX_DIGITS else _refuse(digits)
-
-
-def _moment(fields: dict[str, Any]) -> int | None:
-    """The ``time`` of a structured line, taken out of it if it is one."""
-    moment = Timestamp()
-    try:
-        moment.FromJsonString(fields["time"])
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None
-    del fields["time"]
-    return moment.ToNanoseconds()
-
-
-def _read(file: Path) -> list[Entry]:
-    entries = []
-    if file.exists():
-        for line in file.read_bytes().splitlines():
-            with suppress(ValueError, TypeError):  # cut off by a kill
-                entries.append(Entry(**json.loads(line)))
-    return entries

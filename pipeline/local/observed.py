@@ -22,9 +22,9 @@ class ObservedSocket:
 
     Args:
         opened: seconds since the epoch.
-        code: of the first close frame; 1006 if there was none.
+        code: of the first close frame; 1006 if there was none; 1009 when the ingress refused a message.
         closed_by: whose close frame, or else whose end of the stream, came first: ``client``, ``server``; empty when
-            the ingress ended it (request timeout, shutdown).
+            the ingress ended it (request timeout, shutdown, a message too large).
     """
 
     service: str
@@ -47,11 +47,13 @@ class Side:
     size: int = 0
     closed_at: float = 0.0  # monotonic, of its close frame
 
-    def watch(self, data: bytes) -> None:
-        self.size += len(data)
-        self.frames.feed(data)
+    def watch(self, data: bytes) -> int:
+        """Returns how many of the bytes may pass."""
+        passed = self.frames.feed(data)
+        self.size += passed
         if self.frames.close and not self.closed_at:
             self.closed_at = time.monotonic()
+        return passed
 
     @property
     def has_closed(self) -> bool:

@@ -121,7 +121,10 @@ class PortBook:
         yield from (p for i in range(_COUNT) if (p := _FIRST + (start + i) % _COUNT) not in others)
 
     def _save(self) -> None:
-        private.write(self._file, json.dumps(self._ports, indent=1, sort_keys=True))
+        try:
+            private.write(self._file, json.dumps(self._ports, indent=1, sort_keys=True))
+        except OSError as fault:  # an address that changes with a restart is better than none
+            log.warning("addresses not saved", why=str(fault))
 
 
 def _read(file: Path) -> dict[str, int]:

@@ -113,4 +113,7 @@ def _told(error: GoogleAPICallError | grpc.RpcError) -> Exception:
     if status is grpc.StatusCode.INVALID_ARGUMENT:
         said = error.message if isinstance(error, GoogleAPICallError) else error.details()
         return UserError("the filter is not understood", str(said), "Try one like --filter 'severity>=ERROR'")
+    if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        said = error.message if isinstance(error, GoogleAPICallError) else error.details()
+        return UserError("the log does not reach back so far", str(said), "Leave the time out of --filter")
     return no_answer(error)

@@ -82,7 +82,7 @@ def _run(settings: Settings, ready_fd: int | None) -> int:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(default=repr),
         ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_Log()),  # type: ignore[arg-type]
     )
     log = structlog.get_logger("pipeline.local.server")
     loop_factory = None
@@ -100,6 +100,17 @@ def _run(settings: Settings, ready_fd: int | None) -> int:
     finally:
         endpoint.remove(settings.folder)
     return 0
+
+
+class _Log:
+    """Standard error, which is a file on the disk that may be full: no reason to fail."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            os.write(2, text.encode())
+
+    def flush(self) -> None:
+        """Nothing is held."""
 
 
 async def _serve(settings: Settings, ready_fd: int | None, log: Any) -> None:

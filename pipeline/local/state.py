@@ -19,6 +19,7 @@ Source: docstring of google.cloud.run_v2.Service.reconciling.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -259,6 +260,20 @@ def advance(service: Service, at: datetime) -> Service:
     return settled if settled.failure else replace(settled, observed_generation=settled.generation)
 
 
+def only_gives_back(before: Service, after: Service) -> bool:
+    """Whether a write makes no revision and gives none more traffic at the cost of one that is older.
+
+    Older is what the template named earlier: a candidate is always the last, and a roll-back goes to an older one.
+    """
+    age = {r.name: number for number, r in enumerate(after.revisions)}
+    if list(age) != [r.name for r in before.revisions if r.name in age]:
+        return False
+    had, gets = _shares(before), _shares(after)
+    gains = [age.get(name, len(age)) for name in gets if gets[name] > had[name]]
+    losses = [age.get(name, len(age)) for name in had if gets[name] < had[name]]
+    return not gains or max(gains) < min(losses, default=len(age))
+
+
 def broken_invariants(service: Service) -> tuple[str, ...]:
     """What of S1 does not hold; empty for a sound service."""
     return tuple(_broken(service))
@@ -276,6 +291,14 @@ def _broken(service: Service) -> Iterator[str]:
         yield f"status traffic of {service.name} has a tag twice: {tags}"
     if service.observed_generation > service.generation:
         yield f"{service.name} observed generation {service.observed_generation} of {service.generation}"
+
+
+def _shares(service: Service) -> Counter[str]:
+    """Percent by revision, as spec traffic wants it."""
+    shares: Counter[str] = Counter()
+    for line in service.wanted:
+        shares[line.revision] += line.percent
+    return shares
 
 
 def _line(target: Json, latest_ready: str) -> Line:

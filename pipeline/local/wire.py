@@ -10,9 +10,11 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, cast
 
-from pipeline.local.http1 import MAX_HEAD, BadMessage
+from pipeline.local.http1 import BadMessage
+from pipeline.local.limits import MAX_HEAD
 
 _MAX_BUFFER = 2 * MAX_HEAD
 _ABORT_NOW = struct.pack("ii", 1, 0)  # SO_LINGER: the peer gets RST, not a clean end
@@ -22,7 +24,9 @@ _LAST_WORDS_S = 1.0
 class Watcher(Protocol):
     """Sees what one end sends."""
 
-    def watch(self, data: bytes) -> None: ...
+    def watch(self, data: bytes) -> int:
+        """How many of these bytes may pass; fewer than all refuses the rest, and what comes after it."""
+        ...
 
     @property
     def has_closed(self) -> bool:
@@ -34,8 +38,10 @@ class Wire(asyncio.Protocol):
     """Args: on_connect: called with the wire once it is there (servers)."""
 
     def __init__(self, on_connect: Callable[[Wire], None] | None = None) -> None:
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.has_eof = False
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.silent: asyncio.Future[None] = loop.create_future()  # the other end sends no more
+        self.refused: asyncio.Future[None] = loop.create_future()  # its watcher let something not pass
         self._on_connect = on_connect
         self._buffer = bytearray()
         self._news: asyncio.Future[None] | None = None  # somebody waits for more to read
@@ -51,8 +57,10 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._peer is not None and self._watcher is not None:
-            self._watcher.watch(data)
-            self._peer.write(data)
+            allowed = self._watcher.watch(data)
+            self._peer.write(data[:allowed])
+            if allowed < len(data):
+                self._refuse(self._peer)
             return
         self._buffer += data
         if len(self._buffer) > _MAX_BUFFER:
@@ -60,17 +68,15 @@ class Wire(asyncio.Protocol):
         self._tell()
 
     def eof_received(self) -> bool:
-        self.has_eof = True
-        self._tell()
+        self._fall_silent()
         if self._peer is not None:
             self._pass_eof(self._peer)
         return True  # the other direction may go on
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.has_eof = True
+        self._fall_silent()
         if not self.ended.done():
             self.ended.set_result(None)
-        self._tell()
         self.resume_writing()
         if self._peer is not None and self._watcher is not None:
             self._peer.abort() if exc and not self._watcher.has_closed else self._peer.close()
@@ -98,9 +104,23 @@ class Wire(asyncio.Protocol):
             self._transport.resume_reading()
 
     @property
+    def has_eof(self) -> bool:
+        return self.silent.done()
+
+    @property
     def peer_address(self) -> str:
         address = self._transport.get_extra_info("peername")
         return str(address[0]) if address else ""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether something is there to be read."""
+        return bool(self._buffer)
+
+    async def until_readable(self) -> None:
+        """Return when something is there, or the end."""
+        while not self._buffer and not self.has_eof:
+            await self._wait()
 
     async def read_until(self, mark: bytes, limit: int = MAX_HEAD) -> bytes | None:
         """Up to the mark and without it; None at a clean end of the stream. Raises BadMessage."""
@@ -123,8 +143,7 @@ class Wire(asyncio.Protocol):
 
     async def read(self, limit: int = MAX_HEAD) -> bytes:
         """What is there, at most ``limit`` bytes; empty at the end."""
-        while not self._buffer and not self.has_eof:
-            await self._wait()
+        await self.until_readable()
         taken = bytes(self._buffer[:limit])
         del self._buffer[:limit]
         self.resume_reading()
@@ -143,6 +162,13 @@ class Wire(asyncio.Protocol):
         """End both directions once everything written is out."""
         self._transport.close()
 
+    def end(self, linger_s: float) -> None:
+        """The same, but whoever does not read the last of it in time is cut off."""
+        self._transport.close()
+        if not self.ended.done():
+            timer = asyncio.get_running_loop().call_later(linger_s, self._transport.abort)
+            self.ended.add_done_callback(lambda _: timer.cancel())
+
     def abort(self, *, reset: bool = True) -> None:
         """End at once, whatever was not yet sent. With ``reset`` the other end sees that."""
         if reset and not self._transport.is_closing():
@@ -152,19 +178,14 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
 
     async def finish(self) -> None:
-        """End politely: a client that still sends gets to read the answer instead of a reset."""
+        """Say no more and hear the other end out, for a moment: else it may see a reset instead of the answer."""
         if self._transport.is_closing() or self.has_eof:
-            self._transport.close()
             return
         self._transport.write_eof()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_S):
                 while await self.read():
                     pass
-        except TimeoutError:
-            pass
-        finally:
-            self._transport.close()
 
     def join(self, other: Wire, watcher: Watcher, watcher_of_other: Watcher) -> None:
         """From here on, what comes on one goes out on the other; ``watcher`` sees what comes on this one."""
@@ -188,6 +209,17 @@ class Wire(asyncio.Protocol):
             self.close()
         elif not peer._transport.is_closing():
             peer._transport.write_eof()
+
+    def _refuse(self, peer: Wire) -> None:
+        """Part the two: nothing passes any more, and what still comes is nobody's."""
+        self._peer = self._watcher = peer._peer = peer._watcher = None
+        self.refused.set_result(None)
+        self.resume_reading()
+
+    def _fall_silent(self) -> None:
+        if not self.silent.done():
+            self.silent.set_result(None)
+        self._tell()
 
     async def _wait(self) -> None:
         self._news = asyncio.get_running_loop().create_future()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -15,9 +16,10 @@ from tests.e2e.project import STAGES, Project, image
 
 def test_no_local_cloud_run(lonely: Project) -> None:
     lonely.down()
-    done = lonely.run("rollout", "--image", "next")
-    assert done.code == 4
-    assert "spillway local up" in done.stderr
+    for words in (("rollout", "--image", "next"), ("rollback", lonely.ref.name)):
+        done = lonely.run(*words)
+        assert done.code == 2
+        assert "spillway local up" in done.stderr
 
 
 def test_the_local_cloud_run_is_killed_and_comes_back(lonely: Project) -> None:
@@ -28,6 +30,31 @@ def test_the_local_cloud_run_is_killed_and_comes_back(lonely: Project) -> None:
     assert (after.serving, after.annotations) == (before.serving, before.annotations)
     done = lonely.run("rollout", "--image", "next", "-o", "json")
     assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
+
+
+def test_a_rollout_under_way_finds_the_restarted_local_cloud_run(lonely: Project) -> None:
+    lonely.configure(
+        {"good": image(), "next": image("good", "2")},
+        ("{percent: 0}", "{percent: 50, soak: 4s}", "{percent: 100, soak: 500ms}"),
+        **{"every: 1s": "every: 60s"},
+    )
+    was = endpoint.read(lonely.local)
+    told = []
+    with lonely.start("rollout", "--image", "next", "-o", "ndjson") as process:
+        for line in process.stdout or ():
+            event = json.loads(line)
+            told.append(event.get("event"))
+            if told.count("probed") == 2 and was.pid:  # at 50 %
+                os.kill(was.pid, signal.SIGKILL)
+                was = replace(was, pid=0)
+            if event.get("event") == "retrying" and "restarted" not in told:
+                told.append("restarted")
+                assert lonely.run("local", "up").code == 0
+        _, err = process.communicate()
+    assert endpoint.read(lonely.local).token != was.token
+    assert "restarted" in told
+    assert (process.returncode, event["outcome"]) == (0, "promoted"), err
+    assert "the local Cloud Run is not running" in err
 
 
 @pytest.mark.parametrize(
