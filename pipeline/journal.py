@@ -96,7 +96,7 @@ class Journal:
             "at": progress.at.isoformat(),
             "of": self._attempt.name,
             "kind": progress.kind,
-            "text": progress.text[:MAX_TEXT],
+            "text": SINK.cut(progress.text, MAX_TEXT),
             **more,
         }
         data = json.dumps(SINK.values(line)).encode() + b"\n"
@@ -172,14 +172,14 @@ class Journal:
         return {
             "scenario": conversation.scenario,
             "outcome": conversation.kind.value,
-            "detail": conversation.detail[:MAX_TEXT],
+            "detail": SINK.cut(conversation.detail, MAX_TEXT),
             "status": conversation.status,
             "close_code": conversation.close_code,
-            "close_reason": conversation.close_reason[:MAX_TEXT],
+            "close_reason": SINK.cut(conversation.close_reason, MAX_TEXT),
             "seconds": round(conversation.seconds, 3),
             "left_out": left_out,
             "transcript": [
-                {"at_s": round(m.at_s, 3), "sent": m.sent, "text": m.text[:MAX_TEXT]} for m in kept
+                {"at_s": round(m.at_s, 3), "sent": m.sent, "text": SINK.cut(m.text, MAX_TEXT)} for m in kept
             ],
         }  # fmt: skip
 

@@ -242,3 +242,13 @@ def test_what_is_told_of_another_attempt_is_not_kept(tmp_path: Path) -> None:
     keep(happened("probed", "theirs", 2, report=a_probe(), of=a_rollout(attempt=2)))
     keep(happened("looked", "theirs", 3, look=a_look(a_rollout(started=at(1)))))
     assert [line["text"] for line in read(tmp_path, JUDGED)] == ["ours"]
+
+
+def test_no_secret_is_kept_in_half(tmp_path: Path) -> None:
+    SINK.learn("journal-secret-in-two")
+    text = "x" * (journal.MAX_TEXT - 10) + "journal-secret-in-two"
+    keep = Journal(tmp_path, ABC)
+    keep(happened(text=text))
+    keep(happened("probed", report=a_probe(failing=True, text=text)))
+    assert "journal-s" not in keep.path.read_text()
+    assert len(read(tmp_path, ABC)) == 2

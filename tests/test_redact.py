@@ -143,3 +143,13 @@ def test_lines_stay_lines() -> None:
         Redactor("hunter22").lines("what\n::error::hunter22\n\x1b[2Jwhy")
         == f"what\n: :error::{REDACTED}\nwhy"
     )
+
+
+def test_a_text_is_not_cut_through_a_secret() -> None:
+    redactor = Redactor("correct-horse-battery")
+    for before in range(30, 50):
+        text = "x" * before + "correct-horse-battery" + "y" * 100
+        shown = redactor.cut(text, 50)
+        assert len(shown) <= 50
+        assert "corr" not in shown
+    assert redactor.cut("short", 50) == "short"

@@ -12,6 +12,7 @@ from pipeline.probe.dial import Resolver
 from pipeline.probe.endpoint import http_url, proxy_for
 from pipeline.probe.scenario import HttpStep, Kind, Scenario, first_difference
 from pipeline.probe.verdict import Ending
+from pipeline.redact import SINK
 
 # A compressed answer is a way to send more than the limit; who compresses all the same is read as it came.
 _HEADERS = {"User-Agent": "spillway-probe", "Accept-Encoding": "identity"}
@@ -69,7 +70,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 def _difference(step: HttpStep, status: int, body: bytes, limit: int) -> str:
     if status != step.status:
-        said = body[:200].decode(errors="replace")
+        said = SINK.cut(body[:800].decode(errors="replace"), 200)
         return f"status {status}, expected {step.status}" + (f": {said}" if said else "")
     if not step.body:
         return ""

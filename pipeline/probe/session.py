@@ -30,6 +30,7 @@ from pipeline.probe.endpoint import proxy_for, socket_url, target_of
 from pipeline.probe.http_steps import run_steps
 from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
 from pipeline.probe.verdict import NO_FRAME, Closing, Ending, Progress, judge_conversation
+from pipeline.redact import SINK
 
 CLOSE_S = 2.0  # for the answer to our close; also for stragglers once the last group has come
 TRANSCRIPT_MESSAGES = 200
@@ -155,7 +156,7 @@ class _Session:
 
     def _hear(self, data: str | bytes) -> Ending | None:
         if isinstance(data, bytes):
-            self._note(data[:TRANSCRIPT_BYTES].decode(errors="replace"), sent=False)
+            self._note(data[: 4 * TRANSCRIPT_BYTES].decode(errors="replace"), sent=False)
             return Ending(Kind.UNREADABLE, f"a binary message of {len(data)} bytes, expected JSON text")
         self._note(data, sent=False)
         try:
@@ -169,7 +170,7 @@ class _Session:
 
     def _note(self, text: str, *, sent: bool) -> None:
         if len(self.transcript) < TRANSCRIPT_MESSAGES:
-            cut = text[:TRANSCRIPT_BYTES].encode()[:TRANSCRIPT_BYTES].decode(errors="ignore")
+            cut = SINK.cut(text, TRANSCRIPT_BYTES).encode()[:TRANSCRIPT_BYTES].decode(errors="ignore")
             self.transcript.append(Message(perf_counter() - self.started, sent, cut))
 
     async def _part(self, connection: ClientConnection) -> Ending:
@@ -221,7 +222,7 @@ def _handshake_fault(error: Exception) -> Ending:
     """Refused, if an HTTP answer came; unreachable otherwise."""
     if isinstance(error, InvalidStatus):
         answer = error.response
-        said = (answer.body or b"")[:200].decode(errors="replace")
+        said = SINK.cut((answer.body or b"")[:800].decode(errors="replace"), 200)
         detail = f"handshake got {answer.status_code} {answer.reason_phrase}" + (f": {said}" if said else "")
         return Ending(Kind.REFUSED, detail, answer.status_code)
     if isinstance(error, InvalidHandshake) and not isinstance(error, InvalidMessage | ProxyError):
