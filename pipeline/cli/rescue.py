@@ -11,6 +11,7 @@ import typer
 from pipeline.cli.frame import Session, command
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
 from pipeline.cli.output import outcome_document
+from pipeline.cli.who import who
 from pipeline.model import Outcome
 from pipeline.progress import Progress
 from pipeline.rollout import Rollout
@@ -40,7 +41,6 @@ def rollback(
     Example:  spillway rollback projects/acme/locations/us-central1/services/agent-chat
     """
     from pipeline import record
-    from pipeline.cli.rollout import who
     from pipeline.cli.wiring import SystemClock, open_place
     from pipeline.restore import Cause, restore, target_of
 

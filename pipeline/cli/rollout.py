@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -14,6 +12,7 @@ import typer
 from pipeline.cli.frame import Session, command
 from pipeline.cli.options import DryRun, Env, Image, Reason
 from pipeline.cli.output import outcome_document
+from pipeline.cli.who import who
 from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
 from pipeline.model import Outcome
 
@@ -177,11 +176,6 @@ def tick(session: Session, *, env: Env = None) -> int:
 def _nothing_to_do(drive: Drive) -> bool:
     """The service is there and was never rolled out by us: a scheduler need not cry."""
     return drive.place.platform.read(drive.place.ref).record_text is None
-
-
-def who() -> str:
-    """The operator, for the record: the CI actor where there is one."""
-    return os.environ.get("GITHUB_ACTOR") or getpass.getuser()
 
 
 def _duration(text: str) -> timedelta | None:
