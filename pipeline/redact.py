@@ -32,7 +32,14 @@ _ESCAPES = re.compile(
     "|\x1b[ -/]*[0-~]"  # the short ones
 )
 _LESS_PLAIN = re.compile("[<>&\u2028\u2029]")
-_COMMAND = re.compile(r"^(\s*)::")
+#: What is not seen at a line's start: blanks, what has no width or no glyph, escapes of a terminal.
+_UNSEEN = (
+    "(?:\x1b\\[[0-?]*[ -/]*[@-~]|[^!-~\\w\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|[\u115f\u1160\u3164\uffa0])*"
+)
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_COMMAND = re.compile(rf"(?:\A|(?<=[{_LINE_ENDS}])){_UNSEEN}:(?=:)|##\w{{0,32}}(?=\[)")
+_HASHES = re.compile(r"(##\w{0,32})\[")
+_BEGINNING = re.compile(rf"{_UNSEEN}:?")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_WORDS = frozenset(
     [
@@ -129,9 +136,31 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in shown)
 
 
-def uncommanded(line: str) -> str:
-    """A line that a CI log does not take for a command (``::error::`` at its start, ``##[group]`` anywhere)."""
-    return _COMMAND.sub(r"\1: :", line).replace("##[", "# #[")
+def uncommanded(text: str) -> str:
+    """Text of which a CI log takes no line for a command (``::error::`` at its start, ``##[group]`` anywhere).
+
+    A blank goes before the last character of what makes the command, so a text that was shown in part stays as shown.
+    """
+    return _COMMAND.sub(r"\g<0> ", text)
+
+
+def uncommanded_json(document: str) -> str:
+    """The same for a text that is JSON, which means the same afterwards."""
+    return _HASHES.sub(lambda found: f"{found[1]}\\u005b", document)
+
+
+class LineStarts:
+    """``uncommanded`` for text that comes in pieces, each of which may go on in the middle of a line."""
+
+    def __init__(self) -> None:
+        self._line = ""  # as much of the line that is not ended as decides about what comes
+
+    def next(self, text: str) -> str:
+        shown = uncommanded(self._line + text)
+        new = shown[len(self._line) :]
+        line = re.split(f"[{_LINE_ENDS}]", shown)[-1]
+        self._line = line if _BEGINNING.fullmatch(line) else f"x{line[-40:]}"
+        return new
 
 
 def is_secret_name(name: str) -> bool:

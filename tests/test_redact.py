@@ -130,7 +130,7 @@ def test_secrets_are_told_by_their_variables_name() -> None:
     [
         ("::error file=a::boom", ": :error file=a::boom"),
         ("   ::set-output name=x::y", "   : :set-output name=x::y"),
-        ("text ##[group] text", "text # #[group] text"),
+        ("text ##[group] text", "text ## [group] text"),
         ("std::vector and [::1]", "std::vector and [::1]"),
     ],
 )
