@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
+from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +17,7 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from pipeline.cli.gates import gates_in_words
+from pipeline.cli.output import Mode, Output
 from pipeline.cli.panel import Happening, Seen, bar, clock, render
 from pipeline.cli.view import LineView, LiveView, Transitions, Watcher, choose_view
 from pipeline.judge import JudgeState, Verdict
@@ -288,8 +292,58 @@ class TestLive:
         self, monkeypatch: pytest.MonkeyPatch, is_terminal: bool, ci: bool, term: str, kind: type
     ) -> None:
         monkeypatch.setenv("TERM", term)
-        with choose_view(is_terminal=is_terminal, ci=ci) as view:
+        with choose_view(is_terminal=is_terminal, ci=ci, write=print) as view:
             assert isinstance(view, kind)
+
+    @pytest.mark.filterwarnings(
+        "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+    )  # of rich's own thread
+    def test_a_terminal_that_goes_away_stops_nothing(self, tmp_path: Path) -> None:
+        """Rich ends the process when a pipe breaks, and raises what else a file raises."""
+        for fault in (BrokenPipeError(), OSError(5, "Input/output error")):
+            file = Vanishing(fault)
+            console = Console(file=file, width=100, force_terminal=True)
+            out = (tmp_path / "out").open("w")  # rich leads the descriptor of stdout to nowhere
+            with out, redirect_stdout(out), LiveView(console, Watcher(lambda: None)) as view:
+                file.is_gone = True
+                view(Progress(at(372), "looked", "", {"look": a_look()}))
+
+    def test_a_picture_that_fails_is_told_in_its_place(self) -> None:
+        console = self.console()
+        with LiveView(console, Watcher(lambda: None)) as view:
+            view(Progress(at(1), "looked", "", {"look": object()}))
+        assert isinstance(console.file, io.StringIO)
+        assert "no picture: AttributeError" in console.file.getvalue()
+
+    @pytest.mark.parametrize("variable", ["COLUMNS", "LINES"])
+    def test_where_nothing_can_be_drawn_lines_are_said(
+        self, variable: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(variable, "²")  # a digit to rich, and no number
+        said: list[str] = []
+        with choose_view(is_terminal=True, ci=False, write=said.append) as view:
+            view(Progress(at(1), "shifted", "stage 1: 0% -> 5%"))
+        assert said == ["12:00:01  shifted  stage 1: 0% -> 5%"]
+
+    def test_data_on_stdout_stays_there_while_something_is_drawn(self) -> None:
+        out, console = io.StringIO(), self.console()
+        with redirect_stdout(out), LiveView(console, Watcher(lambda: None)):
+            Output(Mode.NDJSON).event(Progress(at(1), "shifted", "0% -> 5%"))
+        assert json.loads(out.getvalue())["event"] == "shifted"
+
+
+class Vanishing(io.StringIO):
+    """A terminal that is there, and then is not."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.is_gone = False
+        self._fault = fault
+
+    def write(self, text: str, /) -> int:
+        if self.is_gone:
+            raise self._fault
+        return super().write(text)
 
 
 @pytest.mark.parametrize(("percent", "marks"), [(0, 0), (1, 1), (5, 1), (50, 10), (99, 19), (100, 20)])

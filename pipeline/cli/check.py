@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
+from pipeline.cli import streams
 from pipeline.cli.frame import Session, command
 from pipeline.cli.options import DryRun
 from pipeline.cli.output import Mode
@@ -71,6 +72,7 @@ def check(
     """
     from pipeline.checking import told_as_usage
 
+    streams.wait_for_reader()
     with told_as_usage():
         if explain:
             return _explain(session, explain)

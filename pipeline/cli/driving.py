@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -56,7 +56,7 @@ class Listeners:
     def join(self, listener: Listener, since: datetime | None = None) -> None:
         """Args: since: what was told before then is not for this one (an attempt that this one replaced)."""
         self.each.append(listener)
-        for progress in self.told:
+        for progress in tuple(self.told):
             if since is None or progress.at >= since:
                 self._tell(listener, progress)
 
@@ -64,10 +64,11 @@ class Listeners:
         """Whoever only listens cannot stop a rollout: one that fails is heard no more."""
         try:
             listener(progress)
-        except Exception as error:  # noqa: BLE001 - whatever it is, traffic comes first
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - rich exits when a pipe breaks; traffic comes first
             if listener in self.each:
                 self.each.remove(listener)
-            self.say(f"{type(listener).__name__} gave up: {error!r} (the rollout goes on)")
+            with suppress(Exception):
+                self.say(f"{type(listener).__name__} gave up: {error!r} (the rollout goes on)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class Drive:
                 choose_view(
                     is_terminal=self.session.is_terminal,
                     ci=bool(os.environ.get("CI")),
+                    write=self.session.output.say,
                     see=Eyes(self.place, self.world.clock),
                 )
             )
@@ -248,4 +250,7 @@ def _refresh_images(session: Session, config: Config) -> None:
     """The local Cloud Run reads its image catalogue at each start of a revision: keep it as the file says."""
     from pipeline.cli.catalogue import write_catalogue
 
-    write_catalogue(session.local_folder, config, session.config_file.parent)
+    try:
+        write_catalogue(session.local_folder, config, session.config_file.parent)
+    except OSError as error:
+        session.output.say(f"the local Cloud Run keeps the images it knows: {error}")

@@ -11,8 +11,8 @@ import functools
 import inspect
 import os
 import signal
-import sys
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli import streams
 from pipeline.cli.output import Mode, Output
 from pipeline.errors import SpillwayError, UserError
 from pipeline.redact import SINK, secrets_of
@@ -61,7 +62,7 @@ class Session:
 
     @property
     def is_terminal(self) -> bool:
-        return sys.stderr.isatty() and not os.environ.get("CI") and self.output.level >= 0
+        return streams.is_terminal("stderr") and not os.environ.get("CI") and self.output.level >= 0
 
 
 _COMMON: dict[str, Any] = {
@@ -112,23 +113,33 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
 
 
 def _guarded(function: Callable[..., int], shared: dict[str, Any], options: dict[str, Any]) -> int:
-    output = Output(shared["output"], -1 if shared["quiet"] else shared["verbose"])
     SINK.learn(*secrets_of(os.environ))
-    try:
-        session = _session(output, shared)
-        session.learn_secrets()
-        with _signals(session):
-            code = function(session, **options)
-            return session.signal or code
-    except SpillwayError as error:
-        output.error(error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        output.say("spillway: interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: not an error
-        return 0
+    output = Output(shared["output"], -1 if shared["quiet"] else shared["verbose"])
+    with streams.installed():
+        try:
+            session = _session(output, shared)
+            session.learn_secrets()
+            with _signals(session):
+                code = function(session, **options)
+                return session.signal or code
+        except SpillwayError as error:
+            output.error(error)
+            return error.exit_code
+        except KeyboardInterrupt:
+            streams.hurry()
+            output.say("spillway: interrupted")
+            return INTERRUPTED
+        except Exception as error:  # noqa: BLE001 - the machine's fault or ours, told as what it is
+            return _unforeseen(output, error)
+
+
+def _unforeseen(output: Output, error: Exception) -> int:
+    """A file or a process that the machine refused is told in a line; a fault of ours with where it is."""
+    if not isinstance(error, OSError):
+        streams.put("stderr", SINK.lines(traceback.format_exc()))
+    told = SpillwayError(f"{type(error).__name__}: {error}")
+    output.error(told)
+    return told.exit_code
 
 
 def _session(output: Output, shared: dict[str, Any]) -> Session:
@@ -147,7 +158,7 @@ def _session(output: Output, shared: dict[str, Any]) -> Session:
 
 
 class _signals:  # noqa: N801 - reads as a statement: with _signals(session)
-    """The first Ctrl-C or SIGTERM asks to stop after the write in flight; a second Ctrl-C stops at once."""
+    """The first Ctrl-C or SIGTERM asks to stop after the write in flight; a second one stops at once."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -163,6 +174,7 @@ class _signals:  # noqa: N801 - reads as a statement: with _signals(session)
 
     def _handle(self, number: int, _frame: object) -> None:
         session = self._session
+        streams.hurry()
         if session.stopped.is_set():
             raise KeyboardInterrupt
         session.signal = INTERRUPTED if number == signal.SIGINT else TERMINATED

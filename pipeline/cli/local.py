@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli import streams
 from pipeline.cli.frame import Session, command
 from pipeline.cli.options import DryRun
 from pipeline.cli.output import Mode
@@ -130,6 +131,7 @@ def logs(
     if follow and session.output.mode is Mode.JSON:
         raise UserError("-o json with --follow: one document that never ends", fix="Ask for lines: -o ndjson")
     chosen, trusted = select(service, revision, wanted), Trusted(session.local_folder)
+    streams.wait_for_reader()
     with open_reader(endpoint.read(session.local_folder), project) as reader, ExitStack() as stack:
         arriving = stack.enter_context(reader.tail(chosen, session.stopped)) if follow else iter(())
         newest = reader.last(count, chosen)
@@ -141,6 +143,8 @@ def logs(
         for entry in chain(newest, (entry for entry in arriving if entry["insertId"] not in shown)):
             SINK.learn(*trusted.fresh())
             session.output.result(entry_line(entry), entry)
+            if streams.is_gone("stdout"):
+                break
     return 0
 
 

@@ -2,16 +2,76 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
 
-from pipeline.cli import quick
+from pipeline.cli import quick, streams
+
+INTERRUPTED = 130
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Entry point of the console script."""
-    code = quick.check(sys.argv[1:])
-    if code is not None:
-        raise SystemExit(code)
+    code = run(sys.argv[1:])
+    if sys.flags.inspect:
+        os._exit(code)  # PYTHONINSPECT would open a prompt, and end with the prompt's code
+    sys.exit(code)
+
+
+def run(words: Sequence[str]) -> int:
+    """One command in this process; returns its exit code. Raises nothing, whatever its streams and environment are.
+
+    Args:
+        words: the command line behind the program's name.
+    """
+    _open_descriptors()
+    os.environ.setdefault(
+        "GRPC_VERBOSITY", "NONE"
+    )  # its core writes past ``streams``, and could wait there for ever
+    with streams.installed(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PYTHONWARNINGS=error must not stop a library's import
+        try:
+            code = quick.check(words)
+            return _answer(words) if code is None else code
+        except SystemExit as end:
+            return _code(end)
+        except KeyboardInterrupt:
+            streams.hurry()
+            streams.put("stderr", "spillway: interrupted\n")
+            return INTERRUPTED
+        except Exception:  # noqa: BLE001 - a fault of ours, told as one
+            import traceback
+
+            traceback.print_exc()
+            return 1
+
+
+def _answer(words: Sequence[str]) -> int:
     from pipeline.cli.app import app
 
-    app()
+    app(args=list(words), prog_name="spillway")
+    return 0
+
+
+def _code(end: SystemExit) -> int:
+    if end.code is None or isinstance(end.code, int):
+        return end.code or 0
+    print(end.code, file=sys.stderr)  # noqa: T201 - as Python itself does
+    return 1
+
+
+def _open_descriptors() -> None:
+    """Descriptors 0 to 2 that are closed lead to nowhere from now on; else the next socket would be printed into."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    if hasattr(signal, "SIGTTOU"):
+        signal.signal(
+            signal.SIGTTOU, signal.SIG_IGN
+        )  # a job in the background may speak, and is not stopped for it

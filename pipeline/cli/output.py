@@ -1,16 +1,19 @@
-"""Where output goes: data to stdout, for machines; everything for people to stderr. All of it through ``redact.SINK``."""
+"""Where output goes: data to stdout, for machines; everything for people to stderr. All of it through ``redact.SINK``.
+
+Nothing here raises for what a stream does (``streams.py``): a closed, full or stalled one loses text, and nothing else.
+"""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from enum import StrEnum
 
+from pipeline.cli import streams
 from pipeline.errors import SpillwayError
 from pipeline.model import Outcome
 from pipeline.progress import Progress
-from pipeline.redact import SINK
+from pipeline.redact import SINK, uncommanded_json
 
 
 class Mode(StrEnum):
@@ -29,7 +32,7 @@ class Output:
     def say(self, text: str) -> None:
         """A line for people."""
         if self.level >= 0:
-            print(SINK.lines(text), file=sys.stderr, flush=True)
+            streams.put("stderr", f"{SINK.lines(text)}\n")
 
     def detail(self, text: str) -> None:
         if self.level > 0:
@@ -39,13 +42,13 @@ class Output:
         """What the command was asked for: text for people on stdout, or the one document."""
         if self.mode is Mode.TEXT:
             if text:
-                print(SINK.lines(text), flush=True)
+                streams.put("stdout", f"{SINK.lines(text)}\n")
         else:
             self._document(document)
 
     def data(self, text: str) -> None:
         """Text in a form of its own (SARIF, CI annotations) that its maker escaped: only secrets are taken out."""
-        print(SINK.text(text), flush=True)
+        streams.put("stdout", f"{SINK.text(text)}\n")
 
     def event(self, progress: Progress) -> None:
         """A listener: events as lines, where lines were asked for."""
@@ -66,11 +69,11 @@ class Output:
                 "why": error.why,
                 "fix": error.fix,
             })  # fmt: skip
-        print(SINK.lines(f"spillway: {error}"), file=sys.stderr, flush=True)
+        streams.put("stderr", f"{SINK.lines(f'spillway: {error}')}\n")
 
     def _document(self, document: Mapping[str, object]) -> None:
         indent = 2 if self.mode is Mode.JSON else None
-        print(json.dumps(SINK.values(document), indent=indent), flush=True)
+        streams.put("stdout", f"{uncommanded_json(json.dumps(SINK.values(document), indent=indent))}\n")
 
 
 def _is_plain(value: object) -> bool:

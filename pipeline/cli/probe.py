@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli import streams
 from pipeline.cli.frame import Session, command
 from pipeline.cli.output import Mode
 from pipeline.errors import UserError
@@ -52,6 +53,7 @@ def probe(
     )
     report = run_round(ProbeAsk(chosen, Address(url), None, sessions, concurrency), SystemClock().now)
     rows = summarise(report)
+    streams.wait_for_reader()
     _print(session, report, rows)
     return _ending(report)[1]
 
@@ -84,7 +86,6 @@ def _print(session: Session, report: ProbeReport, rows: Sequence[Row]) -> None:
 
 
 def _table(report: ProbeReport, rows: Sequence[Row]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from pipeline.redact import SINK
@@ -94,10 +95,10 @@ def _table(report: ProbeReport, rows: Sequence[Row]) -> None:
         outcomes = ", ".join(f"{name} x{count}" for name, count in row.outcomes)
         times = (f"{ms:.0f} ms" if ms is not None else "-" for ms in (row.p50_ms, row.p95_ms))
         table.add_row(row.scenario, f"{row.ok}/{row.sessions}", SINK.shown(outcomes), *times)
-    console = Console(emoji=False)
+    console = streams.console("stdout")
     console.print(table)
     for failure in report.failures[:3]:
-        console.print(SINK.shown(f"  {failure.scenario}: {failure.kind}: {failure.detail}"), markup=False)
+        console.print(SINK.shown(f"  {failure.scenario}: {failure.kind}: {failure.detail}"))
         for message in failure.transcript:
             arrow = ">" if message.sent else "<"
-            console.print(SINK.shown(f"    {message.at_s:7.3f}s {arrow} {message.text}"), markup=False)
+            console.print(SINK.shown(f"    {message.at_s:7.3f}s {arrow} {message.text}"))

@@ -8,12 +8,12 @@ it all over and tells it.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.cli import streams
+
 CHECKS_FAILED = 10  # as ``Outcome.CHECKS_FAILED``; told here without the model's weight
-INTERRUPTED = 130
 _FILE = "spillway.yaml"
 _HARMLESS = frozenset({"SPILLWAY_CACHE_DIR"})
 
@@ -26,16 +26,9 @@ def check(words: Sequence[str]) -> int | None:
     """
     rules = _rules(words)
     is_plain = not any(name.startswith("SPILLWAY_") and name not in _HARMLESS for name in os.environ)
-    if rules is None or not is_plain or not Path(_FILE).is_file():
+    if rules is None or not is_plain or not os.path.isfile(_FILE):  # noqa: PTH113 - must not raise
         return None
-    try:
-        return _answer(rules)
-    except KeyboardInterrupt:
-        print("spillway: interrupted", file=sys.stderr)  # noqa: T201 - the command line is not loaded
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: not an error
-        return 0
+    return _answer(rules)
 
 
 def _rules(words: Sequence[str]) -> list[str] | None:
@@ -53,7 +46,7 @@ def _answer(rules: list[str]) -> int | None:
     from checks.render import render_text
     from pipeline import remembered
     from pipeline.errors import SpillwayError
-    from pipeline.redact import SINK, secrets_of
+    from pipeline.redact import SINK, secrets_of, uncommanded
 
     subject = remembered.load(Path(_FILE))
     if subject is None:
@@ -64,5 +57,6 @@ def _answer(rules: list[str]) -> int | None:
         return None
     SINK.learn(*secrets_of(os.environ))
     text = render_text(seen_from(report, subject.prefix(Path.cwd()))).rstrip("\n")
-    print(SINK.text(text), flush=True)  # noqa: T201 - the command line is not loaded
+    streams.wait_for_reader()
+    streams.put("stdout", f"{uncommanded(SINK.text(text))}\n")
     return CHECKS_FAILED if report.errors else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli import streams
 from pipeline.cli.frame import Session, command
 from pipeline.cli.options import Env
 from pipeline.cli.output import Mode
@@ -39,7 +39,7 @@ def status(
     ):
         while True:
             show(drive.engine.observer.look(probe=False))
-            if not watch or session.stopped.is_set():
+            if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
                 return 0
             drive.world.clock.sleep(timedelta(seconds=1))
 
@@ -50,13 +50,13 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
     if session.output.mode is not Mode.TEXT:
         yield lambda look: session.output.result("", _document(look))
         return
-    from rich.console import Console, Group
+    from rich.console import Group
     from rich.live import Live
 
     from pipeline.cli.panel import render
     from pipeline.cli.reporting import Eyes
 
-    console, eyes = Console(file=sys.stdout), Eyes(drive.place, drive.world.clock)
+    console, eyes = streams.console("stdout"), Eyes(drive.place, drive.world.clock)
 
     def picture(look: Look) -> Group:
         return render(look, (), eyes(), drive.world.clock.now(), console.width)
@@ -135,6 +135,7 @@ def report(
             raise UserError(
                 "the report cannot be written", str(error), "Choose another folder: -C DIR"
             ) from error
+    streams.wait_for_reader()
     session.output.result(
         "\n".join(map(str, paths)), {"reports": [str(path) for path in paths], **made.to_json()}
     )

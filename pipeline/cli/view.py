@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -15,10 +15,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from pipeline.cli import streams
 from pipeline.cli.gates import gates_in_words
 from pipeline.cli.panel import Happening, Seen, clock, render, upcoming
 from pipeline.progress import Listener, Progress
-from pipeline.redact import SINK, uncommanded
+from pipeline.redact import SINK
 from pipeline.rollout import TRANSITIONS, Event
 
 if TYPE_CHECKING:
@@ -33,18 +34,21 @@ See = Callable[[], Seen | None]
 
 
 @contextmanager
-def choose_view(*, is_terminal: bool, ci: bool, see: See = lambda: None) -> Iterator[Listener]:
-    """The view that fits where stderr goes.
+def choose_view(
+    *, is_terminal: bool, ci: bool, write: Callable[[str], None], see: See = lambda: None
+) -> Iterator[Listener]:
+    """The view that fits where stderr goes: lines also on a terminal on which nothing can be drawn.
 
     Args:
+        write: says a line to people.
         see: reads what users met from the logs; called at most every two seconds, on a thread of its own, by the
             live view alone.
     """
-    console = Console(stderr=True)
-    if not is_terminal or ci or os.environ.get("TERM") == "dumb":
-        yield LineView(lambda line: console.out(line, highlight=False))
-        return
-    with Watcher(see) as watcher, LiveView(console, watcher) as view:
+    with ExitStack() as stack:
+        view: Listener = LineView(write)
+        if is_terminal and not ci and os.environ.get("TERM") != "dumb":
+            with suppress(Exception):
+                view = stack.enter_context(LiveView(streams.console("stderr"), Watcher(see)))
         yield view
 
 
@@ -59,12 +63,19 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, name="view-logs", daemon=True)
 
     def __enter__(self) -> Watcher:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
         self._done.set()
-        self._thread.join(timeout=self._every_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout=self._every_s)
 
     def _watch(self) -> None:
         while not self._done.wait(self._every_s):
@@ -93,7 +104,10 @@ class Transitions:
 
 
 class LiveView:
-    """A listener that keeps one block at the foot of the terminal up to date; its last picture stays."""
+    """A listener that keeps one block at the foot of the terminal up to date; its last picture stays.
+
+    What goes wrong with the drawing is not told and stops nothing: what happened is in the journal and in the result.
+    """
 
     def __init__(self, console: Console, watcher: Watcher) -> None:
         self._console = console
@@ -102,15 +116,26 @@ class LiveView:
         self._events: deque[Happening] = deque(maxlen=_KEPT_EVENTS)
         self._latest: tuple[Look, datetime] | None = None
         self._live = Live(
-            console=console, get_renderable=self.picture, refresh_per_second=4, vertical_overflow="crop"
-        )
+            console=console, get_renderable=self.picture, refresh_per_second=4, vertical_overflow="crop",
+            redirect_stdout=False,  # that is data, and may go elsewhere
+        )  # fmt: skip
 
     def __enter__(self) -> LiveView:
-        self._live.__enter__()
+        try:
+            self._live.start()
+            self._watcher.start()
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._live.__exit__(None, None, None)
+        self._stop()
+
+    def _stop(self) -> None:
+        with suppress(Exception, SystemExit):  # rich exits when a pipe breaks
+            self._live.stop()
+        self._watcher.stop()
 
     def __call__(self, progress: Progress, /) -> None:
         line = self._transitions.line_of(progress)
@@ -123,6 +148,12 @@ class LiveView:
 
     def picture(self) -> Group:
         """What is on the terminal now."""
+        try:
+            return self._picture()
+        except Exception as error:  # noqa: BLE001 - the next one may be drawn again
+            return Group(Text(f"no picture: {type(error).__name__}"))
+
+    def _picture(self) -> Group:
         if self._latest is None:
             return Group(*(Text(SINK.shown(event.text)) for event in tuple(self._events)))
         look, now = self._latest
@@ -156,7 +187,7 @@ class LineView:
 
     def _line(self, at: datetime, text: str) -> None:
         self._said = at
-        self._write(f"{at:%H:%M:%S}  {uncommanded(SINK.shown(text))}")
+        self._write(f"{at:%H:%M:%S}  {SINK.shown(text)}")
 
 
 def _pulse(look: Look, now: datetime) -> str:
