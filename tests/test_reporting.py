@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -96,6 +97,15 @@ def test_a_ci_run_shows_the_markdown(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "no step summary" in standing.said[-1]
 
 
+def test_a_step_summary_that_nobody_reads_is_no_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, fifo, standing = tmp_path / "page.md", tmp_path / "fifo", Standing(tmp_path)
+    page.write_text("# page\n")
+    os.mkfifo(fifo)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(fifo))
+    reporting.add_to_step_summary(standing, [page])  # type: ignore[arg-type]
+    assert "no step summary" in standing.said[-1]
+
+
 class TestEyes:
     def test_they_see_what_one_look_at_everything_sees(self) -> None:
         scene = Scene()
@@ -154,6 +164,29 @@ class TestListeners:
         assert heard == ["started", "shifted"]
         assert len(said) == 1
         assert "the rollout goes on" in said[0]
+
+    @pytest.mark.parametrize("fault", [SystemExit(1), RecursionError(), OSError(32, "Broken pipe")])
+    def test_nothing_that_a_listener_raises_passes_and_nobody_has_to_hear_of_it(
+        self, fault: BaseException
+    ) -> None:
+        def broken(progress: Progress, /) -> None:
+            raise fault
+
+        def deaf(text: str) -> None:
+            raise OSError(5, "Input/output error")
+
+        heard: list[str] = []
+        listeners = Listeners([broken, lambda p: heard.append(p.kind)], deaf)
+        listeners(Progress(START, "shifted", ""))
+        listeners.join(broken)
+        assert heard == ["shifted"]
+
+    def test_an_interrupt_is_no_fault_of_a_listener(self) -> None:
+        def interrupted(progress: Progress, /) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            Listeners([interrupted])(Progress(START, "shifted", ""))
 
     def test_who_joins_later_hears_what_was_told_before(self) -> None:
         heard: list[str] = []
