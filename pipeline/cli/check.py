@@ -91,6 +91,14 @@ def _here(session: Session) -> Path:
     return session.state_folder.parent
 
 
+def _standing() -> Path:
+    """Where the person stands; the top of the disk when that folder is gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
+
+
 def _explain(session: Session, name: str) -> int:
     from checks.runner import explain
 
@@ -105,6 +113,7 @@ def _subject(
     from pipeline import checking
     from pipeline.config import DEFAULT_FILE
 
+    session.need_folder()
     here = _here(session)
     is_named = session.config_file.absolute() != here / DEFAULT_FILE
     found = checking.subject(
@@ -113,7 +122,7 @@ def _subject(
     if not found.is_configured:
         what = f"{found.file}: no checks section" if found.file else f"no {DEFAULT_FILE}"
         session.output.say(f"{what}: looking for unsafe log lines and repeated helpers alone")
-    if base and here != Path.cwd() and os.path.isdir(here / base):
+    if base and here != _standing() and os.path.isdir(here / base):
         base = str(here / base)
     return found.asked_for(rules or (), base=base, discover=discover)
 
@@ -187,7 +196,7 @@ def _rendered(subject: Subject, report: Report, form: Format) -> str:
 
     match form:
         case Format.TEXT:
-            return render.render_text(seen_from(report, subject.prefix(Path.cwd())))
+            return render.render_text(seen_from(report, subject.prefix(_standing())))
         case Format.JSON:
             return render.render_json(report)
         case Format.SARIF:

@@ -40,6 +40,7 @@ def demo(
     """
     from pipeline.local import daemon
 
+    session.need_folder()
     ours = _session(session)
     shutil.rmtree(ours.local_folder, ignore_errors=True)
     began = time.monotonic()
@@ -66,7 +67,7 @@ def _session(session: Session) -> Session:
     """A session of the demo's own: its configuration, and a folder where it harms nobody's state."""
     config = Path(__file__).parents[1] / "demo" / "spillway.yaml"
     folder = session.state_folder / "demo"
-    return replace(session, config_file=config, state_folder=folder, local_folder=folder / "local")
+    return replace(session, config_file=config, state_folder=folder, local=folder / "local")
 
 
 def _tell(session: Session, rate: float) -> list[Chapter]:

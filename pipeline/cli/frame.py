@@ -35,19 +35,44 @@ TERMINATED = 143
 
 @dataclass(slots=True)
 class Session:
-    """One invocation: where it stands, how it speaks, and whether it was told to stop."""
+    """One invocation: where it stands, how it speaks, and whether it was told to stop.
+
+    Args:
+        state_folder: journals and reports; safe to lose. Relative when the working directory is gone.
+        local: where the local Cloud Run of this project lives; None when nothing tells.
+        nowhere: why there is no folder to stand in, if there is none.
+    """
 
     output: Output
     config_file: Path
-    state_folder: Path  # journals and reports; safe to lose
-    local_folder: Path  # where the local Cloud Run of this project lives
+    state_folder: Path
+    local: Path | None
     yes: bool
+    nowhere: UserError | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
+
+    @property
+    def local_folder(self) -> Path:
+        """Where the local Cloud Run of this project lives, absolute. Raises: UserError when nothing tells."""
+        if self.local is None:
+            self.need_folder()
+            raise UserError(
+                "the working directory is gone, and SPILLWAY_LOCAL_DIR is not set",
+                "They are what names the local Cloud Run: .spillway/local in the project's folder, or that variable.",
+                "Name it: SPILLWAY_LOCAL_DIR=FOLDER, absolute, or stand in the project again: cd FOLDER",
+            )
+        return self.local
+
+    def need_folder(self) -> None:
+        """For what reads or writes in the project. Raises: UserError when -C names no folder."""
+        if self.nowhere is not None:
+            raise self.nowhere
 
     def load_config(self) -> Config:
         from pipeline import config
 
+        self.need_folder()
         return config.load(self.config_file)
 
     def learn_secrets(self) -> None:
@@ -144,28 +169,42 @@ def _unforeseen(output: Output, error: Exception) -> int:
 
 def _session(output: Output, shared: dict[str, Any]) -> Session:
     directory: Path = shared["directory"]
-    if not os.path.isdir(directory):
-        raise UserError(f"-C {directory}: no such folder")
     config: Path = shared["config"]
-    state = directory.absolute() / ".spillway"
+    here, named = _absolute(directory), os.environ.get("SPILLWAY_LOCAL_DIR")
+    state = (here or directory) / ".spillway"
+    is_there = os.path.isdir(directory)
     return Session(
         output,
         config if config.is_absolute() else directory / config,
         state,
-        Path(os.environ.get("SPILLWAY_LOCAL_DIR") or state / "local"),
+        _absolute(Path(named)) if named else state / "local" if here and is_there else None,
         shared["yes"],
+        None if is_there else UserError(f"-C {directory}: no such folder"),
     )
 
 
+def _absolute(path: Path) -> Path | None:
+    """None for a relative path when the working directory is gone."""
+    try:
+        return path.absolute()
+    except OSError:
+        return None
+
+
 class _signals:  # noqa: N801 - reads as a statement: with _signals(session)
-    """The first Ctrl-C or SIGTERM asks to stop after the write in flight; a second one stops at once."""
+    """The first Ctrl-C or SIGTERM asks to stop after the write in flight; a second one stops at once.
+
+    A terminal that goes away (SIGHUP) is as SIGTERM, unless somebody wished it ignored (nohup).
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue
             self._before[number] = signal.signal(number, self._handle)
 
     def __exit__(self, *_: object) -> None:
