@@ -32,14 +32,15 @@ _ESCAPES = re.compile(
     "|\x1b[ -/]*[0-~]"  # the short ones
 )
 _LESS_PLAIN = re.compile("[<>&\u2028\u2029]")
-#: What is not seen at a line's start: blanks, what has no width or no glyph, escapes of a terminal.
-_UNSEEN = (
-    "(?:\x1b\\[[0-?]*[ -/]*[@-~]|[^!-~\\w\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|[\u115f\u1160\u3164\uffa0])*"
-)
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-_COMMAND = re.compile(rf"(?:\A|(?<=[{_LINE_ENDS}])){_UNSEEN}:(?=:)|##\w{{0,32}}(?=\[)")
+_STYLE = "\x1b\\[[0-?]*[ -/]*[@-~]"
+#: What is not seen at a line's start: blanks, what has no width or no glyph, escapes of a terminal.
+_UNSEEN = f"(?:{_STYLE}|[^!-~\\w{_LINE_ENDS}]|[\u115f\u1160\u3164\uffa0])*"
+_COMMAND = re.compile(
+    rf"(?:\A|(?<=[{_LINE_ENDS}])){_UNSEEN}:(?:{_STYLE})*(?=:)|#(?:{_STYLE})*#(?:{_STYLE}|\w){{0,32}}(?=\[)"
+)
+_BEGINNING = re.compile(rf"{_UNSEEN}:?(?:{_STYLE})*")
 _HASHES = re.compile(r"(##\w{0,32})\[")
-_BEGINNING = re.compile(rf"{_UNSEEN}:?")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_WORDS = frozenset(
     [
@@ -159,7 +160,7 @@ class LineStarts:
         shown = uncommanded(self._line + text)
         new = shown[len(self._line) :]
         line = re.split(f"[{_LINE_ENDS}]", shown)[-1]
-        self._line = line if _BEGINNING.fullmatch(line) else f"x{line[-40:]}"
+        self._line = line if _BEGINNING.fullmatch(line) else f"x{line[-120:]}"
         return new
 
 

@@ -305,9 +305,8 @@ def test_it_starts_without_clouds() -> None:
         "jinja2",
     )
     code = (
-        "import sys\nfrom pipeline.cli.main import main\n"
-        "sys.argv = ['spillway', 'check', *sys.argv[1:]]\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "import sys\nfrom pipeline.cli.main import run\n"
+        "run(['check', *sys.argv[1:]])\n"
         f"print(sorted({heavy} & sys.modules.keys()), file=sys.stderr)\n"
     ).replace(str(heavy), f"set({heavy})")
     for arguments in (["--help"], ["--explain", "event-map"], ["-q"]):

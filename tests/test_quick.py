@@ -114,8 +114,7 @@ def test_a_question_that_is_wrong_takes_the_long_way(project: Path) -> None:
 
 def test_says_the_same_and_loads_nothing(project: Path) -> None:
     code = (
-        "import sys\nfrom pipeline.cli.main import main\nsys.argv = ['spillway', 'check']\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    code = end.code\n"
+        "import sys\nfrom pipeline.cli.main import run\ncode = run(['check'])\n"
         "print('typer' in sys.modules, 'pydantic' in sys.modules, code, file=sys.stderr)\n"
     )
     runs = [

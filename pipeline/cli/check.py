@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, assert_never
@@ -16,6 +16,7 @@ from pipeline.cli.options import DryRun
 from pipeline.cli.output import Mode
 from pipeline.cli.quick import CHECKS_FAILED
 from pipeline.errors import UserError
+from pipeline.redact import uncommanded, uncommanded_json
 
 if TYPE_CHECKING:
     from checks.finding import Report
@@ -30,6 +31,16 @@ class Format(StrEnum):
     SARIF = "sarif"
     GITHUB = "github"
     JUNIT = "junit"
+
+
+#: What a CI log must not take for a command, said in each form so that it means the same.
+_UNCOMMANDED: Mapping[Format, Callable[[str], str]] = {
+    Format.TEXT: uncommanded,
+    Format.JSON: uncommanded_json,
+    Format.SARIF: uncommanded_json,
+    Format.GITHUB: str,  # they are commands
+    Format.JUNIT: lambda text: text.replace("##", "#&#35;"),
+}
 
 
 @command
@@ -186,7 +197,8 @@ def _show(
         }
         session.output.result("", {**head, "mended": sorted(mended), **as_dict(report)})
         return
-    session.output.data(_rendered(subject, report, form or Format.TEXT).rstrip("\n"))
+    form = form or Format.TEXT
+    session.output.data(_UNCOMMANDED[form](_rendered(subject, report, form).rstrip("\n")))
 
 
 def _rendered(subject: Subject, report: Report, form: Format) -> str:

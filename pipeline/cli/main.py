@@ -15,11 +15,12 @@ INTERRUPTED = 130
 
 
 def main() -> NoReturn:
-    """Entry point of the console script."""
-    code = run(sys.argv[1:])
-    if sys.flags.inspect:
-        os._exit(code)  # PYTHONINSPECT would open a prompt, and end with the prompt's code
-    sys.exit(code)
+    """Entry point of the console script.
+
+    The process ends at once: what the interpreter does at its own end (a last flush into a broken pipe, a thread that
+    is waited for, PYTHONINSPECT's prompt) could change the exit code or keep it back.
+    """
+    os._exit(run(sys.argv[1:]))
 
 
 def run(words: Sequence[str]) -> int:

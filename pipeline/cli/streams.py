@@ -64,7 +64,7 @@ class Stream(io.TextIOBase):
         self._outlet.finish()
         if not self._outlet.lost or self.is_gone:
             return ""
-        return f"{self._outlet.lost} x {self._outlet.fault or 'nobody read it'}"
+        return str(self._outlet.fault or "nobody read it in time")
 
     @property
     def is_gone(self) -> bool:
@@ -123,9 +123,10 @@ def installed() -> Iterator[None]:
     try:
         yield
     finally:
-        if lost := out.finish():
-            err.put(f"spillway: part of stdout is lost: {SINK.shown(lost)}\n")
-        err.finish()
+        with suppress(KeyboardInterrupt):  # what was asked for is done: only the reader is not waited for
+            if lost := out.finish():
+                err.put(f"spillway: part of stdout is lost: {SINK.shown(lost)}\n")
+            err.finish()
         sys.stdout, sys.stderr = before
 
 
