@@ -1,10 +1,11 @@
-"""Processes of a test: a small service to run, and whether any is left behind."""
+"""Processes of a test: a small service to run, whether any is left behind, and a pipe that stalls its writer."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -48,3 +49,17 @@ def get(uri: str) -> str:
     """The body of what an address answers."""
     with urlopen(uri, timeout=10) as answer:
         return str(answer.read().decode())
+
+
+@contextmanager
+def full_pipe() -> Iterator[int]:
+    """The end of a pipe that takes no byte more, because nobody reads it."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write_end, b"x" * 4096)
+    os.set_blocking(write_end, True)
+    yield write_end
+    os.close(read_end)
+    os.close(write_end)

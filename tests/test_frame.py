@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from pipeline.cli import streams
 from pipeline.cli.frame import Session, command
+from pipeline.cli.output import Mode
 from tests.e2e.project import Done
+from tests.processes import full_pipe
 
 
 def invoke(function: Callable[[Session], int], *words: str) -> Done:
@@ -145,3 +150,16 @@ def test_a_folder_that_is_not_there_stops_only_who_needs_it(tmp_path: Path) -> N
         done, _ = seen_by(needs, *words)
         assert done.code == 2
         assert "no such folder" in done.stderr
+
+
+def test_a_pager_is_waited_for_until_a_signal() -> None:
+    def show(session: Session) -> int:
+        streams.wait_for_reader()
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        session.output.result("a page", {})
+        return 0
+
+    options = {"output": Mode.TEXT, "config": Path("x"), "directory": Path(), "yes": False, "quiet": False, "verbose": 0}  # fmt: skip
+    with full_pipe() as descriptor, open(descriptor, "w", closefd=False) as out, redirect_stdout(out), pytest.raises(SystemExit) as end:  # fmt: skip
+        command(show)(**options)
+    assert end.value.code == 143

@@ -223,6 +223,15 @@ def test_no_pieces_become_a_command(pieces: list[str]) -> None:
     assert commands_in(file.getvalue()) == []
 
 
+@pytest.mark.parametrize("size", ["0", "1", "-5", "²", "9" * 5000, "", "wide"])
+def test_a_size_that_is_none_is_not_believed(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", size)
+    monkeypatch.setenv("LINES", size)
+    with caught() as pair:
+        streams.console("stdout").print("a whole sentence")
+    assert pair[0].getvalue() == "a whole sentence\n"
+
+
 def test_data_stays_as_its_maker_wrote_it_and_json_means_the_same() -> None:
     with caught() as pair:
         Output().data("::error file=a.py::boom")

@@ -315,11 +315,11 @@ class TestLive:
         assert isinstance(console.file, io.StringIO)
         assert "no picture: AttributeError" in console.file.getvalue()
 
-    @pytest.mark.parametrize("variable", ["COLUMNS", "LINES"])
-    def test_where_nothing_can_be_drawn_lines_are_said(
-        self, variable: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv(variable, "²")  # a digit to rich, and no number
+    def test_where_nothing_can_be_drawn_lines_are_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
         said: list[str] = []
         with choose_view(is_terminal=True, ci=False, write=said.append) as view:
             view(Progress(at(1), "shifted", "stage 1: 0% -> 5%"))

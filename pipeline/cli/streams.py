@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Name = Literal["stdout", "stderr"]
 
+_SIZES, _SMALLEST = ("COLUMNS", "LINES"), 10
 _PART = 4096  # bytes: what a pipe takes at once or not at all
 
 
@@ -147,7 +148,8 @@ def console(name: Name) -> Console:
 
     there = getattr(sys, name)
     file = cast("IO[str]", Drawing(there) if isinstance(there, Stream) else there)
-    return Console(file=file, markup=False, emoji=False, highlight=False)
+    sized = {key: value for key, value in os.environ.items() if key not in _SIZES or _is_size(value)}
+    return Console(file=file, markup=False, emoji=False, highlight=False, _environ=sized)
 
 
 def wait_for_reader() -> None:
@@ -171,6 +173,11 @@ def is_gone(name: Name) -> bool:
 
 def is_terminal(name: Name) -> bool:
     return _is_terminal(getattr(sys, name))
+
+
+def _is_size(text: str) -> bool:
+    """Whether a picture of so many columns or lines can be seen; rich takes 0, and fails on other digits than ours."""
+    return text.isascii() and text.isdecimal() and len(text) < 6 and int(text) >= _SMALLEST
 
 
 def _is_terminal(file: TextIO | None) -> bool:

@@ -6,8 +6,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,8 @@ from pipeline.local import daemon
 from pipeline.model import CANDIDATE_TAG, Split
 from tests.cilog import commands_in
 from tests.e2e.project import Done, Project, image
+from tests.processes import full_pipe
+from tests.test_streams import Raising
 
 SHOUTING = Path(__file__).parent / "shouting.py"
 
@@ -79,19 +80,6 @@ def test_a_roll_back_waits_for_no_reader(served: Project) -> None:
             env={**os.environ, "SPILLWAY_LOCAL_DIR": str(served.local)}, check=False,
         )  # fmt: skip
     assert (process.returncode, served.live().serving.serving) == (0, {good: 100})
-
-
-@contextmanager
-def full_pipe() -> Iterator[int]:
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(write_end, b"x" * 4096)
-    os.set_blocking(write_end, True)
-    yield write_end
-    os.close(read_end)
-    os.close(write_end)
 
 
 def test_a_collector_that_dies_midway_leaves_no_traffic_on_a_failing_candidate(project: Project) -> None:
@@ -169,3 +157,10 @@ def test_a_state_folder_that_cannot_be_written_is_told_and_stops_nothing(project
     assert "no journal" in done.stderr
     assert "no report" in done.stderr
     assert daemon.status(project.local)["pid"]
+
+
+@pytest.mark.parametrize("line", ["status --watch", "local logs --follow -n 3"])
+def test_a_watch_ends_when_nobody_watches(shouting: Project, line: str) -> None:
+    run("probe", shouting.live().uri, "-n", "3")  # something to tell
+    with redirect_stdout(Raising(BrokenPipeError())):
+        assert main.run(line.split()) == 0
