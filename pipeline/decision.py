@@ -140,12 +140,24 @@ def _finish_rolling_back(s: Situation) -> Action:
     if not s.live.wanted.shares_with(given_back):
         if s.stable is Readiness.READY:
             return Restore(s.rollout.reason)
-    elif s.live.shows(given_back):
+    elif is_given_back(s.rollout, s.live):
         return Settle()
     patience = LONGEST_START if s.live.awaits_revision else s.verify_within
     if s.now - s.rollout.since > patience:
         return Finish(Outcome.ROLLBACK_UNVERIFIED)
     return Wait(s.now + LOOK_AGAIN / 4, "reading traffic back")
+
+
+def is_given_back(rollout: Rollout, live: LiveService) -> bool:
+    """Whether stable was seen to have everything, in a status that cannot be an older split's.
+
+    A service stays unsettled for as long as a revision hangs in its start. A candidate that no stage was ever entered
+    with has never been given a share, so there is no older split that could still be on its way.
+    """
+    given_back = Split.between(rollout.plan.stable, None, 0)
+    had_nothing = not (rollout.candidate_uid or rollout.reached or rollout.drift)
+    shows_it = live.wanted.shares_with(given_back) and live.serving.shares_with(given_back)
+    return live.shows(given_back) or (had_nothing and live.awaits_revision and shows_it)
 
 
 def _give_back(s: Situation, reason: str) -> Action:

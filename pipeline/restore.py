@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline import record
-from pipeline.decision import LONGEST_START
+from pipeline.decision import LONGEST_START, is_given_back
 from pipeline.errors import (
     PlanRefused,
     PlatformError,
@@ -203,7 +203,7 @@ class _Restore:
             patience = VERIFY_WITHIN
             try:
                 live = self.platform.read(self.ref)
-                if live.generation >= decided_on.generation and live.shows(wanted):
+                if live.generation >= decided_on.generation and self._is_seen(target, decided_on, live):
                     return live
                 if live.awaits_revision and live.serving.shares_with(wanted):
                     patience = LONGEST_START
@@ -218,6 +218,16 @@ class _Restore:
                 return None
             self.clock.sleep(LOOK_EVERY)
         return None
+
+    def _is_seen(self, target: str, decided_on: LiveService, live: LiveService) -> bool:
+        wanted = Split.between(target, None, 0)
+        if live.shows(wanted):
+            return True
+        rollout = record.readable(live)
+        had_it = decided_on.wanted.shares_with(wanted) and decided_on.serving.shares_with(wanted)
+        return (
+            rollout is not None and rollout.plan.stable == target and had_it and is_given_back(rollout, live)
+        )
 
     def _settle(self, seen: LiveService) -> Rollout | None:
         """Record that traffic was seen, under the etag of the read that showed it.

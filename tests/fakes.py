@@ -65,6 +65,7 @@ class FakePlatform:
     at_boundary: Callable[[str], None] = lambda _: None
     on_write: Callable[[LiveService, str, Mapping[str, str], Split | None], None] = lambda *_: None
     lag: timedelta = timedelta(0)
+    hangs: str = ""  # a revision that is still to be judged: the service is not settled until then
     _written_at: datetime = START
 
     @contextmanager
@@ -96,11 +97,12 @@ class FakePlatform:
             self._maybe_fail()
             if self.live is None:
                 raise ServiceNotFound(f"{ref.service}: not found")
-            is_settled = self._written_at + self.lag <= self.clock.now()
+            is_settled = self._written_at + self.lag <= self.clock.now() and not self.hangs
             return replace(
                 self.live,
                 serving=self.served(),
                 reconciling=not is_settled,
+                latest_created=self.hangs or self.live.latest_created,
                 observed_generation=self.live.generation - (not is_settled),
             )
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from pipeline.cli import streams
 from pipeline.cli.frame import Session, command
 from pipeline.cli.output import Mode
+from pipeline.errors import PlatformUnavailable
 from tests.e2e.project import Done
 from tests.processes import full_pipe
 
@@ -163,3 +164,34 @@ def test_a_pager_is_waited_for_until_a_signal() -> None:
     with full_pipe() as descriptor, open(descriptor, "w", closefd=False) as out, redirect_stdout(out), pytest.raises(SystemExit) as end:  # fmt: skip
         command(show)(**options)
     assert end.value.code == 143
+
+
+def test_a_command_that_leaves_nothing_behind_is_left_though_it_hangs() -> None:
+    def hang(session: Session) -> int:
+        session.leaves_at_once = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(3600)
+        return 0
+
+    before = signal.getsignal(signal.SIGALRM)
+    assert invoke(hang).code == 143
+    assert signal.getsignal(signal.SIGALRM) == before
+
+
+@pytest.mark.parametrize("code", [0, 11])
+def test_what_was_decided_before_the_signal_stays_the_answer(code: int) -> None:
+    def report(session: Session) -> int:
+        session.leaves_at_once, session.decided = True, code
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(3600)  # a report that takes its time
+        return code
+
+    assert invoke(report).code == code
+
+
+def test_an_error_on_the_way_out_is_still_an_interruption() -> None:
+    def fail(session: Session) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise PlatformUnavailable("no answer")
+
+    assert invoke(fail).code == 130

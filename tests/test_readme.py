@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from pipeline import config, errors
 from pipeline.cli.app import app
-from pipeline.cli.frame import INTERRUPTED, TERMINATED
+from pipeline.cli.interrupts import INTERRUPTED, TERMINATED
 from pipeline.model import Outcome
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -10,11 +10,19 @@ import pytest
 
 from pipeline import record
 from pipeline.errors import PlanRefused, PlatformUnavailable, UserError
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, Outcome, ServiceRef, Split, Target
+from pipeline.model import (
+    RECORD_ANNOTATION,
+    UNREADABLE_ANNOTATION,
+    Outcome,
+    Readiness,
+    ServiceRef,
+    Split,
+    Target,
+)
 from pipeline.progress import Progress
 from pipeline.restore import Cause, Restored, restore
 from pipeline.rollout import Phase
-from tests.fakes import REF
+from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 
 BY_HAND = Cause("felt wrong", "ada", by_hand=True)
@@ -224,3 +232,31 @@ def test_rollback_goes_through_storms_and_rivals() -> None:
     scene.platform.before_write = lambda: next(rivals, False) and scene.platform.foreign_write()
     done = restore(scene.platform, scene.clock, REF, Cause("", by_hand=True))
     assert done.verified
+
+
+def test_a_candidate_that_hangs_in_its_start_keeps_no_roll_back_waiting() -> None:
+    scene = Scene()
+    scene.deployer.readiness = Readiness.PENDING
+    scene.start(engine=scene.driver)
+    scene.driver.tick()
+    scene.platform.hangs = CANDIDATE
+    begun = scene.clock.now()
+    done, _ = give_back(scene)
+    assert done.verified
+    assert scene.clock.now() - begun < 3 * SECOND
+    assert scene.rollout.outcome is Outcome.ROLLED_BACK_BY_HAND
+
+
+def test_somebody_elses_revision_that_hangs_is_waited_for_while_a_raise_may_be_on_its_way() -> None:
+    scene = at_five_percent()
+    scene.platform.add("theirs", Readiness.PENDING)
+    scene.platform.foreign_write()
+    scene.platform.hangs = "theirs"
+    scene.clock.at(
+        (scene.clock.now() - START).total_seconds() + 100, lambda: setattr(scene.platform, "hangs", "")
+    )
+    begun = scene.clock.now()
+    done, told = give_back(scene)
+    assert done.verified
+    assert scene.clock.now() - begun > 99 * SECOND
+    assert any("judged theirs" in p.text for p in told)

@@ -213,7 +213,10 @@ class Drive:
         """Conclude, and say how it ended."""
         from pipeline.cli.reporting import add_to_step_summary
 
-        ending = self.answer(ended, code) if isinstance(ended, Ended) else self.conclude(ended, code)
+        outcome = ended.outcome if isinstance(ended, Ended) else ended
+        if outcome is not Outcome.UNDER_WAY:
+            self.session.decided = code
+        ending = self.answer(ended, code) if isinstance(ended, Ended) else self.conclude(outcome, code)
         add_to_step_summary(self.session, ending.reports)
         for path in ending.reports:
             self.session.output.say(f"report: {path}")
@@ -230,6 +233,7 @@ def open_drive(
     Args:
         one_step: a probe round is waited for, so that a scheduler's single step has eyes.
     """
+    session.leaves_at_once = True
     _, environment = config.environment(env)
     listeners = Listeners([session.output.event], session.output.say)
     folder = local_folder_for(environment, session.local_folder)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import signal
 import threading
 import traceback
 from collections.abc import Callable
@@ -22,15 +21,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli import streams
+from pipeline.cli.interrupts import INTERRUPTED, Interrupts
 from pipeline.cli.output import Mode, Output
 from pipeline.errors import SpillwayError, UserError
 from pipeline.redact import SINK, secrets_of
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-
-INTERRUPTED = 130
-TERMINATED = 143
 
 
 @dataclass(slots=True)
@@ -41,6 +38,8 @@ class Session:
         state_folder: journals and reports; safe to lose. Relative when the working directory is gone.
         local: where the local Cloud Run of this project lives; None when nothing tells.
         nowhere: why there is no folder to stand in, if there is none.
+        leaves_at_once: nothing of this command has to be cleaned up, so a signal is obeyed within three seconds.
+        decided: the exit code of an ending that no signal changes any more.
     """
 
     output: Output
@@ -51,6 +50,12 @@ class Session:
     nowhere: UserError | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
+    leaves_at_once: bool = False
+    decided: int | None = None
+
+    def ending(self, code: int) -> int:
+        """The exit code of a command that ends with this one: a signal goes before it, what was decided before both."""
+        return self.decided if self.decided is not None else self.signal or code
 
     @property
     def local_folder(self) -> Path:
@@ -141,21 +146,21 @@ def _guarded(function: Callable[..., int], shared: dict[str, Any], options: dict
     SINK.learn(*secrets_of(os.environ))
     output = Output(shared["output"], -1 if shared["quiet"] else shared["verbose"])
     with streams.installed():
+        session = _session(output, shared)
         try:
-            session = _session(output, shared)
             session.learn_secrets()
-            with _signals(session):
+            with Interrupts(session):
                 code = function(session, **options)
-                return session.signal or code
         except SpillwayError as error:
             output.error(error)
-            return error.exit_code
+            code = error.exit_code
         except KeyboardInterrupt:
             streams.hurry()
             output.say("spillway: interrupted")
-            return INTERRUPTED
+            code = INTERRUPTED
         except Exception as error:  # noqa: BLE001 - the machine's fault or ours, told as what it is
-            return _unforeseen(output, error)
+            code = _unforeseen(output, error)
+        return session.ending(code)
 
 
 def _unforeseen(output: Output, error: Exception) -> int:
@@ -189,33 +194,3 @@ def _absolute(path: Path) -> Path | None:
         return path.absolute()
     except OSError:
         return None
-
-
-class _signals:  # noqa: N801 - reads as a statement: with _signals(session)
-    """The first Ctrl-C or SIGTERM asks to stop after the write in flight; a second one stops at once.
-
-    A terminal that goes away (SIGHUP) is as SIGTERM, unless somebody wished it ignored (nohup).
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-                continue
-            self._before[number] = signal.signal(number, self._handle)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, _frame: object) -> None:
-        session = self._session
-        streams.hurry()
-        if session.stopped.is_set():
-            raise KeyboardInterrupt
-        session.signal = INTERRUPTED if number == signal.SIGINT else TERMINATED
-        session.stopped.set()
-        session.output.say("stopping after this step; the service keeps the state (once more: stop at once)")

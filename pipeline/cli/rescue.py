@@ -45,6 +45,7 @@ def rollback(
     from pipeline.restore import Cause, restore, target_of
 
     ref, is_local = find_service(session, service, project, region, env)
+    session.leaves_at_once = True
     told: list[Progress] = []
 
     def listen(progress: Progress, /) -> None:
@@ -72,8 +73,9 @@ def rollback(
             listen=listen,
             stop=session.stopped.is_set,
         )
-    _journal(session, done.rollout, told)
     code = 0 if done.verified else Outcome.ROLLBACK_UNVERIFIED.exit_code
+    session.decided = 0 if done.verified else None
+    _journal(session, done.rollout, told)
     outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
     seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
     document = outcome_document(
