@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from pipeline.errors import (
     PlatformUnavailable,
@@ -33,8 +34,9 @@ class FakeClock:
     def now(self) -> datetime:
         return self._now
 
-    def monotonic(self) -> float:
-        """Seconds since the beginning; no jump of the wall clock shows in it."""
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
         return (self._now - START).total_seconds()
 
     def sleep(self, duration: timedelta) -> None:
@@ -50,6 +52,7 @@ class FakeClock:
         self._due.append((START + timedelta(seconds=seconds), action))
 
 
+@lru_cache(maxsize=64)
 def _with_addresses(split: Split) -> Split:
     return Split(tuple(replace(t, uri=f"http://{t.tag}" if t.tag else "") for t in split.targets))
 
