@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types fuzz bench bench-checks lock clean
+.PHONY: demo test lint types fuzz simulate bench bench-checks lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -30,6 +30,11 @@ bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep
 
 bench-checks: $(READY) ## how right the checks are: precision and recall of every rule
 	$(BIN)/python -m bench.checks_corpus
+
+SEEDS ?= 5000
+FROM  ?= 0
+simulate: $(READY) ## rollouts under faults drawn from seeds, on all cores: make simulate SEEDS=50000 FROM=0
+	@$(BIN)/python -m tests.simulation $(SEEDS) $(FROM)
 
 # uv where it is on the machine, else its own copy inside .venv; plain pip where neither can be had.
 $(READY): requirements.lock pyproject.toml

@@ -217,7 +217,8 @@ def _raise(s: Situation) -> Action:
             s, f"{s.rollout.plan.stable} fails its probe ({s.stable_fails}): there is nothing to go back to"
         )
     if not s.is_probed_now:
-        return Wait(s.now, f"{stage.percent}% passed: probing both revisions before the raise", probe=True)
+        why = f"{stage.percent}% passed: probing both revisions before the raise"
+        return Wait(s.now + LOOK_AGAIN / 4, why, probe=True)
     return Enter(s.rollout.stage + 1, Event.RAISED)
 
 

@@ -44,7 +44,13 @@ def log_sum(logs: Sequence[float]) -> float:
     top = max(logs)
     if top in (-inf, inf):
         return top
-    return top + log(sum(exp(value - top) for value in logs))
+    return top + log(sum([exp(value - top) for value in logs]))
+
+
+def _log_add(a: float, b: float) -> float:
+    """``log_sum`` of two, which is what each bet does at each block."""
+    low, top = (a, b) if a < b else (b, a)
+    return top if top in (-inf, inf) else top + log(1.0 + exp(low - top))
 
 
 def log_mean(logs: Sequence[float]) -> float:
@@ -62,7 +68,7 @@ def step(bets: Bets, ratios: Sequence[float], log_feed: float) -> Bets:
     Args:
         log_feed: log of (held-back half / blocks in the horizon), or -inf after the horizon.
     """
-    return tuple(log_sum((bet, log_feed)) + ratio for bet, ratio in zip(bets, ratios, strict=True))
+    return tuple([_log_add(bet, log_feed) + ratio for bet, ratio in zip(bets, ratios, strict=True)])
 
 
 def _log_choose(n: int, k: int) -> float:

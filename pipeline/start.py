@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -52,7 +53,7 @@ class Start:
             try:
                 return self._act()
             except StaleWrite:
-                self.say("the service changed meanwhile: reading again")
+                self._tell("the service changed meanwhile: reading again")
         raise AnotherRunAlive(
             f"{self.wish.ref.service} was written by somebody else {_TRIES} times while we tried to begin",
             fix="See who: spillway status --watch",
@@ -97,7 +98,7 @@ class Start:
     def _begin(self, live: LiveService, intent: Begin, superseded: Rollout | None) -> Ended | None:
         proposal = intent.proposal
         for warning in proposal.warnings:
-            self.say(f"warning: {warning}")
+            self._tell(f"warning: {warning}")
         if proposal.foreign_tags and not self.take_tags:
             raise PlanRefused(
                 f"{self.wish.ref.service}: {'; '.join(proposal.foreign_tags)}",
@@ -137,7 +138,12 @@ class Start:
         return self._act(superseded=current)
 
     def _heard(self, progress: Progress, /) -> None:
-        self.say(progress.text)
+        self._tell(progress.text)
+
+    def _tell(self, text: str) -> None:
+        """Whoever cannot be told stops nothing."""
+        with suppress(Exception):
+            self.say(text)
 
     def _resume(self, before: Rollout) -> None:
         """Take the rollout over, once it is sure that nobody else drives it. A paused one has no driver."""
@@ -145,16 +151,16 @@ class Start:
         if before.phase is Phase.PAUSED or before.driver == self.engine.driver:
             return
         if self.is_dead(before.driver):
-            self.say(f"{before.driver} is dead: taking over at epoch {before.epoch}")
+            self._tell(f"{before.driver} is dead: taking over at epoch {before.epoch}")
             return
         if self._watch(before):
-            self.say(f"no heartbeat from {before.driver}: taking over at epoch {before.epoch}")
+            self._tell(f"no heartbeat from {before.driver}: taking over at epoch {before.epoch}")
 
     def _watch(self, before: Rollout) -> bool:
         """Look for one heartbeat period; False when told to stop. Raises AnotherRunAlive when epoch or heartbeat moved."""
         clock, period = self.world.clock, self.engine.rhythm.heartbeat
         until = clock.now() + period
-        self.say(
+        self._tell(
             f"{before.driver} drives this rollout: watching {period.total_seconds():g}s for its heartbeat"
         )
         while not self.engine.stop():

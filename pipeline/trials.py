@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from math import isfinite
 
 from pipeline.model import LogLine
 from pipeline.probe.scenario import CloseClass, close_class
@@ -27,6 +26,8 @@ from pipeline.probe.scenario import CloseClass, close_class
 #: (seconds since the epoch, float) is how lines tell time; evidence keeps it so and never mixes in arrival times.
 Seconds = float
 
+_NOTHING: frozenset[str] = frozenset()
+_NOT_COMPLETED = frozenset({"agent_completed"})
 ERROR_CLOSES = frozenset({CloseClass.SERVER_ERROR_1011, CloseClass.ABNORMAL_1006})
 
 
@@ -81,10 +82,10 @@ def read_lines(lines: Iterable[LogLine], revision: str, nonce: str, patterns: It
     """Group one revision's lines by socket. Lines that are broken in any way are left out, never guessed at."""
     reading = Reading()
     wanted = tuple(patterns)
-    for line in lines:
-        if line.revision != revision:
-            continue
-        reading.last_line_at = max(reading.last_line_at or 0.0, line.at.timestamp())
+    own = [line for line in lines if line.revision == revision]
+    if own:
+        reading.last_line_at = max([line.at for line in own]).timestamp()
+    for line in own:
         payload = line.payload
         if payload.get("spillway") != 1:
             text = line.text or str(payload.get("message", ""))
@@ -159,18 +160,16 @@ def _run_trial(socket: Socket, run: Mapping[str, object], within_s: float) -> Tr
         return None
     start = _number(run.get("started"))
     assert start is not None
-    failed = set() if run.get("outcome") == "ok" else {"agent_completed"}
+    failed = _NOTHING if run.get("outcome") == "ok" else _NOT_COMPLETED
     broken = socket.server_broke_it(start, within_s)
     if broken:
-        failed.add(broken)
+        failed |= {broken}
     first = _number(run.get("first_event_ms"))
-    return Trial(
-        socket.client, socket.session, start, frozenset(failed), None if first is None else first / 1000
-    )
+    return Trial(socket.client, socket.session, start, failed, None if first is None else first / 1000)
 
 
 def _number(value: object) -> float | None:
     """A finite number of a size that a time or a code may have; forged lines hold anything."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if type(value) not in (float, int):  # a bool is neither
         return None
-    return float(value) if isfinite(value) and abs(value) < 1e12 else None
+    return float(value) if -1e12 < value < 1e12 else None  # type: ignore[operator, arg-type]  # NaN is not

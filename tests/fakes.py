@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from pipeline.errors import (
     PlatformUnavailable,
@@ -33,6 +34,11 @@ class FakeClock:
     def now(self) -> datetime:
         return self._now
 
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return (self._now - START).total_seconds()
+
     def sleep(self, duration: timedelta) -> None:
         target = self._now + max(duration, timedelta(milliseconds=1))
         for moment, action in sorted(self._due, key=lambda due: due[0]):
@@ -46,12 +52,20 @@ class FakeClock:
         self._due.append((START + timedelta(seconds=seconds), action))
 
 
+@lru_cache(maxsize=64)
+def _with_addresses(split: Split) -> Split:
+    return Split(tuple(replace(t, uri=f"http://{t.tag}" if t.tag else "") for t in split.targets))
+
+
 @dataclass
 class FakePlatform:
     """A service as Cloud Run keeps it: etags, generations, readiness, one write at a time.
 
     ``at_boundary`` is called before and after each call, with its name: where a test kills the caller, or has somebody
-    else act. Traffic that was asked for is served ``lag`` later.
+    else act. What was written is in the spec at once and in the status ``lag`` later: until then the service says
+    that it is reconciling, and everything in its status (percent, tags, the generation observed, the latest revisions)
+    is of the last write that was reached. A write meanwhile waits its turn, or takes the place of what is not reached
+    yet (``skips``).
     """
 
     clock: FakeClock
@@ -66,7 +80,8 @@ class FakePlatform:
     on_write: Callable[[LiveService, str, Mapping[str, str], Split | None], None] = lambda *_: None
     lag: timedelta = timedelta(0)
     hangs: str = ""  # a revision that is still to be judged: the service is not settled until then
-    _written_at: datetime = START
+    skips: bool = False
+    _reached: list[tuple[datetime, LiveService]] = field(default_factory=list)  # when, in order
 
     @contextmanager
     def _call(self, name: str) -> Iterator[None]:
@@ -84,6 +99,7 @@ class FakePlatform:
             uri="http://main", latest_ready=name, latest_created=name,
         )  # fmt: skip
         self.history.append((self.clock.now(), split))
+        self._reached = [(self.clock.now(), self.live)]
         return self
 
     def add(self, name: str, readiness: Readiness = Readiness.READY, message: str = "") -> None:
@@ -97,20 +113,43 @@ class FakePlatform:
             self._maybe_fail()
             if self.live is None:
                 raise ServiceNotFound(f"{ref.service}: not found")
-            is_settled = self._written_at + self.lag <= self.clock.now() and not self.hangs
+            return self.shown()
+
+    def shown(self) -> LiveService:
+        """The service with its status as it is now."""
+        assert self.live is not None
+        status = self._status_at(self.clock.now())
+        live = replace(
+            self.live, serving=_with_addresses(status.wanted), observed_generation=status.generation
+        )
+        if self.hangs:
             return replace(
-                self.live,
-                serving=self.served(),
-                reconciling=not is_settled,
-                latest_created=self.hangs or self.live.latest_created,
-                observed_generation=self.live.generation - (not is_settled),
+                live, reconciling=True, latest_created=self.hangs, observed_generation=live.generation - 1
             )
+        if status.generation == self.live.generation:
+            return live
+        return replace(
+            live, reconciling=True, latest_ready=status.latest_ready, latest_created=status.latest_created
+        )
 
     def served(self) -> Split:
-        """What was asked for last, once the lag is over."""
-        asked = [split for at, split in self.history if at + self.lag <= self.clock.now()]
-        served = asked[-1] if asked else self.history[0][1]
-        return Split(tuple(replace(t, uri=f"http://{t.tag}" if t.tag else "") for t in served.targets))
+        """How connections that open now are shared."""
+        return _with_addresses(self._status_at(self.clock.now()).wanted)
+
+    def served_at(self, moment: datetime) -> Split:
+        return self._status_at(moment).wanted
+
+    @property
+    def under_way(self) -> Sequence[Split]:
+        """Splits that were asked for and will be served a little later."""
+        now = self.clock.now()
+        return tuple(live.wanted for at, live in self._reached if at > now)
+
+    def _status_at(self, moment: datetime) -> LiveService:
+        for at, live in reversed(self._reached):
+            if at <= moment:
+                return live
+        return self._reached[0][1]
 
     def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
         with self._call("revisions"):
@@ -161,7 +200,10 @@ class FakePlatform:
             live = replace(live, wanted=split, serving=split)
             self.history.append((self.clock.now(), split))
         self.live = replace(live, etag=f"e{live.generation}", last_modifier="us")
-        self._written_at = self.clock.now()
+        now = self.clock.now()
+        if self.skips:
+            self._reached = [(at, state) for at, state in self._reached if at <= now]
+        self._reached.append((max(now + self.lag, self._reached[-1][0]), self.live))
 
     def _check(self, split: Split) -> None:
         """What Cloud Run refuses."""

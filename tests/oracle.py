@@ -1,185 +1,341 @@
 """What must hold after every write of a rollout, judged from outside: knows the truth, and nothing of the pipeline.
 
-The oracle stands inside the fake platform. It sees every read, every write and whose it was, and what users and probes
-really met, counted on its own. Its numbers are those of ``reliability.md``'s invariants.
+The oracle stands at the platform. It sees every read and write and whose it was, every hand of somebody else, and what
+users and probes really met. Its numbers are those of ``reliability.md``'s invariants. Whose a move of traffic is, is
+told by what the record says was meant (``by``, ``by_hand``), not by who happens to carry it out: a driver finishes what
+an operator began. That an operator asked at all is known from outside (``asked``).
+
+``oracle_record.py`` reads the records, ``oracle_ledger.py`` counts runs.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from math import log
+from typing import TYPE_CHECKING
 
-from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Split, Stage
-from pipeline.plan import Wish
-from tests.fakes import FakePlatform
+from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Outcome, Split, Stage
+from pipeline.progress import Progress
+from tests.oracle_ledger import compare, must_be_fresh
+from tests.oracle_record import LEGAL, Written
 from tests.rollouts import CANDIDATE, STABLE
 
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+    from tests.simulation.rollout import Simulation
+
 FOREIGN_TAG = "green"
+SECOND = timedelta(seconds=1)
+HEARTBEAT = 20.0
+AT_ONCE = 3.0  # seconds that a driver may take for what it does at once: one look, and the next
+_OURS = "spillway.rollout/"
+# What no process can keep that believes in a wrong hour: when a stage began, and which runs had their time to end.
+_RESTS_ON_CLOCKS = ("S2 soak", "S3 runs", "S11 judged", "exactly once", "L4 deadline")
 
 
-@dataclass
-class Truth:
-    """What the world really is, as the simulation set it up and changed it."""
-
-    is_bad: Callable[[], bool]  # sending the candidate back is right, or at least not wrong
-    runs_between: Callable[[datetime, datetime], int]  # agent runs that began on the candidate
-    green_at: Callable[[], datetime | None]  # the last probe round of the candidate that was all ok
-    is_blind: Callable[[], bool]  # the last probe round told nothing
-
-
-@dataclass
 class Oracle:
-    """Collects violations; ``hand`` is what an operator is doing just now, if anything."""
+    """Collects violations."""
 
-    platform: FakePlatform
-    wish: Wish
-    truth: Truth
-    hand: str = ""
-    is_tainted: bool = False
-    violations: list[str] = field(default_factory=list)
-    last_etag: str = ""
-    seen_ready: set[str] = field(default_factory=set)
-    entered: datetime | None = None  # when the current stage was entered
-    vouched_from: datetime | None = None  # evidence before that is of another revision
-    promoted: int = 0
-
-    def read(self, live: LiveService) -> None:
-        self.last_etag = live.etag
-
-    def listed(self, ready: set[str]) -> None:
-        self.seen_ready = ready
-
-    def foreign(self, before: LiveService, after: LiveService) -> None:
-        """Somebody else wrote."""
-        is_rolling = (_json(before.record_text) or {}).get("phase") == "rolling"
-        if (
-            is_rolling
-            or not before.wanted.agrees_with(after.wanted)
-            or before.record_text != after.record_text
-        ):
-            self.is_tainted = True
-
-    def remade(self) -> None:
-        """The candidate was deleted and made again under its name; until it was entered, nobody vouched for it."""
-        record = _json(self.platform.live.record_text if self.platform.live else None) or {}
-        self.is_tainted = self.is_tainted or bool(record.get("candidate_uid"))
-        self.vouched_from = self.platform.clock.now()
-
-    def written(
-        self, before: LiveService, etag: str, annotations: Mapping[str, str], split: Split | None
-    ) -> None:
-        """The pipeline wrote."""
-        self.must("S4", etag and etag == self.last_etag, f"etag {etag!r}, last read {self.last_etag!r}")
-        record = _json(annotations.get(RECORD_ANNOTATION))
-        if record is not None:
-            epoch = record.get("epoch", 0)
-            self.must("S7", epoch > self._epoch_of(before), f"epoch {epoch} after {self._epoch_of(before)}")
-            if before.record_text is None and record.get("phase") == "deploying":
-                self.is_tainted = False  # a rollout that begins looks at everything afresh
-            if record.get("phase") == "promoted":
-                self._promotion(before)
-            if record.get("phase") == "rolled_back":
-                served = self.platform.served().serving
-                self.must("S10", served == {STABLE: 100}, f"called rolled back while serving {served}")
-        if split is not None:
-            self._traffic(before, split, record)
-
-    def _epoch_of(self, live: LiveService) -> int:
-        return (_json(live.record_text) or {}).get("epoch", 0)
-
-    def _traffic(self, before: LiveService, split: Split, record: Mapping[str, object] | None) -> None:
-        self.must("S1", sum(t.percent for t in split.targets) == 100, f"sum of {split.serving}")
-        for target in split.targets:
-            known = self.platform.known.get(target.revision or "")
-            self.must(
-                "S1",
-                known is not None and (known.is_ready or not target.percent),
-                f"{target.revision} not ready",
-            )
-        self.must("S5", split.tagged(STABLE_TAG) == STABLE, f"stable tag on {split.tagged(STABLE_TAG)}")
-        self.must("S5", split.tagged(CANDIDATE_TAG) in (None, CANDIDATE), "candidate tag moved")
-        kept = before.wanted.tagged(FOREIGN_TAG)
-        self.must("foreign tags", split.tagged(FOREIGN_TAG) == kept, f"{FOREIGN_TAG} was {kept}")
-        was, share = before.wanted.percent_of(CANDIDATE), split.percent_of(CANDIDATE)
-        self.must("S5", set(split.serving) <= {STABLE, CANDIDATE}, f"traffic on {set(split.serving)}")
-        if record is not None:
-            theirs = sum(
-                t.get("percent", 0) for t in record["split"]["targets"] if t["revision"] == CANDIDATE
-            )  # type: ignore[index]
-            self.must("one write", theirs == share, f"record says {theirs}%, traffic is {share}%")
-        if self.hand:
-            self.is_tainted = self.is_tainted and self.hand != "promote"
-        elif share > was:
-            self._raise(was, share)
-        elif share < was:
-            self.must("S11", self.truth.is_bad(), f"{was}% -> {share}% of a candidate that was never bad")
-        self.entered = self.platform.clock.now()
-
-    def _raise(self, was: int, share: int) -> None:
-        stage, number = self._stage(was)
-        self.must("S6", not self.is_tainted, f"{was}% -> {share}% after a foreign edit")
-        self.must("S11", not self.truth.is_blind(), f"{was}% -> {share}% while the probes are blind")
-        self.must("S5", STABLE in self.seen_ready, f"{was}% -> {share}% with nothing to go back to")
-        self.must(
-            "S2",
-            number + 1 < len(self.wish.stages) and self.wish.stages[number + 1].percent == share,
-            f"{was}% -> {share}%",
-        )
-        self._gate(stage)
-
-    def _gate(self, stage: Stage) -> None:
-        """Soaked, probed green, and enough users' runs on this very revision since the stage was entered."""
-        now = self.platform.clock.now()
-        assert self.entered is not None
-        self.must("S2", now - self.entered >= stage.soak, f"left {stage.percent}% after {now - self.entered}")
-        green = self.truth.green_at()
-        self.must(
-            "S3",
-            green is not None and green >= max(self.entered, self.vouched_from or self.entered),
-            f"last green probe {green}",
-        )
-        if stage.percent:
-            runs = self.truth.runs_between(
-                max(self.entered, self.vouched_from or self.entered), now - self._settle
-            )
-            needed = self.wish.sampling.min_trials
-            self.must("S3", runs >= needed, f"{runs} of {needed} runs at {stage.percent}%")
-
-    def _promotion(self, before: LiveService) -> None:
-        self.promoted += 1
-        self.must("S6", not self.is_tainted, "promoted after a foreign edit")
-        served = self.platform.served().serving
-        self.must(
-            "S10", served == before.wanted.serving == {CANDIDATE: 100}, f"promoted while serving {served}"
-        )
-        self._gate(self.wish.stages[-1])
-        begin = self.vouched_from or self.platform.history[0][0]
-        runs = self.truth.runs_between(begin, self.platform.clock.now() - self._settle)
-        for criterion in self.wish.criteria:
-            if criterion.certify:  # no valid test certifies on fewer clean runs than the most hopeful one
-                least = log(1 / self.wish.beta) / -log(1 - criterion.certify)
-                self.must("S3", runs >= least, f"certified {criterion.metric} by {runs} runs")
-
-    @property
-    def _settle(self) -> timedelta:
-        return self.wish.sampling.within + self.wish.sampling.lateness
-
-    def _stage(self, percent: int) -> tuple[Stage, int]:
-        number = max(i for i, stage in enumerate(self.wish.stages) if stage.percent <= percent)
-        return self.wish.stages[number], number
+    def __init__(self, sim: Simulation) -> None:
+        self.sim = sim
+        self.platform = sim.platform
+        self.violations: list[str] = []
+        self.shares: list[Split] = []  # what was served at the last write, and what was still to be
+        self.asked: set[str] = set()  # what operators asked for: "promote", "roll back"
+        self.foreign_writes = 0  # since our last write
+        self.was_touched = False  # somebody else changed something of ours since the attempt began
+        self.taint = ""  # what somebody else changed, and nobody of ours answered for
+        self.entered: datetime | None = None  # when traffic was last moved by us
+        self.begun = sim.clock.now()  # when the attempt began
+        self.vouched_from: datetime | None = None  # evidence before that is of another revision
+        self.last_write = 0.0
+        self.ours: LiveService | None = None  # as our last write left it
+        self._failed: tuple[float, int] | None = None  # when a driver saw FAIL, after how many faults
+        self._was_pausable = False
 
     def must(self, invariant: str, holds: object, words: str) -> None:
         """Note a violation unless it holds."""
-        if not holds:
+        if not holds and not (self.sim.is_clock_wrong and invariant in _RESTS_ON_CLOCKS):
             self.violations.append(f"{invariant}: {words}")
+            self.sim.note(f"VIOLATION {invariant}: {words}")
+
+    # -- somebody else -------------------------------------------------------------------------------------------------
+
+    def foreign(self, before: LiveService, after: LiveService) -> None:
+        """Somebody else wrote. What leaves traffic, our tags and our record alone is nobody's business."""
+        changed = _changed(before, after)
+        self.foreign_writes += 1
+        if changed:
+            self.taint, self.was_touched = self.taint or changed, True
+        record = Written.of(after.record_text)
+        if (
+            record is not None
+            and record.phase == "deploying"
+            and self.ours
+            and not _changed(self.ours, after)
+        ):
+            self.taint = ""  # all is as we had left it, and no user was with the candidate meanwhile
+
+    def remade(self) -> None:
+        """The candidate was deleted and made again under its name; until it was entered, nobody vouched for it."""
+        record = Written.of(self.platform.shown().record_text)
+        self.was_touched = True
+        if record is not None and record.candidate_uid:
+            self.taint = self.taint or "the candidate was made again"
+        self.vouched_from = self.sim.clock.now()
+
+    # -- ours ----------------------------------------------------------------------------------------------------------
+
+    def heard(self, process: Process, progress: Progress) -> None:
+        """What a driver tells: a FAIL that was seen must lead to a write."""
+        if progress.kind != "looked" or self._failed is not None:
+            return
+        s = progress.data["look"].situation  # type: ignore[attr-defined]
+        can_go_back = (
+            s.rollout.phase == "rolling" and s.live.wanted.percent_of(CANDIDATE) and not s.is_stable_bad
+        )
+        if s.stage_verdict.verdict == "fail" and can_go_back and self.sim.is_ready(STABLE):
+            self._failed = (self.sim.now, len(self.sim.fired))
+
+    def written(
+        self,
+        process: Process,
+        before: LiveService,
+        etag: str,
+        annotations: Mapping[str, str],
+        split: Split | None,
+    ) -> None:
+        """The pipeline wrote; ``before`` is the service as it was."""
+        self.must("S4", etag and etag == process.etag, f"etag {etag!r}, last read {process.etag!r}")
+        self.must("S9", not process.name.startswith("onlooker"), "an onlooker wrote")
+        kept = {name: text for name, text in before.annotations.items() if not name.startswith(_OURS)}
+        left = {name: text for name, text in annotations.items() if not name.startswith(_OURS)}
+        self.must("S16", kept == left, f"other annotations {kept} became {left}")
+        was, now = Written.of(before.record_text), Written.of(annotations.get(RECORD_ANNOTATION))
+        if now is not None:
+            self._record(before, was, now, is_moved=split is not None)
+            compare(self.sim, was, now)
+        if split is not None:
+            self._traffic(process, before, split, was, now)
+            self.entered = self.sim.clock.now()
+        self.foreign_writes = 0
+        self.last_write, self.ours = self.sim.now, self.platform.shown()
+        if (
+            was is None
+            or now is None
+            or (was.phase, was.share, was.event) != (now.phase, now.share, now.event)
+        ):
+            told = (
+                f"{now.event or 'began'}: {now.phase} at {now.share}%"
+                if now
+                else f"{dict(split.serving) if split else ''}"
+            )
+            self.sim.note(f"{process.name} wrote {told}")
+
+    def _record(self, before: LiveService, was: Written | None, now: Written, *, is_moved: bool) -> None:
+        is_new = was is None or was.attempt_id != now.attempt_id
+        if was is not None:
+            self.must("S7", now.epoch > was.epoch, f"epoch {now.epoch} after {was.epoch}")
+        if is_new:
+            self.begun, self.taint = self.sim.clock.now(), ""  # it looks at everything afresh
+            self._failed, self.was_touched = None, False
+        else:
+            assert was is not None
+            legal = (was.phase, now.phase) in LEGAL
+            self.must("S9", legal, f"{was.phase} became {now.phase}")
+        if now.step_by("ada") and now.event in ("resumed", "retried", "raised"):
+            self.must("S2", "promote" in self.asked, "let go on in the name of somebody who did not ask")
+            is_still_theirs = not is_moved and self.ours is not None and _moved(self.ours, before)
+            self.taint = self.taint if is_still_theirs else ""
+        if now.by_hand:
+            self.must("S2", "roll back" in self.asked, "sent back in the name of somebody who did not ask")
+        if now.phase == "promoted" and was is not None and was.phase != "promoted":
+            self._promotion(before, was, now)
+        if now.phase == "rolled_back":
+            self._settled()
+        if now.phase == "paused" and was is not None and was.phase != "paused":
+            self._pause(now)
+
+    def drives(self, process: Process, *, fresh: bool) -> None:
+        """A driver goes on. A new one took the rollout over, or began it: nobody takes it from one that lives."""
+        record = Written.of(process.seen.record_text) if fresh and process.seen else None
+        if record is not None and record.is_driven and record.driver not in ("", process.name):
+            words = f"took over from {record.driver} after {process.silence:.1f}s of silence"
+            self.must("L5", process.silence >= HEARTBEAT - 1.5, words)
+
+    def _pause(self, now: Written) -> None:
+        """One foreign write that touches nothing of ours stops nothing; of two, one may have been undone by the other."""
+        is_why = self.was_touched or self.foreign_writes > 1
+        self.must("S6", not now.drift or is_why, f"paused for a harmless write: {now.drift}")
+        if "deadline" in now.reason:
+            held = self.sim.clock.now() - now.since
+            enough = 60 * SECOND - 2 * abs(self.sim.skew)
+            self.must("L4 deadline", held >= enough, f"past its deadline of 60s after {held}")
+
+    def _settled(self) -> None:
+        shares = [dict(split.serving) for split in self.shares]
+        is_back = all(share == {STABLE: 100} for share in shares)
+        self.must("S10", is_back, f"called rolled back while serving {shares}")
+
+    def _traffic(
+        self,
+        process: Process,
+        before: LiveService,
+        split: Split,
+        past: Written | None,
+        record: Written | None,
+    ) -> None:
+        self._shape(before, split)
+        was, share = before.wanted.percent_of(CANDIDATE), split.percent_of(CANDIDATE)
+        if record is not None:
+            self.must("one write", record.share == share, f"record says {record.share}%, traffic is {share}%")
+        if share > was:
+            by_hand = record is not None and record.step_by("ada") and "promote" in self.asked
+            if not (by_hand or (_is_misled(before) and "roll back" in self.asked)):
+                self._raise(process, before, was, share)
+                if past is not None and record is not None:
+                    must_be_fresh(self.sim, past, record)
+        elif share < was:
+            asked = "roll back" in self.asked and (record is None or record.by_hand)
+            # A share that somebody else set goes back to ours once an operator has looked at it and said: go on.
+            is_ours = past is not None and past.share <= share and "promote" in self.asked
+            is_right = asked or is_ours or self.sim.bad_since is not None
+            self.must("S11 judged", is_right, f"{was}% -> {share}% of one that was never bad")
+            self._lowered()
+
+    def _shape(self, before: LiveService, split: Split) -> None:
+        self.must("S1", sum(t.percent for t in split.targets) == 100, f"sum of {split.serving}")
+        for target in split.targets:
+            known = self.platform.known.get(target.revision or "")
+            is_fit = known is not None and (known.is_ready or not target.percent)
+            self.must("S1", is_fit, f"{target.revision} not ready")
+        stable = split.tagged(STABLE_TAG)
+        self.must("S5", stable == STABLE or _is_misled(before), f"stable tag on {stable}")
+        self.must("S5", split.tagged(CANDIDATE_TAG) in (None, CANDIDATE), "candidate tag moved")
+        self.must("S5", set(split.serving) <= {STABLE, CANDIDATE}, f"traffic on {set(split.serving)}")
+        kept = before.wanted.tagged(FOREIGN_TAG)
+        self.must("S16", split.tagged(FOREIGN_TAG) == kept, f"the tag {FOREIGN_TAG} was on {kept}")
+
+    def _lowered(self) -> None:
+        """L1: from the verdict to the write, as far as nothing came between."""
+        if self._failed is not None:
+            since, faults = self._failed
+            took = self.sim.now - since
+            if len(self.sim.fired) == faults:
+                at_once = AT_ONCE + 5 * self.sim.is_stepped  # a scheduler's next step comes when it comes
+                self.must("L1", took <= at_once, f"{took:.1f}s from the verdict to the write")
+        self._failed = None
+
+    def _raise(self, process: Process, before: LiveService, was: int, share: int) -> None:
+        stage, number = self._stage(was)
+        words = f"{was}% -> {share}%"
+        self.must("S6", not self.taint, f"{words} after {self.taint}")
+        self.must("S11", not process.prober.was_blind, f"{words} while the probes are blind")
+        self.must("S5", STABLE in process.ready, f"{words} with nothing to go back to")
+        steps = self.sim.wish.stages
+        self.must("S2", number + 1 < len(steps) and steps[number + 1].percent == share, words)
+        self._is_served(before, words)
+        self._gate(stage)
+        green = self.sim.rounds.green_at.get(self.platform.known[STABLE].uid)
+        is_answering = green is not None and self.entered is not None and green >= self.entered
+        self.must("S5", is_answering, f"{words}, and stable last answered a probe at {green}")
+
+    def _is_served(self, before: LiveService, words: str) -> None:
+        """Nothing goes up while what is served is not what was asked for."""
+        shares = [dict(split.serving) for split in self.shares]
+        is_settled = all(share == before.wanted.serving for share in shares)
+        self.must(
+            "S10", is_settled, f"{words} while {shares} is served, asked: {dict(before.wanted.serving)}"
+        )
+
+    def _gate(self, stage: Stage) -> None:
+        """Soaked, probed green, and enough users' runs on this very revision since the stage was entered."""
+        now = self.sim.clock.now()
+        assert self.entered is not None
+        slack = 2 * abs(self.sim.skew) + timedelta(milliseconds=10)
+        self.must(
+            "S2 soak",
+            now - self.entered >= stage.soak - slack,
+            f"left {stage.percent}% after {now - self.entered}",
+        )
+        since = max(self.entered, self.vouched_from or self.entered)
+        known = self.platform.known.get(CANDIDATE)
+        green = self.sim.rounds.green_at.get(known.uid) if known else None
+        self.must("S3", green is not None and green >= since, f"last green probe {green}, entered {since}")
+        if stage.percent:
+            runs, _ = self.sim.users.runs_between(CANDIDATE, since - 2 * abs(self.sim.skew), now)
+            needed = self.sim.wish.sampling.min_trials
+            self.must("S3 runs", runs >= needed, f"{runs} of {needed} runs at {stage.percent}%")
+
+    def _promotion(self, before: LiveService, was: Written, now: Written) -> None:
+        self.must("S6", not self.taint, f"promoted after {self.taint}")
+        self.must(
+            "S10", before.wanted.serving == {CANDIDATE: 100}, f"promoted at {dict(before.wanted.serving)}"
+        )
+        self._is_served(before, "promoted")
+        if self.sim.bad_since is not None and self.entered is not None:
+            age = self.sim.now - self.sim.bad_since
+            self.must(
+                "S3", age < (self.sim.clock.now() - self.entered).total_seconds(), "promoted a bad candidate"
+            )
+        self._gate(self.sim.wish.stages[-1])
+        must_be_fresh(self.sim, was, now)
+        begin = max(self.vouched_from or self.begun, self.begun)
+        runs, _ = self.sim.users.runs_between(CANDIDATE, begin, self.sim.clock.now())
+        for criterion in self.sim.wish.criteria:
+            if criterion.certify:  # no valid test certifies on fewer clean runs than the most hopeful one
+                least = log(1 / self.sim.wish.beta) / -log(1 - criterion.certify)
+                self.must("S3 runs", runs >= least, f"certified {criterion.metric} by {runs} runs")
+
+    def _stage(self, percent: int) -> tuple[Stage, int]:
+        steps = self.sim.wish.stages
+        number = max(i for i, stage in enumerate(steps) if stage.percent <= percent)
+        return steps[number], number
+
+    # -- answers, and the end ------------------------------------------------------------------------------------------
+
+    def answered(self, process: Process, outcome: Outcome | None) -> None:
+        """A command ended with this outcome: what it says of traffic was read back."""
+        if outcome is None or process.seen is None:
+            return
+        serving = dict(process.seen.serving.serving)
+        if outcome.exit_code == 0:
+            self.must("S14", serving == {CANDIDATE: 100}, f"{outcome.label}, exit 0, serving {serving}")
+        if outcome in (Outcome.ROLLED_BACK, Outcome.STOPPED_AT_ZERO):
+            self.must("S10", serving == {STABLE: 100}, f"{outcome.label}, serving {serving}")
+        record = Written.of(process.seen.record_text)
+        if outcome is Outcome.UNDER_WAY and record is not None and record.is_driven:
+            silent = self.sim.now - self.last_write
+            is_calm = self.sim.now - self.sim.last_fault > HEARTBEAT + 2 * AT_ONCE
+            self.must(
+                "L5", silent <= HEARTBEAT + AT_ONCE or not is_calm, f"a driver was silent for {silent:.1f}s"
+            )
+
+    def stopped(self) -> None:
+        """A process ended before its end: what it saw it can no longer act on."""
+        self._failed = None
+
+    def end(self) -> None:
+        sim = self.sim
+        self.must("L4", sim.outcome or sim.refusal, "it never ended")
+        self.must("S9", len(sim.deployed) <= 1, f"deployed {sim.deployed}")
 
 
-def _json(text: str | None) -> dict[str, object] | None:  # type: ignore[type-arg]
-    try:
-        found = json.loads(text or "")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+def _is_misled(live: LiveService) -> bool:
+    """Somebody took the record away and put the stable tag elsewhere: nothing is left that says what was good."""
+    return live.wanted.tagged(STABLE_TAG) not in (None, STABLE) and Written.of(live.record_text) is None
+
+
+def _changed(before: LiveService, after: LiveService) -> str:
+    """What a write changed of what is ours, in words."""
+    was, now = (Written.of(live.record_text) for live in (before, after))
+    is_same = before.record_text == after.record_text or (was is not None and was == now)
+    return _moved(before, after) if is_same else "the record was changed"
+
+
+def _moved(before: LiveService, after: LiveService) -> str:
+    if before.wanted.serving != after.wanted.serving:
+        return f"traffic became {dict(after.wanted.serving)}"
+    moved = [t for t in (STABLE_TAG, CANDIDATE_TAG) if before.wanted.tagged(t) != after.wanted.tagged(t)]
+    return f"the tag {moved[0]} was moved" if moved else ""

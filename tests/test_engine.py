@@ -13,10 +13,11 @@ from pipeline.errors import PlatformUnavailable
 from pipeline.judge import Verdict
 from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split, Target
 from pipeline.observer import Observer
-from pipeline.probe.scenario import Conversation, Kind, ProbeReport
+from pipeline.probe.scenario import Conversation, Kind, ProbeAsk, ProbeReport
 from pipeline.progress import Progress
 from pipeline.rollout import Event, Phase
-from tests.fakes import REF, FakePlatform
+from pipeline.start import Start
+from tests.fakes import REF, FakePlatform, FakeProber
 from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene, a_wish, stages
 
 
@@ -243,3 +244,44 @@ def test_a_start_that_lies_in_the_future_neither_stands_still_nor_pauses() -> No
     begun = scene.clock.now()
     assert scene.roll(engine=scene.engine("host/2")) is Outcome.PROMOTED
     assert scene.clock.now() - begun < timedelta(minutes=10)
+
+
+class _SlowProber(FakeProber):
+    """A round takes three seconds."""
+
+    def start(self, ask: ProbeAsk) -> None:
+        super().start(ask)
+        self._due = self.clock.now() + timedelta(seconds=3)
+
+    @property
+    def is_busy(self) -> bool:
+        return self._done is not None
+
+    def poll(self) -> ProbeReport | None:
+        return super().poll() if self._done and self.clock.now() >= self._due else None
+
+
+def test_a_slow_round_before_a_raise_is_waited_for_and_not_asked_for_without_a_pause() -> None:
+    scene = Scene()
+    scene.prober = _SlowProber(scene.clock)
+    calls: list[str] = []
+    scene.platform.at_boundary = calls.append
+    engine = Engine(scene.driver.observer, scene.world, driver="host/1")  # looks four times a second
+    begun = scene.clock.now()
+    assert scene.roll(engine=engine) is Outcome.PROMOTED
+    assert calls.count("before read") <= 5 * (scene.clock.now() - begun).total_seconds()
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "no space"), ValueError("closed")]
+)
+def test_who_cannot_be_told_does_not_stop_a_driver_that_takes_over(error: Exception) -> None:
+    scene = Scene()
+    scene.start(engine=scene.engine("host/1"))
+
+    def say(text: str) -> None:
+        raise error
+
+    second = scene.engine("host/2")
+    assert Start(second, scene.world, a_wish(), say=say)() is None
+    assert second.run() is Outcome.PROMOTED

@@ -82,7 +82,7 @@ DECISIONS: list[tuple[str, Callable[[], Situation], object]] = [
     ("pauses when stable is gone", lambda: a_situation(a_rollout(), stable=None), Pause(f"the roll-back target {STABLE} is gone")),
     ("sends back when the candidate is gone", lambda: a_situation(a_rollout(), candidate=None), Restore(f"the candidate {CANDIDATE} is gone")),
     ("promotes what is certified", lambda: a_situation(a_rollout(stage=3), certification=PASS), Promote(PASS.reason)),
-    ("probes both before it rises", lambda: a_situation(a_rollout(), is_probed_now=False), Wait(START + MINUTE, "5% passed: probing both revisions before the raise", probe=True)),
+    ("probes both before it rises", lambda: a_situation(a_rollout(), is_probed_now=False), Wait(START + MINUTE + timedelta(seconds=0.25), "5% passed: probing both revisions before the raise", probe=True)),
     ("begins a stage again whose start lies in the future", lambda: a_situation(a_rollout(since=START + 10 * MINUTE)), Enter(1, Event.RAISED, "the stage begins again: its start lies 540s in the future, so a clock was wrong")),
     ("ends what has ended", lambda: a_situation(a_rollout(Phase.PROMOTED, 3)), Finish(Outcome.PROMOTED)),
     ("settles what was read back", lambda: a_situation(a_rollout(Phase.ROLLING_BACK, split=Split((Target(STABLE, 100),)))), Settle()),

@@ -1,0 +1,182 @@
+"""One process of ours, and the world as it reaches it: its own clock, memory, prober and output; calls that may fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import inf
+from typing import TYPE_CHECKING, TypeVar
+
+from pipeline.cli.driving import Listeners
+from pipeline.engine import Engine, Rhythm
+from pipeline.model import LiveService, LogLine, Readiness, Revision, ServiceRef, Split
+from pipeline.observer import Observer
+from pipeline.ports import World
+from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport
+from pipeline.progress import Progress
+from tests.fakes import REF
+from tests.rollouts import SCENARIO
+from tests.simulation.world import SECOND, OwnClock
+
+if TYPE_CHECKING:
+    from tests.simulation.rollout import Simulation
+
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs any more, no handler, no retry."""
+
+
+class Process:
+    """Implements the ports ``Platform``, ``Deployer`` and ``LogSource`` for itself; each call has two boundaries."""
+
+    def __init__(
+        self, sim: Simulation, name: str, *, off: timedelta = timedelta(0), inline: bool = False
+    ) -> None:
+        self.sim, self.name = sim, name
+        self.clock = OwnClock(sim.clock, off)
+        self.etag = ""  # of its last read
+        self.seen: LiveService | None = None  # by its last read
+        self.silence = 0.0  # seconds since anybody of ours had written, at its last read
+        self.ready: frozenset[str] = frozenset()  # revisions that it last saw ready
+        self.prober = SlowProber(self, inline=inline)
+        self.until = inf  # when it is told to end
+        self.heard = Listeners([self._watch, *sim.listeners], self.say)
+        self.world = World(self, self, self.prober, self, self.clock)
+        observer = Observer(REF, self.world, (SCENARIO,), listen=self.heard)
+        self.engine = Engine(
+            observer,
+            self.world,
+            driver=name,
+            listen=self.heard,
+            rhythm=Rhythm(look=SECOND),
+            stop=self._is_told_to_end,
+        )
+
+    def say(self, text: str) -> None:
+        self.sim.say(text)
+
+    def _is_told_to_end(self) -> bool:
+        return self.sim.now >= self.until
+
+    def _watch(self, progress: Progress) -> None:
+        self.sim.oracle.heard(self, progress)
+
+    def _call(self, name: str, act: Callable[[], T]) -> T:
+        self.sim.boundary(self, f"before {name}")
+        answer = act()
+        self.sim.boundary(self, f"after {name}")
+        return answer
+
+    def read(self, ref: ServiceRef) -> LiveService:
+        def act() -> LiveService:
+            self.seen = live = self.sim.platform.read(ref)
+            self.etag, self.silence = live.etag, self.sim.now - self.sim.oracle.last_write
+            return live
+
+        return self._call("read", act)
+
+    def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
+        def act() -> Sequence[Revision]:
+            found = self.sim.platform.revisions(ref)
+            self.ready = frozenset(r.name for r in found if r.is_ready)
+            return found
+
+        return self._call("revisions", act)
+
+    def revision(self, ref: ServiceRef, name: str) -> Revision:
+        return self._call("revision", lambda: self.sim.platform.revision(ref, name))
+
+    def write(
+        self, ref: ServiceRef, *, etag: str, annotations: Mapping[str, str], split: Split | None = None
+    ) -> None:
+        def act() -> None:
+            before, platform = self.sim.platform.shown(), self.sim.platform
+            self.sim.oracle.shares = [platform.served(), *platform.under_way]
+            platform.write(ref, etag=etag, annotations=annotations, split=split)
+            self.sim.oracle.written(self, before, etag, annotations, split)
+
+        self._call("write", act)
+
+    def delete_revision(self, ref: ServiceRef, name: str) -> None:
+        self._call("delete", lambda: self.sim.platform.delete_revision(ref, name))
+
+    def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
+        self._call("deploy", lambda: self.sim.deploy(ref, image=image, revision=revision))
+
+    def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
+        return self._call("logs", lambda: self.sim.users.lines(since, revisions))
+
+
+@dataclass
+class Rounds:
+    """What the finished probe rounds of all processes met: the truth, for the oracle."""
+
+    green_at: dict[str, datetime] = field(
+        default_factory=dict
+    )  # uid to the start of the last round that was all ok
+    held: list[tuple[datetime, int]] = field(
+        default_factory=list
+    )  # with the candidate: start, conversations that held
+
+
+class SlowProber:
+    """Holds one round at a time, each taking ``sim.round_takes``; inline: within ``start``, as a single step does."""
+
+    def __init__(self, process: Process, *, inline: bool) -> None:
+        self._process, self._inline = process, inline
+        self._round: ProbeReport | None = None
+        self._due = 0.0
+        self._green: list[str] = []  # uids that held every conversation of the round under way
+        self._begun: datetime | None = None
+        self._is_blind = self.was_blind = False  # the round under way; the last one that was handed out
+
+    @property
+    def is_busy(self) -> bool:
+        return self._round is not None
+
+    def start(self, ask: ProbeAsk) -> None:
+        assert self._round is None, "a round is under way"
+        sim = self._process.sim
+        sim.boundary(self._process, "before probe")
+        takes = 30.0 if self._inline and sim.round_takes > 30 else sim.round_takes
+        begun = self._process.clock.now()
+        self._begun, self._green = sim.clock.now(), []
+        held = self._talk(ask, ask.candidate)
+        failed = any(not c.is_ok for c in held)
+        control = self._talk(ask, ask.control, 0 if failed else 1) if ask.control else ()
+        self._is_blind = sim.blind_probes
+        self._round = ProbeReport(begun, takes, held, control, control_wanted=ask.control is not None)
+        self._due = self._process.sim.now + takes
+        if self._inline:
+            sim.clock.sleep(takes * SECOND)
+
+    def poll(self) -> ProbeReport | None:
+        if self._round is None or self._process.sim.now < self._due:
+            return None
+        report, self._round, self.was_blind = self._round, None, self._is_blind
+        rounds = self._process.sim.rounds
+        assert self._begun is not None
+        rounds.green_at |= dict.fromkeys(self._green, self._begun)
+        rounds.held.append((self._begun, sum(c.is_ok for c in report.candidate)))
+        return report
+
+    def _talk(self, ask: ProbeAsk, address: Address, sessions: int = 0) -> tuple[Conversation, ...]:
+        sim = self._process.sim
+        count = len(ask.scenarios) * (sessions or ask.sessions)
+        revision = sim.behind(address.base_url)
+        kind = Kind.OK
+        if sim.blind_probes or revision is None:
+            kind = Kind.UNREACHABLE
+        elif revision.name in sim.health.hangs_probes:
+            kind = Kind.TIMED_OUT
+        elif revision.name in sim.health.fails_probes or revision.readiness is not Readiness.READY:
+            kind = Kind.CLOSED_EARLY
+        if kind is Kind.OK:
+            assert revision is not None
+            self._green.append(revision.uid)
+        code = 1011 if kind is Kind.CLOSED_EARLY else 1000
+        return (Conversation(SCENARIO.name, kind, 0.1, close_code=code),) * count
