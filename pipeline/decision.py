@@ -218,7 +218,7 @@ def _raise(s: Situation) -> Action:
         )
     if not s.is_probed_now:
         why = f"{stage.percent}% passed: probing both revisions before the raise"
-        return Wait(s.now + LOOK_AGAIN / 4, why, probe=True)
+        return _overdue(s, why) or Wait(s.now + LOOK_AGAIN / 4, why, probe=True)
     return Enter(s.rollout.stage + 1, Event.RAISED)
 
 

@@ -121,7 +121,15 @@ def test_waits_while_it_must_and_calls_a_human_after_the_deadline(situation: Cal
     assert isinstance(decide(situation()), Wait)
 
 
-@pytest.mark.parametrize("changes", [{"stage_verdict": UNDECIDED}, {"blind": "no logs"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stage_verdict": UNDECIDED},
+        {"blind": "no logs"},
+        {"stable_fails": "timed_out"},
+        {"is_probed_now": False},  # a round that never ends
+    ],
+)
 def test_after_the_deadline_a_human_is_called(changes: dict[str, object]) -> None:
     action = decide(a_situation(a_rollout(), after=timedelta(hours=1), **changes))
     assert isinstance(action, Pause)
