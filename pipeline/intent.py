@@ -32,6 +32,11 @@ _GOOD = frozenset({Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEP
 _LABELS = {outcome.label: outcome for outcome in Outcome}
 
 
+def _outcome_of(past: Past) -> Outcome:
+    """A name that this version does not know is no good ending."""
+    return _LABELS.get(past.outcome, Outcome.ROLLED_BACK)
+
+
 @dataclass(frozen=True, slots=True)
 class First:
     """Deploy the first revision. ``attempt`` and ``epoch`` go on from a record that is there already."""
@@ -150,12 +155,12 @@ def _answer_of_the_past(wish: Wish, live: LiveService, current: Rollout) -> Ende
     own = next((i for i in reversed(range(len(past))) if past[i].rollout_id == wish.rollout_id), None)
     if own is None:
         return None
-    outcome, later = _LABELS[past[own].outcome], past[own + 1 :]
+    outcome, later = _outcome_of(past[own]), past[own + 1 :]
     if outcome in _GOOD:
         has_all = live.wanted.serving == {wish.candidate: 100}
         words = f"{outcome.label}: {wish.candidate} has 100%; {later[-1].candidate} came after it: {later[-1].outcome}"
         return Ended(outcome, wish.candidate, words) if has_all else None
-    if any(_LABELS[p.outcome] in _GOOD for p in later):
+    if any(_outcome_of(p) in _GOOD for p in later):
         return None  # another one had the service since: the image comes back
     by = f" by {later[0].candidate}" if outcome is Outcome.SUPERSEDED else ""
     words = f"{outcome.label}: {wish.candidate}{by} (attempt {past[own].attempt}; again: --retry)"

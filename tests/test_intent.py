@@ -156,6 +156,12 @@ def test_an_image_that_kept_the_traffic_while_another_failed_has_it() -> None:
     assert found.outcome.exit_code == 0
 
 
+def test_an_ending_that_this_version_does_not_know_is_no_good_one() -> None:
+    found = intent(after(Past(WISH.rollout_id, CANDIDATE, 1, "praised")))
+    assert isinstance(found, Ended)
+    assert found.outcome.exit_code == 11
+
+
 def test_the_past_is_bounded() -> None:
     current = carried(Phase.ROLLED_BACK, wish=a_wish(OTHER))
     for number in range(40):
