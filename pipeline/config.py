@@ -63,10 +63,10 @@ class Environment(_Section):
 
 
 class Image(_Section):
-    """A named command: what an image is to the local Cloud Run."""
+    """A named command, and the folder that it needs: what an image is to the local Cloud Run."""
 
     command: Annotated[list[str], Field(min_length=1)]
-    directory: str = "."
+    directory: Annotated[str, Field(min_length=1)] | None = None
     env: dict[str, str] = {}
 
 
@@ -223,26 +223,24 @@ class Config(Checked):
         return ServiceRef(environment.project, environment.region, self.service)
 
     def image_reference(self, image: str, environment: Environment) -> str:
-        """The image pinned by digest. Locally, the digest is of the named command. Raises UserError."""
-        if not environment.is_local:
-            if not re.search(r"@sha256:[0-9a-f]{64}$", image):
-                raise UserError(
-                    f"--image {image}: not pinned by digest",
-                    "A tag can point elsewhere tomorrow; the rollout's identity is the digest.",
-                    "Give NAME@sha256:... (gcloud artifacts docker images describe prints it).",
-                )
+        """The image by digest, or locally a name under ``images:`` that is still to be pinned. Raises UserError."""
+        if re.search(r"@sha256:[0-9a-f]{64}$", image):
             return image
-        name = image.partition("@")[0]
-        if name not in self.images:
-            known = ", ".join(self.images) or "none"
-            near = difflib.get_close_matches(name, self.images, n=1)
+        if not environment.is_local or "@" in image:
             raise UserError(
-                f"--image {name}: no such image in spillway.yaml",
+                f"--image {image}: not pinned by digest",
+                "A tag can point elsewhere tomorrow; the rollout's identity is the digest.",
+                "Give NAME@sha256:... (gcloud artifacts docker images describe prints it).",
+            )
+        if image not in self.images:
+            known = ", ".join(self.images) or "none"
+            near = difflib.get_close_matches(image, self.images, n=1)
+            raise UserError(
+                f"--image {image}: no such image in spillway.yaml",
                 f"images has: {known}",
                 f"Did you mean --image {near[0]}?" if near else "Add it under images: with its command.",
             )
-        digest = hashlib.sha256(self.images[name].model_dump_json().encode()).hexdigest()
-        return f"{name}@sha256:{digest}"
+        return image
 
     def build_stages(self) -> tuple[Stage, ...]:
         return tuple(stage.build() for stage in self.stages)

@@ -99,10 +99,10 @@ def test_up_twice_is_one_and_says_so(project: Project) -> None:
 
 
 def test_the_images_of_the_file_become_its_images(project: Project) -> None:
-    known = images.find(project.local, "bare")
+    known = images.named(project.local, "bare")
     assert known.command == (sys.executable, "-V")
     assert known.directory == str(project.folder / "src")
-    assert images.find(project.local, "good").env == {"A": "1"}
+    assert images.named(project.local, "good").env == {"A": "1"}
 
 
 def test_status_shows_revisions_weights_and_instances(project: Project) -> None:

@@ -21,7 +21,7 @@ from pipeline.local.images import Image
 from tests.contract.cloud import OUR_PARENT, shares, target
 from tests.processes import SERVER, exists, get, until
 
-IMAGES = {"good": Image((sys.executable, "-I", "-S", "-c", SERVER), "/")}
+IMAGES = {"good": Image((sys.executable, "-I", "-S", "-c", SERVER))}
 
 
 @pytest.fixture

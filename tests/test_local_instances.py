@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local import child, images
+from pipeline.local import child, images, strays
 from pipeline.local.container import INHERITED
 from pipeline.local.images import Image
 from pipeline.local.instances import Fleet, NoInstance, backoff
@@ -30,6 +31,8 @@ while True:
     server.accept()[0].close()
 """
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc; elsewhere a family is a group")
+
 
 class Machine:
     """A fleet whose images are lines of Python."""
@@ -40,10 +43,11 @@ class Machine:
         self.fleet = Fleet(folder, self.logs, **{"grace_s": 5.0, **fields})
 
     def image(self, code: str, name: str = "image", **env: str) -> None:
-        images.write(self.folder, {name: Image((*PYTHON, code), str(self.folder), env)})
+        images.write(self.folder, {name: Image((*PYTHON, code), None, env)})
 
     async def start(self, revision: str = "one", **fields: Any) -> None:
-        await self.fleet.start(spec(revision, **fields))
+        async with self.fleet.pinned(fields.pop("image", "image")) as image:
+            await self.fleet.start(spec(revision, image=image, **fields))
 
     def pids(self, revision: str = "one") -> list[int]:
         return self.fleet.pids().get((SERVICE, revision), [])
@@ -79,7 +83,7 @@ async def test_it_gets_the_variables_of_the_contract_its_own_and_few_others(
     ours = {"K_SERVICE": "chat", "K_REVISION": "one", "K_CONFIGURATION": "chat"}
     assert found.items() >= {**ours, "A": "image", "B": "container", "C": "container"}.items()
     assert 10_000 <= int(found["PORT"]) < 20_000
-    assert set(found) <= {*INHERITED, *ours, "PORT", "A", "B", "C"}
+    assert set(found) <= {*INHERITED, *ours, "PORT", "A", "B", "C", strays.VARIABLE}
     assert found["PATH"] == os.environ["PATH"]
 
 
@@ -124,11 +128,39 @@ async def test_a_process_that_never_listens_fails_and_is_ended(machine: Machine)
     await until(lambda: not exists(int(pid)))
 
 
+LISTENS = "import os, signal, socket, sys, time\nprint('starting', flush=True)\nkept = "
+
+
+@pytest.mark.parametrize(
+    ("does", "text"),
+    [
+        ("socket.create_server(('127.0.0.1', {port}))", "it listens on {port}, not on $PORT (within 1 s)"),
+        ("socket.create_server(('127.0.0.1', {port})), os.fork()", "it listens on {port}, not on $PORT"),
+        (
+            "socket.create_server(('127.0.0.2', int(os.environ['PORT'])))",
+            "it listens on $PORT of 127.0.0.2 alone, not of 127.0.0.1",
+        ),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "Container terminated on signal 11."),
+        ("sys.exit(7)", "Container called exit(7)."),
+    ],
+)
+@linux
+async def test_what_it_did_instead_of_listening_is_told(machine: Machine, does: str, text: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    machine.image(f"{LISTENS}{does.format(port=port)}\ntime.sleep(1000)")
+    with pytest.raises(StartFailed) as failed:
+        await machine.start(startup_s=1.0)
+    assert text.format(port=port) in failed.value.message
+    assert failed.value.message.endswith("Last log lines:\nstarting")
+
+
 @pytest.mark.parametrize(
     ("image", "reason", "text"),
     [
         (
-            Image(("/no/such/command",), "/tmp"),
+            Image(("/no/such/command",)),
             "HEALTH_CHECK_CONTAINER_ERROR",
             "cannot start /no/such/command",
         ),
@@ -147,7 +179,7 @@ async def test_a_command_that_cannot_be_run_says_why(
 async def test_an_unknown_image_names_those_that_are_known(machine: Machine) -> None:
     machine.image("", "agent-good")
     with pytest.raises(StartFailed, match="Did you mean 'agent-good'") as failed:
-        await machine.start(image="agent-god@sha256:00")
+        await machine.start(image="agent-god")
     assert failed.value.reason == "CONTAINER_MISSING"
 
 

@@ -111,14 +111,14 @@ def test_a_state_file_that_is_not_one_is_named_with_a_way_out(
 def test_images_are_added_and_replaced_by_name(tmp_path: Path) -> None:
     images.write(tmp_path, {"a": Image(("one",), "/"), "b": Image(("two",), "/", {"X": "1"})})
     images.write(tmp_path, {"a": Image(("three",), "/")})
-    assert images.find(tmp_path, "a@sha256:abc") == Image(("three",), "/")
-    assert images.find(tmp_path, "b") == Image(("two",), "/", {"X": "1"})
+    assert images.named(tmp_path, "a") == Image(("three",), "/")
+    assert images.named(tmp_path, "b") == Image(("two",), "/", {"X": "1"})
 
 
 def test_of_images_that_are_written_at_once_none_is_lost(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: images.write(tmp_path, {f"i{n}": Image((str(n),), "/")}), range(100)))
-    assert all(images.find(tmp_path, f"i{n}").command == (str(n),) for n in range(100))
+    assert all(images.named(tmp_path, f"i{n}").command == (str(n),) for n in range(100))
 
 
 def test_a_port_is_kept_over_restarts_and_given_back_when_forgotten(tmp_path: Path) -> None:

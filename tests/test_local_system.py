@@ -46,9 +46,9 @@ async def main():
 asyncio.run(main())
 """
 CATALOGUE = {
-    "speaker": Image((sys.executable, "-I", "-c", SPEAKER), "/"),
+    "speaker": Image((sys.executable, "-I", "-c", SPEAKER)),
     "broken": Image(
-        (sys.executable, "-I", "-S", "-c", "print('loading'); raise RuntimeError('no such table')"), "/"
+        (sys.executable, "-I", "-S", "-c", "print('loading'); raise RuntimeError('no such table')")
     ),
 }
 

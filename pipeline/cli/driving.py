@@ -95,13 +95,22 @@ class Drive:
     is_watched: bool = False
     has_journal: bool = False
 
+    def pinned(self, image: str) -> str:
+        """The image by digest, kept until the view is closed. Raises UserError."""
+        from pipeline.cli.catalogue import pinned
+
+        beside, folder = self.session.config_file.parent, self.session.local_folder
+        return self.stack.enter_context(
+            pinned(self.config, self.environment, image, beside=beside, folder=folder)
+        )
+
     def wish(self, image: str) -> Wish:
+        """Args: image: by digest."""
         return wish_for(self.config, self.environment, image)
 
     def declared(self, image: str) -> Sequence[Mapping[str, object]]:
-        """What the Pulumi program would declare for this image, without secrets."""
-        pinned = self.config.image_reference(image, self.environment)
-        settings = settings_for(self.config, self.environment, pinned)
+        """What the Pulumi program would declare for this image (by digest), without secrets."""
+        settings = settings_for(self.config, self.environment, image)
         program = self.place.program(self.session.output.detail)
         return [resource.summary for resource in program.preview(settings)]
 
@@ -115,8 +124,9 @@ class Drive:
         gate: Callable[[], Outcome | None] = lambda: None,
     ) -> Ended | None:
         """Begin, resume, or answer how it ended (see ``start.Start``)."""
+        wish = self.wish(self.pinned(image))
         return Start(
-            self.engine, self.world, self.wish(image), retry=retry, supersede=supersede, take_tags=take_tags,
+            self.engine, self.world, wish, retry=retry, supersede=supersede, take_tags=take_tags,
             say=self.session.output.say, is_dead=is_dead, gate=gate,
         )()  # fmt: skip
 
@@ -237,8 +247,6 @@ def open_drive(
     _, environment = config.environment(env)
     listeners = Listeners([session.output.event], session.output.say)
     folder = local_folder_for(environment, session.local_folder)
-    if folder is not None:
-        _refresh_images(session, config)
     with ExitStack() as stack:
         place = stack.enter_context(open_place(config.ref(environment), local_folder=folder))
         engine, world = stack.enter_context(
@@ -248,13 +256,3 @@ def open_drive(
         )  # fmt: skip
         with ExitStack() as views:
             yield Drive(session, config, environment, place, engine, world, listeners, views)
-
-
-def _refresh_images(session: Session, config: Config) -> None:
-    """The local Cloud Run reads its image catalogue at each start of a revision: keep it as the file says."""
-    from pipeline.cli.catalogue import write_catalogue
-
-    try:
-        write_catalogue(session.local_folder, config, session.config_file.parent)
-    except OSError as error:
-        session.output.say(f"the local Cloud Run keeps the images it knows: {error}")

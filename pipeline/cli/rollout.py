@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,11 +49,22 @@ def plan(session: Session, *, image: Image, env: Env = None) -> int:
 
 
 def _plan(session: Session, image: str, env: str | None) -> int:
+    from pipeline.cli.catalogue import reference_of
     from pipeline.cli.planning import show
 
     config = session.load_config()
+    _, environment = config.environment(env)
+    beside, folder = session.config_file.parent, session.local_folder
+    image = reference_of(config, environment, image, beside=beside, folder=folder)
     with _drive(session, config, env) as drive:
         return show(session, drive, image, _gate(session, config, image, env))
+
+
+def _pinned(session: Session, config: Config, image: str, env: str | None) -> AbstractContextManager[str]:
+    from pipeline.cli.catalogue import pinned
+
+    _, environment = config.environment(env)
+    return pinned(config, environment, image, beside=session.config_file.parent, folder=session.local_folder)
 
 
 def _gate(session: Session, config: Config, image: str, env: str | None) -> Gate:
@@ -90,8 +101,9 @@ def rollout(
     if dry_run:
         return _plan(session, image, env)
     limit, config = _duration(timeout), session.load_config()
-    gate = _gate(session, config, image, env)
     with ExitStack() as stack:
+        image = stack.enter_context(_pinned(session, config, image, env))
+        gate = _gate(session, config, image, env)
         try:
             drive = stack.enter_context(_drive(session, config, env))
         except (LocalCloudRunDown, PlatformUnavailable):

@@ -110,15 +110,14 @@ def open_place(ref: ServiceRef, *, local_folder: Path | None) -> Iterator[Place]
 
 
 def wish_for(config: Config, environment: Environment, image: str) -> Wish:
-    """What a rollout of this image would be: everything validated, nothing asked of any cloud."""
+    """What a rollout of this image (by digest) would be: everything validated, nothing asked of any cloud."""
     from pipeline.plan import Wish
 
     ref = config.ref(environment)
-    pinned = config.image_reference(image, environment)
     return Wish(
         ref=ref,
-        image=pinned,
-        candidate=settings_for(config, environment, pinned).revision,
+        image=image,
+        candidate=settings_for(config, environment, image).revision,
         fingerprint=config.fingerprint(),
         stages=config.build_stages(),
         criteria=config.build_criteria(),

@@ -77,6 +77,7 @@ class LocalCloudRun:
                 "The port is in use, or the address is not this machine's",
                 "Let it take a free port: spillway local up --port 0",
             ) from error
+        await self._fleet.end_strays()
         await self._controller.resume()
         await self._server.start()
         return f"{reachable(bind)}:{port}"

@@ -59,7 +59,7 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
     return InstanceSpec(
         service=service.name,
         revision=revision.name,
-        image=container["image"],
+        image=revision.image or container["image"],
         command=tuple(container.get("command", ())),
         args=tuple(container.get("args", ())),
         env={variable["name"]: variable.get("value", "") for variable in container.get("env", ())},

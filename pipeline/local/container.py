@@ -1,8 +1,9 @@
 """One instance of a revision: a real process that is started, watched until it listens, read from, and ended.
 
-The process gets PORT, K_SERVICE, K_REVISION and K_CONFIGURATION, the container's own environment, and of the server's
-environment only what a program needs to run at all (``INHERITED``): no token or credential comes along, and no
-PYTHONPATH or VIRTUAL_ENV, so that a command means the same wherever the server was started.
+The process gets PORT, K_SERVICE, K_REVISION and K_CONFIGURATION, the container's own environment, the token by which
+its family is found (``strays.py``), and of the server's environment only what a program needs to run at all
+(``INHERITED``): no token or credential of the server comes along, and no PYTHONPATH or VIRTUAL_ENV, so that a command
+means the same wherever the server was started.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, cast
 
-from pipeline.local.images import Image
+from pipeline.local import listening, strays
+from pipeline.local.builds import Build
 from pipeline.local.lines import LineCutter
 from pipeline.local.logstore import MAX_LINE
 from pipeline.local.parts import InstanceSpec, StartFailed
@@ -31,7 +33,9 @@ _TAIL_LINES = 10
 _TAIL_WIDTH = 1000
 _STREAMS = {1: "stdout", 2: "stderr"}
 _PROBE_PERIOD_S = 0.02
-_STRAGGLERS_S = 1.0  # for a process that left the group and holds the output open
+_STRAGGLERS_S = 1.0  # for whoever still holds the output open
+_REAPING_S = 2.0  # for the supervisor to end the family
+_NO_FILES = " (it runs without files: the image has no directory)"
 _PORTS = range(10_000, 20_000)  # not where the system lends ports to outgoing connections
 
 LineSink = Callable[[str, str], None]  # stream, line
@@ -59,6 +63,12 @@ class _Process(asyncio.SubprocessProtocol):
             for line in self._cutters[fd].end():
                 self._on_line(_STREAMS[fd], line)
 
+    def tell_to_kill(self) -> None:
+        """See ``child.py``."""
+        pipe = self.transport.get_pipe_transport(0)
+        if pipe is not None:
+            cast("asyncio.WriteTransport", pipe).write(b"\n")
+
     def process_exited(self) -> None:
         self.exited.set_result(None)
 
@@ -69,9 +79,11 @@ class _Process(asyncio.SubprocessProtocol):
 class Container:
     """Args: grace_s: between SIGTERM and SIGKILL."""
 
-    def __init__(self, spec: InstanceSpec, port: int, sink: LineSink, grace_s: float) -> None:
+    def __init__(self, spec: InstanceSpec, port: int, token: str, sink: LineSink, grace_s: float) -> None:
         self.spec = spec
         self.port = port
+        self._token = token
+        self._hint = ""
         self.busy = 0  # requests on it
         self.is_ready = False
         self.is_ending = False
@@ -82,18 +94,24 @@ class Container:
         self._process = _Process(self._hand_on)
 
     @classmethod
-    async def spawn(cls, spec: InstanceSpec, image: Image, sink: LineSink, grace_s: float) -> Container:
-        """Start the process; it does not listen yet. Raises StartFailed."""
-        container = cls(spec, _free_port(), sink, grace_s)
-        command = [*(spec.command or image.command), *spec.args]
+    async def spawn(
+        cls, spec: InstanceSpec, build: Build, token: str, sink: LineSink, grace_s: float
+    ) -> Container:
+        """Start the process; it does not listen yet. Raises StartFailed.
+
+        Args: token: which no other instance has.
+        """
+        container = cls(spec, _free_port(), token, sink, grace_s)
+        command = [*(spec.command or build.command), *spec.args]
         try:
             await asyncio.get_running_loop().subprocess_exec(
                 lambda: container._process, sys.executable, "-I", "-S", str(_CHILD), *command,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                cwd=image.directory, env=_environment(spec, image, container.port), start_new_session=True,
+                cwd=build.directory, env=_environment(spec, build, container.port, token), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise StartFailed("CONTAINER_MISSING", f"{image.directory}: {error.strerror}") from error
+            raise StartFailed("CONTAINER_MISSING", f"{build.directory}: {error.strerror}") from error
+        container._hint = "" if build.is_copy else _NO_FILES
         return container
 
     @property
@@ -117,8 +135,10 @@ class Container:
                 while self.is_running and not await self._answers():
                     await asyncio.sleep(_PROBE_PERIOD_S)
         except TimeoutError:
+            seen = await asyncio.to_thread(listening.elsewhere, self._token, self.port)
             await self.end()
-            raise self._failure(f"it did not listen within {self.spec.startup_s:g} s") from None
+            waited = f"within {self.spec.startup_s:g} s"
+            raise self._failure(f"{seen} ({waited})" if seen else f"it did not listen {waited}") from None
         if not self.is_running:
             await self.end()
             raise self._failure(self._how_it_ended())
@@ -130,15 +150,19 @@ class Container:
         return self._how_it_ended()
 
     async def end(self) -> Literal["", "SIGKILL"]:
-        """SIGTERM, grace, SIGKILL, and nothing of its group left behind. Says whether it took SIGKILL."""
+        """SIGTERM, grace, SIGKILL, and nothing of its family left behind. Says whether it took SIGKILL."""
         self.is_ending = True
         killed: Literal["", "SIGKILL"] = ""
         if self.is_running:
             self._signal(signal.SIGTERM)
             await asyncio.wait([self._process.exited], timeout=self._grace_s)
             killed = "SIGKILL" if self.is_running else ""
-        self._signal(signal.SIGKILL)
+        if self.is_running:
+            self._process.tell_to_kill()
+            await asyncio.wait([self._process.exited], timeout=_REAPING_S)
+        self._signal(signal.SIGKILL)  # a supervisor that is stopped, or the group of one that was killed
         await asyncio.shield(self._process.exited)
+        await asyncio.to_thread(strays.end, self._token)
         await asyncio.wait([self._process.silent], timeout=_STRAGGLERS_S)
         self._process.transport.close()
         return killed
@@ -164,9 +188,8 @@ class Container:
         tail = "\n".join(self._tail) or "(none)"
         return StartFailed(
             "HEALTH_CHECK_CONTAINER_ERROR",
-            f"Revision '{self.spec.revision}' is not ready and cannot serve traffic. The user-provided container failed "
-            f"to start and listen on the port defined by the PORT={self.port} environment variable: {what}\n"
-            f"Last log lines:\n{tail}",
+            "The user-provided container failed to start and listen on the port defined by the PORT="
+            f"{self.port} environment variable: {what}{self._hint}\nLast log lines:\n{tail}",
         )
 
     def _hand_on(self, stream: str, line: str) -> None:
@@ -180,11 +203,11 @@ def _in_words(code: int) -> str:
     return f"Container called exit({code})."
 
 
-def _environment(spec: InstanceSpec, image: Image, port: int) -> dict[str, str]:
+def _environment(spec: InstanceSpec, build: Build, port: int, token: str) -> dict[str, str]:
     service = spec.service.rsplit("/", 1)[-1]
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     ours = {"PORT": str(port), "K_SERVICE": service, "K_REVISION": spec.revision, "K_CONFIGURATION": service}
-    return {**inherited, **image.env, **spec.env, **ours}
+    return {**inherited, **build.env, **spec.env, **ours, strays.VARIABLE: token}
 
 
 def _free_port() -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline import private
 from pipeline.errors import LocalCloudRunDown, SpillwayError, UserError
-from pipeline.local import endpoint, images
+from pipeline.local import endpoint, images, strays
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.images import Image
 
@@ -59,6 +59,7 @@ def down(folder: Path) -> bool:
     _wait(lambda: endpoint.holder(folder) is not None or not endpoint.is_alive(folder), _END_TIMEOUT_S)
     pid = endpoint.holder(folder)
     if pid is None:
+        strays.end(strays.folder_token(folder))  # of one that was killed
         endpoint.tidy(folder)
         return False
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -1,4 +1,4 @@
-"""The image catalogue: what an image name means on this machine. A command, a folder and an environment."""
+"""The image catalogue: what an image name means on this machine, now. ``builds.py`` has what it meant when it was pinned."""
 
 from __future__ import annotations
 
@@ -17,44 +17,47 @@ from pipeline.local.parts import StartFailed
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Args: directory: where the command runs, absolute."""
+    """What a name means. Args: directory: the folder to copy, absolute; None for a command alone."""
 
     command: tuple[str, ...]
-    directory: str
+    directory: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(folder: Path, images: Mapping[str, Image]) -> None:
-    """Add these images to the catalogue, replacing those of the same name. Several may write at once."""
+    """Let these names mean these images, replacing those of the same name. Several may write at once."""
     private.make_folder(folder)
     with private.open_append(folder / "images.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        body = {**_read(folder), **{name: asdict(image) for name, image in images.items()}}
-        private.write(_file(folder), json.dumps(body, indent=1, sort_keys=True))
+        body = {**_names(folder), **{name: asdict(image) for name, image in images.items()}}
+        private.write(folder / "images.json", json.dumps(body, indent=1, sort_keys=True))
 
 
-def find(folder: Path, reference: str) -> Image:
-    """The image of a reference, read anew each time; its digest is not looked at. Raises StartFailed."""
-    name = reference.partition("@")[0]
+def named(folder: Path, name: str) -> Image:
+    """What a name means now. Raises StartFailed."""
     try:
-        known = _read(folder)
+        known = _names(folder)
     except SpillwayError as error:
         raise StartFailed("INTERNAL", f"{error.what}. {error.why}") from error
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        listed = ", ".join(sorted(known)) or "none"
-        raise StartFailed("CONTAINER_MISSING", f"Image '{name}' not found.{hint} Known images: {listed}.")
+        raise StartFailed("CONTAINER_MISSING", f"Image '{name}' not found. {known_instead(folder, name)}")
     found = known[name]
-    return Image(tuple(found["command"]), found["directory"], found.get("env", {}))
+    return Image(tuple(found["command"]), found.get("directory"), found.get("env", {}))
 
 
-def _file(folder: Path) -> Path:
-    return folder / "images.json"
+def known_instead(folder: Path, name: str) -> str:
+    """What could have been meant by a name, in a sentence."""
+    try:
+        known = _names(folder)
+    except SpillwayError:
+        return ""
+    near = difflib.get_close_matches(name, set(known) - {name}, n=1)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    return f"{hint}Known images: {', '.join(sorted(known)) or 'none'}."
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    file = _file(folder)
+def _names(folder: Path) -> dict[str, Any]:
+    file = folder / "images.json"
     try:
         return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
     except (ValueError, TypeError) as error:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import suppress
+import shutil
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from pipeline.local import images
+from pipeline.errors import UserError
+from pipeline.local import builds, images, strays
+from pipeline.local.builds import Build
 from pipeline.local.container import Container
 from pipeline.local.logstore import LogSink
 from pipeline.local.parts import InstanceSpec, StartFailed
@@ -87,7 +90,7 @@ class Fleet:
     """Implements ``parts.Instances``.
 
     Args:
-        folder: of the server; holds the image catalogue.
+        folder: of the server; holds the image catalogue and the builds.
         grace_s: between SIGTERM and SIGKILL; Cloud Run's is 10.
         idle_s: after so long without a request, a revision with min-instances 0 runs nothing.
         backoff_s: before the first restart after a crash; doubles with each, up to 30 s.
@@ -108,8 +111,37 @@ class Fleet:
         self._idle_s = idle_s
         self._backoff_s = backoff_s
         self._groups: dict[tuple[str, str], _Group] = {}
+        self._containers: set[Container] = set()
+        self._verified: set[str] = set()  # images whose copy was compared with its digest since the start
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sweeper: asyncio.Task[None] | None = None
+
+    async def end_strays(self) -> None:
+        """End what an earlier server of the folder left behind. Call before anything is started."""
+        if count := await asyncio.to_thread(strays.end, strays.folder_token(self._folder)):
+            log.warning("ended processes of an earlier server", count=count)
+
+    @asynccontextmanager
+    async def pinned(self, image: str) -> AsyncIterator[str]:
+        if "@" in image:
+            yield image
+            return
+        try:
+            lease = await asyncio.to_thread(
+                lambda: builds.pin(self._folder, image, images.named(self._folder, image))
+            )
+        except UserError as error:
+            raise StartFailed("CONTAINER_MISSING", f"Image '{image}': {error}") from error
+        with lease as reference:
+            yield reference
+
+    def collect(self, used: Collection[str]) -> None:
+        self._containers = {
+            c for c in self._containers if c.is_running
+        }  # a deleted revision's may have 10 s more
+        used = {*used, *(c.spec.image.partition("@sha256:")[2] for c in self._containers)}
+        for left in builds.collect(self._folder, used):
+            self._spawn(asyncio.to_thread(shutil.rmtree, left, ignore_errors=True))
 
     async def start(self, spec: InstanceSpec) -> None:
         self._sweeper = self._sweeper or asyncio.create_task(self._sweep())
@@ -175,10 +207,13 @@ class Fleet:
         def hand_on(stream: str, line: str) -> None:
             self._logs.line(spec.service, spec.revision, stream, line)
 
-        image = images.find(self._folder, spec.image)
+        build = await self._build_of(spec)
         self._logs.system(spec.service, spec.revision, f"Starting new instance. Reason: {reason}")
-        container = await Container.spawn(spec, image, hand_on, self._grace_s)
+        container = await Container.spawn(
+            spec, build, strays.fresh_token(self._folder), hand_on, self._grace_s
+        )
         group.containers.append(container)
+        self._containers.add(container)
         try:
             await container.until_ready()
         except StartFailed as failure:
@@ -191,6 +226,12 @@ class Fleet:
             raise
         self._spawn(self._watch(group, container))
         return container
+
+    async def _build_of(self, spec: InstanceSpec) -> Build:
+        verify = spec.image not in self._verified
+        build = await asyncio.to_thread(builds.find, self._folder, spec.image, verify=verify)
+        self._verified.add(spec.image)
+        return build
 
     async def _watch(self, group: _Group, container: Container) -> None:
         """Restart what died by itself, later each time."""

@@ -7,7 +7,8 @@ A service is named by its resource name (``projects/P/locations/L/services/S``),
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,7 +18,7 @@ class InstanceSpec:
     """How to run one revision. Times in seconds.
 
     Args:
-        image: name in the image catalogue, with or without ``@sha256:...``.
+        image: NAME@sha256:... of a build.
         command: replaces the image's command when not empty; ``args`` replace its arguments.
         env: of the container; PORT, K_SERVICE, K_REVISION and K_CONFIGURATION are added.
         startup_s: how long the process may take until it listens.
@@ -61,7 +62,15 @@ class StartFailed(Exception):
 
 
 class Instances(Protocol):
-    """One process per revision instance."""
+    """One process per revision instance, and the images that they run."""
+
+    def pinned(self, image: str) -> AbstractAsyncContextManager[str]:
+        """The image by digest; its build stays for the length of the block at least. Raises StartFailed."""
+        ...
+
+    def collect(self, used: Collection[str]) -> None:
+        """Take away the builds that are not among these digests (64 hex digits) and that nobody else is pinning."""
+        ...
 
     async def start(self, spec: InstanceSpec) -> None:
         """Run at least one instance and return once it listens; a no-op if it does. Raises StartFailed."""

@@ -21,7 +21,7 @@ import structlog
 from pipeline.local import state
 from pipeline.local.codec import instance_spec
 from pipeline.local.operations import Operation, Operations
-from pipeline.local.parts import Instances, Router, Routes, StartFailed
+from pipeline.local.parts import Instances, InstanceSpec, Router, Routes, StartFailed
 from pipeline.local.state import Failure, Line, Service
 from pipeline.local.store import Registry
 from pipeline.local.views import service_json
@@ -64,6 +64,7 @@ class Reconciler:
             if operation.target not in self._registry:
                 await self._router.forget(operation.target)
             self._operations.finish(operation.name)
+        self._collect()
 
     async def close(self) -> None:
         """Stop working. Instances and addresses belong to whoever made them."""
@@ -118,12 +119,9 @@ class Reconciler:
         """Run one revision; that is its readiness check if it is pending."""
         if stop := self._stops.get(key):
             await asyncio.wait([stop])
-        service = self._registry[key[0]]
-        revision = service.revision(key[1])
-        assert revision is not None, key
         failure: Failure | None = None
         try:
-            await self._instances.start(instance_spec(service, revision))
+            await self._run(key)
         except StartFailed as fault:
             failure = Failure(fault.reason, fault.message)
         except OSError as fault:
@@ -131,7 +129,27 @@ class Reconciler:
         del self._starts[key]
         self._started.add(key)
         self._record_start(key, failure)
+        self._collect()
         await self._reconcile(key[0])
+
+    async def _run(self, key: Key) -> None:
+        """Start it with the image that it had at its first start, whatever the image's name means now."""
+        name, revision = key
+        async with self._instances.pinned(self._spec(key).image) as image:
+            service = state.pinned(self._registry[name], revision, image)
+            if service != self._registry[name]:
+                self._registry.publish(service)
+        await self._instances.start(self._spec(key))
+
+    def _spec(self, key: Key) -> InstanceSpec:
+        service = self._registry[key[0]]
+        revision = service.revision(key[1])
+        assert revision is not None, key
+        return instance_spec(service, revision)
+
+    def _collect(self) -> None:
+        """Take away the images that no revision names any more, nor any record."""
+        self._instances.collect(frozenset().union(*map(state.digests, self._registry)))
 
     def _record_start(self, key: Key, failure: Failure | None) -> None:
         name, revision = key
@@ -180,6 +198,7 @@ class Reconciler:
         if is_routed:
             await self._reconcile(key[0])
         await self._instances.stop(*key)
+        self._collect()
         if self._stops.get(key) is asyncio.current_task():
             del self._stops[key]
 

@@ -19,6 +19,8 @@ Source: docstring of google.cloud.run_v2.Service.reconciling.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +34,7 @@ BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 DEFAULT_TIMEOUT = "300s"
 DEFAULT_CONCURRENCY = 80
 
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz"  # no vowels: no words
 
 Json = Mapping[str, Any]
@@ -72,7 +75,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One immutable template. ``template`` lacks ``revision``: the name is beside it."""
+    """One immutable template. ``template`` lacks ``revision``: the name is beside it.
+
+    Args:
+        image: its image by digest, whatever the template's name of it means later; empty before the first start.
+    """
 
     name: str
     uid: str
@@ -84,6 +91,7 @@ class Revision:
     readiness: Readiness = Readiness.PENDING
     failure: Failure | None = None
     settled_time: datetime | None = None
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +252,17 @@ def mark_ready(service: Service, name: str, at: datetime) -> Service:
 def mark_failed(service: Service, name: str, failure: Failure, at: datetime) -> Service:
     """The service with one revision found unable to start."""
     return _marked(service, name, readiness=Readiness.FAILED, failure=failure, settled_time=at)
+
+
+def pinned(service: Service, name: str, image: str) -> Service:
+    """The service with one revision's image resolved to a digest, for good."""
+    return _marked(service, name, image=image)
+
+
+def digests(service: Service) -> frozenset[str]:
+    """Image digests (64 hex digits) that any text of the service names: its revisions', its template's, its record's."""
+    texts = (json.dumps(service.spec), *(r.image for r in service.revisions), *(json.dumps(r.template) for r in service.revisions))  # fmt: skip
+    return frozenset(found for text in texts for found in _DIGEST.findall(text))
 
 
 def advance(service: Service, at: datetime) -> Service:

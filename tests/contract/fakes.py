@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 
 from pipeline.local.parts import InstanceSpec, Routes, StartFailed
 
@@ -18,6 +19,14 @@ class FakeInstances:
         self.stopped: list[str] = []
         self.let_go = asyncio.Event()
         self.broken = False
+        self.used: Collection[str] = ()
+
+    @asynccontextmanager
+    async def pinned(self, image: str) -> AsyncIterator[str]:
+        yield image
+
+    def collect(self, used: Collection[str]) -> None:
+        self.used = used
 
     async def start(self, spec: InstanceSpec) -> None:
         self.starts[spec.revision] += 1

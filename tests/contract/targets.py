@@ -38,7 +38,7 @@ while True:
     server.accept()[0].close()
 """
 _IMAGES = {
-    name: Image((sys.executable, "-I", "-S", "-c", code), tempfile.gettempdir())
+    name: Image((sys.executable, "-I", "-S", "-c", code))
     for name, code in {"good": _LISTENER, "never-listens": "raise SystemExit('Traceback: boom')"}.items()
 }
 

@@ -12,6 +12,7 @@ def _image(folder: Path, build: str) -> str:
 
 
 def test_it_is_deployed_probed_and_promoted(foreign: Path, empty: Project) -> None:
+    (foreign / ".dockerignore").write_text("!node_modules\n")
     empty.configure({"one": _image(foreign, "1"), "two": _image(foreign, "2")})
     first = empty.run("rollout", "--image", "one", "-o", "json")
     assert (first.code, first.document["outcome"]) == (0, "first_deployment"), first.stderr
