@@ -24,9 +24,10 @@ fuzz: $(READY) ## TIMES (20) as many inputs as CI draws, from a seed that is pri
 	SPILLWAY_FUZZ=$$times $(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2} --dist worksteal \
 	  --hypothesis-seed=$$seed tests/test_fuzz.py
 
-bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep
+bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep; how fast images are known again
 	$(BIN)/python -m bench.checks_speed
 	$(BIN)/python -m bench.log_look
+	$(BIN)/python -m bench.images_speed
 
 bench-checks: $(READY) ## how right the checks are: precision and recall of every rule
 	$(BIN)/python -m bench.checks_corpus

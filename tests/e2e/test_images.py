@@ -75,14 +75,17 @@ def test_an_edit_a_deletion_and_a_killed_server_change_no_revision(lonely: Proje
     assert get(lonely.live().uri) == "one"
 
 
-def test_two_projects_with_one_image_name_keep_their_own(empty: Project, tmp_path: Path) -> None:
-    other = Project(tmp_path / "two", empty.local, f"{empty.service}-other")
-    other.folder.mkdir()
-    configured(empty, source(tmp_path / "app", "ours"))
-    configured(other, source(other.folder / "app", "theirs"))
-    for project in (empty, other):
+def test_two_projects_with_one_image_name_keep_their_own(lonely: Project, tmp_path: Path) -> None:
+    others = Project(tmp_path / "two", lonely.local, "others")
+    others.folder.mkdir()
+    lonely.service = "ours"
+    configured(lonely, source(tmp_path / "app", "ours"))
+    configured(others, source(others.folder / "app", "theirs"))
+    for project in (lonely, others):
         assert rollout(project)["outcome"] == "first_deployment"
-    assert (get(empty.live().uri), get(other.live().uri)) == ("ours", "theirs")
+    assert lonely.run("local", "down").code == 0
+    assert lonely.run("local", "up").code == 0
+    assert (get(lonely.live().uri), get(others.live().uri)) == ("ours", "theirs")
 
 
 def test_a_digest_that_nobody_made_is_a_missing_container(project: Project) -> None:
