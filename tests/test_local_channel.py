@@ -26,7 +26,7 @@ from pipeline.restore import Cause, restore
 from tests.processes import SERVER, until
 
 REF = ServiceRef("local", "local", "chat")
-IMAGES = {"good": Image((sys.executable, "-I", "-S", "-c", SERVER), "/")}
+IMAGES = {"good": Image((sys.executable, "-I", "-S", "-c", SERVER))}
 INPUTS = {
     "project": REF.project, "location": REF.location, "name": REF.service,
     "template": {"revision": "chat-one", "containers": [{"image": "good"}]},

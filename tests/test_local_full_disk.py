@@ -143,7 +143,7 @@ def test_a_draft_that_did_not_fit_leaves_nothing(tmp_path: Path) -> None:
 def folder(tmp_path: Path) -> Iterator[Path]:
     made = tmp_path / "local"
     command = (sys.executable, "-I", "-S", "-c", SERVER)
-    daemon.up(made, {"good": Image(command, "/"), "next": Image(command, "/")})
+    daemon.up(made, {"good": Image(command), "next": Image(command)})
     yield made
     daemon.down(made)
 
