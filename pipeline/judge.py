@@ -160,19 +160,21 @@ def _against_limit(
 
 
 def _limit_alone(state: JudgeState, plan: Plan, criterion: Criterion, counts: Counts) -> float:
-    """What holds where no stable runs beside: the limit, or what stable showed before this block, if higher.
+    """What holds where no stable runs beside: the limit; if stable's runs before this block refute it, what they showed.
 
-    1.0, which nothing can exceed, when there is neither.
+    Few runs of stable refute nothing, so they raise no limit. 1.0, which nothing can exceed, when there is neither.
     """
     total = state.total[criterion.metric]
     trials, failures = (
         total.stable_trials - counts.stable_trials,
         total.stable_failures - counts.stable_failures,
     )
+    if criterion.limit is not None:
+        excess = sequential.against_limit(trials, failures, criterion.limit)
+        if not excess or sequential.log_mean(excess) < -log(plan.beta):
+            return criterion.limit
     shown = sequential.certified_level(trials, failures, plan.beta)
-    if criterion.limit is None:
-        return shown
-    return max(criterion.limit, shown) if trials else criterion.limit
+    return shown if criterion.limit is None else max(criterion.limit, shown)
 
 
 def _feed(state: JudgeState, plan: Plan) -> float:

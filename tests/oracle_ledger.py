@@ -84,11 +84,11 @@ def _between(sim: Simulation, was: Written, now: Written, revision: str) -> tupl
     return runs, failed
 
 
-def must_be_fresh(sim: Simulation, was: Written, now: Written) -> None:
-    """A step up rests on all that could be known: earlier spans to their end, this one to a moment ago."""
+def must_be_fresh(sim: Simulation, at: datetime, was: Written, now: Written) -> None:
+    """A step up rests on all that could be known when it was decided: this span's to a moment ago, earlier ones' all."""
     sampling = sim.wish.sampling
     slack = sampling.within + sampling.lateness + abs(sim.skew) + 2 * sampling.block
     for span in spans_of(was):
-        wanted = span.until or sim.clock.now() - slack
+        wanted = span.until or at - slack
         come = judged_until(span, now, sampling.block)
         sim.oracle.must("S3 runs", come >= wanted, f"evidence until {wanted} was there, judged until {come}")

@@ -261,6 +261,16 @@ def test_what_stable_showed_is_the_limit_where_none_was_given() -> None:
     assert judge.judge_stage(alone, made, AT[100]).verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize("clean", [1, 20, 100])
+def test_few_clean_runs_of_stable_raise_no_limit(clean: int) -> None:
+    """They rule out so little that a candidate which always fails was held against 96 %."""
+    made = a_plan()
+    before = [block(0, 5, 0, clean, 0)]
+    state = judged(made, [*before, full(0, 10, 10), full(1, 10, 10)])
+    assert state.limits[METRIC] == 0.01
+    assert judge.judge_stage(state, made, AT[100]).verdict is Verdict.FAIL
+
+
 def test_a_limit_is_fixed_before_the_first_block_that_it_judges() -> None:
     made = a_plan()
     first = judged(made, [full(0, 10, 0, stragglers=50)])

@@ -6,13 +6,18 @@ play others; ``make simulate`` many.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from pipeline.decision import Situation
 from pipeline.model import Outcome
+from pipeline.observer import Look
 from tests.simulation import CANDIDATES, Fault, Simulation, draw
 from tests.simulation.faults import CONDITIONS, HAPPENINGS
+from tests.simulation.process import Process
 from tests.simulation.seeds import FIXED, FRESH, base_of, of_ci
 from tests.simulation.shrink import shrunk, story
 from tests.simulation.tally import play
@@ -125,3 +130,54 @@ def test_a_failure_is_shrunk_to_the_faults_that_it_takes() -> None:
 
 def test_a_fault_picks_its_variant_by_its_salt() -> None:
     assert [Fault(1, "edit", salt).pick("abcd") for salt in (0.0, 0.25, 0.5, 0.999)] == list("abcd")
+
+
+def _drift_blind(told: Simulation) -> None:
+    """The guard of S6: foreign writes are seen."""
+    _replace_looks(told, lambda s: replace(s, drift=""))
+
+
+def _served_blind(told: Simulation) -> None:
+    """The guard of S10: what is served is compared with what was asked for."""
+    _replace_looks(told, lambda s: replace(s, live=replace(s.live, serving=s.rollout.split, reconciling=False,
+                                                           observed_generation=s.live.generation)))  # fmt: skip
+
+
+def _hasty(told: Simulation) -> None:
+    """The guard of S2: the soak."""
+    soon = timedelta(seconds=6)
+    _replace_looks(told, lambda s: replace(s, now=s.now + soon if s.rollout.phase == "rolling" else s.now))
+
+
+def _replace_looks(told: Simulation, change: Callable[[Situation], Situation]) -> None:
+    make = told.process
+
+    def process(name: str, *, inline: bool = False) -> Process:
+        made = make(name, inline=inline)
+        look = made.engine.observer.look
+
+        def changed(*, probe: bool = True) -> Look:
+            found = look(probe=probe)
+            return replace(found, situation=change(found.situation))
+
+        made.engine.observer.look = changed  # type: ignore[method-assign]
+        return made
+
+    told.process = process  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("without", "invariant"), [(_drift_blind, "S6"), (_served_blind, "S10"), (_hasty, "S2 soak")]
+)
+def test_an_engine_without_one_of_its_guards_is_found_out(
+    without: Callable[[Simulation], None], invariant: str
+) -> None:
+    """Zero violations say something only if a missing guard is one."""
+    found = set()
+    for seed in range(150):
+        told = Simulation(seed)
+        without(told)
+        found |= {words.partition(":")[0] for words in told.run().oracle.violations}
+        if invariant in found:
+            break
+    assert invariant in found

@@ -112,7 +112,7 @@ def _changed(**changes: object) -> Callable[[str], str]:
 def _body(text: str) -> dict[str, object]:
     try:
         return dict(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 

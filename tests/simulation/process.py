@@ -40,6 +40,7 @@ class Process:
         self.clock = OwnClock(sim.clock, off)
         self.etag = ""  # of its last read
         self.seen: LiveService | None = None  # by its last read
+        self.read_at = sim.clock.now()
         self.silence = 0.0  # seconds since anybody of ours had written, at its last read
         self.ready: frozenset[str] = frozenset()  # revisions that it last saw ready
         self.prober = SlowProber(self, inline=inline)
@@ -74,6 +75,7 @@ class Process:
     def read(self, ref: ServiceRef) -> LiveService:
         def act() -> LiveService:
             self.seen = live = self.sim.platform.read(ref)
+            self.read_at = self.sim.clock.now()
             self.etag, self.silence = live.etag, self.sim.now - self.sim.oracle.last_write
             return live
 
