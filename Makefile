@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types fuzz simulate bench bench-checks lock clean
+.PHONY: demo test lint types fuzz simulate mutants bench bench-checks lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -23,6 +23,9 @@ fuzz: $(READY) ## TIMES (20) as many inputs as CI draws, from a seed that is pri
 	@seed=$${SEED:-$$(date +%s)}; times=$${TIMES:-20}; echo "fuzz: SEED=$$seed TIMES=$$times"; \
 	SPILLWAY_FUZZ=$$times $(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2} --dist worksteal \
 	  --hypothesis-seed=$$seed tests/test_fuzz.py
+
+mutants: $(READY) ## plant every known slip, one at a time: which test finds it
+	$(BIN)/python -m tests.mutants
 
 bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep; how fast images are known again
 	$(BIN)/python -m bench.checks_speed
