@@ -212,7 +212,7 @@ def _roll(s: Situation) -> Action:
 def _raise(s: Situation) -> Action:
     """One step up, right after a round in which stable answered: nobody is moved away from what cannot take him back."""
     stage = s.rollout.current
-    if s.stable_fails:
+    if s.stable_fails and not s.rollout.plan.stable_unhealthy:
         return _hold(
             s, f"{s.rollout.plan.stable} fails its probe ({s.stable_fails}): there is nothing to go back to"
         )

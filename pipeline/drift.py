@@ -7,8 +7,9 @@ rests on: the split, our two tags, the record, or one of the two revisions. Afte
 
 The dangerous one is an apply that replays an old state: it brings an old record back together with the split of that
 time, so neither betrays it. A process that has seen a newer one knows by the epoch. Anybody knows by the generation:
-behind an old record stand at least one write of ours and the apply, so more than one foreign write since a record was
-last looked at is drift, while exactly one cannot have brought an older record back. While deploying, our own apply of
+behind an old record stand at least one write of ours and the apply, so more than one foreign write between two looks is
+drift (what the first of them did, an edit that the second took back, nobody saw), while exactly one cannot have brought
+an older record back. While deploying, our own apply of
 the Pulumi program is one write more, once the candidate is there.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pipeline.errors import PlanRefused
 from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Revision, Split
 from pipeline.rollout import Phase, Rollout
 
@@ -39,7 +41,7 @@ def drift_of(rollout: Rollout, live: LiveService, count: int, last_epoch: int = 
         if ours != theirs:
             return f"the tag {tag!r} was moved from {ours} to {theirs}{by}"
     if count > 1:
-        return f"the service was written {count} times by somebody else, so its record may be an old one{by}"
+        return f"the service was written {count} times by somebody else, and nobody saw what the first of them did{by}"
     return ""
 
 
@@ -104,6 +106,17 @@ def _foreign(annotations: Mapping[str, str]) -> Mapping[str, str]:
 
 def _tags(split: Split) -> Mapping[str, str | None]:
     return {t.tag: t.revision for t in split.targets if t.tag and t.tag not in _OURS}
+
+
+def must_still_serve(rollout: Rollout, live: LiveService) -> None:
+    """For an answer that says "promoted". Raises PlanRefused when its revision does not have all traffic any more."""
+    if live.wanted.serving == {rollout.plan.candidate: 100}:
+        return
+    raise PlanRefused(
+        f"{rollout.plan.candidate} was promoted, and does not have the traffic of {live.ref.service} any more",
+        f"Traffic is now {shares(live.wanted)}: somebody moved it after {rollout.heartbeat.isoformat()}{_author(live)}.",
+        "Roll it out again: spillway rollout --image DIGEST --retry",
+    )
 
 
 def reborn(rollout: Rollout, candidate: Revision | None, stable: Revision | None) -> str:

@@ -17,6 +17,7 @@ from functools import singledispatchmethod
 
 from pipeline import decision, judge, record, restore
 from pipeline.decision import Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Wait
+from pipeline.drift import must_still_serve
 from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
 from pipeline.model import LiveService, Outcome, Plan, Split
 from pipeline.observer import Look, Observer
@@ -31,7 +32,7 @@ class Rhythm:
 
     Args:
         heartbeat: at most this long between two writes while under way; another ``run`` watches as long before it
-            takes over.
+            takes over. They are due at half of it: a look takes its time too.
         patience: how long the platform may stay unreachable before ``run`` gives up (the service keeps its state).
     """
 
@@ -197,15 +198,18 @@ class Engine:
         if action.probe:
             self.observer.probe_soon()
         # A heartbeat from the future is another machine's wrong clock: no reason to stay silent until then.
-        is_due = not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat
+        is_due = not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat / 2
         if (
             is_due or look.foreign
         ):  # after other people's writes the record says again which generation is ours
-            self.commit(look.situation.live, replace(current, judge=look.judge, last=_summary(look)))
+            summary = {**_summary(look), "waiting": action.why[:200]}
+            self.commit(look.situation.live, replace(current, judge=look.judge, last=summary))
         return Next(action.until, action.why)
 
     @_do.register
     def _finish(self, action: Finish, look: Look) -> Next:
+        if look.situation.rollout.phase is Phase.PROMOTED:
+            must_still_serve(look.situation.rollout, look.situation.live)
         return Next(look.situation.now, outcome=action.outcome)
 
     @_do.register

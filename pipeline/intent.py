@@ -22,13 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline import plan
-from pipeline.drift import shares
-from pipeline.errors import PlanRefused
+from pipeline.drift import must_still_serve
 from pipeline.model import LiveService, Outcome, Plan, Revision
 from pipeline.plan import Proposal, Wish
 from pipeline.rollout import UNDER_WAY, Past, Phase, Rollout
 
-_GOOD = frozenset({Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY})
+GOOD = frozenset({Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY})
 _LABELS = {outcome.label: outcome for outcome in Outcome}
 
 
@@ -139,12 +138,8 @@ def _answer(wish: Wish, live: LiveService, current: Rollout) -> Ended | None:
     """The answer of a rollout that ended before; None when it is to be begun."""
     if _is_wished(wish, current):
         assert current.outcome is not None
-        if current.outcome in _GOOD and live.wanted.serving != {wish.candidate: 100}:
-            raise PlanRefused(
-                f"{wish.candidate} was promoted, and does not have the traffic of {live.ref.service} any more",
-                f"Traffic is now {shares(live.wanted)}: somebody moved it after {current.heartbeat.isoformat()}.",
-                "Roll it out again: the same command with --retry",
-            )
+        if current.outcome in GOOD:
+            must_still_serve(current, live)
         words = f"{current.outcome.label}: {wish.candidate}: {current.reason}"
         return Ended(current.outcome, wish.candidate, words, current)
     return _answer_of_the_past(wish, live, current)
@@ -156,11 +151,11 @@ def _answer_of_the_past(wish: Wish, live: LiveService, current: Rollout) -> Ende
     if own is None:
         return None
     outcome, later = _outcome_of(past[own]), past[own + 1 :]
-    if outcome in _GOOD:
+    if outcome in GOOD:
         has_all = live.wanted.serving == {wish.candidate: 100}
         words = f"{outcome.label}: {wish.candidate} has 100%; {later[-1].candidate} came after it: {later[-1].outcome}"
         return Ended(outcome, wish.candidate, words) if has_all else None
-    if any(_outcome_of(p) in _GOOD for p in later):
+    if any(_outcome_of(p) in GOOD for p in later):
         return None  # another one had the service since: the image comes back
     by = f" by {later[0].candidate}" if outcome is Outcome.SUPERSEDED else ""
     words = f"{outcome.label}: {wish.candidate}{by} (attempt {past[own].attempt}; again: --retry)"

@@ -292,6 +292,7 @@ class Plan:
         rollout_id: hash of digest and validated config (12 hex digits).
         stable: rollback target, by name, pinned here at the start; never LATEST, never "previous".
         stable_adopted: it was live before Spillway knew the service.
+        stable_unhealthy: it answered badly from its first deployment on, so nothing is lost by leaving it.
         alpha: probability bound of a false rollback over the whole rollout.
         beta: probability bound of a bad promotion, per limit.
     """
@@ -310,6 +311,7 @@ class Plan:
     beta: float = 0.05
     drain: Drain = Drain.KEEP
     stable_adopted: bool = False
+    stable_unhealthy: bool = False
     scenarios: tuple[str, ...] = ()
 
 

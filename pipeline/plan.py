@@ -101,7 +101,13 @@ def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], current: 
     _refuse_too_long(wish)
     _refuse_unreachable(wish, live)
     _refuse_blind_criteria(wish)
-    plan = replace(first(wish), stable=stable.name, stable_uid=stable.uid, stable_adopted=current is None)
+    plan = replace(
+        first(wish),
+        stable=stable.name,
+        stable_uid=stable.uid,
+        stable_adopted=current is None,
+        stable_unhealthy=current is not None and current.unhealthy and current.plan.candidate == stable.name,
+    )
     if wish.evidence != "users":
         plan = replace(plan, criteria=())
     foreign = tuple(_foreign_tags(live, stable, revisions, current))

@@ -87,7 +87,7 @@ def _refuse_unsafe(look: Look, reason: str) -> None:
                 "Both the candidate and its roll-back target must be ready before traffic is raised.",
                 f"See them: spillway status; roll back: spillway rollback {s.live.ref.name}",
             )
-    if s.stable_fails and not reason:
+    if s.stable_fails and not reason and not s.rollout.plan.stable_unhealthy:
         raise PlanRefused(
             f"{s.rollout.plan.stable} fails its probe: there is nothing to go back to",
             s.stable_fails,

@@ -22,8 +22,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline import judgestate
 from pipeline.errors import PlanRefused, RecordUnreadable
+from pipeline.evidence import METRICS
 from pipeline.judgestate import JudgeState
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService, Stage
+from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, Criterion, LiveService, Stage
 from pipeline.rollout import Phase, Rollout
 
 VERSION = 1
@@ -209,12 +210,20 @@ def _complaints(rollout: Rollout) -> Iterator[str]:
         yield "a counter is out of range"
     if not (isfinite(plan.alpha) and isfinite(plan.beta) and 0 < plan.alpha < 1 and 0 < plan.beta < 1):
         yield "a bound is not within 0 and 1"
+    if not all(_is_known(criterion) for criterion in plan.criteria):
+        yield "a criterion that this version cannot judge"
     durations = (plan.sampling.block, plan.sampling.within, plan.probing.every)
     if min(durations) <= timedelta(0):
         yield "a duration is not above zero"
     if any(moment.tzinfo is None for moment in (rollout.started, rollout.since, rollout.heartbeat)):
         yield "a time has no zone"
     yield from _judge_complaints(rollout)
+
+
+def _is_known(criterion: Criterion) -> bool:
+    limit, certify = criterion.limit, criterion.certify
+    is_rate = (limit is None or 0 <= limit <= 1) and (certify is None or 0 < certify < 1)
+    return criterion.metric in METRICS and is_rate
 
 
 def _judge_complaints(rollout: Rollout) -> Iterator[str]:

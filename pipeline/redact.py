@@ -42,6 +42,7 @@ _COMMAND = re.compile(
 _BEGINNING = re.compile(rf"{_UNSEEN}:?(?:{_STYLE})*")
 _HASHES = re.compile(r"(##\w{0,32})\[")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_FOLDERS = frozenset({"PWD", "OLDPWD"})  # the shell's working folders, not passwords
 _SECRET_WORDS = frozenset(
     [
         "auth",
@@ -178,7 +179,7 @@ def is_secret_name(name: str) -> bool:
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Values of variables (or headers) whose name says that they are secret."""
-    return tuple(value for name, value in environment.items() if is_secret_name(name))
+    return tuple(v for name, v in environment.items() if is_secret_name(name) and name not in _FOLDERS)
 
 
 class Redactor:

@@ -11,12 +11,12 @@ from pipeline import record
 from pipeline.engine import Engine
 from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformError, ServiceNotFound, StaleWrite
 from pipeline.first import deploy_first
-from pipeline.intent import Begin, Ended, First, Resume, Supersede, intent_of
+from pipeline.intent import GOOD, Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.model import LiveService, Outcome
 from pipeline.plan import Wish
 from pipeline.ports import World
 from pipeline.progress import Progress
-from pipeline.restore import Cause, restore
+from pipeline.restore import VERIFY_WITHIN, Cause, restore
 from pipeline.rollout import Phase, Rollout
 
 _TRIES = 5
@@ -66,7 +66,7 @@ class Start:
         retry = self.retry or superseded is not None
         match intent_of(self.wish, live, revisions, current, retry=retry):
             case Ended() as ended:
-                return ended
+                return self._seen(ended)
             case Resume(rollout):
                 self._resume(rollout)
                 return None
@@ -77,6 +77,13 @@ class Start:
             case Begin() as begin:
                 assert live is not None
                 return self._begin(live, begin, superseded)
+
+    def _seen(self, ended: Ended) -> Ended:
+        """An ending that says "it has the traffic", once that is read back."""
+        if ended.outcome not in GOOD or self.engine.read_back(VERIFY_WITHIN):
+            return ended
+        words = f"{ended.words}; traffic was asked for and is not seen yet"
+        return Ended(Outcome.UNDER_WAY, ended.candidate, words, ended.rollout)
 
     def _read(self) -> LiveService | None:
         try:

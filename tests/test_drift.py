@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import drift
+from pipeline.errors import PlanRefused
 from pipeline.judge import Verdict
 from pipeline.model import LiveService, Outcome, Split, Target
 from pipeline.probe.scenario import Conversation, Kind, ProbeReport
@@ -216,3 +217,23 @@ def test_a_round_at_a_tag_that_was_taken_away_blames_nobody() -> None:
     assert look.situation.stage_verdict.verdict is not Verdict.FAIL
     assert scene.driver.run() is Outcome.PAUSED
     assert scene.live.wanted.percent_of(CANDIDATE) == 25
+
+
+def test_an_edit_that_is_taken_back_before_anybody_looks_is_drift_all_the_same() -> None:
+    scene = Scene()
+    scene.reach(25)
+    was = scene.live.wanted
+    scene.platform.foreign_write(split=Split.between(STABLE, CANDIDATE, 60))
+    scene.platform.foreign_write(split=was)
+    assert scene.driver.run() is Outcome.PAUSED
+    assert "nobody saw what the first of them did" in scene.rollout.reason
+
+
+def test_promoted_is_no_answer_of_a_driver_either_once_traffic_was_moved_away() -> None:
+    scene = Scene()
+    scene.roll()
+    scene.platform.foreign_write(
+        split=Split((Target(STABLE, 100, "stable"), Target(CANDIDATE, 0, "candidate")))
+    )
+    with pytest.raises(PlanRefused, match="does not have the traffic"):
+        scene.engine("host/2").tick()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from pipeline import record
+from pipeline.cli.panel import upcoming
 from pipeline.engine import Engine, Rhythm
 from pipeline.errors import PlatformUnavailable
 from pipeline.judge import Verdict
@@ -402,3 +403,12 @@ def test_an_outage_that_lasts_is_given_up_and_the_state_stays() -> None:
         scene.driver.run(until=begun + timedelta(hours=1))
     assert timedelta(seconds=30) < scene.clock.now() - begun < timedelta(seconds=40)
     assert scene.live.wanted.percent_of(CANDIDATE) == 5
+
+
+def test_what_a_driver_waits_for_is_on_the_service_for_onlookers() -> None:
+    scene = Scene()
+    scene.reach(5)
+    scene.prober.failing.add("http://stable")
+    scene.driver.run(until=scene.clock.now() + timedelta(minutes=2))
+    assert f"{STABLE} fails its probe" in str((scene.rollout.last or {})["waiting"])
+    assert "fails its probe" in upcoming(scene.rollout, scene.clock.now())

@@ -83,3 +83,10 @@ def test_the_first_deployment_is_ungated_and_probed_at_once() -> None:
     again = scene.start()
     assert again is Outcome.FIRST_DEPLOYMENT
     assert len(scene.prober.rounds) == 1
+
+
+def test_the_mended_image_is_not_held_back_by_the_bad_one_before_it(scene: Scene) -> None:
+    scene.prober.failing |= {"http://main", "http://stable"}
+    assert scene.start() is Outcome.FIRST_DEPLOYMENT_UNHEALTHY
+    assert scene.roll(a_wish("agent-chat-2")) is Outcome.PROMOTED
+    assert scene.live.serving.serving == {"agent-chat-2": 100}

@@ -68,6 +68,33 @@ def test_what_is_no_record(text: str, words: str) -> None:
     assert "spillway rollback" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("plan", "criteria", 0, "metric"), "nobody_knows"),
+        (("plan", "criteria", 0, "limit"), 1e30),
+        (("plan", "criteria", 0, "certify"), 0),
+        (("plan", "alpha"), 0),
+        (("plan", "sampling", "block"), "PT0S"),
+        (("plan", "stages"), []),
+        (("plan", "stable"), ""),
+        (("stage",), 9),
+        (("epoch",), -1),
+        (("judge", "compared"), {}),
+        (("split", "targets", 0, "percent"), 500),
+    ],
+)
+def test_what_has_the_right_types_and_no_sense(where: tuple[str | int, ...], value: object) -> None:
+    body = json.loads(record.encode(a_rollout()))
+    body["plan"].setdefault("sampling", {})
+    inner = body
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[where[-1]] = value
+    with pytest.raises(record.RecordUnreadable):
+        record.decode(json.dumps(body))
+
+
 def test_a_phase_is_kept_by_name() -> None:
     assert json.loads(record.encode(a_rollout(Phase.PAUSED)))["phase"] == "paused"
 

@@ -168,3 +168,8 @@ def test_a_text_is_not_cut_through_a_secret() -> None:
         assert len(shown) <= 50
         assert "corr" not in shown
     assert redactor.cut("short", 50) == "short"
+
+
+def test_the_shells_folders_are_no_passwords() -> None:
+    environment = {"PWD": "/home/ada/project", "OLDPWD": "/home/ada", "DB_PWD": "hunter2-hunter2"}
+    assert secrets_of(environment) == ("hunter2-hunter2",)

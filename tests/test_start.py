@@ -169,3 +169,21 @@ def test_what_was_superseded_is_answered_so() -> None:
     scene.reach(5, scene.driver)
     scene.start(a_wish("agent-chat-other"), scene.engine("host/2"), supersede=True)
     assert [(p.candidate, p.outcome) for p in scene.rollout.past] == [(CANDIDATE, "superseded")]
+
+
+def test_promoted_is_answered_once_it_is_read_back() -> None:
+    scene = Scene()
+    scene.roll()
+    stable = Split((Target(STABLE, 100, "stable"), Target(CANDIDATE, 0, "candidate")))
+    scene.platform.foreign_write(split=stable)
+    scene.clock.sleep(timedelta(seconds=5))
+    scene.platform.lag = timedelta(seconds=20)
+    back = Split((Target(STABLE, 0, "stable"), Target(CANDIDATE, 100, "candidate")))
+    scene.platform.foreign_write(split=back)
+    assert scene.start() is Outcome.PROMOTED
+    assert scene.platform.served().serving == {CANDIDATE: 100}
+    scene.platform.foreign_write(split=stable)
+    scene.clock.sleep(timedelta(seconds=25))
+    scene.platform.lag = timedelta(minutes=10)
+    scene.platform.foreign_write(split=back)
+    assert scene.start() is Outcome.UNDER_WAY

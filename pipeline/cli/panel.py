@@ -130,7 +130,12 @@ def upcoming(current: Rollout, now: datetime) -> str:
     then = "promotion" if current.is_last_stage else f"{current.plan.stages[current.stage + 1].percent}%"
     if current.current.hold:
         then = "hold for promote"
-    return f"{then} in {clock(left)}" if left > timedelta(0) else f"{then} when the gates pass"
+    if left > timedelta(0):
+        return f"{then} in {clock(left)}"
+    waiting = str((current.last or {}).get("waiting", "")) or "the gates"
+    return (
+        f"{then} when the gates pass: {waiting}" if waiting != "the gates" else f"{then} when the gates pass"
+    )
 
 
 def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
