@@ -12,6 +12,7 @@ an office behind one address and exempt.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ METRICS: Mapping[str, str] = {
     "log_serialisation_errors": "a log line that says a value was not JSON serialisable",
 }
 LATENCY_NEEDS_PERCENT = 25
+MOST_BLOCKS = 5_000  # taken in by one look: some 40 hours at half a minute each
 _OFFICE_SHARE = 0.2
 _OFFICE_NEEDS = (
     100  # trials in the block: below that, a fifth is a handful, and a handful can be one broken client
@@ -130,8 +132,11 @@ def closed_blocks(
     *,
     after: int = -1,
 ) -> tuple[Block, ...]:
-    """All closed blocks with index > ``after``; empty ones too, because silence is told as silence."""
-    last = last_closed(window, sampling, now)
+    """Closed blocks with index > ``after``, oldest first; empty ones too, because silence is told as silence.
+
+    At most ``MOST_BLOCKS``, so that a look ends though nobody looked for days: the next one goes on where it ended.
+    """
+    last = min(last_closed(window, sampling, now), max(after, -1) + MOST_BLOCKS)
     if last <= after:
         return ()
     candidate = _Side.of(lines, window.candidate, sampling, now)
@@ -158,12 +163,14 @@ class _Side:
             for socket in reading.sockets.values()
             for t in trials_of(socket, sampling.within, now.timestamp())
         ]
-        return cls(sorted(trials, key=lambda t: (t.start, t.session)), reading.errors_at)
+        trials.sort(key=lambda t: (t.start, t.session))
+        return cls(trials, sorted(reading.errors_at))
 
     def between(self, start: float, end: float) -> _Side:
+        trials, errors_at = self.trials, self.errors_at
+        first, last = (bisect_left(trials, at, key=lambda t: t.start) for at in (start, end))
         return _Side(
-            [t for t in self.trials if start <= t.start < end],
-            [at for at in self.errors_at if start <= at < end],
+            trials[first:last], errors_at[bisect_left(errors_at, start) : bisect_left(errors_at, end)]
         )
 
 

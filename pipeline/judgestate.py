@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
+from math import isnan
 
 from pipeline import sequential
 from pipeline.evidence import Counts
@@ -40,6 +42,9 @@ class JudgeState:
 
 def fits(state: JudgeState, plan: Plan) -> bool:
     """Whether a state that was read is one of these criteria: every bet there, of the right size."""
+    figures = [*state.limits.values(), *chain(*state.compared.values()), *chain(*state.limited.values())]
+    if any(isnan(figure) for figure in figures):
+        return False
     compared = all(len(state.compared.get(c.metric, ())) == len(sequential.ODDS) for c in plan.criteria)
     limits = state.limits.items()
     if not compared or any(not 0 <= limit <= 1 for _, limit in limits):

@@ -142,8 +142,11 @@ class Observer:
         if self._thought and self._thought[0] == live.record_text:
             state = self._thought[1]
         try:
-            for block in self._blocks(current, candidate, stable, state):
+            blocks = self._blocks(current, candidate, stable, state)
+            for block in blocks:
                 state = judge.observe(state, current.plan, block)
+            if len(blocks) >= evidence.MOST_BLOCKS:
+                blind = f"evidence is taken in up to {blocks[-1].end.isoformat()}, and goes on"
             self._thought = (live.record_text or "", state)
         except PlatformUnavailable as error:
             blind = f"logs cannot be read: {error.what}"
@@ -183,6 +186,8 @@ class Observer:
             needed = window.start + (after + 1) * plan.sampling.block - plan.sampling.within
             lines = self.lines(current, since=needed)
             blocks += evidence.closed_blocks(lines, window, plan.sampling, plan.criteria, now, after=after)
+            if len(blocks) >= evidence.MOST_BLOCKS:
+                break  # in order, and the rest at the next look
         return blocks
 
     def lines(self, current: Rollout, since: datetime) -> Sequence[LogLine]:

@@ -91,5 +91,12 @@ def _refuse_unsafe(look: Look, reason: str) -> None:
         raise PlanRefused(
             f"{s.rollout.plan.stable} fails its probe: there is nothing to go back to",
             s.stable_fails,
-            "Mend it, or go on knowing that: spillway promote --reason TEXT",
+            f"Mend it, or go on knowing that: spillway promote {_further(s.rollout)}--reason TEXT",
         )
+
+
+def _further(current: Rollout) -> str:
+    """What takes a stage that is not paused one step up: without it ``promote`` lets it go on where it is."""
+    if current.phase is not Phase.ROLLING or current.is_last_stage:
+        return ""
+    return f"--to-percent {current.plan.stages[current.stage + 1].percent} "

@@ -227,7 +227,8 @@ def _is_known(criterion: Criterion) -> bool:
 
 
 def _judge_complaints(rollout: Rollout) -> Iterator[str]:
-    if not judgestate.fits(rollout.judge, rollout.plan) and rollout.phase in (Phase.ROLLING, Phase.PAUSED):
+    judged = rollout.phase in (Phase.ROLLING, Phase.PAUSED) or rollout.judge.compared
+    if judged and not judgestate.fits(rollout.judge, rollout.plan):
         yield "the judge's state is not that of its criteria"
 
 

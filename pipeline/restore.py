@@ -114,7 +114,6 @@ class _Restore:
 
     def run(self) -> Restored:
         was, target, decided_on = self._write_until_accepted()
-        self._tell("restored", f"100% to {target}: accepted")
         seen = self._read_back(target, decided_on)
         if seen is None:
             return Restored(target, verified=False, was=was)
@@ -150,6 +149,7 @@ class _Restore:
         rollout = record.readable(live)
         revisions = tuple(self.platform.revisions(live.ref))
         target = self.to or target_of(live, rollout, revisions)
+        _refuse_the_only_one(live, rollout, self.to)
         ready = _ready(live.ref, revisions, target)
         if live.wanted.serving == {target: 100} and _is_ended(live, rollout, target):
             return target
@@ -263,6 +263,23 @@ def _in_place_of(live: LiveService, target: str, now: datetime) -> Rollout:
         plan=plan, phase=Phase.ROLLING_BACK, started=now, since=now, heartbeat=now, split=live.wanted,
         judge=JudgeState(), reached=live.wanted.percent_of(candidate),
     )  # fmt: skip
+
+
+def _refuse_the_only_one(live: LiveService, rollout: Rollout | None, to: str | None) -> None:
+    """Asked to leave the first revision, with nothing said of where to."""
+    if (
+        to
+        or rollout is None
+        or rollout.phase is not Phase.PROMOTED
+        or rollout.plan.stable != rollout.plan.candidate
+    ):
+        return
+    if live.wanted.serving == {rollout.plan.candidate: 100}:
+        raise PlanRefused(
+            f"{live.ref.service}: nothing to roll back to",
+            f"{rollout.plan.candidate} is its first revision, and has 100%.",
+            f"Deploy the next image: spillway rollout --image DIGEST; or: spillway rollback {live.ref.name} --to REVISION",
+        )
 
 
 def _is_ended(live: LiveService, rollout: Rollout | None, target: str) -> bool:

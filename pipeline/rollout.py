@@ -171,6 +171,11 @@ class Rollout:
             return Outcome.ROLLED_BACK if self.reached else Outcome.STOPPED_AT_ZERO
         return None
 
+    @property
+    def waiting(self) -> str:
+        """What its driver waited for when it last wrote; an onlooker, who holds no probes, cannot know by himself."""
+        return str((self.last or {}).get("waiting", "")) if self.phase is Phase.ROLLING else ""
+
     def split_at(self, percent: int, foreign: Split) -> Split:
         """The split of a share, keeping other people's tags."""
         return Split.between(self.plan.stable, self.plan.candidate, percent, foreign.targets)

@@ -94,3 +94,12 @@ def test_a_process_ends_with_its_code_and_quietly(line: str, code: int) -> None:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert "ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["SPILLWAY_OUTPUT", "SPILLWAY_YES"])
+def test_a_setting_of_the_environment_that_says_nothing_is_left_out(
+    name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, "xml")
+    assert main.run(["rollback", "projects/local/locations/local/services/chat", "--help"]) == 0
+    assert f"{name} is none of" in capfd.readouterr().err

@@ -208,16 +208,17 @@ class Drive:
             own, other = self.engine.candidate, current.plan.candidate
             document |= {"candidate": own, "superseded_by": other}
             return Ending(f"{outcome.label}: {own} by {other}", document)
+        reason = current.waiting if outcome is Outcome.UNDER_WAY and current.waiting else current.reason
         paths = write_reports(self.session, self.world, current)
         document |= {
             "rollout": current.plan.rollout_id,
             "attempt": current.attempt,
             "candidate": current.plan.candidate,
             "stable": current.plan.stable,
-            "reason": current.reason,
+            "reason": reason,
             "reports": [str(path) for path in paths],
         }
-        return Ending(f"{outcome.label}: {current.plan.candidate}: {current.reason}", document, paths)
+        return Ending(f"{outcome.label}: {current.plan.candidate}: {reason}", document, paths)
 
     def finish(self, ended: Outcome | Ended, code: int) -> int:
         """Conclude, and say how it ended."""

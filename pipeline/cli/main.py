@@ -6,12 +6,16 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import NoReturn
 
 from pipeline.cli import quick, streams
 
 INTERRUPTED = 130
+_KNOWN = {
+    "SPILLWAY_OUTPUT": ("text", "json", "ndjson"),
+    "SPILLWAY_YES": ("", "0", "1", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off"),
+}
 
 
 def main() -> NoReturn:
@@ -30,6 +34,7 @@ def run(words: Sequence[str]) -> int:
         words: the command line behind the program's name.
     """
     _open_descriptors()
+    _forgive(os.environ)
     os.environ.setdefault(
         "GRPC_VERBOSITY", "NONE"
     )  # its core writes past ``streams``, and could wait there for ever
@@ -76,3 +81,11 @@ def _open_descriptors() -> None:
         signal.signal(
             signal.SIGTTOU, signal.SIG_IGN
         )  # a job in the background may speak, and is not stopped for it
+
+
+def _forgive(environment: MutableMapping[str, str]) -> None:
+    """A setting in the environment that says nothing must not stand in a roll-back's way; a flag still may."""
+    for name, known in _KNOWN.items():
+        if environment.get(name, known[0]).lower() not in known:
+            streams.put("stderr", f"spillway: {name} is none of {', '.join(known)}: left out\n")
+            del environment[name]

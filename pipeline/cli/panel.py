@@ -132,10 +132,7 @@ def upcoming(current: Rollout, now: datetime) -> str:
         then = "hold for promote"
     if left > timedelta(0):
         return f"{then} in {clock(left)}"
-    waiting = str((current.last or {}).get("waiting", "")) or "the gates"
-    return (
-        f"{then} when the gates pass: {waiting}" if waiting != "the gates" else f"{then} when the gates pass"
-    )
+    return f"{then} when the gates pass: {current.waiting}".rstrip(": ")
 
 
 def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:

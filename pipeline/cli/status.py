@@ -14,7 +14,6 @@ from pipeline.cli.frame import Session, command
 from pipeline.cli.options import Env
 from pipeline.cli.output import Mode
 from pipeline.model import Outcome
-from pipeline.rollout import Phase, Rollout
 
 if TYPE_CHECKING:
     from pipeline.cli.driving import Drive
@@ -69,11 +68,6 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
         yield lambda look: live.update(picture(look), refresh=True)
 
 
-def waiting_for(current: Rollout) -> str:
-    """What its driver waited for when it last wrote: an onlooker holds no probes and cannot know by himself."""
-    return str((current.last or {}).get("waiting", "")) if current.phase is Phase.ROLLING else ""
-
-
 def _document(look: Look) -> dict[str, object]:
     s = look.situation
     current = s.rollout
@@ -96,7 +90,7 @@ def _document(look: Look) -> dict[str, object]:
         "drift": s.drift,
         "reason": current.reason,
         "judgement": s.stage_verdict.to_json(),
-        "waiting": waiting_for(current),
+        "waiting": current.waiting,
         "history": [
             {"at": step.at.isoformat(), "event": step.event.value, "percent": step.percent, "reason": step.reason,
              "by": step.by}

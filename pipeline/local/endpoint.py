@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from pipeline import private
-from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
+from pipeline.errors import AccessError, LocalCloudRunDown, PlatformUnavailable
 
 if TYPE_CHECKING:
     import grpc
@@ -69,12 +69,15 @@ class Endpoint:
 
 
 def read(folder: Path) -> Endpoint:
-    """The endpoint of a server that answers. Raises LocalCloudRunDown."""
-    if not is_alive(folder):
-        raise _not_running(folder)
+    """The endpoint of a server that answers. Raises LocalCloudRunDown, and AccessError where we may not look."""
     try:
+        if not is_alive(folder):
+            raise _not_running(folder)
         given = json.loads(_file(folder).read_text(encoding="utf-8"))
         return Endpoint(**{**given, "started": datetime.fromisoformat(given["started"])})
+    except PermissionError as error:
+        fix = "Run this as the user who started it."
+        raise AccessError(f"{folder}: the local Cloud Run is somebody else's", str(error), fix) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise not_yet(folder) from error
 
