@@ -48,6 +48,7 @@ class Oracle:
             False  # nothing was left on the service that says what was good, and something that lies
         )
         self.foreign_writes = 0  # since our last write
+        self.was_ever_touched = False
         self.was_touched = False  # somebody else changed something of ours since the attempt began
         self.taint = ""  # what somebody else changed, and nobody of ours answered for
         self.decided = (
@@ -78,6 +79,7 @@ class Oracle:
         self.foreign_writes += 1
         if changed:
             self.taint, self.was_touched = self.taint or changed, True
+            self.was_ever_touched = True
         record = Written.of(after.record_text)
         if (
             record is not None
@@ -178,7 +180,10 @@ class Oracle:
 
     def _pause(self, now: Written) -> None:
         """One foreign write that touches nothing of ours stops nothing; of two, one may have been undone by the other."""
-        is_why = self.was_touched or self.foreign_writes > 1
+        # Who remembers the record that was taken away may think the new attempt's an old one.
+        is_why = (
+            self.was_touched or self.foreign_writes > 1 or (self.was_ever_touched and "older" in now.drift)
+        )
         self.must("S6", not now.drift or is_why, f"paused for a harmless write: {now.drift}")
         if "deadline" in now.reason:
             held = self.sim.clock.now() - now.since
