@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Outcome, Split, Stage
 from pipeline.progress import Progress
 from tests.oracle_ledger import compare, must_be_fresh
-from tests.oracle_record import LEGAL, Written
+from tests.oracle_record import LEGAL, Written, changed, is_misled, moved
 from tests.rollouts import CANDIDATE, STABLE
 
 if TYPE_CHECKING:
@@ -75,18 +75,13 @@ class Oracle:
 
     def foreign(self, before: LiveService, after: LiveService) -> None:
         """Somebody else wrote. What leaves traffic, our tags and our record alone is nobody's business."""
-        changed = _changed(before, after)
+        found = changed(before, after)
         self.foreign_writes += 1
-        if changed:
-            self.taint, self.was_touched = self.taint or changed, True
+        if found:
+            self.taint, self.was_touched = self.taint or found, True
             self.was_ever_touched = True
         record = Written.of(after.record_text)
-        if (
-            record is not None
-            and record.phase == "deploying"
-            and self.ours
-            and not _changed(self.ours, after)
-        ):
+        if record is not None and record.phase == "deploying" and self.ours and not changed(self.ours, after):
             self.taint = ""  # all is as we had left it, and no user was with the candidate meanwhile
 
     def remade(self) -> None:
@@ -160,7 +155,7 @@ class Oracle:
             self.must("S9", legal, f"{was.phase} became {now.phase}")
         if now.step_by("ada") and now.event in ("resumed", "retried", "raised"):
             self.must("S2", "promote" in self.asked, "let go on in the name of somebody who did not ask")
-            is_still_theirs = not is_moved and self.ours is not None and _moved(self.ours, before)
+            is_still_theirs = not is_moved and self.ours is not None and moved(self.ours, before)
             self.taint = self.taint if is_still_theirs else ""
         if now.by_hand:
             self.must("S2", "roll back" in self.asked, "sent back in the name of somebody who did not ask")
@@ -227,7 +222,7 @@ class Oracle:
             known = self.platform.known.get(target.revision or "")
             is_fit = known is not None and (known.is_ready or not target.percent)
             self.must("S1", is_fit, f"{target.revision} not ready")
-        self.was_misled = self.was_misled or _is_misled(before)
+        self.was_misled = self.was_misled or is_misled(before)
         stable = split.tagged(STABLE_TAG)
         self.must("S5", stable == STABLE, f"stable tag on {stable}")
         self.must("S5", split.tagged(CANDIDATE_TAG) in (None, CANDIDATE), "candidate tag moved")
@@ -340,22 +335,3 @@ class Oracle:
         sim = self.sim
         self.must("L4", sim.outcome or sim.refusal, "it never ended")
         self.must("S9", len(sim.deployed) <= 1, f"deployed {sim.deployed}")
-
-
-def _is_misled(live: LiveService) -> bool:
-    """Somebody took the record away and put the stable tag elsewhere: nothing is left that says what was good."""
-    return live.wanted.tagged(STABLE_TAG) not in (None, STABLE) and Written.of(live.record_text) is None
-
-
-def _changed(before: LiveService, after: LiveService) -> str:
-    """What a write changed of what is ours, in words."""
-    was, now = (Written.of(live.record_text) for live in (before, after))
-    is_same = before.record_text == after.record_text or (was is not None and was == now)
-    return _moved(before, after) if is_same else "the record was changed"
-
-
-def _moved(before: LiveService, after: LiveService) -> str:
-    if before.wanted.serving != after.wanted.serving:
-        return f"traffic became {dict(after.wanted.serving)}"
-    moved = [t for t in (STABLE_TAG, CANDIDATE_TAG) if before.wanted.tagged(t) != after.wanted.tagged(t)]
-    return f"the tag {moved[0]} was moved" if moved else ""
