@@ -168,6 +168,8 @@ class Oracle:
 
     def drives(self, process: Process, *, fresh: bool) -> None:
         """A driver goes on. A new one took the rollout over, or began it: nobody takes it from one that lives."""
+        if fresh:
+            process.drives_since = self.sim.now
         record = Written.of(process.seen.record_text) if fresh and process.seen else None
         if record is not None and record.is_driven and record.driver not in ("", process.name):
             words = f"took over from {record.driver} after {process.silence:.1f}s of silence"
@@ -321,7 +323,7 @@ class Oracle:
             self.must("S10", serving == {STABLE: 100}, f"{outcome.label}, serving {serving}")
         record = Written.of(process.seen.record_text)
         if outcome is Outcome.UNDER_WAY and record is not None and record.is_driven:
-            silent = self.sim.now - self.last_write
+            silent = self.sim.now - max(self.last_write, process.drives_since)
             is_calm = self.sim.now - self.sim.last_fault > HEARTBEAT + 2 * AT_ONCE
             self.must(
                 "L5", silent <= HEARTBEAT + AT_ONCE or not is_calm, f"a driver was silent for {silent:.1f}s"
