@@ -14,6 +14,16 @@ import pytest
 if TYPE_CHECKING:
     from tests.contract.cloud import Cloud
 
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which seeds were played is said whatever came of them."""
+    passed = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    if any("test_no_fault_breaks_an_invariant" in report.nodeid for report in passed):
+        from tests.simulation.seeds import told
+
+        terminalreporter.write_line(told())
+
+
 SOURCE = Path(__file__).parent / "foreign"
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Outcome, Split, Stage
 from pipeline.progress import Progress
 from tests.oracle_ledger import compare, must_be_fresh
-from tests.oracle_record import LEGAL, Written
+from tests.oracle_record import LEGAL, Written, changed, is_misled, moved
 from tests.rollouts import CANDIDATE, STABLE
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Oracle:
             False  # nothing was left on the service that says what was good, and something that lies
         )
         self.foreign_writes = 0  # since our last write
+        self.was_ever_touched = False
         self.was_touched = False  # somebody else changed something of ours since the attempt began
         self.taint = ""  # what somebody else changed, and nobody of ours answered for
         self.decided = (
@@ -74,17 +75,13 @@ class Oracle:
 
     def foreign(self, before: LiveService, after: LiveService) -> None:
         """Somebody else wrote. What leaves traffic, our tags and our record alone is nobody's business."""
-        changed = _changed(before, after)
+        found = changed(before, after)
         self.foreign_writes += 1
-        if changed:
-            self.taint, self.was_touched = self.taint or changed, True
+        if found:
+            self.taint, self.was_touched = self.taint or found, True
+            self.was_ever_touched = True
         record = Written.of(after.record_text)
-        if (
-            record is not None
-            and record.phase == "deploying"
-            and self.ours
-            and not _changed(self.ours, after)
-        ):
+        if record is not None and record.phase == "deploying" and self.ours and not changed(self.ours, after):
             self.taint = ""  # all is as we had left it, and no user was with the candidate meanwhile
 
     def remade(self) -> None:
@@ -158,7 +155,7 @@ class Oracle:
             self.must("S9", legal, f"{was.phase} became {now.phase}")
         if now.step_by("ada") and now.event in ("resumed", "retried", "raised"):
             self.must("S2", "promote" in self.asked, "let go on in the name of somebody who did not ask")
-            is_still_theirs = not is_moved and self.ours is not None and _moved(self.ours, before)
+            is_still_theirs = not is_moved and self.ours is not None and moved(self.ours, before)
             self.taint = self.taint if is_still_theirs else ""
         if now.by_hand:
             self.must("S2", "roll back" in self.asked, "sent back in the name of somebody who did not ask")
@@ -171,6 +168,8 @@ class Oracle:
 
     def drives(self, process: Process, *, fresh: bool) -> None:
         """A driver goes on. A new one took the rollout over, or began it: nobody takes it from one that lives."""
+        if fresh:
+            process.drives_since = self.sim.now
         record = Written.of(process.seen.record_text) if fresh and process.seen else None
         if record is not None and record.is_driven and record.driver not in ("", process.name):
             words = f"took over from {record.driver} after {process.silence:.1f}s of silence"
@@ -178,7 +177,10 @@ class Oracle:
 
     def _pause(self, now: Written) -> None:
         """One foreign write that touches nothing of ours stops nothing; of two, one may have been undone by the other."""
-        is_why = self.was_touched or self.foreign_writes > 1
+        # Who remembers the record that was taken away may think the new attempt's an old one.
+        is_why = (
+            self.was_touched or self.foreign_writes > 1 or (self.was_ever_touched and "older" in now.drift)
+        )
         self.must("S6", not now.drift or is_why, f"paused for a harmless write: {now.drift}")
         if "deadline" in now.reason:
             held = self.sim.clock.now() - now.since
@@ -222,7 +224,7 @@ class Oracle:
             known = self.platform.known.get(target.revision or "")
             is_fit = known is not None and (known.is_ready or not target.percent)
             self.must("S1", is_fit, f"{target.revision} not ready")
-        self.was_misled = self.was_misled or _is_misled(before)
+        self.was_misled = self.was_misled or is_misled(before)
         stable = split.tagged(STABLE_TAG)
         self.must("S5", stable == STABLE, f"stable tag on {stable}")
         self.must("S5", split.tagged(CANDIDATE_TAG) in (None, CANDIDATE), "candidate tag moved")
@@ -321,7 +323,7 @@ class Oracle:
             self.must("S10", serving == {STABLE: 100}, f"{outcome.label}, serving {serving}")
         record = Written.of(process.seen.record_text)
         if outcome is Outcome.UNDER_WAY and record is not None and record.is_driven:
-            silent = self.sim.now - self.last_write
+            silent = self.sim.now - max(self.last_write, process.drives_since)
             is_calm = self.sim.now - self.sim.last_fault > HEARTBEAT + 2 * AT_ONCE
             self.must(
                 "L5", silent <= HEARTBEAT + AT_ONCE or not is_calm, f"a driver was silent for {silent:.1f}s"
@@ -335,22 +337,3 @@ class Oracle:
         sim = self.sim
         self.must("L4", sim.outcome or sim.refusal, "it never ended")
         self.must("S9", len(sim.deployed) <= 1, f"deployed {sim.deployed}")
-
-
-def _is_misled(live: LiveService) -> bool:
-    """Somebody took the record away and put the stable tag elsewhere: nothing is left that says what was good."""
-    return live.wanted.tagged(STABLE_TAG) not in (None, STABLE) and Written.of(live.record_text) is None
-
-
-def _changed(before: LiveService, after: LiveService) -> str:
-    """What a write changed of what is ours, in words."""
-    was, now = (Written.of(live.record_text) for live in (before, after))
-    is_same = before.record_text == after.record_text or (was is not None and was == now)
-    return _moved(before, after) if is_same else "the record was changed"
-
-
-def _moved(before: LiveService, after: LiveService) -> str:
-    if before.wanted.serving != after.wanted.serving:
-        return f"traffic became {dict(after.wanted.serving)}"
-    moved = [t for t in (STABLE_TAG, CANDIDATE_TAG) if before.wanted.tagged(t) != after.wanted.tagged(t)]
-    return f"the tag {moved[0]} was moved" if moved else ""

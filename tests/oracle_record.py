@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.rollouts import CANDIDATE
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService
+from tests.rollouts import CANDIDATE, STABLE
 
 _UNDER_WAY = ("deploying", "rolling", "rolling_back")
 LEGAL = frozenset(
@@ -116,6 +117,26 @@ class Written:
     @property
     def judge(self) -> dict[str, Any]:
         return self.body.get("judge") or {}
+
+
+def is_misled(live: LiveService) -> bool:
+    """Somebody took the record away and put the stable tag elsewhere: nothing is left that says what was good."""
+    return live.wanted.tagged(STABLE_TAG) not in (None, STABLE) and Written.of(live.record_text) is None
+
+
+def changed(before: LiveService, after: LiveService) -> str:
+    """What a write changed of what is ours, in words."""
+    was, now = (Written.of(live.record_text) for live in (before, after))
+    is_same = before.record_text == after.record_text or (was is not None and was == now)
+    return moved(before, after) if is_same else "the record was changed"
+
+
+def moved(before: LiveService, after: LiveService) -> str:
+    """How traffic or our tags differ between the two, in words."""
+    if before.wanted.serving != after.wanted.serving:
+        return f"traffic became {dict(after.wanted.serving)}"
+    tags = [t for t in (STABLE_TAG, CANDIDATE_TAG) if before.wanted.tagged(t) != after.wanted.tagged(t)]
+    return f"the tag {tags[0]} was moved" if tags else ""
 
 
 def _refuse(constant: str) -> None:

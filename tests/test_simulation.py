@@ -33,8 +33,6 @@ def _chunk(number: int) -> Sequence[int]:
 @pytest.mark.parametrize("number", range(CHUNKS))
 def test_no_fault_breaks_an_invariant(number: int) -> None:
     tally = play(_chunk(number))
-    words = ", ".join(f"{seeds[0]}-{seeds[-1]}" for seeds in of_ci())
-    print(f"every {CHUNKS}th of seeds {words}: {tally.rollouts} rollouts, {tally.cpu_s:.0f} CPU seconds")  # noqa: T201
     if tally.broken:
         pytest.fail(f"{len(tally.broken)} of {tally.rollouts}; {story(shrunk(min(tally.broken)))}")
 

@@ -41,6 +41,7 @@ class Process:
         self.etag = ""  # of its last read
         self.seen: LiveService | None = None  # by its last read
         self.read_at = sim.clock.now()
+        self.drives_since = sim.now
         self.silence = 0.0  # seconds since anybody of ours had written, at its last read
         self.ready: frozenset[str] = frozenset()  # revisions that it last saw ready
         self.prober = SlowProber(self, inline=inline)

@@ -63,7 +63,7 @@ class InCircles(BaseException):
 
 def the_wish() -> Wish:
     return a_wish(
-        stages=tuple(replace(stage, deadline=60 * SECOND) for stage in stages(0, 20, 100, soak=6)),
+        stages=tuple(replace(stage, deadline=60 * SECOND) for stage in stages(0, 20, 100, soak=9)),
         criteria=(Criterion("server_error_1011", limit=0.05, certify=0.1), Criterion("agent_completed", limit=0.05)),
         sampling=Sampling(2 * SECOND, SECOND, 2 * SECOND, timedelta(0), 5), probing=Probing(4 * SECOND, 2, 2),
     )  # fmt: skip

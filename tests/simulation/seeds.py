@@ -37,3 +37,9 @@ def of_ci() -> Sequence[range]:
         return (range(first, first + int(os.environ["SPILLWAY_SEEDS"])),)
     base = base_of(commit())
     return range(FIXED), range(base, base + FRESH)
+
+
+def told() -> str:
+    """The ranges in words, and the commit that they follow from: enough to play them again."""
+    words = " and ".join(f"{seeds[0]}-{seeds[-1]}" for seeds in of_ci())
+    return f"simulation: seeds {words}, commit {commit()}"
