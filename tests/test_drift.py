@@ -116,6 +116,26 @@ def test_a_write_that_touches_nothing_of_ours_is_told_and_stops_nothing(edit: st
     assert edit in told[0]
 
 
+def test_each_harmless_write_is_taken_note_of_so_that_the_next_is_the_only_one() -> None:
+    scene = Scene()
+    scene.reach(5)
+    scene.platform.foreign_write(labels={"team": "x"})
+    scene.driver.tick()
+    scene.platform.foreign_write(labels={"team": "y"})
+    assert not scene.engine("host/2").observer.look(probe=False).situation.drift
+
+
+@pytest.mark.parametrize("name", [STABLE, CANDIDATE])
+def test_a_revision_that_was_made_again_is_another_one(name: str) -> None:
+    scene = Scene()
+    scene.reach(5)
+    candidate, stable = scene.platform.known[CANDIDATE], scene.platform.known[STABLE]
+    assert not drift.reborn(scene.rollout, candidate, stable)
+    assert not drift.reborn(scene.rollout, None, None)
+    remade = [replace(r, uid="another") if r.name == name else r for r in (candidate, stable)]
+    assert drift.reborn(scene.rollout, *remade).startswith(f"{name} was deleted and made again")
+
+
 def test_a_deploying_record_that_comes_back_is_drift_to_a_new_process() -> None:
     """An apply from the time of the deployment replays record and split together."""
     scene = Scene()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -15,6 +15,7 @@ from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split
 from pipeline.observer import Observer
 from pipeline.probe.scenario import Conversation, Kind, ProbeAsk, ProbeReport
 from pipeline.progress import Progress
+from pipeline.promotion import promote
 from pipeline.rollout import Event, Phase
 from pipeline.start import Start
 from tests.fakes import REF, FakePlatform, FakeProber
@@ -285,3 +286,119 @@ def test_who_cannot_be_told_does_not_stop_a_driver_that_takes_over(error: Except
     second = scene.engine("host/2")
     assert Start(second, scene.world, a_wish(), say=say)() is None
     assert second.run() is Outcome.PROMOTED
+
+
+# -- what is kept, and what is not taken over --------------------------------------------------------------------------
+
+METRIC = "server_error_1011"
+
+
+def runs_between(scene: Scene, begin: datetime, end: datetime) -> int:
+    """Agent runs of users that began on the candidate."""
+    lines = scene.users.lines(REF, since=begin, revisions=(CANDIDATE,))
+    started = [line.payload["started"] for line in lines if line.payload.get("event") == "agent_run"]
+    return sum(begin.timestamp() <= at < end.timestamp() for at in started)  # type: ignore[operator]
+
+
+def test_every_users_run_on_the_candidate_is_judged_once() -> None:
+    scene = Scene()
+    assert scene.roll() is Outcome.PROMOTED
+    state, plan = scene.rollout.judge, scene.rollout.plan
+    begin = next(step.at for step in scene.rollout.history if step.percent == 5)
+    assert state.seen[0] == scene.rollout.split_epoch
+    end = scene.rollout.since + (state.seen[1] + 1) * plan.sampling.block
+    assert state.total[METRIC].candidate_trials == runs_between(scene, begin, end)
+    assert state.stage[METRIC].candidate_trials == runs_between(scene, scene.rollout.since, end)
+
+
+def test_a_heartbeat_keeps_what_was_seen_since_the_last_one() -> None:
+    scene = Scene()
+    scene.reach(5)
+    begun = scene.clock.now()
+    while scene.clock.now() - begun < timedelta(seconds=19):
+        scene.clock.sleep(max(scene.driver.tick().at - scene.clock.now(), timedelta(seconds=1)))
+    while scene.rollout.heartbeat < begun + timedelta(seconds=10):
+        scene.driver.tick()
+        scene.clock.sleep(timedelta(seconds=1))
+    kept = scene.rollout.judge
+    assert kept.probes_ok > 0
+    assert kept.stage[METRIC].candidate_trials > 0
+    scene.users.unreadable = True  # another process has the record alone
+    assert scene.engine("host/2").observer.look(probe=False).judge == kept
+
+
+def test_a_pause_keeps_what_was_seen() -> None:
+    scene = Scene()
+    assert scene.roll(a_wish(stages=stages(0, 5, 100, hold_at=5))) is Outcome.PAUSED
+    kept = scene.rollout.judge
+    assert kept.probes_ok > 0
+    assert kept.stage[METRIC].candidate_trials >= 10
+
+
+def test_a_candidate_that_was_made_again_inherits_no_evidence() -> None:
+    scene = Scene()
+    scene.reach(25)
+    assert scene.rollout.judge.total[METRIC].candidate_trials > 0
+    scene.platform.known[CANDIDATE] = replace(scene.platform.known[CANDIDATE], uid="another")
+    assert scene.driver.run() is Outcome.PAUSED
+    promote(scene.driver, scene.clock, to_percent=None, reason="the new one is what we want", by="ada")
+    assert scene.rollout.candidate_uid == "another"
+    assert scene.rollout.judge.total == {}
+    assert scene.rollout.before is None
+
+
+def test_a_heartbeat_from_the_future_keeps_no_driver_silent() -> None:
+    scene = Scene()
+    scene.reach(5)
+    later = record.utc(scene.clock.now() + timedelta(hours=3))
+    text = record.encode(replace(scene.rollout, heartbeat=later))
+    scene.platform.live = replace(scene.live, annotations={RECORD_ANNOTATION: text})
+    for _ in range(3):
+        scene.driver.tick()
+        scene.clock.sleep(timedelta(seconds=1))
+    assert scene.rollout.heartbeat <= scene.clock.now()
+
+
+def test_a_roll_back_keeps_other_peoples_tags() -> None:
+    scene = Scene()
+    scene.platform.foreign_write(split=Split((Target(STABLE, 100), Target(STABLE, 0, "green"))))
+    scene.users.failing[CANDIDATE] = 0.5
+    assert scene.roll() is Outcome.ROLLED_BACK
+    assert scene.live.wanted.tagged("green") == STABLE
+    assert scene.live.wanted.tagged("candidate") == CANDIDATE  # so that it can be looked at
+
+
+# -- faults that pass, and faults that do not --------------------------------------------------------------------------
+
+
+def patient(scene: Scene, seconds: float) -> Engine:
+    scene.driver.rhythm = Rhythm(look=timedelta(seconds=1), patience=timedelta(seconds=seconds))
+    return scene.driver
+
+
+def test_a_rival_who_was_faster_is_no_end() -> None:
+    scene = Scene()
+    scene.reach(5)
+    rivals = iter([True])
+    scene.platform.before_write = lambda: next(rivals, False) and scene.platform.foreign_write()
+    assert scene.driver.run() is Outcome.PROMOTED
+
+
+def test_outages_apart_from_each_other_are_not_one_that_lasts() -> None:
+    scene = Scene()
+    patient(scene, seconds=30)
+    for at in (10, 55):
+        scene.clock.at(at, lambda: scene.platform.fail.append(PlatformUnavailable("503")))
+    assert scene.roll(engine=scene.driver) is Outcome.PROMOTED
+    assert sum(p.kind == "retrying" for p in scene.told) == 2
+
+
+def test_an_outage_that_lasts_is_given_up_and_the_state_stays() -> None:
+    scene = Scene()
+    scene.reach(5, patient(scene, seconds=30))
+    begun = scene.clock.now()
+    scene.platform.fail = [PlatformUnavailable("503")] * 5000
+    with pytest.raises(PlatformUnavailable):
+        scene.driver.run(until=begun + timedelta(hours=1))
+    assert timedelta(seconds=30) < scene.clock.now() - begun < timedelta(seconds=40)
+    assert scene.live.wanted.percent_of(CANDIDATE) == 5

@@ -59,6 +59,14 @@ def test_a_trial_belongs_to_the_block_in_which_it_began() -> None:
     assert second.counts["agent_completed"] == Counts()
 
 
+def test_a_trial_that_began_with_a_block_is_in_that_one_alone() -> None:
+    first, second, *_ = blocks(conversation(10, "s"))
+    assert (first.counts["agent_completed"], second.counts["agent_completed"]) == (
+        Counts(),
+        Counts(1, 0, 0, 0),
+    )
+
+
 def test_early_failures_are_not_counted_before_the_successes_of_their_cohort() -> None:
     """Length bias: a broken run ends at once, a good one takes four seconds. Both arms are alike."""
     lines: list[LogLine] = []
@@ -138,9 +146,18 @@ def test_one_broken_client_that_reconnects_does_not_send_a_healthy_candidate_bac
 def test_warm_up_is_shown_not_judged() -> None:
     warm = Sampling(10 * SECOND, 5 * SECOND, 2 * SECOND, 4 * SECOND, 10)
     lines = [*conversation(3.9, "cold", ok=False), *conversation(4, "warm")]
-    (first, *_) = blocks(lines, 600, sampling=warm)
+    first, second, *_ = blocks([*lines, *conversation(11, "later")], 600, sampling=warm)
     assert first.counts["agent_completed"] == Counts(1, 0, 0, 0)
     assert first.shown == 1
+    assert second.counts["agent_completed"] == Counts(1, 0, 0, 0)  # only a stage's beginning is warm-up
+
+
+@pytest.mark.parametrize("revision", [CANDIDATE, STABLE])
+def test_what_is_complained_of_while_warming_up_is_not_judged(revision: str) -> None:
+    warm = Sampling(10 * SECOND, 5 * SECOND, 2 * SECOND, 4 * SECOND, 10)
+    lines = [*conversation(5, "s", revision), text(2, "Object of type X is not JSON serializable", revision)]
+    seen = counts(lines, Criterion("log_serialisation_errors"), sampling=warm)
+    assert (seen.candidate_failures, seen.stable_failures) == (0, 0)
 
 
 def test_latency_is_judged_from_a_quarter_of_the_traffic_on() -> None:
@@ -191,6 +208,24 @@ def test_exposure_tells_what_users_met() -> None:
     assert seen.closes == {"normal": 2, "server_error_1011": 1}
     assert seen.first_bad_at == START + 2 * SECOND
     assert seen.last_line_at == START + 6 * SECOND
+
+
+def test_a_user_whose_own_end_was_abnormal_was_not_affected() -> None:
+    lines = [
+        accept(1, "s"),
+        run(1, "ok", "s"),
+        close(20, 1006, "s", by="lost"),
+        accept(2, "t"),
+        close(3, 1011, "t", by="client"),
+    ]
+    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 60 * SECOND)
+    assert (seen.sessions, seen.affected, seen.first_bad_at) == (2, 0, None)
+
+
+def test_a_handshake_that_could_not_be_answered_is_a_session_that_was_refused() -> None:
+    lines = [*conversation(1, "s"), line(2, "ws_refused", "r", status=500)]
+    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 60 * SECOND)
+    assert (seen.sessions, seen.refused, seen.affected) == (2, 1, 1)
 
 
 def test_nobody_is_exposed_by_no_lines() -> None:

@@ -48,6 +48,13 @@ def test_a_service_that_never_served_anybody_is_a_first_deployment_still() -> No
     assert isinstance(intent_of(WISH, live, failed, None), First)
 
 
+def test_a_service_whose_first_revision_is_still_starting_is_left_to_whoever_made_it() -> None:
+    live = replace(serving(OTHER), serving=Split(), latest_ready="", latest_created=OTHER, reconciling=True)
+    starting = (replace(known(OTHER)[0], readiness=Readiness.PENDING),)
+    with pytest.raises(PlanRefused, match="is pending"):
+        intent_of(WISH, live, starting, None)
+
+
 def test_a_service_of_somebody_else_is_adopted() -> None:
     found = intent(None)
     assert isinstance(found, Begin)
@@ -94,6 +101,13 @@ def test_promoted_is_no_answer_once_traffic_was_moved_away() -> None:
     assert STABLE in told.value.why
     assert "--retry" in told.value.fix
     assert isinstance(intent(current, retry=True), Begin)
+
+
+def test_promoted_is_no_answer_while_another_has_a_share() -> None:
+    split = Split.between(STABLE, CANDIDATE, 95)
+    live = replace(serving(CANDIDATE), wanted=split, serving=split)
+    with pytest.raises(PlanRefused, match="does not have the traffic"):
+        intent_of(WISH, live, known(STABLE, CANDIDATE), carried(Phase.PROMOTED))
 
 
 def a_first(*, unhealthy: bool) -> Rollout:
@@ -143,6 +157,18 @@ def test_an_image_that_comes_back_after_another_one_had_the_service_is_a_new_att
     assert [p.outcome for p in found.past] == ["rolled_back", "promoted"]
 
 
+def test_an_image_that_was_promoted_long_ago_is_begun_again_when_another_has_the_service() -> None:
+    found = intent(after(own(Outcome.PROMOTED), phase=Phase.PROMOTED), on=OTHER)
+    assert isinstance(found, Begin)
+    assert found.attempt == 2
+
+
+def test_of_several_attempts_the_last_one_is_the_answer() -> None:
+    found = intent(after(own(Outcome.ROLLED_BACK, 1), own(Outcome.STOPPED_AT_ZERO, 2)))
+    assert isinstance(found, Ended)
+    assert found.outcome is Outcome.STOPPED_AT_ZERO
+
+
 def test_superseded_is_answered_with_both_names() -> None:
     found = intent(after(own(Outcome.SUPERSEDED)))
     assert isinstance(found, Ended)
@@ -166,7 +192,7 @@ def test_the_past_is_bounded() -> None:
     current = carried(Phase.ROLLED_BACK, wish=a_wish(OTHER))
     for number in range(40):
         current = replace(current, past=current.becomes_past(), attempt=number)
-    assert len(current.past) == 12
+    assert [p.attempt for p in current.past] == list(range(27, 39))  # the newest
 
 
 def test_every_phase_has_an_intent() -> None:

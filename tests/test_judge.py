@@ -73,6 +73,8 @@ GOOD_AND_BAD = [
     pytest.param([(0, 0, 900, 0)], 5, Verdict.INCONCLUSIVE, "0 of 10", id="no-candidate-traffic"),
     pytest.param([(0, 0, 0, 0)] * 50, 5, Verdict.INCONCLUSIVE, "0 of 10", id="nobody-at-all"),
     pytest.param([(9, 0, 171, 0)], 5, Verdict.INCONCLUSIVE, "9 of 10", id="too-few"),
+    pytest.param([(10, 0, 190, 0)], 5, Verdict.PASS, "10 agent runs", id="just-enough"),
+    pytest.param([(30, 0, 970, 380)], 5, Verdict.PASS, "not worse", id="a-fix-for-a-broken-stable"),
     pytest.param([(100, 0, 900, 0)], 0, Verdict.INCONCLUSIVE, "no green probe", id="no-probe"),
     pytest.param(
         [(30, 20, 0, 0)], 5, Verdict.FAIL, "20/30 failed", id="stable-tells-nothing-so-the-limit-acts"
@@ -88,6 +90,14 @@ def test_verdicts(counts: list[tuple[int, ...]], probes_ok: int, verdict: Verdic
     said = judge.judge_stage(judged(made, blocks, probes_ok=probes_ok), made, AT[5])
     assert said.verdict is verdict
     assert words in said.reason
+
+
+def test_a_fail_stays_one_whatever_comes_after_it() -> None:
+    made = a_plan()
+    bad, good = [block(0, 10, 8, 190, 0)], [block(i, 200, 0, 3800, 40) for i in range(1, 200)]
+    said = judge.judge_stage(judged(made, [*bad, *good]), made, AT[5])
+    assert said.verdict is Verdict.FAIL
+    assert "8/10" in said.reason
 
 
 def test_with_nothing_to_compare_with_there_is_no_pass() -> None:
@@ -224,6 +234,26 @@ def test_a_better_candidate_beside_a_broken_stable_is_not_sent_back() -> None:
     assert judge.judge_stage(state, made, AT[5]).verdict is not Verdict.FAIL
 
 
+def test_a_run_is_one_run_however_many_criteria_count_it() -> None:
+    made = a_plan()
+    counts = {criterion.metric: Counts(9, 0, 171, 0) for criterion in made.criteria}
+    said = judge.judge_stage(judged(made, [Block(0, START, START, 2, 5, counts)]), made, AT[5])
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert "9 of 10" in said.reason
+
+
+def test_of_many_criteria_each_has_its_share_of_the_bound() -> None:
+    """Twelve metrics are no twelve chances of a false roll-back: what would convict one alone does not."""
+    counts = Counts(10, 4, 190, 1)
+    alone = a_plan(Criterion(METRIC))
+    assert judge.judge_stage(judged(alone, [block(0, 10, 4, 190, 1)]), alone, AT[5]).verdict is Verdict.FAIL
+    names = [METRIC, *(f"metric-{n}" for n in range(11))]
+    many = a_plan(*map(Criterion, names))
+    clean = Counts(10, 0, 190, 0)
+    seen = Block(0, START, START, 2, 5, {name: counts if name == METRIC else clean for name in names})
+    assert judge.judge_stage(judged(many, [seen]), many, AT[5]).verdict is not Verdict.FAIL
+
+
 def test_the_largest_term_is_blamed() -> None:
     made = a_plan()
     counts = {METRIC: Counts(20, 0, 180, 0), "agent_completed": Counts(20, 15, 180, 0)}
@@ -276,13 +306,18 @@ def test_a_limit_is_fixed_before_the_first_block_that_it_judges() -> None:
     first = judged(made, [full(0, 10, 0, stragglers=50)])
     assert first.limits[METRIC] == 0.01
     assert judge.observe(first, made, full(1, 10, 0, stragglers=50)).limits == first.limits
+    good = block(1, 10, 0, 50, 0, percent=100, epoch=4)
+    assert (
+        judge.observe(judge.observe(first, made, good), made, replace(good, index=2)).limits == first.limits
+    )
 
 
 def test_certification_is_over_the_whole_rollout() -> None:
     made = a_plan(Criterion(METRIC, certify=0.05), Criterion("agent_completed", limit=0.01))
-    few = judged(made, [block(0, 50, 0, 450, 0)])
+    few = judge.new_stage(judged(made, [block(0, 50, 0, 450, 0)]), 4)
     said = judge.certify(few, made)
     assert said.verdict is Verdict.INCONCLUSIVE
+    assert said.criteria[0].candidate_trials == 50
     assert said.criteria[0].needed is not None
     enough = judge.observe(few, made, full(0, said.criteria[0].needed, 0))
     assert judge.certify(enough, made).verdict is Verdict.PASS

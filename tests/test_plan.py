@@ -10,8 +10,10 @@ import pytest
 from pipeline import plan
 from pipeline.errors import PlanRefused
 from pipeline.model import Criterion, Readiness, Revision, ServiceRef, Split, Target
+from pipeline.rollout import Phase, Rollout
 from tests.fakes import START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
+from tests.test_rollout import a_rollout
 
 
 def revision(name: str, readiness: Readiness = Readiness.READY) -> Revision:
@@ -19,11 +21,14 @@ def revision(name: str, readiness: Readiness = Readiness.READY) -> Revision:
 
 
 def propose(
-    wish: plan.Wish | None = None, revisions: tuple[Revision, ...] | None = None, **live: object
+    wish: plan.Wish | None = None,
+    revisions: tuple[Revision, ...] | None = None,
+    current: Rollout | None = None,
+    **live: object,
 ) -> plan.Proposal:
     service = replace(Scene().live, **live)  # type: ignore[arg-type]
     known = (revision(STABLE),) if revisions is None else revisions
-    return plan.make(wish or a_wish(), service, known, None)
+    return plan.make(wish or a_wish(), service, known, current)
 
 
 def test_a_plan_pins_the_stable_revision_by_name_and_uid() -> None:
@@ -33,8 +38,11 @@ def test_a_plan_pins_the_stable_revision_by_name_and_uid() -> None:
 
 def test_latest_is_pinned_to_what_it_is_and_said() -> None:
     latest = Split((Target(None, 100),))
-    proposal = propose(wanted=latest, serving=latest)
-    assert proposal.plan.stable == STABLE
+    later = revision("created-later", Readiness.FAILED)
+    proposal = propose(
+        revisions=(later, revision(STABLE)), wanted=latest, serving=latest, latest_created=later.name
+    )
+    assert proposal.plan.stable == STABLE  # the latest one that got ready
     assert any("LATEST" in warning for warning in proposal.warnings)
 
 
@@ -70,6 +78,25 @@ def test_refusals(changes: dict[str, object], words: str) -> None:
     assert caught.value.exit_code == 2
 
 
+def test_what_just_does_is_not_refused() -> None:
+    assert propose(request_timeout=a_wish().longest_scenario)
+    asked = Split((Target(STABLE, 100), Target("other", 0, "green")))
+    assert propose(wanted=asked)  # a tag that is on its way moves nobody
+    assert propose(wanted=asked, reconciling=True)
+
+
+def test_without_users_nothing_is_judged_by_them() -> None:
+    wish = a_wish(evidence="probes", criteria=(Criterion("agent_completed", limit=0.01),))
+    proposal = propose(wish)
+    assert proposal.plan.criteria == ()
+    assert any("agent_completed is not judged here" in warning for warning in proposal.warnings)
+
+
+def test_stable_is_adopted_where_no_rollout_of_ours_went_before() -> None:
+    assert propose().plan.stable_adopted
+    assert not propose(current=a_rollout(Phase.PROMOTED, 3)).plan.stable_adopted
+
+
 def test_names_that_just_fit() -> None:
     plan.first(named("a" * 37))
     with pytest.raises(PlanRefused):
@@ -90,13 +117,29 @@ def tagged(tag: str, name: str) -> Split:
         pytest.param(tagged("stable", STABLE), "", id="where-it-would-go"),
         pytest.param(tagged("candidate", "ours"), "", id="on-a-revision-of-ours"),
         pytest.param(tagged("green", "theirs"), "", id="another-name"),
+        pytest.param(
+            tagged("candidate", STABLE),
+            f"'candidate' is somebody else's, on {STABLE}",
+            id="candidate-on-stable",
+        ),
     ],
 )
 def test_somebody_elses_tag_is_told(wanted: Split, words: str) -> None:
-    theirs = replace(revision("theirs"), nonce="")
-    made = propose(revisions=(revision(STABLE), theirs, revision("ours")), wanted=wanted, serving=wanted)
-    assert [words] * bool(words) == [tag[-len(words) :] for tag in made.foreign_tags]
-    assert set(made.foreign_tags) <= set(made.warnings)
+    theirs, stable = (replace(revision(name), nonce="") for name in ("theirs", STABLE))
+    for current in (None, a_rollout(Phase.ROLLED_BACK)):  # a record of ours speaks for its own tags alone
+        known = (stable, theirs, revision("ours"))
+        made = propose(revisions=known, current=current, wanted=wanted, serving=wanted)
+        assert [words] * bool(words) == [tag[-len(words) :] for tag in made.foreign_tags]
+        assert set(made.foreign_tags) <= set(made.warnings)
+
+
+def test_a_tag_that_our_record_speaks_for_is_ours() -> None:
+    current = a_rollout(Phase.ROLLED_BACK)
+    wanted = tagged("candidate", CANDIDATE)
+    theirs = replace(revision(CANDIDATE), nonce="")
+    assert not propose(
+        a_wish("agent-chat-next"), (revision(STABLE), theirs), current, wanted=wanted, serving=wanted
+    ).foreign_tags
 
 
 def test_warnings() -> None:
@@ -106,6 +149,9 @@ def test_warnings() -> None:
     assert "min-instances 2" in said
     assert "agent-chat-x: exited" in said
     assert "lines" not in said
+    assert "cannot be told from forged ones" not in said
+    bare = propose(revisions=(replace(revision(STABLE), nonce=""),)).warnings
+    assert any(f"{STABLE} was not deployed by Spillway" in warning for warning in bare)
 
 
 def test_the_time_to_certify_is_told_in_trials() -> None:
@@ -124,7 +170,5 @@ def test_the_earliest_promotion_is_the_sum_of_soaks() -> None:
 def test_the_id_is_of_image_config_and_service() -> None:
     one = a_wish()
     assert one.rollout_id == a_wish().rollout_id
-    assert (
-        len({one.rollout_id, replace(one, image="x").rollout_id, replace(one, fingerprint="g").rollout_id})
-        == 3
-    )
+    others = ({"image": "x"}, {"fingerprint": "g"}, {"ref": ServiceRef("p", "l", "another")})
+    assert len({one.rollout_id, *(replace(one, **other).rollout_id for other in others)}) == 4

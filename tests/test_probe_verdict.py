@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.probe.scenario import Conversation, Expectation, Kind, Scenario, first_difference, matches
+from pipeline.probe.scenario import (
+    Conversation,
+    Expectation,
+    Kind,
+    ProbeReport,
+    Scenario,
+    first_difference,
+    matches,
+)
 from pipeline.probe.verdict import Closing, Ending, Progress, judge_conversation
+from tests.fakes import START
 from tests.hostile import FIVE
 
 Names = list[list[str]]
@@ -121,6 +130,11 @@ def test_a_repeat_is_not_taken_for_a_later_group() -> None:
     assert not follow(groups, "token", "token", "token", "tool", "token").disorder
 
 
+def test_an_event_that_may_repeat_excuses_no_other() -> None:
+    groups = ((Expectation({"type": "token"}, repeats=True),), *expecting([["tool"], ["done"]]).groups)
+    assert follow(groups, "token", "token", "tool", "tool").disorder == "tool came twice"
+
+
 def test_the_expectation_with_most_fields_takes_the_message() -> None:
     loose, tight = Expectation({"type": "t"}), Expectation({"type": "t", "n": 1})
     for group in ((loose, tight), (tight, loose)):
@@ -186,6 +200,57 @@ def test_fields_match_by_dotted_path(fields: dict[str, object], difference: str)
     message = {"a": {"b": 1}, "list": [0, {"c": "x"}], "true": True, "one": 1, "null": None}
     assert first_difference(fields, message) == difference
     assert matches(fields, message) is not bool(difference)
+
+
+@pytest.mark.parametrize(
+    ("close", "kind"),
+    [
+        (Closing(4000), Kind.OK),
+        (Closing(1005, by_server=False), Kind.OK),  # an answer need not repeat our code
+        (Closing(1005), Kind.WRONG_CLOSE),
+        (Closing(1000), Kind.WRONG_CLOSE),
+    ],
+    ids=str,
+)
+def test_a_close_without_a_code_is_not_the_one_that_was_wanted(close: Closing, kind: Kind) -> None:
+    wanted = replace(expecting([["a"]]), close=4000)
+    seen = judge_conversation(wanted, follow(wanted.groups, "a"), Ending(close=close), seconds=1.0)
+    assert seen.kind is kind
+
+
+def held(*conversations: tuple[str, Kind]) -> tuple[Conversation, ...]:
+    return tuple(Conversation(scenario, kind, 0.1) for scenario, kind in conversations)
+
+
+BROKEN = held(("chat", Kind.CLOSED_EARLY), ("chat", Kind.OK), ("files", Kind.TIMED_OUT))
+
+
+@pytest.mark.parametrize(
+    ("control", "confirmed"),
+    [
+        pytest.param(held(("chat", Kind.OK), ("files", Kind.OK)), ["chat", "files"], id="stable-held"),
+        pytest.param(
+            held(("chat", Kind.OK), ("files", Kind.REFUSED)), ["chat"], id="each-scenario-by-itself"
+        ),
+        pytest.param(held(("chat", Kind.OK), ("chat", Kind.CLOSED_EARLY)), [], id="held-not-every-time"),
+        pytest.param((), [], id="no-control-was-held"),
+    ],
+)
+def test_what_stable_confirms(control: tuple[Conversation, ...], confirmed: list[str]) -> None:
+    report = ProbeReport(START, 1.0, BROKEN, control)
+    assert [c.scenario for c in report.confirmed] == confirmed
+    assert report.is_confirmed_bad is bool(confirmed)
+    assert report.is_blind is not bool(confirmed)
+
+
+def test_without_a_stable_to_ask_every_failure_stands() -> None:
+    assert len(ProbeReport(START, 1.0, BROKEN, control_wanted=False).confirmed) == 2
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_stable_is_bad_only_where_it_answered(kind: Kind) -> None:
+    report = ProbeReport(START, 1.0, BROKEN, held(("chat", Kind.OK), ("files", kind)))
+    assert report.is_stable_bad is (kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT))
 
 
 @pytest.mark.parametrize("message", ["text", 7, None, [], True])

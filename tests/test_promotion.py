@@ -76,3 +76,45 @@ def test_a_rollout_paused_while_deploying_for_a_foreign_split_goes_on_from_stabl
     scene.platform.known[CANDIDATE] = replace(scene.platform.known[CANDIDATE], readiness=Readiness.READY)
     promote(scene.driver, scene.clock, to_percent=None, reason="", by="ada")
     assert scene.driver.run() is Outcome.PROMOTED
+
+
+def test_an_operator_who_has_seen_the_drift_ends_it() -> None:
+    scene = Scene()
+    scene.reach(5, scene.driver)
+    scene.platform.foreign_write(split=Split.between(STABLE, CANDIDATE, 40))
+    assert scene.driver.run() is Outcome.PAUSED
+    promote(scene.driver, scene.clock, to_percent=None, reason="that was me", by="ada")
+    assert scene.rollout.drift == ""
+    assert scene.live.wanted.percent_of(CANDIDATE) == 5  # the stage of before, not somebody's share
+    assert scene.driver.run() is Outcome.PROMOTED
+
+
+@pytest.mark.parametrize("name", [STABLE, CANDIDATE])
+@pytest.mark.parametrize("readiness", [Readiness.PENDING, Readiness.FAILED, None])
+def test_nobody_is_moved_while_one_of_the_two_is_not_ready(name: str, readiness: Readiness | None) -> None:
+    scene = Scene()
+    scene.reach(5, scene.driver)
+    if readiness is None:
+        del scene.platform.known[name]
+    else:
+        scene.platform.known[name] = replace(scene.platform.known[name], readiness=readiness)
+    with pytest.raises(PlanRefused, match=f"{name} is {readiness or 'gone'}"):
+        promote(scene.driver, scene.clock, to_percent=100, reason="hurry", by="ada")
+    assert scene.live.wanted.percent_of(CANDIDATE) == 5
+
+
+def test_promoting_what_rolls_along_begins_nothing_anew() -> None:
+    scene = Scene()
+    scene.reach(5, scene.driver)
+    before = scene.rollout
+    promote(scene.driver, scene.clock, to_percent=5, reason="go on", by="ada")
+    assert (scene.rollout.since, scene.rollout.split_epoch) == (before.since, before.split_epoch)
+
+
+def test_stable_is_probed_for_the_operator_and_not_long_before() -> None:
+    scene = Scene()
+    scene.reach(5, scene.driver)
+    scene.driver.observer.look()
+    scene.prober.failing.add("http://stable")  # since the last round
+    with pytest.raises(PlanRefused, match=f"{STABLE} fails its probe"):
+        promote(scene.driver, scene.clock, to_percent=None, reason="", by="ada")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from pipeline import record
+from pipeline import judge, record
+from pipeline.errors import PlanRefused, RecordUnreadable
+from pipeline.model import RECORD_ANNOTATION, Criterion
 from pipeline.rollout import Event, Phase
-from tests.fakes import START
-from tests.rollouts import Scene
+from tests.fakes import REF, START
+from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout
 
 
@@ -68,3 +70,63 @@ def test_what_is_no_record(text: str, words: str) -> None:
 
 def test_a_phase_is_kept_by_name() -> None:
     assert json.loads(record.encode(a_rollout(Phase.PAUSED)))["phase"] == "paused"
+
+
+def test_whatever_else_does_not_fit_a_roll_back_is_recorded() -> None:
+    for phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
+        current = a_rollout(phase, stage=0)
+        text = record.encode(replace(current, plan=replace(current.plan, image="x" * 20_000)))
+        kept = record.decode(text)
+        assert (kept.phase, kept.plan.stable, kept.plan.candidate) == (phase, STABLE, CANDIDATE)
+
+
+def test_a_record_that_could_outgrow_its_place_is_refused_before_it_is_written() -> None:
+    """It fits as it begins; what the judge comes to remember of these criteria does not."""
+    plan = replace(a_rollout().plan, criteria=tuple(Criterion(f"metric-{n}", limit=0.01) for n in range(25)))
+    begun = replace(a_rollout(Phase.DEPLOYING, 0), plan=plan, judge=judge.begin(plan))
+    assert len(record.encode(begun)) < record.MAX_BYTES
+    with pytest.raises(PlanRefused, match="16,384 are allowed"):
+        record.must_fit(begun, Scene().live)
+
+
+def test_a_record_needs_room_beside_other_peoples_annotations() -> None:
+    begun = a_rollout(Phase.DEPLOYING, 0)
+    full = record.MAX_ANNOTATION_BYTES - record.MAX_BYTES - len(RECORD_ANNOTATION) - len("theirs")
+    record.must_fit(begun, replace(Scene().live, annotations={"theirs": "x" * full}))
+    with pytest.raises(PlanRefused, match="no room for the rollout record"):
+        record.must_fit(begun, replace(Scene().live, annotations={"theirs": "x" * (full + 1)}))
+
+
+def test_other_peoples_annotations_stay() -> None:
+    live = replace(Scene().live, annotations={"theirs": "kept", RECORD_ANNOTATION: "old"})
+    made = record.annotated(live, a_rollout())
+    assert made == {"theirs": "kept", RECORD_ANNOTATION: record.encode(a_rollout())}
+
+
+@pytest.mark.parametrize("changes", [{"service": "another"}, {"location": "elsewhere"}, {"project": "q"}])
+def test_a_record_of_another_service_is_not_believed(changes: dict[str, str]) -> None:
+    current = a_rollout()
+    assert record.of(replace(Scene().live, annotations=record.annotated(Scene().live, current))) == current
+    theirs = replace(current, plan=replace(current.plan, ref=replace(REF, **changes)))
+    live = replace(Scene().live, annotations=record.annotated(Scene().live, theirs))
+    assert record.readable(live) is None
+    with pytest.raises(RecordUnreadable, match="another service's"):
+        record.of(live)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"stage": 4}, {"stage": -1}, {"epoch": -1}, {"reached": -5}, {"started": START.replace(tzinfo=None)}],
+)
+def test_what_no_record_of_ours_holds_is_not_believed(changes: dict[str, object]) -> None:
+    current = a_rollout(stage=3)
+    assert record.decode(record.encode(current)) == current
+    with pytest.raises(RecordUnreadable):
+        record.decode(record.encode(replace(current, **changes)))  # type: ignore[arg-type]
+
+
+def test_a_time_is_kept_as_the_same_moment_in_utc() -> None:
+    there = datetime(2026, 7, 1, 14, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    kept = record.utc(there)
+    assert kept == datetime(2026, 7, 1, 12, 0, 0, 123000, tzinfo=UTC)
+    assert kept.utcoffset() == timedelta(0)

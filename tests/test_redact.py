@@ -101,8 +101,23 @@ def test_what_an_agent_says_stays() -> None:
     assert Redactor().shown(said) == said
 
 
+def test_a_secret_read_with_its_line_end_is_hidden_without_it_too() -> None:
+    assert Redactor("hunter22\n").text("token hunter22.") == f"token {REDACTED}."
+
+
 def test_short_values_are_words_and_stay() -> None:
     assert Redactor("on", "true", "").text("turn it on, true") == "turn it on, true"
+    assert Redactor("hunter").text("turn hunter on") == f"turn {REDACTED} on"  # six characters are no word
+
+
+def test_what_was_learnt_stays_learnt() -> None:
+    redactor = Redactor("hunter22")
+    redactor.learn("another-one")
+    assert redactor.text("hunter22, another-one") == f"{REDACTED}, {REDACTED}"
+
+
+def test_of_two_secrets_that_begin_alike_nothing_is_left() -> None:
+    assert Redactor("hunter22", "hunter22-and-more").text("hunter22-and-more") == REDACTED
 
 
 def test_values_are_walked_and_stay_json() -> None:

@@ -20,7 +20,7 @@ from pipeline.model import (
     Target,
 )
 from pipeline.progress import Progress
-from pipeline.restore import Cause, Restored, restore
+from pipeline.restore import Cause, Restored, restore, target_of
 from pipeline.rollout import Phase
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
@@ -260,3 +260,115 @@ def test_somebody_elses_revision_that_hangs_is_waited_for_while_a_raise_may_be_o
     assert done.verified
     assert scene.clock.now() - begun > 99 * SECOND
     assert any("judged theirs" in p.text for p in told)
+
+
+def test_after_a_promotion_it_goes_to_what_was_good_wherever_the_tag_was_moved() -> None:
+    scene = Scene()
+    scene.roll()
+    scene.platform.foreign_write(split=Split((Target(CANDIDATE, 100, "stable"),)))
+    done, _ = give_back(scene)
+    assert done.target == STABLE
+
+
+def test_without_a_record_the_tag_that_is_served_speaks_too() -> None:
+    untagged = replace(Scene().live, serving=Split((Target("good", 100, "stable"),)))
+    assert target_of(untagged, None, ()) == "good"
+
+
+@pytest.mark.parametrize("readiness", [Readiness.FAILED, Readiness.PENDING])
+def test_nobody_is_sent_to_a_revision_that_is_not_ready(readiness: Readiness) -> None:
+    scene = at_five_percent()
+    scene.platform.known[STABLE] = replace(scene.platform.known[STABLE], readiness=readiness)
+    with pytest.raises(PlanRefused, match=f"{STABLE} is not a ready revision"):
+        give_back(scene)
+    assert scene.live.wanted.percent_of(CANDIDATE) == 5
+
+
+def test_what_was_served_is_told_as_it_was_before_the_first_try() -> None:
+    scene = at_five_percent()
+    scene.platform.answer_lost = True
+    done, _ = give_back(scene)
+    assert (done.was, done.already) == ({STABLE: 95, CANDIDATE: 5}, False)
+
+
+def test_a_target_of_the_operators_own_is_the_new_known_good() -> None:
+    scene = at_five_percent()
+    scene.platform.add("older")
+    done, _ = give_back(scene, to="older")
+    assert done.verified
+    assert scene.rollout.plan.stable == "older"
+    assert scene.live.wanted.tagged("stable") == "older"
+
+
+def test_evidence_is_not_of_the_split_that_it_leaves() -> None:
+    scene = at_five_percent()
+    before = scene.rollout
+    give_back(scene)
+    assert scene.rollout.split_epoch == before.split_epoch + 1
+    assert scene.rollout.epoch == before.epoch + 2  # given back, and read back
+
+
+def test_a_candidate_that_is_gone_takes_its_tag_with_it_and_others_keep_theirs() -> None:
+    scene = Scene()
+    scene.platform.foreign_write(split=Split((Target(STABLE, 100), Target(STABLE, 0, "green"))))
+    scene.reach(5, wish=a_wish(stages=stages(0, 5, 100)))
+    del scene.platform.known[CANDIDATE]
+    done, _ = give_back(scene)
+    assert done.verified
+    assert scene.live.wanted.tagged("candidate") is None
+    assert scene.live.wanted.tagged("green") == STABLE
+
+
+def test_a_short_outage_is_ridden_out_within_seconds_and_one_while_reading_back_too() -> None:
+    scene = at_five_percent()
+    scene.platform.fail = [PlatformUnavailable("503")] * 4
+    begun = scene.clock.now()
+
+    def lose_the_next_read(call: str) -> None:
+        if call == "after write" and not scene.platform.fail and scene.rollout.phase is Phase.ROLLING_BACK:
+            scene.platform.fail = [PlatformUnavailable("503")]
+
+    scene.platform.at_boundary = lose_the_next_read
+    done, _ = give_back(scene)
+    assert done.verified
+    assert scene.clock.now() - begun < 6 * SECOND
+
+
+def test_at_no_traffic_a_rollout_under_way_is_ended_all_the_same() -> None:
+    scene = Scene()
+    scene.start(engine=scene.driver)
+    assert scene.live.wanted.serving == {STABLE: 100}
+    done, _ = give_back(scene)
+    assert done.already
+    assert scene.rollout.outcome is Outcome.ROLLED_BACK_BY_HAND
+    assert scene.driver.run() is Outcome.ROLLED_BACK_BY_HAND
+
+
+def test_a_promotion_that_somebody_undid_by_hand_is_recorded_as_rolled_back() -> None:
+    scene = Scene()
+    scene.roll()
+    scene.platform.foreign_write(split=Split((Target(STABLE, 100, "stable"),)))
+    give_back(scene)
+    assert scene.rollout.outcome is Outcome.ROLLED_BACK_BY_HAND
+
+
+def test_an_unreadable_record_is_replaced_though_nobody_is_to_be_moved() -> None:
+    scene = Scene()
+    scene.start(engine=scene.driver)
+    scene.platform.foreign_write(annotations={RECORD_ANNOTATION: NEWER})
+    give_back(scene)
+    assert scene.live.annotations[UNREADABLE_ANNOTATION] == NEWER
+    assert scene.rollout.phase is Phase.ROLLED_BACK
+
+
+def test_what_is_edited_right_after_it_was_read_back_is_not_called_rolled_back() -> None:
+    scene = at_five_percent()
+
+    def edit(call: str) -> None:
+        if call == "after read" and scene.rollout.phase is Phase.ROLLING_BACK:
+            scene.platform.at_boundary = lambda _: None
+            scene.platform.foreign_write(split=Split.between(STABLE, CANDIDATE, 10))
+
+    scene.platform.at_boundary = edit
+    give_back(scene)
+    assert scene.rollout.phase is Phase.ROLLING_BACK

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import judge, plan
+from pipeline import judge, plan, rollout
 from pipeline.decision import Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Situation, Wait, decide
 from pipeline.judge import Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Split, Target
@@ -179,3 +179,103 @@ def test_a_reconciliation_that_failed_is_settled() -> None:
     current = a_rollout(Phase.ROLLING_BACK, split=Split((Target(STABLE, 100),)))
     live = replace(a_situation(current).live, observed_generation=6, failure="it exited with 1")
     assert decide(a_situation(current, live=live)) == Settle()
+
+
+FIVE_MINUTES = timedelta(minutes=5)  # the deadline of each stage here; its soak is 20 s
+JUST = timedelta(milliseconds=1)
+STARTING = Readiness.PENDING
+
+
+@pytest.mark.parametrize(
+    "undecided",
+    [
+        lambda after: a_situation(a_rollout(), UNDECIDED, after),
+        lambda after: a_situation(a_rollout(Phase.DEPLOYING, 0), PASS, after, candidate=STARTING),
+    ],
+    ids=["rolling", "starting"],
+)
+def test_a_deadline_is_from_the_stages_start_and_no_moment_longer(
+    undecided: Callable[[timedelta], Situation],
+) -> None:
+    assert isinstance(decide(undecided(FIVE_MINUTES)), Wait)
+    assert isinstance(decide(undecided(FIVE_MINUTES + JUST)), Pause)
+
+
+def test_a_stage_is_left_when_its_soak_is_over_and_no_moment_before() -> None:
+    soak = timedelta(seconds=20)
+    waiting = decide(a_situation(a_rollout(), after=soak - JUST))
+    assert waiting == Wait(START + soak, "soaking at 5%")
+    assert decide(a_situation(a_rollout(), after=soak)) == Enter(2, Event.RAISED)
+
+
+def test_a_stage_that_asks_for_a_human_waits_for_one() -> None:
+    held = a_rollout()
+    held = replace(held, plan=replace(held.plan, stages=stages(0, 5, 25, 100, hold_at=5)))
+    asked = decide(a_situation(held))
+    assert isinstance(asked, Pause)
+    assert "asks for a human" in asked.reason
+
+
+@pytest.mark.parametrize(
+    ("stable", "kind"),
+    [(None, Pause), (Readiness.FAILED, Pause), (STARTING, Wait), (Readiness.READY, Restore)],
+)
+def test_users_are_sent_back_only_to_what_is_ready(stable: Readiness | None, kind: type) -> None:
+    assert isinstance(decide(a_situation(a_rollout(), FAIL, stable=stable)), kind)
+    again = decide(a_situation(a_rollout(Phase.ROLLING_BACK), stable=stable, after=timedelta(seconds=5)))
+    assert isinstance(again, Restore if stable is Readiness.READY else Wait)
+
+
+@pytest.mark.parametrize(("stage", "kind"), [(0, Restore), (1, Restore), (2, Restore), (3, Pause)])
+def test_a_stable_that_answers_wrongly_keeps_users_only_where_it_was_not_compared(
+    stage: int, kind: type
+) -> None:
+    assert isinstance(decide(a_situation(a_rollout(stage=stage), FAIL, is_stable_bad=True)), kind)
+
+
+def test_a_candidate_that_breaks_at_its_stage_is_sent_back() -> None:
+    broken = decide(
+        a_situation(
+            a_rollout(), candidate=Readiness.FAILED, candidate_note="out of memory", after=timedelta(0)
+        )
+    )
+    assert broken == Restore(f"the candidate {CANDIDATE} is failed: out of memory")
+
+
+# -- what a rollout remembers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("to_percent", "stage"), [(1, 1), (5, 1), (6, 2), (25, 2), (26, 3), (100, 3)], ids=str
+)
+def test_skipping_ahead_goes_to_the_first_stage_with_that_share(to_percent: int, stage: int) -> None:
+    assert rollout.stage_after(a_rollout(Phase.PAUSED, 1), to_percent) == stage
+
+
+def test_skipping_ahead_never_goes_back() -> None:
+    assert rollout.stage_after(a_rollout(Phase.PAUSED, 2), 5) == 2
+
+
+@pytest.mark.parametrize(
+    ("hold_at", "drift", "stage"), [(5, "", 2), (5, "edited", 1), (None, "", 1), (100, "", 1)]
+)
+def test_going_on_leaves_only_a_stage_that_passed_and_asked_for_it(
+    hold_at: int | None, drift: str, stage: int
+) -> None:
+    current = a_rollout(Phase.PAUSED, drift=drift)
+    current = replace(current, plan=replace(current.plan, stages=stages(0, 5, 25, 100, hold_at=hold_at)))
+    assert rollout.stage_after(current, None) == stage
+
+
+def test_what_users_met_is_remembered_after_traffic_went_back() -> None:
+    met = a_rollout().on(Event.RAISED, START, stage=1)
+    back = met.on(Event.FAILED, START, split=Split.between(STABLE, CANDIDATE, 0)).on(Event.RESTORED, START)
+    assert (back.reached, back.outcome) == (5, Outcome.ROLLED_BACK)
+    assert replace(back, by_hand=True).outcome is Outcome.ROLLED_BACK_BY_HAND
+    never = a_rollout(stage=0).on(Event.FAILED, START).on(Event.RESTORED, START)
+    assert (never.reached, never.outcome) == (0, Outcome.STOPPED_AT_ZERO)
+
+
+def test_long_words_are_cut() -> None:
+    said = a_rollout().on(Event.HELD, START, reason="x" * 9000, drift="y" * 9000)
+    assert len(said.reason) == len(said.drift) == len(said.history[-1].reason) == 400

@@ -8,9 +8,12 @@ from datetime import timedelta
 import pytest
 
 from pipeline import record
-from pipeline.errors import AnotherRunAlive, PlanRefused
-from pipeline.model import RECORD_ANNOTATION, Outcome
-from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish
+from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformError, PlatformUnavailable
+from pipeline.model import RECORD_ANNOTATION, Outcome, Split, Target
+from pipeline.restore import Cause, restore
+from pipeline.rollout import Phase
+from tests.fakes import REF
+from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 
 
 def test_the_same_command_after_the_end_answers_the_old_outcome() -> None:
@@ -89,3 +92,80 @@ def test_watching_another_driver_ends_when_told_to_stop() -> None:
     begun = scene.clock.now()
     assert scene.roll(engine=second) is Outcome.UNDER_WAY
     assert scene.clock.now() - begun < timedelta(seconds=3)
+
+
+def test_the_driver_of_an_earlier_attempt_leaves_the_next_one_alone() -> None:
+    scene = Scene()
+    scene.reach(5, scene.driver)
+    restore(scene.platform, scene.clock, REF, Cause("felt wrong", "ada", by_hand=True))
+    second = scene.engine("host/2")
+    assert scene.start(engine=second, retry=True) is None
+    assert scene.driver.tick().outcome is Outcome.SUPERSEDED
+    assert scene.rollout.driver == "host/2"
+
+
+def test_a_service_that_does_not_answer_is_not_one_that_does_not_exist() -> None:
+    scene = Scene()
+    scene.platform.fail = [PlatformUnavailable("503")]
+    with pytest.raises(PlatformUnavailable):
+        scene.start()
+    assert not scene.deployer.deployed
+    assert not scene.platform.writes
+
+
+def test_somebody_elses_tag_is_taken_only_when_asked() -> None:
+    scene = Scene()
+    scene.platform.add("theirs")
+    scene.platform.known["theirs"] = replace(scene.platform.known["theirs"], nonce="")
+    theirs = Split((Target(STABLE, 100), Target("theirs", 0, "candidate")))
+    scene.platform.foreign_write(split=theirs)
+    with pytest.raises(PlanRefused, match="the tag 'candidate' is somebody else's") as told:
+        scene.start()
+    assert "--take-tags" in told.value.fix
+    assert scene.live.wanted == theirs
+    assert scene.roll(take_tags=True) is Outcome.PROMOTED
+
+
+def test_a_heartbeat_that_comes_with_a_slow_read_is_seen() -> None:
+    scene = Scene()
+    scene.start(engine=scene.driver)
+    second, reads = scene.engine("host/2"), iter(range(100))
+
+    def slow(call: str) -> None:
+        if (
+            call == "before read" and next(reads) == 1
+        ):  # the first look of the watch takes longer than the period
+            scene.clock.sleep(second.rhythm.heartbeat * 2)
+        elif call == "after read":
+            scene.platform.at_boundary = lambda _: None
+            scene.driver.tick()
+            scene.platform.at_boundary = slow
+
+    scene.platform.at_boundary = slow
+    with pytest.raises(AnotherRunAlive):
+        scene.start(engine=second)
+
+
+def test_a_paused_rollout_has_no_driver_to_be_watched() -> None:
+    scene = Scene()
+    assert scene.roll(a_wish(stages=stages(0, 5, 100, hold_at=5))) is Outcome.PAUSED
+    begun = scene.clock.now()
+    assert scene.start(a_wish(stages=stages(0, 5, 100, hold_at=5)), scene.engine("host/2")) is None
+    assert scene.clock.now() == begun
+
+
+def test_nothing_is_begun_before_the_superseded_candidate_gave_its_traffic_back() -> None:
+    scene = Scene()
+    scene.reach(5, scene.driver)
+    scene.platform.lag = timedelta(minutes=10)
+    with pytest.raises(PlatformError, match=f"traffic did not come back to {STABLE}"):
+        scene.start(a_wish("agent-chat-other"), scene.engine("host/2"), supersede=True)
+    assert scene.rollout.plan.candidate == CANDIDATE
+    assert scene.rollout.phase is Phase.ROLLING_BACK
+
+
+def test_what_was_superseded_is_answered_so() -> None:
+    scene = Scene()
+    scene.reach(5, scene.driver)
+    scene.start(a_wish("agent-chat-other"), scene.engine("host/2"), supersede=True)
+    assert [(p.candidate, p.outcome) for p in scene.rollout.past] == [(CANDIDATE, "superseded")]

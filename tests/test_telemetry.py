@@ -148,6 +148,11 @@ async def test_what_a_run_came_to(steps: list[Step], expected: list[tuple[object
     assert told(lines)[1 : 1 + len(expected)] == expected
 
 
+async def test_of_overlapping_runs_the_oldest_gets_the_event() -> None:
+    runs = await Hand().play(ACCEPT, ASK, 1, ASK, *map(sends, EVENTS), 9, LEAVE)
+    assert [(entry["run"], entry["outcome"]) for entry in runs[1:-1]] == [(1, "ok"), (2, "timeout")]
+
+
 @pytest.mark.parametrize(
     ("steps", "code", "by"),
     [

@@ -47,6 +47,9 @@ def since_start(trial: Trial) -> float:
         ),
         pytest.param([accept(1, "s"), run(1, "closed", "s"), close(1.2, 1001, "s", by="client")], [], id="the-user-left"),
         pytest.param([accept(1, "s"), run(1, "closed", "s"), close(1.2, 1006, "s", by="lost")], [], id="the-user-vanished"),
+        pytest.param([accept(1, "s"), run(1, "timeout", "s", took=10), close(12, 1000, "s", by="client")], [{"agent_completed"}],
+                     id="a-user-who-gave-up-after-a-hang-met-a-failure"),
+        pytest.param([accept(1, "s"), run(1, "ok", "s"), close(2, 1011, "s", by="client")], [set()], id="1011-by-the-client"),
         pytest.param([accept(1, "s"), run(1, "ok", "s"), run(5, "ok", "s"), run(9, "timeout", "s", took=10)],
                      [set(), set(), {"agent_completed"}], id="each-run-is-one"),
         pytest.param([accept(1, "s"), close(1.1, 1011, "s")], [{"agent_completed", "server_error_1011"}], id="broken-before-a-run"),
@@ -85,6 +88,12 @@ def test_lines_without_the_nonce_are_counted_and_not_judged() -> None:
     assert list(seen.sockets) == ["s"]
 
 
+def test_a_line_that_has_no_nonce_at_all_is_forged() -> None:
+    ours = line(1, "ws_accept", "evil")
+    bare = replace(ours, payload={key: value for key, value in ours.payload.items() if key != "nonce"})
+    assert (reading([bare]).forged, reading([bare]).sockets) == (1, {})
+
+
 def test_a_probes_socket_is_left_out() -> None:
     assert trials([*conversation(1, "p", ok=False, probe=True), *conversation(2, "s")]) == trials(
         conversation(2, "s")
@@ -93,6 +102,7 @@ def test_a_probes_socket_is_left_out() -> None:
 
 def test_another_revisions_lines_are_not_ours() -> None:
     assert trials(conversation(1, "s", STABLE)) == []
+    assert reading([text(1, "Object of type X is not JSON serializable", STABLE)]).errors_at == []
 
 
 def test_error_lines_are_found_in_text_and_in_messages() -> None:

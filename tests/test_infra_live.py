@@ -1,0 +1,75 @@
+"""The one read that a program's declaration rests on: LATEST, tags, notes, nonces, and what serves nobody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from google.cloud import run_v2
+
+from infra.live import Live, read
+from infra.settings import Settings, Template
+from pipeline.model import NONCE_VARIABLE, Split, Target
+from tests.contract.cloud import OUR_PARENT, Cloud, latest, short, target
+
+
+def settings_of(service_id: str, image: str = "good") -> Settings:
+    _, project, _, location = OUR_PARENT.split("/")
+    return Settings(project, location, service_id, Template(image))
+
+
+def look(cloud: Cloud, service: run_v2.Service) -> Live:
+    live = read(settings_of(short(service.name)), cloud.channel)
+    assert live is not None
+    return live
+
+
+def test_no_service_is_none(cloud: Cloud) -> None:
+    assert read(settings_of(cloud.fresh_id()), cloud.channel) is None
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_latest_is_what_was_ready_last_and_not_what_was_made_last(cloud: Cloud, *, is_said: bool) -> None:
+    service = cloud.create(**({"traffic": [latest()]} if is_said else {}))
+    ready = short(service.latest_ready_revision)
+    cloud.add_revision(service, "bad", "never-listens")
+    assert look(cloud, service).split == Split((Target(ready, 100),))
+
+
+def test_shares_tags_and_notes_are_read_as_they_are(cloud: Cloud) -> None:
+    service = cloud.create(revision="one", annotations={"note": "theirs"})
+    one, two = f"{short(service.name)}-one", cloud.add_revision(service, "two")
+    served = cloud.split(service, target(one, 95, "stable"), target(two, 5), target(two, 0, "green"))
+    live = look(cloud, service)
+    assert live.split == Split((Target(one, 95, "stable"), Target(two, 5), Target(two, 0, "green")))
+    assert live.annotations == {"note": "theirs"}
+    assert live.etag == served.etag
+    assert not live.serves_nobody
+
+
+def test_only_a_service_that_came_to_rest_without_a_revision_serves_nobody(cloud: Cloud) -> None:
+    failed, slow = cloud.fresh_id(), cloud.fresh_id()
+    cloud.failure(cloud.start(failed, "never-listens"))
+    template = run_v2.RevisionTemplate(containers=[run_v2.Container(image="slow")])
+    service = run_v2.Service(template=template)
+    cloud.services.create_service(parent=cloud.parent, service=service, service_id=slow)
+    nobody, starting = (read(settings_of(name), cloud.channel) for name in (failed, slow))
+    assert nobody is not None
+    assert starting is not None
+    assert nobody.serves_nobody
+    assert not starting.serves_nobody
+
+
+def test_the_nonce_is_of_the_revision_that_is_asked_for(cloud: Cloud) -> None:
+    service = cloud.create(revision="one")
+    wanted = settings_of(short(service.name))
+    assert look(cloud, service).nonce is None  # the revision of these settings is not there
+    for env, nonce in (([], ""), ([run_v2.EnvVar(name=NONCE_VARIABLE, value="abc")], "abc")):
+        named = replace(wanted, template=replace(wanted.template, env={"V": nonce}))
+        container = run_v2.Container(cloud.containers["good"])
+        container.env = env
+        template = run_v2.RevisionTemplate(revision=named.revision, containers=[container])
+        cloud.update(run_v2.Service(name=service.name, template=template), "template")
+        live = read(named, cloud.channel)
+        assert live is not None
+        assert live.nonce == nonce
