@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types fuzz simulate bench bench-checks lock clean
+.PHONY: demo test lint types fuzz simulate mutants bench bench-checks lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -36,6 +36,9 @@ SEEDS ?= 5000
 FROM  ?= 0
 simulate: $(READY) ## rollouts under faults drawn from seeds, on all cores: make simulate SEEDS=50000 FROM=0
 	@$(BIN)/python -m tests.simulation $(SEEDS) $(FROM)
+
+mutants: $(READY) ## plant every known slip, one at a time: which test finds it
+	$(BIN)/python -m tests.mutants
 
 # uv where it is on the machine, else its own copy inside .venv; plain pip where neither can be had.
 $(READY): requirements.lock pyproject.toml

@@ -1,0 +1,1 @@
+"""Planted bugs: small slips as data, and the runner that shows that a test finds each.  ``make mutants``."""
