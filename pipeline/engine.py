@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import singledispatchmethod
 
 from pipeline import decision, judge, record, restore
-from pipeline.decision import Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Wait
+from pipeline.decision import LONGEST_START, Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Wait
 from pipeline.drift import must_still_serve
 from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
 from pipeline.model import LiveService, Outcome, Plan, Split
@@ -199,9 +199,12 @@ class Engine:
             self.observer.probe_soon()
         # A heartbeat from the future is another machine's wrong clock: no reason to stay silent until then.
         is_due = not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat / 2
-        if (
-            is_due or look.foreign
-        ):  # after other people's writes the record says again which generation is ours
+        # Each write begins a generation of its own: one on top of one that is not seen yet would keep it unseen, and one
+        # right before a raise would put that off.
+        is_moving = action.probe or not look.situation.live.is_settled
+        is_moving = is_moving and now - current.heartbeat < LONGEST_START
+        # After other people's writes the record says again which generation is ours.
+        if (is_due or look.foreign) and not is_moving:
             summary = {**_summary(look), "waiting": action.why[:200]}
             self.commit(look.situation.live, replace(current, judge=look.judge, last=summary))
         return Next(action.until, action.why)

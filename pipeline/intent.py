@@ -134,9 +134,14 @@ def _is_first(current: Rollout, live: LiveService) -> bool:
     return only and live.wanted.serving == {current.plan.candidate: 100}
 
 
+def _is_deployed(wish: Wish, current: Rollout) -> bool:
+    """Image and container are those that were promoted; what else changed in the file is for the next rollout."""
+    return current.plan.candidate == wish.candidate and current.outcome in GOOD
+
+
 def _answer(wish: Wish, live: LiveService, current: Rollout) -> Ended | None:
     """The answer of a rollout that ended before; None when it is to be begun."""
-    if _is_wished(wish, current):
+    if _is_wished(wish, current) or _is_deployed(wish, current):
         assert current.outcome is not None
         if current.outcome in GOOD:
             must_still_serve(current, live)

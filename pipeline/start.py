@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipeline import record
+from pipeline.decision import LONGEST_START
 from pipeline.engine import Engine
 from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformError, ServiceNotFound, StaleWrite
 from pipeline.first import deploy_first
@@ -164,9 +165,13 @@ class Start:
             self._tell(f"no heartbeat from {before.driver}: taking over at epoch {before.epoch}")
 
     def _watch(self, before: Rollout) -> bool:
-        """Look for one heartbeat period; False when told to stop. Raises AnotherRunAlive when epoch or heartbeat moved."""
+        """Look for one heartbeat period; False when told to stop. Raises AnotherRunAlive when epoch or heartbeat moved.
+
+        While a write of its own is on its way a driver writes no heartbeat, so the period begins when it was seen.
+        """
         clock, period = self.world.clock, self.engine.rhythm.heartbeat
-        until = clock.now() + period
+        begun = clock.now()
+        until = begun + period
         self._tell(
             f"{before.driver} drives this rollout: watching {period.total_seconds():g}s for its heartbeat"
         )
@@ -174,13 +179,16 @@ class Start:
             is_last = (
                 clock.now() >= until
             )  # asked before the read: a slow one must not hide what came after it
-            after = record.of(self.world.platform.read(self.wish.ref)) or before
+            live = self.world.platform.read(self.wish.ref)
+            after = record.of(live) or before
             if (after.epoch, after.heartbeat) != (before.epoch, before.heartbeat):
                 raise AnotherRunAlive(
                     f"another run drives {self.wish.ref.service}: {after.driver}",
                     f"Its record moved from epoch {before.epoch} to {after.epoch} while we watched.",
                     "See it: spillway status --watch",
                 )
+            if not live.is_settled and clock.now() - begun < LONGEST_START:
+                until, is_last = clock.now() + period, False
             if is_last:
                 return True
             clock.sleep(min(timedelta(seconds=1), until - clock.now()))

@@ -10,7 +10,7 @@ import pytest
 from pipeline import record
 from pipeline.cli.panel import upcoming
 from pipeline.engine import Engine, Rhythm
-from pipeline.errors import PlatformUnavailable
+from pipeline.errors import AnotherRunAlive, PlatformUnavailable
 from pipeline.judge import Verdict
 from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split, Target
 from pipeline.observer import Observer
@@ -412,3 +412,26 @@ def test_what_a_driver_waits_for_is_on_the_service_for_onlookers() -> None:
     scene.driver.run(until=scene.clock.now() + timedelta(minutes=2))
     assert f"{STABLE} fails its probe" in str((scene.rollout.last or {})["waiting"])
     assert "fails its probe" in upcoming(scene.rollout, scene.clock.now())
+
+
+@pytest.mark.parametrize("lag", [5, 21, 45])
+def test_heartbeats_keep_no_write_unseen(lag: int) -> None:
+    """Each write begins a generation of its own; a service that takes longer than a heartbeat to settle must get to it."""
+    good = Scene()
+    good.platform.lag = timedelta(seconds=lag)
+    assert good.roll() is Outcome.PROMOTED
+    bad = Scene()
+    bad.platform.lag = timedelta(seconds=lag)
+    bad.users.failing[CANDIDATE] = 0.6
+    assert bad.roll() is Outcome.ROLLED_BACK
+    assert bad.platform.served().serving == {STABLE: 100}
+
+
+def test_a_driver_whose_write_is_on_its_way_is_not_taken_for_dead() -> None:
+    scene = Scene()
+    scene.platform.lag = timedelta(seconds=45)
+    scene.start(engine=scene.driver)
+    for beat in range(200):
+        scene.clock.at(scene.clock.seconds + 1 + beat, scene.driver.tick)
+    with pytest.raises(AnotherRunAlive):
+        scene.start(engine=scene.engine("host/2"))

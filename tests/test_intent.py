@@ -198,3 +198,11 @@ def test_the_past_is_bounded() -> None:
 def test_every_phase_has_an_intent() -> None:
     for phase in ENDED | UNDER_WAY:
         assert intent(carried(phase), on=CANDIDATE if phase is Phase.PROMOTED else STABLE)
+
+
+def test_another_file_with_the_image_that_has_the_traffic_is_answered() -> None:
+    """Stages that changed are for the next rollout: what was asked for, this image at 100 %, is true."""
+    changed = a_wish(fingerprint="another")
+    found = intent_of(changed, serving(CANDIDATE), known(STABLE, CANDIDATE), carried(Phase.PROMOTED))
+    assert isinstance(found, Ended)
+    assert found.outcome is Outcome.PROMOTED
