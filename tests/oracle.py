@@ -96,9 +96,13 @@ class Oracle:
 
     def heard(self, process: Process, progress: Progress) -> None:
         """What a driver tells: a FAIL that was seen must lead to a write."""
-        if progress.kind != "looked" or self._failed is not None:
+        if progress.kind != "looked":
             return
         s = progress.data["look"].situation  # type: ignore[attr-defined]
+        if s.drift and s.stage_verdict.verdict != "fail":
+            self._failed = None  # a round at a tag that somebody took away: it blames nobody
+        if self._failed is not None:
+            return
         can_go_back = (
             s.rollout.phase == "rolling" and s.live.wanted.percent_of(CANDIDATE) and not s.is_stable_bad
         )
