@@ -77,6 +77,7 @@ class Engine:
         self._listen = harmless(listen)
         self.stop = stop
         self._followed: tuple[str, int] | None = None
+        self._probing_since: datetime | None = None  # both revisions, before a raise
         self.candidate = ""  # of the rollout that is driven
 
     def begin(
@@ -197,17 +198,21 @@ class Engine:
         current, now = look.situation.rollout, look.situation.now
         if action.probe:
             self.observer.probe_soon()
+        self._probing_since = (self._probing_since or now) if action.probe else None
         # A heartbeat from the future is another machine's wrong clock: no reason to stay silent until then.
         is_due = not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat / 2
-        # Each write begins a generation of its own: one on top of one that is not seen yet would keep it unseen, and one
-        # right before a raise would put that off.
-        is_moving = action.probe or not look.situation.live.is_settled
-        is_moving = is_moving and now - current.heartbeat < LONGEST_START
         # After other people's writes the record says again which generation is ours.
-        if (is_due or look.foreign) and not is_moving:
+        if (is_due or look.foreign) and not self._would_disturb(look, now):
             summary = {**_summary(look), "waiting": action.why[:200]}
             self.commit(look.situation.live, replace(current, judge=look.judge, last=summary))
         return Next(action.until, action.why)
+
+    def _would_disturb(self, look: Look, now: datetime) -> bool:
+        """Each write begins a generation of its own: one on top of one that is not seen yet would keep it unseen, and one
+        right before a raise would put that off."""
+        if self._probing_since is not None:
+            return now - self._probing_since < self.rhythm.heartbeat / 2
+        return not look.situation.live.is_settled and now - look.situation.rollout.heartbeat < LONGEST_START
 
     @_do.register
     def _finish(self, action: Finish, look: Look) -> Next:
