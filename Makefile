@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types fuzz simulate mutants bench bench-checks lock clean
+.PHONY: demo test lint types fuzz simulate mutants kills breakages bench bench-checks lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -26,6 +26,12 @@ fuzz: $(READY) ## TIMES (20) as many inputs as CI draws, from a seed that is pri
 
 mutants: $(READY) ## plant every known slip, one at a time: which test finds it
 	$(BIN)/python -m tests.mutants
+
+kills: $(READY) ## kill -9 at PAIRS (60) pairs of API call boundaries for each of four commands
+	$(BIN)/python -m bench.kills $${PAIRS:-60}
+
+breakages: $(READY) ## a roll-back with each of the 1,024 sets of ten breakages; SEED chooses the fresh processes
+	$(BIN)/python -m bench.breakages $${SEED:-$$(date +%s)}
 
 bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep; how fast images are known again
 	$(BIN)/python -m bench.checks_speed

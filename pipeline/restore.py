@@ -151,7 +151,7 @@ class _Restore:
         target = self.to or target_of(live, rollout, revisions)
         _refuse_the_only_one(live, rollout, self.to)
         ready = _ready(live.ref, revisions, target)
-        if live.wanted.serving == {target: 100} and _is_ended(live, rollout, target):
+        if live.wanted.serving == {target: 100} and _is_written(live, rollout, target, self.cause):
             return target
         split = split_back(live, target, ready)
         after, annotations = self._explained(live, rollout, target, split)
@@ -282,10 +282,12 @@ def _refuse_the_only_one(live: LiveService, rollout: Rollout | None, to: str | N
         )
 
 
-def _is_ended(live: LiveService, rollout: Rollout | None, target: str) -> bool:
-    """Nothing is left to write where all traffic is on the target already."""
+def _is_written(live: LiveService, rollout: Rollout | None, target: str, cause: Cause) -> bool:
+    """Nothing is left to write where all traffic is on the target already, or was sent there by a process that died."""
     if rollout is None:
         return live.record_text is None
+    if rollout.phase is Phase.ROLLING_BACK:
+        return rollout.plan.stable == target and rollout.by_hand == cause.by_hand
     return rollout.phase is Phase.ROLLED_BACK or (
         rollout.phase is Phase.PROMOTED and rollout.plan.candidate == target
     )

@@ -1,0 +1,43 @@
+"""kill -9 at every boundary of every API call of four commands, then the same command: the same end, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.local import daemon
+from tests.e2e.project import Project
+from tests.faults.kills import CASES, points_of
+from tests.faults.lanes import Lane, side_by_side
+
+LANES = 6
+
+
+@pytest.fixture(scope="module")
+def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
+    folder = tmp_path_factory.mktemp("kills")
+    state: Path = folder / "state"
+    daemon.up(state, {})
+    try:
+        yield [Lane(Project(folder / f"lane-{n}", state, f"lane-{n}")) for n in range(LANES)]
+    finally:
+        daemon.down(state)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", CASES)
+def test_a_command_that_is_killed_anywhere_comes_to_the_same_end(lanes: list[Lane], name: str) -> None:
+    case = CASES[name]
+    calls, end = case.record(lanes[0])
+    points = [(point,) for point in points_of(calls)]
+    done = list(side_by_side(lanes, lambda lane, point: case.kill(lane, point, end), points))
+    assert [fault for killed in done for fault in killed.faults] == []
+    assert (sum(k.lost for k in done), sum(k.doubled for k in done)) == (0, 0)
+    reached = {(p.name, p.moment) for killed in done for p in killed.reached}
+    assert reached == {(p.name, p.moment) for p in points_of(calls)}, (
+        "each call was killed at each of its moments"
+    )
+    assert sum(bool(killed.reached) for killed in done) >= 0.9 * len(done)
+    assert end.made == end.applies <= 1
