@@ -172,7 +172,9 @@ def test_whoever_listens_cannot_stop_it() -> None:
 
 def test_the_same_roll_back_again_reads_back_what_a_killed_one_wrote_and_writes_it_no_second_time() -> None:
     scene = at_five_percent()
-    restore(scene.platform, scene.clock, REF, BY_HAND, stop=lambda: True)  # ends as soon as the write is accepted
+    restore(
+        scene.platform, scene.clock, REF, BY_HAND, stop=lambda: True
+    )  # ends as soon as the write is accepted
     assert scene.rollout.phase is Phase.ROLLING_BACK
     moved = len(scene.platform.history)
     done, told = give_back(scene)
