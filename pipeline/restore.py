@@ -284,10 +284,10 @@ def _refuse_the_only_one(live: LiveService, rollout: Rollout | None, to: str | N
 
 def _is_written(live: LiveService, rollout: Rollout | None, target: str, cause: Cause) -> bool:
     """Nothing is left to write where all traffic is on the target already, or was sent there by a process that died."""
+    if rollout is not None and rollout.phase is Phase.ROLLING_BACK:
+        return rollout.plan.stable == target and rollout.by_hand == cause.by_hand
     if rollout is None:
         return live.record_text is None
-    if rollout.phase is Phase.ROLLING_BACK:
-        return rollout.plan.stable == target and rollout.by_hand == cause.by_hand
     return rollout.phase is Phase.ROLLED_BACK or (
         rollout.phase is Phase.PROMOTED and rollout.plan.candidate == target
     )

@@ -172,10 +172,12 @@ def test_whoever_listens_cannot_stop_it() -> None:
 
 def test_the_same_roll_back_again_reads_back_what_a_killed_one_wrote_and_writes_it_no_second_time() -> None:
     scene = at_five_percent()
-    restore(scene.platform, scene.clock, REF, BY_HAND, stop=lambda: True)  # ends as soon as the write is accepted
+    restore(
+        scene.platform, scene.clock, REF, BY_HAND, stop=lambda: True
+    )  # ends as soon as the write is accepted
     assert scene.rollout.phase is Phase.ROLLING_BACK
     moved = len(scene.platform.history)
-    done, told = give_back(scene)
+    done, _ = give_back(scene)
     assert (done.verified, scene.rollout.outcome) == (True, Outcome.ROLLED_BACK_BY_HAND)
     assert len(scene.platform.history) == moved
     assert [step.event for step in scene.rollout.history][-2:] == ["failed", "restored"]
