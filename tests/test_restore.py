@@ -177,7 +177,7 @@ def test_the_same_roll_back_again_reads_back_what_a_killed_one_wrote_and_writes_
     )  # ends as soon as the write is accepted
     assert scene.rollout.phase is Phase.ROLLING_BACK
     moved = len(scene.platform.history)
-    done, told = give_back(scene)
+    done, _ = give_back(scene)
     assert (done.verified, scene.rollout.outcome) == (True, Outcome.ROLLED_BACK_BY_HAND)
     assert len(scene.platform.history) == moved
     assert [step.event for step in scene.rollout.history][-2:] == ["failed", "restored"]
