@@ -20,6 +20,7 @@ from typing import Any
 from pipeline.model import CANDIDATE_TAG
 from tests.faults.calls import Call, Counting, Point
 
+_LOST = 255  # what multiprocessing says where its fork server could not tell how a child ended
 LIMIT_S = 300.0  # a hang; never a measure of anything
 
 
@@ -94,18 +95,23 @@ class start:  # noqa: N801 - reads as a statement: with start(order) as running
     def wait(self) -> Ended:
         """What it told until it ended."""
         give_up = time.monotonic() + LIMIT_S
+        code: int | None = None
         try:
             while self._incoming.poll(max(0.0, give_up - time.monotonic())):
                 told = self._incoming.recv()
                 if isinstance(told, Call):
                     self._ended.calls[told.name, told.number] = told
+                elif isinstance(told, int):
+                    code = told
                 else:
                     self._ended.began = told
         except EOFError:
             pass
         self._process.join(max(0.0, give_up - time.monotonic()))
         assert self._process.exitcode is not None, f"it did not end within {LIMIT_S:.0f} s: {self._order}"
-        self._ended.code = self._process.exitcode
+        self._ended.code = self._process.exitcode if code is None else code
+        if self._ended.code == _LOST and self._order.kill_at is not None:
+            self._ended.code = -9
         return self._ended
 
     def stop(self) -> None:
@@ -139,6 +145,7 @@ def _child(order: Order, outgoing: Connection) -> None:
 
     code = main.run(order.words)
     counting.traced()
+    outgoing.send(code)  # a fork server under load can lose how its child ended
     outgoing.close()
     os._exit(code)
 
