@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -324,6 +325,16 @@ def test_a_heartbeat_keeps_what_was_seen_since_the_last_one() -> None:
     assert kept.stage[METRIC].candidate_trials > 0
     scene.users.unreadable = True  # another process has the record alone
     assert scene.engine("host/2").observer.look(probe=False).judge == kept
+
+
+def test_between_two_heartbeats_there_is_room_for_a_slow_look() -> None:
+    """Another run watches for one whole period before it takes over."""
+    scene = Scene()
+    scene.users.per_second = 0.01  # nothing moves it on
+    assert scene.roll() is Outcome.PAUSED
+    beats = [p.at for p in scene.told if p.kind == "wrote"]
+    longest = max(later - earlier for earlier, later in itertools.pairwise(beats))
+    assert longest <= Rhythm().heartbeat / 2 + timedelta(seconds=2)
 
 
 def test_a_pause_keeps_what_was_seen() -> None:
