@@ -46,9 +46,6 @@ FROM  ?= 0
 simulate: $(READY) ## rollouts under faults drawn from seeds, on all cores: make simulate SEEDS=50000 FROM=0
 	@$(BIN)/python -m tests.simulation $(SEEDS) $(FROM)
 
-mutants: $(READY) ## plant every known slip, one at a time: which test finds it
-	$(BIN)/python -m tests.mutants
-
 # uv where it is on the machine, else its own copy inside .venv; plain pip where neither can be had.
 $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
