@@ -71,10 +71,10 @@ def test_what_is_connected_to_is_what_was_judged() -> None:
 
 
 def test_no_proxy_stands_before_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("http_proxy", "http://outgoing.example:3128")
     assert proxy_for("http://2130706433/") is None
     assert proxy_for("http://localhost./") is None
-    assert proxy_for("http://example.com/") == "http://proxy.example:3128"
+    assert proxy_for("http://example.com/") == "http://outgoing.example:3128"
 
 
 @pytest.mark.parametrize(
