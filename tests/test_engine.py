@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -324,6 +325,42 @@ def test_a_heartbeat_keeps_what_was_seen_since_the_last_one() -> None:
     assert kept.stage[METRIC].candidate_trials > 0
     scene.users.unreadable = True  # another process has the record alone
     assert scene.engine("host/2").observer.look(probe=False).judge == kept
+
+
+def test_between_two_heartbeats_there_is_room_for_a_slow_look() -> None:
+    """Another run watches for one whole period before it takes over."""
+    scene = Scene()
+    scene.users.per_second = 0.01  # nothing moves it on
+    assert scene.roll() is Outcome.PAUSED
+    beats = [p.at for p in scene.told if p.kind == "wrote"]
+    longest = max(later - earlier for earlier, later in itertools.pairwise(beats))
+    assert longest <= Rhythm().heartbeat / 2 + timedelta(seconds=2)
+
+
+class _HangingProber(FakeProber):
+    """From some moment on no round ends."""
+
+    hangs = False
+
+    @property
+    def is_busy(self) -> bool:
+        return self.hangs and self._done is not None
+
+    def poll(self) -> ProbeReport | None:
+        return None if self.hangs else super().poll()
+
+
+def test_a_round_that_never_ends_keeps_no_driver_silent() -> None:
+    scene = Scene()
+    scene.prober = prober = _HangingProber(scene.clock)
+    scene.reach(5)
+    scene.driver.tick()
+    prober.hangs = True
+    begun = scene.clock.now()
+    while scene.clock.now() - begun < timedelta(minutes=3):
+        scene.driver.tick()
+        scene.clock.sleep(timedelta(seconds=1))
+        assert scene.clock.now() - scene.rollout.heartbeat < Rhythm().heartbeat + timedelta(seconds=5)
 
 
 def test_a_pause_keeps_what_was_seen() -> None:

@@ -97,6 +97,14 @@ def test_stable_is_adopted_where_no_rollout_of_ours_went_before() -> None:
     assert not propose(current=a_rollout(Phase.PROMOTED, 3)).plan.stable_adopted
 
 
+def test_only_the_first_revision_itself_is_known_to_be_unhealthy() -> None:
+    for candidate, expected in ((STABLE, True), ("agent-chat-earlier", False)):
+        before = a_rollout(Phase.PROMOTED, 3, unhealthy=True)
+        before = replace(before, plan=replace(before.plan, candidate=candidate, stable=candidate))
+        assert propose(current=before).plan.stable_unhealthy is expected
+    assert not propose(current=a_rollout(Phase.PROMOTED, 3)).plan.stable_unhealthy
+
+
 def test_names_that_just_fit() -> None:
     plan.first(named("a" * 37))
     with pytest.raises(PlanRefused):

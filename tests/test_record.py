@@ -152,6 +152,18 @@ def test_what_no_record_of_ours_holds_is_not_believed(changes: dict[str, object]
         record.decode(record.encode(replace(current, **changes)))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "criterion",
+    [Criterion("metric-of-tomorrow", limit=0.1), Criterion("agent_completed", limit=1.5), Criterion("agent_completed", certify=0.0)],
+    ids=str,
+)  # fmt: skip
+def test_criteria_that_nobody_can_judge_are_not_believed(criterion: Criterion) -> None:
+    current = a_rollout()
+    plan = replace(current.plan, criteria=(criterion,))
+    with pytest.raises(RecordUnreadable, match="cannot judge"):
+        record.decode(record.encode(replace(current, plan=plan, judge=judge.begin(plan))))
+
+
 def test_a_time_is_kept_as_the_same_moment_in_utc() -> None:
     there = datetime(2026, 7, 1, 14, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
     kept = record.utc(there)
