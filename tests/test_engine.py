@@ -337,6 +337,32 @@ def test_between_two_heartbeats_there_is_room_for_a_slow_look() -> None:
     assert longest <= Rhythm().heartbeat / 2 + timedelta(seconds=2)
 
 
+class _HangingProber(FakeProber):
+    """From some moment on no round ends."""
+
+    hangs = False
+
+    @property
+    def is_busy(self) -> bool:
+        return self.hangs and self._done is not None
+
+    def poll(self) -> ProbeReport | None:
+        return None if self.hangs else super().poll()
+
+
+def test_a_round_that_never_ends_keeps_no_driver_silent() -> None:
+    scene = Scene()
+    scene.prober = prober = _HangingProber(scene.clock)
+    scene.reach(5)
+    scene.driver.tick()
+    prober.hangs = True
+    begun = scene.clock.now()
+    while scene.clock.now() - begun < timedelta(minutes=3):
+        scene.driver.tick()
+        scene.clock.sleep(timedelta(seconds=1))
+        assert scene.clock.now() - scene.rollout.heartbeat < Rhythm().heartbeat + timedelta(seconds=5)
+
+
 def test_a_pause_keeps_what_was_seen() -> None:
     scene = Scene()
     assert scene.roll(a_wish(stages=stages(0, 5, 100, hold_at=5))) is Outcome.PAUSED
