@@ -108,14 +108,20 @@ def _tags(split: Split) -> Mapping[str, str | None]:
     return {t.tag: t.revision for t in split.targets if t.tag and t.tag not in _OURS}
 
 
-def must_still_serve(rollout: Rollout, live: LiveService) -> None:
-    """For an answer that says "promoted". Raises PlanRefused when its revision does not have all traffic any more."""
-    if live.wanted.serving == {rollout.plan.candidate: 100}:
+def must_still_hold(rollout: Rollout, live: LiveService) -> None:
+    """For an answer that says "promoted" or "rolled back". Raises PlanRefused when somebody has undone it since."""
+    candidate = rollout.plan.candidate
+    share = live.wanted.percent_of(candidate)
+    if rollout.phase is Phase.PROMOTED and live.wanted.serving != {candidate: 100}:
+        undone = f"{candidate} was promoted, and does not have the traffic of {live.ref.service} any more"
+    elif rollout.phase is Phase.ROLLED_BACK and share and candidate != rollout.plan.stable:
+        undone = f"{candidate} was rolled back, and has {share}% of {live.ref.service} again"
+    else:
         return
     raise PlanRefused(
-        f"{rollout.plan.candidate} was promoted, and does not have the traffic of {live.ref.service} any more",
+        undone,
         f"Traffic is now {shares(live.wanted)}: somebody moved it after {rollout.heartbeat.isoformat()}{_author(live)}.",
-        "Roll it out again: spillway rollout --image DIGEST --retry",
+        f"Roll it out again: --retry; give traffic back: spillway rollback {live.ref.name}",
     )
 
 

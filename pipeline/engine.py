@@ -17,7 +17,7 @@ from functools import singledispatchmethod
 
 from pipeline import decision, judge, record, restore
 from pipeline.decision import LONGEST_START, Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Wait
-from pipeline.drift import must_still_serve
+from pipeline.drift import must_still_hold
 from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
 from pipeline.model import LiveService, Outcome, Plan, Split
 from pipeline.observer import Look, Observer
@@ -129,12 +129,18 @@ class Engine:
             judge=judge.begin(plan),
         )
 
-    def read_back(self, patience: timedelta) -> bool:
-        """Look until the split that was last written is served; whether it was seen."""
+    def read_back(self, patience: timedelta, only: str = "") -> bool:
+        """Look until the split that was last written is served; whether it was seen.
+
+        Args:
+            only: the revision that must have everything then; another split is not waited for.
+        """
         give_up = self._clock.now() + patience
         while not self.stop():
             try:
                 live = self._world.platform.read(self._ref)
+                if only and live.wanted.serving != {only: 100}:
+                    return False
                 if live.shows(live.wanted):
                     return True
             except PlatformUnavailable as error:
@@ -216,8 +222,7 @@ class Engine:
 
     @_do.register
     def _finish(self, action: Finish, look: Look) -> Next:
-        if look.situation.rollout.phase is Phase.PROMOTED:
-            must_still_serve(look.situation.rollout, look.situation.live)
+        must_still_hold(look.situation.rollout, look.situation.live)
         return Next(look.situation.now, outcome=action.outcome)
 
     @_do.register

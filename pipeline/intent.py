@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline import plan
-from pipeline.drift import must_still_serve
+from pipeline.drift import must_still_hold
 from pipeline.model import LiveService, Outcome, Plan, Revision
 from pipeline.plan import Proposal, Wish
 from pipeline.rollout import UNDER_WAY, Past, Phase, Rollout
@@ -143,8 +143,7 @@ def _answer(wish: Wish, live: LiveService, current: Rollout) -> Ended | None:
     """The answer of a rollout that ended before; None when it is to be begun."""
     if _is_wished(wish, current) or _is_deployed(wish, current):
         assert current.outcome is not None
-        if current.outcome in GOOD:
-            must_still_serve(current, live)
+        must_still_hold(current, live)
         words = f"{current.outcome.label}: {wish.candidate}: {current.reason}"
         return Ended(current.outcome, wish.candidate, words, current)
     return _answer_of_the_past(wish, live, current)

@@ -81,7 +81,7 @@ class Start:
 
     def _seen(self, ended: Ended) -> Ended:
         """An ending that says "it has the traffic", once that is read back."""
-        if ended.outcome not in GOOD or self.engine.read_back(VERIFY_WITHIN):
+        if ended.outcome not in GOOD or self.engine.read_back(VERIFY_WITHIN, ended.candidate):
             return ended
         words = f"{ended.words}; traffic was asked for and is not seen yet"
         return Ended(Outcome.UNDER_WAY, ended.candidate, words, ended.rollout)

@@ -237,3 +237,13 @@ def test_promoted_is_no_answer_of_a_driver_either_once_traffic_was_moved_away() 
     )
     with pytest.raises(PlanRefused, match="does not have the traffic"):
         scene.engine("host/2").tick()
+
+
+def test_rolled_back_is_no_answer_once_the_candidate_has_traffic_again() -> None:
+    scene = Scene()
+    scene.prober.failing.add("http://candidate")
+    assert scene.roll() is Outcome.STOPPED_AT_ZERO
+    scene.platform.foreign_write(split=Split.between(STABLE, CANDIDATE, 50))
+    for ask in (scene.start, scene.engine("host/2").tick):
+        with pytest.raises(PlanRefused, match="was rolled back, and has 50%"):
+            ask()

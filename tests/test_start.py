@@ -187,3 +187,16 @@ def test_promoted_is_answered_once_it_is_read_back() -> None:
     scene.platform.lag = timedelta(minutes=10)
     scene.platform.foreign_write(split=back)
     assert scene.start() is Outcome.UNDER_WAY
+
+
+def test_what_moves_traffic_away_while_it_is_read_back_is_seen() -> None:
+    scene = Scene()
+    scene.roll()
+    reads = iter(range(10))
+
+    def edit(name: str) -> None:
+        if name == "after read" and next(reads) == 0:
+            scene.platform.foreign_write(split=Split.between(STABLE, CANDIDATE, 20))
+
+    scene.platform.at_boundary = edit
+    assert scene.start() is not Outcome.PROMOTED
