@@ -11,7 +11,8 @@ next step from what is, never from what woke it. Its order is the safety argumen
 
 (FAIL is looked at before the foreign hand: lowering is always allowed.)
 
-Traffic counts as moved once a settled service shows it: until then what is read back may be an older write's.
+Traffic has arrived once a settled service shows it: until then what is read back may be an older write's. A stage begins
+there; a write that stalls, or a status that lags, takes nothing from its soak.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Situation:
         blind: a reason why nothing could be looked at (logs unreadable, probe host cut off); not good, not bad.
         is_stable_bad: the last probe of stable was answered, and wrongly.
         stable_fails: how stable failed its last probe, if it did; that it was not answered counts too.
-        is_probed_now: a probe round, of candidate and stable, ended with this look.
+        is_probed_now: a probe round of this stage, with candidate and stable, ended with this look.
     """
 
     rollout: Rollout
@@ -73,11 +74,16 @@ class Deploy:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """Set traffic to this stage's share and start its clock."""
+    """Set traffic to this stage's share."""
 
     stage: int
     event: Event
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrive:
+    """The stage's traffic is served: its clock starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ class Finish:
     outcome: Outcome
 
 
-Action = Wait | Deploy | Enter | Pause | Promote | Restore | Settle | Finish
+Action = Wait | Deploy | Enter | Arrive | Pause | Promote | Restore | Settle | Finish
 
 LOOK_AGAIN = timedelta(seconds=1)
 LONGEST_START = timedelta(minutes=5)  # Cloud Run gives a container 4 to listen; then its revision is judged
@@ -194,14 +200,17 @@ def _roll(s: Situation) -> Action:
         return _give_back(s, what.rstrip(": "))
     if s.stable in (None, Readiness.FAILED):
         return Pause(f"the roll-back target {rollout.plan.stable} {_is(s.stable)}")
-    if rollout.since - s.now > CLOCKS_AGREE:
-        ahead = (rollout.since - s.now).total_seconds()
-        why = f"the stage begins again: its start lies {ahead:.0f}s in the future, so a clock was wrong"
+    ahead = max(rollout.since, rollout.stage_began) - s.now
+    if ahead > CLOCKS_AGREE:
+        ahead_s = ahead.total_seconds()
+        why = f"the stage begins again: its start lies {ahead_s:.0f}s in the future, so a clock was wrong"
         return Enter(rollout.stage, Event.RAISED, why)
+    if rollout.arrived is None:
+        return Arrive() if s.live.shows(rollout.split) else _hold(s, "traffic is moving")
     unsure = _unsure(s)
     if unsure:
         return _hold(s, unsure)
-    soaked = rollout.since + stage.soak
+    soaked = rollout.arrived + stage.soak
     if s.now < soaked:
         return Wait(min(soaked, s.now + LOOK_AGAIN), f"soaking at {stage.percent}%")
     if stage.hold:
@@ -228,7 +237,7 @@ def _unsure(s: Situation) -> str:
     for name, readiness in ((plan.candidate, s.candidate), (plan.stable, s.stable)):
         if readiness is not Readiness.READY:
             return f"{name} {_is(readiness)}"
-    if not s.live.shows(s.rollout.split):
+    if not s.live.serving.shares_with(s.rollout.split):
         return "traffic is moving"
     return s.blind or ("" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason)
 
@@ -253,6 +262,6 @@ def _hold(s: Situation, why: str) -> Action:
 
 def _overdue(s: Situation, why: str) -> Pause | None:
     stage = s.rollout.current
-    if s.now - s.rollout.since <= stage.deadline:
+    if s.now - s.rollout.stage_began <= stage.deadline:
         return None
     return Pause(f"stage {s.rollout.stage} ({stage.percent}%) passed its deadline undecided: {why}")

@@ -16,7 +16,18 @@ from datetime import datetime, timedelta
 from functools import singledispatchmethod
 
 from pipeline import decision, judge, record, restore
-from pipeline.decision import LONGEST_START, Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Wait
+from pipeline.decision import (
+    LONGEST_START,
+    Arrive,
+    Deploy,
+    Enter,
+    Finish,
+    Pause,
+    Promote,
+    Restore,
+    Settle,
+    Wait,
+)
 from pipeline.drift import must_still_hold
 from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
 from pipeline.model import LiveService, Outcome, Plan, Split
@@ -77,7 +88,6 @@ class Engine:
         self._listen = harmless(listen)
         self.stop = stop
         self._followed: tuple[str, int] | None = None
-        self._probing_since: datetime | None = None  # both revisions, before a raise
         self.candidate = ""  # of the rollout that is driven
 
     def begin(
@@ -204,21 +214,15 @@ class Engine:
         current, now = look.situation.rollout, look.situation.now
         if action.probe:
             self.observer.probe_soon()
-        self._probing_since = (self._probing_since or now) if action.probe else None
         # A heartbeat from the future is another machine's wrong clock: no reason to stay silent until then.
         is_due = not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat / 2
         # After other people's writes the record says again which generation is ours.
-        if (is_due or look.foreign) and not self._would_disturb(look, now):
+        # Each write begins a generation of its own: on top of one that is not seen yet it would keep that unseen.
+        is_moving = not look.situation.live.is_settled and now - current.heartbeat < LONGEST_START
+        if (is_due or look.foreign) and not is_moving:
             summary = {**_summary(look), "waiting": action.why[:200]}
             self.commit(look.situation.live, replace(current, judge=look.judge, last=summary))
         return Next(action.until, action.why)
-
-    def _would_disturb(self, look: Look, now: datetime) -> bool:
-        """Each write begins a generation of its own: one on top of one that is not seen yet would keep it unseen, and one
-        right before a raise would put that off."""
-        if self._probing_since is not None:
-            return now - self._probing_since < self.rhythm.heartbeat / 2
-        return not look.situation.live.is_settled and now - look.situation.rollout.heartbeat < LONGEST_START
 
     @_do.register
     def _finish(self, action: Finish, look: Look) -> Next:
@@ -245,7 +249,7 @@ class Engine:
         return Next(self._clock.now(), "traffic is moving")
 
     def enter(self, look: Look, stage: int, event: Event, *, reason: str = "", by: str = "") -> None:
-        """Move traffic to a stage's share and start the stage's clock; also what an operator's promote does.
+        """Move traffic to a stage's share; also what an operator's promote does.
 
         Evidence of a revision that was made again under the candidate's name starts from nothing.
         """
@@ -255,17 +259,25 @@ class Engine:
         split = current.split_at(percent, live.wanted)
         uid = look.candidate.uid if look.candidate else current.candidate_uid
         is_same = uid == current.candidate_uid
-        split_epoch = current.split_epoch + 1
         after = current.on(
             event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage=stage, since=now, split=split,
-            candidate_uid=uid, drift="", split_epoch=split_epoch, last=_summary(look),
-            judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan), split_epoch),
+            arrived=None, candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1, last=_summary(look),
+            judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan)),
             before=_span(current, now) if is_same and not current.drift else None,
         )  # fmt: skip
         before = current.split.percent_of(current.plan.candidate)
         self.commit(live, after, split)
-        self.observer.probe_soon()
         self.tell("shifted", f"stage {stage}: {before}% -> {percent}%", stage=stage, percent=percent, by=by)
+
+    @_do.register
+    def _arrive(self, action: Arrive, look: Look) -> Next:
+        """What counts for the stage is what begins from now on; what began before counts for the rollout."""
+        current = look.situation.rollout
+        now = max(current.since, record.utc(self._clock.now()))
+        self.commit(look.situation.live, replace(current, arrived=now, judge=judge.new_stage(look.judge)))
+        self.observer.probe_soon()
+        self.tell("arrived", f"{current.current.percent}% is served")
+        return Next(self._clock.now(), "traffic has arrived")
 
     @_do.register
     def _pause(self, action: Pause, look: Look) -> Next:

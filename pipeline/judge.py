@@ -90,20 +90,24 @@ def begin(plan: Plan) -> JudgeState:
     return JudgeState(compared={c.metric: sequential.opening(len(sequential.ODDS)) for c in plan.criteria})
 
 
-def new_stage(state: JudgeState, split_epoch: int) -> JudgeState:
+def new_stage(state: JudgeState) -> JudgeState:
     """The next stage counts its own trials and probes; the bets go on."""
-    return replace(state, stage={}, stage_epoch=split_epoch, probes_ok=0)
+    return replace(state, stage={}, probes_ok=0)
 
 
-def observe(state: JudgeState, plan: Plan, block: Block) -> JudgeState:
-    """Take one closed block in; a block that was taken in before changes nothing."""
+def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = True) -> JudgeState:
+    """Take one closed block in; a block that was taken in before changes nothing.
+
+    Args:
+        in_stage: it began after the stage's traffic arrived; other blocks count for the rollout alone.
+    """
     if (block.split_epoch, block.index) <= state.seen:
         return state
     feed = _feed(state, plan)
     for criterion in plan.criteria:
         counts = block.counts.get(criterion.metric)
         if counts is not None:
-            state = _count(state, criterion.metric, counts, in_stage=block.split_epoch >= state.stage_epoch)
+            state = _count(state, criterion.metric, counts, in_stage=in_stage)
             if block.percent == 100 or not state.total[criterion.metric].stable_trials:
                 state = _against_limit(state, plan, criterion, counts, feed)
             else:

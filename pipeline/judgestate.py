@@ -18,8 +18,6 @@ class JudgeState:
 
     Args:
         limits: what the candidate is held against where no stable runs beside it.
-        stage_epoch: split epoch with which the stage began; late blocks of an earlier split count for the rollout
-            alone.
         seen: split epoch and index of the last block taken in.
     """
 
@@ -28,7 +26,6 @@ class JudgeState:
     limits: Mapping[str, float] = field(default_factory=dict)
     total: Mapping[str, Counts] = field(default_factory=dict)
     stage: Mapping[str, Counts] = field(default_factory=dict)
-    stage_epoch: int = 0
     blocks: int = 0
     seen: tuple[int, int] = (-1, -1)
     probes_ok: int = 0  # of this stage
@@ -63,5 +60,5 @@ def grown(plan: Plan) -> JudgeState:
         limits=dict.fromkeys(metrics, 0.12345678901234567),
         total=dict.fromkeys(metrics, counts),
         stage=dict.fromkeys(metrics, counts),
-        stage_epoch=10**6, blocks=10**6, seen=(10**6, 10**6), probes_ok=10**6, probes_bad=10**6, failed="x" * 200,
+        blocks=10**6, seen=(10**6, 10**6), probes_ok=10**6, probes_bad=10**6, failed="x" * 200,
     )  # fmt: skip

@@ -23,6 +23,14 @@ from pipeline.telemetry.asgi import probe_key
 
 
 @dataclass(frozen=True, slots=True)
+class _Round:
+    """A probe round and the stage that it was begun in: by what was read before it, so no clock is asked."""
+
+    report: ProbeReport
+    stage: tuple[int, datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What one tick saw and thought: what ``status`` shows and the report keeps.
 
@@ -57,10 +65,11 @@ class Observer:
         self._listen = harmless(listen)
         self._authenticated = authenticated
         self._last_epoch = 0
-        self._unwritten: list[ProbeReport] = []
+        self._unwritten: list[_Round] = []
         self._thought: tuple[str, judge.JudgeState] | None = None
         self._probed = ""  # what the rounds are of: a rollout's attempt and its candidate's uid
         self._round_of = ""
+        self._round_in: tuple[int, datetime | None] = (0, None)
         self._last_probe: ProbeReport | None = None
         self._is_probed_now = False
         self._probe_due: datetime | None = None
@@ -144,16 +153,18 @@ class Observer:
         try:
             blocks = self._blocks(current, candidate, stable, state)
             for block in blocks:
-                state = judge.observe(state, current.plan, block)
+                in_stage = current.arrived is not None and block.start >= current.arrived
+                state = judge.observe(state, current.plan, block, in_stage=in_stage)
             if len(blocks) >= evidence.MOST_BLOCKS:
                 blind = f"evidence is taken in up to {blocks[-1].end.isoformat()}, and goes on"
             self._thought = (live.record_text or "", state)
         except PlatformUnavailable as error:
             blind = f"logs cannot be read: {error.what}"
-        for report in self._unwritten:
+        for held in self._unwritten:
+            report = held.report
             if not report.is_blind:
-                # A round that began under the split before shows faults of the candidate, and no health at this share.
-                is_fresh = report.started >= current.since
+                # A round that began before traffic arrived shows faults of the candidate, and no health at this share.
+                is_fresh = current.arrived is not None and held.stage == _stage(current)
                 ok = len(report.candidate) - len(report.failures) if is_fresh else 0
                 state = judge.observe_probes(state, ok=ok, bad=len(report.confirmed))
         return state, blind
@@ -209,7 +220,7 @@ class Observer:
         now = self._clock.now()
         if not self._world.prober.is_busy and (self._probe_due is None or now >= self._probe_due):
             self._probe_due = now + current.plan.probing.every
-            self._round_of = self._probed
+            self._round_of, self._round_in = self._probed, _stage(current)
             self._world.prober.start(ask)
             self._take_report(current)  # a prober that waits for its round has it already
         last = self._last_probe
@@ -224,18 +235,20 @@ class Observer:
     def _take_report(self, current: Rollout) -> None:
         report = self._world.prober.poll()
         if report is not None and self._round_of == self._probed:
-            self._last_probe, self._is_probed_now = report, True
-            self._unwritten.append(report)
+            self._last_probe, self._is_probed_now = report, self._round_in == _stage(current)
+            self._unwritten.append(_Round(report, self._round_in))
             self._tell("probed", _round(report), report=report, of=current)
 
     def _ask(
         self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
     ) -> ProbeAsk | None:
-        """A round against both tags; None while they do not lead where they should."""
+        """A round against both tags; None while they do not lead where they should, or soon will not."""
         addresses = []
         for tag, revision in ((CANDIDATE_TAG, candidate), (STABLE_TAG, stable)):
             uri = live.serving.uri_of(tag)
-            if revision is None or not uri or live.serving.tagged(tag) != revision.name:
+            if revision is None or not uri:
+                return None
+            if not live.serving.tagged(tag) == live.wanted.tagged(tag) == revision.name:
                 return None
             addresses.append(self._address(uri, live.uri, revision))
         probing = current.plan.probing
@@ -287,6 +300,10 @@ class Observer:
 
     def _tell(self, kind: str, text: str, **data: object) -> None:
         self._listen(Progress(self._clock.now(), kind, text, data))
+
+
+def _stage(current: Rollout) -> tuple[int, datetime | None]:
+    return current.split_epoch, current.arrived
 
 
 def _round(report: ProbeReport) -> str:

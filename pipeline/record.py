@@ -215,7 +215,8 @@ def _complaints(rollout: Rollout) -> Iterator[str]:
     durations = (plan.sampling.block, plan.sampling.within, plan.probing.every)
     if min(durations) <= timedelta(0):
         yield "a duration is not above zero"
-    if any(moment.tzinfo is None for moment in (rollout.started, rollout.since, rollout.heartbeat)):
+    moments = (rollout.started, rollout.since, rollout.heartbeat, rollout.stage_began)
+    if any(moment.tzinfo is None for moment in moments):
         yield "a time has no zone"
     yield from _judge_complaints(rollout)
 

@@ -111,7 +111,8 @@ class Rollout:
     """All that a rollout remembers: what the record on the service holds (``record.py`` writes it as text).
 
     Args:
-        stage: index into ``plan.stages``; ``since`` is when it began.
+        stage: index into ``plan.stages``; ``since`` is when its traffic was asked for.
+        arrived: when that was first seen to be served; the stage's soak, deadline and evidence begin here. None until then.
         epoch: rises by one with each of our writes.
         split_epoch: rises when the live split changes; evidence is bound to it.
         generation: the service's generation at the read that the last write was decided on.
@@ -143,6 +144,7 @@ class Rollout:
     reason: str = ""
     by_hand: bool = False
     before: Span | None = None
+    arrived: datetime | None = None
     last: Mapping[str, object] | None = None
     history: tuple[Step, ...] = ()
     unhealthy: bool = False
@@ -151,6 +153,11 @@ class Rollout:
     @property
     def current(self) -> Stage:
         return self.plan.stages[self.stage]
+
+    @property
+    def stage_began(self) -> datetime:
+        """From when its soak and its deadline count: until its traffic arrived, the request for it."""
+        return self.arrived or self.since
 
     @property
     def is_last_stage(self) -> bool:

@@ -139,6 +139,17 @@ class FakePlatform:
     def served_at(self, moment: datetime) -> Split:
         return self._status_at(moment).wanted
 
+    def served_since(self) -> datetime:
+        """From when on connections were shared as they are now."""
+        now = self.clock.now()
+        reached = [(at, live.wanted.serving) for at, live in self._reached if at <= now]
+        since, serving = reached[-1]
+        for at, before in reversed(reached):
+            if before != serving:
+                break
+            since = at
+        return since
+
     @property
     def under_way(self) -> Sequence[Split]:
         """Splits that were asked for and will be served a little later."""

@@ -32,7 +32,7 @@ AT_ONCE = 3.0  # seconds that a driver may take for what it does at once: one lo
 _OURS = "spillway.rollout/"
 # What no process can keep that believes in a wrong hour: when a stage began, and which runs had their time to end.
 _RESTS_ON_STABLE = ("S2", "S5", "S6", "S8", "S10", "S11 judged", "S14")
-_RESTS_ON_CLOCKS = ("S2 soak", "S3 runs", "S3 probe", "S11 judged", "exactly once", "L4 deadline")
+_RESTS_ON_CLOCKS = ("S2 soak", "S3 runs", "S11 judged", "exactly once", "L4 deadline")
 
 
 class Oracle:
@@ -42,7 +42,8 @@ class Oracle:
         self.sim = sim
         self.platform = sim.platform
         self.violations: list[str] = []
-        self.shares: list[Split] = []  # what was served at the last write, and what was still to be
+        self.shares: list[Split] = []  # what was served when a write came, and what was still to be
+        self.served_since = sim.clock.now()  # and since when
         self.asked: set[str] = set()  # what operators asked for: "promote", "roll back"
         self.was_misled = (
             False  # nothing was left on the service that says what was good, and something that lies
@@ -51,10 +52,10 @@ class Oracle:
         self.was_ever_touched = False
         self.was_touched = False  # somebody else changed something of ours since the attempt began
         self.taint = ""  # what somebody else changed, and nobody of ours answered for
-        self.decided = (
-            sim.clock.now()
-        )  # when that was read which the move was decided on: a slow write is not its fault
         self.entered: datetime | None = None  # when traffic was last moved by us
+        self.begins: dict[
+            tuple[str, int, str], datetime
+        ] = {}  # of attempts: a replay may bring an earlier one back
         self.begun = sim.clock.now()  # when the attempt began
         self.vouched_from: datetime | None = None  # evidence before that is of another revision
         self.last_write = 0.0
@@ -109,6 +110,11 @@ class Oracle:
         if s.stage_verdict.verdict == "fail" and can_go_back and self.sim.is_ready(STABLE):
             self._failed = (self.sim.now, len(self.sim.fired))
 
+    def about_to_be_written(self) -> None:
+        """What a write finds."""
+        self.shares = [self.platform.served(), *self.platform.under_way]
+        self.served_since = self.platform.served_since()
+
     def written(
         self,
         process: Process,
@@ -129,7 +135,7 @@ class Oracle:
             compare(self.sim, was, now)
         if split is not None:
             self._traffic(process, before, split, was, now)
-            self.entered, self.decided = self.sim.clock.now(), process.read_at
+            self.entered = self.sim.clock.now()
         self.foreign_writes = 0
         self.last_write, self.ours = self.sim.now, self.platform.shown()
         if (
@@ -148,10 +154,11 @@ class Oracle:
         self, process: Process, before: LiveService, was: Written | None, now: Written, *, is_moved: bool
     ) -> None:
         is_new = was is None or was.attempt_id != now.attempt_id
+        self.begun = self.begins.setdefault(now.attempt_id, self.sim.clock.now())
         if was is not None:
             self.must("S7", now.epoch > was.epoch, f"epoch {now.epoch} after {was.epoch}")
         if is_new:
-            self.begun, self.taint = self.sim.clock.now(), ""  # it looks at everything afresh
+            self.taint = ""  # it looks at everything afresh
             self._failed, self.was_touched = None, False
         else:
             assert was is not None
@@ -257,7 +264,7 @@ class Oracle:
         self._is_served(before, words)
         self._gate(stage)
         green = self.sim.rounds.green_at.get(self.platform.known[STABLE].uid)
-        is_answering = green is not None and self.entered is not None and green >= self.entered
+        is_answering = green is not None and green >= self._arrived
         self.must("S5", is_answering, f"{words}, and stable last answered a probe at {green}")
 
     def _is_served(self, before: LiveService, words: str) -> None:
@@ -268,21 +275,26 @@ class Oracle:
             "S10", is_settled, f"{words} while {shares} is served, asked: {dict(before.wanted.serving)}"
         )
 
-    def _gate(self, stage: Stage) -> None:
-        """Soaked, probed green, and enough users' runs on this very revision since the stage was entered."""
-        now = self.sim.clock.now()
+    @property
+    def _arrived(self) -> datetime:
+        """When the split of our last move began to be served."""
         assert self.entered is not None
+        return max(self.entered, self.served_since)
+
+    def _gate(self, stage: Stage) -> None:
+        """Soaked, probed green, and enough users' runs on this very revision since the stage's traffic was served."""
+        now, arrived = self.sim.clock.now(), self._arrived
         slack = 2 * abs(self.sim.skew) + timedelta(milliseconds=10)
         self.must(
             "S2 soak",
-            now - self.decided >= stage.soak - slack,
-            f"left {stage.percent}% after {now - self.decided}",
+            now - arrived >= stage.soak - slack,
+            f"left {stage.percent}% after {now - arrived}",
         )
-        since = max(self.entered, self.vouched_from or self.entered)
+        since = max(arrived, self.vouched_from or arrived)
         known = self.platform.known.get(CANDIDATE)
         green = self.sim.rounds.green_at.get(known.uid) if known else None
         self.must(
-            "S3 probe", green is not None and green >= since, f"last green probe {green}, entered {since}"
+            "S3 probe", green is not None and green >= since, f"last green probe {green}, arrived {since}"
         )
         if stage.percent:
             runs, _ = self.sim.users.runs_between(CANDIDATE, since - 2 * abs(self.sim.skew), now)

@@ -97,7 +97,7 @@ class Scene:
         engine = engine or self.driver
         if self.live.record_text is None:
             self.start(wish, engine)
-        while self.live.wanted.percent_of(CANDIDATE) < percent:
+        while self.live.wanted.percent_of(CANDIDATE) < percent or (percent and not self.rollout.arrived):
             self.clock.sleep(max(engine.tick().at - self.clock.now(), SECOND))
 
     @property

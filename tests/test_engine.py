@@ -310,7 +310,10 @@ def test_every_users_run_on_the_candidate_is_judged_once() -> None:
     assert state.seen[0] == scene.rollout.split_epoch
     end = scene.rollout.since + (state.seen[1] + 1) * plan.sampling.block
     assert state.total[METRIC].candidate_trials == runs_between(scene, begin, end)
-    assert state.stage[METRIC].candidate_trials == runs_between(scene, scene.rollout.since, end)
+    whole = (
+        scene.rollout.since + plan.sampling.block
+    )  # the block in which it arrived counts for the rollout alone
+    assert state.stage[METRIC].candidate_trials == runs_between(scene, whole, end)
 
 
 def test_a_heartbeat_keeps_what_was_seen_since_the_last_one() -> None:

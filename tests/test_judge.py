@@ -105,7 +105,7 @@ def test_with_nothing_to_compare_with_there_is_no_pass() -> None:
     said = judge.judge_stage(judged(made, [block(0, 30, 0, 0, 0)]), made, AT[5])
     assert said.verdict is Verdict.INCONCLUSIVE
     assert "nothing to hold server_error_1011 against" in said.reason
-    later = judge.new_stage(judged(made, [block(0, 30, 0, 500, 0)]), 3)
+    later = judge.new_stage(judged(made, [block(0, 30, 0, 500, 0)]))
     later = judge.observe_probes(later, ok=1, bad=0)
     silent = judge.observe(later, made, block(0, 30, 0, 0, 0, percent=25, epoch=3))
     assert judge.judge_stage(silent, made, AT[25]).verdict is Verdict.INCONCLUSIVE
@@ -121,13 +121,13 @@ def test_one_confirmed_probe_failure_is_enough_at_any_stage_and_is_never_forgott
     made = a_plan()
     state = judge.observe_probes(judged(made, [block(0, 100, 0, 900, 0)]), ok=4, bad=1)
     for stage in range(4):
-        assert judge.judge_stage(judge.new_stage(state, 9), made, stage).verdict is Verdict.FAIL
+        assert judge.judge_stage(judge.new_stage(state), made, stage).verdict is Verdict.FAIL
 
 
 def test_a_new_stage_counts_its_own_trials_and_probes_and_keeps_the_bets() -> None:
     made = a_plan()
     before = judged(made, [block(0, 40, 1, 360, 0)])
-    after = judge.new_stage(before, 3)
+    after = judge.new_stage(before)
     assert after.compared == before.compared
     assert "no green probe" in judge.judge_stage(after, made, AT[25]).reason
     again = judge.observe_probes(after, ok=1, bad=0)
@@ -136,8 +136,8 @@ def test_a_new_stage_counts_its_own_trials_and_probes_and_keeps_the_bets() -> No
 
 def test_a_late_block_of_the_stage_before_counts_for_the_rollout_alone() -> None:
     made = a_plan()
-    state = judge.new_stage(judged(made, [block(0, 40, 0, 360, 0, epoch=2)]), 3)
-    late = judge.observe(state, made, block(1, 40, 0, 360, 0, epoch=2))
+    state = judge.new_stage(judged(made, [block(0, 40, 0, 360, 0, epoch=2)]))
+    late = judge.observe(state, made, block(1, 40, 0, 360, 0, epoch=2), in_stage=False)
     assert late.total[METRIC].candidate_trials == 80
     assert METRIC not in late.stage
     assert judge.observe(late, made, block(0, 7, 0, 63, 0, epoch=3)).stage[METRIC].candidate_trials == 7
@@ -164,8 +164,9 @@ counts_of_blocks = st.lists(
 
 def test_a_stage_that_has_just_begun_is_failed_with_the_figures_that_decided() -> None:
     made = a_plan()
-    state = judge.new_stage(judged(made, [block(0, 40, 2, 400, 0)]), 3)
-    state = judge.observe_probes(judge.observe(state, made, block(1, 12, 11, 120, 0, epoch=2)), ok=5, bad=0)
+    state = judge.new_stage(judged(made, [block(0, 40, 2, 400, 0)]))
+    state = judge.observe(state, made, block(1, 12, 11, 120, 0), in_stage=False)
+    state = judge.observe_probes(state, ok=5, bad=0)
     said = judge.judge_stage(state, made, 2)
     assert said.verdict is Verdict.FAIL
     assert said.reason == f"{METRIC}: 13/52 failed against 0/520 on stable"
@@ -314,7 +315,7 @@ def test_a_limit_is_fixed_before_the_first_block_that_it_judges() -> None:
 
 def test_certification_is_over_the_whole_rollout() -> None:
     made = a_plan(Criterion(METRIC, certify=0.05), Criterion("agent_completed", limit=0.01))
-    few = judge.new_stage(judged(made, [block(0, 50, 0, 450, 0)]), 4)
+    few = judge.new_stage(judged(made, [block(0, 50, 0, 450, 0)]))
     said = judge.certify(few, made)
     assert said.verdict is Verdict.INCONCLUSIVE
     assert said.criteria[0].candidate_trials == 50
@@ -353,6 +354,6 @@ def test_twelve_metrics_fit_the_record() -> None:
     made = a_plan(*(Criterion(name, limit=0.001, certify=0.01) for name in names))
     counts = {name: Counts(37, 1, 703, 2) for name in names}
     state = judged(made, [Block(i, START, START, 2, 5, counts) for i in range(50)])
-    state = judge.observe(judge.new_stage(state, 3), made, Block(0, START, START, 3, 100, counts))
+    state = judge.observe(judge.new_stage(state), made, Block(0, START, START, 3, 100, counts))
     body = json.loads(record.encode(replace(a_rollout(), plan=made, judge=state)))
     assert len(json.dumps(body["judge"])) <= 8 * 1024

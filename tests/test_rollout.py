@@ -10,7 +10,19 @@ from datetime import timedelta
 import pytest
 
 from pipeline import judge, plan, rollout
-from pipeline.decision import Deploy, Enter, Finish, Pause, Promote, Restore, Settle, Situation, Wait, decide
+from pipeline.decision import (
+    Arrive,
+    Deploy,
+    Enter,
+    Finish,
+    Pause,
+    Promote,
+    Restore,
+    Settle,
+    Situation,
+    Wait,
+    decide,
+)
 from pipeline.judge import Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Split, Target
 from pipeline.rollout import ENDED, TRANSITIONS, UNDER_WAY, Event, Phase, Rollout
@@ -21,6 +33,7 @@ PASS = Judgement(Verdict.PASS, "all good", ())
 UNDECIDED = Judgement(Verdict.INCONCLUSIVE, "3 of 10 trials", ())
 FAIL = Judgement(Verdict.FAIL, "server_error_1011: 5/9 against 0/200", ())
 MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 
 
 def a_rollout(phase: Phase = Phase.ROLLING, stage: int = 1, **changes: object) -> Rollout:
@@ -29,7 +42,7 @@ def a_rollout(phase: Phase = Phase.ROLLING, stage: int = 1, **changes: object) -
     split = Split.between(STABLE, CANDIDATE, made.stages[stage].percent)
     base = Rollout(
         plan=made, phase=phase, started=START, since=START, heartbeat=START, split=split, judge=judge.begin(made),
-        stage=stage, generation=7, candidate_uid="c",
+        stage=stage, generation=7, candidate_uid="c", arrived=START if phase is Phase.ROLLING else None,
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -51,6 +64,11 @@ def unsettled(current: Rollout, **changes: object) -> Situation:
     """What is served looks right, and may be the status of an older write."""
     s = a_situation(current, after=timedelta(seconds=30), **changes)
     return replace(s, live=replace(s.live, observed_generation=7))
+
+
+def moved_away(s: Situation) -> Situation:
+    """What is served is not what was written, though it was seen before."""
+    return replace(s, live=replace(s.live, serving=Split((Target(STABLE, 100),))))
 
 
 def test_every_phase_is_ended_or_under_way_and_no_move_leaves_the_table() -> None:
@@ -104,8 +122,12 @@ def test_decisions(make: Callable[[], Situation], action: object) -> None:
         pytest.param(
             lambda: a_situation(a_rollout(), stable_fails="timed_out: no answer"), id="stable-hangs"
         ),
-        pytest.param(lambda: unsettled(a_rollout()), id="old-status"),
-        pytest.param(lambda: unsettled(a_rollout(stage=3), certification=PASS), id="old-status-at-the-end"),
+        pytest.param(lambda: unsettled(a_rollout(arrived=None)), id="old-status"),
+        pytest.param(
+            lambda: unsettled(a_rollout(stage=3, arrived=None), certification=PASS),
+            id="old-status-at-the-end",
+        ),
+        pytest.param(lambda: moved_away(a_situation(a_rollout())), id="another-split-is-served"),
         pytest.param(
             lambda: unsettled(a_rollout(Phase.ROLLING_BACK, split=Split((Target(STABLE, 100),)))),
             id="old-status-of-a-roll-back",
@@ -206,6 +228,30 @@ def test_a_stage_is_left_when_its_soak_is_over_and_no_moment_before() -> None:
     waiting = decide(a_situation(a_rollout(), after=soak - JUST))
     assert waiting == Wait(START + soak, "soaking at 5%")
     assert decide(a_situation(a_rollout(), after=soak)) == Enter(2, Event.RAISED)
+
+
+def test_a_stage_begins_when_its_traffic_is_seen() -> None:
+    moving = a_rollout(arrived=None)
+    assert decide(a_situation(moving)) == Arrive()
+    assert isinstance(decide(unsettled(moving)), Wait)
+    assert decide(moved_away(a_situation(moving))) == Wait(START + MINUTE + SECOND, "traffic is moving")
+    late = a_rollout(arrived=START + MINUTE)
+    assert isinstance(decide(a_situation(late, after=MINUTE + 20 * SECOND - JUST)), Wait)
+    assert decide(a_situation(late, after=MINUTE + 20 * SECOND)) == Enter(2, Event.RAISED)
+    assert isinstance(decide(a_situation(late, UNDECIDED, MINUTE + FIVE_MINUTES)), Wait)
+    assert isinstance(decide(a_situation(late, UNDECIDED, MINUTE + FIVE_MINUTES + JUST)), Pause)
+
+
+def test_traffic_that_never_arrives_is_told_to_a_human() -> None:
+    moving = unsettled(a_rollout(arrived=None))
+    told = decide(replace(moving, now=START + FIVE_MINUTES + JUST))
+    assert isinstance(told, Pause)
+    assert "traffic is moving" in told.reason
+
+
+def test_a_heartbeat_on_top_of_a_stage_that_arrived_keeps_nothing_back() -> None:
+    """The status cannot be older than what was seen before."""
+    assert decide(unsettled(a_rollout())) == Enter(2, Event.RAISED)
 
 
 def test_a_stage_that_asks_for_a_human_waits_for_one() -> None:

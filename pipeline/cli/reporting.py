@@ -127,7 +127,7 @@ class Eyes:
         except SpillwayError:
             return None
         now = self._clock.now()
-        return Seen(tally.exposures(now), tally.fresh(current.since, now))
+        return Seen(tally.exposures(now), tally.fresh(current.stage_began, now))
 
     @cached_property
     def _platform(self) -> Platform:

@@ -98,7 +98,7 @@ class Process:
     ) -> None:
         def act() -> None:
             before, platform = self.sim.platform.shown(), self.sim.platform
-            self.sim.oracle.shares = [platform.served(), *platform.under_way]
+            self.sim.oracle.about_to_be_written()
             platform.write(ref, etag=etag, annotations=annotations, split=split)
             self.sim.oracle.written(self, before, etag, annotations, split)
 
@@ -163,7 +163,8 @@ class SlowProber:
         report, self._round, self.was_blind = self._round, None, self._is_blind
         rounds = self._process.sim.rounds
         assert self._begun is not None
-        rounds.green_at |= dict.fromkeys(self._green, self._begun)
+        for uid in self._green:  # a round of another process may have begun later and ended before
+            rounds.green_at[uid] = max(self._begun, rounds.green_at.get(uid, self._begun))
         rounds.held.append((self._begun, sum(c.is_ok for c in report.candidate)))
         return report
 
