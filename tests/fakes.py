@@ -286,6 +286,22 @@ class FakeProber:
 
 
 @dataclass
+class SlowProber(FakeProber):
+    """A round takes three seconds."""
+
+    def start(self, ask: ProbeAsk) -> None:
+        super().start(ask)
+        self._due = self.clock.now() + timedelta(seconds=3)
+
+    @property
+    def is_busy(self) -> bool:
+        return self._done is not None
+
+    def poll(self) -> ProbeReport | None:
+        return super().poll() if self._done and self.clock.now() >= self._due else None
+
+
+@dataclass
 class FakeUsers:
     """Log lines of users who hold conversations all the while, shared between revisions as traffic was at the time.
 

@@ -15,12 +15,12 @@ from pipeline.errors import AnotherRunAlive, PlatformUnavailable
 from pipeline.judge import Verdict
 from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split, Target
 from pipeline.observer import Observer
-from pipeline.probe.scenario import Conversation, Kind, ProbeAsk, ProbeReport
+from pipeline.probe.scenario import ProbeReport
 from pipeline.progress import Progress
 from pipeline.promotion import promote
-from pipeline.rollout import Event, Phase
+from pipeline.rollout import Phase
 from pipeline.start import Start
-from tests.fakes import REF, FakePlatform, FakeProber
+from tests.fakes import REF, FakePlatform, FakeProber, SlowProber
 from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene, a_wish, stages
 
 
@@ -171,21 +171,6 @@ def test_right_before_each_raise_both_are_probed() -> None:
     assert scene.rollout.phase is Phase.PROMOTED
 
 
-def test_a_probe_round_that_began_under_the_split_before_vouches_for_nothing_at_this_one() -> None:
-    scene = Scene()
-    scene.reach(5, scene.driver)
-    look = scene.driver.observer.look()
-    assert look.situation.stage_verdict.verdict is not Verdict.FAIL
-    scene.driver.enter(look, 2, Event.RAISED)
-    scene.prober._done = ProbeReport(
-        scene.clock.now() - timedelta(seconds=2), 2.0, (Conversation("agent-run", Kind.OK, 0.1),)
-    )
-    scene.driver.observer._probe_due = scene.clock.now() + timedelta(hours=1)
-    late = scene.driver.observer.look()
-    assert late.probe is not None
-    assert late.judge.probes_ok == 0
-
-
 def test_a_fail_that_met_a_conflict_is_still_a_fail() -> None:
     """The bound is on ever reaching it: blocks that come later take nothing back."""
     scene = Scene()
@@ -249,24 +234,9 @@ def test_a_start_that_lies_in_the_future_neither_stands_still_nor_pauses() -> No
     assert scene.clock.now() - begun < timedelta(minutes=10)
 
 
-class _SlowProber(FakeProber):
-    """A round takes three seconds."""
-
-    def start(self, ask: ProbeAsk) -> None:
-        super().start(ask)
-        self._due = self.clock.now() + timedelta(seconds=3)
-
-    @property
-    def is_busy(self) -> bool:
-        return self._done is not None
-
-    def poll(self) -> ProbeReport | None:
-        return super().poll() if self._done and self.clock.now() >= self._due else None
-
-
 def test_a_slow_round_before_a_raise_is_waited_for_and_not_asked_for_without_a_pause() -> None:
     scene = Scene()
-    scene.prober = _SlowProber(scene.clock)
+    scene.prober = SlowProber(scene.clock)
     calls: list[str] = []
     scene.platform.at_boundary = calls.append
     engine = Engine(scene.driver.observer, scene.world, driver="host/1")  # looks four times a second
