@@ -274,7 +274,7 @@ class Engine:
         """What counts for the stage is what begins from now on; what began before counts for the rollout."""
         current = look.situation.rollout
         now = max(current.since, record.utc(self._clock.now()))
-        self.commit(look.situation.live, replace(current, arrived=now, judge=judge.new_stage(look.judge)))
+        self.commit(look.situation.live, replace(current, arrived=now, judge=look.judge))
         self.observer.probe_soon()
         self.tell("arrived", f"{current.current.percent}% is served")
         return Next(self._clock.now(), "traffic has arrived")

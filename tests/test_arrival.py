@@ -92,20 +92,32 @@ def test_users_who_fail_while_traffic_is_moving_send_it_back() -> None:
     assert scene.rollout.phase is Phase.ROLLING_BACK
 
 
-def test_a_round_that_began_before_traffic_arrived_vouches_for_nothing() -> None:
+def busy(scene: Scene) -> None:
+    """Look until a round is under way."""
+    while not scene.prober.is_busy:
+        look_on(scene)
+
+
+def look_on(scene: Scene) -> None:
+    scene.clock.sleep(SECOND)
+    scene.driver.observer.look()
+
+
+@pytest.mark.parametrize("is_moving", [False, True], ids=["at the share before", "while traffic is moving"])
+def test_a_round_that_began_before_traffic_arrived_vouches_for_nothing(*, is_moving: bool) -> None:
     scene = Scene()
-    scene.prober = prober = SlowProber(scene.clock)
+    scene.prober = SlowProber(scene.clock)
     scene.reach(5)
-    while not prober.is_busy:
-        scene.clock.sleep(SECOND)
-        scene.driver.observer.look()
+    while scene.prober.is_busy is is_moving:
+        look_on(scene)
     scene.driver.enter(scene.driver.observer.look(), 2, Event.RAISED)
-    while scene.rollout.arrived is None:
-        scene.driver.tick()
+    busy(scene)
+    scene.driver.commit(scene.live, replace(scene.rollout, arrived=scene.clock.now()))
     scene.clock.sleep(3 * SECOND)
     late = scene.driver.observer.look()
     assert late.probe is not None
     assert (late.judge.probes_ok, late.situation.is_probed_now) == (0, False)
+    busy(scene)
     scene.clock.sleep(3 * SECOND)
     assert scene.driver.observer.look().judge.probes_ok == 2
 
@@ -114,11 +126,9 @@ def test_a_round_that_began_before_traffic_arrived_vouches_for_nothing() -> None
 def test_whether_a_round_is_fresh_depends_on_no_clock(ahead: int) -> None:
     """Another process, with another hour, wrote when the stage began."""
     scene = Scene()
-    scene.prober = prober = SlowProber(scene.clock)
+    scene.prober = SlowProber(scene.clock)
     scene.reach(5)
-    while not prober.is_busy:
-        scene.clock.sleep(SECOND)
-        scene.driver.observer.look()
+    busy(scene)
     written = scene.clock.now()
     other = replace(
         scene.rollout, arrived=written + ahead * SECOND, judge=judge.new_stage(scene.rollout.judge)
@@ -133,18 +143,23 @@ def test_whether_a_round_is_fresh_depends_on_no_clock(ahead: int) -> None:
     assert look.probe.started >= written
 
 
-def test_a_tag_that_is_being_moved_is_not_probed() -> None:
-    """The status shows the old place, and the address may lead to the new one before the round ends."""
+OURS = Split((Target(STABLE, 95, "stable"), Target(CANDIDATE, 5, "candidate")))
+THEIRS = Split((Target(STABLE, 95, "stable"), Target(CANDIDATE, 5), Target(STABLE, 0, "candidate")))
+
+
+@pytest.mark.parametrize(("before", "after"), [(OURS, THEIRS), (THEIRS, OURS)], ids=["away", "back"])
+def test_a_tag_that_is_being_moved_is_not_probed(before: Split, after: Split) -> None:
+    """The status shows the old place, and during the round its address may lead to the new one."""
     scene = Scene()
     scene.reach(5)
+    scene.platform.foreign_write(split=before)
     scene.platform.lag = 10 * SECOND
-    shares = (Target(STABLE, 95, "stable"), Target(CANDIDATE, 5), Target(STABLE, 0, "candidate"))
-    scene.platform.foreign_write(split=Split(shares))
+    scene.platform.foreign_write(split=after)
     rounds = len(scene.prober.rounds)
     scene.prober.failing.add("http://candidate")
     scene.driver.observer.probe_soon()
     look = scene.driver.observer.look()
-    assert look.situation.live.serving.tagged("candidate") == CANDIDATE
+    assert look.situation.live.serving.tagged("candidate") == before.tagged("candidate")
     assert look.situation.stage_verdict.verdict is not Verdict.FAIL
     assert len(scene.prober.rounds) == rounds
     assert scene.driver.run() is Outcome.PAUSED
