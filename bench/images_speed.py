@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from pipeline.local import builds
-from pipeline.local.images import Image
+from pipeline.local.images import builds
+from pipeline.local.images.catalogue import Image
 
 SHARE = 0.5
 _RACY_S = 2.5  # younger files are read again

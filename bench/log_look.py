@@ -19,8 +19,9 @@ import structlog
 from google.cloud.logging_v2.types import ListLogEntriesRequest
 
 from pipeline.cloudrun.logs import entry_filter
-from pipeline.local import logs, logstore
-from pipeline.local.logstore import LogStore
+from pipeline.local.api import entries
+from pipeline.local.entries import store
+from pipeline.local.entries.store import LogStore
 from pipeline.model import ServiceRef
 
 REF = ServiceRef("local", "local", "chat")
@@ -53,7 +54,7 @@ class World:
                 request = ListLogEntriesRequest(
                     resource_names=["projects/local"], filter=text, page_size=1000
                 )
-                found = await logs.answer_list(self.store, request)
+                found = await entries.answer_list(self.store, request)
                 assert len(found.entries) >= LINES_A_SECOND
 
         began = time.process_time()
@@ -74,7 +75,7 @@ def main() -> None:
         old = world.look_s()
         gc.collect()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for number in range(logstore.MAX_ENTRIES):
+        for number in range(store.MAX_ENTRIES):
             line = {"spillway": 1, "event": "ws_accept", "session": f"{number:032x}", "seconds": 0.25}
             world.store.line(f"{REF.name}-full", "chat-c", "stdout", json.dumps(line))
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024

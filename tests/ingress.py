@@ -13,12 +13,12 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from pipeline.local.ingress import Ingress
-from pipeline.local.instances import NoInstance
-from pipeline.local.limits import USUAL, Limits
-from pipeline.local.observed import ObservedSocket
-from pipeline.local.parts import InstanceSpec, Routes, StartFailed
-from pipeline.local.ports import PortBook
+from pipeline.local.control.dataplane import InstanceSpec, Routes, StartFailed
+from pipeline.local.front.addresses import PortBook
+from pipeline.local.front.ingress import Ingress
+from pipeline.local.front.limits import USUAL, Limits
+from pipeline.local.front.observed import ObservedSocket
+from pipeline.local.run.fleet import NoInstance
 
 SERVICE = "projects/local/locations/here/services/chat"
 

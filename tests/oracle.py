@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from math import log
 from typing import TYPE_CHECKING
 
+from pipeline.events import Progress
 from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Outcome, Split, Stage
-from pipeline.progress import Progress
 from tests.oracle_ledger import compare, must_be_fresh
 from tests.oracle_record import LEGAL, Written, changed, is_misled, moved
 from tests.rollouts import CANDIDATE, STABLE

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pipeline.cli import reporting
-from pipeline.cli.driving import Drive, Listeners
+from pipeline.app import reporting
+from pipeline.app.drive import Drive, Listeners
+from pipeline.core.plan import Wish
+from pipeline.events import Progress
 from pipeline.model import Outcome
-from pipeline.plan import Wish
-from pipeline.progress import Progress
 from pipeline.report.document import Report
 from tests.fakes import REF
 from tests.rollouts import Scene

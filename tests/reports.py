@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pipeline import judge
-from pipeline.decision import Situation
-from pipeline.evidence import Counts, Exposure
-from pipeline.judge import CriterionJudgement, Judgement, JudgeState, Verdict
+from pipeline.core.decision import Situation
+from pipeline.core.rollout import Event, Phase, Rollout, Step
+from pipeline.driving.observer import Look
+from pipeline.judging import judge
+from pipeline.judging.evidence import Counts, Exposure
+from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
 from pipeline.model import Criterion, LiveService, Plan, Readiness, Revision, ServiceRef, Split, Stage
-from pipeline.observer import Look
 from pipeline.probe.scenario import Conversation, Kind, Message, ProbeReport
 from pipeline.report import document
 from pipeline.report.document import Report
 from pipeline.report.gates import Combined, Gate
 from pipeline.report.timeline import Closes
-from pipeline.rollout import Event, Phase, Rollout, Step
 from tests.fakes import START
 
 REF = ServiceRef("acme-prd", "us-central1", "agent-chat")

@@ -7,17 +7,17 @@ from datetime import timedelta
 from functools import cached_property
 from typing import cast
 
-from pipeline import record
-from pipeline.engine import Engine, Rhythm
-from pipeline.intent import Ended
+from pipeline.core import record
+from pipeline.core.intent import Ended
+from pipeline.core.plan import Wish
+from pipeline.core.rollout import Rollout
+from pipeline.driving.begin import Start
+from pipeline.driving.engine import Engine, Rhythm
+from pipeline.driving.observer import Observer
+from pipeline.driving.ports import World
+from pipeline.events import Progress
 from pipeline.model import Criterion, Drain, LiveService, Outcome, Probing, Sampling, Stage
-from pipeline.observer import Observer
-from pipeline.plan import Wish
-from pipeline.ports import World
 from pipeline.probe.scenario import Expectation, Scenario
-from pipeline.progress import Progress
-from pipeline.rollout import Rollout
-from pipeline.start import Start
 from tests.fakes import REF, FakeClock, FakeDeployer, FakePlatform, FakeProber, FakeUsers
 
 STABLE, CANDIDATE = "agent-chat-stable", "agent-chat-new"

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipeline import judge
-from pipeline.judge import Verdict
+from pipeline.core.rollout import Event, Phase
+from pipeline.judging import judge
+from pipeline.judging.judge import Verdict
 from pipeline.model import Outcome, Split, Target
-from pipeline.rollout import Event, Phase
 from tests.fakes import SlowProber
 from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene
 

@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from checks.finding import Confidence, Finding, Report, Severity
-from pipeline import checking
-from pipeline.cli import reporting
-from pipeline.journal import Attempt, Journal, read
+from pipeline.app import reporting, static_checks
+from pipeline.driving.restore import Cause, restore
+from pipeline.events import Progress, unheard
 from pipeline.model import Outcome
-from pipeline.progress import Progress, unheard
 from pipeline.report import render
-from pipeline.restore import Cause, restore
+from pipeline.report.journal import Attempt, Journal, read
 from tests.fakes import REF, START
 from tests.reported import Reported
 from tests.rollouts import CANDIDATE, STABLE, a_wish, stages
@@ -155,11 +154,11 @@ class Found:
     """What the checks of one attempt came to, as ``checking`` stores it."""
 
     def __init__(self, folder: Path, rollout_id: str) -> None:
-        self.file = checking.kept_in(folder / "rollouts", rollout_id)
+        self.file = static_checks.kept_in(folder / "rollouts", rollout_id)
 
     def store(self, message: str, now: Any) -> None:
         found = Finding("event-map", "types.py", 1, 1, Severity.WARNING, Confidence.HIGH, message)
-        checking.store(self.file, Report((found,), files=1, rules=("event-map",)))
+        static_checks.store(self.file, Report((found,), files=1, rules=("event-map",)))
         os.utime(self.file, (now.timestamp(), now.timestamp()))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from checks import settings as asked
-from pipeline import checking, config, yamltree
+from pipeline.app import static_checks
+from pipeline.config import schema, yamltree
 from pipeline.errors import ConfigError
 from tests.test_checks_examples import plant
 
@@ -42,7 +43,7 @@ checks:
 def settings(text: str, folder: Path, environment: str | None = None) -> asked.Settings:
     file = plant(folder, {"spillway.yaml": text}) / "spillway.yaml"
     document = yamltree.parse(text, str(file))
-    return checking.settings_for(config.validate_checked(document), file, document, environment)
+    return static_checks.settings_for(schema.validate_checked(document), file, document, environment)
 
 
 def test_the_section_becomes_settings(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_a_file_for_the_checks_alone_declares_no_service(tmp_path: Path) -> None
 
 def test_the_checks_do_not_make_another_rollout() -> None:
     """Mending them while a rollout is under way must resume it, not supersede it."""
-    prints = {config.parse(HEAD + checks).fingerprint() for checks in ("", CHECKS, "checks: {}\n")}
+    prints = {schema.parse(HEAD + checks).fingerprint() for checks in ("", CHECKS, "checks: {}\n")}
     assert len(prints) == 1
 
 
@@ -177,6 +178,6 @@ def test_the_checks_do_not_make_another_rollout() -> None:
 def test_complaints_name_their_place(old: str, new: str, place: str, words: str) -> None:
     assert old in CHECKS
     with pytest.raises(ConfigError) as caught:
-        config.parse(HEAD + CHECKS.replace(old, new))
+        schema.parse(HEAD + CHECKS.replace(old, new))
     assert f"spillway.yaml:{place}: " in str(caught.value)
     assert words in str(caught.value)

@@ -11,15 +11,14 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import checking
-from pipeline.cli import planning
+from pipeline.app import show_plan, static_checks
+from pipeline.app.drive import Drive
+from pipeline.app.gate import Gate
+from pipeline.app.session import Session
 from pipeline.cli.app import app
-from pipeline.cli.driving import Drive
-from pipeline.cli.frame import Session
-from pipeline.cli.gate import Gate
-from pipeline.cli.output import Mode, Output
 from pipeline.errors import PlanRefused
 from pipeline.model import Outcome
+from pipeline.output.writer import Mode, Output
 from tests.checks_corpus import incident
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish
 from tests.test_checks_cli import CONFIG, SAFE
@@ -161,7 +160,7 @@ def test_a_plan_shows_the_checks(
 ) -> None:
     mine = session(project(tmp_path, is_good=is_good))
     gate = Gate(mine, "local", "r1")
-    assert planning.show(mine, cast("Drive", FakeDrive(scene)), "good", gate) == code
+    assert show_plan.show(mine, cast("Drive", FakeDrive(scene)), "good", gate) == code
     checks = json.loads(capsys.readouterr().out)["checks"]
     assert [f["path"] for f in checks["findings"]] == ([] if is_good else ["b.py"])
     assert scene.platform.writes == []
@@ -170,7 +169,7 @@ def test_a_plan_shows_the_checks(
 
 def test_a_plan_says_it_to_people(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = session(project(tmp_path, is_good=False), Mode.TEXT)
-    planning.show(mine, cast("Drive", FakeDrive(scene)), "good", Gate(mine, "local", "r1"))
+    show_plan.show(mine, cast("Drive", FakeDrive(scene)), "good", Gate(mine, "local", "r1"))
     out = capsys.readouterr().out
     assert "checks     FAIL, nothing would be deployed: 1 error" in out
     assert "  b.py:1:1: second definition of tell; its home is a.py" in out
@@ -186,7 +185,7 @@ def test_without_checks_there_is_no_gate(tmp_path: Path) -> None:
 def test_the_report_gets_plain_values(is_good: bool, tmp_path: Path) -> None:
     gate = Gate(session(project(tmp_path, is_good=is_good)), "local", "r1")
     assert gate() is (None if is_good else Outcome.CHECKS_FAILED)
-    kept = checking.stored(checking.kept_in(tmp_path / ".spillway/rollouts", "r1"))
+    kept = static_checks.stored(static_checks.kept_in(tmp_path / ".spillway/rollouts", "r1"))
     assert kept == json.loads(json.dumps(gate.document()))
     assert kept is not None
     assert kept["rules"] == ["single-source", "socket-config"]
@@ -197,7 +196,9 @@ def test_a_refusal_s_report_goes_when_the_tree_is_good(tmp_path: Path) -> None:
     bad = Gate(session(project(tmp_path, is_good=False)), "local", "r1")
     assert bad() is Outcome.CHECKS_FAILED
     bad.refuse()
-    pages = [checking.kept_in(tmp_path / ".spillway/rollouts", "r1").with_suffix(s) for s in (".md", ".html")]
+    pages = [
+        static_checks.kept_in(tmp_path / ".spillway/rollouts", "r1").with_suffix(s) for s in (".md", ".html")
+    ]
     assert all(page.is_file() for page in pages)
     assert Gate(session(project(tmp_path, is_good=True)), "local", "r1")() is None
     assert not any(page.exists() for page in pages)
@@ -206,12 +207,12 @@ def test_a_refusal_s_report_goes_when_the_tree_is_good(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"findings": 3}', "[" * 100_000])
 def test_what_is_kept_may_be_spoilt(text: str, tmp_path: Path) -> None:
     (tmp_path / "r1.json").write_text(text)
-    assert checking.stored(tmp_path / "r1.json") is None
-    assert checking.stored(tmp_path / "gone.json") is None
+    assert static_checks.stored(tmp_path / "r1.json") is None
+    assert static_checks.stored(tmp_path / "gone.json") is None
 
 
 def test_a_hostile_rollout_id_stays_in_the_folder(tmp_path: Path) -> None:
-    assert checking.kept_in(tmp_path, "../../etc/passwd").parent == tmp_path
+    assert static_checks.kept_in(tmp_path, "../../etc/passwd").parent == tmp_path
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.cli.output import Mode, Output, outcome_document
 from pipeline.errors import UserError
+from pipeline.events import Progress
 from pipeline.model import Outcome
-from pipeline.progress import Progress
+from pipeline.output.writer import Mode, Output, outcome_document
 from pipeline.redact import SINK
 from tests.fakes import START
 

@@ -17,9 +17,9 @@ from google.cloud.logging_v2.services.logging_service_v2.transports import Loggi
 from pipeline.cloudrun import logs as source_module
 from pipeline.cloudrun.logs import LoggingSource, entry_filter
 from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected
-from pipeline.local import logs
-from pipeline.local.logfilter import compile_filter
-from pipeline.local.logstore import LogStore
+from pipeline.local.api import entries
+from pipeline.local.entries.filter import compile_filter
+from pipeline.local.entries.store import LogStore
 from pipeline.model import LogLine, ServiceRef
 from tests.contract.cloud import LoopThread
 from tests.fakes import START
@@ -96,7 +96,7 @@ async def _serve(logging: Logging) -> tuple[grpc.aio.Server, int]:
             )
 
     server = grpc.aio.server(interceptors=[Watch()])
-    server.add_generic_rpc_handlers(logs.handlers(logging.store))
+    server.add_generic_rpc_handlers(entries.handlers(logging.store))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, port

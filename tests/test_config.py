@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import config
+from pipeline.config import schema
 from pipeline.errors import ConfigError, UserError
 
 GOOD = """\
@@ -36,7 +36,7 @@ def broken(old: str, new: str) -> str:
 
 
 def test_a_good_file_becomes_typed_values() -> None:
-    made = config.parse(GOOD)
+    made = schema.parse(GOOD)
     assert made.false_rollbacks == 0.001
     assert made.build_stages()[2].soak == timedelta(minutes=90)
     scenario = made.build_scenarios()[0]
@@ -76,7 +76,7 @@ def test_a_good_file_becomes_typed_values() -> None:
 )  # fmt: skip
 def test_complaints(text: str, place: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.parse(text)
+        schema.parse(text)
     assert caught.value.what.startswith(f"spillway.yaml:{place}")
     assert words in str(caught.value)
     assert caught.value.exit_code == 2
@@ -84,18 +84,18 @@ def test_complaints(text: str, place: str, words: str) -> None:
 
 def test_all_complaints_are_listed() -> None:
     with pytest.raises(ConfigError) as caught:
-        config.parse(broken("soak: 5m", "soak: 5").replace("0.1%", "0.1"))
+        schema.parse(broken("soak: 5m", "soak: 5").replace("0.1%", "0.1"))
     assert "12:37" in caught.value.what
     assert "14:23" in caught.value.why
 
 
 def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="-c FILE"):
-        config.load(tmp_path / "spillway.yaml")
+        schema.load(tmp_path / "spillway.yaml")
 
 
 def test_a_local_image_is_a_known_name_or_a_digest() -> None:
-    made = config.parse(GOOD)
+    made = schema.parse(GOOD)
     _, local = made.environment(None)
     assert made.image_reference("good", local) == "good"
     pinned = "an-older-one@sha256:" + "0" * 64
@@ -107,22 +107,22 @@ def test_a_local_image_is_a_known_name_or_a_digest() -> None:
 
 
 def test_a_cloud_image_needs_a_digest() -> None:
-    made = config.parse(broken("{endpoint: local}", "{project: p, region: r}"))
+    made = schema.parse(broken("{endpoint: local}", "{project: p, region: r}"))
     _, cloud = made.environment("local")
     with pytest.raises(UserError, match="not pinned by digest"):
         made.image_reference("gcr.io/p/app:latest", cloud)
 
 
 def test_the_fingerprint_sees_meaning_not_spelling() -> None:
-    plain = config.parse(GOOD).fingerprint()
-    assert config.parse("# a comment\n" + GOOD).fingerprint() == plain
-    assert config.parse(broken("5m", "300s")).fingerprint() == plain
-    assert config.parse(broken("5m", "6m")).fingerprint() != plain
+    plain = schema.parse(GOOD).fingerprint()
+    assert schema.parse("# a comment\n" + GOOD).fingerprint() == plain
+    assert schema.parse(broken("5m", "300s")).fingerprint() == plain
+    assert schema.parse(broken("5m", "6m")).fingerprint() != plain
 
 
 def test_an_unknown_environment_lists_the_known() -> None:
     with pytest.raises(UserError, match=r"spillway\.yaml has: local"):
-        config.parse(GOOD).environment("prod")
+        schema.parse(GOOD).environment("prod")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_an_unknown_environment_lists_the_known() -> None:
 )  # fmt: skip
 def test_complaints_are_in_our_words(old: str, new: str, place: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.parse(broken(old, new))
+        schema.parse(broken(old, new))
     text = str(caught.value)
     assert text.startswith(f"spillway.yaml:{place}: ")
     assert words in text
@@ -191,16 +191,16 @@ def test_a_complaint_does_not_repeat_what_may_be_secret() -> None:
         "env: 123456789",
     ):
         with pytest.raises(ConfigError) as caught:
-            config.parse(broken("server]}", f"server], {new}}}"))
+            schema.parse(broken("server]}", f"server], {new}}}"))
         assert "123456789" not in str(caught.value)
 
 
 def test_a_long_key_and_a_long_value_are_cut() -> None:
     for new in (f"{'k' * 5000}: 1", f"drain: {'v' * 5000}"):
         with pytest.raises(ConfigError) as caught:
-            config.parse(broken("false-rollbacks: 1 in 1000", new))
+            schema.parse(broken("false-rollbacks: 1 in 1000", new))
         assert len(str(caught.value)) < 400
 
 
 def test_switches_may_be_spelt_as_yaml_has_them() -> None:
-    assert config.parse(broken("soak: 5m", "soak: 5m, hold: yes")).stages[1].hold
+    assert schema.parse(broken("soak: 5m", "soak: 5m, hold: yes")).stages[1].hold

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from pipeline import yamltree
+from pipeline.config import yamltree
 from pipeline.credentials import looks_random, of_config, of_environment
 from pipeline.redact import REDACTED, Redactor, is_secret_name, secrets_of
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import drift
+from pipeline.core import drift
+from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused
-from pipeline.judge import Verdict
+from pipeline.judging.judge import Verdict
 from pipeline.model import LiveService, Outcome, Split, Target
 from pipeline.probe.scenario import Conversation, Kind, ProbeReport
-from pipeline.rollout import Phase, Rollout
 from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout, a_situation
 

@@ -8,18 +8,18 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipeline import record
-from pipeline.cli.panel import upcoming
-from pipeline.engine import Engine, Rhythm
+from pipeline.cli.view.panel import upcoming
+from pipeline.core import record
+from pipeline.core.rollout import Phase
+from pipeline.driving.begin import Start
+from pipeline.driving.engine import Engine, Rhythm
+from pipeline.driving.observer import Observer
+from pipeline.driving.promote import promote
 from pipeline.errors import AnotherRunAlive, PlatformUnavailable
-from pipeline.judge import Verdict
+from pipeline.events import Progress
+from pipeline.judging.judge import Verdict
 from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split, Target
-from pipeline.observer import Observer
 from pipeline.probe.scenario import ProbeReport
-from pipeline.progress import Progress
-from pipeline.promotion import promote
-from pipeline.rollout import Phase
-from pipeline.start import Start
 from tests.fakes import REF, FakePlatform, FakeProber, SlowProber
 from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene, a_wish, stages
 

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import evidence, judge, plan
-from pipeline.evidence import Arm, Block, Counts, Window
-from pipeline.judge import Verdict
+from pipeline.core import plan
+from pipeline.judging import evidence, judge
+from pipeline.judging.evidence import Arm, Block, Counts, Window
+from pipeline.judging.judge import Verdict
 from pipeline.model import Criterion, LogLine, Sampling
 from tests.fakes import START
 from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.expectation import group
+from pipeline.config.expectation import group
 from pipeline.probe.scenario import Expectation
 
 

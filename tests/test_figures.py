@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import record
-from pipeline.cli import reporting
-from pipeline.judge import JudgeState
+from pipeline.app import reporting
+from pipeline.core import record
+from pipeline.core.rollout import Event, Phase, Step
+from pipeline.driving.ports import World
+from pipeline.driving.restore import REPLACED, Cause, restore
+from pipeline.judging.judge import JudgeState
 from pipeline.model import LogLine, Outcome, Readiness, ServiceRef, Split, Stage, Target
-from pipeline.ports import World
 from pipeline.report import document, render
 from pipeline.report.checklist import State
-from pipeline.restore import REPLACED, Cause, restore
-from pipeline.rollout import Event, Phase, Step
 from tests.agreement import agree, every_form_says_the_same, the_checklist_agrees_with_the_headline
 from tests.fakes import REF
 from tests.reported import Reported, Standing

@@ -14,10 +14,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline.cli import streams
-from pipeline.cli.frame import Session, command
-from pipeline.cli.output import Mode
+from pipeline.app.session import Session
+from pipeline.cli.command import command
 from pipeline.errors import PlatformUnavailable
+from pipeline.output import streams
+from pipeline.output.writer import Mode
 from tests.e2e.project import Done
 from tests.processes import full_pipe
 

@@ -24,17 +24,20 @@ from google.protobuf.message import Message as Proto
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import config, evidence, record, units, yamltree
+from pipeline import units
 from pipeline.cloudrun import logs as cloud_logs
 from pipeline.cloudrun.service import CloudRun
+from pipeline.config import schema, yamltree
+from pipeline.core import record
 from pipeline.errors import ConfigError, SpillwayError
-from pipeline.evidence import Arm, Window
-from pipeline.local.frames import FrameObserver
-from pipeline.local.logstore import LogStore
+from pipeline.judging import evidence
+from pipeline.judging.evidence import Arm, Window
+from pipeline.local.entries.store import LogStore
+from pipeline.local.front.frames import FrameObserver
 from pipeline.model import Criterion, LogLine, Sampling
-from pipeline.probe.endpoint import check_address
 from pipeline.probe.scenario import Address, Expectation, Kind, Scenario
 from pipeline.probe.session import _Session, hold_conversation
+from pipeline.probe.target import check_address
 from pipeline.probe.verdict import Closing, Ending, judge_conversation
 from pipeline.redact import SINK
 from pipeline.report import render
@@ -132,9 +135,9 @@ def read_config(text: str) -> None:
     made.build_criteria()
 
 
-def config_or_complaint(text: str) -> config.Config | ConfigError:
+def config_or_complaint(text: str) -> schema.Config | ConfigError:
     try:
-        return config.parse(text)
+        return schema.parse(text)
     except ConfigError as error:
         return error
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from pipeline.local.limits import MIB, Limits
-from pipeline.local.wire import Wire
+from pipeline.local.front.limits import MIB, Limits
+from pipeline.local.front.wire import Wire
 from tests.ingress import World, answers, echo, get, open_world, until
 
 SMALL = Limits(idle_s=0.3, head_s=0.3, half_closed_s=0.3, linger_s=0.3, body=1000, message=1000)

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.core.intent import Begin, Ended, First, Resume, Supersede, intent_of
+from pipeline.core.plan import Wish
+from pipeline.core.rollout import ENDED, UNDER_WAY, Past, Phase, Rollout
 from pipeline.errors import PlanRefused
-from pipeline.intent import Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.model import LiveService, Outcome, Readiness, Revision, Split
-from pipeline.plan import Wish
-from pipeline.rollout import ENDED, UNDER_WAY, Past, Phase, Rollout
 from tests.fakes import START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish
 from tests.test_rollout import a_rollout

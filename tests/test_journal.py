@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import journal
-from pipeline.journal import Attempt, Journal, read
-from pipeline.judge import Verdict
+from pipeline.core.rollout import Phase
+from pipeline.events import Progress
+from pipeline.judging.judge import Verdict
 from pipeline.probe.scenario import Message
-from pipeline.progress import Progress
 from pipeline.redact import SINK
-from pipeline.rollout import Phase
+from pipeline.report import journal
+from pipeline.report.journal import Attempt, Journal, read
 from tests.fakes import START
 from tests.reports import a_judgement, a_look, a_probe, a_rollout, at
 from tests.rollouts import Scene

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import judge, plan, record
-from pipeline.evidence import Block, Counts
-from pipeline.judge import JudgeState, Verdict
+from pipeline.core import plan, record
+from pipeline.judging import judge
+from pipeline.judging.evidence import Block, Counts
+from pipeline.judging.judge import JudgeState, Verdict
 from pipeline.model import Criterion, Plan
 from tests.fakes import START
 from tests.rollouts import a_wish, stages

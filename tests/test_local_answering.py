@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.local.answering import MAX_REQUEST, unary
+from pipeline.local.api.answering import MAX_REQUEST, unary
 from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.endpoint import Endpoint
 from tests.contract.cloud import OUR_PARENT, LoopThread

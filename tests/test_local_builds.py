@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.local import builds
-from pipeline.local.images import Image
-from pipeline.local.parts import StartFailed
-from pipeline.local.selection import Limits, select
+from pipeline.local.control.dataplane import StartFailed
+from pipeline.local.images import builds
+from pipeline.local.images.catalogue import Image
+from pipeline.local.images.selection import Limits, select
 from tests.processes import until
 
 

@@ -15,14 +15,14 @@ import pytest
 
 from pipeline.cloudrun.logs import LoggingSource
 from pipeline.cloudrun.service import CloudRun
+from pipeline.driving.restore import Cause, restore
 from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
+from pipeline.events import Progress
 from pipeline.local import daemon, endpoint
 from pipeline.local.channel import FollowingChannel
-from pipeline.local.images import Image
-from pipeline.local.provider import LocalProvider
+from pipeline.local.images.catalogue import Image
+from pipeline.local.provider.service import LocalProvider
 from pipeline.model import ServiceRef, Split, Target
-from pipeline.progress import Progress
-from pipeline.restore import Cause, restore
 from tests.processes import SERVER, until
 
 REF = ServiceRef("local", "local", "chat")

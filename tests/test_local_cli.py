@@ -18,8 +18,9 @@ from google.cloud.run_v2.services.services.transports import ServicesGrpcTranspo
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
-from pipeline.cli.localview import entry_line, status_lines
-from pipeline.local import daemon, endpoint, images
+from pipeline.cli.view.local_lines import entry_line, status_lines
+from pipeline.local import daemon, endpoint
+from pipeline.local.images import catalogue
 from tests.contract.cloud import OUR_PARENT
 from tests.processes import SERVER, get, until
 
@@ -99,10 +100,10 @@ def test_up_twice_is_one_and_says_so(project: Project) -> None:
 
 
 def test_the_images_of_the_file_become_its_images(project: Project) -> None:
-    known = images.named(project.local, "bare")
+    known = catalogue.named(project.local, "bare")
     assert known.command == (sys.executable, "-V")
     assert known.directory == str(project.folder / "src")
-    assert images.named(project.local, "good").env == {"A": "1"}
+    assert catalogue.named(project.local, "good").env == {"A": "1"}
 
 
 def test_status_shows_revisions_weights_and_instances(project: Project) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.local import state
-from pipeline.local.controller import Controller
-from pipeline.local.operations import SERVICE, Operation, Operations
-from pipeline.local.parts import InstanceSpec, Routes
-from pipeline.local.state import BY_NAME, Json, Refused
-from pipeline.local.store import Store
+from pipeline.local.control import state
+from pipeline.local.control.controller import Controller
+from pipeline.local.control.dataplane import InstanceSpec, Routes
+from pipeline.local.control.operations import SERVICE, Operation, Operations
+from pipeline.local.control.state import BY_NAME, Json, Refused
+from pipeline.local.control.store import Store
 from pipeline.model import Readiness, ServiceRef
 from tests.contract.fakes import FakeInstances, FakeRouter
 

@@ -17,7 +17,7 @@ from google.cloud.run_v2.services.services.transports import ServicesGrpcTranspo
 
 from pipeline.errors import LocalCloudRunDown, UserError
 from pipeline.local import daemon, endpoint
-from pipeline.local.images import Image
+from pipeline.local.images.catalogue import Image
 from tests.contract.cloud import OUR_PARENT, shares, target
 from tests.processes import SERVER, exists, get, until
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.local.dockerignore import BadPattern, Ignored
+from pipeline.local.images.dockerignore import BadPattern, Ignored
 
 
 @pytest.mark.parametrize(

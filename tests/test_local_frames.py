@@ -8,8 +8,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.local.frames import NO_STATUS, FrameObserver
-from pipeline.local.observed import Observations, ObservedSocket, Side
+from pipeline.local.front.frames import NO_STATUS, FrameObserver
+from pipeline.local.front.observed import Observations, ObservedSocket, Side
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 

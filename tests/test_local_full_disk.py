@@ -15,19 +15,27 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.localview import status_lines
-from pipeline.cli.wiring import SystemClock
+from pipeline.app.wiring import SystemClock
+from pipeline.cli.view.local_lines import status_lines
 from pipeline.cloudrun.service import CloudRun
+from pipeline.driving.restore import Cause, restore
 from pipeline.errors import PlatformUnavailable
 from pipeline.local import daemon, endpoint
 from pipeline.local.channel import FollowingChannel
-from pipeline.local.images import Image
-from pipeline.local.operations import SERVICE, Operation
-from pipeline.local.provider import LocalProvider
-from pipeline.local.state import Refused, Service, Stamp, create, only_gives_back, update, with_defaults
-from pipeline.local.store import Registry, Store
+from pipeline.local.control.operations import SERVICE, Operation
+from pipeline.local.control.state import (
+    Refused,
+    Service,
+    Stamp,
+    create,
+    only_gives_back,
+    update,
+    with_defaults,
+)
+from pipeline.local.control.store import Registry, Store
+from pipeline.local.images.catalogue import Image
+from pipeline.local.provider.service import LocalProvider
 from pipeline.model import RECORD_ANNOTATION, STABLE_TAG, ServiceRef, Split
-from pipeline.restore import Cause, restore
 from tests.processes import SERVER, get, until
 
 REF = ServiceRef("local", "local", "chat")

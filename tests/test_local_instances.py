@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.local import child, images, strays
-from pipeline.local.container import INHERITED
-from pipeline.local.images import Image
-from pipeline.local.instances import Fleet, NoInstance, backoff
-from pipeline.local.parts import InstanceSpec, StartFailed
+from pipeline.local.control.dataplane import InstanceSpec, StartFailed
+from pipeline.local.images import catalogue
+from pipeline.local.images.catalogue import Image
+from pipeline.local.run import child, strays
+from pipeline.local.run.container import INHERITED
+from pipeline.local.run.fleet import Fleet, NoInstance, backoff
 from tests.ingress import SERVICE, Sink, until
 from tests.processes import exists
 
@@ -43,7 +44,7 @@ class Machine:
         self.fleet = Fleet(folder, self.logs, **{"grace_s": 5.0, **fields})
 
     def image(self, code: str, name: str = "image", **env: str) -> None:
-        images.write(self.folder, {name: Image((*PYTHON, code), None, env)})
+        catalogue.write(self.folder, {name: Image((*PYTHON, code), None, env)})
 
     async def start(self, revision: str = "one", **fields: Any) -> None:
         async with self.fleet.pinned(fields.pop("image", "image")) as image:
@@ -170,7 +171,7 @@ async def test_what_it_did_instead_of_listening_is_told(machine: Machine, does: 
 async def test_a_command_that_cannot_be_run_says_why(
     machine: Machine, image: Image, reason: str, text: str
 ) -> None:
-    images.write(machine.folder, {"image": image})
+    catalogue.write(machine.folder, {"image": image})
     with pytest.raises(StartFailed, match=text) as failed:
         await machine.start()
     assert failed.value.reason == reason

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.local.paging import DEFAULT_SIZE, MAX_SIZE, page
-from pipeline.local.state import Refused
+from pipeline.local.api.paging import DEFAULT_SIZE, MAX_SIZE, page
+from pipeline.local.control.state import Refused
 
 
 def pages(items: list[str], size: int, *, descending: bool = False) -> list[list[str]]:

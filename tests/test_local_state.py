@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from pipeline.local import state
-from pipeline.local.state import (
+from pipeline.local.control import state
+from pipeline.local.control.state import (
     BY_NAME,
     LATEST,
     Failure,

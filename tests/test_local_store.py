@@ -13,12 +13,20 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SpillwayError
-from pipeline.local import images
-from pipeline.local.images import Image
-from pipeline.local.operations import SERVICE, Operation
-from pipeline.local.ports import PortBook, reachable
-from pipeline.local.state import Failure, Service, Stamp, create, mark_failed, mark_ready, with_defaults
-from pipeline.local.store import Registry, Store
+from pipeline.local.control.operations import SERVICE, Operation
+from pipeline.local.control.state import (
+    Failure,
+    Service,
+    Stamp,
+    create,
+    mark_failed,
+    mark_ready,
+    with_defaults,
+)
+from pipeline.local.control.store import Registry, Store
+from pipeline.local.front.addresses import PortBook, reachable
+from pipeline.local.images import catalogue
+from pipeline.local.images.catalogue import Image
 from pipeline.model import ServiceRef
 
 AT = datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -109,16 +117,16 @@ def test_a_state_file_that_is_not_one_is_named_with_a_way_out(
 
 
 def test_images_are_added_and_replaced_by_name(tmp_path: Path) -> None:
-    images.write(tmp_path, {"a": Image(("one",), "/"), "b": Image(("two",), "/", {"X": "1"})})
-    images.write(tmp_path, {"a": Image(("three",), "/")})
-    assert images.named(tmp_path, "a") == Image(("three",), "/")
-    assert images.named(tmp_path, "b") == Image(("two",), "/", {"X": "1"})
+    catalogue.write(tmp_path, {"a": Image(("one",), "/"), "b": Image(("two",), "/", {"X": "1"})})
+    catalogue.write(tmp_path, {"a": Image(("three",), "/")})
+    assert catalogue.named(tmp_path, "a") == Image(("three",), "/")
+    assert catalogue.named(tmp_path, "b") == Image(("two",), "/", {"X": "1"})
 
 
 def test_of_images_that_are_written_at_once_none_is_lost(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: images.write(tmp_path, {f"i{n}": Image((str(n),), "/")}), range(100)))
-    assert all(images.named(tmp_path, f"i{n}").command == (str(n),) for n in range(100))
+        list(pool.map(lambda n: catalogue.write(tmp_path, {f"i{n}": Image((str(n),), "/")}), range(100)))
+    assert all(catalogue.named(tmp_path, f"i{n}").command == (str(n),) for n in range(100))
 
 
 def test_a_port_is_kept_over_restarts_and_given_back_when_forgotten(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local import daemon, strays
-from pipeline.local.instances import Fleet
+from pipeline.local import daemon
+from pipeline.local.run import strays
+from pipeline.local.run.fleet import Fleet
 from tests.ingress import SERVICE, Sink, until
 from tests.processes import exists
 from tests.test_local_instances import FOREVER, LISTEN, Machine, linux

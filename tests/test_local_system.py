@@ -22,10 +22,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
 
-from pipeline.local import images
 from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.endpoint import Endpoint
-from pipeline.local.images import Image
+from pipeline.local.images import catalogue
+from pipeline.local.images.catalogue import Image
 from tests.contract.cloud import OUR_PARENT, ready_condition, target, waited
 from tests.ingress import until
 from tests.processes import exists
@@ -57,7 +57,7 @@ class Place:
     """A running local Cloud Run and clients of it."""
 
     def __init__(self, folder: Path) -> None:
-        images.write(folder, CATALOGUE)
+        catalogue.write(folder, CATALOGUE)
         self.run = LocalCloudRun(Settings(folder, grace_s=5.0), "token")
 
     async def open(self) -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.local.logentry import Entry
-from pipeline.local.logfilter import FilterError, compile_filter
+from pipeline.local.entries.entry import Entry
+from pipeline.local.entries.filter import FilterError, compile_filter
 
 SECOND = 1_000_000_000
 START = 1_900_000_000 * SECOND  # 2030-03-17T17:46:40Z

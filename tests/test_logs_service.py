@@ -23,11 +23,11 @@ from google.cloud.logging_v2.services.logging_service_v2.transports import (
 from google.cloud.logging_v2.types import ListLogEntriesRequest, LogEntry, TailLogEntriesRequest
 from google.logging.type import log_severity_pb2
 
-from pipeline.local import logstore
-from pipeline.local.logfilter import compile_filter
-from pipeline.local.logs import handlers
-from pipeline.local.logstore import LogStore
-from pipeline.local.reading import LogReader, select
+from pipeline.local.api.entries import handlers
+from pipeline.local.entries import store as logstore
+from pipeline.local.entries.filter import compile_filter
+from pipeline.local.entries.reading import LogReader, select
+from pipeline.local.entries.store import LogStore
 from tests.contract.cloud import LoopThread
 
 CHAT = "projects/p/locations/here/services/chat"

@@ -14,12 +14,13 @@ import structlog.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.local import logfile, logstore
-from pipeline.local.lines import LineCutter
-from pipeline.local.logentry import Entry
-from pipeline.local.logfilter import compile_filter
-from pipeline.local.logindex import Bounds, LogIndex
-from pipeline.local.logstore import LogStore
+from pipeline.local.entries import file as logfile
+from pipeline.local.entries import store as logstore
+from pipeline.local.entries.entry import Entry
+from pipeline.local.entries.filter import compile_filter
+from pipeline.local.entries.index import Bounds, LogIndex
+from pipeline.local.entries.store import LogStore
+from pipeline.local.run.output_lines import LineCutter
 
 SERVICE = "projects/p/locations/here/services/chat"
 

@@ -10,7 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
-from pipeline.cli import main, quick
+from pipeline.cli import main, quick_check
 from tests.test_streams import FAULTS, Raising
 
 ENDINGS = {
@@ -59,7 +59,7 @@ def test_an_interrupt_before_a_command_is_one(monkeypatch: pytest.MonkeyPatch) -
     with redirect_stderr(err):
         assert main.run(Pressed(["check"])) == 130
     assert err.getvalue() == "spillway: interrupted\n"
-    assert quick.check(["other"]) is None
+    assert quick_check.check(["other"]) is None
 
 
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:

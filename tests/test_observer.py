@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from pipeline.driving.observer import Observer
 from pipeline.errors import RecordLost
 from pipeline.model import LogLine, Outcome, ServiceRef, Split, Target
-from pipeline.observer import Observer
 from pipeline.telemetry.asgi import probe_key
 from tests.fakes import REF
 from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from pipeline.cli.outlet import MAX_WAITING, Outlet
+from pipeline.output.outlet import MAX_WAITING, Outlet
 
 
 class File:

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import plan
+from pipeline.core import plan
+from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused
 from pipeline.model import Criterion, Readiness, Revision, ServiceRef, Split, Target
-from pipeline.rollout import Phase, Rollout
 from tests.fakes import START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 from tests.test_rollout import a_rollout

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from pipeline import private
-from pipeline.journal import Attempt, Journal
-from pipeline.local import endpoint, images
+from pipeline.events import Progress
+from pipeline.local import endpoint
+from pipeline.local.control.store import Store
 from pipeline.local.endpoint import Endpoint
-from pipeline.local.images import Image
-from pipeline.local.logstore import LogStore
-from pipeline.local.store import Store
-from pipeline.progress import Progress
+from pipeline.local.entries.store import LogStore
+from pipeline.local.images import catalogue
+from pipeline.local.images.catalogue import Image
+from pipeline.report.journal import Attempt, Journal
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 ATTEMPT = Attempt("abc", 1, NOON)
@@ -38,7 +39,7 @@ def modes(root: Path) -> dict[str, int]:
 def test_a_state_folder_and_its_files(tmp_path: Path) -> None:
     state = tmp_path / ".spillway"
     local = state / "local"
-    images.write(local, {"good": Image(("run",), "/", {"TOKEN": "t"})})
+    catalogue.write(local, {"good": Image(("run",), "/", {"TOKEN": "t"})})
     endpoint.write(local, Endpoint(1, "127.0.0.1:1", "token", NOON))
     lock = endpoint.hold(local)
     assert lock

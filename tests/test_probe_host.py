@@ -8,9 +8,9 @@ from ipaddress import ip_address
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.probe.endpoint import check_address, http_url, proxy_for, socket_url
 from pipeline.probe.host import fold, is_local, refusal, refusal_of_resolved
 from pipeline.probe.scenario import Address
+from pipeline.probe.target import check_address, http_url, proxy_for, socket_url
 
 METADATA = [
     "169.254.169.254", "169.254.169.254.", "１６９.２５４.１６９.２５４", "①⑥⑨.②⑤④.①⑥⑨.②⑤④", "169。254。169。254", "169．254｡169.254",

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.driving.ports import Prober
 from pipeline.errors import AccessError, UserError
-from pipeline.ports import Prober
 from pipeline.probe.prober import TRANSCRIPTS_PER_KIND, ThreadedProber, run_round
 from pipeline.probe.scenario import Address, Conversation, Expectation, HttpStep, Kind, ProbeAsk, ProbeReport
 from pipeline.probe.summary import Row, summarise

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.driving.promote import promote
 from pipeline.errors import PlanRefused, UserError
 from pipeline.model import Outcome, Readiness, Split, Target
-from pipeline.promotion import promote
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 
 

@@ -8,8 +8,8 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
-from pipeline.local.gcpservice import to_message, to_outputs
-from pipeline.local.provider import LocalProvider
+from pipeline.local.provider.service import LocalProvider
+from pipeline.local.provider.spelling import to_message, to_outputs
 from tests.contract.cloud import Cloud
 
 BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"

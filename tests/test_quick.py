@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import remembered
-from pipeline.checking import subject
-from pipeline.cli import quick
+from pipeline.app import check_cache
+from pipeline.app.static_checks import subject
+from pipeline.cli import quick_check
 from tests.checks_corpus import incident
 
 _CONFIG = f"""\
@@ -42,7 +42,7 @@ def read_once() -> None:
 
 def test_settings_come_back_as_they_were(project: Path) -> None:
     made = subject(None, Path("spillway.yaml"), is_named=False)
-    assert remembered.load(Path("spillway.yaml")) == made
+    assert check_cache.load(Path("spillway.yaml")) == made
 
 
 def test_a_whole_configuration_comes_back_too(project: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_whole_configuration_comes_back_too(project: Path) -> None:
     (project / "older").mkdir()
     made = subject(None, Path("spillway.yaml"), is_named=False)
     assert made.settings.socket_config is not None
-    assert remembered.load(Path("spillway.yaml")) == made
+    assert check_cache.load(Path("spillway.yaml")) == made
 
 
 @pytest.mark.parametrize(
@@ -72,22 +72,22 @@ def test_a_whole_configuration_comes_back_too(project: Path) -> None:
 )
 def test_leaves_everything_else_alone(project: Path, words: list[str]) -> None:
     read_once()
-    assert quick.check(words) is None
+    assert quick_check.check(words) is None
 
 
 def test_knows_nothing_at_first(project: Path) -> None:
-    assert quick.check(["check"]) is None
+    assert quick_check.check(["check"]) is None
 
 
 def test_forgets_what_changed(project: Path) -> None:
     read_once()
-    assert remembered.load(Path("spillway.yaml")) is not None
+    assert check_cache.load(Path("spillway.yaml")) is not None
     (project / "spillway.yaml").write_text(_CONFIG + "  additive: {base: older}\n")
-    assert remembered.load(Path("spillway.yaml")) is None
+    assert check_cache.load(Path("spillway.yaml")) is None
     read_once()
-    assert remembered.load(Path("spillway.yaml")) is not None
+    assert check_cache.load(Path("spillway.yaml")) is not None
     (project / "older").mkdir()  # what was a ref is a folder now
-    assert remembered.load(Path("spillway.yaml")) is None
+    assert check_cache.load(Path("spillway.yaml")) is None
 
 
 def test_what_is_kept_may_be_broken(project: Path) -> None:
@@ -95,7 +95,7 @@ def test_what_is_kept_may_be_broken(project: Path) -> None:
     (kept,) = (project / "cache/settings").iterdir()
     for text in ("", "[]", "{}", '{"root": 1, "settings": {}, "is_folder": 0}', "[" * 100_000):
         kept.write_text(text)
-        assert remembered.load(Path("spillway.yaml")) is None
+        assert check_cache.load(Path("spillway.yaml")) is None
 
 
 def test_options_from_the_environment_take_the_long_way(
@@ -103,13 +103,13 @@ def test_options_from_the_environment_take_the_long_way(
 ) -> None:
     read_once()
     monkeypatch.setenv("SPILLWAY_OUTPUT", "json")
-    assert quick.check(["check"]) is None
+    assert quick_check.check(["check"]) is None
 
 
 def test_a_question_that_is_wrong_takes_the_long_way(project: Path) -> None:
     read_once()
-    assert quick.check(["check", "--rule", "no-such-rule"]) is None
-    assert quick.check(["check", "--rule", "additive"]) is None
+    assert quick_check.check(["check", "--rule", "no-such-rule"]) is None
+    assert quick_check.check(["check", "--rule", "additive"]) is None
 
 
 def test_says_the_same_and_loads_nothing(project: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 import typer
 from typer.main import get_command
 
-from pipeline import config, errors
+from pipeline import errors
+from pipeline.app.interrupts import INTERRUPTED, TERMINATED
 from pipeline.cli.app import app
-from pipeline.cli.interrupts import INTERRUPTED, TERMINATED
+from pipeline.config import schema
 from pipeline.model import Outcome
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -50,7 +51,7 @@ def test_every_exit_code_is_told() -> None:
 
 def test_the_configuration_is_one() -> None:
     text = README.split("```yaml\n")[1].split("```")[0]
-    assert config.parse(text).service == "agent-chat"
+    assert schema.parse(text).service == "agent-chat"
     assert len(text.splitlines()) == 12
 
 

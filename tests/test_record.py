@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from pipeline import judge, record
+from pipeline.core import record
+from pipeline.core.rollout import Event, Phase
 from pipeline.errors import PlanRefused, RecordUnreadable
+from pipeline.judging import judge
 from pipeline.model import RECORD_ANNOTATION, Criterion
-from pipeline.rollout import Event, Phase
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout

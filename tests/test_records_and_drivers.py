@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import record, restore
-from pipeline.engine import Rhythm
+from pipeline.core import record
+from pipeline.driving import restore
+from pipeline.driving.engine import Rhythm
+from pipeline.driving.promote import promote
 from pipeline.errors import AnotherRunAlive, PlanRefused, RecordUnreadable, SpillwayError
 from pipeline.model import RECORD_ANNOTATION, Outcome, Split
-from pipeline.promotion import promote
 from tests.fakes import REF
 from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from syrupy.assertion import SnapshotAssertion
 
-from pipeline.evidence import Exposure
+from pipeline.core.rollout import Event, Phase, Step
+from pipeline.judging.evidence import Exposure
 from pipeline.redact import SINK
 from pipeline.report import document, render
 from pipeline.report.document import Report
 from pipeline.report.facts import Happened, Share
-from pipeline.rollout import Event, Phase, Step
 from tests.reports import CANDIDATE, a_plan, a_report, a_rollout, at, exposures, journal_lines, rolled_back
 
 HOSTILE = [

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evidence import Exposure
+from pipeline.core.rollout import Event, Phase, Rollout, Step
+from pipeline.judging.evidence import Exposure
 from pipeline.model import LOCAL_PROJECT, Outcome, ServiceRef
 from pipeline.report import checklist, document, facts, render
 from pipeline.report.checklist import State
-from pipeline.rollout import Event, Phase, Rollout, Step
 from tests.reports import (
     CANDIDATE,
     STABLE,

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import reporting
-from pipeline.cli.driving import Listeners
-from pipeline.cli.reporting import Eyes
-from pipeline.journal import Attempt
+from pipeline.app import reporting
+from pipeline.app.drive import Listeners
+from pipeline.app.reporting import Eyes
+from pipeline.events import Progress
 from pipeline.model import Outcome
-from pipeline.progress import Progress
+from pipeline.report.journal import Attempt
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene
 

@@ -8,8 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import record
+from pipeline.core import record
+from pipeline.core.rollout import Phase
+from pipeline.driving.restore import Cause, Restored, restore, target_of
 from pipeline.errors import PlanRefused, PlatformUnavailable, UserError
+from pipeline.events import Progress
 from pipeline.model import (
     RECORD_ANNOTATION,
     UNREADABLE_ANNOTATION,
@@ -19,9 +22,6 @@ from pipeline.model import (
     Split,
     Target,
 )
-from pipeline.progress import Progress
-from pipeline.restore import Cause, Restored, restore, target_of
-from pipeline.rollout import Phase
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import judge, plan, rollout
-from pipeline.decision import (
+from pipeline.core import plan, rollout
+from pipeline.core.decision import (
     Arrive,
     Deploy,
     Enter,
@@ -23,9 +23,10 @@ from pipeline.decision import (
     Wait,
     decide,
 )
-from pipeline.judge import Judgement, Verdict
+from pipeline.core.rollout import ENDED, TRANSITIONS, UNDER_WAY, Event, Phase, Rollout
+from pipeline.judging import judge
+from pipeline.judging.judge import Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Split, Target
-from pipeline.rollout import ENDED, TRANSITIONS, UNDER_WAY, Event, Phase, Rollout
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, a_wish, stages
 

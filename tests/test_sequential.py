@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom, nchypergeom_fisher
 
-from pipeline import sequential
-from pipeline.sequential import ODDS
+from pipeline.judging import sequential
+from pipeline.judging.sequential import ODDS
 
 unhurried = settings(deadline=None)
 

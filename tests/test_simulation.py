@@ -12,9 +12,9 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.decision import Situation
+from pipeline.core.decision import Situation
+from pipeline.driving.observer import Look
 from pipeline.model import Outcome
-from pipeline.observer import Look
 from tests.simulation import CANDIDATES, Fault, Simulation, draw
 from tests.simulation.faults import CONDITIONS, HAPPENINGS
 from tests.simulation.process import Process

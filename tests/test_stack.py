@@ -17,7 +17,7 @@ from infra.settings import Settings, Template
 from pipeline.cloudrun.service import CloudRun
 from pipeline.cloudrun.stack import InProcess, PulumiCli, declared
 from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected, StaleWrite, UserError
-from pipeline.local.provider import SERVICE, LocalProvider
+from pipeline.local.provider.service import SERVICE, LocalProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, Split, Target
 from tests.contract.cloud import Cloud, latest, shares
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import record
+from pipeline.core import record
+from pipeline.core.rollout import Phase
+from pipeline.driving.restore import Cause, restore
 from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformError, PlatformUnavailable
 from pipeline.model import RECORD_ANNOTATION, Outcome, Split, Target
-from pipeline.restore import Cause, restore
-from pipeline.rollout import Phase
 from tests.fakes import REF
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 

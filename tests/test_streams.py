@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from pipeline.cli import streams
-from pipeline.cli.output import Mode, Output
-from pipeline.cli.streams import Stream
 from pipeline.errors import UserError
-from pipeline.progress import Progress
+from pipeline.events import Progress
+from pipeline.output import streams
+from pipeline.output.streams import Stream
+from pipeline.output.writer import Mode, Output
 from pipeline.redact import SINK
 from tests.cilog import commands_in
 from tests.fakes import START

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evidence import Arm, exposure
+from pipeline.judging.evidence import Arm, exposure
 from pipeline.model import LogLine, Sampling
 from pipeline.report.tally import Tally
 from pipeline.report.timeline import Timeline

@@ -22,10 +22,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from pipeline.judging.trials import read_lines, trials_of
 from pipeline.model import LogLine
 from pipeline.telemetry import SpillwayTelemetry
 from pipeline.telemetry.asgi import probe_key
-from pipeline.trials import read_lines, trials_of
 
 ENVIRON = {"K_SERVICE": "svc", "K_REVISION": "svc-1", "SPILLWAY_NONCE": "n1"}
 EVENTS = ("agent_started", "agent_completed")

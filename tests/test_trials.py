@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.judging.trials import Reading, Trial, is_abandoned, read_lines, trials_of
 from pipeline.model import LogLine
-from pipeline.trials import Reading, Trial, is_abandoned, read_lines, trials_of
 from tests.fakes import START
 from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, text
 

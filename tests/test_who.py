@@ -7,7 +7,7 @@ import pwd
 
 import pytest
 
-from pipeline.cli.who import who
+from pipeline.app.operator import who
 
 
 @pytest.fixture(autouse=True)

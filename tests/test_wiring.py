@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings, Template
-from pipeline import config
-from pipeline.cli.wiring import SystemClock, driver, is_dead, settings_for, wish_for
-from pipeline.config import Container
+from pipeline.app.wiring import SystemClock, driver, is_dead, settings_for, wish_for
+from pipeline.config import schema
+from pipeline.config.schema import Container
 from pipeline.model import Criterion, Probing, Sampling, ServiceRef, Stage
 from tests.fakes import START
 
@@ -38,7 +38,7 @@ container:
 scenarios:
   run: {path: /ws, send: {type: hello}, expect: [done]}
 """
-READ = config.parse(TEXT)
+READ = schema.parse(TEXT)
 STAGING = READ.environments["staging"]
 
 
@@ -103,7 +103,7 @@ bad-promotions: 1 in 50
 
 
 def test_every_setting_of_the_rollout_reaches_the_plan() -> None:
-    read = config.parse(JUDGED)
+    read = schema.parse(JUDGED)
     wish = wish_for(read, read.environments["staging"], DIGEST)
     assert (wish.ref, wish.image) == (ServiceRef("acme-stg", "us-central1", "chat"), DIGEST)
     assert wish.stages == (

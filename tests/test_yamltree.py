@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import yamltree
+from pipeline.config import yamltree
 from pipeline.errors import ConfigError
 
 FLAT = "a:\n" + "- x\n" * 60_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import check, local, probe, rescue, rollout, status
+from pipeline.cli import check, local, probe, rollback, rollout, status
 from pipeline.cli import demo as demo_command
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app.command()(check.check)
 app.command()(rollout.plan)
 app.command()(rollout.rollout)
 app.command()(rollout.promote)
-app.command()(rescue.rollback)
+app.command()(rollback.rollback)
 app.command()(status.status)
 app.command()(rollout.tick)
 app.command()(probe.probe)

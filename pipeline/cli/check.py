@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
-from pipeline.cli import streams
-from pipeline.cli.frame import Session, command
+from pipeline.app.session import Session
+from pipeline.cli.command import command
 from pipeline.cli.options import DryRun
-from pipeline.cli.output import Mode
-from pipeline.cli.quick import CHECKS_FAILED
+from pipeline.cli.quick_check import CHECKS_FAILED
 from pipeline.errors import UserError
+from pipeline.output import streams
+from pipeline.output.writer import Mode
 from pipeline.redact import uncommanded, uncommanded_json
 
 if TYPE_CHECKING:
     from checks.finding import Report
-    from pipeline.subject import Subject
+    from pipeline.app.check_subject import Subject
 
 _ROUNDS = 5  # fixes that meet in one line wait for the next round
 
@@ -81,7 +82,7 @@ def check(
 
     Example:  spillway check --base origin/main
     """
-    from pipeline.checking import told_as_usage
+    from pipeline.app.static_checks import told_as_usage
 
     streams.wait_for_reader()
     with told_as_usage():
@@ -121,13 +122,13 @@ def _explain(session: Session, name: str) -> int:
 def _subject(
     session: Session, path: Path | None, *, base: str, rules: list[str] | None, discover: bool
 ) -> Subject:
-    from pipeline import checking
-    from pipeline.config import DEFAULT_FILE
+    from pipeline.app import static_checks
+    from pipeline.config.schema import DEFAULT_FILE
 
     session.need_folder()
     here = _here(session)
     is_named = session.config_file.absolute() != here / DEFAULT_FILE
-    found = checking.subject(
+    found = static_checks.subject(
         here / path if path is not None else None, session.config_file, is_named=is_named
     )
     if not found.is_configured:

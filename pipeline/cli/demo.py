@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.frame import Session, command
+from pipeline.app.session import Session
+from pipeline.cli.command import command
 from pipeline.errors import SpillwayError
 
 if TYPE_CHECKING:
-    from pipeline.cli.story import Chapter
-    from pipeline.config import Config
+    from pipeline.app.demo_story import Chapter
+    from pipeline.config.schema import Config
 
 _IMAGE = "good"
 
@@ -71,8 +72,8 @@ def _session(session: Session) -> Session:
 
 
 def _tell(session: Session, rate: float) -> list[Chapter]:
-    from pipeline.cli.catalogue import images_of
-    from pipeline.cli.story import Story
+    from pipeline.app.demo_story import Story
+    from pipeline.app.images import images_of
     from pipeline.demo.users import Users
     from pipeline.local import daemon
 
@@ -89,7 +90,7 @@ def _tell(session: Session, rate: float) -> list[Chapter]:
 
 
 def _deploy_stable(session: Session, config: Config) -> str:
-    from pipeline.cli.driving import open_drive
+    from pipeline.app.drive import open_drive
 
     with open_drive(session, config, None) as drive:
         ended = drive.begin(_IMAGE)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import streams
-from pipeline.cli.frame import Session, command
+from pipeline.app.session import Session
+from pipeline.cli.command import command
 from pipeline.cli.options import DryRun
-from pipeline.cli.output import Mode
 from pipeline.errors import UserError
 from pipeline.model import LOCAL_PROJECT
+from pipeline.output import streams
+from pipeline.output.writer import Mode
 from pipeline.redact import SINK
 
 if TYPE_CHECKING:
-    from pipeline.local.images import Image
+    from pipeline.local.images.catalogue import Image
 
 app = typer.Typer(
     help="The local Cloud Run by itself: up, down, status, logs.", no_args_is_help=True, rich_markup_mode=None
@@ -95,9 +96,9 @@ def status(session: Session) -> int:
 
     Example:  spillway local status
     """
-    from pipeline.cli.localview import status_lines
+    from pipeline.cli.view.local_lines import status_lines
     from pipeline.local import daemon
-    from pipeline.local.trusted import secrets_of
+    from pipeline.local.state_secrets import secrets_of
 
     seen = daemon.status(session.local_folder)
     SINK.learn(*secrets_of(session.local_folder))
@@ -123,10 +124,10 @@ def logs(
 
     Example:  spillway local logs -n 20 --follow --filter 'severity>=ERROR'
     """
-    from pipeline.cli.localview import entry_line
+    from pipeline.cli.view.local_lines import entry_line
     from pipeline.local import endpoint
-    from pipeline.local.reading import open_reader, select
-    from pipeline.local.trusted import Trusted
+    from pipeline.local.entries.reading import open_reader, select
+    from pipeline.local.state_secrets import Trusted
 
     if follow and session.output.mode is Mode.JSON:
         raise UserError("-o json with --follow: one document that never ends", fix="Ask for lines: -o ndjson")
@@ -149,7 +150,7 @@ def logs(
 
 
 def _images(session: Session) -> Mapping[str, Image]:
-    from pipeline.cli.catalogue import images_of
+    from pipeline.app.images import images_of
 
     if not os.path.lexists(session.config_file) and session.config_file.name == "spillway.yaml":
         session.output.say(f"no {session.config_file}: it starts without new images")

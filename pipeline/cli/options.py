@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.frame import Session
+from pipeline.app.session import Session
 from pipeline.errors import ConfigError, UserError
 from pipeline.model import ServiceRef
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import streams
-from pipeline.cli.frame import Session, command
-from pipeline.cli.output import Mode
+from pipeline.app.session import Session
+from pipeline.cli.command import command
 from pipeline.errors import UserError
+from pipeline.output import streams
+from pipeline.output.writer import Mode
 from pipeline.probe.scenario import Kind
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def probe(
 
     Example:  spillway probe http://127.0.0.1:8080 --sessions 50 --concurrency 10
     """
-    from pipeline.cli.wiring import SystemClock
+    from pipeline.app.wiring import SystemClock
     from pipeline.probe.prober import run_round
     from pipeline.probe.scenario import Address, ProbeAsk
     from pipeline.probe.summary import summarise

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.frame import Session, command
+from pipeline.app.operator import who
+from pipeline.app.session import Session
+from pipeline.cli.command import command
 from pipeline.cli.options import DryRun, Env, Image, Reason
-from pipeline.cli.output import outcome_document
-from pipeline.cli.who import who
 from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
 from pipeline.model import Outcome
+from pipeline.output.writer import outcome_document
 
 if TYPE_CHECKING:
-    from pipeline.cli.driving import Drive
-    from pipeline.cli.gate import Gate
-    from pipeline.config import Config
+    from pipeline.app.drive import Drive
+    from pipeline.app.gate import Gate
+    from pipeline.config.schema import Config
 
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
 Timeout = Annotated[
@@ -33,7 +34,7 @@ _READ_BACK = timedelta(seconds=60)
 
 @contextmanager
 def _drive(session: Session, config: Config, env: str | None, *, one_step: bool = False) -> Iterator[Drive]:
-    from pipeline.cli.driving import open_drive
+    from pipeline.app.drive import open_drive
 
     with open_drive(session, config, env, one_step=one_step) as drive:
         yield drive
@@ -49,8 +50,8 @@ def plan(session: Session, *, image: Image, env: Env = None) -> int:
 
 
 def _plan(session: Session, image: str, env: str | None) -> int:
-    from pipeline.cli.catalogue import reference_of
-    from pipeline.cli.planning import show
+    from pipeline.app.images import reference_of
+    from pipeline.app.show_plan import show
 
     config = session.load_config()
     _, environment = config.environment(env)
@@ -61,15 +62,15 @@ def _plan(session: Session, image: str, env: str | None) -> int:
 
 
 def _pinned(session: Session, config: Config, image: str, env: str | None) -> AbstractContextManager[str]:
-    from pipeline.cli.catalogue import pinned
+    from pipeline.app.images import pinned
 
     _, environment = config.environment(env)
     return pinned(config, environment, image, beside=session.config_file.parent, folder=session.local_folder)
 
 
 def _gate(session: Session, config: Config, image: str, env: str | None) -> Gate:
-    from pipeline.cli.gate import Gate
-    from pipeline.cli.wiring import wish_for
+    from pipeline.app.gate import Gate
+    from pipeline.app.wiring import wish_for
 
     name, environment = config.environment(env)
     return Gate(session, name, wish_for(config, environment, image).rollout_id)
@@ -144,7 +145,7 @@ def promote(
 
     Example:  spillway promote --to-percent 50 --reason "checked by hand"
     """
-    from pipeline.promotion import promote as let_go_on
+    from pipeline.driving.promote import promote as let_go_on
 
     target, limit = 100 if full else to_percent, _duration(timeout)
     with _drive(session, session.load_config(), env) as drive:

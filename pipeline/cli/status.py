@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import streams
-from pipeline.cli.frame import Session, command
+from pipeline.app.session import Session
+from pipeline.cli.command import command
 from pipeline.cli.options import Env
-from pipeline.cli.output import Mode
 from pipeline.model import Outcome
+from pipeline.output import streams
+from pipeline.output.writer import Mode
 
 if TYPE_CHECKING:
-    from pipeline.cli.driving import Drive
-    from pipeline.observer import Look
+    from pipeline.app.drive import Drive
+    from pipeline.driving.observer import Look
 
 
 @command
@@ -31,7 +32,7 @@ def status(
 
     Example:  spillway status --watch
     """
-    from pipeline.cli.driving import open_drive
+    from pipeline.app.drive import open_drive
 
     with (
         open_drive(session, session.load_config(), env) as drive,
@@ -53,8 +54,8 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
     from rich.console import Group
     from rich.live import Live
 
-    from pipeline.cli.panel import render
-    from pipeline.cli.reporting import Eyes
+    from pipeline.app.reporting import Eyes
+    from pipeline.cli.view.panel import render
 
     console, eyes = streams.console("stdout"), Eyes(drive.place, drive.world.clock)
 
@@ -114,8 +115,8 @@ def report(
 
     Example:  spillway report
     """
-    from pipeline.cli.driving import open_drive
-    from pipeline.cli.reporting import make_report, write_report
+    from pipeline.app.drive import open_drive
+    from pipeline.app.reporting import make_report, write_report
     from pipeline.errors import UserError
 
     with open_drive(session, session.load_config(), env) as drive:

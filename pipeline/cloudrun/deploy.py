@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from infra.settings import Settings
+from pipeline.driving.ports import Platform
 from pipeline.errors import (
     PlanRefused,
     PlatformError,
@@ -14,7 +15,6 @@ from pipeline.errors import (
     ServiceNotFound,
 )
 from pipeline.model import Revision, ServiceRef
-from pipeline.ports import Platform
 
 
 class Apply(Protocol):

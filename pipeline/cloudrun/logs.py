@@ -25,7 +25,7 @@ from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pipeline.cloudrun.faults import translated
-from pipeline.evidence import ERROR_PATTERNS
+from pipeline.judging.evidence import ERROR_PATTERNS
 from pipeline.model import LogLine, ServiceRef
 
 _PAGE = 1000

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from infra.live import Live
     from infra.program import Read
-    from pipeline.local.provider import LocalProvider
+    from pipeline.local.provider.service import LocalProvider
 
 _TRIES = 5
 _OUTPUT_LINES = 8

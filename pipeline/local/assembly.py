@@ -12,16 +12,16 @@ import grpc
 import grpc.aio
 
 from pipeline.errors import UserError
-from pipeline.local import admin, logs
-from pipeline.local.answering import MAX_REQUEST, unary
-from pipeline.local.bearer import Guard
-from pipeline.local.controller import Controller
+from pipeline.local.api import admin, entries
+from pipeline.local.api.answering import MAX_REQUEST, unary
+from pipeline.local.api.bearer import Guard
+from pipeline.local.control.controller import Controller
+from pipeline.local.control.store import Store
 from pipeline.local.endpoint import STATUS_METHOD
-from pipeline.local.ingress import Ingress
-from pipeline.local.instances import Fleet
-from pipeline.local.logstore import LogStore
-from pipeline.local.ports import PortBook, in_url, reachable
-from pipeline.local.store import Store
+from pipeline.local.entries.store import LogStore
+from pipeline.local.front.addresses import PortBook, in_url, reachable
+from pipeline.local.front.ingress import Ingress
+from pipeline.local.run.fleet import Fleet
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a port in use is an error, not something to share
@@ -67,7 +67,7 @@ class LocalCloudRun:
         """
         bind, port = self._settings.bind, self._settings.port
         self._server.add_generic_rpc_handlers(
-            (*admin.handlers(self._controller), *logs.handlers(self._logs), self._status_handler())
+            (*admin.handlers(self._controller), *entries.handlers(self._logs), self._status_handler())
         )
         try:
             port = self._server.add_insecure_port(f"{in_url(bind)}:{port}")

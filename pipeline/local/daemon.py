@@ -17,9 +17,11 @@ from typing import Any
 
 from pipeline import private
 from pipeline.errors import LocalCloudRunDown, SpillwayError, UserError
-from pipeline.local import endpoint, images, strays
+from pipeline.local import endpoint
 from pipeline.local.endpoint import Endpoint
-from pipeline.local.images import Image
+from pipeline.local.images import catalogue
+from pipeline.local.images.catalogue import Image
+from pipeline.local.run import strays
 
 _START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 20.0  # instances have 10 s
@@ -45,7 +47,7 @@ def up(
     """
     folder = folder.absolute()
     _check(folder, bind)
-    images.write(folder, known)
+    catalogue.write(folder, known)
     options = ["--bind", bind, "--port", str(port), *(["--trust-forwarded"] if trust_forwarded else [])]
     for _ in range(_TRIES):
         if found := _answer(folder):

@@ -10,8 +10,8 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close
 
 from pipeline.errors import UserError
-from pipeline.probe.endpoint import check_address
 from pipeline.probe.scenario import ProbeAsk, Scenario
+from pipeline.probe.target import check_address
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import aiohttp
 
 from pipeline.probe.dial import Resolver
-from pipeline.probe.endpoint import http_url, proxy_for
 from pipeline.probe.scenario import HttpStep, Kind, Scenario, first_difference
+from pipeline.probe.target import http_url, proxy_for
 from pipeline.probe.verdict import Ending
 from pipeline.redact import SINK
 

@@ -26,9 +26,9 @@ from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
 from pipeline.probe.dial import dial
-from pipeline.probe.endpoint import proxy_for, socket_url, target_of
 from pipeline.probe.http_steps import run_steps
 from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
+from pipeline.probe.target import proxy_for, socket_url, target_of
 from pipeline.probe.verdict import NO_FRAME, Closing, Ending, Progress, judge_conversation
 from pipeline.redact import SINK
 

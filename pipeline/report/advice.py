@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pipeline import judge
-from pipeline.evidence import Exposure
+from pipeline.core.rollout import Phase, Rollout
+from pipeline.judging import judge
+from pipeline.judging.evidence import Exposure
 from pipeline.model import LOCAL_PROJECT, Outcome
 from pipeline.report import repeat
 from pipeline.report.figures import Figures
-from pipeline.rollout import Phase, Rollout
 
 
 @dataclass(frozen=True, slots=True)

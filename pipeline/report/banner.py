@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
+from pipeline.core.rollout import Phase
 from pipeline.model import Outcome
 from pipeline.report.figures import BROKEN, Figures
-from pipeline.rollout import Phase
 
 NOT_SHOWN = "not shown"
 

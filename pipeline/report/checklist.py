@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from pipeline import judge
-from pipeline.judge import Verdict
+from pipeline.core.rollout import Event, Phase, Rollout
+from pipeline.judging import judge
+from pipeline.judging.judge import Verdict
 from pipeline.model import LOCAL_PROJECT, Outcome
 from pipeline.report.banner import short
 from pipeline.report.figures import Figures
-from pipeline.rollout import Event, Phase, Rollout
 
 STAGING_SOAK = timedelta(hours=24)
 

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from pipeline.evidence import Exposure
+from pipeline.core.rollout import Rollout
+from pipeline.judging.evidence import Exposure
 from pipeline.report import advice, banner, checklist, facts
 from pipeline.report.advice import Command
 from pipeline.report.banner import Tile, Tone
@@ -22,11 +23,10 @@ from pipeline.report.checklist import Item, Papers
 from pipeline.report.facts import Clocks, Happened, Share
 from pipeline.report.figures import Figures, figures_of
 from pipeline.report.gates import Combined, Gate
-from pipeline.report.lines import Line
+from pipeline.report.journal_lines import Line
 from pipeline.report.probed import Failure, failure_of
 from pipeline.report.timeline import Closes
 from pipeline.report.writes import Write, writes_of
-from pipeline.rollout import Rollout
 
 MAX_FINDINGS = 200
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipeline.evidence import Exposure
-from pipeline.rollout import ENDED, Event, Phase, Rollout, Step
+from pipeline.core.rollout import ENDED, Event, Phase, Rollout, Step
+from pipeline.judging.evidence import Exposure
 
 
 @dataclass(frozen=True, slots=True)

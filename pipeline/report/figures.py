@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipeline.evidence import METRICS, Exposure
+from pipeline.core.rollout import Phase, Rollout
+from pipeline.judging.evidence import METRICS, Exposure
 from pipeline.model import Outcome
 from pipeline.report import facts, gates
 from pipeline.report.facts import Clocks, Hand
 from pipeline.report.gates import Combined, Gate
-from pipeline.report.lines import Line
+from pipeline.report.journal_lines import Line
 from pipeline.report.probed import Probed, probed_of
 from pipeline.report.timeline import Closes
-from pipeline.rollout import Phase, Rollout
 
 BROKEN = ("server_error_1011", "abnormal_1006")  # closes that are the server's doing
 HEALTHY = (Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT)

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 
-from pipeline import judge
-from pipeline.evidence import METRICS
-from pipeline.judge import CriterionJudgement, Judgement, Verdict
+from pipeline.core.rollout import Phase, Rollout
+from pipeline.judging import judge
+from pipeline.judging.evidence import METRICS
+from pipeline.judging.judge import CriterionJudgement, Judgement, Verdict
 from pipeline.model import Criterion
-from pipeline.report.lines import mappings, number
-from pipeline.rollout import Phase, Rollout
+from pipeline.report.journal_lines import mappings, number
 from pipeline.units import format_duration, format_rate
 
 

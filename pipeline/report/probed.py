@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.report.lines import Line, mappings, moment, number
+from pipeline.report.journal_lines import Line, mappings, moment, number
 
 
 @dataclass(frozen=True, slots=True)

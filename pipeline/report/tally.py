@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
-from pipeline.evidence import Arm, Exposure, exposure
+from pipeline.judging.evidence import Arm, Exposure, exposure
 from pipeline.model import LogLine, Sampling
 from pipeline.report.timeline import Closes, Timeline
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.evidence import ERROR_PATTERNS, Arm, is_broken
+from pipeline.judging.evidence import ERROR_PATTERNS, Arm, is_broken
+from pipeline.judging.trials import read_lines
 from pipeline.model import LogLine
-from pipeline.trials import read_lines
 
 BUCKETS = 48
 

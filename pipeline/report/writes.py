@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from pipeline.core.rollout import Rollout
 from pipeline.report import repeat
-from pipeline.report.lines import Line, moment, shares
-from pipeline.rollout import Rollout
+from pipeline.report.journal_lines import Line, moment, shares
 
 MAX_WRITES = 200
 _CALL = timedelta(seconds=30)  # the longest that one write takes

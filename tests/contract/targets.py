@@ -17,13 +17,13 @@ from google.cloud.run_v2.services.services.transports import (
     ServicesGrpcTransport,
 )
 
-from pipeline.local import images
-from pipeline.local.admin import handlers
+from pipeline.local.api.admin import handlers
 from pipeline.local.assembly import LocalCloudRun, Settings
-from pipeline.local.controller import Controller
+from pipeline.local.control.controller import Controller
+from pipeline.local.control.store import Store
 from pipeline.local.endpoint import Endpoint
-from pipeline.local.images import Image
-from pipeline.local.store import Store
+from pipeline.local.images import catalogue
+from pipeline.local.images.catalogue import Image
 from tests.contract.cloud import OUR_PARENT, Cloud, LoopThread
 from tests.contract.fakes import FakeInstances, FakeRouter
 
@@ -62,7 +62,7 @@ def local() -> Iterator[Cloud]:
     loop = LoopThread()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images.write(folder, _IMAGES)
+        catalogue.write(folder, _IMAGES)
         run, address = loop.run(_start(folder))
         reached = Endpoint(0, address, _TOKEN, datetime.now(UTC))
         with reached.channel() as channel:

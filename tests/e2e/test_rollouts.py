@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipeline import record
+from pipeline.core import record
 from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, Split
 from tests.e2e.project import STAGES, Project, image
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from pipeline import record
+from pipeline.core import record
+from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import StaleWrite
 from pipeline.model import RECORD_ANNOTATION
-from pipeline.rollout import Phase, Rollout
 from tests.faults import breaking
 from tests.faults.forked import Order, start
 from tests.faults.lanes import ENDLESS, Lane

@@ -25,9 +25,9 @@ _READS = ("Get", "List")
 _OURS = ("pipeline.", "infra.")
 _CARRIERS = (
     "pipeline.local.channel",
-    "pipeline.local.bearer",
+    "pipeline.local.api.bearer",
     "pipeline.cloudrun.",
-    "pipeline.local.provider",
+    "pipeline.local.provider.service",
 )
 _CALLERS = 3  # so many of the functions behind a call are its name
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import record
+from pipeline.core import record
+from pipeline.core.rollout import ENDED, Rollout
 from pipeline.model import LiveService
-from pipeline.rollout import ENDED, Rollout
 from tests.faults.calls import Call, Point, answered_writes
 from tests.faults.forked import Ended
 from tests.faults.lanes import HELD, STAGES, Lane

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline import record
+from pipeline.core import record
+from pipeline.core.rollout import Phase, Rollout
 from pipeline.model import LiveService, Split
-from pipeline.rollout import Phase, Rollout
 from tests.e2e.project import Project
 from tests.faults.forked import Ended, Order, run
 

@@ -1,6 +1,6 @@
 """Planted bugs as data: one TOML file per module, a text that occurs once in the shipped code and what replaces it.
 
-    hint = "pipeline/judge.py"          # where to look; nothing depends on it
+    hint = "pipeline/judging/judge.py"          # where to look; nothing depends on it
     tests = ["tests/test_judge.py"]     # expected to find the slips of this file; a mutant may name its own
 
     [[mutant]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.progress import Progress
+from pipeline.events import Progress
 from tests.rollouts import STABLE
 from tests.simulation.faults import Fault, holds
 from tests.simulation.world import SECOND

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.promotion import promote
-from pipeline.restore import Cause, restore
+from pipeline.driving.promote import promote
+from pipeline.driving.restore import Cause, restore
 from tests.fakes import REF
 from tests.simulation.faults import Fault, happens
 from tests.simulation.process import Process

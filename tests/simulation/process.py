@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.cli.driving import Listeners
-from pipeline.engine import Engine, Rhythm
+from pipeline.app.drive import Listeners
+from pipeline.driving.engine import Engine, Rhythm
+from pipeline.driving.observer import Observer
+from pipeline.driving.ports import World
+from pipeline.events import Progress
 from pipeline.model import LiveService, LogLine, Readiness, Revision, ServiceRef, Split
-from pipeline.observer import Observer
-from pipeline.ports import World
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport
-from pipeline.progress import Progress
 from tests.fakes import REF
 from tests.rollouts import SCENARIO
 from tests.simulation.world import SECOND, OwnClock

@@ -13,7 +13,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from pipeline.driving.begin import Start
+from pipeline.driving.restore import Cause, restore
 from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, SpillwayError
+from pipeline.events import Listener
 from pipeline.model import (
     STABLE_TAG,
     Criterion,
@@ -26,9 +29,6 @@ from pipeline.model import (
     Split,
     Target,
 )
-from pipeline.progress import Listener
-from pipeline.restore import Cause, restore
-from pipeline.start import Start
 from tests.fakes import REF, FakeClock, FakePlatform
 from tests.oracle import FOREIGN_TAG, Oracle
 from tests.rollouts import CANDIDATE, STABLE, a_wish, stages
@@ -38,8 +38,8 @@ from tests.simulation.process import Killed, Process, Rounds
 from tests.simulation.world import SECOND, Health, Users
 
 if TYPE_CHECKING:
+    from pipeline.core.plan import Wish
     from pipeline.model import ServiceRef
-    from pipeline.plan import Wish
 
 FAULTS_END = 60.0
 GIVE_UP = 900.0

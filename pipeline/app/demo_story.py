@@ -1,0 +1,220 @@
+"""The demo's chapters: real rollouts on a local Cloud Run, with a crowd of users on the service all the while.
+
+Each chapter drives the very code that ``spillway rollout``, ``promote`` and ``rollback`` call, and then asks the crowd
+what it felt. ``expected`` says how each must end; a story that goes otherwise is a failed demo.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from pipeline.app.drive import Drive, Ending, open_drive
+from pipeline.app.reporting import exposures
+from pipeline.app.session import Session
+from pipeline.config.schema import Config, StageConfig
+from pipeline.demo.users import Users
+from pipeline.driving.promote import promote
+from pipeline.driving.restore import Cause, restore
+from pipeline.errors import SpillwayError
+from pipeline.events import Progress
+from pipeline.model import Outcome
+
+OPERATOR = "demo"
+_DRAIN_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One chapter as it went.
+
+    Args:
+        user_sessions: conversations that the crowd held meanwhile; ``affected``: those that went wrong;
+            ``on_candidate``: those that the candidate took.
+        more: what only some chapters have; ``felt`` counts what went wrong for users, in their words.
+    """
+
+    name: str
+    outcome: str
+    expected: str
+    seconds: float
+    user_sessions: int
+    user_sessions_affected: int
+    on_candidate: int
+    reports: tuple[Path, ...] = ()
+    more: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return {
+            "name": self.name,
+            "outcome": self.outcome,
+            "expected": self.expected,
+            "seconds": self.seconds,
+            "user_sessions": self.user_sessions,
+            "user_sessions_affected": self.user_sessions_affected,
+            "user_sessions_on_candidate": self.on_candidate,
+            **self.more,
+            "reports": [str(path) for path in self.reports],
+        }
+
+
+@dataclass(slots=True)
+class Story:
+    """All chapters on one service."""
+
+    session: Session
+    config: Config
+    users: Users
+    told: Callable[[Chapter], None]
+    chapters: list[Chapter] = field(default_factory=list)
+
+    def tell(self) -> None:
+        """Every chapter, in order. Raises SpillwayError when one does not end as it must."""
+        self.stopped_at_zero()
+        self.sent_back()
+        self.promoted()
+        self.rolled_back_by_hand()
+        self.promoted_by_hand()
+
+    def stopped_at_zero(self) -> None:
+        """(a) A revision that closes every socket with 1011 after the handshake."""
+        with self._chapter("a: closes every socket with 1011", Outcome.STOPPED_AT_ZERO) as page:
+            page.ending = self._rollout(page, "close-1011")
+        if self.chapters[-1].on_candidate:
+            raise SpillwayError(f"{self.chapters[-1].on_candidate} user sessions met a candidate at 0 %")
+
+    def sent_back(self) -> None:
+        """(b) A revision that fails only some users, which no probe sees."""
+        with self._chapter("b: fails only users with an account", Outcome.ROLLED_BACK) as page:
+            page.ending = self._rollout(page, "some-users")
+            page.more |= self._two_clocks(page)
+
+    def promoted(self) -> None:
+        """(c) A good revision."""
+        with self._chapter("c: a good revision", Outcome.PROMOTED) as page:
+            page.ending = self._rollout(page, "good-2")
+        if self.chapters[-1].user_sessions_affected:
+            raise SpillwayError(
+                f"{self.chapters[-1].user_sessions_affected} user sessions failed during a good rollout"
+            )
+
+    def rolled_back_by_hand(self) -> None:
+        """(d) An operator changes their mind after the promotion."""
+        with (
+            self._chapter("d: roll back by hand", Outcome.ROLLED_BACK_BY_HAND) as page,
+            self._drive() as drive,
+        ):
+            cause = Cause("changed our mind", OPERATOR, by_hand=True)
+            listen = self._heard
+            done = restore(drive.world.platform, drive.world.clock, drive.place.ref, cause, listen=listen)
+            outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
+            page.ending = _conclude(drive, outcome)
+            page.candidate = str(page.ending.document["candidate"])
+
+    def promoted_by_hand(self) -> None:
+        """(d) A rollout that asks for a human at 5 %, and gets one."""
+        held = [StageConfig(percent=0), StageConfig(percent=5, hold=True), StageConfig(percent=100)]
+        config = self.config.model_copy(update={"stages": held})
+        with self._chapter("d: promote a paused rollout", Outcome.PROMOTED) as page:
+            paused = self._rollout(page, "good-2", config)
+            page.more["paused_at_percent"] = 5
+            if paused.document["outcome"] != Outcome.PAUSED.label:
+                raise SpillwayError(f"a stage with hold ended {paused.text}")
+            with self._drive(config) as drive:
+                drive.watch()
+                promote(drive.engine, drive.world.clock, to_percent=None, reason="looks good", by=OPERATOR)
+                page.ending = _conclude(drive, drive.run())
+
+    def _rollout(self, page: _Page, image: str, config: Config | None = None) -> Ending:
+        with self._drive(config) as drive:
+            drive.listeners.join(page.note)
+            ended = drive.begin(image)
+            ending = _conclude(drive, ended.outcome if ended else drive.run())
+        page.candidate = str(ending.document["candidate"])
+        return ending
+
+    def _drive(self, config: Config | None = None) -> AbstractContextManager[Drive]:
+        return open_drive(self.session, config or self.config, None)
+
+    @contextmanager
+    def _chapter(self, name: str, expected: Outcome) -> Iterator[_Page]:
+        self._say(f"\n{name}")
+        began, before = time.monotonic(), self.users.felt()
+        page = _Page()
+        yield page
+        if self.session.stopped.is_set():
+            raise KeyboardInterrupt
+        felt = self.users.felt().since(before)
+        assert page.ending is not None
+        chapter = Chapter(
+            name=name,
+            outcome=str(page.ending.document["outcome"]),
+            expected=expected.label,
+            seconds=round(time.monotonic() - began, 1),
+            user_sessions=felt.conversations,
+            user_sessions_affected=felt.failed,
+            on_candidate=felt.by_revision.get(page.candidate, 0),
+            reports=tuple(page.ending.reports),
+            more={**page.more, **({"felt": dict(felt.failures)} if felt.failures else {})},
+        )
+        self.chapters.append(chapter)
+        self.told(chapter)
+        if chapter.outcome != expected.label:
+            raise SpillwayError(
+                f"chapter {name!r} ended {chapter.outcome}, not {expected.label}", page.ending.text
+            )
+
+    def _two_clocks(self, page: _Page) -> dict[str, object]:
+        """New connections safe, and the last socket off the candidate: two figures, never one."""
+        felt = self.users.felt()
+        first_bad = felt.first_failed_at.get(page.candidate)
+        safe = page.moments.get("rolled_back")
+        with self._drive() as drive:
+            left = self._open_on(drive, page.candidate)
+            began = time.monotonic()
+            while self._open_on(drive, page.candidate) and time.monotonic() - began < _DRAIN_WITHIN_S:
+                drive.world.clock.sleep(timedelta(milliseconds=250))
+            drained = round(time.monotonic() - began, 1)
+        self._say(
+            f"{left} sockets were still open on {page.candidate}; the last one ended {drained:g}s later"
+        )
+        return {
+            "seconds_to_new_connections_safe": round(safe - first_bad, 1) if safe and first_bad else None,
+            "sockets_left_on_candidate": left,
+            "seconds_until_drained": drained,
+        }
+
+    @staticmethod
+    def _open_on(drive: Drive, revision: str) -> int:
+        current = drive.current()
+        seen = exposures(drive.world, current) if current else None
+        return seen[revision].open_sockets if seen else 0
+
+    def _heard(self, progress: Progress, /) -> None:
+        if progress.kind == "restored":
+            self._say(progress.text)
+
+    def _say(self, text: str) -> None:
+        self.session.output.say(text)
+
+
+def _conclude(drive: Drive, outcome: Outcome) -> Ending:
+    return drive.conclude(outcome, outcome.exit_code)
+
+
+@dataclass(slots=True)
+class _Page:
+    """What a chapter gathers while it is told."""
+
+    ending: Ending | None = None
+    candidate: str = ""
+    moments: dict[str, float] = field(default_factory=dict)
+    more: dict[str, object] = field(default_factory=dict)
+
+    def note(self, progress: Progress, /) -> None:
+        self.moments[progress.kind] = progress.at.timestamp()

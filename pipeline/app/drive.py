@@ -1,0 +1,259 @@
+"""One rollout, driven from the command line: engine, journal and view together."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pipeline.app.session import Session
+from pipeline.app.wiring import (
+    Place,
+    is_dead,
+    local_folder_for,
+    open_engine,
+    open_place,
+    settings_for,
+    wish_for,
+)
+from pipeline.config.schema import Config, Environment
+from pipeline.core import record
+from pipeline.core.intent import Ended
+from pipeline.core.plan import Wish
+from pipeline.core.rollout import Rollout
+from pipeline.driving.begin import Start
+from pipeline.driving.engine import Engine, Next
+from pipeline.driving.ports import World
+from pipeline.errors import SpillwayError
+from pipeline.events import Listener, Progress
+from pipeline.model import Outcome
+from pipeline.output.writer import outcome_document
+
+_FIRST = (Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY)
+
+
+@dataclass(slots=True)
+class Listeners:
+    """Tells everybody who listens. Who joins later hears first what was told before.
+
+    (A journal is named after its rollout, and before the first write there is none.)
+    """
+
+    each: list[Listener] = field(default_factory=list)
+    say: Callable[[str], None] = lambda _: None
+    told: deque[Progress] = field(default_factory=lambda: deque(maxlen=100))
+
+    def __call__(self, progress: Progress, /) -> None:
+        if progress.kind != "looked":
+            self.told.append(progress)
+        for listener in tuple(self.each):
+            self._tell(listener, progress)
+
+    def join(self, listener: Listener, since: datetime | None = None) -> None:
+        """Args: since: what was told before then is not for this one (an attempt that this one replaced)."""
+        self.each.append(listener)
+        for progress in tuple(self.told):
+            if since is None or progress.at >= since:
+                self._tell(listener, progress)
+
+    def _tell(self, listener: Listener, progress: Progress) -> None:
+        """Whoever only listens cannot stop a rollout: one that fails is heard no more."""
+        try:
+            listener(progress)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - rich exits when a pipe breaks; traffic comes first
+            if listener in self.each:
+                self.each.remove(listener)
+            with suppress(Exception):
+                self.say(f"{type(listener).__name__} gave up: {error!r} (the rollout goes on)")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a rollout ended, in words and as a document, and the reports that were written."""
+
+    text: str
+    document: Mapping[str, object]
+    reports: Sequence[Path] = ()
+
+
+@dataclass(slots=True)
+class Drive:
+    """An opened environment with its engine. Made by ``open_drive``."""
+
+    session: Session
+    config: Config
+    environment: Environment
+    place: Place
+    engine: Engine
+    world: World
+    listeners: Listeners
+    stack: ExitStack
+    is_watched: bool = False
+    has_journal: bool = False
+
+    def pinned(self, image: str) -> str:
+        """The image by digest, kept until the view is closed. Raises UserError."""
+        from pipeline.app.images import pinned
+
+        beside, folder = self.session.config_file.parent, self.session.local_folder
+        return self.stack.enter_context(
+            pinned(self.config, self.environment, image, beside=beside, folder=folder)
+        )
+
+    def wish(self, image: str) -> Wish:
+        """Args: image: by digest."""
+        return wish_for(self.config, self.environment, image)
+
+    def declared(self, image: str) -> Sequence[Mapping[str, object]]:
+        """What the Pulumi program would declare for this image (by digest), without secrets."""
+        settings = settings_for(self.config, self.environment, image)
+        program = self.place.program(self.session.output.detail)
+        return [resource.summary for resource in program.preview(settings)]
+
+    def begin(
+        self,
+        image: str,
+        *,
+        retry: bool = False,
+        supersede: bool = False,
+        take_tags: bool = False,
+        gate: Callable[[], Outcome | None] = lambda: None,
+    ) -> Ended | None:
+        """Begin, resume, or answer how it ended (see ``start.Start``)."""
+        wish = self.wish(self.pinned(image))
+        return Start(
+            self.engine, self.world, wish, retry=retry, supersede=supersede, take_tags=take_tags,
+            say=self.session.output.say, is_dead=is_dead, gate=gate,
+        )()  # fmt: skip
+
+    def run(self, timeout: timedelta | None = None) -> Outcome:
+        until = self.world.clock.now() + timeout if timeout else None
+        self.watch()
+        return self.engine.run(until=until)
+
+    def tick(self) -> Next:
+        self.watch()
+        return self.engine.tick()
+
+    def watch(self) -> None:
+        """Open the journal of the rollout and what a person sees; once."""
+        if self.is_watched:
+            return
+        self.is_watched = True
+        from pipeline.app.reporting import Eyes
+        from pipeline.cli.view.live import choose_view
+
+        self._keep_journal(self.current())
+        if self.session.output.level >= 0:
+            view = self.stack.enter_context(
+                choose_view(
+                    is_terminal=self.session.is_terminal,
+                    ci=bool(os.environ.get("CI")),
+                    write=self.session.output.say,
+                    see=Eyes(self.place, self.world.clock),
+                )
+            )
+            self.listeners.join(view)
+
+    def _keep_journal(self, current: Rollout | None) -> None:
+        """Of the attempt that is on the service when we begin, and of no later one."""
+        from pipeline.app.reporting import rollouts_of
+        from pipeline.report.journal import Attempt, Journal
+
+        if current is None or self.has_journal:
+            return
+        self.has_journal = True
+        journal = Journal(rollouts_of(self.session), Attempt.of(current), self.session.output.say)
+        # A first deployment's record is written last, with the answer: all that was told is of it.
+        is_first = current.plan.stable == current.plan.candidate
+        self.listeners.join(journal, since=None if is_first else current.started)
+
+    def current(self) -> Rollout | None:
+        return record.of(self.place.platform.read(self.place.ref))
+
+    def driven(self) -> Rollout | None:
+        """The rollout that this command drove, and what took its place if it was superseded.
+
+        What cannot be read any more changes no outcome: then there is none.
+        """
+        try:
+            return self.current()
+        except SpillwayError as error:
+            self.session.output.say(f"no report: {error.what}")
+            return None
+
+    def answer(self, ended: Ended, code: int) -> Ending:
+        """An outcome that was there before this command; the report of one that the service still carries."""
+        if ended.rollout is not None or ended.outcome in _FIRST:
+            return self.conclude(ended.outcome, code)
+        self.stack.close()
+        document = {**outcome_document(ended.outcome), "exit_code": code, "candidate": ended.candidate}
+        return Ending(ended.words, document)
+
+    def conclude(self, outcome: Outcome, code: int) -> Ending:
+        """Close the view and write the report."""
+        from pipeline.app.reporting import write_reports
+
+        self.stack.close()
+        current = self.driven()
+        self._keep_journal(current)  # a first deployment is not driven: what it told is kept here
+        document = {**outcome_document(outcome), "exit_code": code}
+        if current is None:
+            return Ending(outcome.label, document)
+        if outcome is Outcome.SUPERSEDED:
+            own, other = self.engine.candidate, current.plan.candidate
+            document |= {"candidate": own, "superseded_by": other}
+            return Ending(f"{outcome.label}: {own} by {other}", document)
+        reason = current.waiting if outcome is Outcome.UNDER_WAY and current.waiting else current.reason
+        paths = write_reports(self.session, self.world, current)
+        document |= {
+            "rollout": current.plan.rollout_id,
+            "attempt": current.attempt,
+            "candidate": current.plan.candidate,
+            "stable": current.plan.stable,
+            "reason": reason,
+            "reports": [str(path) for path in paths],
+        }
+        return Ending(f"{outcome.label}: {current.plan.candidate}: {reason}", document, paths)
+
+    def finish(self, ended: Outcome | Ended, code: int) -> int:
+        """Conclude, and say how it ended."""
+        from pipeline.app.reporting import add_to_step_summary
+
+        outcome = ended.outcome if isinstance(ended, Ended) else ended
+        if outcome is not Outcome.UNDER_WAY:
+            self.session.decided = code
+        ending = self.answer(ended, code) if isinstance(ended, Ended) else self.conclude(outcome, code)
+        add_to_step_summary(self.session, ending.reports)
+        for path in ending.reports:
+            self.session.output.say(f"report: {path}")
+        self.session.output.result(ending.text, ending.document)
+        return code
+
+
+@contextmanager
+def open_drive(
+    session: Session, config: Config, env: str | None, *, one_step: bool = False
+) -> Iterator[Drive]:
+    """Everything that a rollout of this environment needs, opened; closed with the block.
+
+    Args:
+        one_step: a probe round is waited for, so that a scheduler's single step has eyes.
+    """
+    session.leaves_at_once = True
+    _, environment = config.environment(env)
+    listeners = Listeners([session.output.event], session.output.say)
+    folder = local_folder_for(environment, session.local_folder)
+    with ExitStack() as stack:
+        place = stack.enter_context(open_place(config.ref(environment), local_folder=folder))
+        engine, world = stack.enter_context(
+            open_engine(
+                config, place, environment, stopped=session.stopped, listen=listeners, one_step=one_step
+            )
+        )  # fmt: skip
+        with ExitStack() as views:
+            yield Drive(session, config, environment, place, engine, world, listeners, views)

@@ -1,0 +1,121 @@
+"""The first gate of a rollout: the static checks, where ``spillway.yaml`` has ``checks``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from checks.render import as_dict, plain, render_text, summary
+from pipeline import private
+from pipeline.app import static_checks
+from pipeline.model import Outcome
+from pipeline.output.writer import outcome_document
+
+if TYPE_CHECKING:
+    from checks.finding import Report
+    from pipeline.app.session import Session
+
+_PAGES = (".md", ".html")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The checks of one rollout, run once, when somebody first asks.
+
+    A rollout that is under way, or has ended, was checked when it began; it is not asked again, whatever has become of
+    the source since.
+    """
+
+    session: Session
+    environment: str
+    rollout_id: str
+
+    @cached_property
+    def report(self) -> Report | None:
+        """What they found; None where none are configured. Raises UserError."""
+        subject = static_checks.of_rollout(self.session.config_file, self.environment)
+        if subject is None:
+            return None
+        with static_checks.told_as_usage():
+            return subject.run()
+
+    def __call__(self) -> Outcome | None:
+        """``CHECKS_FAILED`` when a finding fails the gate, else None. The report of the rollout will show either."""
+        if self.report is None:
+            return None
+        self._keep(self.report)
+        if self.report.errors:
+            return Outcome.CHECKS_FAILED
+        self.session.output.say(f"checks: {summary(self.report)}")
+        return None
+
+    def refuse(self) -> int:
+        """Show what was found, say that nothing was deployed, and give the exit code."""
+        report, outcome = self.report, Outcome.CHECKS_FAILED
+        assert report
+        count = len(report.errors)
+        reason = f"{count} finding{'s' if count != 1 else ''} of the static checks"
+        paths = [str(path) for path in self._write_reports(report, reason)]
+        document = outcome_document(
+            outcome, rollout=self.rollout_id, reason=reason, reports=paths, **as_dict(report)
+        )
+        say = self.session.output.say
+        self.session.output.result(render_text(report).rstrip("\n"), document)
+        say(f"nothing was deployed: {reason}")
+        say(
+            "mend what a machine can mend: spillway check --fix; what a rule means: spillway check --explain RULE"
+        )
+        for path in paths:
+            say(f"report: {path}")
+        return outcome.exit_code
+
+    @property
+    def _kept_in(self) -> Path:
+        return static_checks.kept_in(self.session.state_folder / "rollouts", self.rollout_id)
+
+    def _keep(self, report: Report) -> None:
+        try:
+            static_checks.store(self._kept_in, report)
+            if not report.errors:  # what a refusal wrote before no longer holds
+                for suffix in _PAGES:
+                    self._kept_in.with_suffix(suffix).unlink(missing_ok=True)
+        except OSError as error:
+            self.session.output.say(f"the report will not show the checks: {error}")
+
+    def _write_reports(self, report: Report, reason: str) -> list[Path]:
+        """Markdown and HTML, beside where a rollout's would be. One that cannot be written is said, never an error."""
+        from pipeline.report import render
+
+        values = {
+            "rollout": self.rollout_id,
+            "environment": self.environment,
+            "reason": reason,
+            "report": report,
+        }
+        written = []
+        try:
+            for suffix in _PAGES:
+                path = self._kept_in.with_suffix(suffix)
+                private.write(path, render.page(f"refused{suffix}", **values))
+                written.append(path)
+        except OSError as error:
+            self.session.output.say(f"no report: {error}")
+        return written
+
+    @property
+    def exit_code(self) -> int:
+        return Outcome.CHECKS_FAILED.exit_code if self.report and self.report.errors else 0
+
+    def lines(self) -> list[str]:
+        """What ``plan`` says about them; nothing where none are configured."""
+        if self.report is None:
+            return []
+        word = "FAIL, nothing would be deployed" if self.report.errors else "pass"
+        failing = [f"  {plain(f.place)}: {plain(f.message)}" for f in self.report.errors]
+        return ["", f"checks     {word}: {summary(self.report)}", *failing]
+
+    def document(self) -> Mapping[str, object] | None:
+        return as_dict(self.report) if self.report is not None else None

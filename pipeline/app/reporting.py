@@ -1,0 +1,224 @@
+"""Writing reports: the record and the logs from the service, the journal from this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import private
+from pipeline.app.session import Session
+from pipeline.core import record
+from pipeline.core.rollout import Rollout
+from pipeline.driving.ports import World
+from pipeline.errors import PlatformUnavailable, SpillwayError
+from pipeline.judging import evidence
+from pipeline.report import facts, timeline
+from pipeline.report.tally import Tally
+
+if TYPE_CHECKING:
+    from pipeline.app.wiring import Place
+    from pipeline.cli.view.panel import Seen
+    from pipeline.driving.ports import Clock, LogSource, Platform
+    from pipeline.judging.evidence import Arm, Exposure
+    from pipeline.model import LogLine
+    from pipeline.report.document import Report
+    from pipeline.report.timeline import Closes
+
+
+MAX_LINES = 1_000_000  # read for one report; a page of Cloud Logging holds a thousand, and a minute 60 pages
+MAX_READING = timedelta(minutes=5)
+DRAINS_WITHIN = timedelta(
+    minutes=61
+)  # after the end: no request, so no socket, of Cloud Run lives longer than an hour
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What the logs hold of an attempt.
+
+    Args:
+        until: the logs were read up to here, because there were too many; None: all of them.
+    """
+
+    exposures: Mapping[str, Exposure]
+    closes: Sequence[Closes]
+    until: datetime | None = None
+
+
+def read_logs(world: World, current: Rollout) -> Met | None:
+    """What users met from the attempt's start to its end; None when the logs cannot be read.
+
+    Page by page, in memory for what is open: neither grows with a rollout of two days.
+    """
+    now = world.clock.now()
+    ended = facts.end_of(current)
+    last = min(now, ended + DRAINS_WITHIN) if ended else now
+    axis = timeline.Timeline(current.started, facts.end_of_axis(current, now))
+    try:
+        tally = Tally(_arms(world.platform, current), current.plan.sampling, current.started, ended, axis)
+        pages = world.logs.pages(
+            current.plan.ref, since=current.started, until=last, revisions=_revisions(current)
+        )
+        is_whole = _take(pages, tally, world.clock)
+    except SpillwayError:
+        return None
+    seen_at = last if is_whole else tally.newest
+    return Met(tally.exposures(seen_at), tally.closes(), None if is_whole else seen_at)
+
+
+def _take(pages: Iterator[Sequence[LogLine]], tally: Tally, clock: Clock) -> bool:
+    """Whether all of them were read. Raises PlatformUnavailable when not even the first page was."""
+    taken, give_up = 0, clock.now() + MAX_READING
+    try:
+        for page in pages:
+            tally.add(page)
+            tally.settle(tally.newest)
+            taken += len(page)
+            if taken >= MAX_LINES or clock.now() >= give_up:
+                return False
+    except PlatformUnavailable:
+        if not taken:
+            raise
+        return False
+    return True
+
+
+def _revisions(current: Rollout) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((current.plan.candidate, current.plan.stable)))
+
+
+def _arms(platform: Platform, current: Rollout) -> Sequence[Arm]:
+    """Those of the two revisions that are there."""
+    there = {r.name: r.nonce for r in platform.revisions(current.plan.ref)}
+    return [evidence.Arm(name, there[name]) for name in _revisions(current) if name in there]
+
+
+def exposures(world: World, current: Rollout) -> Mapping[str, Exposure] | None:
+    """What users met on each revision in this attempt; None when the logs cannot be read."""
+    met = read_logs(world, current)
+    return met.exposures if met else None
+
+
+class Eyes:
+    """Sees what users met, again and again, for a view: None when it cannot be seen.
+
+    It has its own connections, because it may be asked from another thread than the engine's, and asks the logs only
+    for what is new.
+    """
+
+    def __init__(self, place: Place, clock: Clock) -> None:
+        self._place = place
+        self._clock = clock
+        self._of: tuple[str, int] | None = None
+        self._tally: Tally | None = None
+
+    def __call__(self) -> Seen | None:
+        from pipeline.cli.view.panel import Seen
+
+        try:
+            current = record.of(self._platform.read(self._place.ref))
+            if current is None:
+                return None
+            tally = self._tally_of(current)
+            tally.add(self._logs.lines(self._place.ref, since=tally.since, revisions=_revisions(current)))
+        except SpillwayError:
+            return None
+        now = self._clock.now()
+        return Seen(tally.exposures(now), tally.fresh(current.stage_began, now))
+
+    @cached_property
+    def _platform(self) -> Platform:
+        return self._place.platform
+
+    @cached_property
+    def _logs(self) -> LogSource:
+        return self._place.logs
+
+    def _tally_of(self, current: Rollout) -> Tally:
+        """One for each rollout attempt; a candidate that has no revision yet has no nonce to know it by."""
+        key = (current.plan.rollout_id, current.attempt)
+        if self._tally is None or self._of != key:
+            arms = _arms(self._platform, current)
+            made = Tally(arms, current.plan.sampling, current.started)
+            if len(arms) < len(_revisions(current)):
+                return made
+            self._of, self._tally = key, made
+        return self._tally
+
+
+def make_report(session: Session, world: World, current: Rollout) -> Report:
+    """The report's values, as far as the logs and this machine know. A journal that cannot be read is an absent one."""
+    from pipeline.app import static_checks
+    from pipeline.report import document, journal
+
+    folder, attempt = rollouts_of(session), journal.Attempt.of(current)
+    met = read_logs(world, current)
+    try:
+        lines = journal.read(folder, attempt)
+    except OSError as error:
+        session.output.say(f"the journal cannot be read: {error}")
+        lines = ()
+    return document.build(
+        current,
+        lines,
+        met.exposures if met else None,
+        world.clock.now(),
+        closes=met.closes if met else (),
+        checks=static_checks.of_attempt(folder, attempt),
+        read_until=met.until if met else None,
+    )
+
+
+def write_reports(session: Session, world: World, current: Rollout) -> list[Path]:
+    """Make the report and write it. Whatever goes wrong is said, never an error: a roll-back must not end badly
+    because of paper."""
+    try:
+        return write_report(session, current, make_report(session, world, current))
+    except Exception as error:  # noqa: BLE001 - a full disk, or a fault of ours: the outcome stands
+        session.output.say(f"no report: {error!r}")
+        return []
+
+
+def write_report(session: Session, current: Rollout, made: Report) -> list[Path]:
+    """Markdown and HTML beside the journal, each whole or not at all, over what this attempt's report was before.
+
+    Raises: OSError; then what was there is there still, and no draft is left behind.
+    """
+    from pipeline.report import journal, render
+
+    folder = rollouts_of(session)
+    private.make_folder(folder)
+    written = []
+    for suffix, text in ((".md", render.markdown(made)), (".html", render.html(made))):
+        path = journal.Attempt.of(current).path(folder, suffix)
+        private.write(path, text)
+        written.append(path)
+    return written
+
+
+def add_to_step_summary(session: Session, reports: Sequence[Path]) -> None:
+    """Show the Markdown on the page of the CI run, where there is one."""
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    pages = [path for path in reports if path.suffix == ".md"]
+    if not summary or not pages:
+        return
+    try:
+        with open(summary, "a", encoding="utf-8", opener=_at_once) as file:
+            file.writelines(path.read_text(encoding="utf-8") for path in pages)
+    except OSError as error:
+        session.output.say(f"no step summary: {error}")
+
+
+def _at_once(path: str, flags: int) -> int:
+    """A fifo that nobody reads is an error, not a wait."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+
+
+def rollouts_of(session: Session) -> Path:
+    """Where this project's journals and reports lie."""
+    return session.state_folder / "rollouts"

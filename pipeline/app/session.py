@@ -1,0 +1,82 @@
+"""One invocation of a command: where it stands, how it speaks, and whether it was told to stop."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+from pipeline.output import streams
+from pipeline.output.writer import Output
+
+if TYPE_CHECKING:
+    from pipeline.config.schema import Config
+
+
+@dataclass(slots=True)
+class Session:
+    """See the module's docstring.
+
+    Args:
+        state_folder: journals and reports; safe to lose. Relative when the working directory is gone.
+        local: where the local Cloud Run of this project lives; None when nothing tells.
+        nowhere: why there is no folder to stand in, if there is none.
+        leaves_at_once: nothing of this command has to be cleaned up, so a signal is obeyed within three seconds.
+        decided: the exit code of an ending that no signal changes any more.
+    """
+
+    output: Output
+    config_file: Path
+    state_folder: Path
+    local: Path | None
+    yes: bool
+    nowhere: UserError | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
+    signal: int = 0
+    leaves_at_once: bool = False
+    decided: int | None = None
+
+    def ending(self, code: int) -> int:
+        """The exit code of a command that ends with this one: a signal goes before it, what was decided before both."""
+        return self.decided if self.decided is not None else self.signal or code
+
+    @property
+    def local_folder(self) -> Path:
+        """Where the local Cloud Run of this project lives, absolute. Raises: UserError when nothing tells."""
+        if self.local is None:
+            self.need_folder()
+            raise UserError(
+                "the working directory is gone, and SPILLWAY_LOCAL_DIR is not set",
+                "They are what names the local Cloud Run: .spillway/local in the project's folder, or that variable.",
+                "Name it: SPILLWAY_LOCAL_DIR=FOLDER, absolute, or stand in the project again: cd FOLDER",
+            )
+        return self.local
+
+    def need_folder(self) -> None:
+        """For what reads or writes in the project. Raises: UserError when -C names no folder."""
+        if self.nowhere is not None:
+            raise self.nowhere
+
+    def load_config(self) -> Config:
+        from pipeline.config import schema
+
+        self.need_folder()
+        return schema.load(self.config_file)
+
+    def learn_secrets(self) -> None:
+        """Let the sink know what the configuration trusts us with, for commands that print without reading it.
+
+        A file that is not there, or cannot be read, stands in nobody's way here; who needs it will say so.
+        """
+        from pipeline.config import raw
+
+        with suppress(Exception):
+            raw.read(self.config_file)
+
+    @property
+    def is_terminal(self) -> bool:
+        return streams.is_terminal("stderr") and not os.environ.get("CI") and self.output.level >= 0

@@ -1,0 +1,153 @@
+"""What ``plan`` prints: every write that the rollout would make, its gates, and how early it can end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from pipeline.app.drive import Drive
+from pipeline.app.gate import Gate
+from pipeline.app.session import Session
+from pipeline.core import plan, record
+from pipeline.core.intent import Begin, Ended, First, Resume, Supersede, intent_of
+from pipeline.core.rollout import Rollout
+from pipeline.errors import PlanRefused, ServiceNotFound
+from pipeline.model import LiveService, Split
+from pipeline.units import format_duration, format_rate
+
+
+def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
+    """Print the plan, and give the exit code; raises PlanRefused where the rollout would."""
+    wish = drive.wish(image)
+    try:
+        live = drive.world.platform.read(wish.ref)
+    except ServiceNotFound:
+        live = None
+    revisions = drive.world.platform.revisions(wish.ref) if live is not None else ()
+    current = record.of(live) if live is not None else None
+    match intent_of(wish, live, revisions, current):
+        case First():
+            return _show_first(session, drive, wish, image, gate)
+        case Supersede(other):
+            raise PlanRefused(
+                f"{wish.ref.service}: {other.plan.candidate} is under way ({other.phase})",
+                f"It began {other.started.isoformat()}.",
+                "Let it end, roll it back, or begin yours with: spillway rollout --image DIGEST --supersede",
+            )
+        case Resume(own):
+            session.output.say(f"{own.plan.candidate} is under way already: the same command resumes it")
+            return _show_agreed(session, own, live)
+        case Ended() as ended:
+            session.output.say(f"it has ended: {ended.words} (again: --retry)")
+            return _show_agreed(session, ended.rollout, live)
+        case Begin(proposal):
+            resources = drive.declared(image)
+            text = "\n".join([*_lines(proposal), *_declared(resources), *gate.lines()])
+            wanted = live.wanted if live is not None else Split()
+            document = {**_document(proposal, wanted), "resources": resources, "checks": gate.document()}
+            session.output.result(text, document)
+            return gate.exit_code
+
+
+def _show_agreed(session: Session, current: Rollout | None, live: LiveService | None) -> int:
+    """What a rollout that has begun agreed to do. One that a later one replaced has no plan any more."""
+    if current is None or live is None:
+        session.output.result("", {"outcome": "ended"})
+        return 0
+    agreed = plan.Proposal(current.plan)
+    session.output.result("\n".join(_lines(agreed)), _document(agreed, live.wanted))
+    return 0
+
+
+def _show_first(session: Session, drive: Drive, wish: plan.Wish, image: str, gate: Gate) -> int:
+    text = (
+        f"{wish.ref.service} does not exist: {wish.candidate} would be its first revision and get 100%, ungated.\n"
+        "It would be probed at once. From then on every rollout is staged."
+    )
+    resources = drive.declared(image)
+    document = {
+        "first_deployment": True,
+        "candidate": wish.candidate,
+        "image": wish.image,
+        "resources": resources,
+        "checks": gate.document(),
+    }
+    session.output.result("\n".join([text, *_declared(resources), *gate.lines()]), document)
+    return gate.exit_code
+
+
+def _declared(resources: Sequence[Mapping[str, object]]) -> list[str]:
+    """What the Pulumi program would bring about, given what is live."""
+    out = ["", "program"]
+    for resource in resources:
+        out.append(f"  {resource['type']}  {resource['name']}")
+        out += [f"    {key}: {value}" for key, value in resource.items() if key not in {"type", "name"}]
+    return out
+
+
+def _lines(proposal: plan.Proposal) -> list[str]:
+    made = proposal.plan
+    out = [
+        f"rollout {made.rollout_id}  {made.ref.name}",
+        f"  stable     {made.stable}  (roll-back target{', adopted' if made.stable_adopted else ''})",
+        f"  candidate  {made.candidate}  {made.image}",
+        "",
+        "writes",
+        f"  1  pin {made.stable} at 100%, tag it stable, write the record",
+        f"  2  create {made.candidate} at 0% (Pulumi program), tag it candidate",
+    ]
+    for number, stage in enumerate(made.stages, start=2):
+        then = "hold for promote" if stage.hold else f"soak {format_duration(stage.soak)}"
+        share = "probe" if stage.percent == 0 else f"{stage.percent}%"
+        out.append(
+            f"  {number if stage.percent else ' '}  {share:>5}  {then}, undecided after {format_duration(stage.deadline)}: pause"
+        )
+    rhythm = f"every {format_duration(made.probing.every)}, a confirmed failure stops at once"
+    out += ["", "gates", f"  probes     {', '.join(made.scenarios)}: {rhythm}"]
+    trials = proposal.certification_trials()
+    for criterion in made.criteria:
+        limit = (
+            f"limit {format_rate(criterion.limit)}" if criterion.limit is not None else "against stable only"
+        )
+        certify = (
+            f", certify {format_rate(criterion.certify)} ({trials[criterion.metric]} clean trials)"
+            if criterion.certify
+            else ""
+        )
+        out.append(f"  {criterion.metric:<26} {limit}{certify}")
+    out += ["", f"earliest promotion  {format_duration(proposal.soak)} after the start"]
+    out += [f"warning: {warning}" for warning in proposal.warnings]
+    return out
+
+
+def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
+    made = proposal.plan
+    return {
+        "rollout": made.rollout_id,
+        "service": made.ref.name,
+        "stable": made.stable,
+        "candidate": made.candidate,
+        "image": made.image,
+        "now": dict(wanted.serving),
+        "stages": [
+            {"percent": s.percent, "soak": _seconds(s.soak), "deadline": _seconds(s.deadline), "hold": s.hold}
+            for s in made.stages
+        ],
+        "writes": [dict(Split.between(made.stable, made.candidate, s.percent).serving) for s in made.stages],
+        "criteria": [
+            {
+                "metric": c.metric,
+                "limit": c.limit,
+                "certify": c.certify,
+                "slower_than": _seconds(c.slower_than),
+            }
+            for c in made.criteria
+        ],
+        "certification_trials": dict(proposal.certification_trials()),
+        "earliest_promotion_seconds": proposal.soak.total_seconds(),
+        "warnings": list(proposal.warnings),
+    }
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()

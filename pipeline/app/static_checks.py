@@ -1,0 +1,222 @@
+"""``spillway.yaml`` to what the static checks are asked, and their answer as plain values.
+
+``checks`` reads no YAML and knows no cloud; here the two meet. The service that socket-config judges is what the Pulumi
+program declares for this configuration: HTTP/2 end-to-end and session affinity are never on, ingress is open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from checks import settings as asked
+from checks.errors import CheckError
+from checks.finding import Report
+from checks.render import as_dict
+from pipeline import credentials, private
+from pipeline.app import check_cache
+from pipeline.app.check_subject import Subject
+from pipeline.config import raw, schema, yamltree
+from pipeline.config.checks_section import ChecksConfig
+from pipeline.errors import ConfigError, UserError
+from pipeline.redact import SINK
+from pipeline.report import journal
+from pipeline.units import shown
+
+_ROUNDED = timedelta(milliseconds=1)  # the record keeps whole ones
+_ANSWER_HOLDS = timedelta(minutes=10)  # giving up another rollout first takes a minute or two
+_PRODUCTION = ("prod", "prd", "live")
+
+
+def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
+    """Find the configuration for a folder, and the folder for a configuration.
+
+    Args:
+        path: the folder that somebody named, if they did; its own ``spillway.yaml`` is the one that counts.
+        file: the configuration, whether it is there or not.
+        is_named: somebody asked for this very file, so it must be there, and it speaks for whatever ``path`` is.
+    Raises: ConfigError, UserError.
+    """
+    if path is not None and not os.path.isdir(path):
+        raise UserError(
+            f"{path}: not a folder", "The checks look at a folder of Python files.", "Name one that exists."
+        )
+    if path is not None and not is_named and os.path.lexists(path / schema.DEFAULT_FILE):
+        file = path / schema.DEFAULT_FILE
+    if not is_named and not os.path.lexists(file):
+        return Subject(path or file.parent, unconfigured())
+    document = raw.read(file)
+    made = _configured(document, file)
+    if not credentials.has_any(
+        document.value
+    ):  # what is remembered is printed without reading the file again
+        check_cache.store(made)
+    root = made.root.resolve()
+    if path is None or path.resolve() == root:
+        return made
+    there = path.resolve()
+    if there.is_relative_to(root):
+        return replace(made, part=there.relative_to(root).as_posix())
+    if is_named:
+        return replace(made, root=path)
+    is_around = root.is_relative_to(there) and there.is_relative_to(file.parent.resolve())
+    return made if is_around else Subject(path, unconfigured())
+
+
+def unconfigured() -> asked.Settings:
+    """What needs no configuration: unsafe log lines, and helpers that exist several times."""
+    return asked.Settings(json_safe_logs=asked.JsonSafeLogs(), discover=True)
+
+
+def of_rollout(file: Path, environment: str) -> Subject | None:
+    """What is checked before a rollout; None where the configuration has no ``checks``. Raises ConfigError."""
+    made = _configured(raw.read(file), file, environment)
+    return made if made.is_configured else None
+
+
+def _configured(document: yamltree.Document, file: Path, environment: str | None = None) -> Subject:
+    checked = schema.validate_checked(document)
+    root = file.parent / checked.source
+    if not os.path.isdir(root):
+        raise ConfigError(f"{document.where(('source',))}: source: {shown(checked.source)} is not a folder")
+    settings = settings_for(checked, file, document, environment)
+    return Subject(root, settings, "", checked.checks is not None, file)
+
+
+def settings_for(
+    checked: schema.Checked, file: Path, document: yamltree.Document, environment: str | None = None
+) -> asked.Settings:
+    """The settings of a configuration.
+
+    Args:
+        environment: the one that a rollout is for; without it, the strictest of all is assumed.
+    """
+    service = _declared(checked, file, document, environment)
+    section = checked.checks
+    if section is None:
+        return replace(unconfigured(), socket_config=service)
+    symbols = tuple(asked.Symbol(s.symbol, s.home, tuple(s.reexporters)) for s in section.single_source)
+    maps = tuple(asked.EventMap(m.name, m.home, m.requires) for m in section.event_map)
+    return asked.Settings(
+        single_source=asked.SingleSource(symbols) if symbols else None,
+        event_map=asked.EventMaps(maps, tuple(messages(checked))) if maps else None,
+        json_safe_logs=_json_safe_logs(section),
+        additive=asked.Additive(_base(section.additive.base, file.parent)) if section.additive else None,
+        socket_config=service,
+        exclude=tuple(section.exclude),
+        baseline=file.parent / section.baseline if section.baseline else None,
+    )
+
+
+def _json_safe_logs(section: ChecksConfig) -> asked.JsonSafeLogs | None:
+    """The single source of a safe text is itself a safe helper."""
+    logs = section.json_safe_logs
+    if logs is None:
+        return None
+    safe = (*logs.safe, *(s.symbol for s in section.single_source))
+    return asked.JsonSafeLogs(safe, tuple(logs.loggers), tuple(logs.attributes), tuple(logs.trusted))
+
+
+def _base(base: str, beside: Path) -> str:
+    """A folder is relative to the file that names it; a git ref stays as it is."""
+    return str(beside / base) if os.path.isdir(beside / base) else base
+
+
+def messages(checked: schema.Checked) -> list[str]:
+    """Every message type that a scenario sends or expects, once, in order."""
+    found: list[str] = []
+    for scenario in checked.build_scenarios():
+        sent = [message.get("type") for message in scenario.send if isinstance(message, dict)]
+        expected = [event.match.get("type") for group in scenario.groups for event in group]
+        found += [each for each in (*sent, *expected) if isinstance(each, str)]
+    return list(dict.fromkeys(found))
+
+
+def _declared(
+    checked: schema.Checked, file: Path, document: yamltree.Document, environment: str | None
+) -> asked.DeclaredService | None:
+    """None where nothing is declared: a file for the checks alone."""
+    if not isinstance(checked, schema.Config):
+        return None
+    container, section = checked.container, checked.checks or ChecksConfig()
+    names = [environment] if environment else list(checked.environments)
+    keys = {
+        "timeout_s": ("container", "timeout"),
+        "candidate_min_instances": ("container", "min-instances"),
+        "deletion_protection": ("container", "deletion-protection"),
+    }
+    return asked.DeclaredService(
+        timeout_s=container.timeout.total_seconds(),
+        scenario_s=max(s.within.total_seconds() for s in checked.scenarios.values()),
+        candidate_min_instances=container.min_instances,
+        deletion_protection=container.deletion_protection,
+        is_production=any(
+            name.startswith(_PRODUCTION) and not checked.environments[name].is_local for name in names
+        ),
+        entry_point=section.socket_config.entry_point or "",
+        declared_in={name: (_shown(file, checked), document.line(key)) for name, key in keys.items()},
+    )
+
+
+def _shown(file: Path, checked: schema.Checked) -> str:
+    """The configuration as findings name files: relative to the root."""
+    root = (file.parent / checked.source).resolve()
+    return Path(os.path.relpath(file.resolve(), root)).as_posix()
+
+
+@contextmanager
+def told_as_usage() -> Iterator[None]:
+    """A question that the checks cannot answer is a user's mistake, told in three lines."""
+    try:
+        yield
+    except CheckError as error:
+        raise UserError(error.what, error.why, error.fix) from error
+
+
+def kept_in(folder: Path, rollout_id: str) -> Path:
+    """Where the last answer for a rollout is kept: it is given before an attempt begins, and so before it has a name."""
+    return folder / f"{journal.file_name(rollout_id)}-0.checks.json"
+
+
+def store(file: Path, report: Report) -> None:
+    """Keep the answer for the report, without secrets. Raises OSError."""
+    private.make_folder(file.parent)
+    private.write(file, json.dumps(SINK.values(as_dict(report)), indent=1) + "\n")
+
+
+def of_attempt(folder: Path, attempt: journal.Attempt) -> Mapping[str, object] | None:
+    """The answer that let this attempt begin, under its own name from then on; None when there is none.
+
+    The last answer may be of a later attempt, or of an earlier one that this one did not ask again: it is this one's when
+    it was given right before the start.
+    """
+    own, file = attempt.path(folder, ".checks.json"), kept_in(folder, attempt.rollout_id)
+    found = stored(own)
+    if found is None and _was_right_before(file, attempt.started):
+        found = stored(file)
+        if found is not None:
+            with suppress(OSError):
+                private.write(own, json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def _was_right_before(file: Path, started: datetime) -> bool:
+    try:
+        given = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except OSError:
+        return False
+    return timedelta(0) <= started + _ROUNDED - given <= _ANSWER_HOLDS
+
+
+def stored(file: Path) -> Mapping[str, object] | None:
+    """What ``store`` kept (the keys of ``checks.render.as_dict``); None when it is not there or not ours."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) and isinstance(document.get("findings"), list) else None

@@ -1,0 +1,103 @@
+"""rollback: one API call to the last known good revision, with as little as possible between you and it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from pipeline.app.operator import who
+from pipeline.app.session import Session
+from pipeline.cli.command import command
+from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
+from pipeline.core.rollout import Rollout
+from pipeline.events import Progress
+from pipeline.model import Outcome
+from pipeline.output.writer import outcome_document
+
+_SAID = frozenset({"retrying", "restored", "reading_back", "record_replaced"})
+
+
+@command
+def rollback(
+    session: Session,
+    *,
+    service: ServiceArgument = None,
+    project: Project = None,
+    region: Region = None,
+    env: Env = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="A revision by name; default: the last known good.")
+    ] = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Send all traffic back to the last known good revision, now.
+
+    Needs no configuration when the service is named in full, and no Pulumi, logs, probes or local file ever. Works
+    during a rollout, after a promotion, and from the `stable` tag alone when the record is gone.
+
+    Example:  spillway rollback projects/acme/locations/us-central1/services/agent-chat
+    """
+    from pipeline.app.wiring import SystemClock, open_place
+    from pipeline.core import record
+    from pipeline.driving.restore import Cause, restore, target_of
+
+    ref, is_local = find_service(session, service, project, region, env)
+    session.leaves_at_once = True
+    told: list[Progress] = []
+
+    def listen(progress: Progress, /) -> None:
+        told.append(progress)
+        session.output.event(progress)
+        if progress.kind in _SAID:
+            session.output.say(progress.text)
+
+    with open_place(ref, local_folder=session.local_folder if is_local else None) as place:
+        platform = place.platform
+        if dry_run:
+            live = platform.read(ref)
+            target = to or target_of(live, record.readable(live), platform.revisions(ref))
+            session.output.say(
+                f"would send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}"
+            )
+            return 0
+        cause = Cause(reason or "an operator said so", who(), by_hand=True)
+        done = restore(
+            platform,
+            SystemClock(session.stopped),
+            ref,
+            cause,
+            to=to,
+            listen=listen,
+            stop=session.stopped.is_set,
+        )
+    code = 0 if done.verified else Outcome.ROLLBACK_UNVERIFIED.exit_code
+    session.decided = 0 if done.verified else None
+    _journal(session, done.rollout, told)
+    outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
+    seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
+    document = outcome_document(
+        outcome, service=ref.name, target=done.target, was=dict(done.was), verified=done.verified
+    )
+    session.output.result(f"100% on {done.target}: {seen}", {**document, "exit_code": code})
+    if not done.verified:
+        session.output.say(
+            f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}"
+        )
+    return code
+
+
+def _journal(session: Session, current: Rollout | None, told: Sequence[Progress]) -> None:
+    """Write down what was done, where this machine keeps the rollout's journal; once it is done, and if it can be."""
+    if current is None:
+        return
+    with suppress(Exception):
+        from pipeline.app.reporting import rollouts_of
+        from pipeline.report.journal import Attempt, Journal
+
+        journal = Journal(rollouts_of(session), Attempt.of(current), session.output.say)
+        for progress in told:
+            journal(progress)

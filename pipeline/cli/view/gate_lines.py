@@ -1,0 +1,83 @@
+"""The gates of a running stage, a line each: glyph, name, word, figures, and how many runs are still missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT
+from pipeline.judging.judge import CriterionJudgement, Verdict
+from pipeline.model import Criterion
+from pipeline.redact import SINK
+from pipeline.report.gates import blamed
+from pipeline.units import format_duration, format_rate
+
+if TYPE_CHECKING:
+    from pipeline.driving.observer import Look
+
+GLYPHS = {
+    Verdict.PASS: ("+", "green"),
+    Verdict.INCONCLUSIVE: ("?", "yellow"),
+    Verdict.FAIL: ("x", "bold red"),
+}
+WORDS = {Verdict.PASS: "pass", Verdict.INCONCLUSIVE: "undecided", Verdict.FAIL: "FAIL"}
+
+
+def gate_lines(look: Look) -> Iterator[Text]:
+    """Probes first, then each criterion, then what certification still waits for."""
+    s = look.situation
+    yield _probes(look)
+    criteria = {c.metric: c for c in s.rollout.plan.criteria}
+    guilty = blamed(s.stage_verdict)
+    for judged in s.stage_verdict.criteria:
+        verdict = Verdict.FAIL if judged.metric == guilty else judged.verdict
+        yield _gate(judged, verdict, criteria.get(judged.metric), s.rollout.current.percent)
+    if s.certification is not None:
+        yield _line(s.certification.verdict, "certified", SINK.shown(s.certification.reason))
+
+
+def _probes(look: Look) -> Text:
+    ok, bad = look.judge.probes_ok, look.judge.probes_bad
+    verdict = Verdict.FAIL if bad else Verdict.PASS if ok else Verdict.INCONCLUSIVE
+    facts = [f"{bad} failed, confirmed against stable" if bad else f"{ok} ok at this stage"]
+    if look.probe is not None:
+        every, failures = len(look.probe.candidate), look.probe.failures
+        facts.append(f"last round {every - len(failures)}/{every}")
+        slowest = max(
+            (c.first_event_s for c in look.probe.candidate if c.first_event_s is not None), default=None
+        )
+        if failures:
+            facts.append(SINK.shown(f"{failures[0].kind.value}: {failures[0].detail}"))
+        elif slowest is not None:
+            facts.append(f"slowest first event {slowest * 1000:.0f}ms")
+    return _line(verdict, "probes", " | ".join(facts))
+
+
+def _gate(judged: CriterionJudgement, verdict: Verdict, criterion: Criterion | None, percent: int) -> Text:
+    facts = [f"{judged.candidate_failures}/{judged.candidate_trials}"]
+    if judged.stable_trials:
+        facts.append(f"vs {judged.stable_failures}/{judged.stable_trials}")
+    if criterion is not None and criterion.slower_than is not None and percent < LATENCY_NEEDS_PERCENT:
+        return _line(verdict, judged.metric, f"judged from {LATENCY_NEEDS_PERCENT}% on", word="not yet")
+    if verdict is Verdict.INCONCLUSIVE and judged.needed:
+        facts.append(f" about {judged.needed} more runs")
+    if criterion is not None and criterion.slower_than is not None:
+        facts.append(f" slower than {format_duration(criterion.slower_than)}")
+    if criterion is not None and criterion.limit is not None:
+        facts.append(f" limit {format_rate(criterion.limit)}")
+    return _line(verdict, judged.metric, " ".join(facts))
+
+
+def _line(verdict: Verdict, name: str, facts: str, word: str = "") -> Text:
+    glyph, style = GLYPHS[verdict]
+    return Text.assemble((f"{glyph} {name:<24} {word or WORDS[verdict]:<9}", style), f"  {facts}")
+
+
+def gates_in_words(judged: Iterable[CriterionJudgement]) -> str:
+    """``3 pass, 1 undecided (about 90 more runs)``."""
+    each = list(judged)
+    parts = [f"{n} {WORDS[v]}" for v in Verdict if (n := sum(c.verdict is v for c in each))]
+    missing = max((c.needed or 0 for c in each if c.verdict is Verdict.INCONCLUSIVE), default=0)
+    return ", ".join(parts) + (f" (about {missing} more runs)" if missing else "")

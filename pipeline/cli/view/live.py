@@ -1,0 +1,206 @@
+"""What a person sees while a rollout runs: a block that redraws itself on a terminal, lines everywhere else."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from pipeline.cli.view.gate_lines import gates_in_words
+from pipeline.cli.view.panel import Happening, Seen, clock, render, upcoming
+from pipeline.core.rollout import TRANSITIONS, Event
+from pipeline.events import Listener, Progress
+from pipeline.output import streams
+from pipeline.redact import SINK
+
+if TYPE_CHECKING:
+    from pipeline.driving.observer import Look
+
+HEARTBEAT = timedelta(seconds=60)
+LOGS_EVERY_S = 2.0
+_KEPT_EVENTS = 20
+_ENDINGS = {"promoted": Event.PROMOTED, "paused": Event.HELD, "rolled_back": Event.RESTORED}
+
+See = Callable[[], Seen | None]
+
+
+@contextmanager
+def choose_view(
+    *, is_terminal: bool, ci: bool, write: Callable[[str], None], see: See = lambda: None
+) -> Iterator[Listener]:
+    """The view that fits where stderr goes: lines also on a terminal on which nothing can be drawn.
+
+    Args:
+        write: says a line to people.
+        see: reads what users met from the logs; called at most every two seconds, on a thread of its own, by the
+            live view alone.
+    """
+    with ExitStack() as stack:
+        view: Listener = LineView(write)
+        if is_terminal and not ci and os.environ.get("TERM") != "dumb":
+            with suppress(Exception):
+                view = stack.enter_context(LiveView(streams.console("stderr"), Watcher(see)))
+        yield view
+
+
+class Watcher:
+    """Calls ``see`` on a thread of its own and remembers the last answer: slow logs slow down nobody."""
+
+    def __init__(self, see: See, every_s: float = LOGS_EVERY_S) -> None:
+        self.seen: Seen | None = None
+        self._see = see
+        self._every_s = every_s
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="view-logs", daemon=True)
+
+    def __enter__(self) -> Watcher:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._done.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=self._every_s)
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._every_s):
+            try:
+                self.seen = self._see() or self.seen
+            except Exception:  # noqa: BLE001, S112 - whatever it is, an old picture is better than none
+                continue
+
+
+@dataclass(slots=True)
+class Transitions:
+    """Picks what is worth a line: every change, every failing probe round, and the first good one after a change."""
+
+    _is_green: bool = False
+
+    def line_of(self, progress: Progress) -> str | None:
+        if progress.kind in ("looked", "wrote"):
+            return None
+        was_green = self._is_green
+        self._is_green = progress.kind == "probed" and not getattr(
+            progress.data.get("report"), "failures", ()
+        )
+        if was_green and self._is_green:
+            return None
+        return f"{progress.kind.replace('_', ' ')}  {progress.text}"
+
+
+class LiveView:
+    """A listener that keeps one block at the foot of the terminal up to date; its last picture stays.
+
+    What goes wrong with the drawing is not told and stops nothing: what happened is in the journal and in the result.
+    """
+
+    def __init__(self, console: Console, watcher: Watcher) -> None:
+        self._console = console
+        self._watcher = watcher
+        self._transitions = Transitions()
+        self._events: deque[Happening] = deque(maxlen=_KEPT_EVENTS)
+        self._latest: tuple[Look, datetime] | None = None
+        self._live = Live(
+            console=console, get_renderable=self.picture, refresh_per_second=4, vertical_overflow="crop",
+            redirect_stdout=False,  # that is data, and may go elsewhere
+        )  # fmt: skip
+
+    def __enter__(self) -> LiveView:
+        try:
+            self._live.start()
+            self._watcher.start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        with suppress(Exception, SystemExit):  # rich exits when a pipe breaks
+            self._live.stop()
+        self._watcher.stop()
+
+    def __call__(self, progress: Progress, /) -> None:
+        line = self._transitions.line_of(progress)
+        if line is not None:
+            self._events.append(Happening(progress.at, line))
+        if "look" in progress.data:
+            self._latest = (cast("Look", progress.data["look"]), progress.at)
+        elif self._latest is not None:
+            self._latest = (_ended(self._latest[0], progress), progress.at)
+
+    def picture(self) -> Group:
+        """What is on the terminal now."""
+        try:
+            return self._picture()
+        except Exception as error:  # noqa: BLE001 - the next one may be drawn again
+            return Group(Text(f"no picture: {type(error).__name__}"))
+
+    def _picture(self) -> Group:
+        if self._latest is None:
+            return Group(*(Text(SINK.shown(event.text)) for event in tuple(self._events)))
+        look, now = self._latest
+        return render(look, tuple(self._events), self._watcher.seen, now, self._console.width)
+
+
+def _ended(look: Look, progress: Progress) -> Look:
+    """The look with what was written after it: the last one was taken just before the end."""
+    event, current = _ENDINGS.get(progress.kind), look.situation.rollout
+    if event is None or (current.phase, event) not in TRANSITIONS:
+        return look
+    after = current.on(event, progress.at, reason=progress.text)
+    return replace(look, situation=replace(look.situation, rollout=after))
+
+
+class LineView:
+    """A listener that writes one line per transition and a sign of life each minute. For logs and CI."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._transitions = Transitions()
+        self._said: datetime | None = None
+
+    def __call__(self, progress: Progress, /) -> None:
+        line = self._transitions.line_of(progress)
+        if line is not None:
+            self._line(progress.at, line)
+        elif progress.kind == "looked" and progress.at - (self._said or progress.at) >= HEARTBEAT:
+            self._line(progress.at, _pulse(cast("Look", progress.data["look"]), progress.at))
+        self._said = self._said or progress.at
+
+    def _line(self, at: datetime, text: str) -> None:
+        self._said = at
+        self._write(f"{at:%H:%M:%S}  {SINK.shown(text)}")
+
+
+def _pulse(look: Look, now: datetime) -> str:
+    """One line that says how it stands."""
+    s = look.situation
+    current = s.rollout
+    coming = upcoming(current, now)
+    facts = (
+        f"{current.phase.value.replace('_', ' ')} at {current.current.percent}%",
+        f"stage {current.stage + 1}/{len(current.plan.stages)}",
+        f"elapsed {clock(now - current.started)}",
+        gates_in_words(s.stage_verdict.criteria) or s.stage_verdict.reason,
+        s.blind and f"cannot look: {s.blind}",
+        coming and f"next: {coming}",
+    )
+    return "   ".join(fact for fact in facts if fact)

@@ -1,0 +1,327 @@
+"""``spillway.yaml`` to a validated ``Config``; every complaint names file:line:column and key.
+
+Keys are kebab-case; durations and rates are strings with their unit (YAML would turn ``12:30`` into 750 and
+leaves a reader to guess what ``5`` means). Unknown keys are errors: a misspelt limit must not be a missing limit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from pipeline.config import checks_section, complaints, raw, yamltree
+from pipeline.config.fields import Duration, Name, Odds, Rate, between, whole
+from pipeline.config.scenarios_section import HttpConfig, ScenarioConfig
+from pipeline.config.section import SECTION
+from pipeline.errors import ConfigError, UserError
+from pipeline.judging.evidence import METRICS
+from pipeline.judging.sequential import trials_to_certify
+from pipeline.model import LOCAL_PROJECT, Criterion, Drain, Probing, Sampling, ServiceRef, Stage
+from pipeline.probe.scenario import Scenario
+from pipeline.units import shown
+
+DEFAULT_FILE = "spillway.yaml"
+LOCAL_REGION = "local"
+
+
+class _Section(BaseModel):
+    model_config = SECTION
+
+
+class Environment(_Section):
+    """Where a service lives: the local Cloud Run, or a project and a region."""
+
+    endpoint: Literal["local", "cloud"] = "cloud"
+    project: str = ""
+    region: str = ""
+    evidence: Literal["users", "probes"] = "users"
+    id_token: bool = False  # probes carry an ID token for the service's address
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Environment:
+        if self.endpoint == "cloud" and not (self.project and self.region):
+            raise ValueError("needs project and region (or endpoint: local)")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        return self.endpoint == "local"
+
+
+class Image(_Section):
+    """A named command, and the folder that it needs: what an image is to the local Cloud Run."""
+
+    command: Annotated[list[str], Field(min_length=1)]
+    directory: Annotated[str, Field(min_length=1)] | None = None
+    env: dict[str, str] = {}
+
+
+class Container(_Section):
+    """The template of each revision, as the Pulumi program declares it."""
+
+    port: Annotated[int, whole(1, 65_535)] | None = None
+    env: dict[str, str] = {}
+    min_instances: Annotated[int, whole(0, 1000)] = 0
+    max_instances: Annotated[int, whole(1, 1000)] = 10
+    concurrency: Annotated[int, whole(1, 1000)] = 80
+    cpu: str = "1"
+    memory: str = "512Mi"
+    timeout: Annotated[Duration, between("1s", "1h")] = timedelta(
+        hours=1
+    )  # Cloud Run's own limits, as for startup
+    service_account: str = ""
+    startup: Annotated[Duration, between("1s", "4m")] = timedelta(minutes=4)
+    deletion_protection: bool = True
+
+
+class StageConfig(_Section):
+    percent: Annotated[int, whole(0, 100)]
+    soak: Duration = timedelta(0)
+    deadline: Duration = timedelta(hours=1)
+    hold: bool = False
+
+    def build(self) -> Stage:
+        return Stage(self.percent, self.soak, self.soak + self.deadline, self.hold)
+
+
+def _drain(value: object) -> Drain:
+    if value != Drain.KEEP.value:
+        raise ValueError(
+            f"{shown(value)} is not built yet; keep counts the open sockets until the last one ends"
+        )
+    return Drain.KEEP
+
+
+def _below_all(rate: float) -> float:
+    if rate >= 1:
+        raise ValueError("100% is no limit: every rate lies within it")
+    return rate
+
+
+def _above_none(rate: float) -> float:
+    if rate <= 0:
+        one, tenth = (trials_to_certify(level, 0.05) for level in (0.01, 0.001))
+        raise ValueError(f"0% can never be certified: {one} clean runs certify 1%, {tenth:,} certify 0.1%")
+    return rate
+
+
+class CriterionConfig(_Section):
+    limit: Annotated[Rate, AfterValidator(_below_all)] | None = None
+    certify: Annotated[Rate, AfterValidator(_below_all), AfterValidator(_above_none)] | None = None
+    slower_than: Annotated[Duration, between("1ms", "1h")] | None = None
+
+
+class EvidenceConfig(_Section):
+    """How users' runs are counted; see ``model.Sampling``."""
+
+    block: Annotated[Duration, between("100ms", "1d")] = Sampling().block
+    within: Annotated[Duration, between("1ms", "1h")] = Sampling().within
+    lateness: Annotated[Duration, between("0s", "1d")] = Sampling().lateness
+    warm_up: Annotated[Duration, between("0s", "1d")] = Sampling().warm_up
+    min_trials: Annotated[int, whole(1, 10_000_000)] = Sampling().min_trials
+
+    def build(self) -> Sampling:
+        return Sampling(self.block, self.within, self.lateness, self.warm_up, self.min_trials)
+
+
+class ProbesConfig(_Section):
+    every: Annotated[Duration, between("100ms", "1d")] = timedelta(seconds=10)
+    sessions: Annotated[int, whole(1, 1000)] = 5
+    concurrency: Annotated[int, whole(1, 500)] = 5
+
+
+DEFAULT_STAGES = [
+    StageConfig(percent=0),
+    StageConfig(percent=5, soak=timedelta(minutes=5)),
+    StageConfig(percent=25, soak=timedelta(minutes=10)),
+    StageConfig(percent=50, soak=timedelta(minutes=10)),
+    StageConfig(percent=100, soak=timedelta(minutes=30)),
+]
+
+
+class Checked(_Section):
+    """What the static checks read of ``spillway.yaml``; a file without ``service`` may hold these keys alone."""
+
+    source: str = "."
+    environments: dict[Name, Environment] = {}
+    container: Container = Container()
+    scenarios: dict[str, ScenarioConfig] = {}
+    checks: checks_section.OptionalChecks = None
+
+    def build_scenarios(self) -> tuple[Scenario, ...]:
+        return tuple(scenario.build(name) for name, scenario in self.scenarios.items())
+
+
+class Config(Checked):
+    """All of ``spillway.yaml``."""
+
+    service: Name
+    environments: Annotated[dict[Name, Environment], Field(min_length=1)]
+    images: dict[str, Image] = {}
+    scenarios: Annotated[dict[str, ScenarioConfig], Field(min_length=1)]
+    stages: Annotated[list[StageConfig], Field(min_length=1)] = DEFAULT_STAGES
+    criteria: dict[str, CriterionConfig] = {}
+    evidence: EvidenceConfig = EvidenceConfig()
+    probes: ProbesConfig = ProbesConfig()
+    false_rollbacks: Odds = 0.001
+    bad_promotions: Odds = 0.05
+    drain: Annotated[Drain, BeforeValidator(_drain)] = Drain.KEEP
+    heartbeat: Annotated[Duration, between("1s", "20s")] = timedelta(seconds=20)
+
+    @model_validator(mode="after")
+    def _stages_rise(self) -> Config:
+        percents = [stage.percent for stage in self.stages]
+        if percents[0] != 0 or percents[-1] != 100 or percents != sorted(set(percents)):
+            raise ValueError(f"stages: percent must rise from 0 to 100, got {', '.join(map(str, percents))}")
+        return self
+
+    @model_validator(mode="after")
+    def _criteria_are_known(self) -> Config:
+        for metric, criterion in self.criteria.items():
+            if metric not in METRICS:
+                near = difflib.get_close_matches(metric, METRICS, n=1)
+                hint = f", did you mean {near[0]}?" if near else f"; known: {', '.join(METRICS)}"
+                raise ValueError(f"criteria: no metric {metric!r}{hint}")
+            if (metric == "first_event") != (criterion.slower_than is not None):
+                raise ValueError(
+                    f"criteria.{metric}: slower-than belongs to first_event, and first_event needs it"
+                )
+        return self
+
+    def environment(self, name: str | None) -> tuple[str, Environment]:
+        """The named environment, or the only one. Raises UserError."""
+        known = ", ".join(self.environments)
+        if name is None:
+            if len(self.environments) > 1:
+                raise UserError(f"{len(self.environments)} environments: {known}", fix="Name one: --env NAME")
+            name = next(iter(self.environments))
+        if name not in self.environments:
+            raise UserError(
+                f"no environment {name!r}", f"spillway.yaml has: {known}", "Name one of them: --env NAME"
+            )
+        return name, self.environments[name]
+
+    def ref(self, environment: Environment) -> ServiceRef:
+        if environment.is_local:
+            return ServiceRef(
+                environment.project or LOCAL_PROJECT, environment.region or LOCAL_REGION, self.service
+            )
+        return ServiceRef(environment.project, environment.region, self.service)
+
+    def image_reference(self, image: str, environment: Environment) -> str:
+        """The image by digest, or locally a name under ``images:`` that is still to be pinned. Raises UserError."""
+        if re.search(r"@sha256:[0-9a-f]{64}$", image):
+            return image
+        if not environment.is_local or "@" in image:
+            raise UserError(
+                f"--image {image}: not pinned by digest",
+                "A tag can point elsewhere tomorrow; the rollout's identity is the digest.",
+                "Give NAME@sha256:... (gcloud artifacts docker images describe prints it).",
+            )
+        if image not in self.images:
+            known = ", ".join(self.images) or "none"
+            near = difflib.get_close_matches(image, self.images, n=1)
+            raise UserError(
+                f"--image {image}: no such image in spillway.yaml",
+                f"images has: {known}",
+                f"Did you mean --image {near[0]}?" if near else "Add it under images: with its command.",
+            )
+        return image
+
+    def build_stages(self) -> tuple[Stage, ...]:
+        return tuple(stage.build() for stage in self.stages)
+
+    def build_criteria(self) -> tuple[Criterion, ...]:
+        return tuple(Criterion(m, c.limit, c.certify, c.slower_than) for m, c in self.criteria.items())
+
+    def build_probing(self) -> Probing:
+        return Probing(self.probes.every, self.probes.sessions, self.probes.concurrency)
+
+    def fingerprint(self) -> str:
+        """Hash of everything validated that a rollout depends on; comments and key order do not count.
+
+        ``checks`` decide whether a rollout may begin, not what it is: mending them must not make another one of it.
+        """
+        text = json.dumps(
+            self.model_dump(mode="json", exclude={"images", "source", "checks"}), sort_keys=True
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+_Whole = TypeVar("_Whole", bound=Checked)
+
+
+def load(path: Path) -> Config:
+    """Read and validate. Raises ConfigError with file:line:column."""
+    return _validated(Config, raw.read(path))
+
+
+def parse(text: str, file: str = DEFAULT_FILE) -> Config:
+    """Validate a text. Raises ConfigError: the first complaint in full, the number of further ones."""
+    return _validated(Config, yamltree.parse(text, file))
+
+
+def validate_checked(document: yamltree.Document) -> Checked:
+    """What the checks need: the whole configuration where there is a ``service``, else their keys alone.
+
+    Raises: ConfigError.
+    """
+    is_whole = isinstance(document.value, dict) and "service" in document.value
+    return _validated(Config if is_whole else Checked, document)
+
+
+def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
+    if not isinstance(document.value, dict):
+        raise ConfigError(
+            f"{document.file}:1:1: not a configuration", "It must be a mapping that starts with service: NAME"
+        )
+    try:
+        made = model.model_validate(document.value)
+    except ValidationError as error:
+        raise _complaint(document, error) from error
+    _refuse_words(document)
+    return made
+
+
+def _refuse_words(document: yamltree.Document) -> None:
+    """In a message ``yes`` would silently become ``true``: there nobody says what kind of value is wanted."""
+    for path, word in document.words.items():
+        if path[0] == "scenarios":
+            raise ConfigError(
+                f"{document.where(path)}: {complaints.key_of(path)}: {word} is true or false to YAML 1.1 and text to YAML 1.2",
+                "",
+                f'Write "{word}" for the text, or true or false.',
+            )
+
+
+def _complaint(document: yamltree.Document, error: ValidationError) -> ConfigError:
+    # A misspelt key is told before the key that is missing because of it.
+    problems = sorted(error.errors(include_url=False), key=lambda p: p["type"] == "missing")
+    known, lines = _known_keys(), []
+    for problem in problems:
+        path = complaints.path_of(problem)
+        told = complaints.sentence(problem, known, document.words.get(path, ""))
+        lines.append(f"{document.where(path)}: {told}")
+    more = "\n".join(lines[1:6])
+    return ConfigError(lines[0], more, f"and {len(lines) - 6} more" if len(lines) > 6 else "")
+
+
+def _known_keys() -> set[str]:
+    """Every key that any section has."""
+    sections = (Config, Environment, Image, Container, ScenarioConfig, HttpConfig, StageConfig, CriterionConfig,
+                EvidenceConfig, ProbesConfig, *checks_section.SECTIONS)  # fmt: skip
+    return {str(field.alias) for section in sections for field in section.model_fields.values()}

@@ -1,0 +1,267 @@
+"""The one next step of a rollout.  PURE.
+
+Theory of operation. ``decide`` looks at one ``Situation`` and names one ``Action``. It is level-triggered: it derives the
+next step from what is, never from what woke it. Its order is the safety argument:
+
+ 1. finish what was begun (a roll-back under way comes before everything);
+ 2. somebody else's hand on the service: never raise;
+ 3. FAIL: back to stable, whatever else is true, unless stable is gone or just as bad: then a human is called;
+ 4. INCONCLUSIVE: hold the weight, and after the deadline call a human;
+ 5. PASS, soak over, stable ready and answering a probe round of this very look: one step up.
+
+(FAIL is looked at before the foreign hand: lowering is always allowed.)
+
+Traffic has arrived once a settled service shows it: until then what is read back may be an older write's. A stage begins
+there; a write that stalls, or a status that lags, takes nothing from its soak.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pipeline.core.rollout import ENDED, Event, Phase, Rollout
+from pipeline.judging.judge import Judgement, Verdict
+from pipeline.model import LiveService, Outcome, Readiness, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that one decision rests on.
+
+    Args:
+        candidate: its readiness; None when there is no such revision.
+        candidate_note: the condition's message of a failed candidate.
+        stage_verdict: of the running stage. ``certification`` is asked for at the last stage only.
+        blind: a reason why nothing could be looked at (logs unreadable, probe host cut off); not good, not bad.
+        is_stable_bad: the last probe of stable was answered, and wrongly.
+        stable_fails: how stable failed its last probe, if it did; that it was not answered counts too.
+        is_probed_now: a probe round of this stage, with candidate and stable, ended with this look.
+    """
+
+    rollout: Rollout
+    live: LiveService
+    now: datetime
+    candidate: Readiness | None
+    stable: Readiness | None
+    stage_verdict: Judgement
+    certification: Judgement | None = None
+    candidate_note: str = ""
+    drift: str = ""
+    blind: str = ""
+    is_stable_bad: bool = False
+    stable_fails: str = ""
+    is_probed_now: bool = False
+    verify_within: timedelta = timedelta(seconds=60)
+
+
+# -- actions: what the engine is to do, each one line there ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do until then; ``probe``: but to hold a probe round at once."""
+
+    until: datetime
+    why: str
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Run the Pulumi program: make the candidate revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Set traffic to this stage's share."""
+
+    stage: int
+    event: Event
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrive:
+    """The stage's traffic is served: its clock starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    reason: str
+    drift: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Give all traffic back to stable."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Stable was seen to have all traffic: the roll-back is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    outcome: Outcome
+
+
+Action = Wait | Deploy | Enter | Arrive | Pause | Promote | Restore | Settle | Finish
+
+LOOK_AGAIN = timedelta(seconds=1)
+LONGEST_START = timedelta(minutes=5)  # Cloud Run gives a container 4 to listen; then its revision is judged
+CLOCKS_AGREE = timedelta(minutes=1)  # two machines' clocks: beyond that one of them is wrong
+
+
+def decide(s: Situation) -> Action:
+    """The one next step. See the module docstring for the order and why it is the order."""
+    rollout = s.rollout
+    if rollout.phase is Phase.ROLLING_BACK:
+        return _finish_rolling_back(s)
+    if rollout.phase in ENDED:
+        assert rollout.outcome is not None
+        return Finish(rollout.outcome)
+    if s.stage_verdict.verdict is Verdict.FAIL:
+        return _give_back(s, s.stage_verdict.reason)
+    if s.drift and rollout.phase is not Phase.PAUSED:
+        return Pause(f"drift: {s.drift}", s.drift)
+    if rollout.phase is Phase.PAUSED:
+        return Finish(Outcome.PAUSED)
+    if rollout.phase is Phase.DEPLOYING:
+        return _deploy(s)
+    return _roll(s)
+
+
+def _finish_rolling_back(s: Situation) -> Action:
+    stable = s.rollout.plan.stable
+    given_back = Split.between(stable, None, 0)
+    if not s.live.wanted.shares_with(given_back):
+        if s.stable is Readiness.READY:
+            return Restore(s.rollout.reason)
+    elif is_given_back(s.rollout, s.live):
+        return Settle()
+    patience = LONGEST_START if s.live.awaits_revision else s.verify_within
+    if s.now - s.rollout.since > patience:
+        return Finish(Outcome.ROLLBACK_UNVERIFIED)
+    return Wait(s.now + LOOK_AGAIN / 4, "reading traffic back")
+
+
+def is_given_back(rollout: Rollout, live: LiveService) -> bool:
+    """Whether stable was seen to have everything, in a status that cannot be an older split's.
+
+    A service stays unsettled for as long as a revision hangs in its start. A candidate that no stage was ever entered
+    with has never been given a share, so there is no older split that could still be on its way.
+    """
+    given_back = Split.between(rollout.plan.stable, None, 0)
+    had_nothing = not (rollout.candidate_uid or rollout.reached or rollout.drift)
+    shows_it = live.wanted.shares_with(given_back) and live.serving.shares_with(given_back)
+    return live.shows(given_back) or (had_nothing and live.awaits_revision and shows_it)
+
+
+def _give_back(s: Situation, reason: str) -> Action:
+    """Back to stable; where that would help nobody the weight stays, which is the least bad, and a human is called."""
+    stable = s.rollout.plan.stable
+    if s.stable is not Readiness.READY:
+        obstacle = f"the roll-back target {stable} {_is(s.stable)}"
+    elif s.is_stable_bad and s.rollout.current.percent == 100:  # judged alone, so stable may be no better
+        obstacle = f"{stable} fails its probe too"
+    else:
+        return Restore(reason)
+    if s.rollout.phase is Phase.PAUSED:
+        return Finish(Outcome.PAUSED)
+    if s.stable is Readiness.PENDING:
+        return _hold(s, f"{reason}; {obstacle}")
+    return Pause(f"{reason}; not sent back: {obstacle}")
+
+
+def _deploy(s: Situation) -> Action:
+    candidate = s.rollout.plan.candidate
+    if s.candidate is None:
+        return _overdue(s, f"{candidate} was not made") or Deploy()
+    if s.candidate is Readiness.FAILED:
+        return _give_back(s, f"{candidate} never became ready: {s.candidate_note}")
+    if s.candidate is Readiness.PENDING:
+        return _hold(s, f"{candidate} is starting")
+    return Enter(0, Event.DEPLOYED)
+
+
+def _roll(s: Situation) -> Action:
+    rollout, stage = s.rollout, s.rollout.current
+    if s.candidate in (None, Readiness.FAILED):
+        what = f"the candidate {rollout.plan.candidate} {_is(s.candidate)}: {s.candidate_note}"
+        return _give_back(s, what.rstrip(": "))
+    if s.stable in (None, Readiness.FAILED):
+        return Pause(f"the roll-back target {rollout.plan.stable} {_is(s.stable)}")
+    ahead = max(rollout.since, rollout.stage_began) - s.now
+    if ahead > CLOCKS_AGREE:
+        ahead_s = ahead.total_seconds()
+        why = f"the stage begins again: its start lies {ahead_s:.0f}s in the future, so a clock was wrong"
+        return Enter(rollout.stage, Event.RAISED, why)
+    if rollout.arrived is None:
+        return Arrive() if s.live.shows(rollout.split) else _hold(s, "traffic is moving")
+    unsure = _unsure(s)
+    if unsure:
+        return _hold(s, unsure)
+    soaked = rollout.arrived + stage.soak
+    if s.now < soaked:
+        return Wait(min(soaked, s.now + LOOK_AGAIN), f"soaking at {stage.percent}%")
+    if stage.hold:
+        return Pause(f"stage {rollout.stage} ({stage.percent}%) asks for a human: everything passed")
+    return _last(s) if rollout.is_last_stage else _raise(s)
+
+
+def _raise(s: Situation) -> Action:
+    """One step up, right after a round in which stable answered: nobody is moved away from what cannot take him back."""
+    stage = s.rollout.current
+    if s.stable_fails and not s.rollout.plan.stable_unhealthy:
+        return _hold(
+            s, f"{s.rollout.plan.stable} fails its probe ({s.stable_fails}): there is nothing to go back to"
+        )
+    if not s.is_probed_now:
+        why = f"{stage.percent}% passed: probing both revisions before the raise"
+        return _overdue(s, why) or Wait(s.now + LOOK_AGAIN / 4, why, probe=True)
+    return Enter(s.rollout.stage + 1, Event.RAISED)
+
+
+def _unsure(s: Situation) -> str:
+    """Why this stage may not pass now, in words; empty when it may."""
+    plan = s.rollout.plan
+    for name, readiness in ((plan.candidate, s.candidate), (plan.stable, s.stable)):
+        if readiness is not Readiness.READY:
+            return f"{name} {_is(readiness)}"
+    if not s.live.serving.shares_with(s.rollout.split):
+        return "traffic is moving"
+    return s.blind or ("" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason)
+
+
+def _is(readiness: Readiness | None) -> str:
+    return "is gone" if readiness is None else f"is {readiness}"
+
+
+def _last(s: Situation) -> Action:
+    certification = s.certification
+    if certification is None or certification.verdict is Verdict.INCONCLUSIVE:
+        return _hold(s, certification.reason if certification else "certification was not asked")
+    if certification.verdict is Verdict.FAIL:
+        return _give_back(s, certification.reason)
+    return Promote(certification.reason)
+
+
+def _hold(s: Situation, why: str) -> Action:
+    """The weight stays; once the stage's deadline has passed, a human is called."""
+    return _overdue(s, why) or Wait(s.now + LOOK_AGAIN, why)
+
+
+def _overdue(s: Situation, why: str) -> Pause | None:
+    stage = s.rollout.current
+    if s.now - s.rollout.stage_began <= stage.deadline:
+        return None
+    return Pause(f"stage {s.rollout.stage} ({stage.percent}%) passed its deadline undecided: {why}")

@@ -1,0 +1,171 @@
+"""What ``spillway rollout`` would do to a service as it is.  PURE.
+
+Theory of operation. The same command is given again and again, by people and by CI, anywhere. What it comes to follows
+from the wish, one read of the service and the record that the service carries:
+
+    First      there is no such service, or one that never served anybody: deploy, ungated
+    Resume     this very rollout is under way
+    Supersede  another one is
+    Ended      it ended; the answer is the old one, and nothing is done
+    Begin      none of these: a new attempt, with a plan
+
+A rollout that ended is begun again only with ``--retry``, or when the image comes back after another one had the
+service: a bad image does not get a second chance by being asked for twice. "Promoted" is answered only while its
+revision has all traffic.
+
+``plan`` prints the intent, ``rollout`` acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.core import plan
+from pipeline.core.drift import must_still_hold
+from pipeline.core.plan import Proposal, Wish
+from pipeline.core.rollout import UNDER_WAY, Past, Phase, Rollout
+from pipeline.model import LiveService, Outcome, Plan, Revision
+
+GOOD = frozenset({Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY})
+_LABELS = {outcome.label: outcome for outcome in Outcome}
+
+
+def _outcome_of(past: Past) -> Outcome:
+    """A name that this version does not know is no good ending."""
+    return _LABELS.get(past.outcome, Outcome.ROLLED_BACK)
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Deploy the first revision. ``attempt`` and ``epoch`` go on from a record that is there already."""
+
+    plan: Plan
+    attempt: int = 1
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    proposal: Proposal
+    attempt: int
+    epoch: int
+    past: tuple[Past, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    rollout: Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """``rollout`` would have to be given up first."""
+
+    rollout: Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the wished rollout ended.
+
+    Args:
+        rollout: None when a later one has taken its place on the service.
+    """
+
+    outcome: Outcome
+    candidate: str
+    words: str
+    rollout: Rollout | None = None
+
+
+Intent = First | Begin | Resume | Supersede | Ended
+
+
+def intent_of(
+    wish: Wish,
+    live: LiveService | None,
+    revisions: Sequence[Revision],
+    current: Rollout | None,
+    *,
+    retry: bool = False,
+) -> Intent:
+    """See the module's docstring. Raises PlanRefused where moving traffic would be a guess.
+
+    Args:
+        live: None when there is no such service.
+        current: the rollout that the service carries.
+        retry: the next attempt is wanted of one that ended.
+    """
+    if live is None or (current is None and _never_served(wish, live, revisions)):
+        return First(plan.first(wish))
+    if current is not None and current.phase in UNDER_WAY:
+        return Resume(current) if _is_wished(wish, current) else Supersede(current)
+    if current is not None and not retry:
+        ended = _answer(wish, live, current)
+        if ended is not None:
+            return ended
+    if current is not None and _is_wished(wish, current) and _is_first(current, live):
+        return First(plan.first(wish), current.attempt + 1, current.epoch)
+    proposal = plan.make(wish, live, revisions, current)
+    if current is None:
+        return Begin(proposal, 1, 0, ())
+    return Begin(proposal, _attempts(wish, current) + 1, current.epoch, current.becomes_past())
+
+
+def _is_wished(wish: Wish, current: Rollout) -> bool:
+    return current.plan.rollout_id == wish.rollout_id
+
+
+def _never_served(wish: Wish, live: LiveService, revisions: Sequence[Revision]) -> bool:
+    """A service without a record whose first deployment failed, or ended before its record was written.
+
+    Nobody was ever served by anything else, so there is no traffic to move.
+    """
+    if not (live.reconciling or live.serving.serving or live.latest_ready):
+        return True
+    serving = {revision or live.latest_created for revision in live.wanted.serving}
+    return [r.name for r in revisions] == [wish.candidate] and serving == {wish.candidate}
+
+
+def _is_first(current: Rollout, live: LiveService) -> bool:
+    """It is a first deployment, and still all there is: another try probes it again."""
+    only = current.plan.stable == current.plan.candidate and current.phase is Phase.PROMOTED
+    return only and live.wanted.serving == {current.plan.candidate: 100}
+
+
+def _is_deployed(wish: Wish, current: Rollout) -> bool:
+    """Image and container are those that were promoted; what else changed in the file is for the next rollout."""
+    return current.plan.candidate == wish.candidate and current.outcome in GOOD
+
+
+def _answer(wish: Wish, live: LiveService, current: Rollout) -> Ended | None:
+    """The answer of a rollout that ended before; None when it is to be begun."""
+    if _is_wished(wish, current) or _is_deployed(wish, current):
+        assert current.outcome is not None
+        must_still_hold(current, live)
+        words = f"{current.outcome.label}: {wish.candidate}: {current.reason}"
+        return Ended(current.outcome, wish.candidate, words, current)
+    return _answer_of_the_past(wish, live, current)
+
+
+def _answer_of_the_past(wish: Wish, live: LiveService, current: Rollout) -> Ended | None:
+    past = current.becomes_past()
+    own = next((i for i in reversed(range(len(past))) if past[i].rollout_id == wish.rollout_id), None)
+    if own is None:
+        return None
+    outcome, later = _outcome_of(past[own]), past[own + 1 :]
+    if outcome in GOOD:
+        has_all = live.wanted.serving == {wish.candidate: 100}
+        words = f"{outcome.label}: {wish.candidate} has 100%; {later[-1].candidate} came after it: {later[-1].outcome}"
+        return Ended(outcome, wish.candidate, words) if has_all else None
+    if any(_outcome_of(p) in GOOD for p in later):
+        return None  # another one had the service since: the image comes back
+    by = f" by {later[0].candidate}" if outcome is Outcome.SUPERSEDED else ""
+    words = f"{outcome.label}: {wish.candidate}{by} (attempt {past[own].attempt}; again: --retry)"
+    return Ended(outcome, wish.candidate, words)
+
+
+def _attempts(wish: Wish, current: Rollout) -> int:
+    """How often this rollout was tried, as far as the service remembers."""
+    return max((p.attempt for p in current.becomes_past() if p.rollout_id == wish.rollout_id), default=0)

@@ -1,0 +1,274 @@
+"""What a rollout would do to the service as it is, or why it must not.  PURE.
+
+Theory of operation. ``make`` takes a wish (validated config and image) and one read of the live service. It pins the
+roll-back target by name, and refuses whatever would make moving traffic a guess: each refusal says what, the measured
+value, and the next command. What is merely unwise is a warning. Only "there is no such service" means a first
+deployment; everything that could not be read was an error before this module was asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from pipeline.core.rollout import Rollout
+from pipeline.errors import PlanRefused
+from pipeline.judging.judge import trials_to_certify
+from pipeline.model import (
+    CANDIDATE_TAG,
+    STABLE_TAG,
+    Criterion,
+    Drain,
+    LiveService,
+    Plan,
+    Probing,
+    Revision,
+    Sampling,
+    ServiceRef,
+    Stage,
+)
+
+MAX_TAGGED_NAME = 46  # service and tag together: they become one label of a host name, with a hash
+MAX_REVISION_NAME = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the operator asks for: ``spillway.yaml`` and ``--image``, validated.
+
+    Args:
+        fingerprint: hash of the validated config.
+        candidate: the revision's name, from the content hash of its template.
+        longest_scenario: the longest ``within`` of any scenario.
+        evidence: "users", or "probes" for an environment without users.
+    """
+
+    ref: ServiceRef
+    image: str
+    candidate: str
+    fingerprint: str
+    stages: tuple[Stage, ...]
+    criteria: tuple[Criterion, ...]
+    scenarios: tuple[str, ...]
+    longest_scenario: timedelta
+    sampling: Sampling
+    probing: Probing
+    alpha: float
+    beta: float
+    drain: Drain
+    evidence: str = "users"
+    min_instances: int = 0
+
+    @property
+    def rollout_id(self) -> str:
+        """Same digest and same validated config: the same rollout."""
+        return hashlib.sha256(f"{self.image}\n{self.fingerprint}\n{self.ref.name}".encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan, and what its operator should know before it starts.
+
+    Args:
+        foreign_tags: tags of our names that somebody else set; they are not taken over unasked.
+    """
+
+    plan: Plan
+    warnings: tuple[str, ...] = ()
+    foreign_tags: tuple[str, ...] = ()
+
+    @property
+    def soak(self) -> timedelta:
+        """The earliest possible promotion, counted from the start."""
+        return sum((stage.soak for stage in self.plan.stages), timedelta(0))
+
+    def certification_trials(self) -> Mapping[str, int]:
+        """Clean candidate trials that each certified criterion needs."""
+        certified = ((c.metric, c.certify) for c in self.plan.criteria if c.certify)
+        return {metric: trials_to_certify(level, self.plan.beta) for metric, level in certified}
+
+
+def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], current: Rollout | None) -> Proposal:
+    """The plan against a live service. Raises PlanRefused.
+
+    Args:
+        current: the rollout that the service carries, ended; without one stable is ``adopted``.
+    """
+    stable = _stable(live, revisions)
+    _refuse_same(wish, live, stable)
+    _refuse_too_long(wish)
+    _refuse_unreachable(wish, live)
+    _refuse_blind_criteria(wish)
+    plan = replace(
+        first(wish),
+        stable=stable.name,
+        stable_uid=stable.uid,
+        stable_adopted=current is None,
+        stable_unhealthy=current is not None and current.unhealthy and current.plan.candidate == stable.name,
+    )
+    if wish.evidence != "users":
+        plan = replace(plan, criteria=())
+    foreign = tuple(_foreign_tags(live, stable, revisions, current))
+    return Proposal(plan, (*_warnings(wish, live, stable), *foreign), foreign)
+
+
+def first(wish: Wish) -> Plan:
+    """The plan of a service that does not exist: one revision, 100 %, nothing to fall back on. Raises PlanRefused."""
+    _refuse_too_long(wish)
+    return Plan(
+        rollout_id=wish.rollout_id,
+        ref=wish.ref,
+        stable=wish.candidate,
+        stable_uid="",
+        candidate=wish.candidate,
+        image=wish.image,
+        stages=wish.stages,
+        criteria=wish.criteria,
+        sampling=wish.sampling,
+        probing=wish.probing,
+        alpha=wish.alpha,
+        beta=wish.beta,
+        drain=wish.drain,
+        scenarios=wish.scenarios,
+    )
+
+
+def _stable(live: LiveService, revisions: Sequence[Revision]) -> Revision:
+    """The one revision that has all traffic now, ready; a share on LATEST belongs to the latest ready one."""
+    if not live.reconciling and not live.wanted.shares_with(live.serving):
+        raise PlanRefused(
+            f"{live.ref.service}: traffic is not what was asked for",
+            f"asked: {_shares(live.wanted.serving)}; serving: {_shares(live.serving.serving)}",
+            f"Wait until it settles, or set it: spillway rollback {live.ref.name} --to REVISION",
+        )
+    shares: dict[str, int] = {}
+    for revision, percent in live.wanted.serving.items():
+        name = revision or live.latest_ready
+        shares[name] = shares.get(name, 0) + percent
+    if len(shares) != 1:
+        raise PlanRefused(
+            f"{live.ref.service}: which revision is stable?",
+            f"traffic is split: {_shares(shares)}, and no rollout of ours is under way",
+            f"Send it to one: spillway rollback {live.ref.name} --to REVISION",
+        )
+    name = next(iter(shares))
+    stable = next((r for r in revisions if r.name == name), None)
+    if stable is None or not stable.is_ready:
+        state = f"{stable.readiness}: {stable.message}" if stable else "missing"
+        ready = ", ".join(r.name for r in revisions if r.is_ready) or "none"
+        raise PlanRefused(
+            f"{live.ref.service}: the stable revision {name} is {state}",
+            f"Without it there is nothing to roll back to. Ready revisions: {ready}",
+            f"Choose one: spillway rollback {live.ref.name} --to REVISION",
+        )
+    return stable
+
+
+def _refuse_same(wish: Wish, live: LiveService, stable: Revision) -> None:
+    if wish.candidate == stable.name:
+        raise PlanRefused(
+            f"{stable.name} already has 100% of {live.ref.service}",
+            "Image and settings are those of the stable revision.",
+            "Give another digest: spillway rollout --image DIGEST",
+        )
+
+
+def _refuse_too_long(wish: Wish) -> None:
+    """Before anything exists: what Cloud Run would refuse, or silently give no address, midway.
+
+    Source: cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration, tags; RFC 1035 section 2.3.4.
+    """
+    service = wish.ref.service
+    tagged = len(service) + len(CANDIDATE_TAG)
+    if tagged > MAX_TAGGED_NAME:
+        raise PlanRefused(
+            f"{service}: the service's name is too long for the tag {CANDIDATE_TAG!r}",
+            f"Name and tag have {tagged} characters together; Cloud Run allows {MAX_TAGGED_NAME}.",
+            f"Give the service a name of at most {MAX_TAGGED_NAME - len(CANDIDATE_TAG)} characters.",
+        )
+    if len(wish.candidate) > MAX_REVISION_NAME:
+        raise PlanRefused(
+            f"{wish.candidate}: the revision's name is too long",
+            f"It has {len(wish.candidate)} characters; Cloud Run allows {MAX_REVISION_NAME}.",
+            "Give the service a shorter name.",
+        )
+
+
+def _foreign_tags(
+    live: LiveService, stable: Revision, revisions: Sequence[Revision], current: Rollout | None
+) -> Iterator[str]:
+    """Tags of our names on revisions that neither a record of ours nor our nonce speaks for."""
+    ours = {r.name for r in revisions if r.nonce}
+    for tag in (STABLE_TAG, CANDIDATE_TAG):
+        found = live.wanted.tagged(tag)
+        recorded = current.split.tagged(tag) if current is not None else None
+        is_harmless = found in ours or found == recorded or (tag == STABLE_TAG and found == stable.name)
+        if found is not None and not is_harmless:
+            yield f"the tag {tag!r} is somebody else's, on {found}"
+
+
+def _refuse_unreachable(wish: Wish, live: LiveService) -> None:
+    service = live.ref.service
+    if not live.ingress_all or live.default_uri_disabled:
+        what = "ingress is not open to all" if not live.ingress_all else "the default address is disabled"
+        raise PlanRefused(
+            f"{service}: {what}",
+            "Tag addresses then answer 404, so the candidate cannot be probed at 0%.",
+            "Set ingress to INGRESS_TRAFFIC_ALL and enable the default address, then plan again.",
+        )
+    if live.request_timeout < wish.longest_scenario:
+        raise PlanRefused(
+            f"{service}: request timeout {live.request_timeout.total_seconds():g}s",
+            f"The longest scenario takes up to {wish.longest_scenario.total_seconds():g}s: "
+            "its socket would be cut before it can pass.",
+            "Raise container.timeout in spillway.yaml (at most 1h) or shorten the scenario.",
+        )
+    if live.http2:
+        raise PlanRefused(
+            f"{service}: HTTP/2 end-to-end is on",
+            "WebSocket upgrades do not pass through it.",
+            "Name the container port http1, then plan again.",
+        )
+
+
+def _refuse_blind_criteria(wish: Wish) -> None:
+    """A certification that no trial can ever feed must not pass unseen, and would never be given."""
+    certified = [c.metric for c in wish.criteria if c.certify is not None]
+    if wish.evidence != "users" and certified:
+        raise PlanRefused(
+            f"criteria {', '.join(certified)}: no data source",
+            f"This environment's evidence is {wish.evidence!r}: no user runs are counted there.",
+            "Leave certify out, or set evidence: users for the environment.",
+        )
+
+
+def _warnings(wish: Wish, live: LiveService, stable: Revision) -> list[str]:
+    said = []
+    if wish.evidence != "users" and wish.criteria:
+        unused = ", ".join(c.metric for c in wish.criteria)
+        said.append(
+            f"evidence is {wish.evidence!r}: no user runs are counted, so {unused} is not judged here"
+        )
+    if live.session_affinity:
+        said.append(
+            "session affinity is on: it beats the split, so returning clients stay where they were after a shift"
+        )
+    if "" in live.wanted.serving:
+        said.append(f"traffic follows LATEST; it will be pinned to {stable.name} by name")
+    if wish.min_instances:
+        said.append(f"min-instances {wish.min_instances} is set on the revision: it is billed at 0% too")
+    if not stable.nonce and wish.evidence == "users":
+        said.append(
+            f"{stable.name} was not deployed by Spillway: its telemetry lines cannot be told from forged ones"
+        )
+    if live.failure:
+        said.append(f"the service's last reconciliation failed: {live.failure.splitlines()[0]}")
+    return said
+
+
+def _shares(shares: Mapping[str, int]) -> str:
+    return (
+        ", ".join(f"{revision or 'LATEST'} {percent}%" for revision, percent in shares.items()) or "nothing"
+    )

@@ -1,0 +1,251 @@
+"""The rollout record: a ``Rollout`` as one annotation of the service, and back.
+
+Written in the same ``UpdateService`` as the traffic that it explains, so traffic and record never disagree by our
+doing. JSON, versioned, at most 16 KiB: a longer history loses its oldest lines first (the journal keeps them).
+
+Anybody who may write the service may write the annotation, so nothing in it is believed unread: a record of a newer
+version, of another service, with numbers that are none or with stages that there are not, is unreadable. Traffic is then
+left alone, and a roll-back by hand replaces it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from math import isfinite
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.core.rollout import Phase, Rollout
+from pipeline.errors import PlanRefused, RecordUnreadable
+from pipeline.judging import judgestate
+from pipeline.judging.evidence import METRICS
+from pipeline.judging.judgestate import JudgeState
+from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, Criterion, LiveService, Stage
+
+VERSION = 1
+MAX_BYTES = 16 * 1024
+#: Of all annotations of a service together. Source: kubernetes.io, annotations; Cloud Run keeps to it.
+MAX_ANNOTATION_BYTES = 262_144
+_MAX_KEPT_CHARS = MAX_BYTES  # of a text that cannot be used: what a roll-back keeps of it
+_KEPT_STEPS = 4
+_MAX_EPOCH = 2**53  # beyond that JSON readers lose the counter's last digits
+
+
+class _Adapter:
+    """Built at first use: pydantic takes a tenth of a second for this tree."""
+
+    _made: TypeAdapter[Rollout] | None = None
+
+    @classmethod
+    def get(cls) -> TypeAdapter[Rollout]:
+        if cls._made is None:
+            cls._made = TypeAdapter(Rollout)
+        return cls._made
+
+
+def of(live: LiveService) -> Rollout | None:
+    """The rollout that a service carries, or None when it carries none. Raises RecordUnreadable."""
+    if live.record_text is None:
+        return None
+    fix = f"Traffic was left alone. Roll back, which replaces it: spillway rollback {live.ref.name}"
+    try:
+        found = decode(live.record_text)
+    except RecordUnreadable as error:
+        raise RecordUnreadable(f"{live.ref.service}: {error.what}", error.why, fix) from error
+    if found.plan.ref != live.ref:
+        why = f"It speaks of {found.plan.ref.name}: the service was probably copied with its annotations."
+        raise RecordUnreadable(f"{live.ref.service}: the rollout record is another service's", why, fix)
+    return found
+
+
+def readable(live: LiveService) -> Rollout | None:
+    """The same, and None also for a record that cannot be read: a roll-back must not depend on it."""
+    try:
+        return of(live)
+    except RecordUnreadable:
+        return None
+
+
+def written(rollout: Rollout, live: LiveService, now: datetime, driver: str) -> Rollout:
+    """The rollout as the next write bears it: one epoch on, over the read that it was decided on."""
+    return replace(
+        rollout,
+        epoch=rollout.epoch + 1,
+        generation=live.generation,
+        heartbeat=utc(now),
+        driver=driver,
+        split=rollout.split.own,
+    )
+
+
+def annotated(live: LiveService, rollout: Rollout) -> Mapping[str, str]:
+    """All annotations of the service with this record among them. Raises RecordUnreadable as ``encode`` does."""
+    return {**live.annotations, RECORD_ANNOTATION: encode(rollout)}
+
+
+def replacing(live: LiveService, rollout: Rollout) -> Mapping[str, str]:
+    """The same in the place of a record that cannot be used: its text is kept beside it, as far as there is room."""
+    kept = (live.record_text or "")[:_MAX_KEPT_CHARS]
+    return {**annotated(live, rollout), UNREADABLE_ANNOTATION: kept}
+
+
+def must_fit(rollout: Rollout, live: LiveService | None) -> None:
+    """Refuse a rollout whose record could outgrow its annotation midway. Raises PlanRefused; nothing was written.
+
+    Args:
+        rollout: as it begins; its judge's state is taken as large as it can become.
+        live: None for a service that does not exist yet.
+    """
+    others = {k: v for k, v in (live.annotations if live else {}).items() if k != RECORD_ANNOTATION}
+    theirs = sum(len(k.encode()) + len(v.encode()) for k, v in others.items())
+    if theirs + MAX_BYTES + len(RECORD_ANNOTATION) > MAX_ANNOTATION_BYTES:
+        raise PlanRefused(
+            f"{rollout.plan.ref.service}: no room for the rollout record",
+            f"Other annotations take {theirs:,} bytes; a service has {MAX_ANNOTATION_BYTES:,} for all of them.",
+            "Remove annotations that nobody needs, then plan again.",
+        )
+    try:
+        encode(_grown(rollout))
+    except RecordUnreadable as error:
+        raise PlanRefused(error.what, error.why, error.fix) from error
+
+
+def _grown(rollout: Rollout) -> Rollout:
+    """The rollout with a judge's state as large as rounds and blocks can make it."""
+    return replace(rollout, judge=judgestate.grown(rollout.plan), epoch=_MAX_EPOCH, generation=_MAX_EPOCH)
+
+
+def encode(rollout: Rollout) -> str:
+    """The annotation's text. Raises RecordUnreadable when it cannot be made to fit."""
+    body = _Adapter.get().dump_python(rollout, mode="json", exclude_defaults=True)
+    text = _dump(body)
+    while len(text.encode()) > MAX_BYTES and len(body.get("history", ())) > _KEPT_STEPS:
+        del body["history"][1]  # the first line says where it began
+        text = _dump(body)
+    if len(text.encode()) > MAX_BYTES and body.pop("last", None):
+        text = _dump(body)
+    if len(text.encode()) > MAX_BYTES and body.pop("past", None):
+        text = _dump(body)
+    if len(text.encode()) > MAX_BYTES and rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
+        text = _dump(_Adapter.get().dump_python(_bare(rollout), mode="json", exclude_defaults=True))
+    if len(text.encode()) > MAX_BYTES:
+        raise RecordUnreadable(
+            f"the rollout record needs {len(text.encode()):,} bytes, {MAX_BYTES:,} are allowed",
+            "Stages, criteria and scenario names are kept in it.",
+            "Use fewer stages or criteria in spillway.yaml.",
+        )
+    return text
+
+
+def _bare(rollout: Rollout) -> Rollout:
+    """What is needed to give traffic back and to say so: it is judged for good, and nothing may stand in its way."""
+    plan = replace(rollout.plan, image="", stages=(Stage(0),), criteria=(), scenarios=())
+    return replace(
+        rollout, plan=plan, stage=0, judge=JudgeState(), before=None, last=None, history=(), past=(), drift=""
+    )
+
+
+@lru_cache(maxsize=2)
+def decode(text: str) -> Rollout:
+    """The rollout of a record's text; the same text again costs nothing. Raises RecordUnreadable."""
+    raw = _load(text)
+    version = raw.pop("v", None)
+    if version != VERSION:
+        raise RecordUnreadable(
+            f"the rollout record has version {str(version)[:40]!r}, this Spillway reads {VERSION}",
+            "A newer Spillway wrote it.",
+            "Upgrade, or roll back with: spillway rollback SERVICE",
+        )
+    try:
+        found = _Adapter.get().validate_python(raw)
+        complaint = next(_complaints(found), "")
+    except ValidationError as error:
+        first = error.errors()[0]
+        complaint = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (RecursionError, OverflowError, ValueError) as error:
+        complaint = f"it cannot be taken in: {type(error).__name__}"
+    if complaint:
+        raise _unreadable(complaint)
+    return found
+
+
+def _load(text: str) -> dict[str, Any]:
+    if len(text) > MAX_BYTES:
+        raise _unreadable(f"it has {len(text):,} characters, {MAX_BYTES:,} are allowed")
+    try:
+        raw = json.loads(text, parse_constant=_constant)
+        json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair could not be written back
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(f"it starts {text[:40]!r}") from error
+    if not isinstance(raw, dict):
+        raise _unreadable(f"it starts {text[:40]!r}")
+    return raw
+
+
+def _constant(name: str) -> float:
+    """A bet that is lost for good is -Infinity, one that is won Infinity; NaN is nothing that we write."""
+    if name == "NaN":
+        raise ValueError("NaN")
+    return float(name)
+
+
+def _complaints(rollout: Rollout) -> Iterator[str]:
+    """What no record of ours holds, though its types are right."""
+    plan = rollout.plan
+    if not plan.stages or not 0 <= rollout.stage < len(plan.stages):
+        yield f"stage {rollout.stage} of {len(plan.stages)}"
+    if not all(0 <= stage.percent <= 100 for stage in plan.stages):
+        yield "a stage's percent is not within 0 and 100"
+    if not all(0 <= target.percent <= 100 for target in rollout.split.targets):
+        yield "a share of the split is not within 0 and 100"
+    if not (plan.stable and plan.candidate):
+        yield "a revision has no name"
+    counters = (rollout.epoch, rollout.split_epoch, rollout.generation, rollout.attempt, rollout.reached)
+    if not all(0 <= counter <= _MAX_EPOCH for counter in counters):
+        yield "a counter is out of range"
+    if not (isfinite(plan.alpha) and isfinite(plan.beta) and 0 < plan.alpha < 1 and 0 < plan.beta < 1):
+        yield "a bound is not within 0 and 1"
+    if not all(_is_known(criterion) for criterion in plan.criteria):
+        yield "a criterion that this version cannot judge"
+    durations = (plan.sampling.block, plan.sampling.within, plan.probing.every)
+    if min(durations) <= timedelta(0):
+        yield "a duration is not above zero"
+    moments = (rollout.started, rollout.since, rollout.heartbeat, rollout.stage_began)
+    if any(moment.tzinfo is None for moment in moments):
+        yield "a time has no zone"
+    yield from _judge_complaints(rollout)
+
+
+def _is_known(criterion: Criterion) -> bool:
+    limit, certify = criterion.limit, criterion.certify
+    is_rate = (limit is None or 0 <= limit <= 1) and (certify is None or 0 < certify < 1)
+    return criterion.metric in METRICS and is_rate
+
+
+def _judge_complaints(rollout: Rollout) -> Iterator[str]:
+    judged = rollout.phase in (Phase.ROLLING, Phase.PAUSED) or rollout.judge.compared
+    if judged and not judgestate.fits(rollout.judge, rollout.plan):
+        yield "the judge's state is not that of its criteria"
+
+
+def _dump(body: Mapping[str, Any]) -> str:
+    return json.dumps({"v": VERSION, **body}, separators=(",", ":"), sort_keys=True)
+
+
+def _unreadable(why: str) -> RecordUnreadable:
+    return RecordUnreadable(
+        "the rollout record on the service cannot be read",
+        why,
+        "Traffic was left alone. Roll back with: spillway rollback SERVICE [--to REVISION]",
+    )
+
+
+def utc(moment: datetime) -> datetime:
+    """Aware UTC, whole milliseconds: what a record keeps."""
+    moment = moment.astimezone(UTC)
+    return moment - timedelta(microseconds=moment.microsecond % 1000)

@@ -1,0 +1,224 @@
+"""The rollout as a table, and all that it remembers.  PURE.
+
+Theory of operation. A rollout is always in one *phase*; what may follow is a dictionary
+``(phase, event) -> phase``. A missing key is the error, so an illegal move costs no code:
+
+    DEPLOYING ---------- the record is written, the candidate revision is being made (0 %)
+      | deployed
+    ROLLING   ---------- at ``plan.stages[stage]``; stage 0 is 0 % behind the tag. Raised stage by stage
+      |  \\  held         (nobody to decide, drift, a stage that asks for it, a deadline)
+      |  PAUSED -------- weight stays; an operator's ``promote`` resumes, a FAIL still sends traffic back
+      | promoted
+    PROMOTED  ---------- 100 %, certified
+    ROLLING_BACK ------- traffic was given back to stable; not yet read back
+      | restored
+    ROLLED_BACK -------- read back and seen
+
+What is done next is ``decision.py``'s to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from pipeline.judging.judgestate import JudgeState
+from pipeline.model import Outcome, Plan, Split, Stage
+
+
+class Phase(StrEnum):
+    DEPLOYING = "deploying"
+    ROLLING = "rolling"
+    PAUSED = "paused"
+    PROMOTED = "promoted"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+
+
+class Event(StrEnum):
+    DEPLOYED = "deployed"
+    RAISED = "raised"
+    HELD = "held"
+    RESUMED = "resumed"
+    PROMOTED = "promoted"
+    FAILED = "failed"  # the judge, a deploy that never got ready, or an operator: back to stable
+    RESTORED = "restored"
+    RETRIED = "retried"
+
+
+TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
+    (Phase.DEPLOYING, Event.DEPLOYED): Phase.ROLLING,
+    (Phase.DEPLOYING, Event.HELD): Phase.PAUSED,
+    (Phase.DEPLOYING, Event.FAILED): Phase.ROLLING_BACK,
+    (Phase.ROLLING, Event.RAISED): Phase.ROLLING,
+    (Phase.ROLLING, Event.HELD): Phase.PAUSED,
+    (Phase.ROLLING, Event.PROMOTED): Phase.PROMOTED,
+    (Phase.ROLLING, Event.FAILED): Phase.ROLLING_BACK,
+    (Phase.PAUSED, Event.RESUMED): Phase.ROLLING,
+    (Phase.PAUSED, Event.RETRIED): Phase.DEPLOYING,  # paused before the candidate was there
+    (Phase.PAUSED, Event.FAILED): Phase.ROLLING_BACK,
+    (Phase.PROMOTED, Event.FAILED): Phase.ROLLING_BACK,
+    (Phase.ROLLING_BACK, Event.FAILED): Phase.ROLLING_BACK,  # the write was lost or undone: once more
+    (Phase.ROLLING_BACK, Event.RESTORED): Phase.ROLLED_BACK,
+    (
+        Phase.ROLLED_BACK,
+        Event.FAILED,
+    ): Phase.ROLLING_BACK,  # somebody moved traffic since; an operator gives it back
+}
+
+_REASON_CHARS = 400
+_KEPT_PAST = 12
+
+ENDED = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK})
+UNDER_WAY = frozenset(Phase) - ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the history: what was done, when, to which share, why, and by whom."""
+
+    at: datetime
+    event: Event
+    percent: int
+    reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time of a split that was replaced: its last blocks close a little later."""
+
+    since: datetime
+    until: datetime
+    split_epoch: int
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An earlier rollout of the same service, and how it ended (``Outcome.label``)."""
+
+    rollout_id: str
+    candidate: str
+    attempt: int
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """All that a rollout remembers: what the record on the service holds (``record.py`` writes it as text).
+
+    Args:
+        stage: index into ``plan.stages``; ``since`` is when its traffic was asked for.
+        arrived: when that was first seen to be served; the stage's soak, deadline and evidence begin here. None until then.
+        epoch: rises by one with each of our writes.
+        split_epoch: rises when the live split changes; evidence is bound to it.
+        generation: the service's generation at the read that the last write was decided on.
+        driver: who wrote last.
+        split: what traffic shall be, as last written.
+        before: the split before it, while users met the candidate there.
+        reached: the highest share of traffic that the candidate ever had.
+        drift: what somebody else changed; set while paused for that reason.
+        unhealthy: of a first deployment: it was deployed, and answers its probes badly.
+        past: the rollouts before this one, oldest first.
+    """
+
+    plan: Plan
+    phase: Phase
+    started: datetime
+    since: datetime
+    heartbeat: datetime
+    split: Split
+    judge: JudgeState
+    driver: str = ""
+    attempt: int = 1
+    stage: int = 0
+    epoch: int = 0
+    split_epoch: int = 0
+    generation: int = 0
+    candidate_uid: str = ""
+    reached: int = 0
+    drift: str = ""
+    reason: str = ""
+    by_hand: bool = False
+    before: Span | None = None
+    arrived: datetime | None = None
+    last: Mapping[str, object] | None = None
+    history: tuple[Step, ...] = ()
+    unhealthy: bool = False
+    past: tuple[Past, ...] = ()
+
+    @property
+    def current(self) -> Stage:
+        return self.plan.stages[self.stage]
+
+    @property
+    def stage_began(self) -> datetime:
+        """From when its soak and its deadline count: until its traffic arrived, the request for it."""
+        return self.arrived or self.since
+
+    @property
+    def is_last_stage(self) -> bool:
+        return self.stage == len(self.plan.stages) - 1
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended, once it has; a paused rollout has an outcome too, and may still get another."""
+        if self.phase is Phase.PROMOTED:
+            if self.plan.stable != self.plan.candidate:
+                return Outcome.PROMOTED
+            return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if self.unhealthy else Outcome.FIRST_DEPLOYMENT
+        if self.phase is Phase.PAUSED:
+            return Outcome.PAUSED
+        if self.phase is Phase.ROLLED_BACK:
+            if self.by_hand:
+                return Outcome.ROLLED_BACK_BY_HAND
+            return Outcome.ROLLED_BACK if self.reached else Outcome.STOPPED_AT_ZERO
+        return None
+
+    @property
+    def waiting(self) -> str:
+        """What its driver waited for when it last wrote; an onlooker, who holds no probes, cannot know by himself."""
+        return str((self.last or {}).get("waiting", "")) if self.phase is Phase.ROLLING else ""
+
+    def split_at(self, percent: int, foreign: Split) -> Split:
+        """The split of a share, keeping other people's tags."""
+        return Split.between(self.plan.stable, self.plan.candidate, percent, foreign.targets)
+
+    def becomes_past(self) -> tuple[Past, ...]:
+        """What the next rollout remembers of this one and of those before it."""
+        ended = self.outcome.label if self.outcome else Outcome.SUPERSEDED.label
+        own = Past(self.plan.rollout_id, self.plan.candidate, self.attempt, ended)
+        return (*self.past, own)[-_KEPT_PAST:]
+
+    def on(
+        self, event: Event, now: datetime, *, reason: str = "", by: str = "", **changes: object
+    ) -> Rollout:
+        """The rollout after an event. A move that the table does not know is a KeyError: a bug, not a state.
+
+        Long words (they may hold a container's last log lines) are cut: the record must always fit.
+        """
+        phase = TRANSITIONS[self.phase, event]
+        reason = reason[:_REASON_CHARS]
+        if "drift" in changes:
+            changes["drift"] = str(changes["drift"])[:_REASON_CHARS]
+        after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
+        share = after.split.percent_of(after.plan.candidate)
+        step = Step(now, event, share, reason, by)
+        return replace(after, reached=max(self.reached, share), history=(*self.history, step))
+
+
+def stage_after(rollout: Rollout, to_percent: int | None) -> int:
+    """Where an operator's ``promote`` goes: on from a stage that asked to be held, else the same stage again.
+
+    Args:
+        to_percent: skip ahead to the first stage with at least this share; never back.
+    """
+    stages = rollout.plan.stages
+    if to_percent is not None:
+        index = next((i for i, stage in enumerate(stages) if stage.percent >= to_percent), len(stages) - 1)
+        return max(index, rollout.stage)
+    was_held = rollout.phase is Phase.PAUSED and not rollout.drift and rollout.current.hold
+    return rollout.stage + 1 if was_held and not rollout.is_last_stage else rollout.stage

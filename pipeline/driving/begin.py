@@ -1,0 +1,195 @@
+"""Begin a rollout, resume it, retry it, supersede another, or answer how it ended: ``intent.py`` says which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from pipeline.core import record
+from pipeline.core.decision import LONGEST_START
+from pipeline.core.intent import GOOD, Begin, Ended, First, Resume, Supersede, intent_of
+from pipeline.core.plan import Wish
+from pipeline.core.rollout import Phase, Rollout
+from pipeline.driving.engine import Engine
+from pipeline.driving.first_deployment import deploy_first
+from pipeline.driving.ports import World
+from pipeline.driving.restore import VERIFY_WITHIN, Cause, restore
+from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformError, ServiceNotFound, StaleWrite
+from pipeline.events import Progress
+from pipeline.model import LiveService, Outcome
+
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One wish to have a rollout under way.
+
+    Args:
+        retry: start the next attempt of a rollout that ended.
+        supersede: give up another rollout that is under way; its candidate's traffic goes back to stable first.
+        take_tags: make somebody else's ``stable`` or ``candidate`` tag ours.
+        is_dead: whether a driver is known to be dead (same machine, no such process); saves watching for it.
+        gate: asked before the first write of a rollout that has not begun; an outcome is its refusal.
+    """
+
+    engine: Engine
+    world: World
+    wish: Wish
+    retry: bool = False
+    supersede: bool = False
+    take_tags: bool = False
+    say: Callable[[str], None] = lambda _: None
+    is_dead: Callable[[str], bool] = lambda _: False
+    gate: Callable[[], Outcome | None] = lambda: None
+
+    def __call__(self) -> Ended | None:
+        """None once the wished rollout is under way and ours to drive; how it ended when it has.
+
+        Raises: PlanRefused, AnotherRunAlive, and what the ports raise.
+        """
+        for _ in range(_TRIES):
+            try:
+                return self._act()
+            except StaleWrite:
+                self._tell("the service changed meanwhile: reading again")
+        raise AnotherRunAlive(
+            f"{self.wish.ref.service} was written by somebody else {_TRIES} times while we tried to begin",
+            fix="See who: spillway status --watch",
+        )
+
+    def _act(self, *, superseded: Rollout | None = None) -> Ended | None:
+        live = self._read()
+        revisions = self.world.platform.revisions(self.wish.ref) if live is not None else ()
+        current = record.of(live) if live is not None else None
+        retry = self.retry or superseded is not None
+        match intent_of(self.wish, live, revisions, current, retry=retry):
+            case Ended() as ended:
+                return self._seen(ended)
+            case Resume(rollout):
+                self._resume(rollout)
+                return None
+            case Supersede(rollout):
+                return self._supersede(rollout)
+            case First() as first:
+                return self._first(first)
+            case Begin() as begin:
+                assert live is not None
+                return self._begin(live, begin, superseded)
+
+    def _seen(self, ended: Ended) -> Ended:
+        """An ending that says "it has the traffic", once that is read back."""
+        if ended.outcome not in GOOD or self.engine.read_back(VERIFY_WITHIN, ended.candidate):
+            return ended
+        words = f"{ended.words}; traffic was asked for and is not seen yet"
+        return Ended(Outcome.UNDER_WAY, ended.candidate, words, ended.rollout)
+
+    def _read(self) -> LiveService | None:
+        try:
+            return self.world.platform.read(self.wish.ref)
+        except ServiceNotFound:
+            return None
+
+    def _refused(self) -> Ended | None:
+        outcome = self.gate()
+        return Ended(outcome, self.wish.candidate, outcome.label) if outcome is not None else None
+
+    def _first(self, intent: First) -> Ended | None:
+        refused = self._refused()
+        if refused is not None:
+            return refused
+        outcome = deploy_first(self.engine, self.world, intent)
+        return Ended(outcome, self.wish.candidate, f"{outcome.label}: {self.wish.candidate}")
+
+    def _begin(self, live: LiveService, intent: Begin, superseded: Rollout | None) -> Ended | None:
+        proposal = intent.proposal
+        for warning in proposal.warnings:
+            self._tell(f"warning: {warning}")
+        if proposal.foreign_tags and not self.take_tags:
+            raise PlanRefused(
+                f"{self.wish.ref.service}: {'; '.join(proposal.foreign_tags)}",
+                "Spillway did not set it, and would move it to its own revisions.",
+                "Rename that tag, or let Spillway have it: the same command with --take-tags",
+            )
+        refused = self._refused()
+        if refused is not None:
+            return refused
+        past = intent.past
+        if superseded is not None:
+            past = (*past[:-1], replace(past[-1], outcome=Outcome.SUPERSEDED.label))
+        self.engine.begin(proposal.plan, live, attempt=intent.attempt, epoch=intent.epoch, past=past)
+        return None
+
+    def _supersede(self, current: Rollout) -> Ended | None:
+        ref = self.wish.ref
+        if not self.supersede:
+            share = current.split.percent_of(current.plan.candidate)
+            raise PlanRefused(
+                f"{ref.service}: another rollout is under way: {current.plan.candidate} ({current.phase}, {share}%)",
+                f"Its image is {current.plan.image}; yours is {self.wish.image}.",
+                "Let it end, roll it back (spillway rollback), or give the same command with --supersede.",
+            )
+        refused = self._refused()
+        if refused is not None:
+            return refused
+        cause = Cause(f"superseded by {self.wish.candidate}", self.engine.driver)
+        platform, clock = self.world.platform, self.world.clock
+        restored = restore(platform, clock, ref, cause, listen=self._heard, stop=self.engine.stop)
+        if not restored.verified:
+            raise PlatformError(
+                f"{ref.service}: traffic did not come back to {restored.target}",
+                "The write was accepted and not seen within a minute.",
+                f"See it: spillway status; give it back: spillway rollback {ref.name}",
+            )
+        return self._act(superseded=current)
+
+    def _heard(self, progress: Progress, /) -> None:
+        self._tell(progress.text)
+
+    def _tell(self, text: str) -> None:
+        """Whoever cannot be told stops nothing."""
+        with suppress(Exception):
+            self.say(text)
+
+    def _resume(self, before: Rollout) -> None:
+        """Take the rollout over, once it is sure that nobody else drives it. A paused one has no driver."""
+        self.engine.follow(before)
+        if before.phase is Phase.PAUSED or before.driver == self.engine.driver:
+            return
+        if self.is_dead(before.driver):
+            self._tell(f"{before.driver} is dead: taking over at epoch {before.epoch}")
+            return
+        if self._watch(before):
+            self._tell(f"no heartbeat from {before.driver}: taking over at epoch {before.epoch}")
+
+    def _watch(self, before: Rollout) -> bool:
+        """Look for one heartbeat period; False when told to stop. Raises AnotherRunAlive when epoch or heartbeat moved.
+
+        While a write of its own is on its way a driver writes no heartbeat, so the period begins when it was seen.
+        """
+        clock, period = self.world.clock, self.engine.rhythm.heartbeat
+        begun = clock.now()
+        until = begun + period
+        self._tell(
+            f"{before.driver} drives this rollout: watching {period.total_seconds():g}s for its heartbeat"
+        )
+        while not self.engine.stop():
+            is_last = (
+                clock.now() >= until
+            )  # asked before the read: a slow one must not hide what came after it
+            live = self.world.platform.read(self.wish.ref)
+            after = record.of(live) or before
+            if (after.epoch, after.heartbeat) != (before.epoch, before.heartbeat):
+                raise AnotherRunAlive(
+                    f"another run drives {self.wish.ref.service}: {after.driver}",
+                    f"Its record moved from epoch {before.epoch} to {after.epoch} while we watched.",
+                    "See it: spillway status --watch",
+                )
+            if not live.is_settled and clock.now() - begun < LONGEST_START:
+                until, is_last = clock.now() + period, False
+            if is_last:
+                return True
+            clock.sleep(min(timedelta(seconds=1), until - clock.now()))
+        return False

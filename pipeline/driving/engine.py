@@ -1,0 +1,352 @@
+"""The orchestrator: read, observe, judge, decide, do one thing, say when to come again.
+
+``tick`` is level-triggered: whatever it needs to know is on the service (traffic, etag, record) or in the logs, so any
+process may call it, die, and leave the rest to another. ``run`` is tick and sleep. Nothing here waits for long: a
+revision that starts is looked at again, like everything else, so that heartbeats go on and a signal is heard.
+
+Every write goes through ``commit``: one ``UpdateService`` with traffic, record and the etag of the read that was
+decided on. A conflict means that somebody else was faster: read again, decide again, never resend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import singledispatchmethod
+
+from pipeline.core import decision, record
+from pipeline.core.decision import (
+    LONGEST_START,
+    Arrive,
+    Deploy,
+    Enter,
+    Finish,
+    Pause,
+    Promote,
+    Restore,
+    Settle,
+    Wait,
+)
+from pipeline.core.drift import must_still_hold
+from pipeline.core.rollout import Event, Past, Phase, Rollout, Span
+from pipeline.driving import restore
+from pipeline.driving.observer import Look, Observer
+from pipeline.driving.ports import World
+from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
+from pipeline.events import Listener, Progress, harmless, unheard
+from pipeline.judging import judge
+from pipeline.model import LiveService, Outcome, Plan, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often things happen in the driving process.
+
+    Args:
+        heartbeat: at most this long between two writes while under way; another ``run`` watches as long before it
+            takes over. They are due at half of it: a look takes its time too.
+        patience: how long the platform may stay unreachable before ``run`` gives up (the service keeps its state).
+    """
+
+    heartbeat: timedelta = timedelta(seconds=20)
+    look: timedelta = timedelta(milliseconds=250)
+    patience: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """When to come again; or, with an outcome, that there is nothing left to do."""
+
+    at: datetime
+    why: str = ""
+    outcome: Outcome | None = None
+
+
+class Engine:
+    """Drives one service's rollout through the ports.
+
+    Args:
+        driver: who writes: host, process and a random part; tells two drivers apart.
+        stop: whether the process was told to end; asked wherever something is waited for.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        world: World,
+        *,
+        driver: str,
+        listen: Listener = unheard,
+        rhythm: Rhythm = Rhythm(),
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.observer = observer
+        self.driver = driver
+        self.rhythm = rhythm
+        self._ref = observer.ref
+        self._world = world
+        self._clock = world.clock
+        self._listen = harmless(listen)
+        self.stop = stop
+        self._followed: tuple[str, int] | None = None
+        self.candidate = ""  # of the rollout that is driven
+
+    def begin(
+        self, plan: Plan, live: LiveService, *, attempt: int = 1, epoch: int = 0, past: tuple[Past, ...] = ()
+    ) -> None:
+        """Write the first record: stable pinned by name and tag, the candidate still to be made.
+
+        Args:
+            epoch: of the record that this one replaces; the counter never goes back.
+            past: the rollouts before this one.
+
+        Raises: StaleWrite when the service changed since ``live`` was read; PlanRefused when its record could outgrow
+            its place midway.
+        """
+        split = Split.between(plan.stable, None, 0, live.wanted.targets)
+        first = replace(self.fresh(plan, Phase.DEPLOYING, split), attempt=attempt, epoch=epoch, past=past)
+        record.must_fit(first, live)
+        self.follow(first)
+        self.commit(live, first, split)
+        self.tell(
+            "started", f"{plan.candidate} against {plan.stable}", rollout=plan.rollout_id, attempt=attempt
+        )
+
+    def follow(self, current: Rollout) -> None:
+        """Drive this attempt and no other: once another one is on the service, ours was superseded."""
+        self._followed = (current.plan.rollout_id, current.attempt)
+        self.candidate = current.plan.candidate
+
+    def redeploy(self, live: LiveService, current: Rollout, *, reason: str, by: str) -> None:
+        """Back to deploying: a rollout that was paused before its candidate was there. Stable gets everything again."""
+        now = record.utc(self._clock.now())
+        split = Split.between(current.plan.stable, None, 0, live.wanted.targets)
+        after = current.on(
+            Event.RETRIED, now, reason=reason, by=by, drift="", since=now, split=split,
+            split_epoch=current.split_epoch + 1,
+        )  # fmt: skip
+        self.commit(live, after, split)
+
+    def fresh(self, plan: Plan, phase: Phase, split: Split) -> Rollout:
+        """A rollout as it begins, nothing judged yet."""
+        now = record.utc(self._clock.now())
+        return Rollout(
+            plan=plan,
+            phase=phase,
+            started=now,
+            since=now,
+            heartbeat=now,
+            split=split,
+            judge=judge.begin(plan),
+        )
+
+    def read_back(self, patience: timedelta, only: str = "") -> bool:
+        """Look until the split that was last written is served; whether it was seen.
+
+        Args:
+            only: the revision that must have everything then; another split is not waited for.
+        """
+        give_up = self._clock.now() + patience
+        while not self.stop():
+            try:
+                live = self._world.platform.read(self._ref)
+                if only and live.wanted.serving != {only: 100}:
+                    return False
+                if live.shows(live.wanted):
+                    return True
+            except PlatformUnavailable as error:
+                self.tell("retrying", error.what)
+            if self._clock.now() >= give_up:
+                break
+            self._clock.sleep(self.rhythm.look)
+        return False
+
+    def tick(self) -> Next:
+        """One step. Raises AccessError, RequestRejected, RecordUnreadable; a conflict is not an error."""
+        look = self.observer.look()
+        current = look.situation.rollout
+        if self._followed is None:
+            self.follow(current)
+        if self._followed != (current.plan.rollout_id, current.attempt):
+            return Next(look.situation.now, f"superseded by {current.plan.candidate}", Outcome.SUPERSEDED)
+        self.tell("looked", look.situation.stage_verdict.reason, look=look)
+        try:
+            return self._do(decision.decide(look.situation), look)
+        except StaleWrite:
+            return Next(self._clock.now(), "somebody else wrote the service: reading again")
+
+    def run(self, *, until: datetime | None = None) -> Outcome:
+        """Tick until the rollout ends, pauses, is told to stop or time is up.
+
+        Raises: what ``tick`` raises; PlatformUnavailable only after ``rhythm.patience`` without an answer. Whatever is
+            raised, the service keeps its state.
+        """
+        unreachable_since: datetime | None = None
+        was_refused = False
+        while not self.stop() and (until is None or self._clock.now() < until):
+            try:
+                upcoming = self.tick()
+            except RequestRejected as error:
+                # A revision may have broken between our read and our write: the next look tells. Twice is not chance.
+                if was_refused:
+                    raise
+                was_refused = True
+                self.tell("refused", f"{error.what}: looking again")
+                continue
+            except PlatformUnavailable as error:
+                unreachable_since = unreachable_since or self._clock.now()
+                if self._clock.now() - unreachable_since > self.rhythm.patience:
+                    raise
+                self.tell("retrying", f"{error.what}: trying again in {error.retry_after_s:g}s")
+                self._clock.sleep(timedelta(seconds=error.retry_after_s))
+                continue
+            unreachable_since, was_refused = None, False
+            if upcoming.outcome is not None:
+                return upcoming.outcome
+            self._clock.sleep(max(timedelta(0), min(upcoming.at - self._clock.now(), self.rhythm.look)))
+        return Outcome.UNDER_WAY
+
+    @singledispatchmethod
+    def _do(self, action: object, look: Look) -> Next:
+        raise AssertionError(f"no way to do {action!r}")
+
+    @_do.register
+    def _wait(self, action: Wait, look: Look) -> Next:
+        current, now = look.situation.rollout, look.situation.now
+        if action.probe:
+            self.observer.probe_soon()
+        # A heartbeat from the future is another machine's wrong clock: no reason to stay silent until then.
+        is_due = not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat / 2
+        # After other people's writes the record says again which generation is ours.
+        # Each write begins a generation of its own: on top of one that is not seen yet it would keep that unseen.
+        is_moving = not look.situation.live.is_settled and now - current.heartbeat < LONGEST_START
+        if (is_due or look.foreign) and not is_moving:
+            summary = {**_summary(look), "waiting": action.why[:200]}
+            self.commit(look.situation.live, replace(current, judge=look.judge, last=summary))
+        return Next(action.until, action.why)
+
+    @_do.register
+    def _finish(self, action: Finish, look: Look) -> Next:
+        must_still_hold(look.situation.rollout, look.situation.live)
+        return Next(look.situation.now, outcome=action.outcome)
+
+    @_do.register
+    def _deploy(self, action: Deploy, look: Look) -> Next:
+        plan = look.situation.rollout.plan
+        self.tell("deploying", f"{plan.candidate} at 0%")
+        self.deploy(plan)
+        return Next(self._clock.now(), "deployed")
+
+    def deploy(self, plan: Plan) -> None:
+        """Have the Pulumi program applied. A revision that failed is there all the same: the next look sees it."""
+        try:
+            self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
+        except RevisionFailed as error:
+            self.tell("deploy_failed", error.what, why=error.why)
+
+    @_do.register
+    def _enter(self, action: Enter, look: Look) -> Next:
+        self.enter(look, action.stage, action.event, reason=action.reason)
+        return Next(self._clock.now(), "traffic is moving")
+
+    def enter(self, look: Look, stage: int, event: Event, *, reason: str = "", by: str = "") -> None:
+        """Move traffic to a stage's share; also what an operator's promote does.
+
+        Evidence of a revision that was made again under the candidate's name starts from nothing.
+        """
+        live, current = look.situation.live, look.situation.rollout
+        now = record.utc(self._clock.now())
+        percent = current.plan.stages[stage].percent
+        split = current.split_at(percent, live.wanted)
+        uid = look.candidate.uid if look.candidate else current.candidate_uid
+        is_same = uid == current.candidate_uid
+        after = current.on(
+            event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage=stage, since=now, split=split,
+            arrived=None, candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1, last=_summary(look),
+            judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan)),
+            before=_span(current, now) if is_same and not current.drift else None,
+        )  # fmt: skip
+        before = current.split.percent_of(current.plan.candidate)
+        self.commit(live, after, split)
+        self.tell("shifted", f"stage {stage}: {before}% -> {percent}%", stage=stage, percent=percent, by=by)
+
+    @_do.register
+    def _arrive(self, action: Arrive, look: Look) -> Next:
+        """What counts for the stage is what begins from now on; what began before counts for the rollout."""
+        current = look.situation.rollout
+        now = max(current.since, record.utc(self._clock.now()))
+        self.commit(look.situation.live, replace(current, arrived=now, judge=look.judge))
+        self.observer.probe_soon()
+        self.tell("arrived", f"{current.current.percent}% is served")
+        return Next(self._clock.now(), "traffic has arrived")
+
+    @_do.register
+    def _pause(self, action: Pause, look: Look) -> Next:
+        s = look.situation
+        now = record.utc(s.now)
+        after = s.rollout.on(Event.HELD, now, reason=action.reason, drift=action.drift, judge=look.judge,
+                             last=_summary(look))  # fmt: skip
+        self.commit(s.live, after)
+        self.tell("paused", action.reason)
+        return Next(self._clock.now(), outcome=Outcome.PAUSED)
+
+    @_do.register
+    def _promote(self, action: Promote, look: Look) -> Next:
+        s = look.situation
+        now = record.utc(s.now)
+        after = s.rollout.on(Event.PROMOTED, now, reason=action.reason, judge=look.judge, last=_summary(look))
+        self.commit(s.live, after)
+        self.tell("promoted", action.reason)
+        return Next(self._clock.now(), outcome=Outcome.PROMOTED)
+
+    @_do.register
+    def _restore(self, action: Restore, look: Look) -> Next:
+        s = look.situation
+        stable = s.rollout.plan.stable
+        ready = [r.name for r in (look.candidate, look.stable) if r is not None and r.is_ready]
+        split = restore.split_back(s.live, stable, ready)
+        now = record.utc(self._clock.now())
+        after = replace(
+            s.rollout, judge=look.judge, last=_summary(look), split_epoch=s.rollout.split_epoch + 1
+        )
+        after = after.on(Event.FAILED, now, reason=action.reason, split=split, since=now)
+        self.tell("restoring", action.reason, look=look)
+        self.commit(s.live, after, split)
+        self.tell("restored", f"100% to {stable}: accepted")
+        return Next(self._clock.now(), "reading traffic back")
+
+    @_do.register
+    def _settle(self, action: Settle, look: Look) -> Next:
+        s = look.situation
+        now = record.utc(s.now)
+        after = s.rollout.on(Event.RESTORED, now, reason=s.rollout.reason)
+        self.commit(s.live, after)
+        self.tell("rolled_back", f"100% on {after.plan.stable}: read back", since=s.rollout.since.isoformat())
+        assert after.outcome is not None
+        return Next(self._clock.now(), outcome=after.outcome)
+
+    def commit(self, live: LiveService, after: Rollout, split: Split | None = None) -> None:
+        """The one way to write: record, and traffic with it, under the etag of the read that was decided on."""
+        after = record.written(after, live, self._clock.now(), self.driver)
+        annotations = record.annotated(live, after)
+        self._world.platform.write(self._ref, etag=live.etag, annotations=annotations, split=split)
+        self.observer.written(after.epoch)
+        traffic = dict(split.serving) if split else None
+        text = f"epoch {after.epoch}, etag {live.etag}"
+        self.tell("wrote", text, epoch=after.epoch, etag=live.etag, traffic=traffic)
+
+    def tell(self, kind: str, text: str, **data: object) -> None:
+        self._listen(Progress(self._clock.now(), kind, text, data))
+
+
+def _summary(look: Look) -> dict[str, object]:
+    return look.situation.stage_verdict.to_json()
+
+
+def _span(current: Rollout, until: datetime) -> Span | None:
+    """The split that is being replaced, if users met the candidate there."""
+    percent = current.split.percent_of(current.plan.candidate)
+    if not percent or until <= current.since:
+        return None
+    return Span(current.since, until, current.split_epoch, percent)

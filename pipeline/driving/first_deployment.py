@@ -1,0 +1,92 @@
+"""The very first deployment of a service: 100 % to its first revision, ungated, and probed at once.
+
+There is nothing to compare it with and nothing to fall back on, so its one record is written with the answer of the
+probe: asked again, the same command gets the same answer. Whoever dies before that write leaves a service without a
+record that serves nobody else; the next one begins here again and makes nothing twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.core import record
+from pipeline.core.intent import First
+from pipeline.core.rollout import Phase
+from pipeline.driving.engine import Engine
+from pipeline.driving.ports import World
+from pipeline.errors import FirstDeploymentFailed, PlatformUnavailable, RevisionNotFound
+from pipeline.model import Outcome, Plan, Readiness, Revision, Split
+from pipeline.probe.scenario import ProbeReport
+
+
+def deploy_first(engine: Engine, world: World, intent: First) -> Outcome:
+    """Deploy, wait until Cloud Run has judged the revision, probe it, and record the answer.
+
+    Returns: FIRST_DEPLOYMENT, FIRST_DEPLOYMENT_UNHEALTHY, or UNDER_WAY when told to stop before the answer was there.
+
+    Raises: FirstDeploymentFailed when the revision never gets ready; what deploying raises.
+    """
+    plan = intent.plan
+    all_to_it = Split.between(plan.candidate, None, 0)
+    record.must_fit(engine.fresh(plan, Phase.PROMOTED, all_to_it), None)
+    engine.tell("deploying", f"{plan.ref.service} does not exist: {plan.candidate} gets 100%, ungated")
+    engine.deploy(plan)
+    revision = _judged(engine, world, plan)
+    if revision is None:
+        return Outcome.UNDER_WAY
+    plan = replace(plan, stable_uid=revision.uid)
+    uri = world.platform.read(plan.ref).uri
+    report = engine.observer.probe_now(plan, uri, revision, engine.stop)
+    if report is None:
+        return Outcome.UNDER_WAY
+    live = world.platform.read(plan.ref)
+    split = Split.between(plan.candidate, None, 0, live.wanted.targets)
+    made = replace(
+        engine.fresh(plan, Phase.PROMOTED, split),
+        candidate_uid=revision.uid,
+        reached=100,
+        attempt=intent.attempt,
+        epoch=intent.epoch,
+        unhealthy=bool(report.failures),
+        reason=f"first deployment, ungated; {_answer(report)}",
+    )
+    engine.commit(live, made, split)
+    return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if report.failures else Outcome.FIRST_DEPLOYMENT
+
+
+def _judged(engine: Engine, world: World, plan: Plan) -> Revision | None:
+    """The revision once it is ready. None when told to stop."""
+    give_up = world.clock.now() + engine.rhythm.patience
+    while not engine.stop():
+        found = _find(world, plan)
+        if found is not None and found.is_ready:
+            return found
+        if found is not None and found.readiness is Readiness.FAILED:
+            raise FirstDeploymentFailed(
+                f"{plan.candidate} never became ready: {plan.ref.service} serves nobody",
+                found.message,
+                "Mend it and deploy the next image: spillway rollout --image DIGEST",
+            )
+        if world.clock.now() >= give_up:
+            raise PlatformUnavailable(
+                f"{plan.candidate} is not judged after {engine.rhythm.patience.total_seconds():g}s",
+                found.message if found else "it is not there",
+                "Look: spillway status",
+            )
+        world.clock.sleep(engine.rhythm.look)
+    return None
+
+
+def _find(world: World, plan: Plan) -> Revision | None:
+    try:
+        return world.platform.revision(plan.ref, plan.candidate)
+    except RevisionNotFound:
+        return None
+
+
+def _answer(report: ProbeReport) -> str:
+    bad = report.failures
+    if not bad:
+        return f"{len(report.candidate)} probe conversations ok"
+    why = f"{bad[0].kind}: {bad[0].detail}"[:200].rstrip(": ")
+    return f"{len(bad)}/{len(report.candidate)} probe conversations failed: {why}"

@@ -1,0 +1,316 @@
+"""Look at the service, the probes and the logs, and think; change nothing.
+
+What decides is read afresh at each look, so any process sees the same, but for the probe rounds since the last write
+(``written`` forgets them once they are in the record). Blocks that were judged and not yet written are remembered only
+to save reading their lines again; any other process comes to the same from the logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pipeline.core import drift, record
+from pipeline.core.decision import Situation
+from pipeline.core.rollout import Phase, Rollout, Span
+from pipeline.driving.ports import World
+from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
+from pipeline.events import Listener, Progress, harmless, unheard
+from pipeline.judging import evidence, judge
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, LogLine, Plan, Revision, ServiceRef
+from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
+from pipeline.telemetry.asgi import probe_key
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """A probe round and the stage that it was begun in: by what was read before it, so no clock is asked."""
+
+    report: ProbeReport
+    stage: tuple[int, datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one tick saw and thought: what ``status`` shows and the report keeps.
+
+    Args:
+        foreign: other people's writes since our last one that stop nothing, in words.
+    """
+
+    situation: Situation
+    judge: judge.JudgeState
+    probe: ProbeReport | None = None
+    candidate: Revision | None = None
+    stable: Revision | None = None
+    foreign: str = ""
+
+
+class Observer:
+    """One service's eyes."""
+
+    def __init__(
+        self,
+        ref: ServiceRef,
+        world: World,
+        scenarios: Sequence[Scenario],
+        *,
+        listen: Listener = unheard,
+        authenticated: bool = False,
+    ) -> None:
+        self.ref = ref
+        self._world = world
+        self._clock = world.clock
+        self._scenarios = tuple(scenarios)
+        self._listen = harmless(listen)
+        self._authenticated = authenticated
+        self._last_epoch = 0
+        self._unwritten: list[_Round] = []
+        self._thought: tuple[str, judge.JudgeState] | None = None
+        self._probed = ""  # what the rounds are of: a rollout's attempt and its candidate's uid
+        self._round_of = ""
+        self._round_in: tuple[int, datetime | None] = (0, None)
+        self._last_probe: ProbeReport | None = None
+        self._is_probed_now = False
+        self._probe_due: datetime | None = None
+        self._seen: LiveService | None = None  # the last read in which nobody had meddled
+
+    def written(self, epoch: int) -> None:
+        """The record now holds all evidence so far; ``epoch`` is what it bears."""
+        self._last_epoch = max(self._last_epoch, epoch)
+        self._unwritten.clear()
+
+    def probe_soon(self) -> None:
+        """A new share, or a raise, wants a fresh round."""
+        self._probe_due = None
+
+    def look(self, *, probe: bool = True) -> Look:
+        """Read, observe and judge; change nothing. Raises UserError when no rollout was ever started.
+
+        Args:
+            probe: hold probe conversations when they are due; a mere onlooker does not.
+        """
+        live = self._world.platform.read(self.ref)
+        current = self.decode(live)
+        revisions = {r.name: r for r in self._world.platform.revisions(self.ref)}
+        candidate, stable = revisions.get(current.plan.candidate), revisions.get(current.plan.stable)
+        changed, foreign = self._others(current, live, candidate, stable)
+        state, blind = self._judge(current, live, candidate, stable, probe=probe)
+        at_the_end = current.is_last_stage and current.phase is Phase.ROLLING
+        last = self._last_probe
+        situation = Situation(
+            rollout=current,
+            live=live,
+            now=self._clock.now(),
+            candidate=candidate.readiness if candidate else None,
+            candidate_note=candidate.message if candidate else "",
+            stable=stable.readiness if stable else None,
+            stage_verdict=judge.judge_stage(state, current.plan, current.stage),
+            certification=judge.certify(state, current.plan) if at_the_end else None,
+            drift=changed,
+            blind=blind,
+            is_stable_bad=last is not None and last.is_stable_bad,
+            stable_fails=last.stable_fails if last is not None else "",
+            is_probed_now=self._is_probed_now,
+        )
+        return Look(situation, state, last, candidate, stable, foreign)
+
+    def _others(
+        self, current: Rollout, live: LiveService, candidate: Revision | None, stable: Revision | None
+    ) -> tuple[str, str]:
+        """What other people did: drift, and what stops nothing; each in words."""
+        has_candidate, before = candidate is not None, self._seen
+        known = before.generation if before and before.record_text == live.record_text else 0
+        count = drift.foreign_writes(current, live, has_candidate=has_candidate, known=known)
+        changed = current.drift or drift.drift_of(current, live, count, self._last_epoch)
+        changed = changed or drift.reborn(current, candidate, stable)
+        if changed:
+            return changed, ""
+        foreign = drift.told(before, live, count) if count else ""
+        if foreign:
+            self._tell("foreign_write", foreign)
+        self._seen = live
+        self._last_epoch = max(self._last_epoch, current.epoch)
+        return "", foreign
+
+    def _judge(
+        self,
+        current: Rollout,
+        live: LiveService,
+        candidate: Revision | None,
+        stable: Revision | None,
+        *,
+        probe: bool,
+    ) -> tuple[judge.JudgeState, str]:
+        """The judge's state with everything that was seen since it was written, and why we are blind, if we are."""
+        self._is_probed_now = False
+        if current.phase not in (Phase.ROLLING, Phase.PAUSED) or candidate is None:
+            return current.judge, ""
+        blind = self._collect_probe(current, live, candidate, stable) if probe else ""
+        state = current.judge
+        if self._thought and self._thought[0] == live.record_text:
+            state = self._thought[1]
+        try:
+            blocks = self._blocks(current, candidate, stable, state)
+            for block in blocks:
+                in_stage = current.arrived is not None and block.start >= current.arrived
+                state = judge.observe(state, current.plan, block, in_stage=in_stage)
+            if len(blocks) >= evidence.MOST_BLOCKS:
+                blind = f"evidence is taken in up to {blocks[-1].end.isoformat()}, and goes on"
+            self._thought = (live.record_text or "", state)
+        except PlatformUnavailable as error:
+            blind = f"logs cannot be read: {error.what}"
+        for held in self._unwritten:
+            report = held.report
+            if not report.is_blind:
+                # A round that began before traffic arrived shows faults of the candidate, and no health at this share.
+                is_fresh = current.arrived is not None and held.stage == _stage(current)
+                ok = len(report.candidate) - len(report.failures) if is_fresh else 0
+                state = judge.observe_probes(state, ok=ok, bad=len(report.confirmed))
+        return state, blind
+
+    def _blocks(
+        self, current: Rollout, candidate: Revision, stable: Revision | None, state: judge.JudgeState
+    ) -> Sequence[evidence.Block]:
+        """The closed blocks that were not judged yet: of the split before this one, and of this one."""
+        plan, now = current.plan, self._clock.now()
+        spans = [Span(current.since, now, current.split_epoch, current.current.percent)]
+        if current.before is not None:
+            spans.insert(0, current.before)
+        blocks: list[evidence.Block] = []
+        for span in spans:
+            after = state.seen_until(span.split_epoch)
+            window = evidence.Window(
+                start=span.since,
+                split_epoch=span.split_epoch,
+                candidate=evidence.Arm(candidate.name, candidate.nonce),
+                stable=evidence.Arm(stable.name, stable.nonce) if stable else None,
+                percent=span.percent,
+                end=span.until if span is current.before else None,
+            )
+            is_judged = (
+                span.split_epoch < state.seen[0] or evidence.last_closed(window, plan.sampling, now) <= after
+            )
+            if is_judged or not span.percent:
+                continue
+            # An accept that is owed an answer in the first of these blocks lies up to D before it.
+            needed = window.start + (after + 1) * plan.sampling.block - plan.sampling.within
+            lines = self.lines(current, since=needed)
+            blocks += evidence.closed_blocks(lines, window, plan.sampling, plan.criteria, now, after=after)
+            if len(blocks) >= evidence.MOST_BLOCKS:
+                break  # in order, and the rest at the next look
+        return blocks
+
+    def lines(self, current: Rollout, since: datetime) -> Sequence[LogLine]:
+        """Log lines of both revisions. Raises PlatformUnavailable."""
+        return self._world.logs.lines(
+            self.ref, since=since, revisions=(current.plan.candidate, current.plan.stable)
+        )
+
+    def _collect_probe(
+        self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
+    ) -> str:
+        """Take a finished round, start the next when it is due. Returns why the last round said nothing, if so."""
+        self._probe_only(f"{current.plan.rollout_id}/{current.attempt}/{candidate.uid}")
+        self._take_report(current)
+        ask = self._ask(current, live, candidate, stable)
+        if ask is None:
+            self._unwritten.clear()  # a round at a tag that leads elsewhere met somebody else, or nobody
+            return "the tags do not lead to their revisions"
+        now = self._clock.now()
+        if not self._world.prober.is_busy and (self._probe_due is None or now >= self._probe_due):
+            self._probe_due = now + current.plan.probing.every
+            self._round_of, self._round_in = self._probed, _stage(current)
+            self._world.prober.start(ask)
+            self._take_report(current)  # a prober that waits for its round has it already
+        last = self._last_probe
+        return "the probe failed against stable too" if last is not None and last.is_blind else ""
+
+    def _probe_only(self, subject: str) -> None:
+        """Forget rounds of any other subject: evidence is of one attempt and one revision."""
+        if subject != self._probed:
+            self._probed, self._last_probe, self._probe_due = subject, None, None
+            self._unwritten.clear()
+
+    def _take_report(self, current: Rollout) -> None:
+        report = self._world.prober.poll()
+        if report is not None and self._round_of == self._probed:
+            self._last_probe, self._is_probed_now = report, self._round_in == _stage(current)
+            self._unwritten.append(_Round(report, self._round_in))
+            self._tell("probed", _round(report), report=report, of=current)
+
+    def _ask(
+        self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
+    ) -> ProbeAsk | None:
+        """A round against both tags; None while they do not lead where they should, or soon will not."""
+        addresses = []
+        for tag, revision in ((CANDIDATE_TAG, candidate), (STABLE_TAG, stable)):
+            uri = live.serving.uri_of(tag)
+            if revision is None or not uri:
+                return None
+            if not live.serving.tagged(tag) == live.wanted.tagged(tag) == revision.name:
+                return None
+            addresses.append(self._address(uri, live.uri, revision))
+        probing = current.plan.probing
+        return ProbeAsk(self._scenarios, addresses[0], addresses[1], probing.sessions, probing.concurrency)
+
+    def _address(self, uri: str, service_uri: str, revision: Revision) -> Address:
+        # The token's audience stays the service's own address, for tags too (Cloud Run, service-to-service).
+        return Address(uri, service_uri if self._authenticated else "", probe_key(revision.nonce))
+
+    def probe_now(
+        self, plan: Plan, uri: str, revision: Revision, stop: Callable[[], bool]
+    ) -> ProbeReport | None:
+        """One round against the address of a revision, waited for; nothing to compare it with. None when stopped."""
+        address = self._address(uri, uri, revision)
+        ask = ProbeAsk(self._scenarios, address, None, plan.probing.sessions, plan.probing.concurrency)
+        self._world.prober.start(ask)
+        while (report := self._world.prober.poll()) is None:
+            if stop():
+                return None
+            self._clock.sleep(timedelta(milliseconds=50))
+        self._tell("probed", _round(report), report=report)
+        return report
+
+    def decode(self, live: LiveService) -> Rollout:
+        """The service's rollout. Raises UserError where there never was one, RecordLost where ours is gone."""
+        try:
+            found = record.of(live)
+        except RecordUnreadable as error:
+            if self._last_epoch:
+                raise self._lost(live, "cannot be read any more", error.why) from error
+            raise
+        if found is not None:
+            return found
+        if self._last_epoch:
+            raise self._lost(live, "vanished")
+        raise UserError(
+            f"{self.ref.service}: no rollout was ever started here",
+            "The service carries no rollout record.",
+            "Start one: spillway rollout --image DIGEST",
+        )
+
+    def _lost(self, live: LiveService, what: str, why: str = "") -> RecordLost:
+        by = f" (last modified by {live.last_modifier})" if live.last_modifier else ""
+        return RecordLost(
+            f"{self.ref.service}: the rollout record {what}{by}",
+            f"{why} We wrote epoch {self._last_epoch}; nothing is raised without a record.".strip(),
+            f"Roll back from the stable tag: spillway rollback {self.ref.name}",
+        )
+
+    def _tell(self, kind: str, text: str, **data: object) -> None:
+        self._listen(Progress(self._clock.now(), kind, text, data))
+
+
+def _stage(current: Rollout) -> tuple[int, datetime | None]:
+    return current.split_epoch, current.arrived
+
+
+def _round(report: ProbeReport) -> str:
+    failures = report.failures
+    if not failures:
+        beside = f"; stable failed: {report.stable_fails}" if report.stable_fails else ""
+        return f"{len(report.candidate)} conversations ok{beside}"
+    verdict = "confirmed" if report.is_confirmed_bad else "stable fails too"
+    return f"{len(failures)}/{len(report.candidate)} failed ({verdict}): {failures[0].kind}: {failures[0].detail}"

@@ -1,0 +1,315 @@
+"""Give all traffic back to a known good revision: the one write that nothing else may block.
+
+Needs the platform and a clock. No config, Pulumi, lock, logs, metrics, probe host, local file or output is needed here,
+and nothing is decided: the caller says where to. Every try reads again and carries the etag of that read; a lost answer
+is settled by looking at the service, which is the truth, not at the operation. A record that cannot be read is replaced.
+
+"Read back" is said of a settled service only: right after a write the status may still be an older one's, and that may
+show what is wanted by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from pipeline.core import record
+from pipeline.core.decision import LONGEST_START, is_given_back
+from pipeline.core.rollout import Event, Phase, Rollout
+from pipeline.driving.ports import Clock, Platform
+from pipeline.errors import (
+    PlanRefused,
+    PlatformError,
+    PlatformUnavailable,
+    StaleWrite,
+    UserError,
+)
+from pipeline.events import Listener, Progress, harmless, unheard
+from pipeline.judging.judgestate import JudgeState
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Plan, Revision, ServiceRef, Split, Stage
+
+VERIFY_WITHIN = timedelta(seconds=60)
+LOOK_EVERY = timedelta(milliseconds=200)
+AFTER_CONFLICT = timedelta(milliseconds=50)
+MAX_PAUSE = timedelta(seconds=10)
+REPLACED = "replaced"  # the rollout id of a record that took the place of an unreadable one
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why traffic goes back, and who says so. ``by_hand``: an operator asked, the judge did not."""
+
+    reason: str
+    by: str = ""
+    by_hand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a roll-back did. ``verified`` means traffic was read back and seen, not that the write was accepted.
+
+    Args:
+        rollout: as the service carries it now; None when it carries none.
+    """
+
+    target: str
+    verified: bool
+    was: Mapping[str, int]
+    already: bool = False
+    rollout: Rollout | None = None
+
+
+def target_of(live: LiveService, rollout: Rollout | None, revisions: Iterable[Revision]) -> str:
+    """The last known good revision: from the record, else from the ``stable`` tag alone.
+
+    Raises: UserError listing the ready revisions when neither names one.
+    """
+    if rollout is not None:
+        return rollout.plan.stable
+    tagged = live.wanted.tagged(STABLE_TAG) or live.serving.tagged(STABLE_TAG)
+    if tagged:
+        return tagged
+    ready = ", ".join(r.name for r in revisions if r.is_ready) or "none"
+    raise UserError(
+        f"{live.ref.service}: no rollout record and no {STABLE_TAG!r} tag, so nothing says what was good",
+        f"Ready revisions: {ready}",
+        f"Choose one: spillway rollback {live.ref.name} --to REVISION",
+    )
+
+
+def restore(
+    platform: Platform,
+    clock: Clock,
+    ref: ServiceRef,
+    cause: Cause,
+    *,
+    to: str | None = None,
+    listen: Listener = unheard,
+    stop: Callable[[], bool] = lambda: False,
+) -> Restored:
+    """Send 100 % to the roll-back target, read it back, and record both.
+
+    Args:
+        to: a revision by name; None: the last known good one.
+        stop: whether the process was told to end; then nothing is waited for any more.
+
+    Raises: ServiceNotFound, AccessError, UserError (no such target: nothing was written); PlatformUnavailable or
+        StaleWrite only when nothing could be read and written within ``VERIFY_WITHIN``.
+    """
+    return _Restore(platform, clock, ref, cause, to, harmless(listen), stop).run()
+
+
+@dataclass(slots=True)
+class _Restore:
+    """One roll-back."""
+
+    platform: Platform
+    clock: Clock
+    ref: ServiceRef
+    cause: Cause
+    to: str | None
+    listen: Listener
+    stop: Callable[[], bool]
+
+    def run(self) -> Restored:
+        was, target, decided_on = self._write_until_accepted()
+        seen = self._read_back(target, decided_on)
+        if seen is None:
+            return Restored(target, verified=False, was=was)
+        self._tell("rolled_back", f"100% on {target}: read back")
+        return Restored(
+            target, verified=True, was=was, already=was == {target: 100}, rollout=self._settle(seen)
+        )
+
+    def _write_until_accepted(self) -> tuple[Mapping[str, int], str, LiveService]:
+        """What was served, the target, and the read that the accepted write was decided on."""
+        give_up = self.clock.now() + VERIFY_WITHIN
+        pause = LOOK_EVERY
+        was: Mapping[str, int] | None = None
+        while True:
+            try:
+                live = self.platform.read(self.ref)
+                was = was or live.wanted.serving
+                return was, self._write(live), live
+            except StaleWrite:
+                if self.clock.now() >= give_up or self.stop():
+                    raise
+                self._tell("retrying", "the service changed meanwhile: reading again")
+                self.clock.sleep(AFTER_CONFLICT)
+            except PlatformUnavailable as error:
+                if self.clock.now() >= give_up or self.stop():
+                    raise
+                self._tell("retrying", f"{error.what}: trying again in {pause.total_seconds():.1f}s")
+                self.clock.sleep(pause)
+                pause = min(pause * 2, MAX_PAUSE)
+
+    def _write(self, live: LiveService) -> str:
+        """One write under the etag of this read; none when there is nothing to change. Returns the target."""
+        rollout = record.readable(live)
+        revisions = tuple(self.platform.revisions(live.ref))
+        target = self.to or target_of(live, rollout, revisions)
+        _refuse_the_only_one(live, rollout, self.to)
+        ready = _ready(live.ref, revisions, target)
+        if live.wanted.serving == {target: 100} and _is_written(live, rollout, target, self.cause):
+            return target
+        split = split_back(live, target, ready)
+        after, annotations = self._explained(live, rollout, target, split)
+        self.platform.write(live.ref, etag=live.etag, annotations=annotations, split=split)
+        epoch = after.epoch if after else 0
+        self._tell(
+            "wrote",
+            f"epoch {epoch}, etag {live.etag}",
+            epoch=epoch,
+            etag=live.etag,
+            traffic=dict(split.serving),
+        )
+        return target
+
+    def _explained(
+        self, live: LiveService, rollout: Rollout | None, target: str, split: Split
+    ) -> tuple[Rollout | None, Mapping[str, str]]:
+        """The record of the roll-back write and all annotations with it; a service that carries none gets none.
+
+        A record that cannot be read is replaced.
+        """
+        if live.record_text is None:
+            return None, live.annotations
+        if rollout is not None:
+            after = self._rolled_back(live, rollout, target, split)
+            return after, record.annotated(live, after)
+        text = live.record_text
+        self._tell("record_replaced", f"the record cannot be read and is replaced: {text[:200]!r}")
+        made = _in_place_of(live, target, record.utc(self.clock.now()))
+        after = self._rolled_back(live, made, target, split)
+        return after, record.replacing(live, after)
+
+    def _rolled_back(self, live: LiveService, rollout: Rollout, target: str, split: Split) -> Rollout:
+        cause, now = self.cause, record.utc(self.clock.now())
+        after = rollout.on(
+            Event.FAILED, now, reason=cause.reason, by=cause.by, split=split, since=now, by_hand=cause.by_hand,
+            split_epoch=rollout.split_epoch + 1,
+        )  # fmt: skip
+        if target != after.plan.stable:  # an operator's --to is the new known good
+            after = replace(after, plan=replace(after.plan, stable=target, stable_uid=""))
+        return record.written(after, live, now, cause.by)
+
+    def _read_back(self, target: str, decided_on: LiveService) -> LiveService | None:
+        """The read that showed everything on the target, in a status that cannot be older than our write."""
+        wanted = Split.between(target, None, 0)
+        begun = self.clock.now()
+        told = False
+        while not self.stop():
+            patience = VERIFY_WITHIN
+            try:
+                live = self.platform.read(self.ref)
+                if live.generation >= decided_on.generation and self._is_seen(target, decided_on, live):
+                    return live
+                if live.awaits_revision and live.serving.shares_with(wanted):
+                    patience = LONGEST_START
+                    if not told:
+                        self._tell(
+                            "reading_back", f"shown; waiting until Cloud Run has judged {live.latest_created}"
+                        )
+                    told = True
+            except PlatformUnavailable as error:
+                self._tell("retrying", f"{error.what}: reading back again")
+            if self.clock.now() - begun >= patience:
+                return None
+            self.clock.sleep(LOOK_EVERY)
+        return None
+
+    def _is_seen(self, target: str, decided_on: LiveService, live: LiveService) -> bool:
+        wanted = Split.between(target, None, 0)
+        if live.shows(wanted):
+            return True
+        rollout = record.readable(live)
+        had_it = decided_on.wanted.shares_with(wanted) and decided_on.serving.shares_with(wanted)
+        return (
+            rollout is not None and rollout.plan.stable == target and had_it and is_given_back(rollout, live)
+        )
+
+    def _settle(self, seen: LiveService) -> Rollout | None:
+        """Record that traffic was seen, under the etag of the read that showed it.
+
+        Failing here loses nothing: the next look at the record settles it.
+        """
+        rollout = record.readable(seen)
+        if rollout is None or rollout.phase is not Phase.ROLLING_BACK:
+            return rollout
+        now = record.utc(self.clock.now())
+        after = rollout.on(Event.RESTORED, now, reason=rollout.reason, by=self.cause.by)
+        after = record.written(after, seen, now, self.cause.by)
+        try:
+            self.platform.write(self.ref, etag=seen.etag, annotations=record.annotated(seen, after))
+        except PlatformError:
+            return rollout
+        self._tell("wrote", f"epoch {after.epoch}, etag {seen.etag}", epoch=after.epoch, etag=seen.etag)
+        return after
+
+    def _tell(self, kind: str, text: str, **data: object) -> None:
+        self.listen(Progress(self.clock.now(), kind, text, data))
+
+
+def _in_place_of(live: LiveService, target: str, now: datetime) -> Rollout:
+    """What is known of a rollout whose record says nothing: where traffic goes back to, and from what."""
+    others = [name for name in live.wanted.revisions if name != target]
+    candidate = live.wanted.tagged(CANDIDATE_TAG) or next(iter(others), target)
+    plan = Plan(
+        rollout_id=REPLACED, ref=live.ref, stable=target, stable_uid="", candidate=candidate, image="",
+        stages=(Stage(0),), criteria=(),
+    )  # fmt: skip
+    return Rollout(
+        plan=plan, phase=Phase.ROLLING_BACK, started=now, since=now, heartbeat=now, split=live.wanted,
+        judge=JudgeState(), reached=live.wanted.percent_of(candidate),
+    )  # fmt: skip
+
+
+def _refuse_the_only_one(live: LiveService, rollout: Rollout | None, to: str | None) -> None:
+    """Asked to leave the first revision, with nothing said of where to."""
+    if (
+        to
+        or rollout is None
+        or rollout.phase is not Phase.PROMOTED
+        or rollout.plan.stable != rollout.plan.candidate
+    ):
+        return
+    if live.wanted.serving == {rollout.plan.candidate: 100}:
+        raise PlanRefused(
+            f"{live.ref.service}: nothing to roll back to",
+            f"{rollout.plan.candidate} is its first revision, and has 100%.",
+            f"Deploy the next image: spillway rollout --image DIGEST; or: spillway rollback {live.ref.name} --to REVISION",
+        )
+
+
+def _is_written(live: LiveService, rollout: Rollout | None, target: str, cause: Cause) -> bool:
+    """Nothing is left to write where all traffic is on the target already, or was sent there by a process that died."""
+    if rollout is not None and rollout.phase is Phase.ROLLING_BACK:
+        return rollout.plan.stable == target and rollout.by_hand == cause.by_hand
+    if rollout is None:
+        return live.record_text is None
+    return rollout.phase is Phase.ROLLED_BACK or (
+        rollout.phase is Phase.PROMOTED and rollout.plan.candidate == target
+    )
+
+
+def split_back(live: LiveService, target: str, ready: Iterable[str]) -> Split:
+    """100 % to the target; the candidate's tag stays where it is, at 0 %, while its revision is ready.
+
+    The other revision keeps its tag so that it can be looked at.
+    """
+    other = live.wanted.tagged(CANDIDATE_TAG)
+    keep = other is not None and other != target and other in ready
+    return Split.between(target, other if keep else None, 0, live.wanted.targets)
+
+
+def _ready(ref: ServiceRef, revisions: Iterable[Revision], target: str) -> tuple[str, ...]:
+    """The ready revisions, target among them: never send users to one that is gone or failed."""
+    ready = tuple(r.name for r in revisions if r.is_ready)
+    if target in ready:
+        return ready
+    raise PlanRefused(
+        f"{target} is not a ready revision of {ref.service}",
+        f"Ready revisions: {', '.join(ready) or 'none'}",
+        f"Choose one: spillway rollback {ref.name} --to REVISION",
+    )

@@ -1,0 +1,293 @@
+"""Trials counted per block, candidate and stable side by side.  PURE.
+
+Theory of operation. A *window* is the time during which one split was live (its ``split_epoch``). It is cut into blocks
+of equal length (a new split cuts the last one); a block holds the trials that *started* in it, and is closed, for both
+arms alike, at its end + D + lateness: only then is every one of its trials decided. Counting sockets when they end
+instead would see the short and broken ones first. A block is the unit that the judge takes in, once.
+
+Of one client only the first trial in a block, over both arms together, is judged: one broken client that reconnects
+twenty times must not send a healthy candidate back. A client that makes up more than a fifth of a well-filled block is
+an office behind one address and exempt.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pipeline.judging.trials import (
+    ERROR_CLOSES,
+    Socket,
+    Trial,
+    is_abandoned,
+    is_silent,
+    read_lines,
+    trials_of,
+)
+from pipeline.model import Criterion, LogLine, Sampling
+
+ERROR_PATTERNS = ("is not JSON serializable",)
+METRICS: Mapping[str, str] = {
+    "agent_completed": "an agent run whose expected events did not all come in time",
+    "server_error_1011": "a run whose socket the server closed with 1011 (keepalive time-outs apart)",
+    "abnormal_1006": "a run whose socket the server dropped without a close frame",
+    "first_event": "a run whose first event came later than slower-than",
+    "log_serialisation_errors": "a log line that says a value was not JSON serialisable",
+}
+LATENCY_NEEDS_PERCENT = 25
+MOST_BLOCKS = 5_000  # taken in by one look: some 40 hours at half a minute each
+_OFFICE_SHARE = 0.2
+_OFFICE_NEEDS = (
+    100  # trials in the block: below that, a fifth is a handful, and a handful can be one broken client
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One revision, and the nonce that its telemetry lines carry."""
+
+    revision: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time during which one split was live. ``percent`` is the candidate's share; ``end`` None: it still is."""
+
+    start: datetime
+    split_epoch: int
+    candidate: Arm
+    stable: Arm | None
+    percent: int
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Judged trials and failures of one metric in one block."""
+
+    candidate_trials: int = 0
+    candidate_failures: int = 0
+    stable_trials: int = 0
+    stable_failures: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.candidate_trials + other.candidate_trials,
+            self.candidate_failures + other.candidate_failures,
+            self.stable_trials + other.stable_trials,
+            self.stable_failures + other.stable_failures,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One closed block. ``shown`` counts candidate trials that were seen and not judged (warm-up, repeats)."""
+
+    index: int
+    start: datetime
+    end: datetime
+    split_epoch: int
+    percent: int
+    counts: Mapping[str, Counts]
+    shown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What users met on one revision. All counts are of the same sessions: those that began while it was looked at.
+
+    Args:
+        sessions: sockets that were accepted, and handshakes that the service could not answer (``refused``).
+        closes: by class; 1011 and 1006 are the server's alone, what a client or its network did is "by_client" or "lost".
+        affected: distinct sockets with a failed trial.
+        errors: log lines that match an error pattern.
+        silent: accepts after which nothing was written though something was due: missing log lines.
+    """
+
+    sessions: int = 0
+    refused: int = 0
+    affected: int = 0
+    open_sockets: int = 0
+    runs: int = 0
+    closes: Mapping[str, int] = field(default_factory=dict)
+    abandoned: int = 0
+    forged: int = 0
+    last_line_at: datetime | None = None
+    first_bad_at: datetime | None = None
+    last_close_at: datetime | None = None
+    errors: int = 0
+    silent: int = 0
+
+
+def last_closed(window: Window, sampling: Sampling, now: datetime) -> int:
+    """Index of the last closed block, -1 when none is. The end of a window cuts its last block and closes it."""
+    decided = now - sampling.within - sampling.lateness  # everything that started before it is
+    if window.end is not None and decided >= window.end:
+        return -((window.start - window.end) // sampling.block) - 1
+    return (decided - window.start) // sampling.block - 1
+
+
+def closed_blocks(
+    lines: Sequence[LogLine],
+    window: Window,
+    sampling: Sampling,
+    criteria: Iterable[Criterion],
+    now: datetime,
+    *,
+    after: int = -1,
+) -> tuple[Block, ...]:
+    """Closed blocks with index > ``after``, oldest first; empty ones too, because silence is told as silence.
+
+    At most ``MOST_BLOCKS``, so that a look ends though nobody looked for days: the next one goes on where it ended.
+    """
+    last = min(last_closed(window, sampling, now), max(after, -1) + MOST_BLOCKS)
+    if last <= after:
+        return ()
+    candidate = _Side.of(lines, window.candidate, sampling, now)
+    stable = _Side.of(lines, window.stable, sampling, now) if window.stable else _Side()
+    wanted = tuple(criteria)
+    return tuple(
+        _block(index, window, sampling, wanted, candidate=candidate, stable=stable)
+        for index in range(max(after, -1) + 1, last + 1)
+    )
+
+
+@dataclass(slots=True)
+class _Side:
+    """One arm's trials in order of start, and its error lines."""
+
+    trials: list[Trial] = field(default_factory=list)
+    errors_at: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, lines: Sequence[LogLine], arm: Arm, sampling: Sampling, now: datetime) -> _Side:
+        reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS)
+        trials = [
+            t
+            for socket in reading.sockets.values()
+            for t in trials_of(socket, sampling.within, now.timestamp())
+        ]
+        trials.sort(key=lambda t: (t.start, t.session))
+        return cls(trials, sorted(reading.errors_at))
+
+    def between(self, start: float, end: float) -> _Side:
+        trials, errors_at = self.trials, self.errors_at
+        first, last = (bisect_left(trials, at, key=lambda t: t.start) for at in (start, end))
+        return _Side(
+            trials[first:last], errors_at[bisect_left(errors_at, start) : bisect_left(errors_at, end)]
+        )
+
+
+def _block(
+    index: int,
+    window: Window,
+    sampling: Sampling,
+    criteria: Iterable[Criterion],
+    *,
+    candidate: _Side,
+    stable: _Side,
+) -> Block:
+    start = window.start + index * sampling.block
+    end = min(start + sampling.block, window.end or datetime.max.replace(tzinfo=UTC))
+    c = candidate.between(start.timestamp(), end.timestamp())
+    s = stable.between(start.timestamp(), end.timestamp())
+    warm = window.start + sampling.warm_up
+    judged_c, judged_s = _judged(c, s, warm.timestamp())
+    counts = {
+        criterion.metric: _counts(criterion, judged_c, judged_s)
+        for criterion in criteria
+        if criterion.metric != "first_event" or window.percent >= LATENCY_NEEDS_PERCENT
+    }
+    shown = len(c.trials) - len(judged_c.trials)
+    return Block(index, start, end, window.split_epoch, window.percent, counts, shown)
+
+
+def _judged(candidate: _Side, stable: _Side, warm: float) -> tuple[_Side, _Side]:
+    """Without warm-up, and each client's first trial over both arms only."""
+    both = [t for t in (*candidate.trials, *stable.trials) if t.start >= warm]
+    by_client = Counter(t.client for t in both)
+    office = {c for c, n in by_client.items() if len(both) >= _OFFICE_NEEDS and n > _OFFICE_SHARE * len(both)}
+    first: dict[str, Trial] = {}
+    for trial in sorted(both, key=lambda t: (t.start, t.session)):
+        first.setdefault(trial.client, trial)
+
+    def keep(trial: Trial) -> bool:
+        return trial.start >= warm and (trial.client in office or first[trial.client] is trial)
+
+    return (
+        _Side([t for t in candidate.trials if keep(t)], [at for at in candidate.errors_at if at >= warm]),
+        _Side([t for t in stable.trials if keep(t)], [at for at in stable.errors_at if at >= warm]),
+    )
+
+
+def _counts(criterion: Criterion, candidate: _Side, stable: _Side) -> Counts:
+    return Counts(
+        len(candidate.trials),
+        _failures(criterion, candidate),
+        len(stable.trials),
+        _failures(criterion, stable),
+    )
+
+
+def _failures(criterion: Criterion, side: _Side) -> int:
+    if criterion.metric == "log_serialisation_errors":
+        return min(len(side.trials), len(side.errors_at))
+    if criterion.slower_than is not None:
+        bound = criterion.slower_than.total_seconds()
+        return sum(t.first_event_s is None or t.first_event_s > bound for t in side.trials)
+    return sum(criterion.metric in t.failed for t in side.trials)
+
+
+def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: datetime) -> Exposure:
+    """What users met on one revision, from all its lines.
+
+    A session whose beginning is not among them began before: it is nobody's figure here, neither its close nor its runs.
+    """
+    reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS)
+    moment = now.timestamp()
+    sockets = [s for s in reading.sockets.values() if s.accepted is not None or s.refused is not None]
+    bad = [t for socket in sockets for t in trials_of(socket, sampling.within, moment) if t.failed]
+    closes = Counter(close_word(s) for s in sockets if s.closed is not None and s.accepted is not None)
+    broken_at = [s.closed for s in sockets if s.closed is not None and is_broken(s)]
+    first_bad = min([t.start for t in bad] + broken_at, default=None)
+    affected = {t.session for t in bad} | {s.session for s in sockets if is_broken(s)}
+    return Exposure(
+        sessions=len(sockets),
+        refused=sum(s.accepted is None for s in sockets),
+        affected=len(affected),
+        open_sockets=sum(s.accepted is not None and s.closed is None for s in sockets),
+        runs=sum(len(s.runs) for s in sockets),
+        closes=dict(closes),
+        abandoned=sum(is_abandoned(s, run) for s in sockets for run in s.runs),
+        forged=reading.forged,
+        last_line_at=_moment(reading.last_line_at),
+        first_bad_at=_moment(first_bad),
+        last_close_at=_moment(max((s.closed for s in sockets if s.closed is not None), default=None)),
+        errors=len(reading.errors_at),
+        silent=sum(is_silent(s, sampling.within, moment) for s in sockets),
+    )
+
+
+def is_broken(socket: Socket) -> bool:
+    """The server closed it with 1011, or dropped it."""
+    return socket.closed_by == "server" and socket.close_class in ERROR_CLOSES
+
+
+def close_word(socket: Socket) -> str:
+    """How it ended, in a report's words: what is counted as the server's 1011 or 1006 is what ``is_broken`` counts."""
+    if socket.close_class in ERROR_CLOSES and not is_broken(socket):
+        return "lost" if socket.closed_by == "lost" else "by_client"
+    return socket.close_class.value
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def horizon(soaks: Iterable[timedelta], sampling: Sampling) -> int:
+    """Blocks that a rollout is expected to take: what late faults' bets are spread over."""
+    return max(1, sum(soaks, timedelta(0)) // sampling.block)

@@ -1,0 +1,201 @@
+"""The control plane: accepts or refuses each request.
+
+A write is synchronous, decide, store, publish, with no await between, so no request sees half of another. What follows
+from it is ``reconciler.py``'s; the operation that is answered ends when that has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from pipeline.local.api.views import revision_json, service_json, summary
+from pipeline.local.control import operations, state, validate
+from pipeline.local.control.dataplane import Instances, Router
+from pipeline.local.control.operations import Operation, Operations
+from pipeline.local.control.reconciler import Reconciler
+from pipeline.local.control.state import Json, Refused, Revision, Service, Stamp
+from pipeline.local.control.store import Registry, Store
+from pipeline.model import ServiceRef
+
+_SAVE_AGAIN_S = 1.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _uuid() -> str:
+    return str(uuid4())
+
+
+class Controller:
+    """Services, revisions and operations of one local Cloud Run. Call from its event loop alone.
+
+    Args:
+        revision_limit: of each service; beyond it the oldest that nothing can reach are deleted.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        instances: Instances,
+        router: Router,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+        ids: Callable[[], str] = _uuid,
+        revision_limit: int = 1000,
+    ) -> None:
+        self._registry = Registry(store)
+        self.operations = Operations(store, store.operations())
+        self._reconciler = Reconciler(self._registry, self.operations, instances, router, clock)
+        self._router = router
+        self._clock = clock
+        self._ids = ids
+        self._revision_limit = revision_limit
+        self._saving: asyncio.Task[None] | None = None
+
+    async def resume(self) -> None:
+        """Take up where the last server of this state folder ended, however it ended."""
+        await self._reconciler.resume()
+        self._saving = asyncio.create_task(self._keep_saving())
+
+    async def close(self) -> None:
+        """Stop working; what is unfinished is taken up by the next ``resume``."""
+        if self._saving:
+            self._saving.cancel()
+        await self._reconciler.close()
+        self._registry.save_again()
+
+    async def _keep_saving(self) -> None:
+        """What a full disk did not take is saved when there is room."""
+        while True:
+            await asyncio.sleep(_SAVE_AGAIN_S)
+            self._registry.save_again()
+
+    def service(self, ref: ServiceRef) -> Service:
+        if found := self._registry.find(ref.name):
+            return found
+        raise Refused(
+            "NOT_FOUND",
+            f"Resource '{ref.service}' of kind 'SERVICE' in region '{ref.location}' in project '{ref.project}'"
+            " does not exist.",
+        )
+
+    def services(self, parent: str) -> tuple[Service, ...]:
+        """All services of ``projects/P/locations/L``."""
+        return tuple(service for service in self._registry if service.ref.parent == parent)
+
+    def revision(self, ref: ServiceRef, name: str) -> tuple[Service, Revision]:
+        service = self._registry.find(ref.name)
+        if service and (found := service.revision(name)):
+            return service, found
+        raise Refused("NOT_FOUND", f"Resource '{ref.revision_name(name)}' of kind 'REVISION' does not exist.")
+
+    def uri(self, service: str, tag: str = "") -> str:
+        """The address of a service that exists; empty for one that was only validated."""
+        return self._router.uri(service, tag) if service in self._registry else ""
+
+    def snapshot(self) -> Json:
+        """What ``local status`` prints, as plain values."""
+        return {
+            "services": [summary(service, self.uri) for service in self._registry],
+            "unsaved": self._registry.unsaved,
+        }
+
+    def create_service(
+        self, ref: ServiceRef, spec: Json, *, actor: str, validate_only: bool = False
+    ) -> Operation:
+        validate.check_service_id(ref.service)
+        if ref.name in self._registry:
+            raise Refused("ALREADY_EXISTS", f"Resource '{ref.service}' already exists.")
+        return self._accept(state.create(ref, _checked(ref, spec), self._stamp(actor)), validate_only)
+
+    def update_service(
+        self,
+        ref: ServiceRef,
+        change: Json,
+        paths: Sequence[str] | None,
+        *,
+        etag: str,
+        actor: str,
+        validate_only: bool = False,
+        allow_missing: bool = False,
+    ) -> Operation:
+        """Replace the fields that ``paths`` name; None replaces all that a client owns."""
+        if allow_missing and ref.name not in self._registry:
+            return self.create_service(ref, change, actor=actor, validate_only=validate_only)
+        current = self.service(ref)
+        _check_etag(ref.service, etag, current.etag)
+        spec = _checked(ref, change if paths is None else state.merge(current.spec, change, paths))
+        written = state.update(current, spec, self._stamp(actor), revision_limit=self._revision_limit)
+        return self._accept(written, validate_only)
+
+    def delete_service(self, ref: ServiceRef, *, etag: str, validate_only: bool = False) -> Operation:
+        service = self.service(ref)
+        _check_etag(ref.service, etag, service.etag)
+        subject = {**service_json(service, self.uri), "delete_time": self._clock().isoformat()}
+        operation = self._operation(ref, operations.SERVICE, subject, deletes=True)
+        if validate_only:
+            return replace(operation, is_done=True)
+        for other in self.operations.pending(ref.name):
+            if not other.deletes:
+                self.operations.finish(other.name, error=("ABORTED", f"{ref.service} was deleted meanwhile."))
+        self._registry.remove(ref.name)
+        self.operations.begin(operation)
+        self._reconciler.forget_service(service, operation)
+        return operation
+
+    def delete_revision(
+        self, ref: ServiceRef, name: str, *, etag: str, actor: str, validate_only: bool = False
+    ) -> Operation:
+        service, revision = self.revision(ref, name)
+        _check_etag(name, etag, revision.etag)
+        remaining = state.drop_revision(service, name, self._stamp(actor))
+        subject = {**revision_json(service, revision), "delete_time": self._clock().isoformat()}
+        operation = self._operation(ref, operations.REVISION, subject, deletes=True)
+        if validate_only:
+            return replace(operation, is_done=True)
+        self._registry.accept(remaining)
+        self.operations.begin(operation)
+        self._reconciler.forget_revision((ref.name, name), operation)
+        return operation
+
+    def _accept(self, service: Service, validate_only: bool) -> Operation:
+        """Store the write and begin its operation; or, if it is only to be validated, show what it would give."""
+        if validate_only:
+            subject = service_json(service, self.uri)
+            return replace(self._operation(service.ref, operations.SERVICE, subject), is_done=True)
+        before = self._registry.find(service.name)
+        self._registry.accept(service)
+        operation = self._operation(service.ref, operations.SERVICE, service_json(service, self.uri))
+        self.operations.begin(operation)
+        for revision in before.revisions if before else ():
+            if not service.revision(revision.name):
+                self._reconciler.stop((service.name, revision.name))
+        self._reconciler.kick(service.name)
+        return operation
+
+    def _operation(self, ref: ServiceRef, kind: str, subject: Json, *, deletes: bool = False) -> Operation:
+        name = f"{ref.parent}/operations/{self._ids()}"
+        return Operation(name, kind, ref.name, self._clock(), subject, deletes)
+
+    def _stamp(self, actor: str) -> Stamp:
+        return Stamp(actor, self._clock(), self._ids)
+
+
+def _checked(ref: ServiceRef, spec: Json) -> Json:
+    spec = state.with_defaults(spec)
+    validate.check_spec(ref, spec)
+    return spec
+
+
+def _check_etag(name: str, asked: str, current: str) -> None:
+    if asked and asked != current:
+        raise Refused(
+            "ABORTED",
+            f"Conflict for resource '{name}': etag {asked} was specified but the current etag is {current}.",
+        )

@@ -1,0 +1,119 @@
+"""Long-running operations: begun with a write, done when its reconciliation ended, listed until forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from pipeline.local.control.state import Json, Refused
+
+SERVICE = "Service"
+REVISION = "Revision"
+_KEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One accepted write.
+
+    Args:
+        kind: message type of metadata and response: ``Service`` or ``Revision``.
+        target: resource name of the service whose reconciliation it waits for.
+        deletes: it is over when what it deletes has stopped, whatever the service does.
+        subject: the resource as proto JSON, when accepted and, once done, at the end.
+        error: (name of a grpc.StatusCode, message) when it failed.
+    """
+
+    name: str
+    kind: str
+    target: str
+    create_time: datetime
+    subject: Json
+    deletes: bool = False
+    is_done: bool = False
+    error: tuple[str, str] | None = None
+
+    @property
+    def parent(self) -> str:
+        return self.name.rpartition("/operations/")[0]
+
+
+class Shelf(Protocol):
+    """Where operations are kept across restarts."""
+
+    def save_operation(self, operation: Operation) -> None: ...
+
+    def remove_operation(self, name: str) -> None: ...
+
+
+class Operations:
+    """All operations that are known, oldest first; of the finished ones the newest ``kept``."""
+
+    def __init__(self, shelf: Shelf, known: Iterable[Operation] = (), *, kept: int = _KEPT) -> None:
+        self._shelf = shelf
+        self._kept = kept
+        self._known: dict[str, Operation] = {}
+        self._ends: dict[str, asyncio.Event] = {}
+        for operation in sorted(known, key=lambda o: (o.create_time, o.name)):
+            self._known[operation.name] = operation
+            if not operation.is_done:
+                self._ends[operation.name] = asyncio.Event()
+
+    def begin(self, operation: Operation) -> Operation:
+        self._shelf.save_operation(operation)
+        self._known[operation.name] = operation
+        self._ends[operation.name] = asyncio.Event()
+        self._forget_oldest()
+        return operation
+
+    def finish(self, name: str, *, subject: Json | None = None, error: tuple[str, str] | None = None) -> None:
+        """End one; a no-op if its client deleted it."""
+        operation = self._known.get(name)
+        if operation is None or operation.is_done:
+            return
+        done = replace(operation, is_done=True, subject=subject or operation.subject, error=error)
+        self._shelf.save_operation(done)
+        self._known[name] = done
+        self._ends.pop(name).set()
+
+    def pending(self, target: str) -> tuple[Operation, ...]:
+        return tuple(o for o in self._known.values() if o.target == target and not o.is_done)
+
+    def unfinished_deletions(self) -> tuple[Operation, ...]:
+        return tuple(o for o in self._known.values() if o.deletes and not o.is_done)
+
+    def under(self, parent: str) -> tuple[Operation, ...]:
+        return tuple(o for o in self._known.values() if o.parent == parent)
+
+    def get(self, name: str) -> Operation:
+        if name not in self._known:
+            raise Refused("NOT_FOUND", f"Operation '{name}' does not exist.")
+        return self._known[name]
+
+    async def wait(self, name: str, timeout_s: float) -> Operation:
+        """The operation when it is done, or as it is after so many seconds."""
+        self.get(name)
+        if end := self._ends.get(name):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(end.wait(), timeout_s)
+        return self.get(name)
+
+    def delete(self, name: str) -> None:
+        """Forget it; what it does goes on."""
+        self.get(name)
+        self._drop(name)
+
+    def _forget_oldest(self) -> None:
+        done = [o.name for o in self._known.values() if o.is_done]
+        for name in done[: max(len(done) - self._kept, 0)]:
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        del self._known[name]
+        if end := self._ends.pop(name, None):
+            end.set()
+        self._shelf.remove_operation(name)

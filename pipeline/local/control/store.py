@@ -1,0 +1,163 @@
+"""The state folder: one JSON file per service and per operation, each replaced in one step.
+
+A killed server finds either the old file or the new one, never half of one. The files are not synced to the disk: what
+must survive is the end of a process, not of the machine. One server owns a folder; who starts it sees to that.
+
+When the disk is full (or read-only, or gone), nothing that gives traffic back is refused. A client's write that cannot
+be saved is refused only if it makes a revision or gives a newer revision traffic of an older one; every other write,
+and all that the control plane itself finds out, is served from memory, told in the log and in ``local status``, and
+saved as soon as the disk takes it. Until then a restart finds what was saved last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline import private
+from pipeline.errors import SpillwayError
+from pipeline.local.control.operations import Operation
+from pipeline.local.control.state import Refused, Service, broken_invariants, only_gives_back
+
+_SERVICES = TypeAdapter(Service)
+_OPERATIONS = TypeAdapter(Operation)
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Store:
+    """Services and operations on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._services = folder / "services"
+        self._operations = folder / "operations"
+        for part in (self._services, self._operations):
+            private.make_folder(part)
+
+    def services(self) -> tuple[Service, ...]:
+        return tuple(_read_all(self._services, _SERVICES))
+
+    def operations(self) -> tuple[Operation, ...]:
+        return tuple(_read_all(self._operations, _OPERATIONS))
+
+    def save_service(self, service: Service) -> None:
+        _replace(_path(self._services, service.name), _SERVICES.dump_json(service))
+
+    def remove_service(self, name: str) -> None:
+        _path(self._services, name).unlink(missing_ok=True)
+
+    def save_operation(self, operation: Operation) -> None:
+        """One that finds no room is known until the server ends: it only tells of a write, it is none."""
+        with suppress(OSError):
+            _replace(_path(self._operations, operation.name), _OPERATIONS.dump_json(operation))
+
+    def remove_operation(self, name: str) -> None:
+        with suppress(OSError):
+            _path(self._operations, name).unlink(missing_ok=True)
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{quote(name, safe='')}.json"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    private.write(path, content)
+
+
+def _read_all(folder: Path, kind: TypeAdapter[T]) -> Iterator[T]:
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield kind.validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise SpillwayError(
+                f"{path}: not a state file of this version of the local Cloud Run",
+                str(error).splitlines()[0],
+                f"Move it away and start again: mv {path} {path}.bad",
+            ) from error
+
+
+class Registry:
+    """The services that exist, by resource name, in order of name; see above for what is on disk of them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._services = {service.name: service for service in store.services()}
+        self._unsaved: dict[str, OSError] = {}
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter([self._services[name] for name in sorted(self._services)])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._services
+
+    def __getitem__(self, name: str) -> Service:
+        return self._services[name]
+
+    def find(self, name: str) -> Service | None:
+        return self._services.get(name)
+
+    @property
+    def unsaved(self) -> dict[str, str]:
+        """The services of which the disk has an older state, and why."""
+        return {name: str(fault) for name, fault in sorted(self._unsaved.items())}
+
+    def accept(self, service: Service) -> None:
+        """Publish what a client wrote. Raises Refused when it cannot be saved and must be."""
+        before = self.find(service.name)
+        fault = self._save(service)
+        if fault and (before is None or not only_gives_back(before, service)):
+            raise Refused(
+                "RESOURCE_EXHAUSTED",
+                f"The local Cloud Run cannot save its state ({fault}), so it takes no new revision and raises none."
+                " Taking traffic back works.",
+            )
+        self._show(service, fault)
+
+    def publish(self, service: Service) -> None:
+        """From here on this is the service, for every reader and, once it is saved, after a restart."""
+        self._show(service, self._save(service))
+
+    def save_again(self) -> None:
+        """Try once more to save what the disk did not take."""
+        for name in list(self._unsaved):
+            self.publish(self._services[name])
+
+    def remove(self, name: str) -> None:
+        """Raises Refused."""
+        try:
+            self._store.remove_service(name)
+        except OSError as fault:
+            raise Refused(
+                "RESOURCE_EXHAUSTED", f"The local Cloud Run cannot save its state ({fault})."
+            ) from fault
+        del self._services[name]
+        self._unsaved.pop(name, None)
+
+    def _save(self, service: Service) -> OSError | None:
+        """Why it could not be saved, if so. Never one that breaks S1."""
+        broken = broken_invariants(service)
+        assert not broken, broken
+        try:
+            self._store.save_service(service)
+        except OSError as fault:
+            return fault
+        return None
+
+    def _show(self, service: Service, fault: OSError | None) -> None:
+        name = service.name
+        self._services[name] = service
+        if fault and name not in self._unsaved:
+            log.error("state not saved: served from memory", service=name, why=str(fault))
+        if not fault and name in self._unsaved:
+            log.info("state saved again", service=name)
+        self._unsaved.pop(name, None)
+        if fault:
+            self._unsaved[name] = fault

@@ -1,0 +1,184 @@
+"""Whether a spec is one that Cloud Run accepts.
+
+Theory of operation. Each rule reads the spec (proto JSON, defaults filled in) and yields what is wrong with it; the
+first complaint refuses the write with INVALID_ARGUMENT, before anything is stored. Rules that need to know which
+revisions exist are in ``state.py``. Where the cloud's behaviour is not established the stricter reading is taken: what
+passes here should pass there.
+Source: comments of google/cloud/run/v2/service.proto, revision_template.proto and k8s.min.proto.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from pipeline.local.control.state import BY_NAME, LATEST, Json, Refused
+from pipeline.model import ServiceRef
+
+RESERVED_NAMESPACES = (
+    "run.googleapis.com",
+    "cloud.googleapis.com",
+    "serving.knative.dev",
+    "autoscaling.knative.dev",
+)
+RESERVED_VARIABLES = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
+_SERVICE_ID = re.compile(r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?")
+_DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL_KEY = re.compile(r"[a-z][-a-z0-9_./]{0,62}")
+_LABEL_VALUE = re.compile(r"[-a-z0-9_.]{0,63}")
+_ANNOTATION_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_ANNOTATION_BYTES = 256 * 1024
+_TAG_AND_SERVICE = 46  # what the host name leaves for both: 63 less "---" and the service's hash
+
+Problems = Iterator[str]
+
+
+def check_service_id(service_id: str) -> None:
+    """Refuse a service name that the API would not take."""
+    if not _SERVICE_ID.fullmatch(service_id):
+        raise Refused(
+            "INVALID_ARGUMENT",
+            f"service_id '{service_id}': must begin with a letter, hold only lower-case letters, digits and hyphens,"
+            " not end with a hyphen, and be shorter than 50 characters.",
+        )
+
+
+def check_spec(ref: ServiceRef, spec: Json) -> None:
+    """Refuse a spec, with defaults filled in, that breaks any rule; the first complaint is the message."""
+    for rule in _RULES:
+        for problem in rule(ref.service, spec):
+            raise Refused("INVALID_ARGUMENT", problem)
+
+
+def _description(_: str, spec: Json) -> Problems:
+    if (length := len(spec.get("description", ""))) > 512:
+        yield f"description: {length} characters, at most 512."
+
+
+def _metadata(_: str, spec: Json) -> Problems:
+    for where, holder in (("", spec), ("template.", spec["template"])):
+        yield from _labels(f"{where}labels", holder.get("labels", {}))
+        yield from _annotations(f"{where}annotations", holder.get("annotations", {}))
+
+
+def _labels(where: str, labels: Json) -> Problems:
+    yield from _reserved(where, labels)
+    if len(labels) > 64:
+        yield f"{where}: {len(labels)} labels, at most 64."
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
+            yield (
+                f"{where}: '{key}={value}' is not a label: lower-case letters, digits, '-' and '_', at most 63"
+                " characters, the key beginning with a letter."
+            )
+
+
+def _annotations(where: str, annotations: Json) -> Problems:
+    yield from _reserved(where, annotations)
+    for key in annotations:
+        if not _ANNOTATION_KEY.fullmatch(key):
+            yield f"{where}: '{key}' is not an annotation key: an optional DNS prefix and '/', then a name of at most 63 characters."  # fmt: skip
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+    if size > _ANNOTATION_BYTES:
+        yield f"{where}: {size} bytes, at most {_ANNOTATION_BYTES}."
+
+
+def _reserved(where: str, entries: Json) -> Problems:
+    for key in entries:
+        prefix, slash, _ = key.partition("/")
+        if slash and any(prefix == name or prefix.endswith(f".{name}") for name in RESERVED_NAMESPACES):
+            yield f"{where}: '{key}' is in a reserved namespace; set the field of the v2 API instead."
+
+
+def _revision_name(service: str, spec: Json) -> Problems:
+    name = spec["template"].get("revision", "")
+    if name and (not name.startswith(f"{service}-") or name == f"{service}-"):
+        yield (
+            f"template.revision '{name}': The revision name must be prefixed by the name of the enclosing Service"
+            " with a trailing -"
+        )
+    elif name and not _DNS_LABEL.fullmatch(name):
+        yield f"template.revision '{name}': only lower-case letters, digits and hyphens, at most 63 characters."
+
+
+def _template(_: str, spec: Json) -> Problems:
+    template = spec["template"]
+    concurrency = template["max_instance_request_concurrency"]
+    if not 1 <= concurrency <= 1000:
+        yield f"template.max_instance_request_concurrency: {concurrency} is not between 1 and 1000."
+    timeout_s = float(template["timeout"].removesuffix("s"))
+    if not 0 < timeout_s <= 3600:
+        yield f"template.timeout: {timeout_s:g} s is not between 1 and 3600."
+    for where, scaling in (("", spec.get("scaling", {})), ("template.", template.get("scaling", {}))):
+        low, high = scaling.get("min_instance_count", 0), scaling.get("max_instance_count", 0)
+        if low < 0 or high < 0 or (high and low > high):
+            yield f"{where}scaling: min_instance_count {low} and max_instance_count {high} do not go together."
+
+
+def _containers(_: str, spec: Json) -> Problems:
+    containers = spec["template"].get("containers", [])
+    if not 1 <= len(containers) <= 10:
+        yield f"template.containers: {len(containers)} containers, at least one and at most 10."
+    for index, container in enumerate(containers):
+        where = f"template.containers[{index}]"
+        if not container.get("image"):
+            yield f"{where}.image: must be set."
+        yield from _variables(where, container.get("env", []))
+        if "startup_probe" in container:
+            yield from _startup_probe(where, container["startup_probe"])
+
+
+def _variables(where: str, env: list[Json]) -> Problems:
+    names = [variable.get("name", "") for variable in env]
+    if len(env) > 1000:
+        yield f"{where}.env: {len(env)} variables, at most 1000."
+    if not all(names):
+        yield f"{where}.env: a variable without a name."
+    if taken := [name for name in names if name in RESERVED_VARIABLES]:
+        yield (
+            f"{where}.env: The following reserved env names were provided: {', '.join(taken)}."
+            " These values are automatically set by the system."
+        )
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        yield f"{where}.env: {twice[0]} is set more than once."
+    if secret := next((v["name"] for v in env if "value_source" in v), None):
+        yield f"{where}.env: {secret} comes from a secret; the local Cloud Run has no Secret Manager, set its value."
+
+
+def _startup_probe(where: str, probe: Json) -> Problems:
+    period, timeout = probe.get("period_seconds", 10), probe.get("timeout_seconds", 1)
+    total = period * probe.get("failure_threshold", 3)
+    if total > 240:
+        yield f"{where}.startup_probe: failure_threshold * period_seconds is {total} s, at most 240."
+    if timeout > period:
+        yield f"{where}.startup_probe: timeout_seconds {timeout} is longer than period_seconds {period}."
+
+
+def _traffic(service: str, spec: Json) -> Problems:
+    for index, target in enumerate(spec["traffic"]):
+        yield from _target(f"traffic[{index}]", service, target)
+    if (total := sum(target.get("percent", 0) for target in spec["traffic"])) != 100:
+        yield f"traffic: percentages sum to {total}, must be 100."
+    tags = Counter(target["tag"] for target in spec["traffic"] if target.get("tag"))
+    if twice := [tag for tag, count in tags.items() if count > 1]:
+        yield f"traffic: tag '{twice[0]}' is used more than once."
+
+
+def _target(where: str, service: str, target: Json) -> Problems:
+    kind, revision, tag = target.get("type_"), target.get("revision", ""), target.get("tag", "")
+    if kind not in (LATEST, BY_NAME):
+        yield f"{where}.type: must be {LATEST} or {BY_NAME}."
+    if kind == BY_NAME and not revision:
+        yield f"{where}.revision: must be set with type {BY_NAME}."
+    if kind == LATEST and revision:
+        yield f"{where}.revision: must be empty with type {LATEST}."
+    if not 0 <= target.get("percent", 0) <= 100:
+        yield f"{where}.percent: {target['percent']} is not between 0 and 100."
+    if tag and not _DNS_LABEL.fullmatch(tag):
+        yield f"{where}.tag: '{tag}' is not a DNS label: lower-case letters, digits and hyphens, beginning with a letter."
+    elif len(tag) + len(service) > _TAG_AND_SERVICE and tag:
+        yield f"{where}.tag: '{tag}' and the service name together are longer than {_TAG_AND_SERVICE} characters."
+
+
+_RULES = (_description, _metadata, _revision_name, _template, _containers, _traffic)

@@ -1,0 +1,186 @@
+"""Log entries as Cloud Logging makes them of a service's output, kept in memory and in the state folder.
+
+A line that is one JSON object becomes jsonPayload, and its special keys become the entry's own fields; any other line
+becomes textPayload.
+
+Memory is bounded: a service keeps its newest 200,000 entries, or 64 MiB of them, whichever is less, and all services
+together 192 MiB (bytes as JSON lines; in memory telemetry takes two and a half times as much). What is given up is told
+in the server's log, and whoever asks for a time that lies there is refused and not answered with silence.
+
+Source: https://cloud.google.com/run/docs/logging, https://cloud.google.com/logging/docs/structured-logging (special
+fields).
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+from pydantic_core import to_json
+
+from pipeline.local.entries.entry import SEVERITIES, Entry, json_object, moment
+from pipeline.local.entries.file import LogFile
+from pipeline.local.entries.index import Bounds, LogIndex
+
+MAX_ENTRIES = 200_000  # of a service
+MAX_BYTES = 64 * 1024 * 1024  # of a service
+MAX_BYTES_OF_ALL = 192 * 1024 * 1024
+MAX_LINE = 256 * 1024  # bytes; Cloud Logging's limit of one entry
+_MAX_WAITING = 10_000  # entries that one tail may be behind
+_SPECIAL = "logging.googleapis.com/"
+
+log = structlog.get_logger(__name__)
+
+
+class LogSink(Protocol):
+    """Where the data plane writes. ``service`` is a resource name."""
+
+    def line(self, service: str, revision: str, stream: str, text: str) -> None:
+        """One line of ``stdout`` or ``stderr``."""
+        ...
+
+    def request(self, service: str, revision: str, request: Mapping[str, Any], trace: str = "") -> None:
+        """One request that ended; the keys are HttpRequest's, latency in seconds."""
+        ...
+
+    def system(self, service: str, revision: str, text: str, severity: str = "INFO") -> None:
+        """Something that the platform did."""
+        ...
+
+
+class Tail:
+    """Entries as they arrive. ``missed`` counts those that came while too many waited."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Entry] = deque()
+        self.size = 0  # bytes of what waits
+        self.missed = 0
+
+    def hear(self, entry: Entry, size: int) -> None:
+        if len(self.waiting) < _MAX_WAITING and self.size + size <= MAX_BYTES:
+            self.waiting.append(entry)
+            self.size += size
+        else:
+            self.missed += 1
+
+    def take(self) -> tuple[list[Entry], int]:
+        """What came since the last time, and how many were missed."""
+        taken, missed = list(self.waiting), self.missed
+        self.waiting.clear()
+        self.size = self.missed = 0
+        return taken, missed
+
+
+class LogStore:
+    """The newest entries; see above. Implements ``LogSink``. Call from one thread."""
+
+    def __init__(self, folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._now_ns = now_ns
+        self._run = f"{now_ns():x}"
+        self._count = itertools.count()
+        self._tails: set[Tail] = set()
+        self._index = LogIndex()
+        self._file = LogFile(folder)
+        for entry, size in self._file.entries():
+            self._index.add(entry, size)
+        if dropped := self._file.dropped_until:
+            self._index.note_lost(dropped)
+
+    def line(self, service: str, revision: str, stream: str, text: str) -> None:
+        fields = json_object(text)
+        if fields is None:
+            self._add(service, revision, stream, text=text)
+            return
+        severity = str(fields.pop("severity", "DEFAULT")).upper()
+        labels = fields.pop(f"{_SPECIAL}labels", None)
+        self._add(
+            service,
+            revision,
+            stream,
+            at_ns=moment(fields),
+            insert_id=str(fields.pop(f"{_SPECIAL}insertId", "")),
+            severity=severity if severity in SEVERITIES else "DEFAULT",
+            labels={str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {},
+            trace=str(fields.pop(f"{_SPECIAL}trace", "")),
+            payload=fields,
+        )
+
+    def request(self, service: str, revision: str, request: Mapping[str, Any], trace: str = "") -> None:
+        status = request["status"]
+        severity = "ERROR" if status >= 500 else "WARNING" if status >= 400 else "INFO"
+        self._add(service, revision, "requests", severity=severity, request=request, trace=trace)
+
+    def system(self, service: str, revision: str, text: str, severity: str = "INFO") -> None:
+        self._add(service, revision, "varlog/system", severity=severity, text=text)
+
+    def between(self, since_ns: int, until_ns: int | None = None) -> Sequence[Entry]:
+        """Entries with since <= time <= until, oldest first: a copy that later ones do not change."""
+        return self._index.within(Bounds(since_ns, until_ns))
+
+    def within(self, bounds: Bounds) -> Sequence[Entry]:
+        """The same for all that is known of a question: all entries within the bounds, and few others."""
+        return self._index.within(bounds)
+
+    def is_cut(self, bounds: Bounds) -> bool:
+        """Whether some of what lies within the bounds was given up."""
+        return self._index.is_cut(bounds)
+
+    def tail(self) -> Tail:
+        """Hear of each new entry until ``untail``."""
+        tail = Tail()
+        self._tails.add(tail)
+        return tail
+
+    def untail(self, tail: Tail) -> None:
+        self._tails.discard(tail)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _add(
+        self,
+        service: str,
+        revision: str,
+        log: str,
+        *,
+        at_ns: int | None = None,
+        insert_id: str = "",
+        **rest: Any,
+    ) -> None:
+        name, resource = _origin(service, revision, log)
+        now = self._now_ns()
+        unique = insert_id or f"{self._run}{next(self._count):08x}"
+        entry = Entry(now if at_ns is None else at_ns, unique, name, resource, now, **rest)
+        line = to_json(entry, inf_nan_mode="null", fallback=repr)
+        whose = self._index.add(entry, len(line))
+        if self._index.is_over(whose, MAX_ENTRIES, MAX_BYTES):
+            self._give_up(whose)
+        elif self._index.size > MAX_BYTES_OF_ALL:
+            self._give_up(self._index.largest())
+        for tail in self._tails:
+            tail.hear(entry, len(line))
+        self._file.write(line, entry.received_ns)
+
+    def _give_up(self, whose: tuple[str, str, str]) -> None:
+        count = self._index.shrink(whose)
+        log.warning("the oldest log entries of a service were given up", service=whose[2], entries=count)
+
+
+@lru_cache(maxsize=4096)
+def _origin(service: str, revision: str, log: str) -> tuple[str, Mapping[str, str]]:
+    """logName and resource labels; the same objects for each entry of a stream."""
+    _, project, _, location, _, name = service.split("/")
+    labels = {
+        "project_id": project,
+        "location": location,
+        "service_name": name,
+        "revision_name": revision,
+        "configuration_name": name,
+    }
+    return f"projects/{project}/logs/run.googleapis.com%2F{log.replace('/', '%2F')}", labels

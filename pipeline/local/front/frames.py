@@ -1,0 +1,126 @@
+"""Watch WebSocket frames pass without touching them: only headers are read, and the payload of the first close frame.
+
+A frame's header tells its length, so a message that is too large is known before it comes.
+
+Source: RFC 6455 section 5.2 (framing), 5.5.1 (close).
+"""
+
+from __future__ import annotations
+
+from pipeline.local.front.limits import USUAL
+
+_CLOSE = 0x8
+_FIRST_CONTROL = 0x8  # opcodes from here on are not part of messages
+_MAX_CONTROL = 125  # bytes of payload in a control frame
+NO_STATUS = 1005  # a close frame without a code
+TOO_BIG = 1009
+
+
+class FrameObserver:
+    """One direction of one socket.
+
+    ``close`` is (code, reason) once a close frame passed; ``is_too_big`` once a message was announced that is larger
+    than ``limit`` bytes on the wire.
+    """
+
+    __slots__ = (
+        "_head",
+        "_is_close",
+        "_limit",
+        "_mask",
+        "_message",
+        "_payload",
+        "_skip",
+        "close",
+        "is_too_big",
+    )
+
+    def __init__(self, limit: int = USUAL.message) -> None:
+        self.close: tuple[int, str] | None = None
+        self.is_too_big = False
+        self._limit = limit
+        self._message = 0  # bytes of the message so far, with what its last frame announced
+        self._head = b""  # of a frame whose header came in pieces
+        self._skip = 0  # bytes of payload still to come
+        self._is_close = False
+        self._mask = b""
+        self._payload = b""
+
+    @property
+    def is_between_frames(self) -> bool:
+        return not (self._head or self._skip)
+
+    def feed(self, data: bytes) -> int:
+        """Take the next bytes of the stream, in pieces of any size. Returns how many may pass."""
+        if self.is_too_big:
+            return 0
+        if self.close is not None:
+            return len(data)
+        had = len(self._head)
+        data, self._head = self._head + data, b""
+        return max(0, self._walk(data) - had)  # what was there of a header has passed already
+
+    def _walk(self, data: bytes) -> int:
+        """Go from frame to frame. Returns where it stopped: at the end, or at the frame that may not pass."""
+        at, end = 0, len(data)
+        while self.close is None and (at < end or (self._is_close and not self._skip)):
+            if self._skip or self._is_close:
+                step = min(self._skip, end - at)
+                self._pass(data[at : at + step] if self._is_close else b"", step)
+                at += step
+                continue
+            size = self._open(data, at)
+            if not size:
+                self._head = data[at:]
+                return end
+            if self.is_too_big:
+                return at
+            at += size
+        return end
+
+    def _open(self, data: bytes, at: int) -> int:
+        """Read the frame header at this place; its size, or 0 if it is not all there."""
+        if len(data) < at + 2:
+            return 0
+        length = data[at + 1] & 0x7F
+        extra = {126: 2, 127: 8}.get(length, 0)
+        mask = 4 if data[at + 1] & 0x80 else 0
+        size = 2 + extra + mask
+        if len(data) < at + size:
+            return 0
+        self._skip = int.from_bytes(data[at + 2 : at + 2 + extra], "big") if extra else length
+        self._weigh(data[at] & 0x0F, size + self._skip)
+        self._is_close = data[at] & 0x0F == _CLOSE and self._skip <= _MAX_CONTROL
+        self._mask = data[at + size - mask : at + size]
+        return size
+
+    def _weigh(self, opcode: int, size: int) -> None:
+        """Add a frame to its message. A fragment, however empty, weighs what its header does."""
+        if opcode < _FIRST_CONTROL:
+            self._message = size = size + (self._message if opcode == 0 else 0)
+        if size > self._limit:
+            self.is_too_big, self._skip = True, 0
+
+    def _pass(self, piece: bytes, size: int) -> None:
+        self._skip -= size
+        if not self._is_close:
+            return
+        self._payload += piece
+        if not self._skip:
+            self.close = _read_close(self._payload, self._mask)
+
+
+def close_frame(code: int, reason: str, *, masked: bool) -> bytes:
+    """What ends a socket politely. Clients mask theirs; a mask of zeros is one."""
+    payload = code.to_bytes(2, "big") + reason.encode()
+    return (
+        bytes([0x80 | _CLOSE, len(payload) | (0x80 if masked else 0)]) + bytes(4 if masked else 0) + payload
+    )
+
+
+def _read_close(payload: bytes, mask: bytes) -> tuple[int, str]:
+    if mask:
+        payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+    if len(payload) < 2:
+        return NO_STATUS, ""
+    return int.from_bytes(payload[:2], "big"), payload[2:].decode("utf-8", "replace")

@@ -1,0 +1,229 @@
+"""The front end: one loopback address per service and per tag; plain HTTP by request, WebSockets by connection.
+
+Sockets stay with the revision they were opened on, whatever happens to traffic or tags; only the end of that revision's
+process, or the request timeout, ends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+
+import structlog
+
+from pipeline.local.control.dataplane import Routes, StartFailed
+from pipeline.local.entries.store import LogSink
+from pipeline.local.front import http1
+from pipeline.local.front.addresses import PortBook, reachable
+from pipeline.local.front.exchange import TRUNCATED, Exchange, affinity_of, answer, forward
+from pipeline.local.front.http1 import BadMessage, Request
+from pipeline.local.front.limits import USUAL, Limits
+from pipeline.local.front.observed import Observations, ObservedSocket
+from pipeline.local.front.wire import Wire
+from pipeline.local.run.fleet import Fleet, NoInstance
+
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+log = structlog.get_logger(__name__)
+
+
+class Ingress:
+    """Implements ``parts.Router``.
+
+    Args:
+        chance: chooses revisions by weight.
+        trust_forwarded: a loopback client's own X-Forwarded-For stands for its address (crowds of test users).
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        ports: PortBook,
+        logs: LogSink,
+        *,
+        chance: random.Random | None = None,
+        trust_forwarded: bool = False,
+        limits: Limits = USUAL,
+    ) -> None:
+        self._fleet = fleet
+        self._ports = ports
+        self._logs = logs
+        self._chance = chance or random.Random()
+        self._trust_forwarded = trust_forwarded
+        self._limits = limits
+        self._routes: dict[str, Routes] = {}
+        self._listeners: dict[tuple[str, str], asyncio.Server] = {}
+        self._connections: set[asyncio.Task[None]] = set()
+        self._wires: set[Wire] = set()  # also those that only wait for their client to read the last of it
+        self.observations = Observations()
+
+    async def route(self, service: str, routes: Routes) -> None:
+        self._routes[service] = routes
+        for tag in ("", *routes.tags):
+            await self._listen(service, tag)
+        for tag in [t for s, t in self._listeners if s == service and t and t not in routes.tags]:
+            self._unlisten(service, tag)
+
+    async def forget(self, service: str) -> None:
+        self._routes.pop(service, None)
+        for tag in [t for s, t in self._listeners if s == service]:
+            self._unlisten(service, tag)
+        self._ports.forget(service)
+
+    def uri(self, service: str, tag: str = "") -> str:
+        return f"http://{reachable(self._ports.bind)}:{self._ports.port(service, tag)}"
+
+    def observed(self) -> Sequence[ObservedSocket]:
+        """The WebSockets that ended: ground truth, for tests and ``local status``."""
+        return self.observations.ended()
+
+    async def close(self) -> None:
+        """Take no more connections and end the open ones."""
+        for service, tag in list(self._listeners):
+            self._unlisten(service, tag)
+        self._ports.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        for wire in self._wires:
+            wire.abort()
+
+    async def _listen(self, service: str, tag: str) -> None:
+        if (service, tag) in self._listeners:
+            return
+
+        def take(wire: Wire) -> None:
+            task = asyncio.create_task(self._serve(wire, service, tag))
+            self._wires.add(wire)
+            wire.ended.add_done_callback(lambda _: self._wires.discard(wire))
+            self._connections.add(task)
+            task.add_done_callback(self._done)
+
+        sock = self._ports.listener(service, tag)
+        loop = asyncio.get_running_loop()
+        self._listeners[service, tag] = await loop.create_server(lambda: Wire(take), sock=sock)
+
+    def _unlisten(self, service: str, tag: str) -> None:
+        self._listeners.pop((service, tag)).close()  # its connections stay
+        self._ports.release(service, tag)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        if not task.cancelled() and (fault := task.exception()):
+            log.error("connection failed", exc_info=fault)
+
+    async def _serve(self, wire: Wire, service: str, tag: str) -> None:
+        """Request after request on one client connection, until it ends or was a WebSocket."""
+        try:
+            while await self._one(wire, service, tag):
+                pass
+            await wire.finish()
+        except BadMessage as error:
+            answer(wire, error.status, str(error))
+            await wire.finish()
+        finally:
+            wire.end(self._limits.linger_s)
+
+    async def _one(self, wire: Wire, service: str, tag: str) -> bool:
+        """Read a request and answer it. Returns whether another may follow. Raises BadMessage."""
+        head = await self._head(wire)
+        if not head:
+            return False
+        request = http1.parse_request(head.removeprefix(b"\r\n"))
+        if request.framing and request.is_websocket:
+            raise BadMessage("a WebSocket handshake has no body")
+        if request.framing > self._limits.body:
+            raise BadMessage(
+                f"The request is too large: its body has {request.framing} bytes, at most {self._limits.body} may come.",
+                status=413,
+            )
+        if not self._is_our_host(request, self._ports.port(service, tag)):
+            raise BadMessage(f"host {request.headers.get('host')!r} is not this service's", status=403)
+        wanted = affinity_of(request)
+        revision = self._choose(service, tag, wanted)
+        if revision is None:
+            raise BadMessage("The requested URL was not found on this server.", status=404)
+        chain = self._chain(request, wire.peer_address)
+        exchange = Exchange(service, revision, tag, request, wire, chain, limits=self._limits)
+        port = wanted[1] if wanted and wanted[0] == revision else None
+        goes_on = await self._carry(exchange, port)
+        self._log(exchange)
+        return goes_on
+
+    async def _head(self, wire: Wire) -> bytes | None:
+        """The next request's head; None when none comes. Raises BadMessage."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wire.until_readable(), self._limits.idle_s)
+        if not wire.is_readable:
+            return None
+        try:
+            return await asyncio.wait_for(wire.read_until(b"\r\n\r\n"), self._limits.head_s)
+        except TimeoutError:
+            raise BadMessage(f"a head that takes more than {self._limits.head_s:g} s", status=408) from None
+
+    async def _carry(self, exchange: Exchange, port: int | None) -> bool:
+        try:
+            lease = await self._fleet.acquire(exchange.service, exchange.revision, port=port)
+        except NoInstance as error:
+            return exchange.answer(429, str(error))
+        except StartFailed:
+            return exchange.answer(
+                500, "The request failed because the instance could not start successfully."
+            )
+        try:
+            return await forward(exchange, lease, self.observations)
+        finally:
+            lease.release()
+
+    def _choose(self, service: str, tag: str, wanted: tuple[str, int] | None) -> str | None:
+        routes = self._routes.get(service, Routes())
+        if tag:
+            return routes.tags.get(tag)
+        if wanted and self._fleet.has_affinity(service, wanted[0]):
+            return wanted[0]  # beats the split, as on Cloud Run
+        if not routes.weights:
+            return None
+        names, weights = zip(*routes.weights, strict=True)
+        return str(self._chance.choices(names, weights)[0])
+
+    def _is_our_host(self, request: Request, port: int) -> bool:
+        """Whether the request names this address and not one that was bound to ours (DNS rebinding)."""
+        hosts = request.headers.all("host")
+        if len(hosts) != 1:
+            return False
+        name, _, given = hosts[0].lower().rpartition(":")
+        if given != str(port):
+            return False
+        return name in _LOOPBACK_NAMES or (self._ports.is_public and _is_address(name))
+
+    def _chain(self, request: Request, peer: str) -> str:
+        """X-Forwarded-For towards the instance."""
+        given = request.headers.get("x-forwarded-for")
+        if given and self._trust_forwarded and _is_loopback(peer):
+            return given
+        return f"{given}, {peer}" if given else peer
+
+    def _log(self, exchange: Exchange) -> None:
+        service, revision = exchange.service, exchange.revision
+        project = service.split("/")[1]
+        trace = f"projects/{project}/traces/{exchange.trace.partition('/')[0]}"
+        if exchange.fault:
+            severity = "WARNING" if exchange.fault == TRUNCATED else "ERROR"
+            self._logs.system(service, revision, exchange.fault, severity)
+        if exchange.status:
+            self._logs.request(service, revision, exchange.log_fields(), trace)
+
+
+def _is_address(name: str) -> bool:
+    """An address cannot be rebound: only names can."""
+    with suppress(ValueError):
+        ip_address(name.strip("[]"))
+        return True
+    return False
+
+
+def _is_loopback(peer: str) -> bool:
+    return _is_address(peer) and ip_address(peer).is_loopback

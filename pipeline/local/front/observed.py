@@ -1,0 +1,88 @@
+"""What the ingress saw of each WebSocket: ground truth for tests and ``local status`` alone.
+
+The engine and its evidence never read this, because no cloud has it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipeline.local.front.frames import FrameObserver
+
+ABNORMAL = 1006
+_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedSocket:
+    """One WebSocket that ended.
+
+    Args:
+        opened: seconds since the epoch.
+        code: of the first close frame; 1006 if there was none; 1009 when the ingress refused a message.
+        closed_by: whose close frame, or else whose end of the stream, came first: ``client``, ``server``; empty when
+            the ingress ended it (request timeout, shutdown, a message too large).
+    """
+
+    service: str
+    revision: str
+    tag: str
+    opened: float
+    seconds: float
+    code: int
+    reason: str
+    closed_by: str
+    bytes_to_client: int
+    bytes_to_server: int
+
+
+@dataclass(slots=True)
+class Side:
+    """What one end of a socket sent so far."""
+
+    frames: FrameObserver = field(default_factory=FrameObserver)
+    size: int = 0
+    closed_at: float = 0.0  # monotonic, of its close frame
+
+    def watch(self, data: bytes) -> int:
+        """Returns how many of the bytes may pass."""
+        passed = self.frames.feed(data)
+        self.size += passed
+        if self.frames.close and not self.closed_at:
+            self.closed_at = time.monotonic()
+        return passed
+
+    @property
+    def has_closed(self) -> bool:
+        return self.frames.close is not None
+
+
+class Observations:
+    """The last sockets that ended, and how many are open, by (service, revision)."""
+
+    def __init__(self) -> None:
+        self._ended: deque[ObservedSocket] = deque(maxlen=_KEPT)
+        self._closes: Counter[tuple[str, str, int]] = Counter()
+        self._open: Counter[tuple[str, str]] = Counter()
+
+    def begin(self, service: str, revision: str) -> None:
+        self._open[service, revision] += 1
+
+    def end(self, seen: ObservedSocket) -> None:
+        self._ended.append(seen)
+        self._closes[seen.service, seen.revision, seen.code] += 1
+        self._open[seen.service, seen.revision] -= 1
+
+    def ended(self) -> Sequence[ObservedSocket]:
+        return tuple(self._ended)
+
+    def open_sockets(self) -> dict[tuple[str, str], int]:
+        """(service, revision) to count, where there are any."""
+        return {key: count for key, count in self._open.items() if count}
+
+    def closes(self) -> dict[tuple[str, str, int], int]:
+        """(service, revision, close code) to count, since the start."""
+        return dict(self._closes)

@@ -1,0 +1,218 @@
+"""One instance of a revision: a real process that is started, watched until it listens, read from, and ended.
+
+The process gets PORT, K_SERVICE, K_REVISION and K_CONFIGURATION, the container's own environment, the token by which
+its family is found (``strays.py``), and of the server's environment only what a program needs to run at all
+(``INHERITED``): no token or credential of the server comes along, and no PYTHONPATH or VIRTUAL_ENV, so that a command
+means the same wherever the server was started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, cast
+
+from pipeline.local.control.dataplane import InstanceSpec, StartFailed
+from pipeline.local.entries.store import MAX_LINE
+from pipeline.local.images.builds import Build
+from pipeline.local.run import listening, strays
+from pipeline.local.run.output_lines import LineCutter
+
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TMPDIR", "TZ", "SHELL", "USER")
+_CHILD = Path(__file__).with_name("child.py")
+_TAIL_LINES = 10
+_TAIL_WIDTH = 1000
+_STREAMS = {1: "stdout", 2: "stderr"}
+_PROBE_PERIOD_S = 0.02
+_STRAGGLERS_S = 1.0  # for whoever still holds the output open
+_REAPING_S = 2.0  # for the supervisor to end the family
+_NO_FILES = " (it runs without files: the image has no directory)"
+_PORTS = range(10_000, 20_000)  # not where the system lends ports to outgoing connections
+
+LineSink = Callable[[str, str], None]  # stream, line
+
+
+class _Process(asyncio.SubprocessProtocol):
+    """What is heard of a process. Its end is its own: who inherited its output may hold that open."""
+
+    def __init__(self, on_line: LineSink) -> None:
+        loop = asyncio.get_running_loop()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.silent: asyncio.Future[None] = loop.create_future()  # nobody holds its output any more
+        self._on_line = on_line
+        self._cutters = {fd: LineCutter(MAX_LINE) for fd in _STREAMS}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.SubprocessTransport", transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        for line in self._cutters[fd].feed(data):
+            self._on_line(_STREAMS[fd], line)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
+        if fd in _STREAMS:
+            for line in self._cutters[fd].end():
+                self._on_line(_STREAMS[fd], line)
+
+    def tell_to_kill(self) -> None:
+        """See ``child.py``."""
+        pipe = self.transport.get_pipe_transport(0)
+        if pipe is not None:
+            cast("asyncio.WriteTransport", pipe).write(b"\n")
+
+    def process_exited(self) -> None:
+        self.exited.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.silent.set_result(None)
+
+
+class Container:
+    """Args: grace_s: between SIGTERM and SIGKILL."""
+
+    def __init__(self, spec: InstanceSpec, port: int, token: str, sink: LineSink, grace_s: float) -> None:
+        self.spec = spec
+        self.port = port
+        self._token = token
+        self._hint = ""
+        self.busy = 0  # requests on it
+        self.is_ready = False
+        self.is_ending = False
+        self.idle_since = asyncio.get_running_loop().time()
+        self._grace_s = grace_s
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._sink = sink
+        self._process = _Process(self._hand_on)
+
+    @classmethod
+    async def spawn(
+        cls, spec: InstanceSpec, build: Build, token: str, sink: LineSink, grace_s: float
+    ) -> Container:
+        """Start the process; it does not listen yet. Raises StartFailed.
+
+        Args: token: which no other instance has.
+        """
+        container = cls(spec, _free_port(), token, sink, grace_s)
+        command = [*(spec.command or build.command), *spec.args]
+        try:
+            await asyncio.get_running_loop().subprocess_exec(
+                lambda: container._process, sys.executable, "-I", "-S", str(_CHILD), *command,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                cwd=build.directory, env=_environment(spec, build, container.port, token), start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise StartFailed("CONTAINER_MISSING", f"{build.directory}: {error.strerror}") from error
+        container._hint = "" if build.is_copy else _NO_FILES
+        return container
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor, which leads the process group."""
+        return int(self._process.transport.get_pid())
+
+    @property
+    def is_running(self) -> bool:
+        return not self._process.exited.done()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it takes one more request."""
+        return self.is_ready and not self.is_ending and self.is_running and self.busy < self.spec.concurrency
+
+    async def until_ready(self) -> None:
+        """The TCP startup probe. Raises StartFailed, after the process has ended."""
+        try:
+            async with asyncio.timeout(self.spec.startup_s):
+                while self.is_running and not await self._answers():
+                    await asyncio.sleep(_PROBE_PERIOD_S)
+        except TimeoutError:
+            seen = await asyncio.to_thread(listening.elsewhere, self._token, self.port)
+            await self.end()
+            waited = f"within {self.spec.startup_s:g} s"
+            raise self._failure(f"{seen} ({waited})" if seen else f"it did not listen {waited}") from None
+        if not self.is_running:
+            await self.end()
+            raise self._failure(self._how_it_ended())
+        self.is_ready = True
+
+    async def wait(self) -> str:
+        """Return when the process has ended: how it ended, in Cloud Run's words."""
+        await asyncio.shield(self._process.exited)
+        return self._how_it_ended()
+
+    async def end(self) -> Literal["", "SIGKILL"]:
+        """SIGTERM, grace, SIGKILL, and nothing of its family left behind. Says whether it took SIGKILL."""
+        self.is_ending = True
+        killed: Literal["", "SIGKILL"] = ""
+        if self.is_running:
+            self._signal(signal.SIGTERM)
+            await asyncio.wait([self._process.exited], timeout=self._grace_s)
+            killed = "SIGKILL" if self.is_running else ""
+        if self.is_running:
+            self._process.tell_to_kill()
+            await asyncio.wait([self._process.exited], timeout=_REAPING_S)
+        self._signal(signal.SIGKILL)  # a supervisor that is stopped, or the group of one that was killed
+        await asyncio.shield(self._process.exited)
+        await asyncio.to_thread(strays.end, self._token)
+        await asyncio.wait([self._process.silent], timeout=_STRAGGLERS_S)
+        self._process.transport.close()
+        return killed
+
+    async def _answers(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        return True
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
+            os.killpg(self.pid, number)
+
+    def _how_it_ended(self) -> str:
+        return _in_words(self._process.transport.get_returncode() or 0)
+
+    def _failure(self, what: str) -> StartFailed:
+        tail = "\n".join(self._tail) or "(none)"
+        return StartFailed(
+            "HEALTH_CHECK_CONTAINER_ERROR",
+            "The user-provided container failed to start and listen on the port defined by the PORT="
+            f"{self.port} environment variable: {what}{self._hint}\nLast log lines:\n{tail}",
+        )
+
+    def _hand_on(self, stream: str, line: str) -> None:
+        self._tail.append(line[:_TAIL_WIDTH])
+        self._sink(stream, line)
+
+
+def _in_words(code: int) -> str:
+    if code > 128 or code < 0:
+        return f"Container terminated on signal {code - 128 if code > 128 else -code}."
+    return f"Container called exit({code})."
+
+
+def _environment(spec: InstanceSpec, build: Build, port: int, token: str) -> dict[str, str]:
+    service = spec.service.rsplit("/", 1)[-1]
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    ours = {"PORT": str(port), "K_SERVICE": service, "K_REVISION": spec.revision, "K_CONFIGURATION": service}
+    return {**inherited, **build.env, **spec.env, **ours, strays.VARIABLE: token}
+
+
+def _free_port() -> int:
+    for port in random.sample(_PORTS, k=len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StartFailed("INTERNAL", "No free port for another instance.")

@@ -1,0 +1,309 @@
+"""The processes of all revisions: started, restarted when they die, added under load, ended when idle or no longer wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from pipeline.errors import UserError
+from pipeline.local.control.dataplane import InstanceSpec, StartFailed
+from pipeline.local.entries.store import LogSink
+from pipeline.local.images import builds, catalogue
+from pipeline.local.images.builds import Build
+from pipeline.local.run import strays
+from pipeline.local.run.container import Container
+
+MAX_ON_ONE_MACHINE = 4  # whatever max-instances says
+_LONGEST_BACKOFF_S = 30.0
+_LONGEST_PENDING_S = 10.0
+_STEADY_S = 60.0  # an instance that lived so long did not crash at start
+
+_ROLLOUT = (
+    "DEPLOYMENT_ROLLOUT - Instance started due to traffic shifting between revisions due to deployment, traffic split "
+    "adjustment, or deployment health check."
+)
+_DEMAND = "AUTOSCALING - Instance started due to no existing capacity for current traffic."
+_RESTART = "AUTOSCALING - Instance started to replace one that ended."
+
+log = structlog.get_logger(__name__)
+
+
+class NoInstance(Exception):
+    """No instance can take the request, and none may be started: 429."""
+
+    def __init__(self) -> None:
+        super().__init__("The request was aborted because there was no available instance.")
+
+
+@dataclass(slots=True)
+class Lease:
+    """A place on an instance for one request; give it back with ``release``."""
+
+    spec: InstanceSpec
+    container: Container
+
+    @property
+    def port(self) -> int:
+        return self.container.port
+
+    def release(self) -> None:
+        self.container.busy -= 1
+        self.container.idle_since = asyncio.get_running_loop().time()
+
+
+@dataclass(slots=True)
+class _Group:
+    """The instances of one revision. ``turn``: one start at a time; ``crashes``: in a row."""
+
+    spec: InstanceSpec
+    containers: list[Container] = field(default_factory=list)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    crashes: int = 0
+    is_stopping: bool = False
+
+    @property
+    def least(self) -> int:
+        """How many run even when idle."""
+        return min(self.spec.min_instances, MAX_ON_ONE_MACHINE)
+
+    @property
+    def most(self) -> int:
+        return max(1, self.least, min(self.spec.max_instances, MAX_ON_ONE_MACHINE))
+
+    @property
+    def alive(self) -> list[Container]:
+        return [c for c in self.containers if c.is_running and not c.is_ending]
+
+    def free(self, port: int | None = None) -> Container | None:
+        """The least busy instance with room; the one at ``port`` if that has."""
+        room = [c for c in self.containers if c.is_free]
+        return min(room, key=lambda c: (c.port != port, c.busy), default=None)
+
+
+class Fleet:
+    """Implements ``parts.Instances``.
+
+    Args:
+        folder: of the server; holds the image catalogue and the builds.
+        grace_s: between SIGTERM and SIGKILL; Cloud Run's is 10.
+        idle_s: after so long without a request, a revision with min-instances 0 runs nothing.
+        backoff_s: before the first restart after a crash; doubles with each, up to 30 s.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        logs: LogSink,
+        *,
+        grace_s: float = 10.0,
+        idle_s: float = 900.0,
+        backoff_s: float = 0.2,
+    ) -> None:
+        self._folder = folder
+        self._logs = logs
+        self._grace_s = grace_s
+        self._idle_s = idle_s
+        self._backoff_s = backoff_s
+        self._groups: dict[tuple[str, str], _Group] = {}
+        self._containers: set[Container] = set()
+        self._verified: set[str] = set()  # images whose copy was compared with its digest since the start
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def end_strays(self) -> None:
+        """End what an earlier server of the folder left behind. Call before anything is started."""
+        if count := await asyncio.to_thread(strays.end, strays.folder_token(self._folder)):
+            log.warning("ended processes of an earlier server", count=count)
+
+    @asynccontextmanager
+    async def pinned(self, image: str) -> AsyncIterator[str]:
+        if "@" in image:
+            yield image
+            return
+        try:
+            lease = await asyncio.to_thread(
+                lambda: builds.pin(self._folder, image, catalogue.named(self._folder, image))
+            )
+        except UserError as error:
+            raise StartFailed("CONTAINER_MISSING", f"Image '{image}': {error}") from error
+        with lease as reference:
+            yield reference
+
+    def collect(self, used: Collection[str]) -> None:
+        self._containers = {
+            c for c in self._containers if c.is_running
+        }  # a deleted revision's may have 10 s more
+        used = {*used, *(c.spec.image.partition("@sha256:")[2] for c in self._containers)}
+        for left in builds.collect(self._folder, used):
+            self._spawn(asyncio.to_thread(shutil.rmtree, left, ignore_errors=True))
+
+    async def start(self, spec: InstanceSpec) -> None:
+        self._sweeper = self._sweeper or asyncio.create_task(self._sweep())
+        group = self._groups.setdefault((spec.service, spec.revision), _Group(spec))
+        group.spec = spec
+        async with group.turn:
+            while len(group.alive) < max(1, group.least):
+                await self._launch(group, _ROLLOUT)
+
+    async def stop(self, service: str, revision: str) -> None:
+        group = self._groups.pop((service, revision), None)
+        if group is not None:
+            group.is_stopping = True
+            ends = [self._spawn(self._end(container)) for container in group.containers]
+            if ends:
+                await asyncio.wait(ends)  # they go on when whoever waits is cancelled
+
+    async def close(self) -> None:
+        """End everything, all at once."""
+        if self._sweeper:
+            self._sweeper.cancel()
+        await asyncio.gather(*(self.stop(*key) for key in list(self._groups)))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def acquire(self, service: str, revision: str, *, port: int | None = None) -> Lease:
+        """A place on the least busy instance, on the one at ``port`` if possible; starts one more when all are full.
+
+        Raises: NoInstance, StartFailed.
+        """
+        group = self._groups.get((service, revision))
+        if group is None:
+            raise NoInstance
+        container = group.free(port)
+        if container is None:
+            await _turn_of(group)
+            try:
+                container = group.free(port) or await self._scale_up(group)
+            finally:
+                group.turn.release()
+        container.busy += 1
+        return Lease(group.spec, container)
+
+    def has_affinity(self, service: str, revision: str) -> bool:
+        group = self._groups.get((service, revision))
+        return group is not None and group.spec.session_affinity
+
+    def pids(self) -> dict[tuple[str, str], list[int]]:
+        """Leaders of the running process groups, by (service, revision)."""
+        return {key: [c.pid for c in group.alive] for key, group in self._groups.items()}
+
+    async def _scale_up(self, group: _Group) -> Container:
+        if len(group.alive) >= group.most or group.is_stopping:
+            raise NoInstance
+        return await self._launch(group, _DEMAND)
+
+    async def _launch(self, group: _Group, reason: str) -> Container:
+        """Start an instance and wait until it listens. Call with the turn. Raises StartFailed."""
+        spec = group.spec
+        if group.is_stopping:
+            raise StartFailed("RETIRED", f"Revision '{spec.revision}' was stopped meanwhile.")
+
+        def hand_on(stream: str, line: str) -> None:
+            self._logs.line(spec.service, spec.revision, stream, line)
+
+        build = await self._build_of(spec)
+        self._logs.system(spec.service, spec.revision, f"Starting new instance. Reason: {reason}")
+        container = await Container.spawn(
+            spec, build, strays.fresh_token(self._folder), hand_on, self._grace_s
+        )
+        group.containers.append(container)
+        self._containers.add(container)
+        try:
+            await container.until_ready()
+        except StartFailed as failure:
+            group.containers.remove(container)
+            self._logs.system(spec.service, spec.revision, failure.message.partition("\n")[0], "ERROR")
+            raise
+        except asyncio.CancelledError:
+            group.containers.remove(container)
+            self._spawn(self._end(container))
+            raise
+        self._spawn(self._watch(group, container))
+        return container
+
+    async def _build_of(self, spec: InstanceSpec) -> Build:
+        verify = spec.image not in self._verified
+        build = await asyncio.to_thread(builds.find, self._folder, spec.image, verify=verify)
+        self._verified.add(spec.image)
+        return build
+
+    async def _watch(self, group: _Group, container: Container) -> None:
+        """Restart what died by itself, later each time."""
+        spec, loop = group.spec, asyncio.get_running_loop()
+        started = loop.time()
+        how = await container.wait()
+        group.containers.remove(container)
+        if container.is_ending:
+            return
+        await container.end()
+        self._logs.system(spec.service, spec.revision, how, "ERROR")
+        group.crashes = 1 if loop.time() - started > _STEADY_S else group.crashes + 1
+        async with group.turn:  # requests wait for the restart, as they do for a start
+            await self._restart(group)
+
+    async def _restart(self, group: _Group) -> None:
+        while not group.is_stopping and len(group.alive) < max(1, group.least):
+            await self._pause(group)
+            try:
+                await self._launch(group, _RESTART)
+            except StartFailed as failure:
+                group.crashes += 1
+                log.warning("restart failed", revision=group.spec.revision, why=failure.message)
+
+    async def _pause(self, group: _Group) -> None:
+        """Back-off before a restart; cut short when the revision is stopped."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + backoff(group.crashes, self._backoff_s)
+        while loop.time() < until and not group.is_stopping:
+            await asyncio.sleep(min(0.1, until - loop.time()))
+
+    async def _sweep(self) -> None:
+        """End what has been idle for long, down to min-instances."""
+        while True:
+            await asyncio.sleep(min(self._idle_s / 4, 30.0))
+            since = asyncio.get_running_loop().time() - self._idle_s
+            for group in list(self._groups.values()):
+                for container in _idle(group, since):
+                    self._spawn(self._end(container))
+
+    async def _end(self, container: Container) -> None:
+        spec = container.spec
+        if await container.end() == "SIGKILL":
+            self._logs.system(spec.service, spec.revision, "Container terminated on signal 9.", "WARNING")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        with suppress(asyncio.CancelledError):
+            if fault := task.exception():
+                log.error("instance task failed", exc_info=fault)
+
+
+def backoff(crashes: int, first_s: float) -> float:
+    """Seconds before the restart after so many crashes in a row (from 1): doubles with each, up to 30."""
+    return min(_LONGEST_BACKOFF_S, first_s * 2 ** min(crashes - 1, 32))
+
+
+async def _turn_of(group: _Group) -> None:
+    """Requests pend while an instance starts, but not for ever. Raises NoInstance."""
+    try:
+        await asyncio.wait_for(group.turn.acquire(), _LONGEST_PENDING_S)
+    except TimeoutError as error:
+        raise NoInstance from error
+
+
+def _idle(group: _Group, since: float) -> Iterator[Container]:
+    idle = [c for c in group.alive if c.is_ready and not c.busy and c.idle_since < since]
+    yield from idle[: max(0, len(group.alive) - group.least)]

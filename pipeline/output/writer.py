@@ -1,0 +1,85 @@
+"""Where output goes: data to stdout, for machines; everything for people to stderr. All of it through ``redact.SINK``.
+
+Nothing here raises for what a stream does (``streams.py``): a closed, full or stalled one loses text, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+
+from pipeline.errors import SpillwayError
+from pipeline.events import Progress
+from pipeline.model import Outcome
+from pipeline.output import streams
+from pipeline.redact import SINK, uncommanded_json
+
+
+class Mode(StrEnum):
+    TEXT = "text"
+    JSON = "json"  # one document at the end
+    NDJSON = "ndjson"  # one line per event, then the document as the last line
+
+
+class Output:
+    """One command's output. ``level``: -1 quiet, 0 normal, 1 and up verbose."""
+
+    def __init__(self, mode: Mode = Mode.TEXT, level: int = 0) -> None:
+        self.mode = mode
+        self.level = level
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if self.level >= 0:
+            streams.put("stderr", f"{SINK.lines(text)}\n")
+
+    def detail(self, text: str) -> None:
+        if self.level > 0:
+            self.say(text)
+
+    def result(self, text: str, document: Mapping[str, object]) -> None:
+        """What the command was asked for: text for people on stdout, or the one document."""
+        if self.mode is Mode.TEXT:
+            if text:
+                streams.put("stdout", f"{SINK.lines(text)}\n")
+        else:
+            self._document(document)
+
+    def data(self, text: str) -> None:
+        """Text in a form of its own (SARIF, CI annotations) that its maker escaped: only secrets are taken out."""
+        streams.put("stdout", f"{SINK.text(text)}\n")
+
+    def event(self, progress: Progress) -> None:
+        """A listener: events as lines, where lines were asked for."""
+        if self.mode is Mode.NDJSON and progress.kind != "looked":
+            data = {key: value for key, value in progress.data.items() if _is_plain(value)}
+            self._document(
+                {"at": progress.at.isoformat(), "event": progress.kind, "text": progress.text, **data}
+            )
+
+    def error(self, error: SpillwayError) -> None:
+        """Three lines for people, or the one document for machines."""
+        if self.mode is not Mode.TEXT:
+            self._document({
+                "outcome": "error",
+                "exit_code": error.exit_code,
+                "error": type(error).__name__,
+                "what": error.what,
+                "why": error.why,
+                "fix": error.fix,
+            })  # fmt: skip
+        streams.put("stderr", f"{SINK.lines(f'spillway: {error}')}\n")
+
+    def _document(self, document: Mapping[str, object]) -> None:
+        indent = 2 if self.mode is Mode.JSON else None
+        streams.put("stdout", f"{uncommanded_json(json.dumps(SINK.values(document), indent=indent))}\n")
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool | dict | list)
+
+
+def outcome_document(outcome: Outcome, **more: object) -> dict[str, object]:
+    """What every command that ends with an outcome prints."""
+    return {"outcome": outcome.label, "exit_code": outcome.exit_code, **more}
