@@ -73,7 +73,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_no_socket_takes_the_place_of_a_closed_stream(closed: str) -> None:
     code = (
-        "import os, socket, sys\nfrom pipeline.cli import main, streams\nmain.run(['--help'])\n"
+        "import os, socket, sys\nfrom pipeline.cli import main\nmain.run(['--help'])\n"
         "number = socket.socket().fileno()\nsys.exit(0 if number > 2 else 90 + number)"
     )
     assert shell(f'exec "$PYTHON" -c "{code}" {closed}').returncode == 0
