@@ -278,7 +278,8 @@ class Engine:
         now = max(current.since, record.utc(self._clock.now()))
         self.commit(look.situation.live, replace(current, arrived=now, judge=look.judge))
         self.observer.probe_soon()
-        self.tell("arrived", f"{current.current.percent}% is served")
+        percent = current.current.percent
+        self.tell("arrived", f"stage {current.stage}: {percent}% is served", stage=current.stage, percent=percent)
         return Next(self._clock.now(), "traffic has arrived")
 
     @_do.register

@@ -75,7 +75,8 @@ def test_traffic_edited_by_hand_is_drift(project: Project) -> None:
     )
     with project.start("rollout", "--image", "next", "-o", "ndjson") as process:
         for line in process.stdout or ():
-            if json.loads(line).get("percent") == 50:
+            event = json.loads(line)
+            if event["event"] == "arrived" and event["percent"] == 50:
                 break
         with project.platform() as platform:
             live = platform.read(project.ref)
@@ -99,7 +100,7 @@ def test_an_apply_that_replays_an_old_state_is_drift(project: Project) -> None:
             event = json.loads(line)
             if event.get("percent") == 0 and event["event"] == "shifted":
                 older = project.live()
-            if event.get("percent") == 50:
+            if event.get("percent") == 50 and event["event"] == "arrived":
                 break
         assert older is not None
         with project.platform() as platform:
