@@ -279,7 +279,9 @@ class Engine:
         self.commit(look.situation.live, replace(current, arrived=now, judge=look.judge))
         self.observer.probe_soon()
         percent = current.current.percent
-        self.tell("arrived", f"stage {current.stage}: {percent}% is served", stage=current.stage, percent=percent)
+        self.tell(
+            "arrived", f"stage {current.stage}: {percent}% is served", stage=current.stage, percent=percent
+        )
         return Next(self._clock.now(), "traffic has arrived")
 
     @_do.register
