@@ -439,6 +439,8 @@ def test_a_driver_whose_write_is_on_its_way_is_not_taken_for_dead() -> None:
     scene = Scene()
     scene.platform.lag = timedelta(seconds=45)
     scene.start(engine=scene.driver)
+    while scene.rollout.phase is Phase.DEPLOYING:
+        scene.driver.tick()
     for beat in range(200):
         scene.clock.at(scene.clock.seconds + 1 + beat, scene.driver.tick)
     with pytest.raises(AnotherRunAlive):
