@@ -312,6 +312,7 @@ class FakeUsers:
     platform: FakePlatform
     per_second: float = 20.0
     failing: dict[str, float] = field(default_factory=dict)
+    cold_until: dict[str, datetime] = field(default_factory=dict)  # all runs before that fail
     seed: int = 1
     unreadable: bool = False
     _lines: list[LogLine] = field(default_factory=list)
@@ -343,10 +344,10 @@ class FakeUsers:
 
     def _converse(self, at: datetime) -> None:
         rng = random.Random(f"{self.seed}/{self._count}")
-        split = next(s for moment, s in reversed(self.platform.history) if moment <= at)
+        split = self.platform.served_at(at)
         names, weights = zip(*split.serving.items(), strict=True)
         revision = rng.choices(names, weights)[0]
-        bad = rng.random() < self.failing.get(revision, 0.0)
+        bad = rng.random() < self.failing.get(revision, 0.0) or at < self.cold_until.get(revision, at)
         shared = {
             "spillway": 1, "session": f"s{self._count}", "client": f"{self._count:016x}", "revision": revision,
             "nonce": f"n-{revision}",

@@ -1,6 +1,6 @@
 """That each logged run is judged exactly once: the record's own totals, held against what users really did.
 
-Two records that follow each other say in which spans of time the candidate had users (``since``, ``before``, by split
+Two records that follow each other say in which spans of time the candidate had users (``since``, ``spans``, by split
 epoch) and how far into which span the judge has taken evidence in (``seen``). From that and the truth follows, by plain
 counting, by how much its totals must have grown: by every run in the blocks between, once each, none left out.
 """
@@ -28,6 +28,12 @@ class Counted:
     epoch: int
     since: datetime
     until: datetime | None
+    arrived: datetime | None
+
+    def judged_from(self, warm_up: timedelta) -> datetime:
+        """The warm-up begins when the split was seen, which is taken to be a minute at most."""
+        latest = self.since + timedelta(minutes=1)
+        return min(self.arrived or latest, latest) + warm_up if warm_up else self.since
 
     def end_of(self, block: int | None, length: timedelta) -> datetime:
         """When a block ends, -1 being the one before the first; None: the last one."""
@@ -40,10 +46,9 @@ class Counted:
 
 def spans_of(record: Written) -> Iterator[Counted]:
     """Those in which users met the candidate, oldest first."""
-    if record.before is not None:
-        yield Counted(*record.before)
+    yield from (Counted(*span) for span in record.spans)
     if record.share:
-        yield Counted(record.split_epoch, record.since, None)
+        yield Counted(record.split_epoch, record.since, None, record.arrived)
 
 
 def judged_until(span: Counted, record: Written, length: timedelta) -> datetime:
@@ -78,7 +83,7 @@ def _between(sim: Simulation, was: Written, now: Written, revision: str) -> tupl
     length, warm_up = sim.wish.sampling.block, sim.wish.sampling.warm_up
     runs = failed = 0
     for span in spans_of(was):
-        begin = max(judged_until(span, was, length), span.since + warm_up)
+        begin = max(judged_until(span, was, length), span.judged_from(warm_up))
         more, bad = sim.users.runs_between(revision, begin, judged_until(span, now, length))
         runs, failed = runs + more, failed + bad
     return runs, failed

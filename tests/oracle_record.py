@@ -33,7 +33,7 @@ class Written:
             return None
         try:
             body = json.loads(text, parse_constant=_refuse)
-            is_ours = body["v"] == 1 and body["plan"]["ref"]["service"] == "agent-chat"
+            is_ours = body["v"] == 2 and body["plan"]["ref"]["service"] == "agent-chat"
             return cls(body) if is_ours and isinstance(body["epoch"], int) else None
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
@@ -103,16 +103,21 @@ class Written:
         return self.body.get("split_epoch", 0)
 
     @property
-    def before(self) -> tuple[int, datetime, datetime] | None:
-        """The split before this one: its epoch, and its time."""
-        span = self.body.get("before")
-        if not span:
-            return None
-        return (
-            span["split_epoch"],
-            datetime.fromisoformat(span["since"]),
-            datetime.fromisoformat(span["until"]),
-        )
+    def arrived(self) -> datetime | None:
+        return _moment(self.body.get("arrived"))
+
+    @property
+    def spans(self) -> list[tuple[int, datetime, datetime, datetime | None]]:
+        """The splits before this one: epoch, begin, end, and when it was seen."""
+        return [
+            (
+                s["split_epoch"],
+                datetime.fromisoformat(s["since"]),
+                datetime.fromisoformat(s["until"]),
+                _moment(s.get("arrived")),
+            )
+            for s in self.body.get("spans", ())
+        ]
 
     @property
     def judge(self) -> dict[str, Any]:
@@ -141,3 +146,7 @@ def moved(before: LiveService, after: LiveService) -> str:
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

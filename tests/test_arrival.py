@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from pipeline.core.rollout import Event, Phase
+from pipeline.driving.promote import promote
+from pipeline.errors import PlatformUnavailable
 from pipeline.judging import judge
 from pipeline.judging.judge import Verdict
 from pipeline.model import Outcome, Split, Target
 from tests.fakes import SlowProber
-from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene
+from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene, a_wish
+from tests.test_engine import runs_between
 
 METRIC = "agent_completed"
 SOAK = 20 * SECOND
@@ -163,3 +167,90 @@ def test_a_tag_that_is_being_moved_is_not_probed(before: Split, after: Split) ->
     assert look.situation.stage_verdict.verdict is not Verdict.FAIL
     assert len(scene.prober.rounds) == rounds
     assert scene.driver.run() is Outcome.PAUSED
+
+
+# -- evidence around the arrival ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lag", "outcome"), [(0, Outcome.PROMOTED), (12, Outcome.PROMOTED), (30, Outcome.PROMOTED)]
+)
+def test_a_status_that_lags_eats_no_warm_up(lag: int, outcome: Outcome) -> None:
+    scene = Scene()
+    wish = a_wish()
+    wish = replace(wish, sampling=replace(wish.sampling, warm_up=10 * SECOND))
+    scene.reach(5, wish=wish)
+    scene.platform.lag = lag * SECOND
+    while scene.rollout.stage == 1:
+        scene.clock.sleep(SECOND)
+        scene.driver.tick()
+    served = scene.rollout.since + lag * SECOND
+    scene.users.cold_until[CANDIDATE] = served + 5 * SECOND
+    assert scene.driver.run() is outcome
+
+
+def test_users_are_not_left_to_fail_for_as_long_as_a_status_takes() -> None:
+    """There is a warm-up, and nobody ever sees the split: a minute is what a split may take to be served."""
+    scene = Scene()
+    wish = a_wish()
+    wish = replace(wish, sampling=replace(wish.sampling, warm_up=10 * SECOND))
+    scene.reach(5, wish=wish)
+    scene.platform.hangs = "somebody-elses"
+    look = scene.driver.observer.look()
+    scene.driver.enter(look, 2, Event.RAISED)
+    entered = scene.clock.now()
+    scene.users.failing[CANDIDATE] = 1.0
+    while scene.rollout.phase is Phase.ROLLING:
+        scene.clock.sleep(SECOND)
+        scene.driver.tick()
+    assert scene.rollout.phase is Phase.ROLLING_BACK
+    assert 60 * SECOND < scene.clock.now() - entered < 90 * SECOND
+
+
+def test_stages_that_are_skipped_fast_lose_no_run() -> None:
+    """The last blocks of a split close later than an operator may leave the next one."""
+    scene = Scene()
+    scene.reach(25)
+    while scene.rollout.stage == 2:
+        scene.clock.sleep(SECOND)
+        scene.driver.tick()
+    assert scene.rollout.spans
+    promote(scene.driver, scene.clock, to_percent=100, reason="it is late", by="ada")
+    assert [span.percent for span in scene.rollout.spans] == [25]
+    assert scene.driver.run() is Outcome.PROMOTED
+    begin = next(step.at for step in scene.rollout.history if step.percent == 5)
+    current = scene.rollout
+    end = current.since + (current.judge.seen[1] + 1) * current.plan.sampling.block
+    assert current.judge.seen[0] == current.split_epoch
+    assert current.judge.total[METRIC].candidate_trials == runs_between(scene, begin, end)
+
+
+@pytest.mark.parametrize("hops", [2, 3])
+def test_spans_that_are_still_open_are_kept_and_judged_ones_are_not(hops: int) -> None:
+    scene = Scene()
+    scene.reach(5)
+    scene.clock.sleep(3 * SECOND)
+    for stage in (2, 3, 2)[:hops]:
+        scene.driver.enter(scene.driver.observer.look(), stage, Event.RAISED)
+        scene.clock.sleep(SECOND / 2)
+    assert [span.percent for span in scene.rollout.spans] == [5, 25, 100][:hops]
+    scene.clock.sleep(30 * SECOND)
+    scene.driver.tick()
+    scene.driver.enter(scene.driver.observer.look(), 3, Event.RAISED)
+    assert [span.percent for span in scene.rollout.spans] == [
+        scene.rollout.plan.stages[(2, 3, 2)[hops - 1]].percent
+    ]
+
+
+def test_a_round_whose_write_was_answered_to_nobody_is_counted_once() -> None:
+    scene = Scene()
+    scene.users.per_second = 0.01  # nothing moves it on
+    scene.reach(5)
+    held = len(scene.prober.rounds)
+    while len(scene.prober.rounds) < held + 8:
+        scene.platform.answer_lost = True
+        with suppress(PlatformUnavailable):
+            scene.driver.tick()
+        scene.clock.sleep(SECOND)
+    scene.platform.answer_lost = False
+    assert scene.driver.observer.look().judge.probes_ok <= 2 * len(scene.prober.rounds[held:])

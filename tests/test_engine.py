@@ -353,7 +353,7 @@ def test_a_candidate_that_was_made_again_inherits_no_evidence() -> None:
     promote(scene.driver, scene.clock, to_percent=None, reason="the new one is what we want", by="ada")
     assert scene.rollout.candidate_uid == "another"
     assert scene.rollout.judge.total == {}
-    assert scene.rollout.before is None
+    assert scene.rollout.spans == ()
 
 
 def test_a_heartbeat_from_the_future_keeps_no_driver_silent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -20,7 +21,7 @@ SECOND = timedelta(seconds=1)
 SAMPLING = Sampling(
     block=10 * SECOND, within=5 * SECOND, lateness=2 * SECOND, warm_up=timedelta(0), min_trials=10
 )
-WINDOW = Window(START, 1, Arm(CANDIDATE, f"n-{CANDIDATE}"), Arm(STABLE, f"n-{STABLE}"), 5)
+WINDOW = Window(START, 1, Arm(CANDIDATE, f"n-{CANDIDATE}"), Arm(STABLE, f"n-{STABLE}"), 5, arrived=START)
 COMPLETED = Criterion("agent_completed")
 
 
@@ -151,6 +152,17 @@ def test_warm_up_is_shown_not_judged() -> None:
     assert first.counts["agent_completed"] == Counts(1, 0, 0, 0)
     assert first.shown == 1
     assert second.counts["agent_completed"] == Counts(1, 0, 0, 0)  # only a stage's beginning is warm-up
+
+
+@pytest.mark.parametrize(
+    ("arrived", "warm_up", "judged_from"),
+    [(0, 4, 4), (20, 4, 24), (60, 4, 64), (61, 4, 64), (None, 4, 64), (20, 0, 0), (None, 0, 0)],
+)
+def test_warm_up_begins_when_the_split_was_seen_and_soon(
+    arrived: int | None, warm_up: int, judged_from: int
+) -> None:
+    window = replace(WINDOW, arrived=None if arrived is None else START + arrived * SECOND)
+    assert window.warm_from(warm_up * SECOND) == START + judged_from * SECOND
 
 
 @pytest.mark.parametrize("revision", [CANDIDATE, STABLE])

@@ -16,6 +16,7 @@ PACKAGES = ("checks", "infra", "pipeline")
 PURE = (
     "pipeline.model",
     "pipeline.core.plan",
+    "pipeline.core.plausible",
     "pipeline.judging.evidence",
     "pipeline.judging.judge",
     "pipeline.judging.judgestate",

@@ -174,6 +174,17 @@ def test_a_stage_that_has_just_begun_is_failed_with_the_figures_that_decided() -
     assert (said.criteria[0].candidate_failures, said.criteria[0].candidate_trials) == (13, 52)
 
 
+def test_failures_before_the_stage_began_are_among_the_figures_that_decided() -> None:
+    """Users whom a moving split sent to the candidate belong to no stage."""
+    made = a_plan()
+    state = judge.new_stage(judged(made, [block(0, 40, 0, 400, 0)]))
+    state = judge.observe(state, made, block(1, 20, 2, 200, 0), in_stage=False)
+    state = judge.observe(state, made, block(2, 10, 4, 100, 0))
+    assert judge.judge_stage(judge.observe_probes(state, ok=5, bad=0), made, 2).reason == (
+        f"{METRIC}: 6/70 failed against 0/700 on stable"
+    )
+
+
 @unhurried
 @given(counts_of_blocks, st.data())
 def test_one_failure_more_moves_the_evidence_the_right_way(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,12 @@ from pipeline.core import record
 from pipeline.core.rollout import Event, Phase
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judge
-from pipeline.model import RECORD_ANNOTATION, Criterion
+from pipeline.model import RECORD_ANNOTATION, Criterion, Outcome
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout
+
+VERSION_1 = Path(__file__).parent / "records" / "v1"  # written by the last Spillway that wrote them
 
 
 def test_what_was_written_is_read() -> None:
@@ -56,7 +59,8 @@ def test_what_cannot_fit_is_refused() -> None:
         ("", "cannot be read"),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        ('{"v": 2}', "version '2', this Spillway reads 1"),
+        ('{"v": 3}', "version '3', this Spillway reads 1 to 2"),
+        ('{"v": 2}', "plan"),
         ('{"v": 1}', "plan"),
         ("[" * 100_000, "cannot be read"),
         (json.dumps({"v": 1, "phase": "flying"}), "cannot be read"),
@@ -77,6 +81,32 @@ def test_what_is_no_record(text: str, words: str) -> None:
         (("plan", "criteria", 0, "certify"), 0),
         (("plan", "alpha"), 0),
         (("plan", "sampling", "block"), "PT0S"),
+        (("plan", "sampling", "block"), "PT0.000001S"),
+        (("plan", "sampling", "within"), "P10000000D"),
+        (("plan", "sampling", "lateness"), "-P3000D"),
+        (("plan", "sampling", "warm_up"), "P999999D"),
+        (("plan", "stages", 1, "soak"), "P999999D"),
+        (("plan", "stages", 1, "deadline"), "-PT1S"),
+        (("plan", "probing", "every"), "P999999D"),
+        (("plan", "probing", "sessions"), 10**9),
+        (("plan", "probing", "concurrency"), 0),
+        (("since",), "0001-01-01T00:00:00Z"),
+        (("since",), "2026-01-01T00:00:00"),
+        (("arrived",), "9999-12-31T23:59:59Z"),
+        (("heartbeat",), "9999-12-31T23:59:59Z"),
+        (("history",), [{"at": "2026-01-01T00:00:00", "event": "raised", "percent": 5}]),
+        (
+            ("spans",),
+            [
+                {
+                    "since": "2026-01-01T00:00:00",
+                    "until": "2026-01-01T00:01:00Z",
+                    "split_epoch": 1,
+                    "percent": 5,
+                }
+            ],
+        ),
+        (("judge", "blocks"), 10**300),
         (("plan", "stages"), []),
         (("plan", "stable"), ""),
         (("stage",), 9),
@@ -88,6 +118,7 @@ def test_what_is_no_record(text: str, words: str) -> None:
 def test_what_has_the_right_types_and_no_sense(where: tuple[str | int, ...], value: object) -> None:
     body = json.loads(record.encode(a_rollout()))
     body["plan"].setdefault("sampling", {})
+    body["plan"].setdefault("probing", {})
     inner = body
     for key in where[:-1]:
         inner = inner[key]
@@ -170,3 +201,39 @@ def test_a_time_is_kept_as_the_same_moment_in_utc() -> None:
     kept = record.utc(there)
     assert kept == datetime(2026, 7, 1, 12, 0, 0, 123000, tzinfo=UTC)
     assert kept.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param(p.read_text(), id=p.stem) for p in sorted(VERSION_1.glob("*.json"))]
+)
+def test_a_record_of_version_1_is_read_and_written_as_version_2(text: str) -> None:
+    old = json.loads(text)
+    found = record.decode(text.strip())
+    assert (found.plan.rollout_id, found.phase, found.epoch) == (
+        old["plan"]["rollout_id"],
+        old["phase"],
+        old["epoch"],
+    )
+    assert found.arrived is None
+    assert [span.split_epoch for span in found.spans] == (
+        [old["before"]["split_epoch"]] if "before" in old else []
+    )
+    again = record.encode(found)
+    assert json.loads(again)["v"] == 2
+    assert record.decode(again) == found
+
+
+def test_a_stage_that_version_1_began_counts_from_its_arrival() -> None:
+    scene = Scene()
+    scene.reach(25)
+    old = json.loads((VERSION_1 / "rolling.json").read_text())
+    assert old["judge"]["stage"]
+    text = json.dumps({**old, "generation": scene.live.generation})
+    scene.platform.foreign_write(annotations={RECORD_ANNOTATION: text})
+    other = scene.engine("host/2")
+    while scene.rollout.arrived is None:
+        other.tick()
+        scene.clock.sleep(timedelta(seconds=1))
+    assert scene.rollout.judge.stage == {}
+    assert scene.rollout.judge.total
+    assert other.run() is Outcome.PROMOTED

@@ -11,29 +11,27 @@ left alone, and a roll-back by hand replaces it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from math import isfinite
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.core.plausible import MAX_EPOCH, complaints
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judgestate
-from pipeline.judging.evidence import METRICS
 from pipeline.judging.judgestate import JudgeState
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, Criterion, LiveService, Stage
+from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService, Stage
 
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 16 * 1024
 #: Of all annotations of a service together. Source: kubernetes.io, annotations; Cloud Run keeps to it.
 MAX_ANNOTATION_BYTES = 262_144
 _MAX_KEPT_CHARS = MAX_BYTES  # of a text that cannot be used: what a roll-back keeps of it
 _KEPT_STEPS = 4
-_MAX_EPOCH = 2**53  # beyond that JSON readers lose the counter's last digits
 
 
 class _Adapter:
@@ -117,7 +115,7 @@ def must_fit(rollout: Rollout, live: LiveService | None) -> None:
 
 def _grown(rollout: Rollout) -> Rollout:
     """The rollout with a judge's state as large as rounds and blocks can make it."""
-    return replace(rollout, judge=judgestate.grown(rollout.plan), epoch=_MAX_EPOCH, generation=_MAX_EPOCH)
+    return replace(rollout, judge=judgestate.grown(rollout.plan), epoch=MAX_EPOCH, generation=MAX_EPOCH)
 
 
 def encode(rollout: Rollout) -> str:
@@ -146,7 +144,7 @@ def _bare(rollout: Rollout) -> Rollout:
     """What is needed to give traffic back and to say so: it is judged for good, and nothing may stand in its way."""
     plan = replace(rollout.plan, image="", stages=(Stage(0),), criteria=(), scenarios=())
     return replace(
-        rollout, plan=plan, stage=0, judge=JudgeState(), before=None, last=None, history=(), past=(), drift=""
+        rollout, plan=plan, stage=0, judge=JudgeState(), spans=(), last=None, history=(), past=(), drift=""
     )
 
 
@@ -155,15 +153,15 @@ def decode(text: str) -> Rollout:
     """The rollout of a record's text; the same text again costs nothing. Raises RecordUnreadable."""
     raw = _load(text)
     version = raw.pop("v", None)
-    if version != VERSION:
+    if version not in (1, VERSION):
         raise RecordUnreadable(
-            f"the rollout record has version {str(version)[:40]!r}, this Spillway reads {VERSION}",
+            f"the rollout record has version {str(version)[:40]!r}, this Spillway reads 1 to {VERSION}",
             "A newer Spillway wrote it.",
             "Upgrade, or roll back with: spillway rollback SERVICE",
         )
     try:
-        found = _Adapter.get().validate_python(raw)
-        complaint = next(_complaints(found), "")
+        found = _Adapter.get().validate_python(_from_1(raw) if version == 1 else raw)
+        complaint = next(complaints(found), "")
     except ValidationError as error:
         first = error.errors()[0]
         complaint = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -172,6 +170,15 @@ def decode(text: str) -> Rollout:
     if complaint:
         raise _unreadable(complaint)
     return found
+
+
+def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 kept one earlier split, and counted a stage from when its traffic was asked for.
+
+    A stage that is running has not been seen to arrive, so its clock starts when the next driver looks.
+    """
+    before = raw.pop("before", None)
+    return {**raw, "spans": [before]} if before else raw
 
 
 def _load(text: str) -> dict[str, Any]:
@@ -192,45 +199,6 @@ def _constant(name: str) -> float:
     if name == "NaN":
         raise ValueError("NaN")
     return float(name)
-
-
-def _complaints(rollout: Rollout) -> Iterator[str]:
-    """What no record of ours holds, though its types are right."""
-    plan = rollout.plan
-    if not plan.stages or not 0 <= rollout.stage < len(plan.stages):
-        yield f"stage {rollout.stage} of {len(plan.stages)}"
-    if not all(0 <= stage.percent <= 100 for stage in plan.stages):
-        yield "a stage's percent is not within 0 and 100"
-    if not all(0 <= target.percent <= 100 for target in rollout.split.targets):
-        yield "a share of the split is not within 0 and 100"
-    if not (plan.stable and plan.candidate):
-        yield "a revision has no name"
-    counters = (rollout.epoch, rollout.split_epoch, rollout.generation, rollout.attempt, rollout.reached)
-    if not all(0 <= counter <= _MAX_EPOCH for counter in counters):
-        yield "a counter is out of range"
-    if not (isfinite(plan.alpha) and isfinite(plan.beta) and 0 < plan.alpha < 1 and 0 < plan.beta < 1):
-        yield "a bound is not within 0 and 1"
-    if not all(_is_known(criterion) for criterion in plan.criteria):
-        yield "a criterion that this version cannot judge"
-    durations = (plan.sampling.block, plan.sampling.within, plan.probing.every)
-    if min(durations) <= timedelta(0):
-        yield "a duration is not above zero"
-    moments = (rollout.started, rollout.since, rollout.heartbeat, rollout.stage_began)
-    if any(moment.tzinfo is None for moment in moments):
-        yield "a time has no zone"
-    yield from _judge_complaints(rollout)
-
-
-def _is_known(criterion: Criterion) -> bool:
-    limit, certify = criterion.limit, criterion.certify
-    is_rate = (limit is None or 0 <= limit <= 1) and (certify is None or 0 < certify < 1)
-    return criterion.metric in METRICS and is_rate
-
-
-def _judge_complaints(rollout: Rollout) -> Iterator[str]:
-    judged = rollout.phase in (Phase.ROLLING, Phase.PAUSED) or rollout.judge.compared
-    if judged and not judgestate.fits(rollout.judge, rollout.plan):
-        yield "the judge's state is not that of its criteria"
 
 
 def _dump(body: Mapping[str, Any]) -> str:

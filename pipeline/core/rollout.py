@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pipeline.judging.judgestate import JudgeState
@@ -70,6 +70,7 @@ TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
 
 _REASON_CHARS = 400
 _KEPT_PAST = 12
+_KEPT_SPANS = 8  # an operator's hand may skip stages faster than their blocks close
 
 ENDED = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK})
 UNDER_WAY = frozenset(Phase) - ENDED
@@ -94,6 +95,12 @@ class Span:
     until: datetime
     split_epoch: int
     percent: int
+    arrived: datetime | None = None
+
+    def is_judged(self, seen: tuple[int, int], block: timedelta) -> bool:
+        """Whether its last block was taken in. ``seen``: as in ``JudgeState``."""
+        last = -((self.since - self.until) // block) - 1
+        return seen >= (self.split_epoch, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ class Rollout:
         generation: the service's generation at the read that the last write was decided on.
         driver: who wrote last.
         split: what traffic shall be, as last written.
-        before: the split before it, while users met the candidate there.
+        spans: the splits before it under which users met the candidate and whose last blocks are still to be judged.
         reached: the highest share of traffic that the candidate ever had.
         drift: what somebody else changed; set while paused for that reason.
         unhealthy: of a first deployment: it was deployed, and answers its probes badly.
@@ -143,7 +150,7 @@ class Rollout:
     drift: str = ""
     reason: str = ""
     by_hand: bool = False
-    before: Span | None = None
+    spans: tuple[Span, ...] = ()
     arrived: datetime | None = None
     last: Mapping[str, object] | None = None
     history: tuple[Step, ...] = ()
@@ -186,6 +193,14 @@ class Rollout:
     def split_at(self, percent: int, foreign: Split) -> Split:
         """The split of a share, keeping other people's tags."""
         return Split.between(self.plan.stable, self.plan.candidate, percent, foreign.targets)
+
+    def spans_until(self, until: datetime, judge: JudgeState) -> tuple[Span, ...]:
+        """``spans`` once this split is replaced, by what the judge has taken in until then."""
+        percent = self.split.percent_of(self.plan.candidate)
+        own = Span(self.since, until, self.split_epoch, percent, self.arrived)
+        spans = (*self.spans, own) if percent and until > self.since else self.spans
+        block = self.plan.sampling.block
+        return tuple(span for span in spans if not span.is_judged(judge.seen, block))[-_KEPT_SPANS:]
 
     def becomes_past(self) -> tuple[Past, ...]:
         """What the next rollout remembers of this one and of those before it."""

@@ -29,7 +29,7 @@ from pipeline.core.decision import (
     Wait,
 )
 from pipeline.core.drift import must_still_hold
-from pipeline.core.rollout import Event, Past, Phase, Rollout, Span
+from pipeline.core.rollout import Event, Past, Phase, Rollout
 from pipeline.driving import restore
 from pipeline.driving.observer import Look, Observer
 from pipeline.driving.ports import World
@@ -265,7 +265,7 @@ class Engine:
             event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage=stage, since=now, split=split,
             arrived=None, candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1, last=_summary(look),
             judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan)),
-            before=_span(current, now) if is_same and not current.drift else None,
+            spans=current.spans_until(now, look.judge) if is_same and not current.drift else (),
         )  # fmt: skip
         before = current.split.percent_of(current.plan.candidate)
         self.commit(live, after, split)
@@ -276,7 +276,7 @@ class Engine:
         """What counts for the stage is what begins from now on; what began before counts for the rollout."""
         current = look.situation.rollout
         now = max(current.since, record.utc(self._clock.now()))
-        self.commit(look.situation.live, replace(current, arrived=now, judge=look.judge))
+        self.commit(look.situation.live, replace(current, arrived=now, judge=judge.new_stage(look.judge)))
         self.observer.probe_soon()
         percent = current.current.percent
         self.tell(
@@ -333,6 +333,7 @@ class Engine:
         """The one way to write: record, and traffic with it, under the etag of the read that was decided on."""
         after = record.written(after, live, self._clock.now(), self.driver)
         annotations = record.annotated(live, after)
+        self.observer.about_to_write(self.driver, after.epoch)
         self._world.platform.write(self._ref, etag=live.etag, annotations=annotations, split=split)
         self.observer.written(after.epoch)
         traffic = dict(split.serving) if split else None
@@ -345,11 +346,3 @@ class Engine:
 
 def _summary(look: Look) -> dict[str, object]:
     return look.situation.stage_verdict.to_json()
-
-
-def _span(current: Rollout, until: datetime) -> Span | None:
-    """The split that is being replaced, if users met the candidate there."""
-    percent = current.split.percent_of(current.plan.candidate)
-    if not percent or until <= current.since:
-        return None
-    return Span(current.since, until, current.split_epoch, percent)

@@ -66,6 +66,7 @@ class Observer:
         self._listen = harmless(listen)
         self._authenticated = authenticated
         self._last_epoch = 0
+        self._asked: tuple[str, int] = ("", 0)  # driver and epoch of our last write, whose answer may be lost
         self._unwritten: list[_Round] = []
         self._thought: tuple[str, judge.JudgeState] | None = None
         self._probed = ""  # what the rounds are of: a rollout's attempt and its candidate's uid
@@ -76,10 +77,15 @@ class Observer:
         self._probe_due: datetime | None = None
         self._seen: LiveService | None = None  # the last read in which nobody had meddled
 
+    def about_to_write(self, driver: str, epoch: int) -> None:
+        """A record with all evidence so far is on its way. Whether it arrived, the next look sees: an answer may be lost."""
+        self._asked = driver, epoch
+
     def written(self, epoch: int) -> None:
         """The record now holds all evidence so far; ``epoch`` is what it bears."""
         self._last_epoch = max(self._last_epoch, epoch)
         self._unwritten.clear()
+        self._asked = "", 0
 
     def probe_soon(self) -> None:
         """A new share, or a raise, wants a fresh round."""
@@ -93,6 +99,8 @@ class Observer:
         """
         live = self._world.platform.read(self.ref)
         current = self.decode(live)
+        if (current.driver, current.epoch) == self._asked:
+            self.written(current.epoch)
         revisions = {r.name: r for r in self._world.platform.revisions(self.ref)}
         candidate, stable = revisions.get(current.plan.candidate), revisions.get(current.plan.stable)
         changed, foreign = self._others(current, live, candidate, stable)
@@ -175,11 +183,9 @@ class Observer:
     ) -> Sequence[evidence.Block]:
         """The closed blocks that were not judged yet: of the split before this one, and of this one."""
         plan, now = current.plan, self._clock.now()
-        spans = [Span(current.since, now, current.split_epoch, current.current.percent)]
-        if current.before is not None:
-            spans.insert(0, current.before)
+        running = Span(current.since, now, current.split_epoch, current.current.percent, current.arrived)
         blocks: list[evidence.Block] = []
-        for span in spans:
+        for span in (*current.spans, running):
             after = state.seen_until(span.split_epoch)
             window = evidence.Window(
                 start=span.since,
@@ -187,7 +193,8 @@ class Observer:
                 candidate=evidence.Arm(candidate.name, candidate.nonce),
                 stable=evidence.Arm(stable.name, stable.nonce) if stable else None,
                 percent=span.percent,
-                end=span.until if span is current.before else None,
+                end=None if span is running else span.until,
+                arrived=span.arrived,
             )
             is_judged = (
                 span.split_epoch < state.seen[0] or evidence.last_closed(window, plan.sampling, now) <= after

@@ -38,6 +38,7 @@ METRICS: Mapping[str, str] = {
     "log_serialisation_errors": "a log line that says a value was not JSON serialisable",
 }
 LATENCY_NEEDS_PERCENT = 25
+LONGEST_MOVE = timedelta(minutes=1)  # from a write to the split being served
 MOST_BLOCKS = 5_000  # taken in by one look: some 40 hours at half a minute each
 _OFFICE_SHARE = 0.2
 _OFFICE_NEEDS = (
@@ -55,7 +56,12 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time during which one split was live. ``percent`` is the candidate's share; ``end`` None: it still is."""
+    """The time during which one split was live. ``percent`` is the candidate's share; ``end`` None: it still is.
+
+    Args:
+        start: when the split was asked for. Faults count from here on, where there is no warm-up.
+        arrived: when it was seen to be served; the warm-up begins here.
+    """
 
     start: datetime
     split_epoch: int
@@ -63,6 +69,19 @@ class Window:
     stable: Arm | None
     percent: int
     end: datetime | None = None
+    arrived: datetime | None = None
+
+    def warm_from(self, warm_up: timedelta) -> datetime:
+        """From when on trials are judged.
+
+        A split that nobody has seen yet is taken to be served after a while: users must not fail for as long as a
+        status takes. (A block that is closed before the arrival is seen lies before it, so that any process comes to
+        the same, whenever it looks.)
+        """
+        if not warm_up:
+            return self.start
+        latest = self.start + LONGEST_MOVE
+        return min(self.arrived or latest, latest) + warm_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +214,7 @@ def _block(
     end = min(start + sampling.block, window.end or datetime.max.replace(tzinfo=UTC))
     c = candidate.between(start.timestamp(), end.timestamp())
     s = stable.between(start.timestamp(), end.timestamp())
-    warm = window.start + sampling.warm_up
-    judged_c, judged_s = _judged(c, s, warm.timestamp())
+    judged_c, judged_s = _judged(c, s, window.warm_from(sampling.warm_up).timestamp())
     counts = {
         criterion.metric: _counts(criterion, judged_c, judged_s)
         for criterion in criteria

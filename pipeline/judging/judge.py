@@ -119,12 +119,15 @@ def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = Tru
 def _latched(state: JudgeState, plan: Plan) -> JudgeState:
     """The bound is on *ever* reaching 1/alpha, so a FAIL stays one, whatever the blocks after it show.
 
-    The stage's counts are from then on those that decided. A stage that has just begun may be failed by the last blocks
-    of the one before: then those of the whole rollout decided.
+    The counts are from then on those that decided: the stage's if all failures are of this stage, else the whole
+    rollout's (the last blocks of the stage before, and those while traffic was moving, belong to no stage).
     """
     if state.failed or not plan.criteria or _log_e(state, plan) < -log(plan.alpha):
         return state
-    if not any(counts.candidate_failures for counts in state.stage.values()):
+    if any(
+        c.candidate_failures != state.stage.get(m, Counts()).candidate_failures
+        for m, c in state.total.items()
+    ):
         state = replace(state, stage=state.total)
     blamed = max((_criterion(state, plan, c) for c in plan.criteria), key=lambda c: c.e_value)
     return replace(state, failed=f"{blamed.metric}: {_figures(blamed)}")

@@ -128,7 +128,7 @@ def _of_another_service(text: str) -> str:
 
 
 ROTTEN: Mapping[str, Callable[[str], str]] = {
-    "newer": _changed(v=2, phase="soaring"),
+    "newer": _changed(v=99, phase="soaring"),
     "older": _changed(v=0),
     "corrupt": lambda text: text[::-1],
     "truncated": lambda text: text[: len(text) // 2],
