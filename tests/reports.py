@@ -50,7 +50,7 @@ def a_rollout(phase: Phase = Phase.ROLLING, percent: int = 25, **changes: object
     """At the 25 % stage, six minutes in."""
     plan = a_plan()
     made = Rollout(
-        plan=plan, phase=phase, started=START, since=at(312), heartbeat=at(370),
+        plan=plan, phase=phase, started=START, since=at(312), arrived=at(312), heartbeat=at(370),
         split=Split.between(STABLE, CANDIDATE, percent), judge=judge.begin(plan), driver="ci/1", stage=2, epoch=9,
         reached=25,
         history=(

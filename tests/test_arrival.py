@@ -9,14 +9,17 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from pipeline.cli.view.panel import upcoming
 from pipeline.core.rollout import Event, Phase
+from pipeline.driving.engine import Engine
+from pipeline.driving.observer import Observer
 from pipeline.driving.promote import promote
 from pipeline.errors import PlatformUnavailable
 from pipeline.judging import judge
 from pipeline.judging.judge import Verdict
 from pipeline.model import Outcome, Split, Target
-from tests.fakes import SlowProber
-from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene, a_wish
+from tests.fakes import REF, SlowProber
+from tests.rollouts import CANDIDATE, SCENARIO, SECOND, STABLE, Scene, a_wish
 from tests.test_engine import runs_between
 
 METRIC = "agent_completed"
@@ -254,3 +257,58 @@ def test_a_round_whose_write_was_answered_to_nobody_is_counted_once() -> None:
         scene.clock.sleep(SECOND)
     scene.platform.answer_lost = False
     assert scene.driver.observer.look().judge.probes_ok <= 2 * len(scene.prober.rounds[held:])
+
+
+def test_harmless_writes_that_were_each_looked_at_stop_no_step_while_traffic_moves() -> None:
+    scene = Scene()
+    scene.platform.lag = 15 * SECOND
+    scene.reach(5)
+    while scene.rollout.stage == 1:
+        scene.clock.sleep(SECOND)
+        scene.driver.tick()
+    for _ in range(2):
+        scene.clock.sleep(5 * SECOND)
+        scene.platform.foreign_write(labels={"team": str(scene.clock.seconds)})
+        scene.clock.sleep(SECOND)
+        scene.engine(f"tick/{scene.clock.seconds}").tick()
+    while scene.rollout.arrived is None:
+        assert scene.rollout.phase is Phase.ROLLING, scene.rollout.reason
+        scene.clock.sleep(SECOND)
+        scene.engine(f"tick/{scene.clock.seconds}").tick()
+    assert scene.driver.run() is Outcome.PROMOTED
+
+
+class _Ahead:
+    """A clock that is an hour ahead."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.true = scene.clock
+
+    def now(self) -> datetime:
+        return self.true.now() + timedelta(hours=1)
+
+    def sleep(self, duration: timedelta) -> None:
+        self.true.sleep(duration)
+
+
+def test_two_machines_whose_hours_differ_come_to_an_end() -> None:
+    scene = Scene()
+    scene.start()
+    world = replace(scene.world, clock=_Ahead(scene))
+    begun = scene.clock.now()
+    while scene.rollout.phase is not Phase.PAUSED:
+        scene.engine("one/1").tick()
+        Engine(Observer(REF, world, (SCENARIO,)), world, driver="two/2").tick()
+        scene.clock.sleep(2 * SECOND)
+        assert scene.clock.now() - begun < timedelta(minutes=10)
+    assert "clocks" in scene.rollout.reason
+
+
+def test_what_comes_next_is_told_while_traffic_moves() -> None:
+    scene = Scene()
+    scene.platform.lag = 15 * SECOND
+    scene.reach(5)
+    while scene.rollout.stage == 1:
+        scene.clock.sleep(SECOND)
+        scene.driver.tick()
+    assert upcoming(scene.rollout, scene.clock.now()) == "25% served: traffic is moving"

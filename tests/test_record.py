@@ -107,6 +107,7 @@ def test_what_is_no_record(text: str, words: str) -> None:
             ],
         ),
         (("judge", "blocks"), 10**300),
+        (("judge", "seen"), [0, -5]),
         (("plan", "stages"), []),
         (("plan", "stable"), ""),
         (("stage",), 9),

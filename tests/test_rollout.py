@@ -247,7 +247,52 @@ def test_traffic_that_never_arrives_is_told_to_a_human() -> None:
     moving = unsettled(a_rollout(arrived=None))
     told = decide(replace(moving, now=START + FIVE_MINUTES + JUST))
     assert isinstance(told, Pause)
-    assert "traffic is moving" in told.reason
+    assert "still reconciling" in told.reason
+
+
+@pytest.mark.parametrize(
+    ("live", "words"),
+    [
+        ({"serving": Split((Target(STABLE, 100),)), "observed_generation": 7}, "traffic is moving"),
+        ({"observed_generation": 7, "reconciling": True}, "served, and Cloud Run is still reconciling"),
+        (
+            {
+                "observed_generation": 7,
+                "reconciling": True,
+                "latest_created": "preview-1",
+                "latest_ready": STABLE,
+            },
+            "served, and Cloud Run is still bringing up preview-1",
+        ),
+        (
+            {"serving": Split((Target(STABLE, 100),)), "failure": "revision quota exceeded"},
+            "revision quota exceeded",
+        ),
+    ],
+)
+def test_why_traffic_has_not_arrived_is_told(live: dict[str, object], words: str) -> None:
+    s = a_situation(a_rollout(arrived=None))
+    waiting = decide(replace(s, live=replace(s.live, **live)))  # type: ignore[arg-type]
+    assert isinstance(waiting, Wait)
+    assert words in waiting.why
+
+
+def test_a_stage_that_lies_in_the_future_again_is_told_to_a_human() -> None:
+    """Two machines whose hours differ would begin it again by turns, for ever."""
+    first = a_rollout(since=START + 10 * MINUTE)
+    again = first.on(Event.RAISED, START, split=first.split)
+    assert isinstance(decide(a_situation(replace(first, history=again.history))), Enter)
+    twice = again.on(Event.RAISED, START, split=first.split)
+    told = decide(a_situation(twice))
+    assert isinstance(told, Pause)
+    assert "clocks" in told.reason
+
+
+def test_a_split_that_was_just_written_has_not_arrived() -> None:
+    at_5 = a_rollout(arrived=START)
+    back = at_5.on(Event.FAILED, START, split=Split.between(STABLE, CANDIDATE, 0))
+    assert (at_5.arrived, back.arrived) == (START, None)
+    assert at_5.on(Event.HELD, START).arrived == START
 
 
 def test_a_heartbeat_on_top_of_a_stage_that_arrived_keeps_nothing_back() -> None:

@@ -118,6 +118,7 @@ Action = Wait | Deploy | Enter | Arrive | Pause | Promote | Restore | Settle | F
 
 LOOK_AGAIN = timedelta(seconds=1)
 LONGEST_START = timedelta(minutes=5)  # Cloud Run gives a container 4 to listen; then its revision is judged
+MOVING = "traffic is moving"
 CLOCKS_AGREE = timedelta(minutes=1)  # two machines' clocks: beyond that one of them is wrong
 
 
@@ -203,10 +204,14 @@ def _roll(s: Situation) -> Action:
     ahead = max(rollout.since, rollout.stage_began) - s.now
     if ahead > CLOCKS_AGREE:
         ahead_s = ahead.total_seconds()
+        if rollout.was_begun_again:
+            return Pause(
+                f"the stage's start lies {ahead_s:.0f}s in the future again: the clocks of its drivers differ"
+            )
         why = f"the stage begins again: its start lies {ahead_s:.0f}s in the future, so a clock was wrong"
         return Enter(rollout.stage, Event.RAISED, why)
     if rollout.arrived is None:
-        return Arrive() if s.live.shows(rollout.split) else _hold(s, "traffic is moving")
+        return Arrive() if s.live.shows(rollout.split) else _hold(s, _moving(s.live, rollout.split))
     unsure = _unsure(s)
     if unsure:
         return _hold(s, unsure)
@@ -238,8 +243,18 @@ def _unsure(s: Situation) -> str:
         if readiness is not Readiness.READY:
             return f"{name} {_is(readiness)}"
     if not s.live.serving.shares_with(s.rollout.split):
-        return "traffic is moving"
+        return _moving(s.live, s.rollout.split)
     return s.blind or ("" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason)
+
+
+def _moving(live: LiveService, split: Split) -> str:
+    """Why a split has not arrived, as far as Cloud Run says."""
+    if live.failure and not live.reconciling:
+        return f"Cloud Run does not serve it: {live.failure}"
+    if not live.serving.shares_with(split):
+        return MOVING
+    what = f"bringing up {live.latest_created}" if live.awaits_revision else "reconciling"
+    return f"traffic is served, and Cloud Run is still {what}"
 
 
 def _is(readiness: Readiness | None) -> str:

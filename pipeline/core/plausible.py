@@ -55,8 +55,8 @@ def _leaf_complaint(value: object) -> str:
             return "a time has no zone"
         case datetime() if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
             return f"a time in the year {value.year}"
-        case int() if abs(value) > MAX_EPOCH:
-            return f"a number of {len(str(value))} digits"
+        case int() if not -1 <= value <= MAX_EPOCH:  # -1: no block was seen yet
+            return "a number that is out of range"
     return ""
 
 

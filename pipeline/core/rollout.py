@@ -167,6 +167,12 @@ class Rollout:
         return self.arrived or self.since
 
     @property
+    def was_begun_again(self) -> bool:
+        """Its stage was entered twice in a row, with nobody's hand between."""
+        last = self.history[-2:]
+        return len(last) > 1 and last[1].event is Event.RAISED and last[0].percent == last[1].percent
+
+    @property
     def is_last_stage(self) -> bool:
         return self.stage == len(self.plan.stages) - 1
 
@@ -213,12 +219,15 @@ class Rollout:
     ) -> Rollout:
         """The rollout after an event. A move that the table does not know is a KeyError: a bug, not a state.
 
-        Long words (they may hold a container's last log lines) are cut: the record must always fit.
+        Long words (they may hold a container's last log lines) are cut: the record must always fit. A split that is
+        written now has not arrived.
         """
         phase = TRANSITIONS[self.phase, event]
         reason = reason[:_REASON_CHARS]
         if "drift" in changes:
             changes["drift"] = str(changes["drift"])[:_REASON_CHARS]
+        if "split" in changes:
+            changes["arrived"] = None
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)
         step = Step(now, event, share, reason, by)

@@ -221,7 +221,7 @@ class Engine:
         # After other people's writes the record says again which generation is ours.
         # Each write begins a generation of its own: on top of one that is not seen yet it would keep that unseen.
         is_moving = not look.situation.live.is_settled and now - current.heartbeat < LONGEST_START
-        if (is_due or look.foreign) and not is_moving:
+        if look.foreign or (is_due and not is_moving):
             summary = {**_summary(look), "waiting": action.why[:200]}
             self.commit(look.situation.live, replace(current, judge=look.judge, last=summary))
         return Next(action.until, action.why)
@@ -263,7 +263,7 @@ class Engine:
         is_same = uid == current.candidate_uid
         after = current.on(
             event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage=stage, since=now, split=split,
-            arrived=None, candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1, last=_summary(look),
+            candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1, last=_summary(look) | {"waiting": decision.MOVING},
             judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan)),
             spans=current.spans_until(now, look.judge) if is_same and not current.drift else (),
         )  # fmt: skip

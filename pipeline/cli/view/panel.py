@@ -126,7 +126,9 @@ def upcoming(current: Rollout, now: datetime) -> str:
         return "waits for promote"
     if current.phase is not Phase.ROLLING:
         return ""
-    left = current.stage_began + current.current.soak - now
+    if current.arrived is None:
+        return f"{current.current.percent}% served: {current.waiting}".rstrip(": ")
+    left = current.arrived + current.current.soak - now
     then = "promotion" if current.is_last_stage else f"{current.plan.stages[current.stage + 1].percent}%"
     if current.current.hold:
         then = "hold for promote"
