@@ -13,7 +13,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from pipeline.local.control.dataplane import InstanceSpec, Routes, StartFailed
+from pipeline.local.dataplane import InstanceSpec, Routes, StartFailed
 from pipeline.local.front.addresses import PortBook
 from pipeline.local.front.ingress import Ingress
 from pipeline.local.front.limits import USUAL, Limits

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipeline.cli.view.panel import upcoming
 from pipeline.core.rollout import Event, Phase
 from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
@@ -18,6 +17,7 @@ from pipeline.errors import PlatformUnavailable
 from pipeline.judging import judge
 from pipeline.judging.judge import Verdict
 from pipeline.model import Outcome, Split, Target
+from pipeline.view.panel import upcoming
 from tests.fakes import REF, SlowProber
 from tests.rollouts import CANDIDATE, SCENARIO, SECOND, STABLE, Scene, a_wish
 from tests.test_engine import runs_between

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipeline.cli.view.panel import upcoming
 from pipeline.core import record
 from pipeline.core.rollout import Phase
 from pipeline.driving.begin import Start
@@ -20,6 +19,7 @@ from pipeline.events import Progress
 from pipeline.judging.judge import Verdict
 from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split, Target
 from pipeline.probe.scenario import ProbeReport
+from pipeline.view.panel import upcoming
 from tests.fakes import REF, FakePlatform, FakeProber, SlowProber
 from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene, a_wish, stages
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.local.control.dataplane import StartFailed
+from pipeline.local.dataplane import StartFailed
 from pipeline.local.images import builds
 from pipeline.local.images.catalogue import Image
 from pipeline.local.images.selection import Limits, select

@@ -18,9 +18,9 @@ from google.cloud.run_v2.services.services.transports import ServicesGrpcTranspo
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
-from pipeline.cli.view.local_lines import entry_line, status_lines
 from pipeline.local import daemon, endpoint
 from pipeline.local.images import catalogue
+from pipeline.view.local_lines import entry_line, status_lines
 from tests.contract.cloud import OUR_PARENT
 from tests.processes import SERVER, get, until
 

@@ -12,10 +12,10 @@ import pytest
 
 from pipeline.local.control import state
 from pipeline.local.control.controller import Controller
-from pipeline.local.control.dataplane import InstanceSpec, Routes
 from pipeline.local.control.operations import SERVICE, Operation, Operations
 from pipeline.local.control.state import BY_NAME, Json, Refused
 from pipeline.local.control.store import Store
+from pipeline.local.dataplane import InstanceSpec, Routes
 from pipeline.model import Readiness, ServiceRef
 from tests.contract.fakes import FakeInstances, FakeRouter
 

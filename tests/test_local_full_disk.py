@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.app.wiring import SystemClock
-from pipeline.cli.view.local_lines import status_lines
 from pipeline.cloudrun.service import CloudRun
 from pipeline.driving.restore import Cause, restore
 from pipeline.errors import PlatformUnavailable
@@ -36,6 +35,7 @@ from pipeline.local.control.store import Registry, Store
 from pipeline.local.images.catalogue import Image
 from pipeline.local.provider.service import LocalProvider
 from pipeline.model import RECORD_ANNOTATION, STABLE_TAG, ServiceRef, Split
+from pipeline.view.local_lines import status_lines
 from tests.processes import SERVER, get, until
 
 REF = ServiceRef("local", "local", "chat")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.control.dataplane import InstanceSpec, StartFailed
+from pipeline.local.dataplane import InstanceSpec, StartFailed
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
 from pipeline.local.run import child, strays

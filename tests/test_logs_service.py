@@ -26,8 +26,8 @@ from google.logging.type import log_severity_pb2
 from pipeline.local.api.entries import handlers
 from pipeline.local.entries import store as logstore
 from pipeline.local.entries.filter import compile_filter
-from pipeline.local.entries.reading import LogReader, select
 from pipeline.local.entries.store import LogStore
+from pipeline.local.read_logs import LogReader, select
 from tests.contract.cloud import LoopThread
 
 CHAT = "projects/p/locations/here/services/chat"

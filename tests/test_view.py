@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from pipeline.cli.view.gate_lines import gates_in_words
-from pipeline.cli.view.live import LineView, LiveView, Transitions, Watcher, choose_view
-from pipeline.cli.view.panel import Happening, Seen, bar, clock, render
 from pipeline.core.rollout import Phase
 from pipeline.driving.observer import Look
 from pipeline.events import Progress
 from pipeline.judging.judge import JudgeState, Verdict
 from pipeline.model import Readiness, Revision, Split
 from pipeline.output.writer import Mode, Output
+from pipeline.view.gate_lines import gates_in_words
+from pipeline.view.live import LineView, LiveView, Transitions, Watcher, choose_view
+from pipeline.view.panel import Happening, Seen, bar, clock, render
 from tests.fakes import START
 from tests.reports import (
     CANDIDATE,

@@ -145,7 +145,7 @@ class Drive:
             return
         self.is_watched = True
         from pipeline.app.reporting import Eyes
-        from pipeline.cli.view.live import choose_view
+        from pipeline.view.live import choose_view
 
         self._keep_journal(self.current())
         if self.session.output.level >= 0:

@@ -22,12 +22,12 @@ from pipeline.report.tally import Tally
 
 if TYPE_CHECKING:
     from pipeline.app.wiring import Place
-    from pipeline.cli.view.panel import Seen
     from pipeline.driving.ports import Clock, LogSource, Platform
     from pipeline.judging.evidence import Arm, Exposure
     from pipeline.model import LogLine
     from pipeline.report.document import Report
     from pipeline.report.timeline import Closes
+    from pipeline.view.panel import Seen
 
 
 MAX_LINES = 1_000_000  # read for one report; a page of Cloud Logging holds a thousand, and a minute 60 pages
@@ -118,7 +118,7 @@ class Eyes:
         self._tally: Tally | None = None
 
     def __call__(self) -> Seen | None:
-        from pipeline.cli.view.panel import Seen
+        from pipeline.view.panel import Seen
 
         try:
             current = record.of(self._platform.read(self._place.ref))

@@ -96,9 +96,9 @@ def status(session: Session) -> int:
 
     Example:  spillway local status
     """
-    from pipeline.cli.view.local_lines import status_lines
     from pipeline.local import daemon
     from pipeline.local.state_secrets import secrets_of
+    from pipeline.view.local_lines import status_lines
 
     seen = daemon.status(session.local_folder)
     SINK.learn(*secrets_of(session.local_folder))
@@ -124,10 +124,10 @@ def logs(
 
     Example:  spillway local logs -n 20 --follow --filter 'severity>=ERROR'
     """
-    from pipeline.cli.view.local_lines import entry_line
     from pipeline.local import endpoint
-    from pipeline.local.entries.reading import open_reader, select
+    from pipeline.local.read_logs import open_reader, select
     from pipeline.local.state_secrets import Trusted
+    from pipeline.view.local_lines import entry_line
 
     if follow and session.output.mode is Mode.JSON:
         raise UserError("-o json with --follow: one document that never ends", fix="Ask for lines: -o ndjson")

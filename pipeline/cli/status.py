@@ -55,7 +55,7 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
     from rich.live import Live
 
     from pipeline.app.reporting import Eyes
-    from pipeline.cli.view.panel import render
+    from pipeline.view.panel import render
 
     console, eyes = streams.console("stdout"), Eyes(drive.place, drive.world.clock)
 

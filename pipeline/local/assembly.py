@@ -14,7 +14,7 @@ import grpc.aio
 from pipeline.errors import UserError
 from pipeline.local.api import admin, entries
 from pipeline.local.api.answering import MAX_REQUEST, unary
-from pipeline.local.api.bearer import Guard
+from pipeline.local.bearer import Guard
 from pipeline.local.control.controller import Controller
 from pipeline.local.control.store import Store
 from pipeline.local.endpoint import STATUS_METHOD

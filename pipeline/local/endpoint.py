@@ -51,7 +51,7 @@ class Endpoint:
         """A channel that carries the token; close it."""
         import grpc
 
-        from pipeline.local.api.bearer import BearerToken
+        from pipeline.local.bearer import BearerToken
 
         return grpc.intercept_channel(
             grpc.insecure_channel(self.address, options=_OPTIONS), BearerToken(self.token)
@@ -61,7 +61,7 @@ class Endpoint:
         """The same for asyncio."""
         import grpc.aio
 
-        from pipeline.local.api.bearer import aio_interceptors
+        from pipeline.local.bearer import aio_interceptors
 
         return grpc.aio.insecure_channel(
             self.address, options=_OPTIONS, interceptors=aio_interceptors(self.token)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
-from pipeline.local.control.dataplane import InstanceSpec, Routes, StartFailed
+from pipeline.local.dataplane import InstanceSpec, Routes, StartFailed
 
 
 class FakeInstances:

@@ -25,7 +25,7 @@ _READS = ("Get", "List")
 _OURS = ("pipeline.", "infra.")
 _CARRIERS = (
     "pipeline.local.channel",
-    "pipeline.local.api.bearer",
+    "pipeline.local.bearer",
     "pipeline.cloudrun.",
     "pipeline.local.provider.service",
 )

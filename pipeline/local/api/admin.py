@@ -17,14 +17,13 @@ from google.cloud import run_v2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
-from pipeline.local.api import codec
 from pipeline.local.api.answering import Context, not_offered, seconds, unary
 from pipeline.local.api.paging import page
-from pipeline.local.api.views import revision_json, service_json
-from pipeline.local.control import operations
+from pipeline.local.control import codec, operations
 from pipeline.local.control.controller import Controller
 from pipeline.local.control.operations import Operation
 from pipeline.local.control.state import Refused, Revision, Service
+from pipeline.local.control.views import revision_json, service_json
 from pipeline.model import ServiceRef
 
 ACTOR_KEY = "x-spillway-actor"  # metadata: who writes; shown as last_modifier

@@ -12,13 +12,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from pipeline.local.api.views import revision_json, service_json, summary
 from pipeline.local.control import operations, state, validate
-from pipeline.local.control.dataplane import Instances, Router
 from pipeline.local.control.operations import Operation, Operations
 from pipeline.local.control.reconciler import Reconciler
 from pipeline.local.control.state import Json, Refused, Revision, Service, Stamp
 from pipeline.local.control.store import Registry, Store
+from pipeline.local.control.views import revision_json, service_json, summary
+from pipeline.local.dataplane import Instances, Router
 from pipeline.model import ServiceRef
 
 _SAVE_AGAIN_S = 1.0

@@ -18,13 +18,13 @@ from datetime import datetime
 
 import structlog
 
-from pipeline.local.api.codec import instance_spec
-from pipeline.local.api.views import service_json
 from pipeline.local.control import state
-from pipeline.local.control.dataplane import Instances, InstanceSpec, Router, Routes, StartFailed
+from pipeline.local.control.codec import instance_spec
 from pipeline.local.control.operations import Operation, Operations
 from pipeline.local.control.state import Failure, Line, Service
 from pipeline.local.control.store import Registry
+from pipeline.local.control.views import service_json
+from pipeline.local.dataplane import Instances, InstanceSpec, Router, Routes, StartFailed
 from pipeline.model import Readiness
 
 log = structlog.get_logger(__name__)

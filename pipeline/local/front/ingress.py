@@ -14,7 +14,7 @@ from ipaddress import ip_address
 
 import structlog
 
-from pipeline.local.control.dataplane import Routes, StartFailed
+from pipeline.local.dataplane import Routes, StartFailed
 from pipeline.local.entries.store import LogSink
 from pipeline.local.front import http1
 from pipeline.local.front.addresses import PortBook, reachable

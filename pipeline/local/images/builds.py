@@ -30,7 +30,7 @@ from typing import IO, Any
 
 from pipeline import private
 from pipeline.errors import UserError
-from pipeline.local.control.dataplane import StartFailed
+from pipeline.local.dataplane import StartFailed
 from pipeline.local.images import content
 from pipeline.local.images.catalogue import Image, known_instead
 from pipeline.local.images.content import Broken, Changed

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline import private
 from pipeline.errors import SpillwayError
-from pipeline.local.control.dataplane import StartFailed
+from pipeline.local.dataplane import StartFailed
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, cast
 
-from pipeline.local.control.dataplane import InstanceSpec, StartFailed
+from pipeline.local.dataplane import InstanceSpec, StartFailed
 from pipeline.local.entries.store import MAX_LINE
 from pipeline.local.images.builds import Build
 from pipeline.local.run import listening, strays

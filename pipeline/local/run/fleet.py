@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from pipeline.errors import UserError
-from pipeline.local.control.dataplane import InstanceSpec, StartFailed
+from pipeline.local.dataplane import InstanceSpec, StartFailed
 from pipeline.local.entries.store import LogSink
 from pipeline.local.images import builds, catalogue
 from pipeline.local.images.builds import Build

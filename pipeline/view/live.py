@@ -15,12 +15,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from pipeline.cli.view.gate_lines import gates_in_words
-from pipeline.cli.view.panel import Happening, Seen, clock, render, upcoming
 from pipeline.core.rollout import TRANSITIONS, Event
 from pipeline.events import Listener, Progress
 from pipeline.output import streams
 from pipeline.redact import SINK
+from pipeline.view.gate_lines import gates_in_words
+from pipeline.view.panel import Happening, Seen, clock, render, upcoming
 
 if TYPE_CHECKING:
     from pipeline.driving.observer import Look

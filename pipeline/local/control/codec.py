@@ -9,8 +9,8 @@ from google.cloud import run_v2
 from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from pipeline.local.control.dataplane import InstanceSpec
 from pipeline.local.control.state import DEFAULT_CONCURRENCY, Json, Refused, Revision, Service
+from pipeline.local.dataplane import InstanceSpec
 
 #: The fields of a service that its clients own; all others are the server's and are ignored in a request.
 SPEC_FIELDS = frozenset({

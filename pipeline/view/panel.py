@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from pipeline.cli.view.gate_lines import gate_lines
 from pipeline.core.rollout import ENDED, Phase, Rollout, Step
 from pipeline.judging.evidence import Exposure
 from pipeline.model import Outcome, Readiness
 from pipeline.redact import SINK
 from pipeline.report.facts import words_of
+from pipeline.view.gate_lines import gate_lines
 
 if TYPE_CHECKING:
     from pipeline.driving.observer import Look
