@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types fuzz simulate mutants kills breakages bench bench-checks lock clean
+.PHONY: demo test lint types fuzz simulate mutants kills breakages bench bench-checks house lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -43,6 +43,9 @@ bench-checks: $(READY) ## how right the checks are: precision and recall of ever
 
 SEEDS ?= 5000
 FROM  ?= 0
+house: $(READY) ## rooms, arrows and floors of the tree, and its statements
+	@$(BIN)/python -m bench.house
+
 simulate: $(READY) ## rollouts under faults drawn from seeds, on all cores: make simulate SEEDS=50000 FROM=0
 	@$(BIN)/python -m tests.simulation $(SEEDS) $(FROM)
 

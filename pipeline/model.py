@@ -1,4 +1,4 @@
-"""The nouns of a rollout, as values.
+"""The nouns of a rollout, as values.  PURE.
 
 Theory of operation. A *service* has *revisions*; a *split* says how new connections are shared between
 them. A rollout moves the split from the *stable* revision to the *candidate* in *stages*. Everything here is

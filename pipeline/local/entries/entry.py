@@ -1,4 +1,4 @@
-"""One log entry, and what a line of a service becomes in it.  PURE."""
+"""One log entry, and what a line of a service becomes in it."""
 
 from __future__ import annotations
 
