@@ -45,6 +45,7 @@ PURE = (
     "pipeline.credentials",
     "pipeline.config.complaints",
     "pipeline.config.expectation",
+    "pipeline.telemetry.lines",
     "pipeline.probe.scenario",
     "pipeline.probe.summary",
     "pipeline.probe.verdict",

@@ -1,6 +1,6 @@
 """From telemetry lines to trials: what each agent run was, decided by its deadline.  PURE.
 
-Theory of operation. The middleware (``telemetry/asgi.py``) writes a line at accept, one per agent run when it is decided
+Theory of operation. The middleware writes a line (``telemetry/lines.py``) at accept, one per agent run when it is decided
 (ok, timeout, closed, idle), one at close. Lines of one socket share a session id. A *trial* is one agent run, dated by
 its start; these are trials too, because nobody else would count them:
 
@@ -22,6 +22,7 @@ from datetime import timedelta
 
 from pipeline.model import LogLine
 from pipeline.probe.scenario import CloseClass, close_class
+from pipeline.telemetry.lines import Accepted, Closed, Refused, Run, from_payload, is_telemetry
 
 #: (seconds since the epoch, float) is how lines tell time; evidence keeps it so and never mixes in arrival times.
 Seconds = float
@@ -50,7 +51,7 @@ class Socket:
     client: str = ""
     accepted: Seconds | None = None
     refused: Seconds | None = None
-    runs: list[Mapping[str, object]] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
     was_idle: bool = False
     closed: Seconds | None = None
     code: int = 0
@@ -87,7 +88,7 @@ def read_lines(lines: Iterable[LogLine], revision: str, nonce: str, patterns: It
         reading.last_line_at = max([line.at for line in own]).timestamp()
     for line in own:
         payload = line.payload
-        if payload.get("spillway") != 1:
+        if not is_telemetry(payload):
             text = line.text or str(payload.get("message", ""))
             if any(pattern in text for pattern in wanted):
                 reading.errors_at.append(line.at.timestamp())
@@ -99,25 +100,23 @@ def read_lines(lines: Iterable[LogLine], revision: str, nonce: str, patterns: It
 
 
 def _note(reading: Reading, payload: Mapping[str, object]) -> None:
-    session, at = payload.get("session"), _number(payload.get("at"))
-    if not isinstance(session, str) or at is None:
+    session, said = payload.get("session"), from_payload(payload)
+    if not isinstance(session, str) or said is None:
         return
     socket = reading.sockets.setdefault(session, Socket(session))
     socket.client = socket.client or str(payload.get("client", ""))
-    match payload.get("event"):
-        case "ws_accept":
-            socket.accepted = at
-        case "ws_refused":
-            socket.refused = at
-        case "agent_run" if payload.get("outcome") == "idle":
+    match said:
+        case Accepted():
+            socket.accepted = said.at
+        case Refused():
+            socket.refused = said.at
+        case Run(outcome="idle"):
             socket.was_idle = True
-        case "agent_run" if _number(payload.get("started")) is not None:
-            socket.runs.append(payload)
-        case "ws_close":
-            socket.closed = at
-            socket.code = int(_number(payload.get("code")) or 0)
-            socket.reason = str(payload.get("reason", ""))
-            socket.closed_by = str(payload.get("closed_by", ""))
+        case Run():
+            socket.runs.append(said)
+        case Closed():
+            socket.closed, socket.code = said.at, said.code
+            socket.reason, socket.closed_by = said.reason, said.closed_by
 
 
 def trials_of(socket: Socket, within: timedelta, now: Seconds) -> Iterable[Trial]:
@@ -150,26 +149,17 @@ def is_silent(socket: Socket, within: timedelta, now: Seconds) -> bool:
     return now >= socket.accepted + 2 * within.total_seconds()
 
 
-def is_abandoned(socket: Socket, run: Mapping[str, object]) -> bool:
+def is_abandoned(socket: Socket, run: Run) -> bool:
     """The user left, or vanished, before the run was decided."""
-    return run.get("outcome") == "closed" and socket.closed_by in ("client", "lost")
+    return run.outcome == "closed" and socket.closed_by in ("client", "lost")
 
 
-def _run_trial(socket: Socket, run: Mapping[str, object], within_s: float) -> Trial | None:
+def _run_trial(socket: Socket, run: Run, within_s: float) -> Trial | None:
     if is_abandoned(socket, run):
         return None
-    start = _number(run.get("started"))
-    assert start is not None
-    failed = _NOTHING if run.get("outcome") == "ok" else _NOT_COMPLETED
-    broken = socket.server_broke_it(start, within_s)
+    failed = _NOTHING if run.outcome == "ok" else _NOT_COMPLETED
+    broken = socket.server_broke_it(run.started, within_s)
     if broken:
         failed |= {broken}
-    first = _number(run.get("first_event_ms"))
-    return Trial(socket.client, socket.session, start, failed, None if first is None else first / 1000)
-
-
-def _number(value: object) -> float | None:
-    """A finite number of a size that a time or a code may have; forged lines hold anything."""
-    if type(value) not in (float, int):  # a bool is neither
-        return None
-    return float(value) if -1e12 < value < 1e12 else None  # type: ignore[operator, arg-type]  # NaN is not
+    first = run.first_event_ms
+    return Trial(socket.client, socket.session, run.started, failed, None if first is None else first / 1000)

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pipeline.judging.evidence import Arm, Exposure, exposure
 from pipeline.model import LogLine, Sampling
 from pipeline.report.timeline import Closes, Timeline
+from pipeline.telemetry.lines import Closed, from_payload
 
 OVERLAP = timedelta(seconds=30)  # a line may be found this much later than others of its time
 _EARLIEST = ("first_bad_at",)
@@ -135,7 +136,7 @@ def _session(line: LogLine) -> str:
 
 
 def _is_done(key: str, lines: list[LogLine], old: datetime) -> bool:
-    if key.startswith("s ") and not any(line.payload.get("event") == "ws_close" for line in lines):
+    if key.startswith("s ") and not any(isinstance(from_payload(line.payload), Closed) for line in lines):
         return False
     return max(line.at for line in lines) < old
 

@@ -30,6 +30,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.telemetry.lines import VERSION, Accepted, Closed, Line, Refused, Run, to_payload
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -144,7 +146,7 @@ class _Watch:
         t = self.telemetry
         headers = dict(self.scope.get("headers") or ())
         self.shared = {
-            "spillway": 1,
+            "spillway": VERSION,
             "severity": "INFO",
             "session": self.session,
             "client": _client_hash(headers, self.scope.get("client"), t.salt),
@@ -207,15 +209,13 @@ class _Watch:
 
     def _accept(self) -> None:
         self.accepted = self.telemetry.clock()
-        self._line("ws_accept", path=self.scope.get("path", ""))
+        self._tell(Accepted(self.accepted, self.scope.get("path", "")))
         loop = asyncio.get_running_loop()
         self.idle_timer = loop.call_later(self.telemetry.within_s, self.telemetry.guarded, self._idle)
 
     def _idle(self) -> None:
-        if not self.runs and not self.is_over:
-            self._line(
-                "agent_run", run=0, started=self.accepted, outcome="idle", missing=[], first_event_ms=None
-            )
+        if self.accepted is not None and not self.runs and not self.is_over:
+            self._tell(Run(self.telemetry.clock(), 0, self.accepted, "idle"))
 
     def _start_run(self) -> None:
         self.runs += 1
@@ -242,15 +242,9 @@ class _Watch:
         if run.timer is not None:
             run.timer.cancel()
         first = None if run.first_event is None else round((run.first_event - run.started) * 1000, 3)
-        self._line(
-            "agent_run",
-            run=run.number,
-            started=run.started,
-            outcome=outcome,
-            missing=run.missing,
-            first_event_ms=first,
-            total_ms=round((self.telemetry.clock() - run.started) * 1000, 3),
-        )
+        now = self.telemetry.clock()
+        total = round((now - run.started) * 1000, 3)
+        self._tell(Run(now, run.number, run.started, outcome, tuple(run.missing), first, total))
 
     def broke(self) -> None:
         """The app raised: the socket drops, or before an accept the handshake gets a 500."""
@@ -262,7 +256,7 @@ class _Watch:
         """A handshake that the service could not answer. (A 401 or 403 is an answer, and not told.)"""
         if self.accepted is None and not self.is_over and isinstance(status, int) and status >= 500:
             self.is_over = True
-            self._line("ws_refused", status=status, path=self.scope.get("path", ""))
+            self._tell(Refused(self.telemetry.clock(), status, self.scope.get("path", "")))
 
     def ended(self, code: int, reason: str, closed_by: str) -> None:
         """The socket's end; the first one counts."""
@@ -273,14 +267,11 @@ class _Watch:
             self.idle_timer.cancel()
         for run in list(self.undecided):
             self._decide(run, "closed")
-        seconds = round(self.telemetry.clock() - self.accepted, 3)
-        self._line("ws_close", code=code, reason=reason, closed_by=closed_by, seconds=seconds, runs=self.runs)
+        now = self.telemetry.clock()
+        self._tell(Closed(now, code, reason, closed_by, round(now - self.accepted, 3), self.runs))
 
-    def _line(self, event: str, **values: object) -> None:
-        message = f"{event} {values.get('outcome', values.get('code', ''))}".strip()
-        self.telemetry.line(
-            {**self.shared, "message": message, "event": event, "at": self.telemetry.clock(), **values}
-        )
+    def _tell(self, line: Line) -> None:
+        self.telemetry.line({**self.shared, **to_payload(line)})
 
 
 def _client_hash(headers: Mapping[bytes, bytes], client: object, salt: str) -> str:

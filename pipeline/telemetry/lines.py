@@ -1,0 +1,122 @@
+"""The telemetry line: what a service writes about each of its WebSockets, as values, and how it is read back.  PURE.
+
+A line is one JSON object. All lines of a socket share ``session``; ``at`` is in seconds since the epoch, by the service's
+clock. What a line says stands in the four classes below; who wrote it in ``spillway`` (the version), ``revision``,
+``nonce``, ``client`` (a hash) and, for a probe's socket, ``probe``. Standard library only: the middleware brings this
+file along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The handshake was answered with 101."""
+
+    at: float
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The service could not answer the handshake: ``status`` is 5xx."""
+
+    at: float
+    status: int = 500
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An agent run, once it is decided.
+
+    Args:
+        outcome: "ok", "timeout", "closed" (the socket ended first), or "idle": nobody asked for a run in time.
+        missing: expected events that did not come.
+        first_event_ms: from the request to the first of them; None when none came.
+    """
+
+    at: float
+    number: int
+    started: float
+    outcome: str
+    missing: tuple[str, ...] = ()
+    first_event_ms: float | None = None
+    total_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The socket's end. ``closed_by``: "server", "client", or "lost" when the peer vanished."""
+
+    at: float
+    code: int
+    reason: str = ""
+    closed_by: str = ""
+    seconds: float = 0.0
+    runs: int = 0
+
+
+Line = Accepted | Refused | Run | Closed
+
+
+def to_payload(line: Line) -> dict[str, object]:
+    """The part of the JSON object that the line itself makes up."""
+    match line:
+        case Accepted(at, path):
+            values: dict[str, object] = {"event": "ws_accept", "path": path}
+        case Refused(at, status, path):
+            values = {"event": "ws_refused", "status": status, "path": path}
+        case Run(at, number, started, outcome, missing, first, total):
+            values = {"event": "agent_run", "run": number, "started": started, "outcome": outcome,
+                      "missing": list(missing), "first_event_ms": first}  # fmt: skip
+            if total is not None:
+                values["total_ms"] = total
+        case Closed(at, code, reason, closed_by, seconds, runs):
+            values = {"event": "ws_close", "code": code, "reason": reason, "closed_by": closed_by, "seconds": seconds,
+                      "runs": runs}  # fmt: skip
+    message = f"{values['event']} {values.get('outcome', values.get('code', ''))}".strip()
+    return {"message": message, "at": at, **values}
+
+
+def is_telemetry(payload: Mapping[str, object]) -> bool:
+    """Whether a log entry's payload claims to be such a line; ``nonce`` says whether it is this revision's."""
+    return payload.get("spillway") == VERSION
+
+
+def from_payload(payload: Mapping[str, object]) -> Line | None:
+    """The line of a JSON object that ``is_telemetry``; None for one that is broken in any way, or of no known kind."""
+    at = _number(payload.get("at"))
+    if at is None:
+        return None
+    match payload.get("event"):
+        case "ws_accept":
+            return Accepted(at, str(payload.get("path", "")))
+        case "ws_refused":
+            return Refused(at, int(_number(payload.get("status")) or 500), str(payload.get("path", "")))
+        case "agent_run":
+            return _run(at, payload)
+        case "ws_close":
+            code = int(_number(payload.get("code")) or 0)
+            return Closed(at, code, str(payload.get("reason", "")), str(payload.get("closed_by", "")))
+    return None
+
+
+def _run(at: float, payload: Mapping[str, object]) -> Run | None:
+    started, outcome = _number(payload.get("started")), str(payload.get("outcome", ""))
+    if started is None and outcome != "idle":
+        return None
+    first, number = _number(payload.get("first_event_ms")), int(_number(payload.get("run")) or 0)
+    return Run(at, number, at if started is None else started, outcome, first_event_ms=first)
+
+
+def _number(value: object) -> float | None:
+    """A finite number of a size that a time or a code may have; forged lines hold anything."""
+    if type(value) not in (float, int):  # a bool is neither
+        return None
+    return float(value) if -1e12 < value < 1e12 else None  # type: ignore[operator, arg-type]  # NaN is not
