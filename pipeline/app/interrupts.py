@@ -15,7 +15,7 @@ _GRACE_S = 2.0  # for what is under way: a call that hangs, a round of probes, a
 
 
 class Interruptible(Protocol):
-    """What of a session a signal touches; see ``frame.Session``."""
+    """What of a session a signal touches; see ``session.Session``."""
 
     output: Output
     stopped: threading.Event

@@ -63,7 +63,7 @@ class Declaration:
 
 
 def declared(settings: Settings, read: Read) -> Declaration:
-    """Run the program and change nothing. Raises what ``read`` raises: a program without eyes declares nothing.
+    """Run the program and change nothing. Raises what ``read`` raises: a program that could not look declares nothing.
 
     Pulumi keeps its run-time in context variables and event loops of the thread; a thread of its own, with all loops
     closed at its end, leaves nothing behind, so it can be run again.

@@ -48,7 +48,7 @@ class Look:
 
 
 class Observer:
-    """One service's eyes."""
+    """Looks at one service, again and again; remembers only what saves reading twice."""
 
     def __init__(
         self,

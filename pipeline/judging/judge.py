@@ -3,7 +3,7 @@
 Theory of operation. Two questions, two tests (``sequential.py`` has the mathematics and its bounds).
 
 *Roll back*: for each criterion a bet that the candidate fails more often than stable, block by block. Where no stable
-runs beside it (at 100 %, or while stable never showed a run: it tells none), the bet is against a limit, fixed by the
+runs beside it (at 100 %, or while stable has not shown a run), the bet is against a limit, fixed by the
 first such block: the criterion's own, or the rate that stable's blocks certified, whichever is higher. The mean over criteria reaching 1/alpha is a FAIL, and the
 largest term is blamed: at most alpha of all rollouts of a candidate that is not worse ever get there.
 

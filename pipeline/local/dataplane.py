@@ -1,6 +1,6 @@
 """What the control plane of the local Cloud Run asks of its data plane.
 
-``controller.py`` decides which revisions must run and where traffic goes; ``instances.py`` starts processes and
+``controller.py`` decides which revisions must run and where traffic goes; ``run/fleet.py`` starts processes and
 ``ingress.py`` routes. They meet here, so that the controller is tested with fakes and the data plane without gRPC.
 A service is named by its resource name (``projects/P/locations/L/services/S``), a revision by its short name.
 """

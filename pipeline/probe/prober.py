@@ -87,7 +87,7 @@ class ThreadedProber:
 
 
 class InlineProber:
-    """Holds each round within ``start``, so that a process of one step has eyes; implements ``ports.Prober``."""
+    """Holds each round within ``start``, so that a process that takes one step sees one; implements ``ports.Prober``."""
 
     def __init__(self, clock_now: ClockNow, token: TokenSource | None = None) -> None:
         self._now = clock_now

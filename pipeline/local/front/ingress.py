@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class Ingress:
-    """Implements ``parts.Router``.
+    """Implements ``dataplane.Router``.
 
     Args:
         chance: chooses revisions by weight.

@@ -88,7 +88,7 @@ class _Group:
 
 
 class Fleet:
-    """Implements ``parts.Instances``.
+    """Implements ``dataplane.Instances``.
 
     Args:
         folder: of the server; holds the image catalogue and the builds.
