@@ -26,8 +26,8 @@ from typer.main import get_command
 
 from bench.checks_speed import Goal
 from pipeline.cli.app import app
-from pipeline.local import daemon
 from pipeline.core.rollout import Phase
+from pipeline.local import daemon
 from tests.e2e.project import Project
 from tests.faults.breakages import Night
 from tests.faults.lanes import Lane
@@ -38,7 +38,9 @@ MOST_HELP = 0.25
 MOST_OWN = 0.3  # of plan, without its imports
 _SPILLWAY = ("-m", "pipeline")
 _TRACED = 3  # runs under -X importtime
-_IMPORT = re.compile(r"^import time: +(\d+) \|", re.MULTILINE)  # microseconds of a module, without what it imports
+_IMPORT = re.compile(
+    r"^import time: +(\d+) \|", re.MULTILINE
+)  # microseconds of a module, without what it imports
 
 
 @dataclass(slots=True)
