@@ -15,6 +15,7 @@ PACKAGES = ("checks", "infra", "pipeline")
 
 PURE = (
     "pipeline.model",
+    "pipeline.core.codec",
     "pipeline.core.plan",
     "pipeline.core.plausible",
     "pipeline.judging.evidence",
