@@ -4,7 +4,7 @@ A program that declares a split of its own would move traffic each time it runs.
 read, so it needs one honest read: only NOT_FOUND means that there is nothing yet. Every other error stops the program,
 because "could not look" must never become "there is nothing, so the new revision gets everything".
 
-``run_v2`` is imported by the first read: it takes more than a second, and previews of other stacks need none of it.
+The client is imported by the first read: previews of other stacks need none of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pipeline.model import NONCE_VARIABLE, Split, Target
 
 if TYPE_CHECKING:
     import grpc
-    from google.cloud import run_v2
+
+    from pipeline.rpc.run import Revisions, Services, run_v2
 
 _CALL_TIMEOUT_S = 15.0
 
@@ -68,18 +69,11 @@ def read(settings: Settings, channel: grpc.Channel | None = None) -> Live | None
     )
 
 
-def _clients(channel: grpc.Channel | None) -> tuple[run_v2.ServicesClient, run_v2.RevisionsClient]:
-    from google.cloud import run_v2
+def _clients(channel: grpc.Channel | None) -> tuple[Services, Revisions]:
+    from pipeline.rpc import run
 
-    if channel is None:
-        return run_v2.ServicesClient(), run_v2.RevisionsClient()
-    from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
-    from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
-
-    return (
-        run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel)),
-        run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel)),
-    )
+    channel = channel or run.API.channel()
+    return run.Services(channel), run.Revisions(channel)
 
 
 def _split(service: run_v2.Service) -> Split:

@@ -1,4 +1,4 @@
-"""The log source, through the unmodified Logging client, on the local Cloud Run's log service."""
+"""The log source on the local Cloud Run's log service."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
-from google.cloud.logging_v2.services.logging_service_v2.transports import LoggingServiceV2GrpcTransport
 
 from pipeline.cloudrun import logs as source_module
 from pipeline.cloudrun.logs import LoggingSource, entry_filter
@@ -21,6 +19,7 @@ from pipeline.local.api import entries
 from pipeline.local.entries.filter import compile_filter
 from pipeline.local.entries.store import LogStore
 from pipeline.model import LogLine, ServiceRef
+from pipeline.rpc.logs import Logs
 from tests.contract.cloud import LoopThread
 from tests.fakes import START
 
@@ -50,9 +49,8 @@ class Logging:
         self.say(json.dumps({"spillway": 1, "event": "ws_accept", "time": moment, **fields}), revision)
 
     def source(self, **options: Any) -> LoggingSource:
-        client = LoggingServiceV2Client(transport=LoggingServiceV2GrpcTransport(channel=self.channel))
         return LoggingSource(
-            client, now=lambda: self.now, monotonic=lambda: self.monotonic,
+            Logs(self.channel), now=lambda: self.now, monotonic=lambda: self.monotonic,
             **{"overlap": timedelta(seconds=1), "longest": timedelta(minutes=1), "rest": timedelta(0), **options},
         )  # fmt: skip
 

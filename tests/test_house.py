@@ -15,6 +15,7 @@ PACKAGES = ("checks", "infra", "pipeline")
 
 PURE = (
     "pipeline.model",
+    "pipeline.core.codec",
     "pipeline.core.plan",
     "pipeline.core.plausible",
     "pipeline.judging.evidence",
@@ -58,10 +59,11 @@ IMPURE_LIBRARIES = (
     "subprocess", "time", "websockets",
 )  # fmt: skip
 LIBRARY_HOMES = {
-    "google": ("pipeline.cloudrun", "pipeline.local", "infra.live"),
+    "google": ("pipeline.cloudrun", "pipeline.local", "pipeline.rpc", "infra.live"),
     "grpc": (
         "pipeline.cloudrun",
         "pipeline.local",
+        "pipeline.rpc",
         "infra.live",
         "pipeline.app.wiring",
     ),  # wiring: the type alone
@@ -171,7 +173,7 @@ def test_layers(package: str) -> None:
 
 
 def test_infra_knows_only_the_model_of_the_pipeline() -> None:
-    allowed = {"pipeline.model", "pipeline.errors"}
+    allowed = {"pipeline.model", "pipeline.errors", "pipeline.rpc", "pipeline.rpc.run"}
     ours = {i for m in ALL if is_under(m, "infra") for i in imports_of(m) if is_under(i, "pipeline")}
     assert ours <= allowed
 

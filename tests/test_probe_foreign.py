@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.probe.prober import run_round
+from pipeline.probe.round import run_round
 from pipeline.probe.scenario import Address, HttpStep, Kind, ProbeAsk
 from tests.hostile import scenario
 

@@ -15,7 +15,8 @@ import pytest
 
 from pipeline.driving.ports import Prober
 from pipeline.errors import AccessError, UserError
-from pipeline.probe.prober import TRANSCRIPTS_PER_KIND, ThreadedProber, run_round
+from pipeline.probe.prober import ThreadedProber
+from pipeline.probe.round import TRANSCRIPTS_PER_KIND, run_round
 from pipeline.probe.scenario import Address, Conversation, Expectation, HttpStep, Kind, ProbeAsk, ProbeReport
 from pipeline.probe.summary import Row, summarise
 from tests.hostile import FIVE, Hostile, hostile, scenario

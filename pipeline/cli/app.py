@@ -6,9 +6,11 @@ import typer
 
 from pipeline.cli import check, local, probe, rollback, rollout, status
 from pipeline.cli import demo as demo_command
+from pipeline.cli.parameters import Command, Group
 
 app = typer.Typer(
     name="spillway",
+    cls=Group,
     help="Staged rollouts and automatic roll-back for WebSocket services on Cloud Run.\n\n"
     "A revision that closes sockets after the handshake looks healthy to every request metric. Spillway holds whole "
     "conversations with it at 0 %, moves traffic in stages, judges users' agent runs against the stable revision "
@@ -20,14 +22,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SPILLWAY"},
 )
 
-app.command()(check.check)
-app.command()(rollout.plan)
-app.command()(rollout.rollout)
-app.command()(rollout.promote)
-app.command()(rollback.rollback)
-app.command()(status.status)
-app.command()(rollout.tick)
-app.command()(probe.probe)
-app.command()(status.report)
+app.command(cls=Command)(check.check)
+app.command(cls=Command)(rollout.plan)
+app.command(cls=Command)(rollout.rollout)
+app.command(cls=Command)(rollout.promote)
+app.command(cls=Command)(rollback.rollback)
+app.command(cls=Command)(status.status)
+app.command(cls=Command)(rollout.tick)
+app.command(cls=Command)(probe.probe)
+app.command(cls=Command)(status.report)
 app.add_typer(local.app, name="local")
-app.command()(demo_command.demo)
+app.command(cls=Command)(demo_command.demo)

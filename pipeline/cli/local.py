@@ -13,6 +13,7 @@ import typer
 from pipeline.app.session import Session
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun
+from pipeline.cli.parameters import Command, Group
 from pipeline.errors import UserError
 from pipeline.model import LOCAL_PROJECT
 from pipeline.output import streams
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
     from pipeline.local.images.catalogue import Image
 
 app = typer.Typer(
-    help="The local Cloud Run by itself: up, down, status, logs.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group,
+    help="The local Cloud Run by itself: up, down, status, logs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 def up(
     session: Session,
@@ -67,7 +71,7 @@ def up(
     return 0
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 def down(session: Session, *, dry_run: DryRun = False) -> int:
     """End it and every process under it. Its services are kept for the next `up`.
@@ -89,7 +93,7 @@ def down(session: Session, *, dry_run: DryRun = False) -> int:
     return 0
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 def status(session: Session) -> int:
     """Show services, revisions, instances, weights, and what the ingress saw of each socket.
@@ -106,7 +110,7 @@ def status(session: Session) -> int:
     return 0
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 def logs(
     session: Session,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,13 @@ _KNOWN = {
     "SPILLWAY_OUTPUT": ("text", "json", "ndjson"),
     "SPILLWAY_YES": ("", "0", "1", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off"),
 }
+_FOR_LIBRARIES = {
+    "GRPC_VERBOSITY": "NONE",  # its core writes past ``streams``, and could wait there for ever
+    "PYDANTIC_DISABLE_PLUGINS": "1",  # of the environment's other packages, which it would all look through
+}
+_GARBAGE = (
+    50_000  # objects between collections: the default of 700 looks through every import dozens of times
+)
 
 
 def main() -> NoReturn:
@@ -36,9 +44,8 @@ def run(words: Sequence[str]) -> int:
     """
     _open_descriptors()
     _forgive(os.environ)
-    os.environ.setdefault(
-        "GRPC_VERBOSITY", "NONE"
-    )  # its core writes past ``streams``, and could wait there for ever
+    os.environ |= {name: value for name, value in _FOR_LIBRARIES.items() if name not in os.environ}
+    gc.set_threshold(_GARBAGE)
     with streams.installed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PYTHONWARNINGS=error must not stop a library's import
         try:

@@ -40,7 +40,7 @@ def probe(
     Example:  spillway probe http://127.0.0.1:8080 --sessions 50 --concurrency 10
     """
     from pipeline.app.wiring import SystemClock
-    from pipeline.probe.prober import run_round
+    from pipeline.probe.round import run_round
     from pipeline.probe.scenario import Address, ProbeAsk
     from pipeline.probe.summary import summarise
 

@@ -1,4 +1,4 @@
-"""Log entries of revisions as ``ports.LogSource``, over the unmodified Logging v2 client.
+"""Log entries of revisions as ``ports.LogSource``, over Google's own messages and a channel (``rpc/logs.py``).
 
 Only what evidence can use is asked for: telemetry lines, and lines that match an error pattern. Entries come late and
 out of order, so nothing is concluded from timestamps: after the first read, what Logging *received* since the last
@@ -18,15 +18,14 @@ from itertools import chain
 from typing import Any
 
 import grpc
-from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
-from google.cloud.logging_v2.services.logging_service_v2.transports import LoggingServiceV2GrpcTransport
-from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pipeline.cloudrun.faults import translated
 from pipeline.judging.evidence import ERROR_PATTERNS
 from pipeline.model import LogLine, ServiceRef
+from pipeline.rpc import logs
+from pipeline.rpc.logs import Logs, logging_v2
 
 _PAGE = 1000
 _CALL_TIMEOUT_S = 30.0
@@ -81,7 +80,7 @@ class LoggingSource:
 
     def __init__(
         self,
-        client: LoggingServiceV2Client,
+        client: Logs,
         *,
         overlap: timedelta,
         longest: timedelta,
@@ -100,14 +99,13 @@ class LoggingSource:
     @classmethod
     def over(cls, channel: grpc.Channel) -> LoggingSource:
         """Through a channel of one's own: the local Cloud Run, which finds what it received at once."""
-        client = LoggingServiceV2Client(transport=LoggingServiceV2GrpcTransport(channel=channel))
-        return cls(client, overlap=_AT_ONCE, longest=_AT_ONCE, rest=timedelta(0))
+        return cls(Logs(channel), overlap=_AT_ONCE, longest=_AT_ONCE, rest=timedelta(0))
 
     @classmethod
     def cloud(cls) -> LoggingSource:
         """With the default credentials of the environment."""
         with translated("connect to Cloud Logging"):
-            client = LoggingServiceV2Client()
+            client = Logs(logs.API.channel())
         return cls(
             client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=timedelta(seconds=5)
         )
@@ -157,13 +155,13 @@ class LoggingSource:
         seen.swept_at = started if sweeps else seen.swept_at
 
     def _pages(self, project: str, text: str) -> Iterator[Sequence[Any]]:
-        request = ListLogEntriesRequest(
+        request = logging_v2.ListLogEntriesRequest(
             resource_names=[f"projects/{project}"], filter=text, order_by="timestamp asc", page_size=_PAGE
         )
         # No retry in the client: it would hold up the engine for a minute, which can do without one look.
         pager = self._client.list_log_entries(request=request, retry=None, timeout=_CALL_TIMEOUT_S)
         for page in pager.pages:
-            yield ListLogEntriesResponse.pb(page).entries  # the wrappers cost ten times as much
+            yield logging_v2.ListLogEntriesResponse.pb(page).entries  # the wrappers cost ten times as much
 
 
 def entry_filter(

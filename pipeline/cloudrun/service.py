@@ -1,4 +1,4 @@
-"""Cloud Run as ``ports.Platform``, over the unmodified ``run_v2`` clients.
+"""Cloud Run as ``ports.Platform``, over Google's own messages and a channel (``rpc/run.py``).
 
 The local Cloud Run and the cloud differ in the channel alone. Traffic is written with
 ``update_mask=["traffic", "annotations"]`` and the etag of the read it was decided on; the operation that comes back is
@@ -13,9 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
-from google.cloud import run_v2
-from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
-from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -31,6 +28,8 @@ from pipeline.model import (
     Target,
 )
 from pipeline.redact import SINK
+from pipeline.rpc import run
+from pipeline.rpc.run import Revisions, Services, run_v2
 
 _LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 _BY_NAME = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
@@ -42,23 +41,20 @@ _CALL_TIMEOUT_S = 15.0
 class CloudRun:
     """One project's Cloud Run, through one channel."""
 
-    def __init__(self, services: run_v2.ServicesClient, revisions: run_v2.RevisionsClient) -> None:
+    def __init__(self, services: Services, revisions: Revisions) -> None:
         self._services = services
         self._revisions = revisions
 
     @classmethod
     def over(cls, channel: grpc.Channel) -> CloudRun:
         """Through a channel of one's own: the local Cloud Run."""
-        return cls(
-            run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel)),
-            run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel)),
-        )
+        return cls(Services(channel), Revisions(channel))
 
     @classmethod
     def cloud(cls) -> CloudRun:
         """With the default credentials of the environment."""
         with translated("connect to Cloud Run"):
-            return cls(run_v2.ServicesClient(), run_v2.RevisionsClient())
+            return cls.over(run.API.channel())
 
     def read(self, ref: ServiceRef) -> LiveService:
         with translated(f"read {ref.service}"):

@@ -11,4 +11,5 @@ SECTION = ConfigDict(
     strict=True,
     alias_generator=lambda name: name.replace("_", "-"),
     populate_by_name=True,
+    defer_build=True,  # each section once, as a part of the whole, and not by itself before that
 )

@@ -17,8 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
+from pipeline.core import codec
 from pipeline.core.plausible import MAX_EPOCH, complaints
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused, RecordUnreadable
@@ -32,18 +31,6 @@ MAX_BYTES = 16 * 1024
 MAX_ANNOTATION_BYTES = 262_144
 _MAX_KEPT_CHARS = MAX_BYTES  # of a text that cannot be used: what a roll-back keeps of it
 _KEPT_STEPS = 4
-
-
-class _Adapter:
-    """Built at first use: pydantic takes a tenth of a second for this tree."""
-
-    _made: TypeAdapter[Rollout] | None = None
-
-    @classmethod
-    def get(cls) -> TypeAdapter[Rollout]:
-        if cls._made is None:
-            cls._made = TypeAdapter(Rollout)
-        return cls._made
 
 
 def of(live: LiveService) -> Rollout | None:
@@ -120,7 +107,7 @@ def _grown(rollout: Rollout) -> Rollout:
 
 def encode(rollout: Rollout) -> str:
     """The annotation's text. Raises RecordUnreadable when it cannot be made to fit."""
-    body = _Adapter.get().dump_python(rollout, mode="json", exclude_defaults=True)
+    body = codec.plain(rollout)
     text = _dump(body)
     while len(text.encode()) > MAX_BYTES and len(body.get("history", ())) > _KEPT_STEPS:
         del body["history"][1]  # the first line says where it began
@@ -130,7 +117,7 @@ def encode(rollout: Rollout) -> str:
     if len(text.encode()) > MAX_BYTES and body.pop("past", None):
         text = _dump(body)
     if len(text.encode()) > MAX_BYTES and rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
-        text = _dump(_Adapter.get().dump_python(_bare(rollout), mode="json", exclude_defaults=True))
+        text = _dump(codec.plain(_bare(rollout)))
     if len(text.encode()) > MAX_BYTES:
         raise RecordUnreadable(
             f"the rollout record needs {len(text.encode()):,} bytes, {MAX_BYTES:,} are allowed",
@@ -160,11 +147,10 @@ def decode(text: str) -> Rollout:
             "Upgrade, or roll back with: spillway rollback SERVICE",
         )
     try:
-        found = _Adapter.get().validate_python(_from_1(raw) if version == 1 else raw)
+        found = codec.made(Rollout, _from_1(raw) if version == 1 else raw)
         complaint = next(complaints(found), "")
-    except ValidationError as error:
-        first = error.errors()[0]
-        complaint = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except codec.Misfit as error:
+        complaint = str(error)
     except (RecursionError, OverflowError, ValueError) as error:
         complaint = f"it cannot be taken in: {type(error).__name__}"
     if complaint:

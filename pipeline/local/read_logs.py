@@ -11,13 +11,11 @@ from typing import Any
 
 import grpc
 from google.api_core.exceptions import GoogleAPICallError
-from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
-from google.cloud.logging_v2.services.logging_service_v2.transports import LoggingServiceV2GrpcTransport
-from google.cloud.logging_v2.types import ListLogEntriesRequest, TailLogEntriesRequest
 from google.protobuf import json_format
 
 from pipeline.errors import UserError
 from pipeline.local.endpoint import Endpoint, no_answer
+from pipeline.rpc.logs import Logs, logging_v2
 
 _LARGEST_PAGE = 1000
 
@@ -35,14 +33,14 @@ class LogReader:
     """Made by ``open_reader``."""
 
     def __init__(self, channel: grpc.Channel, project: str) -> None:
-        self._client = LoggingServiceV2Client(transport=LoggingServiceV2GrpcTransport(channel=channel))
+        self._client = Logs(channel)
         self._names = [f"projects/{project}"]
 
     def last(self, count: int, wanted: str) -> list[dict[str, Any]]:
         """The newest so many that the filter selects, oldest first; each a LogEntry as proto JSON."""
         if count < 1:
             return []
-        request = ListLogEntriesRequest(
+        request = logging_v2.ListLogEntriesRequest(
             resource_names=self._names,
             filter=wanted,
             order_by="timestamp desc",
@@ -58,15 +56,16 @@ class LogReader:
     @contextmanager
     def tail(self, wanted: str, stopped: threading.Event) -> Iterator[Iterator[dict[str, Any]]]:
         """Entries that arrive from now on, until the event is set. Nothing is missed between now and the first look."""
-        request = TailLogEntriesRequest(resource_names=self._names, filter=wanted, buffer_window=timedelta(0))
+        request = logging_v2.TailLogEntriesRequest(
+            resource_names=self._names, filter=wanted, buffer_window=timedelta(0)
+        )
         over = threading.Event()
 
-        def ask() -> Iterator[TailLogEntriesRequest]:
+        def ask() -> Iterator[logging_v2.TailLogEntriesRequest]:
             yield request
             over.wait()  # the stream ends with its asking side
 
-        # the client's own method waits for a first entry before it returns; the transport's does not
-        call = self._client.transport.tail_log_entries(ask())
+        call = self._client.tail_log_entries(ask())
         watcher = threading.Thread(target=_cancel_when, args=(stopped, over, call), daemon=True)
         watcher.start()
         try:

@@ -1,4 +1,4 @@
-"""What Pulumi drives on the local Cloud Run: ``gcp:cloudrunv2/service:Service``, with the unmodified ``run_v2`` client.
+"""What Pulumi drives on the local Cloud Run: ``gcp:cloudrunv2/service:Service``.
 
 The methods are those of a resource provider (check, read, diff, create, update, delete), on plain values as Pulumi
 spells them. Who calls them, an engine over gRPC or one plain loop, makes no difference here. Client errors come out as
@@ -12,11 +12,10 @@ from typing import Any
 
 import grpc
 from google.api_core.exceptions import NotFound
-from google.cloud import run_v2
-from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
 from pipeline.local.provider.spelling import PLACE, Json, to_message, to_outputs
 from pipeline.model import ServiceRef
+from pipeline.rpc.run import Services, run_v2
 
 SERVICE = "gcp:cloudrunv2/service:Service"
 _CALL_TIMEOUT_S = 15.0
@@ -33,7 +32,7 @@ class LocalProvider:
     """One local Cloud Run's services."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        self._services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel))
+        self._services = Services(channel)
 
     def check(self, inputs: Json) -> tuple[str, ...]:
         """What is wrong with these inputs, before anything is sent; empty if nothing is."""

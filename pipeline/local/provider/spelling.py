@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from google.cloud import run_v2
 from google.protobuf import json_format
+
+from pipeline.rpc.run import run_v2
 
 Json = Mapping[str, Any]
 

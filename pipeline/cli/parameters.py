@@ -1,0 +1,57 @@
+"""What is given on the command line, taken as it is given: typer asks pydantic for each word, and loads it for that.
+
+Loading it takes longer than the rest of the command line. So text stays text, what has its type already keeps it, and a
+path is a path, whatever stands there: who needs the file says what is wrong with it. Numbers, lists and mistakes are left
+to typer. Where typer works otherwise, nothing is lost but time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+
+class _Plain:
+    def get_params(self, ctx: Any) -> Any:
+        return _plain(super().get_params(ctx))  # type: ignore[misc]
+
+
+class Command(_Plain, TyperCommand):
+    """A command whose words are taken so."""
+
+
+class Group(_Plain, TyperGroup):
+    """A group of commands, likewise."""
+
+
+def _plain(params: Sequence[Any]) -> Sequence[Any]:
+    for param in params:
+        kind = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+        slow = getattr(param, "get_runtime_param", None)
+        if isinstance(kind, type) and slow is not None and not isinstance(slow, partial):
+            param.get_runtime_param = partial(_AsGiven, kind, slow)
+    return params
+
+
+class _AsGiven:
+    """Stands for what typer makes for a parameter, and makes that when it is needed."""
+
+    def __init__(self, kind: type[Any], slow: Callable[[], Any]) -> None:
+        self._kind = kind
+        self._slow = slow
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        is_single = not param.multiple and param.nargs == 1
+        if is_single and (value is None or isinstance(value, self._kind)):
+            return value
+        if is_single and isinstance(value, str):
+            if self._kind is Path:
+                return Path(value)
+            if issubclass(self._kind, Enum) and value in {each.value for each in self._kind}:
+                return self._kind(value)
+        return self._slow().coerce(value, param=param, ctx=ctx)

@@ -1,0 +1,147 @@
+"""Frozen dataclasses as JSON values and back, as records have them since version 1. PURE.
+
+What is at its default is left out.
+Times are ISO 8601, durations too (``PT5M``; a year is 365 days). Unknown keys are passed over: a later version of the same
+layout may have more. pydantic wrote the first records and reads the same; but it takes longer to load than a roll-back
+does, and tests alone use it, to hold this to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from functools import cache
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+_DURATION = re.compile(
+    r"(?P<sign>-?)P(?:(?P<y>\d+)Y)?(?:(?P<d>\d+)D)?"
+    r"(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+(?:\.\d{1,6})?)S)?)?",
+    re.ASCII,
+)
+_YEAR_DAYS = 365
+
+
+class Misfit(ValueError):
+    """A value that is not of its type; the text says where and why."""
+
+
+def plain(value: Any) -> Any:
+    """JSON values: dictionaries, lists, texts, numbers (infinite ones too), true, false and None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        given = ((f, getattr(value, f.name)) for f in fields(value))
+        return {f.name: plain(each) for f, each in given if not _is_default(f, each)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return _iso(value)
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, tuple | list) else value
+
+
+def _is_default(field: Field[Any], value: Any) -> bool:
+    made = field.default_factory() if field.default_factory is not MISSING else field.default
+    return made is not MISSING and bool(value == made)
+
+
+def made(kind: type[T], value: Any) -> T:
+    """The dataclass that ``plain`` told of. Raises: Misfit; OverflowError for numbers beyond all measure."""
+    found: T = _made(kind, value, "record")
+    return found
+
+
+def _made(kind: Any, value: Any, where: str) -> Any:
+    if kind is object:
+        return value
+    if is_dataclass(kind):
+        return _dataclass(kind, value, where)
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Mapping:
+        _must(isinstance(value, dict), where, "an object")
+        return {key: _made(inner[1], each, f"{where}.{key}") for key, each in value.items()}
+    if origin is tuple:
+        _must(isinstance(value, list), where, "a list")
+        kinds = [inner[0]] * len(value) if inner[-1] is ... else list(inner)
+        _must(len(value) == len(kinds), where, f"a list of {len(kinds)}")
+        return tuple(_made(k, v, f"{where}.{n}") for n, (k, v) in enumerate(zip(kinds, value, strict=True)))
+    if NoneType in inner:
+        return None if value is None else _made(inner[0], value, where)
+    return _leaf(kind, value, where)
+
+
+def _dataclass(kind: Any, value: Any, where: str) -> Any:
+    _must(isinstance(value, dict), where, "an object")
+    given = {}
+    for field, hint in _hints(kind):
+        if field.name in value:
+            given[field.name] = _made(hint, value[field.name], f"{where}.{field.name}")
+        else:
+            optional = field.default is not MISSING or field.default_factory is not MISSING
+            _must(optional, f"{where}.{field.name}", "there")
+    return kind(**given)
+
+
+@cache
+def _hints(kind: Any) -> tuple[tuple[Field[Any], Any], ...]:
+    hints = get_type_hints(kind)
+    return tuple((field, hints[field.name]) for field in fields(kind))
+
+
+def _leaf(kind: Any, value: Any, where: str) -> Any:
+    if kind is float:
+        _must(isinstance(value, int | float) and not isinstance(value, bool), where, "a number")
+        return float(value)
+    if kind in {str, int, bool}:
+        _must(type(value) is kind, where, f"of type {kind.__name__}")
+        return value
+    _must(isinstance(value, str), where, f"the text of a {kind.__name__}")
+    try:
+        return (
+            kind.fromisoformat(value)
+            if kind is datetime
+            else _duration(value)
+            if kind is timedelta
+            else kind(value)
+        )
+    except ValueError as error:
+        raise Misfit(f"{where}: {value[:40]!r} is no {kind.__name__}") from error
+
+
+def _must(is_so: bool, where: str, what: str) -> None:
+    if not is_so:
+        raise Misfit(f"{where}: it should be {what}")
+
+
+def _iso(value: timedelta) -> str:
+    sign, rest = ("-", -value) if value < timedelta(0) else ("", value)
+    years, days = divmod(rest.days, _YEAR_DAYS)
+    hours, seconds = divmod(rest.seconds, 3600)
+    minutes, seconds = divmod(seconds, 60)
+    exact = (
+        f"{seconds}.{rest.microseconds:06d}".rstrip("0").rstrip(".") if rest.microseconds else f"{seconds}"
+    )
+    date = "".join(f"{n}{unit}" for n, unit in ((years, "Y"), (days, "D")) if n)
+    time = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M")) if n)
+    time += f"{exact}S" if exact != "0" or not (date or time) else ""
+    return f"{sign}P{date}" + (f"T{time}" if time else "")
+
+
+def _duration(text: str) -> timedelta:
+    found = _DURATION.fullmatch(text)
+    if found is None or text[-1] in "PT":
+        raise ValueError(text)
+    years, days, hours, minutes = (int(found[unit] or 0) for unit in "ydhm")
+    whole, _, part = (found["s"] or "0").partition(".")
+    length = timedelta(
+        days=years * _YEAR_DAYS + days, hours=hours, minutes=minutes, seconds=int(whole),
+        microseconds=int(part.ljust(6, "0") or 0),
+    )  # fmt: skip
+    return -length if found["sign"] else length

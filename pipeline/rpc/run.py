@@ -1,0 +1,64 @@
+"""Cloud Run's Admin API v2: Google's messages, and the methods that we call under the names of Google's clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import grpc
+
+from pipeline.rpc.call import Call, Pages, Retries
+from pipeline.rpc.cloud import Api
+from pipeline.rpc.deferred import defer
+
+defer("google.cloud.run_v2", "types")
+from google.cloud.run_v2 import gapic_version  # noqa: E402 - only now it is deferred
+from google.cloud.run_v2 import types as run_v2  # noqa: E402
+
+__all__ = ["API", "Revisions", "Services", "run_v2"]
+
+API = Api(
+    "run.googleapis.com", ("https://www.googleapis.com/auth/cloud-platform",),
+    ("google.cloud.run_v2.services.services", "ServicesClient"),
+)  # fmt: skip
+_GET = Retries((grpc.StatusCode.UNAVAILABLE,), initial=1.0, maximum=10.0, multiplier=1.3, within=10.0)
+
+
+class Services:
+    """``run_v2.ServicesClient``. Nobody waits for operations: what writes answer with stays bytes."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        def call(method: str, place: str, answer: Callable[[bytes], Any] = bytes, **options: Any) -> Call:
+            return _call(channel, "Services", method, place, answer, **options)
+
+        self.get_service = call("GetService", "name", run_v2.Service.deserialize, retries=_GET)
+        self.create_service = call("CreateService", "parent")
+        self.update_service = call("UpdateService", "service.name")
+        self.delete_service = call("DeleteService", "name")
+
+
+class Revisions:
+    """``run_v2.RevisionsClient``, likewise."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        pages = run_v2.ListRevisionsResponse.deserialize
+        self.get_revision = _call(channel, "Revisions", "GetRevision", "name", run_v2.Revision.deserialize)
+        self.list_revisions = Pages(
+            _call(channel, "Revisions", "ListRevisions", "parent", pages), "revisions"
+        )
+        self.delete_revision = _call(channel, "Revisions", "DeleteRevision", "name", bytes)
+
+
+def _call(
+    channel: grpc.Channel,
+    service: str,
+    method: str,
+    place: str,
+    answer: Callable[[bytes], Any],
+    **options: Any,
+) -> Call:
+    return Call(
+        channel, f"/google.cloud.run.v2.{service}/{method}", getattr(run_v2, f"{method}Request"), answer,
+        gapic_version.__version__, attrgetter(place), **options,
+    )  # fmt: skip
