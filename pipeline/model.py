@@ -27,6 +27,7 @@ RECORD_ANNOTATION = "spillway.rollout/record"
 UNREADABLE_ANNOTATION = "spillway.rollout/unreadable-record"  # what a roll-back found in its place
 NONCE_VARIABLE = "SPILLWAY_NONCE"
 LOCAL_PROJECT = "local"  # the local Cloud Run's; too short to be a Google Cloud project id
+LOCAL_REGION = "local"
 
 _SERVICE_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/services/([^/]+)")
 
@@ -38,6 +39,11 @@ class ServiceRef:
     project: str
     location: str
     service: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on the local Cloud Run. No cloud project can have the name of its project."""
+        return self.project == LOCAL_PROJECT
 
     @property
     def parent(self) -> str:

@@ -178,6 +178,12 @@ def test_infra_knows_only_the_model_of_the_pipeline() -> None:
     assert ours <= allowed
 
 
+def test_where_a_service_is_is_asked_of_its_ref() -> None:
+    """``ServiceRef.is_local`` alone compares the project; the others give the project its name."""
+    named = {m for m, path in ALL.items() if "LOCAL_PROJECT" in path.read_text(encoding="utf-8")}
+    assert named == {"pipeline.model", "pipeline.config.schema", "pipeline.cli.local"}
+
+
 def test_no_circles() -> None:
     done: set[str] = set()
 

@@ -14,7 +14,6 @@ from pipeline.app.session import Session
 from pipeline.app.wiring import (
     Place,
     is_dead,
-    local_folder_for,
     open_engine,
     open_place,
     settings_for,
@@ -247,9 +246,8 @@ def open_drive(
     session.leaves_at_once = True
     _, environment = config.environment(env)
     listeners = Listeners([session.output.event], session.output.say)
-    folder = local_folder_for(environment, session.local_folder)
     with ExitStack() as stack:
-        place = stack.enter_context(open_place(config.ref(environment), local_folder=folder))
+        place = stack.enter_context(open_place(session, config.ref(environment)))
         engine, world = stack.enter_context(
             open_engine(
                 config, place, environment, stopped=session.stopped, listen=listeners, one_step=one_step

@@ -44,7 +44,7 @@ def pinned(
     Raises: UserError.
     """
     asked = config.image_reference(image, environment)
-    if not environment.is_local:
+    if not config.ref(environment).is_local:
         yield asked
         return
     from pipeline.local.images import builds

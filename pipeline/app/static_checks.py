@@ -156,7 +156,8 @@ def _declared(
         candidate_min_instances=container.min_instances,
         deletion_protection=container.deletion_protection,
         is_production=any(
-            name.startswith(_PRODUCTION) and not checked.environments[name].is_local for name in names
+            name.startswith(_PRODUCTION) and not checked.ref(checked.environments[name]).is_local
+            for name in names
         ),
         entry_point=section.socket_config.entry_point or "",
         declared_in={name: (_shown(file, checked), document.line(key)) for name, key in keys.items()},

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import grpc
 
     from infra.settings import Settings
+    from pipeline.app.session import Session
     from pipeline.cloudrun.stack import InProcess, PulumiCli
     from pipeline.config.schema import Config, Environment
     from pipeline.core.plan import Wish
@@ -96,16 +97,17 @@ class Place:
 
 
 @contextmanager
-def open_place(ref: ServiceRef, *, local_folder: Path | None) -> Iterator[Place]:
+def open_place(session: Session, ref: ServiceRef) -> Iterator[Place]:
     """Reach a service. Raises LocalCloudRunDown; one that goes away later is found again when it is back."""
-    if local_folder is None:
+    if not ref.is_local:
         yield Place(ref)
         return
     from pipeline.local.channel import FollowingChannel
     from pipeline.local.state_secrets import secrets_of
 
-    SINK.learn(*secrets_of(local_folder))
-    with FollowingChannel(local_folder, learn=SINK.learn) as channel:
+    folder = session.local_folder
+    SINK.learn(*secrets_of(folder))
+    with FollowingChannel(folder, learn=SINK.learn) as channel:
         yield Place(ref, channel)
 
 
@@ -236,7 +238,3 @@ def _machine() -> str:
     except OSError:
         return ""
     return hashlib.sha256(boot.encode()).hexdigest()[:8]
-
-
-def local_folder_for(environment: Environment, folder: Path) -> Path | None:
-    return folder if environment.is_local else None

@@ -33,16 +33,15 @@ ServiceArgument = Annotated[
 
 def find_service(
     session: Session, service: str | None, project: str | None, region: str | None, env: str | None
-) -> tuple[ServiceRef, bool]:
-    """The service, and whether it is on the local Cloud Run. A full name needs no configuration at all.
+) -> ServiceRef:
+    """The service. A full name needs no configuration at all.
 
     Raises: UserError, or ConfigError when only the configuration could have told.
     """
     if service and (ref := ServiceRef.parse(service)):
-        return ref, _is_local(ref)
+        return ref
     if service and project and region:
-        ref = ServiceRef(project, region, service)
-        return ref, _is_local(ref)
+        return ServiceRef(project, region, service)
     if service and "/" in service:
         raise UserError(
             f"{service}: not a service",
@@ -58,12 +57,4 @@ def find_service(
             "Without a readable configuration, name the service in full: projects/P/locations/L/services/S",
         ) from error
     _, environment = config.environment(env)
-    ref = config.ref(environment)
-    return (ServiceRef(ref.project, ref.location, service) if service else ref), environment.is_local
-
-
-def _is_local(ref: ServiceRef) -> bool:
-    """Whether a full name means the local Cloud Run: by its project, which no cloud project can have."""
-    from pipeline.model import LOCAL_PROJECT
-
-    return ref.project == LOCAL_PROJECT
+    return environment.ref(service or config.service)

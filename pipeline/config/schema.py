@@ -20,6 +20,8 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -30,12 +32,11 @@ from pipeline.config.section import SECTION
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.model import LOCAL_PROJECT, Criterion, Drain, Probing, Sampling, ServiceRef, Stage
+from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, Criterion, Drain, Probing, Sampling, ServiceRef, Stage
 from pipeline.probe.scenario import Scenario
 from pipeline.units import shown
 
 DEFAULT_FILE = "spillway.yaml"
-LOCAL_REGION = "local"
 
 
 class _Section(BaseModel):
@@ -51,15 +52,34 @@ class Environment(_Section):
     evidence: Literal["users", "probes"] = "users"
     id_token: bool = False  # probes carry an ID token for the service's address
 
+    @field_validator("project", "region")
+    @classmethod
+    def _is_in_one_place(cls, value: str, info: ValidationInfo) -> str:
+        """Commands go where the project says, so a local environment that names one would go to two places."""
+        if info.data.get("endpoint") == "local":
+            raise ValueError(
+                f"{shown(value)} stands beside endpoint: local\n"
+                "The local Cloud Run is on this machine and has neither project nor region.\n"
+                "Leave out project and region; for the cloud, leave out endpoint: local."
+            )
+        if info.field_name == "project" and value == LOCAL_PROJECT:
+            raise ValueError(
+                f"{LOCAL_PROJECT} is the local Cloud Run's own project\n"
+                "No Google Cloud project can have a name that short.\n"
+                "Name the project, or write endpoint: local in place of project and region."
+            )
+        return value
+
     @model_validator(mode="after")
     def _is_somewhere(self) -> Environment:
         if self.endpoint == "cloud" and not (self.project and self.region):
             raise ValueError("needs project and region (or endpoint: local)")
         return self
 
-    @property
-    def is_local(self) -> bool:
-        return self.endpoint == "local"
+    def ref(self, service: str) -> ServiceRef:
+        if self.endpoint == "local":
+            return ServiceRef(LOCAL_PROJECT, LOCAL_REGION, service)
+        return ServiceRef(self.project, self.region, service)
 
 
 class Image(_Section):
@@ -216,17 +236,13 @@ class Config(Checked):
         return name, self.environments[name]
 
     def ref(self, environment: Environment) -> ServiceRef:
-        if environment.is_local:
-            return ServiceRef(
-                environment.project or LOCAL_PROJECT, environment.region or LOCAL_REGION, self.service
-            )
-        return ServiceRef(environment.project, environment.region, self.service)
+        return environment.ref(self.service)
 
     def image_reference(self, image: str, environment: Environment) -> str:
         """The image by digest, or locally a name under ``images:`` that is still to be pinned. Raises UserError."""
         if re.search(r"@sha256:[0-9a-f]{64}$", image):
             return image
-        if not environment.is_local or "@" in image:
+        if not self.ref(environment).is_local or "@" in image:
             raise UserError(
                 f"--image {image}: not pinned by digest",
                 "A tag can point elsewhere tomorrow; the rollout's identity is the digest.",
@@ -316,8 +332,9 @@ def _complaint(document: yamltree.Document, error: ValidationError) -> ConfigErr
         path = complaints.path_of(problem)
         told = complaints.sentence(problem, known, document.words.get(path, ""))
         lines.append(f"{document.where(path)}: {told}")
-    more = "\n".join(lines[1:6])
-    return ConfigError(lines[0], more, f"and {len(lines) - 6} more" if len(lines) > 6 else "")
+    what, why, fix = [*lines[0].split("\n"), "", ""][:3]
+    more = "\n".join(line.split("\n")[0] for line in lines[1:6])
+    return ConfigError(what, more or why, f"and {len(lines) - 6} more" if len(lines) > 6 else fix)
 
 
 def _known_keys() -> set[str]:

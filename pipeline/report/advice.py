@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judge
 from pipeline.judging.evidence import Exposure
-from pipeline.model import LOCAL_PROJECT, Outcome
+from pipeline.model import Outcome
 from pipeline.report import repeat
 from pipeline.report.figures import Figures
 
@@ -27,7 +27,7 @@ def rollback_plan(rollout: Rollout, figures: Figures) -> tuple[Command, ...]:
     if plan.stable == plan.candidate:
         return (Command("This is the service's first revision: there is none to go back to."),)
     steps = [Command(f"Send 100 % to {plan.stable}, tags and record with it:", repeat.roll_back(plan.ref))]
-    if plan.ref.project != LOCAL_PROJECT:
+    if not plan.ref.is_local:
         steps.append(Command("The same without Spillway:", repeat.set_traffic(plan.ref, {plan.stable: 100})))
     steps.append(Command("See that it arrived:", "spillway status"))
     return (*steps, _drain(rollout, figures.users))
