@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 
@@ -215,6 +215,17 @@ class LiveService:
     def awaits_revision(self) -> bool:
         """It is being reconciled because a revision is still to be judged; traffic itself may long be right."""
         return self.reconciling and self.latest_created != self.latest_ready
+
+    @property
+    def pinned(self) -> Split:
+        """Spec traffic with LATEST as what it means now: the latest ready revision; None while nothing is ready."""
+        latest = self.latest_ready or None
+        return Split(tuple(replace(t, revision=t.revision or latest) for t in self.wanted.targets))
+
+    @property
+    def serves_nobody(self) -> bool:
+        """It is settled and no revision ever became ready: there is no traffic that could be moved."""
+        return not (self.reconciling or self.serving.serving or self.latest_ready)
 
     def shows(self, split: Split) -> bool:
         """Whether this split was read back: seen in a status that cannot be an older write's."""

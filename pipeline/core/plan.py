@@ -143,10 +143,7 @@ def _stable(live: LiveService, revisions: Sequence[Revision]) -> Revision:
             f"asked: {_shares(live.wanted.serving)}; serving: {_shares(live.serving.serving)}",
             f"Wait until it settles, or set it: spillway rollback {live.ref.name} --to REVISION",
         )
-    shares: dict[str, int] = {}
-    for revision, percent in live.wanted.serving.items():
-        name = revision or live.latest_ready
-        shares[name] = shares.get(name, 0) + percent
+    shares = live.pinned.serving
     if len(shares) != 1:
         raise PlanRefused(
             f"{live.ref.service}: which revision is stable?",
