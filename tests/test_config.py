@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import schema
+from pipeline.config import raw, schema
 from pipeline.errors import ConfigError, UserError
 from pipeline.model import ServiceRef
 
@@ -92,7 +92,7 @@ def test_all_complaints_are_listed() -> None:
 
 def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="-c FILE"):
-        schema.load(tmp_path / "spillway.yaml")
+        schema.validate(raw.read(tmp_path / "spillway.yaml"))
 
 
 def test_a_local_image_is_a_known_name_or_a_digest() -> None:

@@ -92,6 +92,7 @@ FORBIDDEN = {
         "pipeline.judging.evidence",
         "pipeline.core.record",
     ),
+    "pipeline.app": ("typer", "rich", "pipeline.cli"),  # what a command does, whoever asks for it
     "pipeline.driving.engine": (
         "pipeline.local",
         "pipeline.cloudrun",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -25,6 +26,11 @@ Project = Annotated[
 ]
 Region = Annotated[str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
+Timeout = Annotated[
+    str,
+    typer.Option("--timeout", help="Stop driving after this long (exit 15); the rollout stays under way."),
+]
 ServiceArgument = Annotated[
     str | None,
     typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
@@ -58,3 +64,15 @@ def find_service(
         ) from error
     _, environment = config.environment(env)
     return environment.ref(service or config.service)
+
+
+def timeout_of(text: str) -> timedelta | None:
+    """Of ``--timeout``; None where it was not given. Raises UserError."""
+    if not text:
+        return None
+    from pipeline.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UserError(f"--timeout: {error}") from error

@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
@@ -25,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.config import checks_section, complaints, raw, yamltree
+from pipeline.config import checks_section, complaints, yamltree
 from pipeline.config.fields import Duration, Name, Odds, Rate, between, whole
 from pipeline.config.scenarios_section import HttpConfig, ScenarioConfig
 from pipeline.config.section import SECTION
@@ -281,14 +280,14 @@ class Config(Checked):
 _Whole = TypeVar("_Whole", bound=Checked)
 
 
-def load(path: Path) -> Config:
-    """Read and validate. Raises ConfigError with file:line:column."""
-    return _validated(Config, raw.read(path))
+def validate(document: yamltree.Document) -> Config:
+    """Raises ConfigError: the first complaint in full, with file:line:column, and the number of further ones."""
+    return _validated(Config, document)
 
 
 def parse(text: str, file: str = DEFAULT_FILE) -> Config:
-    """Validate a text. Raises ConfigError: the first complaint in full, the number of further ones."""
-    return _validated(Config, yamltree.parse(text, file))
+    """Validate a text. Raises ConfigError."""
+    return validate(yamltree.parse(text, file))
 
 
 def validate_checked(document: yamltree.Document) -> Checked:
