@@ -6,6 +6,7 @@ frozen, knows no I/O, and is what the other pure modules speak:
 
     LiveService  what one read of Cloud Run showed (the only input about the world)
     Split        what traffic is, or shall be; changed only by methods that return a new one
+    Terms        how a rollout goes and is judged, as configured
     Plan         what one rollout will do, frozen at its start and kept in the record
     Outcome      how a rollout ended, with the exit code that says so
 
@@ -302,6 +303,26 @@ class Drain(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What ``spillway.yaml`` says of how a rollout goes and is judged: made once, wished for, agreed to in the plan.
+
+    Args:
+        scenarios: their names.
+        alpha: probability bound of a false rollback over the whole rollout.
+        beta: probability bound of a bad promotion, per limit.
+    """
+
+    stages: tuple[Stage, ...]
+    criteria: tuple[Criterion, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    probing: Probing = Probing()
+    alpha: float = 0.001
+    beta: float = 0.05
+    drain: Drain = Drain.KEEP
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What one rollout will do; frozen when it starts and kept in the record.
 
@@ -310,8 +331,6 @@ class Plan:
         stable: rollback target, by name, pinned here at the start; never LATEST, never "previous".
         stable_adopted: it was live before Spillway knew the service.
         stable_unhealthy: it answered badly from its first deployment on, so nothing is lost by leaving it.
-        alpha: probability bound of a false rollback over the whole rollout.
-        beta: probability bound of a bad promotion, per limit.
     """
 
     rollout_id: str
@@ -320,16 +339,9 @@ class Plan:
     stable_uid: str
     candidate: str
     image: str
-    stages: tuple[Stage, ...]
-    criteria: tuple[Criterion, ...]
-    sampling: Sampling = Sampling()
-    probing: Probing = Probing()
-    alpha: float = 0.001
-    beta: float = 0.05
-    drain: Drain = Drain.KEEP
+    terms: Terms
     stable_adopted: bool = False
     stable_unhealthy: bool = False
-    scenarios: tuple[str, ...] = ()
 
 
 class Outcome(Enum):

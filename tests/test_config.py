@@ -39,12 +39,12 @@ def broken(old: str, new: str) -> str:
 def test_a_good_file_becomes_typed_values() -> None:
     made = schema.parse(GOOD)
     assert made.false_rollbacks == 0.001
-    assert made.build_stages()[2].soak == timedelta(minutes=90)
+    assert made.terms().stages[2].soak == timedelta(minutes=90)
     scenario = made.build_scenarios()[0]
     assert [[e.name for e in group] for group in scenario.groups] == [
         ["agent_started"], ["agent_thinking", "tool_executing"], ["agent_completed"],
     ]  # fmt: skip
-    assert made.build_criteria()[1].slower_than == timedelta(milliseconds=500)
+    assert made.terms().criteria[1].slower_than == timedelta(milliseconds=500)
 
 
 @pytest.mark.parametrize(

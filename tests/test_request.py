@@ -91,19 +91,19 @@ bad-promotions: 1 in 50
 def test_every_setting_of_the_rollout_reaches_the_plan() -> None:
     wish = request(schema.parse(JUDGED)).wish
     assert (wish.ref, wish.image) == (ServiceRef("acme-stg", "us-central1", "chat"), DIGEST)
-    assert wish.stages == (
+    assert wish.terms.stages == (
         Stage(0, 0 * SECOND, timedelta(hours=1)),
         Stage(10, 60 * SECOND, 150 * SECOND, hold=True),  # the time to decide comes after the soak
         Stage(100, 30 * SECOND, 30 * SECOND + timedelta(hours=1)),
     )
     slow = Criterion("first_event", slower_than=timedelta(milliseconds=500))
-    assert wish.criteria == (Criterion("agent_completed", limit=0.01, certify=0.02), slow)
-    assert wish.sampling == Sampling(11 * SECOND, 12 * SECOND, 13 * SECOND, 14 * SECOND, 15)
-    assert wish.probing == Probing(16 * SECOND, 17, 18)
-    assert (wish.alpha, wish.beta) == (pytest.approx(1 / 5000), pytest.approx(1 / 50))
+    assert wish.terms.criteria == (Criterion("agent_completed", limit=0.01, certify=0.02), slow)
+    assert wish.terms.sampling == Sampling(11 * SECOND, 12 * SECOND, 13 * SECOND, 14 * SECOND, 15)
+    assert wish.terms.probing == Probing(16 * SECOND, 17, 18)
+    assert (wish.terms.alpha, wish.terms.beta) == (pytest.approx(1 / 5000), pytest.approx(1 / 50))
     assert (wish.evidence, wish.min_instances) == ("probes", 3)
     assert wish.longest_scenario == 40 * SECOND
-    assert wish.scenarios == ("short", "long", "middle")
+    assert wish.terms.scenarios == ("short", "long", "middle")
 
 
 def session(folder: Path, local: Path | None = None) -> Session:

@@ -97,16 +97,16 @@ def _lines(proposal: plan.Proposal) -> list[str]:
         f"  1  pin {made.stable} at 100%, tag it stable, write the record",
         f"  2  create {made.candidate} at 0% (Pulumi program), tag it candidate",
     ]
-    for number, stage in enumerate(made.stages, start=2):
+    for number, stage in enumerate(made.terms.stages, start=2):
         then = "hold for promote" if stage.hold else f"soak {format_duration(stage.soak)}"
         share = "probe" if stage.percent == 0 else f"{stage.percent}%"
         out.append(
             f"  {number if stage.percent else ' '}  {share:>5}  {then}, undecided after {format_duration(stage.deadline)}: pause"
         )
-    rhythm = f"every {format_duration(made.probing.every)}, a confirmed failure stops at once"
-    out += ["", "gates", f"  probes     {', '.join(made.scenarios)}: {rhythm}"]
+    rhythm = f"every {format_duration(made.terms.probing.every)}, a confirmed failure stops at once"
+    out += ["", "gates", f"  probes     {', '.join(made.terms.scenarios)}: {rhythm}"]
     trials = proposal.certification_trials()
-    for criterion in made.criteria:
+    for criterion in made.terms.criteria:
         limit = (
             f"limit {format_rate(criterion.limit)}" if criterion.limit is not None else "against stable only"
         )
@@ -132,9 +132,11 @@ def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
         "now": dict(wanted.serving),
         "stages": [
             {"percent": s.percent, "soak": _seconds(s.soak), "deadline": _seconds(s.deadline), "hold": s.hold}
-            for s in made.stages
+            for s in made.terms.stages
         ],
-        "writes": [dict(Split.between(made.stable, made.candidate, s.percent).serving) for s in made.stages],
+        "writes": [
+            dict(Split.between(made.stable, made.candidate, s.percent).serving) for s in made.terms.stages
+        ],
         "criteria": [
             {
                 "metric": c.metric,
@@ -142,7 +144,7 @@ def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
                 "certify": c.certify,
                 "slower_than": _seconds(c.slower_than),
             }
-            for c in made.criteria
+            for c in made.terms.criteria
         ],
         "certification_trials": dict(proposal.certification_trials()),
         "earliest_promotion_seconds": proposal.soak.total_seconds(),

@@ -31,7 +31,17 @@ from pipeline.config.section import SECTION
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, Criterion, Drain, Probing, Sampling, ServiceRef, Stage
+from pipeline.model import (
+    LOCAL_PROJECT,
+    LOCAL_REGION,
+    Criterion,
+    Drain,
+    Probing,
+    Sampling,
+    ServiceRef,
+    Stage,
+    Terms,
+)
 from pipeline.probe.scenario import Scenario
 from pipeline.units import shown
 
@@ -257,14 +267,18 @@ class Config(Checked):
             )
         return image
 
-    def build_stages(self) -> tuple[Stage, ...]:
-        return tuple(stage.build() for stage in self.stages)
-
-    def build_criteria(self) -> tuple[Criterion, ...]:
-        return tuple(Criterion(m, c.limit, c.certify, c.slower_than) for m, c in self.criteria.items())
-
-    def build_probing(self) -> Probing:
-        return Probing(self.probes.every, self.probes.sessions, self.probes.concurrency)
+    def terms(self) -> Terms:
+        probes = self.probes
+        return Terms(
+            stages=tuple(stage.build() for stage in self.stages),
+            criteria=tuple(Criterion(m, c.limit, c.certify, c.slower_than) for m, c in self.criteria.items()),
+            scenarios=tuple(self.scenarios),
+            sampling=self.evidence.build(),
+            probing=Probing(probes.every, probes.sessions, probes.concurrency),
+            alpha=self.false_rollbacks,
+            beta=self.bad_promotions,
+            drain=self.drain,
+        )
 
     def fingerprint(self) -> str:
         """Hash of everything validated that a rollout depends on; comments and key order do not count.

@@ -57,10 +57,10 @@ def _risks(rollout: Rollout, figures: Figures, checks: Mapping[str, object] | No
         yield f"{met.open_sockets:,} sockets are still open on {plan.candidate}: their users are not safe yet."
     if rollout.drift:
         yield f"Somebody else changed the service: {rollout.drift}."
-    for criterion in plan.criteria:
+    for criterion in plan.terms.criteria:
         runs, failed = figures.judged.get(criterion.metric, (0, 0))
         if runs:
-            yield _rate(criterion.metric, runs, failed, plan.beta)
+            yield _rate(criterion.metric, runs, failed, plan.terms.beta)
     if figures.reached < 100 and not figures.is_healthy:
         yield f"Never tried with more than {figures.reached} % of new connections."
     if met is not None and met.forged:
