@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import pulumi
-
 from infra import live, program
-from pipeline.errors import SpillwayError
 
 if __name__ == "__main__":
-    try:
-        program.declare(live.read)
-    except SpillwayError as error:
-        raise pulumi.RunError(str(error)) from error  # told without a traceback
+    program.run(live.read)

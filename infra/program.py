@@ -9,13 +9,22 @@ import pulumi
 from infra.live import Live
 from infra.service import CloudRunService
 from infra.settings import CONFIG_KEY, PROJECT, Settings
+from pipeline.errors import SpillwayError
 
 Read = Callable[[Settings], Live | None]
 
 
 def declare(read: Read) -> None:
-    """Read the stack's config and the live service, then declare both together."""
+    """Read the stack's config and the live service, then declare both together. Raises what ``read`` raises."""
     settings = Settings.decode(pulumi.Config(PROJECT).require(CONFIG_KEY))
     made = CloudRunService(settings.service, settings, read(settings))
     pulumi.export("uri", made.service.uri)
     pulumi.export("revision", settings.revision)
+
+
+def run(read: Read) -> None:
+    """The same under Pulumi's engine, which prints a RunError as it is and any other error as a traceback."""
+    try:
+        declare(read)
+    except SpillwayError as error:
+        raise pulumi.RunError(str(error)) from error

@@ -6,6 +6,7 @@ frozen, knows no I/O, and is what the other pure modules speak:
 
     LiveService  what one read of Cloud Run showed (the only input about the world)
     Split        what traffic is, or shall be; changed only by methods that return a new one
+    Terms        how a rollout goes and is judged, as configured
     Plan         what one rollout will do, frozen at its start and kept in the record
     Outcome      how a rollout ended, with the exit code that says so
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 
@@ -27,6 +28,7 @@ RECORD_ANNOTATION = "spillway.rollout/record"
 UNREADABLE_ANNOTATION = "spillway.rollout/unreadable-record"  # what a roll-back found in its place
 NONCE_VARIABLE = "SPILLWAY_NONCE"
 LOCAL_PROJECT = "local"  # the local Cloud Run's; too short to be a Google Cloud project id
+LOCAL_REGION = "local"
 
 _SERVICE_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/services/([^/]+)")
 
@@ -38,6 +40,11 @@ class ServiceRef:
     project: str
     location: str
     service: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on the local Cloud Run. No cloud project can have the name of its project."""
+        return self.project == LOCAL_PROJECT
 
     @property
     def parent(self) -> str:
@@ -210,6 +217,17 @@ class LiveService:
         """It is being reconciled because a revision is still to be judged; traffic itself may long be right."""
         return self.reconciling and self.latest_created != self.latest_ready
 
+    @property
+    def pinned(self) -> Split:
+        """Spec traffic with LATEST as what it means now: the latest ready revision; None while nothing is ready."""
+        latest = self.latest_ready or None
+        return Split(tuple(replace(t, revision=t.revision or latest) for t in self.wanted.targets))
+
+    @property
+    def serves_nobody(self) -> bool:
+        """It is settled and no revision ever became ready: there is no traffic that could be moved."""
+        return not (self.reconciling or self.serving.serving or self.latest_ready)
+
     def shows(self, split: Split) -> bool:
         """Whether this split was read back: seen in a status that cannot be an older write's."""
         return self.is_settled and self.serving.shares_with(split)
@@ -285,6 +303,26 @@ class Drain(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What ``spillway.yaml`` says of how a rollout goes and is judged: made once, wished for, agreed to in the plan.
+
+    Args:
+        scenarios: their names.
+        alpha: probability bound of a false rollback over the whole rollout.
+        beta: probability bound of a bad promotion, per limit.
+    """
+
+    stages: tuple[Stage, ...]
+    criteria: tuple[Criterion, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    probing: Probing = Probing()
+    alpha: float = 0.001
+    beta: float = 0.05
+    drain: Drain = Drain.KEEP
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What one rollout will do; frozen when it starts and kept in the record.
 
@@ -293,8 +331,6 @@ class Plan:
         stable: rollback target, by name, pinned here at the start; never LATEST, never "previous".
         stable_adopted: it was live before Spillway knew the service.
         stable_unhealthy: it answered badly from its first deployment on, so nothing is lost by leaving it.
-        alpha: probability bound of a false rollback over the whole rollout.
-        beta: probability bound of a bad promotion, per limit.
     """
 
     rollout_id: str
@@ -303,16 +339,9 @@ class Plan:
     stable_uid: str
     candidate: str
     image: str
-    stages: tuple[Stage, ...]
-    criteria: tuple[Criterion, ...]
-    sampling: Sampling = Sampling()
-    probing: Probing = Probing()
-    alpha: float = 0.001
-    beta: float = 0.05
-    drain: Drain = Drain.KEEP
+    terms: Terms
     stable_adopted: bool = False
     stable_unhealthy: bool = False
-    scenarios: tuple[str, ...] = ()
 
 
 class Outcome(Enum):

@@ -259,7 +259,7 @@ class Oracle:
         self.must("S6", not self.taint, f"{words} after {self.taint}")
         self.must("S11", not process.prober.was_blind, f"{words} while the probes are blind")
         self.must("S5", STABLE in process.ready, f"{words} with nothing to go back to")
-        steps = self.sim.wish.stages
+        steps = self.sim.wish.terms.stages
         self.must("S2", number + 1 < len(steps) and steps[number + 1].percent == share, words)
         self._is_served(before, words)
         self._gate(stage)
@@ -298,7 +298,7 @@ class Oracle:
         )
         if stage.percent:
             runs, _ = self.sim.users.runs_between(CANDIDATE, since - 2 * abs(self.sim.skew), now)
-            needed = self.sim.wish.sampling.min_trials
+            needed = self.sim.wish.terms.sampling.min_trials
             self.must("S3 runs", runs >= needed, f"{runs} of {needed} runs at {stage.percent}%")
 
     def _promotion(self, process: Process, before: LiveService, was: Written, now: Written) -> None:
@@ -312,17 +312,17 @@ class Oracle:
             self.must(
                 "S3", age < (self.sim.clock.now() - self.entered).total_seconds(), "promoted a bad candidate"
             )
-        self._gate(self.sim.wish.stages[-1])
+        self._gate(self.sim.wish.terms.stages[-1])
         must_be_fresh(self.sim, process.read_at, was, now)
         begin = max(self.vouched_from or self.begun, self.begun)
         runs, _ = self.sim.users.runs_between(CANDIDATE, begin, self.sim.clock.now())
-        for criterion in self.sim.wish.criteria:
+        for criterion in self.sim.wish.terms.criteria:
             if criterion.certify:  # no valid test certifies on fewer clean runs than the most hopeful one
-                least = log(1 / self.sim.wish.beta) / -log(1 - criterion.certify)
+                least = log(1 / self.sim.wish.terms.beta) / -log(1 - criterion.certify)
                 self.must("S3 runs", runs >= least, f"certified {criterion.metric} by {runs} runs")
 
     def _stage(self, percent: int) -> tuple[Stage, int]:
-        steps = self.sim.wish.stages
+        steps = self.sim.wish.terms.stages
         number = max(i for i, stage in enumerate(steps) if stage.percent <= percent)
         return steps[number], number
 

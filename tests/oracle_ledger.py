@@ -80,7 +80,7 @@ def _told(record: Written, arm: str) -> tuple[int, int]:
 
 
 def _between(sim: Simulation, was: Written, now: Written, revision: str) -> tuple[int, int]:
-    length, warm_up = sim.wish.sampling.block, sim.wish.sampling.warm_up
+    length, warm_up = sim.wish.terms.sampling.block, sim.wish.terms.sampling.warm_up
     runs = failed = 0
     for span in spans_of(was):
         begin = max(judged_until(span, was, length), span.judged_from(warm_up))
@@ -91,7 +91,7 @@ def _between(sim: Simulation, was: Written, now: Written, revision: str) -> tupl
 
 def must_be_fresh(sim: Simulation, at: datetime, was: Written, now: Written) -> None:
     """A step up rests on all that could be known when it was decided: this span's to a moment ago, earlier ones' all."""
-    sampling = sim.wish.sampling
+    sampling = sim.wish.terms.sampling
     slack = sampling.within + sampling.lateness + abs(sim.skew) + 2 * sampling.block
     for span in spans_of(was):
         wanted = span.until or at - slack

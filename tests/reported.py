@@ -64,9 +64,7 @@ class Reported:
         self.scene.told = Told(listeners)
         engine, place = self.scene.engine(driver), SimpleNamespace(ref=REF, platform=self.scene.platform)
         return Drive(
-            self.session,
-            config=None,  # type: ignore[arg-type]
-            environment=None,  # type: ignore[arg-type]
+            SimpleNamespace(session=self.session),  # type: ignore[arg-type]
             place=place,  # type: ignore[arg-type]
             engine=engine,
             world=self.scene.world,

@@ -13,7 +13,7 @@ from pipeline.driving.observer import Look
 from pipeline.judging import judge
 from pipeline.judging.evidence import Counts, Exposure
 from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
-from pipeline.model import Criterion, LiveService, Plan, Readiness, Revision, ServiceRef, Split, Stage
+from pipeline.model import Criterion, LiveService, Plan, Readiness, Revision, ServiceRef, Split, Stage, Terms
 from pipeline.probe.scenario import Conversation, Kind, Message, ProbeReport
 from pipeline.report import document
 from pipeline.report.document import Report
@@ -41,7 +41,7 @@ def at(seconds: float) -> datetime:
 def a_plan(**changes: object) -> Plan:
     plan = Plan(
         rollout_id="4cc2fceeea11", ref=REF, stable=STABLE, stable_uid="u-s", candidate=CANDIDATE,
-        image="europe-docker.pkg.dev/acme/chat@sha256:0a1b", stages=STAGES, criteria=CRITERIA, scenarios=("agent-run",),
+        image="europe-docker.pkg.dev/acme/chat@sha256:0a1b", terms=Terms(STAGES, CRITERIA, ("agent-run",)),
     )  # fmt: skip
     return replace(plan, **changes)  # type: ignore[arg-type]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cached_property
 from typing import cast
@@ -16,7 +16,7 @@ from pipeline.driving.engine import Engine, Rhythm
 from pipeline.driving.observer import Observer
 from pipeline.driving.ports import World
 from pipeline.events import Progress
-from pipeline.model import Criterion, Drain, LiveService, Outcome, Probing, Sampling, Stage
+from pipeline.model import Criterion, LiveService, Outcome, Probing, Sampling, Stage, Terms
 from pipeline.probe.scenario import Expectation, Scenario
 from tests.fakes import REF, FakeClock, FakeDeployer, FakePlatform, FakeProber, FakeUsers
 
@@ -33,13 +33,16 @@ def stages(*percents: int, soak: float = 20.0, hold_at: int | None = None) -> tu
 
 
 def a_wish(candidate: str = CANDIDATE, **changes: object) -> Wish:
-    wish = {
-        "ref": REF, "image": f"{candidate}@sha256:0", "candidate": candidate, "fingerprint": "f",
+    terms = {
         "stages": stages(0, 5, 25, 100),
         "criteria": (Criterion("server_error_1011", limit=0.01, certify=0.05), Criterion("agent_completed", limit=0.01)),
-        "scenarios": ("agent-run",), "longest_scenario": SECOND * 10,
-        "sampling": Sampling(SECOND, SECOND, SECOND, timedelta(0), 10),
-        "probing": Probing(SECOND * 5, 2, 2), "alpha": 0.001, "beta": 0.05, "drain": Drain.KEEP,
+        "scenarios": ("agent-run",), "sampling": Sampling(SECOND, SECOND, SECOND, timedelta(0), 10),
+        "probing": Probing(SECOND * 5, 2, 2),
+    }  # fmt: skip
+    terms |= {name: changes.pop(name) for name in [f.name for f in fields(Terms)] if name in changes}
+    wish = {
+        "ref": REF, "image": f"{candidate}@sha256:0", "candidate": candidate, "fingerprint": "f",
+        "terms": Terms(**terms), "longest_scenario": SECOND * 10,
     }  # fmt: skip
     return Wish(**{**wish, **changes})  # type: ignore[arg-type]
 

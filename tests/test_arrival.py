@@ -181,7 +181,9 @@ def test_a_tag_that_is_being_moved_is_not_probed(before: Split, after: Split) ->
 def test_a_status_that_lags_eats_no_warm_up(lag: int, outcome: Outcome) -> None:
     scene = Scene()
     wish = a_wish()
-    wish = replace(wish, sampling=replace(wish.sampling, warm_up=10 * SECOND))
+    wish = replace(
+        wish, terms=replace(wish.terms, sampling=replace(wish.terms.sampling, warm_up=10 * SECOND))
+    )
     scene.reach(5, wish=wish)
     scene.platform.lag = lag * SECOND
     while scene.rollout.stage == 1:
@@ -196,7 +198,9 @@ def test_users_are_not_left_to_fail_for_as_long_as_a_status_takes() -> None:
     """There is a warm-up, and nobody ever sees the split: a minute is what a split may take to be served."""
     scene = Scene()
     wish = a_wish()
-    wish = replace(wish, sampling=replace(wish.sampling, warm_up=10 * SECOND))
+    wish = replace(
+        wish, terms=replace(wish.terms, sampling=replace(wish.terms.sampling, warm_up=10 * SECOND))
+    )
     scene.reach(5, wish=wish)
     scene.platform.hangs = "somebody-elses"
     look = scene.driver.observer.look()
@@ -223,7 +227,7 @@ def test_stages_that_are_skipped_fast_lose_no_run() -> None:
     assert scene.driver.run() is Outcome.PROMOTED
     begin = next(step.at for step in scene.rollout.history if step.percent == 5)
     current = scene.rollout
-    end = current.since + (current.judge.seen[1] + 1) * current.plan.sampling.block
+    end = current.since + (current.judge.seen[1] + 1) * current.plan.terms.sampling.block
     assert current.judge.seen[0] == current.split_epoch
     assert current.judge.total[METRIC].candidate_trials == runs_between(scene, begin, end)
 
@@ -241,7 +245,7 @@ def test_spans_that_are_still_open_are_kept_and_judged_ones_are_not(hops: int) -
     scene.driver.tick()
     scene.driver.enter(scene.driver.observer.look(), 3, Event.RAISED)
     assert [span.percent for span in scene.rollout.spans] == [
-        scene.rollout.plan.stages[(2, 3, 2)[hops - 1]].percent
+        scene.rollout.plan.terms.stages[(2, 3, 2)[hops - 1]].percent
     ]
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from pipeline.app import show_plan, static_checks
 from pipeline.app.drive import Drive
 from pipeline.app.gate import Gate
+from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.cli.app import app
 from pipeline.errors import PlanRefused
@@ -125,16 +127,16 @@ def test_superseding_leaves_the_other_rollout_alone_when_it_fails(scene: Scene) 
 class FakeDrive:
     """As much of a drive as a plan looks at."""
 
+    session: Session
     scene: Scene
     world: Any = field(init=False)
+    request: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.world = self.scene.world
+        self.request = SimpleNamespace(session=self.session, wish=a_wish())
 
-    def wish(self, image: str) -> Any:
-        return a_wish()
-
-    def declared(self, image: str) -> list[Any]:
+    def declared(self) -> list[Any]:
         return []
 
 
@@ -142,6 +144,12 @@ def session(folder: Path, mode: Mode = Mode.JSON) -> Session:
     return Session(
         Output(mode), folder / "spillway.yaml", folder / ".spillway", folder / ".spillway/local", yes=False
     )
+
+
+def gate_of(folder: Path, mode: Mode = Mode.JSON) -> Gate:
+    """Of a project's rollout on the local Cloud Run."""
+    request = Request.of(session(folder, mode), "local")
+    return Gate(request.with_image("good@sha256:" + "0" * 64))
 
 
 def project(folder: Path, checks: str = CHECKED, *, is_good: bool) -> Path:
@@ -154,13 +162,18 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPILLWAY_CACHE_DIR", str(tmp_path / "cache"))
 
 
+def kept_of(gate: Gate) -> Path:
+    folder = gate.request.session.state_folder / "rollouts"
+    return static_checks.kept_in(folder, gate.request.wish.rollout_id)
+
+
 @pytest.mark.parametrize(("is_good", "code"), [(True, 0), (False, 10)])
 def test_a_plan_shows_the_checks(
     is_good: bool, code: int, scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = session(project(tmp_path, is_good=is_good))
-    gate = Gate(mine, "local", "r1")
-    assert show_plan.show(mine, cast("Drive", FakeDrive(scene)), "good", gate) == code
+    gate = gate_of(project(tmp_path, is_good=is_good))
+    drive = FakeDrive(gate.request.session, scene)
+    assert show_plan.show(cast("Drive", drive), gate) == code
     checks = json.loads(capsys.readouterr().out)["checks"]
     assert [f["path"] for f in checks["findings"]] == ([] if is_good else ["b.py"])
     assert scene.platform.writes == []
@@ -168,24 +181,24 @@ def test_a_plan_shows_the_checks(
 
 
 def test_a_plan_says_it_to_people(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mine = session(project(tmp_path, is_good=False), Mode.TEXT)
-    show_plan.show(mine, cast("Drive", FakeDrive(scene)), "good", Gate(mine, "local", "r1"))
+    gate = gate_of(project(tmp_path, is_good=False), Mode.TEXT)
+    show_plan.show(cast("Drive", FakeDrive(gate.request.session, scene)), gate)
     out = capsys.readouterr().out
     assert "checks     FAIL, nothing would be deployed: 1 error" in out
     assert "  b.py:1:1: second definition of tell; its home is a.py" in out
 
 
 def test_without_checks_there_is_no_gate(tmp_path: Path) -> None:
-    gate = Gate(session(project(tmp_path, "", is_good=False)), "local", "r1")
+    gate = gate_of(project(tmp_path, "", is_good=False))
     assert (gate(), gate.report, gate.lines(), gate.document(), gate.exit_code) == (None, None, [], None, 0)
     assert not (tmp_path / ".spillway").exists()
 
 
 @pytest.mark.parametrize("is_good", [True, False])
 def test_the_report_gets_plain_values(is_good: bool, tmp_path: Path) -> None:
-    gate = Gate(session(project(tmp_path, is_good=is_good)), "local", "r1")
+    gate = gate_of(project(tmp_path, is_good=is_good))
     assert gate() is (None if is_good else Outcome.CHECKS_FAILED)
-    kept = static_checks.stored(static_checks.kept_in(tmp_path / ".spillway/rollouts", "r1"))
+    kept = static_checks.stored(kept_of(gate))
     assert kept == json.loads(json.dumps(gate.document()))
     assert kept is not None
     assert kept["rules"] == ["single-source", "socket-config"]
@@ -193,14 +206,12 @@ def test_the_report_gets_plain_values(is_good: bool, tmp_path: Path) -> None:
 
 
 def test_a_refusal_s_report_goes_when_the_tree_is_good(tmp_path: Path) -> None:
-    bad = Gate(session(project(tmp_path, is_good=False)), "local", "r1")
+    bad = gate_of(project(tmp_path, is_good=False))
     assert bad() is Outcome.CHECKS_FAILED
     bad.refuse()
-    pages = [
-        static_checks.kept_in(tmp_path / ".spillway/rollouts", "r1").with_suffix(s) for s in (".md", ".html")
-    ]
+    pages = [kept_of(bad).with_suffix(s) for s in (".md", ".html")]
     assert all(page.is_file() for page in pages)
-    assert Gate(session(project(tmp_path, is_good=True)), "local", "r1")() is None
+    assert gate_of(project(tmp_path, is_good=True))() is None
     assert not any(page.exists() for page in pages)
 
 

@@ -130,8 +130,9 @@ def test_the_nonce_is_read_back(cloud: Cloud) -> None:
 
 
 def test_what_is_not_there_is_told_apart(here: Here) -> None:
-    with pytest.raises(ServiceNotFound):
-        here.port.read(ServiceRef(here.ref.project, here.ref.location, "nobody"))
+    for service in ("nobody", "revision-of-nobody"):
+        with pytest.raises(ServiceNotFound):
+            here.port.read(ServiceRef(here.ref.project, here.ref.location, service))
     with pytest.raises(RevisionNotFound):
         here.port.revision(here.ref, "nobody")
     live = here.port.read(here.ref)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import schema
+from pipeline.config import raw, schema
 from pipeline.errors import ConfigError, UserError
+from pipeline.model import ServiceRef
 
 GOOD = """\
 service: agent-chat
@@ -38,12 +39,12 @@ def broken(old: str, new: str) -> str:
 def test_a_good_file_becomes_typed_values() -> None:
     made = schema.parse(GOOD)
     assert made.false_rollbacks == 0.001
-    assert made.build_stages()[2].soak == timedelta(minutes=90)
+    assert made.terms().stages[2].soak == timedelta(minutes=90)
     scenario = made.build_scenarios()[0]
     assert [[e.name for e in group] for group in scenario.groups] == [
         ["agent_started"], ["agent_thinking", "tool_executing"], ["agent_completed"],
     ]  # fmt: skip
-    assert made.build_criteria()[1].slower_than == timedelta(milliseconds=500)
+    assert made.terms().criteria[1].slower_than == timedelta(milliseconds=500)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_all_complaints_are_listed() -> None:
 
 def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="-c FILE"):
-        schema.load(tmp_path / "spillway.yaml")
+        schema.validate(raw.read(tmp_path / "spillway.yaml"))
 
 
 def test_a_local_image_is_a_known_name_or_a_digest() -> None:
@@ -118,6 +119,32 @@ def test_the_fingerprint_sees_meaning_not_spelling() -> None:
     assert schema.parse("# a comment\n" + GOOD).fingerprint() == plain
     assert schema.parse(broken("5m", "300s")).fingerprint() == plain
     assert schema.parse(broken("5m", "6m")).fingerprint() != plain
+
+
+@pytest.mark.parametrize(
+    ("environment", "fix"),
+    [
+        ("{endpoint: local, project: acme}", "Leave out project and region; for the cloud, leave out endpoint: local."),
+        ("{project: local, region: r}", "Name the project, or write endpoint: local in place of project and region."),
+    ],
+)  # fmt: skip
+def test_a_project_in_the_wrong_place_is_told_in_three_lines(environment: str, fix: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        schema.parse(broken("{endpoint: local}", environment))
+    assert caught.value.what.startswith("spillway.yaml:3:")
+    assert len(str(caught.value).splitlines()) == 3
+    assert caught.value.fix == fix
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_local"), [("{endpoint: local}", True), ("{project: acme, region: r}", False)]
+)
+def test_where_a_service_is_follows_from_its_name(environment: str, is_local: bool) -> None:
+    """The name is all that a record, a report and a roll-back without a configuration have."""
+    made = schema.parse(broken("{endpoint: local}", environment))
+    ref = made.ref(made.environment(None)[1])
+    assert ref.is_local is is_local
+    assert ServiceRef.parse(ref.name) == ref
 
 
 def test_an_unknown_environment_lists_the_known() -> None:
@@ -160,6 +187,16 @@ def test_an_unknown_environment_lists_the_known() -> None:
         pytest.param("false-rollbacks: 1 in 1000", "container: {cpu: 2}", "16:13", "must be text, got 2", id="cpu"),
         pytest.param("false-rollbacks: 1 in 1000", "container: {port: 70000}", "16:13", "must be at most 65535, got 70000", id="port"),
         pytest.param("{endpoint: local}", "{endpoint: moon}", "3:11", "must be local or cloud, got 'moon'", id="choice"),
+        pytest.param("{endpoint: local}", "{endpoint: local, project: acme, region: us-central1}", "3:28",
+                     "environments.local.project: 'acme' stands beside endpoint: local", id="a project for the local one"),
+        pytest.param("{endpoint: local}", "{region: us-central1, endpoint: local}", "3:11",
+                     "environments.local.region: 'us-central1' stands beside endpoint: local", id="a region for it"),
+        pytest.param("{endpoint: local}", "{endpoint: local, project: local}", "3:28",
+                     "environments.local.project: 'local' stands beside", id="its own project for it"),
+        pytest.param("{endpoint: local}", "{project: local, region: us-central1}", "3:11",
+                     "environments.local.project: local is the local Cloud Run's own project", id="its project in the cloud"),
+        pytest.param("{endpoint: local}", "{endpoint: cloud, region: r, project: local}", "3:39",
+                     "environments.local.project: local is the local Cloud Run's own project", id="the same, said twice"),
         pytest.param("false-rollbacks: 1 in 1000", "stages: []", "16:1", "duplicate key", id="twice"),
         pytest.param("expect: [agent_started, ", "expect: [[], ", "10:14", "an empty list expects nothing", id="empty group"),
     ],

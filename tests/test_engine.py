@@ -278,10 +278,10 @@ def test_every_users_run_on_the_candidate_is_judged_once() -> None:
     state, plan = scene.rollout.judge, scene.rollout.plan
     begin = next(step.at for step in scene.rollout.history if step.percent == 5)
     assert state.seen[0] == scene.rollout.split_epoch
-    end = scene.rollout.since + (state.seen[1] + 1) * plan.sampling.block
+    end = scene.rollout.since + (state.seen[1] + 1) * plan.terms.sampling.block
     assert state.total[METRIC].candidate_trials == runs_between(scene, begin, end)
     whole = (
-        scene.rollout.since + plan.sampling.block
+        scene.rollout.since + plan.terms.sampling.block
     )  # the block in which it arrived counts for the rollout alone
     assert state.stage[METRIC].candidate_trials == runs_between(scene, whole, end)
 

@@ -140,7 +140,7 @@ def test_one_broken_client_that_reconnects_does_not_send_a_healthy_candidate_bac
         rng = random.Random(seed)
         lines = [entry for block in range(15) for entry in _day(rng, broken_client=True, block=block)]
         state = judge.observe_probes(judge.begin(made), ok=1, bad=0)
-        for each in blocks(lines, 600, *made.criteria):
+        for each in blocks(lines, 600, *made.terms.criteria):
             state = judge.observe(state, made, each)
             assert judge.judge_stage(state, made, 1).verdict is not Verdict.FAIL
 

@@ -22,7 +22,7 @@ from pipeline.core.rollout import Event, Phase, Step
 from pipeline.driving.ports import World
 from pipeline.driving.restore import REPLACED, Cause, restore
 from pipeline.judging.judge import JudgeState
-from pipeline.model import LogLine, Outcome, Readiness, ServiceRef, Split, Stage, Target
+from pipeline.model import LogLine, Outcome, Readiness, ServiceRef, Split, Stage, Target, Terms
 from pipeline.report import document, render
 from pipeline.report.checklist import State
 from tests.agreement import agree, every_form_says_the_same, the_checklist_agrees_with_the_headline
@@ -311,7 +311,7 @@ def test_a_record_that_had_no_room_still_has_a_report(is_bare: bool) -> None:
     )
     left = a_rollout(Phase.ROLLED_BACK, 0, judge=JudgeState(), last=None, reason=reason, history=steps)
     if is_bare:
-        left = replace(left, plan=a_plan(stages=(Stage(0),), criteria=(), image=""), stage=0, history=())
+        left = replace(left, plan=a_plan(terms=Terms((Stage(0),)), image=""), stage=0, history=())
     said = document.build(left, [], None, at(400))
     the_checklist_agrees_with_the_headline(said)
     every_form_says_the_same(said)

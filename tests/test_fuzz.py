@@ -130,9 +130,8 @@ def read_config(text: str) -> None:
         assert len(str(made)) < 6_000
         return
     assert made.fingerprint()
-    assert made.build_stages()[-1].percent == 100
+    assert made.terms().stages[-1].percent == 100
     assert made.build_scenarios()
-    made.build_criteria()
 
 
 def config_or_complaint(text: str) -> schema.Config | ConfigError:
@@ -180,7 +179,7 @@ def read_record(text: str) -> None:
         made = record.decode(text)
     except record.RecordUnreadable:
         return
-    assert made.current in made.plan.stages
+    assert made.current in made.plan.terms.stages
     _ = (made.outcome, made.is_last_stage)
     with suppress(record.RecordUnreadable):
         assert record.encode(record.decode(record.encode(made))) == record.encode(made)

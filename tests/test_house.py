@@ -59,14 +59,14 @@ IMPURE_LIBRARIES = (
     "subprocess", "time", "websockets",
 )  # fmt: skip
 LIBRARY_HOMES = {
-    "google": ("pipeline.cloudrun", "pipeline.local", "pipeline.rpc", "infra.live"),
+    "google": ("pipeline.cloudrun", "pipeline.local", "pipeline.rpc"),
     "grpc": (
         "pipeline.cloudrun",
         "pipeline.local",
         "pipeline.rpc",
         "infra.live",
         "pipeline.app.wiring",
-    ),  # wiring: the type alone
+    ),  # live and wiring: the type alone
     "pulumi": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider.service"),
     "pulumi_gcp": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider.service"),
     "typer": ("pipeline.cli",),
@@ -92,6 +92,7 @@ FORBIDDEN = {
         "pipeline.judging.evidence",
         "pipeline.core.record",
     ),
+    "pipeline.app": ("typer", "rich", "pipeline.cli"),  # what a command does, whoever asks for it
     "pipeline.driving.engine": (
         "pipeline.local",
         "pipeline.cloudrun",
@@ -172,10 +173,16 @@ def test_layers(package: str) -> None:
     assert not broken
 
 
-def test_infra_knows_only_the_model_of_the_pipeline() -> None:
-    allowed = {"pipeline.model", "pipeline.errors", "pipeline.rpc", "pipeline.rpc.run"}
+def test_infra_knows_only_the_model_and_the_reader_of_the_pipeline() -> None:
+    allowed = {"pipeline.model", "pipeline.errors", "pipeline.cloudrun.service"}
     ours = {i for m in ALL if is_under(m, "infra") for i in imports_of(m) if is_under(i, "pipeline")}
     assert ours <= allowed
+
+
+def test_where_a_service_is_is_asked_of_its_ref() -> None:
+    """``ServiceRef.is_local`` alone compares the project; the others give the project its name."""
+    named = {m for m, path in ALL.items() if "LOCAL_PROJECT" in path.read_text(encoding="utf-8")}
+    assert named == {"pipeline.model", "pipeline.config.schema", "pipeline.cli.local"}
 
 
 def test_no_circles() -> None:

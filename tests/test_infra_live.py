@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import grpc
+import pulumi
 import pytest
 from google.cloud import run_v2
 
+from infra import program
 from infra.live import Live, read
-from infra.settings import Settings, Template
+from infra.settings import CONFIG_KEY, PROJECT, Settings, Template
+from pipeline.errors import AccessError, PlatformUnavailable, SpillwayError
 from pipeline.model import NONCE_VARIABLE, Split, Target
 from tests.contract.cloud import OUR_PARENT, Cloud, latest, short, target
 
@@ -73,3 +80,63 @@ def test_the_nonce_is_of_the_revision_that_is_asked_for(cloud: Cloud) -> None:
         live = read(named, cloud.channel)
         assert live is not None
         assert live.nonce == nonce
+
+
+class Refusing(grpc.GenericRpcHandler):
+    """A Cloud Run that answers every call with one code."""
+
+    def __init__(self) -> None:
+        self.code = grpc.StatusCode.PERMISSION_DENIED
+
+    def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return grpc.unary_unary_rpc_method_handler(
+            lambda _request, context: context.abort(self.code, "Permission 'run.services.get' denied")
+        )
+
+
+@pytest.fixture
+def refusing() -> Iterator[tuple[Refusing, grpc.Channel]]:
+    handler = Refusing()
+    server = grpc.server(ThreadPoolExecutor(max_workers=1), handlers=(handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield handler, channel
+    server.stop(None).wait()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.PERMISSION_DENIED, AccessError),
+        (grpc.StatusCode.UNAUTHENTICATED, AccessError),
+        (grpc.StatusCode.INTERNAL, PlatformUnavailable),
+    ],
+)
+def test_a_read_that_is_refused_is_our_error_and_not_an_absent_service(
+    refusing: tuple[Refusing, grpc.Channel], code: grpc.StatusCode, kind: type[SpillwayError]
+) -> None:
+    handler, channel = refusing
+    handler.code = code
+    with pytest.raises(kind):
+        read(settings_of("chat"), channel)
+
+
+def test_a_forbidden_pulumi_up_is_told_in_three_lines(refusing: tuple[Refusing, grpc.Channel]) -> None:
+    told: list[BaseException] = []
+
+    def up() -> None:
+        pulumi.runtime.set_all_config({f"{PROJECT}:{CONFIG_KEY}": settings_of("chat").encode()})
+        try:
+            program.run(lambda settings: read(settings, refusing[1]))
+        except Exception as error:  # noqa: BLE001 - which one it is, is what the test asks
+            told.append(error)
+
+    thread = threading.Thread(target=up)  # Pulumi's settings are the thread's own
+    thread.start()
+    thread.join()
+    assert [type(error) for error in told] == [pulumi.RunError], "the one that Pulumi prints as it is"
+    what, why, fix = str(told[0]).splitlines()
+    assert what == "read chat: not allowed"
+    assert "run.services.get" in why
+    assert fix == "Log in: gcloud auth application-default login"

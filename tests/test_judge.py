@@ -249,7 +249,7 @@ def test_a_better_candidate_beside_a_broken_stable_is_not_sent_back() -> None:
 
 def test_a_run_is_one_run_however_many_criteria_count_it() -> None:
     made = a_plan()
-    counts = {criterion.metric: Counts(9, 0, 171, 0) for criterion in made.criteria}
+    counts = {criterion.metric: Counts(9, 0, 171, 0) for criterion in made.terms.criteria}
     said = judge.judge_stage(judged(made, [Block(0, START, START, 2, 5, counts)]), made, AT[5])
     assert said.verdict is Verdict.INCONCLUSIVE
     assert "9 of 10" in said.reason

@@ -88,7 +88,7 @@ def test_what_just_does_is_not_refused() -> None:
 def test_without_users_nothing_is_judged_by_them() -> None:
     wish = a_wish(evidence="probes", criteria=(Criterion("agent_completed", limit=0.01),))
     proposal = propose(wish)
-    assert proposal.plan.criteria == ()
+    assert proposal.plan.terms.criteria == ()
     assert any("agent_completed is not judged here" in warning for warning in proposal.warnings)
 
 

@@ -76,20 +76,20 @@ def test_what_is_no_record(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("where", "value"),
     [
-        (("plan", "criteria", 0, "metric"), "nobody_knows"),
-        (("plan", "criteria", 0, "limit"), 1e30),
-        (("plan", "criteria", 0, "certify"), 0),
-        (("plan", "alpha"), 0),
-        (("plan", "sampling", "block"), "PT0S"),
-        (("plan", "sampling", "block"), "PT0.000001S"),
-        (("plan", "sampling", "within"), "P10000000D"),
-        (("plan", "sampling", "lateness"), "-P3000D"),
-        (("plan", "sampling", "warm_up"), "P999999D"),
-        (("plan", "stages", 1, "soak"), "P999999D"),
-        (("plan", "stages", 1, "deadline"), "-PT1S"),
-        (("plan", "probing", "every"), "P999999D"),
-        (("plan", "probing", "sessions"), 10**9),
-        (("plan", "probing", "concurrency"), 0),
+        (("plan", "terms", "criteria", 0, "metric"), "nobody_knows"),
+        (("plan", "terms", "criteria", 0, "limit"), 1e30),
+        (("plan", "terms", "criteria", 0, "certify"), 0),
+        (("plan", "terms", "alpha"), 0),
+        (("plan", "terms", "sampling", "block"), "PT0S"),
+        (("plan", "terms", "sampling", "block"), "PT0.000001S"),
+        (("plan", "terms", "sampling", "within"), "P10000000D"),
+        (("plan", "terms", "sampling", "lateness"), "-P3000D"),
+        (("plan", "terms", "sampling", "warm_up"), "P999999D"),
+        (("plan", "terms", "stages", 1, "soak"), "P999999D"),
+        (("plan", "terms", "stages", 1, "deadline"), "-PT1S"),
+        (("plan", "terms", "probing", "every"), "P999999D"),
+        (("plan", "terms", "probing", "sessions"), 10**9),
+        (("plan", "terms", "probing", "concurrency"), 0),
         (("since",), "0001-01-01T00:00:00Z"),
         (("since",), "2026-01-01T00:00:00"),
         (("arrived",), "9999-12-31T23:59:59Z"),
@@ -108,7 +108,7 @@ def test_what_is_no_record(text: str, words: str) -> None:
         ),
         (("judge", "blocks"), 10**300),
         (("judge", "seen"), [0, -5]),
-        (("plan", "stages"), []),
+        (("plan", "terms", "stages"), []),
         (("plan", "stable"), ""),
         (("stage",), 9),
         (("epoch",), -1),
@@ -118,8 +118,8 @@ def test_what_is_no_record(text: str, words: str) -> None:
 )
 def test_what_has_the_right_types_and_no_sense(where: tuple[str | int, ...], value: object) -> None:
     body = json.loads(record.encode(a_rollout()))
-    body["plan"].setdefault("sampling", {})
-    body["plan"].setdefault("probing", {})
+    body["plan"]["terms"].setdefault("sampling", {})
+    body["plan"]["terms"].setdefault("probing", {})
     inner = body
     for key in where[:-1]:
         inner = inner[key]
@@ -142,7 +142,8 @@ def test_whatever_else_does_not_fit_a_roll_back_is_recorded() -> None:
 
 def test_a_record_that_could_outgrow_its_place_is_refused_before_it_is_written() -> None:
     """It fits as it begins; what the judge comes to remember of these criteria does not."""
-    plan = replace(a_rollout().plan, criteria=tuple(Criterion(f"metric-{n}", limit=0.01) for n in range(25)))
+    current, many = a_rollout(), tuple(Criterion(f"metric-{n}", limit=0.01) for n in range(25))
+    plan = replace(current.plan, terms=replace(current.plan.terms, criteria=many))
     begun = replace(a_rollout(Phase.DEPLOYING, 0), plan=plan, judge=judge.begin(plan))
     assert len(record.encode(begun)) < record.MAX_BYTES
     with pytest.raises(PlanRefused, match="16,384 are allowed"):
@@ -192,7 +193,7 @@ def test_what_no_record_of_ours_holds_is_not_believed(changes: dict[str, object]
 )  # fmt: skip
 def test_criteria_that_nobody_can_judge_are_not_believed(criterion: Criterion) -> None:
     current = a_rollout()
-    plan = replace(current.plan, criteria=(criterion,))
+    plan = replace(current.plan, terms=replace(current.plan.terms, criteria=(criterion,)))
     with pytest.raises(RecordUnreadable, match="cannot judge"):
         record.decode(record.encode(replace(current, plan=plan, judge=judge.begin(plan))))
 
@@ -215,6 +216,12 @@ def test_a_record_of_version_1_is_read_and_written_as_version_2(text: str) -> No
         old["phase"],
         old["epoch"],
     )
+    terms = found.plan.terms
+    assert [stage.percent for stage in terms.stages] == [stage["percent"] for stage in old["plan"]["stages"]]
+    assert [each.metric for each in terms.criteria] == [each["metric"] for each in old["plan"]["criteria"]]
+    assert terms.scenarios == tuple(old["plan"]["scenarios"])
+    assert terms.sampling.min_trials == old["plan"]["sampling"]["min_trials"]
+    assert terms.probing.sessions == old["plan"]["probing"]["sessions"]
     assert found.arrived is None
     assert [span.split_epoch for span in found.spans] == (
         [old["before"]["split_epoch"]] if "before" in old else []

@@ -82,8 +82,8 @@ def test_a_driver_that_beats_is_never_taken_for_dead(offset: float) -> None:
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [(("plan", "criteria", 0, "metric"), "no-such"), (("plan", "criteria", 0, "limit"), 2),
-     (("plan", "criteria", 0, "limit"), 10**30)],
+    [(("plan", "terms", "criteria", 0, "metric"), "no-such"), (("plan", "terms", "criteria", 0, "limit"), 2),
+     (("plan", "terms", "criteria", 0, "limit"), 10**30)],
 )  # fmt: skip
 def test_a_record_that_cannot_be_judged_by_is_unreadable(path: tuple[object, ...], value: object) -> None:
     scene = Scene()

@@ -40,7 +40,7 @@ SECOND = timedelta(seconds=1)
 def a_rollout(phase: Phase = Phase.ROLLING, stage: int = 1, **changes: object) -> Rollout:
     made = plan.first(a_wish(stages=stages(0, 5, 25, 100)))
     made = replace(made, stable=STABLE)
-    split = Split.between(STABLE, CANDIDATE, made.stages[stage].percent)
+    split = Split.between(STABLE, CANDIDATE, made.terms.stages[stage].percent)
     base = Rollout(
         plan=made, phase=phase, started=START, since=START, heartbeat=START, split=split, judge=judge.begin(made),
         stage=stage, generation=7, candidate_uid="c", arrived=START if phase is Phase.ROLLING else None,
@@ -302,7 +302,9 @@ def test_a_heartbeat_on_top_of_a_stage_that_arrived_keeps_nothing_back() -> None
 
 def test_a_stage_that_asks_for_a_human_waits_for_one() -> None:
     held = a_rollout()
-    held = replace(held, plan=replace(held.plan, stages=stages(0, 5, 25, 100, hold_at=5)))
+    held = replace(
+        held, plan=replace(held.plan, terms=replace(held.plan.terms, stages=stages(0, 5, 25, 100, hold_at=5)))
+    )
     asked = decide(a_situation(held))
     assert isinstance(asked, Pause)
     assert "asks for a human" in asked.reason
@@ -355,7 +357,12 @@ def test_going_on_leaves_only_a_stage_that_passed_and_asked_for_it(
     hold_at: int | None, drift: str, stage: int
 ) -> None:
     current = a_rollout(Phase.PAUSED, drift=drift)
-    current = replace(current, plan=replace(current.plan, stages=stages(0, 5, 25, 100, hold_at=hold_at)))
+    current = replace(
+        current,
+        plan=replace(
+            current.plan, terms=replace(current.plan.terms, stages=stages(0, 5, 25, 100, hold_at=hold_at))
+        ),
+    )
     assert rollout.stage_after(current, None) == stage
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import bounded_file, schema
+from pipeline.config import bounded_file, raw, schema
 from pipeline.errors import ConfigError
 
 
 def refusal(path: Path) -> str:
     with pytest.raises(ConfigError) as caught:
-        schema.load(path)
+        schema.validate(raw.read(path))
     text = str(caught.value)
     assert str(path) in text
     assert "Error" not in text

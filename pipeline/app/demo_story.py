@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from pipeline.app.drive import Drive, Ending, open_drive
+from pipeline.app.images import pinned
 from pipeline.app.reporting import exposures
+from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.config.schema import Config, StageConfig
 from pipeline.demo.users import Users
@@ -131,15 +133,20 @@ class Story:
                 page.ending = _conclude(drive, drive.run())
 
     def _rollout(self, page: _Page, image: str, config: Config | None = None) -> Ending:
-        with self._drive(config) as drive:
+        with self._drive(config, image) as drive:
             drive.listeners.join(page.note)
-            ended = drive.begin(image)
+            ended = drive.begin()
             ending = _conclude(drive, ended.outcome if ended else drive.run())
         page.candidate = str(ending.document["candidate"])
         return ending
 
-    def _drive(self, config: Config | None = None) -> AbstractContextManager[Drive]:
-        return open_drive(self.session, config or self.config, None)
+    @contextmanager
+    def _drive(self, config: Config | None = None, image: str = "") -> Iterator[Drive]:
+        request = Request.of(self.session, None, config or self.config)
+        with ExitStack() as stack:
+            if image:
+                request = stack.enter_context(pinned(request, image))
+            yield stack.enter_context(open_drive(request))
 
     @contextmanager
     def _chapter(self, name: str, expected: Outcome) -> Iterator[_Page]:

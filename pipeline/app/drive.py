@@ -10,20 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pipeline.app.reporting import Eyes, add_to_step_summary, rollouts_of, write_reports
+from pipeline.app.request import Request
 from pipeline.app.session import Session
-from pipeline.app.wiring import (
-    Place,
-    is_dead,
-    local_folder_for,
-    open_engine,
-    open_place,
-    settings_for,
-    wish_for,
-)
-from pipeline.config.schema import Config, Environment
+from pipeline.app.wiring import Place, is_dead, open_engine, open_place
 from pipeline.core import record
 from pipeline.core.intent import Ended
-from pipeline.core.plan import Wish
 from pipeline.core.rollout import Rollout
 from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Next
@@ -33,6 +25,7 @@ from pipeline.events import Listener, Progress
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
 
+_READ_BACK = timedelta(seconds=60)
 _FIRST = (Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY)
 
 
@@ -84,9 +77,7 @@ class Ending:
 class Drive:
     """An opened environment with its engine. Made by ``open_drive``."""
 
-    session: Session
-    config: Config
-    environment: Environment
+    request: Request
     place: Place
     engine: Engine
     world: World
@@ -95,38 +86,26 @@ class Drive:
     is_watched: bool = False
     has_journal: bool = False
 
-    def pinned(self, image: str) -> str:
-        """The image by digest, kept until the view is closed. Raises UserError."""
-        from pipeline.app.images import pinned
+    @property
+    def session(self) -> Session:
+        return self.request.session
 
-        beside, folder = self.session.config_file.parent, self.session.local_folder
-        return self.stack.enter_context(
-            pinned(self.config, self.environment, image, beside=beside, folder=folder)
-        )
-
-    def wish(self, image: str) -> Wish:
-        """Args: image: by digest."""
-        return wish_for(self.config, self.environment, image)
-
-    def declared(self, image: str) -> Sequence[Mapping[str, object]]:
-        """What the Pulumi program would declare for this image (by digest), without secrets."""
-        settings = settings_for(self.config, self.environment, image)
+    def declared(self) -> Sequence[Mapping[str, object]]:
+        """What the Pulumi program would declare for the image, without secrets."""
         program = self.place.program(self.session.output.detail)
-        return [resource.summary for resource in program.preview(settings)]
+        return [resource.summary for resource in program.preview(self.request.settings)]
 
     def begin(
         self,
-        image: str,
         *,
         retry: bool = False,
         supersede: bool = False,
         take_tags: bool = False,
         gate: Callable[[], Outcome | None] = lambda: None,
     ) -> Ended | None:
-        """Begin, resume, or answer how it ended (see ``start.Start``)."""
-        wish = self.wish(self.pinned(image))
+        """Begin, resume, or answer how it ended (see ``begin.Start``)."""
         return Start(
-            self.engine, self.world, wish, retry=retry, supersede=supersede, take_tags=take_tags,
+            self.engine, self.world, self.request.wish, retry=retry, supersede=supersede, take_tags=take_tags,
             say=self.session.output.say, is_dead=is_dead, gate=gate,
         )()  # fmt: skip
 
@@ -134,6 +113,17 @@ class Drive:
         until = self.world.clock.now() + timeout if timeout else None
         self.watch()
         return self.engine.run(until=until)
+
+    def go_on(self, *, wait: bool, timeout: timedelta | None) -> int:
+        """Drive it to its end, or let it stand once the step that was taken is read back; the exit code."""
+        if not wait:
+            return self.finish(Outcome.UNDER_WAY, self.step_code())
+        outcome = self.run(timeout)
+        return self.finish(outcome, outcome.exit_code)
+
+    def step_code(self) -> int:
+        """0 once the step that was taken is read back; else it is a time-out."""
+        return 0 if self.engine.read_back(_READ_BACK) else Outcome.UNDER_WAY.exit_code
 
     def tick(self) -> Next:
         self.watch()
@@ -144,7 +134,6 @@ class Drive:
         if self.is_watched:
             return
         self.is_watched = True
-        from pipeline.app.reporting import Eyes
         from pipeline.view.live import choose_view
 
         self._keep_journal(self.current())
@@ -161,7 +150,6 @@ class Drive:
 
     def _keep_journal(self, current: Rollout | None) -> None:
         """Of the attempt that is on the service when we begin, and of no later one."""
-        from pipeline.app.reporting import rollouts_of
         from pipeline.report.journal import Attempt, Journal
 
         if current is None or self.has_journal:
@@ -196,8 +184,6 @@ class Drive:
 
     def conclude(self, outcome: Outcome, code: int) -> Ending:
         """Close the view and write the report."""
-        from pipeline.app.reporting import write_reports
-
         self.stack.close()
         current = self.driven()
         self._keep_journal(current)  # a first deployment is not driven: what it told is kept here
@@ -222,8 +208,6 @@ class Drive:
 
     def finish(self, ended: Outcome | Ended, code: int) -> int:
         """Conclude, and say how it ended."""
-        from pipeline.app.reporting import add_to_step_summary
-
         outcome = ended.outcome if isinstance(ended, Ended) else ended
         if outcome is not Outcome.UNDER_WAY:
             self.session.decided = code
@@ -236,24 +220,17 @@ class Drive:
 
 
 @contextmanager
-def open_drive(
-    session: Session, config: Config, env: str | None, *, one_step: bool = False
-) -> Iterator[Drive]:
+def open_drive(request: Request, *, one_step: bool = False) -> Iterator[Drive]:
     """Everything that a rollout of this environment needs, opened; closed with the block.
 
     Args:
-        one_step: a probe round is waited for, so that a scheduler's single step has eyes.
+        one_step: a probe round is waited for, so that a scheduler's single step has seen one.
     """
+    session = request.session
     session.leaves_at_once = True
-    _, environment = config.environment(env)
     listeners = Listeners([session.output.event], session.output.say)
-    folder = local_folder_for(environment, session.local_folder)
     with ExitStack() as stack:
-        place = stack.enter_context(open_place(config.ref(environment), local_folder=folder))
-        engine, world = stack.enter_context(
-            open_engine(
-                config, place, environment, stopped=session.stopped, listen=listeners, one_step=one_step
-            )
-        )  # fmt: skip
+        place = stack.enter_context(open_place(session, request.ref))
+        engine, world = stack.enter_context(open_engine(request, place, listeners, one_step=one_step))
         with ExitStack() as views:
-            yield Drive(session, config, environment, place, engine, world, listeners, views)
+            yield Drive(request, place, engine, world, listeners, views)

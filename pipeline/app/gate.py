@@ -16,7 +16,8 @@ from pipeline.output.writer import outcome_document
 
 if TYPE_CHECKING:
     from checks.finding import Report
-    from pipeline.app.session import Session
+    from pipeline.app.request import Request
+    from pipeline.output.writer import Output
 
 _PAGES = (".md", ".html")
 
@@ -29,14 +30,16 @@ class Gate:
     the source since.
     """
 
-    session: Session
-    environment: str
-    rollout_id: str
+    request: Request
+
+    @property
+    def _output(self) -> Output:
+        return self.request.session.output
 
     @cached_property
     def report(self) -> Report | None:
         """What they found; None where none are configured. Raises UserError."""
-        subject = static_checks.of_rollout(self.session.config_file, self.environment)
+        subject = static_checks.of_rollout(self.request)
         if subject is None:
             return None
         with static_checks.told_as_usage():
@@ -49,7 +52,7 @@ class Gate:
         self._keep(self.report)
         if self.report.errors:
             return Outcome.CHECKS_FAILED
-        self.session.output.say(f"checks: {summary(self.report)}")
+        self._output.say(f"checks: {summary(self.report)}")
         return None
 
     def refuse(self) -> int:
@@ -60,10 +63,10 @@ class Gate:
         reason = f"{count} finding{'s' if count != 1 else ''} of the static checks"
         paths = [str(path) for path in self._write_reports(report, reason)]
         document = outcome_document(
-            outcome, rollout=self.rollout_id, reason=reason, reports=paths, **as_dict(report)
+            outcome, rollout=self.request.wish.rollout_id, reason=reason, reports=paths, **as_dict(report)
         )
-        say = self.session.output.say
-        self.session.output.result(render_text(report).rstrip("\n"), document)
+        say = self._output.say
+        self._output.result(render_text(report).rstrip("\n"), document)
         say(f"nothing was deployed: {reason}")
         say(
             "mend what a machine can mend: spillway check --fix; what a rule means: spillway check --explain RULE"
@@ -74,7 +77,9 @@ class Gate:
 
     @property
     def _kept_in(self) -> Path:
-        return static_checks.kept_in(self.session.state_folder / "rollouts", self.rollout_id)
+        return static_checks.kept_in(
+            self.request.session.state_folder / "rollouts", self.request.wish.rollout_id
+        )
 
     def _keep(self, report: Report) -> None:
         try:
@@ -83,15 +88,15 @@ class Gate:
                 for suffix in _PAGES:
                     self._kept_in.with_suffix(suffix).unlink(missing_ok=True)
         except OSError as error:
-            self.session.output.say(f"the report will not show the checks: {error}")
+            self._output.say(f"the report will not show the checks: {error}")
 
     def _write_reports(self, report: Report, reason: str) -> list[Path]:
         """Markdown and HTML, beside where a rollout's would be. One that cannot be written is said, never an error."""
         from pipeline.report import render
 
         values = {
-            "rollout": self.rollout_id,
-            "environment": self.environment,
+            "rollout": self.request.wish.rollout_id,
+            "environment": self.request.name,
             "reason": reason,
             "report": report,
         }
@@ -102,7 +107,7 @@ class Gate:
                 private.write(path, render.page(f"refused{suffix}", **values))
                 written.append(path)
         except OSError as error:
-            self.session.output.say(f"no report: {error}")
+            self._output.say(f"no report: {error}")
         return written
 
     @property

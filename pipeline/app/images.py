@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config.schema import Config, Environment
-
 if TYPE_CHECKING:
+    from pipeline.app.request import Request
+    from pipeline.config.schema import Config
     from pipeline.local.images.catalogue import Image
 
 
@@ -34,34 +34,32 @@ def images_of(config: Config, beside: Path) -> Mapping[str, Image]:
 
 
 @contextmanager
-def pinned(
-    config: Config, environment: Environment, image: str, *, beside: Path, folder: Path
-) -> Iterator[str]:
-    """The image by digest; locally, with its folder copied, and kept for the length of the block at least.
+def pinned(request: Request, image: str) -> Iterator[Request]:
+    """The request with its image by digest; locally, with the folder copied, and kept for the length of the block.
 
-    Args:
-        folder: of the local Cloud Run.
     Raises: UserError.
     """
-    asked = config.image_reference(image, environment)
-    if not environment.is_local:
-        yield asked
+    asked = request.config.image_reference(image, request.environment)
+    if not request.ref.is_local:
+        yield request.with_image(asked)
         return
     from pipeline.local.images import builds
 
-    if "@" in asked:
-        lease = builds.hold(folder, asked)
-    else:
-        lease = builds.pin(folder, asked, images_of(config, beside)[asked])
+    folder = request.session.local_folder
+    lease = builds.hold(folder, asked) if "@" in asked else builds.pin(folder, asked, _image(request, asked))
     with lease as reference:
-        yield reference
+        yield request.with_image(reference)
 
 
-def reference_of(config: Config, environment: Environment, image: str, *, beside: Path, folder: Path) -> str:
-    """The image by digest, as ``pinned`` would make it; nothing is made. Raises UserError."""
-    asked = config.image_reference(image, environment)
+def referenced(request: Request, image: str) -> Request:
+    """The request as ``pinned`` would make it; nothing is made. Raises UserError."""
+    asked = request.config.image_reference(image, request.environment)
     if "@" in asked:
-        return asked
+        return request.with_image(asked)
     from pipeline.local.images import builds
 
-    return builds.reference(folder, asked, images_of(config, beside)[asked])
+    return request.with_image(builds.reference(request.session.local_folder, asked, _image(request, asked)))
+
+
+def _image(request: Request, name: str) -> Image:
+    return images_of(request.config, request.session.config_file.parent)[name]

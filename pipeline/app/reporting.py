@@ -60,7 +60,9 @@ def read_logs(world: World, current: Rollout) -> Met | None:
     last = min(now, ended + DRAINS_WITHIN) if ended else now
     axis = timeline.Timeline(current.started, facts.end_of_axis(current, now))
     try:
-        tally = Tally(_arms(world.platform, current), current.plan.sampling, current.started, ended, axis)
+        tally = Tally(
+            _arms(world.platform, current), current.plan.terms.sampling, current.started, ended, axis
+        )
         pages = world.logs.pages(
             current.plan.ref, since=current.started, until=last, revisions=_revisions(current)
         )
@@ -144,7 +146,7 @@ class Eyes:
         key = (current.plan.rollout_id, current.attempt)
         if self._tally is None or self._of != key:
             arms = _arms(self._platform, current)
-            made = Tally(arms, current.plan.sampling, current.started)
+            made = Tally(arms, current.plan.terms.sampling, current.started)
             if len(arms) < len(_revisions(current)):
                 return made
             self._of, self._tally = key, made

@@ -15,6 +15,7 @@ from pipeline.output.writer import Output
 
 if TYPE_CHECKING:
     from pipeline.config.schema import Config
+    from pipeline.config.yamltree import Document
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Session:
     signal: int = 0
     leaves_at_once: bool = False
     decided: int | None = None
+    _document: Document | None = field(default=None, init=False)
 
     def ending(self, code: int) -> int:
         """The exit code of a command that ends with this one: a signal goes before it, what was decided before both."""
@@ -61,21 +63,28 @@ class Session:
         if self.nowhere is not None:
             raise self.nowhere
 
-    def load_config(self) -> Config:
-        from pipeline.config import schema
+    def read_config(self) -> Document:
+        """``spillway.yaml`` as it stood when it was first read: one command sees one file. Raises UserError."""
+        from pipeline.config import raw
 
         self.need_folder()
-        return schema.load(self.config_file)
+        if self._document is None:
+            self._document = raw.read(self.config_file)
+        return self._document
+
+    def load_config(self) -> Config:
+        """The same, validated. Raises UserError."""
+        from pipeline.config import schema
+
+        return schema.validate(self.read_config())
 
     def learn_secrets(self) -> None:
         """Let the sink know what the configuration trusts us with, for commands that print without reading it.
 
         A file that is not there, or cannot be read, stands in nobody's way here; who needs it will say so.
         """
-        from pipeline.config import raw
-
         with suppress(Exception):
-            raw.read(self.config_file)
+            self.read_config()
 
     @property
     def is_terminal(self) -> bool:

@@ -16,9 +16,9 @@ from pipeline.model import LiveService, Split
 from pipeline.units import format_duration, format_rate
 
 
-def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
+def show(drive: Drive, gate: Gate) -> int:
     """Print the plan, and give the exit code; raises PlanRefused where the rollout would."""
-    wish = drive.wish(image)
+    session, wish = drive.request.session, drive.request.wish
     try:
         live = drive.world.platform.read(wish.ref)
     except ServiceNotFound:
@@ -27,7 +27,7 @@ def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
     current = record.of(live) if live is not None else None
     match intent_of(wish, live, revisions, current):
         case First():
-            return _show_first(session, drive, wish, image, gate)
+            return _show_first(drive, gate)
         case Supersede(other):
             raise PlanRefused(
                 f"{wish.ref.service}: {other.plan.candidate} is under way ({other.phase})",
@@ -41,7 +41,7 @@ def show(session: Session, drive: Drive, image: str, gate: Gate) -> int:
             session.output.say(f"it has ended: {ended.words} (again: --retry)")
             return _show_agreed(session, ended.rollout, live)
         case Begin(proposal):
-            resources = drive.declared(image)
+            resources = drive.declared()
             text = "\n".join([*_lines(proposal), *_declared(resources), *gate.lines()])
             wanted = live.wanted if live is not None else Split()
             document = {**_document(proposal, wanted), "resources": resources, "checks": gate.document()}
@@ -59,12 +59,13 @@ def _show_agreed(session: Session, current: Rollout | None, live: LiveService | 
     return 0
 
 
-def _show_first(session: Session, drive: Drive, wish: plan.Wish, image: str, gate: Gate) -> int:
+def _show_first(drive: Drive, gate: Gate) -> int:
+    wish = drive.request.wish
     text = (
         f"{wish.ref.service} does not exist: {wish.candidate} would be its first revision and get 100%, ungated.\n"
         "It would be probed at once. From then on every rollout is staged."
     )
-    resources = drive.declared(image)
+    resources = drive.declared()
     document = {
         "first_deployment": True,
         "candidate": wish.candidate,
@@ -72,7 +73,7 @@ def _show_first(session: Session, drive: Drive, wish: plan.Wish, image: str, gat
         "resources": resources,
         "checks": gate.document(),
     }
-    session.output.result("\n".join([text, *_declared(resources), *gate.lines()]), document)
+    drive.request.session.output.result("\n".join([text, *_declared(resources), *gate.lines()]), document)
     return gate.exit_code
 
 
@@ -96,16 +97,16 @@ def _lines(proposal: plan.Proposal) -> list[str]:
         f"  1  pin {made.stable} at 100%, tag it stable, write the record",
         f"  2  create {made.candidate} at 0% (Pulumi program), tag it candidate",
     ]
-    for number, stage in enumerate(made.stages, start=2):
+    for number, stage in enumerate(made.terms.stages, start=2):
         then = "hold for promote" if stage.hold else f"soak {format_duration(stage.soak)}"
         share = "probe" if stage.percent == 0 else f"{stage.percent}%"
         out.append(
             f"  {number if stage.percent else ' '}  {share:>5}  {then}, undecided after {format_duration(stage.deadline)}: pause"
         )
-    rhythm = f"every {format_duration(made.probing.every)}, a confirmed failure stops at once"
-    out += ["", "gates", f"  probes     {', '.join(made.scenarios)}: {rhythm}"]
+    rhythm = f"every {format_duration(made.terms.probing.every)}, a confirmed failure stops at once"
+    out += ["", "gates", f"  probes     {', '.join(made.terms.scenarios)}: {rhythm}"]
     trials = proposal.certification_trials()
-    for criterion in made.criteria:
+    for criterion in made.terms.criteria:
         limit = (
             f"limit {format_rate(criterion.limit)}" if criterion.limit is not None else "against stable only"
         )
@@ -131,9 +132,11 @@ def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
         "now": dict(wanted.serving),
         "stages": [
             {"percent": s.percent, "soak": _seconds(s.soak), "deadline": _seconds(s.deadline), "hold": s.hold}
-            for s in made.stages
+            for s in made.terms.stages
         ],
-        "writes": [dict(Split.between(made.stable, made.candidate, s.percent).serving) for s in made.stages],
+        "writes": [
+            dict(Split.between(made.stable, made.candidate, s.percent).serving) for s in made.terms.stages
+        ],
         "criteria": [
             {
                 "metric": c.metric,
@@ -141,7 +144,7 @@ def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
                 "certify": c.certify,
                 "slower_than": _seconds(c.slower_than),
             }
-            for c in made.criteria
+            for c in made.terms.criteria
         ],
         "certification_trials": dict(proposal.certification_trials()),
         "earliest_promotion_seconds": proposal.soak.total_seconds(),

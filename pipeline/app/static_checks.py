@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from checks import settings as asked
 from checks.errors import CheckError
@@ -27,6 +28,9 @@ from pipeline.errors import ConfigError, UserError
 from pipeline.redact import SINK
 from pipeline.report import journal
 from pipeline.units import shown
+
+if TYPE_CHECKING:
+    from pipeline.app.request import Request
 
 _ROUNDED = timedelta(milliseconds=1)  # the record keeps whole ones
 _ANSWER_HOLDS = timedelta(minutes=10)  # giving up another rollout first takes a minute or two
@@ -51,7 +55,7 @@ def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
     if not is_named and not os.path.lexists(file):
         return Subject(path or file.parent, unconfigured())
     document = raw.read(file)
-    made = _configured(document, file)
+    made = _configured(schema.validate_checked(document), document, file)
     if not credentials.has_any(
         document.value
     ):  # what is remembered is printed without reading the file again
@@ -73,14 +77,16 @@ def unconfigured() -> asked.Settings:
     return asked.Settings(json_safe_logs=asked.JsonSafeLogs(), discover=True)
 
 
-def of_rollout(file: Path, environment: str) -> Subject | None:
+def of_rollout(request: Request) -> Subject | None:
     """What is checked before a rollout; None where the configuration has no ``checks``. Raises ConfigError."""
-    made = _configured(raw.read(file), file, environment)
+    session = request.session
+    made = _configured(request.config, session.read_config(), session.config_file, request.name)
     return made if made.is_configured else None
 
 
-def _configured(document: yamltree.Document, file: Path, environment: str | None = None) -> Subject:
-    checked = schema.validate_checked(document)
+def _configured(
+    checked: schema.Checked, document: yamltree.Document, file: Path, environment: str | None = None
+) -> Subject:
     root = file.parent / checked.source
     if not os.path.isdir(root):
         raise ConfigError(f"{document.where(('source',))}: source: {shown(checked.source)} is not a folder")
@@ -156,7 +162,8 @@ def _declared(
         candidate_min_instances=container.min_instances,
         deletion_protection=container.deletion_protection,
         is_production=any(
-            name.startswith(_PRODUCTION) and not checked.environments[name].is_local for name in names
+            name.startswith(_PRODUCTION) and not checked.ref(checked.environments[name]).is_local
+            for name in names
         ),
         entry_point=section.socket_config.entry_point or "",
         declared_in={name: (_shown(file, checked), document.line(key)) for name, key in keys.items()},

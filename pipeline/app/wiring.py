@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +24,11 @@ from pipeline.redact import SINK
 if TYPE_CHECKING:
     import grpc
 
-    from infra.settings import Settings
+    from pipeline.app.request import Request
+    from pipeline.app.session import Session
     from pipeline.cloudrun.stack import InProcess, PulumiCli
-    from pipeline.config.schema import Config, Environment
-    from pipeline.core.plan import Wish
     from pipeline.driving.engine import Engine
-    from pipeline.driving.ports import Deployer, LogSource, Platform, World
+    from pipeline.driving.ports import LogSource, Platform, World
     from pipeline.events import Listener
 
 
@@ -96,107 +94,46 @@ class Place:
 
 
 @contextmanager
-def open_place(ref: ServiceRef, *, local_folder: Path | None) -> Iterator[Place]:
+def open_place(session: Session, ref: ServiceRef) -> Iterator[Place]:
     """Reach a service. Raises LocalCloudRunDown; one that goes away later is found again when it is back."""
-    if local_folder is None:
+    if not ref.is_local:
         yield Place(ref)
         return
     from pipeline.local.channel import FollowingChannel
     from pipeline.local.state_secrets import secrets_of
 
-    SINK.learn(*secrets_of(local_folder))
-    with FollowingChannel(local_folder, learn=SINK.learn) as channel:
+    folder = session.local_folder
+    SINK.learn(*secrets_of(folder))
+    with FollowingChannel(folder, learn=SINK.learn) as channel:
         yield Place(ref, channel)
-
-
-def wish_for(config: Config, environment: Environment, image: str) -> Wish:
-    """What a rollout of this image (by digest) would be: everything validated, nothing asked of any cloud."""
-    from pipeline.core.plan import Wish
-
-    ref = config.ref(environment)
-    return Wish(
-        ref=ref,
-        image=image,
-        candidate=settings_for(config, environment, image).revision,
-        fingerprint=config.fingerprint(),
-        stages=config.build_stages(),
-        criteria=config.build_criteria(),
-        scenarios=tuple(config.scenarios),
-        longest_scenario=max(s.within for s in config.scenarios.values()),
-        sampling=config.evidence.build(),
-        probing=config.build_probing(),
-        alpha=config.false_rollbacks,
-        beta=config.bad_promotions,
-        drain=config.drain,
-        evidence=environment.evidence,
-        min_instances=config.container.min_instances,
-    )
-
-
-def settings_for(config: Config, environment: Environment, image: str) -> Settings:
-    """What the Pulumi program is given: the container section of ``spillway.yaml``, with this image."""
-    from infra.settings import Settings, Template
-
-    ref, container = config.ref(environment), config.container
-    template = Template(
-        image=image,
-        env=container.env,
-        port=container.port,
-        cpu=container.cpu,
-        memory=container.memory,
-        concurrency=container.concurrency,
-        min_instances=container.min_instances,
-        max_instances=container.max_instances,
-        timeout_s=ceil(container.timeout.total_seconds()),
-        startup_s=ceil(container.startup.total_seconds()),
-        service_account=container.service_account,
-    )
-    return Settings(
-        project=ref.project,
-        location=ref.location,
-        service=ref.service,
-        template=template,
-        deletion_protection=container.deletion_protection,
-    )
-
-
-def deployer_for(
-    config: Config, place: Place, environment: Environment, say: Callable[[str], None] = lambda _: None
-) -> Deployer:
-    """The Pulumi program on this place: in process on the local Cloud Run, through the CLI in the cloud."""
-    from pipeline.cloudrun.deploy import ProgramDeployer
-
-    return ProgramDeployer(place.program(say), place.platform, partial(settings_for, config, environment))
 
 
 @contextmanager
 def open_engine(
-    config: Config, place: Place, environment: Environment, *, stopped: threading.Event, listen: Listener,
-    one_step: bool = False,
-) -> Iterator[tuple[Engine, World]]:  # fmt: skip
+    request: Request, place: Place, listen: Listener, *, one_step: bool = False
+) -> Iterator[tuple[Engine, World]]:
     """The engine on its ports; the prober's thread ends with the block."""
+    from pipeline.cloudrun.deploy import ProgramDeployer
     from pipeline.driving.engine import Engine, Rhythm
     from pipeline.driving.observer import Observer
     from pipeline.driving.ports import World
     from pipeline.events import Progress
     from pipeline.probe.prober import InlineProber, ThreadedProber
 
+    config, authenticated, stopped = request.config, request.environment.id_token, request.session.stopped
     clock = SystemClock(stopped)
-    token = token_source() if environment.id_token else None
+    token = token_source() if authenticated else None
     prober = InlineProber(clock.now, token) if one_step else ThreadedProber(clock.now, token)
-    deployer = deployer_for(
-        config, place, environment, lambda text: listen(Progress(clock.now(), "pulumi", text))
-    )
+    program = place.program(lambda text: listen(Progress(clock.now(), "pulumi", text)))
+    deployer = ProgramDeployer(program, place.platform, lambda image: request.with_image(image).settings)
     world = World(place.platform, deployer, prober, place.logs, clock)
     observer = Observer(
-        place.ref, world, config.build_scenarios(), listen=listen, authenticated=environment.id_token
+        place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated
     )
+    rhythm = Rhythm(heartbeat=config.heartbeat)
+    engine = Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm, stop=stopped.is_set)
     try:
-        rhythm = Rhythm(heartbeat=config.heartbeat)
-        yield (
-            Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm, stop=stopped.is_set),
-            world,
-        )
+        yield engine, world
     finally:
         prober.close()
 
@@ -236,7 +173,3 @@ def _machine() -> str:
     except OSError:
         return ""
     return hashlib.sha256(boot.encode()).hexdigest()[:8]
-
-
-def local_folder_for(environment: Environment, folder: Path) -> Path | None:
-    return folder if environment.is_local else None

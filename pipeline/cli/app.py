@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import check, local, probe, rollback, rollout, status
+from pipeline.cli import check, local, plan, probe, promote, report, rollback, rollout, status, tick
 from pipeline.cli import demo as demo_command
 from pipeline.cli.parameters import Command, Group
 
@@ -23,13 +23,13 @@ app = typer.Typer(
 )
 
 app.command(cls=Command)(check.check)
-app.command(cls=Command)(rollout.plan)
+app.command(cls=Command)(plan.plan)
 app.command(cls=Command)(rollout.rollout)
-app.command(cls=Command)(rollout.promote)
+app.command(cls=Command)(promote.promote)
 app.command(cls=Command)(rollback.rollback)
 app.command(cls=Command)(status.status)
-app.command(cls=Command)(rollout.tick)
+app.command(cls=Command)(tick.tick)
 app.command(cls=Command)(probe.probe)
-app.command(cls=Command)(status.report)
+app.command(cls=Command)(report.report)
 app.add_typer(local.app, name="local")
 app.command(cls=Command)(demo_command.demo)

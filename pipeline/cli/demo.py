@@ -84,16 +84,18 @@ def _tell(session: Session, rate: float) -> list[Chapter]:
     uri = _deploy_stable(session, config)
     say(f"{uri}: {rate:g} user conversations a second from now on")
     with Users(uri, rate) as users:
-        story = Story(session, config, users, told=lambda chapter: _sum_up(session, chapter))
+        story = Story(session, config, users, lambda chapter: _sum_up(session, chapter))
         story.tell()
     return story.chapters
 
 
 def _deploy_stable(session: Session, config: Config) -> str:
     from pipeline.app.drive import open_drive
+    from pipeline.app.images import pinned
+    from pipeline.app.request import Request
 
-    with open_drive(session, config, None) as drive:
-        ended = drive.begin(_IMAGE)
+    with pinned(Request.of(session, None, config), _IMAGE) as request, open_drive(request) as drive:
+        ended = drive.begin()
         if ended is None or ended.outcome.exit_code:
             raise SpillwayError(
                 "the stable revision did not come up",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -25,6 +26,11 @@ Project = Annotated[
 ]
 Region = Annotated[str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
+Timeout = Annotated[
+    str,
+    typer.Option("--timeout", help="Stop driving after this long (exit 15); the rollout stays under way."),
+]
 ServiceArgument = Annotated[
     str | None,
     typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
@@ -33,16 +39,15 @@ ServiceArgument = Annotated[
 
 def find_service(
     session: Session, service: str | None, project: str | None, region: str | None, env: str | None
-) -> tuple[ServiceRef, bool]:
-    """The service, and whether it is on the local Cloud Run. A full name needs no configuration at all.
+) -> ServiceRef:
+    """The service. A full name needs no configuration at all.
 
     Raises: UserError, or ConfigError when only the configuration could have told.
     """
     if service and (ref := ServiceRef.parse(service)):
-        return ref, _is_local(ref)
+        return ref
     if service and project and region:
-        ref = ServiceRef(project, region, service)
-        return ref, _is_local(ref)
+        return ServiceRef(project, region, service)
     if service and "/" in service:
         raise UserError(
             f"{service}: not a service",
@@ -58,12 +63,16 @@ def find_service(
             "Without a readable configuration, name the service in full: projects/P/locations/L/services/S",
         ) from error
     _, environment = config.environment(env)
-    ref = config.ref(environment)
-    return (ServiceRef(ref.project, ref.location, service) if service else ref), environment.is_local
+    return environment.ref(service or config.service)
 
 
-def _is_local(ref: ServiceRef) -> bool:
-    """Whether a full name means the local Cloud Run: by its project, which no cloud project can have."""
-    from pipeline.model import LOCAL_PROJECT
+def timeout_of(text: str) -> timedelta | None:
+    """Of ``--timeout``; None where it was not given. Raises UserError."""
+    if not text:
+        return None
+    from pipeline.units import parse_duration
 
-    return ref.project == LOCAL_PROJECT
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UserError(f"--timeout: {error}") from error

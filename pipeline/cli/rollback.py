@@ -45,7 +45,7 @@ def rollback(
     from pipeline.core import record
     from pipeline.driving.restore import Cause, restore, target_of
 
-    ref, is_local = find_service(session, service, project, region, env)
+    ref = find_service(session, service, project, region, env)
     session.leaves_at_once = True
     told: list[Progress] = []
 
@@ -55,7 +55,7 @@ def rollback(
         if progress.kind in _SAID:
             session.output.say(progress.text)
 
-    with open_place(ref, local_folder=session.local_folder if is_local else None) as place:
+    with open_place(session, ref) as place:
         platform = place.platform
         if dry_run:
             live = platform.read(ref)

@@ -1,4 +1,4 @@
-"""status and report: look at a rollout without touching it."""
+"""status: look at a rollout without touching it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def status(
     Example:  spillway status --watch
     """
     from pipeline.app.drive import open_drive
+    from pipeline.app.request import Request
 
     with (
-        open_drive(session, session.load_config(), env) as drive,
+        open_drive(Request.of(session, env)) as drive,
         _screen(session, drive, stays=watch) as show,
     ):
         while True:
@@ -98,47 +99,3 @@ def _document(look: Look) -> dict[str, object]:
             for step in current.history
         ],
     }  # fmt: skip
-
-
-@command
-def report(
-    session: Session,
-    *,
-    rollout: Annotated[
-        str | None, typer.Argument(help="Rollout id; default: the one on the service.")
-    ] = None,
-    env: Env = None,
-) -> int:
-    """Write the report of a rollout as Markdown and HTML, from its record, its logs and its journal.
-
-    With -o json the report's own values come on stdout, and the files' names in "reports".
-
-    Example:  spillway report
-    """
-    from pipeline.app.drive import open_drive
-    from pipeline.app.reporting import make_report, write_report
-    from pipeline.errors import UserError
-
-    with open_drive(session, session.load_config(), env) as drive:
-        current = drive.current()
-        if current is None or (rollout and current.plan.rollout_id != rollout):
-            there = (
-                f"the service carries {current.plan.rollout_id}"
-                if current
-                else "the service carries no record"
-            )
-            raise UserError(
-                f"no rollout {rollout or ''}".rstrip(), there, "Start one: spillway rollout --image DIGEST"
-            )
-        made = make_report(session, drive.world, current)
-        try:
-            paths = write_report(session, current, made)
-        except OSError as error:
-            raise UserError(
-                "the report cannot be written", str(error), "Choose another folder: -C DIR"
-            ) from error
-    streams.wait_for_reader()
-    session.output.result(
-        "\n".join(map(str, paths)), {"reports": [str(path) for path in paths], **made.to_json()}
-    )
-    return 0

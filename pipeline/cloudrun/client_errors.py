@@ -11,18 +11,17 @@ from pipeline.errors import (
     PlatformUnavailable,
     RequestRejected,
     RevisionNotFound,
-    ServiceNotFound,
     StaleWrite,
 )
 
 
-def raise_ours(error: Exception, what: str, *, etag: bool) -> None:
+def raise_ours(error: Exception, what: str, *, etag: bool, missing: type[PlatformError]) -> None:
     """Raise our error for one of a Google client; for any other, return. See ``faults.translated``."""
     if not isinstance(error, google.GoogleAPICallError | google.RetryError | auth.GoogleAuthError):
         return
     message = str(getattr(error, "message", "") or error)
     if isinstance(error, google.NotFound):
-        kind = RevisionNotFound if "/revisions/" in message or "revision" in what else ServiceNotFound
+        kind = RevisionNotFound if "/revisions/" in message else missing
         raise kind(f"{what}: not found", message) from error
     if _is_for_later(error, message):
         raise PlatformUnavailable(f"{what}: no answer", message, retry_after_s=1.0) from error

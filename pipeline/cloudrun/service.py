@@ -18,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pipeline import credentials
 from pipeline.cloudrun.faults import translated
+from pipeline.errors import RevisionNotFound
 from pipeline.model import (
     NONCE_VARIABLE,
     LiveService,
@@ -67,7 +68,7 @@ class CloudRun:
         return sorted((_revision(r) for r in found), key=lambda r: r.create_time, reverse=True)
 
     def revision(self, ref: ServiceRef, name: str) -> Revision:
-        with translated(f"read revision {name}"):
+        with translated(f"read revision {name}", missing=RevisionNotFound):
             return _revision(
                 self._revisions.get_revision(name=ref.revision_name(name), timeout=_CALL_TIMEOUT_S)
             )
@@ -85,7 +86,7 @@ class CloudRun:
             self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
 
     def delete_revision(self, ref: ServiceRef, name: str) -> None:
-        with translated(f"delete revision {name}"):
+        with translated(f"delete revision {name}", missing=RevisionNotFound):
             self._revisions.delete_revision(name=ref.revision_name(name), timeout=_CALL_TIMEOUT_S)
 
 
@@ -102,7 +103,7 @@ def _split(targets: Sequence[Any]) -> Split:
     """Spec or status traffic, as bare protobuf. No spec traffic at all means 100 % to LATEST."""
     lines = tuple(
         Target(
-            revision=None if t.type_ == _LATEST else t.revision.rsplit("/", 1)[-1],
+            revision=None if t.type_ == _LATEST else t.revision.rsplit("/", 1)[-1] or None,
             percent=t.percent,
             tag=t.tag,
             uri=getattr(t, "uri", ""),

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from pipeline.cloudrun.faults import translated
-from pipeline.errors import PlatformError, PlatformUnavailable, RequestRejected, StaleWrite, UserError
+from pipeline.errors import (
+    PlatformError,
+    PlatformUnavailable,
+    RequestRejected,
+    SpillwayError,
+    StaleWrite,
+    UserError,
+)
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspaceOptions, PulumiCommand
@@ -153,7 +160,7 @@ class InProcess:
 
     def preview(self, settings: Settings) -> tuple[Resource, ...]:
         """What the program declares, given what is live. Writes nothing."""
-        return _preview(settings, self.read)
+        return declared(settings, self.read).resources
 
     def _apply_once(self, settings: Settings) -> None:
         with translated(f"deploy {settings.service}", etag=True):
@@ -181,13 +188,25 @@ class PulumiCli:
     say: Say = field(default=lambda _: None)
 
     def apply(self, settings: Settings) -> None:
-        """``pulumi up`` with a refresh before it. Raises UserError without a CLI, PlatformError when it fails."""
+        """``pulumi up`` with a refresh before it.
+
+        Raises: UserError without a CLI, what the program's read raises, PlatformError when anything else fails.
+        """
         from pulumi import automation
 
-        command = _command()
+        command, faults = _command(), list[SpillwayError]()
+
+        def read(asked: Settings) -> Live | None:
+            try:
+                return self.read(asked)
+            except SpillwayError as error:
+                faults.append(error)  # Pulumi keeps its text alone
+                raise
+
         try:
             with TemporaryDirectory(prefix="spillway-") as folder:
-                self._up(settings, automation.LocalWorkspaceOptions(work_dir=folder, pulumi_command=command))
+                options = automation.LocalWorkspaceOptions(work_dir=folder, pulumi_command=command)
+                self._up(settings, read, options)
         except automation.ConcurrentUpdateError as error:
             raise PlatformUnavailable(
                 f"another update holds the lock of stack {settings.stack}",
@@ -195,13 +214,15 @@ class PulumiCli:
                 f"See who: pulumi stack history --stack {settings.stack}",
             ) from error
         except automation.CommandError as error:
+            if faults:
+                raise faults[0] from error
             raise PlatformError(f"pulumi up of {settings.stack} failed", _last_lines(error)) from error
 
     def preview(self, settings: Settings) -> tuple[Resource, ...]:
         """What the program declares, given what is live. Writes nothing and needs no CLI."""
-        return _preview(settings, self.read)
+        return declared(settings, self.read).resources
 
-    def _up(self, settings: Settings, options: LocalWorkspaceOptions) -> None:
+    def _up(self, settings: Settings, read: Read, options: LocalWorkspaceOptions) -> None:
         from pulumi import automation
 
         from infra import program
@@ -209,7 +230,7 @@ class PulumiCli:
         stack = automation.create_or_select_stack(
             stack_name=settings.stack,
             project_name=PROJECT,
-            program=lambda: program.declare(self.read),
+            program=lambda: program.run(read),
             opts=options,
         )
         stack.set_config(f"{PROJECT}:{CONFIG_KEY}", automation.ConfigValue(settings.encode()))
@@ -230,11 +251,6 @@ def _command() -> PulumiCommand:
         ) from error
     except (subprocess.CalledProcessError, automation.InvalidVersionError) as error:
         raise UserError("the Pulumi CLI cannot be used", str(error), "Look: pulumi version") from error
-
-
-def _preview(settings: Settings, read: Read) -> tuple[Resource, ...]:
-    with translated(f"read {settings.service}"):
-        return declared(settings, read).resources
 
 
 def _last_lines(error: Exception) -> str:

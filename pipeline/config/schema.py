@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
@@ -20,22 +19,33 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
-from pipeline.config import checks_section, complaints, raw, yamltree
+from pipeline.config import checks_section, complaints, yamltree
 from pipeline.config.fields import Duration, Name, Odds, Rate, between, whole
 from pipeline.config.scenarios_section import HttpConfig, ScenarioConfig
 from pipeline.config.section import SECTION
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.model import LOCAL_PROJECT, Criterion, Drain, Probing, Sampling, ServiceRef, Stage
+from pipeline.model import (
+    LOCAL_PROJECT,
+    LOCAL_REGION,
+    Criterion,
+    Drain,
+    Probing,
+    Sampling,
+    ServiceRef,
+    Stage,
+    Terms,
+)
 from pipeline.probe.scenario import Scenario
 from pipeline.units import shown
 
 DEFAULT_FILE = "spillway.yaml"
-LOCAL_REGION = "local"
 
 
 class _Section(BaseModel):
@@ -51,15 +61,34 @@ class Environment(_Section):
     evidence: Literal["users", "probes"] = "users"
     id_token: bool = False  # probes carry an ID token for the service's address
 
+    @field_validator("project", "region")
+    @classmethod
+    def _is_in_one_place(cls, value: str, info: ValidationInfo) -> str:
+        """Commands go where the project says, so a local environment that names one would go to two places."""
+        if info.data.get("endpoint") == "local":
+            raise ValueError(
+                f"{shown(value)} stands beside endpoint: local\n"
+                "The local Cloud Run is on this machine and has neither project nor region.\n"
+                "Leave out project and region; for the cloud, leave out endpoint: local."
+            )
+        if info.field_name == "project" and value == LOCAL_PROJECT:
+            raise ValueError(
+                f"{LOCAL_PROJECT} is the local Cloud Run's own project\n"
+                "No Google Cloud project can have a name that short.\n"
+                "Name the project, or write endpoint: local in place of project and region."
+            )
+        return value
+
     @model_validator(mode="after")
     def _is_somewhere(self) -> Environment:
         if self.endpoint == "cloud" and not (self.project and self.region):
             raise ValueError("needs project and region (or endpoint: local)")
         return self
 
-    @property
-    def is_local(self) -> bool:
-        return self.endpoint == "local"
+    def ref(self, service: str) -> ServiceRef:
+        if self.endpoint == "local":
+            return ServiceRef(LOCAL_PROJECT, LOCAL_REGION, service)
+        return ServiceRef(self.project, self.region, service)
 
 
 class Image(_Section):
@@ -216,17 +245,13 @@ class Config(Checked):
         return name, self.environments[name]
 
     def ref(self, environment: Environment) -> ServiceRef:
-        if environment.is_local:
-            return ServiceRef(
-                environment.project or LOCAL_PROJECT, environment.region or LOCAL_REGION, self.service
-            )
-        return ServiceRef(environment.project, environment.region, self.service)
+        return environment.ref(self.service)
 
     def image_reference(self, image: str, environment: Environment) -> str:
         """The image by digest, or locally a name under ``images:`` that is still to be pinned. Raises UserError."""
         if re.search(r"@sha256:[0-9a-f]{64}$", image):
             return image
-        if not environment.is_local or "@" in image:
+        if not self.ref(environment).is_local or "@" in image:
             raise UserError(
                 f"--image {image}: not pinned by digest",
                 "A tag can point elsewhere tomorrow; the rollout's identity is the digest.",
@@ -242,14 +267,18 @@ class Config(Checked):
             )
         return image
 
-    def build_stages(self) -> tuple[Stage, ...]:
-        return tuple(stage.build() for stage in self.stages)
-
-    def build_criteria(self) -> tuple[Criterion, ...]:
-        return tuple(Criterion(m, c.limit, c.certify, c.slower_than) for m, c in self.criteria.items())
-
-    def build_probing(self) -> Probing:
-        return Probing(self.probes.every, self.probes.sessions, self.probes.concurrency)
+    def terms(self) -> Terms:
+        probes = self.probes
+        return Terms(
+            stages=tuple(stage.build() for stage in self.stages),
+            criteria=tuple(Criterion(m, c.limit, c.certify, c.slower_than) for m, c in self.criteria.items()),
+            scenarios=tuple(self.scenarios),
+            sampling=self.evidence.build(),
+            probing=Probing(probes.every, probes.sessions, probes.concurrency),
+            alpha=self.false_rollbacks,
+            beta=self.bad_promotions,
+            drain=self.drain,
+        )
 
     def fingerprint(self) -> str:
         """Hash of everything validated that a rollout depends on; comments and key order do not count.
@@ -265,14 +294,14 @@ class Config(Checked):
 _Whole = TypeVar("_Whole", bound=Checked)
 
 
-def load(path: Path) -> Config:
-    """Read and validate. Raises ConfigError with file:line:column."""
-    return _validated(Config, raw.read(path))
+def validate(document: yamltree.Document) -> Config:
+    """Raises ConfigError: the first complaint in full, with file:line:column, and the number of further ones."""
+    return _validated(Config, document)
 
 
 def parse(text: str, file: str = DEFAULT_FILE) -> Config:
-    """Validate a text. Raises ConfigError: the first complaint in full, the number of further ones."""
-    return _validated(Config, yamltree.parse(text, file))
+    """Validate a text. Raises ConfigError."""
+    return validate(yamltree.parse(text, file))
 
 
 def validate_checked(document: yamltree.Document) -> Checked:
@@ -316,8 +345,9 @@ def _complaint(document: yamltree.Document, error: ValidationError) -> ConfigErr
         path = complaints.path_of(problem)
         told = complaints.sentence(problem, known, document.words.get(path, ""))
         lines.append(f"{document.where(path)}: {told}")
-    more = "\n".join(lines[1:6])
-    return ConfigError(lines[0], more, f"and {len(lines) - 6} more" if len(lines) > 6 else "")
+    what, why, fix = [*lines[0].split("\n"), "", ""][:3]
+    more = "\n".join(line.split("\n")[0] for line in lines[1:6])
+    return ConfigError(what, more or why, f"and {len(lines) - 6} more" if len(lines) > 6 else fix)
 
 
 def _known_keys() -> set[str]:

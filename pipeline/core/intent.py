@@ -122,7 +122,7 @@ def _never_served(wish: Wish, live: LiveService, revisions: Sequence[Revision]) 
 
     Nobody was ever served by anything else, so there is no traffic to move.
     """
-    if not (live.reconciling or live.serving.serving or live.latest_ready):
+    if live.serves_nobody:
         return True
     serving = {revision or live.latest_created for revision in live.wanted.serving}
     return [r.name for r in revisions] == [wish.candidate] and serving == {wish.candidate}

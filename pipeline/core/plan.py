@@ -16,19 +16,7 @@ from datetime import timedelta
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused
 from pipeline.judging.judge import trials_to_certify
-from pipeline.model import (
-    CANDIDATE_TAG,
-    STABLE_TAG,
-    Criterion,
-    Drain,
-    LiveService,
-    Plan,
-    Probing,
-    Revision,
-    Sampling,
-    ServiceRef,
-    Stage,
-)
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Plan, Revision, ServiceRef, Terms
 
 MAX_TAGGED_NAME = 46  # service and tag together: they become one label of a host name, with a hash
 MAX_REVISION_NAME = 63
@@ -49,15 +37,8 @@ class Wish:
     image: str
     candidate: str
     fingerprint: str
-    stages: tuple[Stage, ...]
-    criteria: tuple[Criterion, ...]
-    scenarios: tuple[str, ...]
+    terms: Terms
     longest_scenario: timedelta
-    sampling: Sampling
-    probing: Probing
-    alpha: float
-    beta: float
-    drain: Drain
     evidence: str = "users"
     min_instances: int = 0
 
@@ -82,12 +63,12 @@ class Proposal:
     @property
     def soak(self) -> timedelta:
         """The earliest possible promotion, counted from the start."""
-        return sum((stage.soak for stage in self.plan.stages), timedelta(0))
+        return sum((stage.soak for stage in self.plan.terms.stages), timedelta(0))
 
     def certification_trials(self) -> Mapping[str, int]:
         """Clean candidate trials that each certified criterion needs."""
-        certified = ((c.metric, c.certify) for c in self.plan.criteria if c.certify)
-        return {metric: trials_to_certify(level, self.plan.beta) for metric, level in certified}
+        certified = ((c.metric, c.certify) for c in self.plan.terms.criteria if c.certify)
+        return {metric: trials_to_certify(level, self.plan.terms.beta) for metric, level in certified}
 
 
 def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], current: Rollout | None) -> Proposal:
@@ -109,7 +90,7 @@ def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], current: 
         stable_unhealthy=current is not None and current.unhealthy and current.plan.candidate == stable.name,
     )
     if wish.evidence != "users":
-        plan = replace(plan, criteria=())
+        plan = replace(plan, terms=replace(plan.terms, criteria=()))
     foreign = tuple(_foreign_tags(live, stable, revisions, current))
     return Proposal(plan, (*_warnings(wish, live, stable), *foreign), foreign)
 
@@ -124,14 +105,7 @@ def first(wish: Wish) -> Plan:
         stable_uid="",
         candidate=wish.candidate,
         image=wish.image,
-        stages=wish.stages,
-        criteria=wish.criteria,
-        sampling=wish.sampling,
-        probing=wish.probing,
-        alpha=wish.alpha,
-        beta=wish.beta,
-        drain=wish.drain,
-        scenarios=wish.scenarios,
+        terms=wish.terms,
     )
 
 
@@ -143,10 +117,7 @@ def _stable(live: LiveService, revisions: Sequence[Revision]) -> Revision:
             f"asked: {_shares(live.wanted.serving)}; serving: {_shares(live.serving.serving)}",
             f"Wait until it settles, or set it: spillway rollback {live.ref.name} --to REVISION",
         )
-    shares: dict[str, int] = {}
-    for revision, percent in live.wanted.serving.items():
-        name = revision or live.latest_ready
-        shares[name] = shares.get(name, 0) + percent
+    shares = live.pinned.serving
     if len(shares) != 1:
         raise PlanRefused(
             f"{live.ref.service}: which revision is stable?",
@@ -235,7 +206,7 @@ def _refuse_unreachable(wish: Wish, live: LiveService) -> None:
 
 def _refuse_blind_criteria(wish: Wish) -> None:
     """A certification that no trial can ever feed must not pass unseen, and would never be given."""
-    certified = [c.metric for c in wish.criteria if c.certify is not None]
+    certified = [c.metric for c in wish.terms.criteria if c.certify is not None]
     if wish.evidence != "users" and certified:
         raise PlanRefused(
             f"criteria {', '.join(certified)}: no data source",
@@ -246,8 +217,8 @@ def _refuse_blind_criteria(wish: Wish) -> None:
 
 def _warnings(wish: Wish, live: LiveService, stable: Revision) -> list[str]:
     said = []
-    if wish.evidence != "users" and wish.criteria:
-        unused = ", ".join(c.metric for c in wish.criteria)
+    if wish.evidence != "users" and wish.terms.criteria:
+        unused = ", ".join(c.metric for c in wish.terms.criteria)
         said.append(
             f"evidence is {wish.evidence!r}: no user runs are counted, so {unused} is not judged here"
         )

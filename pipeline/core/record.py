@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -23,7 +23,7 @@ from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judgestate
 from pipeline.judging.judgestate import JudgeState
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService, Stage
+from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService, Stage, Terms
 
 VERSION = 2
 MAX_BYTES = 16 * 1024
@@ -31,6 +31,7 @@ MAX_BYTES = 16 * 1024
 MAX_ANNOTATION_BYTES = 262_144
 _MAX_KEPT_CHARS = MAX_BYTES  # of a text that cannot be used: what a roll-back keeps of it
 _KEPT_STEPS = 4
+_TERMS = tuple(each.name for each in fields(Terms))
 
 
 def of(live: LiveService) -> Rollout | None:
@@ -129,7 +130,7 @@ def encode(rollout: Rollout) -> str:
 
 def _bare(rollout: Rollout) -> Rollout:
     """What is needed to give traffic back and to say so: it is judged for good, and nothing may stand in its way."""
-    plan = replace(rollout.plan, image="", stages=(Stage(0),), criteria=(), scenarios=())
+    plan = replace(rollout.plan, image="", terms=Terms((Stage(0),)))
     return replace(
         rollout, plan=plan, stage=0, judge=JudgeState(), spans=(), last=None, history=(), past=(), drift=""
     )
@@ -159,11 +160,13 @@ def decode(text: str) -> Rollout:
 
 
 def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 kept one earlier split, and counted a stage from when its traffic was asked for.
+    """Version 1 kept the terms flat in the plan and one earlier split; a stage counted from when it was asked for.
 
     A stage that is running has not been seen to arrive, so its clock starts when the next driver looks.
     """
-    before = raw.pop("before", None)
+    plan, before = raw.get("plan"), raw.pop("before", None)
+    if isinstance(plan, dict):
+        plan["terms"] = {name: plan.pop(name) for name in _TERMS if name in plan}
     return {**raw, "spans": [before]} if before else raw
 
 

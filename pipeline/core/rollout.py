@@ -5,7 +5,7 @@ Theory of operation. A rollout is always in one *phase*; what may follow is a di
 
     DEPLOYING ---------- the record is written, the candidate revision is being made (0 %)
       | deployed
-    ROLLING   ---------- at ``plan.stages[stage]``; stage 0 is 0 % behind the tag. Raised stage by stage
+    ROLLING   ---------- at ``plan.terms.stages[stage]``; stage 0 is 0 % behind the tag. Raised stage by stage
       |  \\  held         (nobody to decide, drift, a stage that asks for it, a deadline)
       |  PAUSED -------- weight stays; an operator's ``promote`` resumes, a FAIL still sends traffic back
       | promoted
@@ -118,7 +118,7 @@ class Rollout:
     """All that a rollout remembers: what the record on the service holds (``record.py`` writes it as text).
 
     Args:
-        stage: index into ``plan.stages``; ``since`` is when its traffic was asked for.
+        stage: index into ``plan.terms.stages``; ``since`` is when its traffic was asked for.
         arrived: when that was first seen to be served; the stage's soak, deadline and evidence begin here. None until then.
         epoch: rises by one with each of our writes.
         split_epoch: rises when the live split changes; evidence is bound to it.
@@ -159,7 +159,7 @@ class Rollout:
 
     @property
     def current(self) -> Stage:
-        return self.plan.stages[self.stage]
+        return self.plan.terms.stages[self.stage]
 
     @property
     def stage_began(self) -> datetime:
@@ -174,7 +174,7 @@ class Rollout:
 
     @property
     def is_last_stage(self) -> bool:
-        return self.stage == len(self.plan.stages) - 1
+        return self.stage == len(self.plan.terms.stages) - 1
 
     @property
     def outcome(self) -> Outcome | None:
@@ -205,7 +205,7 @@ class Rollout:
         percent = self.split.percent_of(self.plan.candidate)
         own = Span(self.since, until, self.split_epoch, percent, self.arrived)
         spans = (*self.spans, own) if percent and until > self.since else self.spans
-        block = self.plan.sampling.block
+        block = self.plan.terms.sampling.block
         return tuple(span for span in spans if not span.is_judged(judge.seen, block))[-_KEPT_SPANS:]
 
     def becomes_past(self) -> tuple[Past, ...]:
@@ -240,7 +240,7 @@ def stage_after(rollout: Rollout, to_percent: int | None) -> int:
     Args:
         to_percent: skip ahead to the first stage with at least this share; never back.
     """
-    stages = rollout.plan.stages
+    stages = rollout.plan.terms.stages
     if to_percent is not None:
         index = next((i for i, stage in enumerate(stages) if stage.percent >= to_percent), len(stages) - 1)
         return max(index, rollout.stage)

@@ -257,7 +257,7 @@ class Engine:
         """
         live, current = look.situation.live, look.situation.rollout
         now = record.utc(self._clock.now())
-        percent = current.plan.stages[stage].percent
+        percent = current.plan.terms.stages[stage].percent
         split = current.split_at(percent, live.wanted)
         uid = look.candidate.uid if look.candidate else current.candidate_uid
         is_same = uid == current.candidate_uid

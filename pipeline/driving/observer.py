@@ -197,14 +197,17 @@ class Observer:
                 arrived=span.arrived,
             )
             is_judged = (
-                span.split_epoch < state.seen[0] or evidence.last_closed(window, plan.sampling, now) <= after
+                span.split_epoch < state.seen[0]
+                or evidence.last_closed(window, plan.terms.sampling, now) <= after
             )
             if is_judged or not span.percent:
                 continue
             # An accept that is owed an answer in the first of these blocks lies up to D before it.
-            needed = window.start + (after + 1) * plan.sampling.block - plan.sampling.within
+            needed = window.start + (after + 1) * plan.terms.sampling.block - plan.terms.sampling.within
             lines = self.lines(current, since=needed)
-            blocks += evidence.closed_blocks(lines, window, plan.sampling, plan.criteria, now, after=after)
+            blocks += evidence.closed_blocks(
+                lines, window, plan.terms.sampling, plan.terms.criteria, now, after=after
+            )
             if len(blocks) >= evidence.MOST_BLOCKS:
                 break  # in order, and the rest at the next look
         return blocks
@@ -227,7 +230,7 @@ class Observer:
             return "the tags do not lead to their revisions"
         now = self._clock.now()
         if not self._world.prober.is_busy and (self._probe_due is None or now >= self._probe_due):
-            self._probe_due = now + current.plan.probing.every
+            self._probe_due = now + current.plan.terms.probing.every
             self._round_of, self._round_in = self._probed, _stage(current)
             self._world.prober.start(ask)
             self._take_report(current)  # a prober that waits for its round has it already
@@ -259,7 +262,7 @@ class Observer:
             if not live.serving.tagged(tag) == live.wanted.tagged(tag) == revision.name:
                 return None
             addresses.append(self._address(uri, live.uri, revision))
-        probing = current.plan.probing
+        probing = current.plan.terms.probing
         return ProbeAsk(self._scenarios, addresses[0], addresses[1], probing.sessions, probing.concurrency)
 
     def _address(self, uri: str, service_uri: str, revision: Revision) -> Address:
@@ -271,7 +274,9 @@ class Observer:
     ) -> ProbeReport | None:
         """One round against the address of a revision, waited for; nothing to compare it with. None when stopped."""
         address = self._address(uri, uri, revision)
-        ask = ProbeAsk(self._scenarios, address, None, plan.probing.sessions, plan.probing.concurrency)
+        ask = ProbeAsk(
+            self._scenarios, address, None, plan.terms.probing.sessions, plan.terms.probing.concurrency
+        )
         self._world.prober.start(ask)
         while (report := self._world.prober.poll()) is None:
             if stop():

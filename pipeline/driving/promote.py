@@ -99,4 +99,4 @@ def _further(current: Rollout) -> str:
     """What takes a stage that is not paused one step up: without it ``promote`` lets it go on where it is."""
     if current.phase is not Phase.ROLLING or current.is_last_stage:
         return ""
-    return f"--to-percent {current.plan.stages[current.stage + 1].percent} "
+    return f"--to-percent {current.plan.terms.stages[current.stage + 1].percent} "

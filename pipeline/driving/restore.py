@@ -27,7 +27,17 @@ from pipeline.errors import (
 )
 from pipeline.events import Listener, Progress, harmless, unheard
 from pipeline.judging.judgestate import JudgeState
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Plan, Revision, ServiceRef, Split, Stage
+from pipeline.model import (
+    CANDIDATE_TAG,
+    STABLE_TAG,
+    LiveService,
+    Plan,
+    Revision,
+    ServiceRef,
+    Split,
+    Stage,
+    Terms,
+)
 
 VERIFY_WITHIN = timedelta(seconds=60)
 LOOK_EVERY = timedelta(milliseconds=200)
@@ -257,7 +267,7 @@ def _in_place_of(live: LiveService, target: str, now: datetime) -> Rollout:
     candidate = live.wanted.tagged(CANDIDATE_TAG) or next(iter(others), target)
     plan = Plan(
         rollout_id=REPLACED, ref=live.ref, stable=target, stable_uid="", candidate=candidate, image="",
-        stages=(Stage(0),), criteria=(),
+        terms=Terms((Stage(0),)),
     )  # fmt: skip
     return Rollout(
         plan=plan, phase=Phase.ROLLING_BACK, started=now, since=now, heartbeat=now, split=live.wanted,

@@ -87,7 +87,9 @@ class Judgement:
 
 def begin(plan: Plan) -> JudgeState:
     """Fresh bets on every criterion; those against a limit open when it is known."""
-    return JudgeState(compared={c.metric: sequential.opening(len(sequential.ODDS)) for c in plan.criteria})
+    return JudgeState(
+        compared={c.metric: sequential.opening(len(sequential.ODDS)) for c in plan.terms.criteria}
+    )
 
 
 def new_stage(state: JudgeState) -> JudgeState:
@@ -104,7 +106,7 @@ def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = Tru
     if (block.split_epoch, block.index) <= state.seen:
         return state
     feed = _feed(state, plan)
-    for criterion in plan.criteria:
+    for criterion in plan.terms.criteria:
         counts = block.counts.get(criterion.metric)
         if counts is not None:
             state = _count(state, criterion.metric, counts, in_stage=in_stage)
@@ -122,14 +124,14 @@ def _latched(state: JudgeState, plan: Plan) -> JudgeState:
     The counts are from then on those that decided: the stage's if all failures are of this stage, else the whole
     rollout's (the last blocks of the stage before, and those while traffic was moving, belong to no stage).
     """
-    if state.failed or not plan.criteria or _log_e(state, plan) < -log(plan.alpha):
+    if state.failed or not plan.terms.criteria or _log_e(state, plan) < -log(plan.terms.alpha):
         return state
     if any(
         c.candidate_failures != state.stage.get(m, Counts()).candidate_failures
         for m, c in state.total.items()
     ):
         state = replace(state, stage=state.total)
-    blamed = max((_criterion(state, plan, c) for c in plan.criteria), key=lambda c: c.e_value)
+    blamed = max((_criterion(state, plan, c) for c in plan.terms.criteria), key=lambda c: c.e_value)
     return replace(state, failed=f"{blamed.metric}: {_figures(blamed)}")
 
 
@@ -178,15 +180,15 @@ def _limit_alone(state: JudgeState, plan: Plan, criterion: Criterion, counts: Co
     )
     if criterion.limit is not None:
         excess = sequential.against_limit(trials, failures, criterion.limit)
-        if not excess or sequential.log_mean(excess) < -log(plan.beta):
+        if not excess or sequential.log_mean(excess) < -log(plan.terms.beta):
             return criterion.limit
-    shown = sequential.certified_level(trials, failures, plan.beta)
+    shown = sequential.certified_level(trials, failures, plan.terms.beta)
     return shown if criterion.limit is None else max(criterion.limit, shown)
 
 
 def _feed(state: JudgeState, plan: Plan) -> float:
     """log of what this block's bets are fed from the half held back; nothing after the horizon."""
-    blocks = evidence.horizon((stage.soak for stage in plan.stages), plan.sampling)
+    blocks = evidence.horizon((stage.soak for stage in plan.terms.stages), plan.terms.sampling)
     return log(sequential.HELD_BACK / blocks) if state.blocks < blocks else -inf
 
 
@@ -197,8 +199,8 @@ def observe_probes(state: JudgeState, *, ok: int, bad: int) -> JudgeState:
 
 def judge_stage(state: JudgeState, plan: Plan, stage: int) -> Judgement:
     """May this stage pass? FAIL at 1/alpha, INCONCLUSIVE while evidence is missing."""
-    percent = plan.stages[stage].percent
-    criteria = tuple(_criterion(state, plan, c) for c in plan.criteria) if percent else ()
+    percent = plan.terms.stages[stage].percent
+    criteria = tuple(_criterion(state, plan, c) for c in plan.terms.criteria) if percent else ()
     if state.probes_bad:
         return Judgement(
             Verdict.FAIL, f"{state.probes_bad} probe conversations failed, confirmed against stable", criteria
@@ -217,15 +219,15 @@ def _with_users(
 ) -> Judgement:
     held = "stable" if percent < 100 else "its limits"
     trials = max((c.candidate_trials for c in state.stage.values()), default=0)
-    common = [c.metric for c in plan.criteria if _is_common(state, c)]
+    common = [c.metric for c in plan.terms.criteria if _is_common(state, c)]
     if common:
         return Judgement(
             Verdict.INCONCLUSIVE, f"common incident: {', '.join(common)} past its limit on both", criteria
         )
-    if plan.criteria and trials < plan.sampling.min_trials:
-        reason = f"{trials} of {plan.sampling.min_trials} agent runs at this stage"
+    if plan.terms.criteria and trials < plan.terms.sampling.min_trials:
+        reason = f"{trials} of {plan.terms.sampling.min_trials} agent runs at this stage"
         return Judgement(Verdict.INCONCLUSIVE, reason, criteria)
-    loose = [c.metric for c in plan.criteria if percent < 100 and _is_loose(state, c)]
+    loose = [c.metric for c in plan.terms.criteria if percent < 100 and _is_loose(state, c)]
     if loose:
         reason = f"nothing to hold {', '.join(loose)} against: no runs on stable at this stage, and no limit"
         return Judgement(Verdict.INCONCLUSIVE, reason, criteria)
@@ -254,7 +256,7 @@ def _is_common(state: JudgeState, criterion: Criterion) -> bool:
 
 def _log_e(state: JudgeState, plan: Plan) -> float:
     """log of the mean bet over criteria: the one number that is held against 1/alpha."""
-    terms = [_log_metric(state, c.metric) for c in plan.criteria]
+    terms = [_log_metric(state, c.metric) for c in plan.terms.criteria]
     return sequential.log_mean(terms) if terms else 0.0
 
 
@@ -267,8 +269,8 @@ def _log_metric(state: JudgeState, metric: str) -> float:
 def _criterion(state: JudgeState, plan: Plan, criterion: Criterion) -> CriterionJudgement:
     counts = state.stage.get(criterion.metric, Counts())
     log_e = _log_metric(state, criterion.metric)
-    threshold = len(plan.criteria) / plan.alpha
-    few = counts.candidate_trials < plan.sampling.min_trials
+    threshold = len(plan.terms.criteria) / plan.terms.alpha
+    few = counts.candidate_trials < plan.terms.sampling.min_trials
     is_bad = log_e >= log(threshold)
     verdict = Verdict.FAIL if is_bad else Verdict.INCONCLUSIVE if few else Verdict.PASS
     made = CriterionJudgement(
@@ -280,7 +282,7 @@ def _criterion(state: JudgeState, plan: Plan, criterion: Criterion) -> Criterion
         stable_failures=counts.stable_failures,
         e_value=exp(min(log_e, 700)),
         threshold=threshold,
-        needed=plan.sampling.min_trials - counts.candidate_trials if few else None,
+        needed=plan.terms.sampling.min_trials - counts.candidate_trials if few else None,
     )
     return replace(made, detail=_figures(made))
 
@@ -292,7 +294,7 @@ def _figures(c: CriterionJudgement) -> str:
 
 def certify(state: JudgeState, plan: Plan) -> Judgement:
     """Is every criterion with ``certify`` ruled out at 1/beta, over all the rollout's trials?"""
-    wanted = [(c, c.certify) for c in plan.criteria if c.certify is not None]
+    wanted = [(c, c.certify) for c in plan.terms.criteria if c.certify is not None]
     if not wanted:
         return Judgement(Verdict.PASS, "nothing to certify was asked for")
     each = tuple(_certified(state, plan, criterion.metric, level) for criterion, level in wanted)
@@ -306,10 +308,10 @@ def _certified(state: JudgeState, plan: Plan, metric: str, level: float) -> Crit
     total = state.total.get(metric, Counts())
     n, x = total.candidate_trials, total.candidate_failures
     log_e = sequential.below_level(n, x, level)
-    is_done = log_e >= -log(plan.beta)
-    needed = 0 if is_done else sequential.more_to_certify(n, x, level, plan.beta)
+    is_done = log_e >= -log(plan.terms.beta)
+    needed = 0 if is_done else sequential.more_to_certify(n, x, level, plan.terms.beta)
     detail = f"rate below {level:.4g} certified by {n} runs" if is_done else f"about {needed} more clean runs"
     verdict = Verdict.PASS if is_done else Verdict.INCONCLUSIVE
     return CriterionJudgement(
-        metric, verdict, n, x, 0, 0, exp(min(log_e, 700)), 1 / plan.beta, needed, detail
+        metric, verdict, n, x, 0, 0, exp(min(log_e, 700)), 1 / plan.terms.beta, needed, detail
     )

@@ -42,7 +42,7 @@ def fits(state: JudgeState, plan: Plan) -> bool:
     figures = [*state.limits.values(), *chain(*state.compared.values()), *chain(*state.limited.values())]
     if any(isnan(figure) for figure in figures):
         return False
-    compared = all(len(state.compared.get(c.metric, ())) == len(sequential.ODDS) for c in plan.criteria)
+    compared = all(len(state.compared.get(c.metric, ())) == len(sequential.ODDS) for c in plan.terms.criteria)
     limits = state.limits.items()
     if not compared or any(not 0 <= limit <= 1 for _, limit in limits):
         return False
@@ -52,7 +52,7 @@ def fits(state: JudgeState, plan: Plan) -> bool:
 
 def grown(plan: Plan) -> JudgeState:
     """A state as large, written down, as a rollout of these criteria can make it."""
-    metrics = [c.metric for c in plan.criteria]
+    metrics = [c.metric for c in plan.terms.criteria]
     counts, bet = Counts(*(10**9,) * 4), -1.2345678901234567e-05
     return JudgeState(
         compared=dict.fromkeys(metrics, (bet,) * len(sequential.ODDS)),

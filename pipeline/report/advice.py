@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judge
 from pipeline.judging.evidence import Exposure
-from pipeline.model import LOCAL_PROJECT, Outcome
+from pipeline.model import Outcome
 from pipeline.report import repeat
 from pipeline.report.figures import Figures
 
@@ -27,7 +27,7 @@ def rollback_plan(rollout: Rollout, figures: Figures) -> tuple[Command, ...]:
     if plan.stable == plan.candidate:
         return (Command("This is the service's first revision: there is none to go back to."),)
     steps = [Command(f"Send 100 % to {plan.stable}, tags and record with it:", repeat.roll_back(plan.ref))]
-    if plan.ref.project != LOCAL_PROJECT:
+    if not plan.ref.is_local:
         steps.append(Command("The same without Spillway:", repeat.set_traffic(plan.ref, {plan.stable: 100})))
     steps.append(Command("See that it arrived:", "spillway status"))
     return (*steps, _drain(rollout, figures.users))
@@ -57,10 +57,10 @@ def _risks(rollout: Rollout, figures: Figures, checks: Mapping[str, object] | No
         yield f"{met.open_sockets:,} sockets are still open on {plan.candidate}: their users are not safe yet."
     if rollout.drift:
         yield f"Somebody else changed the service: {rollout.drift}."
-    for criterion in plan.criteria:
+    for criterion in plan.terms.criteria:
         runs, failed = figures.judged.get(criterion.metric, (0, 0))
         if runs:
-            yield _rate(criterion.metric, runs, failed, plan.beta)
+            yield _rate(criterion.metric, runs, failed, plan.terms.beta)
     if figures.reached < 100 and not figures.is_healthy:
         yield f"Never tried with more than {figures.reached} % of new connections."
     if met is not None and met.forged:

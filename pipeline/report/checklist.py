@@ -16,7 +16,7 @@ from enum import StrEnum
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.judging import judge
 from pipeline.judging.judge import Verdict
-from pipeline.model import LOCAL_PROJECT, Outcome
+from pipeline.model import Outcome
 from pipeline.report.banner import short
 from pipeline.report.figures import Figures
 
@@ -119,7 +119,7 @@ def _deployed(e: _Evidence) -> Answer:
         return (State.FAILED if never else State.NOT_SHOWN), words
     if _is_gone(e):
         return State.FAILED, f"ready at {at:%H:%M:%S} UTC, and no longer: {e.rollout.reason}"
-    if e.rollout.plan.ref.project == LOCAL_PROJECT:
+    if e.rollout.plan.ref.is_local:
         return State.NOT_SHOWN, f"ready on the local Cloud Run at {at:%H:%M:%S} UTC: no cloud was used"
     return State.SHOWN, f"ready at 0 % in {e.rollout.plan.ref.parent} at {at:%H:%M:%S} UTC"
 

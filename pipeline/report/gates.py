@@ -52,7 +52,7 @@ def judgement_of(rollout: Rollout) -> Judgement | None:
     """The judgement to show: of now while it is under way, else the last that was recorded; None when there is none."""
     kept = _kept(rollout.last) if rollout.last is not None else None
     is_whole = all(
-        c.metric in rollout.judge.compared for c in rollout.plan.criteria
+        c.metric in rollout.judge.compared for c in rollout.plan.terms.criteria
     )  # a record too long drops it
     if kept is not None and (rollout.phase is not Phase.ROLLING or not is_whole):
         return kept
@@ -67,7 +67,7 @@ def judged_over(rollout: Rollout) -> str:
         return "the blocks that decided"
     is_empty = not any(c.candidate_trials for c in rollout.judge.stage.values())
     is_before = is_empty and any(c.candidate_trials for c in counted) and rollout.stage > 0
-    return f"the stage with {rollout.plan.stages[rollout.stage - is_before].percent} %"
+    return f"the stage with {rollout.plan.terms.stages[rollout.stage - is_before].percent} %"
 
 
 def _kept(last: Mapping[str, object]) -> Judgement | None:
@@ -101,7 +101,7 @@ def gates_of(rollout: Rollout) -> tuple[tuple[Gate, ...], Combined]:
     judgement = judgement_of(rollout) or Judgement(Verdict.INCONCLUSIVE, "")
     together = [c.e_value for c in judgement.criteria]
     combined = Combined(
-        sum(together) / len(together) if together else 0.0, 1 / rollout.plan.alpha, judgement.reason
+        sum(together) / len(together) if together else 0.0, 1 / rollout.plan.terms.alpha, judgement.reason
     )
     guilty = blamed(judgement)
     return tuple(
@@ -127,7 +127,7 @@ def _gate(
     rollout: Rollout, judged: CriterionJudgement, *, certify: bool = False, is_blamed: bool = False
 ) -> Gate:
     criterion = next(
-        (c for c in rollout.plan.criteria if c.metric == judged.metric), Criterion(judged.metric)
+        (c for c in rollout.plan.terms.criteria if c.metric == judged.metric), Criterion(judged.metric)
     )
     verdict = Verdict.FAIL if is_blamed else judged.verdict
     return Gate(

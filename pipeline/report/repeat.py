@@ -9,12 +9,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from pipeline.model import LOCAL_PROJECT, ServiceRef
+from pipeline.model import ServiceRef
 
 
 def set_traffic(ref: ServiceRef, shares: Mapping[str, int]) -> str:
     """The command that gives these revisions these shares; empty when there is none that does."""
-    if ref.project == LOCAL_PROJECT:
+    if ref.is_local:
         return roll_back(ref, next(iter(shares))) if len(shares) == 1 else ""
     split = ",".join(f"{revision or 'LATEST'}={percent}" for revision, percent in shares.items())
     return shlex.join([
@@ -40,7 +40,7 @@ def retry(image: str) -> str:
 
 def delete_revision(ref: ServiceRef, revision: str) -> str:
     """The command that ends a revision's open sockets with it (SIGTERM, 10 s); empty where there is none."""
-    if ref.project == LOCAL_PROJECT:
+    if ref.is_local:
         return ""
     return shlex.join([
         "gcloud", "run", "revisions", "delete", revision, f"--project={ref.project}", f"--region={ref.location}",

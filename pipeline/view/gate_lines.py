@@ -29,7 +29,7 @@ def gate_lines(look: Look) -> Iterator[Text]:
     """Probes first, then each criterion, then what certification still waits for."""
     s = look.situation
     yield _probes(look)
-    criteria = {c.metric: c for c in s.rollout.plan.criteria}
+    criteria = {c.metric: c for c in s.rollout.plan.terms.criteria}
     guilty = blamed(s.stage_verdict)
     for judged in s.stage_verdict.criteria:
         verdict = Verdict.FAIL if judged.metric == guilty else judged.verdict

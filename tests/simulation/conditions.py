@@ -33,7 +33,12 @@ def skew(sim: Simulation, fault: Fault) -> None:
 
 @holds("warm-up", chance=0.2)
 def warm_up(sim: Simulation, fault: Fault) -> None:
-    sim.wish = replace(sim.wish, sampling=replace(sim.wish.sampling, warm_up=fault.pick((2, 3)) * SECOND))
+    sim.wish = replace(
+        sim.wish,
+        terms=replace(
+            sim.wish.terms, sampling=replace(sim.wish.terms.sampling, warm_up=fault.pick((2, 3)) * SECOND)
+        ),
+    )
 
 
 @holds("lines are late", chance=0.3)

@@ -1,0 +1,93 @@
+"""What a command asks for, resolved once: an environment of ``spillway.yaml``, and of a rollout its image by digest.
+
+Everything else follows from these two: the service, what the Pulumi program is given, and the wish that a plan is made
+of. Whoever needs one of them takes it from here, so that a plan, its gate and its deployment speak of the same thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from pipeline.app.session import Session
+    from pipeline.config.schema import Config, Environment
+    from pipeline.core.plan import Wish
+    from pipeline.model import ServiceRef
+
+
+@dataclass(frozen=True)
+class Request:
+    """See the module's docstring. ``images.py`` adds the image.
+
+    Args:
+        name: of the environment.
+        image: by digest; empty where the command names none.
+    """
+
+    session: Session
+    config: Config
+    name: str
+    environment: Environment
+    image: str = ""
+
+    @classmethod
+    def of(cls, session: Session, env: str | None, config: Config | None = None) -> Request:
+        """Read the configuration, unless it is at hand, and choose the environment. Raises ConfigError, UserError."""
+        config = config or session.load_config()
+        return cls(session, config, *config.environment(env))
+
+    def with_image(self, image: str) -> Request:
+        """Args: image: by digest."""
+        return self if image == self.image else replace(self, image=image)
+
+    @cached_property
+    def ref(self) -> ServiceRef:
+        return self.config.ref(self.environment)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the Pulumi program is given: the container section of ``spillway.yaml``, with this image."""
+        from infra.settings import Settings, Template
+
+        ref, container = self.ref, self.config.container
+        template = Template(
+            image=self.image,
+            env=container.env,
+            port=container.port,
+            cpu=container.cpu,
+            memory=container.memory,
+            concurrency=container.concurrency,
+            min_instances=container.min_instances,
+            max_instances=container.max_instances,
+            timeout_s=ceil(container.timeout.total_seconds()),
+            startup_s=ceil(container.startup.total_seconds()),
+            service_account=container.service_account,
+        )
+        return Settings(
+            project=ref.project,
+            location=ref.location,
+            service=ref.service,
+            template=template,
+            deletion_protection=container.deletion_protection,
+        )
+
+    @cached_property
+    def wish(self) -> Wish:
+        """What a rollout of this image would be: everything validated, nothing asked of any cloud."""
+        from pipeline.core.plan import Wish
+
+        config = self.config
+        return Wish(
+            ref=self.ref,
+            image=self.image,
+            candidate=self.settings.revision,
+            fingerprint=config.fingerprint(),
+            terms=config.terms(),
+            longest_scenario=max(s.within for s in config.scenarios.values()),
+            evidence=self.environment.evidence,
+            min_instances=config.container.min_instances,
+        )

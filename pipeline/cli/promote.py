@@ -1,0 +1,45 @@
+"""promote: let a paused rollout go on, or skip ahead."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.app.operator import who
+from pipeline.app.session import Session
+from pipeline.cli.command import command
+from pipeline.cli.options import DryRun, Env, Reason, Timeout, Wait, timeout_of
+
+
+@command
+def promote(
+    session: Session,
+    *,
+    env: Env = None,
+    to_percent: Annotated[
+        int | None, typer.Option("--to-percent", min=1, max=100, help="Skip ahead to it.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Skip ahead to 100 %.")] = False,
+    reason: Reason = "",
+    wait: Wait = True,
+    timeout: Timeout = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Let a paused rollout go on, or skip ahead with a reason. Never past a FAIL.
+
+    Example:  spillway promote --to-percent 50 --reason "checked by hand"
+    """
+    from pipeline.app.drive import open_drive
+    from pipeline.app.request import Request
+    from pipeline.driving.promote import promote as let_go_on
+
+    target, limit = 100 if full else to_percent, timeout_of(timeout)
+    with open_drive(Request.of(session, env)) as drive:
+        if dry_run:
+            current = drive.engine.observer.look(probe=False).situation.rollout
+            session.output.say(f"would let {current.plan.candidate} go on from {current.phase}")
+            return 0
+        drive.watch()
+        let_go_on(drive.engine, drive.world.clock, to_percent=target, reason=reason, by=who())
+        return drive.go_on(wait=wait, timeout=limit)

@@ -1,0 +1,147 @@
+"""What of ``spillway.yaml`` and ``--image`` reaches the program, the plan and the gate; and that it is read once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from infra.settings import Settings, Template
+from pipeline.app.gate import Gate
+from pipeline.app.images import pinned, referenced
+from pipeline.app.request import Request
+from pipeline.app.session import Session
+from pipeline.config import schema
+from pipeline.config.schema import Container
+from pipeline.errors import ConfigError
+from pipeline.model import Criterion, Probing, Sampling, ServiceRef, Stage
+from pipeline.output.writer import Mode, Output
+
+DIGEST = "chat@sha256:" + "0" * 64
+TEXT = """
+service: chat
+environments:
+  staging: {project: acme-stg, region: us-central1}
+container:
+  port: 8000
+  env: {A: "1"}
+  min-instances: 1
+  max-instances: 30
+  concurrency: 200
+  cpu: "2"
+  memory: 1Gi
+  timeout: 10m
+  service-account: chat@acme-stg.iam.gserviceaccount.com
+  startup: 1500ms
+  deletion-protection: false
+scenarios:
+  run: {path: /ws, send: {type: hello}, expect: [done]}
+"""
+READ = schema.parse(TEXT)
+
+
+def request(config: schema.Config = READ) -> Request:
+    session = cast("Session", None)  # nothing of it is asked
+    return Request.of(session, "staging", config).with_image(DIGEST)
+
+
+def test_every_setting_of_the_container_reaches_the_program() -> None:
+    assert request().settings == Settings(
+        project="acme-stg", location="us-central1", service="chat", deletion_protection=False,
+        template=Template(
+            image=DIGEST, env={"A": "1"}, port=8000, cpu="2", memory="1Gi", concurrency=200, min_instances=1,
+            max_instances=30, timeout_s=600, startup_s=2, service_account="chat@acme-stg.iam.gserviceaccount.com",
+        ),
+    )  # fmt: skip
+
+
+def test_the_config_above_sets_each_key_to_something_else_than_its_default() -> None:
+    """So a key that somebody adds and forgets to hand over fails the test above or this one."""
+    plain = Container()
+    same = [name for name in Container.model_fields if getattr(READ.container, name) == getattr(plain, name)]
+    assert not same
+
+
+def test_the_candidate_is_named_after_what_the_program_makes(tmp_path: Path) -> None:
+    made = request()
+    assert made.wish.candidate == made.settings.revision
+
+
+SECOND = timedelta(seconds=1)
+JUDGED = """
+service: chat
+environments:
+  staging: {project: acme-stg, region: us-central1, evidence: probes}
+container: {min-instances: 3}
+scenarios:
+  short: {path: /ws, send: {type: hello}, expect: [done], within: 3s}
+  long: {path: /ws, send: {type: hello}, expect: [done], within: 40s}
+  middle: {path: /ws, send: {type: hello}, expect: [done], within: 20s}
+stages: [{percent: 0}, {percent: 10, soak: 60s, deadline: 90s, hold: true}, {percent: 100, soak: 30s}]
+criteria: {agent_completed: {limit: 1%, certify: 2%}, first_event: {slower-than: 500ms}}
+evidence: {block: 11s, within: 12s, lateness: 13s, warm-up: 14s, min-trials: 15}
+probes: {every: 16s, sessions: 17, concurrency: 18}
+false-rollbacks: 1 in 5000
+bad-promotions: 1 in 50
+"""
+
+
+def test_every_setting_of_the_rollout_reaches_the_plan() -> None:
+    wish = request(schema.parse(JUDGED)).wish
+    assert (wish.ref, wish.image) == (ServiceRef("acme-stg", "us-central1", "chat"), DIGEST)
+    assert wish.terms.stages == (
+        Stage(0, 0 * SECOND, timedelta(hours=1)),
+        Stage(10, 60 * SECOND, 150 * SECOND, hold=True),  # the time to decide comes after the soak
+        Stage(100, 30 * SECOND, 30 * SECOND + timedelta(hours=1)),
+    )
+    slow = Criterion("first_event", slower_than=timedelta(milliseconds=500))
+    assert wish.terms.criteria == (Criterion("agent_completed", limit=0.01, certify=0.02), slow)
+    assert wish.terms.sampling == Sampling(11 * SECOND, 12 * SECOND, 13 * SECOND, 14 * SECOND, 15)
+    assert wish.terms.probing == Probing(16 * SECOND, 17, 18)
+    assert (wish.terms.alpha, wish.terms.beta) == (pytest.approx(1 / 5000), pytest.approx(1 / 50))
+    assert (wish.evidence, wish.min_instances) == ("probes", 3)
+    assert wish.longest_scenario == 40 * SECOND
+    assert wish.terms.scenarios == ("short", "long", "middle")
+
+
+def session(folder: Path, local: Path | None = None) -> Session:
+    return Session(Output(Mode.JSON), folder / "spillway.yaml", folder / ".spillway", local, yes=False)
+
+
+def test_a_command_sees_one_file_whatever_becomes_of_it_meanwhile(tmp_path: Path) -> None:
+    file = tmp_path / "spillway.yaml"
+    file.write_text(f"{TEXT}checks: {{json-safe-logs: }}\n")
+    mine = session(tmp_path)
+    mine.learn_secrets()
+    file.write_text("service: [half a file")
+    made = Request.of(mine, None).with_image(DIGEST)
+    assert made.ref.service == "chat"
+    report = Gate(made).report
+    assert report is not None
+    assert "json-safe-logs" in report.rules
+
+
+def test_a_file_that_could_not_be_read_is_read_again_by_who_needs_it(tmp_path: Path) -> None:
+    mine = session(tmp_path)
+    mine.learn_secrets()
+    with pytest.raises(ConfigError, match="not there"):
+        mine.load_config()
+    (tmp_path / "spillway.yaml").write_text(TEXT)
+    assert mine.load_config().service == "chat"
+
+
+def test_all_of_a_rollout_speak_of_one_image(tmp_path: Path) -> None:
+    made = request()
+    assert made.with_image(DIGEST) is made
+    other = made.with_image(DIGEST.replace("0", "1"))
+    assert other.settings.template.image == other.wish.image == other.image
+    assert other.wish.rollout_id != made.wish.rollout_id
+
+
+def test_an_image_of_the_cloud_needs_no_local_cloud_run(tmp_path: Path) -> None:
+    """Nor a folder that would name one: the working directory may be gone."""
+    asked = Request.of(session(tmp_path), None, READ)
+    with pinned(asked, DIGEST) as made:
+        assert made.image == referenced(asked, DIGEST).image == DIGEST
