@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from checks import source
 from checks.errors import CheckError
 from checks.finding import Edit, Finding, Skipped
-from checks.parse import Unparsable, parse
+from checks.tree.files import Unreadable, decode, read
+from checks.tree.parse import Unparsable, parse
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -28,8 +28,8 @@ def plan(root: Path, findings: Iterable[Finding]) -> tuple[dict[str, bytes], lis
     refused: list[Skipped] = []
     for path, wanted in sorted(edits.items()):
         try:
-            made[path] = edited(source.read(root, path), wanted)
-        except (source.Unreadable, ValueError) as error:
+            made[path] = edited(read(root, path), wanted)
+        except (Unreadable, ValueError) as error:
             refused.append(Skipped(path, f"not mended: {error}"))
     return made, refused
 
@@ -38,7 +38,7 @@ def diff(root: Path, files: Mapping[str, bytes]) -> str:
     """What ``write`` would change, as a unified diff."""
     lines: list[str] = []
     for path, data in files.items():
-        old, new = (source.decode(each).splitlines(keepends=True) for each in (source.read(root, path), data))
+        old, new = (decode(each).splitlines(keepends=True) for each in (read(root, path), data))
         lines += difflib.unified_diff(old, new, f"a/{path}", f"b/{path}")
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines

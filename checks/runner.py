@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from checks import baseline, suppress
-from checks.cache import Cache
 from checks.errors import CheckError
 from checks.finding import Finding, Report, by_place, fingerprints
-from checks.project import TreeProject
 from checks.rules import BY_NAME, RULES
-from checks.scan import COMMENTS, collector_off
+from checks.run.cache import Cache
+from checks.run.project import TreeProject
+from checks.run.scan import COMMENTS, collector_off
+from checks.run.sweep import ADDITIVE, Sweep
 from checks.settings import Additive, Settings
-from checks.sweep import ADDITIVE, Sweep
 
 
 def run(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 
 from checks.finding import Confidence, Finding, Severity
-from checks.parse import PARSE_LIMIT_BYTES
+from checks.tree.parse import PARSE_LIMIT_BYTES
 
 RULE = "suppression"
 NEEDLE = b"spillway:"

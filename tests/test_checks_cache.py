@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from checks import scan
-from checks.cache import Cache, default_folder
 from checks.finding import Finding
-from checks.parse import Parsed, parse
+from checks.run import scan
+from checks.run.cache import Cache, default_folder
 from checks.runner import run
 from checks.settings import JsonSafeLogs, Settings, SingleSource, Symbol
+from checks.tree.parse import Parsed, parse
 from tests.checks_corpus import incident
 from tests.test_checks_examples import plant
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from checks import source
 from checks.finding import Report
-from checks.parse import Unparsable, parse
 from checks.runner import run
 from checks.settings import EventMap, EventMaps, JsonSafeLogs, Settings, SingleSource, Symbol
+from checks.tree import files
+from checks.tree.parse import Unparsable, parse
 from tests.test_checks_examples import plant
 
 HEAD = "import logging\nlogger = logging.getLogger(__name__)\n"
@@ -207,14 +207,14 @@ def test_what_is_no_file_is_a_word(tmp_path: Path) -> None:
 
 def test_files_that_vanish_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = plant(tmp_path / "tree", {"a.py": UNSAFE, "b.py": UNSAFE, "c.py": UNSAFE})
-    real = source.discover
+    real = files.discover
 
-    def discover_then_lose(folder: Path, exclude: tuple[str, ...] = ()) -> source.Tree:
+    def discover_then_lose(folder: Path, exclude: tuple[str, ...] = ()) -> files.Tree:
         tree = real(folder, exclude)
         (root / "b.py").unlink()
         return tree
 
-    monkeypatch.setattr(source, "discover", discover_then_lose)
+    monkeypatch.setattr(files, "discover", discover_then_lose)
     report = check(root)
     assert reasons(report) == [("b.py", 0, "vanished while the checks ran")]
     assert [f.path for f in report.findings if f.rule == "json-safe-logs"] == ["a.py", "c.py"]
@@ -260,7 +260,8 @@ sys.addaudithook(watch)
 MAIN = """
 sys.path.insert(0, os.getcwd())
 os.chdir(tree)
-from checks import pool, runner, settings as s
+from checks import runner, settings as s
+from checks.run import pool
 pool.WORTH_PROCESSES_BYTES = 100
 pool._COMMAND = (*pool._COMMAND[:-1], Path(sys.argv[4]).read_text() + pool._COMMAND[-1], *sys.argv[1:4])
 asked = s.Settings(

@@ -11,8 +11,8 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from checks import render, sarif
 from checks.finding import Confidence, Edit, Finding, Fix, Report, Severity, Skipped, Step, seen_from
+from checks.output import render, sarif
 from checks.rules import BY_NAME
 from checks.runner import run
 from tests import sarif_schema

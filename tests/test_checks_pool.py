@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from checks import pool
 from checks.finding import Report
-from checks.pool import Job, Pool
+from checks.run import pool
+from checks.run.pool import Job, Pool
+from checks.run.scan import Entry
 from checks.runner import run
-from checks.scan import Entry
 from checks.settings import JsonSafeLogs, Settings
 from tests.test_checks_examples import plant
 
@@ -20,7 +20,7 @@ LOGS = Settings(json_safe_logs=JsonSafeLogs())
 BRIEFS = {"json-safe-logs": {"safe": [], "loggers": [], "attributes": [], "trusted": []}}
 #: a worker whose process ends, without a word, when a file holds the fatal text
 FATAL = """
-import os, checks.worker as w
+import os, checks.run.worker as w
 collect = w.collect
 w.collect = lambda path, data, names, briefs: os._exit(9) if b"fatal" in data else collect(path, data, names, briefs)
 w.main()

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
-from checks import body
 from checks.finding import Confidence, Finding, Severity, Step
-from checks.parse import Parsed
-from checks.rules.rule import Brief, Example, Facts, Project, Rule, is_test
+from checks.rules.protocol import Brief, Example, Facts, Project, Rule, is_test
 from checks.settings import Settings
+from checks.tree import body
+from checks.tree.parse import Parsed
 
 NAME = "repeated"
 MIN_NODES = 20

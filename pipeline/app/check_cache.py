@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from checks import settings as asked
-from checks.cache import default_folder, digest
+from checks.run.cache import default_folder, digest
 from pipeline import private
 from pipeline.app.check_subject import Subject
 from pipeline.config import bounded_file
@@ -65,7 +65,7 @@ def _kept(file: Path) -> Path:
 def _version() -> bytes:
     """Changes with the interpreter and with every edit of what reads the file."""
     here = Path(__file__).parent
-    names = (*here.glob("*.py"), *(here.parent / "checks").glob("*.py"))
+    names = (*here.rglob("*.py"), *(here.parent / "checks").rglob("*.py"))
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(names)]
     return f"{sys.version} {stamps}".encode()
 

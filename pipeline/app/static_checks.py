@@ -17,7 +17,7 @@ from pathlib import Path
 from checks import settings as asked
 from checks.errors import CheckError
 from checks.finding import Report
-from checks.render import as_dict
+from checks.output.render import as_dict
 from pipeline import credentials, private
 from pipeline.app import check_cache
 from pipeline.app.check_subject import Subject
@@ -214,7 +214,7 @@ def _was_right_before(file: Path, started: datetime) -> bool:
 
 
 def stored(file: Path) -> Mapping[str, object] | None:
-    """What ``store`` kept (the keys of ``checks.render.as_dict``); None when it is not there or not ours."""
+    """What ``store`` kept (the keys of ``checks.output.render.as_dict``); None when it is not there or not ours."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -187,7 +187,7 @@ def _mend(
 def _show(
     session: Session, subject: Subject, report: Report, form: Format | None, mended: Mapping[str, bytes]
 ) -> None:
-    from checks.render import as_dict
+    from checks.output.render import as_dict
 
     if form is None and session.output.mode is not Mode.TEXT:
         word = "checks_failed" if report.errors else "checks_passed"
@@ -204,8 +204,8 @@ def _show(
 
 def _rendered(subject: Subject, report: Report, form: Format) -> str:
     """Paths as whoever reads it takes them: from where the person stands, or from the repository's top."""
-    from checks import render, sarif
     from checks.finding import seen_from
+    from checks.output import render, sarif
 
     match form:
         case Format.TEXT:

@@ -1,0 +1,1 @@
+"""A report for whoever reads it: people, CI, code scanning."""

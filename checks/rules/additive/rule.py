@@ -1,0 +1,149 @@
+"""additive: compared with the base, things were only added, so what runs and what is stored keeps working.
+
+Theory of operation. Only files that differ are read, in both versions. Signatures and public names are compared by
+griffe, one file at a time and by text alone; enum members, message fields and names in maps are compared here,
+because there a private class or a value matters as much as a public name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from checks.finding import Confidence, Finding, Severity
+from checks.rules.additive import examples, names, shapes
+from checks.rules.protocol import Brief, Facts, Project, Rule, is_test
+from checks.settings import Settings
+from checks.tree import files
+from checks.tree.parse import Parsed, Unparsable, parse
+from checks.tree.resolve import Thing
+
+NAME = "additive"
+
+#: griffe's kind of breakage -> what it breaks, and how sure that is
+_BREAKS = {
+    "PARAMETER_REMOVED": ("calls that pass it fail", Confidence.HIGH),
+    "PARAMETER_MOVED": ("calls by position pass something else", Confidence.HIGH),
+    "PARAMETER_CHANGED_KIND": ("calls in the old form fail", Confidence.HIGH),
+    "PARAMETER_CHANGED_REQUIRED": ("calls without it fail", Confidence.HIGH),
+    "PARAMETER_ADDED_REQUIRED": ("every existing call fails", Confidence.HIGH),
+    "OBJECT_REMOVED": ("whoever imports it fails", Confidence.HIGH),
+    "OBJECT_CHANGED_KIND": ("whoever uses it as before fails", Confidence.HIGH),
+    "CLASS_REMOVED_BASE": ("isinstance checks and inherited methods are gone", Confidence.MEDIUM),
+}
+
+
+def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
+    return {} if settings.additive is not None else None
+
+
+def judge(project: Project, _asked: Brief, _facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    base = project.base
+    if base is None:
+        return
+    for path in base.changed:
+        before = base.read(path)
+        if before is None or is_test(path) or path.endswith(".pyi"):
+            continue
+        if not project.has(path):
+            yield from _gone(project, path, before)
+            continue
+        yield from shapes.compare(project, path)
+        now = project.parsed(path)
+        if now is not None:
+            yield from names.compare(project, path, before, now)
+            yield from _signatures(project, path, before, now)
+
+
+def _gone(project: Project, path: str, before: bytes) -> Iterator[Finding]:
+    """A module that is there no more, neither as a file nor as a package."""
+    stem = path.removesuffix(".py").removesuffix("/__init__")
+    heirs = [project.parsed(heir) for heir in (f"{stem}.py", f"{stem}/__init__.py") if project.has(heir)]
+    kept = {name for heir in heirs if heir for name in names.offered_names(heir)}
+    try:
+        gone = [n for n in names.public_names(parse(path, before).tree) if n not in kept]
+    except Unparsable:
+        return
+    if gone:
+        shown = ", ".join(gone[:4]) + (f" and {len(gone) - 4} more" if len(gone) > 4 else "")
+        message = f"the module is gone, and with it {shown}: whoever imports it fails"
+        yield Finding(NAME, path, 1, 1, Severity.ERROR, Confidence.HIGH, message)
+
+
+def _signatures(project: Project, path: str, before: bytes, now: Parsed) -> Iterator[Finding]:
+    import griffe  # a fifth of a second, needed only where files differ
+
+    name = path.rpartition("/")[2].partition(".")[0]
+    try:
+        where = Path(path)  # told to griffe for its messages; the text is handed over
+        old, new = (
+            griffe.visit(name, filepath=where, code=files.decode(data)) for data in (before, now.data)
+        )
+        breakages = list(griffe.find_breaking_changes(old, new))
+    except (griffe.GriffeError, SyntaxError, ValueError, RecursionError):
+        return  # one version is not Python for this interpreter: the parser has told
+    for breakage in breakages:
+        kind = breakage.kind.name
+        inside = breakage.obj.path.split(".")[1:]
+        if kind in _BREAKS and not (kind == "OBJECT_REMOVED" and _is_told_or_kept(project, path, inside)):
+            breaks, confidence = _BREAKS[kind]
+            what = _what(kind, ".".join(inside), breakage)
+            line = _line(now, inside)
+            yield Finding(NAME, path, line, 1, Severity.ERROR, confidence, f"{what}: {breaks}")
+
+
+def _is_told_or_kept(project: Project, path: str, names: list[str]) -> bool:
+    """A member that is compared as a message's field, or that its class still inherits."""
+    owner = ".".join(names[:-1])
+    thing = Thing("class", path, owner)
+    if not owner or project.resolver.class_of(thing) is None:
+        return False
+    return bool(shapes.kind_of(project, thing)) or shapes.is_inherited(project, thing, names[-1])
+
+
+def _what(kind: str, name: str, breakage: object) -> str:
+    parameter = getattr(getattr(breakage, "old_value", None), "name", "") or getattr(
+        getattr(breakage, "new_value", None), "name", ""
+    )
+    if kind.startswith("PARAMETER"):
+        done = {
+            "PARAMETER_REMOVED": "was removed",
+            "PARAMETER_MOVED": "was moved",
+            "PARAMETER_CHANGED_KIND": "is of another kind",
+            "PARAMETER_CHANGED_REQUIRED": "is required now",
+            "PARAMETER_ADDED_REQUIRED": "was added without a default",
+        }[kind]
+        return f"parameter {parameter} of {name} {done}"
+    done = {"OBJECT_REMOVED": "was removed", "OBJECT_CHANGED_KIND": "is something else now"}.get(
+        kind, "lost a base class"
+    )
+    return f"{name} {done}"
+
+
+def _line(now: Parsed, names: list[str]) -> int:
+    """Where it stands now, or what it stood in."""
+    line, body = 1, now.tree.body
+    for name in names:
+        node = next((n for n in body if getattr(n, "name", None) == name), None)
+        if node is None:
+            return line
+        line, body = node.lineno, getattr(node, "body", [])
+    return line
+
+
+RULE = Rule(
+    name=NAME,
+    summary="Compared with the base, names, members, fields and keys were only added.",
+    why="""\
+During a rollout two revisions serve side by side, and clients and stored messages are older than both. What is
+removed, renamed, made required or narrowed breaks one of them. Compared are public functions and classes, enum
+members, fields of pydantic models, dataclasses and typed dictionaries, and names in maps and lists of events; each
+finding says what it breaks. Without such findings the report's risk part says "additive only: yes".
+
+    additive: {base: origin/main}
+""",
+    brief=brief,
+    judge=judge,
+    valid=examples.VALID,
+    invalid=examples.INVALID,
+)
