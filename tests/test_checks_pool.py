@@ -10,7 +10,7 @@ import pytest
 from checks.finding import Report
 from checks.run import pool
 from checks.run.pool import Job, Pool
-from checks.run.scan import Entry
+from checks.run.scan import Collected
 from checks.runner import run
 from checks.settings import JsonSafeLogs, Settings
 from tests.test_checks_examples import plant
@@ -80,7 +80,7 @@ def test_where_no_process_works_it_is_done_here(
 
 
 def test_what_goes_wrong_in_a_thread_is_raised_and_nobody_waits() -> None:
-    def refuse(path: str, entry: Entry) -> None:
+    def refuse(path: str, entry: Collected) -> None:
         raise LookupError(path)
 
     with Pool(BRIEFS, 2, refuse) as several:

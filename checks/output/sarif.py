@@ -9,13 +9,13 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from checks import suppress
 from checks.finding import Finding, Report, Severity, Step
 from checks.rules import RULES
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
-_MILDER = {"repeated": "note", "suppression": "warning"}
-_EXTRA_RULES = {"suppression": "A suppression names an existing rule, has a reason, and is needed."}
+_SUPPRESSION = "A suppression names an existing rule, has a reason, and is needed."
 
 
 def render_sarif(report: Report) -> str:
@@ -24,17 +24,17 @@ def render_sarif(report: Report) -> str:
 
 def as_sarif(report: Report) -> dict[str, Any]:
     """One run; fingerprints stay the same when lines move."""
-    rules = {rule.name: (rule.summary, rule.why) for rule in RULES}
-    rules |= {name: (text, text) for name, text in _EXTRA_RULES.items()}
+    rules = {rule.name: (rule.summary, rule.why, rule.severity) for rule in RULES}
+    rules[suppress.RULE] = (_SUPPRESSION, _SUPPRESSION, Severity.WARNING)
     names = list(rules)
     descriptors = [
         {
             "id": name,
             "shortDescription": {"text": summary},
             "fullDescription": {"text": why},
-            "defaultConfiguration": {"level": _MILDER.get(name, "error")},
+            "defaultConfiguration": {"level": _LEVELS[severity]},
         }
-        for name, (summary, why) in rules.items()
+        for name, (summary, why, severity) in rules.items()
     ]
     run = {
         "tool": {"driver": {"name": "spillway check", "rules": descriptors}},

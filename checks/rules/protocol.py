@@ -1,57 +1,49 @@
-"""What a rule is: four functions, a page of text, and the examples from which its tests are made.
+"""What a rule is: a few functions, a page of text, and the examples from which its tests are made.
 
 Theory of operation. A run goes over the tree once. For each rule that is on, ``brief`` says, as plain JSON, all that
 the search needs to know. For each file, ``wants`` looks at the bytes and says whether the file is worth parsing;
-``collect`` turns its tree into facts, plain JSON again, in whatever process the file is read. ``judge`` sees the
-facts of all files together and makes the findings; a rule that ``follows`` names into other files says with ``refers`` which, so that those files
-can be read beforehand, in processes too. So a rule never opens a file, and its facts can be cached.
+``collect`` turns its syntax tree into facts, in whatever process the file is read. Facts are tuples, lists and
+dictionaries that JSON can write; ``read`` gives them their types again. Then the findings are made: by ``judge``, which
+sees the facts of all files together, or by ``judge_file`` for one file at a time, whose findings are remembered. A rule
+that follows names into other files says with ``refers`` which, so that those can be read beforehand, in other
+processes too. So a rule opens no file, and what it collected can be cached.
+
+To add one: a module here (a folder when it needs more than one), and a line in ``__init__.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from checks.finding import Finding
+from checks.finding import Finding, Severity
 from checks.settings import Settings
-from checks.tree.before import Base
-from checks.tree.definitions import Definitions
-from checks.tree.modules import ModuleIndex
+from checks.tree.base_tree import Base
 from checks.tree.parse import Parsed
-from checks.tree.resolve import Resolver
+from checks.tree.tree import Tree
 
 Brief = dict[str, Any]
-Facts = dict[str, Any]
 
 
-class Project(Protocol):
-    """What a rule may ask when it judges."""
+@dataclass(frozen=True)
+class Project:
+    """What a rule may ask when it judges: the tree of now, and what to compare it with."""
 
     settings: Settings
-    modules: ModuleIndex
-    resolver: Resolver
-    base: Base | None
+    now: Tree
+    base: Base | None = None
 
-    def has(self, path: str) -> bool:
-        """Whether the tree holds this file."""
-        ...
-
-    def parsed(self, path: str) -> Parsed | None:
-        """One file, parsed now; None when it cannot be."""
-        ...
-
-    def definitions(self, path: str) -> Definitions | None:
-        """What one file defines; kept and cached."""
-        ...
-
-    def remembered(self, rule: str, path: str, judge: Callable[[], list[Finding]]) -> list[Finding]:
-        """What ``judge`` finds in one file; kept until this file changes, or one whose definitions it asked for."""
-        ...
-
-    def definitions_in_base(self, path: str) -> Definitions | None:
-        """What the file defined in the base."""
-        ...
+    @cached_property
+    def before(self) -> Tree | None:
+        """The tree as the base has it: files that differ are read from there. Raises CheckError."""
+        base, now = self.base, self.now
+        if base is None:
+            return None
+        changed = frozenset(base.changed)
+        paths = sorted(changed.union(now.paths))
+        return Tree(paths, lambda path: base.read(path) if path in changed else now.read(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +63,36 @@ class Example:
     base: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule. ``brief`` answers None when the settings leave the rule off."""
+    """One rule.
+
+    Args:
+        severity: the worst that it reports.
+        brief: None when the settings leave the rule off.
+        read: facts from what JSON made of them; takes facts that are typed already, too.
+        is_quick: ``wants`` looks for a few bytes and nothing else.
+    """
 
     name: str
     summary: str
     why: str
-    brief: Callable[[Settings, Callable[[str], Parsed | None]], Brief | None]
-    judge: Callable[[Project, Brief, Mapping[str, Facts]], Iterator[Finding]]
+    severity: Severity = Severity.ERROR
+    brief: Callable[[Settings, Tree], Brief | None]
     wants: Callable[[str, bytes, Brief], bool] = lambda path, data, brief: False  # noqa: ARG005
-    collect: Callable[[Parsed, Brief], Facts | None] = lambda parsed, brief: None  # noqa: ARG005
-    refers: Callable[[Facts], Iterable[str]] = lambda facts: ()  # noqa: ARG005
-    follows: bool = False
-    is_quick: bool = False  # ``wants`` looks for a few bytes and nothing else
-    valid: tuple[Example, ...] = field(default=())
-    invalid: tuple[Example, ...] = field(default=())
+    collect: Callable[[Parsed, Brief], Any] = lambda parsed, brief: None  # noqa: ARG005
+    read: Callable[[Any], Any] = lambda row: row
+    refers: Callable[[Any], Iterable[str]] | None = None
+    judge: Callable[[Project, Brief, Mapping[str, Any]], Iterator[Finding]] | None = None
+    judge_file: Callable[[Project, str, Any], Iterator[Finding]] | None = None
+    is_quick: bool = False
+    valid: tuple[Example, ...] = ()
+    invalid: tuple[Example, ...] = ()
 
 
 def is_test(path: str) -> bool:
     """Whether a file is only there to test: what it defines is no second source, what it logs hurts nobody."""
-    name = path.rpartition("/")[2]
-    folders = path.split("/")[:-1]
+    *folders, name = path.split("/")
     return (
         name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py" or "tests" in folders
     )

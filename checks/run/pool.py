@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from checks.rules.protocol import Brief
-from checks.run.scan import Entry, collect, collector_off
+from checks.run.scan import Collected, collect, collector_off
 
 WORTH_PROCESSES_BYTES = 1_500_000
 _BATCH_BYTES = 250_000
@@ -69,7 +69,7 @@ class Worker:
             raise WorkerDied from error
         self._briefs = json.dumps(briefs).encode() + b"\n"
 
-    def run(self, jobs: list[Job]) -> list[Entry]:
+    def run(self, jobs: list[Job]) -> list[Collected]:
         """Answers in order. Raises WorkerDied."""
         assert self._process.stdin
         assert self._process.stdout
@@ -101,7 +101,7 @@ class Pool:
     """A place to put jobs; ``done`` is called with each answer, in any order, from one thread at a time."""
 
     def __init__(
-        self, briefs: Mapping[str, Brief], jobs: int | None, done: Callable[[str, Entry], None]
+        self, briefs: Mapping[str, Brief], jobs: int | None, done: Callable[[str, Collected], None]
     ) -> None:
         self._briefs = briefs
         self._size = jobs or _cores()
@@ -172,7 +172,7 @@ class Pool:
 
     def _is_done_by(self, worker: Worker | None, batch: list[Job]) -> bool:
         """Have a batch done by this process, or by others; False when it is no good for the next one."""
-        entries: list[Entry] | None = None
+        entries: list[Collected] | None = None
         if worker is not None:
             try:
                 entries = worker.run(batch)
@@ -185,14 +185,14 @@ class Pool:
                 self._done(job.path, entry)
         return is_alive
 
-    def _alone(self, job: Job) -> Entry:
+    def _alone(self, job: Job) -> Collected:
         """One file in a process of its own; here where processes do not work at all."""
         entries = self._tried([job])
         if entries is None and self._tried([]) is not None:
             return {"trouble": [0, "the parser broke on it"]}
         return entries[0] if entries else collect(job.path, job.data, job.names, self._briefs)
 
-    def _tried(self, jobs: list[Job]) -> list[Entry] | None:
+    def _tried(self, jobs: list[Job]) -> list[Collected] | None:
         """What a new process answers; None when it dies, or cannot be started."""
         worker = self._started()
         if worker is None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from checks import suppress
 from checks.rules import BY_NAME
-from checks.rules.protocol import Brief, Facts
+from checks.rules.protocol import Brief
 from checks.tree.definitions import define
-from checks.tree.parse import Parsed, Unparsable, parse
+from checks.tree.parse import Unparsable, parse
 
 COMMENTS = "comments"
 DEFINITIONS = "definitions"
@@ -22,7 +22,7 @@ _TYPES = (b"Enum)", b"BaseModel)", b"dataclass")
 QUICK = frozenset({COMMENTS, *(rule.name for rule in BY_NAME.values() if rule.is_quick)})
 
 #: what was collected, by rule; under ``trouble`` the line and the reason when the file could not be parsed
-Entry = dict[str, Any]
+Collected = dict[str, Any]
 
 
 def wanted(path: str, data: bytes, names: Iterable[str], briefs: Mapping[str, Brief]) -> list[str]:
@@ -31,7 +31,7 @@ def wanted(path: str, data: bytes, names: Iterable[str], briefs: Mapping[str, Br
     A file that is parsed anyway and holds enums or models tells what it defines too: others will ask.
     """
     found = [name for name in names if _is_wanted(name, path, data, briefs)]
-    if any(BY_NAME[n].follows for n in found if n in BY_NAME) and any(word in data for word in _TYPES):
+    if any(BY_NAME[n].refers for n in found if n in BY_NAME) and any(word in data for word in _TYPES):
         found.append(DEFINITIONS)
     return found
 
@@ -42,19 +42,21 @@ def _is_wanted(name: str, path: str, data: bytes, briefs: Mapping[str, Brief]) -
     return name == DEFINITIONS or BY_NAME[name].wants(path, data, briefs[name])
 
 
-def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, Brief]) -> Entry:
+def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, Brief]) -> Collected:
     """Parse once, and let each of these rules collect its facts. Nothing that is in the file raises.
 
     Comments of a file that cannot be looked at are not told: nobody knows what they would have silenced.
     """
-    entry: Entry = {}
+    entry: Collected = {}
     try:
         parsed = parse(path, data) if set(names) - {COMMENTS} else None
         for name in names:
             if name == COMMENTS:
                 entry[COMMENTS] = suppress.comments(data)
             elif parsed is not None:
-                entry[name] = define(parsed) if name == DEFINITIONS else _facts(name, parsed, briefs)
+                entry[name] = (
+                    define(parsed) if name == DEFINITIONS else BY_NAME[name].collect(parsed, briefs[name])
+                )
     except Unparsable as error:
         return {"trouble": [error.line, error.reason]}
     except RecursionError:
@@ -62,10 +64,6 @@ def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, B
     except Exception as error:  # noqa: BLE001 - one strange file must not hide what is wrong with all others
         return {"trouble": [0, f"a rule broke on it: {type(error).__name__}: {error}"]}
     return entry
-
-
-def _facts(name: str, parsed: Parsed, briefs: Mapping[str, Brief]) -> Facts | None:
-    return BY_NAME[name].collect(parsed, briefs[name])
 
 
 @contextmanager

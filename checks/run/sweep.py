@@ -5,32 +5,34 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from checks.errors import CheckError
 from checks.finding import Confidence, Finding, Severity, Skipped
 from checks.rules import BY_NAME
-from checks.rules.protocol import Brief
+from checks.rules.additive.rule import NAME as ADDITIVE
+from checks.rules.protocol import Brief, Project, Rule
 from checks.run.cache import Cache, digest, digest_of
+from checks.run.memory import RememberedTree
 from checks.run.pool import Job, Pool
-from checks.run.project import TreeProject
-from checks.run.scan import COMMENTS, DEFINITIONS, QUICK, Entry, wanted
+from checks.run.scan import COMMENTS, DEFINITIONS, QUICK, Collected, wanted
 from checks.tree import files
-
-ADDITIVE = "additive"
 
 
 class Sweep:
     """One pass over the tree: who wants which file, what was kept, what is new."""
 
-    def __init__(self, project: TreeProject, names: tuple[str, ...], cache: Cache | None) -> None:
-        self.project = project
-        self.cache = project.cache = cache
+    def __init__(
+        self, root: Path, project: Project, tree: RememberedTree, names: tuple[str, ...], cache: Cache | None
+    ) -> None:
+        self._root, self._project, self._tree, self._cache = root, project, tree, cache
         self.broken: list[Finding] = []
         self.briefs: dict[str, Brief] = {}
         for name in names:
-            with self._told_if_broken(name):
-                brief = BY_NAME[name].brief(project.settings, project.parsed)
+            with self._reported_if_broken(name):
+                brief = BY_NAME[name].brief(project.settings, tree)
                 if brief is not None:
                     self.briefs[name] = brief
         self._digests = {name: digest_of(brief) for name, brief in self.briefs.items()} | {
@@ -38,17 +40,16 @@ class Sweep:
             DEFINITIONS: "",
         }
         self._names = [*self.briefs, COMMENTS]
-        project.stamps, self._keys = self._digests, project.keys
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, Collected] = {}
         self.skipped: list[Skipped] = []
 
     @property
     def compares(self) -> bool:
-        return ADDITIVE in self.briefs and self.project.base is not None
+        return ADDITIVE in self.briefs and self._project.base is not None
 
     def read_all(self, jobs: int | None) -> None:
         with Pool(self.briefs, jobs, self._keep) as pool:
-            for path in self.project.tree.paths:
+            for path in self._tree.paths:
                 job = self._job(path, self._names)
                 if job:
                     pool.put(job)
@@ -59,57 +60,61 @@ class Sweep:
                 if job:
                     pool.put(job)
             pool.drain()
-        self.project.take_definitions(
-            {p: e.pop(DEFINITIONS) for p, e in self.entries.items() if DEFINITIONS in e}
-        )
+        for path, entry in self.entries.items():
+            if DEFINITIONS in entry:
+                self._tree.take(path, entry.pop(DEFINITIONS))
 
     def _referred(self) -> set[str]:
         """Files that judging will follow names into."""
         found: set[str] = set()
-        followers = [name for name in self.briefs if BY_NAME[name].follows]
-        for path, entry in self.entries.items():
-            for name in followers:
-                if name in entry and self.project.recall(name, path) is None:
-                    with self._told_if_broken(name):
-                        found |= {self._file_of(dotted, path) for dotted in BY_NAME[name].refers(entry[name])}
+        for name in self.briefs:
+            rule = BY_NAME[name]
+            for path, facts in self._rows(name).items() if rule.refers else ():
+                if rule.refers and self._tree.recall(name, self._digests[name], path) is None:
+                    with self._reported_if_broken(name):
+                        found |= {self._file_of(dotted, path) for dotted in rule.refers(rule.read(facts))}
         return found - {""}
+
+    def _rows(self, name: str) -> dict[str, Any]:
+        """By path, what a rule collected."""
+        return {path: self.entries[path][name] for path in sorted(self.entries) if name in self.entries[path]}
 
     def _file_of(self, dotted: str, importer: str) -> str:
         own, colon, _ = dotted.partition(":")
-        place = (own, ()) if colon else self.project.modules.split(dotted, importer)
+        place = (own, ()) if colon else self._tree.modules.split(dotted, importer)
         return place[0] if place else ""
 
     def _job(self, path: str, names: list[str]) -> Job | None:
         """What is left to collect from one file; None when nothing is wanted or everything was kept."""
         try:
-            data = files.read(self.project.root, path)
+            data = files.read(self._root, path)
         except files.Unreadable as error:
             self.skipped.append(Skipped(path, str(error)))
             return None
         quick = wanted(path, data, [name for name in names if name in QUICK], self.briefs)
         names = [name for name in names if name not in QUICK or name in quick]
-        if self.cache and names:
-            self._keys[path] = digest(os.fsencode(path), data)
+        if self._cache and names:
+            self._tree.keys[path] = digest(os.fsencode(path), data)
             names = [name for name in names if not self._is_kept(path, name)]
         wants = wanted(path, data, names, self.briefs)
-        if self.cache:
+        if self._cache:
             for name in set(names) - set(wants):
-                self.cache.put(self._keys[path], name, self._digests[name], None)
+                self._cache.put(self._tree.keys[path], name, self._digests[name], None)
         return Job(path, data, tuple(wants)) if wants else None
 
     def _is_kept(self, path: str, name: str) -> bool:
-        assert self.cache
-        is_there, facts = self.cache.get(self._keys[path], name, self._digests[name])
+        assert self._cache
+        is_there, facts = self._cache.get(self._tree.keys[path], name, self._digests[name])
         if is_there:
             self._take(path, name, facts)
         return is_there
 
-    def _keep(self, path: str, entry: Entry) -> None:
+    def _keep(self, path: str, entry: Collected) -> None:
         trouble = entry.pop("trouble", None)
         for name, facts in entry.items():
             self._take(path, name, facts)
-            if self.cache and not trouble:
-                self.cache.put(self._keys[path], name, self._digests[name], facts)
+            if self._cache and not trouble:
+                self._cache.put(self._tree.keys[path], name, self._digests[name], facts)
         if trouble:
             self.skipped.append(Skipped(path, trouble[1], trouble[0]))
 
@@ -120,20 +125,30 @@ class Sweep:
     def judge(self) -> list[Finding]:
         found: list[Finding] = []
         for name, brief in self.briefs.items():
-            facts = {
-                path: self.entries[path][name] for path in sorted(self.entries) if name in self.entries[path]
-            }
-            with self._told_if_broken(name):
-                found += BY_NAME[name].judge(self.project, brief, facts)
+            rule, rows = BY_NAME[name], self._rows(name)
+            with self._reported_if_broken(name):
+                if rule.judge:
+                    facts = {path: rule.read(row) for path, row in rows.items()}
+                    found += rule.judge(self._project, brief, facts)
+                for path, row in rows.items() if rule.judge_file else ():
+                    found += self._tree.judged(
+                        name, self._digests[name], path, partial(self._judge_file, rule, path, row)
+                    )
         return [*found, *self.broken]
 
+    def _judge_file(self, rule: Rule, path: str, row: Any) -> Iterator[Finding]:
+        assert rule.judge_file
+        return rule.judge_file(self._project, path, rule.read(row))
+
     @contextmanager
-    def _told_if_broken(self, name: str) -> Iterator[None]:
+    def _reported_if_broken(self, name: str) -> Iterator[None]:
         """A rule that meets code it was not made for says so and fails the gate: it has not looked at the rest."""
         try:
             yield
         except CheckError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the other rules go on
-            message = f"this rule broke, so its other findings are not told: {type(error).__name__}: {error}"
+            message = (
+                f"this rule broke, so its other findings are not reported: {type(error).__name__}: {error}"
+            )
             self.broken.append(Finding(name, "", 0, 1, Severity.ERROR, Confidence.HIGH, message))

@@ -10,7 +10,7 @@ import gc
 import json
 import sys
 
-from checks.run.scan import Entry, collect
+from checks.run.scan import Collected, collect
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
         answers.flush()
 
 
-def _encoded(entry: Entry) -> str:
+def _encoded(entry: Collected) -> str:
     try:
         return json.dumps(entry)
     except RecursionError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, NamedTuple, TypeGuard
 
 from checks.tree.modules import absolute
 from checks.tree.parse import Parsed
@@ -25,6 +25,7 @@ from checks.tree.symbols import (
     expression_name,
     imported_names,
     module_lookup,
+    symbol_of,
 )
 
 #: expressions of which something can be said outside of any flow
@@ -49,34 +50,60 @@ _BLOCKS: dict[type[ast.stmt], tuple[str, ...]] = {
 }
 
 
-class Member(TypedDict):
+class Member(NamedTuple):
     """A name assigned in a class body: an enum member, a field, a class attribute."""
 
     line: int
-    type: Symbol | None
     value: str  # the value's source text; empty for a bare annotation
     annotation: str
 
 
-class Class(TypedDict):
+Symbols = dict[str, Symbol | None]
+
+
+class Class(NamedTuple):
+    """One class: ``fields`` are its members and what its methods assign to ``self``."""
+
     line: int
     bases: list[Symbol | None]
     decorators: list[str]
-    members: dict[str, Member]
-    fields: dict[str, Symbol | None]  # members and what methods assign to self
-    returns: dict[str, Symbol | None]
-    properties: list[str]
     uses_enum_values: bool
+    members: dict[str, Member]
+    fields: Symbols
+    returns: Symbols
+    properties: list[str]
 
 
-class Definitions(TypedDict):
+class Definitions(NamedTuple):
     """One module, by top-level name (classes by their dotted path inside the module)."""
 
     imports: dict[str, str]
     stars: list[str]
     classes: dict[str, Class]
-    functions: dict[str, Symbol | None]
-    values: dict[str, Symbol | None]
+    functions: Symbols
+    values: Symbols
+
+
+def definitions_of(row: Any) -> Definitions:
+    """Definitions as JSON gives them back. Raises AttributeError, TypeError, ValueError for anything else."""
+    imports, stars, classes, functions, values = row
+    made = {name: _class_of(*each) for name, each in classes.items()}
+    return Definitions(imports, stars, made, _symbols_of(functions), _symbols_of(values))
+
+
+def _class_of(
+    line: int, bases: list[Any], decorators: list[str], uses_enum_values: bool, *rest: Any
+) -> Class:
+    members, fields, returns, properties = rest
+    made = {name: Member(*each) for name, each in members.items()}
+    above = [symbol_of(each) for each in bases]
+    return Class(
+        line, above, decorators, uses_enum_values, made, _symbols_of(fields), _symbols_of(returns), properties
+    )
+
+
+def _symbols_of(row: dict[str, Any]) -> Symbols:
+    return {name: symbol_of(each) for name, each in row.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +120,21 @@ def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
     imports = imported_names(parsed.path, statements)
     own = {name for node in statements for name in bound_names(node)}
     look = module_lookup(parsed.path, imports, own)
-    found: Definitions = {
-        "imports": imports,
-        "stars": [absolute(parsed.path, n.module, n.level) for n in statements if _is_star(n)],  # type: ignore[attr-defined]
-        "classes": {},
-        "functions": {},
-        "values": {},
-    }
+    stars = [absolute(parsed.path, n.module, n.level) for n in statements if _is_star(n)]
+    found = Definitions(imports, stars, {}, {}, {})
     for node in statements:
         if only is not None and isinstance(node, _NAMED) and node.name not in only.names:
             continue
         if isinstance(node, ast.ClassDef):
-            _Classes(found["classes"], parsed.path, only).add(node, "", look)
+            _Classes(found.classes, parsed.path, only).add(node, "", look)
         elif isinstance(node, Function):
-            found["functions"].setdefault(node.name, returned(node, look))
+            found.functions.setdefault(node.name, returned(node, look))
         else:
-            found["values"].update(_assigned(node, look))
+            found.values.update(_assigned(node, look))
     return found
 
 
-def _is_star(node: ast.stmt) -> bool:
+def _is_star(node: ast.stmt) -> TypeGuard[ast.ImportFrom]:
     return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
 
 
@@ -147,7 +169,7 @@ def bound_names(node: ast.stmt) -> Iterator[str]:
         yield node.name
 
 
-def _assigned(node: ast.stmt, look: Lookup) -> dict[str, Symbol | None]:
+def _assigned(node: ast.stmt, look: Lookup) -> Symbols:
     if isinstance(node, ast.Assign):
         value = simple(node.value, look)
         return {t.id: value for t in node.targets if isinstance(t, ast.Name)}
@@ -164,18 +186,18 @@ def simple(node: ast.expr | None, look: Lookup) -> Symbol | None:
     if isinstance(node, ast.Name | ast.Attribute):
         base = expression_name(node, look)
         if base is None and isinstance(node, ast.Attribute):
-            if node.attr in ENUM_ATTRIBUTES:
-                return ("known", simple(node.value, look), node.attr, True)
             inner = simple(node.value, look)
-            return ("attr", inner, node.attr) if inner is not None else None
+            if node.attr in ENUM_ATTRIBUTES:
+                return Symbol("known", node.attr, (inner,))
+            return inner and Symbol("attr", node.attr, (inner,))
         return base
     if isinstance(node, ast.Call):
         callee = simple(node.func, look)
-        return ("call", callee) if callee is not None else None
+        return callee and Symbol("call", parts=(callee,))
     if isinstance(node, ast.Await):
         return simple(node.value, look)
     if isinstance(node, ast.Set | ast.SetComp):
-        return ("of", "builtins.set")
+        return Symbol("of", "builtins.set")
     if isinstance(node, ast.List | ast.Tuple):
         return box(simple(each, look) for each in node.elts)
     return box(simple(each, look) for each in node.values) if isinstance(node, ast.Dict) else None
@@ -190,21 +212,15 @@ class _Classes:
 
     def add(self, node: ast.ClassDef, outer: str, look: Lookup) -> None:
         name = outer + node.name
-        made: Class = {
-            "line": node.lineno,
-            "bases": [expression_name(_unsubscripted(base), look) for base in node.bases],
-            "decorators": [dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list],
-            "members": {},
-            "fields": {},
-            "returns": {},
-            "properties": [],
-            "uses_enum_values": "use_enum_values" in ast.dump(node) if _may_configure(node) else False,
-        }
+        bases = [expression_name(_unsubscripted(base), look) for base in node.bases]
+        decorators = [dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list]
+        uses_enum_values = _may_configure(node) and "use_enum_values" in ast.dump(node)
+        made = Class(node.lineno, bases, decorators, uses_enum_values, {}, {}, {}, [])
         self._found.setdefault(name, made)
         inner = {child.name: child for child in node.body if isinstance(child, ast.ClassDef)}
 
         def inside(wanted: str) -> Symbol | None:
-            return ("obj", f"{self._path}:{name}.{wanted}") if wanted in inner else look(wanted)
+            return Symbol("obj", f"{self._path}:{name}.{wanted}") if wanted in inner else look(wanted)
 
         for child in flat(node.body):
             if isinstance(child, Function):
@@ -232,22 +248,18 @@ def _add_members(made: Class, node: ast.stmt, look: Lookup) -> None:
     for name, symbol in _assigned(node, look).items():
         value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
         noted = node.annotation if isinstance(node, ast.AnnAssign) else None
-        made["members"][name] = {
-            "line": node.lineno,
-            "type": symbol,
-            "value": ast.unparse(value) if value else "",
-            "annotation": ast.unparse(noted) if noted else "",
-        }
-        made["fields"][name] = annotation(noted, look) if noted else symbol
+        texts = (ast.unparse(value) if value else "", ast.unparse(noted) if noted else "")
+        made.members[name] = Member(node.lineno, *texts)
+        made.fields[name] = annotation(noted, look) if noted else symbol
 
 
 def _add_method(made: Class, node: Function, look: Lookup, attributes: Collection[str] | None) -> None:
     statements = flat(node.body)
     if attributes is None or node.name in attributes:
-        made["returns"].setdefault(node.name, returned(node, look, statements))
+        made.returns.setdefault(node.name, returned(node, look, statements))
     marks = {dotted(d).rpartition(".")[2] for d in node.decorator_list}
     if marks & {"property", "cached_property", "computed_field", "hybrid_property"}:
-        made["properties"].append(node.name)
+        made.properties.append(node.name)
     notes = {a.arg: a.annotation for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
 
     def inside(name: str) -> Symbol | None:
@@ -257,8 +269,8 @@ def _add_method(made: Class, node: Function, look: Lookup, attributes: Collectio
         if not isinstance(statement, ast.Assign | ast.AnnAssign):
             continue
         for name, symbol in _given_to_self(statement, inside, look, attributes):
-            before = made["fields"].get(name)
-            made["fields"][name] = before if name in made["members"] else either((before, symbol))
+            before = made.fields.get(name)
+            made.fields[name] = before if name in made.members else either((before, symbol))
 
 
 def _given_to_self(
@@ -278,7 +290,7 @@ def _given_to_self(
 def returned(node: Function, look: Lookup, statements: list[ast.stmt] | None = None) -> Symbol | None:
     """What calling it gives: its annotation; its return statements where that is absent, or only says ``dict``."""
     noted = annotation(node.returns, look)
-    is_vague = noted is None or noted[0] == "box" or noted == ("of", "builtins.dict")
+    is_vague = noted is None or noted.form == "box" or noted == Symbol("of", "builtins.dict")
     if not is_vague:
         return noted
     return _plain_results(node, look, flat(node.body) if statements is None else statements) or noted

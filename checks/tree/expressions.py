@@ -6,10 +6,12 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 
 from checks.tree.definitions import bound_names, flat, simple
-from checks.tree.locals import DOUBT, Local, Locals, item, joined, key_of, narrow, with_part
+from checks.tree.locals import Local, Locals, item, joined, key_of, narrow, with_part
 from checks.tree.symbols import (
+    DOUBT,
     ENUM_ATTRIBUTES,
     Symbol,
+    attribute_of,
     box,
     builtin,
     constant,
@@ -41,8 +43,8 @@ class Expressions:
     def look(self, name: str) -> Symbol | None:
         """A name as the module's top level sees it."""
         if name in self._own:
-            return ("obj", f"{self._path}:{name}")
-        return ("obj", self._imports[name]) if name in self._imports else builtin(name)
+            return Symbol("obj", f"{self._path}:{name}")
+        return Symbol("obj", self._imports[name]) if name in self._imports else builtin(name)
 
     def bind(
         self, target: ast.expr, value: Symbol | None, names: Locals, line: int, source: ast.expr | None = None
@@ -94,12 +96,16 @@ class Expressions:
     def _attribute(self, node: ast.Attribute, names: Locals) -> Symbol | None:
         base = self.value(node.value, names)
         if node.attr in self._attributes:
-            return ("known", base, node.attr, self._is_socket(node.value))
+            return Symbol("known", node.attr, (base,), self._is_socket(node.value))
         if node.attr == "__dict__":
-            return ("fields", base) if base is not None else None
-        if base is None or base[0] in ("known", "box") or (base[0] == "kind" and node.attr in _SAFE_WORDS):
+            return base and Symbol("fields", parts=(base,))
+        if (
+            base is None
+            or base.form in ("known", "box")
+            or (base.form == "kind" and node.attr in _SAFE_WORDS)
+        ):
             return None
-        return ("obj", f"{base[1]}.{node.attr}") if base[0] == "obj" else ("attr", base, node.attr)
+        return attribute_of(base, node.attr)
 
     def _is_socket(self, node: ast.expr) -> bool:
         """By the words of the name, where nothing else says it; a configured attribute is what it is."""
@@ -117,25 +123,27 @@ class Expressions:
         if isinstance(node.func, ast.Attribute) and word in _DUMPS:
             is_json = any(k.arg in ("mode", "exclude", "include", "by_alias") for k in node.keywords)
             base = self.value(node.func.value, names)
-            return ("fields", base) if base is not None and not is_json else None
+            return Symbol("fields", parts=(base,)) if base is not None and not is_json else None
         callee = self.value(node.func, names)
-        return ("call", callee) if callee is not None else None
+        return callee and Symbol("call", parts=(callee,))
 
     def _builtin_call(self, word: str, node: ast.Call, names: Locals) -> Symbol | None:
         """Calls that hand their arguments on; ``DOUBT`` stands for "harmless", None for "some other call"."""
         first = self.value(node.args[0], names) if node.args else None
         if word == "dict":
             parts = [self.value(k.value, names) for k in node.keywords]
-            return box([*parts, *([item(first)] if first and first[0] == "box" else [])]) or DOUBT
+            return box([*parts, *([item(first)] if first and first.form == "box" else [])]) or DOUBT
         if word in _CONTAINERS and node.args:
             return box([item(first)]) or DOUBT
         if word in ("asdict", "vars") and first is not None:
-            return ("fields", first)
+            return Symbol("fields", parts=(first,))
         if word == "getattr" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
             name = str(node.args[1].value)
             if name in self._attributes:
-                return ("known", first, name, self._is_socket(node.args[0]))
-            return ("attr", first, name) if first is not None and first[0] not in ("known", "box") else DOUBT
+                return Symbol("known", name, (first,), self._is_socket(node.args[0]))
+            if first is None or first.form in ("known", "box"):
+                return DOUBT
+            return Symbol("attr", name, (first,))
         return None
 
     def _choice(self, node: ast.IfExp, names: Locals) -> Symbol | None:
@@ -154,15 +162,15 @@ class Expressions:
 
     def _operator(self, node: ast.BinOp, names: Locals) -> Symbol | None:
         left, right = self.value(node.left, names), self.value(node.right, names)
-        if isinstance(node.op, ast.Mod) and (left is None or left[0] == "const"):
+        if isinstance(node.op, ast.Mod) and (left is None or left.form == "const"):
             return None
         if isinstance(node.op, ast.BitOr | ast.BitAnd | ast.BitXor):
             return either((left, right))
         if isinstance(node.op, ast.Div):  # a path goes on; a quotient may be a number
-            return ("arith", left, None) if left and right and right[0] == "const" else None
+            return Symbol("arith", parts=(left, None)) if left and right and right.form == "const" else None
         if not isinstance(node.op, ast.Add | ast.Sub | ast.Mult) or "const" in (_form(left), _form(right)):
             return None
-        return ("arith", left, right) if left or right else None
+        return Symbol("arith", parts=(left, right)) if left or right else None
 
     def _literal(self, node: ast.List | ast.Tuple, names: Locals) -> Symbol | None:
         return box(self.value(e.value if isinstance(e, ast.Starred) else e, names) for e in node.elts)
@@ -185,7 +193,7 @@ class Expressions:
         if local is not None and local.fields is not None and key is not None:
             return local.fields.get(key)
         base = self.value(node.value, names)
-        if base is not None and base[0] == "box":
+        if base is not None and base.form == "box":
             return None if isinstance(node.slice, ast.Constant) else joined(item(base), None)
         return item(base)
 
@@ -202,8 +210,8 @@ class Expressions:
         ast.BinOp: _operator,
         ast.List: _literal,
         ast.Tuple: _literal,
-        ast.Set: lambda _flow, _node, _names: ("of", "builtins.set"),
-        ast.SetComp: lambda _flow, _node, _names: ("of", "builtins.set"),
+        ast.Set: lambda _flow, _node, _names: Symbol("of", "builtins.set"),
+        ast.SetComp: lambda _flow, _node, _names: Symbol("of", "builtins.set"),
         ast.ListComp: _list_of,
         ast.DictComp: _dict_of,
         ast.Dict: _dict,
@@ -212,7 +220,7 @@ class Expressions:
 
 
 def _form(symbol: Symbol | None) -> str:
-    return str(symbol[0]) if symbol is not None else ""
+    return symbol.form if symbol is not None else ""
 
 
 def _module_values(

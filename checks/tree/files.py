@@ -36,15 +36,14 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class Listing:
     """The Python files below a root: paths relative to it, sorted, with forward slashes."""
 
-    root: Path
     paths: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
 
 
-def discover(root: Path, exclude: Iterable[str] = ()) -> Tree:
+def discover(root: Path, exclude: Iterable[str] = ()) -> Listing:
     """List what there is to check below ``root``. Raises CheckError when that is not a readable folder."""
     if not os.path.isdir(root):
         raise CheckError(
@@ -58,7 +57,7 @@ def discover(root: Path, exclude: Iterable[str] = ()) -> Tree:
     patterns = tuple(exclude)
     kept = sorted({n for n in names if not any(fnmatch.fnmatch(n, p) for p in patterns)})
     notebooks = (Skipped(n, "notebook: not checked") for n in kept if n.endswith(NOTEBOOK))
-    return Tree(root, tuple(n for n in kept if n.endswith(SUFFIXES)), (*notebooks, *closed))
+    return Listing(tuple(n for n in kept if n.endswith(SUFFIXES)), (*notebooks, *closed))
 
 
 def _listed(root: Path) -> list[str]:
@@ -115,6 +114,14 @@ def read(root: Path, path: str) -> bytes:
         raise Unreadable(_reason(error)) from error
     finally:
         os.close(handle)
+
+
+def read_or_none(root: Path, path: str) -> bytes | None:
+    """All bytes of one regular file; None when it cannot be looked at."""
+    try:
+        return read(root, path)
+    except Unreadable:
+        return None
 
 
 def _python(data: bytes) -> bytes:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from checks.tree.definitions import Function
 from checks.tree.expressions import Expressions
-from checks.tree.locals import DOUBT, Local, Locals, become, item, key_of, narrow, without_part
-from checks.tree.symbols import annotation, box, dotted, either, imported_names
+from checks.tree.locals import Local, Locals, become, item, key_of, narrow, without_part
+from checks.tree.symbols import DOUBT, Symbol, annotation, box, dotted, either, imported_names
 
 _ADDING = frozenset({"update", "append", "setdefault", "insert", "extend", "add"})
 Visit = Callable[[ast.Call, "Flow", Locals], None]
@@ -98,8 +98,8 @@ class Flow(Expressions):
             and not any(dotted(d).endswith("staticmethod") for d in node.decorator_list)
         ):
             owner = f"{self._path}:{self._class}"
-            form = "obj" if any(dotted(d).endswith("classmethod") for d in node.decorator_list) else "of"
-            names[arguments[0].arg] = Local((form, owner), 0)
+            is_class = any(dotted(d).endswith("classmethod") for d in node.decorator_list)
+            names[arguments[0].arg] = Local(Symbol("obj" if is_class else "of", owner))
         for extra in (node.args.vararg, node.args.kwarg):
             if extra:
                 inner = annotation(extra.annotation, self.look)
@@ -157,7 +157,7 @@ class Flow(Expressions):
                     inside[name] = Local(doubtful, local.line, local.how, local.source)
             if handler.name:
                 caught = f"{handler.name} is caught here"
-                inside[handler.name] = Local(("kind", "exception"), handler.lineno, caught)
+                inside[handler.name] = Local(Symbol("kind", "exception"), handler.lineno, caught)
             if not self._block(handler.body, inside):
                 ends.append(inside)
         become(names, ends)
@@ -205,7 +205,7 @@ class Flow(Expressions):
             names[node.target.id] = Local(symbol, node.lineno, f"{node.target.id} is set here", node.value)
         elif isinstance(node, ast.Import | ast.ImportFrom) and self._is_inside:
             found = imported_names(self._path, [node])
-            names.update({name: Local(("obj", full), node.lineno) for name, full in found.items()})
+            names.update({name: Local(Symbol("obj", full), node.lineno) for name, full in found.items()})
         elif isinstance(node, ast.Delete):
             for target in node.targets:
                 self._delete(target, names)

@@ -6,10 +6,8 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from checks.tree.symbols import Symbol, box, dotted, either, is_large
+from checks.tree.symbols import DOUBT, Symbol, box, dotted, either, is_large
 
-#: a way on which the value is harmless
-DOUBT: Symbol = ("const", "")
 _NARROWING = frozenset({"isinstance", "hasattr", "issubclass", "callable"})
 _PLAIN = frozenset({"str", "int", "float", "bool", "dict", "list"})
 _MOST_STEPS = 2
@@ -71,7 +69,7 @@ def with_part(local: Local, key: str | None, value: Symbol | None, part: Local) 
     elif value is None:
         symbol = before
     else:
-        symbol = box((*(before[1:] if before and before[0] == "box" else (before,)), value))
+        symbol = box((*(before.parts if before and before.form == "box" else (before,)), value))
     told = part if value is not None else local
     return Local(symbol, told.line, told.how, told.source, fields)
 
@@ -148,8 +146,8 @@ def become(names: Locals, branches: list[Locals]) -> None:
 
 def item(symbol: Symbol | None) -> Symbol | None:
     """What iterating gives."""
-    if symbol is None or symbol[0] in ("kind", "const", "known"):
+    if symbol is None or symbol.form in ("kind", "const", "known"):
         return None
-    if symbol[0] == "box":
-        return symbol[1] if len(symbol) == 2 else joined(*symbol[1:], None)
-    return ("item", symbol)
+    if symbol.form == "box":
+        return symbol.parts[0] if len(symbol.parts) == 1 else joined(*symbol.parts, None)
+    return Symbol("item", parts=(symbol,))

@@ -66,6 +66,7 @@ class Thing:
         name: inside the file, or the full dotted name outside of it, or the kind's word.
         parts: what is inside a ``box`` or the choices of an ``any``; None stands for unknown.
         line: of the definition, 0 outside of the tree.
+        is_sure: False for a ``known`` attribute of something that may be anything.
     """
 
     what: str
@@ -73,6 +74,7 @@ class Thing:
     name: str = ""
     parts: tuple[Thing | None, ...] = ()
     line: int = 0
+    is_sure: bool = True
 
 
 class Resolver:
@@ -86,43 +88,41 @@ class Resolver:
         """The thing, as seen from the file ``importer``."""
         if symbol is None or not depth:
             return None
-        kind, value = symbol[0], symbol[1]
-        if kind in ("obj", "of"):
-            named = self._named(value, importer, depth - 1)
-            return named if kind == "obj" else _instance(named)
-        if kind == "attr":
-            return self.attribute(self.what(value, importer, depth - 1), symbol[2], depth - 1)
-        if kind == "call":
-            return self._called(self.what(value, importer, depth - 1), depth - 1)
-        if kind == "known":
-            return self._known(symbol, importer, depth - 1)
-        if kind == "fields":
-            return self._fields(self.what(value, importer, depth - 1), depth - 1)
-        if kind == "arith":
-            return self._arithmetic(value, symbol[2], importer, depth - 1)
-        if kind == "item":
-            return self._item(self.what(value, importer, depth - 1))
-        if kind in ("box", "any"):
-            return Thing(kind, parts=tuple(self.what(each, importer, depth - 1) for each in symbol[1:]))
-        return Thing(kind, name=value)
-
-    def _arithmetic(self, left: Symbol, right: Symbol, importer: str, depth: int) -> Thing | None:
-        """What a sum or difference is: its left side where that is an instance of an outside class."""
-        made = self.what(left, importer, depth)
-        is_known = made is not None and made.what == "outside instance"
-        return made if is_known else self.what(right, importer, depth)
+        if symbol.form in ("obj", "of"):
+            named = self._named(symbol.name, importer, depth - 1)
+            return named if symbol.form == "obj" else _instance(named)
+        if symbol.form in ("kind", "const"):
+            return Thing(symbol.form, name=symbol.name)
+        parts = tuple(self.what(part, importer, depth - 1) for part in symbol.parts)
+        match symbol.form:
+            case "attr":
+                return self.attribute(parts[0], symbol.name, depth - 1)
+            case "call":
+                return self._called(parts[0], depth - 1)
+            case "known":
+                return self._known(symbol, parts[0], depth - 1)
+            case "fields":
+                return self._fields(parts[0], depth - 1)
+            case "item":
+                return self._item(parts[0])
+            case (
+                "arith"
+            ):  # the left side decides where it is an instance of an outside class: ``now() - start``
+                return parts[0] if parts[0] and parts[0].what == "outside instance" else parts[1]
+            case _:
+                return Thing(symbol.form, parts=parts)
 
     def class_of(self, thing: Thing) -> Class | None:
         """The definition behind a class or an instance of the tree."""
         module = self._definitions(thing.path) if thing.path else None
-        return module["classes"].get(thing.name) if module else None
+        return module.classes.get(thing.name) if module else None
 
     def ancestors(self, thing: Thing, depth: int = 12) -> Iterator[Thing]:
         """The class itself and everything above it, nearest first."""
         yield thing
         made = self.class_of(thing)
         if made and depth:
-            for base in made["bases"]:
+            for base in made.bases:
                 above = self.what(base, thing.path)
                 if above is not None and above.what in ("class", "outside"):
                     yield from self.ancestors(above, depth - 1)
@@ -144,19 +144,19 @@ class Resolver:
             return None
         for end in range(len(names), 0, -1):
             name = ".".join(names[:end])
-            if name in module["classes"]:
-                thing = Thing("class", path, name, line=module["classes"][name]["line"])
+            if name in module.classes:
+                thing = Thing("class", path, name, line=module.classes[name].line)
                 return self._walk(thing, names[end:], depth)
         return self._walk(self._top(path, module, names[0], depth), names[1:], depth)
 
     def _top(self, path: str, module: Definitions, name: str, depth: int) -> Thing | None:
-        if name in module["functions"]:
+        if name in module.functions:
             return Thing("function", path, name)
-        if name in module["values"]:
-            return self.what(module["values"][name], path, depth - 1)
-        if name in module["imports"]:
-            return self._named(module["imports"][name], path, depth - 1)
-        for star in module["stars"]:
+        if name in module.values:
+            return self.what(module.values[name], path, depth - 1)
+        if name in module.imports:
+            return self._named(module.imports[name], path, depth - 1)
+        for star in module.stars:
             found = self._modules.find(star, path)
             inside = self._inside(found, (name,), depth - 1) if found and found != path else None
             if inside is not None:
@@ -184,22 +184,21 @@ class Resolver:
             return Thing("any", parts=tuple(self.attribute(p, name, depth - 1) for p in thing.parts))
         return self._of_class(thing, name, depth - 1) if thing.what in ("class", "instance") else None
 
-    def _known(self, symbol: Symbol, importer: str, depth: int) -> Thing | None:
-        """An attribute that is known by its name, unless the tree says what it really is."""
-        owner = self.what(symbol[1], importer, depth)
+    def _known(self, symbol: Symbol, owner: Thing | None, depth: int) -> Thing | None:
+        """An attribute that is known by its name, unless the tree defines it."""
         if owner is not None and owner.what in ("class", "instance"):
             for above in self.ancestors(Thing("class", owner.path, owner.name)):
                 made = self.class_of(above)
-                if made and (symbol[2] in made["fields"] or symbol[2] in made["returns"]):
-                    return self.attribute(owner, symbol[2], depth)
-        return Thing("known", name=symbol[2], line=int(symbol[3]))
+                if made and (symbol.name in made.fields or symbol.name in made.returns):
+                    return self.attribute(owner, symbol.name, depth)
+        return Thing("known", name=symbol.name, is_sure=symbol.is_sure)
 
     def _fields(self, thing: Thing | None, depth: int) -> Thing | None:
         """Everything inside an instance, as ``asdict`` and ``model_dump`` give it."""
         made = self.class_of(thing) if thing and thing.what == "instance" else None
-        if made is None or thing is None or made["uses_enum_values"]:
+        if made is None or thing is None or made.uses_enum_values:
             return None
-        found = (self.what(made["fields"][name], thing.path, depth) for name in made["members"])
+        found = (self.what(made.fields[name], thing.path, depth) for name in made.members)
         return Thing("box", parts=tuple(self._unfolded(each, depth - 1) for each in found))
 
     def _unfolded(self, thing: Thing | None, depth: int) -> Thing | None:
@@ -213,7 +212,7 @@ class Resolver:
 
     def _is_plain_record(self, thing: Thing) -> bool:
         made = self.class_of(thing)
-        return made is not None and any(member["annotation"] for member in made["members"].values())
+        return made is not None and any(member.annotation for member in made.members.values())
 
     def _of_class(self, thing: Thing, name: str, depth: int) -> Thing | None:
         for above in self.ancestors(Thing("class", thing.path, thing.name)):
@@ -226,13 +225,13 @@ class Resolver:
                 ):
                     return Thing("outside attribute", name=f"{above.name}.{name}")
                 continue
-            if name in made["members"] and thing.what == "class" and self.is_enum(thing):
-                return Thing("instance", thing.path, thing.name, line=made["members"][name]["line"])
-            if name in made["fields"]:
-                return self.what(made["fields"][name], above.path, depth)
-            if name in made["properties"]:
-                return self.what(made["returns"][name], above.path, depth)
-            if name in made["returns"]:
+            if name in made.members and thing.what == "class" and self.is_enum(thing):
+                return Thing("instance", thing.path, thing.name, line=made.members[name].line)
+            if name in made.fields:
+                return self.what(made.fields[name], above.path, depth)
+            if name in made.properties:
+                return self.what(made.returns[name], above.path, depth)
+            if name in made.returns:
                 return Thing("method", above.path, f"{above.name}.{name}")
         return None
 
@@ -247,10 +246,10 @@ class Resolver:
         if module is None:
             return None
         if thing.what == "function":
-            return self.what(module["functions"][thing.name], thing.path, depth)
+            return self.what(module.functions[thing.name], thing.path, depth)
         owner, _, method = thing.name.rpartition(".")
-        if thing.what == "method" and owner in module["classes"]:
-            return self.what(module["classes"][owner]["returns"].get(method), thing.path, depth)
+        if thing.what == "method" and owner in module.classes:
+            return self.what(module.classes[owner].returns.get(method), thing.path, depth)
         return None
 
     def _item(self, thing: Thing | None) -> Thing | None:

@@ -1,43 +1,58 @@
 """What an expression may be, as far as its file alone can say.
 
-Theory of operation. A *symbol* is a small nested sequence, plain enough for JSON, because symbols travel between
-processes and into the cache:
+Theory of operation. A *symbol* is a small tree. It is a tuple, so that JSON writes it as it is when it goes to another
+process or into the cache; ``symbol_of`` reads it back. Its forms, with the name and the parts that each has:
 
-    ("obj", "app.state.State")      the thing of that dotted name; ``path.py:Name`` for one of this file
-    ("of", "app.state.State")       an instance of it
-    ("attr", symbol, "name")        an attribute of something
-    ("call", symbol)                what calling it gives
-    ("item", symbol)                what iterating or subscripting it gives
-    ("box", symbol, ...)            a container with these inside
-    ("any", symbol, ...)            one of these, by the way taken
-    ("known", symbol, "name", sure) an attribute whose name tells, unless the symbol (or None) says otherwise
-    ("fields", symbol)              everything inside an instance
-    ("arith", symbol, symbol)       a sum, difference or product
-    ("kind", "bytes")               known at once
-    ("const", "text")               a string constant, itself
+    obj     "app.state.State"       the thing of that dotted name; ``path.py:Name`` for one of this file
+    of      "app.state.State"       an instance of it
+    attr    "name", part            an attribute of something
+    call            part            what calling it gives
+    item            part            what iterating or subscripting it gives
+    box             part, ...       a container with these inside
+    any             part, ...       one of these, depending on the branch that was taken
+    known   "name", part or None    an attribute that its name identifies, unless the part's class defines it otherwise
+    fields          part            everything inside an instance
+    arith           part, part      a sum, difference or product
+    kind    "bytes"                 of a kind that its own expression shows
+    const   "text"                  a string constant, itself
 
-``None`` is everything else: unknown, or known to be harmless. Whether ``State`` is an enum is not decided here; that
-takes other files (see ``resolve.py``).
+``None`` stands for everything else: unknown, or known to be harmless. Whether ``State`` is an enum is not decided
+here: that needs other files (see ``resolve.py``).
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 from checks.tree.modules import absolute
 
 #: attributes that hold a plain enum wherever they are met: Starlette's and FastAPI's WebSocket
 ENUM_ATTRIBUTES = frozenset({"client_state", "application_state"})
 
-#: parts of one symbol; what has more is taken as unknown
-MOST_PARTS = 60
+#: of one symbol, all levels together; a symbol that has more is replaced by "unknown"
+MOST_PARTS = 40
 
-Symbol = Sequence[Any]
-_SMALL = frozenset({"obj", "of", "kind", "const"})
+Form = Literal[
+    "obj", "of", "attr", "call", "item", "box", "any", "known", "fields", "arith", "kind", "const"
+]  # fmt: skip
+
+
+class Symbol(NamedTuple):
+    """One symbol. ``is_sure`` is False for a ``known`` attribute of something that may be anything."""
+
+    form: Form
+    name: str = ""
+    parts: tuple[Symbol | None, ...] = ()
+    is_sure: bool = True
+
+
 Lookup = Callable[[str], Symbol | None]
+
+#: a value that JSON takes, as one of several: what is also possible is then not certain
+DOUBT = Symbol("const")
 
 _TRANSPARENT = frozenset(
     {"Optional", "Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly", "Mapped"}
@@ -52,32 +67,38 @@ _SETS = frozenset({"set", "Set", "frozenset", "FrozenSet", "AbstractSet", "Mutab
 _AWAITED = frozenset({"Awaitable", "Coroutine", "AsyncIterator", "AsyncGenerator", "Generator"})
 
 
+def symbol_of(row: Any) -> Symbol | None:
+    """A symbol as JSON gives it back. Raises TypeError, ValueError for anything else."""
+    if row is None:
+        return None
+    form, name, parts, is_sure = row
+    return Symbol(form, name, tuple(map(symbol_of, parts)), is_sure)
+
+
 def either(symbols: Iterable[Symbol | None]) -> Symbol | None:
     """One of several; unknown ones fall away."""
     known: list[Symbol] = []
     for symbol in symbols:
         if symbol is not None and symbol not in known:
             known.append(symbol)
-    return None if not known else known[0] if len(known) == 1 else ("any", *known)
+    return None if not known else known[0] if len(known) == 1 else Symbol("any", parts=tuple(known))
 
 
 def box(symbols: Iterable[Symbol | None]) -> Symbol | None:
     """A container; one with nothing telling inside is harmless."""
-    known = [symbol for symbol in symbols if symbol is not None and symbol[0] != "const"]
-    return ("box", *known) if known else None
+    known = tuple(symbol for symbol in symbols if symbol is not None and symbol.form != "const")
+    return Symbol("box", parts=known) if known else None
 
 
 def is_large(symbol: Symbol) -> bool:
-    """Whether it has more parts than any honest value: ``a = [a, a]`` forty times over has a million million."""
-    if symbol[0] in _SMALL:
-        return False
-    waiting: list[Any] = [symbol]
+    """Whether it has more parts than real code gives a value: ``a = [a, a]`` forty times over has 2**40."""
+    waiting: list[Symbol | None] = list(symbol.parts)
     count = 0
     while waiting and count <= MOST_PARTS:
         part = waiting.pop()
         count += 1
-        if isinstance(part, tuple):
-            waiting += part[1:]
+        if part is not None:
+            waiting += part.parts
     return count > MOST_PARTS
 
 
@@ -111,12 +132,12 @@ def dotted(node: ast.expr) -> str:
 
 def constant(node: ast.Constant) -> Symbol | None:
     if isinstance(node.value, bytes):
-        return ("kind", "bytes")
-    return ("const", node.value) if isinstance(node.value, str) else None
+        return Symbol("kind", "bytes")
+    return Symbol("const", node.value) if isinstance(node.value, str) else None
 
 
 def builtin(name: str) -> Symbol | None:
-    return ("obj", f"builtins.{name}") if hasattr(builtins, name) else None
+    return Symbol("obj", f"builtins.{name}") if hasattr(builtins, name) else None
 
 
 def annotation(node: ast.expr | None, look: Lookup) -> Symbol | None:
@@ -141,7 +162,7 @@ def _union(members: Iterable[ast.expr], look: Lookup) -> Symbol | None:
     for member in members:
         if isinstance(member, ast.Constant) and member.value is None:
             continue
-        symbols.append(annotation(member, look) or ("const", ""))
+        symbols.append(annotation(member, look) or DOUBT)
     return either(symbols)
 
 
@@ -157,14 +178,14 @@ def _subscripted(node: ast.Subscript, look: Lookup) -> Symbol | None:
     if name in ("type", "Type"):
         return expression_name(inner[0], look)
     if name in _SETS:
-        return ("of", "builtins.set")
+        return Symbol("of", "builtins.set")
     if name in _BOXES:
         return box(annotation(each, look) for each in inner)
     return None
 
 
 def _instance(symbol: Symbol | None) -> Symbol | None:
-    return ("of", symbol[1]) if symbol is not None and symbol[0] == "obj" else None
+    return Symbol("of", symbol.name) if symbol is not None and symbol.form == "obj" else None
 
 
 def expression_name(node: ast.expr, look: Lookup) -> Symbol | None:
@@ -173,10 +194,14 @@ def expression_name(node: ast.expr, look: Lookup) -> Symbol | None:
         return look(node.id)
     if not isinstance(node, ast.Attribute):
         return None
-    base = expression_name(node.value, look)
-    if base is None:
-        return None
-    return ("obj", f"{base[1]}.{node.attr}") if base[0] == "obj" else ("attr", base, node.attr)
+    return attribute_of(expression_name(node.value, look), node.attr)
+
+
+def attribute_of(base: Symbol | None, name: str) -> Symbol | None:
+    """An attribute of something: a longer dotted name where that is a name."""
+    if base is None or base.form != "obj":
+        return base and Symbol("attr", name, (base,))
+    return Symbol("obj", f"{base.name}.{name}")
 
 
 def module_lookup(path: str, imports: Mapping[str, str], own: Iterable[str]) -> Lookup:
@@ -185,9 +210,9 @@ def module_lookup(path: str, imports: Mapping[str, str], own: Iterable[str]) -> 
 
     def look(name: str) -> Symbol | None:
         if name in mine:
-            return ("obj", f"{path}:{name}")
+            return Symbol("obj", f"{path}:{name}")
         if name in imports:
-            return ("obj", imports[name])
+            return Symbol("obj", imports[name])
         return builtin(name)
 
     return look

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from checks.finding import Confidence, Finding, Severity
-from checks.rules.protocol import Project
+from checks.settings import Settings
 from checks.tree.definitions import bound_names, flat
 from checks.tree.parse import Parsed, Unparsable, parse
 from checks.tree.symbols import dotted, imported_names
@@ -14,26 +14,23 @@ from checks.tree.symbols import dotted, imported_names
 NAME = "additive"
 
 
-def compare(project: Project, path: str, before: bytes, now: Parsed) -> Iterator[Finding]:
+def compare(settings: Settings, before: bytes, now: Parsed) -> Iterator[Finding]:
     """Texts that a constant of the module held and no longer holds."""
     try:
-        old = _texts(parse(path, before).tree)
+        old = _texts(parse(now.path, before).tree)
     except Unparsable:
         return
     new = _texts(now.tree)
-    sent = frozenset(project.settings.event_map.messages) if project.settings.event_map else frozenset()
-    maps = (
-        {m.name.rpartition(".")[2] for m in project.settings.event_map.maps}
-        if project.settings.event_map
-        else set()
-    )
+    events = settings.event_map
+    sent = frozenset(events.messages if events else ())
+    maps = {m.name.rpartition(".")[2] for m in (events.maps if events else ())}
     for name, (_, texts, is_open) in old.items():
         if name not in new or is_open or new[name][2]:
             continue
         for text in sorted(texts - new[name][1]):
             sure = Confidence.HIGH if text in sent or name in maps else Confidence.MEDIUM
             message = f"{text!r} was removed from {name}: whoever sends or expects it is not understood"
-            yield Finding(NAME, path, new[name][0], 1, Severity.ERROR, sure, message)
+            yield Finding(NAME, now.path, new[name][0], 1, Severity.ERROR, sure, message)
 
 
 def public_names(tree: ast.Module) -> list[str]:

@@ -7,16 +7,18 @@ because there a private class or a value matters as much as a public name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from checks.finding import Confidence, Finding, Severity
 from checks.rules.additive import examples, names, shapes
-from checks.rules.protocol import Brief, Facts, Project, Rule, is_test
+from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
 from checks.tree import files
 from checks.tree.parse import Parsed, Unparsable, parse
 from checks.tree.resolve import Thing
+from checks.tree.tree import Tree
 
 NAME = "additive"
 
@@ -33,32 +35,30 @@ _BREAKS = {
 }
 
 
-def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
+def brief(settings: Settings, _tree: Tree) -> Brief | None:
     return {} if settings.additive is not None else None
 
 
-def judge(project: Project, _asked: Brief, _facts: Mapping[str, Facts]) -> Iterator[Finding]:
-    base = project.base
-    if base is None:
-        return
-    for path in base.changed:
-        before = base.read(path)
-        if before is None or is_test(path) or path.endswith(".pyi"):
+def judge(project: Project, _asked: Brief, _facts: Mapping[str, Any]) -> Iterator[Finding]:
+    now, tree = project.now, project.before
+    for path in project.base.changed if project.base else ():
+        before = tree.read(path) if tree else None
+        if tree is None or before is None or is_test(path) or path.endswith(".pyi"):
             continue
-        if not project.has(path):
-            yield from _gone(project, path, before)
+        if not now.has(path):
+            yield from _gone(now, path, before)
             continue
-        yield from shapes.compare(project, path)
-        now = project.parsed(path)
-        if now is not None:
-            yield from names.compare(project, path, before, now)
-            yield from _signatures(project, path, before, now)
+        yield from shapes.compare(tree, now, path)
+        parsed = now.parsed(path)
+        if parsed is not None:
+            yield from names.compare(project.settings, before, parsed)
+            yield from _signatures(now, before, parsed)
 
 
-def _gone(project: Project, path: str, before: bytes) -> Iterator[Finding]:
+def _gone(tree: Tree, path: str, before: bytes) -> Iterator[Finding]:
     """A module that is there no more, neither as a file nor as a package."""
     stem = path.removesuffix(".py").removesuffix("/__init__")
-    heirs = [project.parsed(heir) for heir in (f"{stem}.py", f"{stem}/__init__.py") if project.has(heir)]
+    heirs = [tree.parsed(heir) for heir in (f"{stem}.py", f"{stem}/__init__.py") if tree.has(heir)]
     kept = {name for heir in heirs if heir for name in names.offered_names(heir)}
     try:
         gone = [n for n in names.public_names(parse(path, before).tree) if n not in kept]
@@ -70,8 +70,10 @@ def _gone(project: Project, path: str, before: bytes) -> Iterator[Finding]:
         yield Finding(NAME, path, 1, 1, Severity.ERROR, Confidence.HIGH, message)
 
 
-def _signatures(project: Project, path: str, before: bytes, now: Parsed) -> Iterator[Finding]:
+def _signatures(tree: Tree, before: bytes, now: Parsed) -> Iterator[Finding]:
     import griffe  # a fifth of a second, needed only where files differ
+
+    path = now.path
 
     name = path.rpartition("/")[2].partition(".")[0]
     try:
@@ -85,20 +87,22 @@ def _signatures(project: Project, path: str, before: bytes, now: Parsed) -> Iter
     for breakage in breakages:
         kind = breakage.kind.name
         inside = breakage.obj.path.split(".")[1:]
-        if kind in _BREAKS and not (kind == "OBJECT_REMOVED" and _is_told_or_kept(project, path, inside)):
+        if kind in _BREAKS and not (
+            kind == "OBJECT_REMOVED" and _is_reported_or_inherited(tree, path, inside)
+        ):
             breaks, confidence = _BREAKS[kind]
             what = _what(kind, ".".join(inside), breakage)
             line = _line(now, inside)
             yield Finding(NAME, path, line, 1, Severity.ERROR, confidence, f"{what}: {breaks}")
 
 
-def _is_told_or_kept(project: Project, path: str, names: list[str]) -> bool:
+def _is_reported_or_inherited(tree: Tree, path: str, names: list[str]) -> bool:
     """A member that is compared as a message's field, or that its class still inherits."""
     owner = ".".join(names[:-1])
     thing = Thing("class", path, owner)
-    if not owner or project.resolver.class_of(thing) is None:
+    if not owner or tree.resolver.class_of(thing) is None:
         return False
-    return bool(shapes.kind_of(project, thing)) or shapes.is_inherited(project, thing, names[-1])
+    return bool(shapes.kind_of(tree.resolver, thing)) or shapes.is_inherited(tree.resolver, thing, names[-1])
 
 
 def _what(kind: str, name: str, breakage: object) -> str:

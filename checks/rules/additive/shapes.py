@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from checks.finding import Confidence, Finding, Severity
-from checks.rules.protocol import Project
 from checks.tree.definitions import Class, Member
-from checks.tree.resolve import Thing
+from checks.tree.resolve import Resolver, Thing
 from checks.tree.symbols import dotted
+from checks.tree.tree import Tree
 
 NAME = "additive"
 _MODELS = frozenset({"BaseModel", "SQLModel", "BaseSettings", "TypedDict", "NamedTuple", "Struct"})
@@ -19,37 +19,37 @@ _ALIAS = re.compile(r"""\b(?:validation_)?alias=['"](\w+)['"]""")
 _ENUMS = frozenset({"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"})
 
 
-def compare(project: Project, path: str) -> Iterator[Finding]:
+def compare(old_tree: Tree, tree: Tree, path: str) -> Iterator[Finding]:
     """Every class of a file that holds members or fields in both versions."""
-    before, now = project.definitions_in_base(path), project.definitions(path)
+    before, now = old_tree.definitions(path), tree.definitions(path)
     if before is None or now is None:
         return
-    for name, old in before["classes"].items():
-        new = now["classes"].get(name)
+    for name, old in before.classes.items():
+        new = now.classes.get(name)
         if new is None:
             continue
         thing = Thing("class", path, name)
-        kind = kind_of(project, thing)
+        kind = kind_of(tree.resolver, thing)
         found = _members(old, new) if kind == "enum" else _fields(old, new) if kind == "model" else ()
         for change in found:
-            if change.line or not is_inherited(project, thing, change.name):
+            if change.line or not is_inherited(tree.resolver, thing, change.name):
                 message = f"{name}.{change.name} {change.what}"
-                line = change.line or new["line"]
+                line = change.line or new.line
                 yield Finding(NAME, path, line, 1, Severity.ERROR, change.confidence, message)
 
 
-def is_inherited(project: Project, thing: Thing, name: str) -> bool:
+def is_inherited(resolver: Resolver, thing: Thing, name: str) -> bool:
     """Whether a class of the tree has this member from one above it."""
-    above = (project.resolver.class_of(a) for a in project.resolver.ancestors(thing) if a != thing)
-    return any(made is not None and (name in made["members"] or name in made["returns"]) for made in above)
+    above = (resolver.class_of(a) for a in resolver.ancestors(thing) if a != thing)
+    return any(made is not None and (name in made.members or name in made.returns) for made in above)
 
 
-def kind_of(project: Project, thing: Thing) -> str:
+def kind_of(resolver: Resolver, thing: Thing) -> str:
     """``enum``, ``model`` (its fields are a message's), or empty."""
-    made = project.resolver.class_of(thing)
-    if made and any(d.rpartition(".")[2] == "dataclass" for d in made["decorators"]):
+    made = resolver.class_of(thing)
+    if made and any(d.rpartition(".")[2] == "dataclass" for d in made.decorators):
         return "model"
-    for above in project.resolver.ancestors(thing):
+    for above in resolver.ancestors(thing):
         last = above.name.rpartition(".")[2]
         if above.what == "outside" and last in _ENUMS:
             return "enum"
@@ -68,64 +68,62 @@ class Change(NamedTuple):
 
 
 def _members(old: Class, new: Class) -> Iterator[Change]:
-    values = {member["value"]: name for name, member in new["members"].items() if name not in old["members"]}
-    for name, member in old["members"].items():
+    values = {member.value: name for name, member in new.members.items() if name not in old.members}
+    for name, member in old.members.items():
         if name.startswith("_"):
             continue
-        if name not in new["members"]:
-            renamed = values.get(member["value"])
+        if name not in new.members:
+            renamed = values.get(member.value)
             done = f"was renamed to {renamed}" if renamed else "was removed"
             yield Change(name, f"{done}: code and stored messages that name it fail")
-        elif "auto()" not in member["value"] and new["members"][name]["value"] != member["value"]:
+        elif "auto()" not in member.value and new.members[name].value != member.value:
             what = "has another value: what was stored or sent with the old one is not read"
-            yield Change(name, what, new["members"][name]["line"])
+            yield Change(name, what, new.members[name].line)
 
 
 def _fields(old: Class, new: Class) -> Iterator[Change]:
-    heirs = {alias: name for name, member in new["members"].items() for alias in _aliases(member)}
-    inherited = {heirs[name] for name in heirs if name in old["members"]}
-    added = [n for n in new["members"] if n not in old["members"] and n not in inherited]
-    for name, member in old["members"].items():
-        if not member["annotation"] or name == "model_config" or "ClassVar" in member["annotation"]:
+    heirs = {alias: name for name, member in new.members.items() for alias in _aliases(member)}
+    inherited = {heirs[name] for name in heirs if name in old.members}
+    added = [n for n in new.members if n not in old.members and n not in inherited]
+    for name, member in old.members.items():
+        if not member.annotation or name == "model_config" or "ClassVar" in member.annotation:
             continue
-        heir = name if name in new["members"] else heirs.get(name)
+        heir = name if name in new.members else heirs.get(name)
         if heir is not None:
-            yield from _changed(name, member, new["members"][heir])
+            yield from _changed(name, member, new.members[heir])
         else:
-            twin = next((a for a in added if new["members"][a]["annotation"] == member["annotation"]), "")
+            twin = next((a for a in added if new.members[a].annotation == member.annotation), "")
             done = f"was removed (renamed to {twin}?)" if twin else "was removed"
             yield Change(name, f"{done}: readers of the message miss it")
     for name in added:
-        member = new["members"][name]
-        if member["annotation"] and _is_required(member) and "ClassVar" not in member["annotation"]:
+        member = new.members[name]
+        if member.annotation and _is_required(member) and "ClassVar" not in member.annotation:
             what = "was added as required: messages of older senders are refused"
-            yield Change(name, what, member["line"])
+            yield Change(name, what, member.line)
 
 
 def _aliases(member: Member) -> list[str]:
     """Other names under which a field is read: ``Field(alias="user")``."""
-    return _ALIAS.findall(member["value"])
+    return _ALIAS.findall(member.value)
 
 
 def _changed(name: str, old: Member, new: Member) -> Iterator[Change]:
     if _is_required(new) and not _is_required(old):
-        yield Change(name, "is required now: messages of older senders are refused", new["line"])
-    before, now = _choices(old["annotation"]), _choices(new["annotation"])
+        yield Change(name, "is required now: messages of older senders are refused", new.line)
+    before, now = _choices(old.annotation), _choices(new.annotation)
     if now < before:
         lost = ", ".join(sorted(before - now))
-        yield Change(name, f"no longer takes {lost}: messages that were valid are refused", new["line"])
+        yield Change(name, f"no longer takes {lost}: messages that were valid are refused", new.line)
     elif not before <= now:
-        what = (
-            f"changed its type from {old['annotation']} to {new['annotation']}: older messages may be refused"
-        )
-        yield Change(name, what, new["line"], Confidence.MEDIUM)
+        what = f"changed its type from {old.annotation} to {new.annotation}: older messages may be refused"
+        yield Change(name, what, new.line, Confidence.MEDIUM)
 
 
 def _is_required(member: Member) -> bool:
-    annotation = member["annotation"].rpartition(".")[2]
+    annotation = member.annotation.rpartition(".")[2]
     if annotation.startswith("NotRequired["):
         return False
-    value = member["value"].replace(" ", "")
+    value = member.value.replace(" ", "")
     call, _, arguments = value.partition("(")
     if call.rpartition(".")[2] in ("Field", "field"):
         has_default = "default" in arguments or (

@@ -7,63 +7,37 @@ path; what cannot be read (a computed key, a call) leaves the map open, so that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from checks.rules.event_map.mapping import Change, Entry, changes
-from checks.rules.protocol import Facts, Project
+from checks.rules.event_map.mapping import Change, Entry, change_of, changes
+from checks.rules.protocol import Project
 from checks.settings import EventMap
-from checks.tree.definitions import Definitions
-from checks.tree.modules import ModuleIndex
-from checks.tree.parse import Parsed, Unparsable, parse
-from checks.tree.resolve import Resolver, Thing
+from checks.tree.resolve import Thing
 from checks.tree.symbols import Symbol
+from checks.tree.tree import Tree
 
 _DEPTH = 8
 
 
-class View(Protocol):
-    """The tree, or what it was before, as far as maps need it."""
-
-    modules: ModuleIndex
-    resolver: Resolver
-
-    def parsed(self, path: str) -> Parsed | None: ...
-
-    def definitions(self, path: str) -> Definitions | None: ...
+#: by name of a map, what a file says about it
+Facts = dict[str, list[Change]]
 
 
-class BaseView:
-    """The tree as the base had it: files that differ are read from there."""
+def read(row: Any) -> Facts:
+    """Facts as JSON gives them back."""
+    return {name: [change_of(each) for each in rows] for name, rows in row.items()}
 
-    def __init__(self, project: Project) -> None:
-        self._project, self._base = project, project.base
-        self._changed = frozenset(self._base.changed) if self._base else frozenset()
-        self.modules = project.modules
-        self.resolver = Resolver(project.modules, self.definitions)
 
-    def parsed(self, path: str) -> Parsed | None:
-        if path not in self._changed or self._base is None:
-            return self._project.parsed(path)
-        data = self._base.read(path)
-        try:
-            return parse(path, data) if data is not None else None
-        except Unparsable:
-            return None
-
-    def definitions(self, path: str) -> Definitions | None:
-        is_other = path in self._changed
-        return self._project.definitions_in_base(path) if is_other else self._project.definitions(path)
-
-    def facts(self, now: Mapping[str, Facts], names: list[str]) -> dict[str, Facts]:
-        """What ``collect`` would have found then."""
-        found = {path: facts for path, facts in now.items() if path not in self._changed}
-        for path in sorted(self._changed):
-            data = self._base.read(path) if self._base else None
-            mentioned = [name for name in names if data and name.encode() in data]
-            parsed = self.parsed(path) if mentioned else None
-            if parsed is not None:
-                found[path] = {name: list(changes(parsed, name)) for name in mentioned}
-        return found
+def facts_before(project: Project, now: Mapping[str, Facts], name: str) -> dict[str, Facts]:
+    """What ``collect`` would have found in the base about a map: files that differ are looked at again."""
+    changed = project.base.changed if project.base else ()
+    found = {path: facts for path, facts in now.items() if path not in changed}
+    for path in changed:
+        data = project.before.read(path) if project.before else None
+        parsed = project.before.parsed(path) if project.before and data and name.encode() in data else None
+        if parsed is not None:
+            found[path] = {name: list(changes(parsed, name))}
+    return found
 
 
 def last(name: str) -> str:
@@ -72,11 +46,6 @@ def last(name: str) -> str:
 
 def unquoted(text: str) -> str | None:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else None
-
-
-def _row(row: Any) -> Change:
-    change = Change(*row)
-    return change._replace(entries=[Entry(*entry) for entry in change.entries])
 
 
 class Entries:
@@ -89,8 +58,8 @@ class Entries:
         where: the assignment at home; None where there is none.
     """
 
-    def __init__(self, view: View, wanted: EventMap, facts: Mapping[str, Facts]) -> None:
-        self._view, self._wanted, self._facts = view, wanted, facts
+    def __init__(self, tree: Tree, wanted: EventMap, facts: Mapping[str, Facts]) -> None:
+        self._tree, self._wanted, self._facts = tree, wanted, facts
         self._owner, _, self._name = wanted.name.rpartition(".")
         self.entries: dict[str, tuple[str, Entry]] = {}
         self.is_open = False
@@ -106,8 +75,8 @@ class Entries:
     def _rows(self, path: str, name: str) -> list[Change]:
         """Statements about a map; from the facts, or read now where a spread leads somewhere else."""
         if name in self._facts.get(path, {}):
-            return [_row(row) for row in self._facts[path][name]]
-        parsed = self._view.parsed(path)
+            return self._facts[path][name]
+        parsed = self._tree.parsed(path)
         return list(changes(parsed, name)) if parsed else []
 
     def _gather(self) -> None:
@@ -117,20 +86,19 @@ class Entries:
                 self._add(home, change)
         for path, by_name in self._facts.items():
             if path != home:
-                for row in by_name.get(self._name, ()):
-                    change = _row(row)
+                for change in by_name.get(self._name, ()):
                     if change.kind != "assign" and self._leads_home(change.target, path):
                         self._add(path, change)
 
     def _leads_home(self, target: Symbol, importer: str) -> bool:
-        found = self._view.modules.split(str(target[1]), importer)
+        found = self._tree.modules.split(target.name, importer)
         names = (found[1] or ("",)) if found else ("",)
         for _ in range(_DEPTH):
             if found is None or found[0] == self._wanted.home:
                 return found is not None and names[-1] == self._name
-            module = self._view.definitions(found[0])
-            further = module["imports"].get(names[0]) if module and names else None
-            found = self._view.modules.split(further, found[0]) if further else None
+            module = self._tree.definitions(found[0])
+            further = module.imports.get(names[0]) if module and names else None
+            found = self._tree.modules.split(further, found[0]) if further else None
             names = (*found[1], *names[1:]) if found and further else names
         return False
 
@@ -139,7 +107,7 @@ class Entries:
         seen: dict[str, int] = {}
         for entry in change.entries:
             if entry.form == "spread":
-                self._add_other(path, entry.base or ("obj", ""), depth)
+                self._add_other(path, entry.base or Symbol("obj"), depth)
                 continue
             key = self.key(entry.key, path)
             if key is None:
@@ -154,61 +122,61 @@ class Entries:
 
     def _add_other(self, path: str, spread: Symbol, depth: int) -> None:
         """``**OTHER``: in this file, in a class of it, or wherever it was imported from."""
-        place = str(spread[1])
+        place = spread.name
         inside, colon, name = place.partition(":")
         if colon:
             where: tuple[str, str] | None = (inside, last(name))
         else:
-            found = self._view.modules.split(place, path)
+            found = self._tree.modules.split(place, path)
             where = (found[0], found[1][-1]) if found and found[1] else None
         if where == (self._wanted.home, self._name):
             return  # built upon itself: all that is there already
         rows = self._rows(*where) if where and depth else []
         if where and not rows and depth:
-            module = self._view.definitions(where[0])
-            further = module["imports"].get(where[1]) if module else None
+            module = self._tree.definitions(where[0])
+            further = module.imports.get(where[1]) if module else None
             if further:
-                self._add_other(where[0], ("obj", further), depth - 1)
+                self._add_other(where[0], Symbol("obj", further), depth - 1)
                 return
         self.is_open = self.is_open or not rows
         for change in rows:
             self._add(where[0] if where else path, change, depth - 1)
 
     def key(self, key: Symbol | None, path: str) -> str | None:
-        if key is None:
-            return None
-        if key[0] == "const":
-            return str(key[1])
+        if key is None or key.form == "const":
+            return key and key.name
         return self._text_of(key, path)
 
     def _text_of(self, key: Symbol, path: str) -> str | None:
         """The string behind a named key: a constant, an enum member's value."""
-        if key[0] == "obj":
-            left, dot, member = str(key[1]).rpartition(".")
+        if key.form == "obj":
+            left, dot, member = key.name.rpartition(".")
             name = member if dot else ""
             if name in ("value", "name"):
-                return self._text_of(("obj", left), path)
-            owner = self._view.resolver.what(("obj", left), path) if dot and not left.endswith(":") else None
-            made = self._view.resolver.class_of(owner) if owner and owner.what == "class" else None
-            if made and name in made["members"]:
-                return unquoted(made["members"][name]["value"])
-        thing = self._view.resolver.what(key, path)
+                return self._text_of(Symbol("obj", left), path)
+            owner = (
+                self._tree.resolver.what(Symbol("obj", left), path)
+                if dot and not left.endswith(":")
+                else None
+            )
+            made = self._tree.resolver.class_of(owner) if owner and owner.what == "class" else None
+            if made and name in made.members:
+                return unquoted(made.members[name].value)
+        thing = self._tree.resolver.what(key, path)
         return thing.name if thing and thing.what == "const" else None
 
     def class_of(self, entry: Entry, path: str) -> Thing | None:
         """The class that a value is taken from."""
-        thing = self._view.resolver.what(entry.base, path) if entry.base is not None else None
+        thing = self._tree.resolver.what(entry.base, path) if entry.base is not None else None
         return thing if thing and thing.what == "class" else None
 
     def members(self, entry: Entry, path: str) -> dict[str, str] | None:
         """Names to value texts of the class that the value is taken from; None when it cannot be followed."""
         thing = self.class_of(entry, path)
         found: dict[str, str] = {}
-        for above in self._view.resolver.ancestors(thing) if thing else ():
-            made = self._view.resolver.class_of(above)
+        for above in self._tree.resolver.ancestors(thing) if thing else ():
+            made = self._tree.resolver.class_of(above)
             if made is None and above.what == "outside" and not above.name.startswith(("enum.", "builtins.")):
                 return None  # inherits from something that cannot be read
-            found |= (
-                {name: m["value"] for name, m in made["members"].items() if name not in found} if made else {}
-            )
+            found |= {name: m.value for name, m in made.members.items() if name not in found} if made else {}
         return found or None

@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 from checks.tree.definitions import Function, bound_names, flat
 from checks.tree.parse import Parsed
-from checks.tree.symbols import Lookup, Symbol, dotted, expression_name, imported_names, module_lookup
+from checks.tree.symbols import (
+    DOUBT,
+    Lookup,
+    Symbol,
+    dotted,
+    expression_name,
+    imported_names,
+    module_lookup,
+    symbol_of,
+)
 
 _WRAPPERS = frozenset(
     {"dict", "MappingProxyType", "OrderedDict", "frozendict", "ChainMap", "defaultdict", "copy", "deepcopy"}
@@ -58,6 +67,16 @@ class Change(NamedTuple):
     end: list[int]
 
 
+def change_of(row: Any) -> Change:
+    """A change as JSON gives it back."""
+    kind, target, owner, line, column, entries, is_open, end = row
+    made = [
+        Entry(symbol_of(key), line, column, form, symbol_of(base), member)
+        for key, line, column, form, base, member in entries
+    ]
+    return Change(kind, symbol_of(target) or DOUBT, owner, line, column, made, is_open, end)
+
+
 def changes(parsed: Parsed, name: str) -> Iterator[Change]:
     """Every statement of the module about a mapping called ``name``, in order."""
     statements = flat(parsed.tree.body)
@@ -94,7 +113,7 @@ def _assignments(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
     for owner, body in bodies:
         for node in flat(body):
             for value in _given(node, name):
-                target = ("obj", f"{parsed.path}:{owner}.{name}" if owner else f"{parsed.path}:{name}")
+                target = Symbol("obj", f"{parsed.path}:{owner}.{name}" if owner else f"{parsed.path}:{name}")
                 yield _change("assign", target, owner, node, value, look)
 
 
@@ -218,7 +237,7 @@ def _read_call(value: ast.Call, made: Change, look: Lookup) -> bool:
         if keyword.arg is None:
             is_open |= _read(keyword.value, made, look)
         else:
-            key = ("const", keyword.arg)
+            key = Symbol("const", keyword.arg)
             form, base, member = _value(keyword.value, look)
             made.entries.append(Entry(key, keyword.lineno, keyword.col_offset + 1, form, base, member))
     return is_open
@@ -236,7 +255,7 @@ def _pairs(node: ast.expr) -> ast.Dict | None:
 
 def _key(node: ast.expr, look: Lookup) -> Symbol | None:
     if isinstance(node, ast.Constant):
-        return ("const", node.value) if isinstance(node.value, str) else ("const", repr(node.value))
+        return Symbol("const", node.value if isinstance(node.value, str) else repr(node.value))
     return expression_name(node, look)
 
 

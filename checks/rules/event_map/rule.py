@@ -7,21 +7,22 @@ All statements about it are put together (see ``entries.py``) and held against w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from checks.finding import Confidence, Finding, Fix, Severity
 from checks.rules.event_map import examples
-from checks.rules.event_map.entries import BaseView, Entries, last, unquoted
+from checks.rules.event_map.entries import Entries, Facts, facts_before, last, read, unquoted
 from checks.rules.event_map.fix import new_entry
 from checks.rules.event_map.mapping import Entry, changes
-from checks.rules.protocol import Brief, Facts, Project, Rule, is_test
+from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import EventMap, Settings
 from checks.tree.parse import Parsed
+from checks.tree.tree import Tree
 
 NAME = "event-map"
 
 
-def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
+def brief(settings: Settings, _tree: Tree) -> Brief | None:
     if settings.event_map is None or not settings.event_map.maps:
         return None
     return {"names": sorted({last(m.name) for m in settings.event_map.maps})}
@@ -39,7 +40,7 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
 def judge(project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
     settings = project.settings.event_map
     assert settings
-    judges = [Judge(project, wanted, facts) for wanted in settings.maps]
+    judges = [MapJudge(project, wanted, facts) for wanted in settings.maps]
     for each in judges:
         yield from each.findings()
     known = {key for each in judges for key in each.entries} | {
@@ -51,18 +52,18 @@ def judge(project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterat
                 yield judges[0].unmapped(message)
 
 
-class Judge:
+class MapJudge:
     """One map, held against what is asked of it."""
 
     def __init__(self, project: Project, wanted: EventMap, facts: Mapping[str, Facts]) -> None:
         self._project, self._wanted, self._facts = project, wanted, facts
         self._name = last(wanted.name)
-        self._map = Entries(project, wanted, facts)
+        self._map = Entries(project.now, wanted, facts)
         self.entries, self.where = self._map.entries, self._map.where
 
     def findings(self) -> Iterator[Finding]:
         wanted = self._wanted
-        if not self._project.has(wanted.home):
+        if not self._project.now.has(wanted.home):
             yield self._say(
                 wanted.home, 1, 1, f"the home of {wanted.name} is missing: there is no {wanted.home}"
             )
@@ -153,11 +154,10 @@ class Judge:
 
     def _lost(self) -> Iterator[Finding]:
         """What the base had and the tree has not."""
-        base = self._project.base
-        if base is None or not base.changed:
+        tree, base = self._project.before, self._project.base
+        if base is None or tree is None or not base.changed:
             return
-        view = BaseView(self._project)
-        before = Entries(view, self._wanted, view.facts(self._facts, [self._name]))
+        before = Entries(tree, self._wanted, facts_before(self._project, self._facts, self._name))
         assert self.where
         for key in sorted(before.entries.keys() - self.entries.keys() - self._wanted.requires.keys()):
             message = f"{key!r} was removed from {self._name}: whoever sends it is no longer answered"
@@ -166,15 +166,15 @@ class Judge:
             )
         classes = {self._map.class_of(entry, path) for path, entry in self.entries.values()}
         for thing in sorted((c for c in classes if c), key=lambda c: (c.path, c.name)):
-            made, old = self._project.resolver.class_of(thing), view.resolver.class_of(thing)
-            lost = set(old["members"] if old else ()) - set(made["members"] if made else ())
+            made, old = self._project.now.resolver.class_of(thing), tree.resolver.class_of(thing)
+            lost = set(old.members if old else ()) - set(made.members if made else ())
             for member in sorted(lost):
                 message = f"{thing.name}.{member} was removed: old code and stored messages still name it"
                 yield self._say(thing.path, thing.line, 1, message)
 
     def _entry_fix(self, key: str, member: str) -> Fix | None:
         """A line like its neighbours, after the last entry of the literal."""
-        parsed = self._project.parsed(self._wanted.home)
+        parsed = self._project.now.parsed(self._wanted.home)
         mine = [e for p, e in self.entries.values() if p == self._wanted.home]
         model = next((e for e in mine if e.form in ("member", "text")), None)
         if self.where is None or not self.where.end or parsed is None or model is None:
@@ -213,6 +213,7 @@ send or expect must be there too. Against a base, keys and members may only be a
     brief=brief,
     wants=wants,
     collect=collect,
+    read=read,
     judge=judge,
     is_quick=True,
     valid=examples.VALID,

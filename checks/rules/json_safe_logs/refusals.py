@@ -60,7 +60,7 @@ def refusal(thing: Thing | None, resolver: Resolver) -> Refusal | None:
             if thing.name in ("client_state", "application_state")
             else f"enum {thing.name}"
         )
-        return Refusal(word, thing.line == 1)
+        return Refusal(word, thing.is_sure)
     if thing.what in ("box", "any"):
         return _of_several(thing, resolver)
     if thing.what == "instance":
@@ -87,7 +87,7 @@ def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
     if any(name in _JSON_ENUMS or name.removeprefix("builtins.") in _JSON_BASES for name in above):
         return None
     made = resolver.class_of(thing)
-    line = made["line"] if made else 0
+    line = made.line if made else 0
     if any(name.startswith("enum.") for name in above):
         return Refusal(f"enum {thing.name}", True, thing.path, line)
     if any(_is_exception(name) for name in above):
@@ -96,7 +96,7 @@ def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
     if known:
         return Refusal(known, True, thing.path, line)
     is_model = any(name in _MODELS for name in above)
-    is_record = made is not None and any(d.rpartition(".")[2] == "dataclass" for d in made["decorators"])
+    is_record = made is not None and any(d.rpartition(".")[2] == "dataclass" for d in made.decorators)
     return Refusal(f"{thing.name} object", False, thing.path, line) if is_model or is_record else None
 
 

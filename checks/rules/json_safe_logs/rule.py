@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from checks.finding import Confidence, Finding, Severity, Step
 from checks.rules.json_safe_logs import examples, sinks
 from checks.rules.json_safe_logs.refusals import Refusal, refusal
-from checks.rules.protocol import Brief, Facts, Project, Rule, is_test
+from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
 from checks.tree.definitions import Definitions, Wanted, define
 from checks.tree.flow import Flow
@@ -24,7 +24,8 @@ from checks.tree.locals import Locals, way
 from checks.tree.modules import ModuleIndex
 from checks.tree.parse import Parsed
 from checks.tree.resolve import Resolver, Thing
-from checks.tree.symbols import Symbol
+from checks.tree.symbols import DOUBT, Symbol, symbol_of
+from checks.tree.tree import Tree
 
 NAME = "json-safe-logs"
 _OUTSIDE = frozenset({"const", "outside", "outside instance", "outside attribute", "outside result"})
@@ -55,7 +56,7 @@ class Reach(NamedTuple):
 Found = tuple[Reach, ast.expr, Locals]
 
 
-def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
+def brief(settings: Settings, _tree: Tree) -> Brief | None:
     asked = settings.json_safe_logs
     if asked is None:
         return None
@@ -77,7 +78,7 @@ def _makers(asked: Brief) -> list[str]:
     return [name.rpartition(".")[2] for name in asked["loggers"]]
 
 
-def collect(parsed: Parsed, asked: Brief) -> Facts | None:
+def collect(parsed: Parsed, asked: Brief) -> list[Reach]:
     lines = sinks.lines_of(parsed.data, sinks.hints(parsed.data, _makers(asked)))
     found: list[Found] = []
     factories = frozenset(asked["loggers"])
@@ -90,11 +91,17 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
 
     safe, attributes = frozenset(asked["safe"]), frozenset(asked["attributes"])
     Flow(parsed.path, parsed.tree, lines, visit, safe=safe, attributes=attributes)
-    open_ones = [
+    return [
         reach._replace(text=_short(value), steps=way(value, names))
         for reach, value, names in _undecided(parsed, found)
     ]
-    return {"reaches": open_ones} if open_ones else None
+
+
+def read(row: Any) -> list[Reach]:
+    return [
+        Reach(line, column, sink, field, text, symbol_of(symbol) or DOUBT, steps, symbol_of(logger))
+        for line, column, sink, field, text, symbol, steps, logger in row
+    ]
 
 
 def _undecided(parsed: Parsed, found: list[Found]) -> list[Found]:
@@ -121,37 +128,35 @@ def _own_names(symbol: Symbol, own: str) -> Iterator[str]:
 
 def _attributes(symbol: Symbol) -> Iterator[str]:
     """Every attribute name that a symbol goes through."""
-    if symbol[0] in ("attr", "known"):
-        yield symbol[2]
-    for part in symbol[1:]:
-        if part is not None and not isinstance(part, str | bool):
+    if symbol.form in ("attr", "known"):
+        yield symbol.name
+    for part in symbol.parts:
+        if part is not None:
             yield from _attributes(part)
 
 
 def _is_settled(symbol: Symbol, path: str, here: Definitions, resolver: Resolver) -> bool:
     thing = resolver.what(symbol, path)
     if thing is None:
-        owner = symbol[1] if symbol[0] == "attr" else ("", "")
-        made = here["classes"].get(str(owner[1]).partition(":")[2]) if owner[0] == "of" else None
-        return made is not None and symbol[2] in made["fields"] and made["fields"][symbol[2]] is None
+        owner = symbol.parts[0] if symbol.form == "attr" else None
+        made = here.classes.get(owner.name.partition(":")[2]) if owner and owner.form == "of" else None
+        return made is not None and symbol.name in made.fields and made.fields[symbol.name] is None
     is_known = thing.what == "const" or thing.name.partition(".")[0] in ("builtins", *sys.stdlib_module_names)
     return thing.what in _OUTSIDE and is_known and refusal(thing, resolver) is None
 
 
-def refers(facts: Facts) -> Iterator[str]:
-    for row in facts["reaches"]:
-        reach = Reach(*row)
+def refers(reaches: list[Reach]) -> Iterator[str]:
+    for reach in reaches:
         yield from _named(reach.symbol)
         yield from _named(reach.logger) if reach.logger is not None else ()
 
 
 def _named(symbol: Symbol) -> Iterator[str]:
-    if symbol[0] in ("obj", "of"):
-        yield symbol[1]
-    else:
-        for part in symbol[1:]:
-            if part is not None and not isinstance(part, str | bool):
-                yield from _named(part)
+    if symbol.form in ("obj", "of"):
+        yield symbol.name
+    for part in symbol.parts:
+        if part is not None:
+            yield from _named(part)
 
 
 def _reaches(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Found]:
@@ -179,9 +184,10 @@ def _leaves(node: ast.expr, field: str) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _is_harmless(symbol: Symbol) -> bool:
-    if symbol[0] == "const":
+    if symbol.form == "const":
         return True
-    return symbol[0] == "call" and symbol[1][0] == "obj" and symbol[1][1] in _HARMLESS
+    callee = symbol.parts[0] if symbol.form == "call" else None
+    return callee is not None and callee.form == "obj" and callee.name in _HARMLESS
 
 
 def _short(node: ast.expr) -> str:
@@ -189,26 +195,21 @@ def _short(node: ast.expr) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def judge(project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
-    for path, rows in facts.items():
-        yield from project.remembered(NAME, path, lambda p=path, r=rows: list(_judged(project, p, r)))  # type: ignore[misc]
-
-
-def _judged(project: Project, path: str, rows: Facts) -> Iterator[Finding]:
-    for row in rows["reaches"]:
-        reach = Reach(*row)
-        refused = refusal(project.resolver.what(reach.symbol, path), project.resolver)
+def judge_file(project: Project, path: str, reaches: list[Reach]) -> Iterator[Finding]:
+    resolver = project.now.resolver
+    for reach in reaches:
+        refused = refusal(resolver.what(reach.symbol, path), resolver)
         if refused is not None:
-            is_own = reach.logger is not None and _is_of_the_tree(project, reach.logger, path)
+            is_own = reach.logger is not None and _is_of_the_tree(resolver, reach.logger, path)
             yield _finding(path, reach, replace(refused, is_sure=refused.is_sure and not is_own))
 
 
-def _is_of_the_tree(project: Project, logger: Symbol, path: str) -> bool:
+def _is_of_the_tree(resolver: Resolver, logger: Symbol, path: str) -> bool:
     """Whether a logger is the project's own, which may make text of everything; not a subclass of a known one."""
-    thing = project.resolver.what(logger, path)
+    thing = resolver.what(logger, path)
     if thing is None or not thing.path:
         return False
-    above = project.resolver.ancestors(Thing("class", thing.path, thing.name))
+    above = resolver.ancestors(Thing("class", thing.path, thing.name))
     return not any(each.what == "outside" and each.name.startswith("logging.") for each in above)
 
 
@@ -253,8 +254,8 @@ or call the project's safe helper. ``str`` and ``int`` enums are fine, and so ar
     wants=wants,
     collect=collect,
     refers=refers,
-    follows=True,
-    judge=judge,
+    read=read,
+    judge_file=judge_file,
     valid=examples.VALID,
     invalid=examples.INVALID,
 )

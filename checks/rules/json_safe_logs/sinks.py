@@ -177,12 +177,12 @@ def _logger_kind(
 
 def _origin(symbol: Symbol | None, flow: Flow) -> str:
     """What made the logger: the dotted name of the function that was called, or of the thing itself."""
-    if symbol is not None and symbol[0] == "obj" and ":" in symbol[1]:
-        symbol = flow.module_values.get(symbol[1].rpartition(":")[2])
-    while symbol is not None and symbol[0] in ("call", "attr"):
-        symbol = symbol[1]
+    if symbol is not None and symbol.form == "obj" and ":" in symbol.name:
+        symbol = flow.module_values.get(symbol.name.rpartition(":")[2])
+    while symbol is not None and symbol.form in ("call", "attr"):
+        symbol = symbol.parts[0]
     return _full_name(symbol)
 
 
 def _full_name(symbol: Symbol | None) -> str:
-    return str(symbol[1]) if symbol is not None and symbol[0] == "obj" else ""
+    return symbol.name if symbol is not None and symbol.form == "obj" else ""

@@ -1,8 +1,8 @@
-"""What one file says about one symbol: rows of plain values, so that they travel as JSON."""
+"""What one file says about one symbol, as tuples of plain values that JSON can write."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Definition(NamedTuple):
@@ -40,3 +40,28 @@ class Read(NamedTuple):
     column: int
     how: str
     detail: str
+
+
+class Mentions(NamedTuple):
+    """Everything that one file says about one symbol. ``uses``: lines that read the bare name."""
+
+    definitions: list[Definition]
+    imports: list[Import]
+    reads: list[Read]
+    uses: list[int]
+
+
+Facts = dict[str, Mentions]
+
+
+def read(row: Any) -> Facts:
+    """By symbol, what one file says, as JSON gives it back."""
+    return {
+        name: Mentions(
+            [Definition(*each) for each in definitions],
+            [Import(*each) for each in imports],
+            [Read(*each) for each in reads],
+            uses,
+        )
+        for name, (definitions, imports, reads, uses) in row.items()
+    }

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from checks.finding import Edit, Fix
-from checks.rules.protocol import Facts, Project
-from checks.rules.single_source.facts import Definition, Import
+from checks.rules.single_source.facts import Definition, Import, Mentions
 from checks.settings import Symbol
 from checks.tree.parse import Parsed
+from checks.tree.tree import Tree
 
 _MOST_MODULES = 400
 
@@ -22,18 +22,19 @@ _MOST_MODULES = 400
 class Fixer:
     """Makes the edits for one symbol."""
 
-    def __init__(self, project: Project, symbol: Symbol, facts: Mapping[str, Facts]) -> None:
-        self._project, self._facts = project, facts
+    def __init__(self, tree: Tree, symbol: Symbol, mentions: Mapping[str, Mentions]) -> None:
+        self._tree, self._mentions = tree, mentions
         self._home = symbol.home
         self._name = symbol.symbol
         self._below_home: frozenset[str] | None = None
 
     def replace_copy(self, path: str, made: Definition) -> Fix | None:
-        home = next((d for d in self._definitions(self._home) if not d.where), None)
+        at_home = self._mentions[self._home].definitions if self._home in self._mentions else []
+        home = next((d for d in at_home if not d.where), None)
         is_simple = made.is_alone and not made.where and not made.is_conditional
         if not is_simple or home is None or made.parameters != home.parameters or not self._may_import(path):
             return None
-        parsed = self._project.parsed(path)
+        parsed = self._tree.parsed(path)
         if parsed is None:
             return None
         edits = (_removal(path, parsed.data, made), *self._import_for_copy(path, parsed, made))
@@ -46,44 +47,36 @@ class Fixer:
         return Fix(f"import {self._name} from {self._home}", (Edit(path, start, end, self._statement),))
 
     def add_import(self, path: str) -> Fix | None:
-        parsed = self._project.parsed(path)
+        parsed = self._tree.parsed(path)
         if parsed is None or not self._may_import(path):
             return None
         return Fix(f"import {self._name} from {self._home}", (_insertion(path, parsed, self._statement),))
 
-    def _definitions(self, path: str) -> list[Definition]:
-        return [Definition(*row) for row in self._facts.get(path, {}).get("definitions", [])]
-
     def _import_for_copy(self, path: str, parsed: Parsed, made: Definition) -> tuple[Edit, ...]:
         if made.name != self._name:
             return (_insertion(path, parsed, f"{self._statement} as {made.name}"),)
-        facts = self._facts[path]
-        is_used = any(not made.first_line <= line <= made.last_line for line in facts["uses"])
-        is_there = any(self._origin(path, Import(*row)) == self._home for row in facts["imports"])
-        is_wanted = is_used or self._is_imported_from(path)
+        mine = self._mentions[path]
+        is_used = any(not made.first_line <= line <= made.last_line for line in mine.uses)
+        is_there = any(self._origin(path, each) == self._home for each in mine.imports)
+        is_wanted = is_used or path in self._origins
         return (_insertion(path, parsed, self._statement),) if is_wanted and not is_there else ()
-
-    def _is_imported_from(self, path: str) -> bool:
-        return path in self._origins
 
     @cached_property
     def _origins(self) -> frozenset[str | None]:
         """Every file from which somebody imports the name."""
-        rows = ((other, Import(*row)) for other, facts in self._facts.items() for row in facts["imports"])
-        return frozenset(self._origin(other, used) for other, used in rows)
+        return frozenset(self._origin(path, used) for path, m in self._mentions.items() for used in m.imports)
 
     def _origin(self, path: str, used: Import) -> str | None:
-        return self._project.modules.find(used.module, path)
+        return self._tree.modules.find(used.module, path)
 
     @cached_property
     def _statement(self) -> str:
         """Named as other files name the home; the package structure decides where nobody does."""
-        for path in sorted(self._facts):
-            for row in self._facts[path]["imports"]:
-                used = Import(*row)
+        for path in sorted(self._mentions):
+            for used in self._mentions[path].imports:
                 if used.kind == "import" and not used.is_relative and self._origin(path, used) == self._home:
                     return f"from {used.module} import {self._name}"
-        return f"from {self._project.modules.name_of(self._home)} import {self._name}"
+        return f"from {self._tree.modules.name_of(self._home)} import {self._name}"
 
     def _may_import(self, path: str) -> bool:
         if "." in self._name:
@@ -97,11 +90,11 @@ class Fixer:
         waiting = [self._home]
         while waiting and len(seen) < _MOST_MODULES:
             path = waiting.pop()
-            module = self._project.definitions(path) if path not in seen else None
+            module = self._tree.definitions(path) if path not in seen else None
             seen.add(path)
             if module:
-                names = (*module["imports"].values(), *module["stars"])
-                found = (self._project.modules.split(name, path) for name in names)
+                names = (*module.imports.values(), *module.stars)
+                found = (self._tree.modules.split(name, path) for name in names)
                 waiting += [each[0] for each in found if each]
         return frozenset(seen)
 

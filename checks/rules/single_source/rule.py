@@ -7,28 +7,29 @@ body: a copy under another name). Each says what it defines, imports and reads; 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from checks.finding import Confidence, Finding, Severity, Step
-from checks.rules.protocol import Brief, Facts, Project, Rule, is_test
+from checks.finding import Confidence, Finding, Fix, Severity, Step
+from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.rules.single_source import examples
 from checks.rules.single_source import fix as fixes
-from checks.rules.single_source.facts import Definition, Import, Read
+from checks.rules.single_source.facts import Definition, Facts, Import, Mentions, Read, read
 from checks.settings import Settings, Symbol
 from checks.tree import body
 from checks.tree.bindings import Binding, Occurrences, Use
 from checks.tree.parse import Parsed
 from checks.tree.symbols import dotted
+from checks.tree.tree import Tree
 
 NAME = "single-source"
 MIN_COPY_NODES = 12
 
 
-def brief(settings: Settings, parsed: Callable[[str], Parsed | None]) -> Brief | None:
+def brief(settings: Settings, tree: Tree) -> Brief | None:
     if settings.single_source is None:
         return None
-    return {"symbols": [_brief_of(s, parsed(s.home)) for s in settings.single_source.symbols]}
+    return {"symbols": [_brief_of(s, tree.parsed(s.home)) for s in settings.single_source.symbols]}
 
 
 def _brief_of(symbol: Symbol, home: Parsed | None) -> dict[str, Any]:
@@ -65,9 +66,9 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
     for one in asked["symbols"]:
         copies = _copies(parsed, one) if one["print"] else []
         if _mentions(parsed.data, one):
-            found[one["name"]] = _facts(parsed, one["name"], copies)
+            found[one["name"]] = _mentions_of(parsed, one["name"], copies)
         elif copies:
-            found[one["name"]] = {"definitions": copies, "imports": [], "reads": [], "uses": []}
+            found[one["name"]] = Mentions(copies, [], [], [])
     return found or None
 
 
@@ -82,16 +83,16 @@ def _copies(parsed: Parsed, one: dict[str, Any]) -> list[Definition]:
     ]
 
 
-def _facts(parsed: Parsed, name: str, copies: list[Definition]) -> Facts:
+def _mentions_of(parsed: Parsed, name: str, copies: list[Definition]) -> Mentions:
     names = Occurrences(parsed, name)
     made = [b for b in names.bindings if _defines(b, {name, *names.other_names})]
     imports = [b for b in names.bindings if b.kind in ("import", "star", "renamed")]
-    return {
-        "definitions": [_definition(b.node, b.kind, b.scope.path, name, b) for b in made] + copies,
-        "imports": [_import(b) for b in imports],
-        "reads": [read for use in names.uses if (read := _read(names, use)) is not None],
-        "uses": sorted({use.line for use in names.uses if not use.through}),
-    }
+    return Mentions(
+        [_definition(b.node, b.kind, b.scope.path, name, b) for b in made] + copies,
+        [_import(b) for b in imports],
+        [wrong for use in names.uses if (wrong := _read(names, use)) is not None],
+        sorted({use.line for use in names.uses if not use.through}),
+    )
 
 
 def _defines(binding: Binding, names: set[str]) -> bool:
@@ -167,34 +168,39 @@ def judge(project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Iterato
     assert project.settings.single_source
     for symbol, one in zip(project.settings.single_source.symbols, asked["symbols"], strict=True):
         mine = {path: each[one["name"]] for path, each in facts.items() if one["name"] in each}
-        yield from Judge(project, symbol, one, mine).findings()
+        yield from SymbolJudge(project.now, symbol, one, mine).findings()
 
 
-class Judge:
+class SymbolJudge:
     """One symbol, over all files that mention it."""
 
     def __init__(
-        self, project: Project, symbol: Symbol, one: dict[str, Any], facts: Mapping[str, Facts]
+        self, tree: Tree, symbol: Symbol, one: dict[str, Any], mentions: Mapping[str, Mentions]
     ) -> None:
-        self._project, self._symbol, self._facts = project, symbol, facts
+        self._tree, self._symbol, self._mentions = tree, symbol, mentions
         self._name: str = one["name"]
         self._owner = symbol.symbol.rpartition(".")[0]
         self._print: str = one["print"]
-        self._fixer = fixes.Fixer(project, symbol, facts)
+        self._fixer = fixes.Fixer(tree, symbol, mentions)
 
     def findings(self) -> Iterator[Finding]:
         home = self._symbol.home
-        if not self._project.has(home):
+        if not self._tree.has(home):
             yield self._say(home, 1, 1, f"the home of {self._name} is missing: there is no {home}")
             return
-        yield from self._in_home([Definition(*d) for d in self._facts.get(home, {}).get("definitions", [])])
-        for path in self._facts:
+        yield from self._in_home(self._at_home)
+        for path in self._mentions:
             if path == home or path == home + "i" or is_test(path):
                 continue
             yield from self._definitions(path)
             if not self._owner:
                 yield from self._imports(path)
                 yield from self._reads(path)
+
+    @property
+    def _at_home(self) -> list[Definition]:
+        found = self._mentions.get(self._symbol.home)
+        return found.definitions if found else []
 
     def _in_home(self, made: list[Definition]) -> Iterator[Finding]:
         here = [d for d in made if d.where == self._owner and d.kind != "copy"]
@@ -209,8 +215,7 @@ class Judge:
                 yield self._second(self._symbol.home, other)
 
     def _definitions(self, path: str) -> Iterator[Finding]:
-        for row in self._facts[path]["definitions"]:
-            made = Definition(*row)
+        for made in self._mentions[path].definitions:
             if path.endswith(".pyi") and made.kind != "copy":
                 continue
             if self._owner and made.kind != "copy" and made.print != self._print:
@@ -235,14 +240,12 @@ class Judge:
         return self._name.strip("_").count("_") >= 2
 
     def _home_step(self) -> tuple[Step, ...]:
-        rows = self._facts.get(self._symbol.home, {}).get("definitions", [])
-        line = next((d.line for d in (Definition(*r) for r in rows) if d.where == self._owner), 1)
+        line = next((d.line for d in self._at_home if d.where == self._owner), 1)
         return (Step(self._symbol.home, line, f"the home of {self._name}"),)
 
     def _imports(self, path: str) -> Iterator[Finding]:
-        for row in self._facts[path]["imports"]:
-            used = Import(*row)
-            origin = self._project.modules.find(used.module, path)
+        for used in self._mentions[path].imports:
+            origin = self._tree.modules.find(used.module, path)
             if used.kind == "star" or origin in (self._symbol.home, *self._symbol.reexporters):
                 continue
             if path in self._symbol.reexporters and origin is None:
@@ -256,41 +259,40 @@ class Judge:
 
     def _is_package_entry(self, module: str, path: str) -> bool:
         """``import name`` of a package that is called like the symbol says nothing about the symbol."""
-        return self._project.modules.find(f"{module}.{self._name}", path) is not None
+        return self._tree.modules.find(f"{module}.{self._name}", path) is not None
 
     def _reads(self, path: str) -> Iterator[Finding]:
         told: set[tuple[str, str]] = set()
-        for row in self._facts[path]["reads"]:
-            read = Read(*row)
-            message = self._complaint(path, read)
-            if not message or (read.how, read.detail) in told:
+        for use in self._mentions[path].reads:
+            message = self._complaint(path, use)
+            if not message or (use.how, use.detail) in told:
                 continue
-            told.add((read.how, read.detail))
-            is_missing = read.how in ("unbound", "star", "types")
+            told.add((use.how, use.detail))
+            is_missing = use.how in ("unbound", "star", "types")
             fix = self._fixer.add_import(path) if is_missing else None
-            sure = is_missing or read.how == "through" or self._is_distinctive or self._is_known_in(path)
-            yield self._say(path, read.line, read.column, message, sure=sure, fix=fix)
+            sure = is_missing or use.how == "through" or self._is_distinctive or self._is_known_in(path)
+            yield self._say(path, use.line, use.column, message, sure=sure, fix=fix)
 
     def _is_known_in(self, path: str) -> bool:
         """Whether a file that hides the name has it from somewhere; if not, a common name may just be its own."""
-        return bool(self._facts[path]["imports"])
+        return bool(self._mentions[path].imports)
 
-    def _complaint(self, path: str, read: Read) -> str:
+    def _complaint(self, path: str, use: Read) -> str:
         name, home = self._name, self._symbol.home
-        if read.how == "through":
-            origin = self._project.modules.find(read.detail, path)
+        if use.how == "through":
+            origin = self._tree.modules.find(use.detail, path)
             is_other = origin is not None and origin not in (home, *self._symbol.reexporters)
             return f"{name} is used through {origin}, not from its home {home}" if is_other else ""
-        if read.how == "star":
+        if use.how == "star":
             return (
-                f"{name} comes through 'from {read.detail} import *'; import it by name from its home {home}"
+                f"{name} comes through 'from {use.detail} import *'; import it by name from its home {home}"
             )
         return {
             "unbound": f"{name} is used but not imported; its home is {home}",
             "types": f"{name} is imported for type checkers only, but called at run time; its home is {home}",
             "param": f"a parameter hides {name}; its home is {home}",
             "local": f"a local variable hides {name}; its home is {home}",
-        }[read.how]
+        }[use.how]
 
     def _say(
         self,
@@ -300,7 +302,7 @@ class Judge:
         message: str,
         *,
         sure: bool = True,
-        fix: Any = None,
+        fix: Fix | None = None,
         trail: tuple[Step, ...] = (),
     ) -> Finding:
         confidence = Confidence.HIGH if sure else Confidence.MEDIUM
@@ -321,6 +323,7 @@ that does not come from the home is a finding. Lazy imports inside functions are
     brief=brief,
     wants=wants,
     collect=collect,
+    read=read,
     judge=judge,
     is_quick=True,
     valid=examples.VALID,

@@ -9,32 +9,33 @@ Source: https://cloud.google.com/run/docs/triggering/websockets
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from checks.finding import Confidence, Finding, Severity
-from checks.rules.protocol import Brief, Facts, Project, Rule
+from checks.rules.protocol import Brief, Project, Rule
 from checks.rules.socket_config import examples
 from checks.settings import DeclaredService, Settings
-from checks.tree.parse import Parsed
 from checks.tree.symbols import dotted
+from checks.tree.tree import Tree
 
 NAME = "socket-config"
 _LONGEST_S = 3600.0
 _SERVERS = ("uvicorn", "hypercorn", "gunicorn", "granian", "daphne", "aiohttp.web.run_app", "web.run_app")
 
 
-def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
+def brief(settings: Settings, _tree: Tree) -> Brief | None:
     return {} if settings.socket_config is not None else None
 
 
-def judge(project: Project, _asked: Brief, _facts: Mapping[str, Facts]) -> Iterator[Finding]:
+def judge(project: Project, _asked: Brief, _facts: Mapping[str, Any]) -> Iterator[Finding]:
     declared = project.settings.socket_config
     assert declared
     for name, severity, message in (*_times(declared), *_placement(declared), *_safety(declared)):
         path, line = declared.declared_in.get(name, ("", 0))
         yield Finding(NAME, path, line, 1, severity, Confidence.HIGH, message)
     if declared.entry_point:
-        yield from _entry_point(project, declared.entry_point)
+        yield from _entry_point(project.now, declared.entry_point)
 
 
 Complaint = tuple[str, Severity, str]
@@ -81,8 +82,8 @@ def _safety(declared: DeclaredService) -> Iterator[Complaint]:
         yield "deletion_protection", Severity.ERROR, "deletion protection is off in production"
 
 
-def _entry_point(project: Project, path: str) -> Iterator[Finding]:
-    parsed = project.parsed(path)
+def _entry_point(tree: Tree, path: str) -> Iterator[Finding]:
+    parsed = tree.parsed(path)
     if parsed is None:
         message = f"the entry point {path} is not there or cannot be parsed"
         yield Finding(NAME, path, 1, 1, Severity.ERROR, Confidence.MEDIUM, message)

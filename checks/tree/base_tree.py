@@ -58,10 +58,10 @@ class FolderBase:
     @cached_property
     def changed(self) -> tuple[str, ...]:
         paths = files.discover(self._folder).paths
-        return tuple(p for p in paths if self.read(p) != _read(self._root, p))
+        return tuple(p for p in paths if self.read(p) != files.read_or_none(self._root, p))
 
     def read(self, path: str) -> bytes | None:
-        return _read(self._folder, path)
+        return files.read_or_none(self._folder, path)
 
 
 class GitBase:
@@ -133,10 +133,3 @@ def _advice(root: Path, ref: str) -> tuple[str, str]:
         f"git fetch --depth=1 {remote} {branch}:refs/remotes/{ref}" if branch else f"git fetch origin {ref}"
     )
     return ("This is a shallow clone." if shallow else "The repository does not hold it."), f"Try: {fetch}"
-
-
-def _read(root: Path, path: str) -> bytes | None:
-    try:
-        return files.read(root, path)
-    except files.Unreadable:
-        return None
