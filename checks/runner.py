@@ -63,7 +63,7 @@ def run(
         kept.save(is_whole=only is None)
     comments = {path: entry[COMMENTS] for path, entry in sweep.entries.items() if entry.get(COMMENTS)}
     findings = finished(tree, suppress.apply(found, comments, tuple(BY_NAME), tuple(sweep.briefs)))
-    known = baseline.load(settings.baseline) if settings.baseline else frozenset()
+    known = baseline.load(Path(settings.baseline)) if settings.baseline else frozenset()
     fresh = tuple(f for f in findings if f.print not in known)
     return Report(
         findings=fresh,

@@ -12,7 +12,7 @@ import pytest
 
 from checks.finding import Report
 from checks.runner import run
-from checks.settings import EventMap, EventMaps, JsonSafeLogs, Settings, SingleSource, Symbol
+from checks.settings import EventMap, JsonSafeLogs, Settings, SingleSource
 from checks.tree import files
 from checks.tree.parse import Unparsable, parse
 from tests.test_checks_examples import plant
@@ -20,8 +20,8 @@ from tests.test_checks_examples import plant
 HEAD = "import logging\nlogger = logging.getLogger(__name__)\n"
 UNSAFE = HEAD + "def tell(websocket):\n    logger.info('a', extra={'s': websocket.client_state})\n"
 EVERYTHING = Settings(
-    single_source=SingleSource((Symbol("HELPER", "home.py"),)),
-    event_map=EventMaps((EventMap("M", "odd.py", {"run": "A"}),)),
+    single_source=(SingleSource("HELPER", "home.py"),),
+    event_map=(EventMap("M", "odd.py", {"run": "A"}),),
     json_safe_logs=JsonSafeLogs(),
     discover=True,
 )
@@ -265,8 +265,8 @@ from checks.run import pool
 pool.WORTH_PROCESSES_BYTES = 100
 pool._COMMAND = (*pool._COMMAND[:-1], Path(sys.argv[4]).read_text() + pool._COMMAND[-1], *sys.argv[1:4])
 asked = s.Settings(
-    single_source=s.SingleSource((s.Symbol("tell", "app/trap.py"),)),
-    event_map=s.EventMaps((s.EventMap("M", "app/trap.py", {"run": "A"}),)),
+    single_source=(s.SingleSource("tell", "app/trap.py"),),
+    event_map=(s.EventMap("M", "app/trap.py", {"run": "A"}),),
     json_safe_logs=s.JsonSafeLogs(), discover=True,
 )
 report = runner.run(tree, asked, base=str(tree.parent / "before"), jobs=jobs, cache=False)

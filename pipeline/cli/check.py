@@ -92,7 +92,7 @@ def check(
         if write_baseline:
             return _write_baseline(session, subject, rule, _baseline_file(session, subject, baseline))
         if baseline:
-            subject = subject.with_settings(baseline=_here(session) / baseline)
+            subject = subject.with_settings(baseline=str(_here(session) / baseline))
         mended = _mend(session, subject, rule, dry_run=dry_run) if fix else {}
         report = subject.run(rule)
     _show(session, subject, report, form, mended)
@@ -140,8 +140,8 @@ def _subject(
 
 
 def _baseline_file(session: Session, subject: Subject, named: Path | None) -> Path:
-    file = _here(session) / named if named else subject.settings.baseline
-    if file is None:
+    file = _here(session) / named if named else Path(subject.settings.baseline)
+    if not named and not subject.settings.baseline:
         raise UserError(
             "--write-baseline: to which file?",
             "Neither --baseline nor checks.baseline names one.",
@@ -153,7 +153,7 @@ def _baseline_file(session: Session, subject: Subject, named: Path | None) -> Pa
 def _write_baseline(session: Session, subject: Subject, rules: list[str] | None, file: Path) -> int:
     from checks import baseline
 
-    report = subject.with_settings(baseline=None).run(rules)
+    report = subject.with_settings(baseline="").run(rules)
     baseline.save(file, report.findings)
     text = f"{file}: {len(report.findings)} findings are known from now on"
     session.output.result(text, {"baseline": str(file), "findings": len(report.findings)})

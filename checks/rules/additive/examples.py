@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from checks.rules.protocol import Example
-from checks.settings import Additive, EventMap, EventMaps, Settings
+from checks.settings import Additive, EventMap, Settings
 
-_ON = Settings(additive=Additive(), event_map=EventMaps((EventMap("KINDS", "m.py"),), ("run",)))
+_ON = Settings(additive=Additive(""), event_map=(EventMap("KINDS", "m.py"),), messages=("run",))
 _MODEL = "from pydantic import BaseModel\nclass M(BaseModel):\n    a: int\n    b: str | None = None\n"
 _ENUM = "from enum import Enum\nclass K(Enum):\n    A = 1\n    B = 2\n"
 

@@ -21,14 +21,12 @@ def compare(settings: Settings, before: bytes, now: Parsed) -> Iterator[Finding]
     except Unparsable:
         return
     new = _texts(now.tree)
-    events = settings.event_map
-    sent = frozenset(events.messages if events else ())
-    maps = {m.name.rpartition(".")[2] for m in (events.maps if events else ())}
+    maps = {m.name.rpartition(".")[2] for m in settings.event_map}
     for name, (_, texts, is_open) in old.items():
         if name not in new or is_open or new[name][2]:
             continue
         for text in sorted(texts - new[name][1]):
-            sure = Confidence.HIGH if text in sent or name in maps else Confidence.MEDIUM
+            sure = Confidence.HIGH if text in settings.messages or name in maps else Confidence.MEDIUM
             message = f"{text!r} was removed from {name}: whoever sends or expects it is not understood"
             yield Finding(NAME, now.path, new[name][0], 1, Severity.ERROR, sure, message)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checks.rules.protocol import Example
-from checks.settings import EventMap, EventMaps, Settings
+from checks.settings import EventMap, Settings
 
 _ENUM = """\
 from enum import Enum
@@ -18,7 +18,7 @@ _HEAD = "from app.kinds import Kind\n"
 
 
 def _on(requires: dict[str, str], messages: tuple[str, ...] = ()) -> Settings:
-    return Settings(event_map=EventMaps((EventMap("KINDS", "app/events.py", requires),), messages))
+    return Settings(event_map=(EventMap("KINDS", "app/events.py", requires),), messages=messages)
 
 
 _RUN = _on({"run": "START"})

@@ -23,9 +23,8 @@ NAME = "event-map"
 
 
 def brief(settings: Settings, _tree: Tree) -> Brief | None:
-    if settings.event_map is None or not settings.event_map.maps:
-        return None
-    return {"names": sorted({last(m.name) for m in settings.event_map.maps})}
+    names = sorted({last(m.name) for m in settings.event_map})
+    return {"names": names} if names else None
 
 
 def wants(path: str, data: bytes, asked: Brief) -> bool:
@@ -38,13 +37,12 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
 
 
 def judge(project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
-    settings = project.settings.event_map
-    assert settings
-    judges = [MapJudge(project, wanted, facts) for wanted in settings.maps]
+    settings = project.settings
+    judges = [MapJudge(project, wanted, facts) for wanted in settings.event_map]
     for each in judges:
         yield from each.findings()
     known = {key for each in judges for key in each.entries} | {
-        key for m in settings.maps for key in m.requires
+        key for m in settings.event_map for key in m.requires
     }
     if judges and judges[0].where is not None:
         for message in settings.messages:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from checks.rules.protocol import Example
-from checks.settings import Settings, SingleSource, Symbol
+from checks.settings import Settings, SingleSource
 
-_ON = Settings(single_source=SingleSource((Symbol("safe_state_for_logs", "app/states.py"),)))
+_ON = Settings(single_source=(SingleSource("safe_state_for_logs", "app/states.py"),))
 _HOME = '''\
 def safe_state_for_logs(state):
     """Text for a state."""

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from checks.finding import Edit, Fix
 from checks.rules.single_source.facts import Definition, Import, Mentions
-from checks.settings import Symbol
+from checks.settings import SingleSource
 from checks.tree.parse import Parsed
 from checks.tree.tree import Tree
 
@@ -22,7 +22,7 @@ _MOST_MODULES = 400
 class Fixer:
     """Makes the edits for one symbol."""
 
-    def __init__(self, tree: Tree, symbol: Symbol, mentions: Mapping[str, Mentions]) -> None:
+    def __init__(self, tree: Tree, symbol: SingleSource, mentions: Mapping[str, Mentions]) -> None:
         self._tree, self._mentions = tree, mentions
         self._home = symbol.home
         self._name = symbol.symbol

@@ -15,7 +15,7 @@ from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.rules.single_source import examples
 from checks.rules.single_source import fix as fixes
 from checks.rules.single_source.facts import Definition, Facts, Import, Mentions, Read, read
-from checks.settings import Settings, Symbol
+from checks.settings import Settings, SingleSource
 from checks.tree import body
 from checks.tree.bindings import Binding, Occurrences, Use
 from checks.tree.parse import Parsed
@@ -27,12 +27,11 @@ MIN_COPY_NODES = 12
 
 
 def brief(settings: Settings, tree: Tree) -> Brief | None:
-    if settings.single_source is None:
-        return None
-    return {"symbols": [_brief_of(s, tree.parsed(s.home)) for s in settings.single_source.symbols]}
+    symbols = [_brief_of(s, tree.parsed(s.home)) for s in settings.single_source]
+    return {"symbols": symbols} if symbols else None
 
 
-def _brief_of(symbol: Symbol, home: Parsed | None) -> dict[str, Any]:
+def _brief_of(symbol: SingleSource, home: Parsed | None) -> dict[str, Any]:
     made: dict[str, Any] = {
         "name": symbol.symbol.rpartition(".")[2],
         "home": symbol.home,
@@ -165,8 +164,7 @@ def _read(names: Occurrences, use: Use) -> Read | None:
 
 
 def judge(project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
-    assert project.settings.single_source
-    for symbol, one in zip(project.settings.single_source.symbols, asked["symbols"], strict=True):
+    for symbol, one in zip(project.settings.single_source, asked["symbols"], strict=True):
         mine = {path: each[one["name"]] for path, each in facts.items() if one["name"] in each}
         yield from SymbolJudge(project.now, symbol, one, mine).findings()
 
@@ -175,7 +173,7 @@ class SymbolJudge:
     """One symbol, over all files that mention it."""
 
     def __init__(
-        self, tree: Tree, symbol: Symbol, one: dict[str, Any], mentions: Mapping[str, Mentions]
+        self, tree: Tree, symbol: SingleSource, one: dict[str, Any], mentions: Mapping[str, Mentions]
     ) -> None:
         self._tree, self._symbol, self._mentions = tree, symbol, mentions
         self._name: str = one["name"]
