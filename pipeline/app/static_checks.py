@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from pathlib import Path
 from checks import settings as asked
 from checks.errors import CheckError
 from checks.finding import Report
-from checks.output.render import as_dict
+from checks.output.document import as_dict, from_json
 from pipeline import credentials, private
 from pipeline.app import check_cache
 from pipeline.app.check_subject import Subject
@@ -179,7 +179,7 @@ def store(file: Path, report: Report) -> None:
     private.write(file, json.dumps(SINK.values(as_dict(report)), indent=1) + "\n")
 
 
-def of_attempt(folder: Path, attempt: journal.Attempt) -> Mapping[str, object] | None:
+def of_attempt(folder: Path, attempt: journal.Attempt) -> Report | None:
     """The answer that let this attempt begin, under its own name from then on; None when there is none.
 
     The last answer may be of a later attempt, or of an earlier one that this one did not ask again: it is this one's when
@@ -191,7 +191,7 @@ def of_attempt(folder: Path, attempt: journal.Attempt) -> Mapping[str, object] |
         found = stored(file)
         if found is not None:
             with suppress(OSError):
-                private.write(own, json.dumps(found, indent=1) + "\n")
+                store(own, found)
     return found
 
 
@@ -203,10 +203,9 @@ def _was_right_before(file: Path, started: datetime) -> bool:
     return timedelta(0) <= started + _ROUNDED - given <= _ANSWER_HOLDS
 
 
-def stored(file: Path) -> Mapping[str, object] | None:
-    """What ``store`` kept (the keys of ``checks.output.render.as_dict``); None when it is not there or not ours."""
+def stored(file: Path) -> Report | None:
+    """What ``store`` kept; None when it is not there or not ours."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return from_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
-    return document if isinstance(document, dict) and isinstance(document.get("findings"), list) else None

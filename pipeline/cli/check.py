@@ -187,7 +187,7 @@ def _mend(
 def _show(
     session: Session, subject: Subject, report: Report, form: Format | None, mended: Mapping[str, bytes]
 ) -> None:
-    from checks.output.render import as_dict
+    from checks.output.document import as_dict
 
     if form is None and session.output.mode is not Mode.TEXT:
         word = "checks_failed" if report.errors else "checks_passed"
@@ -205,18 +205,18 @@ def _show(
 def _rendered(subject: Subject, report: Report, form: Format) -> str:
     """Paths as whoever reads it takes them: from where the person stands, or from the repository's top."""
     from checks.finding import seen_from
-    from checks.output import render, sarif
+    from checks.output import document, github, junit, sarif, text
 
     match form:
         case Format.TEXT:
-            return render.render_text(seen_from(report, subject.prefix(_standing())))
+            return text.render_text(seen_from(report, subject.prefix(_standing())))
         case Format.JSON:
-            return render.render_json(report)
+            return document.render_json(report)
         case Format.SARIF:
             return sarif.render_sarif(seen_from(report, subject.prefix_in_repository))
         case Format.GITHUB:
-            return render.render_github(seen_from(report, subject.prefix_in_repository))
+            return github.render_github(seen_from(report, subject.prefix_in_repository))
         case Format.JUNIT:
-            return render.render_junit(report)
+            return junit.render_junit(report)
         case _:
             assert_never(form)
