@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from checks.finding import Finding, Severity
+from checks.finding import Confidence, Finding, Fix, Severity, Step
 from checks.settings import Settings
 from checks.tree.base_tree import Base
 from checks.tree.parse import Parsed
@@ -88,6 +88,21 @@ class Rule:
     is_quick: bool = False
     valid: tuple[Example, ...] = ()
     invalid: tuple[Example, ...] = ()
+
+
+def error(
+    rule: str,
+    path: str,
+    place: tuple[int, int],
+    message: str,
+    *,
+    is_sure: bool = True,
+    trail: tuple[Step, ...] = (),
+    fix: Fix | None = None,
+) -> Finding:
+    """An error at a line and column; it fails the gate where the rule is sure."""
+    confidence = Confidence.HIGH if is_sure else Confidence.MEDIUM
+    return Finding(rule, path, *place, Severity.ERROR, confidence, message, trail, fix)
 
 
 def is_test(path: str) -> bool:

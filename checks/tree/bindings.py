@@ -190,17 +190,12 @@ class Occurrences(ast.NodeVisitor):
         if node.target.id == self._name:
             self._bind("assign", node, value=node.value)
 
-    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> None:
+    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar | ast.ExceptHandler) -> None:
         if node.name == self._name:
             self._bind("local", node)
         self.generic_visit(node)
 
-    visit_MatchStar = visit_MatchAs
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        if node.name == self._name:
-            self._bind("local", node)
-        self.generic_visit(node)
+    visit_MatchStar = visit_ExceptHandler = visit_MatchAs
 
     # -- what opens a scope ----------------------------------------------------------------------------------
 

@@ -125,14 +125,14 @@ class Flow(Expressions):
         self._calls_in(node.iter, names)
         inside = dict(names)
         self.bind(node.target, item(self.value(node.iter, names)), inside, node.lineno, node.iter)
-        self._block(node.body, inside)
-        become(names, [names, inside])
-        self._block(node.orelse, names)
-        return False
+        return self._loop(node, names, inside)
 
     def _while(self, node: ast.While, names: Locals) -> bool:
         self._calls_in(node.test, names)
-        inside = dict(names)
+        return self._loop(node, names, dict(names))
+
+    def _loop(self, node: ast.For | ast.AsyncFor | ast.While, names: Locals, inside: Locals) -> bool:
+        """The body is walked once; afterwards a name is what it was before, or what one turn makes of it."""
         self._block(node.body, inside)
         become(names, [names, inside])
         self._block(node.orelse, names)

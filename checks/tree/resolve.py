@@ -54,6 +54,12 @@ _RESULTS |= dict.fromkeys(
     ),
     "builtins.set",
 )
+_LOWER_CASE_CLASSES = frozenset(
+    {
+        "builtins.set", "builtins.frozenset", "builtins.bytes", "builtins.bytearray",
+        "datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,22 +271,10 @@ class Resolver:
 
 
 def _outside_result(name: str) -> Thing:
-    """An instance where the name is a class's (by its capital, or a builtin type); else what the table knows."""
-    if name in _RESULTS:
-        return Thing("outside instance", name=_RESULTS[name])
-    last = name.rpartition(".")[2]
-    is_class = last[:1].isupper() or name in (
-        "builtins.set",
-        "builtins.frozenset",
-        "builtins.bytes",
-        "builtins.bytearray",
-    )
-    is_class = is_class or name in (
-        "datetime.datetime",
-        "datetime.date",
-        "datetime.time",
-        "datetime.timedelta",
-    )
+    """An instance where the name is a class's (by its capital, or in the list); else what the table knows."""
+    if name in _RESULTS or name in _LOWER_CASE_CLASSES:
+        return Thing("outside instance", name=_RESULTS.get(name, name))
+    is_class = name.rpartition(".")[2][:1].isupper()
     return Thing("outside instance" if is_class else "outside result", name=name)
 
 

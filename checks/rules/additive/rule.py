@@ -22,17 +22,21 @@ from checks.tree.tree import Tree
 
 NAME = "additive"
 
-#: griffe's kind of breakage -> what it breaks, and how sure that is
+#: griffe's kind of breakage -> what happened, what it breaks, and how sure that is
 _BREAKS = {
-    "PARAMETER_REMOVED": ("calls that pass it fail", Confidence.HIGH),
-    "PARAMETER_MOVED": ("calls by position pass something else", Confidence.HIGH),
-    "PARAMETER_CHANGED_KIND": ("calls in the old form fail", Confidence.HIGH),
-    "PARAMETER_CHANGED_REQUIRED": ("calls without it fail", Confidence.HIGH),
-    "PARAMETER_ADDED_REQUIRED": ("every existing call fails", Confidence.HIGH),
-    "OBJECT_REMOVED": ("whoever imports it fails", Confidence.HIGH),
-    "OBJECT_CHANGED_KIND": ("whoever uses it as before fails", Confidence.HIGH),
-    "CLASS_REMOVED_BASE": ("isinstance checks and inherited methods are gone", Confidence.MEDIUM),
-}
+    "PARAMETER_REMOVED": ("parameter {} of {} was removed: calls that pass it fail", Confidence.HIGH),
+    "PARAMETER_MOVED": ("parameter {} of {} was moved: calls by position pass something else", Confidence.HIGH),
+    "PARAMETER_CHANGED_KIND": ("parameter {} of {} is of another kind: calls in the old form fail", Confidence.HIGH),
+    "PARAMETER_CHANGED_REQUIRED": ("parameter {} of {} is required now: calls without it fail", Confidence.HIGH),
+    "PARAMETER_ADDED_REQUIRED": (
+        "parameter {} of {} was added without a default: every existing call fails", Confidence.HIGH,
+    ),
+    "OBJECT_REMOVED": ("{1} was removed: whoever imports it fails", Confidence.HIGH),
+    "OBJECT_CHANGED_KIND": ("{1} is something else now: whoever uses it as before fails", Confidence.HIGH),
+    "CLASS_REMOVED_BASE": (
+        "{1} lost a base class: isinstance checks and inherited methods are gone", Confidence.MEDIUM,
+    ),
+}  # fmt: skip
 
 
 def brief(settings: Settings, _tree: Tree) -> Brief | None:
@@ -90,10 +94,9 @@ def _signatures(tree: Tree, before: bytes, now: Parsed) -> Iterator[Finding]:
         if kind in _BREAKS and not (
             kind == "OBJECT_REMOVED" and _is_reported_or_inherited(tree, path, inside)
         ):
-            breaks, confidence = _BREAKS[kind]
-            what = _what(kind, ".".join(inside), breakage)
-            line = _line(now, inside)
-            yield Finding(NAME, path, line, 1, Severity.ERROR, confidence, f"{what}: {breaks}")
+            words, confidence = _BREAKS[kind]
+            message = words.format(_parameter(breakage), ".".join(inside))
+            yield Finding(NAME, path, _line(now, inside), 1, Severity.ERROR, confidence, message)
 
 
 def _is_reported_or_inherited(tree: Tree, path: str, names: list[str]) -> bool:
@@ -105,23 +108,10 @@ def _is_reported_or_inherited(tree: Tree, path: str, names: list[str]) -> bool:
     return bool(shapes.kind_of(tree.resolver, thing)) or shapes.is_inherited(tree.resolver, thing, names[-1])
 
 
-def _what(kind: str, name: str, breakage: object) -> str:
-    parameter = getattr(getattr(breakage, "old_value", None), "name", "") or getattr(
-        getattr(breakage, "new_value", None), "name", ""
-    )
-    if kind.startswith("PARAMETER"):
-        done = {
-            "PARAMETER_REMOVED": "was removed",
-            "PARAMETER_MOVED": "was moved",
-            "PARAMETER_CHANGED_KIND": "is of another kind",
-            "PARAMETER_CHANGED_REQUIRED": "is required now",
-            "PARAMETER_ADDED_REQUIRED": "was added without a default",
-        }[kind]
-        return f"parameter {parameter} of {name} {done}"
-    done = {"OBJECT_REMOVED": "was removed", "OBJECT_CHANGED_KIND": "is something else now"}.get(
-        kind, "lost a base class"
-    )
-    return f"{name} {done}"
+def _parameter(breakage: object) -> str:
+    """The parameter's name, as it was, or as it is where it is new; empty for other breakages."""
+    values = (getattr(breakage, "old_value", None), getattr(breakage, "new_value", None))
+    return next((name for value in values if (name := getattr(value, "name", ""))), "")
 
 
 def _line(now: Parsed, names: list[str]) -> int:

@@ -134,37 +134,31 @@ def _given(node: ast.stmt, name: str) -> Iterator[ast.expr]:
 
 
 def _later(node: ast.AST, name: str, look: Lookup) -> Change | None:
-    """A change by subscript, operator or method; None when the node is no such thing."""
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-        subscript = node.targets[0]
-        made = ast.Dict(keys=[subscript.slice], values=[node.value])
-        return _about(subscript.value, "update", node, made, name, look)
-    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr):
-        return _about(node.target, "update", node, node.value, name, look)
-    if isinstance(node, ast.Delete) and isinstance(node.targets[0], ast.Subscript):
-        subscript = node.targets[0]
-        return _about(
-            subscript.value,
-            "remove",
-            node,
-            ast.Dict(keys=[subscript.slice], values=[subscript.slice]),
-            name,
-            look,
-        )
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return _handed_over(node.value, name, look)
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return None
-    if node.func.attr == "update":
-        return _about(
-            node.func.value, "update", node, ast.Call(ast.Name("dict"), node.args, node.keywords), name, look
-        )
-    if node.func.attr in ("pop", "setdefault") and node.args:
-        kind = "remove" if node.func.attr == "pop" else "update"
-        return _about(
-            node.func.value, kind, node, ast.Dict(keys=[node.args[0]], values=node.args[-1:]), name, look
-        )
-    return None
+    """A change by subscript, operator or method; None when the node is no such thing.
+
+    Each is read as if it were a literal: ``NAME[key] = value`` as ``{key: value}``. For what is removed the value does not
+    matter.
+    """
+    kind = "update"
+    match node:
+        case ast.Assign(targets=[ast.Subscript(value=receiver, slice=key), *_], value=value):
+            made: ast.expr = ast.Dict([key], [value])
+        case ast.AugAssign(target=receiver, op=ast.BitOr(), value=made):
+            pass
+        case ast.Delete(targets=[ast.Subscript(value=receiver, slice=key), *_]):
+            kind, made = "remove", ast.Dict([key], [key])
+        case ast.Expr(value=ast.Call() as call):
+            return _handed_over(call, name, look)
+        case ast.Call(func=ast.Attribute(value=receiver, attr="update"), args=args, keywords=keywords):
+            made = ast.Call(ast.Name("dict"), args, keywords)
+        case ast.Call(
+            func=ast.Attribute(value=receiver, attr="pop" | "setdefault" as method), args=[key, *more]
+        ):
+            kind = "remove" if method == "pop" else "update"
+            made = ast.Dict([key], [(key, *more)[-1]])
+        case _:
+            return None
+    return _about(receiver, kind, node, made, name, look)
 
 
 def _handed_over(call: ast.Call, name: str, look: Lookup) -> Change | None:

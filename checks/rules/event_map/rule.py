@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import partial
 
-from checks.finding import Confidence, Finding, Fix, Severity
+from checks.finding import Finding, Fix
 from checks.rules.event_map import examples
 from checks.rules.event_map.entries import Entries, Facts, facts_before, last, read, unquoted
 from checks.rules.event_map.fix import new_entry
 from checks.rules.event_map.mapping import Entry, changes
-from checks.rules.protocol import Brief, Project, Rule, is_test
+from checks.rules.protocol import Brief, Project, Rule, error, is_test
 from checks.settings import EventMap, Settings
 from checks.tree.parse import Parsed
 from checks.tree.tree import Tree
 
 NAME = "event-map"
+_error = partial(error, NAME)
 
 
 def brief(settings: Settings, _tree: Tree) -> Brief | None:
@@ -62,17 +64,17 @@ class MapJudge:
     def findings(self) -> Iterator[Finding]:
         wanted = self._wanted
         if not self._project.now.has(wanted.home):
-            yield self._say(
-                wanted.home, 1, 1, f"the home of {wanted.name} is missing: there is no {wanted.home}"
+            yield _error(
+                wanted.home, (1, 1), f"the home of {wanted.name} is missing: there is no {wanted.home}"
             )
             return
         if self.where is None:
-            yield self._say(wanted.home, 1, 1, f"{wanted.name} is not assigned in {wanted.home}")
+            yield _error(wanted.home, (1, 1), f"{wanted.name} is not assigned in {wanted.home}")
             return
         for path, entry, first in self._map.twice:
             key = self._map.key(entry.key, path)
-            yield self._say(
-                path, entry.line, entry.column, f"duplicate key {key!r}: the one on line {first} is lost"
+            yield _error(
+                path, (entry.line, entry.column), f"duplicate key {key!r}: the one on line {first} is lost"
             )
         yield from self._wrong_members()
         for key, member in wanted.requires.items():
@@ -83,7 +85,7 @@ class MapJudge:
                 message = (
                     f"{key!r} is mapped to {entry.member or 'something computed'}, not to {last(member)}"
                 )
-                yield self._say(path, entry.line, entry.column, message, sure=entry.form != "other")
+                yield _error(path, (entry.line, entry.column), message, is_sure=entry.form != "other")
         yield from self._lost()
 
     def _wrong_members(self) -> Iterator[Finding]:
@@ -96,7 +98,7 @@ class MapJudge:
                 near = difflib.get_close_matches(entry.member, sorted(names), n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 message = f"{key!r} is mapped to {entry.member}, which {self._enum_name(entry, path)} does not have{hint}"
-                yield self._say(path, entry.line, entry.column, message)
+                yield _error(path, (entry.line, entry.column), message)
 
     def _enum_name(self, entry: Entry, path: str) -> str:
         thing = self._map.class_of(entry, path)
@@ -128,15 +130,14 @@ class MapJudge:
         if near:
             path, entry = self.entries[near]
             message = f"{key!r} is not mapped in {self._name}{target}: is {near!r} meant to be it? did you mean {key!r}?"
-            return self._say(path, entry.line, entry.column, message)
+            return _error(path, (entry.line, entry.column), message)
         message = f"{key!r} is not mapped in {self._name}{target}: such messages are never routed"
         fix = self._entry_fix(key, member) if member else None
-        return self._say(
+        return _error(
             self._wanted.home,
-            self.where.line,
-            self.where.column,
+            (self.where.line, self.where.column),
             message,
-            sure=not self._map.is_open,
+            is_sure=not self._map.is_open,
             fix=fix,
         )
 
@@ -146,8 +147,8 @@ class MapJudge:
         near = _nearest(message, sorted(self.entries))
         hint = f"; did you mean {near!r}?" if near else ""
         text = f"a scenario uses {message!r}, which {self._name} does not map{hint}"
-        return self._say(
-            self._wanted.home, self.where.line, self.where.column, text, sure=not self._map.is_open
+        return _error(
+            self._wanted.home, (self.where.line, self.where.column), text, is_sure=not self._map.is_open
         )
 
     def _lost(self) -> Iterator[Finding]:
@@ -159,8 +160,11 @@ class MapJudge:
         assert self.where
         for key in sorted(before.entries.keys() - self.entries.keys() - self._wanted.requires.keys()):
             message = f"{key!r} was removed from {self._name}: whoever sends it is no longer answered"
-            yield self._say(
-                self._wanted.home, self.where.line, self.where.column, message, sure=not self._map.is_open
+            yield _error(
+                self._wanted.home,
+                (self.where.line, self.where.column),
+                message,
+                is_sure=not self._map.is_open,
             )
         classes = {self._map.class_of(entry, path) for path, entry in self.entries.values()}
         for thing in sorted((c for c in classes if c), key=lambda c: (c.path, c.name)):
@@ -168,7 +172,7 @@ class MapJudge:
             lost = set(old.members if old else ()) - set(made.members if made else ())
             for member in sorted(lost):
                 message = f"{thing.name}.{member} was removed: old code and stored messages still name it"
-                yield self._say(thing.path, thing.line, 1, message)
+                yield _error(thing.path, (thing.line, 1), message)
 
     def _entry_fix(self, key: str, member: str) -> Fix | None:
         """A line like its neighbours, after the last entry of the literal."""
@@ -182,12 +186,6 @@ class MapJudge:
             return None
         edit = new_entry(parsed, self.where.end, model, key, member)
         return Fix(f"map {key} to {member}", (edit,)) if edit else None
-
-    def _say(
-        self, path: str, line: int, column: int, message: str, *, sure: bool = True, fix: Fix | None = None
-    ) -> Finding:
-        confidence = Confidence.HIGH if sure else Confidence.MEDIUM
-        return Finding(NAME, path, line, column, Severity.ERROR, confidence, message, (), fix)
 
 
 def _nearest(name: str, others: list[str]) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from checks.finding import Confidence, Finding, Fix, Severity, Step
-from checks.rules.protocol import Brief, Project, Rule, is_test
+from checks.finding import Finding, Step
+from checks.rules.protocol import Brief, Project, Rule, error, is_test
 from checks.rules.single_source import examples
 from checks.rules.single_source import fix as fixes
 from checks.rules.single_source.facts import Definition, Facts, Import, Mentions, Read, read
@@ -23,6 +24,7 @@ from checks.tree.symbols import dotted
 from checks.tree.tree import Tree
 
 NAME = "single-source"
+_error = partial(error, NAME)
 MIN_COPY_NODES = 12
 
 
@@ -134,12 +136,14 @@ def _import(binding: Binding) -> Import:
     end = [node.end_lineno or node.lineno, node.end_col_offset or 0]
     is_whole = isinstance(node, ast.ImportFrom) and len(node.names) == 1
     return Import(
-        node.lineno, node.col_offset + 1, binding.kind, binding.module, end, is_whole, _level(node) > 0
+        node.lineno,
+        node.col_offset + 1,
+        binding.kind,
+        binding.module,
+        end,
+        is_whole,
+        bool(getattr(node, "level", 0)),
     )
-
-
-def _level(node: ast.Import | ast.ImportFrom) -> int:
-    return node.level if isinstance(node, ast.ImportFrom) else 0
 
 
 def _read(names: Occurrences, use: Use) -> Read | None:
@@ -184,7 +188,7 @@ class SymbolJudge:
     def findings(self) -> Iterator[Finding]:
         home = self._symbol.home
         if not self._tree.has(home):
-            yield self._say(home, 1, 1, f"the home of {self._name} is missing: there is no {home}")
+            yield _error(home, (1, 1), f"the home of {self._name} is missing: there is no {home}")
             return
         yield from self._in_home(self._at_home)
         for path in self._mentions:
@@ -203,11 +207,11 @@ class SymbolJudge:
     def _in_home(self, made: list[Definition]) -> Iterator[Finding]:
         here = [d for d in made if d.where == self._owner and d.kind != "copy"]
         if not here:
-            yield self._say(self._symbol.home, 1, 1, f"{self._symbol.symbol} is not defined in its home")
+            yield _error(self._symbol.home, (1, 1), f"{self._symbol.symbol} is not defined in its home")
         for again in here[1:]:
             both = all(d.is_conditional for d in here)
             message = f"{self._name} is defined again in its own home; the first is on line {here[0].line}"
-            yield self._say(self._symbol.home, again.line, again.column, message, sure=not both)
+            yield _error(self._symbol.home, (again.line, again.column), message, is_sure=not both)
         for other in made:
             if other.kind == "copy" or (other.where and not self._owner):
                 yield self._second(self._symbol.home, other)
@@ -228,9 +232,11 @@ class SymbolJudge:
             message = f"{made.name}{place} is a copy of {self._name} under another name; its home is {home}"
         else:
             message = f"second {what} of {self._name}{place}; its home is {home}"
-        sure = made.kind == "copy" or not made.where or self._is_distinctive or made.print == self._print
+        is_sure = made.kind == "copy" or not made.where or self._is_distinctive or made.print == self._print
         fix = self._fixer.replace_copy(path, made)
-        return self._say(path, made.line, made.column, message, sure=sure, fix=fix, trail=self._home_step())
+        return _error(
+            path, (made.line, made.column), message, is_sure=is_sure, fix=fix, trail=self._home_step()
+        )
 
     @property
     def _is_distinctive(self) -> bool:
@@ -253,7 +259,7 @@ class SymbolJudge:
                 continue
             message = f"{self._name} is imported from {where}, not from its home {self._symbol.home}"
             fix = self._fixer.replace_import(path, used)
-            yield self._say(path, used.line, used.column, message, sure=origin is not None, fix=fix)
+            yield _error(path, (used.line, used.column), message, is_sure=origin is not None, fix=fix)
 
     def _is_package_entry(self, module: str, path: str) -> bool:
         """``import name`` of a package that is called like the symbol says nothing about the symbol."""
@@ -268,8 +274,8 @@ class SymbolJudge:
             told.add((use.how, use.detail))
             is_missing = use.how in ("unbound", "star", "types")
             fix = self._fixer.add_import(path) if is_missing else None
-            sure = is_missing or use.how == "through" or self._is_distinctive or self._is_known_in(path)
-            yield self._say(path, use.line, use.column, message, sure=sure, fix=fix)
+            is_sure = is_missing or use.how == "through" or self._is_distinctive or self._is_known_in(path)
+            yield _error(path, (use.line, use.column), message, is_sure=is_sure, fix=fix)
 
     def _is_known_in(self, path: str) -> bool:
         """Whether a file that hides the name has it from somewhere; if not, a common name may just be its own."""
@@ -291,20 +297,6 @@ class SymbolJudge:
             "param": f"a parameter hides {name}; its home is {home}",
             "local": f"a local variable hides {name}; its home is {home}",
         }[use.how]
-
-    def _say(
-        self,
-        path: str,
-        line: int,
-        column: int,
-        message: str,
-        *,
-        sure: bool = True,
-        fix: Fix | None = None,
-        trail: tuple[Step, ...] = (),
-    ) -> Finding:
-        confidence = Confidence.HIGH if sure else Confidence.MEDIUM
-        return Finding(NAME, path, line, column, Severity.ERROR, confidence, message, trail, fix)
 
 
 RULE = Rule(

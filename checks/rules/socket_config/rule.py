@@ -21,6 +21,7 @@ from checks.tree.tree import Tree
 
 NAME = "socket-config"
 _LONGEST_S = 3600.0
+_UNDECLARED_S = 300.0
 _SERVERS = ("uvicorn", "hypercorn", "gunicorn", "granian", "daphne", "aiohttp.web.run_app", "web.run_app")
 
 
@@ -31,7 +32,7 @@ def brief(settings: Settings, _tree: Tree) -> Brief | None:
 def judge(project: Project, _asked: Brief, _facts: Mapping[str, Any]) -> Iterator[Finding]:
     declared = project.settings.socket_config
     assert declared
-    for name, severity, message in (*_times(declared), *_placement(declared), *_safety(declared)):
+    for name, severity, message in _complaints(declared):
         path, line = declared.declared_in.get(name, ("", 0))
         yield Finding(NAME, path, line, 1, severity, Confidence.HIGH, message)
     if declared.entry_point:
@@ -41,45 +42,42 @@ def judge(project: Project, _asked: Brief, _facts: Mapping[str, Any]) -> Iterato
 Complaint = tuple[str, Severity, str]
 
 
-def _times(declared: DeclaredService) -> Iterator[Complaint]:
-    timeout, needed = declared.timeout_s, declared.scenario_s
-    if timeout is None:
-        yield (
-            "timeout_s",
-            Severity.WARNING,
+def _complaints(d: DeclaredService) -> Iterator[Complaint]:
+    """What is wrong with a declaration: the field, how bad it is, and why."""
+    timeout = _UNDECLARED_S if d.timeout_s is None else d.timeout_s
+    error, warning = Severity.ERROR, Severity.WARNING
+    known: tuple[tuple[bool, str, Severity, str], ...] = (
+        (
+            d.timeout_s is None, "timeout_s", warning,
             "no request timeout is declared: Cloud Run closes every socket after 300 s",
-        )
-        timeout = 300.0
-    if timeout < needed:
-        message = f"request timeout of {timeout:g} s is shorter than the scenario's {needed:g} s: sockets are cut in the middle"
-        yield "timeout_s", Severity.ERROR, message
-    if timeout > _LONGEST_S:
-        message = f"request timeout of {timeout:g} s: Cloud Run takes at most {_LONGEST_S:g} s"
-        yield "timeout_s", Severity.ERROR, message
-
-
-def _placement(declared: DeclaredService) -> Iterator[Complaint]:
-    if declared.http2:
-        yield "http2", Severity.ERROR, "HTTP/2 end-to-end is on: WebSocket upgrades never reach the container"
-    if declared.session_affinity:
-        message = "session affinity is on: clients stick to their revision, so the traffic split is not what users see"
-        yield "session_affinity", Severity.WARNING, message
-    if declared.ingress not in ("", "all"):
-        message = (
-            f"ingress {declared.ingress!r}: tag URLs answer 404 from outside, so a candidate cannot be probed"
-        )
-        yield "ingress", Severity.ERROR, message
-
-
-def _safety(declared: DeclaredService) -> Iterator[Complaint]:
-    least = declared.candidate_min_instances
-    if least > 0:
-        message = (
-            f"min instances of {least} on the revision: a candidate at 0 % costs money as long as it exists"
-        )
-        yield "candidate_min_instances", Severity.WARNING, message
-    if declared.is_production and declared.deletion_protection is False:
-        yield "deletion_protection", Severity.ERROR, "deletion protection is off in production"
+        ),
+        (
+            timeout < d.scenario_s, "timeout_s", error,
+            f"request timeout of {timeout:g} s is shorter than the scenario's {d.scenario_s:g} s: sockets are cut in the middle",
+        ),
+        (
+            timeout > _LONGEST_S, "timeout_s", error,
+            f"request timeout of {timeout:g} s: Cloud Run takes at most {_LONGEST_S:g} s",
+        ),
+        (d.http2, "http2", error, "HTTP/2 end-to-end is on: WebSocket upgrades never reach the container"),
+        (
+            d.session_affinity, "session_affinity", warning,
+            "session affinity is on: clients stick to their revision, so the traffic split is not what users see",
+        ),
+        (
+            d.ingress not in ("", "all"), "ingress", error,
+            f"ingress {d.ingress!r}: tag URLs answer 404 from outside, so a candidate cannot be probed",
+        ),
+        (
+            d.candidate_min_instances > 0, "candidate_min_instances", warning,
+            f"min instances of {d.candidate_min_instances} on the revision: a candidate at 0 % costs money as long as it exists",
+        ),
+        (
+            d.is_production and d.deletion_protection is False, "deletion_protection", error,
+            "deletion protection is off in production",
+        ),
+    )  # fmt: skip
+    return ((name, severity, message) for is_wrong, name, severity, message in known if is_wrong)
 
 
 def _entry_point(tree: Tree, path: str) -> Iterator[Finding]:
