@@ -1,4 +1,4 @@
-"""Edits made in files: whole or not at all, formatting around them untouched, nothing left to do the second time."""
+"""Makes the edits of fixes: in one file all or none, the text around them unchanged; a second run has nothing to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def plan(root: Path, findings: Iterable[Finding]) -> tuple[dict[str, bytes], list[Skipped]]:
-    """New bytes by path for everything that can be mended, and what could not be, with the reason."""
+    """New bytes by path for every file that can be fixed, and the files that cannot, with the reason."""
     edits: dict[str, list[Edit]] = defaultdict(list)
     for finding in findings:
         for edit in finding.fix.edits if finding.fix else ():
@@ -35,7 +35,7 @@ def plan(root: Path, findings: Iterable[Finding]) -> tuple[dict[str, bytes], lis
 
 
 def diff(root: Path, files: Mapping[str, bytes]) -> str:
-    """What ``write`` would change, as a unified diff."""
+    """What ``write`` would change, as a unified diff. Raises Unreadable for a file that is gone."""
     lines: list[str] = []
     for path, data in files.items():
         old, new = (decode(each).splitlines(keepends=True) for each in (read(root, path), data))

@@ -85,7 +85,7 @@ def _asked(only: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def finished(tree: Tree, findings: Iterable[Finding]) -> list[Finding]:
-    """Each finding with its source line and its print, in order of place, twins dropped."""
+    """Each finding with its source line and its print, in order of place; equal ones are reported once."""
     shown: dict[str, list[str]] = {}
     complete: list[Finding] = []
     for finding in sorted(set(findings), key=by_place):

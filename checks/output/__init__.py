@@ -1,1 +1,1 @@
-"""A report for whoever reads it: people, CI, code scanning."""
+"""A report in the form that people, CI and code scanning read."""

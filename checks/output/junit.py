@@ -9,7 +9,7 @@ from checks.output.text import plain
 
 
 def render_junit(report: Report) -> str:
-    """One test case per finding; those that do not fail the gate are told as skipped, not as failures."""
+    """One test case per finding; those that do not fail the gate are skipped tests, not failures."""
     cases = [_case(finding) for finding in report.findings]
     shown = cases or ['    <testcase classname="checks" name="all"/>']
     counts = f'failures="{len(report.errors)}" errors="0" skipped="{len(cases) - len(report.errors)}"'

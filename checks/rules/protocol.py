@@ -106,7 +106,7 @@ def error(
 
 
 def is_test(path: str) -> bool:
-    """Whether a file is only there to test: what it defines is no second source, what it logs hurts nobody."""
+    """Whether a file belongs to the tests: what it defines is no second source, and it logs nothing in production."""
     *folders, name = path.split("/")
     return (
         name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py" or "tests" in folders

@@ -1,4 +1,4 @@
-"""repeated: helpers that exist several times, equal or nearly, found without being told their names (``--discover``).
+"""repeated: helpers that exist several times, equal or nearly, whatever they are called (``--discover``).
 
 Theory of operation. Every function of some size is reduced to its normal form: the hash of it finds equal bodies under
 any name; a short signature of its word pairs (the least of their hashes: among the least of two functions together,

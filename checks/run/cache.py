@@ -1,4 +1,4 @@
-"""What was collected from a file, kept under the hash of its path and bytes; losing it costs time, nothing else.
+"""What was collected from a file, by the hash of its path and bytes; losing it costs time and nothing else.
 
 One JSON file per checked root below the user's cache folder. Entries that a whole run did not meet are dropped, so it
 never outgrows the tree. Whatever is unreadable, half-written or from another version counts as absent.
@@ -17,7 +17,7 @@ from typing import Any
 
 from checks.rules.protocol import Brief
 
-#: by rule: the hash of the brief it was collected with, and behind it the facts, as text until somebody asks
+#: by rule: the hash of the brief it was collected with, followed by the facts, as text until they are asked for
 Kept = dict[str, str]
 
 _MOST_STALE = 1000

@@ -3,9 +3,13 @@
 Theory of operation. Starting a Python process costs as much as parsing some fifteen files, so files gather first and
 processes start when enough bytes wait. Each process has a thread here that hands it one batch at a time and reads
 the answers; a bounded queue keeps at most a few batches in memory. A process that dies takes nothing with it: the
-batch is tried again file by file, and a file that kills its process is a word in the report. Where no process can be
-started, the work is done here. A thread that meets anything else keeps taking batches, so that nobody waits for it in
-vain, and ``drain`` raises what it met.
+batch is tried again file by file, and a file that kills its process is reported as skipped. Where no process can be
+started, the work is done here. A thread that meets any other error goes on taking batches, so that ``drain`` cannot
+wait for ever, and ``drain`` raises that error.
+
+Why not ``concurrent.futures``: it is as fast, but when one of its processes dies all batches in flight fail, and which file
+did it is unknown; its children print tracebacks on Ctrl-C, share the parent's import path (these run isolated, ``-I``),
+and are forked from a process that may hold gRPC's threads, or import the whole command line again.
 """
 
 from __future__ import annotations
@@ -227,6 +231,6 @@ def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
 
 
 def _cores() -> int:
-    """Those that this process may use, where the system tells."""
+    """The cores that this process may use, where the system says so."""
     allowed = getattr(os, "sched_getaffinity", None)
     return len(allowed(0)) if allowed else os.cpu_count() or 1

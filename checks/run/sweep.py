@@ -1,4 +1,4 @@
-"""One pass over the tree: who wants which file, what was kept, what is new."""
+"""One pass over the tree: which rules want which file, what the cache holds of it, and what must be collected now."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from checks.tree import files
 
 
 class Sweep:
-    """One pass over the tree: who wants which file, what was kept, what is new."""
+    """One pass over the tree with the rules that are on. Raises CheckError where a rule's question is wrong."""
 
     def __init__(
         self, root: Path, project: Project, tree: RememberedTree, names: tuple[str, ...], cache: Cache | None
@@ -85,7 +85,7 @@ class Sweep:
         return place[0] if place else ""
 
     def _job(self, path: str, names: list[str]) -> Job | None:
-        """What is left to collect from one file; None when nothing is wanted or everything was kept."""
+        """What is left to collect from one file; None when nothing is wanted or the cache holds everything."""
         try:
             data = files.read(self._root, path)
         except files.Unreadable as error:

@@ -1,4 +1,4 @@
-"""Function bodies made comparable: local names numbered, docstrings and annotations gone, the rest kept.
+"""Function bodies in a normal form: local names are numbered, docstrings and annotations left out.
 
 Two functions with the same normal form do the same by the text: attribute names, constants and the names of other
 functions count; what parameters and variables are called does not.

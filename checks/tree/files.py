@@ -61,7 +61,7 @@ def discover(root: Path, exclude: Iterable[str] = ()) -> Listing:
 
 
 def _listed(root: Path) -> list[str]:
-    """What git knows or would add. Its tags tell the files apart that are deleted, or left out of a sparse checkout."""
+    """What git knows or would add, without files that are deleted or left out of a sparse checkout. Raises GitRefused."""
     globs = [f"*{suffix}" for suffix in (*SUFFIXES, NOTEBOOK)]
     options = ("-z", "-t", "--cached", "--deleted", "--others", "--exclude-standard")
     answer = run_git(root, "ls-files", *options, "--", *globs)

@@ -4,6 +4,9 @@ Theory of operation. Statements are taken in order, with a table of what each lo
 with copies and put together again; a branch that leaves (``return``, ``raise``) does not count afterwards; a test like
 ``isinstance(x, Enum)`` or ``hasattr(x, "value")`` makes ``x`` unknown on its other side. Loops are walked once. Only
 functions that hold an interesting line are walked at all. Nothing is certain here: the names stay symbols.
+
+What makes this cheap. ``lines`` are the lines on which a call of interest may stand. A function without one is not
+entered, and in every block the walk stops behind the last of them: what comes later cannot change what is asked.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ class Flow(Expressions):
         for node in body:
             if node.lineno > self._last:
                 break
+            # A function gets the names of outside of this scope: when it runs, the ones of this scope may have changed.
             if isinstance(node, Function | ast.ClassDef):
                 if self._is_near(node):
                     self._statement(node, dict(outer))
@@ -104,6 +108,7 @@ class Flow(Expressions):
             if extra:
                 inner = annotation(extra.annotation, self.look)
                 names[extra.arg] = Local(box([inner]), extra.lineno)
+        # Inside, the last interesting line is that of this function; ``self`` of a nested function is no class's.
         before = self._last, self._class, self._is_inside
         self._last = self._lines[bisect_right(self._lines, node.end_lineno or node.lineno) - 1]
         self._class, self._is_inside = "", True
@@ -151,6 +156,7 @@ class Flow(Expressions):
         ends = [] if leaves else [body]
         for handler in node.handlers:
             inside = dict(names)
+            # The body may have been left anywhere: what it assigned is there, or is not there yet.
             for name, local in body.items():
                 if inside.get(name) != local:
                     doubtful = either((local.symbol, DOUBT)) if local.symbol else None
@@ -167,6 +173,7 @@ class Flow(Expressions):
         self._calls_in(node.subject, names)
         ends: list[Locals] = [names]
         for case in node.cases:
+            # A capture may be any part of the subject, so nothing is known of it.
             inside = dict(names)
             for child in ast.walk(case.pattern):
                 captured = getattr(child, "name", None) or getattr(child, "rest", None)

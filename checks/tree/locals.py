@@ -61,7 +61,7 @@ def _first_known(node: ast.expr, names: Locals) -> Local | None:
 
 
 def with_part(local: Local, key: str | None, value: Symbol | None, part: Local) -> Local:
-    """A container with one value more, under a key that is known or not; ``part`` tells where that happens."""
+    """A container with one more value, under a key that is known or not; ``part`` has the line that adds it."""
     fields = None if local.fields is None or key is None else {**local.fields, key: value}
     before = local.symbol
     if fields is not None:
@@ -70,8 +70,8 @@ def with_part(local: Local, key: str | None, value: Symbol | None, part: Local) 
         symbol = before
     else:
         symbol = box((*(before.parts if before and before.form == "box" else (before,)), value))
-    told = part if value is not None else local
-    return Local(symbol, told.line, told.how, told.source, fields)
+    shown = part if value is not None else local
+    return Local(symbol, shown.line, shown.how, shown.source, fields)
 
 
 def without_part(local: Local, key: str) -> Local:
@@ -104,6 +104,7 @@ def narrow(test: ast.expr, yes: Locals, no: Locals) -> None:
         and test.args
     ):
         asked = test.args[0]
+        # On the other side nothing is known: ``x if isinstance(x, str) else x.value`` asks because it may be either.
         if isinstance(asked, ast.Name) and asked.id in no:
             no[asked.id] = Local(None)
         if isinstance(asked, ast.Name) and asked.id in yes and _asks_for_plain(test):
@@ -119,7 +120,7 @@ def _asks_for_plain(test: ast.Call) -> bool:
 
 
 def joined(*symbols: Symbol | None) -> Symbol | None:
-    """One of several ways; a way that is harmless makes the rest doubtful."""
+    """One of several branches; a branch in which the value is harmless makes the others uncertain."""
     known = [s for s in symbols if s is not None]
     if not known:
         return None
@@ -137,9 +138,9 @@ def become(names: Locals, branches: list[Locals]) -> None:
             if before is None:
                 merged[name] = local
             elif before is not local and before.symbol != local.symbol:
-                told = before if before.symbol is not None else local
+                shown = before if before.symbol is not None else local
                 symbol = joined(before.symbol, local.symbol)
-                merged[name] = Local(symbol, told.line, told.how, told.source)
+                merged[name] = Local(symbol, shown.line, shown.how, shown.source)
     names.clear()
     names.update(merged)
 

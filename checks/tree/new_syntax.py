@@ -3,6 +3,9 @@
 Blanked are type parameters, ``type`` statements, template strings and bare ``except A, B`` (Python 3.12 to 3.14), and
 the f-strings that only 3.12 reads: those whose fields hold the string's own quotes, a backslash, a comment or a line
 end. Such a string becomes an empty one; what its fields name is not seen.
+
+Why by hand: the tokenizer of an older interpreter ends an f-string at the first of its quotes, and from there on reads
+text as code. So strings are followed here, fields inside of strings and strings inside of fields, as 3.12 does.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ def _without_new_strings(data: bytes) -> bytes:
     pieces: list[bytes] = []
     done = at = 0
     while (match := _START.search(data, at)) is not None:
+        # Where a string has no end the file does not parse in any version: what follows is left as it is.
         try:
             at, is_new = (match.end(), False) if match[2] is None else _string(data, match)
         except _Unended:
@@ -75,6 +79,7 @@ def _string(data: bytes, start: re.Match[bytes]) -> tuple[int, bool]:
 
 
 def _is_new_field(field: bytes, quote: bytes) -> bool:
+    # In a string of one quote a line end is new; in a triple-quoted one it always was, but a comment is new.
     is_split = b"\n" in field if len(quote) == 1 else _COMMENT.search(field) is not None
     return is_split or quote in field or b"\\" in field
 
@@ -93,6 +98,7 @@ def _field(data: bytes, at: int) -> int:
             if not depth:
                 return at
             depth -= 1
+        # A colon inside of brackets belongs to a slice or a lambda; outside of them the format follows.
         elif match is not None and match[0] == b":" and not depth:
             return _spec(data, at)
 

@@ -85,7 +85,7 @@ def either(symbols: Iterable[Symbol | None]) -> Symbol | None:
 
 
 def box(symbols: Iterable[Symbol | None]) -> Symbol | None:
-    """A container; one with nothing telling inside is harmless."""
+    """A container; None where nothing inside it can be said to be anything but harmless."""
     known = tuple(symbol for symbol in symbols if symbol is not None and symbol.form != "const")
     return Symbol("box", parts=known) if known else None
 

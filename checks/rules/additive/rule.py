@@ -60,7 +60,7 @@ def judge(project: Project, _asked: Brief, _facts: Mapping[str, Any]) -> Iterato
 
 
 def _gone(tree: Tree, path: str, before: bytes) -> Iterator[Finding]:
-    """A module that is there no more, neither as a file nor as a package."""
+    """A module that is gone, as a file and as a package. Names that its successor offers are not missed."""
     stem = path.removesuffix(".py").removesuffix("/__init__")
     heirs = [tree.parsed(heir) for heir in (f"{stem}.py", f"{stem}/__init__.py") if tree.has(heir)]
     kept = {name for heir in heirs if heir for name in names.offered_names(heir)}
@@ -81,13 +81,13 @@ def _signatures(tree: Tree, before: bytes, now: Parsed) -> Iterator[Finding]:
 
     name = path.rpartition("/")[2].partition(".")[0]
     try:
-        where = Path(path)  # told to griffe for its messages; the text is handed over
+        where = Path(path)  # a name for griffe's messages; it reads no file, the text is passed
         old, new = (
             griffe.visit(name, filepath=where, code=files.decode(data)) for data in (before, now.data)
         )
         breakages = list(griffe.find_breaking_changes(old, new))
     except (griffe.GriffeError, SyntaxError, ValueError, RecursionError):
-        return  # one version is not Python for this interpreter: the parser has told
+        return  # one version is not Python for this interpreter; that is in ``skipped`` already
     for breakage in breakages:
         kind = breakage.kind.name
         inside = breakage.obj.path.split(".")[1:]

@@ -91,6 +91,7 @@ class Entries:
                         self._add(path, change)
 
     def _leads_home(self, target: Symbol, importer: str) -> bool:
+        """Whether a name in another file is this map: through the imports and re-exports of any file between."""
         found = self._tree.modules.split(target.name, importer)
         names = (found[1] or ("",)) if found else ("",)
         for _ in range(_DEPTH):
@@ -110,7 +111,7 @@ class Entries:
                 self._add_other(path, entry.base or Symbol("obj"), depth)
                 continue
             key = self.key(entry.key, path)
-            if key is None:
+            if key is None:  # a computed key may be the one that is missing
                 self.is_open = True
             elif change.kind == "remove":
                 self.entries.pop(key, None)
@@ -121,7 +122,10 @@ class Entries:
                 self.entries[key] = (path, entry)
 
     def _add_other(self, path: str, spread: Symbol, depth: int) -> None:
-        """``**OTHER``: in this file, in a class of it, or wherever it was imported from."""
+        """``**OTHER``: in this file, in a class of it, or where it was imported from.
+
+        Imports are followed a bounded number of times: two files may spread each other's maps.
+        """
         place = spread.name
         inside, colon, name = place.partition(":")
         if colon:
@@ -130,7 +134,7 @@ class Entries:
             found = self._tree.modules.split(place, path)
             where = (found[0], found[1][-1]) if found and found[1] else None
         if where == (self._wanted.home, self._name):
-            return  # built upon itself: all that is there already
+            return  # it spreads itself: those entries are there already
         rows = self._rows(*where) if where and depth else []
         if where and not rows and depth:
             module = self._tree.definitions(where[0])

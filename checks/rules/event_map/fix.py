@@ -8,7 +8,7 @@ from checks.tree.parse import Parsed
 
 
 def new_entry(parsed: Parsed, end: list[int], model: Entry, key: str, member: str) -> Edit | None:
-    """The edit that adds ``key``; None where the literal is not laid out in a way that can be followed.
+    """The edit that adds ``key``; None where the literal's layout is not one that can be continued.
 
     Args:
         end: line and column at which the last value ends.

@@ -162,7 +162,7 @@ def _later(node: ast.AST, name: str, look: Lookup) -> Change | None:
 
 
 def _handed_over(call: ast.Call, name: str, look: Lookup) -> Change | None:
-    """``fill(NAME)``: whoever gets it may add what cannot be read."""
+    """``fill(NAME)``: the function may add entries that cannot be read here, so the map is open from then on."""
     word = dotted(call.func).rpartition(".")[2]
     if word in _READERS or hasattr(builtins, word):
         return None

@@ -40,7 +40,7 @@ _MODELS = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What it is, in a word or two, and whether it is that on every way."""
+    """What kind of value it is, and whether it is that in every branch."""
 
     word: str
     is_sure: bool
@@ -49,7 +49,7 @@ class Refusal:
 
 
 def refusal(thing: Thing | None, resolver: Resolver) -> Refusal | None:
-    """Why ``json.dumps`` refuses it; None when it does not, or nobody can say."""
+    """Why ``json.dumps`` refuses it; None when it does not, or that is unknown."""
     if thing is None:
         return None
     if thing.what == "kind":
@@ -70,13 +70,16 @@ def refusal(thing: Thing | None, resolver: Resolver) -> Refusal | None:
 
 def _of_several(thing: Thing, resolver: Resolver) -> Refusal | None:
     found = [refusal(part, resolver) for part in thing.parts]
-    told = [each for each in found if each is not None]
-    if not told:
+    refused = [each for each in found if each is not None]
+    if not refused:
         return None
     if thing.what == "box":
-        return max(told, key=lambda each: each.is_sure)
+        return max(refused, key=lambda each: each.is_sure)
     return Refusal(
-        told[0].word, len(told) == len(found) and all(t.is_sure for t in told), told[0].path, told[0].line
+        refused[0].word,
+        len(refused) == len(found) and all(t.is_sure for t in refused),
+        refused[0].path,
+        refused[0].line,
     )
 
 

@@ -43,7 +43,7 @@ _SPAN_BYTES = 600
 
 
 class Sink(NamedTuple):
-    """One value on its way out.
+    """One value that a call writes to a log line.
 
     Args:
         kind: ``json.dumps``, ``extra``, ``structlog``, ``loguru`` or ``message``.
@@ -57,7 +57,9 @@ class Sink(NamedTuple):
 
 
 def hints(data: bytes, factories: Iterable[str], *, is_first_enough: bool = False) -> list[int]:
-    """Offsets at which a sink may be; a few too many, none too few.
+    """Offsets at which a sink may be: too many are harmless, one too few would be a missed finding.
+
+    This looks at bytes because most files hold no sink, and parsing all files is nearly all that a run would cost.
 
     Args:
         factories: last names of what makes structured loggers; where one is mentioned, loggers may have any name.
@@ -76,6 +78,8 @@ def _offsets(data: bytes, factories: Iterable[str]) -> Iterator[int]:
     is_any_name = any(maker.encode() in data for maker in ("structlog", "loguru", *factories))
     for level in _LEVELS:
         for at in _places(data, level):
+            # ``.info(`` alone is too common: it counts where the name before it looks like a logger's, or where the file
+            # mentions a library whose loggers may have any name.
             is_logger = is_any_name or _NAME_BEFORE.search(data, at - 8, at)
             if is_logger and _has_fields(data, at + len(level) - 1):
                 yield at

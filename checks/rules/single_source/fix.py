@@ -63,7 +63,7 @@ class Fixer:
 
     @cached_property
     def _origins(self) -> frozenset[str | None]:
-        """Every file from which somebody imports the name."""
+        """Every file from which the name is imported."""
         return frozenset(self._origin(path, used) for path, m in self._mentions.items() for used in m.imports)
 
     def _origin(self, path: str, used: Import) -> str | None:
@@ -71,7 +71,7 @@ class Fixer:
 
     @cached_property
     def _statement(self) -> str:
-        """Named as other files name the home; the package structure decides where nobody does."""
+        """The import, with the home named as other files name it; by the package structure where none does."""
         for path in sorted(self._mentions):
             for used in self._mentions[path].imports:
                 if used.kind == "import" and not used.is_relative and self._origin(path, used) == self._home:
