@@ -1,4 +1,4 @@
-"""What the checks say, as values: findings, what was skipped, and the report that holds both."""
+"""What the checks say, as values: findings, what was skipped, and the report that holds both.  PURE."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ def digest_of(brief: Brief) -> str:
 
 
 def default_folder() -> Path:
+    """Below the user's cache folder, unless ``SPILLWAY_CACHE_DIR`` names another."""
     if "SPILLWAY_CACHE_DIR" in os.environ:
         return Path(os.environ["SPILLWAY_CACHE_DIR"])
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - must not raise

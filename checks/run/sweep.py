@@ -48,6 +48,11 @@ class Sweep:
         return ADDITIVE in self.briefs and self._project.base is not None
 
     def read_all(self, jobs: int | None) -> None:
+        """Collect from every file, and define those that judging will follow names into.
+
+        Args:
+            jobs: processes at most; as many as cores otherwise.
+        """
         with Pool(self.briefs, jobs, self._keep) as pool:
             for path in self._tree.paths:
                 job = self._job(path, self._names)

@@ -19,11 +19,11 @@ class Base(Protocol):
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """Python files that were there before and are different or gone now, sorted."""
+        """Python files that were there before and are different or gone now, sorted. Raises CheckError."""
         ...
 
     def read(self, path: str) -> bytes | None:
-        """What the file held before; None when it was not there."""
+        """What the file held before; None when it was not there. Raises CheckError when git cannot be asked."""
         ...
 
 
@@ -72,6 +72,7 @@ class GitBase:
 
     @cached_property
     def changed(self) -> tuple[str, ...]:
+        """Raises CheckError when git cannot compare."""
         globs = [f"*{suffix}" for suffix in files.SUFFIXES]
         options = ("--name-only", "-z", "--no-renames", "--relative", "--no-ext-diff", "--diff-filter=MDT")
         try:

@@ -147,6 +147,7 @@ class Entries:
             self._add(where[0] if where else path, change, depth - 1)
 
     def key(self, key: Symbol | None, path: str) -> str | None:
+        """The text of an entry's key; None when it cannot be read."""
         if key is None or key.form == "const":
             return key and key.name
         return self._text_of(key, path)

@@ -29,6 +29,7 @@ class Fixer:
         self._below_home: frozenset[str] | None = None
 
     def replace_copy(self, path: str, made: Definition) -> Fix | None:
+        """Remove a definition and import the home's under its name; None where that could break."""
         at_home = self._mentions[self._home].definitions if self._home in self._mentions else []
         home = next((d for d in at_home if not d.where), None)
         is_simple = made.is_alone and not made.where and not made.is_conditional
@@ -41,12 +42,14 @@ class Fixer:
         return Fix(f"remove the copy, import {self._name} from {self._home}", edits)
 
     def replace_import(self, path: str, used: Import) -> Fix | None:
+        """Import from the home instead; None for an import of several names, or where it would be circular."""
         if not used.is_whole or used.kind != "import" or not self._may_import(path):
             return None
         start, end = (used.line, used.column - 1), (used.end[0], used.end[1])
         return Fix(f"import {self._name} from {self._home}", (Edit(path, start, end, self._statement),))
 
     def add_import(self, path: str) -> Fix | None:
+        """Import the name that is used without being imported; None where that would be circular."""
         parsed = self._tree.parsed(path)
         if parsed is None or not self._may_import(path):
             return None
