@@ -81,4 +81,15 @@ INVALID = (
             "app/events.py": _HEAD + 'KINDS = {"run": Kind.START, "halt": Kind.STOP}\n',
         },
     ),
+    Example(
+        "a key is lost with the module that it was spread from",
+        {"app/kinds.py": _ENUM, "app/events.py": _HEAD + 'KINDS = {"run": Kind.START}\n'},
+        _RUN,
+        ("app/events.py:2",),
+        base={
+            "app/kinds.py": _ENUM,
+            "app/more.py": _HEAD + 'MORE = {"halt": Kind.STOP}\n',
+            "app/events.py": _HEAD + 'from app.more import MORE\nKINDS = {"run": Kind.START, **MORE}\n',
+        },
+    ),
 )
