@@ -28,15 +28,6 @@ class Confidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A position in a file; lines and columns count from 1, columns in characters."""
-
-    path: str
-    line: int
-    column: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """One step of a value from where it is made to where it does harm."""
 

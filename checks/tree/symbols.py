@@ -68,9 +68,9 @@ _AWAITED = frozenset({"Awaitable", "Coroutine", "AsyncIterator", "AsyncGenerator
 
 
 def symbol_of(row: Any) -> Symbol | None:
-    """A symbol as JSON gives it back. Raises TypeError, ValueError for anything else."""
-    if row is None:
-        return None
+    """A symbol as JSON gives it back, or one that never left. Raises TypeError, ValueError for anything else."""
+    if row is None or isinstance(row, Symbol):
+        return row
     form, name, parts, is_sure = row
     return Symbol(form, name, tuple(map(symbol_of, parts)), is_sure)
 
