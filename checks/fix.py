@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from checks.errors import CheckError
 from checks.finding import Edit, Finding, Skipped
-from checks.tree.files import Unreadable, decode, read
+from checks.tree.files import Unreadable, decode, read, replace
 from checks.tree.parse import Unparsable, parse
 
 _BOM = b"\xef\xbb\xbf"
@@ -50,16 +49,7 @@ def write(root: Path, files: Mapping[str, bytes]) -> None:
     for path, data in files.items():
         target = root / path
         try:
-            mode = target.stat().st_mode
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(data)
-                Path(name).chmod(mode & 0o7777)
-                Path(name).replace(target)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
+            replace(target, data, target.stat().st_mode & 0o7777)
         except OSError as error:
             raise CheckError(f"{os.fspath(target)}: cannot be written", str(error)) from error
 

@@ -91,6 +91,7 @@ def test_a_file_that_cannot_be_checked_is_a_word(
         pytest.param(f"# -*- coding: latin-1 -*-\nx = '\xe4'\n{UNSAFE}".encode("latin-1"), id="latin-1"),
         pytest.param(f"# coding: cp1251\nx = 'ж'\n{UNSAFE}".encode("cp1251"), id="cp1251"),
         pytest.param(UNSAFE.replace("\n", "\r\n"), id="CRLF"),
+        pytest.param("x = 1\r" * 9 + UNSAFE, id="CR before LF"),
         pytest.param("\f" + UNSAFE, id="form feed"),
         pytest.param(UNSAFE.rstrip("\n"), id="no last line end"),
         pytest.param(UNSAFE + "# ä€\U0001f600\n", id="wide characters"),

@@ -10,12 +10,12 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from checks.rules.protocol import Brief
+from checks.tree.files import replace
 
 #: by rule: the hash of the brief it was collected with, followed by the facts, as text until they are asked for
 Kept = dict[str, str]
@@ -90,16 +90,8 @@ class Cache:
             return
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._replace(json.dumps({"version": self._version, "entries": entries}, separators=(",", ":")))
-
-    def _replace(self, text: str) -> None:
-        handle, name = tempfile.mkstemp(dir=self._file.parent, suffix=".new")
-        try:
-            with open(handle, "w", encoding="ascii") as stream:  # noqa: PTH123 - a handle, not a path
-                stream.write(text)
-            Path(name).replace(self._file)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
+            text = json.dumps({"version": self._version, "entries": entries}, separators=(",", ":"))
+            replace(self._file, text.encode("ascii"), 0o600)
 
 
 def _version() -> str:

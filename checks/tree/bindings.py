@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from checks.tree.files import lines_of, places
 from checks.tree.modules import absolute
 from checks.tree.parse import Parsed
 from checks.tree.symbols import dotted
@@ -80,7 +81,7 @@ class Occurrences(ast.NodeVisitor):
         self.module_imports: dict[str, str] = {}
         self.other_names: set[str] = set()  # under which it is imported too
         self._path, self._name = parsed.path, name
-        self._lines = _lines_with(parsed.data, name)
+        self._lines = lines_of(parsed.data, places(parsed.data, name.encode()))
         self._scope = self.module
         self._conditional = self._types = self._annotation = 0
         self.visit(parsed.tree)
@@ -279,20 +280,6 @@ class Occurrences(ast.NodeVisitor):
         self._conditional -= 1
 
     visit_TryStar = visit_Try
-
-
-def _lines_with(data: bytes, name: str) -> list[int]:
-    """Numbers of the lines that hold the name, by any line end that the parser knows."""
-    wanted = name.encode()
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    lines: list[int] = []
-    at, line, before = data.find(wanted), 1, 0
-    while at >= 0:
-        line += data.count(b"\n", before, at)
-        lines.append(line)
-        before, at = at, data.find(wanted, at + 1)
-    return lines
 
 
 def _arguments(args: ast.arguments) -> Iterator[ast.arg]:

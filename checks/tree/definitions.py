@@ -116,10 +116,7 @@ class Wanted:
 
 def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
     """Everything that other files can refer to, or what is wanted of it."""
-    statements = flat(parsed.tree.body)
-    imports = imported_names(parsed.path, statements)
-    own = {name for node in statements for name in bound_names(node)}
-    look = module_lookup(parsed.path, imports, own)
+    statements, imports, look = module_scope(parsed.path, parsed.tree)
     stars = [absolute(parsed.path, n.module, n.level) for n in statements if _is_star(n)]
     found = Definitions(imports, stars, {}, {}, {})
     for node in statements:
@@ -132,6 +129,14 @@ def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
         else:
             found.values.update(_assigned(node, look))
     return found
+
+
+def module_scope(path: str, tree: ast.Module) -> tuple[list[ast.stmt], dict[str, str], Lookup]:
+    """The statements at a module's top, what they import, and its names as its own top level sees them."""
+    statements = flat(tree.body)
+    imports = imported_names(path, statements)
+    own = {name for node in statements for name in bound_names(node)}
+    return statements, imports, module_lookup(path, imports, own)
 
 
 def _is_star(node: ast.stmt) -> TypeGuard[ast.ImportFrom]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 
-from checks.tree.definitions import bound_names, flat, simple
+from checks.tree.definitions import module_scope, simple
 from checks.tree.locals import Local, Locals, item, joined, key_of, narrow, with_part
 from checks.tree.symbols import (
     DOUBT,
@@ -13,11 +13,9 @@ from checks.tree.symbols import (
     Symbol,
     attribute_of,
     box,
-    builtin,
     constant,
     dotted,
     either,
-    imported_names,
 )
 
 _CONTAINERS = frozenset({"list", "tuple", "sorted", "reversed", "iter"})
@@ -32,19 +30,11 @@ class Expressions:
     def __init__(
         self, path: str, tree: ast.Module, *, safe: frozenset[str], attributes: frozenset[str]
     ) -> None:
-        statements = flat(tree.body)
+        statements, imports, self.look = module_scope(path, tree)
         self._path = path
-        self._imports = imported_names(path, statements)
-        self._own = {name for node in statements for name in bound_names(node)}
         self._safe, self._attributes = safe, attributes | ENUM_ATTRIBUTES
-        self._knows_sockets = any("starlette" in v or "fastapi" in v for v in self._imports.values())
+        self._knows_sockets = any("starlette" in v or "fastapi" in v for v in imports.values())
         self.module_values = _module_values(statements, self.look)
-
-    def look(self, name: str) -> Symbol | None:
-        """A name as the module's top level sees it."""
-        if name in self._own:
-            return Symbol("obj", f"{self._path}:{name}")
-        return Symbol("obj", self._imports[name]) if name in self._imports else builtin(name)
 
     def bind(
         self, target: ast.expr, value: Symbol | None, names: Locals, line: int, source: ast.expr | None = None

@@ -12,6 +12,7 @@ import errno
 import fnmatch
 import os
 import stat
+import tempfile
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -139,6 +140,40 @@ def _reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "vanished while the checks ran"
     return (error.strerror or str(error)).lower()
+
+
+def replace(target: Path, data: bytes, mode: int) -> None:
+    """Write a file whole or not at all. Raises OSError."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(name).chmod(mode)
+        Path(name).replace(target)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def places(data: bytes, needle: bytes) -> Iterator[int]:
+    """Every offset at which the bytes hold the needle."""
+    at = data.find(needle)
+    while at >= 0:
+        yield at
+        at = data.find(needle, at + 1)
+
+
+def lines_of(data: bytes, offsets: Iterable[int]) -> list[int]:
+    """Line numbers of offsets, each once, by any line end that the parser knows."""
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b" \n").replace(b"\r", b"\n")  # offsets stay what they are
+    lines: set[int] = set()
+    at = line = 0
+    for offset in sorted(offsets):
+        line += data.count(b"\n", at, offset)
+        at = offset
+        lines.add(line + 1)
+    return sorted(lines)
 
 
 def decode(data: bytes) -> str:

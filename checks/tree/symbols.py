@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from checks.tree.modules import absolute
@@ -90,16 +91,17 @@ def box(symbols: Iterable[Symbol | None]) -> Symbol | None:
     return Symbol("box", parts=known) if known else None
 
 
+def walk(symbol: Symbol) -> Iterator[Symbol]:
+    """The symbol and everything inside it."""
+    yield symbol
+    for part in symbol.parts:
+        if part is not None:
+            yield from walk(part)
+
+
 def is_large(symbol: Symbol) -> bool:
     """Whether it has more parts than real code gives a value: ``a = [a, a]`` forty times over has 2**40."""
-    waiting: list[Symbol | None] = list(symbol.parts)
-    count = 0
-    while waiting and count <= MOST_PARTS:
-        part = waiting.pop()
-        count += 1
-        if part is not None:
-            waiting += part.parts
-    return count > MOST_PARTS
+    return next(islice(walk(symbol), MOST_PARTS, None), None) is not None
 
 
 def imported_names(path: str, statements: Iterable[ast.stmt]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import builtins
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from checks.tree.definitions import Function, bound_names, flat
+from checks.tree.definitions import Function, bound_names, flat, module_scope
 from checks.tree.parse import Parsed
 from checks.tree.symbols import (
     DOUBT,
@@ -19,8 +19,6 @@ from checks.tree.symbols import (
     Symbol,
     dotted,
     expression_name,
-    imported_names,
-    module_lookup,
     symbol_of,
 )
 
@@ -79,9 +77,7 @@ def change_of(row: Any) -> Change:
 
 def changes(parsed: Parsed, name: str) -> Iterator[Change]:
     """Every statement of the module about a mapping called ``name``, in order."""
-    statements = flat(parsed.tree.body)
-    own = {n for node in statements for n in bound_names(node)}
-    look = module_lookup(parsed.path, imported_names(parsed.path, statements), own)
+    _, _, look = module_scope(parsed.path, parsed.tree)
     yield from _assignments(parsed, name, look)
     for node in _seen(parsed.tree, name):
         if isinstance(node, ast.stmt | ast.Call):

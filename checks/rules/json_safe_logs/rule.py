@@ -19,12 +19,13 @@ from checks.rules.json_safe_logs.refusals import Refusal, refusal
 from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
 from checks.tree.definitions import Definitions, Wanted, define
+from checks.tree.files import lines_of
 from checks.tree.flow import Flow
 from checks.tree.locals import Locals, way
 from checks.tree.modules import ModuleIndex
 from checks.tree.parse import Parsed
 from checks.tree.resolve import Resolver, Thing
-from checks.tree.symbols import DOUBT, Symbol, symbol_of
+from checks.tree.symbols import DOUBT, Symbol, symbol_of, walk
 from checks.tree.tree import Tree
 
 NAME = "json-safe-logs"
@@ -79,7 +80,7 @@ def _makers(asked: Brief) -> list[str]:
 
 
 def collect(parsed: Parsed, asked: Brief) -> list[Reach]:
-    lines = sinks.lines_of(parsed.data, sinks.hints(parsed.data, _makers(asked)))
+    lines = lines_of(parsed.data, sinks.hints(parsed.data, _makers(asked)))
     found: list[Found] = []
     factories = frozenset(asked["loggers"])
     trusted = frozenset(asked["trusted"])
@@ -110,7 +111,9 @@ def _undecided(parsed: Parsed, found: list[Found]) -> list[Found]:
     asked = {name for reach, *_ in found for name in _own_names(reach.symbol, own)}
     if not asked:
         return found
-    attributes = {name for reach, *_ in found for name in _attributes(reach.symbol)}
+    attributes = {
+        part.name for reach, *_ in found for part in walk(reach.symbol) if part.form in ("attr", "known")
+    }
     here = define(parsed, Wanted(frozenset(asked), frozenset(attributes)))
     resolver = Resolver(ModuleIndex(()), lambda path: here if path == parsed.path else None)
     return [
@@ -124,15 +127,6 @@ def _undecided(parsed: Parsed, found: list[Found]) -> list[Found]:
 def _own_names(symbol: Symbol, own: str) -> Iterator[str]:
     """The names at the top of this very file that a symbol refers to."""
     return (name.removeprefix(own).partition(".")[0] for name in _named(symbol) if name.startswith(own))
-
-
-def _attributes(symbol: Symbol) -> Iterator[str]:
-    """Every attribute name that a symbol goes through."""
-    if symbol.form in ("attr", "known"):
-        yield symbol.name
-    for part in symbol.parts:
-        if part is not None:
-            yield from _attributes(part)
 
 
 def _is_settled(symbol: Symbol, path: str, here: Definitions, resolver: Resolver) -> bool:
@@ -152,11 +146,7 @@ def refers(reaches: list[Reach]) -> Iterator[str]:
 
 
 def _named(symbol: Symbol) -> Iterator[str]:
-    if symbol.form in ("obj", "of"):
-        yield symbol.name
-    for part in symbol.parts:
-        if part is not None:
-            yield from _named(part)
+    return (part.name for part in walk(symbol) if part.form in ("obj", "of"))
 
 
 def _reaches(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Found]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from checks.tree.files import places
 from checks.tree.flow import Flow
 from checks.tree.locals import Locals
 from checks.tree.symbols import Symbol, dotted
@@ -70,26 +71,19 @@ def hints(data: bytes, factories: Iterable[str], *, is_first_enough: bool = Fals
 
 def _offsets(data: bytes, factories: Iterable[str]) -> Iterator[int]:
     for needle in _PLAIN_HINTS:
-        yield from _places(data, needle)
+        yield from places(data, needle)
     if b"extra" in data:
         yield from (match.start() for match in _EXTRA.finditer(data))
     if b"import dumps as" in data:
         yield from (match.start() for match in _renamed_calls(data))
     is_any_name = any(maker.encode() in data for maker in ("structlog", "loguru", *factories))
     for level in _LEVELS:
-        for at in _places(data, level):
+        for at in places(data, level):
             # ``.info(`` alone is too common: it counts where the name before it looks like a logger's, or where the file
             # mentions a library whose loggers may have any name.
             is_logger = is_any_name or _NAME_BEFORE.search(data, at - 8, at)
             if is_logger and _has_fields(data, at + len(level) - 1):
                 yield at
-
-
-def _places(data: bytes, needle: bytes) -> Iterator[int]:
-    at = data.find(needle)
-    while at >= 0:
-        yield at
-        at = data.find(needle, at + 1)
 
 
 def _renamed_calls(data: bytes) -> Iterator[re.Match[bytes]]:
@@ -104,17 +98,6 @@ def _has_fields(data: bytes, start: int) -> bool:
     if b"=" not in text and b"{" not in text:
         return False
     return any(match[1] is None or match[1].decode() not in _OWN_KEYWORDS for match in _FIELD.finditer(text))
-
-
-def lines_of(data: bytes, offsets: Iterable[int]) -> list[int]:
-    """Line numbers of offsets."""
-    lines: set[int] = set()
-    at = line = 0
-    for offset in sorted(offsets):
-        line += data.count(b"\n", at, offset)
-        at = offset
-        lines.add(line + 1)
-    return sorted(lines)
 
 
 def sinks(call: ast.Call, flow: Flow, names: Locals, factories: frozenset[str]) -> Iterator[Sink]:
