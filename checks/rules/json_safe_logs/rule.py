@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from checks.finding import Confidence, Finding, Severity, Step
@@ -59,14 +59,7 @@ Found = tuple[Reach, ast.expr, Locals]
 
 def brief(settings: Settings, _tree: Tree) -> Brief | None:
     asked = settings.json_safe_logs
-    if asked is None:
-        return None
-    return {
-        "safe": sorted(asked.safe),
-        "loggers": sorted(asked.loggers),
-        "attributes": sorted(asked.attributes),
-        "trusted": sorted(asked.trusted),
-    }
+    return {name: sorted(words) for name, words in asdict(asked).items()} if asked is not None else None
 
 
 def wants(path: str, data: bytes, asked: Brief) -> bool:
