@@ -10,13 +10,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from checks.settings import EventMap, EventMaps, JsonSafeLogs, Settings, SingleSource, Symbol
+from checks.settings import EventMap, JsonSafeLogs, Settings, SingleSource
 
 HELPER = "_safe_state_for_logging"
 HOME = "app/core/states.py"
 SETTINGS = Settings(
-    single_source=SingleSource((Symbol(HELPER, HOME),)),
-    event_map=EventMaps((EventMap("MESSAGE_TYPES", "app/core/events.py", {"run": "START"}),)),
+    single_source=(SingleSource(HELPER, HOME),),
+    event_map=(EventMap("MESSAGE_TYPES", "app/core/events.py", {"run": "START"}),),
     json_safe_logs=JsonSafeLogs(safe=(HELPER,)),
 )
 _WORDS = """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from checks.errors import CheckError
 from checks.finding import Finding
-from checks.source import READ_LIMIT_BYTES
+from checks.tree.files import READ_LIMIT_BYTES
 
 
 def load(path: Path) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class CheckError(Exception):
-    """A check cannot be asked this way; told as what, why and the next step.
+    """The question to the checks is wrong; the text says what, why, and what to do next.
 
     Code under check never raises this: what is wrong with it is a finding, what cannot be read is skipped.
     """

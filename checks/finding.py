@@ -1,4 +1,4 @@
-"""What the checks say, as values: findings, what was skipped, and the report that holds both."""
+"""What the checks say, as values: findings, what was skipped, and the report that holds both.  PURE."""
 
 from __future__ import annotations
 
@@ -28,17 +28,8 @@ class Confidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A position in a file; lines and columns count from 1, columns in characters."""
-
-    path: str
-    line: int
-    column: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
-    """One step on the way of a value from where it is made to where it does harm."""
+    """One step of a value from where it is made to where it does harm."""
 
     path: str
     line: int
@@ -163,7 +154,7 @@ def fingerprints(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def seen_from(report: Report, prefix: str) -> Report:
-    """The same report with every path below ``prefix``: where the root lies for whoever reads it. Empty: as it is."""
+    """The same report with every path below ``prefix``: where the root lies, seen from the reader's folder. Empty: unchanged."""
     if not prefix:
         return report
 
@@ -181,7 +172,7 @@ def seen_from(report: Report, prefix: str) -> Report:
 
 
 def to_row(finding: Finding) -> list[object]:
-    """Plain JSON, for the cache; a fix is not kept (rules that offer one judge anew)."""
+    """Plain JSON, for the cache; a fix is left out (rules that offer one judge again each time)."""
     assert finding.fix is None
     head = (finding.rule, finding.path, finding.line, finding.column, finding.severity, finding.confidence)
     return [*head, finding.message, [[s.path, s.line, s.text] for s in finding.trail]]

@@ -1,24 +1,23 @@
-"""Edits made in files: whole or not at all, formatting around them untouched, nothing left to do the second time."""
+"""Makes the edits of fixes: in one file all or none, the text around them unchanged; a second run has nothing to do."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from checks import source
 from checks.errors import CheckError
 from checks.finding import Edit, Finding, Skipped
-from checks.parse import Unparsable, parse
+from checks.tree.files import Unreadable, decode, read, replace
+from checks.tree.parse import Unparsable, parse
 
 _BOM = b"\xef\xbb\xbf"
 
 
 def plan(root: Path, findings: Iterable[Finding]) -> tuple[dict[str, bytes], list[Skipped]]:
-    """New bytes by path for everything that can be mended, and what could not be, with the reason."""
+    """New bytes by path for every file that can be fixed, and the files that cannot, with the reason."""
     edits: dict[str, list[Edit]] = defaultdict(list)
     for finding in findings:
         for edit in finding.fix.edits if finding.fix else ():
@@ -28,17 +27,17 @@ def plan(root: Path, findings: Iterable[Finding]) -> tuple[dict[str, bytes], lis
     refused: list[Skipped] = []
     for path, wanted in sorted(edits.items()):
         try:
-            made[path] = edited(source.read(root, path), wanted)
-        except (source.Unreadable, ValueError) as error:
+            made[path] = edited(read(root, path), wanted)
+        except (Unreadable, ValueError) as error:
             refused.append(Skipped(path, f"not mended: {error}"))
     return made, refused
 
 
 def diff(root: Path, files: Mapping[str, bytes]) -> str:
-    """What ``write`` would change, as a unified diff."""
+    """What ``write`` would change, as a unified diff. Raises Unreadable for a file that is gone."""
     lines: list[str] = []
     for path, data in files.items():
-        old, new = (source.decode(each).splitlines(keepends=True) for each in (source.read(root, path), data))
+        old, new = (decode(each).splitlines(keepends=True) for each in (read(root, path), data))
         lines += difflib.unified_diff(old, new, f"a/{path}", f"b/{path}")
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
@@ -50,16 +49,7 @@ def write(root: Path, files: Mapping[str, bytes]) -> None:
     for path, data in files.items():
         target = root / path
         try:
-            mode = target.stat().st_mode
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(data)
-                Path(name).chmod(mode & 0o7777)
-                Path(name).replace(target)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
+            replace(target, data, target.stat().st_mode & 0o7777)
         except OSError as error:
             raise CheckError(f"{os.fspath(target)}: cannot be written", str(error)) from error
 

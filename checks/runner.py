@@ -10,17 +10,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from checks import baseline, suppress
-from checks.cache import Cache
 from checks.errors import CheckError
 from checks.finding import Finding, Report, by_place, fingerprints
-from checks.project import TreeProject
 from checks.rules import BY_NAME, RULES
-from checks.scan import COMMENTS, collector_off
+from checks.rules.additive.rule import NAME as ADDITIVE
+from checks.rules.protocol import Project
+from checks.run.cache import Cache
+from checks.run.memory import RememberedTree
+from checks.run.scan import COMMENTS, collector_off
+from checks.run.sweep import Sweep
 from checks.settings import Additive, Settings
-from checks.sweep import ADDITIVE, Sweep
+from checks.tree import files
+from checks.tree.base_tree import open_base
+from checks.tree.tree import Tree
 
 
 def run(
@@ -44,22 +50,25 @@ def run(
     started = time.monotonic()
     if base:
         settings = replace(settings, additive=Additive(base))
-    project = TreeProject(root, settings)
-    sweep = Sweep(project, _asked(only), Cache(root.resolve(), cache_folder) if cache else None)
+    listing = files.discover(root, settings.exclude)
+    kept = Cache(root.resolve(), cache_folder) if cache else None
+    tree = RememberedTree(listing.paths, partial(files.read_or_none, root), kept)
+    asked = settings.additive.base if settings.additive else ""
+    project = Project(settings, tree, open_base(root, asked) if asked else None)
+    sweep = Sweep(root, project, tree, _asked(only), kept)
     with collector_off():
         sweep.read_all(jobs)
         found = sweep.judge()
-    if sweep.cache:
-        sweep.cache.save(is_whole=only is None)
+    if kept:
+        kept.save(is_whole=only is None)
     comments = {path: entry[COMMENTS] for path, entry in sweep.entries.items() if entry.get(COMMENTS)}
-    kept = suppress.apply(found, comments, tuple(BY_NAME), tuple(sweep.briefs))
-    findings = finished(project, kept)
-    known = baseline.load(settings.baseline) if settings.baseline else frozenset()
+    findings = finished(tree, suppress.apply(found, comments, tuple(BY_NAME), tuple(sweep.briefs)))
+    known = baseline.load(Path(settings.baseline)) if settings.baseline else frozenset()
     fresh = tuple(f for f in findings if f.print not in known)
     return Report(
         findings=fresh,
-        skipped=tuple(sorted({*project.tree.skipped, *sweep.skipped}, key=lambda s: (s.path, s.line))),
-        files=len(project.tree.paths),
+        skipped=tuple(sorted({*listing.skipped, *sweep.skipped}, key=lambda s: (s.path, s.line))),
+        files=len(listing.paths),
         seconds=time.monotonic() - started,
         additive_only=not any(f.rule == ADDITIVE and f.fails_gate for f in found) if sweep.compares else None,
         baselined=len(findings) - len(fresh),
@@ -75,13 +84,13 @@ def _asked(only: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(rule.name for rule in RULES if rule.name in names)
 
 
-def finished(project: TreeProject, findings: Iterable[Finding]) -> list[Finding]:
-    """Each finding with its source line and its print, in order of place, twins dropped."""
+def finished(tree: Tree, findings: Iterable[Finding]) -> list[Finding]:
+    """Each finding with its source line and its print, in order of place; equal ones are reported once."""
     shown: dict[str, list[str]] = {}
     complete: list[Finding] = []
     for finding in sorted(set(findings), key=by_place):
         if finding.path and finding.path not in shown:
-            shown[finding.path] = project.lines(finding.path)
+            shown[finding.path] = tree.lines(finding.path)
         complete.append(_with_line(finding, shown.get(finding.path, [])))
     return [replace(f, print=p) for f, p in zip(complete, fingerprints(complete), strict=True)]
 

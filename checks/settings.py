@@ -1,50 +1,50 @@
-"""What to check, as values; each rule has its own section, and None switches a rule off.
+"""What to check, as values: the one schema of the checks' settings.
 
-Whoever calls the checks makes these from whatever it is configured with: no configuration file is read here.
+Whoever calls the checks makes these from whatever it is configured with: no configuration file is read here. The
+``checks:`` section of ``spillway.yaml`` is validated against these classes (``pipeline/config/checks_section.py``), key
+by key: a field's key is its name with hyphens, unless its metadata names another. Fields that are ``NOT_A_KEY`` come
+from elsewhere. The kinds of text are told apart by ``Annotated``; the words for what is wrong with one are not here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, is_dataclass
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+#: ``helper``, ``Class.method``
+Name = Annotated[str, "name"]
+#: a file, relative to the root
+SourceFile = Annotated[str, "source file"]
+#: text that is not empty
+Word = Annotated[str, "word"]
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
-    """One helper that must be defined once.
-
-    Args:
-        symbol: its name; ``Class.method`` for a method.
-        home: the file that defines it, relative to the root.
-        reexporters: files from which it may be imported too, such as the package's ``__init__``.
-    """
-
-    symbol: str
-    home: str
-    reexporters: tuple[str, ...] = ()
+NOT_A_KEY = {"key": None}
 
 
 @dataclass(frozen=True, slots=True)
 class SingleSource:
-    symbols: tuple[Symbol, ...] = ()
+    """One helper that must be defined once.
+
+    Args:
+        symbol: its name; ``Class.method`` for a method.
+        home: the file that defines it.
+        reexporters: files from which it may be imported too, such as the package's ``__init__``.
+    """
+
+    symbol: Name
+    home: SourceFile
+    reexporters: tuple[SourceFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EventMap:
     """One mapping of event names to enum members: ``requires`` maps keys to member names (any member if empty)."""
 
-    name: str
-    home: str
-    requires: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class EventMaps:
-    """Maps that must be complete; ``messages`` are the types that scenarios send or expect."""
-
-    maps: tuple[EventMap, ...] = ()
-    messages: tuple[str, ...] = ()
+    name: Name = field(metadata={"key": "map"})
+    home: SourceFile = field(metadata={"key": "in"})
+    requires: Mapping[Word, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +55,20 @@ class JsonSafeLogs:
         safe: names of helpers whose result is plain JSON.
         loggers: dotted factories (``app.logs.get_logger``) whose loggers take fields as keywords.
         attributes: further attribute names that are known to hold plain enums.
-        trusted: sinks whose encoder takes everything: ``extra``, ``structlog``, ``loguru``.
+        trusted: sinks whose encoder takes everything.
     """
 
-    safe: tuple[str, ...] = ()
-    loggers: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()
-    trusted: tuple[str, ...] = ()
+    safe: tuple[Word, ...] = ()
+    loggers: tuple[Word, ...] = ()
+    attributes: tuple[Word, ...] = ()
+    trusted: tuple[Literal["extra", "structlog", "loguru"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Additive:
     """``base`` is a git ref or a folder; what ``run`` is given wins over it."""
 
-    base: str = ""
+    base: Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +80,62 @@ class DeclaredService:
         scenario_s: seconds that the longest scenario may take.
         candidate_min_instances: minimum instances on the revision, not on the service.
         ingress: as in the Admin API: ``all``, ``internal``, ``internal-and-cloud-load-balancing``.
-        entry_point: the file that starts the service, relative to the root.
+        entry_point: the file that starts the service.
         declared_in: where a person changes all this, as ``(path, line)`` by field name.
     """
 
-    timeout_s: float | None = None
-    scenario_s: float = 0.0
-    http2: bool = False
-    session_affinity: bool = False
-    candidate_min_instances: int = 0
-    ingress: str = "all"
-    deletion_protection: bool | None = None
-    is_production: bool = False
-    entry_point: str = ""
-    declared_in: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    timeout_s: float | None = field(default=None, metadata=NOT_A_KEY)
+    scenario_s: float = field(default=0.0, metadata=NOT_A_KEY)
+    http2: bool = field(default=False, metadata=NOT_A_KEY)
+    session_affinity: bool = field(default=False, metadata=NOT_A_KEY)
+    candidate_min_instances: int = field(default=0, metadata=NOT_A_KEY)
+    ingress: str = field(default="all", metadata=NOT_A_KEY)
+    deletion_protection: bool | None = field(default=None, metadata=NOT_A_KEY)
+    is_production: bool = field(default=False, metadata=NOT_A_KEY)
+    entry_point: SourceFile | None = None
+    declared_in: Mapping[str, tuple[str, int]] = field(default_factory=dict, metadata=NOT_A_KEY)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a run needs to know. ``discover`` lists helpers that exist several times, configured or not."""
+    """Everything a run needs to know. A rule is off where its field is None or empty.
 
-    single_source: SingleSource | None = None
-    event_map: EventMaps | None = None
+    Args:
+        exclude: patterns of files that are left out.
+        baseline: the file of known findings; empty when there is none.
+        messages: the message types that scenarios send or expect; an event map must hold them.
+        discover: list helpers that exist several times, configured or not.
+    """
+
+    single_source: tuple[SingleSource, ...] = ()
+    event_map: tuple[EventMap, ...] = ()
     json_safe_logs: JsonSafeLogs | None = None
     additive: Additive | None = None
     socket_config: DeclaredService | None = None
-    discover: bool = False
-    exclude: tuple[str, ...] = ()
-    baseline: Path | None = None
+    exclude: tuple[Word, ...] = ()
+    baseline: str = ""
+    messages: tuple[str, ...] = field(default=(), metadata=NOT_A_KEY)
+    discover: bool = field(default=False, metadata=NOT_A_KEY)
+
+
+Shape = TypeVar("Shape")
+
+
+def build(shape: type[Shape], row: Mapping[str, Any]) -> Shape:
+    """One of these classes from plain values, as JSON and YAML have them; fields that are absent keep their defaults.
+
+    Raises: KeyError, TypeError, AttributeError for values of another shape.
+    """
+    hints = get_type_hints(shape)
+    return shape(**{name: _built(hints[name], value) for name, value in row.items()})
+
+
+def _built(hint: Any, value: Any) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if value is not None and origin in (Union, UnionType):
+        return _built(arguments[0], value)
+    if value is not None and is_dataclass(hint):
+        return build(hint, value)  # type: ignore[arg-type]
+    if origin is tuple:
+        return tuple(_built(arguments[0], each) for each in value)
+    return {key: _built(arguments[1], each) for key, each in value.items()} if origin is Mapping else value

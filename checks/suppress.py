@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 
 from checks.finding import Confidence, Finding, Severity
-from checks.parse import PARSE_LIMIT_BYTES
+from checks.tree.parse import PARSE_LIMIT_BYTES
 
 RULE = "suppression"
 NEEDLE = b"spillway:"
@@ -48,7 +48,7 @@ def comments(data: bytes) -> list[Comment]:
                 found += [(token.start[0], *each) for each in pending]
                 pending = []
     except (tokenize.TokenError, SyntaxError, ValueError, RecursionError):
-        pass  # the parser has told about this file already
+        pass  # that the file cannot be read is in ``skipped`` already
     return [*found, *((each[0], *each) for each in pending)]
 
 

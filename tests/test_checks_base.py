@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from checks.base import open_base
 from checks.errors import CheckError
 from checks.finding import Report
 from checks.runner import run
 from checks.settings import Settings
+from checks.tree.base_tree import open_base
 from tests.test_checks_examples import plant
 
 IDENTITY = (

@@ -18,7 +18,7 @@ def test_what_is_known_is_counted_and_what_is_new_is_told(tmp_path: Path) -> Non
     root, file = incident.plant(tmp_path / "tree"), tmp_path / "known.json"
     before = run(root, incident.SETTINGS, cache=False)
     baseline.save(file, before.findings)
-    settings = replace(incident.SETTINGS, baseline=file)
+    settings = replace(incident.SETTINGS, baseline=str(file))
     assert run(root, settings, cache=False).findings == ()
     assert run(root, settings, cache=False).baselined == len(before.findings)
     (root / "agents/extra.py").write_text(f"def {incident.HELPER}(state):\n    return 'a fifth one'\n")
@@ -32,7 +32,7 @@ def test_a_second_of_the_same_kind_in_one_file_is_new(tmp_path: Path) -> None:
     route = root / "routes/websocket.py"
     line = '    logger.info("open", extra={"state": websocket.client_state})\n'
     route.write_text(route.read_text().replace(line, line * 2))
-    (new,) = run(root, replace(incident.SETTINGS, baseline=file), cache=False).findings
+    (new,) = run(root, replace(incident.SETTINGS, baseline=str(file)), cache=False).findings
     assert new.path == "routes/websocket.py"
 
 

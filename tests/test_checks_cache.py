@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from checks import scan
-from checks.cache import Cache, default_folder
 from checks.finding import Finding
-from checks.parse import Parsed, parse
+from checks.run import scan
+from checks.run.cache import Cache, default_folder
 from checks.runner import run
-from checks.settings import JsonSafeLogs, Settings, SingleSource, Symbol
+from checks.settings import JsonSafeLogs, Settings, SingleSource
+from checks.tree.parse import Parsed, parse
 from tests.checks_corpus import incident
 from tests.test_checks_examples import plant
 
@@ -87,9 +87,9 @@ def test_an_answer_goes_with_the_file_that_it_followed(tree: Path) -> None:
 
 def test_another_question_is_asked_anew(tree: Path) -> None:
     assert len(check(tree)) == 2
-    one = Settings(single_source=SingleSource((Symbol("tell", "app/user.py"),)))
+    one = Settings(single_source=(SingleSource("tell", "app/user.py"),))
     assert [f.path for f in check(tree, one)] == ["app/other.py"]
-    other = Settings(single_source=SingleSource((Symbol("tell", "app/other.py"),)))
+    other = Settings(single_source=(SingleSource("tell", "app/other.py"),))
     assert [f.path for f in check(tree, other)] == ["app/user.py"]
 
 
@@ -184,9 +184,7 @@ def test_it_never_outgrows_the_tree(tree: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_of_one_rule_keeps_what_others_know(tree: Path, parsed: list[str]) -> None:
-    both = Settings(
-        json_safe_logs=JsonSafeLogs(), single_source=SingleSource((Symbol("tell", "app/user.py"),))
-    )
+    both = Settings(json_safe_logs=JsonSafeLogs(), single_source=(SingleSource("tell", "app/user.py"),))
     first = check(tree, both)
     check(tree, both, only=["single-source"])
     parsed.clear()

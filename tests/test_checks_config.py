@@ -48,21 +48,25 @@ def settings(text: str, folder: Path, environment: str | None = None) -> asked.S
 
 def test_the_section_becomes_settings(tmp_path: Path) -> None:
     made = settings(HEAD + CHECKS, tmp_path)
-    assert made.single_source == asked.SingleSource(
-        (asked.Symbol("tell_state", "app/core/utils.py", ("app/core/__init__.py",)),)
+    assert made.single_source == (
+        asked.SingleSource("tell_state", "app/core/utils.py", ("app/core/__init__.py",)),
     )
-    assert made.event_map == asked.EventMaps(
-        (
-            asked.EventMap("TYPES", "app/types.py", {"execute_agent": "START_AGENT"}),
-            asked.EventMap("Router.EVENTS", "app/router.py", {"agent_started": ""}),
-        ),
-        ("hello", "execute_agent", "agent_started", "agent_thinking", "tool_executing"),
+    assert made.event_map == (
+        asked.EventMap("TYPES", "app/types.py", {"execute_agent": "START_AGENT"}),
+        asked.EventMap("Router.EVENTS", "app/router.py", {"agent_started": ""}),
+    )
+    assert made.messages == (
+        "hello",
+        "execute_agent",
+        "agent_started",
+        "agent_thinking",
+        "tool_executing",
     )
     assert made.json_safe_logs == asked.JsonSafeLogs(
         ("plain", "tell_state"), ("app.logs.get_logger",), ("phase",), ("loguru",)
     )
     assert made.additive == asked.Additive("origin/main")
-    assert (made.exclude, made.baseline) == (("migrations/*",), tmp_path / "known.json")
+    assert (made.exclude, made.baseline) == (("migrations/*",), str(tmp_path / "known.json"))
     assert not made.discover
 
 
@@ -70,7 +74,7 @@ def test_the_section_becomes_settings(tmp_path: Path) -> None:
 def test_a_section_with_nothing_in_it_is_on(nothing: str, tmp_path: Path) -> None:
     made = settings(f"{HEAD}checks:\n  json-safe-logs:{nothing}\n", tmp_path)
     assert made.json_safe_logs == asked.JsonSafeLogs()
-    assert (made.single_source, made.event_map, made.additive) == (None, None, None)
+    assert (made.single_source, made.event_map, made.additive) == ((), (), None)
 
 
 def test_a_base_that_is_a_folder_lies_beside_the_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checks.rules import RULES
-from checks.rules.rule import Example, Rule
+from checks.rules.protocol import Example, Rule
 from checks.runner import run
 
 VALID = [pytest.param(rule, e, id=f"{rule.name}: {e.title}") for rule in RULES for e in rule.valid]

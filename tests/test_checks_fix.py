@@ -10,16 +10,16 @@ import pytest
 from checks import fix
 from checks.finding import Confidence, Edit, Finding, Fix, Report, Severity
 from checks.runner import run
-from checks.settings import EventMap, EventMaps, Settings, SingleSource, Symbol
+from checks.settings import EventMap, Settings, SingleSource
 from tests.test_checks_examples import plant
 
 HOME = "def tell(state):\n    return str(state)\n"
 COPY = (
     "import os\n\n\ndef tell(state):\n    return repr(state)\n\n\ndef use(x):\n    return tell(x) + os.sep\n"
 )
-ONE = Settings(single_source=SingleSource((Symbol("tell", "app/home.py"),)))
+ONE = Settings(single_source=(SingleSource("tell", "app/home.py"),))
 ENUM = 'from enum import Enum\n\n\nclass Kind(str, Enum):\n    START = "start"\n    STOP = "stop"\n\n\n'
-MAP = Settings(event_map=EventMaps((EventMap("KINDS", "app/kinds.py", {"run": "START", "halt": "STOP"}),)))
+MAP = Settings(event_map=(EventMap("KINDS", "app/kinds.py", {"run": "START", "halt": "STOP"}),))
 
 
 def check(root: Path, settings: Settings) -> Report:

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from checks import source
 from checks.finding import Report
-from checks.parse import Unparsable, parse
 from checks.runner import run
-from checks.settings import EventMap, EventMaps, JsonSafeLogs, Settings, SingleSource, Symbol
+from checks.settings import EventMap, JsonSafeLogs, Settings, SingleSource
+from checks.tree import files
+from checks.tree.parse import Unparsable, parse
 from tests.test_checks_examples import plant
 
 HEAD = "import logging\nlogger = logging.getLogger(__name__)\n"
 UNSAFE = HEAD + "def tell(websocket):\n    logger.info('a', extra={'s': websocket.client_state})\n"
 EVERYTHING = Settings(
-    single_source=SingleSource((Symbol("HELPER", "home.py"),)),
-    event_map=EventMaps((EventMap("M", "odd.py", {"run": "A"}),)),
+    single_source=(SingleSource("HELPER", "home.py"),),
+    event_map=(EventMap("M", "odd.py", {"run": "A"}),),
     json_safe_logs=JsonSafeLogs(),
     discover=True,
 )
@@ -91,6 +91,7 @@ def test_a_file_that_cannot_be_checked_is_a_word(
         pytest.param(f"# -*- coding: latin-1 -*-\nx = '\xe4'\n{UNSAFE}".encode("latin-1"), id="latin-1"),
         pytest.param(f"# coding: cp1251\nx = 'ж'\n{UNSAFE}".encode("cp1251"), id="cp1251"),
         pytest.param(UNSAFE.replace("\n", "\r\n"), id="CRLF"),
+        pytest.param("x = 1\r" * 9 + UNSAFE, id="CR before LF"),
         pytest.param("\f" + UNSAFE, id="form feed"),
         pytest.param(UNSAFE.rstrip("\n"), id="no last line end"),
         pytest.param(UNSAFE + "# ä€\U0001f600\n", id="wide characters"),
@@ -207,14 +208,14 @@ def test_what_is_no_file_is_a_word(tmp_path: Path) -> None:
 
 def test_files_that_vanish_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = plant(tmp_path / "tree", {"a.py": UNSAFE, "b.py": UNSAFE, "c.py": UNSAFE})
-    real = source.discover
+    real = files.discover
 
-    def discover_then_lose(folder: Path, exclude: tuple[str, ...] = ()) -> source.Tree:
+    def discover_then_lose(folder: Path, exclude: tuple[str, ...] = ()) -> files.Tree:
         tree = real(folder, exclude)
         (root / "b.py").unlink()
         return tree
 
-    monkeypatch.setattr(source, "discover", discover_then_lose)
+    monkeypatch.setattr(files, "discover", discover_then_lose)
     report = check(root)
     assert reasons(report) == [("b.py", 0, "vanished while the checks ran")]
     assert [f.path for f in report.findings if f.rule == "json-safe-logs"] == ["a.py", "c.py"]
@@ -260,12 +261,13 @@ sys.addaudithook(watch)
 MAIN = """
 sys.path.insert(0, os.getcwd())
 os.chdir(tree)
-from checks import pool, runner, settings as s
+from checks import runner, settings as s
+from checks.run import pool
 pool.WORTH_PROCESSES_BYTES = 100
 pool._COMMAND = (*pool._COMMAND[:-1], Path(sys.argv[4]).read_text() + pool._COMMAND[-1], *sys.argv[1:4])
 asked = s.Settings(
-    single_source=s.SingleSource((s.Symbol("tell", "app/trap.py"),)),
-    event_map=s.EventMaps((s.EventMap("M", "app/trap.py", {"run": "A"}),)),
+    single_source=(s.SingleSource("tell", "app/trap.py"),),
+    event_map=(s.EventMap("M", "app/trap.py", {"run": "A"}),),
     json_safe_logs=s.JsonSafeLogs(), discover=True,
 )
 report = runner.run(tree, asked, base=str(tree.parent / "before"), jobs=jobs, cache=False)

@@ -13,9 +13,9 @@ from checks.rules import BY_NAME, RULES
 
 HERE = Path(__file__).parent.parent / "checks"
 FILES = sorted(HERE.rglob("*.py"))
-#: who may read files: the checked ones are opened in source.py alone; the others read what is ours or the user's
-READERS = {"source.py", "baseline.py", "cache.py", "fix.py"}
-STARTERS = {"gitcmd.py", "pool.py"}
+#: who may read files: the checked ones are opened in files.py alone; the others read what is ours or the user's
+READERS = {"files.py", "baseline.py", "cache.py", "fix.py"}
+STARTERS = {"git.py", "pool.py"}
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from checks import fix, source
+from checks import fix
 from checks.finding import Report
 from checks.runner import run
+from checks.tree import files
 from tests.checks_corpus import incident
 
 
@@ -40,7 +41,7 @@ def test_names_the_home_and_the_missing_event(tmp_path: Path) -> None:
 
 
 def test_two_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("checks.pool.WORTH_PROCESSES_BYTES", 1000)
+    monkeypatch.setattr("checks.run.pool.WORTH_PROCESSES_BYTES", 1000)
     root = incident.plant(tmp_path)
     assert check(root, jobs=2).findings == check(root, jobs=1).findings
 
@@ -57,13 +58,13 @@ def test_fix_leaves_what_needs_a_person(tmp_path: Path) -> None:
 def test_fix_leaves_formatting_alone(tmp_path: Path) -> None:
     root = incident.plant(tmp_path)
     mend(root)
-    pool = source.read(root, "services/websocket_connection_pool.py").decode()
+    pool = files.read(root, "services/websocket_connection_pool.py").decode()
     assert pool.startswith(
         '"""Open connections by user."""\n\nimport logging\nfrom datetime import datetime\n'
         "from websocket_core.utils import _safe_websocket_state_for_logging\n\n"
         "logger = logging.getLogger(__name__)\n\n\nclass WebSocketConnectionPool:\n"
     )
-    types = source.read(root, "websocket_core/types.py").decode()
+    types = files.read(root, "websocket_core/types.py").decode()
     before, after = incident.FILES["websocket_core/types.py"].split("\n"), types.split("\n")
     assert [line for line in after if line not in before] == ['    "execute_agent": MessageType.START_AGENT,']
     assert len(after) == len(before) + 1

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from checks.newer import without_new_syntax
+from checks.tree.new_syntax import without_new_syntax
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from checks import render, sarif
 from checks.finding import Confidence, Edit, Finding, Fix, Report, Severity, Skipped, Step, seen_from
+from checks.output import sarif
+from checks.output.document import as_dict, from_json, render_json
+from checks.output.github import render_github
+from checks.output.junit import render_junit
+from checks.output.text import render_text
 from checks.rules import BY_NAME
 from checks.runner import run
 from tests import sarif_schema
@@ -60,8 +65,15 @@ def many(severity: Severity, count: int) -> tuple[Finding, ...]:
     return tuple(replace(UNSAFE, severity=severity, line=n, message=f"m{n}") for n in range(1, count + 1))
 
 
+def hostile() -> Report:
+    bad = replace(
+        UNSAFE, path=HOSTILE, message=HOSTILE, text=HOSTILE, trail=(Step(HOSTILE, 1, HOSTILE),), print="p"
+    )
+    return Report((bad,), (Skipped(HOSTILE, HOSTILE),))
+
+
 def test_text_shows_place_line_caret_way_and_fix() -> None:
-    text = render.render_text(REPORT)
+    text = render_text(REPORT)
     assert (
         "app/ws.py:7:12: error[json-safe-logs] ws.client_state is an enum: extra cannot write it\n"
         "  |\n"
@@ -80,18 +92,18 @@ def test_text_shows_place_line_caret_way_and_fix() -> None:
 
 
 def test_text_of_nothing() -> None:
-    assert render.render_text(Report((), files=3, seconds=0.1)) == "no findings in 3 files, 0.10 s\n"
+    assert render_text(Report((), files=3, seconds=0.1)) == "no findings in 3 files, 0.10 s\n"
 
 
 def test_a_long_way_is_cut_and_counted() -> None:
     long = replace(NOTE, trail=tuple(Step(f"f{n}.py", n, "here too") for n in range(1, 31)))
-    text = render.render_text(Report((long,)))
+    text = render_text(Report((long,)))
     assert text.count("here too") == 8
     assert "  and 22 more\n" in text
 
 
 def test_json_carries_what_others_rely_on() -> None:
-    document = json.loads(render.render_json(REPORT))
+    document = json.loads(render_json(REPORT))
     asked = ("rule", "path", "line", "column", "severity", "confidence", "message")
     assert [tuple(f[key] for key in asked) for f in document["findings"]][:2] == [
         ("single-source", "app/auth.py", 3, 1, "error", "high", "second definition"),
@@ -102,6 +114,26 @@ def test_json_carries_what_others_rely_on() -> None:
     ]
     assert (document["files"], document["failed"], document["additive_only"]) == (12, True, False)
     assert document["rules"] == ["single-source", "json-safe-logs"]
+
+
+@pytest.mark.parametrize("report", [REPORT, Report(()), hostile()], ids=["all", "none", "hostile"])
+def test_a_report_comes_back_from_its_document(report: Report) -> None:
+    back = from_json(render_json(report))
+    assert as_dict(back) == as_dict(report)
+    assert [f.fails_gate for f in back.findings] == [f.fails_gate for f in report.findings]
+    assert [f.place for f in back.findings] == [f.place for f in report.findings]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("version", 2), ("findings", 3), ("findings", [{}]), ("findings", [[]]), ("findings", None),
+        ("skipped", [1]), ("files", "many"), ("files", float("inf")), ("seconds", None), ("rules", 1),
+    ],
+)  # fmt: skip
+def test_what_is_no_document_of_a_report_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        from_json(json.dumps(as_dict(REPORT) | {key: value}))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +177,7 @@ def test_every_rule_has_a_descriptor() -> None:
 
 
 def test_github_tells_the_worst_first() -> None:
-    assert render.render_github(REPORT).splitlines() == [
+    assert render_github(REPORT).splitlines() == [
         "::error file=app/auth.py,line=3,col=1,title=single-source::second definition",
         f"::error file=app/ws.py,line=7,col=12,title=json-safe-logs::{UNSAFE.message}",
         f"::warning file=app/ws.py,line=9,col=12,title=json-safe-logs::{UNSAFE.message}",
@@ -156,14 +188,14 @@ def test_github_tells_the_worst_first() -> None:
 
 def test_github_gets_ten_of_a_kind_and_a_word_about_the_rest() -> None:
     report = Report((*many(Severity.ERROR, 13), *many(Severity.WARNING, 10), *many(Severity.NOTE, 11)))
-    lines = render.render_github(report).splitlines()
+    lines = render_github(report).splitlines()
     kinds = [line.split(" ")[0] for line in lines]
     assert {kind: kinds.count(kind) for kind in kinds} == {"::error": 10, "::warning": 10, "::notice": 10}
     assert lines[-1].endswith("::left out here: 3 errors, 2 notices; the log has them all")
 
 
 def test_junit_counts_and_names() -> None:
-    suite = ET.fromstring(render.render_junit(REPORT)).find("testsuite")
+    suite = ET.fromstring(render_junit(REPORT)).find("testsuite")
     assert suite is not None
     counts = {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")}
     assert counts == {"tests": "5", "failures": "2", "errors": "0", "skipped": "3"}
@@ -173,29 +205,24 @@ def test_junit_counts_and_names() -> None:
 
 
 def test_junit_of_nothing_is_one_passed_case() -> None:
-    suite = ET.fromstring(render.render_junit(Report(()))).find("testsuite")
+    suite = ET.fromstring(render_junit(Report(()))).find("testsuite")
     assert suite is not None
     assert [list(case) for case in suite] == [[]]
 
 
-def hostile() -> Report:
-    bad = replace(
-        UNSAFE, path=HOSTILE, message=HOSTILE, text=HOSTILE, trail=(Step(HOSTILE, 1, HOSTILE),), print="p"
-    )
-    return Report((bad,), (Skipped(HOSTILE, HOSTILE),))
-
-
-@pytest.mark.parametrize("form", ["render_text", "render_json", "render_github", "render_junit", "sarif"])
-def test_nothing_in_a_file_gets_out_of_hand(form: str) -> None:
-    text = sarif.render_sarif(hostile()) if form == "sarif" else getattr(render, form)(hostile())
+@pytest.mark.parametrize(
+    "render", [render_text, render_json, render_github, render_junit, sarif.render_sarif]
+)
+def test_nothing_in_a_file_gets_out_of_hand(render: Callable[[Report], str]) -> None:
+    text = render(hostile())
     text.encode()
     assert "\x1b" not in text
     assert not [line for line in text.splitlines() if line.lstrip().startswith("::error::")]
-    if form == "sarif":
+    if render is sarif.render_sarif:
         jsonschema.Draft202012Validator(sarif_schema.SCHEMA).validate(json.loads(text))
-    if form == "render_junit":
+    if render is render_junit:
         assert len(ET.fromstring(text)) == 1
-    if form == "render_github":
+    if render is render_github:
         assert len(text.splitlines()) == 1
 
 
@@ -212,7 +239,7 @@ def test_paths_as_somebody_else_sees_them() -> None:
 def test_order_and_prints_do_not_depend_on_the_run(tmp_path: Path) -> None:
     root = incident.plant(tmp_path)
     reports = [run(root, incident.SETTINGS, jobs=jobs, cache=False) for jobs in (1, 1, 2)]
-    forms = {json.dumps(render.as_dict(replace(report, seconds=0))) for report in reports}
+    forms = {json.dumps(as_dict(replace(report, seconds=0))) for report in reports}
     assert len(forms) == 1
     places = [(f.path, f.line) for f in reports[0].findings]
     assert places == sorted(places)

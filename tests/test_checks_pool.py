@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from checks import pool
 from checks.finding import Report
-from checks.pool import Job, Pool
+from checks.run import pool
+from checks.run.pool import Job, Pool
+from checks.run.scan import Collected
 from checks.runner import run
-from checks.scan import Entry
 from checks.settings import JsonSafeLogs, Settings
 from tests.test_checks_examples import plant
 
@@ -20,7 +20,7 @@ LOGS = Settings(json_safe_logs=JsonSafeLogs())
 BRIEFS = {"json-safe-logs": {"safe": [], "loggers": [], "attributes": [], "trusted": []}}
 #: a worker whose process ends, without a word, when a file holds the fatal text
 FATAL = """
-import os, checks.worker as w
+import os, checks.run.worker as w
 collect = w.collect
 w.collect = lambda path, data, names, briefs: os._exit(9) if b"fatal" in data else collect(path, data, names, briefs)
 w.main()
@@ -80,7 +80,7 @@ def test_where_no_process_works_it_is_done_here(
 
 
 def test_what_goes_wrong_in_a_thread_is_raised_and_nobody_waits() -> None:
-    def refuse(path: str, entry: Entry) -> None:
+    def refuse(path: str, entry: Collected) -> None:
         raise LookupError(path)
 
     with Pool(BRIEFS, 2, refuse) as several:

@@ -8,14 +8,14 @@ import pytest
 
 from checks.finding import Finding
 from checks.runner import run
-from checks.settings import JsonSafeLogs, Settings, SingleSource, Symbol
+from checks.settings import JsonSafeLogs, Settings, SingleSource
 from checks.suppress import comments
 from tests.test_checks_examples import plant
 
 HEAD = "import logging\n\nlogger = logging.getLogger(__name__)\n\n\ndef tell(websocket):\n"
 CALL = '    logger.info("open", extra={"state": websocket.client_state})'
 LOGS = Settings(json_safe_logs=JsonSafeLogs())
-BOTH = Settings(json_safe_logs=JsonSafeLogs(), single_source=SingleSource((Symbol("tell", "home.py"),)))
+BOTH = Settings(json_safe_logs=JsonSafeLogs(), single_source=(SingleSource("tell", "home.py"),))
 
 
 def check(root: Path, body: str, settings: Settings = LOGS, only: list[str] | None = None) -> list[Finding]:

@@ -16,6 +16,7 @@ PACKAGES = ("checks", "infra", "pipeline")
 PURE = (
     "pipeline.model",
     "pipeline.core.codec",
+    "checks.finding",
     "pipeline.core.plan",
     "pipeline.core.plausible",
     "pipeline.judging.evidence",

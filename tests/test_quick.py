@@ -12,6 +12,7 @@ import pytest
 from pipeline.app import check_cache
 from pipeline.app.static_checks import subject
 from pipeline.cli import quick_check
+from pipeline.config import raw
 from tests.checks_corpus import incident
 
 _CONFIG = f"""\
@@ -125,3 +126,16 @@ def test_says_the_same_and_loads_nothing(project: Path) -> None:
     assert long == short
     assert "execute_agent" in short
     assert [run.stderr.splitlines()[-1] for run in runs] == ["True True 10", "False False 10"]
+
+
+def test_an_edit_of_any_module_that_reads_it_makes_it_unknown() -> None:
+    """What is remembered goes by the files of the program: all that reading a configuration loads must count."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom pipeline.app.static_checks import subject\n"
+        "subject(None, Path('none.yaml'), is_named=False)\n"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n == 'checks.settings' or n.startswith('pipeline.')), sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {Path(line) for line in done.stdout.split("\n") if line}
+    assert Path(raw.__file__) in loaded
+    assert loaded <= set(check_cache.read_by())

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from syrupy.assertion import SnapshotAssertion
 
+from checks.finding import Confidence, Finding, Fix, Severity
+from checks.finding import Report as Checked
 from pipeline.core.rollout import Event, Phase, Step
 from pipeline.judging.evidence import Exposure
 from pipeline.redact import SINK
@@ -52,8 +54,8 @@ def hostile_report(text: str) -> Report:
     rollout = rolled_back(plan=plan, drift=text, by_hand=True)
     rollout = replace(rollout, reason=text, history=(*rollout.history, step))
     met = {f"c{text}": Exposure(sessions=1, affected=1, closes={text: 1}), f"s{text}": Exposure()}
-    finding = {"rule": text, "severity": "error", "path": text, "line": 1, "message": text, "fix": text}
-    checks = {"findings": [finding], "rules": [text], "files": text}
+    found = Finding(text, text, 1, 1, Severity.ERROR, Confidence.HIGH, text, fix=Fix(text, ()))
+    checks = Checked((found,), rules=(text,))
     made = document.build(rollout, journal_lines(text), met, at(400), checks=checks, alerts=(text,))
     gates = tuple(
         replace(gate, metric=text, meaning=text, limit=text, detail=text) for gate in a_report().gates

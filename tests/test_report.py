@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from checks.finding import Confidence, Finding, Severity
+from checks.finding import Report as Checked
+from checks.output.document import as_dict, from_json
 from pipeline.core.rollout import Event, Phase, Rollout, Step
 from pipeline.judging.evidence import Exposure
 from pipeline.model import LOCAL_PROJECT, Outcome, ServiceRef
@@ -164,6 +167,9 @@ def test_the_local_cloud_run_is_told_by_spillway_alone() -> None:
     assert f"spillway rollback projects/local/locations/local/services/chat --to {STABLE}" in commands
 
 
+NOT_MAPPED = Finding("event-map", "types.py", 9, 1, Severity.ERROR, Confidence.HIGH, "not mapped")
+
+
 class TestChecklist:
     def states(
         self, rollout: Rollout, journal: list[Any], met: Exposure | None, checks: Any = None
@@ -211,28 +217,19 @@ class TestChecklist:
         assert self.states(a_rollout(plan=local), [], None)[4] is State.NOT_SHOWN
 
     def test_a_rule_that_did_not_run_ticks_nothing(self) -> None:
-        ran: dict[str, object] = {"findings": [], "rules": ["single-source", "additive"], "files": 9}
+        ran = Checked((), files=9, rules=("single-source", "additive"))
         states = self.states(a_rollout(), [], None, ran)
         assert (states[1], states[2], states[3]) == (State.SHOWN, State.NOT_SHOWN, State.NOT_SHOWN)
 
     def test_a_finding_fails_its_row(self) -> None:
-        found = {
-            "rule": "event-map",
-            "severity": "error",
-            "path": "types.py",
-            "line": 9,
-            "message": "not mapped",
-        }
-        checks = {"findings": [found], "rules": ["event-map"]}
+        checks = Checked((NOT_MAPPED,), rules=("event-map",))
         (row,) = [i for i in self.rows(a_rollout(), [], None, checks) if i.number == 2]
         assert (row.state, row.evidence) == (State.FAILED, "types.py:9: not mapped")
 
     def test_a_finding_that_nobody_is_sure_of_neither_ticks_nor_fails(self) -> None:
-        found = {"rule": "event-map", "severity": "error", "confidence": "medium"}
-        assert (
-            self.states(a_rollout(), [], None, {"findings": [found], "rules": ["event-map"]})[2]
-            is State.NOT_SHOWN
-        )
+        found = replace(NOT_MAPPED, confidence=Confidence.MEDIUM)
+        states = self.states(a_rollout(), [], None, Checked((found,), rules=("event-map",)))
+        assert states[2] is State.NOT_SHOWN
 
     @pytest.mark.parametrize(
         ("alerts", "state", "words"),
@@ -247,7 +244,7 @@ class TestChecklist:
         assert (row.state, row.evidence) == (state, words)
 
     def test_the_papers_are_those_that_are_there(self) -> None:
-        additive = {"findings": [], "rules": ["additive"], "additive_only": True}
+        additive = Checked((), rules=("additive",), additive_only=True)
         lines, met = journal_lines(), exposures()[CANDIDATE]
         assert self.states(rolled_back(), lines, met, additive)[12] is State.SHOWN
         for rollout, journal, seen, checks, words in (
@@ -295,8 +292,14 @@ def test_no_journal_breaks_a_report(lines: list[Any]) -> None:
 @settings(max_examples=50, deadline=None)
 @given(JSON)
 def test_no_check_document_breaks_a_report(found: Any) -> None:
-    checks = {"findings": found, "rules": found}
-    json.dumps(document.build(rolled_back(), [], {}, at(400), checks=checks).to_json())
+    """Each key holds whatever JSON can; what does not come back as a report of the checks is none."""
+    plain = as_dict(Checked((NOT_MAPPED,), rules=("event-map",)))
+    for broken in (found, *({**plain, key: found} for key in plain), {**plain, "findings": [found]}):
+        try:
+            checks = from_json(json.dumps(broken))
+        except ValueError:
+            continue
+        json.dumps(document.build(rolled_back(), [], {}, at(400), checks=checks).to_json())
 
 
 def test_json_carries_plain_values() -> None:
@@ -329,7 +332,7 @@ def test_risks_are_what_was_measured() -> None:
     assert said.risks[0] == f"37 sockets are still open on {CANDIDATE}: their users are not safe yet."
     assert "Never tried with more than 25 % of new connections." in said.risks
     assert "Whether the change is additive was not checked." in said.risks
-    checked = document.build(rolled_back(), [], {}, at(400), checks={"additive_only": True})
+    checked = document.build(rolled_back(), [], {}, at(400), checks=Checked((), additive_only=True))
     assert "Additive only: yes." in checked.risks
 
 

@@ -1,4 +1,4 @@
-"""repeated: helpers that exist several times, equal or nearly, found without being told their names (``--discover``).
+"""repeated: helpers that exist several times, equal or nearly, whatever they are called (``--discover``).
 
 Theory of operation. Every function of some size is reduced to its normal form: the hash of it finds equal bodies under
 any name; a short signature of its word pairs (the least of their hashes: among the least of two functions together,
@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from checks import body
 from checks.finding import Confidence, Finding, Severity, Step
-from checks.parse import Parsed
-from checks.rules.rule import Brief, Example, Facts, Project, Rule, is_test
+from checks.rules.protocol import Brief, Example, Project, Rule, is_test
 from checks.settings import Settings
+from checks.tree import body
+from checks.tree.parse import Parsed
+from checks.tree.tree import Tree
 
 NAME = "repeated"
 MIN_NODES = 20
@@ -40,7 +41,7 @@ class Place(NamedTuple):
     helper: Helper
 
 
-def brief(settings: Settings, _parsed: Callable[[str], Parsed | None]) -> Brief | None:
+def brief(settings: Settings, _tree: Tree) -> Brief | None:
     return {} if settings.discover else None
 
 
@@ -48,13 +49,16 @@ def wants(path: str, data: bytes, _asked: Brief) -> bool:
     return b"def " in data and path.endswith(".py") and not is_test(path)
 
 
-def collect(parsed: Parsed, _asked: Brief) -> Facts | None:
-    found = [
+def collect(parsed: Parsed, _asked: Brief) -> list[Helper]:
+    return [
         _helper(name, node)
         for name, node in body.functions(parsed.tree)
         if not node.name.startswith("__") and body.has_size(node, MIN_NODES)
     ]
-    return {"helpers": found} if found else None
+
+
+def read(row: Any) -> list[Helper]:
+    return [Helper(*each) for each in row]
 
 
 def _helper(name: str, node: body.Function) -> Helper:
@@ -63,8 +67,8 @@ def _helper(name: str, node: body.Function) -> Helper:
     return Helper(name, node.lineno, body.print_of_form(form), sorted(pairs)[:_SIGNATURE])
 
 
-def judge(_project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
-    places = [Place(path, Helper(*row)) for path, rows in facts.items() for row in rows["helpers"]]
+def judge(_project: Project, _asked: Brief, facts: Mapping[str, list[Helper]]) -> Iterator[Finding]:
+    places = [Place(path, helper) for path, helpers in facts.items() for helper in helpers]
     for group in sorted(_groups(places), key=lambda g: (-len(g), g[0].path, g[0].helper.line)):
         first, *others = group
         is_same = len({place.helper.print for place in group}) == 1
@@ -123,6 +127,8 @@ under single-source.
     brief=brief,
     wants=wants,
     collect=collect,
+    read=read,
+    severity=Severity.NOTE,
     judge=judge,
     valid=(
         Example("once", {"a.py": _ONE, "b.py": "def other(x):\n    return x\n"}, _ON),

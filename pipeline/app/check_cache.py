@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from checks import settings as asked
-from checks.cache import default_folder, digest
+from checks.run.cache import default_folder, digest
 from pipeline import private
 from pipeline.app.check_subject import Subject
 from pipeline.config import bounded_file
@@ -44,10 +44,10 @@ def load(file: Path) -> Subject | None:
         document = json.loads(_kept(file).read_text(encoding="utf-8"))
         root, settings, was_folder = (
             Path(document["root"]),
-            _settings(document["settings"]),
+            asked.build(asked.Settings, document["settings"]),
             bool(document["is_folder"]),
         )
-    except (OSError, ConfigError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ConfigError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     base = settings.additive.base if settings.additive else ""
     # whether a base is a folder or a ref depends on what stands beside the file today
@@ -64,42 +64,11 @@ def _kept(file: Path) -> Path:
 
 def _version() -> bytes:
     """Changes with the interpreter and with every edit of what reads the file."""
-    here = Path(__file__).parent
-    names = (*here.glob("*.py"), *(here.parent / "checks").glob("*.py"))
-    stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(names)]
+    stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in read_by()]
     return f"{sys.version} {stamps}".encode()
 
 
-def _settings(row: dict[str, Any]) -> asked.Settings:
-    return asked.Settings(
-        single_source=_made(row["single_source"], _single_source),
-        event_map=_made(row["event_map"], _event_map),
-        json_safe_logs=_made(row["json_safe_logs"], lambda r: asked.JsonSafeLogs(**_tuples(r))),
-        additive=_made(row["additive"], lambda r: asked.Additive(**r)),
-        socket_config=_made(row["socket_config"], _socket_config),
-        discover=bool(row["discover"]),
-        exclude=tuple(row["exclude"]),
-        baseline=_made(row["baseline"], Path),
-    )
-
-
-def _made(row: Any, make: Any) -> Any:
-    """A section that is off is None on both sides."""
-    return None if row is None else make(row)
-
-
-def _tuples(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-
-
-def _single_source(row: dict[str, Any]) -> asked.SingleSource:
-    return asked.SingleSource(tuple(asked.Symbol(**_tuples(each)) for each in row["symbols"]))
-
-
-def _event_map(row: dict[str, Any]) -> asked.EventMaps:
-    return asked.EventMaps(tuple(asked.EventMap(**each) for each in row["maps"]), tuple(row["messages"]))
-
-
-def _socket_config(row: dict[str, Any]) -> asked.DeclaredService:
-    places = {name: (str(path), int(line)) for name, (path, line) in row["declared_in"].items()}
-    return asked.DeclaredService(**{**row, "declared_in": places})
+def read_by() -> list[Path]:
+    """The files of the program that decide what a configuration comes to: all of ours that reading it may import."""
+    root = Path(__file__).parents[2]
+    return sorted((*(root / "pipeline").rglob("*.py"), root / "checks" / "settings.py"))

@@ -41,7 +41,7 @@ class Subject:
         if "json-safe-logs" in rules and made.settings.json_safe_logs is None:
             made = made.with_settings(json_safe_logs=asked.JsonSafeLogs())
         for rule in rules:
-            if getattr(made.settings, rule.replace("-", "_"), True) is None:
+            if not getattr(made.settings, rule.replace("-", "_"), True):
                 raise UserError(
                     f"--rule {rule}: has nothing to go by",
                     "It needs --base." if rule == "additive" else f"No configuration has checks.{rule}.",

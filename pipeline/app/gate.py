@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from checks.render import as_dict, plain, render_text, summary
+from checks.output.document import as_dict
+from checks.output.text import plain, render_text, summary
 from pipeline import private
 from pipeline.app import static_checks
 from pipeline.model import Outcome

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 from checks import settings as asked
 from checks.errors import CheckError
 from checks.finding import Report
-from checks.render import as_dict
+from checks.output.document import as_dict, from_json
 from pipeline import credentials, private
 from pipeline.app import check_cache
 from pipeline.app.check_subject import Subject
 from pipeline.config import raw, schema, yamltree
-from pipeline.config.checks_section import ChecksConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.redact import SINK
 from pipeline.report import journal
@@ -106,26 +105,17 @@ def settings_for(
     section = checked.checks
     if section is None:
         return replace(unconfigured(), socket_config=service)
-    symbols = tuple(asked.Symbol(s.symbol, s.home, tuple(s.reexporters)) for s in section.single_source)
-    maps = tuple(asked.EventMap(m.name, m.home, m.requires) for m in section.event_map)
-    return asked.Settings(
-        single_source=asked.SingleSource(symbols) if symbols else None,
-        event_map=asked.EventMaps(maps, tuple(messages(checked))) if maps else None,
-        json_safe_logs=_json_safe_logs(section),
-        additive=asked.Additive(_base(section.additive.base, file.parent)) if section.additive else None,
+    logs, additive = section.json_safe_logs, section.additive
+    # the single source of a safe text is itself a safe helper
+    helpers = tuple(each.symbol for each in section.single_source)
+    return replace(
+        section,
+        json_safe_logs=logs and replace(logs, safe=logs.safe + helpers),
+        additive=additive and asked.Additive(_base(additive.base, file.parent)),
         socket_config=service,
-        exclude=tuple(section.exclude),
-        baseline=file.parent / section.baseline if section.baseline else None,
+        messages=tuple(messages(checked)) if section.event_map else (),
+        baseline=str(file.parent / section.baseline) if section.baseline else "",
     )
-
-
-def _json_safe_logs(section: ChecksConfig) -> asked.JsonSafeLogs | None:
-    """The single source of a safe text is itself a safe helper."""
-    logs = section.json_safe_logs
-    if logs is None:
-        return None
-    safe = (*logs.safe, *(s.symbol for s in section.single_source))
-    return asked.JsonSafeLogs(safe, tuple(logs.loggers), tuple(logs.attributes), tuple(logs.trusted))
 
 
 def _base(base: str, beside: Path) -> str:
@@ -149,14 +139,15 @@ def _declared(
     """None where nothing is declared: a file for the checks alone."""
     if not isinstance(checked, schema.Config):
         return None
-    container, section = checked.container, checked.checks or ChecksConfig()
+    container, section = checked.container, checked.checks and checked.checks.socket_config
     names = [environment] if environment else list(checked.environments)
     keys = {
         "timeout_s": ("container", "timeout"),
         "candidate_min_instances": ("container", "min-instances"),
         "deletion_protection": ("container", "deletion-protection"),
     }
-    return asked.DeclaredService(
+    return replace(
+        section or asked.DeclaredService(),
         timeout_s=container.timeout.total_seconds(),
         scenario_s=max(s.within.total_seconds() for s in checked.scenarios.values()),
         candidate_min_instances=container.min_instances,
@@ -165,7 +156,6 @@ def _declared(
             name.startswith(_PRODUCTION) and not checked.ref(checked.environments[name]).is_local
             for name in names
         ),
-        entry_point=section.socket_config.entry_point or "",
         declared_in={name: (_shown(file, checked), document.line(key)) for name, key in keys.items()},
     )
 
@@ -196,7 +186,7 @@ def store(file: Path, report: Report) -> None:
     private.write(file, json.dumps(SINK.values(as_dict(report)), indent=1) + "\n")
 
 
-def of_attempt(folder: Path, attempt: journal.Attempt) -> Mapping[str, object] | None:
+def of_attempt(folder: Path, attempt: journal.Attempt) -> Report | None:
     """The answer that let this attempt begin, under its own name from then on; None when there is none.
 
     The last answer may be of a later attempt, or of an earlier one that this one did not ask again: it is this one's when
@@ -208,7 +198,7 @@ def of_attempt(folder: Path, attempt: journal.Attempt) -> Mapping[str, object] |
         found = stored(file)
         if found is not None:
             with suppress(OSError):
-                private.write(own, json.dumps(found, indent=1) + "\n")
+                store(own, found)
     return found
 
 
@@ -220,10 +210,9 @@ def _was_right_before(file: Path, started: datetime) -> bool:
     return timedelta(0) <= started + _ROUNDED - given <= _ANSWER_HOLDS
 
 
-def stored(file: Path) -> Mapping[str, object] | None:
-    """What ``store`` kept (the keys of ``checks.render.as_dict``); None when it is not there or not ours."""
+def stored(file: Path) -> Report | None:
+    """What ``store`` kept; None when it is not there or not ours."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return from_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
-    return document if isinstance(document, dict) and isinstance(document.get("findings"), list) else None

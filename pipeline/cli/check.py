@@ -92,7 +92,7 @@ def check(
         if write_baseline:
             return _write_baseline(session, subject, rule, _baseline_file(session, subject, baseline))
         if baseline:
-            subject = subject.with_settings(baseline=_here(session) / baseline)
+            subject = subject.with_settings(baseline=str(_here(session) / baseline))
         mended = _mend(session, subject, rule, dry_run=dry_run) if fix else {}
         report = subject.run(rule)
     _show(session, subject, report, form, mended)
@@ -140,8 +140,8 @@ def _subject(
 
 
 def _baseline_file(session: Session, subject: Subject, named: Path | None) -> Path:
-    file = _here(session) / named if named else subject.settings.baseline
-    if file is None:
+    file = _here(session) / named if named else Path(subject.settings.baseline)
+    if not named and not subject.settings.baseline:
         raise UserError(
             "--write-baseline: to which file?",
             "Neither --baseline nor checks.baseline names one.",
@@ -153,7 +153,7 @@ def _baseline_file(session: Session, subject: Subject, named: Path | None) -> Pa
 def _write_baseline(session: Session, subject: Subject, rules: list[str] | None, file: Path) -> int:
     from checks import baseline
 
-    report = subject.with_settings(baseline=None).run(rules)
+    report = subject.with_settings(baseline="").run(rules)
     baseline.save(file, report.findings)
     text = f"{file}: {len(report.findings)} findings are known from now on"
     session.output.result(text, {"baseline": str(file), "findings": len(report.findings)})
@@ -187,7 +187,7 @@ def _mend(
 def _show(
     session: Session, subject: Subject, report: Report, form: Format | None, mended: Mapping[str, bytes]
 ) -> None:
-    from checks.render import as_dict
+    from checks.output.document import as_dict
 
     if form is None and session.output.mode is not Mode.TEXT:
         word = "checks_failed" if report.errors else "checks_passed"
@@ -204,19 +204,19 @@ def _show(
 
 def _rendered(subject: Subject, report: Report, form: Format) -> str:
     """Paths as whoever reads it takes them: from where the person stands, or from the repository's top."""
-    from checks import render, sarif
     from checks.finding import seen_from
+    from checks.output import document, github, junit, sarif, text
 
     match form:
         case Format.TEXT:
-            return render.render_text(seen_from(report, subject.prefix(_standing())))
+            return text.render_text(seen_from(report, subject.prefix(_standing())))
         case Format.JSON:
-            return render.render_json(report)
+            return document.render_json(report)
         case Format.SARIF:
             return sarif.render_sarif(seen_from(report, subject.prefix_in_repository))
         case Format.GITHUB:
-            return render.render_github(seen_from(report, subject.prefix_in_repository))
+            return github.render_github(seen_from(report, subject.prefix_in_repository))
         case Format.JUNIT:
-            return render.render_junit(report)
+            return junit.render_junit(report)
         case _:
             assert_never(form)

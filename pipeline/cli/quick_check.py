@@ -43,7 +43,7 @@ def _rules(words: Sequence[str]) -> list[str] | None:
 def _answer(rules: list[str]) -> int | None:
     from checks.errors import CheckError
     from checks.finding import seen_from
-    from checks.render import render_text
+    from checks.output.text import render_text
     from pipeline.app import check_cache
     from pipeline.errors import SpillwayError
     from pipeline.redact import SINK, secrets_of, uncommanded

@@ -1,15 +1,20 @@
-"""The ``checks:`` section of ``spillway.yaml``, as it stands in the file; ``checking.py`` makes settings of it.
+"""The ``checks:`` section of ``spillway.yaml``: ``checks.settings`` with our words for what does not fit.
 
-A section that is there with nothing in it (``json-safe-logs:``) switches its rule on; one that is absent leaves it off.
+The schema stands in ``checks.settings`` alone, which knows no pydantic; the models are made of its classes here. A
+section that is there with nothing in it (``json-safe-logs:``) switches its rule on; one that is absent leaves it off.
 """
 
 from __future__ import annotations
 
 import posixpath
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, create_model
 
+from checks.settings import Settings, build
 from pipeline.config.fields import text_like
 from pipeline.config.section import SECTION
 from pipeline.units import shown
@@ -30,80 +35,69 @@ def _empty_is_on(value: object) -> object:
 
 
 def _keys_alone(value: object) -> object:
-    return (
-        dict.fromkeys(value, "")
-        if isinstance(value, list) and all(isinstance(v, str) for v in value)
-        else value
-    )
+    """A list of keys, where any member will do."""
+    is_keys = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return dict.fromkeys(value, "") if isinstance(value, list) and is_keys else value
 
 
-SourceFile = Annotated[str, AfterValidator(_below_source)]
-Symbol = Annotated[
-    str,
-    AfterValidator(
+#: what a kind of text must be, by its name in ``checks.settings``
+_KINDS = {
+    "name": AfterValidator(
         text_like(r"\w{1,200}(\.\w{1,200}){0,20}", "a name of the source, such as helper or Class.method")
     ),
-]
-Word = Annotated[str, Field(min_length=1)]
+    "source file": AfterValidator(_below_source),
+    "word": Field(min_length=1),
+}
 
 
 class _Section(BaseModel):
     model_config = SECTION
 
 
-class SymbolConfig(_Section):
-    """One helper that must be defined once, in its home."""
-
-    symbol: Symbol
-    home: SourceFile
-    reexporters: list[SourceFile] = []
+#: one model for each class of the settings that has keys of its own
+SECTIONS: list[type[BaseModel]] = []
 
 
-class EventMapConfig(_Section):
-    """One map of message types. ``requires``: keys and their members; a list of keys where any member will do."""
-
-    name: Annotated[Symbol, Field(alias="map")]
-    home: Annotated[SourceFile, Field(alias="in")]
-    requires: Annotated[dict[Word, str], BeforeValidator(_keys_alone)] = {}
-
-
-class JsonSafeLogsConfig(_Section):
-    """How values reach logs here; see ``checks.settings.JsonSafeLogs``."""
-
-    safe: list[Word] = []
-    loggers: list[Word] = []
-    attributes: list[Word] = []
-    trusted: list[Literal["extra", "structlog", "loguru"]] = []
+def _model(shape: Any) -> type[BaseModel]:
+    hints = get_type_hints(shape, include_extras=True)
+    made: dict[str, Any] = {}
+    for each in fields(shape):
+        key = each.metadata.get("key", each.name.replace("_", "-"))
+        if key is not None:
+            is_required = each.default is MISSING and each.default_factory is MISSING
+            made[each.name] = (_field(hints[each.name]), Field(... if is_required else None, alias=key))
+    model = create_model(shape.__name__, __base__=_Section, **made)
+    SECTIONS.append(model)
+    return model
 
 
-class AdditiveConfig(_Section):
-    """``base`` is a git ref, or a folder relative to the file."""
-
-    base: Word
-
-
-class SocketConfigConfig(_Section):
-    """What socket-config cannot know from the rest of the file."""
-
-    entry_point: SourceFile | None = None
-
-
-class ChecksConfig(_Section):
-    single_source: list[SymbolConfig] = []
-    event_map: list[EventMapConfig] = []
-    json_safe_logs: Annotated[JsonSafeLogsConfig | None, BeforeValidator(_empty_is_on)] = None
-    additive: AdditiveConfig | None = None
-    socket_config: Annotated[SocketConfigConfig, BeforeValidator(_empty_is_on)] = SocketConfigConfig()
-    exclude: list[Word] = []
-    baseline: str = ""
+def _field(hint: Any) -> Any:
+    """A field's type for pydantic: YAML has lists where the settings have tuples."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if is_dataclass(hint):
+        return _model(hint)
+    if origin is Annotated:
+        return Annotated[arguments[0], _KINDS[arguments[1]]]
+    if origin is tuple:
+        return list[_field(arguments[0])]  # type: ignore[misc]
+    if origin is Mapping:
+        return Annotated[dict[_field(arguments[0]), arguments[1]], BeforeValidator(_keys_alone)]  # type: ignore[misc]
+    if origin in (Union, UnionType):
+        inner = _field(arguments[0])
+        has_own_keys = is_dataclass(arguments[0]) and not any(
+            f.is_required() for f in inner.model_fields.values()
+        )
+        return Annotated[inner | None, BeforeValidator(_empty_is_on)] if has_own_keys else inner | None
+    return hint
 
 
-SECTIONS = (
-    ChecksConfig,
-    SymbolConfig,
-    EventMapConfig,
-    JsonSafeLogsConfig,
-    AdditiveConfig,
-    SocketConfigConfig,
-)
-OptionalChecks = Annotated[ChecksConfig | None, BeforeValidator(_empty_is_on)]
+def _settings(section: BaseModel | None) -> Settings | None:
+    return build(Settings, section.model_dump(exclude_unset=True)) if section is not None else None
+
+
+if TYPE_CHECKING:
+    OptionalChecks = Settings | None
+else:
+    OptionalChecks = Annotated[
+        _model(Settings) | None, BeforeValidator(_empty_is_on), AfterValidator(_settings)
+    ]

@@ -352,6 +352,8 @@ def _complaint(document: yamltree.Document, error: ValidationError) -> ConfigErr
 
 def _known_keys() -> set[str]:
     """Every key that any section has."""
-    sections = (Config, Environment, Image, Container, ScenarioConfig, HttpConfig, StageConfig, CriterionConfig,
-                EvidenceConfig, ProbesConfig, *checks_section.SECTIONS)  # fmt: skip
+    sections: tuple[type[BaseModel], ...] = (
+        Config, Environment, Image, Container, ScenarioConfig, HttpConfig, StageConfig, CriterionConfig,
+        EvidenceConfig, ProbesConfig, *checks_section.SECTIONS,
+    )  # fmt: skip
     return {str(field.alias) for section in sections for field in section.model_fields.values()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from checks.finding import Report
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judge
 from pipeline.judging.evidence import Exposure
@@ -46,12 +47,12 @@ def _drain(rollout: Rollout, met: Exposure | None) -> Command:
     )
 
 
-def risks(rollout: Rollout, figures: Figures, checks: Mapping[str, object] | None) -> tuple[str, ...]:
+def risks(rollout: Rollout, figures: Figures, checks: Report | None) -> tuple[str, ...]:
     """Sentences, the gravest first."""
     return tuple(_risks(rollout, figures, checks))
 
 
-def _risks(rollout: Rollout, figures: Figures, checks: Mapping[str, object] | None) -> Iterator[str]:
+def _risks(rollout: Rollout, figures: Figures, checks: Report | None) -> Iterator[str]:
     plan, met = rollout.plan, figures.users
     if met is not None and met.open_sockets and rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK):
         yield f"{met.open_sockets:,} sockets are still open on {plan.candidate}: their users are not safe yet."
@@ -67,7 +68,7 @@ def _risks(rollout: Rollout, figures: Figures, checks: Mapping[str, object] | No
         yield f"{met.forged:,} telemetry lines carried a wrong nonce; they were not judged."
     if met is not None and met.silent:
         yield f"{met.silent:,} sockets were accepted and never heard of again in the logs."
-    additive = checks.get("additive_only") if checks is not None else None
+    additive = checks.additive_only if checks is not None else None
     if additive is not None:
         yield (
             "Additive only: yes."

@@ -8,11 +8,12 @@ them, the row says so and stays open: "none" was not shown, and "failed" would d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from checks.finding import Report, Severity
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.judging import judge
 from pipeline.judging.judge import Verdict
@@ -50,7 +51,7 @@ class Papers:
 class _Evidence:
     rollout: Rollout
     figures: Figures
-    checks: Mapping[str, object] | None
+    checks: Report | None
     alerts: Sequence[str] | None
     papers: Papers
 
@@ -61,7 +62,7 @@ Answer = tuple[State, str]
 def items(
     rollout: Rollout,
     figures: Figures,
-    checks: Mapping[str, object] | None,
+    checks: Report | None,
     *,
     alerts: Sequence[str] | None = None,
     papers: Papers,
@@ -81,22 +82,19 @@ def _check(*rules: str) -> Callable[[_Evidence], Answer]:
     def answer(e: _Evidence) -> Answer:
         if e.checks is None:
             return State.NOT_SHOWN, "no static check was handed to this report"
-        found = e.checks.get("findings")
-        mine = [f for f in found if isinstance(f, Mapping)] if isinstance(found, list | tuple) else []
-        bad = [f for f in mine if f.get("rule") in rules and f.get("severity") == "error"]
-        sure = [f for f in bad if f.get("confidence", "high") == "high"]
+        bad = [f for f in e.checks.findings if f.rule in rules and f.severity is Severity.ERROR]
+        sure = [f for f in bad if f.fails_gate]
         for state, those in ((State.FAILED, sure), (State.NOT_SHOWN, bad)):
             if those:
                 more = f", and {len(those) - 1} more" if len(those) > 1 else ""
                 first = those[0]
-                return state, f"{first.get('path')}:{first.get('line')}: {first.get('message')}{more}"
-        ran = e.checks.get("rules")
-        missing = [r for r in rules if not isinstance(ran, list | tuple) or r not in ran]
+                return state, f"{first.path}:{first.line}: {first.message}{more}"
+        missing = [rule for rule in rules if rule not in e.checks.rules]
         if missing:
             return State.NOT_SHOWN, f"did not run: {', '.join(missing)}"
         return (
             State.SHOWN,
-            f"{' and '.join(rules)} ran over {e.checks.get('files', '?')} files without an error",
+            f"{' and '.join(rules)} ran over {e.checks.files} files without an error",
         )
 
     return answer

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from checks import finding as checked
 from pipeline.core.rollout import Rollout
 from pipeline.judging.evidence import Exposure
 from pipeline.report import advice, banner, checklist, facts
@@ -127,7 +128,7 @@ def build(
     now: datetime,
     *,
     closes: Iterable[Closes] = (),
-    checks: Mapping[str, object] | None = None,
+    checks: checked.Report | None = None,
     alerts: Sequence[str] | None = None,
     read_until: datetime | None = None,
 ) -> Report:
@@ -137,7 +138,7 @@ def build(
         journal: the attempt's lines, of ``journal.read``; empty when it was lost.
         exposures: by revision, of this attempt; None when the logs cannot be read.
         closes: of the timeline over ``facts.end_of_axis``.
-        checks: the document of ``spillway check -o json``, with ``rules`` naming the rules that ran.
+        checks: what the static checks found before the attempt began; None: nobody handed it in.
         alerts: names of the alert policies on the service; None: nobody looked.
         read_until: the logs were too many, and were read up to here; None: all were read.
     """
@@ -193,7 +194,7 @@ def build(
 
 
 def _papers(
-    plan: Sequence[Command], figures: Figures, writes: Sequence[Write], checks: Mapping[str, object] | None
+    plan: Sequence[Command], figures: Figures, writes: Sequence[Write], checks: checked.Report | None
 ) -> Papers:
     """What of the twelfth row's papers this report does not hold."""
     blank = sum(not write.etag for write in writes)
@@ -202,26 +203,23 @@ def _papers(
         "a roll-back plan (there is no revision to go back to)": not any(step.line for step in plan),
         "risks as users met them (the logs could not be read)": figures.met is None,
         f"the etags of {blank} of {len(writes)} writes": blank > 0,
-        "what changed (no additive check was made)": not checks or checks.get("additive_only") is None,
+        "what changed (no additive check was made)": checks is None or checks.additive_only is None,
         "before and after (both revisions beside each other)": figures.met is not None
         and not (figures.stable != figures.candidate and {figures.stable, figures.candidate} <= met.keys()),
     }
     return Papers(tuple(words for words, is_absent in absent.items() if is_absent))
 
 
-def _findings(checks: Mapping[str, object] | None) -> tuple[Finding, ...] | None:
+def _findings(checks: checked.Report | None) -> tuple[Finding, ...] | None:
     if checks is None:
         return None
-    found = checks.get("findings")
-    each = [f for f in found if isinstance(f, Mapping)] if isinstance(found, list | tuple) else []
-    return tuple(_finding(f) for f in each[:MAX_FINDINGS])
+    return tuple(_finding(each) for each in checks.findings[:MAX_FINDINGS])
 
 
-def _finding(found: Mapping[str, object]) -> Finding:
-    path, line = found.get("path"), found.get("line")
-    place = f"{path}:{line}" if path else "project"
-    words = {key: str(found.get(key) or "") for key in ("rule", "severity", "message", "fix")}
-    return Finding(place=place, **words)
+def _finding(found: checked.Finding) -> Finding:
+    place = f"{found.path}:{found.line}" if found.path else "project"
+    fix = found.fix.title if found.fix else ""
+    return Finding(place, found.rule, str(found.severity), found.message, fix)
 
 
 def _missing(journal: Sequence[Line], figures: Figures, read_until: datetime | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from checks.settings import EventMap, EventMaps, JsonSafeLogs, Settings, SingleSource, Symbol
+from checks.settings import EventMap, JsonSafeLogs, Settings, SingleSource
 
 HELPER = "_safe_websocket_state_for_logging"
 HOME = "websocket_core/utils.py"
@@ -282,10 +282,9 @@ REQUIRED = {
 }
 
 SETTINGS = Settings(
-    single_source=SingleSource((Symbol(HELPER, HOME),)),
-    event_map=EventMaps(
-        (EventMap("LEGACY_MESSAGE_TYPE_MAP", "websocket_core/types.py", REQUIRED),), tuple(REQUIRED)
-    ),
+    single_source=(SingleSource(HELPER, HOME),),
+    event_map=(EventMap("LEGACY_MESSAGE_TYPE_MAP", "websocket_core/types.py", REQUIRED),),
+    messages=tuple(REQUIRED),
     json_safe_logs=JsonSafeLogs(safe=(HELPER,)),
 )
 

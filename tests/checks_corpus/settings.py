@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from checks.settings import (
     Additive,
     DeclaredService,
     EventMap,
-    EventMaps,
     JsonSafeLogs,
     Settings,
     SingleSource,
-    Symbol,
 )
 from tests.checks_corpus.corpus import Case, Options, load
 
@@ -22,9 +22,7 @@ def _words(options: Options, key: str) -> tuple[str, ...]:
 def single_source(options: Options) -> Settings:
     """``@ symbol NAME HOME REEXPORTER...``"""
     rows = options["symbol"]
-    return Settings(
-        single_source=SingleSource(tuple(Symbol(n, home, tuple(more)) for n, home, *more in rows))
-    )
+    return Settings(single_source=tuple(SingleSource(n, home, tuple(more)) for n, home, *more in rows))
 
 
 def event_map(options: Options) -> Settings:
@@ -33,7 +31,7 @@ def event_map(options: Options) -> Settings:
         EventMap(name, home, {key: member for key, _, member in (each.partition("=") for each in pairs)})
         for name, home, *pairs in options.get("map", [])
     )
-    return Settings(event_map=EventMaps(maps, _words(options, "messages")))
+    return Settings(event_map=maps, messages=_words(options, "messages"))
 
 
 def json_safe_logs(options: Options) -> Settings:
@@ -44,7 +42,7 @@ def json_safe_logs(options: Options) -> Settings:
 
 def additive(options: Options) -> Settings:
     """``@ map NAME HOME`` and ``@ messages NAME...``"""
-    return Settings(additive=Additive(), event_map=event_map(options).event_map)
+    return replace(event_map(options), additive=Additive(""))
 
 
 def socket_config(options: Options) -> Settings:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from checks.gitcmd import GitRefused, run_git
+from checks.tree.git import GitRefused, run_git
 from pipeline.errors import UserError
 from pipeline.local.images.dockerignore import BadPattern, Ignored
 

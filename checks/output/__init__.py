@@ -1,0 +1,1 @@
+"""A report in the form that people, CI and code scanning read."""

@@ -1,0 +1,267 @@
+"""What a module says about a mapping: literal entries, spreads, and everything that changes it later.
+
+Read are dict literals, ``dict(...)``, ``A | B``, read-only wrappers, and then ``NAME[key] = value``, ``update``,
+``setdefault``, ``|=``, ``del`` and ``pop`` wherever they stand. Keys and values stay symbols.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from checks.tree.definitions import Function, bound_names, flat, module_scope
+from checks.tree.parse import Parsed
+from checks.tree.symbols import (
+    DOUBT,
+    Lookup,
+    Symbol,
+    dotted,
+    expression_name,
+    symbol_of,
+)
+
+_WRAPPERS = frozenset(
+    {"dict", "MappingProxyType", "OrderedDict", "frozendict", "ChainMap", "defaultdict", "copy", "deepcopy"}
+)
+_READERS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "update"})
+_UNREADABLE = ast.Constant(...)
+
+
+class Entry(NamedTuple):
+    """One key and its value.
+
+    Args:
+        form: ``member`` (of ``base``), ``value`` (the member with it), ``text`` or ``other``; ``spread`` for all
+            entries of the mapping ``base``.
+    """
+
+    key: Symbol | None
+    line: int
+    column: int
+    form: str
+    base: Symbol | None
+    member: str
+
+
+class Change(NamedTuple):
+    """One statement about the mapping that ``target`` names.
+
+    Args:
+        kind: ``assign``, ``update`` or ``remove``.
+        owner: the class in whose body it is assigned.
+        is_open: something is merged in that cannot be read.
+        end: of the last entry's value in a literal: line, column; empty when an entry cannot be added mechanically.
+    """
+
+    kind: str
+    target: Symbol
+    owner: str
+    line: int
+    column: int
+    entries: list[Entry]
+    is_open: bool
+    end: list[int]
+
+
+def change_of(row: Any) -> Change:
+    """A change as JSON gives it back."""
+    kind, target, owner, line, column, entries, is_open, end = row
+    made = [
+        Entry(symbol_of(key), line, column, form, symbol_of(base), member)
+        for key, line, column, form, base, member in entries
+    ]
+    return Change(kind, symbol_of(target) or DOUBT, owner, line, column, made, is_open, end)
+
+
+def changes(parsed: Parsed, name: str) -> Iterator[Change]:
+    """Every statement of the module about a mapping called ``name``, in order."""
+    _, _, look = module_scope(parsed.path, parsed.tree)
+    yield from _assignments(parsed, name, look)
+    for node in _seen(parsed.tree, name):
+        if isinstance(node, ast.stmt | ast.Call):
+            found = _later(node, name, look)
+            if found is not None:
+                yield found
+
+
+def _seen(node: ast.AST, name: str) -> Iterator[ast.AST]:
+    """Everything below a node, but for functions in which the name is a variable of their own."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, Function) and _is_own_in(child, name)):
+            yield child
+            yield from _seen(child, name)
+
+
+def _is_own_in(function: Function, name: str) -> bool:
+    statements = flat(function.body)
+    if any(isinstance(n, ast.Global) and name in n.names for n in statements):
+        return False
+    arguments = function.args
+    own = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    return name in own or any(name in bound_names(n) for n in statements if not isinstance(n, Function))
+
+
+def _assignments(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
+    bodies = [("", parsed.tree.body)]
+    bodies += [(n.name, n.body) for n in flat(parsed.tree.body) if isinstance(n, ast.ClassDef)]
+    for owner, body in bodies:
+        for node in flat(body):
+            for value in _given(node, name):
+                target = Symbol("obj", f"{parsed.path}:{owner}.{name}" if owner else f"{parsed.path}:{name}")
+                yield _change("assign", target, owner, node, value, look)
+
+
+def _given(node: ast.stmt, name: str) -> Iterator[ast.expr]:
+    """What a statement assigns to the name, alone or in a row: ``a, NAME = x, {...}``."""
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        pairs: list[tuple[ast.expr, ast.expr]] = [(node.target, node.value)]
+    elif isinstance(node, ast.Assign):
+        pairs = [(target, node.value) for target in node.targets]
+    else:
+        return
+    for target, value in pairs:
+        if isinstance(target, ast.Name) and target.id == name:
+            yield value
+        elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            inner = zip(target.elts, value.elts, strict=False)
+            yield from (v for t, v in inner if isinstance(t, ast.Name) and t.id == name)
+
+
+def _later(node: ast.AST, name: str, look: Lookup) -> Change | None:
+    """A change by subscript, operator or method; None when the node is no such thing.
+
+    Each is read as if it were a literal: ``NAME[key] = value`` as ``{key: value}``. For what is removed the value does not
+    matter.
+    """
+    kind = "update"
+    match node:
+        case ast.Assign(targets=[ast.Subscript(value=receiver, slice=key), *_], value=value):
+            made: ast.expr = ast.Dict([key], [value])
+        case ast.AugAssign(target=receiver, op=ast.BitOr(), value=made):
+            pass
+        case ast.Delete(targets=[ast.Subscript(value=receiver, slice=key), *_]):
+            kind, made = "remove", ast.Dict([key], [key])
+        case ast.Expr(value=ast.Call() as call):
+            return _handed_over(call, name, look)
+        case ast.Call(func=ast.Attribute(value=receiver, attr="update"), args=args, keywords=keywords):
+            made = ast.Call(ast.Name("dict"), args, keywords)
+        case ast.Call(
+            func=ast.Attribute(value=receiver, attr="pop" | "setdefault" as method), args=[key, *more]
+        ):
+            kind = "remove" if method == "pop" else "update"
+            made = ast.Dict([key], [(key, *more)[-1]])
+        case _:
+            return None
+    return _about(receiver, kind, node, made, name, look)
+
+
+def _handed_over(call: ast.Call, name: str, look: Lookup) -> Change | None:
+    """``fill(NAME)``: the function may add entries that cannot be read here, so the map is open from then on."""
+    word = dotted(call.func).rpartition(".")[2]
+    if word in _READERS or hasattr(builtins, word):
+        return None
+    return next(
+        (found for a in call.args if (found := _about(a, "update", call, _UNREADABLE, name, look))), None
+    )
+
+
+def _about(
+    receiver: ast.expr, kind: str, node: Any, value: ast.expr, name: str, look: Lookup
+) -> Change | None:
+    if dotted(receiver).rpartition(".")[2] != name:
+        return None
+    target = expression_name(receiver, look)
+    return _change(kind, target, "", node, value, look) if target is not None else None
+
+
+def _change(kind: str, target: Symbol, owner: str, node: Any, value: ast.expr, look: Lookup) -> Change:
+    made = Change(kind, target, owner, node.lineno, node.col_offset + 1, [], False, [])
+    is_open = _read(value, made, look)
+    last = value.values[-1] if isinstance(value, ast.Dict) and value.values and kind == "assign" else None
+    end = [last.end_lineno or 0, last.end_col_offset or 0] if last is not None else []
+    return made._replace(is_open=is_open, end=end)
+
+
+def _read(value: ast.expr, made: Change, look: Lookup) -> bool:
+    """Add what ``value`` holds; True when some of it cannot be read."""
+    if isinstance(value, ast.Dict):
+        return _read_literal(value, made, look)
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr):
+        return bool(_read(value.left, made, look) + _read(value.right, made, look))
+    if isinstance(value, ast.Call):
+        return _read_call(value, made, look)
+    symbol = expression_name(value, look)
+    if symbol is None:
+        return True
+    made.entries.append(Entry(None, value.lineno, value.col_offset + 1, "spread", symbol, ""))
+    return False
+
+
+def _read_literal(value: ast.Dict, made: Change, look: Lookup) -> bool:
+    is_open = False
+    for key, item in zip(value.keys, value.values, strict=True):
+        if key is None:
+            is_open |= _read(item, made, look)
+        else:
+            made.entries.append(Entry(_key(key, look), key.lineno, key.col_offset + 1, *_value(item, look)))
+    return is_open
+
+
+def _read_call(value: ast.Call, made: Change, look: Lookup) -> bool:
+    name = dotted(value.func).rpartition(".")[2]
+    if name == "copy" and not value.args and isinstance(value.func, ast.Attribute):
+        return _read(value.func.value, made, look)
+    if name == "fromkeys" and value.args and isinstance(value.args[0], ast.List | ast.Tuple | ast.Set):
+        keys = value.args[0].elts
+        given = value.args[1] if len(value.args) > 1 else ast.Constant(None)
+        return _read_literal(ast.Dict(keys=list(keys), values=[given] * len(keys)), made, look)
+    if name not in _WRAPPERS:
+        return True
+    is_open = False
+    for argument in value.args[1:] if name == "defaultdict" else value.args:
+        pairs = _pairs(argument)
+        is_open |= _read(pairs if pairs is not None else argument, made, look)
+    for keyword in value.keywords:
+        if keyword.arg is None:
+            is_open |= _read(keyword.value, made, look)
+        else:
+            key = Symbol("const", keyword.arg)
+            form, base, member = _value(keyword.value, look)
+            made.entries.append(Entry(key, keyword.lineno, keyword.col_offset + 1, form, base, member))
+    return is_open
+
+
+def _pairs(node: ast.expr) -> ast.Dict | None:
+    """``[(key, value), ...]`` as a literal."""
+    if not isinstance(node, ast.List | ast.Tuple) or not node.elts:
+        return None
+    pairs = [each.elts for each in node.elts if isinstance(each, ast.Tuple) and len(each.elts) == 2]
+    if len(pairs) != len(node.elts):
+        return None
+    return ast.Dict(keys=[p[0] for p in pairs], values=[p[1] for p in pairs])
+
+
+def _key(node: ast.expr, look: Lookup) -> Symbol | None:
+    if isinstance(node, ast.Constant):
+        return Symbol("const", node.value if isinstance(node.value, str) else repr(node.value))
+    return expression_name(node, look)
+
+
+def _value(node: ast.expr, look: Lookup) -> tuple[str, Symbol | None, str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return "text", None, node.value
+    if (
+        isinstance(node, ast.Attribute)
+        and node.attr in ("value", "name")
+        and isinstance(node.value, ast.Attribute)
+    ):
+        node = node.value
+    if isinstance(node, ast.Attribute):
+        return "member", expression_name(node.value, look), node.attr
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return "member", expression_name(node.value, look), str(node.slice.value)
+    if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
+        return "value", expression_name(node.func, look), repr(node.args[0].value)
+    return "other", expression_name(node, look), ""

@@ -1,0 +1,1 @@
+"""The rule json-safe-logs."""

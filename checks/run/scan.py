@@ -1,0 +1,78 @@
+"""One file, looked at once for all rules: which want it, and what they collect. The same in every process."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from checks import suppress
+from checks.rules import BY_NAME
+from checks.rules.protocol import Brief
+from checks.tree.definitions import define
+from checks.tree.parse import Unparsable, parse
+
+COMMENTS = "comments"
+DEFINITIONS = "definitions"
+
+_TYPES = (b"Enum)", b"BaseModel)", b"dataclass")
+
+#: what looks for a few bytes alone: that a file does not hold them is found again rather than remembered
+QUICK = frozenset({COMMENTS, *(rule.name for rule in BY_NAME.values() if rule.is_quick)})
+
+#: what was collected, by rule; under ``trouble`` the line and the reason when the file could not be parsed
+Collected = dict[str, Any]
+
+
+def wanted(path: str, data: bytes, names: Iterable[str], briefs: Mapping[str, Brief]) -> list[str]:
+    """Those of the names that have something to look for in these bytes.
+
+    A file that is parsed anyway and holds enums or models tells what it defines too: others will ask.
+    """
+    found = [name for name in names if _is_wanted(name, path, data, briefs)]
+    if any(BY_NAME[n].refers for n in found if n in BY_NAME) and any(word in data for word in _TYPES):
+        found.append(DEFINITIONS)
+    return found
+
+
+def _is_wanted(name: str, path: str, data: bytes, briefs: Mapping[str, Brief]) -> bool:
+    if name == COMMENTS:
+        return suppress.NEEDLE in data
+    return name == DEFINITIONS or BY_NAME[name].wants(path, data, briefs[name])
+
+
+def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, Brief]) -> Collected:
+    """Parse once, and let each of these rules collect its facts. Nothing that is in the file raises.
+
+    Comments of a file that cannot be looked at are not told: nobody knows what they would have silenced.
+    """
+    entry: Collected = {}
+    try:
+        parsed = parse(path, data) if set(names) - {COMMENTS} else None
+        for name in names:
+            if name == COMMENTS:
+                entry[COMMENTS] = suppress.comments(data)
+            elif parsed is not None:
+                entry[name] = (
+                    define(parsed) if name == DEFINITIONS else BY_NAME[name].collect(parsed, briefs[name])
+                )
+    except Unparsable as error:
+        return {"trouble": [error.line, error.reason]}
+    except RecursionError:
+        return {"trouble": [0, "nested too deeply to check"]}
+    except Exception as error:  # noqa: BLE001 - one strange file must not hide what is wrong with all others
+        return {"trouble": [0, f"a rule broke on it: {type(error).__name__}: {error}"]}
+    return entry
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Syntax trees are freed by reference counts; walking them for circles costs a sixth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

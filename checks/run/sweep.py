@@ -1,0 +1,159 @@
+"""One pass over the tree: which rules want which file, what the cache holds of it, and what must be collected now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from checks.errors import CheckError
+from checks.finding import Confidence, Finding, Severity, Skipped
+from checks.rules import BY_NAME
+from checks.rules.additive.rule import NAME as ADDITIVE
+from checks.rules.protocol import Brief, Project, Rule
+from checks.run.cache import Cache, digest, digest_of
+from checks.run.memory import RememberedTree
+from checks.run.pool import Job, Pool
+from checks.run.scan import COMMENTS, DEFINITIONS, QUICK, Collected, wanted
+from checks.tree import files
+
+
+class Sweep:
+    """One pass over the tree with the rules that are on. Raises CheckError where a rule's question is wrong."""
+
+    def __init__(
+        self, root: Path, project: Project, tree: RememberedTree, names: tuple[str, ...], cache: Cache | None
+    ) -> None:
+        self._root, self._project, self._tree, self._cache = root, project, tree, cache
+        self.broken: list[Finding] = []
+        self.briefs: dict[str, Brief] = {}
+        for name in names:
+            with self._reported_if_broken(name):
+                brief = BY_NAME[name].brief(project.settings, tree)
+                if brief is not None:
+                    self.briefs[name] = brief
+        self._digests = {name: digest_of(brief) for name, brief in self.briefs.items()} | {
+            COMMENTS: "",
+            DEFINITIONS: "",
+        }
+        self._names = [*self.briefs, COMMENTS]
+        self.entries: dict[str, Collected] = {}
+        self.skipped: list[Skipped] = []
+
+    @property
+    def compares(self) -> bool:
+        return ADDITIVE in self.briefs and self._project.base is not None
+
+    def read_all(self, jobs: int | None) -> None:
+        """Collect from every file, and define those that judging will follow names into.
+
+        Args:
+            jobs: processes at most; as many as cores otherwise.
+        """
+        with Pool(self.briefs, jobs, self._keep) as pool:
+            for path in self._tree.paths:
+                job = self._job(path, self._names)
+                if job:
+                    pool.put(job)
+            pool.drain()
+            for path in sorted(self._referred()):
+                is_known = DEFINITIONS in self.entries.get(path, {})
+                job = None if is_known else self._job(path, [DEFINITIONS])
+                if job:
+                    pool.put(job)
+            pool.drain()
+        for path, entry in self.entries.items():
+            if DEFINITIONS in entry:
+                self._tree.take(path, entry.pop(DEFINITIONS))
+
+    def _referred(self) -> set[str]:
+        """Files that judging will follow names into."""
+        found: set[str] = set()
+        for name in self.briefs:
+            rule = BY_NAME[name]
+            for path, facts in self._rows(name).items() if rule.refers else ():
+                if rule.refers and self._tree.recall(name, self._digests[name], path) is None:
+                    with self._reported_if_broken(name):
+                        found |= {self._file_of(dotted, path) for dotted in rule.refers(rule.read(facts))}
+        return found - {""}
+
+    def _rows(self, name: str) -> dict[str, Any]:
+        """By path, what a rule collected."""
+        return {path: self.entries[path][name] for path in sorted(self.entries) if name in self.entries[path]}
+
+    def _file_of(self, dotted: str, importer: str) -> str:
+        own, colon, _ = dotted.partition(":")
+        place = (own, ()) if colon else self._tree.modules.split(dotted, importer)
+        return place[0] if place else ""
+
+    def _job(self, path: str, names: list[str]) -> Job | None:
+        """What is left to collect from one file; None when nothing is wanted or the cache holds everything."""
+        try:
+            data = files.read(self._root, path)
+        except files.Unreadable as error:
+            self.skipped.append(Skipped(path, str(error)))
+            return None
+        quick = wanted(path, data, [name for name in names if name in QUICK], self.briefs)
+        names = [name for name in names if name not in QUICK or name in quick]
+        if self._cache and names:
+            self._tree.keys[path] = digest(os.fsencode(path), data)
+            names = [name for name in names if not self._is_kept(path, name)]
+        wants = wanted(path, data, names, self.briefs)
+        if self._cache:
+            for name in set(names) - set(wants):
+                self._cache.put(self._tree.keys[path], name, self._digests[name], None)
+        return Job(path, data, tuple(wants)) if wants else None
+
+    def _is_kept(self, path: str, name: str) -> bool:
+        assert self._cache
+        is_there, facts = self._cache.get(self._tree.keys[path], name, self._digests[name])
+        if is_there:
+            self._take(path, name, facts)
+        return is_there
+
+    def _keep(self, path: str, entry: Collected) -> None:
+        trouble = entry.pop("trouble", None)
+        for name, facts in entry.items():
+            self._take(path, name, facts)
+            if self._cache and not trouble:
+                self._cache.put(self._tree.keys[path], name, self._digests[name], facts)
+        if trouble:
+            self.skipped.append(Skipped(path, trouble[1], trouble[0]))
+
+    def _take(self, path: str, name: str, facts: Any) -> None:
+        if facts:
+            self.entries.setdefault(path, {})[name] = facts
+
+    def judge(self) -> list[Finding]:
+        found: list[Finding] = []
+        for name, brief in self.briefs.items():
+            rule, rows = BY_NAME[name], self._rows(name)
+            with self._reported_if_broken(name):
+                if rule.judge:
+                    facts = {path: rule.read(row) for path, row in rows.items()}
+                    found += rule.judge(self._project, brief, facts)
+                for path, row in rows.items() if rule.judge_file else ():
+                    found += self._tree.judged(
+                        name, self._digests[name], path, partial(self._judge_file, rule, path, row)
+                    )
+        return [*found, *self.broken]
+
+    def _judge_file(self, rule: Rule, path: str, row: Any) -> Iterator[Finding]:
+        assert rule.judge_file
+        return rule.judge_file(self._project, path, rule.read(row))
+
+    @contextmanager
+    def _reported_if_broken(self, name: str) -> Iterator[None]:
+        """A rule that meets code it was not made for says so and fails the gate: it has not looked at the rest."""
+        try:
+            yield
+        except CheckError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other rules go on
+            message = (
+                f"this rule broke, so its other findings are not reported: {type(error).__name__}: {error}"
+            )
+            self.broken.append(Finding(name, "", 0, 1, Severity.ERROR, Confidence.HIGH, message))

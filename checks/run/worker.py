@@ -1,0 +1,36 @@
+"""A process that collects: batches in, one line of JSON out for each. Started by ``pool.py``, never by hand.
+
+Bytes come through the pipe, so a file is read once, by the parent alone. A batch is a line of JSON, the path, rules and
+size of each file, and then all their bytes; the first line of all holds the briefs.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+
+from checks.run.scan import Collected, collect
+
+
+def main() -> None:
+    """Answer until the pipe closes."""
+    gc.disable()
+    source, answers = sys.stdin.buffer, sys.stdout.buffer
+    briefs = json.loads(source.readline() or b"{}")
+    while header := source.readline():
+        jobs = [(path, names, source.read(size)) for path, names, size in json.loads(header)]
+        entries = [_encoded(collect(path, data, names, briefs)) for path, names, data in jobs]
+        answers.write(f"[{','.join(entries)}]\n".encode())
+        answers.flush()
+
+
+def _encoded(entry: Collected) -> str:
+    try:
+        return json.dumps(entry)
+    except RecursionError:
+        return json.dumps({"trouble": [0, "nested too deeply to check"]})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The code under check: which files there are, what they say, what their names mean."""

@@ -1,0 +1,125 @@
+"""Function bodies in a normal form: local names are numbered, docstrings and annotations left out.
+
+Two functions with the same normal form do the same by the text: attribute names, constants and the names of other
+functions count; what parameters and variables are called does not.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from itertools import islice
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_DROPPED = frozenset(
+    {"annotation", "returns", "decorator_list", "type_comment", "ctx", "kind", "type_params"}
+)
+
+
+def normal_form(node: Function | ast.Lambda) -> str:
+    """One line of text; equal for functions that differ in local names, comments and docstrings only."""
+    if isinstance(node, ast.Lambda):
+        body: list[ast.stmt] = [ast.Return(value=node.body)]
+    else:
+        body = without_docstring(node.body)
+    names = _local_names(node)
+    parts: list[str] = []
+    _write(node.args, names, parts)
+    for statement in body:
+        _write(statement, names, parts)
+    return " ".join(parts)
+
+
+def print_of(node: Function | ast.Lambda) -> str:
+    return print_of_form(normal_form(node))
+
+
+def print_of_form(form: str) -> str:
+    return hashlib.sha256(form.encode(errors="surrogatepass")).hexdigest()[:24]
+
+
+def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    is_doc = (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
+    return body[1:] if is_doc else body
+
+
+def words(node: Function) -> set[bytes]:
+    """Attribute names, text constants and names from outside: what a copy of it must hold, whatever it is called."""
+    found: set[str] = set()
+    local = _local_names(node)
+    for child in (c for statement in without_docstring(node.body) for c in ast.walk(statement)):
+        if isinstance(child, ast.Attribute):
+            found.add(child.attr)
+        elif isinstance(child, ast.Name) and child.id not in local:
+            found.add(child.id)
+        elif (
+            isinstance(child, ast.Constant) and isinstance(child.value, str) and _stands_as_it_is(child.value)
+        ):
+            found.add(child.value)
+    return {word.encode() for word in found if len(word) > 2}
+
+
+def _stands_as_it_is(text: str) -> bool:
+    """Whether a constant is written in the source just like this."""
+    return text.isascii() and text.isprintable() and not any(c in text for c in "\\'\"{}")
+
+
+def has_size(node: Function, least: int) -> bool:
+    """Whether the body has so many syntax nodes: below about 12 a function is too small to be anybody's copy."""
+    nodes = (child for statement in without_docstring(node.body) for child in ast.walk(statement))
+    return next(islice(nodes, least - 1, None), None) is not None
+
+
+def functions(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, Function]]:
+    """Every function with its dotted path inside the module, outer ones first."""
+    for child in ast.iter_child_nodes(tree):
+        name = owner
+        if isinstance(child, Function | ast.ClassDef):
+            name = f"{owner}.{child.name}" if owner else child.name
+        if isinstance(child, Function):
+            yield name, child
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from functions(child, name)
+
+
+def named_lambdas(tree: ast.AST) -> Iterator[tuple[str, ast.Lambda]]:
+    """Every ``name = lambda ...``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+            yield from ((t.id, node.value) for t in node.targets if isinstance(t, ast.Name))
+
+
+def _local_names(node: Function | ast.Lambda) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for child in ast.walk(node):
+        if isinstance(child, ast.arg):
+            names.setdefault(child.arg, f"_{len(names)}")
+        elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            names.setdefault(child.id, f"_{len(names)}")
+        elif isinstance(child, ast.ExceptHandler) and child.name:
+            names.setdefault(child.name, f"_{len(names)}")
+    return names
+
+
+def _write(node: object, names: dict[str, str], parts: list[str]) -> None:
+    if isinstance(node, ast.Name):
+        parts.append(names.get(node.id, node.id))
+    elif isinstance(node, ast.arg):
+        parts.append(names[node.arg])
+    elif isinstance(node, ast.AST):
+        parts.append(f"({type(node).__name__}")
+        for field in node._fields:
+            if field not in _DROPPED:
+                _write(getattr(node, field, None), names, parts)
+        parts.append(")")
+    elif isinstance(node, list):
+        for each in node:
+            _write(each, names, parts)
+    elif node is not None:
+        parts.append(repr(names.get(node, node) if isinstance(node, str) else node).replace(" ", "\u00b7"))

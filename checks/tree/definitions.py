@@ -1,0 +1,310 @@
+"""What one module defines, as plain data: classes with fields and members, functions with what they return, values.
+
+Read from the tree of one file; names stay symbols (see ``symbols.py``) until somebody asks what they are. Only the
+statements are walked, not every expression, so this costs a fraction of the parse.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeGuard
+
+from checks.tree.modules import absolute
+from checks.tree.parse import Parsed
+from checks.tree.symbols import (
+    ENUM_ATTRIBUTES,
+    Lookup,
+    Symbol,
+    annotation,
+    box,
+    constant,
+    dotted,
+    either,
+    expression_name,
+    imported_names,
+    module_lookup,
+    symbol_of,
+)
+
+#: expressions of which something can be said outside of any flow
+_TELLING = (
+    ast.Constant, ast.Name, ast.Attribute, ast.Call, ast.Await, ast.Set, ast.SetComp, ast.List, ast.Tuple, ast.Dict,
+)  # fmt: skip
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)  # a tuple is tested faster than a union
+_LOOP = ("body", "orelse")
+_TRY = ("body", "handlers", "orelse", "finalbody")
+#: where a compound statement keeps those inside it
+_BLOCKS: dict[type[ast.stmt], tuple[str, ...]] = {
+    ast.If: _LOOP,
+    ast.For: _LOOP,
+    ast.AsyncFor: _LOOP,
+    ast.While: _LOOP,
+    ast.Try: _TRY,
+    ast.TryStar: _TRY,
+    ast.With: ("body",),
+    ast.AsyncWith: ("body",),
+    ast.Match: ("cases",),
+}
+
+
+class Member(NamedTuple):
+    """A name assigned in a class body: an enum member, a field, a class attribute."""
+
+    line: int
+    value: str  # the value's source text; empty for a bare annotation
+    annotation: str
+
+
+Symbols = dict[str, Symbol | None]
+
+
+class Class(NamedTuple):
+    """One class: ``fields`` are its members and what its methods assign to ``self``."""
+
+    line: int
+    bases: list[Symbol | None]
+    decorators: list[str]
+    uses_enum_values: bool
+    members: dict[str, Member]
+    fields: Symbols
+    returns: Symbols
+    properties: list[str]
+
+
+class Definitions(NamedTuple):
+    """One module, by top-level name (classes by their dotted path inside the module)."""
+
+    imports: dict[str, str]
+    stars: list[str]
+    classes: dict[str, Class]
+    functions: Symbols
+    values: Symbols
+
+
+def definitions_of(row: Any) -> Definitions:
+    """Definitions as JSON gives them back. Raises AttributeError, TypeError, ValueError for anything else."""
+    imports, stars, classes, functions, values = row
+    made = {name: _class_of(*each) for name, each in classes.items()}
+    return Definitions(imports, stars, made, _symbols_of(functions), _symbols_of(values))
+
+
+def _class_of(
+    line: int, bases: list[Any], decorators: list[str], uses_enum_values: bool, *rest: Any
+) -> Class:
+    members, fields, returns, properties = rest
+    made = {name: Member(*each) for name, each in members.items()}
+    above = [symbol_of(each) for each in bases]
+    return Class(
+        line, above, decorators, uses_enum_values, made, _symbols_of(fields), _symbols_of(returns), properties
+    )
+
+
+def _symbols_of(row: dict[str, Any]) -> Symbols:
+    return {name: symbol_of(each) for name, each in row.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked about a module, where that is less than everything: names at its top, and names inside classes."""
+
+    names: Collection[str]
+    attributes: Collection[str]
+
+
+def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
+    """Everything that other files can refer to, or what is wanted of it."""
+    statements, imports, look = module_scope(parsed.path, parsed.tree)
+    stars = [absolute(parsed.path, n.module, n.level) for n in statements if _is_star(n)]
+    found = Definitions(imports, stars, {}, {}, {})
+    for node in statements:
+        if only is not None and isinstance(node, _NAMED) and node.name not in only.names:
+            continue
+        if isinstance(node, ast.ClassDef):
+            _Classes(found.classes, parsed.path, only).add(node, "", look)
+        elif isinstance(node, Function):
+            found.functions.setdefault(node.name, returned(node, look))
+        else:
+            found.values.update(_assigned(node, look))
+    return found
+
+
+def module_scope(path: str, tree: ast.Module) -> tuple[list[ast.stmt], dict[str, str], Lookup]:
+    """The statements at a module's top, what they import, and its names as its own top level sees them."""
+    statements = flat(tree.body)
+    imports = imported_names(path, statements)
+    own = {name for node in statements for name in bound_names(node)}
+    return statements, imports, module_lookup(path, imports, own)
+
+
+def _is_star(node: ast.stmt) -> TypeGuard[ast.ImportFrom]:
+    return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+
+
+def flat(body: Iterable[ast.stmt]) -> list[ast.stmt]:
+    """The statements of one scope, those inside ``if``, ``try``, ``with`` and loops too; not those of inner scopes."""
+    found: list[ast.stmt] = []
+    _gather(body, found)
+    return found
+
+
+def _gather(body: Iterable[ast.stmt], found: list[ast.stmt]) -> None:
+    for node in body:
+        found.append(node)
+        for name in _BLOCKS.get(type(node), ()):
+            for inner in getattr(node, name):
+                if isinstance(inner, ast.stmt):
+                    _gather((inner,), found)
+                else:  # a handler or a case
+                    _gather(inner.body, found)
+
+
+def bound_names(node: ast.stmt) -> Iterator[str]:
+    """Names that this statement defines here; imports are counted apart, and ``NAME += 1`` defines nothing."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                yield target.id
+    elif isinstance(node, ast.AnnAssign):
+        if isinstance(node.target, ast.Name):
+            yield node.target.id
+    elif isinstance(node, _NAMED):
+        yield node.name
+
+
+def _assigned(node: ast.stmt, look: Lookup) -> Symbols:
+    if isinstance(node, ast.Assign):
+        value = simple(node.value, look)
+        return {t.id: value for t in node.targets if isinstance(t, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        value = simple(node.value, look) if node.value else None
+        return {node.target.id: value or annotation(node.annotation, look)}
+    return {}
+
+
+def simple(node: ast.expr | None, look: Lookup) -> Symbol | None:
+    """The symbol of an expression outside of any flow: names, attributes, calls, literals."""
+    if isinstance(node, ast.Constant):
+        return constant(node)
+    if isinstance(node, ast.Name | ast.Attribute):
+        base = expression_name(node, look)
+        if base is None and isinstance(node, ast.Attribute):
+            inner = simple(node.value, look)
+            if node.attr in ENUM_ATTRIBUTES:
+                return Symbol("known", node.attr, (inner,))
+            return inner and Symbol("attr", node.attr, (inner,))
+        return base
+    if isinstance(node, ast.Call):
+        callee = simple(node.func, look)
+        return callee and Symbol("call", parts=(callee,))
+    if isinstance(node, ast.Await):
+        return simple(node.value, look)
+    if isinstance(node, ast.Set | ast.SetComp):
+        return Symbol("of", "builtins.set")
+    if isinstance(node, ast.List | ast.Tuple):
+        return box(simple(each, look) for each in node.elts)
+    return box(simple(each, look) for each in node.values) if isinstance(node, ast.Dict) else None
+
+
+class _Classes:
+    """Adds the classes of one file, inner ones too."""
+
+    def __init__(self, found: dict[str, Class], path: str, only: Wanted | None) -> None:
+        self._found, self._path = found, path
+        self._attributes = only.attributes if only is not None else None
+
+    def add(self, node: ast.ClassDef, outer: str, look: Lookup) -> None:
+        name = outer + node.name
+        bases = [expression_name(_unsubscripted(base), look) for base in node.bases]
+        decorators = [dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list]
+        uses_enum_values = _may_configure(node) and "use_enum_values" in ast.dump(node)
+        made = Class(node.lineno, bases, decorators, uses_enum_values, {}, {}, {}, [])
+        self._found.setdefault(name, made)
+        inner = {child.name: child for child in node.body if isinstance(child, ast.ClassDef)}
+
+        def inside(wanted: str) -> Symbol | None:
+            return Symbol("obj", f"{self._path}:{name}.{wanted}") if wanted in inner else look(wanted)
+
+        for child in flat(node.body):
+            if isinstance(child, Function):
+                _add_method(made, child, inside, self._attributes)
+            elif not isinstance(child, ast.ClassDef):
+                _add_members(made, child, inside)
+        for each in inner.values():
+            self.add(each, f"{name}.", look)
+
+
+def _unsubscripted(node: ast.expr) -> ast.expr:
+    return node.value if isinstance(node, ast.Subscript) else node
+
+
+def _may_configure(node: ast.ClassDef) -> bool:
+    names = {
+        t.id for n in node.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)
+    }
+    return "model_config" in names or any(
+        isinstance(n, ast.ClassDef) and n.name == "Config" for n in node.body
+    )
+
+
+def _add_members(made: Class, node: ast.stmt, look: Lookup) -> None:
+    for name, symbol in _assigned(node, look).items():
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        noted = node.annotation if isinstance(node, ast.AnnAssign) else None
+        texts = (ast.unparse(value) if value else "", ast.unparse(noted) if noted else "")
+        made.members[name] = Member(node.lineno, *texts)
+        made.fields[name] = annotation(noted, look) if noted else symbol
+
+
+def _add_method(made: Class, node: Function, look: Lookup, attributes: Collection[str] | None) -> None:
+    statements = flat(node.body)
+    if attributes is None or node.name in attributes:
+        made.returns.setdefault(node.name, returned(node, look, statements))
+    marks = {dotted(d).rpartition(".")[2] for d in node.decorator_list}
+    if marks & {"property", "cached_property", "computed_field", "hybrid_property"}:
+        made.properties.append(node.name)
+    notes = {a.arg: a.annotation for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
+
+    def inside(name: str) -> Symbol | None:
+        return annotation(notes[name], look) if name in notes else look(name)
+
+    for statement in statements:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign):
+            continue
+        for name, symbol in _given_to_self(statement, inside, look, attributes):
+            before = made.fields.get(name)
+            made.fields[name] = before if name in made.members else either((before, symbol))
+
+
+def _given_to_self(
+    node: ast.Assign | ast.AnnAssign, inside: Lookup, look: Lookup, attributes: Collection[str] | None
+) -> Iterator[tuple[str, Symbol | None]]:
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        if (
+            isinstance(target, ast.Attribute)
+            and isinstance(target.value, ast.Name)
+            and target.value.id == "self"
+            and (attributes is None or target.attr in attributes)
+        ):
+            noted = annotation(node.annotation, look) if isinstance(node, ast.AnnAssign) else None
+            yield target.attr, noted or simple(node.value, inside)
+
+
+def returned(node: Function, look: Lookup, statements: list[ast.stmt] | None = None) -> Symbol | None:
+    """What calling it gives: its annotation; its return statements where that is absent, or only says ``dict``."""
+    noted = annotation(node.returns, look)
+    is_vague = noted is None or noted.form == "box" or noted == Symbol("of", "builtins.dict")
+    if not is_vague:
+        return noted
+    return _plain_results(node, look, flat(node.body) if statements is None else statements) or noted
+
+
+def _plain_results(node: Function, look: Lookup, statements: list[ast.stmt]) -> Symbol | None:
+    results = [n.value for n in statements if isinstance(n, ast.Return) and n.value is not None]
+    if not any(isinstance(value, _TELLING) for value in results):
+        return None
+    own = {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
+    local = {name for statement in statements for name in bound_names(statement)} | own
+    return either(simple(value, lambda name: None if name in local else look(name)) for value in results)

@@ -1,0 +1,288 @@
+"""Where values go inside one function: what each name may be when a call is reached.
+
+Theory of operation. Statements are taken in order, with a table of what each local name is now. Branches are walked
+with copies and put together again; a branch that leaves (``return``, ``raise``) does not count afterwards; a test like
+``isinstance(x, Enum)`` or ``hasattr(x, "value")`` makes ``x`` unknown on its other side. Loops are walked once. Only
+functions that hold an interesting line are walked at all. Nothing is certain here: the names stay symbols.
+
+What makes this cheap. ``lines`` are the lines on which a call of interest may stand. A function without one is not
+entered, and in every block the walk stops behind the last of them: what comes later cannot change what is asked.
+"""
+
+from __future__ import annotations
+
+import ast
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+
+from checks.tree.definitions import Function
+from checks.tree.expressions import Expressions
+from checks.tree.locals import Local, Locals, become, item, key_of, narrow, without_part
+from checks.tree.symbols import DOUBT, Symbol, annotation, box, dotted, either, imported_names
+
+_ADDING = frozenset({"update", "append", "setdefault", "insert", "extend", "add"})
+Visit = Callable[[ast.Call, "Flow", Locals], None]
+
+
+class Flow(Expressions):
+    """Walks a module; calls ``visit`` for each call on or around an interesting line."""
+
+    def __init__(
+        self,
+        path: str,
+        tree: ast.Module,
+        lines: Sequence[int],
+        visit: Visit,
+        *,
+        safe: frozenset[str],
+        attributes: frozenset[str],
+    ) -> None:
+        super().__init__(path, tree, safe=safe, attributes=attributes)
+        self._lines, self._visit = lines, visit
+        self._class, self._is_inside = "", False
+        self._last = lines[-1] if lines else 0
+        self._scope(tree.body, {})
+
+    def _is_near(self, node: ast.stmt) -> bool:
+        at = bisect_left(self._lines, node.lineno)
+        return at < len(self._lines) and self._lines[at] <= (node.end_lineno or node.lineno)
+
+    def _scope(self, body: Sequence[ast.stmt], outer: Locals) -> None:
+        """A module or class: what it assigns is seen by the rest of it, not by the functions in it.
+
+        They run later, when a name of the module may be something else, and do not see a class's names at all.
+        """
+        names = dict(outer)
+        for node in body:
+            if node.lineno > self._last:
+                break
+            # A function gets the names of outside of this scope: when it runs, the ones of this scope may have changed.
+            if isinstance(node, Function | ast.ClassDef):
+                if self._is_near(node):
+                    self._statement(node, dict(outer))
+            else:
+                self._statement(node, names)
+
+    def _block(self, body: Sequence[ast.stmt], names: Locals) -> bool:
+        """Walk statements; True when the block always leaves."""
+        for node in body:
+            if node.lineno > self._last:
+                break  # nothing below is asked about
+            if self._statement(node, names):
+                return True
+        return False
+
+    def _statement(self, node: ast.stmt, names: Locals) -> bool:
+        if isinstance(node, Function):
+            if self._is_near(node):
+                self._function(node, names)
+            names[node.name] = Local(None)
+            return False
+        if isinstance(node, ast.ClassDef):
+            outer, self._class = self._class, f"{self._class}.{node.name}" if self._class else node.name
+            self._scope(node.body, names)
+            self._class = outer
+            return False
+        compound = self._COMPOUND.get(type(node))
+        if compound:
+            return compound(self, node, names)
+        if self._is_near(node):
+            self._calls(node, names)
+        self._assign(node, names)
+        return isinstance(node, ast.Return | ast.Raise | ast.Continue | ast.Break)
+
+    def _function(self, node: Function, outer: Locals) -> None:
+        names = dict(outer)
+        arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        for argument in arguments:
+            names[argument.arg] = self._parameter(argument)
+        if (
+            arguments
+            and self._class
+            and not any(dotted(d).endswith("staticmethod") for d in node.decorator_list)
+        ):
+            owner = f"{self._path}:{self._class}"
+            is_class = any(dotted(d).endswith("classmethod") for d in node.decorator_list)
+            names[arguments[0].arg] = Local(Symbol("obj" if is_class else "of", owner))
+        for extra in (node.args.vararg, node.args.kwarg):
+            if extra:
+                inner = annotation(extra.annotation, self.look)
+                names[extra.arg] = Local(box([inner]), extra.lineno)
+        # Inside, the last interesting line is that of this function; ``self`` of a nested function is no class's.
+        before = self._last, self._class, self._is_inside
+        self._last = self._lines[bisect_right(self._lines, node.end_lineno or node.lineno) - 1]
+        self._class, self._is_inside = "", True
+        self._block(node.body, names)
+        self._last, self._class, self._is_inside = before
+
+    def _parameter(self, node: ast.arg) -> Local:
+        return Local(annotation(node.annotation, self.look), node.lineno, f"{node.arg} is a parameter")
+
+    def _if(self, node: ast.If, names: Locals) -> bool:
+        self._calls_in(node.test, names)
+        yes, no = dict(names), dict(names)
+        narrow(node.test, yes, no)
+        left, right = self._block(node.body, yes), self._block(node.orelse, no)
+        become(names, [branch for branch, leaves in ((yes, left), (no, right)) if not leaves])
+        return left and right
+
+    def _for(self, node: ast.For | ast.AsyncFor, names: Locals) -> bool:
+        self._calls_in(node.iter, names)
+        inside = dict(names)
+        self.bind(node.target, item(self.value(node.iter, names)), inside, node.lineno, node.iter)
+        return self._loop(node, names, inside)
+
+    def _while(self, node: ast.While, names: Locals) -> bool:
+        self._calls_in(node.test, names)
+        return self._loop(node, names, dict(names))
+
+    def _loop(self, node: ast.For | ast.AsyncFor | ast.While, names: Locals, inside: Locals) -> bool:
+        """The body is walked once; afterwards a name is what it was before, or what one turn makes of it."""
+        self._block(node.body, inside)
+        become(names, [names, inside])
+        self._block(node.orelse, names)
+        return False
+
+    def _with(self, node: ast.With | ast.AsyncWith, names: Locals) -> bool:
+        for each in node.items:
+            self._calls_in(each.context_expr, names)
+            if each.optional_vars is not None:
+                self.bind(each.optional_vars, None, names, node.lineno)
+        return self._block(node.body, names)
+
+    def _try(self, node: ast.Try | ast.TryStar, names: Locals) -> bool:
+        body = dict(names)
+        leaves = self._block(node.body, body) or self._block(node.orelse, body)
+        ends = [] if leaves else [body]
+        for handler in node.handlers:
+            inside = dict(names)
+            # The body may have been left anywhere: what it assigned is there, or is not there yet.
+            for name, local in body.items():
+                if inside.get(name) != local:
+                    doubtful = either((local.symbol, DOUBT)) if local.symbol else None
+                    inside[name] = Local(doubtful, local.line, local.how, local.source)
+            if handler.name:
+                caught = f"{handler.name} is caught here"
+                inside[handler.name] = Local(Symbol("kind", "exception"), handler.lineno, caught)
+            if not self._block(handler.body, inside):
+                ends.append(inside)
+        become(names, ends)
+        return self._block(node.finalbody, names) or not ends
+
+    def _match(self, node: ast.Match, names: Locals) -> bool:
+        self._calls_in(node.subject, names)
+        ends: list[Locals] = [names]
+        for case in node.cases:
+            # A capture may be any part of the subject, so nothing is known of it.
+            inside = dict(names)
+            for child in ast.walk(case.pattern):
+                captured = getattr(child, "name", None) or getattr(child, "rest", None)
+                if isinstance(captured, str):
+                    inside[captured] = Local(None)
+            if not self._block(case.body, inside):
+                ends.append(inside)
+        become(names, ends)
+        return False
+
+    _COMPOUND: dict[type, Callable[..., bool]] = {  # noqa: RUF012 - a table, filled once
+        ast.If: _if,
+        ast.For: _for,
+        ast.AsyncFor: _for,
+        ast.While: _while,
+        ast.With: _with,
+        ast.AsyncWith: _with,
+        ast.Try: _try,
+        ast.TryStar: _try,
+        ast.Match: _match,
+    }
+
+    def _assign(self, node: ast.stmt, names: Locals) -> None:
+        if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
+            self._mutation(node.value, names)
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                self._bind_pairs(target, node.value, names, node.lineno)
+        elif isinstance(node, ast.AnnAssign):
+            noted = annotation(node.annotation, self.look)
+            value = self.value(node.value, names) if node.value else None
+            self.bind(node.target, value if value is not None else noted, names, node.lineno, node.value)
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            before = names.get(node.target.id, Local(None)).symbol
+            symbol = before or self.value(node.value, names)
+            names[node.target.id] = Local(symbol, node.lineno, f"{node.target.id} is set here", node.value)
+        elif isinstance(node, ast.Import | ast.ImportFrom) and self._is_inside:
+            found = imported_names(self._path, [node])
+            names.update({name: Local(Symbol("obj", full), node.lineno) for name, full in found.items()})
+        elif isinstance(node, ast.Delete):
+            for target in node.targets:
+                self._delete(target, names)
+
+    def _delete(self, target: ast.expr, names: Locals) -> None:
+        if isinstance(target, ast.Name):
+            names[target.id] = Local(None)
+        elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+            key, name = key_of(target.slice), target.value.id
+            if name in names and key is not None:
+                names[name] = without_part(names[name], key)
+
+    def _bind_pairs(self, target: ast.expr, value: ast.expr, names: Locals, line: int) -> None:
+        """``a, b = x, y`` is two assignments."""
+        sides = (ast.Tuple, ast.List)
+        if isinstance(target, sides) and isinstance(value, sides) and len(target.elts) == len(value.elts):
+            for each, part in zip(target.elts, [self.value(e, names) for e in value.elts], strict=True):
+                self.bind(each, part, names, line, value)
+        else:
+            self.bind(target, self.value(value, names), names, line, value)
+
+    def _mutation(self, call: ast.Call, names: Locals) -> None:
+        """``payload.update(state=value)``, ``rows.append(value)``, ``payload.pop("state")``."""
+        function = call.func
+        if not isinstance(function, ast.Attribute) or not isinstance(function.value, ast.Name):
+            return
+        name = function.value.id
+        if name not in names:
+            return
+        if function.attr == "pop" and call.args and key_of(call.args[0]) is not None:
+            names[name] = without_part(names[name], str(key_of(call.args[0])))
+        elif function.attr == "clear":
+            names[name] = Local(None)
+        elif function.attr in _ADDING:
+            for key, value in _added(call):
+                self.put(name, key, self.value(value, names), names, Local(None, call.lineno, source=value))
+
+    def _calls(self, node: ast.stmt, names: Locals) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self._calls_in(child, names)
+
+    def _calls_in(self, node: ast.expr, names: Locals) -> None:
+        """Visit every call below an expression; those inside comprehensions and lambdas see their own names."""
+        if isinstance(node, ast.Call):
+            self._visit(node, self, names)
+        elif isinstance(node, ast.NamedExpr):
+            self.bind(node.target, self.value(node.value, names), names, node.lineno, node.value)
+        inner = names
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
+            inner = self.comprehended(node.generators, names)
+        elif isinstance(node, ast.Lambda):
+            inner = names | {a.arg: Local(None) for a in (*node.args.args, *node.args.kwonlyargs)}
+        for child in _expressions(node):
+            self._calls_in(child, inner)
+
+
+def _added(call: ast.Call) -> Iterator[tuple[str | None, ast.expr]]:
+    """Keys, where there are any, and values that a method call adds to its container."""
+    last = call.args[-1] if call.args else None
+    if isinstance(last, ast.Dict):
+        yield from ((key_of(key), value) for key, value in zip(last.keys, last.values, strict=True))
+    elif last is not None:
+        yield (key_of(call.args[0]) if len(call.args) > 1 else None), last
+    yield from ((keyword.arg, keyword.value) for keyword in call.keywords)
+
+
+def _expressions(node: ast.AST) -> Iterator[ast.expr]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            yield child
+        elif isinstance(child, ast.keyword | ast.comprehension):
+            yield from _expressions(child)

@@ -1,0 +1,154 @@
+"""What local names are at one point of a function, and what branches and tests do to them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from checks.tree.symbols import DOUBT, Symbol, box, dotted, either, is_large
+
+_NARROWING = frozenset({"isinstance", "hasattr", "issubclass", "callable"})
+_PLAIN = frozenset({"str", "int", "float", "bool", "dict", "list"})
+_MOST_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What a name is now.
+
+    Args:
+        line: that made it so; 0 for what has no place of its own, such as ``self``.
+        how: what that line did, in words.
+        source: the expression that it was made from.
+        fields: of a dictionary whose keys are all known, what is under each; None where they are not.
+    """
+
+    symbol: Symbol | None
+    line: int = 0
+    how: str = ""
+    source: ast.expr | None = None
+    fields: Mapping[str, Symbol | None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.symbol is not None and is_large(self.symbol):
+            object.__setattr__(self, "symbol", None)
+            object.__setattr__(self, "fields", None)
+
+
+Locals = dict[str, Local]
+
+
+def way(value: ast.expr, names: Locals) -> list[tuple[int, str]]:
+    """How a value came here, as lines and words, first first; a name that was bound anew since is left out."""
+    steps: list[tuple[int, str]] = []
+    local = _first_known(value, names)
+    while local is not None and local.line and len(steps) < _MOST_STEPS:
+        steps.insert(0, (local.line, local.how))
+        before = _first_known(local.source, names) if local.source is not None else None
+        local = before if before is not local and before is not None and before.line <= local.line else None
+    return steps
+
+
+def _first_known(node: ast.expr, names: Locals) -> Local | None:
+    """The local that an expression reads first and that is known to be something."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name):
+            local = names.get(child.id)
+            if local is not None and local.symbol is not None:
+                return local
+    return None
+
+
+def with_part(local: Local, key: str | None, value: Symbol | None, part: Local) -> Local:
+    """A container with one more value, under a key that is known or not; ``part`` has the line that adds it."""
+    fields = None if local.fields is None or key is None else {**local.fields, key: value}
+    before = local.symbol
+    if fields is not None:
+        symbol = box(fields.values())
+    elif value is None:
+        symbol = before
+    else:
+        symbol = box((*(before.parts if before and before.form == "box" else (before,)), value))
+    shown = part if value is not None else local
+    return Local(symbol, shown.line, shown.how, shown.source, fields)
+
+
+def without_part(local: Local, key: str) -> Local:
+    """A container from which a key was taken; where it is not known under what its values are, all are in doubt."""
+    if local.fields is None:
+        symbol = either((local.symbol, DOUBT)) if local.symbol is not None else None
+        return Local(symbol, local.line, local.how, local.source)
+    fields = {k: v for k, v in local.fields.items() if k != key}
+    return Local(box(fields.values()), local.line, local.how, local.source, fields)
+
+
+def key_of(node: ast.expr | None) -> str | None:
+    """The text of a constant key."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def narrow(test: ast.expr, yes: Locals, no: Locals) -> None:
+    """Forget on the other side what a test asked about; ``not`` turns sides."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        narrow(test.operand, no, yes)
+    elif isinstance(test, ast.BoolOp):
+        for each in test.values:
+            narrow(
+                each, yes if isinstance(test.op, ast.And) else {}, no if isinstance(test.op, ast.Or) else {}
+            )
+    elif (
+        isinstance(test, ast.Call)
+        and isinstance(test.func, ast.Name)
+        and test.func.id in _NARROWING
+        and test.args
+    ):
+        asked = test.args[0]
+        # On the other side nothing is known: ``x if isinstance(x, str) else x.value`` asks because it may be either.
+        if isinstance(asked, ast.Name) and asked.id in no:
+            no[asked.id] = Local(None)
+        if isinstance(asked, ast.Name) and asked.id in yes and _asks_for_plain(test):
+            yes[asked.id] = Local(None)
+
+
+def _asks_for_plain(test: ast.Call) -> bool:
+    """``isinstance(x, str)``: on this side it is what JSON takes."""
+    if len(test.args) < 2:
+        return False
+    kinds = test.args[1].elts if isinstance(test.args[1], ast.Tuple) else [test.args[1]]
+    return all(dotted(kind) in _PLAIN for kind in kinds)
+
+
+def joined(*symbols: Symbol | None) -> Symbol | None:
+    """One of several branches; a branch in which the value is harmless makes the others uncertain."""
+    known = [s for s in symbols if s is not None]
+    if not known:
+        return None
+    return either(symbols) if len(known) == len(symbols) else either((*known, DOUBT))
+
+
+def become(names: Locals, branches: list[Locals]) -> None:
+    """What names are after branches that go on."""
+    if not branches:
+        return
+    merged: Locals = dict(branches[0])
+    for branch in branches[1:]:
+        for name, local in branch.items():
+            before = merged.get(name)
+            if before is None:
+                merged[name] = local
+            elif before is not local and before.symbol != local.symbol:
+                shown = before if before.symbol is not None else local
+                symbol = joined(before.symbol, local.symbol)
+                merged[name] = Local(symbol, shown.line, shown.how, shown.source)
+    names.clear()
+    names.update(merged)
+
+
+def item(symbol: Symbol | None) -> Symbol | None:
+    """What iterating gives."""
+    if symbol is None or symbol.form in ("kind", "const", "known"):
+        return None
+    if symbol.form == "box":
+        return symbol.parts[0] if len(symbol.parts) == 1 else joined(*symbol.parts, None)
+    return Symbol("item", parts=(symbol,))

@@ -1,0 +1,220 @@
+"""What an expression may be, as far as its file alone can say.
+
+Theory of operation. A *symbol* is a small tree. It is a tuple, so that JSON writes it as it is when it goes to another
+process or into the cache; ``symbol_of`` reads it back. Its forms, with the name and the parts that each has:
+
+    obj     "app.state.State"       the thing of that dotted name; ``path.py:Name`` for one of this file
+    of      "app.state.State"       an instance of it
+    attr    "name", part            an attribute of something
+    call            part            what calling it gives
+    item            part            what iterating or subscripting it gives
+    box             part, ...       a container with these inside
+    any             part, ...       one of these, depending on the branch that was taken
+    known   "name", part or None    an attribute that its name identifies, unless the part's class defines it otherwise
+    fields          part            everything inside an instance
+    arith           part, part      a sum, difference or product
+    kind    "bytes"                 of a kind that its own expression shows
+    const   "text"                  a string constant, itself
+
+``None`` stands for everything else: unknown, or known to be harmless. Whether ``State`` is an enum is not decided
+here: that needs other files (see ``resolve.py``).
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Literal, NamedTuple
+
+from checks.tree.modules import absolute
+
+#: attributes that hold a plain enum wherever they are met: Starlette's and FastAPI's WebSocket
+ENUM_ATTRIBUTES = frozenset({"client_state", "application_state"})
+
+#: of one symbol, all levels together; a symbol that has more is replaced by "unknown"
+MOST_PARTS = 40
+
+Form = Literal[
+    "obj", "of", "attr", "call", "item", "box", "any", "known", "fields", "arith", "kind", "const"
+]  # fmt: skip
+
+
+class Symbol(NamedTuple):
+    """One symbol. ``is_sure`` is False for a ``known`` attribute of something that may be anything."""
+
+    form: Form
+    name: str = ""
+    parts: tuple[Symbol | None, ...] = ()
+    is_sure: bool = True
+
+
+Lookup = Callable[[str], Symbol | None]
+
+#: a value that JSON takes, as one of several: what is also possible is then not certain
+DOUBT = Symbol("const")
+
+_TRANSPARENT = frozenset(
+    {"Optional", "Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly", "Mapped"}
+)
+_BOXES = frozenset(
+    {
+        "list", "List", "dict", "Dict", "tuple", "Tuple", "Sequence", "Iterable", "Mapping", "MutableMapping",
+        "Iterator", "defaultdict", "OrderedDict", "deque", "Collection", "MutableSequence",
+    }
+)  # fmt: skip
+_SETS = frozenset({"set", "Set", "frozenset", "FrozenSet", "AbstractSet", "MutableSet"})
+_AWAITED = frozenset({"Awaitable", "Coroutine", "AsyncIterator", "AsyncGenerator", "Generator"})
+
+
+def symbol_of(row: Any) -> Symbol | None:
+    """A symbol as JSON gives it back, or one that never left. Raises TypeError, ValueError for anything else."""
+    if row is None or isinstance(row, Symbol):
+        return row
+    form, name, parts, is_sure = row
+    return Symbol(form, name, tuple(map(symbol_of, parts)), is_sure)
+
+
+def either(symbols: Iterable[Symbol | None]) -> Symbol | None:
+    """One of several; unknown ones fall away."""
+    known: list[Symbol] = []
+    for symbol in symbols:
+        if symbol is not None and symbol not in known:
+            known.append(symbol)
+    return None if not known else known[0] if len(known) == 1 else Symbol("any", parts=tuple(known))
+
+
+def box(symbols: Iterable[Symbol | None]) -> Symbol | None:
+    """A container; None where nothing inside it can be said to be anything but harmless."""
+    known = tuple(symbol for symbol in symbols if symbol is not None and symbol.form != "const")
+    return Symbol("box", parts=known) if known else None
+
+
+def walk(symbol: Symbol) -> Iterator[Symbol]:
+    """The symbol and everything inside it."""
+    yield symbol
+    for part in symbol.parts:
+        if part is not None:
+            yield from walk(part)
+
+
+def is_large(symbol: Symbol) -> bool:
+    """Whether it has more parts than real code gives a value: ``a = [a, a]`` forty times over has 2**40."""
+    return next(islice(walk(symbol), MOST_PARTS, None), None) is not None
+
+
+def imported_names(path: str, statements: Iterable[ast.stmt]) -> dict[str, str]:
+    """Local name to dotted name, for the import statements among these.
+
+    The first of two counts: the second is what ``except ImportError`` falls back to.
+    """
+    names: dict[str, str] = {}
+    for node in statements:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                names.setdefault(alias.asname or top, alias.name if alias.asname else top)
+        elif isinstance(node, ast.ImportFrom):
+            module = absolute(path, node.module, node.level)
+            found = {a.asname or a.name: f"{module}.{a.name}" for a in node.names if a.name != "*"}
+            names = found | names
+    return names
+
+
+def dotted(node: ast.expr) -> str:
+    """``a.b.c`` as text, or empty for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        left = dotted(node.value)
+        return f"{left}.{node.attr}" if left else ""
+    return ""
+
+
+def constant(node: ast.Constant) -> Symbol | None:
+    if isinstance(node.value, bytes):
+        return Symbol("kind", "bytes")
+    return Symbol("const", node.value) if isinstance(node.value, str) else None
+
+
+def builtin(name: str) -> Symbol | None:
+    return Symbol("obj", f"builtins.{name}") if hasattr(builtins, name) else None
+
+
+def annotation(node: ast.expr | None, look: Lookup) -> Symbol | None:
+    """What a value with this annotation is."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        try:
+            node = ast.parse(node.value, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+    if isinstance(node, ast.Name | ast.Attribute):
+        return _instance(expression_name(node, look))
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _union((node.left, node.right), look)
+    if isinstance(node, ast.Subscript):
+        return _subscripted(node, look)
+    return None
+
+
+def _union(members: Iterable[ast.expr], look: Lookup) -> Symbol | None:
+    """Members that are plain JSON make the whole doubtful, ``None`` does not: ``str | State`` is "any" of two."""
+    symbols: list[Symbol | None] = []
+    for member in members:
+        if isinstance(member, ast.Constant) and member.value is None:
+            continue
+        symbols.append(annotation(member, look) or DOUBT)
+    return either(symbols)
+
+
+def _subscripted(node: ast.Subscript, look: Lookup) -> Symbol | None:
+    name = dotted(node.value).rpartition(".")[2]
+    inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if name == "Union":
+        return _union(inner, look)
+    if name in _TRANSPARENT:
+        return annotation(inner[0], look)
+    if name in _AWAITED:
+        return annotation(inner[-1], look)
+    if name in ("type", "Type"):
+        return expression_name(inner[0], look)
+    if name in _SETS:
+        return Symbol("of", "builtins.set")
+    if name in _BOXES:
+        return box(annotation(each, look) for each in inner)
+    return None
+
+
+def _instance(symbol: Symbol | None) -> Symbol | None:
+    return Symbol("of", symbol.name) if symbol is not None and symbol.form == "obj" else None
+
+
+def expression_name(node: ast.expr, look: Lookup) -> Symbol | None:
+    """The symbol of a plain or dotted name; dotted names that start at an import stay one ``obj``."""
+    if isinstance(node, ast.Name):
+        return look(node.id)
+    if not isinstance(node, ast.Attribute):
+        return None
+    return attribute_of(expression_name(node.value, look), node.attr)
+
+
+def attribute_of(base: Symbol | None, name: str) -> Symbol | None:
+    """An attribute of something: a longer dotted name where that is a name."""
+    if base is None or base.form != "obj":
+        return base and Symbol("attr", name, (base,))
+    return Symbol("obj", f"{base.name}.{name}")
+
+
+def module_lookup(path: str, imports: Mapping[str, str], own: Iterable[str]) -> Lookup:
+    """Names as a module's top level sees them."""
+    mine = frozenset(own)
+
+    def look(name: str) -> Symbol | None:
+        if name in mine:
+            return Symbol("obj", f"{path}:{name}")
+        if name in imports:
+            return Symbol("obj", imports[name])
+        return builtin(name)
+
+    return look

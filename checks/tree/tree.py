@@ -1,0 +1,57 @@
+"""One state of a project's Python files, now or in the base, and what can be asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from checks.tree.definitions import Definitions, define
+from checks.tree.files import decode
+from checks.tree.modules import ModuleIndex
+from checks.tree.parse import Parsed, Unparsable, parse
+from checks.tree.resolve import Resolver
+
+
+class Tree:
+    """Paths and bytes; all else is derived from them. Nothing here raises because of what a file holds.
+
+    Args:
+        paths: of all files, relative to the root, with forward slashes.
+        read: the bytes of one file; None when it cannot be read.
+    """
+
+    def __init__(self, paths: Iterable[str], read: Callable[[str], bytes | None]) -> None:
+        self.paths = tuple(paths)
+        self.read = read
+        self.modules = ModuleIndex(self.paths)
+        self.resolver = Resolver(self.modules, self.definitions)
+        self._there = frozenset(self.paths)
+        self._definitions: dict[str, Definitions | None] = {}
+
+    def has(self, path: str) -> bool:
+        return path in self._there
+
+    def parsed(self, path: str) -> Parsed | None:
+        """One file, parsed now; None when it is not there or cannot be parsed."""
+        data = self.read(path) if path in self._there else None
+        try:
+            return parse(path, data) if data is not None else None
+        except Unparsable:
+            return None
+
+    def definitions(self, path: str) -> Definitions | None:
+        """What one file defines; None when it cannot be parsed. Worked out once."""
+        if path not in self._definitions:
+            self._definitions[path] = self._define(path)
+        return self._definitions[path]
+
+    def _define(self, path: str) -> Definitions | None:
+        parsed = self.parsed(path)
+        try:
+            return define(parsed) if parsed else None
+        except RecursionError:
+            return None
+
+    def lines(self, path: str) -> list[str]:
+        """The text of one file, line by line; nothing when it cannot be read."""
+        data = self.read(path)
+        return decode(data).split("\n") if data is not None else []
