@@ -126,14 +126,12 @@ def a_look(rollout: Rollout | None = None, **changes: object) -> Look:
         uri="https://agent-chat.example", latest_ready=CANDIDATE, latest_created=CANDIDATE,
     )  # fmt: skip
     situation = Situation(
-        rollout=current, live=live, now=at(372), candidate=Readiness.READY, stable=Readiness.READY,
-        stage_verdict=a_judgement(),
+        rollout=current, live=live, now=at(372), candidate=Revision(CANDIDATE, "u-c", at(3), Readiness.READY),
+        stable=Revision(STABLE, "u-s", START - timedelta(days=9), Readiness.READY), stage_verdict=a_judgement(),
     )  # fmt: skip
     parts = {
         "judge": JudgeState(probes_ok=40),
         "probe": a_probe(),
-        "candidate": Revision(CANDIDATE, "u-c", at(3), Readiness.READY),
-        "stable": Revision(STABLE, "u-s", START - timedelta(days=9), Readiness.READY),
     }
     mine = {key: changes.pop(key) for key in tuple(changes) if key in parts}
     return Look(replace(situation, **changes), **{**parts, **mine})  # type: ignore[arg-type]

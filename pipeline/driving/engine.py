@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import singledispatchmethod
+from typing import assert_never
 
 from pipeline.core import decision, record
 from pipeline.core.decision import (
     LONGEST_START,
+    Action,
     Arrive,
     Deploy,
     Enter,
@@ -207,11 +208,31 @@ class Engine:
             self._clock.sleep(max(timedelta(0), min(upcoming.at - self._clock.now(), self.rhythm.look)))
         return Outcome.UNDER_WAY
 
-    @singledispatchmethod
-    def _do(self, action: object, look: Look) -> Next:
-        raise AssertionError(f"no way to do {action!r}")
+    def _do(self, action: Action, look: Look) -> Next:
+        match action:
+            case Wait():
+                return self._wait(action, look)
+            case Deploy():
+                return self._deploy(look)
+            case Enter(stage, event, reason):
+                self.enter(look, stage, event, reason=reason)
+                return Next(self._clock.now(), "traffic is moving")
+            case Arrive():
+                return self._arrive(look)
+            case Pause():
+                return self._pause(action, look)
+            case Promote(reason):
+                return self._promote(reason, look)
+            case Restore(reason):
+                return self._restore(reason, look)
+            case Settle():
+                return self._settle(look)
+            case Finish(outcome):
+                must_still_hold(look.situation.rollout, look.situation.live)
+                return Next(look.situation.now, outcome=outcome)
+            case _:
+                assert_never(action)
 
-    @_do.register
     def _wait(self, action: Wait, look: Look) -> Next:
         current, now = look.situation.rollout, look.situation.now
         if action.probe:
@@ -226,13 +247,7 @@ class Engine:
             self.commit(look.situation.live, replace(current, judge=look.judge, last=summary))
         return Next(action.until, action.why)
 
-    @_do.register
-    def _finish(self, action: Finish, look: Look) -> Next:
-        must_still_hold(look.situation.rollout, look.situation.live)
-        return Next(look.situation.now, outcome=action.outcome)
-
-    @_do.register
-    def _deploy(self, action: Deploy, look: Look) -> Next:
+    def _deploy(self, look: Look) -> Next:
         plan = look.situation.rollout.plan
         self.tell("deploying", f"{plan.candidate} at 0%")
         self.deploy(plan)
@@ -245,11 +260,6 @@ class Engine:
         except RevisionFailed as error:
             self.tell("deploy_failed", error.what, why=error.why)
 
-    @_do.register
-    def _enter(self, action: Enter, look: Look) -> Next:
-        self.enter(look, action.stage, action.event, reason=action.reason)
-        return Next(self._clock.now(), "traffic is moving")
-
     def enter(self, look: Look, stage: int, event: Event, *, reason: str = "", by: str = "") -> None:
         """Move traffic to a stage's share; also what an operator's promote does.
 
@@ -259,7 +269,8 @@ class Engine:
         now = record.utc(self._clock.now())
         percent = current.plan.stages[stage].percent
         split = current.split_at(percent, live.wanted)
-        uid = look.candidate.uid if look.candidate else current.candidate_uid
+        made = look.situation.candidate
+        uid = made.uid if made else current.candidate_uid
         is_same = uid == current.candidate_uid
         after = current.on(
             event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage=stage, since=now, split=split,
@@ -271,8 +282,7 @@ class Engine:
         self.commit(live, after, split)
         self.tell("shifted", f"stage {stage}: {before}% -> {percent}%", stage=stage, percent=percent, by=by)
 
-    @_do.register
-    def _arrive(self, action: Arrive, look: Look) -> Next:
+    def _arrive(self, look: Look) -> Next:
         """What counts for the stage is what begins from now on; what began before counts for the rollout."""
         current = look.situation.rollout
         now = max(current.since, record.utc(self._clock.now()))
@@ -284,7 +294,6 @@ class Engine:
         )
         return Next(self._clock.now(), "traffic has arrived")
 
-    @_do.register
     def _pause(self, action: Pause, look: Look) -> Next:
         s = look.situation
         now = record.utc(s.now)
@@ -294,33 +303,30 @@ class Engine:
         self.tell("paused", action.reason)
         return Next(self._clock.now(), outcome=Outcome.PAUSED)
 
-    @_do.register
-    def _promote(self, action: Promote, look: Look) -> Next:
+    def _promote(self, reason: str, look: Look) -> Next:
         s = look.situation
         now = record.utc(s.now)
-        after = s.rollout.on(Event.PROMOTED, now, reason=action.reason, judge=look.judge, last=_summary(look))
+        after = s.rollout.on(Event.PROMOTED, now, reason=reason, judge=look.judge, last=_summary(look))
         self.commit(s.live, after)
-        self.tell("promoted", action.reason)
+        self.tell("promoted", reason)
         return Next(self._clock.now(), outcome=Outcome.PROMOTED)
 
-    @_do.register
-    def _restore(self, action: Restore, look: Look) -> Next:
+    def _restore(self, reason: str, look: Look) -> Next:
         s = look.situation
         stable = s.rollout.plan.stable
-        ready = [r.name for r in (look.candidate, look.stable) if r is not None and r.is_ready]
+        ready = [r.name for r in (s.candidate, s.stable) if r is not None and r.is_ready]
         split = restore.split_back(s.live, stable, ready)
         now = record.utc(self._clock.now())
         after = replace(
             s.rollout, judge=look.judge, last=_summary(look), split_epoch=s.rollout.split_epoch + 1
         )
-        after = after.on(Event.FAILED, now, reason=action.reason, split=split, since=now)
-        self.tell("restoring", action.reason, look=look)
+        after = after.on(Event.FAILED, now, reason=reason, split=split, since=now)
+        self.tell("restoring", reason, look=look)
         self.commit(s.live, after, split)
         self.tell("restored", f"100% to {stable}: accepted")
         return Next(self._clock.now(), "reading traffic back")
 
-    @_do.register
-    def _settle(self, action: Settle, look: Look) -> Next:
+    def _settle(self, look: Look) -> Next:
         s = look.situation
         now = record.utc(s.now)
         after = s.rollout.on(Event.RESTORED, now, reason=s.rollout.reason)

@@ -42,8 +42,6 @@ class Look:
     situation: Situation
     judge: judge.JudgeState
     probe: ProbeReport | None = None
-    candidate: Revision | None = None
-    stable: Revision | None = None
     foreign: str = ""
 
 
@@ -111,9 +109,8 @@ class Observer:
             rollout=current,
             live=live,
             now=self._clock.now(),
-            candidate=candidate.readiness if candidate else None,
-            candidate_note=candidate.message if candidate else "",
-            stable=stable.readiness if stable else None,
+            candidate=candidate,
+            stable=stable,
             stage_verdict=judge.judge_stage(state, current.plan, current.stage),
             certification=judge.certify(state, current.plan) if at_the_end else None,
             drift=changed,
@@ -122,7 +119,7 @@ class Observer:
             stable_fails=last.stable_fails if last is not None else "",
             is_probed_now=self._is_probed_now,
         )
-        return Look(situation, state, last, candidate, stable, foreign)
+        return Look(situation, state, last, foreign)
 
     def _others(
         self, current: Rollout, live: LiveService, candidate: Revision | None, stable: Revision | None

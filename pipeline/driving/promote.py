@@ -11,7 +11,6 @@ from pipeline.driving.observer import Look
 from pipeline.driving.ports import Clock
 from pipeline.errors import PlanRefused, UserError
 from pipeline.judging.judge import Verdict
-from pipeline.model import Readiness
 
 _EYES = timedelta(seconds=60)  # beyond a scenario's own time: how long a probe round is waited for
 
@@ -68,7 +67,7 @@ def _look(engine: Engine, clock: Clock) -> Look:
 def _is_rolling(look: Look) -> bool:
     """A round can be held: both revisions are there and were given their tags."""
     current = look.situation.rollout
-    has_both = look.candidate is not None and look.stable is not None
+    has_both = look.situation.candidate is not None and look.situation.stable is not None
     return has_both and bool(current.candidate_uid) and current.phase in (Phase.ROLLING, Phase.PAUSED)
 
 
@@ -80,10 +79,11 @@ def _refuse_unsafe(look: Look, reason: str) -> None:
             s.stage_verdict.reason,
             f"Roll back: spillway rollback {s.live.ref.name}",
         )
-    for name, readiness in ((s.rollout.plan.stable, s.stable), (s.rollout.plan.candidate, s.candidate)):
-        if readiness is not Readiness.READY and (name != s.rollout.plan.candidate or s.rollout.candidate_uid):
+    for name, revision in ((s.rollout.plan.stable, s.stable), (s.rollout.plan.candidate, s.candidate)):
+        is_ready = revision is not None and revision.is_ready
+        if not is_ready and (name != s.rollout.plan.candidate or s.rollout.candidate_uid):
             raise PlanRefused(
-                f"{name} is {readiness or 'gone'}",
+                f"{name} is {revision.readiness if revision else 'gone'}",
                 "Both the candidate and its roll-back target must be ready before traffic is raised.",
                 f"See them: spillway status; roll back: spillway rollback {s.live.ref.name}",
             )

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from pipeline.core.rollout import ENDED, Phase, Rollout, Step
 from pipeline.judging.evidence import Exposure
-from pipeline.model import Outcome, Readiness
+from pipeline.model import Outcome
 from pipeline.redact import SINK
 from pipeline.report.facts import words_of
 from pipeline.view.gate_lines import gate_lines
@@ -180,9 +180,9 @@ def _tree(look: Look, seen: Seen | None, now: datetime) -> Iterator[Text]:
 
 
 def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Text:
-    plan = look.situation.rollout.plan
-    name, revision = (plan.stable, look.stable) if is_stable else (plan.candidate, look.candidate)
-    percent = look.situation.live.serving.percent_of(name)
+    s, plan = look.situation, look.situation.rollout.plan
+    name, revision = (plan.stable, s.stable) if is_stable else (plan.candidate, s.candidate)
+    percent = s.live.serving.percent_of(name)
     line = Text(branch)
     line.append(SINK.shown(name), style="bold")
     line.append(f"  {'stable' if is_stable else 'candidate':<9} {percent:>3}%  ")
@@ -191,7 +191,7 @@ def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Tex
         line.append("  rollback target")
     if revision is None:
         line.append("  is gone" if is_stable else "  not there yet", style="yellow")
-    elif revision.readiness is not Readiness.READY:
+    elif not revision.is_ready:
         line.append(f"  {revision.readiness.value}: {SINK.shown(revision.message)}", style="red")
     elif not is_stable:
         line.append(f"  up {clock(now - revision.create_time)}")
