@@ -51,7 +51,7 @@ def a_rollout(phase: Phase = Phase.ROLLING, percent: int = 25, **changes: object
     plan = a_plan()
     made = Rollout(
         plan=plan, phase=phase, started=START, since=at(312), arrived=at(312), heartbeat=at(370),
-        split=Split.between(STABLE, CANDIDATE, percent), judge=judge.begin(plan), driver="ci/1", stage=2, epoch=9,
+        split=Split.between(STABLE, CANDIDATE, percent), judge=judge.begin(plan), driver="ci/1", stage_index=2, epoch=9,
         reached=25,
         history=(
             Step(at(4), Event.DEPLOYED, 0, "no green probe round at this stage yet"),

@@ -132,6 +132,13 @@ def test_a_phase_is_kept_by_name() -> None:
     assert json.loads(record.encode(a_rollout(Phase.PAUSED)))["phase"] == "paused"
 
 
+def test_a_stage_is_kept_by_its_number() -> None:
+    body = json.loads(record.encode(a_rollout(stage=2)))
+    assert body["stage"] == 2
+    assert record.decode(json.dumps(body)).stage_index == 2
+    assert record.decode(record.encode(a_rollout(stage=0))).stage_index == 0
+
+
 def test_whatever_else_does_not_fit_a_roll_back_is_recorded() -> None:
     for phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
         current = a_rollout(phase, stage=0)
@@ -176,7 +183,13 @@ def test_a_record_of_another_service_is_not_believed(changes: dict[str, str]) ->
 
 @pytest.mark.parametrize(
     "changes",
-    [{"stage": 4}, {"stage": -1}, {"epoch": -1}, {"reached": -5}, {"started": START.replace(tzinfo=None)}],
+    [
+        {"stage_index": 4},
+        {"stage_index": -1},
+        {"epoch": -1},
+        {"reached": -5},
+        {"started": START.replace(tzinfo=None)},
+    ],
 )
 def test_what_no_record_of_ours_holds_is_not_believed(changes: dict[str, object]) -> None:
     current = a_rollout(stage=3)

@@ -43,7 +43,7 @@ def a_rollout(phase: Phase = Phase.ROLLING, stage: int = 1, **changes: object) -
     split = Split.between(STABLE, CANDIDATE, made.stages[stage].percent)
     base = Rollout(
         plan=made, phase=phase, started=START, since=START, heartbeat=START, split=split, judge=judge.begin(made),
-        stage=stage, generation=7, candidate_uid="c", arrived=START if phase is Phase.ROLLING else None,
+        stage_index=stage, generation=7, candidate_uid="c", arrived=START if phase is Phase.ROLLING else None,
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -378,7 +378,7 @@ def test_going_on_leaves_only_a_stage_that_passed_and_asked_for_it(
 
 
 def test_what_users_met_is_remembered_after_traffic_went_back() -> None:
-    met = a_rollout().on(Event.RAISED, START, stage=1)
+    met = a_rollout().on(Event.RAISED, START, stage_index=1)
     back = met.on(Event.FAILED, START, split=Split.between(STABLE, CANDIDATE, 0)).on(Event.RESTORED, START)
     assert (back.reached, back.outcome) == (5, Outcome.ROLLED_BACK)
     assert replace(back, by_hand=True).outcome is Outcome.ROLLED_BACK_BY_HAND

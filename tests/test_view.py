@@ -69,7 +69,7 @@ def test_a_roll_back_under_way(snapshot: SnapshotAssertion, width: int) -> None:
 
 
 def test_nothing_is_known_yet(snapshot: SnapshotAssertion) -> None:
-    rollout = a_rollout(Phase.DEPLOYING, 0, stage=0, history=(), reached=0)
+    rollout = a_rollout(Phase.DEPLOYING, 0, stage_index=0, history=(), reached=0)
     look = a_look(rollout, candidate=None, probe=None, judge=JudgeState(), stage_verdict=a_judgement())
     assert picture(look, None) == snapshot
 

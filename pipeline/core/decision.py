@@ -170,7 +170,7 @@ def _give_back(s: Situation, reason: str) -> Action:
     stable = s.rollout.plan.stable
     if not _is_ready(s.stable):
         obstacle = f"the roll-back target {stable} {_is(s.stable)}"
-    elif s.is_stable_bad and s.rollout.current.percent == 100:  # judged alone, so stable may be no better
+    elif s.is_stable_bad and s.rollout.stage.percent == 100:  # judged alone, so stable may be no better
         obstacle = f"{stable} fails its probe too"
     else:
         return Restore(reason)
@@ -193,7 +193,7 @@ def _deploy(s: Situation) -> Action:
 
 
 def _roll(s: Situation) -> Action:
-    rollout, stage = s.rollout, s.rollout.current
+    rollout, stage = s.rollout, s.rollout.stage
     if _is_lost(s.candidate):
         note = s.candidate.message if s.candidate else ""
         what = f"the candidate {rollout.plan.candidate} {_is(s.candidate)}: {note}"
@@ -208,7 +208,7 @@ def _roll(s: Situation) -> Action:
                 f"the stage's start lies {ahead_s:.0f}s in the future again: the clocks of its drivers differ"
             )
         why = f"the stage begins again: its start lies {ahead_s:.0f}s in the future, so a clock was wrong"
-        return Enter(rollout.stage, Event.RAISED, why)
+        return Enter(rollout.stage_index, Event.RAISED, why)
     if rollout.arrived is None:
         return Arrive() if s.live.shows(rollout.split) else _hold(s, _moving(s.live, rollout.split))
     unsure = _unsure(s)
@@ -218,13 +218,13 @@ def _roll(s: Situation) -> Action:
     if s.now < soaked:
         return Wait(min(soaked, s.now + LOOK_AGAIN), f"soaking at {stage.percent}%")
     if stage.hold:
-        return Pause(f"stage {rollout.stage} ({stage.percent}%) asks for a human: everything passed")
+        return Pause(f"stage {rollout.stage_index} ({stage.percent}%) asks for a human: everything passed")
     return _last(s) if rollout.is_last_stage else _raise(s)
 
 
 def _raise(s: Situation) -> Action:
     """One step up, right after a round in which stable answered: nobody is moved away from what cannot take him back."""
-    stage = s.rollout.current
+    stage = s.rollout.stage
     if s.stable_fails and not s.rollout.plan.stable_unhealthy:
         return _hold(
             s, f"{s.rollout.plan.stable} fails its probe ({s.stable_fails}): there is nothing to go back to"
@@ -232,7 +232,7 @@ def _raise(s: Situation) -> Action:
     if not s.is_probed_now:
         why = f"{stage.percent}% passed: probing both revisions before the raise"
         return _overdue(s, why) or Wait(s.now + LOOK_AGAIN / 4, why, probe=True)
-    return Enter(s.rollout.stage + 1, Event.RAISED)
+    return Enter(s.rollout.stage_index + 1, Event.RAISED)
 
 
 def _unsure(s: Situation) -> str:
@@ -283,7 +283,7 @@ def _hold(s: Situation, why: str) -> Action:
 
 
 def _overdue(s: Situation, why: str) -> Pause | None:
-    stage = s.rollout.current
+    stage = s.rollout.stage
     if s.now - s.rollout.stage_began <= stage.deadline:
         return None
-    return Pause(f"stage {s.rollout.stage} ({stage.percent}%) passed its deadline undecided: {why}")
+    return Pause(f"stage {s.rollout.stage_index} ({stage.percent}%) passed its deadline undecided: {why}")

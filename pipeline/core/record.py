@@ -107,7 +107,7 @@ def _grown(rollout: Rollout) -> Rollout:
 
 def encode(rollout: Rollout) -> str:
     """The annotation's text. Raises RecordUnreadable when it cannot be made to fit."""
-    body = codec.plain(rollout)
+    body = _body(rollout)
     text = _dump(body)
     while len(text.encode()) > MAX_BYTES and len(body.get("history", ())) > _KEPT_STEPS:
         del body["history"][1]  # the first line says where it began
@@ -117,7 +117,7 @@ def encode(rollout: Rollout) -> str:
     if len(text.encode()) > MAX_BYTES and body.pop("past", None):
         text = _dump(body)
     if len(text.encode()) > MAX_BYTES and rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
-        text = _dump(codec.plain(_bare(rollout)))
+        text = _dump(_body(_bare(rollout)))
     if len(text.encode()) > MAX_BYTES:
         raise RecordUnreadable(
             f"the rollout record needs {len(text.encode()):,} bytes, {MAX_BYTES:,} are allowed",
@@ -127,11 +127,27 @@ def encode(rollout: Rollout) -> str:
     return text
 
 
+def _body(rollout: Rollout) -> dict[str, Any]:
+    """Plain values by their keys in the text, where a stage is its number."""
+    body = codec.plain(rollout)
+    if "stage_index" in body:
+        body["stage"] = body.pop("stage_index")
+    return body
+
+
 def _bare(rollout: Rollout) -> Rollout:
     """What is needed to give traffic back and to say so: it is judged for good, and nothing may stand in its way."""
     plan = replace(rollout.plan, image="", stages=(Stage(0),), criteria=(), scenarios=())
     return replace(
-        rollout, plan=plan, stage=0, judge=JudgeState(), spans=(), last=None, history=(), past=(), drift=""
+        rollout,
+        plan=plan,
+        stage_index=0,
+        judge=JudgeState(),
+        spans=(),
+        last=None,
+        history=(),
+        past=(),
+        drift="",
     )
 
 
@@ -146,6 +162,8 @@ def decode(text: str) -> Rollout:
             "A newer Spillway wrote it.",
             "Upgrade, or roll back with: spillway rollback SERVICE",
         )
+    if "stage" in raw:
+        raw["stage_index"] = raw.pop("stage")
     try:
         found = codec.made(Rollout, _from_1(raw) if version == 1 else raw)
         complaint = next(complaints(found), "")

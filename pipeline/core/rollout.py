@@ -118,7 +118,7 @@ class Rollout:
     """All that a rollout remembers: what the record on the service holds (``record.py`` writes it as text).
 
     Args:
-        stage: index into ``plan.stages``; ``since`` is when its traffic was asked for.
+        stage_index: into ``plan.stages``; ``since`` is when its traffic was asked for.
         arrived: when that was first seen to be served; the stage's soak, deadline and evidence begin here. None until then.
         epoch: rises by one with each of our writes.
         split_epoch: rises when the live split changes; evidence is bound to it.
@@ -141,7 +141,7 @@ class Rollout:
     judge: JudgeState
     driver: str = ""
     attempt: int = 1
-    stage: int = 0
+    stage_index: int = 0
     epoch: int = 0
     split_epoch: int = 0
     generation: int = 0
@@ -158,8 +158,8 @@ class Rollout:
     past: tuple[Past, ...] = ()
 
     @property
-    def current(self) -> Stage:
-        return self.plan.stages[self.stage]
+    def stage(self) -> Stage:
+        return self.plan.stages[self.stage_index]
 
     @property
     def stage_began(self) -> datetime:
@@ -174,7 +174,7 @@ class Rollout:
 
     @property
     def is_last_stage(self) -> bool:
-        return self.stage == len(self.plan.stages) - 1
+        return self.stage_index == len(self.plan.stages) - 1
 
     @property
     def outcome(self) -> Outcome | None:
@@ -243,6 +243,6 @@ def stage_after(rollout: Rollout, to_percent: int | None) -> int:
     stages = rollout.plan.stages
     if to_percent is not None:
         index = next((i for i, stage in enumerate(stages) if stage.percent >= to_percent), len(stages) - 1)
-        return max(index, rollout.stage)
-    was_held = rollout.phase is Phase.PAUSED and not rollout.drift and rollout.current.hold
-    return rollout.stage + 1 if was_held and not rollout.is_last_stage else rollout.stage
+        return max(index, rollout.stage_index)
+    was_held = rollout.phase is Phase.PAUSED and not rollout.drift and rollout.stage.hold
+    return rollout.stage_index + 1 if was_held and not rollout.is_last_stage else rollout.stage_index

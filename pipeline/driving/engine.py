@@ -273,7 +273,7 @@ class Engine:
         uid = made.uid if made else current.candidate_uid
         is_same = uid == current.candidate_uid
         after = current.on(
-            event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage=stage, since=now, split=split,
+            event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage_index=stage, since=now, split=split,
             candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1, last=_summary(look) | {"waiting": decision.MOVING},
             judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan)),
             spans=current.spans_until(now, look.judge) if is_same and not current.drift else (),
@@ -288,9 +288,12 @@ class Engine:
         now = max(current.since, record.utc(self._clock.now()))
         self.commit(look.situation.live, replace(current, arrived=now, judge=judge.new_stage(look.judge)))
         self.observer.probe_soon()
-        percent = current.current.percent
+        percent = current.stage.percent
         self.tell(
-            "arrived", f"stage {current.stage}: {percent}% is served", stage=current.stage, percent=percent
+            "arrived",
+            f"stage {current.stage_index}: {percent}% is served",
+            stage=current.stage_index,
+            percent=percent,
         )
         return Next(self._clock.now(), "traffic has arrived")
 

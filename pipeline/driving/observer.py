@@ -111,7 +111,7 @@ class Observer:
             now=self._clock.now(),
             candidate=candidate,
             stable=stable,
-            stage_verdict=judge.judge_stage(state, current.plan, current.stage),
+            stage_verdict=judge.judge_stage(state, current.plan, current.stage_index),
             certification=judge.certify(state, current.plan) if at_the_end else None,
             drift=changed,
             blind=blind,
@@ -180,7 +180,7 @@ class Observer:
     ) -> Sequence[evidence.Block]:
         """The closed blocks that were not judged yet: of the split before this one, and of this one."""
         plan, now = current.plan, self._clock.now()
-        running = Span(current.since, now, current.split_epoch, current.current.percent, current.arrived)
+        running = Span(current.since, now, current.split_epoch, current.stage.percent, current.arrived)
         blocks: list[evidence.Block] = []
         for span in (*current.spans, running):
             after = state.seen_until(span.split_epoch)

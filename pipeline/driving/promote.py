@@ -45,7 +45,7 @@ def promote(engine: Engine, clock: Clock, *, to_percent: int | None, reason: str
         engine.redeploy(s.live, s.rollout, reason=reason, by=by)
         return s.rollout
     stage = rollout.stage_after(s.rollout, to_percent)
-    if stage == s.rollout.stage and s.rollout.phase is Phase.ROLLING:
+    if stage == s.rollout.stage_index and s.rollout.phase is Phase.ROLLING:
         return s.rollout
     event = Event.RESUMED if s.rollout.phase is Phase.PAUSED else Event.RAISED
     engine.enter(look, stage, event, reason=reason or "an operator said so", by=by)
@@ -99,4 +99,4 @@ def _further(current: Rollout) -> str:
     """What takes a stage that is not paused one step up: without it ``promote`` lets it go on where it is."""
     if current.phase is not Phase.ROLLING or current.is_last_stage:
         return ""
-    return f"--to-percent {current.plan.stages[current.stage + 1].percent} "
+    return f"--to-percent {current.plan.stages[current.stage_index + 1].percent} "

@@ -56,7 +56,7 @@ def judgement_of(rollout: Rollout) -> Judgement | None:
     )  # a record too long drops it
     if kept is not None and (rollout.phase is not Phase.ROLLING or not is_whole):
         return kept
-    return judge.judge_stage(rollout.judge, rollout.plan, rollout.stage) if is_whole else None
+    return judge.judge_stage(rollout.judge, rollout.plan, rollout.stage_index) if is_whole else None
 
 
 def judged_over(rollout: Rollout) -> str:
@@ -66,8 +66,8 @@ def judged_over(rollout: Rollout) -> str:
     if judgement is not None and judgement.verdict is Verdict.FAIL and not rollout.judge.probes_bad:
         return "the blocks that decided"
     is_empty = not any(c.candidate_trials for c in rollout.judge.stage.values())
-    is_before = is_empty and any(c.candidate_trials for c in counted) and rollout.stage > 0
-    return f"the stage with {rollout.plan.stages[rollout.stage - is_before].percent} %"
+    is_before = is_empty and any(c.candidate_trials for c in counted) and rollout.stage_index > 0
+    return f"the stage with {rollout.plan.stages[rollout.stage_index - is_before].percent} %"
 
 
 def _kept(last: Mapping[str, object]) -> Judgement | None:

@@ -131,7 +131,7 @@ class Journal:
         self._began = self._began or at
         s = look.situation
         key = (
-            s.rollout.phase, s.rollout.stage, s.stage_verdict.verdict, s.drift, bool(s.blind),
+            s.rollout.phase, s.rollout.stage_index, s.stage_verdict.verdict, s.drift, bool(s.blind),
             tuple(c.verdict for c in s.stage_verdict.criteria),
         )  # fmt: skip
         if self._last_sample is not None:
@@ -141,8 +141,8 @@ class Journal:
         self._last_sample = (at, key)
         return {
             "phase": s.rollout.phase.value,
-            "stage": s.rollout.stage,
-            "percent": s.rollout.current.percent,
+            "stage": s.rollout.stage_index,
+            "percent": s.rollout.stage.percent,
             "drift": s.drift,
             "blind": s.blind,
             "judgement": s.stage_verdict.to_json(),

@@ -33,7 +33,7 @@ def gate_lines(look: Look) -> Iterator[Text]:
     guilty = blamed(s.stage_verdict)
     for judged in s.stage_verdict.criteria:
         verdict = Verdict.FAIL if judged.metric == guilty else judged.verdict
-        yield _gate(judged, verdict, criteria.get(judged.metric), s.rollout.current.percent)
+        yield _gate(judged, verdict, criteria.get(judged.metric), s.rollout.stage.percent)
     if s.certification is not None:
         yield _line(s.certification.verdict, "certified", SINK.shown(s.certification.reason))
 

@@ -196,8 +196,8 @@ def _pulse(look: Look, now: datetime) -> str:
     current = s.rollout
     coming = upcoming(current, now)
     facts = (
-        f"{current.phase.value.replace('_', ' ')} at {current.current.percent}%",
-        f"stage {current.stage + 1}/{len(current.plan.stages)}",
+        f"{current.phase.value.replace('_', ' ')} at {current.stage.percent}%",
+        f"stage {current.stage_index + 1}/{len(current.plan.stages)}",
         f"elapsed {clock(now - current.started)}",
         gates_in_words(s.stage_verdict.criteria) or s.stage_verdict.reason,
         s.blind and f"cannot look: {s.blind}",

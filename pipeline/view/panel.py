@@ -111,7 +111,7 @@ def _header(look: Look, now: datetime) -> Iterator[Text]:
     yield Text(SINK.shown(current.plan.ref.service), style="bold")
     yield Text(SINK.shown(current.plan.ref.location))
     yield Text(word, style=style)
-    yield Text(f"stage {current.stage + 1}/{len(current.plan.stages)}")
+    yield Text(f"stage {current.stage_index + 1}/{len(current.plan.stages)}")
     yield Text(f"{'took' if ended else 'elapsed'} {clock(until - current.started)}")
     coming = upcoming(current, now)
     if coming:
@@ -127,10 +127,12 @@ def upcoming(current: Rollout, now: datetime) -> str:
     if current.phase is not Phase.ROLLING:
         return ""
     if current.arrived is None:
-        return f"{current.current.percent}% served: {current.waiting}".rstrip(": ")
-    left = current.arrived + current.current.soak - now
-    then = "promotion" if current.is_last_stage else f"{current.plan.stages[current.stage + 1].percent}%"
-    if current.current.hold:
+        return f"{current.stage.percent}% served: {current.waiting}".rstrip(": ")
+    left = current.arrived + current.stage.soak - now
+    then = (
+        "promotion" if current.is_last_stage else f"{current.plan.stages[current.stage_index + 1].percent}%"
+    )
+    if current.stage.hold:
         then = "hold for promote"
     if left > timedelta(0):
         return f"{then} in {clock(left)}"
