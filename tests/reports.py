@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from pipeline.core.decision import Situation
 from pipeline.core.rollout import Event, Phase, Rollout, Step
-from pipeline.driving.observer import Look
+from pipeline.events import Look
 from pipeline.judging import judge
 from pipeline.judging.evidence import Counts, Exposure
 from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict

@@ -178,14 +178,14 @@ def open_engine(
     from pipeline.driving.engine import Engine, Rhythm
     from pipeline.driving.observer import Observer
     from pipeline.driving.ports import World
-    from pipeline.events import Progress
+    from pipeline.events import Said
     from pipeline.probe.prober import InlineProber, ThreadedProber
 
     clock = SystemClock(stopped)
     token = token_source() if environment.id_token else None
     prober = InlineProber(clock.now, token) if one_step else ThreadedProber(clock.now, token)
     deployer = deployer_for(
-        config, place, environment, lambda text: listen(Progress(clock.now(), "pulumi", text))
+        config, place, environment, lambda text: listen(Said(clock.now(), "pulumi", text))
     )
     world = World(place.platform, deployer, prober, place.logs, clock)
     observer = Observer(

@@ -18,7 +18,7 @@ from pipeline.output.writer import Mode
 
 if TYPE_CHECKING:
     from pipeline.app.drive import Drive
-    from pipeline.driving.observer import Look
+    from pipeline.events import Look
 
 
 @command

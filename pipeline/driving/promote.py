@@ -7,9 +7,9 @@ from datetime import timedelta
 from pipeline.core import rollout
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
 from pipeline.driving.engine import Engine
-from pipeline.driving.observer import Look
 from pipeline.driving.ports import Clock
 from pipeline.errors import PlanRefused, UserError
+from pipeline.events import Look
 from pipeline.judging.judge import Verdict
 
 _EYES = timedelta(seconds=60)  # beyond a scenario's own time: how long a probe round is waited for

@@ -25,7 +25,7 @@ from pipeline.errors import (
     StaleWrite,
     UserError,
 )
-from pipeline.events import Listener, Progress, harmless, unheard
+from pipeline.events import Listener, RolledBack, Said, Topic, Wrote, harmless, unheard
 from pipeline.judging.judgestate import JudgeState
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Plan, Revision, ServiceRef, Split, Stage
 
@@ -117,7 +117,7 @@ class _Restore:
         seen = self._read_back(target, decided_on)
         if seen is None:
             return Restored(target, verified=False, was=was)
-        self._tell("rolled_back", f"100% on {target}: read back")
+        self.listen(RolledBack(self.clock.now(), target))
         return Restored(
             target, verified=True, was=was, already=was == {target: 100}, rollout=self._settle(seen)
         )
@@ -135,12 +135,12 @@ class _Restore:
             except StaleWrite:
                 if self.clock.now() >= give_up or self.stop():
                     raise
-                self._tell("retrying", "the service changed meanwhile: reading again")
+                self._say("retrying", "the service changed meanwhile: reading again")
                 self.clock.sleep(AFTER_CONFLICT)
             except PlatformUnavailable as error:
                 if self.clock.now() >= give_up or self.stop():
                     raise
-                self._tell("retrying", f"{error.what}: trying again in {pause.total_seconds():.1f}s")
+                self._say("retrying", f"{error.what}: trying again in {pause.total_seconds():.1f}s")
                 self.clock.sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE)
 
@@ -156,14 +156,7 @@ class _Restore:
         split = split_back(live, target, ready)
         after, annotations = self._explained(live, rollout, target, split)
         self.platform.write(live.ref, etag=live.etag, annotations=annotations, split=split)
-        epoch = after.epoch if after else 0
-        self._tell(
-            "wrote",
-            f"epoch {epoch}, etag {live.etag}",
-            epoch=epoch,
-            etag=live.etag,
-            traffic=dict(split.serving),
-        )
+        self.listen(Wrote(self.clock.now(), after, live.etag, dict(split.serving)))
         return target
 
     def _explained(
@@ -179,7 +172,7 @@ class _Restore:
             after = self._rolled_back(live, rollout, target, split)
             return after, record.annotated(live, after)
         text = live.record_text
-        self._tell("record_replaced", f"the record cannot be read and is replaced: {text[:200]!r}")
+        self._say("record_replaced", f"the record cannot be read and is replaced: {text[:200]!r}")
         made = _in_place_of(live, target, record.utc(self.clock.now()))
         after = self._rolled_back(live, made, target, split)
         return after, record.replacing(live, after)
@@ -208,12 +201,13 @@ class _Restore:
                 if live.awaits_revision and live.serving.shares_with(wanted):
                     patience = LONGEST_START
                     if not told:
-                        self._tell(
-                            "reading_back", f"shown; waiting until Cloud Run has judged {live.latest_created}"
+                        self._say(
+                            "reading_back",
+                            f"shown; waiting until Cloud Run has judged {live.latest_created}",
                         )
                     told = True
             except PlatformUnavailable as error:
-                self._tell("retrying", f"{error.what}: reading back again")
+                self._say("retrying", f"{error.what}: reading back again")
             if self.clock.now() - begun >= patience:
                 return None
             self.clock.sleep(LOOK_EVERY)
@@ -244,11 +238,11 @@ class _Restore:
             self.platform.write(self.ref, etag=seen.etag, annotations=record.annotated(seen, after))
         except PlatformError:
             return rollout
-        self._tell("wrote", f"epoch {after.epoch}, etag {seen.etag}", epoch=after.epoch, etag=seen.etag)
+        self.listen(Wrote(self.clock.now(), after, seen.etag))
         return after
 
-    def _tell(self, kind: str, text: str, **data: object) -> None:
-        self.listen(Progress(self.clock.now(), kind, text, data))
+    def _say(self, topic: Topic, text: str) -> None:
+        self.listen(Said(self.clock.now(), topic, text))
 
 
 def _in_place_of(live: LiveService, target: str, now: datetime) -> Rollout:

@@ -15,7 +15,7 @@ from pipeline.report.gates import blamed
 from pipeline.units import format_duration, format_rate
 
 if TYPE_CHECKING:
-    from pipeline.driving.observer import Look
+    from pipeline.events import Look
 
 GLYPHS = {
     Verdict.PASS: ("+", "green"),

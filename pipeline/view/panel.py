@@ -23,7 +23,7 @@ from pipeline.report.facts import words_of
 from pipeline.view.gate_lines import gate_lines
 
 if TYPE_CHECKING:
-    from pipeline.driving.observer import Look
+    from pipeline.events import Look
 
 PHASES = {
     Phase.DEPLOYING: ("DEPLOYING", "cyan"),
