@@ -71,8 +71,9 @@ def rolled_back(**changes: object) -> Rollout:
         Step(at(371.9), Event.RESTORED, 0, reason),
     )
     return a_rollout(
-        Phase.ROLLED_BACK, 0, reason=reason, since=at(371.2), history=(*before.history, *steps), **changes
-    )
+        Phase.ROLLED_BACK, 0, reason=reason, blamed="server_error_1011", since=at(371.2),
+        history=(*before.history, *steps), **changes,
+    )  # fmt: skip
 
 
 def a_judgement(
@@ -92,6 +93,7 @@ def a_judgement(
                 "log_serialisation_errors", few, 31, 0, 412, 0, 0.5, 4000.0, 19, "0/31 failed"
             ),
         ),
+        blamed="server_error_1011" if verdict is Verdict.FAIL else "",
     )
 
 

@@ -309,7 +309,15 @@ def test_a_record_that_had_no_room_still_has_a_report(is_bare: bool) -> None:
         Step(at(371), Event.FAILED, 0, reason),
         Step(at(372), Event.RESTORED, 0, reason),
     )
-    left = a_rollout(Phase.ROLLED_BACK, 0, judge=JudgeState(), last=None, reason=reason, history=steps)
+    left = a_rollout(
+        Phase.ROLLED_BACK,
+        0,
+        judge=JudgeState(),
+        last=None,
+        reason=reason,
+        history=steps,
+        blamed="server_error_1011",
+    )
     if is_bare:
         left = replace(
             left, plan=a_plan(stages=(Stage(0),), criteria=(), image=""), stage_index=0, history=()

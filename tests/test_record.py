@@ -14,6 +14,7 @@ from pipeline.core.rollout import Event, Phase
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judge
 from pipeline.model import RECORD_ANNOTATION, Criterion, Outcome
+from pipeline.report.facts import words_of
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout
@@ -235,6 +236,23 @@ def test_a_record_of_version_1_is_read_and_written_as_version_2(text: str) -> No
     again = record.encode(found)
     assert json.loads(again)["v"] == 2
     assert record.decode(again) == found
+
+
+@pytest.mark.parametrize("name", ["rolled_back", "rolling_back"])
+def test_what_version_1_blamed_in_a_sentence_is_a_field(name: str) -> None:
+    """What the report says of an old record is what it said before."""
+    found = record.decode((VERSION_1 / f"{name}.json").read_text().strip())
+    assert found.reason.startswith(f"{found.blamed}: ")
+    assert found.blamed == found.judge.blamed == (found.last or {})["blamed"]
+    assert not any(step.by_hand for step in found.history)
+    body = json.loads((VERSION_1 / f"{name}.json").read_text())
+    body["history"] += [
+        {"at": "2026-01-01T13:00:00Z", "event": "failed", "percent": 0, "reason": reason, "by": "ada"}
+        for reason in ("felt wrong", "superseded by b")
+    ]
+    old = record.decode(json.dumps({**body, "by_hand": True}))
+    assert [words_of(step) for step in old.history[-2:]] == ["rolled back by hand", "superseded"]
+    assert not old.blamed
 
 
 def test_a_stage_that_version_1_began_counts_from_its_arrival() -> None:

@@ -22,6 +22,7 @@ from pipeline.model import (
     Split,
     Target,
 )
+from pipeline.report.facts import words_of
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 
@@ -192,6 +193,13 @@ def test_told_to_stop_it_does_not_wait_to_read_back() -> None:
     assert not done.verified
     assert scene.clock.now() - begun < 3 * SECOND
     assert scene.live.wanted.serving == {STABLE: 100}
+
+
+@pytest.mark.parametrize("reason", ["felt wrong", "superseded by a hotfix"])
+def test_a_roll_back_by_hand_is_one_whatever_reason_the_operator_gives(reason: str) -> None:
+    scene = at_five_percent()
+    restore(scene.platform, scene.clock, REF, Cause(reason, "ada", by_hand=True))
+    assert words_of(scene.rollout.history[-2]) == "rolled back by hand"
 
 
 def test_its_writes_are_told_with_their_etags() -> None:

@@ -97,9 +97,10 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Give all traffic back to stable."""
+    """Give all traffic back to stable. ``blamed``: the metric that the judge holds against the candidate."""
 
     reason: str
+    blamed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _finish_rolling_back(s: Situation) -> Action:
     given_back = Split.between(stable, None, 0)
     if not s.live.wanted.shares_with(given_back):
         if _is_ready(s.stable):
-            return Restore(s.rollout.reason)
+            return Restore(s.rollout.reason, s.rollout.blamed)
     elif is_given_back(s.rollout, s.live):
         return Settle()
     patience = LONGEST_START if s.live.awaits_revision else s.verify_within
@@ -173,7 +174,7 @@ def _give_back(s: Situation, reason: str) -> Action:
     elif s.is_stable_bad and s.rollout.stage.percent == 100:  # judged alone, so stable may be no better
         obstacle = f"{stable} fails its probe too"
     else:
-        return Restore(reason)
+        return Restore(reason, s.stage_verdict.blamed)
     if s.rollout.phase is Phase.PAUSED:
         return Finish(Outcome.PAUSED)
     if s.stable is not None and s.stable.readiness is Readiness.PENDING:

@@ -22,6 +22,7 @@ from pipeline.core.plausible import MAX_EPOCH, complaints
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judgestate
+from pipeline.judging.evidence import METRICS
 from pipeline.judging.judgestate import JudgeState
 from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService, Stage
 
@@ -166,6 +167,7 @@ def decode(text: str) -> Rollout:
         raw["stage_index"] = raw.pop("stage")
     try:
         found = codec.made(Rollout, _from_1(raw) if version == 1 else raw)
+        found = _named(found) if version == 1 else found
         complaint = next(complaints(found), "")
     except codec.Misfit as error:
         complaint = str(error)
@@ -183,6 +185,23 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
     """
     before = raw.pop("before", None)
     return {**raw, "spans": [before]} if before else raw
+
+
+def _named(old: Rollout) -> Rollout:
+    """Version 1 named the criterion that was blamed, and whether an operator sent it back, in its sentences alone."""
+    criterion, reason = old.judge.failed.partition(":")[0], old.reason.partition(":")[0]
+    is_back = old.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) and not old.by_hand
+    last = old.last
+    if last is not None and criterion and last.get("reason") == old.judge.failed:
+        last = {**last, "blamed": criterion}
+    steps = (replace(s, by_hand=bool(s.by) and not s.reason.startswith("superseded by")) for s in old.history)
+    return replace(
+        old,
+        judge=replace(old.judge, blamed=criterion),
+        blamed=reason if is_back and reason in METRICS else "",
+        last=last,
+        history=tuple(steps),
+    )
 
 
 def _load(text: str) -> dict[str, Any]:

@@ -78,13 +78,18 @@ UNDER_WAY = frozenset(Phase) - ENDED
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the history: what was done, when, to which share, why, and by whom."""
+    """One line of the history: what was done, when, to which share, why, and by whom.
+
+    Args:
+        by_hand: that was an operator's wish and not a driver's, who sends back what another rollout supersedes.
+    """
 
     at: datetime
     event: Event
     percent: int
     reason: str = ""
     by: str = ""
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class Rollout:
         spans: the splits before it under which users met the candidate and whose last blocks are still to be judged.
         reached: the highest share of traffic that the candidate ever had.
         drift: what somebody else changed; set while paused for that reason.
+        blamed: the metric for which the judge sent it back; empty when something else was the reason.
         unhealthy: of a first deployment: it was deployed, and answers its probes badly.
         past: the rollouts before this one, oldest first.
     """
@@ -149,6 +155,7 @@ class Rollout:
     reached: int = 0
     drift: str = ""
     reason: str = ""
+    blamed: str = ""
     by_hand: bool = False
     spans: tuple[Span, ...] = ()
     arrived: datetime | None = None
@@ -230,7 +237,7 @@ class Rollout:
             changes["arrived"] = None
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)
-        step = Step(now, event, share, reason, by)
+        step = Step(now, event, share, reason, by, by_hand=bool(by) and after.by_hand)
         return replace(after, reached=max(self.reached, share), history=(*self.history, step))
 
 

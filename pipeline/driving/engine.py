@@ -234,8 +234,8 @@ class Engine:
                 return self._pause(action, look)
             case Promote(reason):
                 return self._promote(reason, look)
-            case Restore(reason):
-                return self._restore(reason, look)
+            case Restore():
+                return self._restore(action, look)
             case Settle():
                 return self._settle(look)
             case Finish(outcome):
@@ -319,7 +319,7 @@ class Engine:
         self.say("promoted", reason)
         return Next(self._clock.now(), outcome=Outcome.PROMOTED)
 
-    def _restore(self, reason: str, look: Look) -> Next:
+    def _restore(self, action: Restore, look: Look) -> Next:
         s = look.situation
         stable = s.rollout.plan.stable
         ready = [r.name for r in (s.candidate, s.stable) if r is not None and r.is_ready]
@@ -328,8 +328,10 @@ class Engine:
         after = replace(
             s.rollout, judge=look.judge, last=_summary(look), split_epoch=s.rollout.split_epoch + 1
         )
-        after = after.on(Event.FAILED, now, reason=reason, split=split, since=now)
-        self.say("restoring", reason)
+        after = after.on(
+            Event.FAILED, now, reason=action.reason, blamed=action.blamed, split=split, since=now
+        )
+        self.say("restoring", action.reason)
         self.commit(s.live, after, split)
         self.say("restored", f"100% to {stable}: accepted")
         return Next(self._clock.now(), "reading traffic back")

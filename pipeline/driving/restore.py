@@ -181,7 +181,7 @@ class _Restore:
         cause, now = self.cause, record.utc(self.clock.now())
         after = rollout.on(
             Event.FAILED, now, reason=cause.reason, by=cause.by, split=split, since=now, by_hand=cause.by_hand,
-            split_epoch=rollout.split_epoch + 1,
+            split_epoch=rollout.split_epoch + 1, blamed="",
         )  # fmt: skip
         if target != after.plan.stable:  # an operator's --to is the new known good
             after = replace(after, plan=replace(after.plan, stable=target, stable_uid=""))

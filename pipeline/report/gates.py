@@ -74,7 +74,8 @@ def _kept(last: Mapping[str, object]) -> Judgement | None:
     """What ``Judgement.to_json`` wrote. None for what anybody else wrote there."""
     try:
         criteria = tuple(_kept_criterion(c) for c in mappings(last.get("criteria")))
-        return Judgement(Verdict(str(last.get("verdict"))), str(last.get("reason", "")), criteria)
+        verdict = Verdict(str(last.get("verdict")))
+        return Judgement(verdict, str(last.get("reason", "")), criteria, str(last.get("blamed", "")))
     except ValueError:
         return None
 
@@ -103,17 +104,9 @@ def gates_of(rollout: Rollout) -> tuple[tuple[Gate, ...], Combined]:
     combined = Combined(
         sum(together) / len(together) if together else 0.0, 1 / rollout.plan.alpha, judgement.reason
     )
-    guilty = blamed(judgement)
     return tuple(
-        _gate(rollout, judged, is_blamed=judged.metric == guilty) for judged in judgement.criteria
+        _gate(rollout, judged, is_blamed=judged.metric == judgement.blamed) for judged in judgement.criteria
     ), combined
-
-
-def blamed(judgement: Judgement) -> str:
-    """The metric that the judge's reason names; the mean of all bets may convict where no single one does."""
-    if judgement.verdict is not Verdict.FAIL:
-        return ""
-    return next((c.metric for c in judgement.criteria if judgement.reason.startswith(f"{c.metric}:")), "")
 
 
 def certified_of(rollout: Rollout) -> tuple[Gate, ...]:
