@@ -1,39 +1,214 @@
-"""What the engine tells while it works: for the live view, the line mode and the journal."""
+"""What happens while a rollout is driven, as values: for the views, the line mode and the journal.
+
+Every event has a time ``at``, a word ``kind`` and a sentence ``text`` for people, and ``details``: plain values for
+whoever reads its line in the journal or in ndjson. What only this process can use (a look, a report) is a field.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from pipeline.core.decision import Situation
+    from pipeline.core.rollout import Rollout
+    from pipeline.judging.judgestate import JudgeState
+    from pipeline.probe.scenario import ProbeReport
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """One thing that happened. ``kind`` is a short verb; ``data`` holds plain values (and ``look`` for "looked").
+class Look:
+    """What one tick saw and thought: what ``status`` shows and the report keeps.
 
-    ``of``: the rollout that it is about, where that may be another one than the driver's own."""
+    Args:
+        judge: its state with everything that was seen since the record was written.
+        probe: the last round.
+        foreign: other people's writes since our last one that stop nothing, in words.
+    """
+
+    situation: Situation
+    judge: JudgeState
+    probe: ProbeReport | None = None
+    foreign: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A driver looked. The most frequent event by far: views use it, no line is written for each."""
 
     at: datetime
-    kind: str
+    look: Look
+    kind: ClassVar[str] = "looked"
+    details: ClassVar[Mapping[str, object]] = {}
+
+    @property
+    def text(self) -> str:
+        return self.look.situation.stage_verdict.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A probe round ended. ``rollout`` None: a first deployment's, which has no record yet."""
+
+    at: datetime
+    report: ProbeReport
+    rollout: Rollout | None = None
+    kind: ClassVar[str] = "probed"
+    details: ClassVar[Mapping[str, object]] = {}
+
+    @property
+    def text(self) -> str:
+        report, failures = self.report, self.report.failures
+        if not failures:
+            beside = f"; stable failed: {report.stable_fails}" if report.stable_fails else ""
+            return f"{len(report.candidate)} conversations ok{beside}"
+        verdict = "confirmed" if report.is_confirmed_bad else "stable fails too"
+        first = failures[0]
+        return f"{len(failures)}/{len(report.candidate)} failed ({verdict}): {first.kind}: {first.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """A write of ours was accepted.
+
+    Args:
+        rollout: as the record bears it now; None for a service that carries none.
+        etag: of the read that it was decided on.
+        traffic: revision to percent; None when the record alone was written.
+    """
+
+    at: datetime
+    rollout: Rollout | None
+    etag: str
+    traffic: Mapping[str, int] | None = None
+    kind: ClassVar[str] = "wrote"
+
+    @property
+    def epoch(self) -> int:
+        return self.rollout.epoch if self.rollout else 0
+
+    @property
+    def text(self) -> str:
+        return f"epoch {self.epoch}, etag {self.etag}"
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        return {"epoch": self.epoch, "etag": self.etag, "traffic": self.traffic}
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An attempt has its first record."""
+
+    at: datetime
+    rollout: Rollout
+    kind: ClassVar[str] = "started"
+
+    @property
+    def text(self) -> str:
+        return f"{self.rollout.plan.candidate} against {self.rollout.plan.stable}"
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        return {"rollout": self.rollout.plan.rollout_id, "attempt": self.rollout.attempt}
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """A stage's share was asked for. ``before``: percent until now; ``by``: an operator, if one did it."""
+
+    at: datetime
+    stage: int
+    before: int
+    percent: int
+    by: str = ""
+    kind: ClassVar[str] = "shifted"
+
+    @property
+    def text(self) -> str:
+        return f"stage {self.stage}: {self.before}% -> {self.percent}%"
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        return {"stage": self.stage, "percent": self.percent, "by": self.by}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A stage's share was seen to be served."""
+
+    at: datetime
+    stage: int
+    percent: int
+    kind: ClassVar[str] = "arrived"
+
+    @property
+    def text(self) -> str:
+        return f"stage {self.stage}: {self.percent}% is served"
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        return {"stage": self.stage, "percent": self.percent}
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """Everything was seen to be on ``target``. ``since``: when that was asked for, where the record says it."""
+
+    at: datetime
+    target: str
+    since: datetime | None = None
+    kind: ClassVar[str] = "rolled_back"
+
+    @property
+    def text(self) -> str:
+        return f"100% on {self.target}: read back"
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        return {"since": self.since.isoformat()} if self.since else {}
+
+
+#: What is said in words alone; the words themselves are the reason, or what is done about it.
+Topic = Literal[
+    "deploying", "deploy_failed", "foreign_write", "paused", "promoted", "pulumi", "reading_back", "record_replaced",
+    "refused", "restored", "restoring", "retrying",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something happened that needs no value beside its words. ``why``: what lies behind it, where that is known."""
+
+    at: datetime
+    kind: Topic
     text: str
-    data: Mapping[str, object] = field(default_factory=dict)
+    why: str | None = None
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        return {} if self.why is None else {"why": self.why}
+
+
+RolloutEvent = Looked | Probed | Wrote | Started | Shifted | Arrived | RolledBack | Said
 
 
 class Listener(Protocol):
-    def __call__(self, progress: Progress, /) -> None: ...
+    def __call__(self, event: RolloutEvent, /) -> None: ...
 
 
-def unheard(_: Progress, /) -> None:
+def unheard(_: RolloutEvent, /) -> None:
     """A listener for whoever has none."""
 
 
 def harmless(listener: Listener) -> Listener:
     """The same listener, unable to stop who speaks to it: whatever it raises, traffic comes first."""
 
-    def heard(progress: Progress, /) -> None:
+    def heard(event: RolloutEvent, /) -> None:
         with suppress(Exception):
-            listener(progress)
+            listener(event)
 
     return heard

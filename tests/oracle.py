@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from math import log
 from typing import TYPE_CHECKING
 
-from pipeline.events import Progress
+from pipeline.events import Looked, RolloutEvent
 from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Outcome, Split, Stage
 from tests.oracle_ledger import compare, must_be_fresh
 from tests.oracle_record import LEGAL, Written, changed, is_misled, moved
@@ -95,11 +95,11 @@ class Oracle:
 
     # -- ours ----------------------------------------------------------------------------------------------------------
 
-    def heard(self, process: Process, progress: Progress) -> None:
+    def heard(self, process: Process, event: RolloutEvent) -> None:
         """What a driver tells: a FAIL that was seen must lead to a write."""
-        if progress.kind != "looked":
+        if not isinstance(event, Looked):
             return
-        s = progress.data["look"].situation  # type: ignore[attr-defined]
+        s = event.look.situation
         if s.drift and s.stage_verdict.verdict != "fail":
             self._failed = None  # a round at a tag that somebody took away: it blames nobody
         if self._failed is not None:

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.app import reporting
 from pipeline.app.drive import Drive, Listeners
 from pipeline.core.plan import Wish
-from pipeline.events import Progress
+from pipeline.events import RolloutEvent
 from pipeline.model import Outcome
 from pipeline.report.document import Report
 from tests.fakes import REF
@@ -33,16 +33,16 @@ class Standing:
         return SimpleNamespace(say=self.said.append, level=-1)
 
 
-class Told(list[Progress]):
+class Told(list[RolloutEvent]):
     """What the engine told, told on."""
 
     def __init__(self, on: Any) -> None:
         super().__init__()
         self._on = on
 
-    def append(self, progress: Progress, /) -> None:
-        super().append(progress)
-        self._on(progress)
+    def append(self, event: RolloutEvent, /) -> None:
+        super().append(event)
+        self._on(event)
 
 
 @dataclass

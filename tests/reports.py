@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from pipeline.core.decision import Situation
 from pipeline.core.rollout import Event, Phase, Rollout, Step
-from pipeline.driving.observer import Look
+from pipeline.events import Look
 from pipeline.judging import judge
 from pipeline.judging.evidence import Counts, Exposure
 from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
@@ -51,7 +51,7 @@ def a_rollout(phase: Phase = Phase.ROLLING, percent: int = 25, **changes: object
     plan = a_plan()
     made = Rollout(
         plan=plan, phase=phase, started=START, since=at(312), arrived=at(312), heartbeat=at(370),
-        split=Split.between(STABLE, CANDIDATE, percent), judge=judge.begin(plan), driver="ci/1", stage=2, epoch=9,
+        split=Split.between(STABLE, CANDIDATE, percent), judge=judge.begin(plan), driver="ci/1", stage_index=2, epoch=9,
         reached=25,
         history=(
             Step(at(4), Event.DEPLOYED, 0, "no green probe round at this stage yet"),
@@ -71,8 +71,9 @@ def rolled_back(**changes: object) -> Rollout:
         Step(at(371.9), Event.RESTORED, 0, reason),
     )
     return a_rollout(
-        Phase.ROLLED_BACK, 0, reason=reason, since=at(371.2), history=(*before.history, *steps), **changes
-    )
+        Phase.ROLLED_BACK, 0, reason=reason, blamed="server_error_1011", since=at(371.2),
+        history=(*before.history, *steps), **changes,
+    )  # fmt: skip
 
 
 def a_judgement(
@@ -92,6 +93,7 @@ def a_judgement(
                 "log_serialisation_errors", few, 31, 0, 412, 0, 0.5, 4000.0, 19, "0/31 failed"
             ),
         ),
+        blamed="server_error_1011" if verdict is Verdict.FAIL else "",
     )
 
 
@@ -126,14 +128,12 @@ def a_look(rollout: Rollout | None = None, **changes: object) -> Look:
         uri="https://agent-chat.example", latest_ready=CANDIDATE, latest_created=CANDIDATE,
     )  # fmt: skip
     situation = Situation(
-        rollout=current, live=live, now=at(372), candidate=Readiness.READY, stable=Readiness.READY,
-        stage_verdict=a_judgement(),
+        rollout=current, live=live, now=at(372), candidate=Revision(CANDIDATE, "u-c", at(3), Readiness.READY),
+        stable=Revision(STABLE, "u-s", START - timedelta(days=9), Readiness.READY), stage_verdict=a_judgement(),
     )  # fmt: skip
     parts = {
         "judge": JudgeState(probes_ok=40),
         "probe": a_probe(),
-        "candidate": Revision(CANDIDATE, "u-c", at(3), Readiness.READY),
-        "stable": Revision(STABLE, "u-s", START - timedelta(days=9), Readiness.READY),
     }
     mine = {key: changes.pop(key) for key in tuple(changes) if key in parts}
     return Look(replace(situation, **changes), **{**parts, **mine})  # type: ignore[arg-type]

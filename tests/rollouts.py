@@ -15,7 +15,7 @@ from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Rhythm
 from pipeline.driving.observer import Observer
 from pipeline.driving.ports import World
-from pipeline.events import Progress
+from pipeline.events import RolloutEvent
 from pipeline.model import Criterion, LiveService, Outcome, Probing, Sampling, Stage, Terms
 from pipeline.probe.scenario import Expectation, Scenario
 from tests.fakes import REF, FakeClock, FakeDeployer, FakePlatform, FakeProber, FakeUsers
@@ -56,7 +56,7 @@ class Scene:
     deployer: FakeDeployer = field(init=False)
     prober: FakeProber = field(init=False)
     users: FakeUsers = field(init=False)
-    told: list[Progress] = field(default_factory=list)
+    told: list[RolloutEvent] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -32,9 +32,9 @@ def arrivals(scene: Scene) -> Iterator[tuple[int, datetime]]:
     outcome = None
     while outcome is None:
         current = scene.rollout
-        if current.arrived and current.stage not in seen:
-            seen.add(current.stage)
-            yield current.stage, current.arrived
+        if current.arrived and current.stage_index not in seen:
+            seen.add(current.stage_index)
+            yield current.stage_index, current.arrived
         upcoming = scene.driver.tick()
         outcome = upcoming.outcome
         scene.clock.sleep(max(upcoming.at - scene.clock.now(), SECOND))
@@ -89,7 +89,7 @@ def test_users_who_fail_while_traffic_is_moving_send_it_back() -> None:
     scene = Scene()
     scene.reach(25)
     scene.platform.lag = 10 * SECOND
-    while scene.rollout.stage == 2:
+    while scene.rollout.stage_index == 2:
         scene.clock.sleep(SECOND)
         scene.driver.tick()
     scene.users.failing[CANDIDATE] = 1.0
@@ -186,7 +186,7 @@ def test_a_status_that_lags_eats_no_warm_up(lag: int, outcome: Outcome) -> None:
     )
     scene.reach(5, wish=wish)
     scene.platform.lag = lag * SECOND
-    while scene.rollout.stage == 1:
+    while scene.rollout.stage_index == 1:
         scene.clock.sleep(SECOND)
         scene.driver.tick()
     served = scene.rollout.since + lag * SECOND
@@ -218,7 +218,7 @@ def test_stages_that_are_skipped_fast_lose_no_run() -> None:
     """The last blocks of a split close later than an operator may leave the next one."""
     scene = Scene()
     scene.reach(25)
-    while scene.rollout.stage == 2:
+    while scene.rollout.stage_index == 2:
         scene.clock.sleep(SECOND)
         scene.driver.tick()
     assert scene.rollout.spans
@@ -267,7 +267,7 @@ def test_harmless_writes_that_were_each_looked_at_stop_no_step_while_traffic_mov
     scene = Scene()
     scene.platform.lag = 15 * SECOND
     scene.reach(5)
-    while scene.rollout.stage == 1:
+    while scene.rollout.stage_index == 1:
         scene.clock.sleep(SECOND)
         scene.driver.tick()
     for _ in range(2):
@@ -312,7 +312,7 @@ def test_what_comes_next_is_told_while_traffic_moves() -> None:
     scene = Scene()
     scene.platform.lag = 15 * SECOND
     scene.reach(5)
-    while scene.rollout.stage == 1:
+    while scene.rollout.stage_index == 1:
         scene.clock.sleep(SECOND)
         scene.driver.tick()
     assert upcoming(scene.rollout, scene.clock.now()) == "25% served: traffic is moving"

@@ -13,7 +13,7 @@ import pytest
 from checks.finding import Confidence, Finding, Report, Severity
 from pipeline.app import reporting, static_checks
 from pipeline.driving.restore import Cause, restore
-from pipeline.events import Progress, unheard
+from pipeline.events import Wrote, unheard
 from pipeline.model import Outcome
 from pipeline.report import render
 from pipeline.report.journal import Attempt, Journal, read
@@ -107,11 +107,7 @@ def test_what_was_told_before_the_attempt_is_not_its_journal(tmp_path: Path) -> 
     machine.scene.start(a_wish(), machine.scene.engine("host/0"))
     machine.scene.engine("host/0").run(until=machine.scene.clock.now() + timedelta(seconds=5))
     drive = machine.drive()
-    drive.listeners(
-        Progress(
-            machine.scene.clock.now(), "wrote", "", {"epoch": 9, "etag": "gave up", "traffic": {STABLE: 100}}
-        )
-    )
+    drive.listeners(Wrote(machine.scene.clock.now(), None, "gave up", {STABLE: 100}))
     machine.scene.clock.sleep(timedelta(seconds=1))
     machine.scene.start(a_wish(OTHER), drive.engine, supersede=True)
     drive.run(timedelta(seconds=1))

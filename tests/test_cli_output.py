@@ -8,14 +8,15 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.events import Progress
+from pipeline.events import Looked, Probed, Said, Shifted
 from pipeline.model import Outcome
 from pipeline.output.writer import Mode, Output, outcome_document
 from pipeline.redact import SINK
 from tests.fakes import START
+from tests.reports import a_look, a_probe
 
 HOSTILE = "\x1b[2J::error::x \x1b]0;t\x07"
-SHIFTED = Progress(START, "shifted", "0% -> 5%", {"percent": 5, "look": object()})
+SHIFTED = Shifted(START, stage=1, before=0, percent=5)
 
 Printed = Callable[[], tuple[str, str]]
 
@@ -45,10 +46,18 @@ def test_people_read_stderr_and_stdout_is_data(mode: Mode, printed: Printed) -> 
 def test_events_are_lines_where_lines_were_asked_for(printed: Printed) -> None:
     for mode, lines in ((Mode.TEXT, 0), (Mode.JSON, 0), (Mode.NDJSON, 1)):
         Output(mode).event(SHIFTED)
-        Output(mode).event(Progress(START, "looked", "", {}))
+        Output(mode).event(Looked(START, a_look()))
         out, _ = printed()
         assert len(out.splitlines()) == lines
-    assert json.loads(out) == {"at": START.isoformat(), "event": "shifted", "text": "0% -> 5%", "percent": 5}
+    assert json.loads(out) == {
+        "at": START.isoformat(), "event": "shifted", "text": "stage 1: 0% -> 5%", "stage": 1, "percent": 5, "by": "",
+    }  # fmt: skip
+    Output(Mode.NDJSON).event(Probed(START, a_probe()))
+    assert json.loads(printed()[0]) == {
+        "at": START.isoformat(),
+        "event": "probed",
+        "text": "3 conversations ok",
+    }
 
 
 def test_quiet_says_nothing_but_errors(printed: Printed) -> None:
@@ -93,7 +102,7 @@ def test_no_secret_leaves(mode: Mode, printed: Printed) -> None:
     output.result("output-secret-1", {"a": ["output-secret-1"], "output-secret-1": "output-secret-1\n"})
     output.error(UserError("output-secret-1"))
     output.data('{"message": "output-secret-1"}')
-    output.event(Progress(START, "shifted", "output-secret-1", {"x": "output-secret-1"}))
+    output.event(Said(START, "deploy_failed", "output-secret-1", "output-secret-1"))
     text = "".join(printed())
     assert "output-secret-1" not in text
     assert text.count("[redacted]") >= 4

@@ -15,7 +15,7 @@ from pipeline.driving.engine import Engine, Rhythm
 from pipeline.driving.observer import Observer
 from pipeline.driving.promote import promote
 from pipeline.errors import AnotherRunAlive, PlatformUnavailable
-from pipeline.events import Progress
+from pipeline.events import RolloutEvent
 from pipeline.judging.judge import Verdict
 from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split, Target
 from pipeline.probe.scenario import ProbeReport
@@ -185,7 +185,7 @@ def test_a_fail_that_met_a_conflict_is_still_a_fail() -> None:
 
 
 def test_a_listener_that_fails_stops_nothing() -> None:
-    def broken(_: Progress) -> None:
+    def broken(_: RolloutEvent) -> None:
         raise BrokenPipeError
 
     scene = Scene()

@@ -245,7 +245,7 @@ def test_a_stage_that_just_began_is_not_shown_as_nothing(tmp_path: Path) -> None
     machine = Reported(tmp_path)
     by_hand_after_a_raise(machine)
     said = machine.report()
-    assert machine.scene.rollout.stage == 2
+    assert machine.scene.rollout.stage_index == 2
     assert not machine.scene.rollout.judge.stage
     assert said.gates[0].candidate[0] >= 10
     assert said.judged_over == "the stage with 5 %"
@@ -309,9 +309,17 @@ def test_a_record_that_had_no_room_still_has_a_report(is_bare: bool) -> None:
         Step(at(371), Event.FAILED, 0, reason),
         Step(at(372), Event.RESTORED, 0, reason),
     )
-    left = a_rollout(Phase.ROLLED_BACK, 0, judge=JudgeState(), last=None, reason=reason, history=steps)
+    left = a_rollout(
+        Phase.ROLLED_BACK,
+        0,
+        judge=JudgeState(),
+        last=None,
+        reason=reason,
+        history=steps,
+        blamed="server_error_1011",
+    )
     if is_bare:
-        left = replace(left, plan=a_plan(terms=Terms((Stage(0),)), image=""), stage=0, history=())
+        left = replace(left, plan=a_plan(terms=Terms((Stage(0),)), image=""), stage_index=0, history=())
     said = document.build(left, [], None, at(400))
     the_checklist_agrees_with_the_headline(said)
     every_form_says_the_same(said)

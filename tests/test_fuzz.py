@@ -179,7 +179,7 @@ def read_record(text: str) -> None:
         made = record.decode(text)
     except record.RecordUnreadable:
         return
-    assert made.current in made.plan.terms.stages
+    assert made.stage in made.plan.terms.stages
     _ = (made.outcome, made.is_last_stage)
     with suppress(record.RecordUnreadable):
         assert record.encode(record.decode(record.encode(made))) == record.encode(made)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.rollout import Phase
-from pipeline.events import Progress
+from pipeline.events import Looked, Probed, RolloutEvent, Said, Shifted, Wrote
 from pipeline.judging.judge import Verdict
 from pipeline.probe.scenario import Message
 from pipeline.redact import SINK
@@ -21,45 +21,55 @@ from tests.reports import a_judgement, a_look, a_probe, a_rollout, at
 from tests.rollouts import Scene
 
 
-def happened(kind: str = "shifted", text: str = "0% -> 5%", seconds: float = 0, **data: object) -> Progress:
-    return Progress(at(seconds), kind, text, data)
+def happened(text: str = "reading again", seconds: float = 0) -> Said:
+    return Said(at(seconds), "retrying", text)
+
+
+def wrote(etag: str, seconds: float, epoch: int = 4) -> Wrote:
+    return Wrote(at(seconds), a_rollout(epoch=epoch), etag, {"r": 100})
 
 
 ABC = Attempt("abc", 1, START)
 JUDGED = Attempt.of(a_rollout())
 
 
-def kinds(folder: Path, attempt: Attempt = ABC) -> list[object]:
-    return [line["kind"] for line in read(folder, attempt)]
+def kinds(folder: Path) -> list[object]:
+    return [line["kind"] for line in read(folder, ABC)]
+
+
+def texts(folder: Path, attempt: Attempt = ABC) -> list[object]:
+    return [line["text"] for line in read(folder, attempt)]
 
 
 def test_what_happens_is_read_back(tmp_path: Path) -> None:
     keep = Journal(tmp_path / "a" / "b", ABC)
-    keep(happened(percent=5))
-    keep(happened("wrote", "epoch 2", etag='"e1"', traffic={"r": 100}))
+    keep(Shifted(at(0), 1, 0, 5, by="ada"))
+    keep(wrote('"e1"', 0))
     first, second = read(keep.path.parent, ABC)
     assert first == {
         "at": START.isoformat(),
         "of": ABC.name,
         "kind": "shifted",
-        "text": "0% -> 5%",
+        "text": "stage 1: 0% -> 5%",
+        "stage": 1,
         "percent": 5,
+        "by": "ada",
     }
-    assert (second["etag"], second["traffic"]) == ('"e1"', {"r": 100})
+    assert (second["epoch"], second["etag"], second["traffic"]) == (4, '"e1"', {"r": 100})
 
 
 def test_a_kill_at_any_byte_loses_the_broken_line_alone(tmp_path: Path) -> None:
     keep = Journal(tmp_path, ABC)
     for n in range(3):
-        keep(happened(f"k{n}", "some text", n))
+        keep(happened(f"k{n}", n))
     whole = keep.path.read_bytes()
     ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
     for cut in range(len(whole)):
         keep.path.write_bytes(whole[:cut])
         complete = sum(end <= cut for end in ends)
-        assert kinds(keep.path.parent)[:complete] == [f"k{n}" for n in range(complete)]
-        Journal(tmp_path, ABC)(happened("resumed", seconds=9))
-        found = kinds(keep.path.parent)
+        assert texts(keep.path.parent)[:complete] == [f"k{n}" for n in range(complete)]
+        Journal(tmp_path, ABC)(happened("resumed", 9))
+        found = texts(keep.path.parent)
         assert found[-1] == "resumed"
         assert found[:complete] == [f"k{n}" for n in range(complete)]
 
@@ -106,7 +116,7 @@ def test_a_full_disk_is_said_once_and_used_again_when_it_has_room(tmp_path: Path
     keep.path.unlink()
     keep(happened("later"))
     assert len(said) == 1
-    assert kinds(keep.path.parent) == ["later"]
+    assert texts(keep.path.parent) == ["later"]
 
 
 def test_a_rollout_ends_the_same_without_a_journal(tmp_path: Path) -> None:
@@ -121,16 +131,16 @@ def test_a_rollout_ends_the_same_without_a_journal(tmp_path: Path) -> None:
     assert "promoted" in kinds(tmp_path / "good")
 
 
-class Told(list[Progress]):
+class Told(list[RolloutEvent]):
     """What the engine told, told on."""
 
     def __init__(self, on: Journal) -> None:
         super().__init__()
         self._on = on
 
-    def append(self, progress: Progress, /) -> None:
-        super().append(progress)
-        self._on(progress)
+    def append(self, event: RolloutEvent, /) -> None:
+        super().append(event)
+        self._on(event)
 
 
 @pytest.mark.parametrize("hostile", ["../../etc/passwd", "a/b", "", "x" * 200, "a\0b", "\ud800", "a\n"])
@@ -145,7 +155,7 @@ def test_an_id_from_the_service_never_leaves_the_folder(tmp_path: Path, hostile:
 def test_no_secret_is_written(tmp_path: Path) -> None:
     SINK.learn("journal-secret-1")
     keep = Journal(tmp_path, ABC)
-    keep(happened("probed", "journal-secret-1", report=a_probe(failing=True, text="journal-secret-1")))
+    keep(Probed(at(0), a_probe(failing=True, text="journal-secret-1")))
     assert "journal-secret-1" not in keep.path.read_text()
     assert "[redacted]" in keep.path.read_text()
 
@@ -153,7 +163,7 @@ def test_no_secret_is_written(tmp_path: Path) -> None:
 def test_a_probe_round_keeps_counts_and_the_first_transcripts(tmp_path: Path) -> None:
     keep = Journal(tmp_path, ABC)
     for n in range(10):
-        keep(happened("probed", "", n, report=a_probe(failing=True)))
+        keep(Probed(at(n), a_probe(failing=True)))
     lines = read(keep.path.parent, ABC)
     assert all(line["scenarios"] == {"agent-run": [2, 3]} for line in lines)
     assert all(line["confirmed"] for line in lines)
@@ -166,7 +176,7 @@ def test_a_long_transcript_keeps_its_ends(tmp_path: Path) -> None:
     long = tuple(Message(n, sent=False, text=f"{n} " + "x" * 5000) for n in range(500))
     failed = replace(probe.candidate[-1], transcript=long)
     keep = Journal(tmp_path, ABC)
-    keep(happened("probed", "", report=replace(probe, candidate=(failed,))))
+    keep(Probed(at(0), replace(probe, candidate=(failed,))))
     (line,) = read(keep.path.parent, ABC)
     (failure,) = line["failures"]  # type: ignore[misc]
     said = [message["text"] for message in failure["transcript"]]  # type: ignore[index]
@@ -186,7 +196,7 @@ def test_every_change_of_the_judgement_is_kept(tmp_path: Path) -> None:
         a_look(drift="traffic was set"),
     ]
     for n, look in enumerate(looks):
-        keep(happened("looked", "", n / 100, look=look))
+        keep(Looked(at(n / 100), look))
     lines = read(tmp_path, JUDGED)
     assert [(line["phase"], line["judgement"]["verdict"], line["drift"]) for line in lines] == [  # type: ignore[index]
         ("rolling", "inconclusive", ""),
@@ -199,7 +209,7 @@ def test_every_change_of_the_judgement_is_kept(tmp_path: Path) -> None:
 def test_two_days_of_looks_fit_in_a_small_file(tmp_path: Path) -> None:
     keep, look = Journal(tmp_path, JUDGED), a_look()
     for n in range(48 * 360):
-        keep(Progress(START + n * timedelta(seconds=10), "looked", "", {"look": look}))
+        keep(Looked(START + n * timedelta(seconds=10), look))
     lines = read(tmp_path, JUDGED)
     assert 300 < len(lines) < 1500
     assert keep.path.stat().st_size < 3_000_000
@@ -207,16 +217,15 @@ def test_two_days_of_looks_fit_in_a_small_file(tmp_path: Path) -> None:
 
 def test_two_processes_are_one_story_in_order_of_time_without_doubles(tmp_path: Path) -> None:
     one, two = Journal(tmp_path, ABC), Journal(tmp_path, ABC)
-    one(happened("probed", "a", 1))
-    two(happened("probed", "c", 3))
-    one(happened("probed", "b", 2))
-    wrote = {"epoch": 4, "etag": '"e4"', "traffic": {"r": 100}}
-    two(happened("wrote", "by the engine", 4, **wrote))
-    one(happened("wrote", "told again", 4.2, **wrote))
-    one(happened("wrote", "an epoch that came back", 5, **{**wrote, "etag": '"e9"'}))
+    one(happened("a", 1))
+    two(happened("c", 3))
+    one(happened("b", 2))
+    two(wrote("e4", 4))
+    one(wrote("e4", 4.2))  # told again
+    one(wrote("e9", 5))  # an epoch that came back
     one.path.write_bytes(one.path.read_bytes() * 2)  # an artefact of a CI job, put back
     assert [line["text"] for line in read(tmp_path, ABC)] == [
-        "a", "b", "c", "by the engine", "an epoch that came back",
+        "a", "b", "c", "epoch 4, etag e4", "epoch 4, etag e9",
     ]  # fmt: skip
 
 
@@ -227,8 +236,8 @@ def test_two_processes_are_one_story_in_order_of_time_without_doubles(tmp_path: 
 )
 def test_lines_of_another_attempt_never_enter(tmp_path: Path, other: Attempt) -> None:
     ours, theirs = Journal(tmp_path, ABC), Journal(tmp_path, other)
-    ours(happened("probed", "ours"))
-    theirs(happened("probed", "theirs"))
+    ours(happened("ours"))
+    theirs(happened("theirs"))
     assert ours.path != theirs.path
     ours.path.write_bytes(ours.path.read_bytes() + theirs.path.read_bytes())
     nobodys = {"at": START.isoformat(), "kind": "probed", "text": "nobody's"}
@@ -238,17 +247,17 @@ def test_lines_of_another_attempt_never_enter(tmp_path: Path, other: Attempt) ->
 
 def test_what_is_told_of_another_attempt_is_not_kept(tmp_path: Path) -> None:
     keep = Journal(tmp_path, JUDGED)
-    keep(happened("probed", "ours", 1, report=a_probe(), of=a_rollout()))
-    keep(happened("probed", "theirs", 2, report=a_probe(), of=a_rollout(attempt=2)))
-    keep(happened("looked", "theirs", 3, look=a_look(a_rollout(started=at(1)))))
-    assert [line["text"] for line in read(tmp_path, JUDGED)] == ["ours"]
+    keep(Probed(at(1), a_probe(), a_rollout()))
+    keep(Probed(at(2), a_probe(), a_rollout(attempt=2)))
+    keep(Looked(at(3), a_look(a_rollout(started=at(1)))))
+    assert [line["at"] for line in read(tmp_path, JUDGED)] == [at(1).isoformat()]
 
 
 def test_no_secret_is_kept_in_half(tmp_path: Path) -> None:
     SINK.learn("journal-secret-in-two")
     text = "x" * (journal.MAX_TEXT - 10) + "journal-secret-in-two"
     keep = Journal(tmp_path, ABC)
-    keep(happened(text=text))
-    keep(happened("probed", report=a_probe(failing=True, text=text)))
+    keep(happened(text))
+    keep(Probed(at(0), a_probe(failing=True, text=text)))
     assert "journal-s" not in keep.path.read_text()
     assert len(read(tmp_path, ABC)) == 2

@@ -17,7 +17,7 @@ from pipeline.cloudrun.logs import LoggingSource
 from pipeline.cloudrun.service import CloudRun
 from pipeline.driving.restore import Cause, restore
 from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
-from pipeline.events import Progress
+from pipeline.events import RolloutEvent
 from pipeline.local import daemon, endpoint
 from pipeline.local.channel import FollowingChannel
 from pipeline.local.images.catalogue import Image
@@ -152,9 +152,9 @@ def test_a_roll_back_in_its_retries_finds_the_restarted_server(folder: Path) -> 
         )
         until(lambda: platform.read(REF).serving.tagged("stable") == "chat-one")
         kill(folder)
-        said: list[Progress] = []
+        said: list[RolloutEvent] = []
         clock = Clock()
         done = restore(platform, clock, REF, Cause("an operator said so", by_hand=True), listen=said.append)
     assert done.verified
     assert clock.sleeps >= 3
-    assert sum("not running" in progress.text for progress in said) == 3
+    assert sum("not running" in event.text for event in said) == 3

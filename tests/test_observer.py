@@ -70,7 +70,7 @@ def test_at_no_traffic_there_is_nothing_of_users_to_judge() -> None:
     scene = Scene()
     scene.reach(0)
     scene.prober.failing |= {"http://candidate", "http://stable"}  # it stays there
-    while scene.rollout.stage == 0 and scene.clock.now() - scene.rollout.started < 60 * SECOND:
+    while scene.rollout.stage_index == 0 and scene.clock.now() - scene.rollout.started < 60 * SECOND:
         scene.driver.tick()
         scene.clock.sleep(SECOND)
     assert scene.driver.observer.look().judge.blocks == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import private
-from pipeline.events import Progress
+from pipeline.events import Said
 from pipeline.local import endpoint
 from pipeline.local.control.store import Store
 from pipeline.local.endpoint import Endpoint
@@ -48,7 +48,7 @@ def test_a_state_folder_and_its_files(tmp_path: Path) -> None:
     logs = LogStore(local)
     logs.system(SERVICE, "r", "text")
     logs.close()
-    Journal(state / "rollouts", ATTEMPT)(Progress(NOON, "started", "text"))
+    Journal(state / "rollouts", ATTEMPT)(Said(NOON, "deploying", "text"))
     found = modes(tmp_path)
     assert {path for path, mode in found.items() if mode not in (0o700, 0o600)} == set()
     assert {".spillway/local/endpoint.json", ".spillway/local/images.json", ".spillway/local/server.lock",
@@ -60,7 +60,7 @@ def test_what_was_wider_is_narrowed(tmp_path: Path) -> None:
     folder.mkdir(parents=True, mode=0o755)
     ATTEMPT.path(folder).touch(0o644)
     (folder / "abc-1.md").touch(0o644)
-    Journal(folder, ATTEMPT)(Progress(NOON, "started", "text"))
+    Journal(folder, ATTEMPT)(Said(NOON, "deploying", "text"))
     private.write(folder / "abc-1.md", "# report")
     assert set(modes(tmp_path).values()) == {0o700, 0o600}
 

@@ -14,6 +14,7 @@ from pipeline.core.rollout import Event, Phase
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judge
 from pipeline.model import RECORD_ANNOTATION, Criterion, Outcome
+from pipeline.report.facts import words_of
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout
@@ -132,6 +133,13 @@ def test_a_phase_is_kept_by_name() -> None:
     assert json.loads(record.encode(a_rollout(Phase.PAUSED)))["phase"] == "paused"
 
 
+def test_a_stage_is_kept_by_its_number() -> None:
+    body = json.loads(record.encode(a_rollout(stage=2)))
+    assert body["stage"] == 2
+    assert record.decode(json.dumps(body)).stage_index == 2
+    assert record.decode(record.encode(a_rollout(stage=0))).stage_index == 0
+
+
 def test_whatever_else_does_not_fit_a_roll_back_is_recorded() -> None:
     for phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
         current = a_rollout(phase, stage=0)
@@ -177,7 +185,13 @@ def test_a_record_of_another_service_is_not_believed(changes: dict[str, str]) ->
 
 @pytest.mark.parametrize(
     "changes",
-    [{"stage": 4}, {"stage": -1}, {"epoch": -1}, {"reached": -5}, {"started": START.replace(tzinfo=None)}],
+    [
+        {"stage_index": 4},
+        {"stage_index": -1},
+        {"epoch": -1},
+        {"reached": -5},
+        {"started": START.replace(tzinfo=None)},
+    ],
 )
 def test_what_no_record_of_ours_holds_is_not_believed(changes: dict[str, object]) -> None:
     current = a_rollout(stage=3)
@@ -229,6 +243,23 @@ def test_a_record_of_version_1_is_read_and_written_as_version_2(text: str) -> No
     again = record.encode(found)
     assert json.loads(again)["v"] == 2
     assert record.decode(again) == found
+
+
+@pytest.mark.parametrize("name", ["rolled_back", "rolling_back"])
+def test_what_version_1_blamed_in_a_sentence_is_a_field(name: str) -> None:
+    """What the report says of an old record is what it said before."""
+    found = record.decode((VERSION_1 / f"{name}.json").read_text().strip())
+    assert found.reason.startswith(f"{found.blamed}: ")
+    assert found.blamed == found.judge.blamed == (found.last or {})["blamed"]
+    assert not any(step.by_hand for step in found.history)
+    body = json.loads((VERSION_1 / f"{name}.json").read_text())
+    body["history"] += [
+        {"at": "2026-01-01T13:00:00Z", "event": "failed", "percent": 0, "reason": reason, "by": "ada"}
+        for reason in ("felt wrong", "superseded by b")
+    ]
+    old = record.decode(json.dumps({**body, "by_hand": True}))
+    assert [words_of(step) for step in old.history[-2:]] == ["rolled back by hand", "superseded"]
+    assert not old.blamed
 
 
 def test_a_stage_that_version_1_began_counts_from_its_arrival() -> None:

@@ -137,7 +137,7 @@ def test_writes_carry_etags_and_commands() -> None:
 
 
 def test_a_write_that_the_journal_did_not_see_is_told_without_its_etag() -> None:
-    by_hand = Step(at(500), Event.FAILED, 0, "changed our mind", "ada")
+    by_hand = Step(at(500), Event.FAILED, 0, "changed our mind", "ada", by_hand=True)
     promoted = a_rollout(Phase.ROLLED_BACK, 0, history=(*a_rollout().history, by_hand), by_hand=True)
     lines = [line for line in journal_lines() if line.get("traffic") != {STABLE: 100}]
     last = made(promoted, lines).writes[-1]

@@ -14,10 +14,11 @@ import pytest
 from pipeline.app import reporting
 from pipeline.app.drive import Listeners
 from pipeline.app.reporting import Eyes
-from pipeline.events import Progress
+from pipeline.events import Looked, RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.report.journal import Attempt
 from tests.fakes import REF, START
+from tests.reports import a_look
 from tests.rollouts import CANDIDATE, STABLE, Scene
 
 
@@ -150,18 +151,21 @@ class TestEyes:
         assert Eyes(place(scene), scene.clock)() is None
 
 
+PAUSED = Said(START, "paused", "why")
+
+
 class TestListeners:
     def test_one_that_fails_is_heard_no_more_and_the_others_go_on(self) -> None:
         heard: list[str] = []
         said: list[str] = []
 
-        def broken(progress: Progress, /) -> None:
+        def broken(event: RolloutEvent, /) -> None:
             raise RuntimeError("boom")
 
         listeners = Listeners([broken, lambda p: heard.append(p.kind)], said.append)
-        for kind in ("started", "shifted"):
-            listeners(Progress(START, kind, ""))
-        assert heard == ["started", "shifted"]
+        listeners(Said(START, "deploying", ""))
+        listeners(PAUSED)
+        assert heard == ["deploying", "paused"]
         assert len(said) == 1
         assert "the rollout goes on" in said[0]
 
@@ -169,7 +173,7 @@ class TestListeners:
     def test_nothing_that_a_listener_raises_passes_and_nobody_has_to_hear_of_it(
         self, fault: BaseException
     ) -> None:
-        def broken(progress: Progress, /) -> None:
+        def broken(event: RolloutEvent, /) -> None:
             raise fault
 
         def deaf(text: str) -> None:
@@ -177,22 +181,22 @@ class TestListeners:
 
         heard: list[str] = []
         listeners = Listeners([broken, lambda p: heard.append(p.kind)], deaf)
-        listeners(Progress(START, "shifted", ""))
+        listeners(PAUSED)
         listeners.join(broken)
-        assert heard == ["shifted"]
+        assert heard == ["paused"]
 
     def test_an_interrupt_is_no_fault_of_a_listener(self) -> None:
-        def interrupted(progress: Progress, /) -> None:
+        def interrupted(event: RolloutEvent, /) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            Listeners([interrupted])(Progress(START, "shifted", ""))
+            Listeners([interrupted])(PAUSED)
 
     def test_who_joins_later_hears_what_was_told_before(self) -> None:
         heard: list[str] = []
         listeners = Listeners([])
-        for kind in ("started", "looked", "wrote"):
-            listeners(Progress(START, kind, ""))
+        for event in (Said(START, "deploying", ""), Looked(START, a_look()), Said(START, "refused", "")):
+            listeners(event)
         listeners.join(lambda p: heard.append(p.kind))
-        listeners(Progress(START, "shifted", ""))
-        assert heard == ["started", "wrote", "shifted"]
+        listeners(PAUSED)
+        assert heard == ["deploying", "refused", "paused"]

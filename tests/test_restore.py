@@ -12,7 +12,7 @@ from pipeline.core import record
 from pipeline.core.rollout import Phase
 from pipeline.driving.restore import Cause, Restored, restore, target_of
 from pipeline.errors import PlanRefused, PlatformUnavailable, UserError
-from pipeline.events import Progress
+from pipeline.events import RolloutEvent, Wrote
 from pipeline.model import (
     RECORD_ANNOTATION,
     UNREADABLE_ANNOTATION,
@@ -22,6 +22,7 @@ from pipeline.model import (
     Split,
     Target,
 )
+from pipeline.report.facts import words_of
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 
@@ -35,8 +36,8 @@ def at_five_percent() -> Scene:
     return scene
 
 
-def give_back(scene: Scene, **options: str) -> tuple[Restored, list[Progress]]:
-    told: list[Progress] = []
+def give_back(scene: Scene, **options: str) -> tuple[Restored, list[RolloutEvent]]:
+    told: list[RolloutEvent] = []
     done = restore(scene.platform, scene.clock, REF, BY_HAND, listen=told.append, **options)  # type: ignore[arg-type]
     return done, told
 
@@ -162,7 +163,7 @@ def test_a_wrong_target_is_refused_and_nothing_is_written() -> None:
 
 
 def test_whoever_listens_cannot_stop_it() -> None:
-    def broken(_: Progress) -> None:
+    def broken(_: RolloutEvent) -> None:
         raise BrokenPipeError
 
     scene = at_five_percent()
@@ -194,11 +195,19 @@ def test_told_to_stop_it_does_not_wait_to_read_back() -> None:
     assert scene.live.wanted.serving == {STABLE: 100}
 
 
+@pytest.mark.parametrize("reason", ["felt wrong", "superseded by a hotfix"])
+def test_a_roll_back_by_hand_is_one_whatever_reason_the_operator_gives(reason: str) -> None:
+    scene = at_five_percent()
+    restore(scene.platform, scene.clock, REF, Cause(reason, "ada", by_hand=True))
+    assert words_of(scene.rollout.history[-2]) == "rolled back by hand"
+
+
 def test_its_writes_are_told_with_their_etags() -> None:
     scene = at_five_percent()
     done, told = give_back(scene)
-    wrote = [p.data for p in told if p.kind == "wrote"]
-    assert [etag for _, etag in scene.platform.writes[-2:]] == [data["etag"] for data in wrote]
+    wrote = [event for event in told if isinstance(event, Wrote)]
+    assert [etag for _, etag in scene.platform.writes[-2:]] == [event.etag for event in wrote]
+    assert [event.traffic for event in wrote] == [{STABLE: 100}, None]
     assert done.rollout == scene.rollout
 
 

@@ -26,7 +26,7 @@ from pipeline.core.decision import (
 from pipeline.core.rollout import ENDED, TRANSITIONS, UNDER_WAY, Event, Phase, Rollout
 from pipeline.judging import judge
 from pipeline.judging.judge import Judgement, Verdict
-from pipeline.model import LiveService, Outcome, Readiness, Split, Target
+from pipeline.model import LiveService, Outcome, Readiness, Revision, Split, Target
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, a_wish, stages
 
@@ -43,9 +43,16 @@ def a_rollout(phase: Phase = Phase.ROLLING, stage: int = 1, **changes: object) -
     split = Split.between(STABLE, CANDIDATE, made.terms.stages[stage].percent)
     base = Rollout(
         plan=made, phase=phase, started=START, since=START, heartbeat=START, split=split, judge=judge.begin(made),
-        stage=stage, generation=7, candidate_uid="c", arrived=START if phase is Phase.ROLLING else None,
+        stage_index=stage, generation=7, candidate_uid="c", arrived=START if phase is Phase.ROLLING else None,
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def a_revision(
+    name: str, readiness: Readiness | None = Readiness.READY, message: str = ""
+) -> Revision | None:
+    """None: there is none."""
+    return Revision(name, "u", START, readiness, message=message) if readiness else None
 
 
 def a_situation(
@@ -55,8 +62,8 @@ def a_situation(
         REF, "u", "e", 8, current.split, current.split, {}, "http://main", observed_generation=8
     )
     base = Situation(
-        rollout=current, live=live, now=START + after, candidate=Readiness.READY, stable=Readiness.READY,
-        stage_verdict=verdict, is_probed_now=True,
+        rollout=current, live=live, now=START + after, candidate=a_revision(CANDIDATE),
+        stable=a_revision(STABLE),        stage_verdict=verdict, is_probed_now=True,
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -136,7 +143,10 @@ def test_decisions(make: Callable[[], Situation], action: object) -> None:
         pytest.param(lambda: a_situation(a_rollout(stage=3), certification=UNDECIDED), id="not-certified"),
         pytest.param(lambda: a_situation(a_rollout(stage=3)), id="certification-not-asked"),
         pytest.param(
-            lambda: a_situation(a_rollout(Phase.DEPLOYING, 0), candidate=Readiness.PENDING), id="starting"
+            lambda: a_situation(
+                a_rollout(Phase.DEPLOYING, 0), candidate=a_revision(CANDIDATE, Readiness.PENDING)
+            ),
+            id="starting",
         ),
     ],
 )
@@ -169,7 +179,7 @@ def test_nothing_but_pass_ever_raises() -> None:
     for phase, stage, verdict, certified, drift, blind, candidate, stable, after in flags:
         s = a_situation(
             a_rollout(phase, stage), verdict, after, certification=certified, drift=drift, blind=blind,
-            candidate=candidate, stable=stable,
+            candidate=a_revision(CANDIDATE, candidate), stable=a_revision(STABLE, stable),
         )  # fmt: skip
         action = decide(s)
         if (isinstance(action, Enter) and action.stage > 0) or isinstance(action, Promote):
@@ -213,7 +223,9 @@ STARTING = Readiness.PENDING
     "undecided",
     [
         lambda after: a_situation(a_rollout(), UNDECIDED, after),
-        lambda after: a_situation(a_rollout(Phase.DEPLOYING, 0), PASS, after, candidate=STARTING),
+        lambda after: a_situation(
+            a_rollout(Phase.DEPLOYING, 0), PASS, after, candidate=a_revision(CANDIDATE, STARTING)
+        ),
     ],
     ids=["rolling", "starting"],
 )
@@ -315,8 +327,12 @@ def test_a_stage_that_asks_for_a_human_waits_for_one() -> None:
     [(None, Pause), (Readiness.FAILED, Pause), (STARTING, Wait), (Readiness.READY, Restore)],
 )
 def test_users_are_sent_back_only_to_what_is_ready(stable: Readiness | None, kind: type) -> None:
-    assert isinstance(decide(a_situation(a_rollout(), FAIL, stable=stable)), kind)
-    again = decide(a_situation(a_rollout(Phase.ROLLING_BACK), stable=stable, after=timedelta(seconds=5)))
+    assert isinstance(decide(a_situation(a_rollout(), FAIL, stable=a_revision(STABLE, stable))), kind)
+    again = decide(
+        a_situation(
+            a_rollout(Phase.ROLLING_BACK), stable=a_revision(STABLE, stable), after=timedelta(seconds=5)
+        )
+    )
     assert isinstance(again, Restore if stable is Readiness.READY else Wait)
 
 
@@ -330,7 +346,9 @@ def test_a_stable_that_answers_wrongly_keeps_users_only_where_it_was_not_compare
 def test_a_candidate_that_breaks_at_its_stage_is_sent_back() -> None:
     broken = decide(
         a_situation(
-            a_rollout(), candidate=Readiness.FAILED, candidate_note="out of memory", after=timedelta(0)
+            a_rollout(),
+            candidate=a_revision(CANDIDATE, Readiness.FAILED, "out of memory"),
+            after=timedelta(0),
         )
     )
     assert broken == Restore(f"the candidate {CANDIDATE} is failed: out of memory")
@@ -367,7 +385,7 @@ def test_going_on_leaves_only_a_stage_that_passed_and_asked_for_it(
 
 
 def test_what_users_met_is_remembered_after_traffic_went_back() -> None:
-    met = a_rollout().on(Event.RAISED, START, stage=1)
+    met = a_rollout().on(Event.RAISED, START, stage_index=1)
     back = met.on(Event.FAILED, START, split=Split.between(STABLE, CANDIDATE, 0)).on(Event.RESTORED, START)
     assert (back.reached, back.outcome) == (5, Outcome.ROLLED_BACK)
     assert replace(back, by_hand=True).outcome is Outcome.ROLLED_BACK_BY_HAND

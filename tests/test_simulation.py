@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 
 from pipeline.core.decision import Situation
-from pipeline.driving.observer import Look
+from pipeline.events import Look
 from pipeline.model import Outcome
 from tests.simulation import CANDIDATES, Fault, Simulation, draw
 from tests.simulation.faults import CONDITIONS, HAPPENINGS

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from pipeline.errors import UserError
-from pipeline.events import Progress
+from pipeline.events import Shifted
 from pipeline.output import streams
 from pipeline.output.streams import Stream
 from pipeline.output.writer import Mode, Output
@@ -55,7 +55,7 @@ def say_everything(output: Output) -> None:
     output.detail("more")
     output.result("done", {"outcome": "done"})
     output.data("::notice::data")
-    output.event(Progress(START, "shifted", "0% -> 5%", {"percent": 5}))
+    output.event(Shifted(START, 1, 0, 5))
     output.error(UserError("what", "why", "fix"))
 
 

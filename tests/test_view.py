@@ -17,8 +17,18 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from pipeline.core.rollout import Phase
-from pipeline.driving.observer import Look
-from pipeline.events import Progress
+from pipeline.events import (
+    Listener,
+    Look,
+    Looked,
+    Probed,
+    RolledBack,
+    RolloutEvent,
+    Said,
+    Shifted,
+    Started,
+    Wrote,
+)
 from pipeline.judging.judge import JudgeState, Verdict
 from pipeline.model import Readiness, Revision, Split
 from pipeline.output.writer import Mode, Output
@@ -69,7 +79,7 @@ def test_a_roll_back_under_way(snapshot: SnapshotAssertion, width: int) -> None:
 
 
 def test_nothing_is_known_yet(snapshot: SnapshotAssertion) -> None:
-    rollout = a_rollout(Phase.DEPLOYING, 0, stage=0, history=(), reached=0)
+    rollout = a_rollout(Phase.DEPLOYING, 0, stage_index=0, history=(), reached=0)
     look = a_look(rollout, candidate=None, probe=None, judge=JudgeState(), stage_verdict=a_judgement())
     assert picture(look, None) == snapshot
 
@@ -154,40 +164,35 @@ def test_a_coloured_picture_has_no_escapes_but_ours(text: str) -> None:
 
 
 class TestLines:
-    def lines(self, *happened: Progress) -> list[str]:
+    def lines(self, *happened: RolloutEvent) -> list[str]:
         said: list[str] = []
         view = LineView(said.append)
-        for progress in happened:
-            view(progress)
+        for event in happened:
+            view(event)
         return said
 
     def test_one_line_for_each_transition(self) -> None:
         told = self.lines(
-            Progress(at(0), "wrote", "epoch 1"),
-            Progress(at(1), "shifted", "stage 1: 0% -> 5%"),
-            Progress(at(2), "rolled_back", "100% on s: read back"),
+            Wrote(at(0), a_rollout(), "e1"),
+            Shifted(at(1), 1, 0, 5),
+            RolledBack(at(2), "s"),
         )
         assert told == ["12:00:01  shifted  stage 1: 0% -> 5%", "12:00:02  rolled back  100% on s: read back"]
 
     def test_a_sign_of_life_each_minute(self, snapshot: SnapshotAssertion) -> None:
-        looks = [Progress(at(n), "looked", "", {"look": a_look()}) for n in range(400)]
+        looks = [Looked(at(n), a_look()) for n in range(400)]
         told = self.lines(*looks)
         assert [line[:8] for line in told] == [f"12:0{n}:00" for n in range(1, 7)]
         assert told[-1] == snapshot
 
     def test_a_transition_puts_the_sign_of_life_off(self) -> None:
-        look = {"look": a_look()}
-        told = self.lines(
-            Progress(at(0), "looked", "", look),
-            Progress(at(50), "shifted", "x"),
-            Progress(at(100), "looked", "", look),
-            Progress(at(110), "looked", "", look),
-        )
+        look, shifted = a_look(), Shifted(at(50), 1, 0, 5)
+        told = self.lines(Looked(at(0), look), shifted, Looked(at(100), look), Looked(at(110), look))
         assert [line[:8] for line in told] == ["12:00:50", "12:01:50"]
 
     @pytest.mark.parametrize("text", HOSTILE)
     def test_a_hostile_event_is_one_plain_line(self, text: str) -> None:
-        (line,) = self.lines(Progress(at(0), "paused", text))
+        (line,) = self.lines(Said(at(0), "paused", text))
         assert line.isprintable()
         assert not line.lstrip().startswith("::")
 
@@ -204,23 +209,23 @@ class TestLines:
         assert kinds[-3:] == ["restoring", "restored", "rolled back"]
 
 
-class Listening(list[Progress]):
-    def __init__(self, on: LineView) -> None:
+class Listening(list[RolloutEvent]):
+    def __init__(self, on: Listener) -> None:
         super().__init__()
         self._on = on
 
-    def append(self, progress: Progress, /) -> None:
-        self._on(progress)
+    def append(self, event: RolloutEvent, /) -> None:
+        self._on(event)
 
 
 def test_probe_rounds_are_told_when_they_say_something_new() -> None:
     pick = Transitions()
-    good, bad = {"report": a_probe()}, {"report": a_probe(failing=True)}
+    good, bad = a_probe(), a_probe(failing=True)
     rounds = [good, good, bad, bad, good, good]
-    said = [pick.line_of(Progress(at(n), "probed", "", data)) is not None for n, data in enumerate(rounds)]
+    said = [pick.line_of(Probed(at(n), report)) is not None for n, report in enumerate(rounds)]
     assert said == [True, False, True, True, True, False]
-    assert pick.line_of(Progress(at(9), "shifted", "")) is not None
-    assert pick.line_of(Progress(at(9), "probed", "", good)) is not None
+    assert pick.line_of(Shifted(at(9), 1, 0, 5)) is not None
+    assert pick.line_of(Probed(at(9), good)) is not None
 
 
 class TestLive:
@@ -230,35 +235,30 @@ class TestLive:
     def test_the_last_picture_stays(self) -> None:
         console = self.console()
         with LiveView(console, Watcher(lambda: SEEN)) as view:
-            view(Progress(at(0), "started", "a against b"))
-            view(Progress(at(372), "looked", "", {"look": a_look()}))
+            view(Started(at(0), a_rollout()))
+            view(Looked(at(372), a_look()))
         assert isinstance(console.file, io.StringIO)
         shown = console.file.getvalue()
         assert "stage 3/5" in shown
-        assert "started  a against b" in shown
+        assert f"started  {CANDIDATE} against {STABLE}" in shown
 
     @pytest.mark.parametrize(
-        ("phase", "kind", "words"),
-        [
-            (Phase.ROLLING, "promoted", "PROMOTED"),
-            (Phase.ROLLING, "paused", "PAUSED"),
-            (Phase.ROLLING_BACK, "rolled_back", "ROLLED BACK"),
-            (Phase.PROMOTED, "promoted", "PROMOTED"),
-        ],
+        ("failing", "hold_at", "words"), [(0, None, "PROMOTED"), (0, 5, "PAUSED"), (0.5, None, "ROLLED BACK")]
     )
-    def test_the_last_picture_knows_the_end(self, phase: Phase, kind: str, words: str) -> None:
-        console = Console(file=io.StringIO(), width=100)
+    def test_the_last_picture_knows_the_end(self, failing: float, hold_at: int | None, words: str) -> None:
+        console, scene = Console(file=io.StringIO(), width=100), Scene()
+        scene.users.failing[SCENE_CANDIDATE] = failing
         view = LiveView(console, Watcher(lambda: None))
-        view(Progress(at(370), "looked", "", {"look": a_look(a_rollout(phase))}))
-        view(Progress(at(372), kind, "because"))
+        scene.told = Listening(view)
+        scene.roll(a_wish(stages=stages(0, 5, 100, hold_at=hold_at)))
         console.print(view.picture())
         assert isinstance(console.file, io.StringIO)
-        assert f"agent-chat   us-central1   {words} " in console.file.getvalue()
+        assert f"agent-chat   l   {words} " in console.file.getvalue()
 
     def test_before_the_first_look_events_are_shown_as_text(self) -> None:
         console = self.console()
         view = LiveView(console, Watcher(lambda: None))
-        view(Progress(at(0), "deploying", "[red]c\x1b[2J"))
+        view(Said(at(0), "deploying", "[red]c\x1b[2J"))
         console.print(view.picture())
         assert isinstance(console.file, io.StringIO)
         assert "deploying  [red]c\n" in console.file.getvalue()
@@ -306,12 +306,12 @@ class TestLive:
             out = (tmp_path / "out").open("w")  # rich leads the descriptor of stdout to nowhere
             with out, redirect_stdout(out), LiveView(console, Watcher(lambda: None)) as view:
                 file.is_gone = True
-                view(Progress(at(372), "looked", "", {"look": a_look()}))
+                view(Looked(at(372), a_look()))
 
     def test_a_picture_that_fails_is_told_in_its_place(self) -> None:
         console = self.console()
         with LiveView(console, Watcher(lambda: None)) as view:
-            view(Progress(at(1), "looked", "", {"look": object()}))
+            view(Looked(at(1), a_look(live=None)))
         assert isinstance(console.file, io.StringIO)
         assert "no picture: AttributeError" in console.file.getvalue()
 
@@ -322,13 +322,13 @@ class TestLive:
         monkeypatch.setattr(threading.Thread, "start", refuse)
         said: list[str] = []
         with choose_view(is_terminal=True, ci=False, write=said.append) as view:
-            view(Progress(at(1), "shifted", "stage 1: 0% -> 5%"))
+            view(Shifted(at(1), 1, 0, 5))
         assert said == ["12:00:01  shifted  stage 1: 0% -> 5%"]
 
     def test_data_on_stdout_stays_there_while_something_is_drawn(self) -> None:
         out, console = io.StringIO(), self.console()
         with redirect_stdout(out), LiveView(console, Watcher(lambda: None)):
-            Output(Mode.NDJSON).event(Progress(at(1), "shifted", "0% -> 5%"))
+            Output(Mode.NDJSON).event(Shifted(at(1), 1, 0, 5))
         assert json.loads(out.getvalue())["event"] == "shifted"
 
 

@@ -23,7 +23,7 @@ from pipeline.demo.users import Users
 from pipeline.driving.promote import promote
 from pipeline.driving.restore import Cause, restore
 from pipeline.errors import SpillwayError
-from pipeline.events import Progress
+from pipeline.events import RolledBack, RolloutEvent
 from pipeline.model import Outcome
 
 OPERATOR = "demo"
@@ -112,8 +112,7 @@ class Story:
             self._drive() as drive,
         ):
             cause = Cause("changed our mind", OPERATOR, by_hand=True)
-            listen = self._heard
-            done = restore(drive.world.platform, drive.world.clock, drive.place.ref, cause, listen=listen)
+            done = restore(drive.world.platform, drive.world.clock, drive.place.ref, cause)
             outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
             page.ending = _conclude(drive, outcome)
             page.candidate = str(page.ending.document["candidate"])
@@ -180,7 +179,7 @@ class Story:
         """New connections safe, and the last socket off the candidate: two figures, never one."""
         felt = self.users.felt()
         first_bad = felt.first_failed_at.get(page.candidate)
-        safe = page.moments.get("rolled_back")
+        safe = page.safe_at
         with self._drive() as drive:
             left = self._open_on(drive, page.candidate)
             began = time.monotonic()
@@ -202,10 +201,6 @@ class Story:
         seen = exposures(drive.world, current) if current else None
         return seen[revision].open_sockets if seen else 0
 
-    def _heard(self, progress: Progress, /) -> None:
-        if progress.kind == "restored":
-            self._say(progress.text)
-
     def _say(self, text: str) -> None:
         self.session.output.say(text)
 
@@ -220,8 +215,9 @@ class _Page:
 
     ending: Ending | None = None
     candidate: str = ""
-    moments: dict[str, float] = field(default_factory=dict)
+    safe_at: float | None = None  # when traffic was seen to be back
     more: dict[str, object] = field(default_factory=dict)
 
-    def note(self, progress: Progress, /) -> None:
-        self.moments[progress.kind] = progress.at.timestamp()
+    def note(self, event: RolloutEvent, /) -> None:
+        if isinstance(event, RolledBack):
+            self.safe_at = event.at.timestamp()

@@ -21,7 +21,7 @@ from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
 from pipeline.errors import SpillwayError
-from pipeline.events import Listener, Progress
+from pipeline.events import Listener, Looked, RolloutEvent
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
 
@@ -38,25 +38,25 @@ class Listeners:
 
     each: list[Listener] = field(default_factory=list)
     say: Callable[[str], None] = lambda _: None
-    told: deque[Progress] = field(default_factory=lambda: deque(maxlen=100))
+    told: deque[RolloutEvent] = field(default_factory=lambda: deque(maxlen=100))
 
-    def __call__(self, progress: Progress, /) -> None:
-        if progress.kind != "looked":
-            self.told.append(progress)
+    def __call__(self, event: RolloutEvent, /) -> None:
+        if not isinstance(event, Looked):
+            self.told.append(event)
         for listener in tuple(self.each):
-            self._tell(listener, progress)
+            self._tell(listener, event)
 
     def join(self, listener: Listener, since: datetime | None = None) -> None:
         """Args: since: what was told before then is not for this one (an attempt that this one replaced)."""
         self.each.append(listener)
-        for progress in tuple(self.told):
-            if since is None or progress.at >= since:
-                self._tell(listener, progress)
+        for event in tuple(self.told):
+            if since is None or event.at >= since:
+                self._tell(listener, event)
 
-    def _tell(self, listener: Listener, progress: Progress) -> None:
+    def _tell(self, listener: Listener, event: RolloutEvent) -> None:
         """Whoever only listens cannot stop a rollout: one that fails is heard no more."""
         try:
-            listener(progress)
+            listener(event)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - rich exits when a pipe breaks; traffic comes first
             if listener in self.each:
                 self.each.remove(listener)

@@ -117,14 +117,14 @@ def open_engine(
     from pipeline.driving.engine import Engine, Rhythm
     from pipeline.driving.observer import Observer
     from pipeline.driving.ports import World
-    from pipeline.events import Progress
+    from pipeline.events import Said
     from pipeline.probe.prober import InlineProber, ThreadedProber
 
     config, authenticated, stopped = request.config, request.environment.id_token, request.session.stopped
     clock = SystemClock(stopped)
     token = token_source() if authenticated else None
     prober = InlineProber(clock.now, token) if one_step else ThreadedProber(clock.now, token)
-    program = place.program(lambda text: listen(Progress(clock.now(), "pulumi", text)))
+    program = place.program(lambda text: listen(Said(clock.now(), "pulumi", text)))
     deployer = ProgramDeployer(program, place.platform, lambda image: request.with_image(image).settings)
     world = World(place.platform, deployer, prober, place.logs, clock)
     observer = Observer(

@@ -13,11 +13,9 @@ from pipeline.app.session import Session
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
 from pipeline.core.rollout import Rollout
-from pipeline.events import Progress
+from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
-
-_SAID = frozenset({"retrying", "restored", "reading_back", "record_replaced"})
 
 
 @command
@@ -47,13 +45,13 @@ def rollback(
 
     ref = find_service(session, service, project, region, env)
     session.leaves_at_once = True
-    told: list[Progress] = []
+    told: list[RolloutEvent] = []
 
-    def listen(progress: Progress, /) -> None:
-        told.append(progress)
-        session.output.event(progress)
-        if progress.kind in _SAID:
-            session.output.say(progress.text)
+    def listen(event: RolloutEvent, /) -> None:
+        told.append(event)
+        session.output.event(event)
+        if isinstance(event, Said):
+            session.output.say(event.text)
 
     with open_place(session, ref) as place:
         platform = place.platform
@@ -90,7 +88,7 @@ def rollback(
     return code
 
 
-def _journal(session: Session, current: Rollout | None, told: Sequence[Progress]) -> None:
+def _journal(session: Session, current: Rollout | None, told: Sequence[RolloutEvent]) -> None:
     """Write down what was done, where this machine keeps the rollout's journal; once it is done, and if it can be."""
     if current is None:
         return
@@ -99,5 +97,5 @@ def _journal(session: Session, current: Rollout | None, told: Sequence[Progress]
         from pipeline.report.journal import Attempt, Journal
 
         journal = Journal(rollouts_of(session), Attempt.of(current), session.output.say)
-        for progress in told:
-            journal(progress)
+        for event in told:
+            journal(event)

@@ -18,7 +18,7 @@ from pipeline.output.writer import Mode
 
 if TYPE_CHECKING:
     from pipeline.app.drive import Drive
-    from pipeline.driving.observer import Look
+    from pipeline.events import Look
 
 
 @command
@@ -80,8 +80,8 @@ def _document(look: Look) -> dict[str, object]:
         "attempt": current.attempt,
         "outcome": outcome.label,
         "phase": current.phase.value,
-        "stage": current.stage,
-        "percent": current.current.percent,
+        "stage": current.stage_index,
+        "percent": current.stage.percent,
         "stable": current.plan.stable,
         "candidate": current.plan.candidate,
         "wanted": dict(s.live.wanted.serving),

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
 from pipeline.judging.judge import Judgement, Verdict
-from pipeline.model import LiveService, Outcome, Readiness, Split
+from pipeline.model import LiveService, Outcome, Readiness, Revision, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,7 @@ class Situation:
     """Everything that one decision rests on.
 
     Args:
-        candidate: its readiness; None when there is no such revision.
-        candidate_note: the condition's message of a failed candidate.
+        candidate, stable: the two revisions; None when there is no such revision.
         stage_verdict: of the running stage. ``certification`` is asked for at the last stage only.
         blind: a reason why nothing could be looked at (logs unreadable, probe host cut off); not good, not bad.
         is_stable_bad: the last probe of stable was answered, and wrongly.
@@ -42,11 +41,10 @@ class Situation:
     rollout: Rollout
     live: LiveService
     now: datetime
-    candidate: Readiness | None
-    stable: Readiness | None
+    candidate: Revision | None
+    stable: Revision | None
     stage_verdict: Judgement
     certification: Judgement | None = None
-    candidate_note: str = ""
     drift: str = ""
     blind: str = ""
     is_stable_bad: bool = False
@@ -99,9 +97,10 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Give all traffic back to stable."""
+    """Give all traffic back to stable. ``blamed``: the metric that the judge holds against the candidate."""
 
     reason: str
+    blamed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +144,8 @@ def _finish_rolling_back(s: Situation) -> Action:
     stable = s.rollout.plan.stable
     given_back = Split.between(stable, None, 0)
     if not s.live.wanted.shares_with(given_back):
-        if s.stable is Readiness.READY:
-            return Restore(s.rollout.reason)
+        if _is_ready(s.stable):
+            return Restore(s.rollout.reason, s.rollout.blamed)
     elif is_given_back(s.rollout, s.live):
         return Settle()
     patience = LONGEST_START if s.live.awaits_revision else s.verify_within
@@ -170,15 +169,15 @@ def is_given_back(rollout: Rollout, live: LiveService) -> bool:
 def _give_back(s: Situation, reason: str) -> Action:
     """Back to stable; where that would help nobody the weight stays, which is the least bad, and a human is called."""
     stable = s.rollout.plan.stable
-    if s.stable is not Readiness.READY:
+    if not _is_ready(s.stable):
         obstacle = f"the roll-back target {stable} {_is(s.stable)}"
-    elif s.is_stable_bad and s.rollout.current.percent == 100:  # judged alone, so stable may be no better
+    elif s.is_stable_bad and s.rollout.stage.percent == 100:  # judged alone, so stable may be no better
         obstacle = f"{stable} fails its probe too"
     else:
-        return Restore(reason)
+        return Restore(reason, s.stage_verdict.blamed)
     if s.rollout.phase is Phase.PAUSED:
         return Finish(Outcome.PAUSED)
-    if s.stable is Readiness.PENDING:
+    if s.stable is not None and s.stable.readiness is Readiness.PENDING:
         return _hold(s, f"{reason}; {obstacle}")
     return Pause(f"{reason}; not sent back: {obstacle}")
 
@@ -187,19 +186,20 @@ def _deploy(s: Situation) -> Action:
     candidate = s.rollout.plan.candidate
     if s.candidate is None:
         return _overdue(s, f"{candidate} was not made") or Deploy()
-    if s.candidate is Readiness.FAILED:
-        return _give_back(s, f"{candidate} never became ready: {s.candidate_note}")
-    if s.candidate is Readiness.PENDING:
+    if s.candidate.readiness is Readiness.FAILED:
+        return _give_back(s, f"{candidate} never became ready: {s.candidate.message}")
+    if not s.candidate.is_ready:
         return _hold(s, f"{candidate} is starting")
     return Enter(0, Event.DEPLOYED)
 
 
 def _roll(s: Situation) -> Action:
-    rollout, stage = s.rollout, s.rollout.current
-    if s.candidate in (None, Readiness.FAILED):
-        what = f"the candidate {rollout.plan.candidate} {_is(s.candidate)}: {s.candidate_note}"
+    rollout, stage = s.rollout, s.rollout.stage
+    if _is_lost(s.candidate):
+        note = s.candidate.message if s.candidate else ""
+        what = f"the candidate {rollout.plan.candidate} {_is(s.candidate)}: {note}"
         return _give_back(s, what.rstrip(": "))
-    if s.stable in (None, Readiness.FAILED):
+    if _is_lost(s.stable):
         return Pause(f"the roll-back target {rollout.plan.stable} {_is(s.stable)}")
     ahead = max(rollout.since, rollout.stage_began) - s.now
     if ahead > CLOCKS_AGREE:
@@ -209,7 +209,7 @@ def _roll(s: Situation) -> Action:
                 f"the stage's start lies {ahead_s:.0f}s in the future again: the clocks of its drivers differ"
             )
         why = f"the stage begins again: its start lies {ahead_s:.0f}s in the future, so a clock was wrong"
-        return Enter(rollout.stage, Event.RAISED, why)
+        return Enter(rollout.stage_index, Event.RAISED, why)
     if rollout.arrived is None:
         return Arrive() if s.live.shows(rollout.split) else _hold(s, _moving(s.live, rollout.split))
     unsure = _unsure(s)
@@ -219,13 +219,13 @@ def _roll(s: Situation) -> Action:
     if s.now < soaked:
         return Wait(min(soaked, s.now + LOOK_AGAIN), f"soaking at {stage.percent}%")
     if stage.hold:
-        return Pause(f"stage {rollout.stage} ({stage.percent}%) asks for a human: everything passed")
+        return Pause(f"stage {rollout.stage_index} ({stage.percent}%) asks for a human: everything passed")
     return _last(s) if rollout.is_last_stage else _raise(s)
 
 
 def _raise(s: Situation) -> Action:
     """One step up, right after a round in which stable answered: nobody is moved away from what cannot take him back."""
-    stage = s.rollout.current
+    stage = s.rollout.stage
     if s.stable_fails and not s.rollout.plan.stable_unhealthy:
         return _hold(
             s, f"{s.rollout.plan.stable} fails its probe ({s.stable_fails}): there is nothing to go back to"
@@ -233,15 +233,15 @@ def _raise(s: Situation) -> Action:
     if not s.is_probed_now:
         why = f"{stage.percent}% passed: probing both revisions before the raise"
         return _overdue(s, why) or Wait(s.now + LOOK_AGAIN / 4, why, probe=True)
-    return Enter(s.rollout.stage + 1, Event.RAISED)
+    return Enter(s.rollout.stage_index + 1, Event.RAISED)
 
 
 def _unsure(s: Situation) -> str:
     """Why this stage may not pass now, in words; empty when it may."""
     plan = s.rollout.plan
-    for name, readiness in ((plan.candidate, s.candidate), (plan.stable, s.stable)):
-        if readiness is not Readiness.READY:
-            return f"{name} {_is(readiness)}"
+    for name, revision in ((plan.candidate, s.candidate), (plan.stable, s.stable)):
+        if not _is_ready(revision):
+            return f"{name} {_is(revision)}"
     if not s.live.serving.shares_with(s.rollout.split):
         return _moving(s.live, s.rollout.split)
     return s.blind or ("" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason)
@@ -257,8 +257,16 @@ def _moving(live: LiveService, split: Split) -> str:
     return f"traffic is served, and Cloud Run is still {what}"
 
 
-def _is(readiness: Readiness | None) -> str:
-    return "is gone" if readiness is None else f"is {readiness}"
+def _is(revision: Revision | None) -> str:
+    return "is gone" if revision is None else f"is {revision.readiness}"
+
+
+def _is_ready(revision: Revision | None) -> bool:
+    return revision is not None and revision.is_ready
+
+
+def _is_lost(revision: Revision | None) -> bool:
+    return revision is None or revision.readiness is Readiness.FAILED
 
 
 def _last(s: Situation) -> Action:
@@ -276,7 +284,7 @@ def _hold(s: Situation, why: str) -> Action:
 
 
 def _overdue(s: Situation, why: str) -> Pause | None:
-    stage = s.rollout.current
+    stage = s.rollout.stage
     if s.now - s.rollout.stage_began <= stage.deadline:
         return None
-    return Pause(f"stage {s.rollout.stage} ({stage.percent}%) passed its deadline undecided: {why}")
+    return Pause(f"stage {s.rollout.stage_index} ({stage.percent}%) passed its deadline undecided: {why}")

@@ -23,8 +23,8 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 2200  # of times: a day more or less stays a tim
 def complaints(rollout: Rollout) -> Iterator[str]:
     """What no record of ours holds, though its types are right."""
     plan = rollout.plan
-    if not plan.terms.stages or not 0 <= rollout.stage < len(plan.terms.stages):
-        yield f"stage {rollout.stage} of {len(plan.terms.stages)}"
+    if not plan.terms.stages or not 0 <= rollout.stage_index < len(plan.terms.stages):
+        yield f"stage {rollout.stage_index} of {len(plan.terms.stages)}"
     if not all(0 <= stage.percent <= 100 for stage in plan.terms.stages):
         yield "a stage's percent is not within 0 and 100"
     if not all(0 <= target.percent <= 100 for target in rollout.split.targets):

@@ -22,6 +22,7 @@ from pipeline.core.plausible import MAX_EPOCH, complaints
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judgestate
+from pipeline.judging.evidence import METRICS
 from pipeline.judging.judgestate import JudgeState
 from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService, Stage, Terms
 
@@ -108,7 +109,7 @@ def _grown(rollout: Rollout) -> Rollout:
 
 def encode(rollout: Rollout) -> str:
     """The annotation's text. Raises RecordUnreadable when it cannot be made to fit."""
-    body = codec.plain(rollout)
+    body = _body(rollout)
     text = _dump(body)
     while len(text.encode()) > MAX_BYTES and len(body.get("history", ())) > _KEPT_STEPS:
         del body["history"][1]  # the first line says where it began
@@ -118,7 +119,7 @@ def encode(rollout: Rollout) -> str:
     if len(text.encode()) > MAX_BYTES and body.pop("past", None):
         text = _dump(body)
     if len(text.encode()) > MAX_BYTES and rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
-        text = _dump(codec.plain(_bare(rollout)))
+        text = _dump(_body(_bare(rollout)))
     if len(text.encode()) > MAX_BYTES:
         raise RecordUnreadable(
             f"the rollout record needs {len(text.encode()):,} bytes, {MAX_BYTES:,} are allowed",
@@ -128,11 +129,27 @@ def encode(rollout: Rollout) -> str:
     return text
 
 
+def _body(rollout: Rollout) -> dict[str, Any]:
+    """Plain values by their keys in the text, where a stage is its number."""
+    body = codec.plain(rollout)
+    if "stage_index" in body:
+        body["stage"] = body.pop("stage_index")
+    return body
+
+
 def _bare(rollout: Rollout) -> Rollout:
     """What is needed to give traffic back and to say so: it is judged for good, and nothing may stand in its way."""
     plan = replace(rollout.plan, image="", terms=Terms((Stage(0),)))
     return replace(
-        rollout, plan=plan, stage=0, judge=JudgeState(), spans=(), last=None, history=(), past=(), drift=""
+        rollout,
+        plan=plan,
+        stage_index=0,
+        judge=JudgeState(),
+        spans=(),
+        last=None,
+        history=(),
+        past=(),
+        drift="",
     )
 
 
@@ -147,8 +164,11 @@ def decode(text: str) -> Rollout:
             "A newer Spillway wrote it.",
             "Upgrade, or roll back with: spillway rollback SERVICE",
         )
+    if "stage" in raw:
+        raw["stage_index"] = raw.pop("stage")
     try:
         found = codec.made(Rollout, _from_1(raw) if version == 1 else raw)
+        found = _named(found) if version == 1 else found
         complaint = next(complaints(found), "")
     except codec.Misfit as error:
         complaint = str(error)
@@ -168,6 +188,23 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
     if isinstance(plan, dict):
         plan["terms"] = {name: plan.pop(name) for name in _TERMS if name in plan}
     return {**raw, "spans": [before]} if before else raw
+
+
+def _named(old: Rollout) -> Rollout:
+    """Version 1 named the criterion that was blamed, and whether an operator sent it back, in its sentences alone."""
+    criterion, reason = old.judge.failed.partition(":")[0], old.reason.partition(":")[0]
+    is_back = old.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) and not old.by_hand
+    last = old.last
+    if last is not None and criterion and last.get("reason") == old.judge.failed:
+        last = {**last, "blamed": criterion}
+    steps = (replace(s, by_hand=bool(s.by) and not s.reason.startswith("superseded by")) for s in old.history)
+    return replace(
+        old,
+        judge=replace(old.judge, blamed=criterion),
+        blamed=reason if is_back and reason in METRICS else "",
+        last=last,
+        history=tuple(steps),
+    )
 
 
 def _load(text: str) -> dict[str, Any]:

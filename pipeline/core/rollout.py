@@ -78,13 +78,18 @@ UNDER_WAY = frozenset(Phase) - ENDED
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the history: what was done, when, to which share, why, and by whom."""
+    """One line of the history: what was done, when, to which share, why, and by whom.
+
+    Args:
+        by_hand: that was an operator's wish and not a driver's, who sends back what another rollout supersedes.
+    """
 
     at: datetime
     event: Event
     percent: int
     reason: str = ""
     by: str = ""
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ class Rollout:
     """All that a rollout remembers: what the record on the service holds (``record.py`` writes it as text).
 
     Args:
-        stage: index into ``plan.terms.stages``; ``since`` is when its traffic was asked for.
+        stage_index: into ``plan.terms.stages``; ``since`` is when its traffic was asked for.
         arrived: when that was first seen to be served; the stage's soak, deadline and evidence begin here. None until then.
         epoch: rises by one with each of our writes.
         split_epoch: rises when the live split changes; evidence is bound to it.
@@ -128,6 +133,7 @@ class Rollout:
         spans: the splits before it under which users met the candidate and whose last blocks are still to be judged.
         reached: the highest share of traffic that the candidate ever had.
         drift: what somebody else changed; set while paused for that reason.
+        blamed: the metric for which the judge sent it back; empty when something else was the reason.
         unhealthy: of a first deployment: it was deployed, and answers its probes badly.
         past: the rollouts before this one, oldest first.
     """
@@ -141,7 +147,7 @@ class Rollout:
     judge: JudgeState
     driver: str = ""
     attempt: int = 1
-    stage: int = 0
+    stage_index: int = 0
     epoch: int = 0
     split_epoch: int = 0
     generation: int = 0
@@ -149,6 +155,7 @@ class Rollout:
     reached: int = 0
     drift: str = ""
     reason: str = ""
+    blamed: str = ""
     by_hand: bool = False
     spans: tuple[Span, ...] = ()
     arrived: datetime | None = None
@@ -158,8 +165,8 @@ class Rollout:
     past: tuple[Past, ...] = ()
 
     @property
-    def current(self) -> Stage:
-        return self.plan.terms.stages[self.stage]
+    def stage(self) -> Stage:
+        return self.plan.terms.stages[self.stage_index]
 
     @property
     def stage_began(self) -> datetime:
@@ -174,7 +181,7 @@ class Rollout:
 
     @property
     def is_last_stage(self) -> bool:
-        return self.stage == len(self.plan.terms.stages) - 1
+        return self.stage_index == len(self.plan.terms.stages) - 1
 
     @property
     def outcome(self) -> Outcome | None:
@@ -230,7 +237,7 @@ class Rollout:
             changes["arrived"] = None
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)
-        step = Step(now, event, share, reason, by)
+        step = Step(now, event, share, reason, by, by_hand=bool(by) and after.by_hand)
         return replace(after, reached=max(self.reached, share), history=(*self.history, step))
 
 
@@ -243,6 +250,6 @@ def stage_after(rollout: Rollout, to_percent: int | None) -> int:
     stages = rollout.plan.terms.stages
     if to_percent is not None:
         index = next((i for i, stage in enumerate(stages) if stage.percent >= to_percent), len(stages) - 1)
-        return max(index, rollout.stage)
-    was_held = rollout.phase is Phase.PAUSED and not rollout.drift and rollout.current.hold
-    return rollout.stage + 1 if was_held and not rollout.is_last_stage else rollout.stage
+        return max(index, rollout.stage_index)
+    was_held = rollout.phase is Phase.PAUSED and not rollout.drift and rollout.stage.hold
+    return rollout.stage_index + 1 if was_held and not rollout.is_last_stage else rollout.stage_index

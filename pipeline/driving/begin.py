@@ -17,7 +17,6 @@ from pipeline.driving.first_deployment import deploy_first
 from pipeline.driving.ports import World
 from pipeline.driving.restore import VERIFY_WITHIN, Cause, restore
 from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformError, ServiceNotFound, StaleWrite
-from pipeline.events import Progress
 from pipeline.model import LiveService, Outcome
 
 _TRIES = 5
@@ -136,7 +135,9 @@ class Start:
             return refused
         cause = Cause(f"superseded by {self.wish.candidate}", self.engine.driver)
         platform, clock = self.world.platform, self.world.clock
-        restored = restore(platform, clock, ref, cause, listen=self._heard, stop=self.engine.stop)
+        restored = restore(
+            platform, clock, ref, cause, listen=lambda event: self._tell(event.text), stop=self.engine.stop
+        )
         if not restored.verified:
             raise PlatformError(
                 f"{ref.service}: traffic did not come back to {restored.target}",
@@ -144,9 +145,6 @@ class Start:
                 f"See it: spillway status; give it back: spillway rollback {ref.name}",
             )
         return self._act(superseded=current)
-
-    def _heard(self, progress: Progress, /) -> None:
-        self._tell(progress.text)
 
     def _tell(self, text: str) -> None:
         """Whoever cannot be told stops nothing."""

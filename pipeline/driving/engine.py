@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import singledispatchmethod
+from typing import assert_never
 
 from pipeline.core import decision, record
 from pipeline.core.decision import (
     LONGEST_START,
+    Action,
     Arrive,
     Deploy,
     Enter,
@@ -31,10 +32,23 @@ from pipeline.core.decision import (
 from pipeline.core.drift import must_still_hold
 from pipeline.core.rollout import Event, Past, Phase, Rollout
 from pipeline.driving import restore
-from pipeline.driving.observer import Look, Observer
+from pipeline.driving.observer import Observer
 from pipeline.driving.ports import World
 from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
-from pipeline.events import Listener, Progress, harmless, unheard
+from pipeline.events import (
+    Arrived,
+    Listener,
+    Look,
+    Looked,
+    RolledBack,
+    Said,
+    Shifted,
+    Started,
+    Topic,
+    Wrote,
+    harmless,
+    unheard,
+)
 from pipeline.judging import judge
 from pipeline.model import LiveService, Outcome, Plan, Split
 
@@ -109,9 +123,7 @@ class Engine:
         record.must_fit(first, live)
         self.follow(first)
         self.commit(live, first, split)
-        self.tell(
-            "started", f"{plan.candidate} against {plan.stable}", rollout=plan.rollout_id, attempt=attempt
-        )
+        self._listen(Started(self._clock.now(), first))
 
     def follow(self, current: Rollout) -> None:
         """Drive this attempt and no other: once another one is on the service, ours was superseded."""
@@ -156,7 +168,7 @@ class Engine:
                 if live.shows(live.wanted):
                     return True
             except PlatformUnavailable as error:
-                self.tell("retrying", error.what)
+                self.say("retrying", error.what)
             if self._clock.now() >= give_up:
                 break
             self._clock.sleep(self.rhythm.look)
@@ -170,7 +182,7 @@ class Engine:
             self.follow(current)
         if self._followed != (current.plan.rollout_id, current.attempt):
             return Next(look.situation.now, f"superseded by {current.plan.candidate}", Outcome.SUPERSEDED)
-        self.tell("looked", look.situation.stage_verdict.reason, look=look)
+        self._listen(Looked(self._clock.now(), look))
         try:
             return self._do(decision.decide(look.situation), look)
         except StaleWrite:
@@ -192,13 +204,13 @@ class Engine:
                 if was_refused:
                     raise
                 was_refused = True
-                self.tell("refused", f"{error.what}: looking again")
+                self.say("refused", f"{error.what}: looking again")
                 continue
             except PlatformUnavailable as error:
                 unreachable_since = unreachable_since or self._clock.now()
                 if self._clock.now() - unreachable_since > self.rhythm.patience:
                     raise
-                self.tell("retrying", f"{error.what}: trying again in {error.retry_after_s:g}s")
+                self.say("retrying", f"{error.what}: trying again in {error.retry_after_s:g}s")
                 self._clock.sleep(timedelta(seconds=error.retry_after_s))
                 continue
             unreachable_since, was_refused = None, False
@@ -207,11 +219,31 @@ class Engine:
             self._clock.sleep(max(timedelta(0), min(upcoming.at - self._clock.now(), self.rhythm.look)))
         return Outcome.UNDER_WAY
 
-    @singledispatchmethod
-    def _do(self, action: object, look: Look) -> Next:
-        raise AssertionError(f"no way to do {action!r}")
+    def _do(self, action: Action, look: Look) -> Next:
+        match action:
+            case Wait():
+                return self._wait(action, look)
+            case Deploy():
+                return self._deploy(look)
+            case Enter(stage, event, reason):
+                self.enter(look, stage, event, reason=reason)
+                return Next(self._clock.now(), "traffic is moving")
+            case Arrive():
+                return self._arrive(look)
+            case Pause():
+                return self._pause(action, look)
+            case Promote(reason):
+                return self._promote(reason, look)
+            case Restore():
+                return self._restore(action, look)
+            case Settle():
+                return self._settle(look)
+            case Finish(outcome):
+                must_still_hold(look.situation.rollout, look.situation.live)
+                return Next(look.situation.now, outcome=outcome)
+            case _:
+                assert_never(action)
 
-    @_do.register
     def _wait(self, action: Wait, look: Look) -> Next:
         current, now = look.situation.rollout, look.situation.now
         if action.probe:
@@ -226,15 +258,9 @@ class Engine:
             self.commit(look.situation.live, replace(current, judge=look.judge, last=summary))
         return Next(action.until, action.why)
 
-    @_do.register
-    def _finish(self, action: Finish, look: Look) -> Next:
-        must_still_hold(look.situation.rollout, look.situation.live)
-        return Next(look.situation.now, outcome=action.outcome)
-
-    @_do.register
-    def _deploy(self, action: Deploy, look: Look) -> Next:
+    def _deploy(self, look: Look) -> Next:
         plan = look.situation.rollout.plan
-        self.tell("deploying", f"{plan.candidate} at 0%")
+        self.say("deploying", f"{plan.candidate} at 0%")
         self.deploy(plan)
         return Next(self._clock.now(), "deployed")
 
@@ -243,12 +269,7 @@ class Engine:
         try:
             self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
         except RevisionFailed as error:
-            self.tell("deploy_failed", error.what, why=error.why)
-
-    @_do.register
-    def _enter(self, action: Enter, look: Look) -> Next:
-        self.enter(look, action.stage, action.event, reason=action.reason)
-        return Next(self._clock.now(), "traffic is moving")
+            self.say("deploy_failed", error.what, error.why)
 
     def enter(self, look: Look, stage: int, event: Event, *, reason: str = "", by: str = "") -> None:
         """Move traffic to a stage's share; also what an operator's promote does.
@@ -259,73 +280,68 @@ class Engine:
         now = record.utc(self._clock.now())
         percent = current.plan.terms.stages[stage].percent
         split = current.split_at(percent, live.wanted)
-        uid = look.candidate.uid if look.candidate else current.candidate_uid
+        made = look.situation.candidate
+        uid = made.uid if made else current.candidate_uid
         is_same = uid == current.candidate_uid
         after = current.on(
-            event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage=stage, since=now, split=split,
+            event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage_index=stage, since=now, split=split,
             candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1, last=_summary(look) | {"waiting": decision.MOVING},
             judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan)),
             spans=current.spans_until(now, look.judge) if is_same and not current.drift else (),
         )  # fmt: skip
         before = current.split.percent_of(current.plan.candidate)
         self.commit(live, after, split)
-        self.tell("shifted", f"stage {stage}: {before}% -> {percent}%", stage=stage, percent=percent, by=by)
+        self._listen(Shifted(self._clock.now(), stage, before, percent, by))
 
-    @_do.register
-    def _arrive(self, action: Arrive, look: Look) -> Next:
+    def _arrive(self, look: Look) -> Next:
         """What counts for the stage is what begins from now on; what began before counts for the rollout."""
         current = look.situation.rollout
         now = max(current.since, record.utc(self._clock.now()))
         self.commit(look.situation.live, replace(current, arrived=now, judge=judge.new_stage(look.judge)))
         self.observer.probe_soon()
-        percent = current.current.percent
-        self.tell(
-            "arrived", f"stage {current.stage}: {percent}% is served", stage=current.stage, percent=percent
-        )
+        self._listen(Arrived(self._clock.now(), current.stage_index, current.stage.percent))
         return Next(self._clock.now(), "traffic has arrived")
 
-    @_do.register
     def _pause(self, action: Pause, look: Look) -> Next:
         s = look.situation
         now = record.utc(s.now)
         after = s.rollout.on(Event.HELD, now, reason=action.reason, drift=action.drift, judge=look.judge,
                              last=_summary(look))  # fmt: skip
         self.commit(s.live, after)
-        self.tell("paused", action.reason)
+        self.say("paused", action.reason)
         return Next(self._clock.now(), outcome=Outcome.PAUSED)
 
-    @_do.register
-    def _promote(self, action: Promote, look: Look) -> Next:
+    def _promote(self, reason: str, look: Look) -> Next:
         s = look.situation
         now = record.utc(s.now)
-        after = s.rollout.on(Event.PROMOTED, now, reason=action.reason, judge=look.judge, last=_summary(look))
+        after = s.rollout.on(Event.PROMOTED, now, reason=reason, judge=look.judge, last=_summary(look))
         self.commit(s.live, after)
-        self.tell("promoted", action.reason)
+        self.say("promoted", reason)
         return Next(self._clock.now(), outcome=Outcome.PROMOTED)
 
-    @_do.register
     def _restore(self, action: Restore, look: Look) -> Next:
         s = look.situation
         stable = s.rollout.plan.stable
-        ready = [r.name for r in (look.candidate, look.stable) if r is not None and r.is_ready]
+        ready = [r.name for r in (s.candidate, s.stable) if r is not None and r.is_ready]
         split = restore.split_back(s.live, stable, ready)
         now = record.utc(self._clock.now())
         after = replace(
             s.rollout, judge=look.judge, last=_summary(look), split_epoch=s.rollout.split_epoch + 1
         )
-        after = after.on(Event.FAILED, now, reason=action.reason, split=split, since=now)
-        self.tell("restoring", action.reason, look=look)
+        after = after.on(
+            Event.FAILED, now, reason=action.reason, blamed=action.blamed, split=split, since=now
+        )
+        self.say("restoring", action.reason)
         self.commit(s.live, after, split)
-        self.tell("restored", f"100% to {stable}: accepted")
+        self.say("restored", f"100% to {stable}: accepted")
         return Next(self._clock.now(), "reading traffic back")
 
-    @_do.register
-    def _settle(self, action: Settle, look: Look) -> Next:
+    def _settle(self, look: Look) -> Next:
         s = look.situation
         now = record.utc(s.now)
         after = s.rollout.on(Event.RESTORED, now, reason=s.rollout.reason)
         self.commit(s.live, after)
-        self.tell("rolled_back", f"100% on {after.plan.stable}: read back", since=s.rollout.since.isoformat())
+        self._listen(RolledBack(self._clock.now(), after.plan.stable, s.rollout.since))
         assert after.outcome is not None
         return Next(self._clock.now(), outcome=after.outcome)
 
@@ -337,11 +353,11 @@ class Engine:
         self._world.platform.write(self._ref, etag=live.etag, annotations=annotations, split=split)
         self.observer.written(after.epoch)
         traffic = dict(split.serving) if split else None
-        text = f"epoch {after.epoch}, etag {live.etag}"
-        self.tell("wrote", text, epoch=after.epoch, etag=live.etag, traffic=traffic)
+        self._listen(Wrote(self._clock.now(), after, live.etag, traffic))
 
-    def tell(self, kind: str, text: str, **data: object) -> None:
-        self._listen(Progress(self._clock.now(), kind, text, data))
+    def say(self, topic: Topic, text: str, why: str | None = None) -> None:
+        """Tell whoever listens what needs no value beside its words."""
+        self._listen(Said(self._clock.now(), topic, text, why))
 
 
 def _summary(look: Look) -> dict[str, object]:

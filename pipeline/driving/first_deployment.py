@@ -29,7 +29,7 @@ def deploy_first(engine: Engine, world: World, intent: First) -> Outcome:
     plan = intent.plan
     all_to_it = Split.between(plan.candidate, None, 0)
     record.must_fit(engine.fresh(plan, Phase.PROMOTED, all_to_it), None)
-    engine.tell("deploying", f"{plan.ref.service} does not exist: {plan.candidate} gets 100%, ungated")
+    engine.say("deploying", f"{plan.ref.service} does not exist: {plan.candidate} gets 100%, ungated")
     engine.deploy(plan)
     revision = _judged(engine, world, plan)
     if revision is None:

@@ -16,7 +16,7 @@ from pipeline.core.decision import Situation
 from pipeline.core.rollout import Phase, Rollout, Span
 from pipeline.driving.ports import World
 from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
-from pipeline.events import Listener, Progress, harmless, unheard
+from pipeline.events import Listener, Look, Probed, Said, harmless, unheard
 from pipeline.judging import evidence, judge
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, LogLine, Plan, Revision, ServiceRef
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
@@ -29,22 +29,6 @@ class _Round:
 
     report: ProbeReport
     stage: tuple[int, datetime | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one tick saw and thought: what ``status`` shows and the report keeps.
-
-    Args:
-        foreign: other people's writes since our last one that stop nothing, in words.
-    """
-
-    situation: Situation
-    judge: judge.JudgeState
-    probe: ProbeReport | None = None
-    candidate: Revision | None = None
-    stable: Revision | None = None
-    foreign: str = ""
 
 
 class Observer:
@@ -111,10 +95,9 @@ class Observer:
             rollout=current,
             live=live,
             now=self._clock.now(),
-            candidate=candidate.readiness if candidate else None,
-            candidate_note=candidate.message if candidate else "",
-            stable=stable.readiness if stable else None,
-            stage_verdict=judge.judge_stage(state, current.plan, current.stage),
+            candidate=candidate,
+            stable=stable,
+            stage_verdict=judge.judge_stage(state, current.plan, current.stage_index),
             certification=judge.certify(state, current.plan) if at_the_end else None,
             drift=changed,
             blind=blind,
@@ -122,7 +105,7 @@ class Observer:
             stable_fails=last.stable_fails if last is not None else "",
             is_probed_now=self._is_probed_now,
         )
-        return Look(situation, state, last, candidate, stable, foreign)
+        return Look(situation, state, last, foreign)
 
     def _others(
         self, current: Rollout, live: LiveService, candidate: Revision | None, stable: Revision | None
@@ -137,7 +120,7 @@ class Observer:
             return changed, ""
         foreign = drift.told(before, live, count) if count else ""
         if foreign:
-            self._tell("foreign_write", foreign)
+            self._listen(Said(self._clock.now(), "foreign_write", foreign))
         self._seen = live
         self._last_epoch = max(self._last_epoch, current.epoch)
         return "", foreign
@@ -183,7 +166,7 @@ class Observer:
     ) -> Sequence[evidence.Block]:
         """The closed blocks that were not judged yet: of the split before this one, and of this one."""
         plan, now = current.plan, self._clock.now()
-        running = Span(current.since, now, current.split_epoch, current.current.percent, current.arrived)
+        running = Span(current.since, now, current.split_epoch, current.stage.percent, current.arrived)
         blocks: list[evidence.Block] = []
         for span in (*current.spans, running):
             after = state.seen_until(span.split_epoch)
@@ -248,7 +231,7 @@ class Observer:
         if report is not None and self._round_of == self._probed:
             self._last_probe, self._is_probed_now = report, self._round_in == _stage(current)
             self._unwritten.append(_Round(report, self._round_in))
-            self._tell("probed", _round(report), report=report, of=current)
+            self._listen(Probed(self._clock.now(), report, current))
 
     def _ask(
         self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
@@ -282,7 +265,7 @@ class Observer:
             if stop():
                 return None
             self._clock.sleep(timedelta(milliseconds=50))
-        self._tell("probed", _round(report), report=report)
+        self._listen(Probed(self._clock.now(), report))
         return report
 
     def decode(self, live: LiveService) -> Rollout:
@@ -311,18 +294,6 @@ class Observer:
             f"Roll back from the stable tag: spillway rollback {self.ref.name}",
         )
 
-    def _tell(self, kind: str, text: str, **data: object) -> None:
-        self._listen(Progress(self._clock.now(), kind, text, data))
-
 
 def _stage(current: Rollout) -> tuple[int, datetime | None]:
     return current.split_epoch, current.arrived
-
-
-def _round(report: ProbeReport) -> str:
-    failures = report.failures
-    if not failures:
-        beside = f"; stable failed: {report.stable_fails}" if report.stable_fails else ""
-        return f"{len(report.candidate)} conversations ok{beside}"
-    verdict = "confirmed" if report.is_confirmed_bad else "stable fails too"
-    return f"{len(failures)}/{len(report.candidate)} failed ({verdict}): {failures[0].kind}: {failures[0].detail}"

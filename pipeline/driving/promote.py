@@ -7,11 +7,10 @@ from datetime import timedelta
 from pipeline.core import rollout
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
 from pipeline.driving.engine import Engine
-from pipeline.driving.observer import Look
 from pipeline.driving.ports import Clock
 from pipeline.errors import PlanRefused, UserError
+from pipeline.events import Look
 from pipeline.judging.judge import Verdict
-from pipeline.model import Readiness
 
 _EYES = timedelta(seconds=60)  # beyond a scenario's own time: how long a probe round is waited for
 
@@ -46,7 +45,7 @@ def promote(engine: Engine, clock: Clock, *, to_percent: int | None, reason: str
         engine.redeploy(s.live, s.rollout, reason=reason, by=by)
         return s.rollout
     stage = rollout.stage_after(s.rollout, to_percent)
-    if stage == s.rollout.stage and s.rollout.phase is Phase.ROLLING:
+    if stage == s.rollout.stage_index and s.rollout.phase is Phase.ROLLING:
         return s.rollout
     event = Event.RESUMED if s.rollout.phase is Phase.PAUSED else Event.RAISED
     engine.enter(look, stage, event, reason=reason or "an operator said so", by=by)
@@ -68,7 +67,7 @@ def _look(engine: Engine, clock: Clock) -> Look:
 def _is_rolling(look: Look) -> bool:
     """A round can be held: both revisions are there and were given their tags."""
     current = look.situation.rollout
-    has_both = look.candidate is not None and look.stable is not None
+    has_both = look.situation.candidate is not None and look.situation.stable is not None
     return has_both and bool(current.candidate_uid) and current.phase in (Phase.ROLLING, Phase.PAUSED)
 
 
@@ -80,10 +79,11 @@ def _refuse_unsafe(look: Look, reason: str) -> None:
             s.stage_verdict.reason,
             f"Roll back: spillway rollback {s.live.ref.name}",
         )
-    for name, readiness in ((s.rollout.plan.stable, s.stable), (s.rollout.plan.candidate, s.candidate)):
-        if readiness is not Readiness.READY and (name != s.rollout.plan.candidate or s.rollout.candidate_uid):
+    for name, revision in ((s.rollout.plan.stable, s.stable), (s.rollout.plan.candidate, s.candidate)):
+        is_ready = revision is not None and revision.is_ready
+        if not is_ready and (name != s.rollout.plan.candidate or s.rollout.candidate_uid):
             raise PlanRefused(
-                f"{name} is {readiness or 'gone'}",
+                f"{name} is {revision.readiness if revision else 'gone'}",
                 "Both the candidate and its roll-back target must be ready before traffic is raised.",
                 f"See them: spillway status; roll back: spillway rollback {s.live.ref.name}",
             )
@@ -99,4 +99,4 @@ def _further(current: Rollout) -> str:
     """What takes a stage that is not paused one step up: without it ``promote`` lets it go on where it is."""
     if current.phase is not Phase.ROLLING or current.is_last_stage:
         return ""
-    return f"--to-percent {current.plan.terms.stages[current.stage + 1].percent} "
+    return f"--to-percent {current.plan.terms.stages[current.stage_index + 1].percent} "

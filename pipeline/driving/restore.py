@@ -25,7 +25,7 @@ from pipeline.errors import (
     StaleWrite,
     UserError,
 )
-from pipeline.events import Listener, Progress, harmless, unheard
+from pipeline.events import Listener, RolledBack, Said, Topic, Wrote, harmless, unheard
 from pipeline.judging.judgestate import JudgeState
 from pipeline.model import (
     CANDIDATE_TAG,
@@ -127,7 +127,7 @@ class _Restore:
         seen = self._read_back(target, decided_on)
         if seen is None:
             return Restored(target, verified=False, was=was)
-        self._tell("rolled_back", f"100% on {target}: read back")
+        self.listen(RolledBack(self.clock.now(), target))
         return Restored(
             target, verified=True, was=was, already=was == {target: 100}, rollout=self._settle(seen)
         )
@@ -145,12 +145,12 @@ class _Restore:
             except StaleWrite:
                 if self.clock.now() >= give_up or self.stop():
                     raise
-                self._tell("retrying", "the service changed meanwhile: reading again")
+                self._say("retrying", "the service changed meanwhile: reading again")
                 self.clock.sleep(AFTER_CONFLICT)
             except PlatformUnavailable as error:
                 if self.clock.now() >= give_up or self.stop():
                     raise
-                self._tell("retrying", f"{error.what}: trying again in {pause.total_seconds():.1f}s")
+                self._say("retrying", f"{error.what}: trying again in {pause.total_seconds():.1f}s")
                 self.clock.sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE)
 
@@ -166,14 +166,7 @@ class _Restore:
         split = split_back(live, target, ready)
         after, annotations = self._explained(live, rollout, target, split)
         self.platform.write(live.ref, etag=live.etag, annotations=annotations, split=split)
-        epoch = after.epoch if after else 0
-        self._tell(
-            "wrote",
-            f"epoch {epoch}, etag {live.etag}",
-            epoch=epoch,
-            etag=live.etag,
-            traffic=dict(split.serving),
-        )
+        self.listen(Wrote(self.clock.now(), after, live.etag, dict(split.serving)))
         return target
 
     def _explained(
@@ -189,7 +182,7 @@ class _Restore:
             after = self._rolled_back(live, rollout, target, split)
             return after, record.annotated(live, after)
         text = live.record_text
-        self._tell("record_replaced", f"the record cannot be read and is replaced: {text[:200]!r}")
+        self._say("record_replaced", f"the record cannot be read and is replaced: {text[:200]!r}")
         made = _in_place_of(live, target, record.utc(self.clock.now()))
         after = self._rolled_back(live, made, target, split)
         return after, record.replacing(live, after)
@@ -198,7 +191,7 @@ class _Restore:
         cause, now = self.cause, record.utc(self.clock.now())
         after = rollout.on(
             Event.FAILED, now, reason=cause.reason, by=cause.by, split=split, since=now, by_hand=cause.by_hand,
-            split_epoch=rollout.split_epoch + 1,
+            split_epoch=rollout.split_epoch + 1, blamed="",
         )  # fmt: skip
         if target != after.plan.stable:  # an operator's --to is the new known good
             after = replace(after, plan=replace(after.plan, stable=target, stable_uid=""))
@@ -218,12 +211,13 @@ class _Restore:
                 if live.awaits_revision and live.serving.shares_with(wanted):
                     patience = LONGEST_START
                     if not told:
-                        self._tell(
-                            "reading_back", f"shown; waiting until Cloud Run has judged {live.latest_created}"
+                        self._say(
+                            "reading_back",
+                            f"shown; waiting until Cloud Run has judged {live.latest_created}",
                         )
                     told = True
             except PlatformUnavailable as error:
-                self._tell("retrying", f"{error.what}: reading back again")
+                self._say("retrying", f"{error.what}: reading back again")
             if self.clock.now() - begun >= patience:
                 return None
             self.clock.sleep(LOOK_EVERY)
@@ -254,11 +248,11 @@ class _Restore:
             self.platform.write(self.ref, etag=seen.etag, annotations=record.annotated(seen, after))
         except PlatformError:
             return rollout
-        self._tell("wrote", f"epoch {after.epoch}, etag {seen.etag}", epoch=after.epoch, etag=seen.etag)
+        self.listen(Wrote(self.clock.now(), after, seen.etag))
         return after
 
-    def _tell(self, kind: str, text: str, **data: object) -> None:
-        self.listen(Progress(self.clock.now(), kind, text, data))
+    def _say(self, topic: Topic, text: str) -> None:
+        self.listen(Said(self.clock.now(), topic, text))
 
 
 def _in_place_of(live: LiveService, target: str, now: datetime) -> Rollout:

@@ -69,15 +69,19 @@ class CriterionJudgement:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
+    """A verdict and why. ``blamed``: the metric that a FAIL rests on, which need not have failed alone; empty for probes."""
+
     verdict: Verdict
     reason: str
     criteria: tuple[CriterionJudgement, ...] = ()
+    blamed: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Plain values; numbers that JSON cannot hold are capped."""
         return {
             "verdict": self.verdict.value,
             "reason": self.reason,
+            "blamed": self.blamed,
             "criteria": [
                 {**asdict(c), "verdict": c.verdict.value, "e_value": float(f"{min(c.e_value, 1e12):.4g}")}
                 for c in self.criteria
@@ -132,7 +136,7 @@ def _latched(state: JudgeState, plan: Plan) -> JudgeState:
     ):
         state = replace(state, stage=state.total)
     blamed = max((_criterion(state, plan, c) for c in plan.terms.criteria), key=lambda c: c.e_value)
-    return replace(state, failed=f"{blamed.metric}: {_figures(blamed)}")
+    return replace(state, failed=f"{blamed.metric}: {_figures(blamed)}", blamed=blamed.metric)
 
 
 def _count(state: JudgeState, metric: str, counts: Counts, *, in_stage: bool) -> JudgeState:
@@ -206,7 +210,7 @@ def judge_stage(state: JudgeState, plan: Plan, stage: int) -> Judgement:
             Verdict.FAIL, f"{state.probes_bad} probe conversations failed, confirmed against stable", criteria
         )
     if state.failed:
-        return Judgement(Verdict.FAIL, state.failed, criteria)
+        return Judgement(Verdict.FAIL, state.failed, criteria, state.blamed)
     if not state.probes_ok:
         return Judgement(Verdict.INCONCLUSIVE, "no green probe round at this stage yet", criteria)
     if not percent:

@@ -31,6 +31,7 @@ class JudgeState:
     probes_ok: int = 0  # of this stage
     probes_bad: int = 0  # confirmed failures, of the whole rollout
     failed: str = ""  # what was found worse than stable, and by which figures; for good
+    blamed: str = ""  # the metric of it
 
     def seen_until(self, split_epoch: int) -> int:
         """Index of the last block of this epoch that was taken in, -1 when none was."""
@@ -60,5 +61,5 @@ def grown(plan: Plan) -> JudgeState:
         limits=dict.fromkeys(metrics, 0.12345678901234567),
         total=dict.fromkeys(metrics, counts),
         stage=dict.fromkeys(metrics, counts),
-        blocks=10**6, seen=(10**6, 10**6), probes_ok=10**6, probes_bad=10**6, failed="x" * 200,
+        blocks=10**6, seen=(10**6, 10**6), probes_ok=10**6, probes_bad=10**6, failed="x" * 200, blamed="x" * 40,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from pipeline.errors import SpillwayError
-from pipeline.events import Progress
+from pipeline.events import Looked, RolloutEvent
 from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.redact import SINK, uncommanded_json
@@ -50,12 +50,11 @@ class Output:
         """Text in a form of its own (SARIF, CI annotations) that its maker escaped: only secrets are taken out."""
         streams.put("stdout", f"{SINK.text(text)}\n")
 
-    def event(self, progress: Progress) -> None:
+    def event(self, event: RolloutEvent, /) -> None:
         """A listener: events as lines, where lines were asked for."""
-        if self.mode is Mode.NDJSON and progress.kind != "looked":
-            data = {key: value for key, value in progress.data.items() if _is_plain(value)}
+        if self.mode is Mode.NDJSON and not isinstance(event, Looked):
             self._document(
-                {"at": progress.at.isoformat(), "event": progress.kind, "text": progress.text, **data}
+                {"at": event.at.isoformat(), "event": event.kind, "text": event.text, **event.details}
             )
 
     def error(self, error: SpillwayError) -> None:
@@ -74,10 +73,6 @@ class Output:
     def _document(self, document: Mapping[str, object]) -> None:
         indent = 2 if self.mode is Mode.JSON else None
         streams.put("stdout", f"{uncommanded_json(json.dumps(SINK.values(document), indent=indent))}\n")
-
-
-def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, str | int | float | bool | dict | list)
 
 
 def outcome_document(outcome: Outcome, **more: object) -> dict[str, object]:

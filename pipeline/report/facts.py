@@ -85,7 +85,7 @@ _WORDS = {
 def words_of(step: Step) -> str:
     """What a step was. The table has one event for every way back to stable; a person's choice is no failure."""
     if step.event is Event.FAILED and step.by:
-        return "superseded" if step.reason.startswith("superseded by") else "rolled back by hand"
+        return "rolled back by hand" if step.by_hand else "superseded"
     return _WORDS.get(step.event, step.event.value)
 
 

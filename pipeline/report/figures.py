@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.core.rollout import Phase, Rollout
-from pipeline.judging.evidence import METRICS, Exposure
+from pipeline.judging.evidence import Exposure
 from pipeline.model import Outcome
 from pipeline.report import facts, gates
 from pipeline.report.facts import Clocks, Hand
@@ -37,7 +37,7 @@ class Figures:
         hand: who rolled back by hand; None when nobody did.
         met: what users met, by revision; None: the logs could not be read.
         probes, probes_failed: conversations of all rounds.
-        blamed: the metric that the judge's reason names, if it was the judge who sent it back.
+        blamed: the metric for which the judge sent it back, if it was the judge.
         judged: by metric, (runs, failed runs) of the candidate over all stages.
         judged_over: what the counts of ``gates`` are of, in words.
         closes: over the axis of the chart; ``later``: abnormal closes of the candidate that came after it.
@@ -100,12 +100,6 @@ class Figures:
         )
 
 
-def _blamed(rollout: Rollout) -> str:
-    metric = rollout.reason.partition(":")[0]
-    is_back = rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) and not rollout.by_hand
-    return metric if is_back and metric in METRICS else ""
-
-
 def figures_of(
     rollout: Rollout,
     journal: Sequence[Line],
@@ -136,7 +130,7 @@ def figures_of(
         probed=probed,
         probes=max(probed.conversations, state.probes_ok + state.probes_bad, failed),
         probes_failed=failed,
-        blamed=_blamed(rollout),
+        blamed=rollout.blamed,
         judged={m: (c.candidate_trials, c.candidate_failures) for m, c in state.total.items()},
         clocks=facts.clocks_of(rollout, users),
         gates=judgements,

@@ -56,7 +56,7 @@ def judgement_of(rollout: Rollout) -> Judgement | None:
     )  # a record too long drops it
     if kept is not None and (rollout.phase is not Phase.ROLLING or not is_whole):
         return kept
-    return judge.judge_stage(rollout.judge, rollout.plan, rollout.stage) if is_whole else None
+    return judge.judge_stage(rollout.judge, rollout.plan, rollout.stage_index) if is_whole else None
 
 
 def judged_over(rollout: Rollout) -> str:
@@ -66,15 +66,16 @@ def judged_over(rollout: Rollout) -> str:
     if judgement is not None and judgement.verdict is Verdict.FAIL and not rollout.judge.probes_bad:
         return "the blocks that decided"
     is_empty = not any(c.candidate_trials for c in rollout.judge.stage.values())
-    is_before = is_empty and any(c.candidate_trials for c in counted) and rollout.stage > 0
-    return f"the stage with {rollout.plan.terms.stages[rollout.stage - is_before].percent} %"
+    is_before = is_empty and any(c.candidate_trials for c in counted) and rollout.stage_index > 0
+    return f"the stage with {rollout.plan.terms.stages[rollout.stage_index - is_before].percent} %"
 
 
 def _kept(last: Mapping[str, object]) -> Judgement | None:
     """What ``Judgement.to_json`` wrote. None for what anybody else wrote there."""
     try:
         criteria = tuple(_kept_criterion(c) for c in mappings(last.get("criteria")))
-        return Judgement(Verdict(str(last.get("verdict"))), str(last.get("reason", "")), criteria)
+        verdict = Verdict(str(last.get("verdict")))
+        return Judgement(verdict, str(last.get("reason", "")), criteria, str(last.get("blamed", "")))
     except ValueError:
         return None
 
@@ -103,17 +104,9 @@ def gates_of(rollout: Rollout) -> tuple[tuple[Gate, ...], Combined]:
     combined = Combined(
         sum(together) / len(together) if together else 0.0, 1 / rollout.plan.terms.alpha, judgement.reason
     )
-    guilty = blamed(judgement)
     return tuple(
-        _gate(rollout, judged, is_blamed=judged.metric == guilty) for judged in judgement.criteria
+        _gate(rollout, judged, is_blamed=judged.metric == judgement.blamed) for judged in judgement.criteria
     ), combined
-
-
-def blamed(judgement: Judgement) -> str:
-    """The metric that the judge's reason names; the mean of all bets may convict where no single one does."""
-    if judgement.verdict is not Verdict.FAIL:
-        return ""
-    return next((c.metric for c in judgement.criteria if judgement.reason.startswith(f"{c.metric}:")), "")
 
 
 def certified_of(rollout: Rollout) -> tuple[Gate, ...]:

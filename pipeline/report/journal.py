@@ -21,17 +21,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline import private
 from pipeline.core.rollout import Rollout
-from pipeline.events import Progress
+from pipeline.events import Look, Looked, Probed, RolloutEvent
 from pipeline.probe.scenario import Conversation, ProbeReport
 from pipeline.redact import SINK
 from pipeline.report.journal_lines import Line
-
-if TYPE_CHECKING:
-    from pipeline.driving.observer import Look
 
 MAX_LINE_BYTES = 256 * 1024
 MAX_TRANSCRIPTS = 5  # of one attempt; the first failures tell, the rest repeat
@@ -88,15 +84,15 @@ class Journal:
         self._began: datetime | None = None
         self._last_sample: tuple[datetime, object] | None = None
 
-    def __call__(self, progress: Progress, /) -> None:
-        more = self._data(progress)
+    def __call__(self, event: RolloutEvent, /) -> None:
+        more = self._data(event)
         if more is None:
             return
         line = {
-            "at": progress.at.isoformat(),
+            "at": event.at.isoformat(),
             "of": self._attempt.name,
-            "kind": progress.kind,
-            "text": SINK.cut(progress.text, MAX_TEXT),
+            "kind": event.kind,
+            "text": SINK.cut(event.text, MAX_TEXT),
             **more,
         }
         data = json.dumps(SINK.values(line)).encode() + b"\n"
@@ -109,29 +105,26 @@ class Journal:
                 self._has_complained = True
                 self._say(f"no journal: {error} (the rollout goes on; its report will know less)")
 
-    def _data(self, progress: Progress) -> Line | None:
-        """What is kept of an event beside its text; None: nothing is kept.
+    def _data(self, event: RolloutEvent) -> Line | None:
+        """What is kept of an event beside its text; None: nothing is kept."""
+        match event:
+            case Looked(at, look):
+                return self._sample(at, look) if self._is_ours(look.situation.rollout) else None
+            case Probed(_, report, rollout):
+                return self._probe(report) if self._is_ours(rollout) else None
+            case _:
+                return event.details
 
-        A driver that was superseded sees, and probes, the next attempt once before it notices: that is not ours.
-        """
-        data = dict(progress.data)
-        look, report, subject = data.pop("look", None), data.pop("report", None), data.pop("of", None)
-        if subject is None and look is not None:
-            subject = look.situation.rollout  # type: ignore[attr-defined]
-        if isinstance(subject, Rollout) and Attempt.of(subject) != self._attempt:
-            return None
-        if progress.kind == "looked":
-            return self._sample(progress.at, look)  # type: ignore[arg-type]
-        if isinstance(report, ProbeReport):
-            data |= self._probe(report)
-        return data
+    def _is_ours(self, rollout: Rollout | None) -> bool:
+        """A driver that was superseded sees, and probes, the next attempt once before it notices: that is not ours."""
+        return rollout is None or Attempt.of(rollout) == self._attempt
 
     def _sample(self, at: datetime, look: Look) -> Line | None:
         """A judgement that says something new, or one now and then."""
         self._began = self._began or at
         s = look.situation
         key = (
-            s.rollout.phase, s.rollout.stage, s.stage_verdict.verdict, s.drift, bool(s.blind),
+            s.rollout.phase, s.rollout.stage_index, s.stage_verdict.verdict, s.drift, bool(s.blind),
             tuple(c.verdict for c in s.stage_verdict.criteria),
         )  # fmt: skip
         if self._last_sample is not None:
@@ -141,8 +134,8 @@ class Journal:
         self._last_sample = (at, key)
         return {
             "phase": s.rollout.phase.value,
-            "stage": s.rollout.stage,
-            "percent": s.rollout.current.percent,
+            "stage": s.rollout.stage_index,
+            "percent": s.rollout.stage.percent,
             "drift": s.drift,
             "blind": s.blind,
             "judgement": s.stage_verdict.to_json(),

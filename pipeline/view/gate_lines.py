@@ -11,11 +11,10 @@ from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT
 from pipeline.judging.judge import CriterionJudgement, Verdict
 from pipeline.model import Criterion
 from pipeline.redact import SINK
-from pipeline.report.gates import blamed
 from pipeline.units import format_duration, format_rate
 
 if TYPE_CHECKING:
-    from pipeline.driving.observer import Look
+    from pipeline.events import Look
 
 GLYPHS = {
     Verdict.PASS: ("+", "green"),
@@ -30,10 +29,9 @@ def gate_lines(look: Look) -> Iterator[Text]:
     s = look.situation
     yield _probes(look)
     criteria = {c.metric: c for c in s.rollout.plan.terms.criteria}
-    guilty = blamed(s.stage_verdict)
     for judged in s.stage_verdict.criteria:
-        verdict = Verdict.FAIL if judged.metric == guilty else judged.verdict
-        yield _gate(judged, verdict, criteria.get(judged.metric), s.rollout.current.percent)
+        verdict = Verdict.FAIL if judged.metric == s.stage_verdict.blamed else judged.verdict
+        yield _gate(judged, verdict, criteria.get(judged.metric), s.rollout.stage.percent)
     if s.certification is not None:
         yield _line(s.certification.verdict, "certified", SINK.shown(s.certification.reason))
 

@@ -9,26 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from pipeline.core.rollout import TRANSITIONS, Event
-from pipeline.events import Listener, Progress
+from pipeline.events import Listener, Looked, Probed, RolloutEvent, Wrote
 from pipeline.output import streams
 from pipeline.redact import SINK
 from pipeline.view.gate_lines import gates_in_words
 from pipeline.view.panel import Happening, Seen, clock, render, upcoming
 
 if TYPE_CHECKING:
-    from pipeline.driving.observer import Look
+    from pipeline.events import Look
 
 HEARTBEAT = timedelta(seconds=60)
 LOGS_EVERY_S = 2.0
 _KEPT_EVENTS = 20
-_ENDINGS = {"promoted": Event.PROMOTED, "paused": Event.HELD, "rolled_back": Event.RESTORED}
 
 See = Callable[[], Seen | None]
 
@@ -91,16 +89,14 @@ class Transitions:
 
     _is_green: bool = False
 
-    def line_of(self, progress: Progress) -> str | None:
-        if progress.kind in ("looked", "wrote"):
+    def line_of(self, event: RolloutEvent) -> str | None:
+        if isinstance(event, Looked | Wrote):
             return None
         was_green = self._is_green
-        self._is_green = progress.kind == "probed" and not getattr(
-            progress.data.get("report"), "failures", ()
-        )
+        self._is_green = isinstance(event, Probed) and not event.report.failures
         if was_green and self._is_green:
             return None
-        return f"{progress.kind.replace('_', ' ')}  {progress.text}"
+        return f"{event.kind.replace('_', ' ')}  {event.text}"
 
 
 class LiveView:
@@ -114,7 +110,8 @@ class LiveView:
         self._watcher = watcher
         self._transitions = Transitions()
         self._events: deque[Happening] = deque(maxlen=_KEPT_EVENTS)
-        self._latest: tuple[Look, datetime] | None = None
+        self._look: Look | None = None
+        self._now: datetime | None = None
         self._live = Live(
             console=console, get_renderable=self.picture, refresh_per_second=4, vertical_overflow="crop",
             redirect_stdout=False,  # that is data, and may go elsewhere
@@ -137,14 +134,15 @@ class LiveView:
             self._live.stop()
         self._watcher.stop()
 
-    def __call__(self, progress: Progress, /) -> None:
-        line = self._transitions.line_of(progress)
+    def __call__(self, event: RolloutEvent, /) -> None:
+        line = self._transitions.line_of(event)
         if line is not None:
-            self._events.append(Happening(progress.at, line))
-        if "look" in progress.data:
-            self._latest = (cast("Look", progress.data["look"]), progress.at)
-        elif self._latest is not None:
-            self._latest = (_ended(self._latest[0], progress), progress.at)
+            self._events.append(Happening(event.at, line))
+        if isinstance(event, Looked):
+            self._look = event.look
+        elif isinstance(event, Wrote) and event.rollout and self._look:  # the look was taken just before
+            self._look = replace(self._look, situation=replace(self._look.situation, rollout=event.rollout))
+        self._now = event.at
 
     def picture(self) -> Group:
         """What is on the terminal now."""
@@ -154,19 +152,9 @@ class LiveView:
             return Group(Text(f"no picture: {type(error).__name__}"))
 
     def _picture(self) -> Group:
-        if self._latest is None:
+        if self._look is None or self._now is None:
             return Group(*(Text(SINK.shown(event.text)) for event in tuple(self._events)))
-        look, now = self._latest
-        return render(look, tuple(self._events), self._watcher.seen, now, self._console.width)
-
-
-def _ended(look: Look, progress: Progress) -> Look:
-    """The look with what was written after it: the last one was taken just before the end."""
-    event, current = _ENDINGS.get(progress.kind), look.situation.rollout
-    if event is None or (current.phase, event) not in TRANSITIONS:
-        return look
-    after = current.on(event, progress.at, reason=progress.text)
-    return replace(look, situation=replace(look.situation, rollout=after))
+        return render(self._look, tuple(self._events), self._watcher.seen, self._now, self._console.width)
 
 
 class LineView:
@@ -177,13 +165,13 @@ class LineView:
         self._transitions = Transitions()
         self._said: datetime | None = None
 
-    def __call__(self, progress: Progress, /) -> None:
-        line = self._transitions.line_of(progress)
+    def __call__(self, event: RolloutEvent, /) -> None:
+        line = self._transitions.line_of(event)
         if line is not None:
-            self._line(progress.at, line)
-        elif progress.kind == "looked" and progress.at - (self._said or progress.at) >= HEARTBEAT:
-            self._line(progress.at, _pulse(cast("Look", progress.data["look"]), progress.at))
-        self._said = self._said or progress.at
+            self._line(event.at, line)
+        elif isinstance(event, Looked) and event.at - (self._said or event.at) >= HEARTBEAT:
+            self._line(event.at, _pulse(event.look, event.at))
+        self._said = self._said or event.at
 
     def _line(self, at: datetime, text: str) -> None:
         self._said = at
@@ -196,8 +184,8 @@ def _pulse(look: Look, now: datetime) -> str:
     current = s.rollout
     coming = upcoming(current, now)
     facts = (
-        f"{current.phase.value.replace('_', ' ')} at {current.current.percent}%",
-        f"stage {current.stage + 1}/{len(current.plan.terms.stages)}",
+        f"{current.phase.value.replace('_', ' ')} at {current.stage.percent}%",
+        f"stage {current.stage_index + 1}/{len(current.plan.terms.stages)}",
         f"elapsed {clock(now - current.started)}",
         gates_in_words(s.stage_verdict.criteria) or s.stage_verdict.reason,
         s.blind and f"cannot look: {s.blind}",

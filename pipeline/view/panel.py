@@ -17,13 +17,13 @@ from rich.text import Text
 
 from pipeline.core.rollout import ENDED, Phase, Rollout, Step
 from pipeline.judging.evidence import Exposure
-from pipeline.model import Outcome, Readiness
+from pipeline.model import Outcome
 from pipeline.redact import SINK
 from pipeline.report.facts import words_of
 from pipeline.view.gate_lines import gate_lines
 
 if TYPE_CHECKING:
-    from pipeline.driving.observer import Look
+    from pipeline.events import Look
 
 PHASES = {
     Phase.DEPLOYING: ("DEPLOYING", "cyan"),
@@ -111,7 +111,7 @@ def _header(look: Look, now: datetime) -> Iterator[Text]:
     yield Text(SINK.shown(current.plan.ref.service), style="bold")
     yield Text(SINK.shown(current.plan.ref.location))
     yield Text(word, style=style)
-    yield Text(f"stage {current.stage + 1}/{len(current.plan.terms.stages)}")
+    yield Text(f"stage {current.stage_index + 1}/{len(current.plan.terms.stages)}")
     yield Text(f"{'took' if ended else 'elapsed'} {clock(until - current.started)}")
     coming = upcoming(current, now)
     if coming:
@@ -127,12 +127,14 @@ def upcoming(current: Rollout, now: datetime) -> str:
     if current.phase is not Phase.ROLLING:
         return ""
     if current.arrived is None:
-        return f"{current.current.percent}% served: {current.waiting}".rstrip(": ")
-    left = current.arrived + current.current.soak - now
+        return f"{current.stage.percent}% served: {current.waiting}".rstrip(": ")
+    left = current.arrived + current.stage.soak - now
     then = (
-        "promotion" if current.is_last_stage else f"{current.plan.terms.stages[current.stage + 1].percent}%"
+        "promotion"
+        if current.is_last_stage
+        else f"{current.plan.terms.stages[current.stage_index + 1].percent}%"
     )
-    if current.current.hold:
+    if current.stage.hold:
         then = "hold for promote"
     if left > timedelta(0):
         return f"{then} in {clock(left)}"
@@ -182,9 +184,9 @@ def _tree(look: Look, seen: Seen | None, now: datetime) -> Iterator[Text]:
 
 
 def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Text:
-    plan = look.situation.rollout.plan
-    name, revision = (plan.stable, look.stable) if is_stable else (plan.candidate, look.candidate)
-    percent = look.situation.live.serving.percent_of(name)
+    s, plan = look.situation, look.situation.rollout.plan
+    name, revision = (plan.stable, s.stable) if is_stable else (plan.candidate, s.candidate)
+    percent = s.live.serving.percent_of(name)
     line = Text(branch)
     line.append(SINK.shown(name), style="bold")
     line.append(f"  {'stable' if is_stable else 'candidate':<9} {percent:>3}%  ")
@@ -193,7 +195,7 @@ def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Tex
         line.append("  rollback target")
     if revision is None:
         line.append("  is gone" if is_stable else "  not there yet", style="yellow")
-    elif revision.readiness is not Readiness.READY:
+    elif not revision.is_ready:
         line.append(f"  {revision.readiness.value}: {SINK.shown(revision.message)}", style="red")
     elif not is_stable:
         line.append(f"  up {clock(now - revision.create_time)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.events import Progress
+from pipeline.events import RolloutEvent
 from tests.rollouts import STABLE
 from tests.simulation.faults import Fault, holds
 from tests.simulation.world import SECOND
@@ -72,7 +72,7 @@ def slow_probes(sim: Simulation, fault: Fault) -> None:
 
 @holds("listener raises", chance=0.1)
 def listener_raises(sim: Simulation, fault: Fault) -> None:
-    def listener(progress: Progress) -> None:
+    def listener(event: RolloutEvent) -> None:
         raise fault.pick((ValueError, BrokenPipeError, UnicodeEncodeError.mro()[1]))("no view")
 
     sim.listeners.append(listener)
@@ -80,7 +80,7 @@ def listener_raises(sim: Simulation, fault: Fault) -> None:
 
 @holds("disk is full", chance=0.1)
 def disk_full(sim: Simulation, fault: Fault) -> None:
-    def journal(progress: Progress) -> None:
+    def journal(event: RolloutEvent) -> None:
         raise OSError(28, "No space left on device")
 
     sim.listeners.append(journal)

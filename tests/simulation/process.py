@@ -12,7 +12,7 @@ from pipeline.app.drive import Listeners
 from pipeline.driving.engine import Engine, Rhythm
 from pipeline.driving.observer import Observer
 from pipeline.driving.ports import World
-from pipeline.events import Progress
+from pipeline.events import RolloutEvent
 from pipeline.model import LiveService, LogLine, Readiness, Revision, ServiceRef, Split
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport
 from tests.fakes import REF
@@ -64,8 +64,8 @@ class Process:
     def _is_told_to_end(self) -> bool:
         return self.sim.now >= self.until
 
-    def _watch(self, progress: Progress) -> None:
-        self.sim.oracle.heard(self, progress)
+    def _watch(self, event: RolloutEvent) -> None:
+        self.sim.oracle.heard(self, event)
 
     def _call(self, name: str, act: Callable[[], T]) -> T:
         self.sim.boundary(self, f"before {name}")
