@@ -339,9 +339,11 @@ def test_a_round_that_never_ends_keeps_no_driver_silent() -> None:
 def test_a_pause_keeps_what_was_seen() -> None:
     scene = Scene()
     assert scene.roll(a_wish(stages=stages(0, 5, 100, hold_at=5))) is Outcome.PAUSED
-    kept = scene.rollout.judge
+    kept, sampling = scene.rollout.judge, scene.rollout.plan.terms.sampling
     assert kept.probes_ok > 0
     assert kept.stage[METRIC].candidate_trials >= 10
+    decided = scene.rollout.heartbeat - sampling.within - sampling.lateness - scene.rollout.since
+    assert kept.seen == (scene.rollout.split_epoch, decided // sampling.block - 1)
 
 
 def test_a_candidate_that_was_made_again_inherits_no_evidence() -> None:
