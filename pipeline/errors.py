@@ -13,7 +13,6 @@
         |-- ServiceNotFound          2   there is no such service, so no traffic either
         |-- RevisionNotFound         2   there is no such revision; nothing was written
         |-- RequestRejected          1   the request itself is wrong; traffic is as it was
-        |-- RevisionFailed           1   the revision never became ready; traffic is as it was
         |-- StaleWrite               4   the service changed since it was read: read again, decide again
         |-- RecordLost               4   the record that we wrote is gone or was replaced by one that cannot be read
         `-- PlatformUnavailable      4   no answer, 429 or 503; ``retry_after_s`` says when to try again
@@ -106,12 +105,6 @@ class RevisionNotFound(PlatformError):
 
 class RequestRejected(PlatformError):
     """Cloud Run refuses the request itself (invalid argument, failed precondition, name taken)."""
-
-    exit_code = 1
-
-
-class RevisionFailed(PlatformError):
-    """A revision ended up not ready; ``why`` carries its condition's message."""
 
     exit_code = 1
 

@@ -174,7 +174,7 @@ class RolledBack:
 
 #: What is said in words alone; the words themselves are the reason, or what is done about it.
 Topic = Literal[
-    "deploying", "deploy_failed", "foreign_write", "paused", "promoted", "pulumi", "reading_back", "record_replaced",
+    "deploying", "foreign_write", "paused", "promoted", "pulumi", "reading_back", "record_replaced",
     "refused", "restored", "restoring", "retrying",
 ]  # fmt: skip
 

@@ -81,6 +81,10 @@ class Split:
 
     targets: tuple[Target, ...] = ()
 
+    def __str__(self) -> str:
+        """``a 95%, b 5%``, for messages."""
+        return ", ".join(f"{name or 'LATEST'} {share}%" for name, share in self.serving.items()) or "nothing"
+
     def percent_of(self, revision: str) -> int:
         return sum(t.percent for t in self.targets if t.revision == revision)
 

@@ -102,7 +102,7 @@ def test_no_secret_leaves(mode: Mode, printed: Printed) -> None:
     output.result("output-secret-1", {"a": ["output-secret-1"], "output-secret-1": "output-secret-1\n"})
     output.error(UserError("output-secret-1"))
     output.data('{"message": "output-secret-1"}')
-    output.event(Said(START, "deploy_failed", "output-secret-1", "output-secret-1"))
+    output.event(Said(START, "refused", "output-secret-1", "output-secret-1"))
     text = "".join(printed())
     assert "output-secret-1" not in text
     assert text.count("[redacted]") >= 4

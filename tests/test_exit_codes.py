@@ -38,7 +38,6 @@ ERRORS = {
     "ServiceNotFound": 2,
     "RevisionNotFound": 2,
     "RequestRejected": 1,
-    "RevisionFailed": 1,
     "StaleWrite": 4,
     "RecordLost": 4,
     "PlatformUnavailable": 4,

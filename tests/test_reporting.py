@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.app import reporting
 from pipeline.app.drive import Listeners
-from pipeline.app.reporting import Eyes
+from pipeline.app.reporting import UserFigures
 from pipeline.events import Looked, RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.report.journal import Attempt
@@ -113,7 +113,7 @@ class TestEyes:
         scene.users.failing[CANDIDATE] = 0.5
         engine = scene.engine()
         scene.start(engine=engine)
-        eyes = Eyes(place(scene), scene.clock)
+        eyes = UserFigures(place(scene), scene.clock)
         while (upcoming := engine.tick()).outcome is None:
             scene.clock.sleep(upcoming.at - scene.clock.now())
             seen, whole = eyes(), reporting.exposures(scene.world, scene.rollout)
@@ -132,7 +132,7 @@ class TestEyes:
                 asked.append(since) or lines(ref, since=since, revisions=revisions)
             )
         )
-        eyes = Eyes(SimpleNamespace(ref=REF, platform=scene.platform, logs=logs), scene.clock)  # type: ignore[arg-type]
+        eyes = UserFigures(SimpleNamespace(ref=REF, platform=scene.platform, logs=logs), scene.clock)  # type: ignore[arg-type]
         eyes()
         scene.clock.sleep(timedelta(seconds=90))
         eyes()
@@ -148,7 +148,7 @@ class TestEyes:
             scene.platform.live = None
         if broken == "nothing there":
             scene = Scene()
-        assert Eyes(place(scene), scene.clock)() is None
+        assert UserFigures(place(scene), scene.clock)() is None
 
 
 PAUSED = Said(START, "paused", "why")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pipeline.app.reporting import Eyes, add_to_step_summary, rollouts_of, write_reports
+from pipeline.app.reporting import UserFigures, add_to_step_summary, rollouts_of, write_reports
 from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.app.wiring import Place, is_dead, open_engine, open_place
@@ -54,7 +54,7 @@ class Listeners:
                 self._tell(listener, event)
 
     def _tell(self, listener: Listener, event: RolloutEvent) -> None:
-        """Whoever only listens cannot stop a rollout: one that fails is heard no more."""
+        """Whoever only listens cannot stop a rollout: one that fails is not told again."""
         try:
             listener(event)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - rich exits when a pipe breaks; traffic comes first
@@ -143,7 +143,7 @@ class Drive:
                     is_terminal=self.session.is_terminal,
                     ci=bool(os.environ.get("CI")),
                     write=self.session.output.say,
-                    see=Eyes(self.place, self.world.clock),
+                    see=UserFigures(self.place, self.world.clock),
                 )
             )
             self.listeners.join(view)

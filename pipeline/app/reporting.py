@@ -106,7 +106,7 @@ def exposures(world: World, current: Rollout) -> Mapping[str, Exposure] | None:
     return met.exposures if met else None
 
 
-class Eyes:
+class UserFigures:
     """Sees what users met, again and again, for a view: None when it cannot be seen.
 
     It has its own connections, because it may be asked from another thread than the engine's, and asks the logs only
@@ -178,7 +178,7 @@ def make_report(session: Session, world: World, current: Rollout) -> Report:
 
 def write_reports(session: Session, world: World, current: Rollout) -> list[Path]:
     """Make the report and write it. Whatever goes wrong is said, never an error: a roll-back must not end badly
-    because of paper."""
+    because of its report."""
     try:
         return write_report(session, current, make_report(session, world, current))
     except Exception as error:  # noqa: BLE001 - a full disk, or a fault of ours: the outcome stands

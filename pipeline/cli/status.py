@@ -55,13 +55,13 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
     from rich.console import Group
     from rich.live import Live
 
-    from pipeline.app.reporting import Eyes
+    from pipeline.app.reporting import UserFigures
     from pipeline.view.panel import render
 
-    console, eyes = streams.console("stdout"), Eyes(drive.place, drive.world.clock)
+    console, figures = streams.console("stdout"), UserFigures(drive.place, drive.world.clock)
 
     def picture(look: Look) -> Group:
-        return render(look, (), eyes(), drive.world.clock.now(), console.width)
+        return render(look, (), figures(), drive.world.clock.now(), console.width)
 
     if not stays or not console.is_terminal:
         yield lambda look: console.print(picture(look))

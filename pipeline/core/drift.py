@@ -35,7 +35,7 @@ def drift_of(rollout: Rollout, live: LiveService, count: int, last_epoch: int = 
     if rollout.epoch < last_epoch:
         return f"an older record came back: epoch {rollout.epoch}, ours was {last_epoch}{by}"
     if not live.wanted.shares_with(rollout.split):
-        return f"traffic was set to {shares(live.wanted)}, we had set {shares(rollout.split)}{by}"
+        return f"traffic was set to {live.wanted}, we had set {rollout.split}{by}"
     for tag in _OURS:
         ours, theirs = rollout.split.tagged(tag), live.wanted.tagged(tag)
         if ours != theirs:
@@ -120,7 +120,7 @@ def must_still_hold(rollout: Rollout, live: LiveService) -> None:
         return
     raise PlanRefused(
         undone,
-        f"Traffic is now {shares(live.wanted)}: somebody moved it after {rollout.heartbeat.isoformat()}{_author(live)}.",
+        f"Traffic is now {live.wanted}: somebody moved it after {rollout.heartbeat.isoformat()}{_author(live)}.",
         f"Roll it out again: --retry; give traffic back: spillway rollback {live.ref.name}",
     )
 
@@ -134,12 +134,6 @@ def reborn(rollout: Rollout, candidate: Revision | None, stable: Revision | None
         if uid and found is not None and found.uid != uid:
             return f"{name} was deleted and made again (uid {found.uid}, ours was {uid})"
     return ""
-
-
-def shares(split: Split) -> str:
-    """``a 95%, b 5%``, for messages."""
-    said = ", ".join(f"{revision or 'LATEST'} {percent}%" for revision, percent in split.serving.items())
-    return said or "nothing"
 
 
 def _author(live: LiveService) -> str:

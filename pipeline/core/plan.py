@@ -114,14 +114,14 @@ def _stable(live: LiveService, revisions: Sequence[Revision]) -> Revision:
     if not live.reconciling and not live.wanted.shares_with(live.serving):
         raise PlanRefused(
             f"{live.ref.service}: traffic is not what was asked for",
-            f"asked: {_shares(live.wanted.serving)}; serving: {_shares(live.serving.serving)}",
+            f"asked: {live.wanted}; serving: {live.serving}",
             f"Wait until it settles, or set it: spillway rollback {live.ref.name} --to REVISION",
         )
     shares = live.pinned.serving
     if len(shares) != 1:
         raise PlanRefused(
             f"{live.ref.service}: which revision is stable?",
-            f"traffic is split: {_shares(shares)}, and no rollout of ours is under way",
+            f"traffic is split: {live.pinned}, and no rollout of ours is under way",
             f"Send it to one: spillway rollback {live.ref.name} --to REVISION",
         )
     name = next(iter(shares))
@@ -237,9 +237,3 @@ def _warnings(wish: Wish, live: LiveService, stable: Revision) -> list[str]:
     if live.failure:
         said.append(f"the service's last reconciliation failed: {live.failure.splitlines()[0]}")
     return said
-
-
-def _shares(shares: Mapping[str, int]) -> str:
-    return (
-        ", ".join(f"{revision or 'LATEST'} {percent}%" for revision, percent in shares.items()) or "nothing"
-    )

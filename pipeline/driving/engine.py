@@ -34,7 +34,7 @@ from pipeline.core.rollout import Event, Past, Phase, Rollout
 from pipeline.driving import restore
 from pipeline.driving.observer import Observer
 from pipeline.driving.ports import World
-from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, StaleWrite
+from pipeline.errors import PlatformUnavailable, RequestRejected, StaleWrite
 from pipeline.events import (
     Arrived,
     Listener,
@@ -265,11 +265,8 @@ class Engine:
         return Next(self._clock.now(), "deployed")
 
     def deploy(self, plan: Plan) -> None:
-        """Have the Pulumi program applied. A revision that failed is there all the same: the next look sees it."""
-        try:
-            self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
-        except RevisionFailed as error:
-            self.say("deploy_failed", error.what, error.why)
+        """Have the Pulumi program applied. Whether its revision gets ready, the next look sees."""
+        self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
 
     def enter(self, look: Look, stage: int, event: Event, *, reason: str = "", by: str = "") -> None:
         """Move traffic to a stage's share; also what an operator's promote does.

@@ -68,7 +68,7 @@ class Deployer(Protocol):
         """Create the candidate at 0 % (or the first revision of a new service at 100 %). Moves no traffic.
 
         Does nothing when the revision is there already. Returns when that was accepted, or later; whether it gets
-        ready is seen by looking at it. Raises RevisionFailed, RequestRejected, PlatformUnavailable.
+        ready is seen by looking at it. Raises RequestRejected, PlatformUnavailable.
         """
         ...
 

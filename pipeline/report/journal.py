@@ -2,7 +2,7 @@
 
 A line is written with one unbuffered call, so a kill leaves at most one broken line at the end; readers skip
 it, and the next writer starts on a line of its own. A full or read-only disk is said once and otherwise ignored: a
-rollout never waits for paper.
+rollout never waits for its journal.
 
 A file belongs to one attempt, and so does each line in it. The number alone does not tell attempts apart: an image that
 comes back after another one had the service is the same rollout, and its first attempt again. When it started does.

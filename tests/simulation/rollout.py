@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.driving.begin import Start
 from pipeline.driving.restore import Cause, restore
-from pipeline.errors import PlatformUnavailable, RequestRejected, RevisionFailed, SpillwayError
+from pipeline.errors import PlatformUnavailable, RequestRejected, SpillwayError
 from pipeline.events import Listener
 from pipeline.model import (
     STABLE_TAG,
@@ -202,7 +202,6 @@ class Simulation:
         self.platform.foreign_write()
         if goes == "fails":
             self.turn_bad()
-            raise RevisionFailed(f"{revision} never became ready")
         if goes == "lost":
             raise PlatformUnavailable("the answer was lost")
 
