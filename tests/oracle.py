@@ -349,6 +349,10 @@ class Oracle:
         """A process ended before its end: what it saw it can no longer act on."""
         self._failed = None
 
+    def came_between(self) -> None:
+        """Somebody wrote between a read and the write that it led to: the next look sees it all again."""
+        self._failed = None
+
     def end(self) -> None:
         sim = self.sim
         self.must("L4", sim.outcome or sim.refusal, "it never ended")

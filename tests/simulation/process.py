@@ -12,6 +12,7 @@ from pipeline.app.drive import Listeners
 from pipeline.driving.engine import Engine, Rhythm
 from pipeline.driving.observer import Observer
 from pipeline.driving.ports import World
+from pipeline.errors import StaleWrite
 from pipeline.events import RolloutEvent
 from pipeline.model import LiveService, LogLine, Readiness, Revision, ServiceRef, Split
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport
@@ -99,7 +100,11 @@ class Process:
         def act() -> None:
             before, platform = self.sim.platform.shown(), self.sim.platform
             self.sim.oracle.about_to_be_written()
-            platform.write(ref, etag=etag, annotations=annotations, split=split)
+            try:
+                platform.write(ref, etag=etag, annotations=annotations, split=split)
+            except StaleWrite:
+                self.sim.oracle.came_between()
+                raise
             self.sim.oracle.written(self, before, etag, annotations, split)
 
         self._call("write", act)
