@@ -112,10 +112,16 @@ class Story:
             self._drive() as drive,
         ):
             cause = Cause("changed our mind", OPERATOR, by_hand=True)
-            done = restore(drive.world.platform, drive.world.clock, drive.place.ref, cause)
+            done = restore(
+                drive.world.platform, drive.world.clock, drive.place.ref, cause, listen=self._heard
+            )
             outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
             page.ending = _conclude(drive, outcome)
             page.candidate = str(page.ending.document["candidate"])
+
+    def _heard(self, event: RolloutEvent, /) -> None:
+        if isinstance(event, RolledBack):
+            self.session.output.say(event.text)
 
     def promoted_by_hand(self) -> None:
         """(d) A rollout that asks for a human at 5 %, and gets one."""
