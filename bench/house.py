@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 PACKAGES = ("checks", "infra", "pipeline")
@@ -26,17 +26,19 @@ def modules(root: Path) -> Mapping[str, Path]:
     return found
 
 
-def imports(path: Path, known: Mapping[str, Path]) -> set[str]:
-    """Our modules that a file imports, lazily too."""
+def imports(path: Path, known: Mapping[str, Path]) -> frozenset[str]:
+    """Every module named by an import statement, lazy ones too; ``from a import b`` yields ``a.b`` if that is known."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             inside = names & known.keys()
             found |= inside | ({node.module} if len(inside) < len(names) else set())
-    return found & known.keys()
+    return frozenset(found)
 
 
 def statements(path: Path) -> int:
@@ -51,7 +53,7 @@ def statements(path: Path) -> int:
     return sum(isinstance(node, ast.stmt) for node in body) - texts
 
 
-def rooms(folder: str, graph: Mapping[str, set[str]]) -> Mapping[str, set[str]]:
+def rooms(folder: str, graph: Mapping[str, Set[str]]) -> Mapping[str, Set[str]]:
     """Each room of a folder and the rooms beside it that it imports."""
     depth = folder.count(".") + 2
 
@@ -66,7 +68,7 @@ def rooms(folder: str, graph: Mapping[str, set[str]]) -> Mapping[str, set[str]]:
     return found
 
 
-def floors(arrows: Mapping[str, set[str]]) -> Mapping[str, int]:
+def floors(arrows: Mapping[str, Set[str]]) -> Mapping[str, int]:
     """The floor of each room, from 1; rooms in a circle wait for each other and are left out."""
     placed: dict[str, int] = {}
     while len(placed) < len(arrows):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import house
 from checks.rules import RULES
 from pipeline.cli.app import app
 from pipeline.judging.evidence import METRICS
@@ -40,16 +41,12 @@ def layers(folder: str) -> list[list[str]]:
 
 def rooms(folder: str) -> dict[str, set[str]]:
     """Each file or folder directly in a folder, and those beside it that it imports."""
-    prefix = folder.replace("/", ".") + "."
+    arrows = house.rooms(folder.replace("/", "."), {module: imports_of(module) for module in ALL})
+    return {_leaf(room): set(map(_leaf, imported)) for room, imported in arrows.items()}
 
-    def room(module: str) -> str:
-        return module.removeprefix(prefix).split(".")[0] if module.startswith(prefix) else ""
 
-    found: dict[str, set[str]] = {room(m): set() for m in ALL if room(m)}
-    for module in ALL:
-        if here := room(module):
-            found[here] |= {room(i) for i in imports_of(module)} - {"", here}
-    return found
+def _leaf(module: str) -> str:
+    return module.rpartition(".")[2]
 
 
 FOLDERS = ("pipeline", "pipeline/local")

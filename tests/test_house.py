@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from bench.house import PACKAGES, imports, modules
+
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("checks", "infra", "pipeline")
 
 PURE = (
     "pipeline.model",
@@ -104,30 +104,12 @@ FORBIDDEN = {
 }
 
 
-def modules() -> Iterator[tuple[str, Path]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
-
-
-ALL = dict(modules())
+ALL = modules(ROOT)
 
 
 @cache
 def imports_of(module: str) -> frozenset[str]:
-    """Every module named by an import statement, lazy ones too; ``from a import b`` yields ``a.b`` if that exists."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(ALL[module].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: relative import"
-            assert node.module
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            inside = names & ALL.keys()
-            found |= inside | ({node.module} if len(inside) < len(names) else set())
-    return frozenset(found)
+    return imports(ALL[module], ALL)
 
 
 def is_under(module: str, package: str) -> bool:
