@@ -20,12 +20,12 @@ from pipeline.core.rollout import Rollout
 from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
+from pipeline.driving.restore import VERIFY_WITHIN
 from pipeline.errors import SpillwayError
 from pipeline.events import Listener, Looked, RolloutEvent
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
 
-_READ_BACK = timedelta(seconds=60)
 _FIRST = (Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY)
 
 
@@ -123,7 +123,7 @@ class Drive:
 
     def step_code(self) -> int:
         """0 once the step that was taken is read back; else it is a time-out."""
-        return 0 if self.engine.read_back(_READ_BACK) else Outcome.UNDER_WAY.exit_code
+        return 0 if self.engine.read_back(VERIFY_WITHIN) else Outcome.UNDER_WAY.exit_code
 
     def tick(self) -> Next:
         self.watch()

@@ -1,9 +1,8 @@
 """Frozen dataclasses as JSON values and back, as records have them since version 1. PURE.
 
-What is at its default is left out.
-Times are ISO 8601, durations too (``PT5M``; a year is 365 days). Unknown keys are passed over: a later version of the same
-layout may have more. pydantic wrote the first records and reads the same; but it takes longer to load than a roll-back
-does, and tests alone use it, to hold this to it.
+What is at its default is left out. Times are ISO 8601, durations too (``PT5M``; a year is 365 days). Unknown keys are
+passed over: a later version of the same layout may have more. pydantic wrote the first records and reads the same; but it
+takes longer to load than a roll-back does, and tests alone use it, to hold this to it.
 """
 
 from __future__ import annotations
@@ -104,13 +103,9 @@ def _leaf(kind: Any, value: Any, where: str) -> Any:
         return value
     _must(isinstance(value, str), where, f"the text of a {kind.__name__}")
     try:
-        return (
-            kind.fromisoformat(value)
-            if kind is datetime
-            else _duration(value)
-            if kind is timedelta
-            else kind(value)
-        )
+        if kind is datetime:
+            return datetime.fromisoformat(value)
+        return _duration(value) if kind is timedelta else kind(value)
     except ValueError as error:
         raise Misfit(f"{where}: {value[:40]!r} is no {kind.__name__}") from error
 

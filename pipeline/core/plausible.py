@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
-from math import isfinite
 
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judgestate
@@ -22,10 +21,10 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 2200  # of times: a day more or less stays a tim
 
 def complaints(rollout: Rollout) -> Iterator[str]:
     """What no record of ours holds, though its types are right."""
-    plan = rollout.plan
-    if not plan.terms.stages or not 0 <= rollout.stage_index < len(plan.terms.stages):
-        yield f"stage {rollout.stage_index} of {len(plan.terms.stages)}"
-    if not all(0 <= stage.percent <= 100 for stage in plan.terms.stages):
+    plan, terms = rollout.plan, rollout.plan.terms
+    if not terms.stages or not 0 <= rollout.stage_index < len(terms.stages):
+        yield f"stage {rollout.stage_index} of {len(terms.stages)}"
+    if not all(0 <= stage.percent <= 100 for stage in terms.stages):
         yield "a stage's percent is not within 0 and 100"
     if not all(0 <= target.percent <= 100 for target in rollout.split.targets):
         yield "a share of the split is not within 0 and 100"
@@ -34,19 +33,14 @@ def complaints(rollout: Rollout) -> Iterator[str]:
     counters = (rollout.epoch, rollout.split_epoch, rollout.generation, rollout.attempt, rollout.reached)
     if not all(0 <= counter <= MAX_EPOCH for counter in counters):
         yield "a counter is out of range"
-    if not (
-        isfinite(plan.terms.alpha)
-        and isfinite(plan.terms.beta)
-        and 0 < plan.terms.alpha < 1
-        and 0 < plan.terms.beta < 1
-    ):
+    if not all(0 < bound < 1 for bound in (terms.alpha, terms.beta)):
         yield "a bound is not within 0 and 1"
-    if not all(_is_known(criterion) for criterion in plan.terms.criteria):
+    if not all(_is_known(criterion) for criterion in terms.criteria):
         yield "a criterion that this version cannot judge"
-    if min(plan.terms.sampling.block, plan.terms.sampling.within, plan.terms.probing.every) < _SHORTEST:
+    if min(terms.sampling.block, terms.sampling.within, terms.probing.every) < _SHORTEST:
         yield "a duration is too short"
-    if not (0 < plan.terms.probing.sessions <= 1000 and 0 < plan.terms.probing.concurrency <= 1000):
-        yield f"{plan.terms.probing.sessions} sessions, {plan.terms.probing.concurrency} at a time, in a probe round"
+    if not (0 < terms.probing.sessions <= 1000 and 0 < terms.probing.concurrency <= 1000):
+        yield f"{terms.probing.sessions} sessions, {terms.probing.concurrency} at a time, in a probe round"
     yield from filter(None, map(_leaf_complaint, _leaves(rollout)))
     yield from _judge_complaints(rollout)
 

@@ -230,10 +230,10 @@ class Engine:
                 return Next(self._clock.now(), "traffic is moving")
             case Arrive():
                 return self._arrive(look)
-            case Pause():
-                return self._pause(action, look)
+            case Pause(reason, drift):
+                return self._stop_at(Event.HELD, "paused", reason, look, drift)
             case Promote(reason):
-                return self._promote(reason, look)
+                return self._stop_at(Event.PROMOTED, "promoted", reason, look)
             case Restore():
                 return self._restore(action, look)
             case Settle():
@@ -281,8 +281,10 @@ class Engine:
         uid = made.uid if made else current.candidate_uid
         is_same = uid == current.candidate_uid
         after = current.on(
-            event, now, reason=reason or look.situation.stage_verdict.reason, by=by, stage_index=stage, since=now, split=split,
-            candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1, last=_summary(look) | {"waiting": decision.MOVING},
+            event, now, reason=reason or look.situation.stage_verdict.reason,
+            by=by, stage_index=stage, since=now, split=split,
+            candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1,
+            last=_summary(look) | {"waiting": decision.MOVING},
             judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan)),
             spans=current.spans_until(now, look.judge) if is_same and not current.drift else (),
         )  # fmt: skip
@@ -299,22 +301,15 @@ class Engine:
         self._listen(Arrived(self._clock.now(), current.stage_index, current.stage.percent))
         return Next(self._clock.now(), "traffic has arrived")
 
-    def _pause(self, action: Pause, look: Look) -> Next:
+    def _stop_at(self, event: Event, topic: Topic, reason: str, look: Look, drift: str = "") -> Next:
+        """The weight stays: for a human to look at, or for good."""
         s = look.situation
-        now = record.utc(s.now)
-        after = s.rollout.on(Event.HELD, now, reason=action.reason, drift=action.drift, judge=look.judge,
-                             last=_summary(look))  # fmt: skip
+        after = s.rollout.on(
+            event, record.utc(s.now), reason=reason, drift=drift, judge=look.judge, last=_summary(look)
+        )
         self.commit(s.live, after)
-        self.say("paused", action.reason)
-        return Next(self._clock.now(), outcome=Outcome.PAUSED)
-
-    def _promote(self, reason: str, look: Look) -> Next:
-        s = look.situation
-        now = record.utc(s.now)
-        after = s.rollout.on(Event.PROMOTED, now, reason=reason, judge=look.judge, last=_summary(look))
-        self.commit(s.live, after)
-        self.say("promoted", reason)
-        return Next(self._clock.now(), outcome=Outcome.PROMOTED)
+        self.say(topic, reason)
+        return Next(self._clock.now(), outcome=after.outcome)
 
     def _restore(self, action: Restore, look: Look) -> Next:
         s = look.situation
