@@ -59,6 +59,7 @@ class Oracle:
         self.begun = sim.clock.now()  # when the attempt began
         self.vouched_from: datetime | None = None  # evidence before that is of another revision
         self.last_write = 0.0
+        self.wrote: dict[str, float] = {}  # when each driver wrote last
         self.ours: LiveService | None = None  # as our last write left it
         self._failed: tuple[float, int] | None = None  # when a driver saw FAIL, after how many faults
         self._was_pausable = False
@@ -138,6 +139,7 @@ class Oracle:
             self.entered = self.sim.clock.now()
         self.foreign_writes = 0
         self.last_write, self.ours = self.sim.now, self.platform.shown()
+        self.wrote[process.name] = self.sim.now
         if (
             was is None
             or now is None
@@ -183,8 +185,9 @@ class Oracle:
             process.drives_since = self.sim.now
         record = Written.of(process.seen.record_text) if fresh and process.seen else None
         if record is not None and record.is_driven and record.driver not in ("", process.name):
-            words = f"took over from {record.driver} after {process.silence:.1f}s of silence"
-            self.must("L5", process.silence >= HEARTBEAT - 1.5, words)
+            silence = process.last_read - self.wrote.get(record.driver, 0.0)
+            words = f"took over from {record.driver} after {silence:.1f}s of silence"
+            self.must("L5", silence >= HEARTBEAT - 1.5, words)
 
     def _pause(self, now: Written) -> None:
         """One foreign write that touches nothing of ours stops nothing; of two, one may have been undone by the other."""

@@ -43,7 +43,7 @@ class Process:
         self.seen: LiveService | None = None  # by its last read
         self.read_at = sim.clock.now()
         self.drives_since = sim.now
-        self.silence = 0.0  # seconds since anybody of ours had written, at its last read
+        self.last_read = 0.0  # seconds from the beginning
         self.ready: frozenset[str] = frozenset()  # revisions that it last saw ready
         self.prober = SlowProber(self, inline=inline)
         self.until = inf  # when it is told to end
@@ -78,7 +78,7 @@ class Process:
         def act() -> LiveService:
             self.seen = live = self.sim.platform.read(ref)
             self.read_at = self.sim.clock.now()
-            self.etag, self.silence = live.etag, self.sim.now - self.sim.oracle.last_write
+            self.etag, self.last_read = live.etag, self.sim.now
             return live
 
         return self._call("read", act)
