@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from checks.rules import repeated
+from checks.rules import repeated, socket_config
 from checks.rules.additive import rule as additive
 from checks.rules.event_map import rule as event_map
 from checks.rules.json_safe_logs import rule as json_safe_logs
 from checks.rules.protocol import Rule
 from checks.rules.single_source import rule as single_source
-from checks.rules.socket_config import rule as socket_config
 
 RULES: tuple[Rule, ...] = (
     single_source.RULE,

@@ -1,4 +1,4 @@
-"""What a rule is: a few functions, a page of text, and the examples from which its tests are made.
+"""What a rule is: a few functions and a page of text.
 
 Theory of operation. A run goes over the tree once. For each rule that is on, ``brief`` says, as plain JSON, all that
 the search needs to know. For each file, ``wants`` looks at the bytes and says whether the file is worth parsing;
@@ -46,23 +46,6 @@ class Project:
         return Tree(paths, lambda path: base.read(path) if path in changed else now.read(path))
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A small tree, and what the rule says about it.
-
-    Args:
-        files: path to text.
-        finds: one ``path:line`` per finding, in order; with `` ?`` behind it when it must not fail the gate.
-        base: what the files were before, for rules that compare.
-    """
-
-    title: str
-    files: Mapping[str, str]
-    settings: Settings
-    finds: tuple[str, ...] = ()
-    base: Mapping[str, str] | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One rule.
@@ -86,8 +69,6 @@ class Rule:
     judge: Callable[[Project, Brief, Mapping[str, Any]], Iterator[Finding]] | None = None
     judge_file: Callable[[Project, str, Any], Iterator[Finding]] | None = None
     is_quick: bool = False
-    valid: tuple[Example, ...] = ()
-    invalid: tuple[Example, ...] = ()
 
 
 def error(

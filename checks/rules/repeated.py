@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from checks.finding import Confidence, Finding, Severity, Step
-from checks.rules.protocol import Brief, Example, Project, Rule, is_test
+from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
 from checks.tree import body
 from checks.tree.parse import Parsed
@@ -106,16 +106,6 @@ def _likeness(left: Helper, right: Helper) -> float:
     return sum(each in mine and each in theirs for each in least) / len(least)
 
 
-_ON = Settings(discover=True)
-_ONE = '''\
-def tell(state):
-    """Text."""
-    if hasattr(state, "name") and hasattr(state, "value"):
-        return str(state.name).lower()
-    return str(state)
-'''
-_NEARLY = _ONE.replace("str(state)\n", "repr(state)\n")
-
 RULE = Rule(
     name=NAME,
     summary="Helpers that are defined several times with equal or nearly equal bodies (--discover).",
@@ -130,21 +120,4 @@ under single-source.
     read=read,
     severity=Severity.NOTE,
     judge=judge,
-    valid=(
-        Example("once", {"a.py": _ONE, "b.py": "def other(x):\n    return x\n"}, _ON),
-        Example(
-            "too small to matter",
-            {"a.py": "def f(x):\n    return x\n", "b.py": "def f(x):\n    return x\n"},
-            _ON,
-        ),
-        Example("not asked", {"a.py": _ONE, "b.py": _ONE}, Settings()),
-        Example("in tests", {"a.py": _ONE, "tests/b.py": _ONE}, _ON),
-    ),
-    invalid=(
-        Example("twice", {"a.py": _ONE, "b.py": _ONE.replace("state", "s")}, _ON, ("a.py:1 ?",)),
-        Example(
-            "under another name", {"a.py": _ONE, "b.py": _ONE.replace("tell", "say")}, _ON, ("a.py:1 ?",)
-        ),
-        Example("nearly", {"a.py": _ONE, "b.py": _NEARLY}, _ON, ("a.py:1 ?",)),
-    ),
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from checks.finding import Confidence, Finding, Severity
-from checks.rules.additive import examples, names, shapes
+from checks.rules.additive import names, shapes
 from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
 from checks.tree import files
@@ -138,6 +138,4 @@ finding says what it breaks. Without such findings the report's risk part says "
 """,
     brief=brief,
     judge=judge,
-    valid=examples.VALID,
-    invalid=examples.INVALID,
 )

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from checks.finding import Finding, Fix
-from checks.rules.event_map import examples
 from checks.rules.event_map.entries import Entries, Facts, facts_before, last, read, unquoted
 from checks.rules.event_map.fix import new_entry
 from checks.rules.event_map.mapping import Entry, changes
@@ -212,6 +211,4 @@ send or expect must be there too. Against a base, keys and members may only be a
     read=read,
     judge=judge,
     is_quick=True,
-    valid=examples.VALID,
-    invalid=examples.INVALID,
 )

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from checks.finding import Confidence, Finding, Severity, Step
-from checks.rules.json_safe_logs import examples, sinks
+from checks.rules.json_safe_logs import sinks
 from checks.rules.json_safe_logs.refusals import Refusal, refusal
 from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
@@ -239,6 +239,4 @@ or call the project's safe helper. ``str`` and ``int`` enums are fine, and so ar
     refers=refers,
     read=read,
     judge_file=judge_file,
-    valid=examples.VALID,
-    invalid=examples.INVALID,
 )

@@ -13,7 +13,6 @@ from typing import Any
 
 from checks.finding import Finding, Step
 from checks.rules.protocol import Brief, Project, Rule, error, is_test
-from checks.rules.single_source import examples
 from checks.rules.single_source import fix as fixes
 from checks.rules.single_source.facts import Definition, Facts, Import, Mentions, Read, read
 from checks.settings import Settings, SingleSource
@@ -316,6 +315,4 @@ that does not come from the home is a finding. Lazy imports inside functions are
     read=read,
     judge=judge,
     is_quick=True,
-    valid=examples.VALID,
-    invalid=examples.INVALID,
 )

@@ -14,7 +14,6 @@ from typing import Any
 
 from checks.finding import Confidence, Finding, Severity
 from checks.rules.protocol import Brief, Project, Rule
-from checks.rules.socket_config import examples
 from checks.settings import DeclaredService, Settings
 from checks.tree.symbols import dotted
 from checks.tree.tree import Tree
@@ -116,6 +115,4 @@ tag URLs answer 404, and ten seconds after SIGTERM an instance is gone with ever
 """,
     brief=brief,
     judge=judge,
-    valid=examples.VALID,
-    invalid=examples.INVALID,
 )

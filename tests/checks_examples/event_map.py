@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from checks.rules.protocol import Example
 from checks.settings import EventMap, Settings
+from tests.checks_examples.example import Example
 
 _ENUM = """\
 from enum import Enum

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from checks.rules.protocol import Example
 from checks.settings import DeclaredService, Settings
+from tests.checks_examples.example import Example
 
 _FIELDS = (
     "timeout_s",

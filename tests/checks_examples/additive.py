@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from checks.rules.protocol import Example
 from checks.settings import Additive, EventMap, Settings
+from tests.checks_examples.example import Example
 
 _ON = Settings(additive=Additive(""), event_map=(EventMap("KINDS", "m.py"),), messages=("run",))
 _MODEL = "from pydantic import BaseModel\nclass M(BaseModel):\n    a: int\n    b: str | None = None\n"

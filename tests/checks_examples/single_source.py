@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from checks.rules.protocol import Example
 from checks.settings import Settings, SingleSource
+from tests.checks_examples.example import Example
 
 _ON = Settings(single_source=(SingleSource("safe_state_for_logs", "app/states.py"),))
 _HOME = '''\
