@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -126,7 +126,7 @@ class Story:
     def promoted_by_hand(self) -> None:
         """(d) A rollout that asks for a human at 5 %, and gets one."""
         held = [StageConfig(percent=0), StageConfig(percent=5, hold=True), StageConfig(percent=100)]
-        config = self.config.model_copy(update={"stages": held})
+        config = replace(self.config, stages=held)
         with self._chapter("d: promote a paused rollout", Outcome.PROMOTED) as page:
             paused = self._rollout(page, "good-2", config)
             page.more["paused_at_percent"] = 5

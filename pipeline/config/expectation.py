@@ -52,7 +52,7 @@ def _expectation(item: object) -> Expectation:
         raise ValueError(f"{shown(item)} is not an event: write its type, or the fields that it must have")
     repeats = item.get("repeats", False)
     if not isinstance(repeats, bool):
-        raise ValueError(  # noqa: TRY004 - what pydantic makes a complaint of
+        raise ValueError(  # noqa: TRY004 - what becomes a complaint
             f"repeats: must be true or false, got {shown(repeats)}; a field of that name goes under match: {{repeats: ...}}"
         )
     fields = _fields(item)

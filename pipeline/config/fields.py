@@ -1,15 +1,36 @@
-"""Kinds of values in ``spillway.yaml``, each with its limits and our own words for what does not fit."""
+"""Kinds of values in ``spillway.yaml``, each with its limits and our own words for what does not fit.  PURE.
+
+A kind is ``Annotated``: a type, and steps that are taken with the value, one after the other. A step returns the value, or
+makes another of it; it raises ValueError with the whole complaint, or Unfit with what the value must be.
+"""
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pipeline.units import format_duration, parse_duration, parse_odds, parse_rate, shown
 
-from pipeline.units import format_duration, format_rate, parse_duration, parse_odds, parse_rate, shown
+Sized = TypeVar("Sized", bound=Collection[object])
+
+
+class Unfit(ValueError):
+    """A value that is not what these words say; whoever tells it adds what was given instead, and then the hint."""
+
+    def __init__(self, words: str, hint: str = "") -> None:
+        super().__init__(words)
+        self.hint = hint
+
+
+class Misplaced(ValueError):
+    """A complaint about something inside of the value: by which keys it is reached."""
+
+    def __init__(self, below: tuple[str, ...], words: str) -> None:
+        super().__init__(words)
+        self.below = below
 
 
 def text_like(pattern: str, words: str) -> Callable[[str], str]:
@@ -24,12 +45,18 @@ def text_like(pattern: str, words: str) -> Callable[[str], str]:
     return check
 
 
-def whole(least: int, most: int) -> Any:
+def whole(least: int, most: int) -> Callable[[int], int]:
     """A whole number within these two, both allowed."""
-    return Field(ge=least, le=most)
+
+    def check(value: int) -> int:
+        if not least <= value <= most:
+            raise Unfit(f"must be at least {least}" if value < least else f"must be at most {most}")
+        return value
+
+    return check
 
 
-def between(least: str, most: str) -> AfterValidator:
+def between(least: str, most: str) -> Callable[[timedelta], timedelta]:
     """A duration within these two, both allowed."""
     shortest, longest = parse_duration(least), parse_duration(most)
 
@@ -38,24 +65,42 @@ def between(least: str, most: str) -> AfterValidator:
             raise ValueError(f"{format_duration(value)} must lie between {least} and {most}")
         return value
 
-    return AfterValidator(check)
+    return check
 
 
-def _duration(value: object) -> timedelta:
-    """What stands in the file is text; what the program hands over (defaults) is a timedelta already."""
-    return value if isinstance(value, timedelta) else parse_duration(value)
+def not_empty(value: Sized) -> Sized:
+    if not value:
+        raise Unfit("must not be empty")
+    return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration)]
-Rate = Annotated[float, BeforeValidator(parse_rate), PlainSerializer(format_rate)]
-Odds = Annotated[float, BeforeValidator(parse_odds), PlainSerializer(lambda odds: f"1 in {round(1 / odds)}")]
+def _below_source(path: str) -> str:
+    """The path made plain. Raises ValueError where it leads out of the source folder."""
+    plain = posixpath.normpath(path)
+    if "\0" in path or not path or plain == "." or plain.startswith(("/", "../")) or plain == "..":
+        raise ValueError(
+            f"{shown(path)} is not a file below the source folder: write for example app/core/utils.py"
+        )
+    return plain
+
+
+#: the kinds that ``checks.settings`` names, since it knows nothing of this module
+NAMED_KINDS = {
+    "name": text_like(
+        r"\w{1,200}(\.\w{1,200}){0,20}", "a name of the source, such as helper or Class.method"
+    ),
+    "source file": _below_source,
+    "word": not_empty,
+}
+
+Duration = Annotated[timedelta, parse_duration]
+Rate = Annotated[float, parse_rate]
+Odds = Annotated[float, parse_odds]
 Name = Annotated[
     str,
-    AfterValidator(
-        text_like(
-            r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?",
-            "at most 49 small letters, digits and hyphens; a letter first, no hyphen last",
-        )
+    text_like(
+        r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?",
+        "at most 49 small letters, digits and hyphens; a letter first, no hyphen last",
     ),
 ]
-UrlPath = Annotated[str, AfterValidator(text_like(r"/.*", "a path that starts with a slash"))]
+UrlPath = Annotated[str, text_like(r"/.*", "a path that starts with a slash")]

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, model_validator
-
 from pipeline.config.expectation import group
 from pipeline.config.fields import Duration, UrlPath, between, text_like, whole
-from pipeline.config.section import SECTION
 from pipeline.probe.scenario import HttpStep, Scenario
 
 
-class _Section(BaseModel):
-    model_config = SECTION
-
-
-class HttpConfig(_Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpConfig:
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: UrlPath
     status: Annotated[int, whole(100, 599)] = 200
-    body: dict[str, Any] = {}
+    body: dict[str, Any] = field(default_factory=dict)
 
 
 def _expected(item: object) -> object:
@@ -30,25 +25,24 @@ def _expected(item: object) -> object:
     return item
 
 
-class ScenarioConfig(_Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioConfig:
     """One kind of conversation. ``expect`` is a list in order; a list inside it is "in any order"."""
 
-    path: Annotated[str, AfterValidator(text_like(r"(/.*)?", "a path that starts with a slash"))] = ""
+    path: Annotated[str, text_like(r"(/.*)?", "a path that starts with a slash")] = ""
     send: Any = None
-    expect: list[Annotated[Any, AfterValidator(_expected)]] = []
+    expect: list[Annotated[Any, _expected]] = field(default_factory=list)
     within: Annotated[Duration, between("1ms", "1h")] = timedelta(seconds=10)
     close: Annotated[int, whole(1000, 4999)] = 1000
-    http: list[HttpConfig] = []
-    headers: dict[str, str] = {}
-    subprotocols: list[str] = []
+    http: list[HttpConfig] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    subprotocols: list[str] = field(default_factory=list)
 
-    @model_validator(mode="after")
-    def _does_something(self) -> ScenarioConfig:
+    def __post_init__(self) -> None:
         if not self.path and not self.http:
             raise ValueError("needs a WebSocket path, or http steps")
         if self.path and not self.expect:
             raise ValueError("a conversation must expect at least one event")
-        return self
 
     def build(self, name: str) -> Scenario:
         sends = () if self.send is None else tuple(self.send) if isinstance(self.send, list) else (self.send,)

@@ -10,24 +10,15 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-
-from pipeline.config import checks_section, complaints, yamltree
-from pipeline.config.fields import Duration, Name, Odds, Rate, between, whole
-from pipeline.config.scenarios_section import HttpConfig, ScenarioConfig
-from pipeline.config.section import SECTION
+from checks.settings import Settings
+from pipeline.config import sections, yamltree
+from pipeline.config.fields import Duration, Misplaced, Name, Odds, Rate, between, not_empty, whole
+from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.sequential import trials_to_certify
@@ -43,47 +34,40 @@ from pipeline.model import (
     Terms,
 )
 from pipeline.probe.scenario import Scenario
-from pipeline.units import shown
+from pipeline.units import format_duration, format_rate, shown
 
 DEFAULT_FILE = "spillway.yaml"
 
 
-class _Section(BaseModel):
-    model_config = SECTION
+def _is_in_one_place(value: str, name: str, beside: Mapping[str, Any]) -> None:
+    """Commands go where the project says, so a local environment that names one would go to two places."""
+    if beside.get("endpoint") == "local":
+        raise ValueError(
+            f"{shown(value)} stands beside endpoint: local\n"
+            "The local Cloud Run is on this machine and has neither project nor region.\n"
+            "Leave out project and region; for the cloud, leave out endpoint: local."
+        )
+    if name == "project" and value == LOCAL_PROJECT:
+        raise ValueError(
+            f"{LOCAL_PROJECT} is the local Cloud Run's own project\n"
+            "No Google Cloud project can have a name that short.\n"
+            "Name the project, or write endpoint: local in place of project and region."
+        )
 
 
-class Environment(_Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
     """Where a service lives: the local Cloud Run, or a project and a region."""
 
     endpoint: Literal["local", "cloud"] = "cloud"
-    project: str = ""
-    region: str = ""
+    project: str = field(default="", metadata={"check": _is_in_one_place})
+    region: str = field(default="", metadata={"check": _is_in_one_place})
     evidence: Literal["users", "probes"] = "users"
     id_token: bool = False  # probes carry an ID token for the service's address
 
-    @field_validator("project", "region")
-    @classmethod
-    def _is_in_one_place(cls, value: str, info: ValidationInfo) -> str:
-        """Commands go where the project says, so a local environment that names one would go to two places."""
-        if info.data.get("endpoint") == "local":
-            raise ValueError(
-                f"{shown(value)} stands beside endpoint: local\n"
-                "The local Cloud Run is on this machine and has neither project nor region.\n"
-                "Leave out project and region; for the cloud, leave out endpoint: local."
-            )
-        if info.field_name == "project" and value == LOCAL_PROJECT:
-            raise ValueError(
-                f"{LOCAL_PROJECT} is the local Cloud Run's own project\n"
-                "No Google Cloud project can have a name that short.\n"
-                "Name the project, or write endpoint: local in place of project and region."
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _is_somewhere(self) -> Environment:
+    def __post_init__(self) -> None:
         if self.endpoint == "cloud" and not (self.project and self.region):
             raise ValueError("needs project and region (or endpoint: local)")
-        return self
 
     def ref(self, service: str) -> ServiceRef:
         if self.endpoint == "local":
@@ -91,19 +75,21 @@ class Environment(_Section):
         return ServiceRef(self.project, self.region, service)
 
 
-class Image(_Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
     """A named command, and the folder that it needs: what an image is to the local Cloud Run."""
 
-    command: Annotated[list[str], Field(min_length=1)]
-    directory: Annotated[str, Field(min_length=1)] | None = None
-    env: dict[str, str] = {}
+    command: Annotated[list[str], not_empty]
+    directory: Annotated[str, not_empty] | None = None
+    env: dict[str, str] = field(default_factory=dict)
 
 
-class Container(_Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
     """The template of each revision, as the Pulumi program declares it."""
 
     port: Annotated[int, whole(1, 65_535)] | None = None
-    env: dict[str, str] = {}
+    env: dict[str, str] = field(default_factory=dict)
     min_instances: Annotated[int, whole(0, 1000)] = 0
     max_instances: Annotated[int, whole(1, 1000)] = 10
     concurrency: Annotated[int, whole(1, 1000)] = 80
@@ -117,7 +103,8 @@ class Container(_Section):
     deletion_protection: bool = True
 
 
-class StageConfig(_Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageConfig:
     percent: Annotated[int, whole(0, 100)]
     soak: Duration = timedelta(0)
     deadline: Duration = timedelta(hours=1)
@@ -148,13 +135,15 @@ def _above_none(rate: float) -> float:
     return rate
 
 
-class CriterionConfig(_Section):
-    limit: Annotated[Rate, AfterValidator(_below_all)] | None = None
-    certify: Annotated[Rate, AfterValidator(_below_all), AfterValidator(_above_none)] | None = None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriterionConfig:
+    limit: Annotated[Rate, _below_all] | None = None
+    certify: Annotated[Rate, _below_all, _above_none] | None = None
     slower_than: Annotated[Duration, between("1ms", "1h")] | None = None
 
 
-class EvidenceConfig(_Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceConfig:
     """How users' runs are counted; see ``model.Sampling``."""
 
     block: Annotated[Duration, between("100ms", "1d")] = Sampling().block
@@ -167,7 +156,8 @@ class EvidenceConfig(_Section):
         return Sampling(self.block, self.within, self.lateness, self.warm_up, self.min_trials)
 
 
-class ProbesConfig(_Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbesConfig:
     every: Annotated[Duration, between("100ms", "1d")] = timedelta(seconds=10)
     sessions: Annotated[int, whole(1, 1000)] = 5
     concurrency: Annotated[int, whole(1, 500)] = 5
@@ -182,54 +172,52 @@ DEFAULT_STAGES = [
 ]
 
 
-class Checked(_Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
     """What the static checks read of ``spillway.yaml``; a file without ``service`` may hold these keys alone."""
 
     source: str = "."
-    environments: dict[Name, Environment] = {}
-    container: Container = Container()
-    scenarios: dict[str, ScenarioConfig] = {}
-    checks: checks_section.OptionalChecks = None
+    environments: dict[Name, Environment] = field(default_factory=dict)
+    container: Container = field(default_factory=Container)
+    scenarios: dict[str, ScenarioConfig] = field(default_factory=dict)
+    checks: Settings | None = None
 
     def build_scenarios(self) -> tuple[Scenario, ...]:
         return tuple(scenario.build(name) for name, scenario in self.scenarios.items())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config(Checked):
     """All of ``spillway.yaml``."""
 
     service: Name
-    environments: Annotated[dict[Name, Environment], Field(min_length=1)]
-    images: dict[str, Image] = {}
-    scenarios: Annotated[dict[str, ScenarioConfig], Field(min_length=1)]
-    stages: Annotated[list[StageConfig], Field(min_length=1)] = DEFAULT_STAGES
-    criteria: dict[str, CriterionConfig] = {}
-    evidence: EvidenceConfig = EvidenceConfig()
-    probes: ProbesConfig = ProbesConfig()
+    environments: Annotated[dict[Name, Environment], not_empty]
+    images: dict[str, Image] = field(default_factory=dict)
+    scenarios: Annotated[dict[str, ScenarioConfig], not_empty]
+    stages: Annotated[list[StageConfig], not_empty] = field(default_factory=lambda: list(DEFAULT_STAGES))
+    criteria: dict[str, CriterionConfig] = field(default_factory=dict)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    probes: ProbesConfig = field(default_factory=ProbesConfig)
     false_rollbacks: Odds = 0.001
     bad_promotions: Odds = 0.05
-    drain: Annotated[Drain, BeforeValidator(_drain)] = Drain.KEEP
+    drain: Annotated[Drain, _drain] = Drain.KEEP
     heartbeat: Annotated[Duration, between("1s", "20s")] = timedelta(seconds=20)
 
-    @model_validator(mode="after")
-    def _stages_rise(self) -> Config:
+    def __post_init__(self) -> None:
         percents = [stage.percent for stage in self.stages]
         if percents[0] != 0 or percents[-1] != 100 or percents != sorted(set(percents)):
-            raise ValueError(f"stages: percent must rise from 0 to 100, got {', '.join(map(str, percents))}")
-        return self
-
-    @model_validator(mode="after")
-    def _criteria_are_known(self) -> Config:
+            raise Misplaced(
+                ("stages",), f"percent must rise from 0 to 100, got {', '.join(map(str, percents))}"
+            )
         for metric, criterion in self.criteria.items():
             if metric not in METRICS:
                 near = difflib.get_close_matches(metric, METRICS, n=1)
                 hint = f", did you mean {near[0]}?" if near else f"; known: {', '.join(METRICS)}"
-                raise ValueError(f"criteria: no metric {metric!r}{hint}")
+                raise Misplaced(("criteria",), f"no metric {metric!r}{hint}")
             if (metric == "first_event") != (criterion.slower_than is not None):
-                raise ValueError(
-                    f"criteria.{metric}: slower-than belongs to first_event, and first_event needs it"
+                raise Misplaced(
+                    ("criteria", metric), "slower-than belongs to first_event, and first_event needs it"
                 )
-        return self
 
     def environment(self, name: str | None) -> tuple[str, Environment]:
         """The named environment, or the only one. Raises UserError."""
@@ -285,10 +273,14 @@ class Config(Checked):
 
         ``checks`` decide whether a rollout may begin, not what it is: mending them must not make another one of it.
         """
-        text = json.dumps(
-            self.model_dump(mode="json", exclude={"images", "source", "checks"}), sort_keys=True
-        )
-        return hashlib.sha256(text.encode()).hexdigest()
+        row = asdict(self)
+        for name in ("images", "source", "checks"):
+            del row[name]
+        for criterion in row["criteria"].values():
+            rates = {name: criterion[name] for name in ("limit", "certify")}
+            criterion |= {name: rate if rate is None else format_rate(rate) for name, rate in rates.items()}
+        row |= {name: f"1 in {round(1 / row[name])}" for name in ("false_rollbacks", "bad_promotions")}
+        return hashlib.sha256(json.dumps(row, sort_keys=True, default=format_duration).encode()).hexdigest()
 
 
 _Whole = TypeVar("_Whole", bound=Checked)
@@ -318,10 +310,10 @@ def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
         raise ConfigError(
             f"{document.file}:1:1: not a configuration", "It must be a mapping that starts with service: NAME"
         )
-    try:
-        made = model.model_validate(document.value)
-    except ValidationError as error:
-        raise _complaint(document, error) from error
+    reader = sections.Reader(document, Config)
+    made: _Whole = reader.read(model, document.value)
+    if reader.complaints:
+        raise _told(reader.complaints)
     _refuse_words(document)
     return made
 
@@ -331,29 +323,15 @@ def _refuse_words(document: yamltree.Document) -> None:
     for path, word in document.words.items():
         if path[0] == "scenarios":
             raise ConfigError(
-                f"{document.where(path)}: {complaints.key_of(path)}: {word} is true or false to YAML 1.1 and text to YAML 1.2",
+                f"{document.where(path)}: {sections.path_text(path)}: {word} is true or false to YAML 1.1 and text to YAML 1.2",
                 "",
                 f'Write "{word}" for the text, or true or false.',
             )
 
 
-def _complaint(document: yamltree.Document, error: ValidationError) -> ConfigError:
+def _told(complaints: list[sections.Complaint]) -> ConfigError:
     # A misspelt key is told before the key that is missing because of it.
-    problems = sorted(error.errors(include_url=False), key=lambda p: p["type"] == "missing")
-    known, lines = _known_keys(), []
-    for problem in problems:
-        path = complaints.path_of(problem)
-        told = complaints.sentence(problem, known, document.words.get(path, ""))
-        lines.append(f"{document.where(path)}: {told}")
+    lines = [each.text for each in sorted(complaints, key=lambda each: each.is_missing)]
     what, why, fix = [*lines[0].split("\n"), "", ""][:3]
     more = "\n".join(line.split("\n")[0] for line in lines[1:6])
     return ConfigError(what, more or why, f"and {len(lines) - 6} more" if len(lines) > 6 else fix)
-
-
-def _known_keys() -> set[str]:
-    """Every key that any section has."""
-    sections: tuple[type[BaseModel], ...] = (
-        Config, Environment, Image, Container, ScenarioConfig, HttpConfig, StageConfig, CriterionConfig,
-        EvidenceConfig, ProbesConfig, *checks_section.SECTIONS,
-    )  # fmt: skip
-    return {str(field.alias) for section in sections for field in section.model_fields.values()}

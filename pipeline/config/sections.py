@@ -1,0 +1,196 @@
+"""Values of a document to the dataclasses that declare its keys, with a complaint for everything that does not fit.
+
+The schema is the dataclasses themselves, those of ``checks.settings`` among them. A field's key is its name with hyphens,
+unless its metadata names another (None: it is no key); the name itself is read too. A field without default must be there,
+and a key without field is an error. What ``__post_init__`` raises is a complaint about the section. All complaints are
+found at once.
+
+Values are repeated only where they cannot be secret: scalars, cut short, and none below an environment, headers or messages.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache, partial
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from pipeline.config.fields import NAMED_KINDS, Misplaced, Unfit
+from pipeline.config.yamltree import Document, Path
+from pipeline.redact import is_secret_name
+from pipeline.units import shown
+
+_UNTOLD = frozenset({"env", "headers", "send", "body", "expect", "never", "command", "subprotocols"})
+_WORDS = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
+_QUOTED = {int: r"[-+]?\d{1,15}", bool: "true|false"}
+
+
+class Complaint(NamedTuple):
+    """One complaint, with its place and key."""
+
+    is_missing: bool
+    text: str
+
+
+class Key(NamedTuple):
+    """One key of a section."""
+
+    name: str
+    field: Field[Any]
+    hint: Any
+
+    @property
+    def is_required(self) -> bool:
+        return self.field.default is MISSING and self.field.default_factory is MISSING
+
+
+@cache
+def keys_of(shape: Any) -> tuple[Key, ...]:
+    hints = get_type_hints(shape, include_extras=True)
+    named = ((f.metadata.get("key", f.name.replace("_", "-")), f) for f in fields(shape))
+    return tuple(Key(name, field, hints[field.name]) for name, field in named if name is not None)
+
+
+def keys_below(hint: Any) -> set[str]:
+    """Every key of a section and of those inside it."""
+    found = {name for inner in get_args(hint) for name in keys_below(inner)}
+    if isinstance(hint, type) and is_dataclass(hint):
+        for key in keys_of(hint):
+            found |= {key.name} | keys_below(key.hint)
+    return found
+
+
+def path_text(path: Path) -> str:
+    return ".".join(str(part) if len(str(part)) <= 60 else f"{str(part)[:57]}..." for part in path)
+
+
+class Reader:
+    """Reads one document.
+
+    Args:
+        known: the section whose keys, its own and those below it, may have been meant by one that is unknown.
+    """
+
+    def __init__(self, document: Document, known: type) -> None:
+        self._document, self._known = document, known
+        self.complaints: list[Complaint] = []
+
+    def read(self, hint: Any, value: Any, path: Path = ()) -> Any:
+        """The value as what a field is declared to be; whatever is returned beside a complaint means nothing."""
+        origin, inner = get_origin(hint), get_args(hint)
+        if is_dataclass(hint):
+            return self._section(hint, value, path)
+        if origin is Annotated:
+            return self._stepped(inner[0], inner[1:], value, path)
+        if origin in (Union, UnionType):
+            # A section without required keys is there, with its defaults, where its key stands alone.
+            is_section = isinstance(inner[0], type) and is_dataclass(inner[0])
+            is_on = is_section and not any(key.is_required for key in keys_of(inner[0]))
+            value = {} if value is None and is_on else value
+            return None if value is None else self.read(inner[0], value, path)
+        if origin in (list, tuple):
+            rows = enumerate(value) if self._is_a(list, value, path) else ()
+            return origin(self.read(inner[0], each, (*path, index)) for index, each in rows)
+        if origin in (dict, Mapping):
+            return self._mapping(inner, _keys_alone(value) if origin is Mapping else value, path)
+        if origin is Literal:
+            return self._tried(path, value, _one_of, value, inner)
+        self._is_a(hint, value, path)
+        return value
+
+    def _stepped(self, hint: Any, steps: Sequence[Any], value: Any, path: Path) -> Any:
+        before = len(self.complaints)
+        value = self.read(hint, value, path)
+        for step in steps:
+            if len(self.complaints) == before:
+                value = self._tried(path, value, NAMED_KINDS.get(step, step), value)
+        return value
+
+    def _mapping(self, inner: tuple[Any, ...], value: Any, path: Path) -> dict[str, Any]:
+        made = {}
+        for key, each in value.items() if self._is_a(dict, value, path) else ():
+            self.read(inner[0], key, (*path, key))
+            made[key] = self.read(inner[1], each, (*path, key))
+        return made
+
+    def _section(self, shape: Any, value: Any, path: Path) -> Any:
+        if not self._is_a(dict, value, path):
+            return None
+        before, rest = len(self.complaints), dict(value)
+        given: dict[str, Any] = {}
+        for key in keys_of(shape):
+            name = key.name if key.name in rest else key.field.name
+            if name in rest:
+                given[key.field.name] = self._field(key, rest.pop(name), (*path, name), given)
+            elif key.is_required:
+                self._complain(
+                    (*path, key.name), f"missing key {path_text((*path, key.name))}", is_missing=True
+                )
+        for name in rest:
+            hint = near(name, keys_below(self._known))
+            self._complain((*path, name), f"unknown key {path_text((*path, name))}{hint}")
+        if len(self.complaints) > before:
+            return None
+        return self._tried(path, value, partial(shape, **given))
+
+    def _field(self, key: Key, value: Any, path: Path, beside: Mapping[str, Any]) -> Any:
+        """A field; its metadata may hold a check of it beside those that came before it."""
+        before = len(self.complaints)
+        made, check = self.read(key.hint, value, path), key.field.metadata.get("check")
+        if check and len(self.complaints) == before:
+            self._tried(path, made, check, made, key.field.name, beside)
+        return made
+
+    def _is_a(self, kind: Any, value: Any, path: Path) -> bool:
+        """Whether it is of a plain type; no number is a text, and no switch a number."""
+        if kind not in _WORDS or type(value) is kind:
+            return True
+        hint = ""
+        if kind is str and isinstance(value, int | float):
+            hint = ": write it in quotes"
+        elif isinstance(value, str) and re.fullmatch(_QUOTED.get(kind, "(?!)"), value):
+            hint = ": write it without quotes"
+        self._complain(path, f"{path_text(path)}: must be {_WORDS[kind]}{self._got(value, path)}{hint}")
+        return False
+
+    def _tried(self, path: Path, value: Any, make: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return make(*arguments)
+        except ValueError as error:
+            said = f"{error}{self._got(value, path)}{error.hint}" if isinstance(error, Unfit) else str(error)
+            path = (*path, *error.below) if isinstance(error, Misplaced) else path
+            self._complain(path, f"{path_text(path)}: {said}" if path else said)
+        return None
+
+    def _complain(self, path: Path, text: str, *, is_missing: bool = False) -> None:
+        self.complaints.append(Complaint(is_missing, f"{self._document.where(path)}: {text}"))
+
+    def _got(self, value: Any, path: Path) -> str:
+        is_scalar = value is not None and not isinstance(value, bool | list | dict)
+        if is_scalar and any(p in _UNTOLD or (isinstance(p, str) and is_secret_name(p)) for p in path):
+            return ""
+        spelt = self._document.words.get(path)
+        return f", got {spelt}, which YAML reads as {shown(value)}" if spelt else f", got {shown(value)}"
+
+
+def _keys_alone(value: Any) -> Any:
+    """A list of keys, where any member will do."""
+    is_keys = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return dict.fromkeys(value, "") if is_keys else value
+
+
+def _one_of(value: Any, choices: tuple[str, ...]) -> Any:
+    if value not in choices:
+        *others, last = choices
+        raise Unfit(f"must be {', '.join(others)} or {last}")
+    return value
+
+
+def near(word: str, known: set[str]) -> str:
+    """ ", did you mean ...?", or nothing."""
+    plain = word[:60].lower().replace("_", "-")
+    found = [plain] if plain in known else difflib.get_close_matches(plain, sorted(known), n=1)
+    return f", did you mean {found[0]}?" if found and found[0] != word else ""
