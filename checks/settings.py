@@ -1,17 +1,15 @@
 """What to check, as values: the one schema of the checks' settings.
 
 Whoever calls the checks makes these from whatever it is configured with: no configuration file is read here. The
-``checks:`` section of ``spillway.yaml`` is validated against these classes (``pipeline/config/checks_section.py``), key
-by key: a field's key is its name with hyphens, unless its metadata names another. Fields that are ``NOT_A_KEY`` come
-from elsewhere. The kinds of text are told apart by ``Annotated``; the words for what is wrong with one are not here.
+``checks:`` section of ``spillway.yaml`` is read into these classes (``pipeline/config/sections.py``), key by key: a field's
+key is its name with hyphens, unless its metadata names another. Fields that are ``NOT_A_KEY`` come from elsewhere. The kinds of text are told apart by ``Annotated``; the words for what is wrong with one are not here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 #: ``helper``, ``Class.method``
 Name = Annotated[str, "name"]
@@ -116,26 +114,3 @@ class Settings:
     baseline: str = ""
     messages: tuple[str, ...] = field(default=(), metadata=NOT_A_KEY)
     discover: bool = field(default=False, metadata=NOT_A_KEY)
-
-
-Shape = TypeVar("Shape")
-
-
-def build(shape: type[Shape], row: Mapping[str, Any]) -> Shape:
-    """One of these classes from plain values, as JSON and YAML have them; fields that are absent keep their defaults.
-
-    Raises: KeyError, TypeError, AttributeError for values of another shape.
-    """
-    hints = get_type_hints(shape)
-    return shape(**{name: _built(hints[name], value) for name, value in row.items()})
-
-
-def _built(hint: Any, value: Any) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if value is not None and origin in (Union, UnionType):
-        return _built(arguments[0], value)
-    if value is not None and is_dataclass(hint):
-        return build(hint, value)  # type: ignore[arg-type]
-    if origin is tuple:
-        return tuple(_built(arguments[0], each) for each in value)
-    return {key: _built(arguments[1], each) for key, each in value.items()} if origin is Mapping else value

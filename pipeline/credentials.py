@@ -87,12 +87,6 @@ def of_config(tree: object, environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def has_any(tree: object) -> bool:
-    """Whether there is a secret in it, or a variable that would be one."""
-    names = any(_FROM_ENVIRONMENT.search(text) for text in _texts(tree))
-    return names or bool(of_config(tree, {}))
-
-
 def of_environment(values: Mapping[str, str]) -> tuple[str, ...]:
     """The secrets among the variables of a container: ours to know, and not ours to show."""
     return tuple(_of_values(values))

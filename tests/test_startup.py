@@ -87,6 +87,13 @@ def test_a_look_imports_what_it_shows(project: Project) -> None:
     }  # the file's schema has them
 
 
+def test_a_check_imports_no_cloud_and_no_schema_library(tmp_path: Path) -> None:
+    (tmp_path / "spillway.yaml").write_text("checks: {json-safe-logs: {}}\n")
+    seen = imported(tmp_path, "check", "--rule", "json-safe-logs")
+    assert "checks.runner" in seen
+    assert not seen & (NEVER | LIBRARIES - {"checks", "yaml"})
+
+
 def test_a_plan_imports_the_program_and_no_client(project: Project) -> None:
     project.configure({"good": image(), "next": image(build="2")})
     seen = imported(project.folder, "plan", "--image", "next", SPILLWAY_LOCAL_DIR=str(project.local))

@@ -19,8 +19,7 @@ from checks import settings as asked
 from checks.errors import CheckError
 from checks.finding import Report
 from checks.output.document import as_dict, from_json
-from pipeline import credentials, private
-from pipeline.app import check_cache
+from pipeline import private
 from pipeline.app.check_subject import Subject
 from pipeline.config import raw, schema, yamltree
 from pipeline.errors import ConfigError, UserError
@@ -55,10 +54,6 @@ def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
         return Subject(path or file.parent, unconfigured())
     document = raw.read(file)
     made = _configured(schema.validate_checked(document), document, file)
-    if not credentials.has_any(
-        document.value
-    ):  # what is remembered is printed without reading the file again
-        check_cache.store(made)
     root = made.root.resolve()
     if path is None or path.resolve() == root:
         return made

@@ -13,8 +13,8 @@ import typer
 from pipeline.app.session import Session
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun
-from pipeline.cli.quick_check import CHECKS_FAILED
 from pipeline.errors import UserError
+from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.output.writer import Mode
 from pipeline.redact import uncommanded, uncommanded_json
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from checks.finding import Report
     from pipeline.app.check_subject import Subject
 
+CHECKS_FAILED = Outcome.CHECKS_FAILED.exit_code
 _ROUNDS = 5  # fixes that meet in one line wait for the next round
 
 

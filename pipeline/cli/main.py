@@ -10,7 +10,6 @@ import warnings
 from collections.abc import MutableMapping, Sequence
 from typing import NoReturn
 
-from pipeline.cli import quick_check
 from pipeline.output import streams
 
 INTERRUPTED = 130
@@ -49,8 +48,7 @@ def run(words: Sequence[str]) -> int:
     with streams.installed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PYTHONWARNINGS=error must not stop a library's import
         try:
-            code = quick_check.check(words)
-            return _answer(words) if code is None else code
+            return _answer(words)
         except SystemExit as end:
             return _code(end)
         except KeyboardInterrupt:

@@ -1,8 +1,8 @@
 """What is given on the command line, taken as it is given: typer asks pydantic for each word, and loads it for that.
 
 Loading it takes longer than the rest of the command line. So text stays text, what has its type already keeps it, and a
-path is a path, whatever stands there: who needs the file says what is wrong with it. Numbers, lists and mistakes are left
-to typer. Where typer works otherwise, nothing is lost but time.
+path is a path, whatever stands there: who needs the file says what is wrong with it. Numbers and mistakes are left to
+typer. Where typer works otherwise, nothing is lost but time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ def _plain(params: Sequence[Any]) -> Sequence[Any]:
     for param in params:
         kind = getattr(getattr(param, "type_descriptor", None), "annotation", None)
         slow = getattr(param, "get_runtime_param", None)
-        if isinstance(kind, type) and slow is not None and not isinstance(slow, partial):
+        if (
+            (isinstance(kind, type) or kind == list[str])
+            and slow is not None
+            and not isinstance(slow, partial)
+        ):
             param.get_runtime_param = partial(_AsGiven, kind, slow)
     return params
 
@@ -41,7 +45,7 @@ def _plain(params: Sequence[Any]) -> Sequence[Any]:
 class _AsGiven:
     """Stands for what typer makes for a parameter, and makes that when it is needed."""
 
-    def __init__(self, kind: type[Any], slow: Callable[[], Any]) -> None:
+    def __init__(self, kind: Any, slow: Callable[[], Any]) -> None:
         self._kind = kind
         self._slow = slow
 
@@ -54,4 +58,6 @@ class _AsGiven:
                 return Path(value)
             if issubclass(self._kind, Enum) and value in {each.value for each in self._kind}:
                 return self._kind(value)
+        if self._kind == list[str] and not isinstance(value, str):
+            return list(value or ())
         return self._slow().coerce(value, param=param, ctx=ctx)
