@@ -29,6 +29,7 @@ from checks.tree.base_tree import open_base
 from checks.tree.tree import Tree
 
 
+@collector_off()  # to the end: what was collected is freed by then, and need not be walked even once
 def run(
     root: Path,
     settings: Settings,
@@ -56,9 +57,8 @@ def run(
     asked = settings.additive.base if settings.additive else ""
     project = Project(settings, tree, open_base(root, asked) if asked else None)
     sweep = Sweep(root, project, tree, _asked(only), kept)
-    with collector_off():
-        sweep.read_all(jobs)
-        found = sweep.judge()
+    sweep.read_all(jobs)
+    found = sweep.judge()
     if kept:
         kept.save(is_whole=only is None)
     comments = {path: entry[COMMENTS] for path, entry in sweep.entries.items() if entry.get(COMMENTS)}

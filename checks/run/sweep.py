@@ -101,7 +101,7 @@ class Sweep:
         if self._cache and names:
             self._tree.keys[path] = digest(os.fsencode(path), data)
             names = [name for name in names if not self._is_kept(path, name)]
-        wants = wanted(path, data, names, self.briefs)
+        wants = wanted(path, data, names, self.briefs) if names else []
         if self._cache:
             for name in set(names) - set(wants):
                 self._cache.put(self._tree.keys[path], name, self._digests[name], None)

@@ -13,7 +13,6 @@ from pipeline.cli.command import command
 from pipeline.errors import UserError
 from pipeline.output import streams
 from pipeline.output.writer import Mode
-from pipeline.probe.scenario import Kind
 
 if TYPE_CHECKING:
     from pipeline.probe.scenario import ProbeReport
@@ -61,6 +60,8 @@ def probe(
 
 def _ending(report: ProbeReport) -> tuple[str, int]:
     """The outcome's name and exit code."""
+    from pipeline.probe.scenario import Kind
+
     if not report.failures:
         return "ok", 0
     is_reached = any(c.kind is not Kind.UNREACHABLE for c in report.candidate)

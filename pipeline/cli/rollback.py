@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +12,12 @@ from pipeline.app.operator import who
 from pipeline.app.session import Session
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
-from pipeline.core.rollout import Rollout
 from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
+
+if TYPE_CHECKING:
+    from pipeline.core.rollout import Rollout
 
 
 @command
