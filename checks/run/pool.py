@@ -1,33 +1,32 @@
 """Many files through several processes, when that pays; in this one otherwise.
 
 Theory of operation. Starting a Python process costs as much as parsing some fifteen files, so files gather first and
-processes start when enough bytes wait. Each process has a thread here that hands it one batch at a time and reads
-the answers; a bounded queue keeps at most a few batches in memory. A process that dies takes nothing with it: the
-batch is tried again file by file, and a file that kills its process is reported as skipped. Where no process can be
-started, the work is done here. A thread that meets any other error goes on taking batches, so that ``drain`` cannot
-wait for ever, and ``drain`` raises that error.
+processes start when enough bytes wait. Each batch is a task of a thread, which hands it to a process that is idle and
+reads the answers; only a few batches are under way, so that memory is bounded. A process that dies takes nothing with it:
+the batch is tried again file by file, and a file that kills its process is reported as skipped. Where no process can be
+started, the work is done here.
 
-Why not ``concurrent.futures``: it is as fast, but when one of its processes dies all batches in flight fail, and which file
-did it is unknown; its children print tracebacks on Ctrl-C, share the parent's import path (these run isolated, ``-I``),
-and are forked from a process that may hold gRPC's threads, or import the whole command line again.
+Why not a pool of processes from ``concurrent.futures``: it is as fast, but when one of them dies all batches in flight
+fail, and which file did it is unknown; its children print tracebacks on Ctrl-C, share the parent's import path (these run
+isolated, ``-I``), and are forked from a process that may hold gRPC's threads, or import the whole command line again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import queue
 import subprocess
 import sys
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from queue import SimpleQueue
 
 from checks.rules.protocol import Brief
-from checks.run.scan import Collected, collect, collector_off
+from checks.run.scan import Collected, collect
 
 WORTH_PROCESSES_BYTES = 1_500_000
 _BATCH_BYTES = 250_000
@@ -74,7 +73,7 @@ class Worker:
         self._briefs = json.dumps(briefs).encode() + b"\n"
 
     def run(self, jobs: list[Job]) -> list[Collected]:
-        """Answers in order. Raises WorkerDied."""
+        """Answers in order. Raises WorkerDied, and then it is closed."""
         assert self._process.stdin
         assert self._process.stdout
         try:
@@ -82,40 +81,35 @@ class Worker:
             self._process.stdin.flush()
             self._briefs = b""
             entries = json.loads(self._process.stdout.readline())
-        except (OSError, ValueError) as error:
-            raise WorkerDied from error
+        except (OSError, ValueError):
+            entries = None
         if not isinstance(entries, list) or len(entries) != len(jobs):
+            self.close()
             raise WorkerDied
         return entries
 
     def close(self) -> None:
-        assert self._process.stdin
-        assert self._process.stdout
-        with suppress(OSError):
-            self._process.stdin.close()
-        self._process.stdout.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """It holds nothing that could be lost."""
+        self._process.kill()
+        with suppress(OSError, ValueError), self._process:
+            pass
 
 
 class Pool:
-    """A place to put jobs; ``done`` is called with each answer, in any order, from one thread at a time."""
+    """A place to put jobs; ``done`` is called with each answer, in the order of the jobs, while others are put or awaited."""
 
     def __init__(
         self, briefs: Mapping[str, Brief], jobs: int | None, done: Callable[[str, Collected], None]
     ) -> None:
-        self._briefs = briefs
+        self._briefs, self._done = briefs, done
         self._size = jobs or _cores()
-        self._done = done
         self._waiting: list[Job] = []
         self._waiting_bytes = 0
-        self._queue: queue.Queue[list[Job] | None] = queue.Queue(maxsize=self._size + 1)
-        self._threads: list[threading.Thread] = []
-        self._lock = threading.Lock()
-        self._trouble: BaseException | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._under_way: deque[tuple[list[Job], Future[list[Collected]]]] = deque()
+        self._idle: SimpleQueue[Worker | None] = SimpleQueue()
+        for _ in range(self._size):
+            self._idle.put(None)
 
     def __enter__(self) -> Pool:
         return self
@@ -123,98 +117,80 @@ class Pool:
     def put(self, job: Job) -> None:
         self._waiting.append(job)
         self._waiting_bytes += len(job.data)
-        if self._size > 1:
-            if self._waiting_bytes >= (_BATCH_BYTES if self._threads else WORTH_PROCESSES_BYTES):
-                self._send()
-        elif self._waiting_bytes >= _BATCH_BYTES:
-            self._collect_here()
-
-    def _send(self) -> None:
-        if not self._threads:
-            self._threads = [threading.Thread(target=self._drive, daemon=True) for _ in range(self._size)]
-            for thread in self._threads:
-                thread.start()
-        for batch in _batches(self._waiting):
-            self._queue.put(batch)
-        self._waiting, self._waiting_bytes = [], 0
-
-    def _collect_here(self) -> None:
-        with collector_off():
-            for job in self._waiting:
-                self._done(job.path, collect(job.path, job.data, job.names, self._briefs))
-        self._waiting, self._waiting_bytes = [], 0
+        if self._waiting_bytes >= (
+            _BATCH_BYTES if self._threads or self._size == 1 else WORTH_PROCESSES_BYTES
+        ):
+            self._send()
 
     def drain(self) -> None:
         """Return when everything that was put is done. Raises what went wrong in a thread."""
-        if not self._threads:
-            self._collect_here()
+        if self._threads:
+            self._send()
+            while self._under_way:
+                self._take()
+        else:
+            self._work_off()
+
+    def _send(self) -> None:
+        if self._size == 1:
+            self._work_off()
             return
-        self._send()
-        self._queue.join()
-        if self._trouble is not None:
-            raise self._trouble
+        self._threads = self._threads or ThreadPoolExecutor(self._size)
+        for batch in _batches(self._waiting):
+            self._under_way.append((batch, self._threads.submit(self._answers, batch)))
+        self._waiting, self._waiting_bytes = [], 0
+        while len(self._under_way) > 2 * self._size + 1:
+            self._take()
 
-    def _drive(self) -> None:
-        worker: Worker | None = None
-        while (batch := self._queue.get()) is not None:
-            try:
-                if self._trouble is None:
-                    worker = worker or self._started()
-                    worker = worker if self._is_done_by(worker, batch) else None
-            except BaseException as error:  # noqa: BLE001 - drain raises it in the thread that waits
-                self._trouble = error
-            finally:
-                self._queue.task_done()
-        if worker is not None:
-            worker.close()
+    def _take(self) -> None:
+        batch, answers = self._under_way.popleft()
+        for job, entry in zip(batch, answers.result(), strict=True):
+            self._done(job.path, entry)
 
-    def _started(self) -> Worker | None:
+    def _work_off(self) -> None:
+        for job in self._waiting:
+            self._done(job.path, self._here(job))
+        self._waiting, self._waiting_bytes = [], 0
+
+    def _here(self, job: Job) -> Collected:
+        return collect(job.path, job.data, job.names, self._briefs)
+
+    def _answers(self, batch: list[Job]) -> list[Collected]:
+        """In a thread: by a process that is idle, or else by a new one."""
+        worker = self._idle.get()  # never waits: there are as many as threads
         try:
-            return Worker(self._briefs)
+            worker = worker or Worker(self._briefs)
+            return worker.run(batch)
         except WorkerDied:
-            return None
-
-    def _is_done_by(self, worker: Worker | None, batch: list[Job]) -> bool:
-        """Have a batch done by this process, or by others; False when it is no good for the next one."""
-        entries: list[Collected] | None = None
-        if worker is not None:
-            try:
-                entries = worker.run(batch)
-            except WorkerDied:
-                worker.close()
-        is_alive = entries is not None
-        answers = entries if entries is not None else [self._alone(job) for job in batch]
-        with self._lock:
-            for job, entry in zip(batch, answers, strict=True):
-                self._done(job.path, entry)
-        return is_alive
+            worker = None
+            return [self._alone(job) for job in batch]
+        finally:
+            self._idle.put(worker)
 
     def _alone(self, job: Job) -> Collected:
         """One file in a process of its own; here where processes do not work at all."""
-        entries = self._tried([job])
-        if entries is None and self._tried([]) is not None:
-            return {"trouble": [0, "the parser broke on it"]}
-        return entries[0] if entries else collect(job.path, job.data, job.names, self._briefs)
-
-    def _tried(self, jobs: list[Job]) -> list[Collected] | None:
-        """What a new process answers; None when it dies, or cannot be started."""
-        worker = self._started()
-        if worker is None:
-            return None
         try:
-            return worker.run(jobs)
+            return self._by_new([job])[0]
         except WorkerDied:
-            return None
-        finally:
-            worker.close()
+            with suppress(WorkerDied):
+                self._by_new([])
+                return {"trouble": [0, "the parser broke on it"]}
+            return self._here(job)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for _ in self._threads:
-            self._queue.put(None)
-        for thread in self._threads:
-            thread.join()
+    def _by_new(self, jobs: list[Job]) -> list[Collected]:
+        """What a new process answers. Raises WorkerDied."""
+        worker = Worker(self._briefs)
+        entries = worker.run(jobs)
+        worker.close()
+        return entries
+
+    def __exit__(self, *_error: object) -> None:
+        if self._threads:
+            self._threads.shutdown(cancel_futures=True)
+        while not self._idle.empty():
+            worker = self._idle.get()
+            if worker:
+                worker.close()
 
 
 def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
