@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from checks.tree.modules import absolute
 from checks.tree.parse import Parsed
@@ -117,13 +117,17 @@ class Wanted:
 def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
     """Everything that other files can refer to, or what is wanted of it."""
     statements, imports, look = module_scope(parsed.path, parsed.tree)
-    stars = [absolute(parsed.path, n.module, n.level) for n in statements if _is_star(n)]
+    stars = [
+        absolute(parsed.path, n.module, n.level)
+        for n in statements
+        if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"
+    ]
     found = Definitions(imports, stars, {}, {}, {})
     for node in statements:
         if only is not None and isinstance(node, _NAMED) and node.name not in only.names:
             continue
         if isinstance(node, ast.ClassDef):
-            _Classes(found.classes, parsed.path, only).add(node, "", look)
+            _add_class(found.classes, node, f"{parsed.path}:", look, only.attributes if only else None)
         elif isinstance(node, Function):
             found.functions.setdefault(node.name, returned(node, look))
         else:
@@ -139,26 +143,16 @@ def module_scope(path: str, tree: ast.Module) -> tuple[list[ast.stmt], dict[str,
     return statements, imports, module_lookup(path, imports, own)
 
 
-def _is_star(node: ast.stmt) -> TypeGuard[ast.ImportFrom]:
-    return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
-
-
 def flat(body: Iterable[ast.stmt]) -> list[ast.stmt]:
     """The statements of one scope, those inside ``if``, ``try``, ``with`` and loops too; not those of inner scopes."""
     found: list[ast.stmt] = []
-    _gather(body, found)
-    return found
-
-
-def _gather(body: Iterable[ast.stmt], found: list[ast.stmt]) -> None:
     for node in body:
         found.append(node)
         for name in _BLOCKS.get(type(node), ()):
             for inner in getattr(node, name):
-                if isinstance(inner, ast.stmt):
-                    _gather((inner,), found)
-                else:  # a handler or a case
-                    _gather(inner.body, found)
+                # What is no statement is a handler or a case.
+                found += flat((inner,) if isinstance(inner, ast.stmt) else inner.body)
+    return found
 
 
 def bound_names(node: ast.stmt) -> Iterator[str]:
@@ -208,45 +202,34 @@ def simple(node: ast.expr | None, look: Lookup) -> Symbol | None:
     return box(simple(each, look) for each in node.values) if isinstance(node, ast.Dict) else None
 
 
-class _Classes:
-    """Adds the classes of one file, inner ones too."""
+def _add_class(
+    found: dict[str, Class], node: ast.ClassDef, place: str, look: Lookup, attributes: Collection[str] | None
+) -> None:
+    """A class, and those inside it. ``place`` is its file's path, a colon, and the classes around it."""
+    here = place + node.name
+    bases = [
+        expression_name(base.value if isinstance(base, ast.Subscript) else base, look) for base in node.bases
+    ]
+    decorators = [dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list]
+    uses_enum_values = _may_configure(node) and "use_enum_values" in ast.dump(node)
+    made = Class(node.lineno, bases, decorators, uses_enum_values, {}, {}, {}, [])
+    found.setdefault(here.partition(":")[2], made)
+    inner = {child.name: child for child in node.body if isinstance(child, ast.ClassDef)}
 
-    def __init__(self, found: dict[str, Class], path: str, only: Wanted | None) -> None:
-        self._found, self._path = found, path
-        self._attributes = only.attributes if only is not None else None
+    def inside(wanted: str) -> Symbol | None:
+        return Symbol("obj", f"{here}.{wanted}") if wanted in inner else look(wanted)
 
-    def add(self, node: ast.ClassDef, outer: str, look: Lookup) -> None:
-        name = outer + node.name
-        bases = [expression_name(_unsubscripted(base), look) for base in node.bases]
-        decorators = [dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list]
-        uses_enum_values = _may_configure(node) and "use_enum_values" in ast.dump(node)
-        made = Class(node.lineno, bases, decorators, uses_enum_values, {}, {}, {}, [])
-        self._found.setdefault(name, made)
-        inner = {child.name: child for child in node.body if isinstance(child, ast.ClassDef)}
-
-        def inside(wanted: str) -> Symbol | None:
-            return Symbol("obj", f"{self._path}:{name}.{wanted}") if wanted in inner else look(wanted)
-
-        for child in flat(node.body):
-            if isinstance(child, Function):
-                _add_method(made, child, inside, self._attributes)
-            elif not isinstance(child, ast.ClassDef):
-                _add_members(made, child, inside)
-        for each in inner.values():
-            self.add(each, f"{name}.", look)
-
-
-def _unsubscripted(node: ast.expr) -> ast.expr:
-    return node.value if isinstance(node, ast.Subscript) else node
+    for child in flat(node.body):
+        if isinstance(child, Function):
+            _add_method(made, child, inside, attributes)
+        elif not isinstance(child, ast.ClassDef):
+            _add_members(made, child, inside)
+    for each in inner.values():
+        _add_class(found, each, f"{here}.", look, attributes)
 
 
 def _may_configure(node: ast.ClassDef) -> bool:
-    names = {
-        t.id for n in node.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)
-    }
-    return "model_config" in names or any(
-        isinstance(n, ast.ClassDef) and n.name == "Config" for n in node.body
-    )
+    return not {"model_config", "Config"}.isdisjoint(name for n in node.body for name in bound_names(n))
 
 
 def _add_members(made: Class, node: ast.stmt, look: Lookup) -> None:

@@ -87,7 +87,8 @@ class Flow(Expressions):
         if compound:
             return compound(self, node, names)
         if self._is_near(node):
-            self._calls(node, names)
+            for child in _expressions(node):
+                self._calls_in(child, names)
         self._assign(node, names)
         return isinstance(node, ast.Return | ast.Raise | ast.Continue | ast.Break)
 
@@ -95,7 +96,8 @@ class Flow(Expressions):
         names = dict(outer)
         arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
         for argument in arguments:
-            names[argument.arg] = self._parameter(argument)
+            noted = annotation(argument.annotation, self.look)
+            names[argument.arg] = Local(noted, argument.lineno, f"{argument.arg} is a parameter")
         if (
             arguments
             and self._class
@@ -115,9 +117,6 @@ class Flow(Expressions):
         self._block(node.body, names)
         self._last, self._class, self._is_inside = before
 
-    def _parameter(self, node: ast.arg) -> Local:
-        return Local(annotation(node.annotation, self.look), node.lineno, f"{node.arg} is a parameter")
-
     def _if(self, node: ast.If, names: Locals) -> bool:
         self._calls_in(node.test, names)
         yes, no = dict(names), dict(names)
@@ -126,18 +125,12 @@ class Flow(Expressions):
         become(names, [branch for branch, leaves in ((yes, left), (no, right)) if not leaves])
         return left and right
 
-    def _for(self, node: ast.For | ast.AsyncFor, names: Locals) -> bool:
-        self._calls_in(node.iter, names)
-        inside = dict(names)
-        self.bind(node.target, item(self.value(node.iter, names)), inside, node.lineno, node.iter)
-        return self._loop(node, names, inside)
-
-    def _while(self, node: ast.While, names: Locals) -> bool:
-        self._calls_in(node.test, names)
-        return self._loop(node, names, dict(names))
-
-    def _loop(self, node: ast.For | ast.AsyncFor | ast.While, names: Locals, inside: Locals) -> bool:
+    def _loop(self, node: ast.For | ast.AsyncFor | ast.While, names: Locals) -> bool:
         """The body is walked once; afterwards a name is what it was before, or what one turn makes of it."""
+        inside = dict(names)
+        self._calls_in(node.test if isinstance(node, ast.While) else node.iter, names)
+        if not isinstance(node, ast.While):
+            self.bind(node.target, item(self.value(node.iter, names)), inside, node.lineno, node.iter)
         self._block(node.body, inside)
         become(names, [names, inside])
         self._block(node.orelse, names)
@@ -186,9 +179,9 @@ class Flow(Expressions):
 
     _COMPOUND: dict[type, Callable[..., bool]] = {  # noqa: RUF012 - a table, filled once
         ast.If: _if,
-        ast.For: _for,
-        ast.AsyncFor: _for,
-        ast.While: _while,
+        ast.For: _loop,
+        ast.AsyncFor: _loop,
+        ast.While: _loop,
         ast.With: _with,
         ast.AsyncWith: _with,
         ast.Try: _try,
@@ -249,11 +242,6 @@ class Flow(Expressions):
         elif function.attr in _ADDING:
             for key, value in _added(call):
                 self.put(name, key, self.value(value, names), names, Local(None, call.lineno, source=value))
-
-    def _calls(self, node: ast.stmt, names: Locals) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.expr):
-                self._calls_in(child, names)
 
     def _calls_in(self, node: ast.expr, names: Locals) -> None:
         """Visit every call below an expression; those inside comprehensions and lambdas see their own names."""

@@ -12,6 +12,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import takewhile
+from operator import eq
 
 Parts = tuple[str, ...]
 
@@ -65,11 +67,9 @@ class ModuleIndex:
         is_standard = parts[0] in sys.stdlib_module_names
         for candidate, path in self._by_last.get(parts[-1], ()):
             prefix = candidate[: len(candidate) - len(parts)]
-            if candidate[len(prefix) :] != parts or (is_standard and prefix):
+            if candidate[len(prefix) :] != parts or (is_standard and prefix) or prefix in self._packages:
                 continue
-            if prefix in self._packages:
-                continue
-            shared = sum(1 for _ in _common(prefix, home))
+            shared = sum(takewhile(bool, map(eq, prefix, home)))
             rank = (-shared, len(prefix), path.endswith(".pyi"), path)
             best = rank if best is None else min(best, rank)
         return best[3] if best else None
@@ -92,10 +92,3 @@ class ModuleIndex:
         if start == len(parts) - 1 and not self._packages:
             start = 1 if parts[0] == "src" and len(parts) > 1 else 0
         return ".".join(parts[start:])
-
-
-def _common(left: Parts, right: Parts) -> Iterable[str]:
-    for a, b in zip(left, right, strict=False):
-        if a != b:
-            return
-        yield a

@@ -138,10 +138,6 @@ def constant(node: ast.Constant) -> Symbol | None:
     return Symbol("const", node.value) if isinstance(node.value, str) else None
 
 
-def builtin(name: str) -> Symbol | None:
-    return Symbol("obj", f"builtins.{name}") if hasattr(builtins, name) else None
-
-
 def annotation(node: ast.expr | None, look: Lookup) -> Symbol | None:
     """What a value with this annotation is."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -173,10 +169,8 @@ def _subscripted(node: ast.Subscript, look: Lookup) -> Symbol | None:
     inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if name == "Union":
         return _union(inner, look)
-    if name in _TRANSPARENT:
-        return annotation(inner[0], look)
-    if name in _AWAITED:
-        return annotation(inner[-1], look)
+    if name in _TRANSPARENT or name in _AWAITED:
+        return annotation(inner[0 if name in _TRANSPARENT else -1], look)
     if name in ("type", "Type"):
         return expression_name(inner[0], look)
     if name in _SETS:
@@ -215,6 +209,6 @@ def module_lookup(path: str, imports: Mapping[str, str], own: Iterable[str]) -> 
             return Symbol("obj", f"{path}:{name}")
         if name in imports:
             return Symbol("obj", imports[name])
-        return builtin(name)
+        return Symbol("obj", f"builtins.{name}") if hasattr(builtins, name) else None
 
     return look

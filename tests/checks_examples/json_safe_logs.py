@@ -43,6 +43,12 @@ VALID = (
     _case("a text enum", 'def f(t: Text):\n    print(json.dumps({"t": t, "u": Text.A}))\n'),
     _case("an int enum", "def f(t: Level):\n    print(json.dumps([t]))\n"),
     _case("a default", 'def f(p: Phase):\n    print(json.dumps({"p": p}, default=str))\n'),
+    _case(
+        "a record that holds values",
+        "from app.box import Box\ndef f(box: Box):\n    print(json.dumps(box.model_dump()))\n",
+        box="from pydantic import BaseModel, ConfigDict\nfrom app.kinds import Phase\nclass Box(BaseModel):\n"
+        "    model_config: ConfigDict = ConfigDict(use_enum_values=True)\n    phase: Phase\n",
+    ),
     _case("an encoder", 'def f(p: Phase):\n    print(json.dumps({"p": p}, cls=Encoder))\n'),
     _case("plain arguments", 'def f(p: Phase):\n    log.info("phase %s", p)\n'),
     _case("no log at all", "def f(p: Phase):\n    return {'extra': p}\n"),

@@ -249,20 +249,20 @@ class SymbolJudge:
     def _imports(self, path: str) -> Iterator[Finding]:
         for used in self._mentions[path].imports:
             origin = self._tree.modules.find(used.module, path)
-            if used.kind == "star" or origin in (self._symbol.home, *self._symbol.reexporters):
+            is_passed_on = path in self._symbol.reexporters and origin is None
+            if (
+                used.kind == "star"
+                or is_passed_on
+                or origin in (self._symbol.home, *self._symbol.reexporters)
+            ):
                 continue
-            if path in self._symbol.reexporters and origin is None:
+            # ``import name`` of a package that is called like the symbol says nothing about the symbol.
+            if self._tree.modules.find(f"{used.module}.{self._name}", path) is not None:
                 continue
             where = origin or used.module
-            if self._is_package_entry(used.module, path):
-                continue
             message = f"{self._name} is imported from {where}, not from its home {self._symbol.home}"
             fix = self._fixer.replace_import(path, used)
             yield _error(path, (used.line, used.column), message, is_sure=origin is not None, fix=fix)
-
-    def _is_package_entry(self, module: str, path: str) -> bool:
-        """``import name`` of a package that is called like the symbol says nothing about the symbol."""
-        return self._tree.modules.find(f"{module}.{self._name}", path) is not None
 
     def _reads(self, path: str) -> Iterator[Finding]:
         told: set[tuple[str, str]] = set()
@@ -273,12 +273,10 @@ class SymbolJudge:
             told.add((use.how, use.detail))
             is_missing = use.how in ("unbound", "star", "types")
             fix = self._fixer.add_import(path) if is_missing else None
-            is_sure = is_missing or use.how == "through" or self._is_distinctive or self._is_known_in(path)
+            # Where a file that hides the name has it from nowhere, a common name may just be its own.
+            is_known = self._is_distinctive or bool(self._mentions[path].imports)
+            is_sure = is_missing or use.how == "through" or is_known
             yield _error(path, (use.line, use.column), message, is_sure=is_sure, fix=fix)
-
-    def _is_known_in(self, path: str) -> bool:
-        """Whether a file that hides the name has it from somewhere; if not, a common name may just be its own."""
-        return bool(self._mentions[path].imports)
 
     def _complaint(self, path: str, use: Read) -> str:
         name, home = self._name, self._symbol.home
