@@ -124,10 +124,6 @@ class Report:
         return tuple(f for f in self.findings if f.fails_gate)
 
 
-_SEVERITIES = list(Severity)
-_CONFIDENCES = list(Confidence)
-
-
 def by_place(finding: Finding) -> tuple[object, ...]:
     """Path, line, column; notes come after everything else, those about the most places first."""
     if finding.severity is Severity.NOTE:
@@ -136,7 +132,7 @@ def by_place(finding: Finding) -> tuple[object, ...]:
 
 
 def worst_first(finding: Finding) -> tuple[object, ...]:
-    rank = (_SEVERITIES.index(finding.severity), _CONFIDENCES.index(finding.confidence))
+    rank = list(Severity).index(finding.severity), list(Confidence).index(finding.confidence)
     return (*rank, *by_place(finding))
 
 

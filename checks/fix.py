@@ -10,7 +10,7 @@ from pathlib import Path
 
 from checks.errors import CheckError
 from checks.finding import Edit, Finding, Skipped
-from checks.tree.files import Unreadable, decode, read, replace
+from checks.tree.files import Unreadable, decode, places, read, replace
 from checks.tree.parse import Unparsable, parse
 
 _BOM = b"\xef\xbb\xbf"
@@ -18,11 +18,10 @@ _BOM = b"\xef\xbb\xbf"
 
 def plan(root: Path, findings: Iterable[Finding]) -> tuple[dict[str, bytes], list[Skipped]]:
     """New bytes by path for every file that can be fixed, and the files that cannot, with the reason."""
-    edits: dict[str, list[Edit]] = defaultdict(list)
+    edits: dict[str, set[Edit]] = defaultdict(set)
     for finding in findings:
         for edit in finding.fix.edits if finding.fix else ():
-            if edit not in edits[edit.path]:
-                edits[edit.path].append(edit)
+            edits[edit.path].add(edit)
     made: dict[str, bytes] = {}
     refused: list[Skipped] = []
     for path, wanted in sorted(edits.items()):
@@ -56,10 +55,12 @@ def write(root: Path, files: Mapping[str, bytes]) -> None:
 
 def edited(data: bytes, edits: Iterable[Edit]) -> bytes:
     """The file with these edits. Raises ValueError when they meet each other or break the syntax."""
-    if not _is_utf8(data):
-        raise ValueError("not UTF-8")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError("not UTF-8") from error
     newline = b"\r\n" if b"\r\n" in data.partition(b"\n")[0] + b"\n" else b"\n"
-    starts = _line_starts(data)
+    starts = [len(_BOM) if data.startswith(_BOM) else 0, *(at + 1 for at in places(data, b"\n"))]
     stretches = sorted((_offset(starts, e.start, data), _offset(starts, e.end, data), e.text) for e in edits)
     pieces: list[bytes] = []
     at = 0
@@ -76,28 +77,11 @@ def edited(data: bytes, edits: Iterable[Edit]) -> bytes:
     return result
 
 
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _starting_on_a_line(data: bytes, start: int, text: str, newline: bytes) -> bytes:
     """The new text with the file's own line ends; on a line of its own even where the last line has no end."""
     encoded = text.encode().replace(b"\n", newline)
     is_open_end = start == len(data) and start and not data.endswith(b"\n") and text.endswith("\n")
     return newline + encoded if is_open_end else encoded
-
-
-def _line_starts(data: bytes) -> list[int]:
-    starts = [len(_BOM) if data.startswith(_BOM) else 0]
-    at = data.find(b"\n")
-    while at >= 0:
-        starts.append(at + 1)
-        at = data.find(b"\n", at + 1)
-    return starts
 
 
 def _offset(starts: list[int], position: tuple[int, int], data: bytes) -> int:

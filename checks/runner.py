@@ -63,6 +63,7 @@ def run(
         kept.save(is_whole=only is None)
     comments = {path: entry[COMMENTS] for path, entry in sweep.entries.items() if entry.get(COMMENTS)}
     findings = finished(tree, suppress.apply(found, comments, tuple(BY_NAME), tuple(sweep.briefs)))
+    compares = ADDITIVE in sweep.briefs and project.base is not None
     known = baseline.load(Path(settings.baseline)) if settings.baseline else frozenset()
     fresh = tuple(f for f in findings if f.print not in known)
     return Report(
@@ -70,7 +71,7 @@ def run(
         skipped=tuple(sorted({*listing.skipped, *sweep.skipped}, key=lambda s: (s.path, s.line))),
         files=len(listing.paths),
         seconds=time.monotonic() - started,
-        additive_only=not any(f.rule == ADDITIVE and f.fails_gate for f in found) if sweep.compares else None,
+        additive_only=not any(f.rule == ADDITIVE and f.fails_gate for f in found) if compares else None,
         baselined=len(findings) - len(fresh),
         rules=tuple(sweep.briefs),
     )

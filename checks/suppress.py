@@ -18,6 +18,8 @@ RULE = "suppression"
 NEEDLE = b"spillway:"
 _COMMENT = re.compile(r"#\s*spillway:\s*ignore\s*(?:\[([^\]]*)\])?\s*(?:[-:]+\s*)?(.*)")
 
+_NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE)
+
 #: line it speaks for, line and column of the comment, rules, reason
 Comment = tuple[int, int, int, list[str], str]
 
@@ -30,21 +32,15 @@ def comments(data: bytes) -> list[Comment]:
         return []
     try:
         for token in tokenize.tokenize(BytesIO(data).readline):
-            if token.type == tokenize.COMMENT:
-                match = _COMMENT.match(token.string)
-                if match:
-                    rules = [r.strip() for r in (match[1] or "").split(",") if r.strip()]
-                    line, column = token.start[0], token.start[1] + 1
-                    if token.line[: token.start[1]].strip():
-                        found.append((line, line, column, rules, match[2].strip()))
-                    else:
-                        pending.append((line, column, rules, match[2].strip()))
-            elif pending and token.type not in (
-                tokenize.NL,
-                tokenize.INDENT,
-                tokenize.DEDENT,
-                tokenize.NEWLINE,
-            ):
+            match = _COMMENT.match(token.string) if token.type == tokenize.COMMENT else None
+            if match:
+                rules = [r.strip() for r in (match[1] or "").split(",") if r.strip()]
+                line, column = token.start[0], token.start[1] + 1
+                if token.line[: token.start[1]].strip():
+                    found.append((line, line, column, rules, match[2].strip()))
+                else:
+                    pending.append((line, column, rules, match[2].strip()))
+            elif pending and token.type not in _NO_CODE:
                 found += [(token.start[0], *each) for each in pending]
                 pending = []
     except (tokenize.TokenError, SyntaxError, ValueError, RecursionError):

@@ -12,7 +12,7 @@ from checks.errors import CheckError
 from checks.finding import Report
 from checks.runner import run
 from checks.settings import Settings
-from checks.tree.base_tree import open_base
+from checks.tree.base_tree import FolderBase, open_base
 from tests.test_checks_examples import plant
 
 IDENTITY = (
@@ -145,7 +145,7 @@ def test_a_name_that_is_both_must_be_said(repository: Path, monkeypatch: pytest.
     with pytest.raises(CheckError, match="a folder and a commit") as caught:
         open_base(repository, "main")
     assert "./main" in caught.value.fix
-    assert open_base(repository, "./main").name == "main"
+    assert isinstance(open_base(repository, "./main"), FolderBase)
 
 
 def test_nothing_of_the_repository_runs(repository: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from checks import suppress
-from checks.finding import Finding, Report, Severity, Step
+from checks.finding import Finding, Report, Severity
 from checks.rules import RULES
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
@@ -67,7 +67,8 @@ def _result(finding: Finding, names: list[str]) -> dict[str, Any]:
         here = _location(finding.path, finding.line, finding.column)
         made["locations"] = [here]
         if finding.trail:
-            flow = [*(_step(step) for step in finding.trail), {"location": here}]
+            steps = [_location(s.path, s.line) | {"message": {"text": s.text}} for s in finding.trail]
+            flow = [{"location": each} for each in (*steps, here)]
             made["codeFlows"] = [{"threadFlows": [{"locations": flow}]}]
     return made
 
@@ -79,7 +80,3 @@ def _location(path: str, line: int, column: int = 1) -> dict[str, Any]:
             "region": {"startLine": max(line, 1), "startColumn": max(column, 1)},
         }
     }
-
-
-def _step(step: Step) -> dict[str, Any]:
-    return {"location": _location(step.path, step.line) | {"message": {"text": step.text}}}

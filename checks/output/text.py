@@ -21,14 +21,12 @@ def plain(text: str) -> str:
 def render_text(report: Report) -> str:
     """Findings by place with line and caret, what was skipped, and one closing line."""
     blocks = [_block(finding) for finding in report.findings]
-    skipped = [_skipped_line(s.path, s.line, s.reason) for s in report.skipped]
+    skipped = [
+        f"  - {plain(s.path)}{f':{s.line}' if s.line else ''}: {plain(s.reason)}" for s in report.skipped
+    ]
     if skipped:
         blocks.append("\n".join(["not checked:", *skipped]))
     return "\n\n".join([*blocks, summary(report)]) + "\n"
-
-
-def _skipped_line(path: str, line: int, reason: str) -> str:
-    return f"  - {plain(path)}{f':{line}' if line else ''}: {plain(reason)}"
 
 
 def _block(finding: Finding) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 from checks.errors import CheckError
 from checks.finding import Confidence, Finding, Severity, Skipped
 from checks.rules import BY_NAME
-from checks.rules.additive.rule import NAME as ADDITIVE
 from checks.rules.protocol import Brief, Project, Rule
 from checks.run.cache import Cache, digest, digest_of
 from checks.run.memory import RememberedTree
@@ -42,10 +41,6 @@ class Sweep:
         self._names = [*self.briefs, COMMENTS]
         self.entries: dict[str, Collected] = {}
         self.skipped: list[Skipped] = []
-
-    @property
-    def compares(self) -> bool:
-        return ADDITIVE in self.briefs and self._project.base is not None
 
     def read_all(self, jobs: int | None) -> None:
         """Collect from every file, and define those that judging will follow names into.

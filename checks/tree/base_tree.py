@@ -3,57 +3,36 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from checks.errors import CheckError
 from checks.tree import files
 from checks.tree.git import GitRefused, run_git
 
 
-class Base(Protocol):
-    """What the tree was before."""
-
-    name: str
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """Python files that were there before and are different or gone now, sorted. Raises CheckError."""
-        ...
-
-    def read(self, path: str) -> bytes | None:
-        """What the file held before; None when it was not there. Raises CheckError when git cannot be asked."""
-        ...
-
-
 def open_base(root: Path, base: str) -> Base:
-    """A folder if there is one of that name, else a git ref. Raises CheckError, also for a name that is both."""
+    """What the tree was before: a folder if there is one of that name, else a git ref. Raises CheckError, also for a name that is both."""
     folder = Path(base)
     if not os.path.isdir(folder):
         return GitBase(root, base)
-    if not base.startswith((".", "/")) and _is_commit(root, base):
-        raise CheckError(
-            f"base {base}: a folder and a commit have this name",
-            "They would not compare alike.",
-            f"Say which: --base ./{base} (the folder) or --base refs/heads/{base} (the branch)",
-        )
+    if not base.startswith((".", "/")):
+        with suppress(GitRefused):
+            _commit(root, base)
+            raise CheckError(
+                f"base {base}: a folder and a commit have this name",
+                "They would not compare alike.",
+                f"Say which: --base ./{base} (the folder) or --base refs/heads/{base} (the branch)",
+            )
     return FolderBase(root, folder)
 
 
-def _is_commit(root: Path, ref: str) -> bool:
-    try:
-        _commit(root, ref)
-    except CheckError:
-        return False
-    return True
-
-
 class FolderBase:
+    """A folder. ``changed``: Python files that were there before and are different or gone now, sorted."""
+
     def __init__(self, root: Path, folder: Path) -> None:
-        self.name = str(folder)
-        self._root = root
-        self._folder = folder
+        self._root, self._folder = root, folder
 
     @cached_property
     def changed(self) -> tuple[str, ...]:
@@ -65,10 +44,16 @@ class FolderBase:
 
 
 class GitBase:
+    """A commit of the repository that the root lies in."""
+
     def __init__(self, root: Path, ref: str) -> None:
-        self.name = ref
-        self._root = root
-        self._commit = _commit(root, ref)
+        self._root, self._name = root, ref
+        try:
+            self._commit = _commit(root, ref)
+        except GitRefused as error:
+            raise CheckError(
+                f"base {ref}: no such folder and no such commit here", *_advice(root, ref)
+            ) from error
 
     @cached_property
     def changed(self) -> tuple[str, ...]:
@@ -78,7 +63,7 @@ class GitBase:
         try:
             listing = run_git(self._root, "diff", *options, self._commit, "--", *globs)
         except GitRefused as error:
-            raise CheckError(f"base {self.name}: cannot be compared with", str(error)) from error
+            raise CheckError(f"base {self._name}: cannot be compared with", str(error)) from error
         return tuple(sorted(os.fsdecode(name) for name in listing.split(b"\0") if name))
 
     @cached_property
@@ -89,17 +74,16 @@ class GitBase:
             answer = run_git(self._root, "cat-file", "--batch", stdin=asked)
         except GitRefused as error:
             raise CheckError(
-                f"base {self.name}: its files cannot be read",
+                f"base {self._name}: its files cannot be read",
                 str(error),
-                f"Try: git fetch origin {self.name}",
+                f"Try: git fetch origin {self._name}",
             ) from error
         blobs: dict[str, bytes] = {}
         for name in names:
             header, _, answer = answer.partition(b"\n")
-            if header.endswith(b" missing") or b" blob " not in header:
-                continue
-            size = int(header.rsplit(b" ", 1)[1])
-            blobs[name], answer = answer[:size], answer[size + 1 :]
+            if b" blob " in header and not header.endswith(b" missing"):
+                size = int(header.rsplit(b" ", 1)[1])
+                blobs[name], answer = answer[:size], answer[size + 1 :]
         return blobs
 
     def read(self, path: str) -> bytes | None:
@@ -111,17 +95,13 @@ class GitBase:
             return None
 
 
+Base = FolderBase | GitBase
+
+
 def _commit(root: Path, ref: str) -> str:
-    try:
-        return (
-            run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-            .decode()
-            .strip()
-        )
-    except GitRefused as error:
-        raise CheckError(
-            f"base {ref}: no such folder and no such commit here", *_advice(root, ref)
-        ) from error
+    """Raises GitRefused."""
+    options = ("--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    return run_git(root, "rev-parse", *options).decode().strip()
 
 
 def _advice(root: Path, ref: str) -> tuple[str, str]:

@@ -213,12 +213,9 @@ class Resolver:
             return None
         if thing.what in ("box", "any"):
             return replace(thing, parts=tuple(self._unfolded(part, depth - 1) for part in thing.parts))
-        is_record = thing.what == "instance" and not self.is_enum(thing) and self._is_plain_record(thing)
+        made = self.class_of(thing) if thing.what == "instance" and not self.is_enum(thing) else None
+        is_record = made is not None and any(member.annotation for member in made.members.values())
         return self._fields(thing, depth - 1) if is_record else thing
-
-    def _is_plain_record(self, thing: Thing) -> bool:
-        made = self.class_of(thing)
-        return made is not None and any(member.annotation for member in made.members.values())
 
     def _of_class(self, thing: Thing, name: str, depth: int) -> Thing | None:
         for above in self.ancestors(Thing("class", thing.path, thing.name)):

@@ -152,9 +152,6 @@ class EvidenceConfig:
     warm_up: Annotated[Duration, between("0s", "1d")] = Sampling().warm_up
     min_trials: Annotated[int, whole(1, 10_000_000)] = Sampling().min_trials
 
-    def build(self) -> Sampling:
-        return Sampling(self.block, self.within, self.lateness, self.warm_up, self.min_trials)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbesConfig:
@@ -256,13 +253,12 @@ class Config(Checked):
         return image
 
     def terms(self) -> Terms:
-        probes = self.probes
         return Terms(
             stages=tuple(stage.build() for stage in self.stages),
             criteria=tuple(Criterion(m, c.limit, c.certify, c.slower_than) for m, c in self.criteria.items()),
             scenarios=tuple(self.scenarios),
-            sampling=self.evidence.build(),
-            probing=Probing(probes.every, probes.sessions, probes.concurrency),
+            sampling=Sampling(**asdict(self.evidence)),
+            probing=Probing(**asdict(self.probes)),
             alpha=self.false_rollbacks,
             beta=self.bad_promotions,
             drain=self.drain,

@@ -82,7 +82,8 @@ def _members(old: Class, new: Class) -> Iterator[Change]:
 
 
 def _fields(old: Class, new: Class) -> Iterator[Change]:
-    heirs = {alias: name for name, member in new.members.items() for alias in _aliases(member)}
+    # Other names under which a field is read: ``Field(alias="user")``.
+    heirs = {alias: name for name, member in new.members.items() for alias in _ALIAS.findall(member.value)}
     inherited = {heirs[name] for name in heirs if name in old.members}
     added = [n for n in new.members if n not in old.members and n not in inherited]
     for name, member in old.members.items():
@@ -100,11 +101,6 @@ def _fields(old: Class, new: Class) -> Iterator[Change]:
         if member.annotation and _is_required(member) and "ClassVar" not in member.annotation:
             what = "was added as required: messages of older senders are refused"
             yield Change(name, what, member.line)
-
-
-def _aliases(member: Member) -> list[str]:
-    """Other names under which a field is read: ``Field(alias="user")``."""
-    return _ALIAS.findall(member.value)
 
 
 def _changed(name: str, old: Member, new: Member) -> Iterator[Change]:

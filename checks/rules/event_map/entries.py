@@ -150,15 +150,11 @@ class Entries:
         """The text of an entry's key; None when it cannot be read."""
         if key is None or key.form == "const":
             return key and key.name
-        return self._text_of(key, path)
-
-    def _text_of(self, key: Symbol, path: str) -> str | None:
-        """The string behind a named key: a constant, an enum member's value."""
-        if key.form == "obj":
+        if key.form == "obj":  # a constant, or an enum member's value
             left, dot, member = key.name.rpartition(".")
             name = member if dot else ""
             if name in ("value", "name"):
-                return self._text_of(Symbol("obj", left), path)
+                return self.key(Symbol("obj", left), path)
             owner = (
                 self._tree.resolver.what(Symbol("obj", left), path)
                 if dot and not left.endswith(":")

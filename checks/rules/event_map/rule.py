@@ -13,7 +13,7 @@ from functools import partial
 from checks.finding import Finding, Fix
 from checks.rules.event_map.entries import Entries, Facts, facts_before, last, read, unquoted
 from checks.rules.event_map.fix import new_entry
-from checks.rules.event_map.mapping import Entry, changes
+from checks.rules.event_map.mapping import changes
 from checks.rules.protocol import Brief, Project, Rule, error, is_test
 from checks.settings import EventMap, Settings
 from checks.tree.parse import Parsed
@@ -96,24 +96,21 @@ class MapJudge:
             if entry.member not in names:
                 near = difflib.get_close_matches(entry.member, sorted(names), n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                message = f"{key!r} is mapped to {entry.member}, which {self._enum_name(entry, path)} does not have{hint}"
+                thing = self._map.class_of(entry, path)
+                message = f"{key!r} is mapped to {entry.member}, which {thing.name if thing else ''} does not have{hint}"
                 yield _error(path, (entry.line, entry.column), message)
-
-    def _enum_name(self, entry: Entry, path: str) -> str:
-        thing = self._map.class_of(entry, path)
-        return thing.name if thing else ""
 
     def _agrees(self, key: str, member: str) -> bool:
         path, entry = self.entries[key]
-        if entry.form == "member" and entry.member == member:
+        if entry.form in ("member", "text") and entry.member == member:
             return True
         members = self._map.members(entry, path) or self._common_members()
+        same = members.get(member, "")
         if entry.form == "text":
-            return entry.member == member or unquoted(members.get(member, "")) == entry.member
+            return unquoted(same) == entry.member
         if entry.form == "value":
-            return members.get(member) == entry.member
-        same = members.get(member)
-        return same is not None and "auto()" not in same and members.get(entry.member) == same
+            return same == entry.member
+        return member in members and "auto()" not in same and members.get(entry.member) == same
 
     def _common_members(self) -> dict[str, str]:
         found = (

@@ -75,7 +75,8 @@ def _offsets(data: bytes, factories: Iterable[str]) -> Iterator[int]:
     if b"extra" in data:
         yield from (match.start() for match in _EXTRA.finditer(data))
     if b"import dumps as" in data:
-        yield from (match.start() for match in _renamed_calls(data))
+        for name in {match[1] for match in _RENAMED.finditer(data)}:
+            yield from (match.start() for match in re.finditer(rb"\b" + name + rb"\(", data))
     is_any_name = any(maker.encode() in data for maker in ("structlog", "loguru", *factories))
     for level in _LEVELS:
         for at in places(data, level):
@@ -84,11 +85,6 @@ def _offsets(data: bytes, factories: Iterable[str]) -> Iterator[int]:
             is_logger = is_any_name or _NAME_BEFORE.search(data, at - 8, at)
             if is_logger and _has_fields(data, at + len(level) - 1):
                 yield at
-
-
-def _renamed_calls(data: bytes) -> Iterator[re.Match[bytes]]:
-    for name in {match[1] for match in _RENAMED.finditer(data)}:
-        yield from re.finditer(rb"\b" + name + rb"\(", data)
 
 
 def _has_fields(data: bytes, start: int) -> bool:
