@@ -139,16 +139,12 @@ class Occurrences(ast.NodeVisitor):
             if alias.name == "*":
                 self._bind("star", node, module=module)
             elif alias.name == self._name:
-                self._bind_import(node, alias.asname, module)
+                is_renamed = alias.asname not in (None, self._name)
+                self._bind("renamed" if is_renamed else "import", node, module=module)
+                self.other_names |= {str(alias.asname)} if is_renamed else set()
             elif alias.asname == self._name:
                 self._bind("assign", node, module=module)
             self.module_imports[alias.asname or alias.name] = f"{module}.{alias.name}"
-
-    def _bind_import(self, node: ast.ImportFrom, other: str | None, module: str) -> None:
-        is_renamed = other is not None and other != self._name
-        self._bind("renamed" if is_renamed else "import", node, module=module)
-        if is_renamed:
-            self.other_names.add(str(other))
 
     def visit_Global(self, node: ast.Global) -> None:
         self._scope.is_global = self._scope.is_global or self._name in node.names

@@ -54,14 +54,13 @@ def words(node: Function) -> set[bytes]:
     found: set[str] = set()
     local = _local_names(node)
     for child in (c for statement in without_docstring(node.body) for c in ast.walk(statement)):
-        if isinstance(child, ast.Attribute):
-            found.add(child.attr)
-        elif isinstance(child, ast.Name) and child.id not in local:
-            found.add(child.id)
-        elif (
-            isinstance(child, ast.Constant) and isinstance(child.value, str) and _stands_as_it_is(child.value)
-        ):
-            found.add(child.value)
+        match child:
+            case ast.Attribute(attr=word):
+                found.add(word)
+            case ast.Name(id=word) if word not in local:
+                found.add(word)
+            case ast.Constant(value=str(word)) if _stands_as_it_is(word):
+                found.add(word)
     return {word.encode() for word in found if len(word) > 2}
 
 
@@ -108,18 +107,23 @@ def _local_names(node: Function | ast.Lambda) -> dict[str, str]:
 
 
 def _write(node: object, names: dict[str, str], parts: list[str]) -> None:
-    if isinstance(node, ast.Name):
-        parts.append(names.get(node.id, node.id))
-    elif isinstance(node, ast.arg):
-        parts.append(names[node.arg])
-    elif isinstance(node, ast.AST):
-        parts.append(f"({type(node).__name__}")
-        for field in node._fields:
-            if field not in _DROPPED:
-                _write(getattr(node, field, None), names, parts)
-        parts.append(")")
-    elif isinstance(node, list):
-        for each in node:
-            _write(each, names, parts)
-    elif node is not None:
-        parts.append(repr(names.get(node, node) if isinstance(node, str) else node).replace(" ", "\u00b7"))
+    match node:
+        case None:
+            pass
+        case ast.Name():
+            parts.append(names.get(node.id, node.id))
+        case ast.arg():
+            parts.append(names[node.arg])
+        case ast.AST():
+            parts.append(f"({type(node).__name__}")
+            for field in node._fields:
+                if field not in _DROPPED:
+                    _write(getattr(node, field, None), names, parts)
+            parts.append(")")
+        case list():
+            for each in node:
+                _write(each, names, parts)
+        case _:
+            parts.append(
+                repr(names.get(node, node) if isinstance(node, str) else node).replace(" ", "\u00b7")
+            )

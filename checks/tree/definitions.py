@@ -180,26 +180,30 @@ def _assigned(node: ast.stmt, look: Lookup) -> Symbols:
 
 def simple(node: ast.expr | None, look: Lookup) -> Symbol | None:
     """The symbol of an expression outside of any flow: names, attributes, calls, literals."""
-    if isinstance(node, ast.Constant):
-        return constant(node)
-    if isinstance(node, ast.Name | ast.Attribute):
-        base = expression_name(node, look)
-        if base is None and isinstance(node, ast.Attribute):
-            inner = simple(node.value, look)
-            if node.attr in ENUM_ATTRIBUTES:
-                return Symbol("known", node.attr, (inner,))
-            return inner and Symbol("attr", node.attr, (inner,))
-        return base
-    if isinstance(node, ast.Call):
-        callee = simple(node.func, look)
-        return callee and Symbol("call", parts=(callee,))
-    if isinstance(node, ast.Await):
-        return simple(node.value, look)
-    if isinstance(node, ast.Set | ast.SetComp):
-        return Symbol("of", "builtins.set")
-    if isinstance(node, ast.List | ast.Tuple):
-        return box(simple(each, look) for each in node.elts)
-    return box(simple(each, look) for each in node.values) if isinstance(node, ast.Dict) else None
+    match node:
+        case ast.Constant():
+            return constant(node)
+        case ast.Name() | ast.Attribute():
+            base = expression_name(node, look)
+            if base is None and isinstance(node, ast.Attribute):
+                inner = simple(node.value, look)
+                if node.attr in ENUM_ATTRIBUTES:
+                    return Symbol("known", node.attr, (inner,))
+                return inner and Symbol("attr", node.attr, (inner,))
+            return base
+        case ast.Call():
+            callee = simple(node.func, look)
+            return callee and Symbol("call", parts=(callee,))
+        case ast.Await():
+            return simple(node.value, look)
+        case ast.Set() | ast.SetComp():
+            return Symbol("of", "builtins.set")
+        case ast.List() | ast.Tuple():
+            return box(simple(each, look) for each in node.elts)
+        case ast.Dict():
+            return box(simple(each, look) for each in node.values)
+        case _:
+            return None
 
 
 def _add_class(

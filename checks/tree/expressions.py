@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from checks.tree.definitions import module_scope, simple
 from checks.tree.locals import Local, Locals, item, joined, key_of, narrow, with_part
@@ -34,7 +34,14 @@ class Expressions:
         self._path = path
         self._safe, self._attributes = safe, attributes | ENUM_ATTRIBUTES
         self._knows_sockets = any("starlette" in v or "fastapi" in v for v in imports.values())
-        self.module_values = _module_values(statements, self.look)
+        #: what names at the top are given by calls: loggers, mostly
+        self.module_values = {
+            target.id: simple(node.value, self.look)
+            for node in statements
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
 
     def bind(
         self, target: ast.expr, value: Symbol | None, names: Locals, line: int, source: ast.expr | None = None
@@ -211,16 +218,3 @@ class Expressions:
 
 def _form(symbol: Symbol | None) -> str:
     return symbol.form if symbol is not None else ""
-
-
-def _module_values(
-    statements: Sequence[ast.stmt], look: Callable[[str], Symbol | None]
-) -> Mapping[str, Symbol | None]:
-    """What names at the top are given by calls: loggers, mostly."""
-    return {
-        target.id: simple(node.value, look)
-        for node in statements
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }

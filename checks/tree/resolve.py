@@ -178,17 +178,21 @@ class Resolver:
         """``thing.name``. Members of a class come back as instances of it when it is an enum."""
         if thing is None or not depth:
             return None
-        if thing.what == "module":
-            return self._inside(thing.path, (name,), depth - 1)
-        if thing.what == "outside":
-            return Thing("outside", name=f"{thing.name}.{name}")
-        if thing.what == "outside instance":
-            return Thing("outside attribute", name=f"{thing.name}.{name}")
-        if thing.what == "const":
-            return Thing("outside attribute", name=f"builtins.str.{name}")
-        if thing.what == "any":
-            return Thing("any", parts=tuple(self.attribute(p, name, depth - 1) for p in thing.parts))
-        return self._of_class(thing, name, depth - 1) if thing.what in ("class", "instance") else None
+        match thing.what:
+            case "module":
+                return self._inside(thing.path, (name,), depth - 1)
+            case "outside":
+                return Thing("outside", name=f"{thing.name}.{name}")
+            case "outside instance":
+                return Thing("outside attribute", name=f"{thing.name}.{name}")
+            case "const":
+                return Thing("outside attribute", name=f"builtins.str.{name}")
+            case "any":
+                return Thing("any", parts=tuple(self.attribute(p, name, depth - 1) for p in thing.parts))
+            case "class" | "instance":
+                return self._of_class(thing, name, depth - 1)
+            case _:
+                return None
 
     def _known(self, symbol: Symbol, owner: Thing | None, depth: int) -> Thing | None:
         """An attribute that is known by its name, unless the tree defines it."""

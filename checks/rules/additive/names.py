@@ -61,12 +61,14 @@ def _texts(tree: ast.Module) -> dict[str, tuple[int, frozenset[str], bool]]:
 
 def _parts(value: ast.expr) -> list[ast.expr | None] | None:
     """The names in a map, a list, a set, ``frozenset({...})`` or ``Literal[...]``; None for anything else."""
-    if isinstance(value, ast.Dict):
-        return list(value.keys)
-    if isinstance(value, ast.List | ast.Tuple | ast.Set):
-        return list(value.elts)
-    if isinstance(value, ast.Call) and len(value.args) == 1 and not value.keywords:
-        return _parts(value.args[0])
-    if isinstance(value, ast.Subscript) and dotted(value.value).endswith("Literal"):
-        return list(value.slice.elts) if isinstance(value.slice, ast.Tuple) else [value.slice]
-    return None
+    match value:
+        case ast.Dict(keys=keys):
+            return list(keys)
+        case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts):
+            return list(parts)
+        case ast.Call(args=[only], keywords=[]):
+            return _parts(only)
+        case ast.Subscript(slice=inner) if dotted(value.value).endswith("Literal"):
+            return list(inner.elts) if isinstance(inner, ast.Tuple) else [inner]
+        case _:
+            return None

@@ -186,12 +186,13 @@ def _change(kind: str, target: Symbol, owner: str, node: Any, value: ast.expr, l
 
 def _read(value: ast.expr, made: Change, look: Lookup) -> bool:
     """Add what ``value`` holds; True when some of it cannot be read."""
-    if isinstance(value, ast.Dict):
-        return _read_literal(value, made, look)
-    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr):
-        return bool(_read(value.left, made, look) + _read(value.right, made, look))
-    if isinstance(value, ast.Call):
-        return _read_call(value, made, look)
+    match value:
+        case ast.Dict():
+            return _read_literal(value, made, look)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return bool(_read(left, made, look) + _read(right, made, look))
+        case ast.Call():
+            return _read_call(value, made, look)
     symbol = expression_name(value, look)
     if symbol is None:
         return True
@@ -250,18 +251,16 @@ def _key(node: ast.expr, look: Lookup) -> Symbol | None:
 
 
 def _value(node: ast.expr, look: Lookup) -> tuple[str, Symbol | None, str]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return "text", None, node.value
-    if (
-        isinstance(node, ast.Attribute)
-        and node.attr in ("value", "name")
-        and isinstance(node.value, ast.Attribute)
-    ):
-        node = node.value
-    if isinstance(node, ast.Attribute):
-        return "member", expression_name(node.value, look), node.attr
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-        return "member", expression_name(node.value, look), str(node.slice.value)
-    if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
-        return "value", expression_name(node.func, look), repr(node.args[0].value)
-    return "other", expression_name(node, look), ""
+    match node:
+        case ast.Constant(value=str(text)):
+            return "text", None, text
+        case ast.Attribute(value=ast.Attribute(value=base, attr=member), attr="value" | "name"):
+            return "member", expression_name(base, look), member
+        case ast.Attribute(value=base, attr=member):
+            return "member", expression_name(base, look), member
+        case ast.Subscript(value=base, slice=ast.Constant(value=text)):
+            return "member", expression_name(base, look), str(text)
+        case ast.Call(func=base, args=[ast.Constant(value=text)]):
+            return "value", expression_name(base, look), repr(text)
+        case _:
+            return "other", expression_name(node, look), ""

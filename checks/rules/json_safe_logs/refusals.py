@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from checks.tree.resolve import Resolver, Thing
+from checks.tree.symbols import ENUM_ATTRIBUTES
 
 #: class outside of the tree -> the word for it in a message
 REFUSED = {
@@ -50,22 +51,20 @@ class Refusal:
 
 def refusal(thing: Thing | None, resolver: Resolver) -> Refusal | None:
     """Why ``json.dumps`` refuses it; None when it does not, or that is unknown."""
-    if thing is None:
-        return None
-    if thing.what == "kind":
-        return Refusal(thing.name, True)
-    if thing.what == "known":
-        word = (
-            "enum WebSocketState"
-            if thing.name in ("client_state", "application_state")
-            else f"enum {thing.name}"
-        )
-        return Refusal(word, thing.is_sure)
-    if thing.what in ("box", "any"):
-        return _of_several(thing, resolver)
-    if thing.what == "instance":
-        return _of_instance(thing, resolver)
-    return _of_outside(thing)
+    match thing:
+        case None:
+            return None
+        case Thing(what="kind"):
+            return Refusal(thing.name, True)
+        case Thing(what="known"):
+            is_socket = thing.name in ENUM_ATTRIBUTES
+            return Refusal(f"enum {'WebSocketState' if is_socket else thing.name}", thing.is_sure)
+        case Thing(what="box" | "any"):
+            return _of_several(thing, resolver)
+        case Thing(what="instance"):
+            return _of_instance(thing, resolver)
+        case _:
+            return _of_outside(thing)
 
 
 def _of_several(thing: Thing, resolver: Resolver) -> Refusal | None:
@@ -91,11 +90,11 @@ def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
         return None
     made = resolver.class_of(thing)
     line = made.line if made else 0
+    known = next((REFUSED[name] for name in above if name in REFUSED), "")
     if any(name.startswith("enum.") for name in above):
-        return Refusal(f"enum {thing.name}", True, thing.path, line)
-    if any(_is_exception(name) for name in above):
-        return Refusal("exception", True, thing.path, line)
-    known = next((REFUSED[name] for name in above if name in REFUSED), None)
+        known = f"enum {thing.name}"
+    elif any(_is_exception(name) for name in above):
+        known = "exception"
     if known:
         return Refusal(known, True, thing.path, line)
     is_model = any(name in _MODELS for name in above)
@@ -104,18 +103,13 @@ def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
 
 
 def _of_outside(thing: Thing) -> Refusal | None:
-    if thing.what == "outside instance":
-        if _SOCKET_STATE.fullmatch(thing.name):
-            return Refusal("enum WebSocketState", True)
-        if _is_exception(thing.name):
-            return Refusal("exception", True)
-        word = REFUSED.get(thing.name)
-        return Refusal(word, True) if word else None
-    if thing.what == "outside" and _SOCKET_STATE.fullmatch(thing.name) and not thing.name.endswith("State"):
+    name, is_instance = thing.name, thing.what == "outside instance"
+    is_member = thing.what == "outside" and not name.endswith("State")
+    is_state = (is_instance or is_member) and _SOCKET_STATE.fullmatch(name)
+    if is_state or (thing.what == "outside attribute" and _SOCKET_ATTRIBUTE.fullmatch(name)):
         return Refusal("enum WebSocketState", True)
-    if thing.what == "outside attribute" and _SOCKET_ATTRIBUTE.fullmatch(thing.name):
-        return Refusal("enum WebSocketState", True)
-    return None
+    word = "exception" if _is_exception(name) else REFUSED.get(name)
+    return Refusal(word, True) if is_instance and word else None
 
 
 def _is_exception(name: str) -> bool:

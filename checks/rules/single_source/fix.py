@@ -26,7 +26,6 @@ class Fixer:
         self._tree, self._mentions = tree, mentions
         self._home = symbol.home
         self._name = symbol.symbol
-        self._below_home: frozenset[str] | None = None
 
     def replace_copy(self, path: str, made: Definition) -> Fix | None:
         """Remove a definition and import the home's under its name; None where that could break."""
@@ -82,13 +81,11 @@ class Fixer:
         return f"from {self._tree.modules.name_of(self._home)} import {self._name}"
 
     def _may_import(self, path: str) -> bool:
-        if "." in self._name:
-            return False
-        if self._below_home is None:
-            self._below_home = self._imported_by_home()
-        return path not in self._below_home
+        return "." not in self._name and path not in self._below_home
 
-    def _imported_by_home(self) -> frozenset[str]:
+    @cached_property
+    def _below_home(self) -> frozenset[str]:
+        """What the home itself imports."""
         seen: set[str] = set()
         waiting = [self._home]
         while waiting and len(seen) < _MOST_MODULES:
