@@ -38,7 +38,6 @@ class Binding:
     node: ast.AST
     scope: Scope
     line: int
-    column: int
     module: str = ""
     is_conditional: bool = False
     is_for_types: bool = False
@@ -116,9 +115,9 @@ class Occurrences(ast.NodeVisitor):
 
     def _bind(self, kind: str, node: ast.AST, *, module: str = "", value: ast.expr | None = None) -> None:
         scope = self.module if self._scope.is_global else self._scope
-        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        line = getattr(node, "lineno", 1)
         made = Binding(
-            kind, node, scope, line, column, module, bool(self._conditional), bool(self._types), value=value
+            kind, node, scope, line, module, bool(self._conditional), bool(self._types), value=value
         )
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             made.is_overload = any(dotted(d).rpartition(".")[2] == "overload" for d in node.decorator_list)

@@ -47,16 +47,17 @@ class Expressions:
         self, target: ast.expr, value: Symbol | None, names: Locals, line: int, source: ast.expr | None = None
     ) -> None:
         """Give a target a value; ``payload["state"] = value`` puts it into the container."""
-        if isinstance(target, ast.Name):
-            fields = self._fields(source, names) if source is not None and value is not None else None
-            names[target.id] = Local(value, line, f"{target.id} is set here", source, fields)
-        elif isinstance(target, ast.Tuple | ast.List):
-            for each in target.elts:
-                self.bind(
-                    each.value if isinstance(each, ast.Starred) else each, item(value), names, line, source
-                )
-        elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-            self.put(target.value.id, key_of(target.slice), value, names, Local(None, line, source=source))
+        match target:
+            case ast.Name(id=name):
+                fields = self._fields(source, names) if source is not None and value is not None else None
+                names[name] = Local(value, line, f"{name} is set here", source, fields)
+            case ast.Starred():
+                self.bind(target.value, value, names, line, source)
+            case ast.Tuple() | ast.List():
+                for each in target.elts:
+                    self.bind(each, item(value), names, line, source)
+            case ast.Subscript(value=ast.Name(id=name), slice=key):
+                self.put(name, key_of(key), value, names, Local(None, line, source=source))
 
     def put(self, name: str, key: str | None, value: Symbol | None, names: Locals, where: Local) -> None:
         """Add a value to the container that a name stands for."""

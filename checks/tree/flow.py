@@ -192,23 +192,23 @@ class Flow(Expressions):
     def _assign(self, node: ast.stmt, names: Locals) -> None:
         if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
             self._mutation(node.value, names)
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                self._bind_pairs(target, node.value, names, node.lineno)
-        elif isinstance(node, ast.AnnAssign):
-            noted = annotation(node.annotation, self.look)
-            value = self.value(node.value, names) if node.value else None
-            self.bind(node.target, value if value is not None else noted, names, node.lineno, node.value)
-        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            before = names.get(node.target.id, Local(None)).symbol
-            symbol = before or self.value(node.value, names)
-            names[node.target.id] = Local(symbol, node.lineno, f"{node.target.id} is set here", node.value)
-        elif isinstance(node, ast.Import | ast.ImportFrom) and self._is_inside:
-            found = imported_names(self._path, [node])
-            names.update({name: Local(Symbol("obj", full), node.lineno) for name, full in found.items()})
-        elif isinstance(node, ast.Delete):
-            for target in node.targets:
-                self._delete(target, names)
+        match node:
+            case ast.Assign():
+                for target in node.targets:
+                    self._bind_pairs(target, node.value, names, node.lineno)
+            case ast.AnnAssign():
+                value = self.value(node.value, names) if node.value else None
+                noted = value if value is not None else annotation(node.annotation, self.look)
+                self.bind(node.target, noted, names, node.lineno, node.value)
+            case ast.AugAssign(target=ast.Name(id=name)):
+                symbol = names.get(name, Local(None)).symbol or self.value(node.value, names)
+                names[name] = Local(symbol, node.lineno, f"{name} is set here", node.value)
+            case ast.Import() | ast.ImportFrom() if self._is_inside:
+                found = imported_names(self._path, [node])
+                names.update({name: Local(Symbol("obj", full), node.lineno) for name, full in found.items()})
+            case ast.Delete():
+                for target in node.targets:
+                    self._delete(target, names)
 
     def _delete(self, target: ast.expr, names: Locals) -> None:
         if isinstance(target, ast.Name):

@@ -122,9 +122,7 @@ def _asks_for_plain(test: ast.Call) -> bool:
 def joined(*symbols: Symbol | None) -> Symbol | None:
     """One of several branches; a branch in which the value is harmless makes the others uncertain."""
     known = [s for s in symbols if s is not None]
-    if not known:
-        return None
-    return either(symbols) if len(known) == len(symbols) else either((*known, DOUBT))
+    return either(known if len(known) in (0, len(symbols)) else (*known, DOUBT))
 
 
 def become(names: Locals, branches: list[Locals]) -> None:

@@ -145,23 +145,22 @@ def annotation(node: ast.expr | None, look: Lookup) -> Symbol | None:
             node = ast.parse(node.value, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
-    if isinstance(node, ast.Name | ast.Attribute):
-        return _instance(expression_name(node, look))
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _union((node.left, node.right), look)
-    if isinstance(node, ast.Subscript):
-        return _subscripted(node, look)
-    return None
+    match node:
+        case ast.Name() | ast.Attribute():
+            symbol = expression_name(node, look)
+            return Symbol("of", symbol.name) if symbol is not None and symbol.form == "obj" else None
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _union((left, right), look)
+        case ast.Subscript():
+            return _subscripted(node, look)
+        case _:
+            return None
 
 
 def _union(members: Iterable[ast.expr], look: Lookup) -> Symbol | None:
     """Members that are plain JSON make the whole doubtful, ``None`` does not: ``str | State`` is "any" of two."""
-    symbols: list[Symbol | None] = []
-    for member in members:
-        if isinstance(member, ast.Constant) and member.value is None:
-            continue
-        symbols.append(annotation(member, look) or DOUBT)
-    return either(symbols)
+    others = (m for m in members if not (isinstance(m, ast.Constant) and m.value is None))
+    return either(annotation(member, look) or DOUBT for member in others)
 
 
 def _subscripted(node: ast.Subscript, look: Lookup) -> Symbol | None:
@@ -178,10 +177,6 @@ def _subscripted(node: ast.Subscript, look: Lookup) -> Symbol | None:
     if name in _BOXES:
         return box(annotation(each, look) for each in inner)
     return None
-
-
-def _instance(symbol: Symbol | None) -> Symbol | None:
-    return Symbol("of", symbol.name) if symbol is not None and symbol.form == "obj" else None
 
 
 def expression_name(node: ast.expr, look: Lookup) -> Symbol | None:

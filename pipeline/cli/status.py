@@ -53,7 +53,6 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
         yield lambda look: session.output.result("", _document(look))
         return
     from rich.console import Group
-    from rich.live import Live
 
     from pipeline.app.reporting import UserFigures
     from pipeline.view.panel import render
@@ -66,6 +65,8 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
     if not stays or not console.is_terminal:
         yield lambda look: console.print(picture(look))
         return
+    from rich.live import Live
+
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         yield lambda look: live.update(picture(look), refresh=True)
 

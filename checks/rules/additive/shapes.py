@@ -141,17 +141,18 @@ def _choices(annotation: str) -> frozenset[str]:
 def _taken(node: ast.expr) -> Iterator[str]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         yield from (*_taken(node.left), *_taken(node.right))
-    elif isinstance(node, ast.Subscript):
+        return
+    name, inner = "", [node]
+    if isinstance(node, ast.Subscript):
         name = dotted(node.value).rpartition(".")[2]
         inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if name in ("Optional", "Union"):
+    match name:
+        case "Optional" | "Union":
             yield from (choice for each in inner for choice in _taken(each))
             yield from ["None"] if name == "Optional" else []
-        elif name in ("Annotated", "NotRequired", "Required"):
+        case "Annotated" | "NotRequired" | "Required":
             yield from _taken(inner[0])
-        elif name == "Literal":
+        case "Literal":
             yield from (ast.unparse(each) for each in inner)
-        else:
+        case _:
             yield ast.unparse(node)
-    else:
-        yield ast.unparse(node)
