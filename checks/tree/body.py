@@ -97,12 +97,9 @@ def named_lambdas(tree: ast.AST) -> Iterator[tuple[str, ast.Lambda]]:
 def _local_names(node: Function | ast.Lambda) -> dict[str, str]:
     names: dict[str, str] = {}
     for child in ast.walk(node):
-        if isinstance(child, ast.arg):
-            names.setdefault(child.arg, f"_{len(names)}")
-        elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-            names.setdefault(child.id, f"_{len(names)}")
-        elif isinstance(child, ast.ExceptHandler) and child.name:
-            names.setdefault(child.name, f"_{len(names)}")
+        match child:
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.ExceptHandler(name=str(name)):
+                names.setdefault(name, f"_{len(names)}")
     return names
 
 

@@ -157,15 +157,13 @@ def flat(body: Iterable[ast.stmt]) -> list[ast.stmt]:
 
 def bound_names(node: ast.stmt) -> Iterator[str]:
     """Names that this statement defines here; imports are counted apart, and ``NAME += 1`` defines nothing."""
-    if isinstance(node, ast.Assign):
-        for target in node.targets:
-            if isinstance(target, ast.Name):
-                yield target.id
-    elif isinstance(node, ast.AnnAssign):
-        if isinstance(node.target, ast.Name):
-            yield node.target.id
-    elif isinstance(node, _NAMED):
-        yield node.name
+    match node:
+        case ast.Assign(targets=targets):
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            yield name
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
 
 
 def _assigned(node: ast.stmt, look: Lookup) -> Symbols:

@@ -128,21 +128,21 @@ class Expressions:
     def _builtin_call(self, word: str, node: ast.Call, names: Locals) -> Symbol | None:
         """Calls that hand their arguments on; ``DOUBT`` stands for "harmless", None for "some other call"."""
         first = self.value(node.args[0], names) if node.args else None
-        if word == "dict":
-            parts = [self.value(k.value, names) for k in node.keywords]
-            return box([*parts, *([item(first)] if first and first.form == "box" else [])]) or DOUBT
-        if word in _CONTAINERS and node.args:
-            return box([item(first)]) or DOUBT
-        if word in ("asdict", "vars") and first is not None:
-            return Symbol("fields", parts=(first,))
-        if word == "getattr" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
-            name = str(node.args[1].value)
-            if name in self._attributes:
-                return Symbol("known", name, (first,), self._is_socket(node.args[0]))
-            if first is None or first.form in ("known", "box"):
-                return DOUBT
-            return Symbol("attr", name, (first,))
-        return None
+        match word, node.args:
+            case "dict", _:
+                parts = [self.value(k.value, names) for k in node.keywords]
+                return box([*parts, *([item(first)] if first and first.form == "box" else [])]) or DOUBT
+            case _, [_, *_] if word in _CONTAINERS:
+                return box([item(first)]) or DOUBT
+            case "asdict" | "vars", _:
+                return first and Symbol("fields", parts=(first,))
+            case "getattr", [owner, ast.Constant(value=name), *_]:
+                if str(name) in self._attributes:
+                    return Symbol("known", str(name), (first,), self._is_socket(owner))
+                is_harmless = first is None or first.form in ("known", "box")
+                return DOUBT if is_harmless else Symbol("attr", str(name), (first,))
+            case _:
+                return None
 
     def _choice(self, node: ast.IfExp, names: Locals) -> Symbol | None:
         yes, no = dict(names), dict(names)

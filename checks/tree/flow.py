@@ -211,11 +211,10 @@ class Flow(Expressions):
                     self._delete(target, names)
 
     def _delete(self, target: ast.expr, names: Locals) -> None:
-        if isinstance(target, ast.Name):
-            names[target.id] = Local(None)
-        elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-            key, name = key_of(target.slice), target.value.id
-            if name in names and key is not None:
+        match target:
+            case ast.Name(id=name):
+                names[name] = Local(None)
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if name in names:
                 names[name] = without_part(names[name], key)
 
     def _bind_pairs(self, target: ast.expr, value: ast.expr, names: Locals, line: int) -> None:
@@ -229,19 +228,17 @@ class Flow(Expressions):
 
     def _mutation(self, call: ast.Call, names: Locals) -> None:
         """``payload.update(state=value)``, ``rows.append(value)``, ``payload.pop("state")``."""
-        function = call.func
-        if not isinstance(function, ast.Attribute) or not isinstance(function.value, ast.Name):
-            return
-        name = function.value.id
-        if name not in names:
-            return
-        if function.attr == "pop" and call.args and key_of(call.args[0]) is not None:
-            names[name] = without_part(names[name], str(key_of(call.args[0])))
-        elif function.attr == "clear":
-            names[name] = Local(None)
-        elif function.attr in _ADDING:
-            for key, value in _added(call):
-                self.put(name, key, self.value(value, names), names, Local(None, call.lineno, source=value))
+        match call.func, call.args:
+            case ast.Attribute(value=ast.Name(id=name)), _ if name not in names:
+                pass
+            case ast.Attribute(value=ast.Name(id=name), attr="pop"), [ast.Constant(value=str(taken)), *_]:
+                names[name] = without_part(names[name], taken)
+            case ast.Attribute(value=ast.Name(id=name), attr="clear"), _:
+                names[name] = Local(None)
+            case ast.Attribute(value=ast.Name(id=name), attr=method), _ if method in _ADDING:
+                for key, value in _added(call):
+                    where = Local(None, call.lineno, source=value)
+                    self.put(name, key, self.value(value, names), names, where)
 
     def _calls_in(self, node: ast.expr, names: Locals) -> None:
         """Visit every call below an expression; those inside comprehensions and lambdas see their own names."""

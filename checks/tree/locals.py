@@ -90,25 +90,18 @@ def key_of(node: ast.expr | None) -> str | None:
 
 def narrow(test: ast.expr, yes: Locals, no: Locals) -> None:
     """Forget on the other side what a test asked about; ``not`` turns sides."""
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        narrow(test.operand, no, yes)
-    elif isinstance(test, ast.BoolOp):
-        for each in test.values:
-            narrow(
-                each, yes if isinstance(test.op, ast.And) else {}, no if isinstance(test.op, ast.Or) else {}
-            )
-    elif (
-        isinstance(test, ast.Call)
-        and isinstance(test.func, ast.Name)
-        and test.func.id in _NARROWING
-        and test.args
-    ):
-        asked = test.args[0]
-        # On the other side nothing is known: ``x if isinstance(x, str) else x.value`` asks because it may be either.
-        if isinstance(asked, ast.Name) and asked.id in no:
-            no[asked.id] = Local(None)
-        if isinstance(asked, ast.Name) and asked.id in yes and _asks_for_plain(test):
-            yes[asked.id] = Local(None)
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=asked):
+            narrow(asked, no, yes)
+        case ast.BoolOp(op=word):
+            for each in test.values:
+                narrow(each, yes if isinstance(word, ast.And) else {}, no if isinstance(word, ast.Or) else {})
+        case ast.Call(func=ast.Name(id=function), args=[ast.Name(id=name), *_]) if function in _NARROWING:
+            # On the other side nothing is known: ``x if isinstance(x, str) else x.value`` asks because it may be either.
+            if name in no:
+                no[name] = Local(None)
+            if name in yes and _asks_for_plain(test):
+                yes[name] = Local(None)
 
 
 def _asks_for_plain(test: ast.Call) -> bool:

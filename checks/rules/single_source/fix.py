@@ -116,12 +116,13 @@ def _insertion(path: str, parsed: Parsed, statement: str) -> Edit:
     """One line after the last import at the top; after the docstring or at the start where there is none."""
     last = doc = 0
     for index, node in enumerate(parsed.tree.body):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            last = node.end_lineno or node.lineno
-        elif index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            doc = node.end_lineno or node.lineno
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            break
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                last = node.end_lineno or node.lineno
+            case ast.Expr(value=ast.Constant()) if index == 0:
+                doc = node.end_lineno or node.lineno
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                break
     if last:
         return Edit(path, (last + 1, 0), (last + 1, 0), f"{statement}\n")
     if doc:
