@@ -139,8 +139,8 @@ class World:
 
     async def closed(self, count: int) -> list[ObservedSocket]:
         """What was seen of the sockets, once so many have ended."""
-        await until(lambda: len(self.ingress.observed()) >= count)
-        return list(self.ingress.observed())
+        await until(lambda: len(self.ingress.observations.ended) >= count)
+        return list(self.ingress.observations.ended)
 
     async def logged(self, count: int) -> list[tuple[str, Mapping[str, Any], str]]:
         await until(lambda: len(self.logs.requests) >= count)

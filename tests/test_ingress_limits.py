@@ -196,7 +196,7 @@ async def test_a_101_to_anything_but_websocket_is_503(world: World, head: bytes)
     await instance(world, floods(b"HTTP/1.1 101 Switching Protocols\r\n" + head + b"\r\n\r\n", b"-", 0))
     response = await world.ask(get(world, "/ws", *HANDSHAKE, last=False))
     assert status_of(response) == 503
-    assert not world.ingress.observations.ended()
+    assert not world.ingress.observations.ended
 
 
 async def test_a_101_says_nothing_of_a_body_or_another_hop(world: World) -> None:

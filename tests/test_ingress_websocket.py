@@ -239,7 +239,7 @@ async def test_a_refused_handshake_is_an_ordinary_answer(world: World) -> None:
     assert refused.value.response.body == b"nope"
     ((_, logged, _),) = await world.logged(1)
     assert logged["status"] == 403
-    assert not world.ingress.observed()
+    assert not world.ingress.observations.ended
 
 
 async def test_the_request_timeout_ends_a_socket_without_a_close_frame(world: World) -> None:
@@ -266,7 +266,7 @@ async def test_a_request_entry_is_written_when_the_socket_ends(world: World) -> 
         await connection.recv()
         assert not world.logs.requests
     ((revision, logged, trace),) = await world.logged(1)
-    (seen,) = world.ingress.observed()
+    (seen,) = world.ingress.observations.ended
     assert (revision, logged["status"], logged["requestMethod"]) == ("one", 101, "GET")
     assert logged["requestUrl"] == f"http://127.0.0.1:{world.port()}/ws"
     assert logged["responseSize"] == seen.bytes_to_client > 0
@@ -351,7 +351,7 @@ async def test_open_sockets_are_counted_by_revision(world: World) -> None:
         await connection.close(1000)
     await world.closed(3)
     assert world.ingress.observations.open_sockets() == {}
-    assert world.ingress.observations.closes() == {(*key, 1000): 3}
+    assert world.ingress.observations.closes == {(*key, 1000): 3}
     await until(lambda: world.fleet.leased == 0)
 
 

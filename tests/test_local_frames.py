@@ -118,5 +118,5 @@ def test_observations_count_by_revision_and_code() -> None:
     observations.end(seen(1011))
     observations.end(seen(1000, "two"))
     assert observations.open_sockets() == {("chat", "one"): 1}
-    assert observations.closes() == {("chat", "one", 1011): 1, ("chat", "two", 1000): 1}
-    assert [s.code for s in observations.ended()] == [1011, 1000]
+    assert observations.closes == {("chat", "one", 1011): 1, ("chat", "two", 1000): 1}
+    assert [s.code for s in observations.ended] == [1011, 1000]

@@ -22,7 +22,6 @@ class Apply(Protocol):
 
     def apply(self, settings: Settings) -> None:
         """Returns when what the program declares is accepted."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

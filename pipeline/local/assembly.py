@@ -100,7 +100,7 @@ class LocalCloudRun:
                 "open": _rows(seen.open_sockets(), "count"),
                 "closed": [
                     {"service": service, "revision": revision, "code": code, "count": count}
-                    for (service, revision, code), count in seen.closes().items()
+                    for (service, revision, code), count in seen.closes.items()
                 ],
             },
         }

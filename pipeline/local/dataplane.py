@@ -66,19 +66,15 @@ class Instances(Protocol):
 
     def pinned(self, image: str) -> AbstractAsyncContextManager[str]:
         """The image by digest; its build stays for the length of the block at least. Raises StartFailed."""
-        ...
 
     def collect(self, used: Collection[str]) -> None:
         """Take away the builds that are not among these digests (64 hex digits) and that nobody else is pinning."""
-        ...
 
     async def start(self, spec: InstanceSpec) -> None:
         """Run at least one instance and return once it listens; a no-op if it does. Raises StartFailed."""
-        ...
 
     async def stop(self, service: str, revision: str) -> None:
         """SIGTERM, 10 s, SIGKILL. Its sockets end. A no-op if it does not run."""
-        ...
 
 
 class Router(Protocol):
@@ -86,12 +82,9 @@ class Router(Protocol):
 
     async def route(self, service: str, routes: Routes) -> None:
         """From the return on, new connections follow ``routes``; open sockets stay where they are."""
-        ...
 
     async def forget(self, service: str) -> None:
         """Close the addresses of a deleted service."""
-        ...
 
     def uri(self, service: str, tag: str = "") -> str:
         """``http://127.0.0.1:PORT`` of the service, or of one of its tags; allotted at first use, then kept."""
-        ...

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import structlog
@@ -25,6 +25,7 @@ from pipeline.local.control.state import Failure, Line, Service
 from pipeline.local.control.store import Registry
 from pipeline.local.control.views import service_json
 from pipeline.local.dataplane import Instances, InstanceSpec, Router, Routes, StartFailed
+from pipeline.local.tasks import Tasks
 from pipeline.model import Readiness
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ class Reconciler:
         self._instances = instances
         self._router = router
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("control plane task failed")
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routed: dict[str, tuple[Line, ...]] = {}
         self._starts: dict[Key, asyncio.Task[None]] = {}
@@ -68,31 +69,28 @@ class Reconciler:
 
     async def close(self) -> None:
         """Stop working. Instances and addresses belong to whoever made them."""
-        while self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.wait(self._tasks)
+        await self._tasks.cancel()
 
     def kick(self, name: str) -> None:
         """A service was written: look at it soon."""
-        self._spawn(self._reconcile(name))
+        self._tasks.spawn(self._reconcile(name))
 
     def forget_service(self, service: Service, operation: Operation) -> None:
         """End everything of a service that no longer exists, then the operation."""
         stops = [self.stop((service.name, r.name)) for r in service.revisions]
-        self._spawn(self._forget(operation, stops))
+        self._tasks.spawn(self._forget(operation, stops))
 
     def forget_revision(self, key: Key, operation: Operation) -> None:
         """End a revision that no longer exists, once no tag leads to it, then the operation."""
         stop = self.stop(key, is_routed=True)
-        self._spawn(self._finish_after(operation, [stop]))
+        self._tasks.spawn(self._finish_after(operation, [stop]))
 
     def stop(self, key: Key, *, is_routed: bool = False) -> asyncio.Task[None]:
         """End a revision that no longer exists; a start of the same name waits for it."""
         if start := self._starts.pop(key, None):
             start.cancel()
         self._started.discard(key)
-        task = self._stops[key] = self._spawn(self._stop(key, is_routed))
+        task = self._stops[key] = self._tasks.spawn(self._stop(key, is_routed))
         return task
 
     async def _reconcile(self, name: str) -> None:
@@ -112,7 +110,7 @@ class Reconciler:
         for revision in pending | {line.revision for line in goal.serving}:
             key = (goal.name, revision)
             if key not in self._started and key not in self._starts:
-                self._starts[key] = self._spawn(self._start(key))
+                self._starts[key] = self._tasks.spawn(self._start(key))
         return all((goal.name, line.revision) in self._started for line in goal.serving if line.percent)
 
     async def _start(self, key: Key) -> None:
@@ -201,17 +199,6 @@ class Reconciler:
         self._collect()
         if self._stops.get(key) is asyncio.current_task():
             del self._stops[key]
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (fault := task.exception()):
-            log.error("control plane task failed", exc_info=fault)
 
 
 def _routes(lines: Iterable[Line]) -> Routes:

@@ -43,15 +43,12 @@ class LogSink(Protocol):
 
     def line(self, service: str, revision: str, stream: str, text: str) -> None:
         """One line of ``stdout`` or ``stderr``."""
-        ...
 
     def request(self, service: str, revision: str, request: Mapping[str, Any], trace: str = "") -> None:
         """One request that ended; the keys are HttpRequest's, latency in seconds."""
-        ...
 
     def system(self, service: str, revision: str, text: str, severity: str = "INFO") -> None:
         """Something that the platform did."""
-        ...
 
 
 class Tail:

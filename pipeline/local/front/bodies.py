@@ -15,51 +15,43 @@ _PIECE = 64 * 1024
 _USUAL_FRAMING = 16  # bytes around a chunk that are nobody's fault
 
 
-async def copy(source: Wire, target: Wire, framing: int, *, limit: int | None = None) -> int:
+async def copy(
+    source: Wire, target: Wire, framing: int, *, limit: int | None = None, knows_chunks: bool = True
+) -> int:
     """Pass a body on. Returns its size in bytes.
 
     Args:
         limit: bytes of a chunked body; a length is judged before its body is read.
+        knows_chunks: whether the reader does; else it gets what is in them.
     Raises: BadMessage, with status 413 beyond the limit.
     """
     if framing == http1.CHUNKED:
-        return await _copy_chunks(source, target, limit)
+        return await _copy_chunks(source, target, limit, knows_chunks)
     if framing == http1.UNTIL_CLOSE:
         return await _copy_rest(source, target)
     await _copy_bytes(source, target, framing)
     return framing
 
 
-async def copy_content(source: Wire, target: Wire) -> int:
-    """What is in the chunks of a body, for a reader that knows no chunks. Returns its size. Raises BadMessage."""
-    total = spent = 0
-    while size := http1.parse_chunk(line := await _line(source, MAX_LINE)):
-        spent = _checked_framing(spent, len(line), size)
-        await _copy_chunk(source, target, size)
-        total += size
-    await _trailers(source)
-    return total
-
-
-async def _copy_chunks(source: Wire, target: Wire, limit: int | None) -> int:
-    """Chunks are framed anew: without extensions."""
+async def _copy_chunks(source: Wire, target: Wire, limit: int | None, knows_chunks: bool) -> int:
+    """Chunks are framed anew, without extensions, or not at all."""
     total = spent = 0
     while size := http1.parse_chunk(line := await _line(source, MAX_LINE)):
         spent = _checked_framing(spent, len(line), size)
         total += size
         if limit is not None and total > limit:
             raise BadMessage(f"a body of more than {limit} bytes", status=413)
-        target.write(b"%x\r\n" % size)
-        await _copy_chunk(source, target, size)
-        target.write(b"\r\n")
-    target.write(b"0\r\n" + await _trailers(source) + b"\r\n")
+        if knows_chunks:
+            target.write(b"%x\r\n" % size)
+        await _copy_bytes(source, target, size)
+        if await _line(source, 0):
+            raise BadMessage("malformed chunk")
+        if knows_chunks:
+            target.write(b"\r\n")
+    trailers = await _trailers(source)
+    if knows_chunks:
+        target.write(b"0\r\n" + trailers + b"\r\n")
     return total
-
-
-async def _copy_chunk(source: Wire, target: Wire, size: int) -> None:
-    await _copy_bytes(source, target, size)
-    if await _line(source, 0):
-        raise BadMessage("malformed chunk")
 
 
 async def _copy_bytes(source: Wire, target: Wire, left: int) -> None:

@@ -90,14 +90,16 @@ async def forward(exchange: Exchange, lease: Lease, observations: Observations) 
     upstream: Wire | None = None
     try:
         async with asyncio.timeout(lease.spec.request_timeout_s):
-            upstream = await _connected(lease)
+            _, upstream = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", lease.port)
             if exchange.request.is_websocket:
                 return await _upgrade(exchange, lease, upstream, observations)
             return await _plain(exchange, lease, upstream)
     except TimeoutError:
         return _fail(exchange, 504, "upstream request timeout", TIMED_OUT)
-    except BadMessage as error:
-        if isinstance(error.__cause__, BadMessage):  # the client's fault
+    except (BadMessage, OSError) as error:
+        if isinstance(
+            error.__cause__, BadMessage
+        ):  # the client's fault: its body could not be read (see _plain)
             return _fail(exchange, error.__cause__.status, str(error.__cause__), "")
         return _fail(exchange, 503, MALFORMED, "")
     finally:
@@ -105,16 +107,8 @@ async def forward(exchange: Exchange, lease: Lease, observations: Observations) 
             upstream.abort(reset=False)  # what it has not read by now is of no use
 
 
-async def _connected(lease: Lease) -> Wire:
-    """Raises BadMessage."""
-    try:
-        _, wire = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", lease.port)
-    except OSError as error:
-        raise BadMessage("no connection") from error
-    return wire
-
-
 def _fail(exchange: Exchange, status: int, text: str, fault: str) -> bool:
+    """Answer so, or, where an answer has begun already, cut it off: the client must not take it for a whole one."""
     if not exchange.status:
         exchange.fault = fault
         return exchange.answer(status, text)
@@ -166,7 +160,7 @@ async def _plain(exchange: Exchange, lease: Lease, upstream: Wire) -> bool:
         response = await _response(exchange, upstream)
         return await _relay(exchange, lease, response, upstream, sending)
     except BadMessage as error:
-        raise error from _fault_of(sending)
+        raise error from _fault_of(sending)  # broken by the client's body, if that broke first
     finally:
         client.ended.remove_done_callback(give_up)
         await _stop(sending)
@@ -213,22 +207,19 @@ async def _relay(
         headers = headers.plus(("Connection", "close"))
     exchange.status = response.status
     client.write(headers.after(f"HTTP/1.1{response.start[8:]}"))
-    if unframed:
-        exchange.sent = await bodies.copy_content(upstream, client)
-    else:
-        exchange.sent = await bodies.copy(upstream, client, framing)
+    exchange.sent = await bodies.copy(upstream, client, framing, knows_chunks=bool(request.minor))
     await client.drain()
     return goes_on
 
 
 def _head_for_instance(exchange: Exchange) -> bytes:
     request = exchange.request
-    ours = [("X-Forwarded-For", exchange.chain), ("X-Forwarded-Proto", "http")]
-    if request.is_websocket:
-        ours += _TO_WEBSOCKET
-    else:
-        ours += [("Connection", "close")]
-    ours += [("X-Cloud-Trace-Context", exchange.trace)]
+    ours = (
+        ("X-Forwarded-For", exchange.chain),
+        ("X-Forwarded-Proto", "http"),
+        *(_TO_WEBSOCKET if request.is_websocket else (("Connection", "close"),)),
+        ("X-Cloud-Trace-Context", exchange.trace),
+    )
     kept = request.headers.end_to_end().without(name.lower() for name, _ in ours)
     return kept.plus(*ours).after(request.start)
 
@@ -236,7 +227,7 @@ def _head_for_instance(exchange: Exchange) -> bytes:
 def _with_cookie(exchange: Exchange, lease: Lease, headers: Headers) -> Headers:
     value = f"{exchange.revision}.{lease.port}"
     if not lease.spec.session_affinity or affinity_of(exchange.request) == (exchange.revision, lease.port):
-        return headers
+        return headers  # the client has it
     return headers.plus(("Set-Cookie", f"{AFFINITY_COOKIE}={value}; Path=/; Max-Age=2592000; HttpOnly"))
 
 

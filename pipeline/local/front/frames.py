@@ -23,28 +23,15 @@ class FrameObserver:
     than ``limit`` bytes on the wire.
     """
 
-    __slots__ = (
-        "_head",
-        "_is_close",
-        "_limit",
-        "_mask",
-        "_message",
-        "_payload",
-        "_skip",
-        "close",
-        "is_too_big",
-    )
+    __slots__ = ("_head", "_limit", "_message", "_skip", "close", "is_too_big")
 
     def __init__(self, limit: int = USUAL.message) -> None:
         self.close: tuple[int, str] | None = None
         self.is_too_big = False
         self._limit = limit
         self._message = 0  # bytes of the message so far, with what its last frame announced
-        self._head = b""  # of a frame whose header came in pieces
+        self._head = b""  # of a frame whose header came in pieces; of a close frame, all that came of it
         self._skip = 0  # bytes of payload still to come
-        self._is_close = False
-        self._mask = b""
-        self._payload = b""
 
     @property
     def is_between_frames(self) -> bool:
@@ -58,15 +45,16 @@ class FrameObserver:
             return len(data)
         had = len(self._head)
         data, self._head = self._head + data, b""
-        return max(0, self._walk(data) - had)  # what was there of a header has passed already
+        # What was held of a header has passed already: the frame is refused, but those few bytes are out.
+        return max(0, self._walk(data) - had)
 
     def _walk(self, data: bytes) -> int:
         """Go from frame to frame. Returns where it stopped: at the end, or at the frame that may not pass."""
         at, end = 0, len(data)
-        while self.close is None and (at < end or (self._is_close and not self._skip)):
-            if self._skip or self._is_close:
+        while self.close is None and at < end:
+            if self._skip:
                 step = min(self._skip, end - at)
-                self._pass(data[at : at + step] if self._is_close else b"", step)
+                self._skip -= step
                 at += step
                 continue
             size = self._open(data, at)
@@ -79,7 +67,11 @@ class FrameObserver:
         return end
 
     def _open(self, data: bytes, at: int) -> int:
-        """Read the frame header at this place; its size, or 0 if it is not all there."""
+        """Read the frame header at this place; its size, or 0 if it is not all there.
+
+        A close frame is read whole. It has at most 125 bytes of payload, so holding its beginning costs nothing, and it
+        needs no state of its own between two pieces.
+        """
         if len(data) < at + 2:
             return 0
         length = data[at + 1] & 0x7F
@@ -90,8 +82,12 @@ class FrameObserver:
             return 0
         self._skip = int.from_bytes(data[at + 2 : at + 2 + extra], "big") if extra else length
         self._weigh(data[at] & 0x0F, size + self._skip)
-        self._is_close = data[at] & 0x0F == _CLOSE and self._skip <= _MAX_CONTROL
-        self._mask = data[at + size - mask : at + size]
+        if data[at] & 0x0F == _CLOSE and self._skip <= _MAX_CONTROL and not self.is_too_big:
+            payload = data[at + size : at + size + self._skip]
+            is_whole, self._skip = len(payload) == self._skip, 0
+            if not is_whole:
+                return 0
+            self.close = _read_close(payload, data[at + size - mask : at + size])
         return size
 
     def _weigh(self, opcode: int, size: int) -> None:
@@ -100,14 +96,6 @@ class FrameObserver:
             self._message = size = size + (self._message if opcode == 0 else 0)
         if size > self._limit:
             self.is_too_big, self._skip = True, 0
-
-    def _pass(self, piece: bytes, size: int) -> None:
-        self._skip -= size
-        if not self._is_close:
-            return
-        self._payload += piece
-        if not self._skip:
-            self.close = _read_close(self._payload, self._mask)
 
 
 def close_frame(code: int, reason: str, *, masked: bool) -> bytes:

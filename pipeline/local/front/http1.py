@@ -111,9 +111,7 @@ class Request:
     @property
     def framing(self) -> int:
         """Raises BadMessage."""
-        framing = _framing(self.headers)
-        if framing == CHUNKED and self.minor == 0:
-            raise BadMessage("HTTP/1.0 knows no chunks")
+        framing = _framing(self.headers, knows_chunks=self.minor == 1)
         return 0 if framing == UNTIL_CLOSE else framing
 
 
@@ -140,9 +138,7 @@ class Response:
 
     def framing(self, method: str) -> int:
         """Of the body that follows, given what was asked. Raises BadMessage."""
-        framing = _framing(self.headers)
-        if framing == CHUNKED and self.start.startswith("HTTP/1.0"):
-            raise BadMessage("HTTP/1.0 knows no chunks")
+        framing = _framing(self.headers, knows_chunks=not self.start.startswith("HTTP/1.0"))
         return 0 if method == "HEAD" or self.status < 200 or self.status in (204, 304) else framing
 
 
@@ -200,11 +196,13 @@ def _header(line: str) -> tuple[str, str]:
     return match[1], match[2].rstrip(" \t")
 
 
-def _framing(headers: Headers) -> int:
+def _framing(headers: Headers, *, knows_chunks: bool) -> int:
     codings, lengths = headers.all("transfer-encoding"), headers.all("content-length")
     if codings:
         if lengths or len(codings) > 1 or codings[0].lower() != "chunked":
             raise BadMessage("a length beside chunks, or a transfer coding other than chunked")
+        if not knows_chunks:
+            raise BadMessage("HTTP/1.0 knows no chunks")
         return CHUNKED
     if not lengths:
         return UNTIL_CLOSE

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
-
-import structlog
 
 from pipeline.local.dataplane import Routes, StartFailed
 from pipeline.local.entries.store import LogSink
@@ -21,13 +18,12 @@ from pipeline.local.front.addresses import PortBook, reachable
 from pipeline.local.front.exchange import TRUNCATED, Exchange, affinity_of, answer, forward
 from pipeline.local.front.http1 import BadMessage, Request
 from pipeline.local.front.limits import USUAL, Limits
-from pipeline.local.front.observed import Observations, ObservedSocket
+from pipeline.local.front.observed import Observations
 from pipeline.local.front.wire import Wire
 from pipeline.local.run.fleet import Fleet, NoInstance
+from pipeline.local.tasks import Tasks
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-
-log = structlog.get_logger(__name__)
 
 
 class Ingress:
@@ -56,7 +52,7 @@ class Ingress:
         self._limits = limits
         self._routes: dict[str, Routes] = {}
         self._listeners: dict[tuple[str, str], asyncio.Server] = {}
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections = Tasks("connection failed")
         self._wires: set[Wire] = set()  # also those that only wait for their client to read the last of it
         self.observations = Observations()
 
@@ -76,18 +72,12 @@ class Ingress:
     def uri(self, service: str, tag: str = "") -> str:
         return f"http://{reachable(self._ports.bind)}:{self._ports.port(service, tag)}"
 
-    def observed(self) -> Sequence[ObservedSocket]:
-        """The WebSockets that ended: ground truth, for tests and ``local status``."""
-        return self.observations.ended()
-
     async def close(self) -> None:
         """Take no more connections and end the open ones."""
         for service, tag in list(self._listeners):
             self._unlisten(service, tag)
         self._ports.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._connections.cancel()
         for wire in self._wires:
             wire.abort()
 
@@ -96,11 +86,9 @@ class Ingress:
             return
 
         def take(wire: Wire) -> None:
-            task = asyncio.create_task(self._serve(wire, service, tag))
             self._wires.add(wire)
             wire.ended.add_done_callback(lambda _: self._wires.discard(wire))
-            self._connections.add(task)
-            task.add_done_callback(self._done)
+            self._connections.spawn(self._serve(wire, service, tag))
 
         sock = self._ports.listener(service, tag)
         loop = asyncio.get_running_loop()
@@ -109,11 +97,6 @@ class Ingress:
     def _unlisten(self, service: str, tag: str) -> None:
         self._listeners.pop((service, tag)).close()  # its connections stay
         self._ports.release(service, tag)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._connections.discard(task)
-        if not task.cancelled() and (fault := task.exception()):
-            log.error("connection failed", exc_info=fault)
 
     async def _serve(self, wire: Wire, service: str, tag: str) -> None:
         """Request after request on one client connection, until it ends or was a WebSocket."""
@@ -208,12 +191,11 @@ class Ingress:
 
     def _log(self, exchange: Exchange) -> None:
         service, revision = exchange.service, exchange.revision
-        project = service.split("/")[1]
-        trace = f"projects/{project}/traces/{exchange.trace.partition('/')[0]}"
         if exchange.fault:
             severity = "WARNING" if exchange.fault == TRUNCATED else "ERROR"
             self._logs.system(service, revision, exchange.fault, severity)
         if exchange.status:
+            trace = f"projects/{service.split('/')[1]}/traces/{exchange.trace.partition('/')[0]}"
             self._logs.request(service, revision, exchange.log_fields(), trace)
 
 

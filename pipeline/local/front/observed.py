@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.local.front.frames import FrameObserver
@@ -48,7 +47,7 @@ class Side:
     closed_at: float = 0.0  # monotonic, of its close frame
 
     def watch(self, data: bytes) -> int:
-        """Returns how many of the bytes may pass."""
+        """How many of the bytes may pass; fewer than all refuses the rest, and what comes after it."""
         passed = self.frames.feed(data)
         self.size += passed
         if self.frames.close and not self.closed_at:
@@ -64,25 +63,20 @@ class Observations:
     """The last sockets that ended, and how many are open, by (service, revision)."""
 
     def __init__(self) -> None:
-        self._ended: deque[ObservedSocket] = deque(maxlen=_KEPT)
-        self._closes: Counter[tuple[str, str, int]] = Counter()
+        self.ended: deque[ObservedSocket] = deque(maxlen=_KEPT)
+        self.closes: Counter[tuple[str, str, int]] = (
+            Counter()
+        )  # by service, revision and close code, since the start
         self._open: Counter[tuple[str, str]] = Counter()
 
     def begin(self, service: str, revision: str) -> None:
         self._open[service, revision] += 1
 
     def end(self, seen: ObservedSocket) -> None:
-        self._ended.append(seen)
-        self._closes[seen.service, seen.revision, seen.code] += 1
+        self.ended.append(seen)
+        self.closes[seen.service, seen.revision, seen.code] += 1
         self._open[seen.service, seen.revision] -= 1
-
-    def ended(self) -> Sequence[ObservedSocket]:
-        return tuple(self._ended)
 
     def open_sockets(self) -> dict[tuple[str, str], int]:
         """(service, revision) to count, where there are any."""
         return {key: count for key, count in self._open.items() if count}
-
-    def closes(self) -> dict[tuple[str, str, int], int]:
-        """(service, revision, close code) to count, since the start."""
-        return dict(self._closes)

@@ -33,7 +33,7 @@ class Splice:
         """Return when both ends are gone, or are about to be."""
         client, server = self._client, self._server
         client.join(server, self.by_client, self.by_server)
-        both = asyncio.create_task(_all_of(client.ended, server.ended))
+        both = asyncio.create_task(asyncio.wait((client.ended, server.ended)))
         over: set[asyncio.Future[Any]] = {both, client.refused, server.refused}
         try:
             await _first_of({*over, client.silent, server.silent})
@@ -79,10 +79,6 @@ class Splice:
             offender.write(close_frame(TOO_BIG, _WHY, masked=not is_client))
         await offender.finish()
         offender.end(self._limits.linger_s)
-
-
-async def _all_of(*futures: asyncio.Future[None]) -> None:
-    await asyncio.wait(futures)
 
 
 async def _first_of(futures: set[asyncio.Future[Any]], timeout_s: float | None = None) -> None:

@@ -11,27 +11,15 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import cast
 
 from pipeline.local.front.http1 import BadMessage
 from pipeline.local.front.limits import MAX_HEAD
+from pipeline.local.front.observed import Side
 
 _MAX_BUFFER = 2 * MAX_HEAD
 _ABORT_NOW = struct.pack("ii", 1, 0)  # SO_LINGER: the peer gets RST, not a clean end
 _LAST_WORDS_S = 1.0
-
-
-class Watcher(Protocol):
-    """Sees what one end sends."""
-
-    def watch(self, data: bytes) -> int:
-        """How many of these bytes may pass; fewer than all refuses the rest, and what comes after it."""
-        ...
-
-    @property
-    def has_closed(self) -> bool:
-        """Whether it said goodbye: then a reset after it must not overtake the goodbye."""
-        ...
 
 
 class Wire(asyncio.Protocol):
@@ -44,11 +32,11 @@ class Wire(asyncio.Protocol):
         self.refused: asyncio.Future[None] = loop.create_future()  # its watcher let something not pass
         self._on_connect = on_connect
         self._buffer = bytearray()
-        self._news: asyncio.Future[None] | None = None  # somebody waits for more to read
-        self._room: asyncio.Future[None] | None = None  # the other end reads slower than we write
-        self._is_paused = False
+        self._news = asyncio.Event()  # more came to read, or the end
+        self._room = asyncio.Event()  # cleared while the other end reads slower than we write
+        self._room.set()
         self._peer: Wire | None = None
-        self._watcher: Watcher | None = None
+        self._watcher: Side | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -65,7 +53,7 @@ class Wire(asyncio.Protocol):
         self._buffer += data
         if len(self._buffer) > _MAX_BUFFER:
             self.pause_reading()
-        self._tell()
+        self._news.set()
 
     def eof_received(self) -> bool:
         self._fall_silent()
@@ -79,33 +67,26 @@ class Wire(asyncio.Protocol):
             self.ended.set_result(None)
         self.resume_writing()
         if self._peer is not None and self._watcher is not None:
+            # A reset is handed on as one, but must not overtake a goodbye that is still on its way.
             self._peer.abort() if exc and not self._watcher.has_closed else self._peer.close()
 
     def pause_writing(self) -> None:
-        self._room = asyncio.get_running_loop().create_future()
+        self._room.clear()
         if self._peer is not None:
             self._peer.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        self._room = None
+        self._room.set()
         if self._peer is not None:
             self._peer.resume_reading()
 
     def pause_reading(self) -> None:
-        if not self._is_paused and not self._transport.is_closing():
-            self._is_paused = True
+        if not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._is_paused and not self._transport.is_closing():
-            self._is_paused = False
+        if not self._transport.is_closing():
             self._transport.resume_reading()
-
-    @property
-    def has_eof(self) -> bool:
-        return self.silent.done()
 
     @property
     def peer_address(self) -> str:
@@ -119,8 +100,8 @@ class Wire(asyncio.Protocol):
 
     async def until_readable(self) -> None:
         """Return when something is there, or the end."""
-        while not self._buffer and not self.has_eof:
-            await self._wait()
+        while not self._buffer and not self.silent.done():
+            await self._more()
 
     async def read_until(self, mark: bytes, limit: int = MAX_HEAD) -> bytes | None:
         """Up to the mark and without it; None at a clean end of the stream. Raises BadMessage."""
@@ -128,12 +109,12 @@ class Wire(asyncio.Protocol):
         while (found := self._buffer.find(mark, searched)) < 0:
             if len(self._buffer) > limit:
                 raise BadMessage(f"more than {limit} bytes", status=431)
-            if self.has_eof:
+            if self.silent.done():
                 if self._buffer.strip():
                     raise BadMessage("cut off")
                 return None
-            searched = max(0, len(self._buffer) - len(mark) + 1)
-            await self._wait()
+            searched = max(0, len(self._buffer) - len(mark) + 1)  # a mark may come in two pieces
+            await self._more()
         if found > limit:
             raise BadMessage(f"more than {limit} bytes", status=431)
         taken = bytes(self._buffer[:found])
@@ -155,8 +136,7 @@ class Wire(asyncio.Protocol):
 
     async def drain(self) -> None:
         """Return when the other end can take more, or never will."""
-        if self._room is not None:
-            await self._room
+        await self._room.wait()
 
     def close(self) -> None:
         """End both directions once everything written is out."""
@@ -179,7 +159,7 @@ class Wire(asyncio.Protocol):
 
     async def finish(self) -> None:
         """Say no more and hear the other end out, for a moment: else it may see a reset instead of the answer."""
-        if self._transport.is_closing() or self.has_eof:
+        if self._transport.is_closing() or self.silent.done():
             return
         self._transport.write_eof()
         with suppress(TimeoutError):
@@ -187,24 +167,24 @@ class Wire(asyncio.Protocol):
                 while await self.read():
                     pass
 
-    def join(self, other: Wire, watcher: Watcher, watcher_of_other: Watcher) -> None:
+    def join(self, other: Wire, watcher: Side, watcher_of_other: Side) -> None:
         """From here on, what comes on one goes out on the other; ``watcher`` sees what comes on this one."""
         self._hand_on(other, watcher)
         other._hand_on(self, watcher_of_other)
 
-    def _hand_on(self, peer: Wire, watcher: Watcher) -> None:
+    def _hand_on(self, peer: Wire, watcher: Side) -> None:
         self._peer, self._watcher = peer, watcher
-        if self._buffer:
+        if self._buffer:  # frames that came with the last of the handshake
             early, self._buffer = bytes(self._buffer), bytearray()
             self.data_received(early)
-        self.pause_reading() if peer._room is not None else self.resume_reading()
+        self.resume_reading() if peer._room.is_set() else self.pause_reading()
         if self.ended.done():
             peer.close()
-        elif self.has_eof:
+        elif self.silent.done():
             self._pass_eof(peer)
 
     def _pass_eof(self, peer: Wire) -> None:
-        if peer.has_eof:
+        if peer.silent.done():
             peer.close()
             self.close()
         elif not peer._transport.is_closing():
@@ -219,12 +199,8 @@ class Wire(asyncio.Protocol):
     def _fall_silent(self) -> None:
         if not self.silent.done():
             self.silent.set_result(None)
-        self._tell()
+        self._news.set()
 
-    async def _wait(self) -> None:
-        self._news = asyncio.get_running_loop().create_future()
-        await self._news
-
-    def _tell(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+    async def _more(self) -> None:
+        self._news.clear()
+        await self._news.wait()

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from pipeline.local.dataplane import InstanceSpec, StartFailed
 from pipeline.local.entries.store import MAX_LINE
@@ -149,15 +149,13 @@ class Container:
         await asyncio.shield(self._process.exited)
         return self._how_it_ended()
 
-    async def end(self) -> Literal["", "SIGKILL"]:
+    async def end(self) -> bool:
         """SIGTERM, grace, SIGKILL, and nothing of its family left behind. Says whether it took SIGKILL."""
         self.is_ending = True
-        killed: Literal["", "SIGKILL"] = ""
         if self.is_running:
             self._signal(signal.SIGTERM)
             await asyncio.wait([self._process.exited], timeout=self._grace_s)
-            killed = "SIGKILL" if self.is_running else ""
-        if self.is_running:
+        if killed := self.is_running:
             self._process.tell_to_kill()
             await asyncio.wait([self._process.exited], timeout=_REAPING_S)
         self._signal(signal.SIGKILL)  # a supervisor that is stopped, or the group of one that was killed
@@ -182,7 +180,10 @@ class Container:
             os.killpg(self.pid, number)
 
     def _how_it_ended(self) -> str:
-        return _in_words(self._process.transport.get_returncode() or 0)
+        code = self._process.transport.get_returncode() or 0
+        if code > 128 or code < 0:
+            return f"Container terminated on signal {code - 128 if code > 128 else -code}."
+        return f"Container called exit({code})."
 
     def _failure(self, what: str) -> StartFailed:
         tail = "\n".join(self._tail) or "(none)"
@@ -195,12 +196,6 @@ class Container:
     def _hand_on(self, stream: str, line: str) -> None:
         self._tail.append(line[:_TAIL_WIDTH])
         self._sink(stream, line)
-
-
-def _in_words(code: int) -> str:
-    if code > 128 or code < 0:
-        return f"Container terminated on signal {code - 128 if code > 128 else -code}."
-    return f"Container called exit({code})."
 
 
 def _environment(spec: InstanceSpec, build: Build, port: int, token: str) -> dict[str, str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -16,9 +15,9 @@ from pipeline.errors import UserError
 from pipeline.local.dataplane import InstanceSpec, StartFailed
 from pipeline.local.entries.store import LogSink
 from pipeline.local.images import builds, catalogue
-from pipeline.local.images.builds import Build
 from pipeline.local.run import strays
 from pipeline.local.run.container import Container
+from pipeline.local.tasks import Tasks
 
 MAX_ON_ONE_MACHINE = 4  # whatever max-instances says
 _LONGEST_BACKOFF_S = 30.0
@@ -114,7 +113,7 @@ class Fleet:
         self._groups: dict[tuple[str, str], _Group] = {}
         self._containers: set[Container] = set()
         self._verified: set[str] = set()  # images whose copy was compared with its digest since the start
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks("instance task failed")
         self._sweeper: asyncio.Task[None] | None = None
 
     async def end_strays(self) -> None:
@@ -137,12 +136,11 @@ class Fleet:
             yield reference
 
     def collect(self, used: Collection[str]) -> None:
-        self._containers = {
-            c for c in self._containers if c.is_running
-        }  # a deleted revision's may have 10 s more
+        # The instances of a revision that was deleted may still run, for the 10 s that they have.
+        self._containers = {c for c in self._containers if c.is_running}
         used = {*used, *(c.spec.image.partition("@sha256:")[2] for c in self._containers)}
         for left in builds.collect(self._folder, used):
-            self._spawn(asyncio.to_thread(shutil.rmtree, left, ignore_errors=True))
+            self._tasks.spawn(asyncio.to_thread(shutil.rmtree, left, ignore_errors=True))
 
     async def start(self, spec: InstanceSpec) -> None:
         self._sweeper = self._sweeper or asyncio.create_task(self._sweep())
@@ -156,8 +154,7 @@ class Fleet:
         group = self._groups.pop((service, revision), None)
         if group is not None:
             group.is_stopping = True
-            ends = [self._spawn(self._end(container)) for container in group.containers]
-            if ends:
+            if ends := [self._tasks.spawn(self._end(container)) for container in group.containers]:
                 await asyncio.wait(ends)  # they go on when whoever waits is cancelled
 
     async def close(self) -> None:
@@ -165,8 +162,7 @@ class Fleet:
         if self._sweeper:
             self._sweeper.cancel()
         await asyncio.gather(*(self.stop(*key) for key in list(self._groups)))
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.finish()
 
     async def acquire(self, service: str, revision: str, *, port: int | None = None) -> Lease:
         """A place on the least busy instance, on the one at ``port`` if possible; starts one more when all are full.
@@ -180,7 +176,11 @@ class Fleet:
         if container is None:
             await _turn_of(group)
             try:
-                container = group.free(port) or await self._scale_up(group)
+                container = group.free(port)  # one may have started, or become free, while this one waited
+                if container is None:
+                    if len(group.alive) >= group.most or group.is_stopping:
+                        raise NoInstance
+                    container = await self._launch(group, _DEMAND)
             finally:
                 group.turn.release()
         container.busy += 1
@@ -194,11 +194,6 @@ class Fleet:
         """Leaders of the running process groups, by (service, revision)."""
         return {key: [c.pid for c in group.alive] for key, group in self._groups.items()}
 
-    async def _scale_up(self, group: _Group) -> Container:
-        if len(group.alive) >= group.most or group.is_stopping:
-            raise NoInstance
-        return await self._launch(group, _DEMAND)
-
     async def _launch(self, group: _Group, reason: str) -> Container:
         """Start an instance and wait until it listens. Call with the turn. Raises StartFailed."""
         spec = group.spec
@@ -208,7 +203,9 @@ class Fleet:
         def hand_on(stream: str, line: str) -> None:
             self._logs.line(spec.service, spec.revision, stream, line)
 
-        build = await self._build_of(spec)
+        verify = spec.image not in self._verified
+        build = await asyncio.to_thread(builds.find, self._folder, spec.image, verify=verify)
+        self._verified.add(spec.image)
         self._logs.system(spec.service, spec.revision, f"Starting new instance. Reason: {reason}")
         container = await Container.spawn(
             spec, build, strays.fresh_token(self._folder), hand_on, self._grace_s
@@ -223,16 +220,10 @@ class Fleet:
             raise
         except asyncio.CancelledError:
             group.containers.remove(container)
-            self._spawn(self._end(container))
+            self._tasks.spawn(self._end(container))
             raise
-        self._spawn(self._watch(group, container))
+        self._tasks.spawn(self._watch(group, container))
         return container
-
-    async def _build_of(self, spec: InstanceSpec) -> Build:
-        verify = spec.image not in self._verified
-        build = await asyncio.to_thread(builds.find, self._folder, spec.image, verify=verify)
-        self._verified.add(spec.image)
-        return build
 
     async def _watch(self, group: _Group, container: Container) -> None:
         """Restart what died by itself, later each time."""
@@ -270,25 +261,14 @@ class Fleet:
             await asyncio.sleep(min(self._idle_s / 4, 30.0))
             since = asyncio.get_running_loop().time() - self._idle_s
             for group in list(self._groups.values()):
-                for container in _idle(group, since):
-                    self._spawn(self._end(container))
+                idle = [c for c in group.alive if c.is_ready and not c.busy and c.idle_since < since]
+                for container in idle[: max(0, len(group.alive) - group.least)]:
+                    self._tasks.spawn(self._end(container))
 
     async def _end(self, container: Container) -> None:
         spec = container.spec
-        if await container.end() == "SIGKILL":
+        if await container.end():
             self._logs.system(spec.service, spec.revision, "Container terminated on signal 9.", "WARNING")
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        with suppress(asyncio.CancelledError):
-            if fault := task.exception():
-                log.error("instance task failed", exc_info=fault)
 
 
 def backoff(crashes: int, first_s: float) -> float:
@@ -302,8 +282,3 @@ async def _turn_of(group: _Group) -> None:
         await asyncio.wait_for(group.turn.acquire(), _LONGEST_PENDING_S)
     except TimeoutError as error:
         raise NoInstance from error
-
-
-def _idle(group: _Group, since: float) -> Iterator[Container]:
-    idle = [c for c in group.alive if c.is_ready and not c.busy and c.idle_since < since]
-    yield from idle[: max(0, len(group.alive) - group.least)]

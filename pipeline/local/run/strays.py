@@ -16,7 +16,7 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 VARIABLE = "SPILLWAY_INSTANCE"
@@ -57,19 +57,10 @@ def pids(token: str) -> Iterator[int]:
 def _kill_all(token: str) -> Iterator[int]:
     wanted = f"{VARIABLE}={token}".encode()
     for pid in list(pids(token)):
-        with suppress(ProcessLookupError, PermissionError), _held(pid) as process:
+        with suppress(ProcessLookupError, PermissionError), os.fdopen(os.pidfd_open(pid), "rb") as process:
             if _has(pid, wanted):
-                signal.pidfd_send_signal(process, signal.SIGKILL)
+                signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
                 yield pid
-
-
-@contextmanager
-def _held(pid: int) -> Iterator[int]:
-    process = os.pidfd_open(pid)
-    try:
-        yield process
-    finally:
-        os.close(process)
 
 
 def _has(pid: int, wanted: bytes) -> bool:
