@@ -54,6 +54,7 @@ PURE = (
     "pipeline.local.images.dockerignore",
     "pipeline.local.run.output_lines",
     "pipeline.local.control.state",
+    "pipeline.local.control.writes",
 )
 IMPURE_LIBRARIES = (
     "asyncio", "google", "grpc", "os", "pathlib", "pulumi", "pulumi_gcp", "random", "requests", "secrets", "socket",

@@ -14,7 +14,7 @@ from pipeline.local.control import state
 from pipeline.local.control.controller import Controller
 from pipeline.local.control.operations import SERVICE, Operation, Operations
 from pipeline.local.control.state import BY_NAME, Json, Refused
-from pipeline.local.control.store import Store
+from pipeline.local.control.store import Shelf
 from pipeline.local.dataplane import InstanceSpec, Routes
 from pipeline.model import Readiness, ServiceRef
 from tests.contract.fakes import FakeInstances, FakeRouter
@@ -33,7 +33,7 @@ class World:
     def begin(self, **fields: Any) -> None:
         self.instances = FakeInstances()
         self.router = FakeRouter()
-        self.controller = Controller(Store(self.folder), self.instances, self.router, **fields)
+        self.controller = Controller(self.folder, self.instances, self.router, **fields)
 
     async def restart(self, **fields: Any) -> None:
         """As after kill -9: nothing is finished, nothing runs."""
@@ -97,7 +97,7 @@ async def test_connections_follow_before_the_status_says_so(tmp_path: Path) -> N
         seen.append((routes, world.service.reconciling, statuses))
 
     world.router = FakeRouter(on_route)
-    world.controller = Controller(Store(tmp_path), world.instances, world.router)
+    world.controller = Controller(tmp_path, world.instances, world.router)
     operation = await world.done(world.create())
     assert operation.is_done
     assert seen[-1] == (Routes((("chat-one", 100),), {}), True, [])
@@ -248,7 +248,7 @@ async def test_a_fault_of_the_data_plane_fails_the_revision_and_says_so(tmp_path
             raise OSError("out of processes")
 
     world = World(tmp_path)
-    world.controller = Controller(Store(tmp_path), Broken(), world.router)
+    world.controller = Controller(tmp_path, Broken(), world.router)
     operation = await world.done(world.create())
     assert operation.error
     assert "out of processes" in operation.error[1]
@@ -281,20 +281,16 @@ async def test_the_writer_is_on_record(world: World) -> None:
     assert (world.service.creator, world.service.last_modifier) == ("me", "somebody else")
 
 
-class Shelf:
-    def save_operation(self, operation: Operation) -> None:
-        """Nothing survives here."""
-
-    def remove_operation(self, name: str) -> None:
-        """Nothing survives here."""
+def kept_in(folder: Path, **fields: Any) -> Operations:
+    return Operations(Shelf(folder, Operation), **fields)
 
 
 def begun(number: int, **fields: Any) -> Operation:
     return Operation(f"{REF.parent}/operations/{number:04d}", SERVICE, REF.name, AT, {}, **fields)
 
 
-async def test_of_finished_operations_the_newest_are_kept() -> None:
-    operations = Operations(Shelf(), kept=3)
+async def test_of_finished_operations_the_newest_are_kept(tmp_path: Path) -> None:
+    operations = kept_in(tmp_path, kept=3)
     pending = operations.begin(begun(0))
     for number in range(1, 8):
         operations.finish(operations.begin(begun(number)).name)
@@ -303,8 +299,8 @@ async def test_of_finished_operations_the_newest_are_kept() -> None:
     assert operations.get(pending.name) == pending
 
 
-async def test_waiting_ends_with_the_operation_or_with_ones_patience() -> None:
-    operations = Operations(Shelf())
+async def test_waiting_ends_with_the_operation_or_with_ones_patience(tmp_path: Path) -> None:
+    operations = kept_in(tmp_path)
     name = operations.begin(begun(1)).name
     assert not (await operations.wait(name, 0.0)).is_done
     waiting = asyncio.create_task(operations.wait(name, 20))
@@ -315,8 +311,8 @@ async def test_waiting_ends_with_the_operation_or_with_ones_patience() -> None:
     assert operations.get(name).error == ("INTERNAL", "why")
 
 
-async def test_waiting_for_an_operation_that_is_deleted_meanwhile_is_not_found() -> None:
-    operations = Operations(Shelf())
+async def test_waiting_for_an_operation_that_is_deleted_meanwhile_is_not_found(tmp_path: Path) -> None:
+    operations = kept_in(tmp_path)
     name = operations.begin(begun(1)).name
     waiting = asyncio.create_task(operations.wait(name, 20))
     await asyncio.sleep(0)

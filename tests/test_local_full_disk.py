@@ -21,17 +21,10 @@ from pipeline.driving.restore import Cause, restore
 from pipeline.errors import PlatformUnavailable
 from pipeline.local import daemon, endpoint
 from pipeline.local.channel import FollowingChannel
-from pipeline.local.control.operations import SERVICE, Operation
-from pipeline.local.control.state import (
-    Refused,
-    Service,
-    Stamp,
-    create,
-    only_gives_back,
-    update,
-    with_defaults,
-)
-from pipeline.local.control.store import Registry, Store
+from pipeline.local.control.operations import SERVICE, Operation, Operations
+from pipeline.local.control.state import Refused, Service, Stamp
+from pipeline.local.control.store import Registry, Shelf
+from pipeline.local.control.writes import create, only_gives_back, update, with_defaults
 from pipeline.local.images.catalogue import Image
 from pipeline.local.provider.service import LocalProvider
 from pipeline.model import RECORD_ANNOTATION, STABLE_TAG, ServiceRef, Split
@@ -93,22 +86,22 @@ def test_what_gives_traffic_back(before: Service, after: Service, gives_back: bo
     assert only_gives_back(before, after) is gives_back
 
 
-class FullStore(Store):
+class FullShelf(Shelf[Service]):
     """A folder whose disk takes nothing while ``is_full``."""
 
     is_full = False
 
-    def save_service(self, service: Service) -> None:
+    def save(self, name: str, value: Service) -> None:
         if self.is_full:
             raise OSError(28, "No space left on device")
-        super().save_service(service)
+        super().save(name, value)
 
 
 def test_a_registry_that_cannot_save_takes_only_what_gives_back(tmp_path: Path) -> None:
-    store = FullStore(tmp_path)
-    registry = Registry(store)
+    shelf = FullShelf(tmp_path, Service)
+    registry = Registry(shelf)
     registry.accept(TWO)
-    store.is_full = True
+    shelf.is_full = True
     for raise_ in (split(TWO, b=100), service("a", "b", "c", a=50, b=50)):
         with pytest.raises(Refused, match="No space left") as refused:
             registry.accept(raise_)
@@ -118,30 +111,33 @@ def test_a_registry_that_cannot_save_takes_only_what_gives_back(tmp_path: Path) 
     registry.accept(back)
     assert registry[REF.name] == back
     assert list(registry.unsaved) == [REF.name]
-    assert list(Registry(Store(tmp_path))) == [TWO]
+    assert list(Registry(Shelf(tmp_path, Service))) == [TWO]
 
-    store.is_full = False
+    shelf.is_full = False
     registry.save_again()
     assert not registry.unsaved
-    assert list(Registry(Store(tmp_path))) == [back]
+    assert list(Registry(Shelf(tmp_path, Service))) == [back]
 
 
 def test_what_the_control_plane_finds_out_is_never_refused(tmp_path: Path) -> None:
-    store = FullStore(tmp_path)
-    store.is_full = True
-    registry = Registry(store)
+    shelf = FullShelf(tmp_path, Service)
+    shelf.is_full = True
+    registry = Registry(shelf)
     registry.publish(TWO)
     assert registry[REF.name] == TWO
 
 
 def test_a_draft_that_did_not_fit_leaves_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    services = Shelf(tmp_path / "services", Service)
     (tmp_path / "services").rename(tmp_path / "gone")
     with pytest.raises(OSError, match="No such file"):
-        store.save_service(TWO)
+        services.save(TWO.name, TWO)
+    operations = Operations(Shelf(tmp_path / "operations", Operation))
     (tmp_path / "operations").rename(tmp_path / "also gone")
-    store.save_operation(Operation(f"{REF.parent}/operations/o", SERVICE, REF.name, AT, {}))
-    store.remove_operation("o")
+    name = operations.begin(Operation(f"{REF.parent}/operations/o", SERVICE, REF.name, AT, {})).name
+    operations.finish(name)
+    assert operations.get(name).is_done
+    operations.delete(name)
 
 
 # The real one: a server that may write no byte into any file.

@@ -14,16 +14,9 @@ import pytest
 
 from pipeline.errors import SpillwayError
 from pipeline.local.control.operations import SERVICE, Operation
-from pipeline.local.control.state import (
-    Failure,
-    Service,
-    Stamp,
-    create,
-    mark_failed,
-    mark_ready,
-    with_defaults,
-)
-from pipeline.local.control.store import Registry, Store
+from pipeline.local.control.state import Failure, Service, Stamp, checked
+from pipeline.local.control.store import Registry, Shelf
+from pipeline.local.control.writes import create, with_defaults
 from pipeline.local.front.addresses import PortBook, reachable
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
@@ -31,6 +24,14 @@ from pipeline.model import ServiceRef
 
 AT = datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 REF = ServiceRef("local", "here", "chat")
+
+
+def services(folder: Path) -> Shelf[Service]:
+    return Shelf(folder / "services", Service)
+
+
+def operations(folder: Path) -> Shelf[Operation]:
+    return Shelf(folder / "operations", Operation)
 
 
 def service() -> Service:
@@ -50,9 +51,9 @@ def operation(name: str = "o", **changes: object) -> Operation:
 def test_services_come_back_as_they_were(tmp_path: Path) -> None:
     made = service()
     name = made.latest_created
-    for state in (made, mark_ready(made, name, AT), mark_failed(made, name, Failure("INTERNAL", "boom"), AT)):
-        Store(tmp_path).save_service(state)
-        assert Store(tmp_path).services() == (state,)
+    for state in (made, checked(made, name, None, AT), checked(made, name, Failure("INTERNAL", "boom"), AT)):
+        services(tmp_path).save(state.name, state)
+        assert list(services(tmp_path)) == [state]
 
 
 def test_operations_come_back_as_they_were(tmp_path: Path) -> None:
@@ -62,34 +63,33 @@ def test_operations_come_back_as_they_were(tmp_path: Path) -> None:
         operation("c", deletes=True),
     ]
     for one in kept:
-        Store(tmp_path).save_operation(one)
-    assert list(Store(tmp_path).operations()) == kept
-    Store(tmp_path).remove_operation(kept[0].name)
-    assert list(Store(tmp_path).operations()) == kept[1:]
+        operations(tmp_path).save(one.name, one)
+    assert list(operations(tmp_path)) == kept
+    operations(tmp_path).remove(kept[0].name)
+    assert list(operations(tmp_path)) == kept[1:]
 
 
 def test_half_a_file_of_a_killed_writer_is_not_read(tmp_path: Path) -> None:
     made = service()
-    store = Store(tmp_path)
-    store.save_service(made)
+    services(tmp_path).save(made.name, made)
     (kept,) = (tmp_path / "services").iterdir()
     kept.with_suffix(".new").write_text('{"ref": {"proj')
-    assert Store(tmp_path).services() == (made,)
+    assert list(services(tmp_path)) == [made]
 
 
 def test_a_registry_is_on_disk_before_anyone_sees_it(tmp_path: Path) -> None:
-    registry = Registry(Store(tmp_path))
+    registry = Registry(services(tmp_path))
     made = service()
     registry.publish(made)
-    assert [s.name for s in Registry(Store(tmp_path))] == [REF.name]
+    assert [s.name for s in Registry(services(tmp_path))] == [REF.name]
     registry.remove(REF.name)
     assert REF.name not in registry
-    assert not list(Registry(Store(tmp_path)))
+    assert not list(Registry(services(tmp_path)))
 
 
 def test_a_registry_takes_no_service_that_breaks_an_invariant(tmp_path: Path) -> None:
     made = service()
-    registry = Registry(Store(tmp_path))
+    registry = Registry(services(tmp_path))
     with pytest.raises(AssertionError, match="observed generation 9"):
         registry.publish(replace(made, observed_generation=9))
     assert REF.name not in registry
@@ -98,8 +98,8 @@ def test_a_registry_takes_no_service_that_breaks_an_invariant(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "content", "read"),
     [
-        ("services/x.json", "{}", lambda folder: Store(folder).services()),
-        ("operations/o.json", "broken", lambda folder: Store(folder).operations()),
+        ("services/x.json", "{}", lambda folder: list(services(folder))),
+        ("operations/o.json", "broken", lambda folder: list(operations(folder))),
         ("ports.json", "[1]", PortBook),
         ("ports.json", '{"a": "b"}', PortBook),
     ],

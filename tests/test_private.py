@@ -13,7 +13,9 @@ import pytest
 from pipeline import private
 from pipeline.events import Said
 from pipeline.local import endpoint
-from pipeline.local.control.store import Store
+from pipeline.local.control.operations import Operation
+from pipeline.local.control.state import Service
+from pipeline.local.control.store import Shelf
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.entries.store import LogStore
 from pipeline.local.images import catalogue
@@ -44,7 +46,8 @@ def test_a_state_folder_and_its_files(tmp_path: Path) -> None:
     lock = endpoint.hold(local)
     assert lock
     lock.close()
-    Store(local)
+    Shelf(local / "services", Service)
+    Shelf(local / "operations", Operation)
     logs = LogStore(local)
     logs.system(SERVICE, "r", "text")
     logs.close()

@@ -16,7 +16,6 @@ from pipeline.local.api import admin, entries
 from pipeline.local.api.answering import MAX_REQUEST, unary
 from pipeline.local.bearer import Guard
 from pipeline.local.control.controller import Controller
-from pipeline.local.control.store import Store
 from pipeline.local.endpoint import STATUS_METHOD
 from pipeline.local.entries.store import LogStore
 from pipeline.local.front.addresses import PortBook, in_url, reachable
@@ -57,7 +56,7 @@ class LocalCloudRun:
         self._fleet = Fleet(folder, self._logs, grace_s=settings.grace_s)
         ports = PortBook(folder, settings.bind)
         self.ingress = Ingress(self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded)
-        self._controller = Controller(Store(folder), self._fleet, self.ingress)
+        self._controller = Controller(folder, self._fleet, self.ingress)
         self._server = grpc.aio.server(interceptors=[Guard(token)], options=_OPTIONS)
 
     async def start(self) -> str:

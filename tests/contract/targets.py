@@ -20,7 +20,6 @@ from google.cloud.run_v2.services.services.transports import (
 from pipeline.local.api.admin import handlers
 from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.control.controller import Controller
-from pipeline.local.control.store import Store
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
@@ -82,7 +81,7 @@ async def _start(folder: Path) -> tuple[LocalCloudRun, str]:
 
 
 async def _serve(folder: Path) -> tuple[grpc.aio.Server, Controller, int]:
-    controller = Controller(Store(folder), FakeInstances(), FakeRouter())
+    controller = Controller(folder, FakeInstances(), FakeRouter())
     await controller.resume()
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(handlers(controller))

@@ -73,11 +73,10 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
 
 def _scaling(own: Json, of_service: Json) -> dict[str, Any]:
     """Counts that were given; Cloud Run's 100 instances are too many for one machine, so 1 unless asked for."""
-    counts = {
-        key: own.get(key) or of_service.get(key) or fallback
+    low, high = (
+        own.get(key) or of_service.get(key) or fallback
         for key, fallback in (("min_instance_count", 0), ("max_instance_count", 1))
-    }
-    low, high = counts["min_instance_count"], counts["max_instance_count"]
+    )
     return {"min_instances": low, "max_instances": max(low, high)}
 
 

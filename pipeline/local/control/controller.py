@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
-from pipeline.local.control import operations, state, validate
+from pipeline.local.control import operations, validate, writes
 from pipeline.local.control.operations import Operation, Operations
 from pipeline.local.control.reconciler import Reconciler
 from pipeline.local.control.state import Json, Refused, Revision, Service, Stamp
-from pipeline.local.control.store import Registry, Store
+from pipeline.local.control.store import Registry, Shelf
 from pipeline.local.control.views import revision_json, service_json, summary
 from pipeline.local.dataplane import Instances, Router
 from pipeline.model import ServiceRef
@@ -24,33 +25,26 @@ from pipeline.model import ServiceRef
 _SAVE_AGAIN_S = 1.0
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _uuid() -> str:
-    return str(uuid4())
-
-
 class Controller:
     """Services, revisions and operations of one local Cloud Run. Call from its event loop alone.
 
     Args:
+        folder: of the server; what is accepted is kept there.
         revision_limit: of each service; beyond it the oldest that nothing can reach are deleted.
     """
 
     def __init__(
         self,
-        store: Store,
+        folder: Path,
         instances: Instances,
         router: Router,
         *,
-        clock: Callable[[], datetime] = _utc_now,
-        ids: Callable[[], str] = _uuid,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        ids: Callable[[], str] = lambda: str(uuid4()),
         revision_limit: int = 1000,
     ) -> None:
-        self._registry = Registry(store)
-        self.operations = Operations(store, store.operations())
+        self._registry = Registry(Shelf(folder / "services", Service))
+        self.operations = Operations(Shelf(folder / "operations", Operation))
         self._reconciler = Reconciler(self._registry, self.operations, instances, router, clock)
         self._router = router
         self._clock = clock
@@ -112,7 +106,7 @@ class Controller:
         validate.check_service_id(ref.service)
         if ref.name in self._registry:
             raise Refused("ALREADY_EXISTS", f"Resource '{ref.service}' already exists.")
-        return self._accept(state.create(ref, _checked(ref, spec), self._stamp(actor)), validate_only)
+        return self._accept(writes.create(ref, _checked(ref, spec), self._stamp(actor)), validate_only)
 
     def update_service(
         self,
@@ -130,8 +124,8 @@ class Controller:
             return self.create_service(ref, change, actor=actor, validate_only=validate_only)
         current = self.service(ref)
         _check_etag(ref.service, etag, current.etag)
-        spec = _checked(ref, change if paths is None else state.merge(current.spec, change, paths))
-        written = state.update(current, spec, self._stamp(actor), revision_limit=self._revision_limit)
+        spec = _checked(ref, change if paths is None else writes.merge(current.spec, change, paths))
+        written = writes.update(current, spec, self._stamp(actor), revision_limit=self._revision_limit)
         return self._accept(written, validate_only)
 
     def delete_service(self, ref: ServiceRef, *, etag: str, validate_only: bool = False) -> Operation:
@@ -141,9 +135,8 @@ class Controller:
         operation = self._operation(ref, operations.SERVICE, subject, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
-        for other in self.operations.pending(ref.name):
-            if not other.deletes:
-                self.operations.finish(other.name, error=("ABORTED", f"{ref.service} was deleted meanwhile."))
+        for other in self.operations.pending_writes(ref.name):
+            self.operations.finish(other.name, error=("ABORTED", f"{ref.service} was deleted meanwhile."))
         self._registry.remove(ref.name)
         self.operations.begin(operation)
         self._reconciler.forget_service(service, operation)
@@ -154,7 +147,7 @@ class Controller:
     ) -> Operation:
         service, revision = self.revision(ref, name)
         _check_etag(name, etag, revision.etag)
-        remaining = state.drop_revision(service, name, self._stamp(actor))
+        remaining = writes.drop_revision(service, name, self._stamp(actor))
         subject = {**revision_json(service, revision), "delete_time": self._clock().isoformat()}
         operation = self._operation(ref, operations.REVISION, subject, deletes=True)
         if validate_only:
@@ -188,7 +181,7 @@ class Controller:
 
 
 def _checked(ref: ServiceRef, spec: Json) -> Json:
-    spec = state.with_defaults(spec)
+    spec = writes.with_defaults(spec)
     validate.check_spec(ref, spec)
     return spec
 

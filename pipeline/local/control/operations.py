@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 from pipeline.local.control.state import Json, Refused
+from pipeline.local.control.store import Shelf
 
 SERVICE = "Service"
 REVISION = "Revision"
@@ -42,30 +41,24 @@ class Operation:
         return self.name.rpartition("/operations/")[0]
 
 
-class Shelf(Protocol):
-    """Where operations are kept across restarts."""
-
-    def save_operation(self, operation: Operation) -> None: ...
-
-    def remove_operation(self, name: str) -> None: ...
-
-
 class Operations:
-    """All operations that are known, oldest first; of the finished ones the newest ``kept``."""
+    """All operations that are known, oldest first; of the finished ones the newest ``kept``.
 
-    def __init__(self, shelf: Shelf, known: Iterable[Operation] = (), *, kept: int = _KEPT) -> None:
+    One that the disk does not take is known until the server ends: it only tells of a write, it is none.
+    """
+
+    def __init__(self, shelf: Shelf[Operation], *, kept: int = _KEPT) -> None:
         self._shelf = shelf
         self._kept = kept
         self._known: dict[str, Operation] = {}
         self._ends: dict[str, asyncio.Event] = {}
-        for operation in sorted(known, key=lambda o: (o.create_time, o.name)):
+        for operation in sorted(shelf, key=lambda o: (o.create_time, o.name)):
             self._known[operation.name] = operation
             if not operation.is_done:
                 self._ends[operation.name] = asyncio.Event()
 
     def begin(self, operation: Operation) -> Operation:
-        self._shelf.save_operation(operation)
-        self._known[operation.name] = operation
+        self._keep(operation)
         self._ends[operation.name] = asyncio.Event()
         self._forget_oldest()
         return operation
@@ -75,13 +68,13 @@ class Operations:
         operation = self._known.get(name)
         if operation is None or operation.is_done:
             return
-        done = replace(operation, is_done=True, subject=subject or operation.subject, error=error)
-        self._shelf.save_operation(done)
-        self._known[name] = done
+        self._keep(replace(operation, is_done=True, subject=subject or operation.subject, error=error))
         self._ends.pop(name).set()
 
-    def pending(self, target: str) -> tuple[Operation, ...]:
-        return tuple(o for o in self._known.values() if o.target == target and not o.is_done)
+    def pending_writes(self, target: str) -> tuple[Operation, ...]:
+        return tuple(
+            o for o in self._known.values() if o.target == target and not o.deletes and not o.is_done
+        )
 
     def unfinished_deletions(self) -> tuple[Operation, ...]:
         return tuple(o for o in self._known.values() if o.deletes and not o.is_done)
@@ -107,6 +100,11 @@ class Operations:
         self.get(name)
         self._drop(name)
 
+    def _keep(self, operation: Operation) -> None:
+        self._known[operation.name] = operation
+        with suppress(OSError):
+            self._shelf.save(operation.name, operation)
+
     def _forget_oldest(self) -> None:
         done = [o.name for o in self._known.values() if o.is_done]
         for name in done[: max(len(done) - self._kept, 0)]:
@@ -116,4 +114,5 @@ class Operations:
         del self._known[name]
         if end := self._ends.pop(name, None):
             end.set()
-        self._shelf.remove_operation(name)
+        with suppress(OSError):
+            self._shelf.remove(name)

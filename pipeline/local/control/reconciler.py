@@ -100,7 +100,7 @@ class Reconciler:
                 if not self._is_warm(goal):
                     return  # each start that ends comes back here
                 await self._route(goal)
-                if self._registry.find(name) is current:
+                if self._registry.find(name) is current:  # else it was written meanwhile: once more
                     self._settle(current, goal)
                     return
 
@@ -115,9 +115,9 @@ class Reconciler:
 
     async def _start(self, key: Key) -> None:
         """Run one revision; that is its readiness check if it is pending."""
-        if stop := self._stops.get(key):
+        if stop := self._stops.get(key):  # of an earlier revision of that name: it still has the instances
             await asyncio.wait([stop])
-        failure: Failure | None = None
+        failure = None
         try:
             await self._run(key)
         except StartFailed as fault:
@@ -154,9 +154,7 @@ class Reconciler:
         service = self._registry[name]
         found = service.revision(revision)
         if found and found.readiness is Readiness.PENDING:
-            at = self._clock()
-            failed = failure and state.mark_failed(service, revision, failure, at)
-            self._registry.publish(failed or state.mark_ready(service, revision, at))
+            self._registry.publish(state.checked(service, revision, failure, self._clock()))
         elif failure:  # it was ready once and stays so: a failed restart is the ingress's to answer for
             log.warning("revision did not start again", service=name, revision=revision, why=failure.message)
 
@@ -177,10 +175,9 @@ class Reconciler:
             return
         failure = goal.failure
         error = ("FAILED_PRECONDITION", failure.message) if failure else None
-        for operation in self._operations.pending(goal.name):
-            if not operation.deletes:
-                shown = service_json(goal, self._router.uri)
-                self._operations.finish(operation.name, subject=shown, error=error)
+        for operation in self._operations.pending_writes(goal.name):
+            shown = service_json(goal, self._router.uri)
+            self._operations.finish(operation.name, subject=shown, error=error)
 
     async def _forget(self, operation: Operation, stops: Iterable[asyncio.Task[None]]) -> None:
         async with self._turns[operation.target]:
@@ -197,7 +194,7 @@ class Reconciler:
             await self._reconcile(key[0])
         await self._instances.stop(*key)
         self._collect()
-        if self._stops.get(key) is asyncio.current_task():
+        if self._stops.get(key) is asyncio.current_task():  # else the name was given and taken away again
             del self._stops[key]
 
 

@@ -12,9 +12,8 @@ saved as soon as the disk takes it. Until then a restart finds what was saved la
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
 import structlog
@@ -22,74 +21,50 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline import private
 from pipeline.errors import SpillwayError
-from pipeline.local.control.operations import Operation
-from pipeline.local.control.state import Refused, Service, broken_invariants, only_gives_back
-
-_SERVICES = TypeAdapter(Service)
-_OPERATIONS = TypeAdapter(Operation)
+from pipeline.local.control.state import Refused, Service, broken_invariants
+from pipeline.local.control.writes import only_gives_back
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
-class Store:
-    """Services and operations on disk."""
+class Shelf(Generic[T]):
+    """Values of one kind on disk, by name. Raises OSError where the disk does not take them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._services = folder / "services"
-        self._operations = folder / "operations"
-        for part in (self._services, self._operations):
-            private.make_folder(part)
+    def __init__(self, folder: Path, kind: type[T]) -> None:
+        private.make_folder(folder)
+        self._folder = folder
+        self._kind = TypeAdapter(kind)
 
-    def services(self) -> tuple[Service, ...]:
-        return tuple(_read_all(self._services, _SERVICES))
+    def __iter__(self) -> Iterator[T]:
+        """Raises SpillwayError for a file that is none of ours."""
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                yield self._kind.validate_json(path.read_bytes())
+            except ValidationError as error:
+                raise SpillwayError(
+                    f"{path}: not a state file of this version of the local Cloud Run",
+                    str(error).splitlines()[0],
+                    f"Move it away and start again: mv {path} {path}.bad",
+                ) from error
 
-    def operations(self) -> tuple[Operation, ...]:
-        return tuple(_read_all(self._operations, _OPERATIONS))
+    def save(self, name: str, value: T) -> None:
+        private.write(self._path(name), self._kind.dump_json(value))
 
-    def save_service(self, service: Service) -> None:
-        _replace(_path(self._services, service.name), _SERVICES.dump_json(service))
+    def remove(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
 
-    def remove_service(self, name: str) -> None:
-        _path(self._services, name).unlink(missing_ok=True)
-
-    def save_operation(self, operation: Operation) -> None:
-        """One that finds no room is known until the server ends: it only tells of a write, it is none."""
-        with suppress(OSError):
-            _replace(_path(self._operations, operation.name), _OPERATIONS.dump_json(operation))
-
-    def remove_operation(self, name: str) -> None:
-        with suppress(OSError):
-            _path(self._operations, name).unlink(missing_ok=True)
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / f"{quote(name, safe='')}.json"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    private.write(path, content)
-
-
-def _read_all(folder: Path, kind: TypeAdapter[T]) -> Iterator[T]:
-    for path in sorted(folder.glob("*.json")):
-        try:
-            yield kind.validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise SpillwayError(
-                f"{path}: not a state file of this version of the local Cloud Run",
-                str(error).splitlines()[0],
-                f"Move it away and start again: mv {path} {path}.bad",
-            ) from error
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{quote(name, safe='')}.json"
 
 
 class Registry:
     """The services that exist, by resource name, in order of name; see above for what is on disk of them."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._services = {service.name: service for service in store.services()}
+    def __init__(self, shelf: Shelf[Service]) -> None:
+        self._shelf = shelf
+        self._services = {service.name: service for service in shelf}
         self._unsaved: dict[str, OSError] = {}
 
     def __iter__(self) -> Iterator[Service]:
@@ -133,7 +108,7 @@ class Registry:
     def remove(self, name: str) -> None:
         """Raises Refused."""
         try:
-            self._store.remove_service(name)
+            self._shelf.remove(name)
         except OSError as fault:
             raise Refused(
                 "RESOURCE_EXHAUSTED", f"The local Cloud Run cannot save its state ({fault})."
@@ -143,10 +118,10 @@ class Registry:
 
     def _save(self, service: Service) -> OSError | None:
         """Why it could not be saved, if so. Never one that breaks S1."""
-        broken = broken_invariants(service)
+        broken = list(broken_invariants(service))
         assert not broken, broken
         try:
-            self._store.save_service(service)
+            self._shelf.save(service.name, service)
         except OSError as fault:
             return fault
         return None

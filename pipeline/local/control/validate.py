@@ -2,7 +2,7 @@
 
 Theory of operation. Each rule reads the spec (proto JSON, defaults filled in) and yields what is wrong with it; the
 first complaint refuses the write with INVALID_ARGUMENT, before anything is stored. Rules that need to know which
-revisions exist are in ``state.py``. Where the cloud's behaviour is not established the stricter reading is taken: what
+revisions exist are in ``writes.py``. Where the cloud's behaviour is not established the stricter reading is taken: what
 passes here should pass there.
 Source: comments of google/cloud/run/v2/service.proto, revision_template.proto and k8s.min.proto.
 """
