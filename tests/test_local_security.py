@@ -23,6 +23,7 @@ from google.cloud.run_v2.services.services.transports import (
 from pipeline.errors import UserError
 from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.endpoint import STATUS_METHOD, Endpoint
+from tests.aio import aio_channel
 from tests.contract.cloud import OUR_PARENT, LoopThread
 
 TOKEN = "of-the-tests"
@@ -127,7 +128,7 @@ def test_the_endpoints_channel_carries_it_on_streams_too(address: str) -> None:
 
 def test_the_endpoints_asynchronous_channel_carries_the_token(server: tuple[LoopThread, str]) -> None:
     async def ask(token: str) -> list[run_v2.Service]:
-        async with endpoint(server[1], token).aio_channel() as channel:
+        async with aio_channel(endpoint(server[1], token)) as channel:
             client = run_v2.ServicesAsyncClient(transport=ServicesGrpcAsyncIOTransport(channel=channel))
             return [service async for service in await client.list_services(parent=OUR_PARENT)]
 
@@ -141,7 +142,7 @@ def test_the_endpoints_asynchronous_channel_carries_it_on_streams_too(server: tu
         yield TailLogEntriesRequest.serialize(TailLogEntriesRequest(resource_names=["nonsense"]))
 
     async def tail() -> grpc.StatusCode:
-        async with endpoint(server[1]).aio_channel() as channel:
+        async with aio_channel(endpoint(server[1])) as channel:
             call = channel.stream_stream(TAIL)(requests())
             return await call.code()
 

@@ -26,6 +26,7 @@ from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
+from tests.aio import aio_channel
 from tests.contract.cloud import OUR_PARENT, ready_condition, target, waited
 from tests.ingress import until
 from tests.processes import exists
@@ -62,7 +63,7 @@ class Place:
 
     async def open(self) -> None:
         address = await self.run.start()
-        self.channel = Endpoint(0, address, "token", datetime.now(UTC)).aio_channel()
+        self.channel = aio_channel(Endpoint(0, address, "token", datetime.now(UTC)))
         self.services = run_v2.ServicesAsyncClient(
             transport=ServicesGrpcAsyncIOTransport(channel=self.channel)
         )

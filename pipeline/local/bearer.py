@@ -21,25 +21,14 @@ class _Details(NamedTuple):
     compression: Any
 
 
-class BearerToken(
-    grpc.UnaryUnaryClientInterceptor,
-    grpc.UnaryStreamClientInterceptor,
-    grpc.StreamUnaryClientInterceptor,
-    grpc.StreamStreamClientInterceptor,
-):
-    """Puts the token on every call of a channel."""
+class BearerToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Puts the token on every call of a channel; the APIs have no methods of other kinds."""
 
     def __init__(self, token: str) -> None:
         self._line = (_KEY, f"Bearer {token}")
 
     def intercept_unary_unary(self, continuation: Any, call: Any, request: Any) -> Any:
         return continuation(self._with_token(call), request)
-
-    def intercept_unary_stream(self, continuation: Any, call: Any, request: Any) -> Any:
-        return continuation(self._with_token(call), request)
-
-    def intercept_stream_unary(self, continuation: Any, call: Any, requests: Any) -> Any:
-        return continuation(self._with_token(call), requests)
 
     def intercept_stream_stream(self, continuation: Any, call: Any, requests: Any) -> Any:
         return continuation(self._with_token(call), requests)
@@ -50,22 +39,6 @@ class BearerToken(
         return _Details(
             call.method, call.timeout, metadata, call.credentials, wait, getattr(call, "compression", None)
         )
-
-
-def aio_interceptors(token: str) -> list[grpc.aio.ClientInterceptor]:
-    """The same for asyncio channels, where each kind of call needs an interceptor of its own."""
-
-    async def carry(self: object, continuation: Any, call: Any, request: Any) -> Any:  # noqa: ARG001
-        metadata = grpc.aio.Metadata(*(call.metadata or ()), (_KEY, f"Bearer {token}"))
-        return await continuation(call._replace(metadata=metadata), request)
-
-    kinds = {
-        "unary_unary": grpc.aio.UnaryUnaryClientInterceptor,
-        "unary_stream": grpc.aio.UnaryStreamClientInterceptor,
-        "stream_unary": grpc.aio.StreamUnaryClientInterceptor,
-        "stream_stream": grpc.aio.StreamStreamClientInterceptor,
-    }
-    return [type(f"Bearer_{kind}", (base,), {f"intercept_{kind}": carry})() for kind, base in kinds.items()]
 
 
 class Guard(grpc.aio.ServerInterceptor):

@@ -38,9 +38,8 @@ class FollowingChannel(grpc.Channel):
         self._folder = folder
         self._learn = learn
         self._lock = threading.Lock()
-        self._all: list[
-            grpc.Channel
-        ] = []  # the last is the current one; calls of other threads may be on the others
+        # The last is the current one; calls of other threads may be on the others.
+        self._all: list[grpc.Channel] = []
         self._follow(endpoint.settled(folder))
 
     def current(self) -> grpc.Channel:
@@ -60,16 +59,16 @@ class FollowingChannel(grpc.Channel):
         self._all.append(found.channel())
 
     def unary_unary(self, method: str, *rest: Any, **options: Any) -> grpc.UnaryUnaryMultiCallable:
-        return _UnaryUnary(self, lambda channel: channel.unary_unary(method, *rest, **options))
+        return _Call(self, lambda channel: channel.unary_unary(method, *rest, **options))
 
     def unary_stream(self, method: str, *rest: Any, **options: Any) -> grpc.UnaryStreamMultiCallable:
-        return _UnaryStream(self, lambda channel: channel.unary_stream(method, *rest, **options))
+        return _Call(self, lambda channel: channel.unary_stream(method, *rest, **options))
 
     def stream_unary(self, method: str, *rest: Any, **options: Any) -> grpc.StreamUnaryMultiCallable:
-        return _StreamUnary(self, lambda channel: channel.stream_unary(method, *rest, **options))
+        return _Call(self, lambda channel: channel.stream_unary(method, *rest, **options))
 
     def stream_stream(self, method: str, *rest: Any, **options: Any) -> grpc.StreamStreamMultiCallable:
-        return _StreamStream(self, lambda channel: channel.stream_stream(method, *rest, **options))
+        return _Call(self, lambda channel: channel.stream_stream(method, *rest, **options))
 
     def subscribe(self, callback: Any, try_to_connect: bool = False) -> None:
         """Of the current channel alone."""
@@ -91,8 +90,13 @@ class FollowingChannel(grpc.Channel):
         self.close()
 
 
-class _Call:
-    """One method, called where the server is now."""
+class _Call(
+    grpc.UnaryUnaryMultiCallable,
+    grpc.UnaryStreamMultiCallable,
+    grpc.StreamUnaryMultiCallable,
+    grpc.StreamStreamMultiCallable,
+):
+    """One method of whichever kind, called where the server is now."""
 
     def __init__(self, channel: FollowingChannel, make: Make) -> None:
         self._channel = channel
@@ -116,22 +120,6 @@ class _Call:
                 raise
             self._channel.current()  # which says it better, if the server is gone
             raise _unavailable(endpoint.no_answer(error)) from error
-
-
-class _UnaryUnary(_Call, grpc.UnaryUnaryMultiCallable):
-    pass
-
-
-class _UnaryStream(_Call, grpc.UnaryStreamMultiCallable):
-    pass
-
-
-class _StreamUnary(_Call, grpc.StreamUnaryMultiCallable):
-    pass
-
-
-class _StreamStream(_Call, grpc.StreamStreamMultiCallable):
-    pass
 
 
 def _unavailable(why: LocalCloudRunDown | PlatformUnavailable) -> PlatformUnavailable:

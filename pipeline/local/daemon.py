@@ -117,26 +117,23 @@ def _start(folder: Path, options: list[str]) -> None:
     # -P: a module of the folder one happens to stand in must not stand for ours
     command = [sys.executable, "-P", "-m", "pipeline.local.server", "--dir", str(folder), "--detach"]
     read_end, write_end = os.pipe()
-    try:
-        try:
-            with private.open_append(log) as output:
-                subprocess.run(
-                    [*command, "--ready-fd", str(write_end), *options],
-                    stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                    pass_fds=(write_end,), start_new_session=True, check=False,
-                    env={**os.environ, "PYTHONPATH": str(_CODE)},
-                )  # fmt: skip
-        finally:
-            os.close(write_end)
+    with os.fdopen(read_end, "rb"):
+        # Ours of the writing end is closed before we listen, or we would never hear the server's end.
+        with os.fdopen(write_end, "wb"), private.open_append(log) as output:
+            subprocess.run(
+                [*command, "--ready-fd", str(write_end), *options],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                pass_fds=(write_end,), start_new_session=True, check=False,
+                env={**os.environ, "PYTHONPATH": str(_CODE)},
+            )  # fmt: skip
         said = _read_all(read_end, _START_TIMEOUT_S)
-    finally:
-        os.close(read_end)
     if refusal := json.loads(said or "{}"):
         _wait(lambda: not endpoint.is_alive(folder), _END_TIMEOUT_S)
         kind = UserError if refusal.pop("kind") == "UserError" else SpillwayError
         raise kind(**refusal)
     if not said and not endpoint.is_alive(folder):
-        last = "\n".join(_text_after(log, before).splitlines()[-_TAIL_LINES:])
+        lines = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()
+        last = "\n".join(lines[-_TAIL_LINES:])
         raise SpillwayError(
             "the local Cloud Run did not start", last or "It said nothing", f"Read its log: {log}"
         )
@@ -150,12 +147,6 @@ def _read_all(pipe: int, timeout_s: float) -> bytes:
             break
         found += piece
     return found
-
-
-def _text_after(log: Path, before: int) -> str:
-    with log.open("rb") as written:
-        written.seek(before)
-        return written.read().decode("utf-8", "replace")
 
 
 def _answer(folder: Path) -> Endpoint | None:

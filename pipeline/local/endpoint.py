@@ -20,7 +20,6 @@ from pipeline.errors import AccessError, LocalCloudRunDown, PlatformUnavailable
 
 if TYPE_CHECKING:
     import grpc
-    import grpc.aio
 
 STATUS_METHOD = "/spillway.local.Status/Get"  # takes nothing; JSON comes back
 _START_S = 30.0
@@ -57,16 +56,6 @@ class Endpoint:
             grpc.insecure_channel(self.address, options=_OPTIONS), BearerToken(self.token)
         )
 
-    def aio_channel(self) -> grpc.aio.Channel:
-        """The same for asyncio."""
-        import grpc.aio
-
-        from pipeline.local.bearer import aio_interceptors
-
-        return grpc.aio.insecure_channel(
-            self.address, options=_OPTIONS, interceptors=aio_interceptors(self.token)
-        )
-
 
 def read(folder: Path) -> Endpoint:
     """The endpoint of a server that answers. Raises LocalCloudRunDown, and AccessError where we may not look."""
@@ -79,7 +68,11 @@ def read(folder: Path) -> Endpoint:
         fix = "Run this as the user who started it."
         raise AccessError(f"{folder}: the local Cloud Run is somebody else's", str(error), fix) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise not_yet(folder) from error
+        raise LocalCloudRunDown(
+            "the local Cloud Run does not answer yet",
+            f"It starts or ends at this moment: {folder}",
+            "Wait for it: spillway local up",
+        ) from error
 
 
 def settled(folder: Path) -> Endpoint:
@@ -92,14 +85,6 @@ def settled(folder: Path) -> Endpoint:
             if not is_alive(folder) or time.monotonic() >= give_up:
                 raise
         time.sleep(_POLL_S)
-
-
-def not_yet(folder: Path) -> LocalCloudRunDown:
-    return LocalCloudRunDown(
-        "the local Cloud Run does not answer yet",
-        f"It starts or ends at this moment: {folder}",
-        "Wait for it: spillway local up",
-    )
 
 
 def no_answer(fault: Exception) -> PlatformUnavailable:

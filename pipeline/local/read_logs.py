@@ -18,6 +18,17 @@ from pipeline.local.endpoint import Endpoint, no_answer
 from pipeline.rpc.logs import Logs, logging_v2
 
 _LARGEST_PAGE = 1000
+#: What an answer of the server means for who asked, and what to do.
+_REFUSED = {
+    grpc.StatusCode.INVALID_ARGUMENT: (
+        "the filter is not understood",
+        "Try one like --filter 'severity>=ERROR'",
+    ),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (
+        "the log does not reach back so far",
+        "Leave the time out of --filter",
+    ),
+}
 
 
 def select(service: str | None, revision: str | None, more: str = "") -> str:
@@ -108,11 +119,11 @@ def _plain(entry: Any) -> dict[str, Any]:
 
 
 def _told(error: GoogleAPICallError | grpc.RpcError) -> Exception:
-    status = error.grpc_status_code if isinstance(error, GoogleAPICallError) else error.code()
-    if status is grpc.StatusCode.INVALID_ARGUMENT:
-        said = error.message if isinstance(error, GoogleAPICallError) else error.details()
-        return UserError("the filter is not understood", str(said), "Try one like --filter 'severity>=ERROR'")
-    if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        said = error.message if isinstance(error, GoogleAPICallError) else error.details()
-        return UserError("the log does not reach back so far", str(said), "Leave the time out of --filter")
-    return no_answer(error)
+    if isinstance(error, GoogleAPICallError):
+        status, said = error.grpc_status_code, error.message
+    else:
+        status, said = error.code(), error.details()
+    if status not in _REFUSED:
+        return no_answer(error)
+    what, fix = _REFUSED[status]
+    return UserError(what, str(said), fix)

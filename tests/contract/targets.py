@@ -23,6 +23,7 @@ from pipeline.local.control.controller import Controller
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
+from tests.aio import aio_channel as channel_to
 from tests.contract.cloud import OUR_PARENT, Cloud, LoopThread
 from tests.contract.fakes import FakeInstances, FakeRouter
 
@@ -65,7 +66,7 @@ def local() -> Iterator[Cloud]:
         run, address = loop.run(_start(folder))
         reached = Endpoint(0, address, _TOKEN, datetime.now(UTC))
         with reached.channel() as channel:
-            yield _ours(channel, loop, reached.aio_channel)
+            yield _ours(channel, loop, lambda: channel_to(reached))
         loop.run(run.close())
     loop.close()
 

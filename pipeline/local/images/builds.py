@@ -50,19 +50,19 @@ class Build:
     is_copy: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class Lease:
-    """Keeps a build from being removed while it is open."""
+    """Keeps a build from being removed while it is open. Args: held: a file that is locked until it is closed."""
 
-    def __init__(self, reference: str, held: IO[bytes] | None) -> None:
-        self.reference = reference
-        self._held = held
+    reference: str
+    held: IO[bytes] | None = None
 
     def __enter__(self) -> str:
         return self.reference
 
     def __exit__(self, *_: object) -> None:
-        if self._held:
-            self._held.close()
+        if self.held:
+            self.held.close()
 
 
 def reference(folder: Path, name: str, image: Image) -> str:
@@ -70,7 +70,7 @@ def reference(folder: Path, name: str, image: Image) -> str:
     for _ in range(_TRIES):
         with suppress(Changed):
             _, made = _read(folder, image)
-            return _reference(name, _digest(image, made))
+            return f"{name}@sha256:{_digest(image, made)}"
     raise _restless(image)
 
 
@@ -93,7 +93,7 @@ def hold(folder: Path, reference: str) -> Lease:
     """A lease on a build that was made before; on nothing when it is unknown, as Cloud Run will say."""
     file = _builds(folder) / f"{reference.partition('@sha256:')[2]}.json"
     if not file.exists():
-        return Lease(reference, None)
+        return Lease(reference)
     with _locked(folder):
         return Lease(reference, _held(file) if file.exists() else None)
 
@@ -161,8 +161,6 @@ def _read(folder: Path, image: Image) -> tuple[list[Entry], str]:
     entries = select(source, without=folder)
     cache = _root(folder) / "hashes" / f"{hashlib.sha256(os.fsencode(source)).hexdigest()[:32]}.json"
     try:
-        with suppress(OSError):
-            private.make_folder(cache.parent)
         items = content.hashed(source, entries, cache)
     except OSError as error:
         raise _unreadable(source, error) from error
@@ -230,7 +228,7 @@ def _lease(folder: Path, name: str, image: Image, made: str) -> Lease:
     if not file.exists():
         private.make_folder(file.parent)
         private.write(file, json.dumps(_body(image, made)))
-    return Lease(_reference(name, digest), _held(file))
+    return Lease(f"{name}@sha256:{digest}", _held(file))
 
 
 def _held(file: Path) -> IO[bytes]:
@@ -283,10 +281,6 @@ def _digest(image: Image, made: str) -> str:
 
 def _body(image: Image, made: str) -> dict[str, Any]:
     return {"command": list(image.command), "env": dict(image.env), "content": made}
-
-
-def _reference(name: str, digest: str) -> str:
-    return f"{name}@sha256:{digest}"
 
 
 def _nowhere(folder: Path) -> Path:

@@ -20,13 +20,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from pipeline import private
 from pipeline.local.images.selection import Entry
 
 FILES, MANIFEST = "files", "manifest.json"
 _CHUNK = 1024 * 1024
-_RACY_NS = (
-    2_000_000_000  # what was written so shortly before it was read may be written again within the same tick
-)
+#: What was written so shortly before it was read may be written again within the same tick.
+_RACY_NS = 2_000_000_000
 _WRITERS = 8  # files are synced one by one, which is waiting
 
 
@@ -81,13 +81,11 @@ def copy(folder: Path, entries: Iterable[Entry], into: Path) -> str:
     """Copy into an empty folder, on disk when it returns. Returns the digest of what was copied. Raises Changed, OSError."""
     root = into / FILES
     root.mkdir(mode=0o700)
-    items, rows, parents = [], [], {root}
+    parents = {root}
     with ThreadPoolExecutor(_WRITERS) as pool:
-        for entry, item in pool.map(
-            lambda entry: (entry, _copy_one(folder, entry, root)), _with_parents(entries, root, parents)
-        ):
-            items.append(item)
-            rows.append([*item, [] if entry.target else _print((root / entry.path).lstat())])
+        copied = pool.map(lambda entry: _copy_one(folder, entry, root), _with_parents(entries, root, parents))
+        items = list(copied)
+    rows = [[*i, [] if i.kind == "l" else _print((root / i.path).lstat())] for i in items]
     for parent in parents:
         _sync_folder(parent)
     with _create(into / MANIFEST) as file:
@@ -227,9 +225,6 @@ def _read_cache(cache: Path) -> dict[str, list[Any]]:
 
 def _write_cache(cache: Path, rows: dict[str, list[Any]]) -> None:
     """Without it everything is read again, so a disk that is full or read-only refuses nothing."""
-    draft = cache.with_suffix(f".{os.getpid()}.new")
     with suppress(OSError):
-        draft.unlink(missing_ok=True)
-        with _create(draft) as file:
-            file.write(json.dumps(rows).encode())
-        draft.replace(cache)
+        private.make_folder(cache.parent)
+        private.write(cache, json.dumps(rows))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,10 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 
+_HOW_TO_LEAVE_OUT = (
+    "Leave it out: name it in .gitignore (a git checkout) or in .dockerignore (any other folder)."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -34,6 +38,9 @@ class Limits:
 
     files: int = 20_000
     size: int = 512 * _MIB
+
+
+USUAL = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class Entry:
     target: str = ""
 
 
-def select(folder: Path, *, without: Path, limits: Limits | None = None) -> list[Entry]:
+def select(folder: Path, *, without: Path, limits: Limits = USUAL) -> list[Entry]:
     """The files of an image, in the order of their paths' bytes.
 
     Args:
@@ -60,12 +67,9 @@ def select(folder: Path, *, without: Path, limits: Limits | None = None) -> list
         )
     folder = folder.resolve()
     apart = os.path.relpath(without.resolve(), folder)
-    limits = limits or Limits()
-    measured = _Measure(folder, limits)
     names = (name for name in _names(folder) if name != apart and not name.startswith(f"{apart}/"))
-    found = [entry for name in names if (entry := _entry(folder, name)) and measured.add(entry)]
-    measured.check()
-    return sorted(found, key=lambda entry: os.fsencode(entry.path))
+    entries = (entry for name in names if (entry := _entry(folder, name)))
+    return sorted(_within(limits, folder, entries), key=lambda entry: os.fsencode(entry.path))
 
 
 def _names(folder: Path) -> Iterator[str]:
@@ -178,46 +182,31 @@ def _check_link(folder: Path, name: str, target: str) -> None:
         )
 
 
-_HOW_TO_LEAVE_OUT = (
-    "Leave it out: name it in .gitignore (a git checkout) or in .dockerignore (any other folder)."
-)
-
-
-class _Measure:
-    """Counts files and bytes, and which entry of the folder weighs most."""
-
-    def __init__(self, folder: Path, limits: Limits) -> None:
-        self._folder = folder
-        self._limits = limits
-        self._files: Counter[str] = Counter()
-        self._bytes: Counter[str] = Counter()
-        self._count = 0
-
-    def add(self, entry: Entry) -> bool:
+def _within(limits: Limits, folder: Path, entries: Iterator[Entry]) -> list[Entry]:
+    """All of them. Raises UserError for more than may be, with which parts of the folder weigh most."""
+    found: list[Entry] = []
+    files, size = Counter[str](), Counter[str]()
+    for entry in entries:
         top = entry.path.partition("/")[0]
-        self._count += 1
-        self._files[top] += 1
-        self._bytes[top] += 0 if entry.target else entry.status.st_size
-        if self._count > _PATIENCE * self._limits.files:
-            self.check()
-        return True
+        files[top] += 1
+        size[top] += 0 if entry.target else entry.status.st_size
+        found.append(entry)
+        if len(found) > _PATIENCE * limits.files:
+            break
+    if len(found) > limits.files:
+        raise _too_much(folder, "{:,} files".format, files, limits.files)
+    if size.total() > limits.size:
+        raise _too_much(folder, _mib, size, limits.size)
+    return found
 
-    def check(self) -> None:
-        """Raises UserError."""
-        files, size, limits = self._count, self._bytes.total(), self._limits
-        if files > limits.files:
-            raise self._too_much(f"{files:,} files", f"{limits.files:,} files", self._files, "{:,} files")
-        if size > limits.size:
-            raise self._too_much(_mib(size), _mib(limits.size), self._bytes, "")
 
-    def _too_much(self, measured: str, allowed: str, by: Counter[str], shown: str) -> UserError:
-        heaviest = by.most_common(3)
-        most = ", ".join(f"{name} ({shown.format(n) if shown else _mib(n)})" for name, n in heaviest)
-        return UserError(
-            f"{self._folder}: {measured} are too much for an image; {allowed} may be copied",
-            f"Most is in {most}.",
-            _HOW_TO_LEAVE_OUT,
-        )
+def _too_much(folder: Path, shown: Callable[[int], str], by: Counter[str], limit: int) -> UserError:
+    most = ", ".join(f"{name} ({shown(count)})" for name, count in by.most_common(3))
+    return UserError(
+        f"{folder}: {shown(by.total())} are too much for an image; {shown(limit)} may be copied",
+        f"Most is in {most}.",
+        _HOW_TO_LEAVE_OUT,
+    )
 
 
 def _mib(size: int) -> str:
