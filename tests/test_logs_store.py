@@ -18,7 +18,7 @@ from pipeline.local.entries import file as logfile
 from pipeline.local.entries import store as logstore
 from pipeline.local.entries.entry import Entry
 from pipeline.local.entries.filter import compile_filter
-from pipeline.local.entries.index import Bounds, LogIndex
+from pipeline.local.entries.index import EVERYTHING, Bounds, LogIndex
 from pipeline.local.entries.store import LogStore
 from pipeline.local.run.output_lines import LineCutter
 
@@ -48,7 +48,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[LogStore]:
 
 
 def only(store: LogStore) -> Entry:
-    (entry,) = store.between(0)
+    (entry,) = store.index.within(EVERYTHING)
     return entry
 
 
@@ -144,7 +144,7 @@ def test_entries_are_in_order_of_their_own_time(store: LogStore, clock: Clock) -
     clock.ns += 10
     store.line(SERVICE, "r", "stdout", json.dumps({"time": "2020-01-01T00:00:00Z"}))
     store.line(SERVICE, "r", "stdout", "later")
-    assert [entry.text for entry in store.between(0)] == [None, "now", "later"]
+    assert [entry.text for entry in store.index.within(EVERYTHING)] == [None, "now", "later"]
 
 
 def test_between_takes_both_ends_in(store: LogStore, clock: Clock) -> None:
@@ -153,9 +153,9 @@ def test_between_takes_both_ends_in(store: LogStore, clock: Clock) -> None:
         clock.ns += 100
         times.append(clock.ns)
         store.line(SERVICE, "r", "stdout", str(clock.ns))
-    found = store.between(times[1], times[3])
+    found = store.index.within(Bounds(times[1], times[3]))
     assert [entry.at_ns for entry in found] == times[1:4]
-    assert store.between(times[4] + 1) == []
+    assert store.index.within(Bounds(times[4] + 1)) == []
     store.line(SERVICE, "r", "stdout", "a later one changes no answer")
     assert len(found) == 3
 
@@ -163,7 +163,7 @@ def test_between_takes_both_ends_in(store: LogStore, clock: Clock) -> None:
 def test_entries_of_one_moment_keep_their_order(store: LogStore) -> None:
     for number in range(300):
         store.line(SERVICE, "r", "stdout", str(number))
-    assert [entry.text for entry in store.between(0)] == [str(number) for number in range(300)]
+    assert [entry.text for entry in store.index.within(EVERYTHING)] == [str(number) for number in range(300)]
 
 
 def test_entries_survive_a_restart(tmp_path: Path, clock: Clock) -> None:
@@ -173,13 +173,13 @@ def test_entries_survive_a_restart(tmp_path: Path, clock: Clock) -> None:
     first.line(SERVICE, "r", "stderr", "text \ufffd")
     first.request(SERVICE, "r", {"status": 101, "latency": 1.5})
     first.system(SERVICE, "r", "started")
-    before = first.between(0)
+    before = first.index.within(EVERYTHING)
     first.close()
     clock.ns += 1
     again = LogStore(tmp_path, now_ns=clock)
-    assert again.between(0) == before
+    assert again.index.within(EVERYTHING) == before
     again.line(SERVICE, "r", "stdout", "more")
-    assert len({entry.insert_id for entry in again.between(0)}) == 6
+    assert len({entry.insert_id for entry in again.index.within(EVERYTHING)}) == 6
     again.close()
 
 
@@ -191,7 +191,7 @@ def test_a_line_that_a_kill_cut_off_is_dropped_alone(tmp_path: Path, clock: Cloc
     file = tmp_path / "logs.jsonl"
     file.write_bytes(file.read_bytes()[:-20])
     again = LogStore(tmp_path, now_ns=clock)
-    assert [entry.text for entry in again.between(0)] == ["one"]
+    assert [entry.text for entry in again.index.within(EVERYTHING)] == ["one"]
     again.close()
 
 
@@ -206,7 +206,7 @@ def test_what_is_written_after_a_cut_line_is_not_lost_with_it(tmp_path: Path, cl
     again.line(SERVICE, "r", "stdout", "two")
     again.close()
     third = LogStore(tmp_path, now_ns=clock)
-    assert [entry.text for entry in third.between(0)] == ["two"]
+    assert [entry.text for entry in third.index.within(EVERYTHING)] == ["two"]
     third.close()
 
 
@@ -219,7 +219,7 @@ def test_the_files_stay_within_bounds(tmp_path: Path, clock: Clock, monkeypatch:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs.jsonl", "logs.older.jsonl"]
     assert all(path.stat().st_size < 11_000 for path in tmp_path.iterdir())
     again = LogStore(tmp_path, now_ns=clock)
-    assert str(again.between(0)[-1].text).startswith("299 ")
+    assert str(again.index.within(EVERYTHING)[-1].text).startswith("299 ")
     again.close()
 
 
@@ -227,7 +227,7 @@ def test_memory_stays_within_bounds(store: LogStore, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(logstore, "MAX_ENTRIES", 100)
     for number in range(1000):
         store.line(SERVICE, "r", "stdout", str(number))
-    kept = store.between(0)
+    kept = store.index.within(EVERYTHING)
     assert 90 <= len(kept) <= 100
     assert kept[-1].text == "999"
 
@@ -239,7 +239,7 @@ def test_a_full_disk_costs_the_copy_and_not_the_service(tmp_path: Path, clock: C
     file.symlink_to("/dev/full")
     made.line(SERVICE, "r", "stdout", "still here")
     made.close()
-    assert [entry.text for entry in made.between(0)] == ["still here"]
+    assert [entry.text for entry in made.index.within(EVERYTHING)] == ["still here"]
 
 
 def test_a_tail_hears_what_comes_and_counts_what_it_missed(
@@ -247,13 +247,12 @@ def test_a_tail_hears_what_comes_and_counts_what_it_missed(
 ) -> None:
     monkeypatch.setattr(logstore, "_MAX_WAITING", 3)
     store.line(SERVICE, "r", "stdout", "before")
-    tail = store.tail()
-    for number in range(5):
-        store.line(SERVICE, "r", "stdout", str(number))
-    entries, missed = tail.take()
-    assert ([entry.text for entry in entries], missed) == (["0", "1", "2"], 2)
-    assert tail.take() == ([], 0)
-    store.untail(tail)
+    with store.tail() as tail:
+        for number in range(5):
+            store.line(SERVICE, "r", "stdout", str(number))
+        entries, missed = tail.take()
+        assert ([entry.text for entry in entries], missed) == (["0", "1", "2"], 2)
+        assert tail.take() == ([], 0)
     store.line(SERVICE, "r", "stdout", "after")
     assert tail.take() == ([], 0)
 
@@ -262,9 +261,9 @@ def test_a_tail_that_nobody_reads_is_bounded_in_bytes(
     store: LogStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logstore, "MAX_BYTES", 10_000)
-    tail = store.tail()
-    for _ in range(50):
-        store.line(SERVICE, "r", "stdout", "x" * 1000)
+    with store.tail() as tail:
+        for _ in range(50):
+            store.line(SERVICE, "r", "stdout", "x" * 1000)
     entries, missed = tail.take()
     assert 5 < len(entries) < 10
     assert missed == 50 - len(entries)
@@ -329,7 +328,7 @@ def test_a_look_at_what_arrived_costs_the_same_at_any_age(
     )
     text = " AND ".join(terms)
     asked = compile_filter(text)
-    looked_at = store.within(asked.bounds)
+    looked_at = store.index.within(asked.bounds)
     assert 10 <= sum(map(asked.matches, looked_at)) <= 11
     assert len(looked_at) <= 22
 
@@ -338,10 +337,10 @@ def test_a_question_for_one_revision_does_not_look_at_the_others(store: LogStore
     fill(store, clock, 5)
     fill(store, clock, 5, service=OTHER)
     bounds = Bounds(since_ns=clock.ns, services=frozenset({"chat"}), revisions=frozenset({"two"}))
-    assert store.within(bounds) == []
+    assert store.index.within(bounds) == []
     bounds = replace(bounds, since_ns=0)
-    assert revisions_of(store.within(bounds)) == {"two"}
-    assert len(store.within(bounds)) == 50
+    assert revisions_of(store.index.within(bounds)) == {"two"}
+    assert len(store.index.within(bounds)) == 50
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -392,14 +391,14 @@ def test_a_question_that_reaches_behind_what_was_given_up_is_known(
         fill(store, clock, 1, service=OTHER)
     assert told[0]["event"] == "the oldest log entries of a service were given up"
     assert told[0]["service"] == "chat"
-    kept = store.within(Bounds(services=frozenset({"chat"})))
+    kept = store.index.within(Bounds(services=frozenset({"chat"})))
     assert len(kept) <= 100
-    assert store.is_cut(Bounds(start))
-    assert store.is_cut(Bounds(start, revisions=frozenset({"one"})))
-    assert not store.is_cut(Bounds(start, services=frozenset({"other"})))
-    assert not store.is_cut(Bounds(kept[0].at_ns + 1))
-    assert not store.is_cut(Bounds(start, received_ns=clock.ns))  # read before, and goes on from there
-    assert not store.is_cut(Bounds())
+    assert store.index.is_cut(Bounds(start))
+    assert store.index.is_cut(Bounds(start, revisions=frozenset({"one"})))
+    assert not store.index.is_cut(Bounds(start, services=frozenset({"other"})))
+    assert not store.index.is_cut(Bounds(kept[0].at_ns + 1))
+    assert not store.index.is_cut(Bounds(start, received_ns=clock.ns))  # read before, and goes on from there
+    assert not store.index.is_cut(Bounds())
 
 
 def test_a_service_is_bounded_in_bytes_and_so_are_all(
@@ -411,7 +410,7 @@ def test_a_service_is_bounded_in_bytes_and_so_are_all(
         clock.ns += 1
         for service in range(4):
             store.line(f"{SERVICE}{service}", "r", "stdout", f"{number} " + "x" * 1000)
-    kept = store.between(0)
+    kept = store.index.within(EVERYTHING)
     assert 150_000 < sum(len(entry.text or "") for entry in kept) < 250_000
     assert len({entry.resource["service_name"] for entry in kept}) == 4
     assert str(kept[-1].text).startswith("1999 ")
@@ -430,7 +429,7 @@ def test_what_a_restart_no_longer_has_is_known(
             made.line(SERVICE, "r", "stdout", "x" * 100)
         made.close()
         again = LogStore(tmp_path, now_ns=clock)
-        cuts.append(again.is_cut(Bounds(start)))
-        assert not again.is_cut(Bounds(again.between(0)[0].at_ns))
+        cuts.append(again.index.is_cut(Bounds(start)))
+        assert not again.index.is_cut(Bounds(again.index.within(EVERYTHING)[0].at_ns))
         again.close()
     assert cuts == [False, False, True, True]

@@ -92,8 +92,10 @@ class Drive:
 
     def declared(self) -> Sequence[Mapping[str, object]]:
         """What the Pulumi program would declare for the image, without secrets."""
+        from pipeline.cloudrun.stack import declared
+
         program = self.place.program(self.session.output.detail)
-        return [resource.summary for resource in program.preview(self.request.settings)]
+        return [resource.summary for resource in declared(self.request.settings, program.read).resources]
 
     def begin(
         self,

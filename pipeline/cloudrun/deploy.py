@@ -50,14 +50,11 @@ class ProgramDeployer:
                 "The container section of spillway.yaml changed since this rollout began.",
                 "Give up the old one: spillway rollout --image DIGEST --supersede",
             )
-        self._apply(ref, settings)
-
-    def _apply(self, ref: ServiceRef, settings: Settings) -> None:
-        """Whatever applying complains of: the revision is there, or it is not. Who made it does not matter."""
         try:
             self.program.apply(settings)
         except PlatformError:
-            if self._find(ref, settings.revision) is None:
+            # Whatever it complains of: the revision is there, or it is not. Who made it does not matter.
+            if self._find(ref, revision) is None:
                 raise
 
     def _find(self, ref: ServiceRef, revision: str) -> Revision | None:

@@ -28,7 +28,7 @@ from pipeline.errors import (
 )
 
 if TYPE_CHECKING:
-    from pulumi.automation import LocalWorkspaceOptions, PulumiCommand
+    from pulumi.automation import PulumiCommand
 
     from infra.live import Live
     from infra.program import Read
@@ -158,10 +158,6 @@ class InProcess:
             return
         self._apply_once(settings)
 
-    def preview(self, settings: Settings) -> tuple[Resource, ...]:
-        """What the program declares, given what is live. Writes nothing."""
-        return declared(settings, self.read).resources
-
     def _apply_once(self, settings: Settings) -> None:
         with translated(f"deploy {settings.service}", etag=True):
             declaration = declared(settings, self.read)
@@ -194,6 +190,8 @@ class PulumiCli:
         """
         from pulumi import automation
 
+        from infra import program
+
         command, faults = _command(), list[SpillwayError]()
 
         def read(asked: Settings) -> Live | None:
@@ -205,8 +203,14 @@ class PulumiCli:
 
         try:
             with TemporaryDirectory(prefix="spillway-") as folder:
-                options = automation.LocalWorkspaceOptions(work_dir=folder, pulumi_command=command)
-                self._up(settings, read, options)
+                stack = automation.create_or_select_stack(
+                    stack_name=settings.stack,
+                    project_name=PROJECT,
+                    program=lambda: program.run(read),
+                    opts=automation.LocalWorkspaceOptions(work_dir=folder, pulumi_command=command),
+                )
+                stack.set_config(f"{PROJECT}:{CONFIG_KEY}", automation.ConfigValue(settings.encode()))
+                stack.up(refresh=True, on_output=self.say)
         except automation.ConcurrentUpdateError as error:
             raise PlatformUnavailable(
                 f"another update holds the lock of stack {settings.stack}",
@@ -217,24 +221,6 @@ class PulumiCli:
             if faults:
                 raise faults[0] from error
             raise PlatformError(f"pulumi up of {settings.stack} failed", _last_lines(error)) from error
-
-    def preview(self, settings: Settings) -> tuple[Resource, ...]:
-        """What the program declares, given what is live. Writes nothing and needs no CLI."""
-        return declared(settings, self.read).resources
-
-    def _up(self, settings: Settings, read: Read, options: LocalWorkspaceOptions) -> None:
-        from pulumi import automation
-
-        from infra import program
-
-        stack = automation.create_or_select_stack(
-            stack_name=settings.stack,
-            project_name=PROJECT,
-            program=lambda: program.run(read),
-            opts=options,
-        )
-        stack.set_config(f"{PROJECT}:{CONFIG_KEY}", automation.ConfigValue(settings.encode()))
-        stack.up(refresh=True, on_output=self.say)
 
 
 def _command() -> PulumiCommand:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -37,7 +37,6 @@ _NOT_CONSUMED = 2  # TailLogEntriesResponse.SuppressionInfo.Reason
 
 Key = tuple[int, str]  # of an entry: time in nanoseconds, insert id
 _Entry: Any = LogEntry.pb()  # the message class itself: proto-plus would cost ten times as much
-_Request = logging.ListLogEntriesRequest
 _Answer = logging.ListLogEntriesResponse
 
 
@@ -54,7 +53,9 @@ def handlers(store: LogStore) -> tuple[grpc.GenericRpcHandler, ...]:
                 yield answer
 
     offered = {
-        "ListLogEntries": unary(list_, _Request.deserialize, _Answer.pb().SerializeToString),
+        "ListLogEntries": unary(
+            list_, logging.ListLogEntriesRequest.deserialize, _Answer.pb().SerializeToString
+        ),
         "TailLogEntries": grpc.stream_stream_rpc_method_handler(
             tail,
             parsed(logging.TailLogEntriesRequest.deserialize),
@@ -85,7 +86,11 @@ def _question(resource_names: Iterable[str], text: str, order: str = "") -> _Que
         )
     if order not in ("", "timestamp asc", "timestamp desc"):
         raise _invalid(f"order_by: '{order}' is neither 'timestamp asc' nor 'timestamp desc'.")
-    return _Question(tuple(f"{name}/" for name in names), _compiled(text), order == "timestamp desc")
+    try:
+        wanted = compile_filter(text)
+    except FilterError as error:
+        raise _invalid(str(error)) from error
+    return _Question(tuple(f"{name}/" for name in names), wanted, order == "timestamp desc")
 
 
 async def answer_list(store: LogStore, request: logging.ListLogEntriesRequest) -> Any:
@@ -113,14 +118,14 @@ async def _select(store: LogStore, asked: _Question, after: Key | None, limit: i
     Raises: Refused when some of them may have been given up: an answer with a hole would pass for silence.
     """
     bounds = asked.filter.bounds
-    if store.is_cut(bounds):
+    if store.index.is_cut(bounds):
         raise Refused(
             "RESOURCE_EXHAUSTED",
             "The oldest of what is asked for is not kept any more: ask for a later time.",
         )
     if after:
         bounds &= Bounds(until_ns=after[0]) if asked.newest_first else Bounds(after[0])
-    candidates, found = store.within(bounds), list[Entry]()
+    candidates, found = store.index.within(bounds), list[Entry]()
     for number, entry in enumerate(reversed(candidates) if asked.newest_first else candidates):
         if number % _TURN == _TURN - 1:
             await asyncio.sleep(0)
@@ -148,24 +153,17 @@ async def _tail(
     )
     if not 0 <= window <= _MAX_WINDOW_S:
         raise _invalid(f"buffer_window: {window:g} s is not between 0 and {_MAX_WINDOW_S:g} s.")
-    tail = store.tail()
-    try:
+    with store.tail() as tail:
         await context.send_initial_metadata(())
         while True:
             await asyncio.sleep(max(window, _POLL_S))
             entries, missed = tail.take()
             found = sorted(filter(asked.matches, entries), key=lambda e: e.key)
+            answer = logging.TailLogEntriesResponse.pb()(entries=[as_message(entry) for entry in found])
+            if missed:
+                answer.suppression_info.add(reason=_NOT_CONSUMED, suppressed_count=missed)
             if found or missed:
-                yield _tailed(found, missed)
-    finally:
-        store.untail(tail)
-
-
-def _tailed(found: list[Entry], missed: int) -> Any:
-    answer = logging.TailLogEntriesResponse.pb()(entries=[as_message(entry) for entry in found])
-    if missed:
-        answer.suppression_info.add(reason=_NOT_CONSUMED, suppressed_count=missed)
-    return answer
+                yield answer
 
 
 def as_message(entry: Entry) -> Any:
@@ -184,22 +182,18 @@ def as_message(entry: Entry) -> Any:
         shown.json_payload.update(entry.payload)
     elif entry.text is not None:
         shown.text_payload = entry.text
-    if entry.request is not None:
-        shown.http_request.CopyFrom(_http_request(dict(entry.request)))
-    return shown
-
-
-def _http_request(fields: dict[str, Any]) -> http_request_pb2.HttpRequest:
-    shown = http_request_pb2.HttpRequest(
-        request_method=fields["requestMethod"],
-        request_url=fields["requestUrl"],
-        status=fields["status"],
-        response_size=fields["responseSize"],
-        user_agent=fields["userAgent"],
-        remote_ip=fields["remoteIp"],
-        protocol="HTTP/1.1",
-    )
-    shown.latency.FromNanoseconds(int(fields["latency"] * 1e9))
+    if (fields := entry.request) is not None:
+        request = http_request_pb2.HttpRequest(
+            request_method=fields["requestMethod"],
+            request_url=fields["requestUrl"],
+            status=fields["status"],
+            response_size=fields["responseSize"],
+            user_agent=fields["userAgent"],
+            remote_ip=fields["remoteIp"],
+            protocol="HTTP/1.1",
+        )
+        request.latency.FromNanoseconds(int(fields["latency"] * 1e9))
+        shown.http_request.CopyFrom(request)
     return shown
 
 
@@ -208,22 +202,12 @@ def _token(last: Key, mark: int) -> str:
 
 
 def _read_token(token: str, mark: int) -> Key:
-    try:
+    with suppress(ValueError, TypeError, OverflowError):
         given, at_ns, insert_id = json.loads(base64.urlsafe_b64decode(token))
         if given == mark:
             return int(at_ns), str(insert_id)
-    except (ValueError, TypeError, OverflowError, binascii.Error):
-        pass
     raise _invalid("page_token: not a token of this question; the other fields must stay the same.")
 
 
 def _invalid(text: str) -> Refused:
     return Refused("INVALID_ARGUMENT", text)
-
-
-def _compiled(text: str) -> Filter:
-    """Raises Refused."""
-    try:
-        return compile_filter(text)
-    except FilterError as error:
-        raise _invalid(str(error)) from error

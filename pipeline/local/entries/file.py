@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from pydantic_core import to_json
 
@@ -27,7 +28,7 @@ class LogFile:
         self._file, self._older = folder / "logs.jsonl", folder / "logs.older.jsonl"
         self.dropped_until = 0
         self._older_until = self._until = 0  # arrival of the last entry in the older file, and in any
-        self._is_opened = False
+        self._out: IO[bytes] | None = None
 
     def entries(self) -> Iterator[tuple[Entry, int]]:
         """What was kept, with its size, in order of arrival; reads ``dropped_until`` as well."""
@@ -43,27 +44,25 @@ class LogFile:
 
     def write(self, line: bytes, received_ns: int) -> None:
         with suppress(OSError):  # a full disk costs the copy, not the service
-            self._open()
+            out = self._opened()
             # the line end comes first: what a kill cut off must not take the next entry with it
-            self._out.write(b"\n" + line)
+            out.write(b"\n" + line)
             self._until = max(self._until, received_ns)
-            if self._out.tell() > MAX_FILE:
+            if out.tell() > MAX_FILE:
+                self.close()
                 self._rotate()
 
     def close(self) -> None:
-        if self._is_opened:
+        if self._out:
             self._out.close()
+            self._out = None
 
-    def _open(self) -> None:
-        if not self._is_opened:
-            self._out = private.open_append(self._file)
-            self._is_opened = True
+    def _opened(self) -> IO[bytes]:
+        self._out = self._out or private.open_append(self._file)
+        return self._out
 
     def _rotate(self) -> None:
-        self._out.close()
-        self._is_opened = False
         self._file.replace(self._older)
         self.dropped_until, self._older_until = max(self.dropped_until, self._older_until), self._until
-        self._open()
         if self.dropped_until:
-            self._out.write(to_json({_DROPPED: self.dropped_until}))
+            self._opened().write(to_json({_DROPPED: self.dropped_until}))

@@ -228,9 +228,8 @@ def _pattern_test(compare: _Token, value: _Token) -> Callable[[object], bool]:
         search = re.compile(_text(value)).search
     except re.error as error:
         raise value.error(f"not a regular expression ({error})") from error
-    if compare.text == "!~":
-        return lambda found: search(_shown(found)) is None
-    return lambda found: search(_shown(found)) is not None
+    wants_match = compare.text == "=~"
+    return lambda found: (search(_shown(found)) is not None) is wants_match
 
 
 def _plain_test(compare: str, text: str) -> Callable[[object], bool]:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ from pydantic_core import to_json
 
 from pipeline.local.entries.entry import SEVERITIES, Entry, json_object, moment
 from pipeline.local.entries.file import LogFile
-from pipeline.local.entries.index import Bounds, LogIndex
+from pipeline.local.entries.index import LogIndex
 
 MAX_ENTRIES = 200_000  # of a service
 MAX_BYTES = 64 * 1024 * 1024  # of a service
@@ -82,12 +83,12 @@ class LogStore:
         self._run = f"{now_ns():x}"
         self._count = itertools.count()
         self._tails: set[Tail] = set()
-        self._index = LogIndex()
+        self.index = LogIndex()
         self._file = LogFile(folder)
         for entry, size in self._file.entries():
-            self._index.add(entry, size)
+            self.index.add(entry, size)
         if dropped := self._file.dropped_until:
-            self._index.note_lost(dropped)
+            self.index.note_lost(dropped)
 
     def line(self, service: str, revision: str, stream: str, text: str) -> None:
         fields = json_object(text)
@@ -116,26 +117,15 @@ class LogStore:
     def system(self, service: str, revision: str, text: str, severity: str = "INFO") -> None:
         self._add(service, revision, "varlog/system", severity=severity, text=text)
 
-    def between(self, since_ns: int, until_ns: int | None = None) -> Sequence[Entry]:
-        """Entries with since <= time <= until, oldest first: a copy that later ones do not change."""
-        return self._index.within(Bounds(since_ns, until_ns))
-
-    def within(self, bounds: Bounds) -> Sequence[Entry]:
-        """The same for all that is known of a question: all entries within the bounds, and few others."""
-        return self._index.within(bounds)
-
-    def is_cut(self, bounds: Bounds) -> bool:
-        """Whether some of what lies within the bounds was given up."""
-        return self._index.is_cut(bounds)
-
-    def tail(self) -> Tail:
-        """Hear of each new entry until ``untail``."""
+    @contextmanager
+    def tail(self) -> Iterator[Tail]:
+        """Hear of each new entry inside."""
         tail = Tail()
         self._tails.add(tail)
-        return tail
-
-    def untail(self, tail: Tail) -> None:
-        self._tails.discard(tail)
+        try:
+            yield tail
+        finally:
+            self._tails.discard(tail)
 
     def close(self) -> None:
         self._file.close()
@@ -155,17 +145,17 @@ class LogStore:
         unique = insert_id or f"{self._run}{next(self._count):08x}"
         entry = Entry(now if at_ns is None else at_ns, unique, name, resource, now, **rest)
         line = to_json(entry, inf_nan_mode="null", fallback=repr)
-        whose = self._index.add(entry, len(line))
-        if self._index.is_over(whose, MAX_ENTRIES, MAX_BYTES):
+        whose = self.index.add(entry, len(line))
+        if self.index.is_over(whose, MAX_ENTRIES, MAX_BYTES):
             self._give_up(whose)
-        elif self._index.size > MAX_BYTES_OF_ALL:
-            self._give_up(self._index.largest())
+        elif self.index.size > MAX_BYTES_OF_ALL:
+            self._give_up(self.index.largest())
         for tail in self._tails:
             tail.hear(entry, len(line))
         self._file.write(line, entry.received_ns)
 
     def _give_up(self, whose: tuple[str, str, str]) -> None:
-        count = self._index.shrink(whose)
+        count = self.index.shrink(whose)
         log.warning("the oldest log entries of a service were given up", service=whose[2], entries=count)
 
 

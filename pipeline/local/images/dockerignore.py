@@ -12,6 +12,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+_PARTS = re.compile(
+    r"""(?P<any_parts>\*\*/?)
+      | (?P<within>[*?])
+      | \[(?P<negated>\^?)(?P<letters>(?:\\.|[^\]\\])+)\]
+      | \\(?P<escaped>.)
+      | .""",
+    re.VERBOSE | re.DOTALL,
+)
+_BROKEN = {"[": "a '[' is not closed", "\\": "it ends with a backslash"}
+
 
 class BadPattern(ValueError):
     """A line that is no pattern; the text says which and why."""
@@ -68,35 +78,23 @@ def _patterns(lines: Iterable[str]) -> Iterator[_Pattern]:
 
 
 def _expression(text: str) -> str:
-    out, rest = "", text
-    while rest:
-        head, rest = rest[0], rest[1:]
-        if head == "*" and rest.startswith("*"):
-            rest = rest[1:].removeprefix("/")
-            out += "(?:.*/)?" if rest else ".*"
-        elif head == "*":
-            out += "[^/]*"
-        elif head == "?":
-            out += "[^/]"
-        elif head == "[":
-            inside, rest = _class(rest)
-            out += inside
-        elif head == "\\":
-            if not rest:
-                raise ValueError("it ends with a backslash")
-            out, rest = out + re.escape(rest[0]), rest[1:]
-        else:
-            out += re.escape(head)
-    return out
+    """Raises ValueError."""
 
+    def translated(part: re.Match[str]) -> str:
+        match part.lastgroup:
+            case "any_parts":
+                return ".*" if part.end() == len(text) else "(?:.*/)?"
+            case "within":
+                return "[^/]*" if part[0] == "*" else "[^/]"
+            case "letters":
+                return f"[{part['negated']}{part['letters'].replace('[', chr(92) + '[')}]"
+            case "escaped":
+                return re.escape(part["escaped"])
+        if part[0] in _BROKEN:
+            raise ValueError(_BROKEN[part[0]])
+        return re.escape(part[0])
 
-def _class(rest: str) -> tuple[str, str]:
-    """A ``[...]`` as an expression, and what follows it."""
-    found = re.match(r"(\^?)((?:\\.|[^\]\\])+)\]", rest, re.DOTALL)
-    if found is None:
-        raise ValueError("a '[' is not closed")
-    negation, inside = found.groups()
-    return f"[{negation}{inside.replace('[', chr(92) + '[')}]", rest[found.end() :]
+    return _PARTS.sub(translated, text)
 
 
 def _may_be_below(text: str, folder: str) -> bool:
