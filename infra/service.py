@@ -43,7 +43,12 @@ class CloudRunService(pulumi.ComponentResource):
             annotations=dict(live.annotations) if live else {},
             deletion_protection=settings.deletion_protection,
             template=_template(settings, nonce_of(live)),
-            traffics=[_traffic(target) for target in split_of(settings, live).targets],
+            traffics=[
+                cloudrunv2.ServiceTrafficArgs(
+                    type=_BY_NAME, revision=t.revision, percent=t.percent, tag=t.tag or None
+                )
+                for t in split_of(settings, live).targets
+            ],
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"uri": self.service.uri, "revision": settings.revision})
@@ -119,10 +124,4 @@ def _startup_probe(startup_s: int) -> cloudrunv2.ServiceTemplateContainerStartup
         period_seconds=period,
         timeout_seconds=1,
         failure_threshold=startup_s // period,
-    )
-
-
-def _traffic(target: Target) -> cloudrunv2.ServiceTrafficArgs:
-    return cloudrunv2.ServiceTrafficArgs(
-        type=_BY_NAME, revision=target.revision, percent=target.percent, tag=target.tag or None
     )

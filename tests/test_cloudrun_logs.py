@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from google.cloud.logging_v2.types import ListLogEntriesRequest
 
 from pipeline.cloudrun import logs as source_module
 from pipeline.cloudrun.logs import LoggingSource, entry_filter
@@ -81,8 +82,8 @@ async def _serve(logging: Logging) -> tuple[grpc.aio.Server, int]:
         async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
             handler = await continuation(details)
 
-            async def answer(request: Any, context: Any) -> Any:
-                logging.asked.append(request.filter)
+            async def answer(request: bytes, context: Any) -> Any:
+                logging.asked.append(ListLogEntriesRequest.deserialize(request).filter)
                 if logging.fault:
                     await context.abort(logging.fault, "as the test wants")
                 found = await handler.unary_unary(request, context)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.local.front.frames import NO_STATUS, FrameObserver
-from pipeline.local.front.observed import Observations, ObservedSocket, Side
+from pipeline.local.front.observed import Observations, ObservedSocket
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -97,18 +97,18 @@ def test_a_close_frame_of_impossible_size_is_no_close() -> None:
 
 
 def test_a_side_counts_bytes_and_notes_when_it_closed() -> None:
-    side = Side()
-    side.watch(frame(TEXT, b"hello"))
-    assert (side.size, side.has_closed, side.closed_at) == (7, False, 0.0)
-    side.watch(frame(CLOSE, close(1000)))
+    side = FrameObserver()
+    side.feed(frame(TEXT, b"hello"))
+    assert (side.size, side.close, side.closed_at) == (7, None, 0.0)
+    side.feed(frame(CLOSE, close(1000)))
     first = side.closed_at
-    side.watch(b"more")
-    assert (side.size, side.has_closed, side.closed_at) == (15, True, first)
+    side.feed(b"more")
+    assert (side.size, side.close, side.closed_at) == (15, (1000, ""), first)
     assert first > 0
 
 
 def seen(code: int, revision: str = "one") -> ObservedSocket:
-    return ObservedSocket("chat", revision, "", 0.0, 1.0, code, "", "server", 1, 1)
+    return ObservedSocket("chat", revision, 1.0, code, "", "server", 1, 1)
 
 
 def test_observations_count_by_revision_and_code() -> None:

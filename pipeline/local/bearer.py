@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import grpc.aio
 
 _KEY = "authorization"
-
-
-class _Details(NamedTuple):
-    method: str
-    timeout: float | None
-    metadata: Any
-    credentials: Any
-    wait_for_ready: bool | None
-    compression: Any
 
 
 class BearerToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
@@ -28,17 +19,9 @@ class BearerToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInter
         self._line = (_KEY, f"Bearer {token}")
 
     def intercept_unary_unary(self, continuation: Any, call: Any, request: Any) -> Any:
-        return continuation(self._with_token(call), request)
+        return continuation(call._replace(metadata=[*(call.metadata or ()), self._line]), request)
 
-    def intercept_stream_stream(self, continuation: Any, call: Any, requests: Any) -> Any:
-        return continuation(self._with_token(call), requests)
-
-    def _with_token(self, call: Any) -> _Details:
-        metadata = [*(call.metadata or ()), self._line]
-        wait = getattr(call, "wait_for_ready", None)
-        return _Details(
-            call.method, call.timeout, metadata, call.credentials, wait, getattr(call, "compression", None)
-        )
+    intercept_stream_stream = intercept_unary_unary
 
 
 class Guard(grpc.aio.ServerInterceptor):

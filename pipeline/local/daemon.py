@@ -50,8 +50,11 @@ def up(
     catalogue.write(folder, known)
     options = ["--bind", bind, "--port", str(port), *(["--trust-forwarded"] if trust_forwarded else [])]
     for _ in range(_TRIES):
-        if found := _answer(folder):
-            return found
+        try:
+            return endpoint.settled(folder)
+        except LocalCloudRunDown:
+            if endpoint.is_alive(folder):  # it starts or ends for too long
+                raise
         _start(folder, options)
     return endpoint.read(folder)
 
@@ -147,16 +150,6 @@ def _read_all(pipe: int, timeout_s: float) -> bytes:
             break
         found += piece
     return found
-
-
-def _answer(folder: Path) -> Endpoint | None:
-    """The endpoint of a server that may be starting; None if there is none. Raises LocalCloudRunDown."""
-    try:
-        return endpoint.settled(folder)
-    except LocalCloudRunDown:
-        if endpoint.is_alive(folder):
-            raise
-        return None
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # instances are forked and at once another program
     from pipeline.local.assembly import Settings
 
-    settings = Settings(given.dir, given.bind, given.port, given.trust_forwarded, given.grace)
+    settings = Settings(given.dir, given.bind, given.port, given.trust_forwarded)
     return _run(settings, given.ready_fd)
 
 
@@ -59,7 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trust-forwarded", action="store_true", help="believe X-Forwarded-For of loopback clients"
     )
-    parser.add_argument("--grace", type=float, default=10.0, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument("--detach", action="store_true", help="go on in a process of its own")
     parser.add_argument("--ready-fd", type=int, help="a pipe: told when it answers, or why it does not")
     return parser

@@ -128,26 +128,26 @@ class Pages:
         return Pager(partial(self.call, timeout=timeout, retry=retry), given, self.items)
 
 
+@dataclass(frozen=True, slots=True)
 class Pager:
     """Iterates over the items; ``pages`` over the answers. Each is asked for when it is wanted."""
 
-    def __init__(self, ask: Callable[[Any], Any], request: Any, items: str) -> None:
-        self._ask = ask
-        self._request = request
-        self._items = items
+    ask: Callable[[Any], Any]
+    request: Any
+    items: str
 
     @property
     def pages(self) -> Iterator[Any]:
         while True:
-            page = self._ask(self._request)
+            page = self.ask(self.request)
             yield page
             if not page.next_page_token:
                 return
-            self._request.page_token = page.next_page_token
+            self.request.page_token = page.next_page_token
 
     def __iter__(self) -> Iterator[Any]:
         for page in self.pages:
-            yield from getattr(page, self._items)
+            yield from getattr(page, self.items)
 
 
 def _client_error(error: grpc.RpcError) -> Exception:

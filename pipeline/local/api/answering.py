@@ -25,8 +25,6 @@ Context = Any  # grpc.aio.ServicerContext
 Method = Callable[[Any, Context], Awaitable[Any]]
 Read = Callable[[bytes], Any]
 
-_UNREADABLE = object()
-
 log = structlog.get_logger(__name__)
 
 
@@ -34,11 +32,11 @@ def unary(method: Method, read: Read, write: Callable[[Any], bytes]) -> grpc.Rpc
     """A handler of one request and one answer."""
 
     @wraps(method)
-    async def answer(request: Any, context: Context) -> Any:
+    async def answer(request: bytes, context: Context) -> Any:
         async with told(context):
-            return await method(readable(request), context)
+            return await method(message(read, request), context)
 
-    return grpc.unary_unary_rpc_method_handler(answer, parsed(read), write)
+    return grpc.unary_unary_rpc_method_handler(answer, None, write)
 
 
 def not_offered(method: str) -> grpc.RpcMethodHandler:
@@ -62,23 +60,12 @@ async def told(context: Context) -> AsyncIterator[None]:
         await context.abort(grpc.StatusCode.INTERNAL, "The local Cloud Run failed; its log says why.")
 
 
-def parsed(read: Read) -> Read:
-    """A deserializer that lets the method answer for bytes it cannot read: gRPC's own answer would be UNKNOWN."""
-
-    def parse(request: bytes) -> Any:
-        try:
-            return read(request)
-        except DecodeError:
-            return _UNREADABLE
-
-    return parse
-
-
-def readable(request: Any) -> Any:
-    """The request. Raises Refused."""
-    if request is _UNREADABLE:
-        raise Refused("INVALID_ARGUMENT", "The request is not a message of this method.")
-    return request
+def message(read: Read, request: bytes) -> Any:
+    """The request. gRPC does not read it, since its own answer to what cannot be read is UNKNOWN. Raises Refused."""
+    try:
+        return read(request)
+    except DecodeError as error:
+        raise Refused("INVALID_ARGUMENT", "The request is not a message of this method.") from error
 
 
 def seconds(name: str, duration: Duration) -> float:

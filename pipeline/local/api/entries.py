@@ -19,7 +19,7 @@ from google.api import monitored_resource_pb2
 from google.cloud.logging_v2.types import LogEntry, logging
 from google.logging.type import http_request_pb2
 
-from pipeline.local.api.answering import Context, not_offered, parsed, readable, seconds, told, unary
+from pipeline.local.api.answering import Context, message, not_offered, seconds, told, unary
 from pipeline.local.control.state import Refused
 from pipeline.local.entries.entry import SEVERITIES, Entry
 from pipeline.local.entries.filter import Filter, FilterError, compile_filter
@@ -46,9 +46,10 @@ def handlers(store: LogStore) -> tuple[grpc.GenericRpcHandler, ...]:
     async def list_(request: logging.ListLogEntriesRequest, _: Context) -> Any:
         return await answer_list(store, request)
 
-    async def tail(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+    async def tail(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
         async with told(context):
-            asked = readable(await anext(aiter(requests), logging.TailLogEntriesRequest()))
+            first = await anext(aiter(requests), b"")
+            asked = message(logging.TailLogEntriesRequest.deserialize, first)
             async for answer in _tail(store, asked, context):
                 yield answer
 
@@ -58,7 +59,7 @@ def handlers(store: LogStore) -> tuple[grpc.GenericRpcHandler, ...]:
         ),
         "TailLogEntries": grpc.stream_stream_rpc_method_handler(
             tail,
-            parsed(logging.TailLogEntriesRequest.deserialize),
+            None,
             logging.TailLogEntriesResponse.pb().SerializeToString,
         ),
     }
@@ -105,7 +106,8 @@ async def answer_list(store: LogStore, request: logging.ListLogEntriesRequest) -
     answer, size = _Answer.pb()(), 0
     for number, entry in enumerate(found):
         if number == limit or size > _MAX_PAGE_BYTES:
-            answer.next_page_token = _token(found[number - 1].key, mark)
+            last = json.dumps([mark, *found[number - 1].key]).encode()
+            answer.next_page_token = base64.urlsafe_b64encode(last).decode()
             break
         answer.entries.append(as_message(entry))
         size += answer.entries[-1].ByteSize()
@@ -195,10 +197,6 @@ def as_message(entry: Entry) -> Any:
         request.latency.FromNanoseconds(int(fields["latency"] * 1e9))
         shown.http_request.CopyFrom(request)
     return shown
-
-
-def _token(last: Key, mark: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([mark, *last]).encode()).decode()
 
 
 def _read_token(token: str, mark: int) -> Key:

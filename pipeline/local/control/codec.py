@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from google.cloud import run_v2
 from google.protobuf import json_format
@@ -55,7 +55,12 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
     """How to run one revision: its first container, and scaling of its own or else of the service."""
     template = revision.template
     container = template["containers"][0]
-    limits = _scaling(template.get("scaling", {}), service.spec.get("scaling", {}))
+    own, of_service = template.get("scaling", {}), service.spec.get("scaling", {})
+    # Cloud Run's 100 instances are too many for one machine, so it is 1 unless a number is asked for.
+    low, high = (
+        own.get(key) or of_service.get(key) or fallback
+        for key, fallback in (("min_instance_count", 0), ("max_instance_count", 1))
+    )
     return InstanceSpec(
         service=service.name,
         revision=revision.name,
@@ -67,17 +72,9 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
         startup_s=_startup_s(container.get("startup_probe")),
         request_timeout_s=float(template["timeout"].removesuffix("s")),
         session_affinity=template.get("session_affinity", False),
-        **limits,
+        min_instances=low,
+        max_instances=max(low, high),
     )
-
-
-def _scaling(own: Json, of_service: Json) -> dict[str, Any]:
-    """Counts that were given; Cloud Run's 100 instances are too many for one machine, so 1 unless asked for."""
-    low, high = (
-        own.get(key) or of_service.get(key) or fallback
-        for key, fallback in (("min_instance_count", 0), ("max_instance_count", 1))
-    )
-    return {"min_instances": low, "max_instances": max(low, high)}
 
 
 def _startup_s(probe: Json | None) -> float:

@@ -48,7 +48,6 @@ class Exchange:
 
     service: str
     revision: str
-    tag: str
     request: Request
     client: Wire
     chain: str
@@ -140,7 +139,7 @@ async def _hold(exchange: Exchange, socket: Splice, observations: Observations) 
     finally:
         exchange.sent, exchange.fault = socket.by_server.size, socket.fault
         observations.end(ObservedSocket(
-            exchange.service, exchange.revision, exchange.tag, exchange.started, time.time() - exchange.started,
+            exchange.service, exchange.revision, time.time() - exchange.started,
             *socket.end, socket.by_server.size, socket.by_client.size,
         ))  # fmt: skip
 
@@ -163,7 +162,9 @@ async def _plain(exchange: Exchange, lease: Lease, upstream: Wire) -> bool:
         raise error from _fault_of(sending)  # broken by the client's body, if that broke first
     finally:
         client.ended.remove_done_callback(give_up)
-        await _stop(sending)
+        sending.cancel()
+        with suppress(asyncio.CancelledError, BadMessage):
+            await sending
 
 
 async def _response(exchange: Exchange, upstream: Wire) -> Response:
@@ -248,9 +249,3 @@ def _is_sent(sending: asyncio.Task[int] | None) -> bool:
 
 def _fault_of(task: asyncio.Task[int]) -> BaseException | None:
     return task.exception() if task.done() and not task.cancelled() else None
-
-
-async def _stop(task: asyncio.Task[int]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError, BadMessage):
-        await task

@@ -7,6 +7,8 @@ Source: RFC 6455 section 5.2 (framing), 5.5.1 (close).
 
 from __future__ import annotations
 
+import time
+
 from pipeline.local.front.limits import USUAL
 
 _CLOSE = 0x8
@@ -19,15 +21,17 @@ TOO_BIG = 1009
 class FrameObserver:
     """One direction of one socket.
 
-    ``close`` is (code, reason) once a close frame passed; ``is_too_big`` once a message was announced that is larger
-    than ``limit`` bytes on the wire.
+    ``size`` is the bytes that passed; ``close`` is (code, reason) once a close frame did, ``closed_at`` when (monotonic);
+    ``is_too_big`` once a message was announced that is larger than ``limit`` bytes on the wire.
     """
 
-    __slots__ = ("_head", "_limit", "_message", "_skip", "close", "is_too_big")
+    __slots__ = ("_head", "_limit", "_message", "_skip", "close", "closed_at", "is_too_big", "size")
 
     def __init__(self, limit: int = USUAL.message) -> None:
         self.close: tuple[int, str] | None = None
+        self.closed_at = 0.0
         self.is_too_big = False
+        self.size = 0
         self._limit = limit
         self._message = 0  # bytes of the message so far, with what its last frame announced
         self._head = b""  # of a frame whose header came in pieces; of a close frame, all that came of it
@@ -38,15 +42,18 @@ class FrameObserver:
         return not (self._head or self._skip)
 
     def feed(self, data: bytes) -> int:
-        """Take the next bytes of the stream, in pieces of any size. Returns how many may pass."""
-        if self.is_too_big:
-            return 0
-        if self.close is not None:
-            return len(data)
-        had = len(self._head)
-        data, self._head = self._head + data, b""
-        # What was held of a header has passed already: the frame is refused, but those few bytes are out.
-        return max(0, self._walk(data) - had)
+        """Take the next bytes of the stream, in pieces of any size.
+
+        Returns how many may pass; fewer than all refuses the rest, and what comes after it.
+        """
+        passed = 0 if self.is_too_big else len(data)
+        if not self.is_too_big and self.close is None:
+            had = len(self._head)
+            data, self._head = self._head + data, b""
+            # What was held of a header has passed already: the frame is refused, but those few bytes are out.
+            passed = max(0, self._walk(data) - had)
+        self.size += passed
+        return passed
 
     def _walk(self, data: bytes) -> int:
         """Go from frame to frame. Returns where it stopped: at the end, or at the frame that may not pass."""
@@ -88,6 +95,7 @@ class FrameObserver:
             if not is_whole:
                 return 0
             self.close = _read_close(payload, data[at + size - mask : at + size])
+            self.closed_at = time.monotonic()
         return size
 
     def _weigh(self, opcode: int, size: int) -> None:

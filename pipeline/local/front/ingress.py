@@ -130,7 +130,7 @@ class Ingress:
         if revision is None:
             raise BadMessage("The requested URL was not found on this server.", status=404)
         chain = self._chain(request, wire.peer_address)
-        exchange = Exchange(service, revision, tag, request, wire, chain, limits=self._limits)
+        exchange = Exchange(service, revision, request, wire, chain, limits=self._limits)
         port = wanted[1] if wanted and wanted[0] == revision else None
         goes_on = await self._carry(exchange, port)
         self._log(exchange)
@@ -185,7 +185,7 @@ class Ingress:
     def _chain(self, request: Request, peer: str) -> str:
         """X-Forwarded-For towards the instance."""
         given = request.headers.get("x-forwarded-for")
-        if given and self._trust_forwarded and _is_loopback(peer):
+        if given and self._trust_forwarded and _is_address(peer) and ip_address(peer).is_loopback:
             return given
         return f"{given}, {peer}" if given else peer
 
@@ -205,7 +205,3 @@ def _is_address(name: str) -> bool:
         ip_address(name.strip("[]"))
         return True
     return False
-
-
-def _is_loopback(peer: str) -> bool:
-    return _is_address(peer) and ip_address(peer).is_loopback

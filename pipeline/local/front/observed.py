@@ -5,11 +5,8 @@ The engine and its evidence never read this, because no cloud has it.
 
 from __future__ import annotations
 
-import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
-
-from pipeline.local.front.frames import FrameObserver
+from dataclasses import dataclass
 
 ABNORMAL = 1006
 _KEPT = 10_000
@@ -20,7 +17,6 @@ class ObservedSocket:
     """One WebSocket that ended.
 
     Args:
-        opened: seconds since the epoch.
         code: of the first close frame; 1006 if there was none; 1009 when the ingress refused a message.
         closed_by: whose close frame, or else whose end of the stream, came first: ``client``, ``server``; empty when
             the ingress ended it (request timeout, shutdown, a message too large).
@@ -28,35 +24,12 @@ class ObservedSocket:
 
     service: str
     revision: str
-    tag: str
-    opened: float
     seconds: float
     code: int
     reason: str
     closed_by: str
     bytes_to_client: int
     bytes_to_server: int
-
-
-@dataclass(slots=True)
-class Side:
-    """What one end of a socket sent so far."""
-
-    frames: FrameObserver = field(default_factory=FrameObserver)
-    size: int = 0
-    closed_at: float = 0.0  # monotonic, of its close frame
-
-    def watch(self, data: bytes) -> int:
-        """How many of the bytes may pass; fewer than all refuses the rest, and what comes after it."""
-        passed = self.frames.feed(data)
-        self.size += passed
-        if self.frames.close and not self.closed_at:
-            self.closed_at = time.monotonic()
-        return passed
-
-    @property
-    def has_closed(self) -> bool:
-        return self.frames.close is not None
 
 
 class Observations:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.local.front.frames import TOO_BIG, FrameObserver, close_frame
 from pipeline.local.front.limits import Limits
-from pipeline.local.front.observed import ABNORMAL, Side
+from pipeline.local.front.observed import ABNORMAL
 from pipeline.local.front.wire import Wire
 
 _WHY = "message too big"
@@ -23,8 +23,8 @@ class Splice:
 
     def __init__(self, client: Wire, server: Wire, limits: Limits) -> None:
         self._client, self._server, self._limits = client, server, limits
-        self.by_client = Side(FrameObserver(limits.message))
-        self.by_server = Side(FrameObserver(limits.message))
+        self.by_client = FrameObserver(limits.message)
+        self.by_server = FrameObserver(limits.message)
         self._silent: list[str] = []  # in this order
         client.silent.add_done_callback(lambda _: self._silent.append("client"))
         server.silent.add_done_callback(lambda _: self._silent.append("server"))
@@ -58,7 +58,7 @@ class Splice:
         if self._offender:
             return TOO_BIG, _WHY, ""
         sides = (("client", self.by_client), ("server", self.by_server))
-        closes = [(side.closed_at, name, side.frames.close) for name, side in sides if side.frames.close]
+        closes = [(side.closed_at, name, side.close) for name, side in sides if side.close]
         if closes:
             _, name, (code, reason) = min(closes)
             return code, reason, name
@@ -75,7 +75,7 @@ class Splice:
         offender, other = (client, server) if is_client else (server, client)
         towards = self.by_server if is_client else self.by_client
         other.end(self._limits.linger_s)
-        if towards.frames.is_between_frames and not towards.has_closed:
+        if towards.is_between_frames and towards.close is None:
             offender.write(close_frame(TOO_BIG, _WHY, masked=not is_client))
         await offender.finish()
         offender.end(self._limits.linger_s)

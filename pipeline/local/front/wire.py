@@ -13,9 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
+from pipeline.local.front.frames import FrameObserver
 from pipeline.local.front.http1 import BadMessage
 from pipeline.local.front.limits import MAX_HEAD
-from pipeline.local.front.observed import Side
 
 _MAX_BUFFER = 2 * MAX_HEAD
 _ABORT_NOW = struct.pack("ii", 1, 0)  # SO_LINGER: the peer gets RST, not a clean end
@@ -36,7 +36,7 @@ class Wire(asyncio.Protocol):
         self._room = asyncio.Event()  # cleared while the other end reads slower than we write
         self._room.set()
         self._peer: Wire | None = None
-        self._watcher: Side | None = None
+        self._watcher: FrameObserver | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -45,7 +45,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._peer is not None and self._watcher is not None:
-            allowed = self._watcher.watch(data)
+            allowed = self._watcher.feed(data)
             self._peer.write(data[:allowed])
             if allowed < len(data):
                 self._refuse(self._peer)
@@ -68,7 +68,7 @@ class Wire(asyncio.Protocol):
         self.resume_writing()
         if self._peer is not None and self._watcher is not None:
             # A reset is handed on as one, but must not overtake a goodbye that is still on its way.
-            self._peer.abort() if exc and not self._watcher.has_closed else self._peer.close()
+            self._peer.abort() if exc and not self._watcher.close else self._peer.close()
 
     def pause_writing(self) -> None:
         self._room.clear()
@@ -167,12 +167,12 @@ class Wire(asyncio.Protocol):
                 while await self.read():
                     pass
 
-    def join(self, other: Wire, watcher: Side, watcher_of_other: Side) -> None:
+    def join(self, other: Wire, watcher: FrameObserver, watcher_of_other: FrameObserver) -> None:
         """From here on, what comes on one goes out on the other; ``watcher`` sees what comes on this one."""
         self._hand_on(other, watcher)
         other._hand_on(self, watcher_of_other)
 
-    def _hand_on(self, peer: Wire, watcher: Side) -> None:
+    def _hand_on(self, peer: Wire, watcher: FrameObserver) -> None:
         self._peer, self._watcher = peer, watcher
         if self._buffer:  # frames that came with the last of the handshake
             early, self._buffer = bytes(self._buffer), bytearray()

@@ -30,7 +30,7 @@ def to_message(inputs: Json) -> run_v2.Service:
     spec = {key: value for key, value in inputs.items() if key not in PROVIDER_ONLY}
     service = run_v2.Service()
     try:
-        json_format.ParseDict(_translated(spec, _TO_API, _as_list), run_v2.Service.pb(service))
+        json_format.ParseDict(_translated(spec, _TO_API, lambda value: [value]), run_v2.Service.pb(service))
     except json_format.ParseError as error:
         raise ValueError(str(error)) from error
     return service
@@ -39,7 +39,7 @@ def to_message(inputs: Json) -> run_v2.Service:
 def to_outputs(service: run_v2.Service) -> dict[str, Any]:
     """What is there, fields at their default left out."""
     found = json_format.MessageToDict(run_v2.Service.pb(service))
-    return _translated(found, _TO_PULUMI, _as_object)
+    return _translated(found, _TO_PULUMI, lambda value: value[0])
 
 
 def _translated(value: Any, names: Mapping[str, str], fold: Callable[[Any], Any]) -> Any:
@@ -52,11 +52,3 @@ def _translated(value: Any, names: Mapping[str, str], fold: Callable[[Any], Any]
         new = item if key in _MAPS else _translated(item, names, fold)
         made[names.get(key, key)] = fold(new) if key in _SINGLE else new
     return made
-
-
-def _as_list(value: Any) -> Any:
-    return [value]
-
-
-def _as_object(value: Any) -> Any:
-    return value[0]
