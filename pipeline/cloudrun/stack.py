@@ -151,11 +151,9 @@ class InProcess:
         """
         self.say("running the Pulumi program in process: Pulumi's engine and state are not used")
         for _ in range(_TRIES - 1):
-            try:
+            with suppress(StaleWrite):
                 self._apply_once(settings)
-            except StaleWrite:
-                continue
-            return
+                return
         self._apply_once(settings)
 
     def _apply_once(self, settings: Settings) -> None:

@@ -23,8 +23,6 @@ _RETRY_AFTER_S = 0.5
 #: What a call meets whose server goes, has gone, or was followed by another on the same port.
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED)
 
-Make = Callable[[grpc.Channel], Any]  # of the callable of one method, on a channel
-
 
 class FollowingChannel(grpc.Channel):
     """Close it. Calls raise PlatformUnavailable while no server answers.
@@ -98,7 +96,8 @@ class _Call(
 ):
     """One method of whichever kind, called where the server is now."""
 
-    def __init__(self, channel: FollowingChannel, make: Make) -> None:
+    def __init__(self, channel: FollowingChannel, make: Callable[[grpc.Channel], Any]) -> None:
+        """Args: make: the callable of the method, on a channel."""
         self._channel = channel
         self._make = make
 

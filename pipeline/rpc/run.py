@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -29,9 +30,7 @@ class Services:
     """``run_v2.ServicesClient``. Nobody waits for operations: what writes answer with stays bytes."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        def call(method: str, place: str, answer: Callable[[bytes], Any] = bytes, **options: Any) -> Call:
-            return _call(channel, "Services", method, place, answer, **options)
-
+        call = partial(_call, channel, "Services")
         self.get_service = call("GetService", "name", run_v2.Service.deserialize, retries=_GET)
         self.create_service = call("CreateService", "parent")
         self.update_service = call("UpdateService", "service.name")
@@ -47,7 +46,7 @@ class Revisions:
         self.list_revisions = Pages(
             _call(channel, "Revisions", "ListRevisions", "parent", pages), "revisions"
         )
-        self.delete_revision = _call(channel, "Revisions", "DeleteRevision", "name", bytes)
+        self.delete_revision = _call(channel, "Revisions", "DeleteRevision", "name")
 
 
 def _call(
@@ -55,7 +54,7 @@ def _call(
     service: str,
     method: str,
     place: str,
-    answer: Callable[[bytes], Any],
+    answer: Callable[[bytes], Any] = bytes,
     **options: Any,
 ) -> Call:
     return Call(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import resources
 
 import grpc
@@ -31,26 +31,25 @@ _PACKAGE = "google.cloud.run.v2"
 _LONGEST_WAIT_S = 600.0
 _MARGIN_S = 0.2  # a wait ends this long before its caller's deadline, to answer in time
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")
+_WRITE_OPERATION = operations_pb2.Operation.SerializeToString
 _REVISION = re.compile(r"(.+)/revisions/([^/]+)")
 
 
 def handlers(controller: Controller) -> tuple[grpc.GenericRpcHandler, ...]:
     """Everything to add to a ``grpc.aio`` server."""
     offered = {**_services(controller), **_revisions(controller)}
+    text = resources.files("google.cloud.run_v2").joinpath("gapic_metadata.json").read_text()
+    known = {
+        f"{_PACKAGE}.{name}": service["clients"]["grpc"]["rpcs"]
+        for name, service in json.loads(text)["services"].items()
+    }
     named = [
         grpc.method_handlers_generic_handler(
             service, {m: offered.get(f"{service}/{m}") or not_offered(f"{service}/{m}") for m in methods}
         )
-        for service, methods in _client_methods()
+        for service, methods in known.items()
     ]
     return (*named, _longrunning(controller))
-
-
-def _client_methods() -> Iterator[tuple[str, list[str]]]:
-    """Each gRPC service of the client package with its methods."""
-    text = resources.files("google.cloud.run_v2").joinpath("gapic_metadata.json").read_text()
-    for name, service in json.loads(text)["services"].items():
-        yield f"{_PACKAGE}.{name}", list(service["clients"]["grpc"]["rpcs"])
 
 
 def _services(controller: Controller) -> Mapping[str, grpc.RpcMethodHandler]:
@@ -89,16 +88,15 @@ def _services(controller: Controller) -> Mapping[str, grpc.RpcMethodHandler]:
     def shown(service: Service) -> run_v2.Service:
         return codec.message(run_v2.Service, service_json(service, controller.uri))
 
-    operation = operations_pb2.Operation.SerializeToString
     service = f"{_PACKAGE}.Services"
     return {
-        f"{service}/CreateService": unary(create, run_v2.CreateServiceRequest.deserialize, operation),
+        f"{service}/CreateService": unary(create, run_v2.CreateServiceRequest.deserialize, _WRITE_OPERATION),
         f"{service}/GetService": unary(get, run_v2.GetServiceRequest.deserialize, run_v2.Service.serialize),
         f"{service}/ListServices": unary(
             list_, run_v2.ListServicesRequest.deserialize, run_v2.ListServicesResponse.serialize
         ),
-        f"{service}/UpdateService": unary(update, run_v2.UpdateServiceRequest.deserialize, operation),
-        f"{service}/DeleteService": unary(delete, run_v2.DeleteServiceRequest.deserialize, operation),
+        f"{service}/UpdateService": unary(update, run_v2.UpdateServiceRequest.deserialize, _WRITE_OPERATION),
+        f"{service}/DeleteService": unary(delete, run_v2.DeleteServiceRequest.deserialize, _WRITE_OPERATION),
     }
 
 
@@ -137,7 +135,7 @@ def _revisions(controller: Controller) -> Mapping[str, grpc.RpcMethodHandler]:
             list_, run_v2.ListRevisionsRequest.deserialize, run_v2.ListRevisionsResponse.serialize
         ),
         f"{service}/DeleteRevision": unary(
-            delete, run_v2.DeleteRevisionRequest.deserialize, operations_pb2.Operation.SerializeToString
+            delete, run_v2.DeleteRevisionRequest.deserialize, _WRITE_OPERATION
         ),
     }
 
@@ -175,14 +173,13 @@ def _longrunning(controller: Controller) -> grpc.GenericRpcHandler:
         return empty_pb2.Empty()
 
     pb = operations_pb2
-    operation = pb.Operation.SerializeToString
     service = "google.longrunning.Operations"
     methods = {
-        "GetOperation": unary(get, pb.GetOperationRequest.FromString, operation),
+        "GetOperation": unary(get, pb.GetOperationRequest.FromString, _WRITE_OPERATION),
         "ListOperations": unary(
             list_, pb.ListOperationsRequest.FromString, pb.ListOperationsResponse.SerializeToString
         ),
-        "WaitOperation": unary(wait, pb.WaitOperationRequest.FromString, operation),
+        "WaitOperation": unary(wait, pb.WaitOperationRequest.FromString, _WRITE_OPERATION),
         "DeleteOperation": unary(
             delete, pb.DeleteOperationRequest.FromString, empty_pb2.Empty.SerializeToString
         ),

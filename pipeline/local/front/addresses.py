@@ -49,7 +49,14 @@ class PortBook:
         self._ports: dict[str, int] = {}
         self._sockets: dict[str, socket.socket] = {}
         if self._file.exists():
-            self._ports = _read(self._file)
+            try:
+                kept = json.loads(self._file.read_text(encoding="utf-8"))
+                self._ports = {str(key): int(port) for key, port in kept.items()}
+            except (ValueError, TypeError, AttributeError) as error:
+                raise SpillwayError(
+                    f"{self._file}: not a list of ports", str(error),
+                    f"Move it away and start again: mv {self._file} {self._file}.bad",
+                ) from error  # fmt: skip
 
     @property
     def is_public(self) -> bool:
@@ -125,12 +132,3 @@ class PortBook:
             private.write(self._file, json.dumps(self._ports, indent=1, sort_keys=True))
         except OSError as fault:  # an address that changes with a restart is better than none
             log.warning("addresses not saved", why=str(fault))
-
-
-def _read(file: Path) -> dict[str, int]:
-    try:
-        return {str(key): int(port) for key, port in json.loads(file.read_text(encoding="utf-8")).items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise SpillwayError(
-            f"{file}: not a list of ports", str(error), f"Move it away and start again: mv {file} {file}.bad"
-        ) from error

@@ -144,10 +144,7 @@ class Response:
 
 def parse_request(head: bytes) -> Request:
     """Raises BadMessage."""
-    start, headers = _split(head)
-    match = _REQUEST.fullmatch(start)
-    if not match:
-        raise BadMessage("malformed request line")
+    match, headers = _parsed(head, _REQUEST, "request")
     if not match[2].startswith("/") and match[2] != "*":
         raise BadMessage("the target of a request is a path")
     return Request(match[1], match[2], int(match[3]), headers)
@@ -155,11 +152,8 @@ def parse_request(head: bytes) -> Request:
 
 def parse_response(head: bytes) -> Response:
     """Raises BadMessage."""
-    start, headers = _split(head)
-    match = _STATUS.fullmatch(start)
-    if not match:
-        raise BadMessage("malformed status line")
-    return Response(start, int(match[1]), headers)
+    match, headers = _parsed(head, _STATUS, "status")
+    return Response(match[0], int(match[1]), headers)
 
 
 def parse_chunk(line: bytes) -> int:
@@ -184,9 +178,13 @@ def answer(status: int, reason: str, text: str) -> bytes:
     return Headers((*lines, ("Connection", "close"))).after(f"HTTP/1.1 {status} {reason}") + body
 
 
-def _split(head: bytes) -> tuple[str, Headers]:
+def _parsed(head: bytes, first: re.Pattern[str], what: str) -> tuple[re.Match[str], Headers]:
     start, *lines = head.decode("latin-1").split("\r\n")
-    return start, Headers(tuple(_header(line) for line in lines))
+    headers = Headers(tuple(_header(line) for line in lines))
+    match = first.fullmatch(start)
+    if not match:
+        raise BadMessage(f"malformed {what} line")
+    return match, headers
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -46,9 +46,6 @@ class Changed(Exception):
     """A file of the source was written while it was read."""
 
 
-Print = list[int]  # size, mtime_ns, inode, ctime_ns: as long as these are the same, so are the bytes
-
-
 def digest_of(items: Iterable[Item]) -> str:
     """64 hex digits. The items are in the order of their paths' bytes."""
     whole = hashlib.sha256()
@@ -112,7 +109,7 @@ def verify(copied: Path) -> None:
     _remove_others(copied / FILES, {item.path for item, _ in rows})
 
 
-def _verify_one(root: Path, item: Item, found: Print) -> None:
+def _verify_one(root: Path, item: Item, found: list[int]) -> None:
     path = root / item.path
     try:
         status = path.lstat()
@@ -211,7 +208,8 @@ def _kind(status: os.stat_result) -> str:
     return "x" if status.st_mode & 0o100 else "f"
 
 
-def _print(status: os.stat_result) -> Print:
+def _print(status: os.stat_result) -> list[int]:
+    """As long as these are the same, so are the bytes."""
     return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,13 +59,13 @@ class Lease:
 
 @dataclass(slots=True)
 class _Group:
-    """The instances of one revision. ``turn``: one start at a time; ``crashes``: in a row."""
+    """The instances of one revision. ``turn``: one start at a time; ``crashes``: in a row; ``stopped``: for good."""
 
     spec: InstanceSpec
     containers: list[Container] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     crashes: int = 0
-    is_stopping: bool = False
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def least(self) -> int:
@@ -153,7 +153,7 @@ class Fleet:
     async def stop(self, service: str, revision: str) -> None:
         group = self._groups.pop((service, revision), None)
         if group is not None:
-            group.is_stopping = True
+            group.stopped.set()
             if ends := [self._tasks.spawn(self._end(container)) for container in group.containers]:
                 await asyncio.wait(ends)  # they go on when whoever waits is cancelled
 
@@ -178,7 +178,7 @@ class Fleet:
             try:
                 container = group.free(port)  # one may have started, or become free, while this one waited
                 if container is None:
-                    if len(group.alive) >= group.most or group.is_stopping:
+                    if len(group.alive) >= group.most or group.stopped.is_set():
                         raise NoInstance
                     container = await self._launch(group, _DEMAND)
             finally:
@@ -197,7 +197,7 @@ class Fleet:
     async def _launch(self, group: _Group, reason: str) -> Container:
         """Start an instance and wait until it listens. Call with the turn. Raises StartFailed."""
         spec = group.spec
-        if group.is_stopping:
+        if group.stopped.is_set():
             raise StartFailed("RETIRED", f"Revision '{spec.revision}' was stopped meanwhile.")
 
         def hand_on(stream: str, line: str) -> None:
@@ -240,20 +240,14 @@ class Fleet:
             await self._restart(group)
 
     async def _restart(self, group: _Group) -> None:
-        while not group.is_stopping and len(group.alive) < max(1, group.least):
-            await self._pause(group)
+        while not group.stopped.is_set() and len(group.alive) < max(1, group.least):
+            with suppress(TimeoutError):  # the back-off, cut short when the revision is stopped
+                await asyncio.wait_for(group.stopped.wait(), backoff(group.crashes, self._backoff_s))
             try:
                 await self._launch(group, _RESTART)
             except StartFailed as failure:
                 group.crashes += 1
                 log.warning("restart failed", revision=group.spec.revision, why=failure.message)
-
-    async def _pause(self, group: _Group) -> None:
-        """Back-off before a restart; cut short when the revision is stopped."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + backoff(group.crashes, self._backoff_s)
-        while loop.time() < until and not group.is_stopping:
-            await asyncio.sleep(min(0.1, until - loop.time()))
 
     async def _sweep(self) -> None:
         """End what has been idle for long, down to min-instances."""
