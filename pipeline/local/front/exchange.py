@@ -96,9 +96,8 @@ async def forward(exchange: Exchange, lease: Lease, observations: Observations) 
     except TimeoutError:
         return _fail(exchange, 504, "upstream request timeout", TIMED_OUT)
     except (BadMessage, OSError) as error:
-        if isinstance(
-            error.__cause__, BadMessage
-        ):  # the client's fault: its body could not be read (see _plain)
+        if isinstance(error.__cause__, BadMessage):
+            # The client's fault: its body could not be read, which ended the talk with the instance (see _plain).
             return _fail(exchange, error.__cause__.status, str(error.__cause__), "")
         return _fail(exchange, 503, MALFORMED, "")
     finally:
@@ -154,6 +153,7 @@ async def _plain(exchange: Exchange, lease: Lease, upstream: Wire) -> bool:
     client.ended.add_done_callback(give_up)
     upstream.write(_head_for_instance(exchange))
     sending = asyncio.create_task(bodies.copy(client, upstream, request.framing, limit=exchange.limits.body))
+    # Who waits for the answer is woken by this: the instance waits for a body that does not come.
     sending.add_done_callback(lambda task: upstream.abort() if _fault_of(task) else None)
     try:
         response = await _response(exchange, upstream)
@@ -200,7 +200,7 @@ async def _relay(
         return exchange.answer(500, TOO_LARGE)
     # An answer before the request's end is the last one here: what comes next on this connection is not a head.
     goes_on = request.keeps_alive and framing != http1.UNTIL_CLOSE and _is_sent(sending)
-    unframed = framing == http1.CHUNKED and not request.minor
+    unframed = framing == http1.CHUNKED and not request.minor  # HTTP/1.0 knows the end of the stream alone
     headers = _with_cookie(exchange, lease, response.headers.end_to_end())
     if unframed or response.status == 204:
         headers = headers.without_body()

@@ -37,6 +37,7 @@ class Splice:
         over: set[asyncio.Future[Any]] = {both, client.refused, server.refused}
         try:
             await _first_of({*over, client.silent, server.silent})
+            # One end says no more. The other may finish, but a socket that only one end uses is nobody's for long.
             await _first_of(over, self._limits.half_closed_s)
         finally:
             both.cancel()
