@@ -11,7 +11,7 @@ exception: refusal, silence, a close in the middle, rubbish on the wire are all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -164,6 +164,11 @@ class Conversation:
     @property
     def is_ok(self) -> bool:
         return self.kind is Kind.OK
+
+
+ClockNow = Callable[[], datetime]
+#: audience -> ID token, with errors of ``errors.py``. May block: it asks a metadata server or reads a key.
+TokenSource = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
