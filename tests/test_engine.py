@@ -420,7 +420,7 @@ def test_what_a_driver_waits_for_is_on_the_service_for_onlookers() -> None:
     scene.reach(5)
     scene.prober.failing.add("http://stable")
     scene.driver.run(until=scene.clock.now() + timedelta(minutes=2))
-    assert f"{STABLE} fails its probe" in str((scene.rollout.last or {})["waiting"])
+    assert f"{STABLE} fails its probe" in scene.rollout.waiting
     assert "fails its probe" in upcoming(scene.rollout, scene.clock.now())
 
 

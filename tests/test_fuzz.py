@@ -46,7 +46,7 @@ from tests.lines import CANDIDATE
 from tests.reports import REF
 from tests.test_config import GOOD
 from tests.test_render import hostile_report, page, shape
-from tests.test_rollout import a_rollout
+from tests.test_rollout import LAST, a_rollout
 
 TIMES = int(os.environ.get("SPILLWAY_FUZZ", "1"))
 
@@ -171,7 +171,7 @@ def test_quantities(value: object) -> None:
 
 # the record
 
-RECORD = json.loads(record.encode(a_rollout(epoch=3, last={"verdict": "pass"})))
+RECORD = json.loads(record.encode(a_rollout(epoch=3, last=LAST)))
 
 
 def read_record(text: str) -> None:

@@ -47,6 +47,8 @@ class First:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
+    """A new attempt. ``epoch`` is of the record that it replaces: the counter never goes back."""
+
     proposal: Proposal
     attempt: int
     epoch: int

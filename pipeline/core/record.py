@@ -184,9 +184,11 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
 
     A stage that is running has not been seen to arrive, so its clock starts when the next driver looks.
     """
-    plan, before = raw.get("plan"), raw.pop("before", None)
+    plan, last, before = raw.get("plan"), raw.get("last"), raw.pop("before", None)
     if isinstance(plan, dict):
         plan["terms"] = {name: plan.pop(name) for name in _TERMS if name in plan}
+    if isinstance(last, dict):
+        last.setdefault("blamed", "")
     return {**raw, "spans": [before]} if before else raw
 
 
@@ -195,8 +197,8 @@ def _named(old: Rollout) -> Rollout:
     criterion, reason = old.judge.failed.partition(":")[0], old.reason.partition(":")[0]
     is_back = old.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) and not old.by_hand
     last = old.last
-    if last is not None and criterion and last.get("reason") == old.judge.failed:
-        last = {**last, "blamed": criterion}
+    if last and last.reason == old.judge.failed:
+        last = replace(last, blamed=criterion)
     steps = (replace(s, by_hand=bool(s.by) and not s.reason.startswith("superseded by")) for s in old.history)
     return replace(
         old,

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pipeline.judging.judgestate import JudgeState
+from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
 from pipeline.model import Outcome, Plan, Split, Stage
 
 
@@ -69,6 +69,7 @@ TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
 }
 
 _REASON_CHARS = 400
+_WAITING_CHARS = 200
 _KEPT_PAST = 12
 _KEPT_SPANS = 8  # an operator's hand may skip stages faster than their blocks close
 
@@ -119,6 +120,29 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
+class Last:
+    """The judgement that its driver last wrote down, and what it waited for then, if it did.
+
+    Who looks at a rollout that ended, or holds no probes himself, cannot come to it from the rest of the record.
+    """
+
+    verdict: Verdict
+    reason: str
+    blamed: str
+    criteria: tuple[CriterionJudgement, ...]
+    waiting: str = ""
+
+    @classmethod
+    def of(cls, judgement: Judgement, waiting: str = "") -> Last:
+        said = judgement.rounded
+        return cls(said.verdict, said.reason, said.blamed, said.criteria, waiting[:_WAITING_CHARS])
+
+    @property
+    def judgement(self) -> Judgement:
+        return Judgement(self.verdict, self.reason, self.criteria, self.blamed)
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """All that a rollout remembers: what the record on the service holds (``record.py`` writes it as text).
 
@@ -159,7 +183,7 @@ class Rollout:
     by_hand: bool = False
     spans: tuple[Span, ...] = ()
     arrived: datetime | None = None
-    last: Mapping[str, object] | None = None
+    last: Last | None = None
     history: tuple[Step, ...] = ()
     unhealthy: bool = False
     past: tuple[Past, ...] = ()
@@ -201,7 +225,7 @@ class Rollout:
     @property
     def waiting(self) -> str:
         """What its driver waited for when it last wrote; an onlooker, who holds no probes, cannot know by himself."""
-        return str((self.last or {}).get("waiting", "")) if self.phase is Phase.ROLLING else ""
+        return self.last.waiting if self.last and self.phase is Phase.ROLLING else ""
 
     def split_at(self, percent: int, foreign: Split) -> Split:
         """The split of a share, keeping other people's tags."""

@@ -96,8 +96,7 @@ class Start:
         return Ended(outcome, self.wish.candidate, outcome.label) if outcome is not None else None
 
     def _first(self, intent: First) -> Ended | None:
-        refused = self._refused()
-        if refused is not None:
+        if refused := self._refused():
             return refused
         outcome = deploy_first(self.engine, self.world, intent)
         return Ended(outcome, self.wish.candidate, f"{outcome.label}: {self.wish.candidate}")
@@ -112,13 +111,12 @@ class Start:
                 "Spillway did not set it, and would move it to its own revisions.",
                 "Rename that tag, or let Spillway have it: the same command with --take-tags",
             )
-        refused = self._refused()
-        if refused is not None:
+        if refused := self._refused():
             return refused
-        past = intent.past
         if superseded is not None:
-            past = (*past[:-1], replace(past[-1], outcome=Outcome.SUPERSEDED.label))
-        self.engine.begin(proposal.plan, live, attempt=intent.attempt, epoch=intent.epoch, past=past)
+            *earlier, last = intent.past
+            intent = replace(intent, past=(*earlier, replace(last, outcome=Outcome.SUPERSEDED.label)))
+        self.engine.begin(intent, live)
         return None
 
     def _supersede(self, current: Rollout) -> Ended | None:
@@ -130,8 +128,7 @@ class Start:
                 f"Its image is {current.plan.image}; yours is {self.wish.image}.",
                 "Let it end, roll it back (spillway rollback), or give the same command with --supersede.",
             )
-        refused = self._refused()
-        if refused is not None:
+        if refused := self._refused():
             return refused
         cause = Cause(f"superseded by {self.wish.candidate}", self.engine.driver)
         platform, clock = self.world.platform, self.world.clock

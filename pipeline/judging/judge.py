@@ -18,7 +18,6 @@ revisions share. Probes are counted apart and never pooled with users: the first
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from math import exp, inf, log
@@ -30,7 +29,7 @@ from pipeline.judging.sequential import trials_to_certify
 from pipeline.model import Criterion, Plan
 
 __all__ = ["CriterionJudgement", "JudgeState", "Judgement", "Verdict", "begin", "certify", "judge_stage", "new_stage",
-           "observe", "observe_probes", "trials_to_certify", "worst"]  # fmt: skip
+           "observe", "observe_probes", "trials_to_certify"]  # fmt: skip
 
 _CLEARLY = log(20)  # a common incident is one that both arms' limit tests show at 1 in 20
 
@@ -41,14 +40,6 @@ class Verdict(StrEnum):
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     PASS = "pass"  # noqa: S105 - a verdict
-
-
-_ORDER = list(Verdict)
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """FAIL > INCONCLUSIVE > PASS. No verdict at all is INCONCLUSIVE."""
-    return min(verdicts, key=_ORDER.index, default=Verdict.INCONCLUSIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +54,8 @@ class CriterionJudgement:
     stable_failures: int
     e_value: float
     threshold: float
-    needed: int | None = None
-    detail: str = ""
+    needed: int | None
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +67,19 @@ class Judgement:
     criteria: tuple[CriterionJudgement, ...] = ()
     blamed: str = ""
 
+    @property
+    def rounded(self) -> Judgement:
+        """With bets as they are written down: to four digits, and none so large that JSON could not hold it."""
+        criteria = (replace(c, e_value=float(f"{min(c.e_value, 1e12):.4g}")) for c in self.criteria)
+        return replace(self, criteria=tuple(criteria))
+
     def to_json(self) -> dict[str, object]:
-        """Plain values; numbers that JSON cannot hold are capped."""
+        """Plain values."""
         return {
             "verdict": self.verdict.value,
             "reason": self.reason,
             "blamed": self.blamed,
-            "criteria": [
-                {**asdict(c), "verdict": c.verdict.value, "e_value": float(f"{min(c.e_value, 1e12):.4g}")}
-                for c in self.criteria
-            ],
+            "criteria": [{**asdict(c), "verdict": c.verdict.value} for c in self.rounded.criteria],
         }
 
 
@@ -136,7 +130,7 @@ def _latched(state: JudgeState, plan: Plan) -> JudgeState:
     ):
         state = replace(state, stage=state.total)
     blamed = max((_criterion(state, plan, c) for c in plan.terms.criteria), key=lambda c: c.e_value)
-    return replace(state, failed=f"{blamed.metric}: {_figures(blamed)}", blamed=blamed.metric)
+    return replace(state, failed=f"{blamed.metric}: {blamed.detail}", blamed=blamed.metric)
 
 
 def _count(state: JudgeState, metric: str, counts: Counts, *, in_stage: bool) -> JudgeState:
@@ -277,7 +271,7 @@ def _criterion(state: JudgeState, plan: Plan, criterion: Criterion) -> Criterion
     few = counts.candidate_trials < plan.terms.sampling.min_trials
     is_bad = log_e >= log(threshold)
     verdict = Verdict.FAIL if is_bad else Verdict.INCONCLUSIVE if few else Verdict.PASS
-    made = CriterionJudgement(
+    return CriterionJudgement(
         metric=criterion.metric,
         verdict=verdict,
         candidate_trials=counts.candidate_trials,
@@ -287,11 +281,11 @@ def _criterion(state: JudgeState, plan: Plan, criterion: Criterion) -> Criterion
         e_value=exp(min(log_e, 700)),
         threshold=threshold,
         needed=plan.terms.sampling.min_trials - counts.candidate_trials if few else None,
+        detail=_figures(counts),
     )
-    return replace(made, detail=_figures(made))
 
 
-def _figures(c: CriterionJudgement) -> str:
+def _figures(c: Counts) -> str:
     beside = f" against {c.stable_failures}/{c.stable_trials} on stable" if c.stable_trials else ""
     return f"{c.candidate_failures}/{c.candidate_trials} failed{beside}"
 
