@@ -17,7 +17,8 @@ from pipeline.driving.promote import promote
 from pipeline.errors import AnotherRunAlive, PlatformUnavailable
 from pipeline.events import RolloutEvent
 from pipeline.judging.judge import Verdict
-from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split, Target
+from pipeline.judging.terms import Probing
+from pipeline.model import RECORD_ANNOTATION, Outcome, Readiness, Split, Target
 from pipeline.probe.scenario import ProbeReport
 from pipeline.view.panel import upcoming
 from tests.fakes import REF, FakePlatform, FakeProber, SlowProber

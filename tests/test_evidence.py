@@ -12,7 +12,8 @@ from pipeline.core import plan
 from pipeline.judging import evidence, judge
 from pipeline.judging.evidence import Arm, Block, Counts, Window
 from pipeline.judging.judge import Verdict
-from pipeline.model import Criterion, LogLine, Sampling
+from pipeline.judging.terms import Criterion, Sampling
+from pipeline.model import LogLine
 from tests.fakes import START
 from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, text
 from tests.rollouts import a_wish

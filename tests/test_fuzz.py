@@ -32,9 +32,10 @@ from pipeline.core import record
 from pipeline.errors import ConfigError, SpillwayError
 from pipeline.judging import evidence
 from pipeline.judging.evidence import Arm, Window
+from pipeline.judging.terms import Criterion, Sampling
 from pipeline.local.entries.store import LogStore
 from pipeline.local.front.frames import FrameObserver
-from pipeline.model import Criterion, LogLine, Sampling
+from pipeline.model import LogLine
 from pipeline.probe.scenario import Address, Expectation, Kind, Scenario
 from pipeline.probe.session import _Session, hold_conversation
 from pipeline.probe.target import check_address

@@ -16,7 +16,7 @@ from pipeline.core import plan, record
 from pipeline.judging import judge
 from pipeline.judging.evidence import Block, Counts
 from pipeline.judging.judge import JudgeState, Verdict
-from pipeline.model import Criterion, Plan
+from pipeline.judging.terms import Criterion, Plan
 from tests.fakes import START
 from tests.rollouts import a_wish, stages
 from tests.test_rollout import a_rollout

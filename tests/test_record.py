@@ -13,7 +13,8 @@ from pipeline.core import record
 from pipeline.core.rollout import Event, Phase
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judge
-from pipeline.model import RECORD_ANNOTATION, Criterion, Outcome
+from pipeline.judging.terms import Criterion
+from pipeline.model import RECORD_ANNOTATION, Outcome
 from pipeline.report.facts import words_of
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene

@@ -25,7 +25,8 @@ from pipeline.core import plan
 from pipeline.core.drift import must_still_hold
 from pipeline.core.plan import Proposal, Wish
 from pipeline.core.rollout import UNDER_WAY, Past, Phase, Rollout
-from pipeline.model import LiveService, Outcome, Plan, Revision
+from pipeline.judging.terms import Plan
+from pipeline.model import LiveService, Outcome, Revision
 
 GOOD = frozenset({Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY})
 _LABELS = {outcome.label: outcome for outcome in Outcome}

@@ -16,7 +16,8 @@ from datetime import timedelta
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused
 from pipeline.judging.judge import trials_to_certify
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Plan, Revision, ServiceRef, Terms
+from pipeline.judging.terms import Plan, Terms
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
 
 MAX_TAGGED_NAME = 46  # service and tag together: they become one label of a host name, with a hash
 MAX_REVISION_NAME = 63

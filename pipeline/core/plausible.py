@@ -13,7 +13,7 @@ from math import isfinite
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judgestate
 from pipeline.judging.evidence import METRICS
-from pipeline.model import Criterion
+from pipeline.judging.terms import Criterion
 
 MAX_EPOCH = 2**53  # beyond that JSON readers lose the counter's last digits
 _SHORTEST, _LONGEST = timedelta(milliseconds=10), timedelta(days=400)  # of durations

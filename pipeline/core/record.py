@@ -24,7 +24,8 @@ from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judgestate
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.judgestate import JudgeState
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService, Stage, Terms
+from pipeline.judging.terms import Stage, Terms
+from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService
 
 VERSION = 2
 MAX_BYTES = 16 * 1024

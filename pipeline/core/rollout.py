@@ -25,7 +25,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
-from pipeline.model import Outcome, Plan, Split, Stage
+from pipeline.judging.terms import Plan, Stage
+from pipeline.model import Outcome, Split
 
 
 class Phase(StrEnum):

@@ -51,7 +51,8 @@ from pipeline.events import (
     unheard,
 )
 from pipeline.judging import judge
-from pipeline.model import LiveService, Outcome, Plan, Split
+from pipeline.judging.terms import Plan
+from pipeline.model import LiveService, Outcome, Split
 
 
 @dataclass(frozen=True, slots=True)

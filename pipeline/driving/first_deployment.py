@@ -15,7 +15,8 @@ from pipeline.core.rollout import Phase
 from pipeline.driving.engine import Engine
 from pipeline.driving.ports import World
 from pipeline.errors import FirstDeploymentFailed, PlatformUnavailable, RevisionNotFound
-from pipeline.model import Outcome, Plan, Readiness, Revision, Split
+from pipeline.judging.terms import Plan
+from pipeline.model import Outcome, Readiness, Revision, Split
 from pipeline.probe.scenario import ProbeReport
 
 

@@ -18,7 +18,8 @@ from pipeline.driving.ports import World
 from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
 from pipeline.events import Listener, Look, Probed, Said, harmless, unheard
 from pipeline.judging import evidence, judge
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, LogLine, Plan, Revision, ServiceRef
+from pipeline.judging.terms import Plan
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, LogLine, Revision, ServiceRef
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
 from pipeline.telemetry.asgi import probe_key
 

@@ -27,17 +27,8 @@ from pipeline.errors import (
 )
 from pipeline.events import Listener, RolledBack, Said, Topic, Wrote, harmless, unheard
 from pipeline.judging.judgestate import JudgeState
-from pipeline.model import (
-    CANDIDATE_TAG,
-    STABLE_TAG,
-    LiveService,
-    Plan,
-    Revision,
-    ServiceRef,
-    Split,
-    Stage,
-    Terms,
-)
+from pipeline.judging.terms import Plan, Stage, Terms
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef, Split
 
 VERIFY_WITHIN = timedelta(seconds=60)
 LOOK_EVERY = timedelta(milliseconds=200)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from pipeline.judging.terms import Criterion, Sampling
 from pipeline.judging.trials import (
     ERROR_CLOSES,
     Socket,
@@ -27,7 +28,7 @@ from pipeline.judging.trials import (
     read_lines,
     trials_of,
 )
-from pipeline.model import Criterion, LogLine, Sampling
+from pipeline.model import LogLine
 
 ERROR_PATTERNS = ("is not JSON serializable",)
 METRICS: Mapping[str, str] = {

@@ -26,7 +26,7 @@ from pipeline.judging import evidence, sequential
 from pipeline.judging.evidence import Block, Counts
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.model import Criterion, Plan
+from pipeline.judging.terms import Criterion, Plan
 
 __all__ = ["CriterionJudgement", "JudgeState", "Judgement", "Verdict", "begin", "certify", "judge_stage", "new_stage",
            "observe", "observe_probes", "trials_to_certify"]  # fmt: skip

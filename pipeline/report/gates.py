@@ -13,7 +13,7 @@ from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judge
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.judge import CriterionJudgement, Judgement, Verdict
-from pipeline.model import Criterion
+from pipeline.judging.terms import Criterion
 from pipeline.units import format_duration, format_rate
 
 
