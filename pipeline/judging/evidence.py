@@ -217,7 +217,12 @@ def _block(
     s = stable.between(start.timestamp(), end.timestamp())
     judged_c, judged_s = _judged(c, s, window.warm_from(sampling.warm_up).timestamp())
     counts = {
-        criterion.metric: _counts(criterion, judged_c, judged_s)
+        criterion.metric: Counts(
+            len(judged_c.trials),
+            _failures(criterion, judged_c),
+            len(judged_s.trials),
+            _failures(criterion, judged_s),
+        )
         for criterion in criteria
         if criterion.metric != "first_event" or window.percent >= LATENCY_NEEDS_PERCENT
     }
@@ -243,15 +248,6 @@ def _judged(candidate: _Side, stable: _Side, warm: float) -> tuple[_Side, _Side]
     )
 
 
-def _counts(criterion: Criterion, candidate: _Side, stable: _Side) -> Counts:
-    return Counts(
-        len(candidate.trials),
-        _failures(criterion, candidate),
-        len(stable.trials),
-        _failures(criterion, stable),
-    )
-
-
 def _failures(criterion: Criterion, side: _Side) -> int:
     if criterion.metric == "log_serialisation_errors":
         return min(len(side.trials), len(side.errors_at))
@@ -271,9 +267,9 @@ def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: dateti
     sockets = [s for s in reading.sockets.values() if s.accepted is not None or s.refused is not None]
     bad = [t for socket in sockets for t in trials_of(socket, sampling.within, moment) if t.failed]
     closes = Counter(close_word(s) for s in sockets if s.closed is not None and s.accepted is not None)
-    broken_at = [s.closed for s in sockets if s.closed is not None and is_broken(s)]
+    broken_at = [s.closed for s in sockets if s.closed is not None and s.is_broken]
     first_bad = min([t.start for t in bad] + broken_at, default=None)
-    affected = {t.session for t in bad} | {s.session for s in sockets if is_broken(s)}
+    affected = {t.session for t in bad} | {s.session for s in sockets if s.is_broken}
     return Exposure(
         sessions=len(sockets),
         refused=sum(s.accepted is None for s in sockets),
@@ -291,14 +287,9 @@ def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: dateti
     )
 
 
-def is_broken(socket: Socket) -> bool:
-    """The server closed it with 1011, or dropped it."""
-    return socket.closed_by == "server" and socket.close_class in ERROR_CLOSES
-
-
 def close_word(socket: Socket) -> str:
     """How it ended, in a report's words: what is counted as the server's 1011 or 1006 is what ``is_broken`` counts."""
-    if socket.close_class in ERROR_CLOSES and not is_broken(socket):
+    if socket.close_class in ERROR_CLOSES and not socket.is_broken:
         return "lost" if socket.closed_by == "lost" else "by_client"
     return socket.close_class.value
 

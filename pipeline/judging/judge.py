@@ -117,12 +117,15 @@ def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = Tru
 
 
 def _latched(state: JudgeState, plan: Plan) -> JudgeState:
-    """The bound is on *ever* reaching 1/alpha, so a FAIL stays one, whatever the blocks after it show.
+    """The mean bet over criteria is held against 1/alpha: a FAIL stays one, whatever the blocks after it show.
+
+    (The bound is on *ever* reaching it.)
 
     The counts are from then on those that decided: the stage's if all failures are of this stage, else the whole
     rollout's (the last blocks of the stage before, and those while traffic was moving, belong to no stage).
     """
-    if state.failed or not plan.terms.criteria or _log_e(state, plan) < -log(plan.terms.alpha):
+    bets = [_log_metric(state, c.metric) for c in plan.terms.criteria]
+    if state.failed or not bets or sequential.log_mean(bets) < -log(plan.terms.alpha):
         return state
     if any(
         c.candidate_failures != state.stage.get(m, Counts()).candidate_failures
@@ -134,12 +137,10 @@ def _latched(state: JudgeState, plan: Plan) -> JudgeState:
 
 
 def _count(state: JudgeState, metric: str, counts: Counts, *, in_stage: bool) -> JudgeState:
-    total = {**state.total, metric: state.total.get(metric, Counts()) + counts}
+    state = replace(state, total={**state.total, metric: state.total.get(metric, Counts()) + counts})
     if not in_stage or state.failed:
-        return replace(state, total=total)
-    return replace(
-        state, total=total, stage={**state.stage, metric: state.stage.get(metric, Counts()) + counts}
-    )
+        return state
+    return replace(state, stage={**state.stage, metric: state.stage.get(metric, Counts()) + counts})
 
 
 def _against_stable(state: JudgeState, metric: str, counts: Counts, feed: float) -> JudgeState:
@@ -250,12 +251,6 @@ def _is_common(state: JudgeState, criterion: Criterion) -> bool:
     return all(
         sequential.log_mean(sequential.against_limit(n, x, criterion.limit)) >= _CLEARLY for n, x in arms
     )
-
-
-def _log_e(state: JudgeState, plan: Plan) -> float:
-    """log of the mean bet over criteria: the one number that is held against 1/alpha."""
-    terms = [_log_metric(state, c.metric) for c in plan.terms.criteria]
-    return sequential.log_mean(terms) if terms else 0.0
 
 
 def _log_metric(state: JudgeState, metric: str) -> float:
