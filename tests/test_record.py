@@ -169,7 +169,8 @@ def test_a_record_needs_room_beside_other_peoples_annotations() -> None:
 
 
 def test_other_peoples_annotations_stay() -> None:
-    live = replace(Scene().live, annotations={"theirs": "kept", RECORD_ANNOTATION: "old"})
+    before = record.encode(a_rollout(epoch=2))
+    live = replace(Scene().live, annotations={"theirs": "kept", RECORD_ANNOTATION: before})
     made = record.annotated(live, a_rollout())
     assert made == {"theirs": "kept", RECORD_ANNOTATION: record.encode(a_rollout())}
 

@@ -50,7 +50,6 @@ class Situation:
     is_stable_bad: bool = False
     stable_fails: str = ""
     is_probed_now: bool = False
-    verify_within: timedelta = timedelta(seconds=60)
 
 
 # -- actions: what the engine is to do, each one line there ------------------------------------------------------------
@@ -116,6 +115,7 @@ class Finish:
 Action = Wait | Deploy | Enter | Arrive | Pause | Promote | Restore | Settle | Finish
 
 LOOK_AGAIN = timedelta(seconds=1)
+VERIFY_WITHIN = timedelta(seconds=60)  # from a write that was accepted until it is seen
 LONGEST_START = timedelta(minutes=5)  # Cloud Run gives a container 4 to listen; then its revision is judged
 MOVING = "traffic is moving"
 CLOCKS_AGREE = timedelta(minutes=1)  # two machines' clocks: beyond that one of them is wrong
@@ -148,7 +148,7 @@ def _finish_rolling_back(s: Situation) -> Action:
             return Restore(s.rollout.reason, s.rollout.blamed)
     elif is_given_back(s.rollout, s.live):
         return Settle()
-    patience = LONGEST_START if s.live.awaits_revision else s.verify_within
+    patience = LONGEST_START if s.live.awaits_revision else VERIFY_WITHIN
     if s.now - s.rollout.since > patience:
         return Finish(Outcome.ROLLBACK_UNVERIFIED)
     return Wait(s.now + LOOK_AGAIN / 4, "reading traffic back")

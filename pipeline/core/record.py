@@ -72,14 +72,14 @@ def written(rollout: Rollout, live: LiveService, now: datetime, driver: str) -> 
 
 
 def annotated(live: LiveService, rollout: Rollout) -> Mapping[str, str]:
-    """All annotations of the service with this record among them. Raises RecordUnreadable as ``encode`` does."""
-    return {**live.annotations, RECORD_ANNOTATION: encode(rollout)}
+    """All annotations of the service with this record among them. Raises RecordUnreadable as ``encode`` does.
 
-
-def replacing(live: LiveService, rollout: Rollout) -> Mapping[str, str]:
-    """The same in the place of a record that cannot be used: its text is kept beside it, as far as there is room."""
-    kept = (live.record_text or "")[:_MAX_KEPT_CHARS]
-    return {**annotated(live, rollout), UNREADABLE_ANNOTATION: kept}
+    The text of one that cannot be used, in whose place it comes, is kept beside it as far as there is room.
+    """
+    found = {**live.annotations, RECORD_ANNOTATION: encode(rollout)}
+    if live.record_text is not None and readable(live) is None:
+        found[UNREADABLE_ANNOTATION] = live.record_text[:_MAX_KEPT_CHARS]
+    return found
 
 
 def must_fit(rollout: Rollout, live: LiveService | None) -> None:
@@ -98,14 +98,10 @@ def must_fit(rollout: Rollout, live: LiveService | None) -> None:
             "Remove annotations that nobody needs, then plan again.",
         )
     try:
-        encode(_grown(rollout))
+        judge = judgestate.grown(rollout.plan)  # as large as rounds and blocks can make it
+        encode(replace(rollout, judge=judge, epoch=MAX_EPOCH, generation=MAX_EPOCH))
     except RecordUnreadable as error:
         raise PlanRefused(error.what, error.why, error.fix) from error
-
-
-def _grown(rollout: Rollout) -> Rollout:
-    """The rollout with a judge's state as large as rounds and blocks can make it."""
-    return replace(rollout, judge=judgestate.grown(rollout.plan), epoch=MAX_EPOCH, generation=MAX_EPOCH)
 
 
 def encode(rollout: Rollout) -> str:
@@ -115,10 +111,9 @@ def encode(rollout: Rollout) -> str:
     while len(text.encode()) > MAX_BYTES and len(body.get("history", ())) > _KEPT_STEPS:
         del body["history"][1]  # the first line says where it began
         text = _dump(body)
-    if len(text.encode()) > MAX_BYTES and body.pop("last", None):
-        text = _dump(body)
-    if len(text.encode()) > MAX_BYTES and body.pop("past", None):
-        text = _dump(body)
+    for dispensable in ("last", "past"):
+        if len(text.encode()) > MAX_BYTES and body.pop(dispensable, None):
+            text = _dump(body)
     if len(text.encode()) > MAX_BYTES and rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
         text = _dump(_body(_bare(rollout)))
     if len(text.encode()) > MAX_BYTES:

@@ -26,7 +26,7 @@ from enum import StrEnum
 
 from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
 from pipeline.judging.terms import Plan, Stage
-from pipeline.model import Outcome, Split
+from pipeline.model import LiveService, Outcome, Split
 
 
 class Phase(StrEnum):
@@ -228,9 +228,10 @@ class Rollout:
         """What its driver waited for when it last wrote; an onlooker, who holds no probes, cannot know by himself."""
         return self.last.waiting if self.last and self.phase is Phase.ROLLING else ""
 
-    def split_at(self, percent: int, foreign: Split) -> Split:
-        """The split of a share, keeping other people's tags."""
-        return Split.between(self.plan.stable, self.plan.candidate, percent, foreign.targets)
+    def is_only_one(self, live: LiveService) -> bool:
+        """It is a first deployment, and still all there is."""
+        is_first = self.phase is Phase.PROMOTED and self.plan.stable == self.plan.candidate
+        return is_first and live.wanted.serving == {self.plan.candidate: 100}
 
     def spans_until(self, until: datetime, judge: JudgeState) -> tuple[Span, ...]:
         """``spans`` once this split is replaced, by what the judge has taken in until then."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipeline.core import record
-from pipeline.core.decision import LONGEST_START
+from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN
 from pipeline.core.intent import GOOD, Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.core.plan import Wish
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.driving.engine import Engine
 from pipeline.driving.first_deployment import deploy_first
 from pipeline.driving.ports import World
-from pipeline.driving.restore import VERIFY_WITHIN, Cause, restore
+from pipeline.driving.restore import Cause, restore
 from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformError, ServiceNotFound, StaleWrite
 from pipeline.model import LiveService, Outcome
 

@@ -273,8 +273,8 @@ class Engine:
         """
         live, current = look.situation.live, look.situation.rollout
         now = record.utc(self._clock.now())
-        percent = current.plan.terms.stages[stage].percent
-        split = current.split_at(percent, live.wanted)
+        plan, percent = current.plan, current.plan.terms.stages[stage].percent
+        split = Split.between(plan.stable, plan.candidate, percent, live.wanted.targets)
         made = look.situation.candidate
         uid = made.uid if made else current.candidate_uid
         is_same = uid == current.candidate_uid

@@ -288,9 +288,8 @@ class Observer:
         )
 
     def _lost(self, live: LiveService, what: str, why: str = "") -> RecordLost:
-        by = f" (last modified by {live.last_modifier})" if live.last_modifier else ""
         return RecordLost(
-            f"{self.ref.service}: the rollout record {what}{by}",
+            f"{self.ref.service}: the rollout record {what}{drift.author(live)}",
             f"{why} We wrote epoch {self._last_epoch}; nothing is raised without a record.".strip(),
             f"Roll back from the stable tag: spillway rollback {self.ref.name}",
         )
