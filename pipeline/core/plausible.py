@@ -76,16 +76,14 @@ def _leaf_complaint(value: object) -> str:
 def _leaves(value: object) -> Iterator[object]:
     """All plain values of a record, wherever they stand."""
     if is_dataclass(value):
-        for each in fields(value):
-            yield from _leaves(getattr(value, each.name))
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _leaves(part)
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from _leaves(part)
-    else:
+        value = [getattr(value, each.name) for each in fields(value)]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if not isinstance(value, tuple | list):
         yield value
+        return
+    for part in value:
+        yield from _leaves(part)
 
 
 def _is_known(criterion: Criterion) -> bool:

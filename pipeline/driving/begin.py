@@ -60,7 +60,9 @@ class Start:
         )
 
     def _act(self, *, superseded: Rollout | None = None) -> Ended | None:
-        live = self._read()
+        live: LiveService | None = None
+        with suppress(ServiceNotFound):
+            live = self.world.platform.read(self.wish.ref)
         revisions = self.world.platform.revisions(self.wish.ref) if live is not None else ()
         current = record.of(live) if live is not None else None
         retry = self.retry or superseded is not None
@@ -84,12 +86,6 @@ class Start:
             return ended
         words = f"{ended.words}; traffic was asked for and is not seen yet"
         return Ended(Outcome.UNDER_WAY, ended.candidate, words, ended.rollout)
-
-    def _read(self) -> LiveService | None:
-        try:
-            return self.world.platform.read(self.wish.ref)
-        except ServiceNotFound:
-            return None
 
     def _refused(self) -> Ended | None:
         outcome = self.gate()

@@ -100,7 +100,6 @@ class Engine:
         self.observer = observer
         self.driver = driver
         self.rhythm = rhythm
-        self._ref = observer.ref
         self._world = world
         self._clock = world.clock
         self._listen = harmless(listen)
@@ -160,7 +159,7 @@ class Engine:
         give_up = self._clock.now() + patience
         while not self.stop():
             try:
-                live = self._world.platform.read(self._ref)
+                live = self._world.platform.read(self.observer.ref)
                 if only and live.wanted.serving != {only: 100}:
                     return False
                 if live.shows(live.wanted):
@@ -264,7 +263,7 @@ class Engine:
 
     def deploy(self, plan: Plan) -> None:
         """Have the Pulumi program applied. Whether its revision gets ready, the next look sees."""
-        self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
+        self._world.deployer.deploy(self.observer.ref, image=plan.image, revision=plan.candidate)
 
     def enter(self, look: Look, stage: int, event: Event, *, reason: str = "", by: str = "") -> None:
         """Move traffic to a stage's share; also what an operator's promote does.
@@ -339,7 +338,7 @@ class Engine:
         after = record.written(after, live, self._clock.now(), self.driver)
         annotations = record.annotated(live, after)
         self.observer.about_to_write(self.driver, after.epoch)
-        self._world.platform.write(self._ref, etag=live.etag, annotations=annotations, split=split)
+        self._world.platform.write(self.observer.ref, etag=live.etag, annotations=annotations, split=split)
         self.observer.written(after.epoch)
         traffic = dict(split.serving) if split else None
         self._listen(Wrote(self._clock.now(), after, live.etag, traffic))

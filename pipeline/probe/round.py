@@ -110,26 +110,27 @@ async def _hold_round(
     clock = asyncio.get_running_loop().time
     begun = clock()
     candidate, control = await asyncio.gather(
-        _hold_all(ask, ask.scenarios, ask.candidate, headers[ask.candidate]), _control(ask, headers)
+        _hold_all(ask, ask.scenarios, ask.candidate, headers),
+        _hold_all(replace(ask, sessions=1), ask.scenarios, ask.control, headers),
     )
     failed = {c.scenario for c in candidate if not c.is_ok}
-    if failed and ask.control:
-        again = tuple(s for s in ask.scenarios if s.name in failed)
-        control += await _hold_all(ask, again, ask.control, headers[ask.control])
+    again = [s for s in ask.scenarios if s.name in failed]
+    control += await _hold_all(ask, again, ask.control, headers)
     return ProbeReport(started, clock() - begun, candidate, control, control_wanted=ask.control is not None)
 
 
-async def _control(ask: ProbeAsk, headers: Mapping[Address, Mapping[str, str]]) -> tuple[Conversation, ...]:
-    """One conversation of each scenario with the control, if there is one."""
-    if ask.control is None:
-        return ()
-    return await _hold_all(replace(ask, sessions=1), ask.scenarios, ask.control, headers[ask.control])
-
-
 async def _hold_all(
-    ask: ProbeAsk, scenarios: Iterable[Scenario], address: Address, headers: Mapping[str, str]
+    ask: ProbeAsk,
+    scenarios: Iterable[Scenario],
+    address: Address | None,
+    headers: Mapping[Address, Mapping[str, str]],
 ) -> tuple[Conversation, ...]:
-    """Hold ``ask.sessions`` of each scenario, never more than ``ask.concurrency`` at once, as they come free."""
+    """Hold ``ask.sessions`` of each scenario, never more than ``ask.concurrency`` at once, as they come free.
+
+    None where there is nobody to hold them with.
+    """
+    if address is None:
+        return ()
     todo = [scenario for scenario in scenarios for _ in range(ask.sessions)]
     left = iter(todo)
     done: list[Conversation] = []
@@ -137,7 +138,7 @@ async def _hold_all(
 
     async def work() -> None:
         for scenario in left:
-            conversation = await hold_conversation(scenario, address.base_url, headers)
+            conversation = await hold_conversation(scenario, address.base_url, headers[address])
             done.append(_without_spare_transcript(conversation, kept))
 
     async with asyncio.TaskGroup() as workers:
