@@ -111,7 +111,7 @@ def encode(rollout: Rollout) -> str:
     while len(text.encode()) > MAX_BYTES and len(body.get("history", ())) > _KEPT_STEPS:
         del body["history"][1]  # the first line says where it began
         text = _dump(body)
-    for dispensable in ("last", "past"):
+    for dispensable in ("last", "past"):  # shown to people; nothing is decided by them
         if len(text.encode()) > MAX_BYTES and body.pop(dispensable, None):
             text = _dump(body)
     if len(text.encode()) > MAX_BYTES and rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):

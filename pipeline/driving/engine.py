@@ -292,6 +292,7 @@ class Engine:
     def _arrive(self, look: Look) -> Next:
         """What counts for the stage is what begins from now on; what began before counts for the rollout."""
         current = look.situation.rollout
+        # The driver that asked for the traffic may have had a clock ahead of ours; a stage does not begin before that.
         now = max(current.since, record.utc(self._clock.now()))
         self.commit(look.situation.live, replace(current, arrived=now, judge=judge.new_stage(look.judge)))
         self.observer.probe_soon()

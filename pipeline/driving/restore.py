@@ -130,6 +130,7 @@ class _Restore:
         while True:
             try:
                 live = self.platform.read(self.ref)
+                # Of the first read: a write whose answer was lost may have moved it since.
                 was = was or live.wanted.serving
                 return was, self._write(live), live
             except StaleWrite:

@@ -147,6 +147,7 @@ def last_closed(window: Window, sampling: Sampling, now: datetime) -> int:
     """Index of the last closed block, -1 when none is. The end of a window cuts its last block and closes it."""
     decided = now - sampling.within - sampling.lateness  # everything that started before it is
     if window.end is not None and decided >= window.end:
+        # Rounded up: what the end cuts off is a block too.
         return -((window.start - window.end) // sampling.block) - 1
     return (decided - window.start) // sampling.block - 1
 
@@ -233,6 +234,7 @@ def _block(
 def _judged(candidate: _Side, stable: _Side, warm: float) -> tuple[_Side, _Side]:
     """Without warm-up, and each client's first trial over both arms only."""
     both = [t for t in (*candidate.trials, *stable.trials) if t.start >= warm]
+    # Over both arms: a client that connects again lands on either, and would be judged once in each.
     by_client = Counter(t.client for t in both)
     office = {c for c, n in by_client.items() if len(both) >= _OFFICE_NEEDS and n > _OFFICE_SHARE * len(both)}
     first: dict[str, Trial] = {}
@@ -250,9 +252,10 @@ def _judged(candidate: _Side, stable: _Side, warm: float) -> tuple[_Side, _Side]
 
 def _failures(criterion: Criterion, side: _Side) -> int:
     if criterion.metric == "log_serialisation_errors":
+        # A line of text names no run. Each is held against one, and no more runs can have failed than there were.
         return min(len(side.trials), len(side.errors_at))
     if criterion.slower_than is not None:
-        bound = criterion.slower_than.total_seconds()
+        bound = criterion.slower_than.total_seconds()  # what never came is later than any bound
         return sum(t.first_event_s is None or t.first_event_s > bound for t in side.trials)
     return sum(criterion.metric in t.failed for t in side.trials)
 
@@ -264,6 +267,7 @@ def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: dateti
     """
     reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS)
     moment = now.timestamp()
+    # All counts are of these, so that no part is larger than the whole.
     sockets = [s for s in reading.sockets.values() if s.accepted is not None or s.refused is not None]
     bad = [t for socket in sockets for t in trials_of(socket, sampling.within, moment) if t.failed]
     closes = Counter(close_word(s) for s in sockets if s.closed is not None and s.accepted is not None)

@@ -103,7 +103,7 @@ def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = Tru
     """
     if (block.split_epoch, block.index) <= state.seen:
         return state
-    feed = _feed(state, plan)
+    feed = _feed(state, plan)  # the same for all: it depends on how many blocks there were before
     for criterion in plan.terms.criteria:
         counts = block.counts.get(criterion.metric)
         if counts is not None:
@@ -262,6 +262,7 @@ def _log_metric(state: JudgeState, metric: str) -> float:
 def _criterion(state: JudgeState, plan: Plan, criterion: Criterion) -> CriterionJudgement:
     counts = state.stage.get(criterion.metric, Counts())
     log_e = _log_metric(state, criterion.metric)
+    # At this bet one criterion alone brings the mean of them all to 1/alpha.
     threshold = len(plan.terms.criteria) / plan.terms.alpha
     few = counts.candidate_trials < plan.terms.sampling.min_trials
     is_bad = log_e >= log(threshold)
@@ -273,7 +274,7 @@ def _criterion(state: JudgeState, plan: Plan, criterion: Criterion) -> Criterion
         candidate_failures=counts.candidate_failures,
         stable_trials=counts.stable_trials,
         stable_failures=counts.stable_failures,
-        e_value=exp(min(log_e, 700)),
+        e_value=exp(min(log_e, 700)),  # beyond that a float overflows
         threshold=threshold,
         needed=plan.terms.sampling.min_trials - counts.candidate_trials if few else None,
         detail=_figures(counts),
