@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.judging import evidence
-from pipeline.judging.evidence import Arm, Window
+from pipeline.judging.evidence import Arm, Span
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.local.entries.store import LogStore
 from pipeline.model import LogLine
@@ -48,10 +48,10 @@ LINES = st.builds(
 def test_log_lines(lines: list[LogLine]) -> None:
     arm, now = Arm(CANDIDATE, "n"), START + timedelta(seconds=300)
     sampling = Sampling(block=timedelta(seconds=10))
-    window = Window(START, 1, arm, Arm("stable", ""), 50)
+    span = Span(START, None, 1, 50)
     criteria = [Criterion(metric) for metric in evidence.METRICS if metric != "first_event"]
     criteria.append(Criterion("first_event", slower_than=timedelta(milliseconds=500)))
-    for block in evidence.closed_blocks(lines, window, sampling, criteria, now):
+    for block in evidence.closed_blocks(lines, span, (arm, Arm("stable", "")), sampling, criteria, now):
         assert all(
             0 <= c.candidate_failures <= c.candidate_trials <= len(lines) for c in block.counts.values()
         )

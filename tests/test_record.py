@@ -109,6 +109,7 @@ def test_what_is_no_record(text: str, words: str) -> None:
                 }
             ],
         ),
+        (("spans",), [{"since": "2026-01-01T00:00:00Z", "until": None, "split_epoch": 1, "percent": 5}]),
         (("judge", "blocks"), 10**300),
         (("judge", "seen"), [0, -5]),
         (("plan", "terms", "stages"), []),

@@ -37,6 +37,7 @@ def _rules(rollout: Rollout) -> Iterable[tuple[bool, str]]:
     judged = rollout.last.criteria if rollout.last else ()
     return (
         (0 <= index < len(terms.stages), f"stage {index} of {len(terms.stages)}"),
+        (all(span.until for span in rollout.spans), "an earlier split without its end"),
         (_are_percents(s.percent for s in terms.stages), "a stage's percent is not within 0 and 100"),
         (
             _are_percents(t.percent for t in rollout.split.targets),

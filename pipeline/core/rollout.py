@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
+from pipeline.judging.evidence import Span
 from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
 from pipeline.judging.terms import Plan, Stage
 from pipeline.model import LiveService, Outcome, Split
@@ -92,22 +93,6 @@ class Step:
     reason: str = ""
     by: str = ""
     by_hand: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The time of a split that was replaced: its last blocks close a little later."""
-
-    since: datetime
-    until: datetime
-    split_epoch: int
-    percent: int
-    arrived: datetime | None = None
-
-    def is_judged(self, seen: tuple[int, int], block: timedelta) -> bool:
-        """Whether its last block was taken in. ``seen``: as in ``JudgeState``."""
-        last = -((self.since - self.until) // block) - 1
-        return seen >= (self.split_epoch, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +224,8 @@ class Rollout:
         own = Span(self.since, until, self.split_epoch, percent, self.arrived)
         spans = (*self.spans, own) if percent and until > self.since else self.spans
         block = self.plan.terms.sampling.block
-        return tuple(span for span in spans if not span.is_judged(judge.seen, block))[-_KEPT_SPANS:]
+        unjudged = [span for span in spans if judge.seen < (span.split_epoch, span.last_block(block))]
+        return tuple(unjudged[-_KEPT_SPANS:])
 
     def becomes_past(self) -> tuple[Past, ...]:
         """What the next rollout remembers of this one and of those before it."""

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from pipeline.core import drift, record
 from pipeline.core.decision import Situation
-from pipeline.core.rollout import Phase, Rollout, Span
+from pipeline.core.rollout import Phase, Rollout
 from pipeline.driving.ports import World
 from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
 from pipeline.events import Listener, Look, Probed, Said, harmless, unheard
@@ -173,32 +173,29 @@ class Observer:
         Raises: PlatformUnavailable when logs cannot be read.
         """
         plan, now = current.plan, self._clock.now()
-        running = Span(current.since, now, current.split_epoch, current.stage.percent, current.arrived)
+        arms = (
+            evidence.Arm(candidate.name, candidate.nonce),
+            evidence.Arm(stable.name, stable.nonce) if stable else None,
+        )
+        running = evidence.Span(
+            current.since, None, current.split_epoch, current.stage.percent, current.arrived
+        )
         blocks: list[evidence.Block] = []
         for span in (*current.spans, running):
             after = state.seen_until(span.split_epoch)
-            window = evidence.Window(
-                start=span.since,
-                split_epoch=span.split_epoch,
-                candidate=evidence.Arm(candidate.name, candidate.nonce),
-                stable=evidence.Arm(stable.name, stable.nonce) if stable else None,
-                percent=span.percent,
-                end=None if span is running else span.until,
-                arrived=span.arrived,
-            )
             # Blocks are taken in by split, in order: one of a later split was taken in after all of this one.
             is_judged = (
                 span.split_epoch < state.seen[0]
-                or evidence.last_closed(window, plan.terms.sampling, now) <= after
+                or evidence.last_closed(span, plan.terms.sampling, now) <= after
             )
             if is_judged or not span.percent:
                 continue
             # An accept that is owed an answer in the first of these blocks lies up to D before it.
-            needed = window.start + (after + 1) * plan.terms.sampling.block - plan.terms.sampling.within
+            needed = span.since + (after + 1) * plan.terms.sampling.block - plan.terms.sampling.within
             revisions = (current.plan.candidate, current.plan.stable)
             lines = self._world.logs.lines(self.ref, since=needed, revisions=revisions)
             blocks += evidence.closed_blocks(
-                lines, window, plan.terms.sampling, plan.terms.criteria, now, after=after
+                lines, span, arms, plan.terms.sampling, plan.terms.criteria, now, after=after
             )
             if len(blocks) >= evidence.MOST_BLOCKS:
                 break  # in order, and the rest at the next look
