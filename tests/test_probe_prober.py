@@ -107,6 +107,14 @@ async def test_the_thread_hands_out_each_report_once(server: Hostile) -> None:
             assert prober.poll() is None
 
 
+async def test_a_prober_that_waits_has_its_report_when_it_was_started(server: Hostile) -> None:
+    with closing(ThreadedProber(now, waits=True)) as prober:
+        await asyncio.to_thread(prober.start, asking(server, "/five"))
+        report = prober.poll()
+    assert report is not None
+    assert not report.failures
+
+
 async def test_close_aborts_a_round(server: Hostile) -> None:
     prober = ThreadedProber(now)
     prober.start(asking(server, "/silent", sessions=50))
