@@ -22,7 +22,7 @@ types: $(READY)
 fuzz: $(READY) ## TIMES (20) as many inputs as CI draws, from a seed that is printed; SEED repeats a run
 	@seed=$${SEED:-$$(date +%s)}; times=$${TIMES:-20}; echo "fuzz: SEED=$$seed TIMES=$$times"; \
 	SPILLWAY_FUZZ=$$times $(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2} --dist worksteal \
-	  --hypothesis-seed=$$seed tests/test_fuzz.py
+	  --hypothesis-seed=$$seed tests/test_fuzz_*.py
 
 mutants: $(READY) ## plant every known slip, one at a time: which test finds it
 	$(BIN)/python -m tests.mutants

@@ -81,8 +81,7 @@ def of_config(tree: object, environment: Mapping[str, str]) -> tuple[str, ...]:
         for key, value in _mapping(scenario).items():
             if key not in _NOT_SAID:
                 found += _of_values(value, key if key == "path" else "")
-    texts = list(_texts(sections))
-    names = {name for text in texts for name in _FROM_ENVIRONMENT.findall(text)}
+    names = {name for text in _texts(sections) for name in _FROM_ENVIRONMENT.findall(text)}
     found += [environment[name] for name in sorted(names) if name in environment]
     return tuple(dict.fromkeys(found))
 
@@ -99,12 +98,11 @@ def _mapping(value: object) -> Mapping[str, object]:
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _texts(each)
+    inside = (
+        value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    )
+    for each in inside:
+        yield from _texts(each)
 
 
 def _of_values(value: object, name: str = "", *, below_secret: bool = False) -> Iterator[str]:

@@ -6,11 +6,11 @@ whoever reads its line in the journal or in ndjson. What only this process can u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from pipeline.core.decision import Situation
@@ -196,8 +196,7 @@ class Said:
 RolloutEvent = Looked | Probed | Wrote | Started | Shifted | Arrived | RolledBack | Said
 
 
-class Listener(Protocol):
-    def __call__(self, event: RolloutEvent, /) -> None: ...
+Listener = Callable[[RolloutEvent], None]
 
 
 def unheard(_: RolloutEvent, /) -> None:

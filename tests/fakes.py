@@ -367,3 +367,8 @@ class FakeUsers:
             LogLine(f"i{len(self._lines)}", at, str(payload["revision"]), "INFO", "", payload),
             key=lambda line: line.at,
         )
+
+
+def said_by(split: Split) -> tuple[Mapping[str, int], Mapping[str, str | None]]:
+    """Its shares and its tags, which say the same in whatever order and number of lines."""
+    return split.serving, {target.tag: target.revision for target in split.targets if target.tag}

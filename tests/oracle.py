@@ -16,7 +16,8 @@ from math import log
 from typing import TYPE_CHECKING
 
 from pipeline.events import Looked, RolloutEvent
-from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Outcome, Split, Stage
+from pipeline.judging.terms import Stage
+from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Outcome, Split
 from tests.oracle_ledger import compare, must_be_fresh
 from tests.oracle_record import LEGAL, Written, changed, is_misled, moved
 from tests.rollouts import CANDIDATE, STABLE

@@ -13,7 +13,8 @@ from pipeline.events import Look
 from pipeline.judging import judge
 from pipeline.judging.evidence import Counts, Exposure
 from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
-from pipeline.model import Criterion, LiveService, Plan, Readiness, Revision, ServiceRef, Split, Stage, Terms
+from pipeline.judging.terms import Criterion, Plan, Stage, Terms
+from pipeline.model import LiveService, Readiness, Revision, ServiceRef, Split
 from pipeline.probe.scenario import Conversation, Kind, Message, ProbeReport
 from pipeline.report import document
 from pipeline.report.document import Report

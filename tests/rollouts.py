@@ -16,7 +16,8 @@ from pipeline.driving.engine import Engine, Rhythm
 from pipeline.driving.observer import Observer
 from pipeline.driving.ports import World
 from pipeline.events import RolloutEvent
-from pipeline.model import Criterion, LiveService, Outcome, Probing, Sampling, Stage, Terms
+from pipeline.judging.terms import Criterion, Probing, Sampling, Stage, Terms
+from pipeline.model import LiveService, Outcome
 from pipeline.probe.scenario import Expectation, Scenario
 from tests.fakes import REF, FakeClock, FakeDeployer, FakePlatform, FakeProber, FakeUsers
 

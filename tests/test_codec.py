@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from pipeline.core import codec
-from pipeline.core.rollout import Rollout
+from pipeline.core.rollout import Last, Rollout
 from pipeline.judging.evidence import Counts
 from pipeline.judging.judgestate import JudgeState
 
@@ -34,7 +34,7 @@ judges = st.builds(
 rollouts = st.builds(
     Rollout,
     judge=judges | st.just(JudgeState()),
-    last=st.none() | st.dictionaries(words, words | st.integers() | st.none() | st.lists(words)),
+    last=st.none() | st.from_type(Last),
 )
 
 

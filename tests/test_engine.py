@@ -17,7 +17,8 @@ from pipeline.driving.promote import promote
 from pipeline.errors import AnotherRunAlive, PlatformUnavailable
 from pipeline.events import RolloutEvent
 from pipeline.judging.judge import Verdict
-from pipeline.model import RECORD_ANNOTATION, Outcome, Probing, Readiness, Split, Target
+from pipeline.judging.terms import Probing
+from pipeline.model import RECORD_ANNOTATION, Outcome, Readiness, Split, Target
 from pipeline.probe.scenario import ProbeReport
 from pipeline.view.panel import upcoming
 from tests.fakes import REF, FakePlatform, FakeProber, SlowProber
@@ -420,7 +421,7 @@ def test_what_a_driver_waits_for_is_on_the_service_for_onlookers() -> None:
     scene.reach(5)
     scene.prober.failing.add("http://stable")
     scene.driver.run(until=scene.clock.now() + timedelta(minutes=2))
-    assert f"{STABLE} fails its probe" in str((scene.rollout.last or {})["waiting"])
+    assert f"{STABLE} fails its probe" in scene.rollout.waiting
     assert "fails its probe" in upcoming(scene.rollout, scene.clock.now())
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from pipeline.core import plan
 from pipeline.judging import evidence, judge
-from pipeline.judging.evidence import Arm, Block, Counts, Window
+from pipeline.judging.evidence import Arm, Block, Counts, Span
 from pipeline.judging.judge import Verdict
-from pipeline.model import Criterion, LogLine, Sampling
+from pipeline.judging.terms import Criterion, Sampling
+from pipeline.model import LogLine
 from tests.fakes import START
 from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, text
 from tests.rollouts import a_wish
@@ -21,25 +22,30 @@ SECOND = timedelta(seconds=1)
 SAMPLING = Sampling(
     block=10 * SECOND, within=5 * SECOND, lateness=2 * SECOND, warm_up=timedelta(0), min_trials=10
 )
-WINDOW = Window(START, 1, Arm(CANDIDATE, f"n-{CANDIDATE}"), Arm(STABLE, f"n-{STABLE}"), 5, arrived=START)
+ARMS = (Arm(CANDIDATE, f"n-{CANDIDATE}"), Arm(STABLE, f"n-{STABLE}"))
+SPAN = Span(START, None, 1, 5, START)
 COMPLETED = Criterion("agent_completed")
 
 
 def blocks(
-    lines: list[LogLine], at: float = 600, *criteria: Criterion, window: Window = WINDOW, sampling: Sampling = SAMPLING,
-    after: int = -1,
+    lines: list[LogLine], at: float = 600, *criteria: Criterion, span: Span = SPAN, sampling: Sampling = SAMPLING,
+    after: int = -1, arms: tuple[Arm, Arm | None] = ARMS,
 ) -> tuple[Block, ...]:  # fmt: skip
     moment = START + at * SECOND
     seen = [entry for entry in lines if entry.at <= moment]
-    return evidence.closed_blocks(seen, window, sampling, criteria or (COMPLETED,), moment, after=after)
+    return evidence.closed_blocks(seen, span, arms, sampling, criteria or (COMPLETED,), moment, after=after)
 
 
 def counts(
-    lines: list[LogLine], *criteria: Criterion, window: Window = WINDOW, sampling: Sampling = SAMPLING
+    lines: list[LogLine],
+    *criteria: Criterion,
+    span: Span = SPAN,
+    sampling: Sampling = SAMPLING,
+    arms: tuple[Arm, Arm | None] = ARMS,
 ) -> Counts:
     """Of the first block."""
     wanted = criteria or (COMPLETED,)
-    return blocks(lines, 600, *wanted, window=window, sampling=sampling)[0].counts[wanted[0].metric]
+    return blocks(lines, 600, *wanted, span=span, sampling=sampling, arms=arms)[0].counts[wanted[0].metric]
 
 
 def test_a_block_closes_at_its_end_plus_deadline_plus_lateness() -> None:
@@ -84,18 +90,18 @@ def test_early_failures_are_not_counted_before_the_successes_of_their_cohort() -
 
 
 def test_a_new_split_cuts_the_last_block_and_does_not_discard_it() -> None:
-    cut = Window(START, 1, WINDOW.candidate, WINDOW.stable, 5, end=START + 13 * SECOND)
+    cut = Span(START, START + 13 * SECOND, 1, 5)
     lines = [*conversation(12, "in"), *conversation(14, "after")]
-    assert [b.index for b in blocks(lines, 19.9, window=cut)] == [0]
-    first, last = blocks(lines, 20, window=cut)
+    assert [b.index for b in blocks(lines, 19.9, span=cut)] == [0]
+    first, last = blocks(lines, 20, span=cut)
     assert (last.start, last.end) == (START + 10 * SECOND, START + 13 * SECOND)
     assert last.counts["agent_completed"] == Counts(1, 0, 0, 0)
-    assert blocks(lines, 900, window=cut) == (first, last)
+    assert blocks(lines, 900, span=cut) == (first, last)
 
 
 @pytest.mark.parametrize(("end_s", "last"), [(0.001, 0), (9.999, 0), (10, 0), (10.001, 1), (20, 1)])
-def test_how_many_blocks_a_window_that_ended_has(end_s: float, last: int) -> None:
-    cut = Window(START, 1, WINDOW.candidate, WINDOW.stable, 5, end=START + end_s * SECOND)
+def test_how_many_blocks_a_span_that_ended_has(end_s: float, last: int) -> None:
+    cut = Span(START, START + end_s * SECOND, 1, 5)
     assert evidence.last_closed(cut, SAMPLING, START + 100 * SECOND) == last
 
 
@@ -161,8 +167,8 @@ def test_warm_up_is_shown_not_judged() -> None:
 def test_warm_up_begins_when_the_split_was_seen_and_soon(
     arrived: int | None, warm_up: int, judged_from: int
 ) -> None:
-    window = replace(WINDOW, arrived=None if arrived is None else START + arrived * SECOND)
-    assert window.warm_from(warm_up * SECOND) == START + judged_from * SECOND
+    span = replace(SPAN, arrived=None if arrived is None else START + arrived * SECOND)
+    assert span.warm_from(warm_up * SECOND) == START + judged_from * SECOND
 
 
 @pytest.mark.parametrize("revision", [CANDIDATE, STABLE])
@@ -178,8 +184,8 @@ def test_latency_is_judged_from_a_quarter_of_the_traffic_on() -> None:
     lines = [accept(1, "a"), run(1, "ok", "a", first=150.0), accept(1, "b"), run(1, "ok", "b", first=90.0),
              accept(1, "c"), run(1, "timeout", "c", took=5, first=None)]  # fmt: skip
     assert "first_event" not in blocks(lines, 600, slow)[0].counts
-    quarter = Window(START, 1, WINDOW.candidate, WINDOW.stable, 25)
-    assert counts(lines, slow, window=quarter) == Counts(3, 2, 0, 0)
+    quarter = Span(START, None, 1, 25)
+    assert counts(lines, slow, span=quarter) == Counts(3, 2, 0, 0)
 
 
 def test_error_lines_are_failures_but_never_more_than_there_are_trials() -> None:
@@ -200,8 +206,10 @@ def test_a_service_that_falls_silent_after_accepting_fails() -> None:
 
 
 def test_without_a_stable_revision_its_side_is_empty() -> None:
-    alone = Window(START, 1, WINDOW.candidate, None, 100)
-    assert counts([*conversation(1, "a"), *conversation(1, "b", STABLE)], window=alone) == Counts(1, 0, 0, 0)
+    alone = Span(START, None, 1, 100)
+    assert counts(
+        [*conversation(1, "a"), *conversation(1, "b", STABLE)], span=alone, arms=(ARMS[0], None)
+    ) == Counts(1, 0, 0, 0)
 
 
 def test_the_horizon_is_counted_in_blocks() -> None:
@@ -215,7 +223,7 @@ def test_exposure_tells_what_users_met() -> None:
         accept(4, "left"), run(4, "closed", "left"), close(4.5, 1000, "left", by="client"),
         line(5, "ws_accept", "forged", nonce="x"), accept(6, "probe", probe=True),
     ]  # fmt: skip
-    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 60 * SECOND)
+    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
     assert (seen.sessions, seen.affected, seen.open_sockets, seen.runs) == (4, 1, 1, 4)
     assert (seen.abandoned, seen.forged) == (1, 1)
     assert seen.closes == {"normal": 2, "server_error_1011": 1}
@@ -231,18 +239,18 @@ def test_a_user_whose_own_end_was_abnormal_was_not_affected() -> None:
         accept(2, "t"),
         close(3, 1011, "t", by="client"),
     ]
-    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 60 * SECOND)
+    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
     assert (seen.sessions, seen.affected, seen.first_bad_at) == (2, 0, None)
 
 
 def test_a_handshake_that_could_not_be_answered_is_a_session_that_was_refused() -> None:
     lines = [*conversation(1, "s"), line(2, "ws_refused", "r", status=500)]
-    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 60 * SECOND)
+    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
     assert (seen.sessions, seen.refused, seen.affected) == (2, 1, 1)
 
 
 def test_nobody_is_exposed_by_no_lines() -> None:
-    assert evidence.exposure([], WINDOW.candidate, SAMPLING, START) == evidence.Exposure()
+    assert evidence.exposure([], ARMS[0], SAMPLING, START) == evidence.Exposure()
 
 
 def test_exposure_counts_lines_that_complain_and_lines_that_are_missing() -> None:
@@ -256,10 +264,10 @@ def test_exposure_counts_lines_that_complain_and_lines_that_are_missing() -> Non
         run(3, "ok", "open"),
         complaint,
     ]
-    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 60 * SECOND)
+    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
     assert (seen.errors, seen.silent) == (1, 1)
     assert seen.last_close_at == START + 1.3 * SECOND
-    early = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 4 * SECOND)
+    early = evidence.exposure(lines, ARMS[0], SAMPLING, START + 4 * SECOND)
     assert early.silent == 0  # its answer is not due yet
 
 
@@ -272,6 +280,6 @@ def test_exposure_is_of_the_sessions_that_began_in_it_and_they_add_up() -> None:
         *old, accept(1, "a"), close(2, 1011, "a", by="server"), accept(1, "b"), close(2, 1011, "b", by="client"),
         accept(1, "c"), close(2, 1006, "c", by="lost"), accept(1, "d"),
     ]  # fmt: skip
-    seen = evidence.exposure(lines, WINDOW.candidate, SAMPLING, START + 4 * SECOND)
+    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 4 * SECOND)
     assert seen.closes == {"server_error_1011": 1, "by_client": 1, "lost": 1}
     assert (seen.sessions, seen.affected, seen.open_sockets, seen.runs) == (4, 1, 1, 0)

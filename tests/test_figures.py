@@ -22,7 +22,8 @@ from pipeline.core.rollout import Event, Phase, Step
 from pipeline.driving.ports import World
 from pipeline.driving.restore import REPLACED, Cause, restore
 from pipeline.judging.judge import JudgeState
-from pipeline.model import LogLine, Outcome, Readiness, ServiceRef, Split, Stage, Target, Terms
+from pipeline.judging.terms import Stage, Terms
+from pipeline.model import LogLine, Outcome, Readiness, ServiceRef, Split, Target
 from pipeline.report import document, render
 from pipeline.report.checklist import State
 from tests.agreement import agree, every_form_says_the_same, the_checklist_agrees_with_the_headline

@@ -27,6 +27,7 @@ PURE = (
     "pipeline.core.drift",
     "pipeline.core.intent",
     "pipeline.judging.sequential",
+    "pipeline.judging.terms",
     "pipeline.judging.trials",
     "pipeline.units",
     "pipeline.report.document",

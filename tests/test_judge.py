@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from pipeline.core import plan, record
 from pipeline.judging import judge
 from pipeline.judging.evidence import Block, Counts
 from pipeline.judging.judge import JudgeState, Verdict
-from pipeline.model import Criterion, Plan
+from pipeline.judging.terms import Criterion, Plan
 from tests.fakes import START
 from tests.rollouts import a_wish, stages
 from tests.test_rollout import a_rollout
@@ -47,19 +46,6 @@ def judged(made: Plan, blocks: Iterable[Block], *, probes_ok: int = 5) -> JudgeS
 
 def e_value(made: Plan, state: JudgeState) -> float:
     return judge.judge_stage(state, made, AT[5]).criteria[0].e_value
-
-
-@pytest.mark.parametrize("verdicts", list(itertools.product(Verdict, repeat=3)))
-def test_the_worst_verdict_counts(verdicts: tuple[Verdict, ...]) -> None:
-    for bad in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-        if bad in verdicts:
-            assert judge.worst(verdicts) is bad
-            return
-    assert judge.worst(verdicts) is Verdict.PASS
-
-
-def test_no_verdict_is_inconclusive() -> None:
-    assert judge.worst(()) is Verdict.INCONCLUSIVE
 
 
 GOOD_AND_BAD = [

@@ -122,5 +122,7 @@ def test_a_hand_that_was_seen_stays_seen_when_the_pause_meets_a_conflict() -> No
 def test_lines_of_both_revisions_are_asked_for() -> None:
     scene = Scene()
     scene.reach(5)
-    found = scene.driver.observer.lines(scene.rollout, since=scene.rollout.started)
-    assert {line.revision for line in found} == {CANDIDATE, STABLE}
+    scene.driver.run(until=scene.clock.now() + timedelta(seconds=15))
+    for seen in scene.driver.observer.look().judge.total.values():
+        assert seen.candidate_trials
+        assert seen.stable_trials

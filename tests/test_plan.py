@@ -10,7 +10,8 @@ import pytest
 from pipeline.core import plan
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused
-from pipeline.model import Criterion, Readiness, Revision, ServiceRef, Split, Target
+from pipeline.judging.terms import Criterion
+from pipeline.model import Readiness, Revision, ServiceRef, Split, Target
 from tests.fakes import START
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 from tests.test_rollout import a_rollout

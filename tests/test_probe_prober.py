@@ -107,6 +107,14 @@ async def test_the_thread_hands_out_each_report_once(server: Hostile) -> None:
             assert prober.poll() is None
 
 
+async def test_a_prober_that_waits_has_its_report_when_it_was_started(server: Hostile) -> None:
+    with closing(ThreadedProber(now, waits=True)) as prober:
+        await asyncio.to_thread(prober.start, asking(server, "/five"))
+        report = prober.poll()
+    assert report is not None
+    assert not report.failures
+
+
 async def test_close_aborts_a_round(server: Hostile) -> None:
     prober = ThreadedProber(now)
     prober.start(asking(server, "/silent", sessions=50))
@@ -169,8 +177,8 @@ def test_refused_addresses(url: str, words: str) -> None:
         ProbeAsk((scenario(),), Address(url), None),
         ProbeAsk((scenario(),), Address("http://127.0.0.1:1"), Address(url)),
     ):
-        with pytest.raises(UserError, match=words) as refusal, closing(ThreadedProber(now)) as prober:
-            prober.start(ask)
+        with pytest.raises(UserError, match=words) as refusal:
+            run_round(ask, now)
         assert "secret" not in str(refusal.value)
 
 

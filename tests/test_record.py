@@ -13,19 +13,18 @@ from pipeline.core import record
 from pipeline.core.rollout import Event, Phase
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judge
-from pipeline.model import RECORD_ANNOTATION, Criterion, Outcome
+from pipeline.judging.terms import Criterion
+from pipeline.model import RECORD_ANNOTATION, Outcome
 from pipeline.report.facts import words_of
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, Scene
-from tests.test_rollout import a_rollout
+from tests.test_rollout import LAST, a_rollout
 
 VERSION_1 = Path(__file__).parent / "records" / "v1"  # written by the last Spillway that wrote them
 
 
 def test_what_was_written_is_read() -> None:
-    current = a_rollout(epoch=3, drift="x", last={"verdict": "pass"}).on(
-        Event.RAISED, START, reason="ok", by="ada"
-    )
+    current = a_rollout(epoch=3, drift="x", last=LAST).on(Event.RAISED, START, reason="ok", by="ada")
     assert record.decode(record.encode(current)) == current
 
 
@@ -91,6 +90,9 @@ def test_what_is_no_record(text: str, words: str) -> None:
         (("plan", "terms", "probing", "every"), "P999999D"),
         (("plan", "terms", "probing", "sessions"), 10**9),
         (("plan", "terms", "probing", "concurrency"), 0),
+        (("last",), {"verdict": "pass"}),
+        (("last", "verdict"), "fine"),
+        (("last", "criteria", 0, "e_value"), float("inf")),
         (("since",), "0001-01-01T00:00:00Z"),
         (("since",), "2026-01-01T00:00:00"),
         (("arrived",), "9999-12-31T23:59:59Z"),
@@ -107,6 +109,7 @@ def test_what_is_no_record(text: str, words: str) -> None:
                 }
             ],
         ),
+        (("spans",), [{"since": "2026-01-01T00:00:00Z", "until": None, "split_epoch": 1, "percent": 5}]),
         (("judge", "blocks"), 10**300),
         (("judge", "seen"), [0, -5]),
         (("plan", "terms", "stages"), []),
@@ -118,7 +121,7 @@ def test_what_is_no_record(text: str, words: str) -> None:
     ],
 )
 def test_what_has_the_right_types_and_no_sense(where: tuple[str | int, ...], value: object) -> None:
-    body = json.loads(record.encode(a_rollout()))
+    body = json.loads(record.encode(a_rollout(last=LAST)))
     body["plan"]["terms"].setdefault("sampling", {})
     body["plan"]["terms"].setdefault("probing", {})
     inner = body
@@ -167,7 +170,8 @@ def test_a_record_needs_room_beside_other_peoples_annotations() -> None:
 
 
 def test_other_peoples_annotations_stay() -> None:
-    live = replace(Scene().live, annotations={"theirs": "kept", RECORD_ANNOTATION: "old"})
+    before = record.encode(a_rollout(epoch=2))
+    live = replace(Scene().live, annotations={"theirs": "kept", RECORD_ANNOTATION: before})
     made = record.annotated(live, a_rollout())
     assert made == {"theirs": "kept", RECORD_ANNOTATION: record.encode(a_rollout())}
 
@@ -250,7 +254,8 @@ def test_what_version_1_blamed_in_a_sentence_is_a_field(name: str) -> None:
     """What the report says of an old record is what it said before."""
     found = record.decode((VERSION_1 / f"{name}.json").read_text().strip())
     assert found.reason.startswith(f"{found.blamed}: ")
-    assert found.blamed == found.judge.blamed == (found.last or {})["blamed"]
+    assert found.last
+    assert found.blamed == found.judge.blamed == found.last.blamed
     assert not any(step.by_hand for step in found.history)
     body = json.loads((VERSION_1 / f"{name}.json").read_text())
     body["history"] += [

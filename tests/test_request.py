@@ -17,7 +17,8 @@ from pipeline.app.session import Session
 from pipeline.config import schema
 from pipeline.config.schema import Container
 from pipeline.errors import ConfigError
-from pipeline.model import Criterion, Probing, Sampling, ServiceRef, Stage
+from pipeline.judging.terms import Criterion, Probing, Sampling, Stage
+from pipeline.model import ServiceRef
 from pipeline.output.writer import Mode, Output
 
 DIGEST = "chat@sha256:" + "0" * 64

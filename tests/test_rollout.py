@@ -23,14 +23,16 @@ from pipeline.core.decision import (
     Wait,
     decide,
 )
-from pipeline.core.rollout import ENDED, TRANSITIONS, UNDER_WAY, Event, Phase, Rollout
+from pipeline.core.rollout import ENDED, TRANSITIONS, UNDER_WAY, Event, Last, Phase, Rollout
 from pipeline.judging import judge
-from pipeline.judging.judge import Judgement, Verdict
+from pipeline.judging.judge import CriterionJudgement, Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Revision, Split, Target
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, a_wish, stages
 
 PASS = Judgement(Verdict.PASS, "all good", ())
+JUDGED = CriterionJudgement("first_event", Verdict.PASS, 9, 1, 8, 0, 0.5, 1000.0, None, "1/9 failed")
+LAST = Last(Verdict.PASS, "all good", "", (JUDGED,), "soaking")
 UNDECIDED = Judgement(Verdict.INCONCLUSIVE, "3 of 10 trials", ())
 FAIL = Judgement(Verdict.FAIL, "server_error_1011: 5/9 against 0/200", ())
 MINUTE = timedelta(minutes=1)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.judging.evidence import Arm, exposure
-from pipeline.model import LogLine, Sampling
+from pipeline.judging.terms import Sampling
+from pipeline.model import LogLine
 from pipeline.report.tally import Tally
 from pipeline.report.timeline import Timeline
 from tests.fakes import START

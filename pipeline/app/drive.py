@@ -15,12 +15,12 @@ from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.app.wiring import Place, is_dead, open_engine, open_place
 from pipeline.core import record
+from pipeline.core.decision import VERIFY_WITHIN
 from pipeline.core.intent import Ended
 from pipeline.core.rollout import Rollout
 from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
-from pipeline.driving.restore import VERIFY_WITHIN
 from pipeline.errors import SpillwayError
 from pipeline.events import Listener, Looked, RolloutEvent
 from pipeline.model import Outcome

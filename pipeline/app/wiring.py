@@ -118,12 +118,12 @@ def open_engine(
     from pipeline.driving.observer import Observer
     from pipeline.driving.ports import World
     from pipeline.events import Said
-    from pipeline.probe.prober import InlineProber, ThreadedProber
+    from pipeline.probe.prober import ThreadedProber
 
     config, authenticated, stopped = request.config, request.environment.id_token, request.session.stopped
     clock = SystemClock(stopped)
     token = token_source() if authenticated else None
-    prober = InlineProber(clock.now, token) if one_step else ThreadedProber(clock.now, token)
+    prober = ThreadedProber(clock.now, token, waits=one_step)
     program = place.program(lambda text: listen(Said(clock.now(), "pulumi", text)))
     deployer = ProgramDeployer(program, place.platform, lambda image: request.with_image(image).settings)
     world = World(place.platform, deployer, prober, place.logs, clock)

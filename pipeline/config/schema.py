@@ -22,17 +22,8 @@ from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.model import (
-    LOCAL_PROJECT,
-    LOCAL_REGION,
-    Criterion,
-    Drain,
-    Probing,
-    Sampling,
-    ServiceRef,
-    Stage,
-    Terms,
-)
+from pipeline.judging.terms import Criterion, Drain, Probing, Sampling, Stage, Terms
+from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, ServiceRef
 from pipeline.probe.scenario import Scenario
 from pipeline.units import format_duration, format_rate, shown
 

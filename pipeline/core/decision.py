@@ -50,7 +50,6 @@ class Situation:
     is_stable_bad: bool = False
     stable_fails: str = ""
     is_probed_now: bool = False
-    verify_within: timedelta = timedelta(seconds=60)
 
 
 # -- actions: what the engine is to do, each one line there ------------------------------------------------------------
@@ -116,6 +115,7 @@ class Finish:
 Action = Wait | Deploy | Enter | Arrive | Pause | Promote | Restore | Settle | Finish
 
 LOOK_AGAIN = timedelta(seconds=1)
+VERIFY_WITHIN = timedelta(seconds=60)  # from a write that was accepted until it is seen
 LONGEST_START = timedelta(minutes=5)  # Cloud Run gives a container 4 to listen; then its revision is judged
 MOVING = "traffic is moving"
 CLOCKS_AGREE = timedelta(minutes=1)  # two machines' clocks: beyond that one of them is wrong
@@ -131,7 +131,7 @@ def decide(s: Situation) -> Action:
         return Finish(rollout.outcome)
     if s.stage_verdict.verdict is Verdict.FAIL:
         return _give_back(s, s.stage_verdict.reason)
-    if s.drift and rollout.phase is not Phase.PAUSED:
+    if s.drift and rollout.phase is not Phase.PAUSED:  # a paused one raises nothing, and its human was told
         return Pause(f"drift: {s.drift}", s.drift)
     if rollout.phase is Phase.PAUSED:
         return Finish(Outcome.PAUSED)
@@ -148,9 +148,10 @@ def _finish_rolling_back(s: Situation) -> Action:
             return Restore(s.rollout.reason, s.rollout.blamed)
     elif is_given_back(s.rollout, s.live):
         return Settle()
-    patience = LONGEST_START if s.live.awaits_revision else s.verify_within
+    patience = LONGEST_START if s.live.awaits_revision else VERIFY_WITHIN
     if s.now - s.rollout.since > patience:
         return Finish(Outcome.ROLLBACK_UNVERIFIED)
+    # More often than while a stage soaks: users may still be on a bad revision.
     return Wait(s.now + LOOK_AGAIN / 4, "reading traffic back")
 
 
@@ -177,7 +178,7 @@ def _give_back(s: Situation, reason: str) -> Action:
         return Restore(reason, s.stage_verdict.blamed)
     if s.rollout.phase is Phase.PAUSED:
         return Finish(Outcome.PAUSED)
-    if s.stable is not None and s.stable.readiness is Readiness.PENDING:
+    if s.stable is not None and s.stable.readiness is Readiness.PENDING:  # it may come back within moments
         return _hold(s, f"{reason}; {obstacle}")
     return Pause(f"{reason}; not sent back: {obstacle}")
 
@@ -226,6 +227,7 @@ def _roll(s: Situation) -> Action:
 def _raise(s: Situation) -> Action:
     """One step up, right after a round in which stable answered: nobody is moved away from what cannot take him back."""
     stage = s.rollout.stage
+    # A stable revision that was never well is no place to go back to, now or later: waiting for it helps nobody.
     if s.stable_fails and not s.rollout.plan.stable_unhealthy:
         return _hold(
             s, f"{s.rollout.plan.stable} fails its probe ({s.stable_fails}): there is nothing to go back to"

@@ -31,7 +31,7 @@ def drift_of(rollout: Rollout, live: LiveService, count: int, last_epoch: int = 
         count: of ``foreign_writes``.
         last_epoch: the highest epoch this process has seen; 0 for one that has only just come.
     """
-    by = _author(live)
+    by = author(live)
     if rollout.epoch < last_epoch:
         return f"an older record came back: epoch {rollout.epoch}, ours was {last_epoch}{by}"
     if not live.wanted.shares_with(rollout.split):
@@ -65,7 +65,7 @@ def told(before: LiveService | None, live: LiveService, count: int) -> str:
     changed = "; ".join(changes(before, live)) if before else ""
     times = "once" if count == 1 else f"{count} times"
     what = changed or "what changed is not known: traffic, our tags and the record did not"
-    return f"written {times} by somebody else{_author(live)}: {what}"
+    return f"written {times} by somebody else{author(live)}: {what}"
 
 
 def changes(before: LiveService, after: LiveService) -> Iterator[str]:
@@ -120,7 +120,7 @@ def must_still_hold(rollout: Rollout, live: LiveService) -> None:
         return
     raise PlanRefused(
         undone,
-        f"Traffic is now {live.wanted}: somebody moved it after {rollout.heartbeat.isoformat()}{_author(live)}.",
+        f"Traffic is now {live.wanted}: somebody moved it after {rollout.heartbeat.isoformat()}{author(live)}.",
         f"Roll it out again: --retry; give traffic back: spillway rollback {live.ref.name}",
     )
 
@@ -136,5 +136,6 @@ def reborn(rollout: Rollout, candidate: Revision | None, stable: Revision | None
     return ""
 
 
-def _author(live: LiveService) -> str:
+def author(live: LiveService) -> str:
+    """Who wrote last, for the end of a sentence; empty where Cloud Run does not say."""
     return f" (last modified by {live.last_modifier})" if live.last_modifier else ""

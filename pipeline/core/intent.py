@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pipeline.core import plan
 from pipeline.core.drift import must_still_hold
 from pipeline.core.plan import Proposal, Wish
-from pipeline.core.rollout import UNDER_WAY, Past, Phase, Rollout
-from pipeline.model import LiveService, Outcome, Plan, Revision
+from pipeline.core.rollout import UNDER_WAY, Past, Rollout
+from pipeline.judging.terms import Plan
+from pipeline.model import LiveService, Outcome, Revision
 
 GOOD = frozenset({Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY})
 _LABELS = {outcome.label: outcome for outcome in Outcome}
@@ -47,6 +48,8 @@ class First:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
+    """A new attempt. ``epoch`` is of the record that it replaces: the counter never goes back."""
+
     proposal: Proposal
     attempt: int
     epoch: int
@@ -105,7 +108,7 @@ def intent_of(
         ended = _answer(wish, live, current)
         if ended is not None:
             return ended
-    if current is not None and _is_wished(wish, current) and _is_first(current, live):
+    if current is not None and _is_wished(wish, current) and current.is_only_one(live):  # it is probed again
         return First(plan.first(wish), current.attempt + 1, current.epoch)
     proposal = plan.make(wish, live, revisions, current)
     if current is None:
@@ -126,12 +129,6 @@ def _never_served(wish: Wish, live: LiveService, revisions: Sequence[Revision]) 
         return True
     serving = {revision or live.latest_created for revision in live.wanted.serving}
     return [r.name for r in revisions] == [wish.candidate] and serving == {wish.candidate}
-
-
-def _is_first(current: Rollout, live: LiveService) -> bool:
-    """It is a first deployment, and still all there is: another try probes it again."""
-    only = current.plan.stable == current.plan.candidate and current.phase is Phase.PROMOTED
-    return only and live.wanted.serving == {current.plan.candidate: 100}
 
 
 def _is_deployed(wish: Wish, current: Rollout) -> bool:

@@ -16,7 +16,8 @@ from datetime import timedelta
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused
 from pipeline.judging.judge import trials_to_certify
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Plan, Revision, ServiceRef, Terms
+from pipeline.judging.terms import Plan, Terms
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
 
 MAX_TAGGED_NAME = 46  # service and tag together: they become one label of a host name, with a hash
 MAX_REVISION_NAME = 63
@@ -215,25 +216,17 @@ def _refuse_blind_criteria(wish: Wish) -> None:
         )
 
 
-def _warnings(wish: Wish, live: LiveService, stable: Revision) -> list[str]:
-    said = []
+def _warnings(wish: Wish, live: LiveService, stable: Revision) -> Iterator[str]:
     if wish.evidence != "users" and wish.terms.criteria:
         unused = ", ".join(c.metric for c in wish.terms.criteria)
-        said.append(
-            f"evidence is {wish.evidence!r}: no user runs are counted, so {unused} is not judged here"
-        )
+        yield f"evidence is {wish.evidence!r}: no user runs are counted, so {unused} is not judged here"
     if live.session_affinity:
-        said.append(
-            "session affinity is on: it beats the split, so returning clients stay where they were after a shift"
-        )
+        yield "session affinity is on: it beats the split, so returning clients stay where they were after a shift"
     if "" in live.wanted.serving:
-        said.append(f"traffic follows LATEST; it will be pinned to {stable.name} by name")
+        yield f"traffic follows LATEST; it will be pinned to {stable.name} by name"
     if wish.min_instances:
-        said.append(f"min-instances {wish.min_instances} is set on the revision: it is billed at 0% too")
+        yield f"min-instances {wish.min_instances} is set on the revision: it is billed at 0% too"
     if not stable.nonce and wish.evidence == "users":
-        said.append(
-            f"{stable.name} was not deployed by Spillway: its telemetry lines cannot be told from forged ones"
-        )
+        yield f"{stable.name} was not deployed by Spillway: its telemetry lines cannot be told from forged ones"
     if live.failure:
-        said.append(f"the service's last reconciliation failed: {live.failure.splitlines()[0]}")
-    return said
+        yield f"the service's last reconciliation failed: {live.failure.splitlines()[0]}"

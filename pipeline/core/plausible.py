@@ -5,14 +5,15 @@ Anybody who may write the service may write the record, and what it says is comp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
+from math import isfinite
 
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judgestate
 from pipeline.judging.evidence import METRICS
-from pipeline.model import Criterion
+from pipeline.judging.terms import Criterion
 
 MAX_EPOCH = 2**53  # beyond that JSON readers lose the counter's last digits
 _SHORTEST, _LONGEST = timedelta(milliseconds=10), timedelta(days=400)  # of durations
@@ -21,28 +22,42 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 2200  # of times: a day more or less stays a tim
 
 def complaints(rollout: Rollout) -> Iterator[str]:
     """What no record of ours holds, though its types are right."""
-    plan, terms = rollout.plan, rollout.plan.terms
-    if not terms.stages or not 0 <= rollout.stage_index < len(terms.stages):
-        yield f"stage {rollout.stage_index} of {len(terms.stages)}"
-    if not all(0 <= stage.percent <= 100 for stage in terms.stages):
-        yield "a stage's percent is not within 0 and 100"
-    if not all(0 <= target.percent <= 100 for target in rollout.split.targets):
-        yield "a share of the split is not within 0 and 100"
-    if not (plan.stable and plan.candidate):
-        yield "a revision has no name"
-    counters = (rollout.epoch, rollout.split_epoch, rollout.generation, rollout.attempt, rollout.reached)
-    if not all(0 <= counter <= MAX_EPOCH for counter in counters):
-        yield "a counter is out of range"
-    if not all(0 < bound < 1 for bound in (terms.alpha, terms.beta)):
-        yield "a bound is not within 0 and 1"
-    if not all(_is_known(criterion) for criterion in terms.criteria):
-        yield "a criterion that this version cannot judge"
-    if min(terms.sampling.block, terms.sampling.within, terms.probing.every) < _SHORTEST:
-        yield "a duration is too short"
-    if not (0 < terms.probing.sessions <= 1000 and 0 < terms.probing.concurrency <= 1000):
-        yield f"{terms.probing.sessions} sessions, {terms.probing.concurrency} at a time, in a probe round"
+    yield from (words for is_so, words in _rules(rollout) if not is_so)
     yield from filter(None, map(_leaf_complaint, _leaves(rollout)))
-    yield from _judge_complaints(rollout)
+    is_judged = rollout.phase in (Phase.ROLLING, Phase.PAUSED) or rollout.judge.compared
+    if is_judged and not judgestate.fits(rollout.judge, rollout.plan):
+        yield "the judge's state is not that of its criteria"
+
+
+def _rules(rollout: Rollout) -> Iterable[tuple[bool, str]]:
+    """What must be so, and the complaint where it is not."""
+    plan, terms, index = rollout.plan, rollout.plan.terms, rollout.stage_index
+    probing, sampling = terms.probing, terms.sampling
+    counters = (rollout.epoch, rollout.split_epoch, rollout.generation, rollout.attempt, rollout.reached)
+    judged = rollout.last.criteria if rollout.last else ()
+    return (
+        (0 <= index < len(terms.stages), f"stage {index} of {len(terms.stages)}"),
+        (all(span.until for span in rollout.spans), "an earlier split without its end"),
+        (_are_percents(s.percent for s in terms.stages), "a stage's percent is not within 0 and 100"),
+        (
+            _are_percents(t.percent for t in rollout.split.targets),
+            "a share of the split is not within 0 and 100",
+        ),
+        (bool(plan.stable and plan.candidate), "a revision has no name"),
+        (all(0 <= counter <= MAX_EPOCH for counter in counters), "a counter is out of range"),
+        (0 < terms.alpha < 1 and 0 < terms.beta < 1, "a bound is not within 0 and 1"),
+        (all(map(_is_known, terms.criteria)), "a criterion that this version cannot judge"),
+        (min(sampling.block, sampling.within, probing.every) >= _SHORTEST, "a duration is too short"),
+        (
+            0 < probing.sessions <= 1000 and 0 < probing.concurrency <= 1000,
+            f"{probing.sessions} sessions, {probing.concurrency} at a time, in a probe round",
+        ),
+        (all(isfinite(c.e_value + c.threshold) for c in judged), "a judgement that is no number"),
+    )
+
+
+def _are_percents(numbers: Iterable[int]) -> bool:
+    return all(0 <= number <= 100 for number in numbers)
 
 
 def _leaf_complaint(value: object) -> str:
@@ -62,25 +77,17 @@ def _leaf_complaint(value: object) -> str:
 def _leaves(value: object) -> Iterator[object]:
     """All plain values of a record, wherever they stand."""
     if is_dataclass(value):
-        for each in fields(value):
-            yield from _leaves(getattr(value, each.name))
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _leaves(part)
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from _leaves(part)
-    else:
+        value = [getattr(value, each.name) for each in fields(value)]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if not isinstance(value, tuple | list):
         yield value
+        return
+    for part in value:
+        yield from _leaves(part)
 
 
 def _is_known(criterion: Criterion) -> bool:
     limit, certify = criterion.limit, criterion.certify
     is_rate = (limit is None or 0 <= limit <= 1) and (certify is None or 0 < certify < 1)
     return criterion.metric in METRICS and is_rate
-
-
-def _judge_complaints(rollout: Rollout) -> Iterator[str]:
-    judged = rollout.phase in (Phase.ROLLING, Phase.PAUSED) or rollout.judge.compared
-    if judged and not judgestate.fits(rollout.judge, rollout.plan):
-        yield "the judge's state is not that of its criteria"

@@ -24,7 +24,8 @@ from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judgestate
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.judgestate import JudgeState
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService, Stage, Terms
+from pipeline.judging.terms import Stage, Terms
+from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService
 
 VERSION = 2
 MAX_BYTES = 16 * 1024
@@ -71,14 +72,14 @@ def written(rollout: Rollout, live: LiveService, now: datetime, driver: str) -> 
 
 
 def annotated(live: LiveService, rollout: Rollout) -> Mapping[str, str]:
-    """All annotations of the service with this record among them. Raises RecordUnreadable as ``encode`` does."""
-    return {**live.annotations, RECORD_ANNOTATION: encode(rollout)}
+    """All annotations of the service with this record among them. Raises RecordUnreadable as ``encode`` does.
 
-
-def replacing(live: LiveService, rollout: Rollout) -> Mapping[str, str]:
-    """The same in the place of a record that cannot be used: its text is kept beside it, as far as there is room."""
-    kept = (live.record_text or "")[:_MAX_KEPT_CHARS]
-    return {**annotated(live, rollout), UNREADABLE_ANNOTATION: kept}
+    The text of one that cannot be used, in whose place it comes, is kept beside it as far as there is room.
+    """
+    found = {**live.annotations, RECORD_ANNOTATION: encode(rollout)}
+    if live.record_text is not None and readable(live) is None:
+        found[UNREADABLE_ANNOTATION] = live.record_text[:_MAX_KEPT_CHARS]
+    return found
 
 
 def must_fit(rollout: Rollout, live: LiveService | None) -> None:
@@ -97,14 +98,10 @@ def must_fit(rollout: Rollout, live: LiveService | None) -> None:
             "Remove annotations that nobody needs, then plan again.",
         )
     try:
-        encode(_grown(rollout))
+        judge = judgestate.grown(rollout.plan)  # as large as rounds and blocks can make it
+        encode(replace(rollout, judge=judge, epoch=MAX_EPOCH, generation=MAX_EPOCH))
     except RecordUnreadable as error:
         raise PlanRefused(error.what, error.why, error.fix) from error
-
-
-def _grown(rollout: Rollout) -> Rollout:
-    """The rollout with a judge's state as large as rounds and blocks can make it."""
-    return replace(rollout, judge=judgestate.grown(rollout.plan), epoch=MAX_EPOCH, generation=MAX_EPOCH)
 
 
 def encode(rollout: Rollout) -> str:
@@ -114,10 +111,9 @@ def encode(rollout: Rollout) -> str:
     while len(text.encode()) > MAX_BYTES and len(body.get("history", ())) > _KEPT_STEPS:
         del body["history"][1]  # the first line says where it began
         text = _dump(body)
-    if len(text.encode()) > MAX_BYTES and body.pop("last", None):
-        text = _dump(body)
-    if len(text.encode()) > MAX_BYTES and body.pop("past", None):
-        text = _dump(body)
+    for dispensable in ("last", "past"):  # shown to people; nothing is decided by them
+        if len(text.encode()) > MAX_BYTES and body.pop(dispensable, None):
+            text = _dump(body)
     if len(text.encode()) > MAX_BYTES and rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
         text = _dump(_body(_bare(rollout)))
     if len(text.encode()) > MAX_BYTES:
@@ -184,9 +180,11 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
 
     A stage that is running has not been seen to arrive, so its clock starts when the next driver looks.
     """
-    plan, before = raw.get("plan"), raw.pop("before", None)
+    plan, last, before = raw.get("plan"), raw.get("last"), raw.pop("before", None)
     if isinstance(plan, dict):
         plan["terms"] = {name: plan.pop(name) for name in _TERMS if name in plan}
+    if isinstance(last, dict):
+        last.setdefault("blamed", "")
     return {**raw, "spans": [before]} if before else raw
 
 
@@ -195,8 +193,8 @@ def _named(old: Rollout) -> Rollout:
     criterion, reason = old.judge.failed.partition(":")[0], old.reason.partition(":")[0]
     is_back = old.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) and not old.by_hand
     last = old.last
-    if last is not None and criterion and last.get("reason") == old.judge.failed:
-        last = {**last, "blamed": criterion}
+    if last and last.reason == old.judge.failed:
+        last = replace(last, blamed=criterion)
     steps = (replace(s, by_hand=bool(s.by) and not s.reason.startswith("superseded by")) for s in old.history)
     return replace(
         old,

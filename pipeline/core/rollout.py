@@ -21,11 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-from pipeline.judging.judgestate import JudgeState
-from pipeline.model import Outcome, Plan, Split, Stage
+from pipeline.judging.evidence import Span
+from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
+from pipeline.judging.terms import Plan, Stage
+from pipeline.model import LiveService, Outcome, Split
 
 
 class Phase(StrEnum):
@@ -69,6 +71,7 @@ TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
 }
 
 _REASON_CHARS = 400
+_WAITING_CHARS = 200
 _KEPT_PAST = 12
 _KEPT_SPANS = 8  # an operator's hand may skip stages faster than their blocks close
 
@@ -93,22 +96,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The time of a split that was replaced: its last blocks close a little later."""
-
-    since: datetime
-    until: datetime
-    split_epoch: int
-    percent: int
-    arrived: datetime | None = None
-
-    def is_judged(self, seen: tuple[int, int], block: timedelta) -> bool:
-        """Whether its last block was taken in. ``seen``: as in ``JudgeState``."""
-        last = -((self.since - self.until) // block) - 1
-        return seen >= (self.split_epoch, last)
-
-
-@dataclass(frozen=True, slots=True)
 class Past:
     """An earlier rollout of the same service, and how it ended (``Outcome.label``)."""
 
@@ -116,6 +103,29 @@ class Past:
     candidate: str
     attempt: int
     outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The judgement that its driver last wrote down, and what it waited for then, if it did.
+
+    Who looks at a rollout that ended, or holds no probes himself, cannot come to it from the rest of the record.
+    """
+
+    verdict: Verdict
+    reason: str
+    blamed: str
+    criteria: tuple[CriterionJudgement, ...]
+    waiting: str = ""
+
+    @classmethod
+    def of(cls, judgement: Judgement, waiting: str = "") -> Last:
+        said = judgement.rounded
+        return cls(said.verdict, said.reason, said.blamed, said.criteria, waiting[:_WAITING_CHARS])
+
+    @property
+    def judgement(self) -> Judgement:
+        return Judgement(self.verdict, self.reason, self.criteria, self.blamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +169,7 @@ class Rollout:
     by_hand: bool = False
     spans: tuple[Span, ...] = ()
     arrived: datetime | None = None
-    last: Mapping[str, object] | None = None
+    last: Last | None = None
     history: tuple[Step, ...] = ()
     unhealthy: bool = False
     past: tuple[Past, ...] = ()
@@ -201,11 +211,12 @@ class Rollout:
     @property
     def waiting(self) -> str:
         """What its driver waited for when it last wrote; an onlooker, who holds no probes, cannot know by himself."""
-        return str((self.last or {}).get("waiting", "")) if self.phase is Phase.ROLLING else ""
+        return self.last.waiting if self.last and self.phase is Phase.ROLLING else ""
 
-    def split_at(self, percent: int, foreign: Split) -> Split:
-        """The split of a share, keeping other people's tags."""
-        return Split.between(self.plan.stable, self.plan.candidate, percent, foreign.targets)
+    def is_only_one(self, live: LiveService) -> bool:
+        """It is a first deployment, and still all there is."""
+        is_first = self.phase is Phase.PROMOTED and self.plan.stable == self.plan.candidate
+        return is_first and live.wanted.serving == {self.plan.candidate: 100}
 
     def spans_until(self, until: datetime, judge: JudgeState) -> tuple[Span, ...]:
         """``spans`` once this split is replaced, by what the judge has taken in until then."""
@@ -213,7 +224,8 @@ class Rollout:
         own = Span(self.since, until, self.split_epoch, percent, self.arrived)
         spans = (*self.spans, own) if percent and until > self.since else self.spans
         block = self.plan.terms.sampling.block
-        return tuple(span for span in spans if not span.is_judged(judge.seen, block))[-_KEPT_SPANS:]
+        unjudged = [span for span in spans if judge.seen < (span.split_epoch, span.last_block(block))]
+        return tuple(unjudged[-_KEPT_SPANS:])
 
     def becomes_past(self) -> tuple[Past, ...]:
         """What the next rollout remembers of this one and of those before it."""

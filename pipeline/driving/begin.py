@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipeline.core import record
-from pipeline.core.decision import LONGEST_START
+from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN
 from pipeline.core.intent import GOOD, Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.core.plan import Wish
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.driving.engine import Engine
 from pipeline.driving.first_deployment import deploy_first
 from pipeline.driving.ports import World
-from pipeline.driving.restore import VERIFY_WITHIN, Cause, restore
+from pipeline.driving.restore import Cause, restore
 from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformError, ServiceNotFound, StaleWrite
 from pipeline.model import LiveService, Outcome
 
@@ -60,7 +60,9 @@ class Start:
         )
 
     def _act(self, *, superseded: Rollout | None = None) -> Ended | None:
-        live = self._read()
+        live: LiveService | None = None
+        with suppress(ServiceNotFound):
+            live = self.world.platform.read(self.wish.ref)
         revisions = self.world.platform.revisions(self.wish.ref) if live is not None else ()
         current = record.of(live) if live is not None else None
         retry = self.retry or superseded is not None
@@ -85,19 +87,12 @@ class Start:
         words = f"{ended.words}; traffic was asked for and is not seen yet"
         return Ended(Outcome.UNDER_WAY, ended.candidate, words, ended.rollout)
 
-    def _read(self) -> LiveService | None:
-        try:
-            return self.world.platform.read(self.wish.ref)
-        except ServiceNotFound:
-            return None
-
     def _refused(self) -> Ended | None:
         outcome = self.gate()
         return Ended(outcome, self.wish.candidate, outcome.label) if outcome is not None else None
 
     def _first(self, intent: First) -> Ended | None:
-        refused = self._refused()
-        if refused is not None:
+        if refused := self._refused():
             return refused
         outcome = deploy_first(self.engine, self.world, intent)
         return Ended(outcome, self.wish.candidate, f"{outcome.label}: {self.wish.candidate}")
@@ -112,13 +107,12 @@ class Start:
                 "Spillway did not set it, and would move it to its own revisions.",
                 "Rename that tag, or let Spillway have it: the same command with --take-tags",
             )
-        refused = self._refused()
-        if refused is not None:
+        if refused := self._refused():
             return refused
-        past = intent.past
         if superseded is not None:
-            past = (*past[:-1], replace(past[-1], outcome=Outcome.SUPERSEDED.label))
-        self.engine.begin(proposal.plan, live, attempt=intent.attempt, epoch=intent.epoch, past=past)
+            *earlier, last = intent.past
+            intent = replace(intent, past=(*earlier, replace(last, outcome=Outcome.SUPERSEDED.label)))
+        self.engine.begin(intent, live)
         return None
 
     def _supersede(self, current: Rollout) -> Ended | None:
@@ -130,8 +124,7 @@ class Start:
                 f"Its image is {current.plan.image}; yours is {self.wish.image}.",
                 "Let it end, roll it back (spillway rollback), or give the same command with --supersede.",
             )
-        refused = self._refused()
-        if refused is not None:
+        if refused := self._refused():
             return refused
         cause = Cause(f"superseded by {self.wish.candidate}", self.engine.driver)
         platform, clock = self.world.platform, self.world.clock

@@ -30,7 +30,8 @@ from pipeline.core.decision import (
     Wait,
 )
 from pipeline.core.drift import must_still_hold
-from pipeline.core.rollout import Event, Past, Phase, Rollout
+from pipeline.core.intent import Begin
+from pipeline.core.rollout import Event, Last, Phase, Rollout
 from pipeline.driving import restore
 from pipeline.driving.observer import Observer
 from pipeline.driving.ports import World
@@ -50,7 +51,8 @@ from pipeline.events import (
     unheard,
 )
 from pipeline.judging import judge
-from pipeline.model import LiveService, Outcome, Plan, Split
+from pipeline.judging.terms import Plan
+from pipeline.model import LiveService, Outcome, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,6 @@ class Engine:
         self.observer = observer
         self.driver = driver
         self.rhythm = rhythm
-        self._ref = observer.ref
         self._world = world
         self._clock = world.clock
         self._listen = harmless(listen)
@@ -106,20 +107,16 @@ class Engine:
         self._followed: tuple[str, int] | None = None
         self.candidate = ""  # of the rollout that is driven
 
-    def begin(
-        self, plan: Plan, live: LiveService, *, attempt: int = 1, epoch: int = 0, past: tuple[Past, ...] = ()
-    ) -> None:
+    def begin(self, intent: Begin, live: LiveService) -> None:
         """Write the first record: stable pinned by name and tag, the candidate still to be made.
-
-        Args:
-            epoch: of the record that this one replaces; the counter never goes back.
-            past: the rollouts before this one.
 
         Raises: StaleWrite when the service changed since ``live`` was read; PlanRefused when its record could outgrow
             its place midway.
         """
+        plan = intent.proposal.plan
         split = Split.between(plan.stable, None, 0, live.wanted.targets)
-        first = replace(self.fresh(plan, Phase.DEPLOYING, split), attempt=attempt, epoch=epoch, past=past)
+        fresh = self.fresh(plan, Phase.DEPLOYING, split)
+        first = replace(fresh, attempt=intent.attempt, epoch=intent.epoch, past=intent.past)
         record.must_fit(first, live)
         self.follow(first)
         self.commit(live, first, split)
@@ -162,7 +159,7 @@ class Engine:
         give_up = self._clock.now() + patience
         while not self.stop():
             try:
-                live = self._world.platform.read(self._ref)
+                live = self._world.platform.read(self.observer.ref)
                 if only and live.wanted.serving != {only: 100}:
                     return False
                 if live.shows(live.wanted):
@@ -254,8 +251,8 @@ class Engine:
         # Each write begins a generation of its own: on top of one that is not seen yet it would keep that unseen.
         is_moving = not look.situation.live.is_settled and now - current.heartbeat < LONGEST_START
         if look.foreign or (is_due and not is_moving):
-            summary = {**_summary(look), "waiting": action.why[:200]}
-            self.commit(look.situation.live, replace(current, judge=look.judge, last=summary))
+            last = Last.of(look.situation.stage_verdict, action.why)
+            self.commit(look.situation.live, replace(current, judge=look.judge, last=last))
         return Next(action.until, action.why)
 
     def _deploy(self, look: Look) -> Next:
@@ -266,7 +263,7 @@ class Engine:
 
     def deploy(self, plan: Plan) -> None:
         """Have the Pulumi program applied. Whether its revision gets ready, the next look sees."""
-        self._world.deployer.deploy(self._ref, image=plan.image, revision=plan.candidate)
+        self._world.deployer.deploy(self.observer.ref, image=plan.image, revision=plan.candidate)
 
     def enter(self, look: Look, stage: int, event: Event, *, reason: str = "", by: str = "") -> None:
         """Move traffic to a stage's share; also what an operator's promote does.
@@ -275,8 +272,8 @@ class Engine:
         """
         live, current = look.situation.live, look.situation.rollout
         now = record.utc(self._clock.now())
-        percent = current.plan.terms.stages[stage].percent
-        split = current.split_at(percent, live.wanted)
+        plan, percent = current.plan, current.plan.terms.stages[stage].percent
+        split = Split.between(plan.stable, plan.candidate, percent, live.wanted.targets)
         made = look.situation.candidate
         uid = made.uid if made else current.candidate_uid
         is_same = uid == current.candidate_uid
@@ -284,7 +281,7 @@ class Engine:
             event, now, reason=reason or look.situation.stage_verdict.reason,
             by=by, stage_index=stage, since=now, split=split,
             candidate_uid=uid, drift="", split_epoch=current.split_epoch + 1,
-            last=_summary(look) | {"waiting": decision.MOVING},
+            last=Last.of(look.situation.stage_verdict, decision.MOVING),
             judge=judge.new_stage(look.judge if is_same else judge.begin(current.plan)),
             spans=current.spans_until(now, look.judge) if is_same and not current.drift else (),
         )  # fmt: skip
@@ -295,6 +292,7 @@ class Engine:
     def _arrive(self, look: Look) -> Next:
         """What counts for the stage is what begins from now on; what began before counts for the rollout."""
         current = look.situation.rollout
+        # The driver that asked for the traffic may have had a clock ahead of ours; a stage does not begin before that.
         now = max(current.since, record.utc(self._clock.now()))
         self.commit(look.situation.live, replace(current, arrived=now, judge=judge.new_stage(look.judge)))
         self.observer.probe_soon()
@@ -304,8 +302,9 @@ class Engine:
     def _stop_at(self, event: Event, topic: Topic, reason: str, look: Look, drift: str = "") -> Next:
         """The weight stays: for a human to look at, or for good."""
         s = look.situation
+        last = Last.of(s.stage_verdict)
         after = s.rollout.on(
-            event, record.utc(s.now), reason=reason, drift=drift, judge=look.judge, last=_summary(look)
+            event, record.utc(s.now), reason=reason, drift=drift, judge=look.judge, last=last
         )
         self.commit(s.live, after)
         self.say(topic, reason)
@@ -317,12 +316,10 @@ class Engine:
         ready = [r.name for r in (s.candidate, s.stable) if r is not None and r.is_ready]
         split = restore.split_back(s.live, stable, ready)
         now = record.utc(self._clock.now())
-        after = replace(
-            s.rollout, judge=look.judge, last=_summary(look), split_epoch=s.rollout.split_epoch + 1
-        )
-        after = after.on(
-            Event.FAILED, now, reason=action.reason, blamed=action.blamed, split=split, since=now
-        )
+        after = s.rollout.on(
+            Event.FAILED, now, reason=action.reason, blamed=action.blamed, split=split, since=now,
+            split_epoch=s.rollout.split_epoch + 1, judge=look.judge, last=Last.of(s.stage_verdict),
+        )  # fmt: skip
         self.say("restoring", action.reason)
         self.commit(s.live, after, split)
         self.say("restored", f"100% to {stable}: accepted")
@@ -342,7 +339,7 @@ class Engine:
         after = record.written(after, live, self._clock.now(), self.driver)
         annotations = record.annotated(live, after)
         self.observer.about_to_write(self.driver, after.epoch)
-        self._world.platform.write(self._ref, etag=live.etag, annotations=annotations, split=split)
+        self._world.platform.write(self.observer.ref, etag=live.etag, annotations=annotations, split=split)
         self.observer.written(after.epoch)
         traffic = dict(split.serving) if split else None
         self._listen(Wrote(self._clock.now(), after, live.etag, traffic))
@@ -350,7 +347,3 @@ class Engine:
     def say(self, topic: Topic, text: str, why: str | None = None) -> None:
         """Tell whoever listens what needs no value beside its words."""
         self._listen(Said(self._clock.now(), topic, text, why))
-
-
-def _summary(look: Look) -> dict[str, object]:
-    return look.situation.stage_verdict.to_json()

@@ -7,6 +7,7 @@ record that serves nobody else; the next one begins here again and makes nothing
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from pipeline.core import record
@@ -15,7 +16,8 @@ from pipeline.core.rollout import Phase
 from pipeline.driving.engine import Engine
 from pipeline.driving.ports import World
 from pipeline.errors import FirstDeploymentFailed, PlatformUnavailable, RevisionNotFound
-from pipeline.model import Outcome, Plan, Readiness, Revision, Split
+from pipeline.judging.terms import Plan
+from pipeline.model import Outcome, Readiness, Revision, Split
 from pipeline.probe.scenario import ProbeReport
 
 
@@ -58,7 +60,9 @@ def _judged(engine: Engine, world: World, plan: Plan) -> Revision | None:
     """The revision once it is ready. None when told to stop."""
     give_up = world.clock.now() + engine.rhythm.patience
     while not engine.stop():
-        found = _find(world, plan)
+        found: Revision | None = None
+        with suppress(RevisionNotFound):
+            found = world.platform.revision(plan.ref, plan.candidate)
         if found is not None and found.is_ready:
             return found
         if found is not None and found.readiness is Readiness.FAILED:
@@ -75,13 +79,6 @@ def _judged(engine: Engine, world: World, plan: Plan) -> Revision | None:
             )
         world.clock.sleep(engine.rhythm.look)
     return None
-
-
-def _find(world: World, plan: Plan) -> Revision | None:
-    try:
-        return world.platform.revision(plan.ref, plan.candidate)
-    except RevisionNotFound:
-        return None
 
 
 def _answer(report: ProbeReport) -> str:

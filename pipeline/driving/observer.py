@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 
 from pipeline.core import drift, record
 from pipeline.core.decision import Situation
-from pipeline.core.rollout import Phase, Rollout, Span
+from pipeline.core.rollout import Phase, Rollout
 from pipeline.driving.ports import World
 from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
 from pipeline.events import Listener, Look, Probed, Said, harmless, unheard
 from pipeline.judging import evidence, judge
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, LogLine, Plan, Revision, ServiceRef
+from pipeline.judging.terms import Plan
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
 from pipeline.telemetry.asgi import probe_key
 
@@ -112,12 +113,14 @@ class Observer:
     ) -> tuple[str, str]:
         """What other people did: drift, and what stops nothing; each in words."""
         has_candidate, before = candidate is not None, self._seen
+        # A generation that was seen with this very record was looked at then; with another record it proves nothing.
         known = before.generation if before and before.record_text == live.record_text else 0
         count = drift.foreign_writes(current, live, has_candidate=has_candidate, known=known)
         changed = current.drift or drift.drift_of(current, live, count, self._last_epoch)
         changed = changed or drift.reborn(current, candidate, stable)
         if changed:
             return changed, ""
+        # Only from here on is this read one to compare with: else the next look would find what was done in order.
         foreign = drift.told(before, live, count) if count else ""
         if foreign:
             self._listen(Said(self._clock.now(), "foreign_write", foreign))
@@ -140,6 +143,7 @@ class Observer:
             return current.judge, ""
         blind = self._collect_probe(current, live, candidate, stable) if probe else ""
         state = current.judge
+        # By the record's text: once anybody has written it, what we made of the one before is void.
         if self._thought and self._thought[0] == live.record_text:
             state = self._thought[1]
         try:
@@ -164,42 +168,38 @@ class Observer:
     def _blocks(
         self, current: Rollout, candidate: Revision, stable: Revision | None, state: judge.JudgeState
     ) -> Sequence[evidence.Block]:
-        """The closed blocks that were not judged yet: of the split before this one, and of this one."""
+        """The closed blocks that were not judged yet: of the splits before this one, and of this one.
+
+        Raises: PlatformUnavailable when logs cannot be read.
+        """
         plan, now = current.plan, self._clock.now()
-        running = Span(current.since, now, current.split_epoch, current.stage.percent, current.arrived)
+        arms = (
+            evidence.Arm(candidate.name, candidate.nonce),
+            evidence.Arm(stable.name, stable.nonce) if stable else None,
+        )
+        running = evidence.Span(
+            current.since, None, current.split_epoch, current.stage.percent, current.arrived
+        )
         blocks: list[evidence.Block] = []
         for span in (*current.spans, running):
             after = state.seen_until(span.split_epoch)
-            window = evidence.Window(
-                start=span.since,
-                split_epoch=span.split_epoch,
-                candidate=evidence.Arm(candidate.name, candidate.nonce),
-                stable=evidence.Arm(stable.name, stable.nonce) if stable else None,
-                percent=span.percent,
-                end=None if span is running else span.until,
-                arrived=span.arrived,
-            )
+            # Blocks are taken in by split, in order: one of a later split was taken in after all of this one.
             is_judged = (
                 span.split_epoch < state.seen[0]
-                or evidence.last_closed(window, plan.terms.sampling, now) <= after
+                or evidence.last_closed(span, plan.terms.sampling, now) <= after
             )
             if is_judged or not span.percent:
                 continue
             # An accept that is owed an answer in the first of these blocks lies up to D before it.
-            needed = window.start + (after + 1) * plan.terms.sampling.block - plan.terms.sampling.within
-            lines = self.lines(current, since=needed)
+            needed = span.since + (after + 1) * plan.terms.sampling.block - plan.terms.sampling.within
+            revisions = (current.plan.candidate, current.plan.stable)
+            lines = self._world.logs.lines(self.ref, since=needed, revisions=revisions)
             blocks += evidence.closed_blocks(
-                lines, window, plan.terms.sampling, plan.terms.criteria, now, after=after
+                lines, span, arms, plan.terms.sampling, plan.terms.criteria, now, after=after
             )
             if len(blocks) >= evidence.MOST_BLOCKS:
                 break  # in order, and the rest at the next look
         return blocks
-
-    def lines(self, current: Rollout, since: datetime) -> Sequence[LogLine]:
-        """Log lines of both revisions. Raises PlatformUnavailable."""
-        return self._world.logs.lines(
-            self.ref, since=since, revisions=(current.plan.candidate, current.plan.stable)
-        )
 
     def _collect_probe(
         self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
@@ -242,6 +242,7 @@ class Observer:
             uri = live.serving.uri_of(tag)
             if revision is None or not uri:
                 return None
+            # Served but not wanted any more: before the round ends the address may lead to another revision.
             if not live.serving.tagged(tag) == live.wanted.tagged(tag) == revision.name:
                 return None
             addresses.append(self._address(uri, live.uri, revision))
@@ -287,9 +288,8 @@ class Observer:
         )
 
     def _lost(self, live: LiveService, what: str, why: str = "") -> RecordLost:
-        by = f" (last modified by {live.last_modifier})" if live.last_modifier else ""
         return RecordLost(
-            f"{self.ref.service}: the rollout record {what}{by}",
+            f"{self.ref.service}: the rollout record {what}{drift.author(live)}",
             f"{why} We wrote epoch {self._last_epoch}; nothing is raised without a record.".strip(),
             f"Roll back from the stable tag: spillway rollback {self.ref.name}",
         )

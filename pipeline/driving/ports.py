@@ -23,7 +23,6 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Aware UTC."""
-        ...
 
     def sleep(self, duration: timedelta) -> None: ...
 
@@ -33,15 +32,12 @@ class Platform(Protocol):
 
     def read(self, ref: ServiceRef) -> LiveService:
         """Raises ServiceNotFound, AccessError, PlatformUnavailable."""
-        ...
 
     def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
         """Newest first."""
-        ...
 
     def revision(self, ref: ServiceRef, name: str) -> Revision:
         """Raises RevisionNotFound."""
-        ...
 
     def write(
         self, ref: ServiceRef, *, etag: str, annotations: Mapping[str, str], split: Split | None = None
@@ -54,11 +50,9 @@ class Platform(Protocol):
         Raises: StaleWrite when the etag no longer matches; RequestRejected; PlatformUnavailable (the write may
         or may not have been applied: read again and compare).
         """
-        ...
 
     def delete_revision(self, ref: ServiceRef, name: str) -> None:
         """Its instances get SIGTERM and 10 s. Raises RequestRejected while it is latest, only or serving."""
-        ...
 
 
 class Deployer(Protocol):
@@ -70,7 +64,6 @@ class Deployer(Protocol):
         Does nothing when the revision is there already. Returns when that was accepted, or later; whether it gets
         ready is seen by looking at it. Raises RequestRejected, PlatformUnavailable.
         """
-        ...
 
 
 class Prober(Protocol):
@@ -78,11 +71,9 @@ class Prober(Protocol):
 
     def start(self, ask: ProbeAsk) -> None:
         """Begin one round. Only called when none is under way."""
-        ...
 
     def poll(self) -> ProbeReport | None:
         """The finished round, once; None while it is under way or when none was started."""
-        ...
 
     @property
     def is_busy(self) -> bool: ...
@@ -97,13 +88,11 @@ class LogSource(Protocol):
         That is telemetry lines, and text or error lines that match ``evidence.ERROR_PATTERNS``.
         Raises PlatformUnavailable or AccessError: "could not look" is never an empty answer.
         """
-        ...
 
     def pages(
         self, ref: ServiceRef, *, since: datetime, until: datetime, revisions: Iterable[str]
     ) -> Iterator[Sequence[LogLine]]:
         """The same lines with since <= timestamp <= until, a page at a time: nothing is kept. Raises as ``lines``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

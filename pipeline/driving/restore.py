@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.core import record
-from pipeline.core.decision import LONGEST_START, is_given_back
+from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN, is_given_back
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.driving.ports import Clock, Platform
 from pipeline.errors import (
@@ -27,19 +27,9 @@ from pipeline.errors import (
 )
 from pipeline.events import Listener, RolledBack, Said, Topic, Wrote, harmless, unheard
 from pipeline.judging.judgestate import JudgeState
-from pipeline.model import (
-    CANDIDATE_TAG,
-    STABLE_TAG,
-    LiveService,
-    Plan,
-    Revision,
-    ServiceRef,
-    Split,
-    Stage,
-    Terms,
-)
+from pipeline.judging.terms import Plan, Stage, Terms
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef, Split
 
-VERIFY_WITHIN = timedelta(seconds=60)
 LOOK_EVERY = timedelta(milliseconds=200)
 AFTER_CONFLICT = timedelta(milliseconds=50)
 MAX_PAUSE = timedelta(seconds=10)
@@ -140,6 +130,7 @@ class _Restore:
         while True:
             try:
                 live = self.platform.read(self.ref)
+                # Of the first read: a write whose answer was lost may have moved it since.
                 was = was or live.wanted.serving
                 return was, self._write(live), live
             except StaleWrite:
@@ -164,31 +155,23 @@ class _Restore:
         if live.wanted.serving == {target: 100} and _is_written(live, rollout, target, self.cause):
             return target
         split = split_back(live, target, ready)
-        after, annotations = self._explained(live, rollout, target, split)
+        after = self._explained(live, rollout, target, split)
+        annotations = record.annotated(live, after) if after else live.annotations
         self.platform.write(live.ref, etag=live.etag, annotations=annotations, split=split)
         self.listen(Wrote(self.clock.now(), after, live.etag, dict(split.serving)))
         return target
 
     def _explained(
         self, live: LiveService, rollout: Rollout | None, target: str, split: Split
-    ) -> tuple[Rollout | None, Mapping[str, str]]:
-        """The record of the roll-back write and all annotations with it; a service that carries none gets none.
-
-        A record that cannot be read is replaced.
-        """
+    ) -> Rollout | None:
+        """The record of the roll-back write: a service that carries none gets none, one that cannot be read is replaced."""
         if live.record_text is None:
-            return None, live.annotations
-        if rollout is not None:
-            after = self._rolled_back(live, rollout, target, split)
-            return after, record.annotated(live, after)
-        text = live.record_text
-        self._say("record_replaced", f"the record cannot be read and is replaced: {text[:200]!r}")
-        made = _in_place_of(live, target, record.utc(self.clock.now()))
-        after = self._rolled_back(live, made, target, split)
-        return after, record.replacing(live, after)
-
-    def _rolled_back(self, live: LiveService, rollout: Rollout, target: str, split: Split) -> Rollout:
+            return None
         cause, now = self.cause, record.utc(self.clock.now())
+        if rollout is None:
+            text = live.record_text[:200]
+            self._say("record_replaced", f"the record cannot be read and is replaced: {text!r}")
+            rollout = _in_place_of(live, target, now)
         after = rollout.on(
             Event.FAILED, now, reason=cause.reason, by=cause.by, split=split, since=now, by_hand=cause.by_hand,
             split_epoch=rollout.split_epoch + 1, blamed="",
@@ -271,14 +254,7 @@ def _in_place_of(live: LiveService, target: str, now: datetime) -> Rollout:
 
 def _refuse_the_only_one(live: LiveService, rollout: Rollout | None, to: str | None) -> None:
     """Asked to leave the first revision, with nothing said of where to."""
-    if (
-        to
-        or rollout is None
-        or rollout.phase is not Phase.PROMOTED
-        or rollout.plan.stable != rollout.plan.candidate
-    ):
-        return
-    if live.wanted.serving == {rollout.plan.candidate: 100}:
+    if not to and rollout is not None and rollout.is_only_one(live):
         raise PlanRefused(
             f"{live.ref.service}: nothing to roll back to",
             f"{rollout.plan.candidate} is its first revision, and has 100%.",

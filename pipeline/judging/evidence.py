@@ -1,6 +1,6 @@
 """Trials counted per block, candidate and stable side by side.  PURE.
 
-Theory of operation. A *window* is the time during which one split was live (its ``split_epoch``). It is cut into blocks
+Theory of operation. A *span* is the time during which one split was live (its ``split_epoch``). It is cut into blocks
 of equal length (a new split cuts the last one); a block holds the trials that *started* in it, and is closed, for both
 arms alike, at its end + D + lateness: only then is every one of its trials decided. Counting sockets when they end
 instead would see the short and broken ones first. A block is the unit that the judge takes in, once.
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from pipeline.judging.terms import Criterion, Sampling
 from pipeline.judging.trials import (
     ERROR_CLOSES,
     Socket,
@@ -27,7 +28,7 @@ from pipeline.judging.trials import (
     read_lines,
     trials_of,
 )
-from pipeline.model import Criterion, LogLine, Sampling
+from pipeline.model import LogLine
 
 ERROR_PATTERNS = ("is not JSON serializable",)
 METRICS: Mapping[str, str] = {
@@ -55,21 +56,24 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """The time during which one split was live. ``percent`` is the candidate's share; ``end`` None: it still is.
+class Span:
+    """The time during which one split was live. ``percent`` is the candidate's share; ``until`` None: it still is.
 
     Args:
-        start: when the split was asked for. Faults count from here on, where there is no warm-up.
+        since: when the split was asked for. Faults count from here on, where there is no warm-up.
         arrived: when it was seen to be served; the warm-up begins here.
     """
 
-    start: datetime
+    since: datetime
+    until: datetime | None
     split_epoch: int
-    candidate: Arm
-    stable: Arm | None
     percent: int
-    end: datetime | None = None
     arrived: datetime | None = None
+
+    def last_block(self, block: timedelta) -> int:
+        """Index of its last block, once it has ended; rounded up, for what the end cuts off is a block too."""
+        assert self.until is not None
+        return -((self.since - self.until) // block) - 1
 
     def warm_from(self, warm_up: timedelta) -> datetime:
         """From when on trials are judged.
@@ -79,8 +83,8 @@ class Window:
         the same, whenever it looks.)
         """
         if not warm_up:
-            return self.start
-        latest = self.start + LONGEST_MOVE
+            return self.since
+        latest = self.since + LONGEST_MOVE
         return min(self.arrived or latest, latest) + warm_up
 
 
@@ -142,17 +146,18 @@ class Exposure:
     silent: int = 0
 
 
-def last_closed(window: Window, sampling: Sampling, now: datetime) -> int:
-    """Index of the last closed block, -1 when none is. The end of a window cuts its last block and closes it."""
+def last_closed(span: Span, sampling: Sampling, now: datetime) -> int:
+    """Index of the last closed block, -1 when none is. The end of a span cuts its last block and closes it."""
     decided = now - sampling.within - sampling.lateness  # everything that started before it is
-    if window.end is not None and decided >= window.end:
-        return -((window.start - window.end) // sampling.block) - 1
-    return (decided - window.start) // sampling.block - 1
+    if span.until is not None and decided >= span.until:
+        return span.last_block(sampling.block)
+    return (decided - span.since) // sampling.block - 1
 
 
 def closed_blocks(
     lines: Sequence[LogLine],
-    window: Window,
+    span: Span,
+    arms: tuple[Arm, Arm | None],
     sampling: Sampling,
     criteria: Iterable[Criterion],
     now: datetime,
@@ -162,15 +167,17 @@ def closed_blocks(
     """Closed blocks with index > ``after``, oldest first; empty ones too, because silence is told as silence.
 
     At most ``MOST_BLOCKS``, so that a look ends though nobody looked for days: the next one goes on where it ended.
+
+    Args:
+        arms: candidate, and stable if it is there.
     """
-    last = min(last_closed(window, sampling, now), max(after, -1) + MOST_BLOCKS)
+    last = min(last_closed(span, sampling, now), max(after, -1) + MOST_BLOCKS)
     if last <= after:
         return ()
-    candidate = _Side.of(lines, window.candidate, sampling, now)
-    stable = _Side.of(lines, window.stable, sampling, now) if window.stable else _Side()
+    candidate, stable = (_Side.of(lines, arm, sampling, now) if arm else _Side() for arm in arms)
     wanted = tuple(criteria)
     return tuple(
-        _block(index, window, sampling, wanted, candidate=candidate, stable=stable)
+        _block(index, span, sampling, wanted, candidate=candidate, stable=stable)
         for index in range(max(after, -1) + 1, last + 1)
     )
 
@@ -203,30 +210,36 @@ class _Side:
 
 def _block(
     index: int,
-    window: Window,
+    span: Span,
     sampling: Sampling,
     criteria: Iterable[Criterion],
     *,
     candidate: _Side,
     stable: _Side,
 ) -> Block:
-    start = window.start + index * sampling.block
-    end = min(start + sampling.block, window.end or datetime.max.replace(tzinfo=UTC))
+    start = span.since + index * sampling.block
+    end = min(start + sampling.block, span.until or datetime.max.replace(tzinfo=UTC))
     c = candidate.between(start.timestamp(), end.timestamp())
     s = stable.between(start.timestamp(), end.timestamp())
-    judged_c, judged_s = _judged(c, s, window.warm_from(sampling.warm_up).timestamp())
+    judged_c, judged_s = _judged(c, s, span.warm_from(sampling.warm_up).timestamp())
     counts = {
-        criterion.metric: _counts(criterion, judged_c, judged_s)
+        criterion.metric: Counts(
+            len(judged_c.trials),
+            _failures(criterion, judged_c),
+            len(judged_s.trials),
+            _failures(criterion, judged_s),
+        )
         for criterion in criteria
-        if criterion.metric != "first_event" or window.percent >= LATENCY_NEEDS_PERCENT
+        if criterion.metric != "first_event" or span.percent >= LATENCY_NEEDS_PERCENT
     }
     shown = len(c.trials) - len(judged_c.trials)
-    return Block(index, start, end, window.split_epoch, window.percent, counts, shown)
+    return Block(index, start, end, span.split_epoch, span.percent, counts, shown)
 
 
 def _judged(candidate: _Side, stable: _Side, warm: float) -> tuple[_Side, _Side]:
     """Without warm-up, and each client's first trial over both arms only."""
     both = [t for t in (*candidate.trials, *stable.trials) if t.start >= warm]
+    # Over both arms: a client that connects again lands on either, and would be judged once in each.
     by_client = Counter(t.client for t in both)
     office = {c for c, n in by_client.items() if len(both) >= _OFFICE_NEEDS and n > _OFFICE_SHARE * len(both)}
     first: dict[str, Trial] = {}
@@ -242,20 +255,12 @@ def _judged(candidate: _Side, stable: _Side, warm: float) -> tuple[_Side, _Side]
     )
 
 
-def _counts(criterion: Criterion, candidate: _Side, stable: _Side) -> Counts:
-    return Counts(
-        len(candidate.trials),
-        _failures(criterion, candidate),
-        len(stable.trials),
-        _failures(criterion, stable),
-    )
-
-
 def _failures(criterion: Criterion, side: _Side) -> int:
     if criterion.metric == "log_serialisation_errors":
+        # A line of text names no run. Each is held against one, and no more runs can have failed than there were.
         return min(len(side.trials), len(side.errors_at))
     if criterion.slower_than is not None:
-        bound = criterion.slower_than.total_seconds()
+        bound = criterion.slower_than.total_seconds()  # what never came is later than any bound
         return sum(t.first_event_s is None or t.first_event_s > bound for t in side.trials)
     return sum(criterion.metric in t.failed for t in side.trials)
 
@@ -267,12 +272,13 @@ def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: dateti
     """
     reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS)
     moment = now.timestamp()
+    # All counts are of these, so that no part is larger than the whole.
     sockets = [s for s in reading.sockets.values() if s.accepted is not None or s.refused is not None]
     bad = [t for socket in sockets for t in trials_of(socket, sampling.within, moment) if t.failed]
     closes = Counter(close_word(s) for s in sockets if s.closed is not None and s.accepted is not None)
-    broken_at = [s.closed for s in sockets if s.closed is not None and is_broken(s)]
+    broken_at = [s.closed for s in sockets if s.closed is not None and s.is_broken]
     first_bad = min([t.start for t in bad] + broken_at, default=None)
-    affected = {t.session for t in bad} | {s.session for s in sockets if is_broken(s)}
+    affected = {t.session for t in bad} | {s.session for s in sockets if s.is_broken}
     return Exposure(
         sessions=len(sockets),
         refused=sum(s.accepted is None for s in sockets),
@@ -290,14 +296,9 @@ def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: dateti
     )
 
 
-def is_broken(socket: Socket) -> bool:
-    """The server closed it with 1011, or dropped it."""
-    return socket.closed_by == "server" and socket.close_class in ERROR_CLOSES
-
-
 def close_word(socket: Socket) -> str:
     """How it ended, in a report's words: what is counted as the server's 1011 or 1006 is what ``is_broken`` counts."""
-    if socket.close_class in ERROR_CLOSES and not is_broken(socket):
+    if socket.close_class in ERROR_CLOSES and not socket.is_broken:
         return "lost" if socket.closed_by == "lost" else "by_client"
     return socket.close_class.value
 

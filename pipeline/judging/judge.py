@@ -18,7 +18,6 @@ revisions share. Probes are counted apart and never pooled with users: the first
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from math import exp, inf, log
@@ -27,10 +26,10 @@ from pipeline.judging import evidence, sequential
 from pipeline.judging.evidence import Block, Counts
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.model import Criterion, Plan
+from pipeline.judging.terms import Criterion, Plan
 
 __all__ = ["CriterionJudgement", "JudgeState", "Judgement", "Verdict", "begin", "certify", "judge_stage", "new_stage",
-           "observe", "observe_probes", "trials_to_certify", "worst"]  # fmt: skip
+           "observe", "observe_probes", "trials_to_certify"]  # fmt: skip
 
 _CLEARLY = log(20)  # a common incident is one that both arms' limit tests show at 1 in 20
 
@@ -41,14 +40,6 @@ class Verdict(StrEnum):
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     PASS = "pass"  # noqa: S105 - a verdict
-
-
-_ORDER = list(Verdict)
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """FAIL > INCONCLUSIVE > PASS. No verdict at all is INCONCLUSIVE."""
-    return min(verdicts, key=_ORDER.index, default=Verdict.INCONCLUSIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +54,8 @@ class CriterionJudgement:
     stable_failures: int
     e_value: float
     threshold: float
-    needed: int | None = None
-    detail: str = ""
+    needed: int | None
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +67,19 @@ class Judgement:
     criteria: tuple[CriterionJudgement, ...] = ()
     blamed: str = ""
 
+    @property
+    def rounded(self) -> Judgement:
+        """With bets as they are written down: to four digits, and none so large that JSON could not hold it."""
+        criteria = (replace(c, e_value=float(f"{min(c.e_value, 1e12):.4g}")) for c in self.criteria)
+        return replace(self, criteria=tuple(criteria))
+
     def to_json(self) -> dict[str, object]:
-        """Plain values; numbers that JSON cannot hold are capped."""
+        """Plain values."""
         return {
             "verdict": self.verdict.value,
             "reason": self.reason,
             "blamed": self.blamed,
-            "criteria": [
-                {**asdict(c), "verdict": c.verdict.value, "e_value": float(f"{min(c.e_value, 1e12):.4g}")}
-                for c in self.criteria
-            ],
+            "criteria": [{**asdict(c), "verdict": c.verdict.value} for c in self.rounded.criteria],
         }
 
 
@@ -109,7 +103,7 @@ def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = Tru
     """
     if (block.split_epoch, block.index) <= state.seen:
         return state
-    feed = _feed(state, plan)
+    feed = _feed(state, plan)  # the same for all: it depends on how many blocks there were before
     for criterion in plan.terms.criteria:
         counts = block.counts.get(criterion.metric)
         if counts is not None:
@@ -123,12 +117,15 @@ def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = Tru
 
 
 def _latched(state: JudgeState, plan: Plan) -> JudgeState:
-    """The bound is on *ever* reaching 1/alpha, so a FAIL stays one, whatever the blocks after it show.
+    """The mean bet over criteria is held against 1/alpha: a FAIL stays one, whatever the blocks after it show.
+
+    (The bound is on *ever* reaching it.)
 
     The counts are from then on those that decided: the stage's if all failures are of this stage, else the whole
     rollout's (the last blocks of the stage before, and those while traffic was moving, belong to no stage).
     """
-    if state.failed or not plan.terms.criteria or _log_e(state, plan) < -log(plan.terms.alpha):
+    bets = [_log_metric(state, c.metric) for c in plan.terms.criteria]
+    if state.failed or not bets or sequential.log_mean(bets) < -log(plan.terms.alpha):
         return state
     if any(
         c.candidate_failures != state.stage.get(m, Counts()).candidate_failures
@@ -136,16 +133,14 @@ def _latched(state: JudgeState, plan: Plan) -> JudgeState:
     ):
         state = replace(state, stage=state.total)
     blamed = max((_criterion(state, plan, c) for c in plan.terms.criteria), key=lambda c: c.e_value)
-    return replace(state, failed=f"{blamed.metric}: {_figures(blamed)}", blamed=blamed.metric)
+    return replace(state, failed=f"{blamed.metric}: {blamed.detail}", blamed=blamed.metric)
 
 
 def _count(state: JudgeState, metric: str, counts: Counts, *, in_stage: bool) -> JudgeState:
-    total = {**state.total, metric: state.total.get(metric, Counts()) + counts}
+    state = replace(state, total={**state.total, metric: state.total.get(metric, Counts()) + counts})
     if not in_stage or state.failed:
-        return replace(state, total=total)
-    return replace(
-        state, total=total, stage={**state.stage, metric: state.stage.get(metric, Counts()) + counts}
-    )
+        return state
+    return replace(state, stage={**state.stage, metric: state.stage.get(metric, Counts()) + counts})
 
 
 def _against_stable(state: JudgeState, metric: str, counts: Counts, feed: float) -> JudgeState:
@@ -258,12 +253,6 @@ def _is_common(state: JudgeState, criterion: Criterion) -> bool:
     )
 
 
-def _log_e(state: JudgeState, plan: Plan) -> float:
-    """log of the mean bet over criteria: the one number that is held against 1/alpha."""
-    terms = [_log_metric(state, c.metric) for c in plan.terms.criteria]
-    return sequential.log_mean(terms) if terms else 0.0
-
-
 def _log_metric(state: JudgeState, metric: str) -> float:
     """A metric's bet: half on the comparison, half on the limit; what is not played lies untouched."""
     limited = state.limited.get(metric) or sequential.opening(1)
@@ -273,25 +262,26 @@ def _log_metric(state: JudgeState, metric: str) -> float:
 def _criterion(state: JudgeState, plan: Plan, criterion: Criterion) -> CriterionJudgement:
     counts = state.stage.get(criterion.metric, Counts())
     log_e = _log_metric(state, criterion.metric)
+    # At this bet one criterion alone brings the mean of them all to 1/alpha.
     threshold = len(plan.terms.criteria) / plan.terms.alpha
     few = counts.candidate_trials < plan.terms.sampling.min_trials
     is_bad = log_e >= log(threshold)
     verdict = Verdict.FAIL if is_bad else Verdict.INCONCLUSIVE if few else Verdict.PASS
-    made = CriterionJudgement(
+    return CriterionJudgement(
         metric=criterion.metric,
         verdict=verdict,
         candidate_trials=counts.candidate_trials,
         candidate_failures=counts.candidate_failures,
         stable_trials=counts.stable_trials,
         stable_failures=counts.stable_failures,
-        e_value=exp(min(log_e, 700)),
+        e_value=exp(min(log_e, 700)),  # beyond that a float overflows
         threshold=threshold,
         needed=plan.terms.sampling.min_trials - counts.candidate_trials if few else None,
+        detail=_figures(counts),
     )
-    return replace(made, detail=_figures(made))
 
 
-def _figures(c: CriterionJudgement) -> str:
+def _figures(c: Counts) -> str:
     beside = f" against {c.stable_failures}/{c.stable_trials} on stable" if c.stable_trials else ""
     return f"{c.candidate_failures}/{c.candidate_trials} failed{beside}"
 

@@ -9,7 +9,7 @@ from math import isnan
 
 from pipeline.judging import sequential
 from pipeline.judging.evidence import Counts
-from pipeline.model import Plan
+from pipeline.judging.terms import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,11 +62,15 @@ class Socket:
     def close_class(self) -> CloseClass:
         return close_class(self.code, self.reason)
 
-    def server_broke_it(self, start: Seconds, within_s: float) -> str | None:
-        """The metric of an error close by the server inside [start, start + D], or None."""
-        if self.closed is None or self.closed_by != "server" or self.close_class not in ERROR_CLOSES:
-            return None
-        return self.close_class.value if start <= self.closed <= start + within_s else None
+    @property
+    def is_broken(self) -> bool:
+        """The server closed it with 1011, or dropped it."""
+        return self.closed_by == "server" and self.close_class in ERROR_CLOSES
+
+    def server_broke_it(self, start: Seconds, within_s: float) -> frozenset[str]:
+        """The metric of an error close by the server inside [start, start + D]; empty when there was none."""
+        is_inside = self.closed is not None and start <= self.closed <= start + within_s
+        return frozenset({self.close_class.value}) if self.is_broken and is_inside else _NOTHING
 
 
 @dataclass(slots=True)
@@ -81,11 +85,9 @@ class Reading:
 
 def read_lines(lines: Iterable[LogLine], revision: str, nonce: str, patterns: Iterable[str]) -> Reading:
     """Group one revision's lines by socket. Lines that are broken in any way are left out, never guessed at."""
-    reading = Reading()
     wanted = tuple(patterns)
     own = [line for line in lines if line.revision == revision]
-    if own:
-        reading.last_line_at = max([line.at for line in own]).timestamp()
+    reading = Reading(last_line_at=max([line.at for line in own]).timestamp() if own else None)
     for line in own:
         payload = line.payload
         if not is_telemetry(payload):
@@ -128,18 +130,17 @@ def trials_of(socket: Socket, within: timedelta, now: Seconds) -> Iterable[Trial
     """
     within_s = within.total_seconds()
     if socket.refused is not None:
-        yield Trial(socket.client, socket.session, socket.refused, frozenset({"agent_completed"}))
+        yield Trial(socket.client, socket.session, socket.refused, _NOT_COMPLETED)
     for run in socket.runs:
-        trial = _run_trial(socket, run, within_s)
-        if trial is not None:
-            yield trial
+        if not is_abandoned(socket, run):
+            yield _run_trial(socket, run, within_s)
     if socket.runs or socket.accepted is None:
         return
     broken = socket.server_broke_it(socket.accepted, within_s)
     if broken:
-        yield Trial(socket.client, socket.session, socket.accepted, frozenset({"agent_completed", broken}))
+        yield Trial(socket.client, socket.session, socket.accepted, _NOT_COMPLETED | broken)
     elif is_silent(socket, within, now):
-        yield Trial(socket.client, socket.session, socket.accepted + within_s, frozenset({"agent_completed"}))
+        yield Trial(socket.client, socket.session, socket.accepted + within_s, _NOT_COMPLETED)
 
 
 def is_silent(socket: Socket, within: timedelta, now: Seconds) -> bool:
@@ -154,12 +155,8 @@ def is_abandoned(socket: Socket, run: Run) -> bool:
     return run.outcome == "closed" and socket.closed_by in ("client", "lost")
 
 
-def _run_trial(socket: Socket, run: Run, within_s: float) -> Trial | None:
-    if is_abandoned(socket, run):
-        return None
+def _run_trial(socket: Socket, run: Run, within_s: float) -> Trial:
     failed = _NOTHING if run.outcome == "ok" else _NOT_COMPLETED
-    broken = socket.server_broke_it(run.started, within_s)
-    if broken:
-        failed |= {broken}
+    failed |= socket.server_broke_it(run.started, within_s)
     first = run.first_event_ms
     return Trial(socket.client, socket.session, run.started, failed, None if first is None else first / 1000)

@@ -35,16 +35,11 @@ async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[
     rows = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     found: list[Found] = [(row[0], row[4]) for row in rows]
     for _, address in found:
-        judge(host, str(address[0]))
+        if why := refusal_of_resolved(fold(host), ip_address(address[0])):
+            raise ForbiddenAddress(host, address[0], why)
     if not found:
         raise OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
     return found
-
-
-def judge(host: str, address: str) -> None:
-    """Raises ForbiddenAddress."""
-    if why := refusal_of_resolved(fold(host), ip_address(address)):
-        raise ForbiddenAddress(host, address, why)
 
 
 async def dial(host: str, port: int) -> socket.socket:

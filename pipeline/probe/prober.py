@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from datetime import datetime
 
-from pipeline.probe.idtoken import TokenSource
-from pipeline.probe.scenario import ProbeAsk, ProbeReport
-
-ClockNow = Callable[[], datetime]
+from pipeline.probe.scenario import ClockNow, ProbeAsk, ProbeReport, TokenSource
 
 
 class ThreadedProber:
     """Holds rounds in a thread of its own; implements ``ports.Prober``.
 
-    A round stays "busy" until ``poll`` has handed out its report, so that none is lost. Errors of a round (a token
-    that cannot be had) are raised by ``poll``.
+    A round stays "busy" until ``poll`` has handed out its report, so that none is lost. Errors of a round (an address
+    that may not be probed, a token that cannot be had) are raised by ``poll``.
+
+    Args:
+        waits: ``start`` returns when the round has ended: for a process that takes one step, which is to see one.
     """
 
-    def __init__(self, clock_now: ClockNow, token: TokenSource | None = None) -> None:
+    def __init__(self, clock_now: ClockNow, token: TokenSource | None = None, *, waits: bool = False) -> None:
         self._now = clock_now
         self._token = token
+        self._waits = waits
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="probe")
         self._round: Future[ProbeReport] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, ask: ProbeAsk) -> None:
-        """Begin one round. Raises: UserError for an ask that may not be held."""
-        from pipeline.probe.ask import check_ask
+        """Begin one round."""
         from pipeline.probe.round import new_runner, run_round
 
         assert self._round is None, "a round is under way"
-        check_ask(ask)
         runner = new_runner()
         self._loop = runner.get_loop()  # made here, so that close() can reach it from the first moment on
         self._round = self._thread.submit(run_round, ask, self._now, self._token, runner)
+        if self._waits:
+            wait([self._round])
 
     def poll(self) -> ProbeReport | None:
         if self._round is None or not self._round.done():
@@ -59,33 +58,6 @@ class ThreadedProber:
             with suppress(asyncio.CancelledError):
                 self._round.result()
         self._round = None
-
-
-class InlineProber:
-    """Holds each round within ``start``, so that a process that takes one step sees one; implements ``ports.Prober``."""
-
-    def __init__(self, clock_now: ClockNow, token: TokenSource | None = None) -> None:
-        self._now = clock_now
-        self._token = token
-        self._report: ProbeReport | None = None
-
-    def start(self, ask: ProbeAsk) -> None:
-        """Hold one round to its end. Raises: what ``run_round`` raises."""
-        from pipeline.probe.round import run_round
-
-        assert self._report is None, "a round was not taken"
-        self._report = run_round(ask, self._now, self._token)
-
-    def poll(self) -> ProbeReport | None:
-        report, self._report = self._report, None
-        return report
-
-    @property
-    def is_busy(self) -> bool:
-        return self._report is not None
-
-    def close(self) -> None:
-        """Nothing is under way between two calls."""
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

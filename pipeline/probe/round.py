@@ -1,26 +1,39 @@
 """Rounds of conversations at bounded concurrency: with the candidate, and with the control beside it.
 
 The control holds one conversation of each scenario in every round, because a roll-back target that hangs must be known
-before traffic is moved away from it or to it; and all of them where the candidate failed.
+before traffic is moved away from it or to it; and all of them where the candidate failed. What may not be asked for is
+refused before a byte is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 
-from pipeline.probe.ask import check_ask
-from pipeline.probe.idtoken import TokenSource, authorization
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
+from websockets.exceptions import ProtocolError
+from websockets.frames import Close
+
+from pipeline.errors import AccessError, UserError
+from pipeline.probe.scenario import (
+    Address,
+    ClockNow,
+    Conversation,
+    Kind,
+    ProbeAsk,
+    ProbeReport,
+    Scenario,
+    TokenSource,
+)
 from pipeline.probe.session import hold_conversation
+from pipeline.probe.target import check_address
 from pipeline.telemetry.asgi import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
-
-ClockNow = Callable[[], datetime]
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
 
 def run_round(
@@ -41,9 +54,53 @@ def run_round(
 
 
 def headers_for(address: Address, token: TokenSource | None) -> Mapping[str, str]:
-    """What goes with every request to an address. Raises: as ``authorization`` does."""
+    """What goes with every request to an address: our mark, and an ID token where one is asked for.
+
+    Raises: AccessError when nobody can give a token; whatever the token source raises.
+    """
     mark = {PROBE_HEADER.decode(): address.key} if address.key else {}
-    return {**authorization(address, token), **mark}
+    if not address.audience:
+        return mark
+    if token is None:
+        raise AccessError(
+            f"probing {address.base_url} needs an ID token for {address.audience}",
+            "No source of ID tokens is set up here.",
+            "Run with a service account's credentials, or let the service take unauthenticated calls.",
+        )
+    return {"Authorization": f"Bearer {token(address.audience)}", **mark}
+
+
+def check_ask(ask: ProbeAsk) -> None:
+    """Return if the round may be held. Raises: UserError; nothing was sent."""
+    for address in filter(None, (ask.candidate, ask.control)):
+        check_address(address)
+    for scenario in ask.scenarios:
+        for complaint in _complaints(scenario):
+            raise UserError(
+                f"scenario {scenario.name} cannot be held", complaint, "Correct it in spillway.yaml."
+            )
+
+
+def _complaints(scenario: Scenario) -> Iterator[str]:
+    """What cannot go over the wire."""
+    try:
+        Close(scenario.close, "").check()
+    except ProtocolError:
+        yield f"close code {scenario.close} may not be sent (RFC 6455 section 7.4.1)"
+    for message in scenario.send:
+        try:
+            json.dumps(message, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            yield f"a message to send is not JSON: {error}"
+    for path in [step.path for step in scenario.http] + [scenario.path] * bool(scenario.path):
+        if not re.fullmatch(r"/[!-\"$-~]*", path):
+            yield f"path {path!r} does not start with a slash, or has what a URL must escape"
+    for name, value in scenario.headers.items():
+        if not _TOKEN.fullmatch(name) or not re.fullmatch(r"[\t -~]*", value):
+            yield f"header {name!r} is not one that HTTP can carry"
+    for name in scenario.subprotocols:
+        if not _TOKEN.fullmatch(name):
+            yield f"subprotocol {name!r} is not a token"
 
 
 async def _hold_round(
@@ -53,26 +110,27 @@ async def _hold_round(
     clock = asyncio.get_running_loop().time
     begun = clock()
     candidate, control = await asyncio.gather(
-        _hold_all(ask, ask.scenarios, ask.candidate, headers[ask.candidate]), _control(ask, headers)
+        _hold_all(ask, ask.scenarios, ask.candidate, headers),
+        _hold_all(replace(ask, sessions=1), ask.scenarios, ask.control, headers),
     )
     failed = {c.scenario for c in candidate if not c.is_ok}
-    if failed and ask.control:
-        again = tuple(s for s in ask.scenarios if s.name in failed)
-        control += await _hold_all(ask, again, ask.control, headers[ask.control])
+    again = [s for s in ask.scenarios if s.name in failed]
+    control += await _hold_all(ask, again, ask.control, headers)
     return ProbeReport(started, clock() - begun, candidate, control, control_wanted=ask.control is not None)
 
 
-async def _control(ask: ProbeAsk, headers: Mapping[Address, Mapping[str, str]]) -> tuple[Conversation, ...]:
-    """One conversation of each scenario with the control, if there is one."""
-    if ask.control is None:
-        return ()
-    return await _hold_all(replace(ask, sessions=1), ask.scenarios, ask.control, headers[ask.control])
-
-
 async def _hold_all(
-    ask: ProbeAsk, scenarios: Iterable[Scenario], address: Address, headers: Mapping[str, str]
+    ask: ProbeAsk,
+    scenarios: Iterable[Scenario],
+    address: Address | None,
+    headers: Mapping[Address, Mapping[str, str]],
 ) -> tuple[Conversation, ...]:
-    """Hold ``ask.sessions`` of each scenario, never more than ``ask.concurrency`` at once, as they come free."""
+    """Hold ``ask.sessions`` of each scenario, never more than ``ask.concurrency`` at once, as they come free.
+
+    None where there is nobody to hold them with.
+    """
+    if address is None:
+        return ()
     todo = [scenario for scenario in scenarios for _ in range(ask.sessions)]
     left = iter(todo)
     done: list[Conversation] = []
@@ -80,7 +138,7 @@ async def _hold_all(
 
     async def work() -> None:
         for scenario in left:
-            conversation = await hold_conversation(scenario, address.base_url, headers)
+            conversation = await hold_conversation(scenario, address.base_url, headers[address])
             done.append(_without_spare_transcript(conversation, kept))
 
     async with asyncio.TaskGroup() as workers:

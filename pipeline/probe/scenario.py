@@ -11,7 +11,7 @@ exception: refusal, silence, a close in the middle, rubbish on the wire are all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -125,16 +125,22 @@ class CloseClass(StrEnum):
     OTHER = "other"
 
 
+#: Source: RFC 6455 section 7.4.1; https://www.iana.org/assignments/websocket (1012).
+_CLASSES: Mapping[int | None, CloseClass] = {
+    1000: CloseClass.NORMAL,
+    1001: CloseClass.NORMAL,
+    1005: CloseClass.NORMAL,
+    1006: CloseClass.ABNORMAL_1006,
+    1011: CloseClass.SERVER_ERROR_1011,
+    1012: CloseClass.RESTART_1012,
+    None: CloseClass.ABNORMAL_1006,
+}
+
+
 def close_class(code: int | None, reason: str = "") -> CloseClass:
-    """Source: RFC 6455 section 7.4.1; https://www.iana.org/assignments/websocket (1012)."""
-    if code == 1011:
-        keepalive = "keepalive ping timeout" in reason
-        return CloseClass.KEEPALIVE_1011 if keepalive else CloseClass.SERVER_ERROR_1011
-    if code is None or code == 1006:
-        return CloseClass.ABNORMAL_1006
-    if code in (1000, 1001, 1005):
-        return CloseClass.NORMAL
-    return CloseClass.RESTART_1012 if code == 1012 else CloseClass.OTHER
+    if code == 1011 and "keepalive ping timeout" in reason:
+        return CloseClass.KEEPALIVE_1011
+    return _CLASSES.get(code, CloseClass.OTHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,11 @@ class Conversation:
     @property
     def is_ok(self) -> bool:
         return self.kind is Kind.OK
+
+
+ClockNow = Callable[[], datetime]
+#: audience -> ID token, with errors of ``errors.py``. May block: it asks a metadata server or reads a key.
+TokenSource = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)

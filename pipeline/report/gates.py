@@ -6,7 +6,6 @@ was counted yet), so a rollout that is not under way is shown by ``last``, the j
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 
@@ -14,8 +13,7 @@ from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judge
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.judge import CriterionJudgement, Judgement, Verdict
-from pipeline.model import Criterion
-from pipeline.report.journal_lines import mappings, number
+from pipeline.judging.terms import Criterion
 from pipeline.units import format_duration, format_rate
 
 
@@ -50,7 +48,7 @@ class Combined:
 
 def judgement_of(rollout: Rollout) -> Judgement | None:
     """The judgement to show: of now while it is under way, else the last that was recorded; None when there is none."""
-    kept = _kept(rollout.last) if rollout.last is not None else None
+    kept = rollout.last.judgement if rollout.last else None
     is_whole = all(
         c.metric in rollout.judge.compared for c in rollout.plan.terms.criteria
     )  # a record too long drops it
@@ -68,33 +66,6 @@ def judged_over(rollout: Rollout) -> str:
     is_empty = not any(c.candidate_trials for c in rollout.judge.stage.values())
     is_before = is_empty and any(c.candidate_trials for c in counted) and rollout.stage_index > 0
     return f"the stage with {rollout.plan.terms.stages[rollout.stage_index - is_before].percent} %"
-
-
-def _kept(last: Mapping[str, object]) -> Judgement | None:
-    """What ``Judgement.to_json`` wrote. None for what anybody else wrote there."""
-    try:
-        criteria = tuple(_kept_criterion(c) for c in mappings(last.get("criteria")))
-        verdict = Verdict(str(last.get("verdict")))
-        return Judgement(verdict, str(last.get("reason", "")), criteria, str(last.get("blamed", "")))
-    except ValueError:
-        return None
-
-
-def _kept_criterion(found: Mapping[str, object]) -> CriterionJudgement:
-    def count(name: str) -> int:
-        return int(number(found.get(name)))
-
-    return CriterionJudgement(
-        metric=str(found.get("metric", "")),
-        verdict=Verdict(str(found.get("verdict"))),
-        candidate_trials=count("candidate_trials"),
-        candidate_failures=count("candidate_failures"),
-        stable_trials=count("stable_trials"),
-        stable_failures=count("stable_failures"),
-        e_value=number(found.get("e_value")),
-        threshold=number(found.get("threshold")),
-        detail=str(found.get("detail", "")),
-    )
 
 
 def gates_of(rollout: Rollout) -> tuple[tuple[Gate, ...], Combined]:

@@ -13,7 +13,8 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
 from pipeline.judging.evidence import Arm, Exposure, exposure
-from pipeline.model import LogLine, Sampling
+from pipeline.judging.terms import Sampling
+from pipeline.model import LogLine
 from pipeline.report.timeline import Closes, Timeline
 from pipeline.telemetry.lines import Closed, from_payload
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.judging.evidence import ERROR_PATTERNS, Arm, is_broken
+from pipeline.judging.evidence import ERROR_PATTERNS, Arm
 from pipeline.judging.trials import read_lines
 from pipeline.model import LogLine
 
@@ -46,7 +46,7 @@ class Timeline:
                 continue
             bucket = max(0, min(self._buckets, int((socket.closed - self._began) // self._length)))
             self._ended[arm.revision, bucket] += 1
-            self._abnormal[arm.revision, bucket] += is_broken(socket)
+            self._abnormal[arm.revision, bucket] += socket.is_broken
 
     @property
     def closes(self) -> tuple[Closes, ...]:

@@ -84,10 +84,11 @@ class SpillwayTelemetry:
         self.revision = environ.get("K_REVISION", "")
         self.nonce = environ.get("SPILLWAY_NONCE", "")
         self.salt = environ.get("SPILLWAY_SALT") or environ.get("K_SERVICE", "")
-        self._write = write or _to_stdout
+        self.write = write or _to_stdout
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        watch = self._watch(scope) if scope.get("type") == "websocket" else None
+        is_socket = scope.get("type") == "websocket"
+        watch: _Watch | None = self.guarded(_Watch, self, scope) if is_socket else None
         if watch is None:
             await self.app(scope, receive, send)
             return
@@ -98,23 +99,13 @@ class SpillwayTelemetry:
             raise
         self.guarded(watch.ended, 1006, "", "server")  # returned without closing, unless a close was seen
 
-    def _watch(self, scope: MutableMapping[str, Any]) -> _Watch | None:
+    def guarded(self, note: Callable[..., Any], *args: object) -> Any:
+        """Note something; whatever fails is told on stderr and forgotten: None."""
         try:
-            return _Watch(self, scope)
+            return note(*args)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
-            _complain(error)
+            print(f"spillway telemetry: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
             return None
-
-    def guarded(self, note: Callable[..., None], *args: object) -> None:
-        """Note something; whatever fails is told on stderr and forgotten."""
-        try:
-            note(*args)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
-            _complain(error)
-
-    def line(self, values: Mapping[str, object]) -> None:
-        """Write one line."""
-        self._write(json.dumps(_plain(values), allow_nan=False))
 
 
 @dataclass(slots=True)
@@ -210,8 +201,7 @@ class _Watch:
     def _accept(self) -> None:
         self.accepted = self.telemetry.clock()
         self._tell(Accepted(self.accepted, self.scope.get("path", "")))
-        loop = asyncio.get_running_loop()
-        self.idle_timer = loop.call_later(self.telemetry.within_s, self.telemetry.guarded, self._idle)
+        self.idle_timer = self._later(self._idle)
 
     def _idle(self) -> None:
         if self.accepted is not None and not self.runs and not self.is_over:
@@ -219,10 +209,13 @@ class _Watch:
 
     def _start_run(self) -> None:
         self.runs += 1
-        t = self.telemetry
-        run = _Run(self.runs, t.clock(), list(t.expects))
+        run = _Run(self.runs, self.telemetry.clock(), list(self.telemetry.expects))
         self.undecided.append(run)
-        run.timer = asyncio.get_running_loop().call_later(t.within_s, t.guarded, self._decide, run, "timeout")
+        run.timer = self._later(self._decide, run, "timeout")
+
+    def _later(self, note: Callable[..., None], *args: object) -> asyncio.TimerHandle:
+        t = self.telemetry
+        return asyncio.get_running_loop().call_later(t.within_s, t.guarded, note, *args)
 
     def _event(self, kind: object) -> None:
         """Overlapping runs of one socket: an event belongs to the oldest run that still misses it."""
@@ -271,7 +264,8 @@ class _Watch:
         self._tell(Closed(now, code, reason, closed_by, round(now - self.accepted, 3), self.runs))
 
     def _tell(self, line: Line) -> None:
-        self.telemetry.line({**self.shared, **to_payload(line)})
+        values = _plain({**self.shared, **to_payload(line)})
+        self.telemetry.write(json.dumps(values, allow_nan=False))
 
 
 def _client_hash(headers: Mapping[bytes, bytes], client: object, salt: str) -> str:
@@ -299,7 +293,3 @@ def _plain(value: object, depth: int = 0) -> object:
 def _to_stdout(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def _complain(error: Exception) -> None:
-    print(f"spillway telemetry: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201

@@ -9,7 +9,7 @@ file along.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 VERSION = 1
 
@@ -36,13 +36,14 @@ class Run:
     """An agent run, once it is decided.
 
     Args:
+        run: its number among those of the socket, from 1.
         outcome: "ok", "timeout", "closed" (the socket ended first), or "idle": nobody asked for a run in time.
         missing: expected events that did not come.
         first_event_ms: from the request to the first of them; None when none came.
     """
 
     at: float
-    number: int
+    run: int
     started: float
     outcome: str
     missing: tuple[str, ...] = ()
@@ -65,23 +66,19 @@ class Closed:
 Line = Accepted | Refused | Run | Closed
 
 
+_EVENTS = {Accepted: "ws_accept", Refused: "ws_refused", Run: "agent_run", Closed: "ws_close"}
+
+
 def to_payload(line: Line) -> dict[str, object]:
     """The part of the JSON object that the line itself makes up."""
-    match line:
-        case Accepted(at, path):
-            values: dict[str, object] = {"event": "ws_accept", "path": path}
-        case Refused(at, status, path):
-            values = {"event": "ws_refused", "status": status, "path": path}
-        case Run(at, number, started, outcome, missing, first, total):
-            values = {"event": "agent_run", "run": number, "started": started, "outcome": outcome,
-                      "missing": list(missing), "first_event_ms": first}  # fmt: skip
-            if total is not None:
-                values["total_ms"] = total
-        case Closed(at, code, reason, closed_by, seconds, runs):
-            values = {"event": "ws_close", "code": code, "reason": reason, "closed_by": closed_by, "seconds": seconds,
-                      "runs": runs}  # fmt: skip
-    message = f"{values['event']} {values.get('outcome', values.get('code', ''))}".strip()
-    return {"message": message, "at": at, **values}
+    event = _EVENTS[type(line)]
+    values = {
+        field.name: getattr(line, field.name) for field in fields(line)
+    }  # no copy: a reason may be anything
+    if values.get("total_ms", 0) is None:
+        del values["total_ms"]
+    message = f"{event} {values.get('outcome', values.get('code', ''))}".strip()
+    return {"message": message, "at": line.at, "event": event, **values}
 
 
 def is_telemetry(payload: Mapping[str, object]) -> bool:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT
 from pipeline.judging.judge import CriterionJudgement, Verdict
-from pipeline.model import Criterion
+from pipeline.judging.terms import Criterion
 from pipeline.redact import SINK
 from pipeline.units import format_duration, format_rate
 

@@ -17,18 +17,8 @@ from pipeline.driving.begin import Start
 from pipeline.driving.restore import Cause, restore
 from pipeline.errors import PlatformUnavailable, RequestRejected, SpillwayError
 from pipeline.events import Listener
-from pipeline.model import (
-    STABLE_TAG,
-    Criterion,
-    LiveService,
-    Outcome,
-    Probing,
-    Readiness,
-    Revision,
-    Sampling,
-    Split,
-    Target,
-)
+from pipeline.judging.terms import Criterion, Probing, Sampling
+from pipeline.model import STABLE_TAG, LiveService, Outcome, Readiness, Revision, Split, Target
 from tests.fakes import REF, FakeClock, FakePlatform
 from tests.oracle import FOREIGN_TAG, Oracle
 from tests.rollouts import CANDIDATE, STABLE, a_wish, stages

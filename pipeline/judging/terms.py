@@ -1,0 +1,120 @@
+"""How a rollout goes and is judged: as ``spillway.yaml`` says it, and as it is frozen in the plan.  PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from pipeline.model import ServiceRef
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the split.
+
+    Args:
+        percent: the candidate's share of new connections.
+        soak: how long it must hold before the next step.
+        deadline: after this long without a verdict the rollout pauses and calls a human.
+        hold: pause for an operator's ``promote`` even when everything passed.
+    """
+
+    percent: int
+    soak: timedelta = timedelta(0)
+    deadline: timedelta = timedelta(hours=1)
+    hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """What one metric must show.
+
+    Args:
+        metric: a name from ``evidence.METRICS``.
+        limit: highest failure rate where no stable revision runs beside it; None: not judged there.
+        certify: failure rate that must be ruled out before "promoted"; None: not asked.
+        slower_than: for latency metrics: a trial slower than this failed.
+    """
+
+    metric: str
+    limit: float | None = None
+    certify: float | None = None
+    slower_than: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How evidence is counted (judge.py says why each matters).
+
+    Args:
+        block: length of one cohort by start time.
+        within: D; a trial without its outcome after this long failed.
+        lateness: how long after D a log line may still arrive.
+        warm_up: trials in this first part of a stage are shown, not judged.
+        min_trials: candidate trials that a stage needs before it may pass.
+    """
+
+    block: timedelta = timedelta(seconds=30)
+    within: timedelta = timedelta(seconds=10)
+    lateness: timedelta = timedelta(seconds=10)
+    warm_up: timedelta = timedelta(seconds=30)
+    min_trials: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """How often and how many scenario conversations are held; ``sessions`` per scenario and round."""
+
+    every: timedelta = timedelta(seconds=10)
+    sessions: int = 5
+    concurrency: int = 5
+
+
+class Drain(StrEnum):
+    """What happens to sockets that are still open on the revision that lost its traffic."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What ``spillway.yaml`` says of how a rollout goes and is judged: made once, wished for, agreed to in the plan.
+
+    Args:
+        scenarios: their names.
+        alpha: probability bound of a false rollback over the whole rollout.
+        beta: probability bound of a bad promotion, per limit.
+    """
+
+    stages: tuple[Stage, ...]
+    criteria: tuple[Criterion, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    probing: Probing = Probing()
+    alpha: float = 0.001
+    beta: float = 0.05
+    drain: Drain = Drain.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one rollout will do; frozen when it starts and kept in the record.
+
+    Args:
+        rollout_id: hash of digest and validated config (12 hex digits).
+        stable: rollback target, by name, pinned here at the start; never LATEST, never "previous".
+        stable_adopted: it was live before Spillway knew the service.
+        stable_unhealthy: it answered badly from its first deployment on, so nothing is lost by leaving it.
+    """
+
+    rollout_id: str
+    ref: ServiceRef
+    stable: str
+    stable_uid: str
+    candidate: str
+    image: str
+    terms: Terms
+    stable_adopted: bool = False
+    stable_unhealthy: bool = False
