@@ -30,7 +30,6 @@ PURE = (
     "pipeline.judging.trials",
     "pipeline.units",
     "pipeline.report.document",
-    "pipeline.report.probed",
     "pipeline.report.writes",
     "pipeline.report.journal_lines",
     "pipeline.report.chart",

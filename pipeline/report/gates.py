@@ -6,16 +6,15 @@ was counted yet), so a rollout that is not under way is shown by ``last``, the j
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 
+from pipeline.core import codec
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judge
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.judge import CriterionJudgement, Judgement, Verdict
 from pipeline.model import Criterion
-from pipeline.report.journal_lines import mappings, number
 from pipeline.units import format_duration, format_rate
 
 
@@ -48,58 +47,39 @@ class Combined:
     reason: str
 
 
-def judgement_of(rollout: Rollout) -> Judgement | None:
-    """The judgement to show: of now while it is under way, else the last that was recorded; None when there is none."""
-    kept = _kept(rollout.last) if rollout.last is not None else None
-    is_whole = all(
-        c.metric in rollout.judge.compared for c in rollout.plan.terms.criteria
-    )  # a record too long drops it
+def judgement_of(rollout: Rollout) -> Judgement:
+    """The judgement to show: of now while it is under way, else the last that was recorded; empty when there is none."""
+    kept = _recorded(rollout)
+    # a record that grew too long drops the bets
+    is_whole = all(c.metric in rollout.judge.compared for c in rollout.plan.terms.criteria)
     if kept is not None and (rollout.phase is not Phase.ROLLING or not is_whole):
         return kept
-    return judge.judge_stage(rollout.judge, rollout.plan, rollout.stage_index) if is_whole else None
+    if not is_whole:
+        return Judgement(Verdict.INCONCLUSIVE, "")
+    return judge.judge_stage(rollout.judge, rollout.plan, rollout.stage_index)
 
 
 def judged_over(rollout: Rollout) -> str:
     """What the counts of ``judgement_of`` are of, in words: right after a raise the stage before still speaks."""
     judgement = judgement_of(rollout)
-    counted = judgement.criteria if judgement is not None else ()
-    if judgement is not None and judgement.verdict is Verdict.FAIL and not rollout.judge.probes_bad:
+    if judgement.verdict is Verdict.FAIL and not rollout.judge.probes_bad:
         return "the blocks that decided"
     is_empty = not any(c.candidate_trials for c in rollout.judge.stage.values())
-    is_before = is_empty and any(c.candidate_trials for c in counted) and rollout.stage_index > 0
+    is_before = is_empty and any(c.candidate_trials for c in judgement.criteria) and rollout.stage_index > 0
     return f"the stage with {rollout.plan.terms.stages[rollout.stage_index - is_before].percent} %"
 
 
-def _kept(last: Mapping[str, object]) -> Judgement | None:
-    """What ``Judgement.to_json`` wrote. None for what anybody else wrote there."""
+def _recorded(rollout: Rollout) -> Judgement | None:
+    """What ``Judgement.to_json`` wrote into the record. None for what anybody else wrote there."""
     try:
-        criteria = tuple(_kept_criterion(c) for c in mappings(last.get("criteria")))
-        verdict = Verdict(str(last.get("verdict")))
-        return Judgement(verdict, str(last.get("reason", "")), criteria, str(last.get("blamed", "")))
-    except ValueError:
+        return codec.made(Judgement, rollout.last)
+    except (codec.Misfit, OverflowError):
         return None
-
-
-def _kept_criterion(found: Mapping[str, object]) -> CriterionJudgement:
-    def count(name: str) -> int:
-        return int(number(found.get(name)))
-
-    return CriterionJudgement(
-        metric=str(found.get("metric", "")),
-        verdict=Verdict(str(found.get("verdict"))),
-        candidate_trials=count("candidate_trials"),
-        candidate_failures=count("candidate_failures"),
-        stable_trials=count("stable_trials"),
-        stable_failures=count("stable_failures"),
-        e_value=number(found.get("e_value")),
-        threshold=number(found.get("threshold")),
-        detail=str(found.get("detail", "")),
-    )
 
 
 def gates_of(rollout: Rollout) -> tuple[tuple[Gate, ...], Combined]:
     """Every criterion as it was judged, in the order of the configuration, and all together."""
-    judgement = judgement_of(rollout) or Judgement(Verdict.INCONCLUSIVE, "")
+    judgement = judgement_of(rollout)
     together = [c.e_value for c in judgement.criteria]
     combined = Combined(
         sum(together) / len(together) if together else 0.0, 1 / rollout.plan.terms.alpha, judgement.reason
@@ -139,8 +119,7 @@ def _gate(
 def _limit(criterion: Criterion, *, certify: bool) -> str:
     if certify:
         return f"below {format_rate(criterion.certify)}" if criterion.certify is not None else "-"
-    words = (
-        "not worse than stable" if criterion.limit is None else f"{format_rate(criterion.limit)} or stable's"
-    )
     slower = f", slower than {format_duration(criterion.slower_than)}" if criterion.slower_than else ""
-    return words + slower
+    if criterion.limit is None:
+        return f"not worse than stable{slower}"
+    return f"{format_rate(criterion.limit)} or stable's{slower}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.core.rollout import Rollout
 from pipeline.report import repeat
-from pipeline.report.journal_lines import Line, moment, shares
+from pipeline.report.journal_lines import Line
 
 MAX_WRITES = 200
 _CALL = timedelta(seconds=30)  # the longest that one write takes
@@ -31,8 +31,8 @@ def writes_of(rollout: Rollout, journal: Sequence[Line]) -> tuple[tuple[Write, .
 
     What the journal did not see (another machine's write, a roll-back by hand) is taken from the history, without etag.
     """
-    wrote = [line for line in journal if line.get("kind") == "wrote"]
-    seen = [write for line in wrote if (write := _write_of(line))]
+    wrote = [line for line in journal if line.kind == "wrote"]
+    seen = [Write(line.at, line.traffic, line.epoch, line.etag) for line in wrote if line.traffic]
     unseen = [w for w in _writes_of_history(rollout) if not any(_is_same(w, other) for other in seen)]
     both = sorted([*seen, *unseen], key=lambda write: write.at)
     return _with_commands(rollout, both)[-MAX_WRITES:], len(wrote) - len(seen)
@@ -43,25 +43,16 @@ def _is_same(step: Write, write: Write) -> bool:
     return step.traffic == write.traffic and -_CALL <= write.at - step.at <= _CALL
 
 
-def _write_of(line: Line) -> Write | None:
-    at, epoch, traffic = moment(line.get("at")), line.get("epoch"), shares(line.get("traffic"))
-    if at is None or not traffic:
-        return None
-    return Write(at, traffic, epoch if isinstance(epoch, int) else None, str(line.get("etag", "")))
-
-
-def _writes_of_history(rollout: Rollout) -> tuple[Write, ...]:
+def _writes_of_history(rollout: Rollout) -> Iterator[Write]:
     """Without the journal: every step of the history that changed the share, without its etag."""
     plan = rollout.plan
-    writes: list[Write] = []
     before: Mapping[str, int] = {plan.stable: 100}
     for step in rollout.history:
         shares = {plan.stable: 100 - step.percent, plan.candidate: step.percent}
         traffic = {name: percent for name, percent in shares.items() if percent}
         if traffic != before:
-            writes.append(Write(step.at, traffic))
+            yield Write(step.at, traffic)
         before = traffic
-    return tuple(writes)
 
 
 def _with_commands(rollout: Rollout, writes: Sequence[Write]) -> tuple[Write, ...]:
