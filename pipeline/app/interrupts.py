@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import signal
-import threading
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
+from pipeline.app.session import Session
 from pipeline.output import streams
-from pipeline.output.writer import Output
 
 INTERRUPTED = 130
 TERMINATED = 143
 _GRACE_S = 2.0  # for what is under way: a call that hangs, a round of probes, a program that is applied
-
-
-class Interruptible(Protocol):
-    """What of a session a signal touches; see ``session.Session``."""
-
-    output: Output
-    stopped: threading.Event
-    signal: int
-    leaves_at_once: bool
 
 
 class Interrupts:
@@ -31,7 +21,7 @@ class Interrupts:
     SIGTERM, unless somebody wished it ignored (nohup).
     """
 
-    def __init__(self, session: Interruptible) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
         self._before: dict[int, Any] = {}
 

@@ -12,7 +12,7 @@ import typer
 
 from pipeline.app.session import Session
 from pipeline.cli.command import command
-from pipeline.cli.options import DryRun
+from pipeline.cli.options import DryRun, refuse_idle
 from pipeline.errors import UserError
 from pipeline.model import Outcome
 from pipeline.output import streams
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 
 CHECKS_FAILED = Outcome.CHECKS_FAILED.exit_code
 _ROUNDS = 5  # fixes that meet in one line wait for the next round
+
+
+_ALL_BUT_EXPLAIN = (
+    "path",
+    "base",
+    "rule",
+    "discover",
+    "fix",
+    "dry_run",
+    "form",
+    "baseline",
+    "write_baseline",
+)
 
 
 class Format(StrEnum):
@@ -83,12 +96,16 @@ def check(
 
     Example:  spillway check --base origin/main
     """
+    from checks import runner
     from pipeline.app.static_checks import told_as_usage
 
     streams.wait_for_reader()
+    _refuse_idle(session, explain=bool(explain), fix=fix, write_baseline=write_baseline)
     with told_as_usage():
         if explain:
-            return _explain(session, explain)
+            page = runner.explain(explain)
+            session.output.result(f"{page['name']}: {page['summary']}\n\n{page['why'].rstrip()}", page)
+            return 0
         subject = _subject(session, path, base=base, rules=rule, discover=discover)
         if write_baseline:
             return _write_baseline(session, subject, rule, _baseline_file(session, subject, baseline))
@@ -112,12 +129,17 @@ def _standing() -> Path:
         return Path("/")
 
 
-def _explain(session: Session, name: str) -> int:
-    from checks.runner import explain
-
-    page = explain(name)
-    session.output.result(f"{page['name']}: {page['summary']}\n\n{page['why'].rstrip()}", page)
-    return 0
+def _refuse_idle(session: Session, *, explain: bool, fix: bool, write_baseline: bool) -> None:
+    """Options of which nothing would come beside the others. Raises UserError."""
+    alone = "Leave one of them out."
+    if explain:
+        refuse_idle(session, "beside --explain", alone, *_ALL_BUT_EXPLAIN)
+    if write_baseline:
+        refuse_idle(session, "beside --write-baseline", alone, "fix", "dry_run", "form")
+    if not fix:
+        refuse_idle(
+            session, "without --fix", "Say what would be mended: spillway check --fix --dry-run", "dry_run"
+        )
 
 
 def _subject(

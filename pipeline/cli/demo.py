@@ -12,6 +12,7 @@ import typer
 
 from pipeline.app.session import Session
 from pipeline.cli.command import command
+from pipeline.cli.options import refuse_idle
 from pipeline.errors import SpillwayError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def demo(
     from pipeline.local import daemon
 
     session.need_folder()
+    refuse_idle(session, "in the demo, which has its own", "spillway demo", "config")
     ours = _session(session)
     shutil.rmtree(ours.local_folder, ignore_errors=True)
     began = time.monotonic()

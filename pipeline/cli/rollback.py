@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.app.operator import who
-from pipeline.app.session import Session
+from pipeline.app.session import Session, who
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
 from pipeline.events import RolloutEvent, Said
@@ -64,20 +63,15 @@ def rollback(
                 f"would send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}"
             )
             return 0
-        cause = Cause(reason or "an operator said so", who(), by_hand=True)
-        done = restore(
-            platform,
+        clock, cause = (
             SystemClock(session.stopped),
-            ref,
-            cause,
-            to=to,
-            listen=listen,
-            stop=session.stopped.is_set,
+            Cause(reason or "an operator said so", who(), by_hand=True),
         )
-    code = 0 if done.verified else Outcome.ROLLBACK_UNVERIFIED.exit_code
+        done = restore(platform, clock, ref, cause, to=to, listen=listen, stop=session.stopped.is_set)
+    outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
+    code = 0 if done.verified else outcome.exit_code  # 0: what was asked for is done
     session.decided = 0 if done.verified else None
     _journal(session, done.rollout, told)
-    outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
     seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
     document = outcome_document(
         outcome, service=ref.name, target=done.target, was=dict(done.was), verified=done.verified
@@ -98,6 +92,7 @@ def _journal(session: Session, current: Rollout | None, told: Sequence[RolloutEv
         from pipeline.app.reporting import rollouts_of
         from pipeline.report.journal import Attempt, Journal
 
-        journal = Journal(rollouts_of(session), Attempt.of(current), session.output.say)
+        attempt, why = Attempt.of(current), "the roll-back does not need it"
+        journal = Journal(rollouts_of(session), attempt, session.output.say, all_the_same=why)
         for event in told:
             journal(event)

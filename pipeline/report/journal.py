@@ -72,13 +72,20 @@ class Journal:
     """A listener that appends what happens to the attempt's file.
 
     Args:
-        say: told once when the file cannot be written.
+        say: told once when the file cannot be written. ``all_the_same``: what holds without it, in words.
     """
 
-    def __init__(self, folder: Path, attempt: Attempt, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        attempt: Attempt,
+        say: Callable[[str], None] = lambda _: None,
+        all_the_same: str = "the rollout goes on",
+    ) -> None:
         self.path = attempt.path(folder)
         self._attempt = attempt
         self._say = say
+        self._all_the_same = all_the_same
         self._has_complained = False
         self._transcripts = 0
         self._began: datetime | None = None
@@ -98,7 +105,7 @@ class Journal:
         except OSError as error:
             if not self._has_complained:
                 self._has_complained = True
-                self._say(f"no journal: {error} (the rollout goes on; its report will know less)")
+                self._say(f"no journal: {error} ({self._all_the_same}; its report will know less)")
 
     def _data(self, event: RolloutEvent) -> Mapping[str, object] | None:
         """What is kept of an event beside its text; None: nothing is kept."""
