@@ -184,12 +184,12 @@ class Drive:
         document = {**outcome_document(ended.outcome), "exit_code": code, "candidate": ended.candidate}
         return Ending(ended.words, document)
 
-    def conclude(self, outcome: Outcome, code: int) -> Ending:
-        """Close the view and write the report."""
+    def conclude(self, outcome: Outcome, code: int | None = None) -> Ending:
+        """Close the view and write the report. ``code``: where it is not the outcome's own."""
         self.stack.close()
         current = self.driven()
         self._keep_journal(current)  # a first deployment is not driven: what it told is kept here
-        document = {**outcome_document(outcome), "exit_code": code}
+        document = outcome_document(outcome, exit_code=outcome.exit_code if code is None else code)
         if current is None:
             return Ending(outcome.label, document)
         if outcome is Outcome.SUPERSEDED:

@@ -86,9 +86,7 @@ def _tell(session: Session, rate: float) -> list[Chapter]:
     uri = _deploy_stable(session, config)
     say(f"{uri}: {rate:g} user conversations a second from now on")
     with Users(uri, rate) as users:
-        story = Story(session, config, users, lambda chapter: _sum_up(session, chapter))
-        story.tell()
-    return story.chapters
+        return Story(session, config, users).tell()
 
 
 def _deploy_stable(session: Session, config: Config) -> str:
@@ -104,17 +102,3 @@ def _deploy_stable(session: Session, config: Config) -> str:
                 ended.words if ended else "another rollout is under way",
             )
         return drive.world.platform.read(drive.place.ref).uri
-
-
-def _sum_up(session: Session, chapter: Chapter) -> None:
-    session.output.say(
-        f"= {chapter.outcome} after {chapter.seconds:g}s; {chapter.user_sessions} user sessions, "
-        f"{chapter.user_sessions_affected} affected, {chapter.on_candidate} on the candidate"
-        + "".join(f"; {_words(key, value)}" for key, value in chapter.more.items())
-    )
-
-
-def _words(key: str, value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{what} x{count}" for what, count in value.items())
-    return f"{key.replace('_', ' ')} {value}"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from pipeline.events import Look
 from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT
 from pipeline.judging.judge import CriterionJudgement, Verdict
 from pipeline.model import Criterion
 from pipeline.redact import SINK
 from pipeline.units import format_duration, format_rate
-
-if TYPE_CHECKING:
-    from pipeline.events import Look
 
 GLYPHS = {
     Verdict.PASS: ("+", "green"),
@@ -31,14 +28,15 @@ def gate_lines(look: Look) -> Iterator[Text]:
     criteria = {c.metric: c for c in s.rollout.plan.terms.criteria}
     for judged in s.stage_verdict.criteria:
         verdict = Verdict.FAIL if judged.metric == s.stage_verdict.blamed else judged.verdict
-        yield _gate(judged, verdict, criteria.get(judged.metric), s.rollout.stage.percent)
+        yield _gate(
+            judged, verdict, criteria.get(judged.metric, Criterion(judged.metric)), s.rollout.stage.percent
+        )
     if s.certification is not None:
         yield _line(s.certification.verdict, "certified", SINK.shown(s.certification.reason))
 
 
 def _probes(look: Look) -> Text:
     ok, bad = look.judge.probes_ok, look.judge.probes_bad
-    verdict = Verdict.FAIL if bad else Verdict.PASS if ok else Verdict.INCONCLUSIVE
     facts = [f"{bad} failed, confirmed against stable" if bad else f"{ok} ok at this stage"]
     if look.probe is not None:
         every, failures = len(look.probe.candidate), look.probe.failures
@@ -50,22 +48,24 @@ def _probes(look: Look) -> Text:
             facts.append(SINK.shown(f"{failures[0].kind.value}: {failures[0].detail}"))
         elif slowest is not None:
             facts.append(f"slowest first event {slowest * 1000:.0f}ms")
-    return _line(verdict, "probes", " | ".join(facts))
+    return _line(
+        Verdict.FAIL if bad else Verdict.PASS if ok else Verdict.INCONCLUSIVE, "probes", " | ".join(facts)
+    )
 
 
-def _gate(judged: CriterionJudgement, verdict: Verdict, criterion: Criterion | None, percent: int) -> Text:
-    facts = [f"{judged.candidate_failures}/{judged.candidate_trials}"]
-    if judged.stable_trials:
-        facts.append(f"vs {judged.stable_failures}/{judged.stable_trials}")
-    if criterion is not None and criterion.slower_than is not None and percent < LATENCY_NEEDS_PERCENT:
+def _gate(judged: CriterionJudgement, verdict: Verdict, criterion: Criterion, percent: int) -> Text:
+    slower, limit = criterion.slower_than, criterion.limit
+    if slower is not None and percent < LATENCY_NEEDS_PERCENT:
         return _line(verdict, judged.metric, f"judged from {LATENCY_NEEDS_PERCENT}% on", word="not yet")
-    if verdict is Verdict.INCONCLUSIVE and judged.needed:
-        facts.append(f" about {judged.needed} more runs")
-    if criterion is not None and criterion.slower_than is not None:
-        facts.append(f" slower than {format_duration(criterion.slower_than)}")
-    if criterion is not None and criterion.limit is not None:
-        facts.append(f" limit {format_rate(criterion.limit)}")
-    return _line(verdict, judged.metric, " ".join(facts))
+    is_open = verdict is Verdict.INCONCLUSIVE and judged.needed
+    facts = (
+        f"{judged.candidate_failures}/{judged.candidate_trials}",
+        f"vs {judged.stable_failures}/{judged.stable_trials}" if judged.stable_trials else "",
+        f" about {judged.needed} more runs" if is_open else "",
+        "" if slower is None else f" slower than {format_duration(slower)}",
+        "" if limit is None else f" limit {format_rate(limit)}",
+    )
+    return _line(verdict, judged.metric, " ".join(filter(None, facts)))
 
 
 def _line(verdict: Verdict, name: str, facts: str, word: str = "") -> Text:

@@ -46,25 +46,21 @@ def _revision(
 ) -> Iterator[str]:
     key = (service["name"], revision["name"])
     percent = sum(line["percent"] for line in service["serving"] if line["revision"] == revision["name"])
-    pids = [pid for row in _rows(seen["processes"], key) for pid in row["pids"]]
+    pids = [str(pid) for row in _rows(seen["processes"], key) for pid in row["pids"]]
+    listed = f" ({', '.join(pids)})" if pids else ""
     open_now = sum(row["count"] for row in _rows(seen["sockets"]["open"], key))
     yield plain(
         f"  {percent:3d}%  {revision['name']}  {revision['readiness']}  image {revision['image'].partition('@')[0]}  "
-        f"{len(pids)} running{_list(pids)}  {open_now} sockets open"
+        f"{len(pids)} running{listed}  {open_now} sockets open"
     )
     closes = sorted((row["code"], row["count"]) for row in _rows(seen["sockets"]["closed"], key))
     if closes:
         yield "        closed: " + ", ".join(f"{code} x{count}" for code, count in closes)
-    if revision["message"]:
-        yield from (plain(f"        {line}") for line in revision["message"].splitlines())
+    yield from (plain(f"        {line}") for line in revision["message"].splitlines())
 
 
 def _rows(rows: list[Mapping[str, Any]], key: tuple[str, str]) -> list[Mapping[str, Any]]:
     return [row for row in rows if (row["service"], row["revision"]) == key]
-
-
-def _list(pids: list[int]) -> str:
-    return f" ({', '.join(map(str, pids))})" if pids else ""
 
 
 def _text(entry: Mapping[str, Any]) -> str:
