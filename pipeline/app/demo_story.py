@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.app.drive import Drive, Ending, open_drive
 from pipeline.app.images import pinned
-from pipeline.app.reporting import exposures
+from pipeline.app.reporting import read_logs
 from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.config.schema import Config, StageConfig
@@ -214,8 +214,8 @@ class Story:
     @staticmethod
     def _open_on(drive: Drive, revision: str) -> int:
         current = drive.current()
-        seen = exposures(drive.world, current) if current else None
-        return seen[revision].open_sockets if seen else 0
+        met = read_logs(drive.world, current) if current else None
+        return met.exposures[revision].open_sockets if met else 0
 
     def _say(self, text: str) -> None:
         self.session.output.say(text)

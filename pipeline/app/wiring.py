@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -152,17 +152,14 @@ def driver() -> str:
 
 def is_dead(who: str) -> bool:
     """Whether a driver ran on this machine and its process is gone. False when in doubt: then we watch."""
-    host, _, rest = who.partition("/")
-    machine, _, rest = rest.partition("/")
-    pid = rest.partition("/")[0]
+    host, machine, pid = (*who.split("/"), "", "", "")[:3]
     if (host, machine) != (socket.gethostname(), _machine()) or not pid.isdecimal():
         return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
+    with suppress(PermissionError):
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
     return False
 
 

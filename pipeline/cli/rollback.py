@@ -74,9 +74,14 @@ def rollback(
     _journal(session, done.rollout, told)
     seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
     document = outcome_document(
-        outcome, service=ref.name, target=done.target, was=dict(done.was), verified=done.verified
+        outcome,
+        exit_code=code,
+        service=ref.name,
+        target=done.target,
+        was=dict(done.was),
+        verified=done.verified,
     )
-    session.output.result(f"100% on {done.target}: {seen}", {**document, "exit_code": code})
+    session.output.result(f"100% on {done.target}: {seen}", document)
     if not done.verified:
         session.output.say(
             f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}"

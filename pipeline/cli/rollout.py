@@ -58,8 +58,6 @@ def rollout(
                 return gate.refuse()
             raise
         ended = drive.begin(retry=retry, supersede=supersede, take_tags=take_tags, gate=gate)
-        if ended is not None and ended.outcome is Outcome.CHECKS_FAILED:
+        if ended and ended.outcome is Outcome.CHECKS_FAILED:
             return gate.refuse()
-        if ended is not None:
-            return drive.finish(ended, ended.outcome.exit_code)
-        return drive.go_on(wait=wait, timeout=limit)
+        return drive.finish(ended) if ended else drive.go_on(wait=wait, timeout=limit)

@@ -79,13 +79,14 @@ class Outlet:
 
     def _await(self, number: int) -> None:
         while self._done < number:
-            # Until something moves, or another patience is asked for, which then begins anew.
-            before = (self._moved, self._patience)
-            if not self._changed.wait_for(
-                lambda before=before: (self._moved, self._patience) != before, before[1]
-            ):
+            if not self._moves():
                 self.is_stalled = True
                 return
+
+    def _moves(self) -> bool:
+        """Whether something is taken before patience ends; another patience that is asked for begins anew."""
+        before = (self._moved, self._patience)
+        return self._changed.wait_for(lambda: (self._moved, self._patience) != before, self._patience)
 
     def _has_thread(self) -> bool:
         """Whether a thread carries; where none can be started, whoever speaks carries."""
