@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from checks.finding import Report
 from pipeline.core.rollout import Phase
 from pipeline.judging import judge
-from pipeline.judging.evidence import Exposure
-from pipeline.model import Outcome, Plan
+from pipeline.model import Outcome
 from pipeline.report import repeat
 from pipeline.report.figures import Figures
 
@@ -38,18 +37,15 @@ def rollback_plan(figures: Figures) -> Iterator[Command]:
     if not plan.ref.is_local:
         yield Command("The same without Spillway:", repeat.set_traffic(plan.ref, {plan.stable: 100}))
     yield Command("See that it arrived:", "spillway status")
-    yield _drain(plan, figures.users)
-
-
-def _drain(plan: Plan, met: Exposure | None) -> Command:
-    """What becomes of the sockets that are open on the candidate."""
-    open_now = f" ({met.open_sockets:,} when this was written)" if met else ""
+    # What becomes of the sockets that are open on the candidate.
+    open_now = f" ({figures.users.open_sockets:,} when this was written)" if figures.users else ""
     stay = f"Sockets that are open on {plan.candidate}{open_now} stay there until they close, at the latest at the request time-out."
-    command = repeat.delete_revision(plan.ref, plan.candidate)
-    if not command:
-        return Command(stay)
-    return Command(
-        f"{stay} To end them now, once another revision is the latest (SIGTERM, then 10 s):", command
+    if plan.ref.is_local:
+        yield Command(stay)
+        return
+    yield Command(
+        f"{stay} To end them now, once another revision is the latest (SIGTERM, then 10 s):",
+        repeat.delete_revision(plan.ref, plan.candidate),
     )
 
 
@@ -89,7 +85,7 @@ def next_steps(figures: Figures) -> tuple[Command, ...]:
     if figures.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY:
         return (
             Command(
-                f"Find the cause ({rollout.reason}), fix it, and roll out the new image:", repeat.roll_out()
+                f"Find the cause ({rollout.reason}), fix it, and roll out the new image:", repeat.ROLL_OUT
             ),
         )
     match rollout.phase:
@@ -122,7 +118,7 @@ def _after_rollback(figures: Figures) -> Iterator[Command]:
             "spillway status --watch",
         )
     why = f"{figures.hand.by}: {figures.hand.reason}" if figures.hand else figures.rollout.reason
-    yield Command(f"Find the cause ({why}), fix it, and roll out the new image:", repeat.roll_out())
+    yield Command(f"Find the cause ({why}), fix it, and roll out the new image:", repeat.ROLL_OUT)
     yield Command(
         "If the candidate was not to blame, try the same image again:",
         repeat.retry(figures.rollout.plan.image),

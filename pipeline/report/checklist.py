@@ -16,7 +16,6 @@ from enum import StrEnum
 from checks.finding import Report, Severity
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.judging import judge
-from pipeline.judging.judge import Verdict
 from pipeline.model import Outcome
 from pipeline.report.banner import short
 from pipeline.report.facts import sent_back
@@ -126,22 +125,19 @@ def _connects(e: Evidence) -> Answer:
     bad += _judged(e, *metrics) if not f.broken else []
     if f.users and f.users.refused:
         bad.append(f"{f.users.refused:,} handshakes were not answered")
-    if bad:
-        return _bad(e, "; ".join(bad))
     users = (
         f"; 0 of {f.users.sessions:,} user sockets closed with 1011" if f.users and f.users.sessions else ""
     )
-    return _good(e, f"{_probes(e)} ok{users}")
+    return _runs(e, bad, f"{_probes(e)} ok{users}")
 
 
 def _completes(e: Evidence) -> Answer:
     f = e.figures
     bad = [f"{_probes(e)} did not complete"] if f.probes_failed else []
-    bad += _failed_users(e)
-    if bad:
-        return _bad(e, "; ".join(bad))
     users = f"; none of {f.users.sessions:,} user sessions failed" if f.users and f.users.sessions else ""
-    return _good(e, f"{_probes(e)} went from the request to the expected close{users}")
+    return _runs(
+        e, bad + _failed_users(e), f"{_probes(e)} went from the request to the expected close{users}"
+    )
 
 
 def _events(e: Evidence) -> Answer:
@@ -149,16 +145,16 @@ def _events(e: Evidence) -> Answer:
     each = ", ".join(f"{name} {ok}/{every}" for name, (ok, every) in f.scenarios.items())
     bad = [f"expected events did not all come: {each or _probes(e)}"] if f.probes_failed else []
     bad += _failed_users(e) + _convicted(e, "first_event")
+    if f.probes and not f.scenarios and not bad:
+        return State.NOT_SHOWN, "the journal with the scenarios' counts is missing"
+    return _runs(e, bad, f"every expected event came, in order: {each}")
+
+
+def _runs(e: Evidence, bad: Sequence[str], words: str) -> Answer:
+    """What failed; where nothing did, whether that was seen."""
+    f = e.figures
     if bad:
         return _bad(e, "; ".join(bad))
-    if f.probes and not f.scenarios:
-        return State.NOT_SHOWN, "the journal with the scenarios' counts is missing"
-    return _good(e, f"every expected event came, in order: {each}")
-
-
-def _good(e: Evidence, words: str) -> Answer:
-    """Nothing failed; whether that was seen."""
-    f = e.figures
     if f.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY:
         return State.FAILED, f"its first conversations failed: {e.rollout.reason}"
     if not f.probes:
@@ -212,7 +208,7 @@ def _metrics(e: Evidence) -> Answer:
     if rollout.phase is Phase.ROLLING_BACK:
         return State.FAILED, "traffic was given back and has not been read back"
     certified = judge.certify(rollout.judge, rollout.plan)
-    if rollout.phase is Phase.PROMOTED and certified.criteria and certified.verdict is Verdict.PASS:
+    if rollout.phase is Phase.PROMOTED and certified.criteria and certified.verdict is judge.Verdict.PASS:
         return State.SHOWN, certified.reason
     return State.NOT_SHOWN, "nothing was certified" if not certified.criteria else certified.reason
 

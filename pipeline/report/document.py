@@ -137,9 +137,12 @@ def build(
     figures = figures_of(rollout, journal, exposures, now, tuple(closes))
     writes, quiet = writes_of(rollout, journal)
     plan_back = tuple(advice.rollback_plan(figures))
-    roles = [("candidate", plan.candidate), ("stable", plan.stable)]
-    if plan.candidate == plan.stable:
-        roles = [("first revision", plan.candidate)]
+    is_first = plan.candidate == plan.stable
+    roles = (
+        {"first revision": plan.candidate}
+        if is_first
+        else {"candidate": plan.candidate, "stable": plan.stable}
+    )
     return Report(
         outcome=figures.outcome.label,
         tone=banner.tone(figures),
@@ -159,7 +162,7 @@ def build(
         took=figures.took,
         users=tuple(
             Users(role, name, figures.met.get(name) if figures.met is not None else None)
-            for role, name in roles
+            for role, name in roles.items()
         ),
         clocks=figures.clocks,
         shares=facts.shares_of(rollout, facts.end_of_axis(rollout, now)) if rollout.reached else (),
@@ -203,8 +206,9 @@ def _absent(
 
 def _finding(found: checked.Finding) -> Finding:
     place = f"{found.path}:{found.line}" if found.path else "project"
-    fix = found.fix.title if found.fix else ""
-    return Finding(place, found.rule, str(found.severity), found.message, fix)
+    return Finding(
+        place, found.rule, str(found.severity), found.message, found.fix.title if found.fix else ""
+    )
 
 
 def _missing(journal: Sequence[Line], figures: Figures, read_until: datetime | None) -> Iterator[str]:

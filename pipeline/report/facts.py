@@ -107,17 +107,18 @@ def end_of(rollout: Rollout) -> datetime | None:
 
 def end_of_axis(rollout: Rollout, now: datetime) -> datetime:
     """Until when a chart of this rollout goes: a little beyond its end, because sockets outlive it; never beyond now."""
-    ended = end_of(rollout)
-    if ended is None:
+    if (ended := end_of(rollout)) is None:
         return now
     return min(now, ended + max((ended - rollout.started) / 5, timedelta(seconds=2)))
 
 
 def shares_of(rollout: Rollout, until: datetime) -> tuple[Share, ...]:
     """Every change of the candidate's share; the last one is repeated at ``until``, so that a line has an end."""
-    is_first = rollout.plan.stable == rollout.plan.candidate  # it had everything at once
-    shares = [Share(rollout.started, 100 if is_first else 0, "started")]
-    shares += [Share(step.at, step.percent, words_of(step)) for step in rollout.history]
+    at_once = 100 if rollout.plan.stable == rollout.plan.candidate else 0  # a first revision had everything
+    shares = [
+        Share(rollout.started, at_once, "started"),
+        *(Share(step.at, step.percent, words_of(step)) for step in rollout.history),
+    ]
     return (*shares, Share(max(until, shares[-1].at), shares[-1].percent, ""))
 
 

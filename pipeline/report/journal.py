@@ -92,8 +92,7 @@ class Journal:
         self._last_sample: tuple[datetime, object] | None = None
 
     def __call__(self, event: RolloutEvent, /) -> None:
-        more = self._data(event)
-        if more is None:
+        if (more := self._data(event)) is None:
             return
         head = {"at": event.at.isoformat(), "of": self._attempt.name, "kind": event.kind}
         line = {**head, "text": SINK.cut(event.text, MAX_TEXT), **more}

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from pipeline.model import ServiceRef
 
+ROLL_OUT = "spillway rollout --image DIGEST"  # of a new image
+
 
 def set_traffic(ref: ServiceRef, shares: Mapping[str, int]) -> str:
     """The command that gives these revisions these shares; empty when there is none that does."""
@@ -28,20 +30,13 @@ def roll_back(ref: ServiceRef, to: str = "") -> str:
     return shlex.join(["spillway", "rollback", ref.name, *(["--to", to] if to else [])])
 
 
-def roll_out() -> str:
-    """A new image's rollout."""
-    return "spillway rollout --image DIGEST"
-
-
 def retry(image: str) -> str:
     """The next attempt of the same rollout."""
     return shlex.join(["spillway", "rollout", "--image", image, "--retry"])
 
 
 def delete_revision(ref: ServiceRef, revision: str) -> str:
-    """The command that ends a revision's open sockets with it (SIGTERM, 10 s); empty where there is none."""
-    if ref.is_local:
-        return ""
+    """The command that ends a revision's open sockets with it (SIGTERM, 10 s), in the cloud."""
     return shlex.join([
         "gcloud", "run", "revisions", "delete", revision, f"--project={ref.project}", f"--region={ref.location}",
     ])  # fmt: skip

@@ -57,13 +57,8 @@ def _writes_of_history(rollout: Rollout) -> Iterator[Write]:
 
 def _with_commands(rollout: Rollout, writes: Sequence[Write]) -> tuple[Write, ...]:
     """Each with the command that does it again, and the one that sets what was before it."""
-    ref = rollout.plan.ref
-    before = [{}, *(write.traffic for write in writes)]
+    again = [repeat.set_traffic(rollout.plan.ref, write.traffic) for write in writes]
     return tuple(
-        replace(
-            write,
-            repeat=repeat.set_traffic(ref, write.traffic),
-            undo=repeat.set_traffic(ref, earlier) if earlier else "",
-        )
-        for write, earlier in zip(writes, before, strict=False)
+        replace(write, repeat=own, undo=earlier)
+        for write, own, earlier in zip(writes, again, ["", *again], strict=False)
     )
