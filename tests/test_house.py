@@ -33,7 +33,6 @@ PURE = (
     "pipeline.report.writes",
     "pipeline.report.journal_lines",
     "pipeline.report.chart",
-    "pipeline.report.repeat",
     "pipeline.report.banner",
     "pipeline.report.advice",
     "pipeline.report.checklist",

@@ -131,9 +131,11 @@ def open_engine(
         place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated
     )
     rhythm = Rhythm(heartbeat=config.heartbeat)
-    engine = Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm, stop=stopped.is_set)
     try:
-        yield engine, world
+        yield (
+            Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm, stop=stopped.is_set),
+            world,
+        )
     finally:
         prober.close()
 

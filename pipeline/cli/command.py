@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.app.interrupts import INTERRUPTED, Interrupts
+from pipeline.app.interrupts import INTERRUPTED, interrupts
 from pipeline.app.session import Session
 from pipeline.errors import SpillwayError, UserError
 from pipeline.output import streams
@@ -65,7 +65,7 @@ def _guarded(function: Callable[[Session], int], given: Mapping[str, str], share
                 raise UserError(  # noqa: TRY301 - told like any other
                     "-q with -v", "One says less, the other more.", "Leave one of them out."
                 )
-            with Interrupts(session):
+            with interrupts(session):
                 code = function(session)
         except SpillwayError as error:
             output.error(error)

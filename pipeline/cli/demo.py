@@ -68,9 +68,13 @@ def demo(
 
 def _session(session: Session) -> Session:
     """A session of the demo's own: its configuration, and a folder where it harms nobody's state."""
-    config = Path(__file__).parents[1] / "demo" / "spillway.yaml"
     folder = session.state_folder / "demo"
-    return replace(session, config_file=config, state_folder=folder, local=folder / "local")
+    return replace(
+        session,
+        config_file=Path(__file__).parents[1] / "demo" / "spillway.yaml",
+        state_folder=folder,
+        local=folder / "local",
+    )
 
 
 def _tell(session: Session, rate: float) -> list[Chapter]:
@@ -79,8 +83,7 @@ def _tell(session: Session, rate: float) -> list[Chapter]:
     from pipeline.demo.users import Users
     from pipeline.local import daemon
 
-    config = session.load_config()
-    say = session.output.say
+    config, say = session.load_config(), session.output.say
     say("starting a local Cloud Run, and a stable revision on it")
     daemon.up(session.local_folder, images_of(config, session.config_file.parent), trust_forwarded=True)
     uri = _deploy_stable(session, config)

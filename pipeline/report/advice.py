@@ -9,7 +9,7 @@ from checks.finding import Report
 from pipeline.core.rollout import Phase
 from pipeline.judging import judge
 from pipeline.model import Outcome
-from pipeline.report import repeat
+from pipeline.report import writes
 from pipeline.report.figures import Figures
 
 _ADDITIVE = {
@@ -33,9 +33,9 @@ def rollback_plan(figures: Figures) -> Iterator[Command]:
     if plan.stable == plan.candidate:
         yield Command("This is the service's first revision: there is none to go back to.")
         return
-    yield Command(f"Send 100 % to {plan.stable}, tags and record with it:", repeat.roll_back(plan.ref))
+    yield Command(f"Send 100 % to {plan.stable}, tags and record with it:", writes.roll_back(plan.ref))
     if not plan.ref.is_local:
-        yield Command("The same without Spillway:", repeat.set_traffic(plan.ref, {plan.stable: 100}))
+        yield Command("The same without Spillway:", writes.set_traffic(plan.ref, {plan.stable: 100}))
     yield Command("See that it arrived:", "spillway status")
     # What becomes of the sockets that are open on the candidate.
     open_now = f" ({figures.users.open_sockets:,} when this was written)" if figures.users else ""
@@ -45,7 +45,7 @@ def rollback_plan(figures: Figures) -> Iterator[Command]:
         return
     yield Command(
         f"{stay} To end them now, once another revision is the latest (SIGTERM, then 10 s):",
-        repeat.delete_revision(plan.ref, plan.candidate),
+        writes.delete_revision(plan.ref, plan.candidate),
     )
 
 
@@ -85,7 +85,7 @@ def next_steps(figures: Figures) -> tuple[Command, ...]:
     if figures.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY:
         return (
             Command(
-                f"Find the cause ({rollout.reason}), fix it, and roll out the new image:", repeat.ROLL_OUT
+                f"Find the cause ({rollout.reason}), fix it, and roll out the new image:", writes.ROLL_OUT
             ),
         )
     match rollout.phase:
@@ -95,15 +95,15 @@ def next_steps(figures: Figures) -> tuple[Command, ...]:
             return (
                 Command(f"Paused because: {rollout.reason}"),
                 Command("Let it go on:", "spillway promote"),
-                Command("Or give traffic back:", repeat.roll_back(ref)),
+                Command("Or give traffic back:", writes.roll_back(ref)),
             )
         case Phase.ROLLING_BACK:
             return (
                 Command("See whether traffic arrived:", "spillway status"),
-                Command("Give it back again:", repeat.roll_back(ref)),
+                Command("Give it back again:", writes.roll_back(ref)),
             )
         case Phase.PROMOTED:
-            nothing = Command("Nothing to do. If users complain:", repeat.roll_back(ref))
+            nothing = Command("Nothing to do. If users complain:", writes.roll_back(ref))
             if rollout.plan.stable == rollout.plan.candidate:
                 nothing = Command("Nothing to do.")
             return nothing, Command(judge.certify(rollout.judge, rollout.plan).reason)
@@ -118,8 +118,8 @@ def _after_rollback(figures: Figures) -> Iterator[Command]:
             "spillway status --watch",
         )
     why = f"{figures.hand.by}: {figures.hand.reason}" if figures.hand else figures.rollout.reason
-    yield Command(f"Find the cause ({why}), fix it, and roll out the new image:", repeat.ROLL_OUT)
+    yield Command(f"Find the cause ({why}), fix it, and roll out the new image:", writes.ROLL_OUT)
     yield Command(
         "If the candidate was not to blame, try the same image again:",
-        repeat.retry(figures.rollout.plan.image),
+        writes.retry(figures.rollout.plan.image),
     )

@@ -81,6 +81,7 @@ def draw(
         share = min(1.0, max(0.0, (at - start) / length))
         return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
+    # The axis ends at the next round share, so that the 5 % of a canary do not lie flat on the floor of 100 %.
     top = next(t for t in _STEP_OF_TOP if t >= max(s.percent for s in shares))
 
     def y(percent: int) -> float:

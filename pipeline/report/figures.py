@@ -102,6 +102,7 @@ def figures_of(
     gates, combined = gates_of(rollout)
     scenarios = journal_lines.scenarios_of(journal)
     held = sum(every for _, every in scenarios.values())
+    # Journal and record each may have lost some rounds (another machine, a new stage): the larger count is the truer one.
     failed = max(held - sum(ok for ok, _ in scenarios.values()), state.probes_bad)
     return Figures(
         rollout=rollout,

@@ -64,6 +64,7 @@ def judged_over(rollout: Rollout) -> str:
     judgement = judgement_of(rollout)
     if judgement.verdict is Verdict.FAIL and not rollout.judge.probes_bad:
         return "the blocks that decided"
+    # A raise opens a stage that has counted nothing yet: what is shown was counted under the one before.
     is_empty = not any(c.candidate_trials for c in rollout.judge.stage.values())
     is_before = is_empty and any(c.candidate_trials for c in judgement.criteria) and rollout.stage_index > 0
     return f"the stage with {rollout.plan.terms.stages[rollout.stage_index - is_before].percent} %"

@@ -129,6 +129,7 @@ class Journal:
             tuple(c.verdict for c in s.stage_verdict.criteria),
         )  # fmt: skip
         if self._last_sample is not None:
+            # The pause grows with the rollout's age, so the file grows with its logarithm only.
             pause = max(SAMPLE_EVERY, (at - self._began) / SAMPLES_PER_AGE)
             if key == self._last_sample[1] and at - self._last_sample[0] < pause:
                 return None

@@ -62,8 +62,10 @@ class Tally:
             self._known[line.insert_id] = line.at
             self.newest = max(self.newest, line.at)
             key = (line.revision, _session(line))
+            # After the attempt's end only sessions that began in it are followed: what begins later is not its doing.
             if self._end is None or line.at <= self._end or key in self._open:
                 self._open.setdefault(key, []).append(line)
+        # An id is needed as long as its line can be read again, and no longer.
         self._known = {key: at for key, at in self._known.items() if at >= self.since}
 
     def closes(self) -> tuple[Closes, ...]:

@@ -81,6 +81,7 @@ class Transitions:
     def line_of(self, event: RolloutEvent) -> str | None:
         if isinstance(event, Looked | Wrote):
             return None
+        # Green rounds come every few seconds: only the first after anything else is news.
         was_green = self._is_green
         self._is_green = isinstance(event, Probed) and not event.report.failures
         if was_green and self._is_green:
