@@ -18,7 +18,7 @@ from pipeline.core import record
 from pipeline.core.intent import Ended
 from pipeline.core.rollout import Rollout
 from pipeline.driving.begin import Start
-from pipeline.driving.engine import Engine
+from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
 from pipeline.driving.restore import VERIFY_WITHIN
 from pipeline.errors import SpillwayError
@@ -123,6 +123,10 @@ class Drive:
     def step_code(self) -> int:
         """0 once the step that was taken is read back; else it is a time-out."""
         return 0 if self.engine.read_back(VERIFY_WITHIN) else Outcome.UNDER_WAY.exit_code
+
+    def tick(self) -> Next:
+        self.watch()
+        return self.engine.tick()
 
     def watch(self) -> None:
         """Open the journal of the rollout and what a person sees; once."""

@@ -75,10 +75,9 @@ def _open_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
-    if hasattr(signal, "SIGTTOU"):
-        signal.signal(
-            signal.SIGTTOU, signal.SIG_IGN
-        )  # a job in the background may speak, and is not stopped for it
+    signal.signal(
+        signal.SIGTTOU, signal.SIG_IGN
+    )  # a job in the background may speak, and is not stopped for it
 
 
 def _forgive(environment: MutableMapping[str, str]) -> None:

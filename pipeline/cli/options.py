@@ -22,19 +22,11 @@ Image = Annotated[
     ),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the record and the report.")]
-Project = Annotated[
-    str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")
-]
-Region = Annotated[str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
 Timeout = Annotated[
     str,
     typer.Option("--timeout", help="Stop driving after this long (exit 15); the rollout stays under way."),
-]
-ServiceArgument = Annotated[
-    str | None,
-    typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
 ]
 
 

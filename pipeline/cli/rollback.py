@@ -10,7 +10,8 @@ import typer
 
 from pipeline.app.session import Session, who
 from pipeline.cli.command import command
-from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
+from pipeline.cli.options import DryRun, Env, Reason, find_service
+from pipeline.core.rollout import Rollout
 from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
 def rollback(
     session: Session,
     *,
-    service: ServiceArgument = None,
-    project: Project = None,
-    region: Region = None,
+    service: Annotated[
+        str | None,
+        typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")
+    ] = None,
     env: Env = None,
     to: Annotated[
         str | None, typer.Option("--to", help="A revision by name; default: the last known good.")

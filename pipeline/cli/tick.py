@@ -25,8 +25,7 @@ def tick(session: Session, *, env: Env = None) -> int:
                 "no rollout was ever started here", {"outcome": "none", "exit_code": 0, "next_at": None}
             )
             return 0
-        drive.watch()
-        upcoming = drive.engine.tick()
+        upcoming = drive.tick()
         outcome, at = upcoming.outcome or Outcome.UNDER_WAY, upcoming.at.isoformat()
         code = drive.step_code() if upcoming.outcome is None else outcome.exit_code
         text = outcome.label if upcoming.outcome else f"come again at {at}: {upcoming.why}"

@@ -9,7 +9,7 @@ first always speaks. Where one of the others is missing the report says so; it n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -120,7 +120,7 @@ def build(
     exposures: Mapping[str, Exposure] | None,
     now: datetime,
     *,
-    closes: Iterable[Closes] = (),
+    closes: Sequence[Closes] = (),
     checks: checked.Report | None = None,
     read_until: datetime | None = None,
 ) -> Report:
@@ -133,8 +133,8 @@ def build(
         checks: what the static checks found before the attempt began; None: nobody handed it in.
         read_until: the logs were too many, and were read up to here; None: all were read.
     """
-    plan = rollout.plan
-    figures = figures_of(rollout, journal, exposures, now, tuple(closes))
+    plan, axis = rollout.plan, facts.end_of_axis(rollout, now)
+    figures = figures_of(rollout, journal, exposures, now)
     writes, quiet = writes_of(rollout, journal)
     plan_back = tuple(advice.rollback_plan(figures))
     is_first = plan.candidate == plan.stable
@@ -158,16 +158,16 @@ def build(
         image=plan.image,
         made=now,
         started=rollout.started,
-        ended=figures.ended,
+        ended=facts.end_of(rollout),
         took=figures.took,
         users=tuple(
             Users(role, name, figures.met.get(name) if figures.met is not None else None)
             for role, name in roles.items()
         ),
         clocks=figures.clocks,
-        shares=facts.shares_of(rollout, facts.end_of_axis(rollout, now)) if rollout.reached else (),
-        closes=figures.closes,
-        later=figures.later,
+        shares=facts.shares_of(rollout, axis) if rollout.reached else (),
+        closes=tuple(closes),
+        later=sum(c.abnormal for c in closes if c.revision == plan.candidate and c.start >= axis),
         gates=figures.gates,
         combined=figures.combined,
         judged_over=figures.judged_over,

@@ -17,7 +17,6 @@ from pipeline.judging.evidence import Exposure
 from pipeline.model import Outcome
 from pipeline.report import facts, journal_lines
 from pipeline.report.gates import Combined, Gate, certified_of, gates_of, judged_over
-from pipeline.report.timeline import Closes
 
 BROKEN = ("server_error_1011", "abnormal_1006")  # closes that are the server's doing
 HEALTHY = (Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT)
@@ -29,19 +28,17 @@ class Figures:
 
     Args:
         outcome: UNDER_WAY while there is none.
-        ended: None while it goes on, or may go on. ``took``: until then, or until now.
+        took: from the start until the end, or until now.
         hand: how somebody rolled back by hand; None when nobody did.
         met: what users met, by revision; None: the logs could not be read.
         scenarios: to (ok, all) probe conversations, as far as the journal has them.
         probes, probes_failed: conversations of all rounds.
         judged: by metric, (runs, failed runs) of the candidate over all stages.
         judged_over: what the counts of ``gates`` are of, in words.
-        closes: over the axis of the chart; ``later``: abnormal closes of the candidate that came after it.
     """
 
     rollout: Rollout
     outcome: Outcome
-    ended: datetime | None
     took: timedelta
     hand: Step | None
     met: Mapping[str, Exposure] | None
@@ -54,8 +51,6 @@ class Figures:
     combined: Combined
     certified: tuple[Gate, ...]
     judged_over: str
-    closes: tuple[Closes, ...]
-    later: int
 
     @property
     def users(self) -> Exposure | None:
@@ -94,11 +89,9 @@ def figures_of(
     journal: Sequence[journal_lines.Line],
     met: Mapping[str, Exposure] | None,
     now: datetime,
-    closes: Sequence[Closes] = (),
 ) -> Figures:
     """All of them, from the record, the attempt's journal and the logs as they were read."""
     candidate, state = rollout.plan.candidate, rollout.judge
-    ended, axis = facts.end_of(rollout), facts.end_of_axis(rollout, now)
     gates, combined = gates_of(rollout)
     scenarios = journal_lines.scenarios_of(journal)
     held = sum(every for _, every in scenarios.values())
@@ -107,8 +100,7 @@ def figures_of(
     return Figures(
         rollout=rollout,
         outcome=rollout.outcome or Outcome.UNDER_WAY,
-        ended=ended,
-        took=(ended or now) - rollout.started,
+        took=(facts.end_of(rollout) or now) - rollout.started,
         hand=facts.by_hand(rollout),
         met=met,
         scenarios=scenarios,
@@ -120,6 +112,4 @@ def figures_of(
         combined=combined,
         certified=certified_of(rollout),
         judged_over=judged_over(rollout),
-        closes=tuple(closes),
-        later=sum(c.abnormal for c in closes if c.revision == candidate and c.start >= axis),
     )

@@ -13,12 +13,12 @@ from pipeline.model import Criterion
 from pipeline.redact import SINK
 from pipeline.units import format_duration, format_rate
 
-GLYPHS = {
-    Verdict.PASS: ("+", "green"),
-    Verdict.INCONCLUSIVE: ("?", "yellow"),
-    Verdict.FAIL: ("x", "bold red"),
+#: Glyph, style and word.
+_SHOWN = {
+    Verdict.PASS: ("+", "green", "pass"),
+    Verdict.INCONCLUSIVE: ("?", "yellow", "undecided"),
+    Verdict.FAIL: ("x", "bold red", "FAIL"),
 }
-WORDS = {Verdict.PASS: "pass", Verdict.INCONCLUSIVE: "undecided", Verdict.FAIL: "FAIL"}
 
 
 def gate_lines(look: Look) -> Iterator[Text]:
@@ -69,13 +69,13 @@ def _gate(judged: CriterionJudgement, verdict: Verdict, criterion: Criterion, pe
 
 
 def _line(verdict: Verdict, name: str, facts: str, word: str = "") -> Text:
-    glyph, style = GLYPHS[verdict]
-    return Text.assemble((f"{glyph} {name:<24} {word or WORDS[verdict]:<9}", style), f"  {facts}")
+    glyph, style, usual = _SHOWN[verdict]
+    return Text.assemble((f"{glyph} {name:<24} {word or usual:<9}", style), f"  {facts}")
 
 
 def gates_in_words(judged: Iterable[CriterionJudgement]) -> str:
     """``3 pass, 1 undecided (about 90 more runs)``."""
     each = list(judged)
-    parts = [f"{n} {WORDS[v]}" for v in Verdict if (n := sum(c.verdict is v for c in each))]
+    parts = [f"{n} {_SHOWN[v][2]}" for v in Verdict if (n := sum(c.verdict is v for c in each))]
     missing = max((c.needed or 0 for c in each if c.verdict is Verdict.INCONCLUSIVE), default=0)
     return ", ".join(parts) + (f" (about {missing} more runs)" if missing else "")
