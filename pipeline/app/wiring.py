@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -157,11 +157,10 @@ def is_dead(who: str) -> bool:
     host, machine, pid = (*who.split("/"), "", "", "")[:3]
     if (host, machine) != (socket.gethostname(), _machine()) or not pid.isdecimal():
         return False
-    with suppress(PermissionError):
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return True
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, PermissionError) as error:  # forbidden: it is somebody's, so it is there
+        return isinstance(error, ProcessLookupError)
     return False
 
 
