@@ -20,7 +20,6 @@ import json
 import random
 import sys
 from contextlib import suppress
-from dataclasses import asdict
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -125,10 +124,10 @@ async def _live(crowd: Crowd) -> None:
     )
     visits = asyncio.create_task(crowd.come_and_go())
     while await reader.readline():
-        print(json.dumps(asdict(crowd.felt)), flush=True)  # noqa: T201 - to whoever asked
+        print(json.dumps(vars(crowd.felt)), flush=True)  # noqa: T201 - to whoever asked
     crowd.leaving.set()
     await visits
-    print(json.dumps(asdict(crowd.felt)), flush=True)  # noqa: T201
+    print(json.dumps(vars(crowd.felt)), flush=True)  # noqa: T201
 
 
 def main() -> None:

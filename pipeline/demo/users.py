@@ -14,7 +14,7 @@ from pipeline.errors import SpillwayError
 _LAST_ONES_S = 20.0
 
 
-@dataclass(slots=True)
+@dataclass
 class Felt:
     """Counts since the crowd came, by the users themselves: the demo's ground truth.
 
