@@ -11,7 +11,6 @@ import typer
 from pipeline.app.session import Session, who
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun, Env, Reason, find_service
-from pipeline.core.rollout import Rollout
 from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
