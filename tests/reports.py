@@ -3,6 +3,7 @@ the picture is changed."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from pipeline.probe.scenario import Conversation, Kind, Message, ProbeReport
 from pipeline.report import document
 from pipeline.report.document import Report
 from pipeline.report.gates import Combined, Gate
+from pipeline.report.journal_lines import Line, line_of
 from pipeline.report.timeline import Closes
 from tests.fakes import START
 
@@ -140,7 +142,14 @@ def a_look(rollout: Rollout | None = None, **changes: object) -> Look:
     return Look(replace(situation, **changes), **{**parts, **mine})  # type: ignore[arg-type]
 
 
-def journal_lines(text: str = "internal error") -> list[Mapping[str, object]]:
+def a_line(**fields: object) -> Line:
+    """A line as it is read back from the file."""
+    line = line_of(json.dumps({"at": at(0).isoformat(), "kind": "probed", **fields}).encode())
+    assert line
+    return line
+
+
+def journal_lines(text: str = "internal error") -> list[Line]:
     """What the journal of ``rolled_back`` holds, as ``journal.read`` gives it."""
     wrote: list[tuple[float, Mapping[str, int] | None]] = [
         (0.2, {STABLE: 100}),
@@ -174,10 +183,10 @@ def journal_lines(text: str = "internal error") -> list[Mapping[str, object]]:
         "at": at(366.5).isoformat(), "kind": "probed", "text": "", "started": at(366).isoformat(), "failures": [failure],
         "scenarios": {"agent-run": [39, 40]},
     }  # fmt: skip
-    return [*lines, probed]
+    return [a_line(**each) for each in (*lines, probed)]
 
 
-def a_report(rollout: Rollout | None = None, journal: Sequence[Mapping[str, object]] | None = None) -> Report:
+def a_report(rollout: Rollout | None = None, journal: Sequence[Line] | None = None) -> Report:
     """The report of ``rolled_back``, with gates made by hand."""
     current = rollout or rolled_back()
     closes = (

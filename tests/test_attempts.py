@@ -35,7 +35,7 @@ def probes(report: Any) -> int:
 
 
 def held(lines: Any) -> int:
-    return sum(line["conversations"] for line in lines if line["kind"] == "probed")
+    return sum(every for line in lines for _, every in line.scenarios.values())
 
 
 def lines_of(machine: Reported) -> Any:
@@ -111,7 +111,7 @@ def test_what_was_told_before_the_attempt_is_not_its_journal(tmp_path: Path) -> 
     machine.scene.clock.sleep(timedelta(seconds=1))
     machine.scene.start(a_wish(OTHER), drive.engine, supersede=True)
     drive.run(timedelta(seconds=1))
-    etags = [line["etag"] for line in lines_of(machine) if line["kind"] == "wrote"]
+    etags = [line.etag for line in lines_of(machine) if line.kind == "wrote"]
     assert len(etags) > 1
     assert "gave up" not in etags
 

@@ -26,7 +26,7 @@ CALM_SHAPE, CALM_PAGE = shape(render.markdown(CALM)), page(CALM)
 @draws(1_100)
 @given(SPECIAL)
 def test_one_value_in_markdown(text: str) -> None:
-    made = f"before {render._markdown(SINK.shown(text))} after"
+    made = f"before {render._finalize_markdown(text)} after"
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]|(?m:^\s*::)|##\[", made)
     assert {kind for kind, _ in shape(made)} <= {
         "paragraph_open",

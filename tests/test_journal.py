@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,12 +34,17 @@ ABC = Attempt("abc", 1, START)
 JUDGED = Attempt.of(a_rollout())
 
 
-def kinds(folder: Path) -> list[object]:
-    return [line["kind"] for line in read(folder, ABC)]
+def kinds(folder: Path) -> list[str]:
+    return [line.kind for line in read(folder, ABC)]
 
 
-def texts(folder: Path, attempt: Attempt = ABC) -> list[object]:
-    return [line["text"] for line in read(folder, attempt)]
+def texts(folder: Path, attempt: Attempt = ABC) -> list[str]:
+    return [line.text for line in read(folder, attempt)]
+
+
+def written(path: Path) -> list[dict[str, Any]]:
+    """The lines as they stand in the file."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def test_what_happens_is_read_back(tmp_path: Path) -> None:
@@ -46,7 +52,9 @@ def test_what_happens_is_read_back(tmp_path: Path) -> None:
     keep(Shifted(at(0), 1, 0, 5, by="ada"))
     keep(wrote('"e1"', 0))
     first, second = read(keep.path.parent, ABC)
-    assert first == {
+    assert (first.at, first.kind, first.text) == (START, "shifted", "stage 1: 0% -> 5%")
+    assert (second.epoch, second.etag, second.traffic) == (4, '"e1"', {"r": 100})
+    assert written(keep.path)[0] == {
         "at": START.isoformat(),
         "of": ABC.name,
         "kind": "shifted",
@@ -55,7 +63,6 @@ def test_what_happens_is_read_back(tmp_path: Path) -> None:
         "percent": 5,
         "by": "ada",
     }
-    assert (second["epoch"], second["etag"], second["traffic"]) == (4, '"e1"', {"r": 100})
 
 
 def test_a_kill_at_any_byte_loses_the_broken_line_alone(tmp_path: Path) -> None:
@@ -165,9 +172,9 @@ def test_a_probe_round_keeps_counts_and_the_first_transcripts(tmp_path: Path) ->
     for n in range(10):
         keep(Probed(at(n), a_probe(failing=True)))
     lines = read(keep.path.parent, ABC)
-    assert all(line["scenarios"] == {"agent-run": [2, 3]} for line in lines)
-    assert all(line["confirmed"] for line in lines)
-    transcripts = [bool(failure["transcript"]) for line in lines for failure in line["failures"]]  # type: ignore[attr-defined]
+    assert all(line.scenarios == {"agent-run": (2, 3)} for line in lines)
+    assert all(line["confirmed"] for line in written(keep.path))
+    transcripts = [bool(failure.transcript) for line in lines for failure in line.failures]
     assert transcripts == [True] * journal.MAX_TRANSCRIPTS + [False] * 5
 
 
@@ -178,9 +185,9 @@ def test_a_long_transcript_keeps_its_ends(tmp_path: Path) -> None:
     keep = Journal(tmp_path, ABC)
     keep(Probed(at(0), replace(probe, candidate=(failed,))))
     (line,) = read(keep.path.parent, ABC)
-    (failure,) = line["failures"]  # type: ignore[misc]
-    said = [message["text"] for message in failure["transcript"]]  # type: ignore[index]
-    assert failure["left_out"] == 500 - journal.MAX_MESSAGES  # type: ignore[index]
+    (failure,) = line.failures
+    said = [message.text for message in failure.transcript]
+    assert failure.left_out == 500 - journal.MAX_MESSAGES
     assert said[0].startswith("0 ")
     assert said[-1].startswith("499 ")
     assert keep.path.stat().st_size < journal.MAX_LINE_BYTES
@@ -197,8 +204,9 @@ def test_every_change_of_the_judgement_is_kept(tmp_path: Path) -> None:
     ]
     for n, look in enumerate(looks):
         keep(Looked(at(n / 100), look))
-    lines = read(tmp_path, JUDGED)
-    assert [(line["phase"], line["judgement"]["verdict"], line["drift"]) for line in lines] == [  # type: ignore[index]
+    assert len(read(tmp_path, JUDGED)) == 4
+    lines = written(keep.path)
+    assert [(line["phase"], line["judgement"]["verdict"], line["drift"]) for line in lines] == [
         ("rolling", "inconclusive", ""),
         ("rolling", "fail", ""),
         ("paused", "inconclusive", ""),
@@ -224,7 +232,7 @@ def test_two_processes_are_one_story_in_order_of_time_without_doubles(tmp_path: 
     one(wrote("e4", 4.2))  # told again
     one(wrote("e9", 5))  # an epoch that came back
     one.path.write_bytes(one.path.read_bytes() * 2)  # an artefact of a CI job, put back
-    assert [line["text"] for line in read(tmp_path, ABC)] == [
+    assert texts(tmp_path) == [
         "a", "b", "c", "epoch 4, etag e4", "epoch 4, etag e9",
     ]  # fmt: skip
 
@@ -242,7 +250,7 @@ def test_lines_of_another_attempt_never_enter(tmp_path: Path, other: Attempt) ->
     ours.path.write_bytes(ours.path.read_bytes() + theirs.path.read_bytes())
     nobodys = {"at": START.isoformat(), "kind": "probed", "text": "nobody's"}
     ours.path.write_text(ours.path.read_text() + json.dumps(nobodys) + "\n")
-    assert [line["text"] for line in read(tmp_path, ABC)] == ["ours"]
+    assert texts(tmp_path) == ["ours"]
 
 
 def test_what_is_told_of_another_attempt_is_not_kept(tmp_path: Path) -> None:
@@ -250,7 +258,7 @@ def test_what_is_told_of_another_attempt_is_not_kept(tmp_path: Path) -> None:
     keep(Probed(at(1), a_probe(), a_rollout()))
     keep(Probed(at(2), a_probe(), a_rollout(attempt=2)))
     keep(Looked(at(3), a_look(a_rollout(started=at(1)))))
-    assert [line["at"] for line in read(tmp_path, JUDGED)] == [at(1).isoformat()]
+    assert [line.at for line in read(tmp_path, JUDGED)] == [at(1)]
 
 
 def test_no_secret_is_kept_in_half(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def hostile_report(text: str) -> Report:
     met = {f"c{text}": Exposure(sessions=1, affected=1, closes={text: 1}), f"s{text}": Exposure()}
     found = Finding(text, text, 1, 1, Severity.ERROR, Confidence.HIGH, text, fix=Fix(text, ()))
     checks = Checked((found,), rules=(text,))
-    made = document.build(rollout, journal_lines(text), met, at(400), checks=checks, alerts=(text,))
+    made = document.build(rollout, journal_lines(text), met, at(400), checks=checks)
     gates = tuple(
         replace(gate, metric=text, meaning=text, limit=text, detail=text) for gate in a_report().gates
     )

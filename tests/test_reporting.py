@@ -116,10 +116,10 @@ class TestEyes:
         eyes = UserFigures(place(scene), scene.clock)
         while (upcoming := engine.tick()).outcome is None:
             scene.clock.sleep(upcoming.at - scene.clock.now())
-            seen, whole = eyes(), reporting.exposures(scene.world, scene.rollout)
+            seen, whole = eyes(), reporting.read_logs(scene.world, scene.rollout)
             assert seen is not None
             assert whole is not None
-            assert seen.exposures == {name: whole[name] for name in seen.exposures}
+            assert seen.exposures == {name: whole.exposures[name] for name in seen.exposures}
         assert seen is not None
         assert set(seen.exposures) == {CANDIDATE, STABLE}
 

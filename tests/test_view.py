@@ -274,10 +274,14 @@ class TestLive:
                 raise answer
             return answer
 
-        with Watcher(see, every_s=0.001) as watcher:
+        watcher = Watcher(see, every_s=0.001)
+        watcher.start()
+        try:
             for _ in range(5):
                 assert asked.acquire(timeout=10)
             assert watcher.seen is SEEN
+        finally:
+            watcher.stop()
 
     @pytest.mark.parametrize(
         ("is_terminal", "ci", "term", "kind"),

@@ -7,7 +7,7 @@ import pwd
 
 import pytest
 
-from pipeline.app.operator import who
+from pipeline.app.session import who
 
 
 @pytest.fixture(autouse=True)

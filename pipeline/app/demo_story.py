@@ -7,7 +7,7 @@ what it felt. ``expected`` says how each must end; a story that goes otherwise i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.app.drive import Drive, Ending, open_drive
 from pipeline.app.images import pinned
-from pipeline.app.reporting import exposures
+from pipeline.app.reporting import read_logs
 from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.config.schema import Config, StageConfig
@@ -50,6 +50,15 @@ class Chapter:
     reports: tuple[Path, ...] = ()
     more: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def words(self) -> str:
+        """How it ended, in one line."""
+        return (
+            f"= {self.outcome} after {self.seconds:g}s; {self.user_sessions} user sessions, "
+            f"{self.user_sessions_affected} affected, {self.on_candidate} on the candidate"
+            + "".join(f"; {_words(key, value)}" for key, value in self.more.items())
+        )
+
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         return {
@@ -65,6 +74,12 @@ class Chapter:
         }
 
 
+def _words(key: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{what} x{count}" for what, count in value.items())
+    return f"{key.replace('_', ' ')} {value}"
+
+
 @dataclass(slots=True)
 class Story:
     """All chapters on one service."""
@@ -72,16 +87,16 @@ class Story:
     session: Session
     config: Config
     users: Users
-    told: Callable[[Chapter], None]
     chapters: list[Chapter] = field(default_factory=list)
 
-    def tell(self) -> None:
+    def tell(self) -> list[Chapter]:
         """Every chapter, in order. Raises SpillwayError when one does not end as it must."""
         self.stopped_at_zero()
         self.sent_back()
         self.promoted()
         self.rolled_back_by_hand()
         self.promoted_by_hand()
+        return self.chapters
 
     def stopped_at_zero(self) -> None:
         """(a) A revision that closes every socket with 1011 after the handshake."""
@@ -112,12 +127,10 @@ class Story:
             self._drive() as drive,
         ):
             cause = Cause("changed our mind", OPERATOR, by_hand=True)
-            done = restore(
-                drive.world.platform, drive.world.clock, drive.place.ref, cause, listen=self._heard
-            )
+            world, ref = drive.world, drive.place.ref
+            done = restore(world.platform, world.clock, ref, cause, listen=self._heard)
             outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
-            page.ending = _conclude(drive, outcome)
-            page.candidate = str(page.ending.document["candidate"])
+            page.ending = drive.conclude(outcome)
 
     def _heard(self, event: RolloutEvent, /) -> None:
         if isinstance(event, RolledBack):
@@ -135,15 +148,13 @@ class Story:
             with self._drive(config) as drive:
                 drive.watch()
                 promote(drive.engine, drive.world.clock, to_percent=None, reason="looks good", by=OPERATOR)
-                page.ending = _conclude(drive, drive.run())
+                page.ending = drive.conclude(drive.run())
 
     def _rollout(self, page: _Page, image: str, config: Config | None = None) -> Ending:
         with self._drive(config, image) as drive:
             drive.listeners.join(page.note)
             ended = drive.begin()
-            ending = _conclude(drive, ended.outcome if ended else drive.run())
-        page.candidate = str(ending.document["candidate"])
-        return ending
+            return drive.conclude(ended.outcome if ended else drive.run())
 
     @contextmanager
     def _drive(self, config: Config | None = None, image: str = "") -> Iterator[Drive]:
@@ -175,7 +186,7 @@ class Story:
             more={**page.more, **({"felt": dict(felt.failures)} if felt.failures else {})},
         )
         self.chapters.append(chapter)
-        self.told(chapter)
+        self._say(chapter.words)
         if chapter.outcome != expected.label:
             raise SpillwayError(
                 f"chapter {name!r} ended {chapter.outcome}, not {expected.label}", page.ending.text
@@ -183,8 +194,7 @@ class Story:
 
     def _two_clocks(self, page: _Page) -> dict[str, object]:
         """New connections safe, and the last socket off the candidate: two figures, never one."""
-        felt = self.users.felt()
-        first_bad = felt.first_failed_at.get(page.candidate)
+        first_bad = self.users.felt().first_failed_at.get(page.candidate)
         safe = page.safe_at
         with self._drive() as drive:
             left = self._open_on(drive, page.candidate)
@@ -204,15 +214,11 @@ class Story:
     @staticmethod
     def _open_on(drive: Drive, revision: str) -> int:
         current = drive.current()
-        seen = exposures(drive.world, current) if current else None
-        return seen[revision].open_sockets if seen else 0
+        met = read_logs(drive.world, current) if current else None
+        return met.exposures[revision].open_sockets if met else 0
 
     def _say(self, text: str) -> None:
         self.session.output.say(text)
-
-
-def _conclude(drive: Drive, outcome: Outcome) -> Ending:
-    return drive.conclude(outcome, outcome.exit_code)
 
 
 @dataclass(slots=True)
@@ -220,9 +226,13 @@ class _Page:
     """What a chapter gathers while it is told."""
 
     ending: Ending | None = None
-    candidate: str = ""
     safe_at: float | None = None  # when traffic was seen to be back
     more: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def candidate(self) -> str:
+        assert self.ending is not None
+        return str(self.ending.document["candidate"])
 
     def note(self, event: RolloutEvent, /) -> None:
         if isinstance(event, RolledBack):

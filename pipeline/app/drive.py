@@ -118,10 +118,7 @@ class Drive:
 
     def go_on(self, *, wait: bool, timeout: timedelta | None) -> int:
         """Drive it to its end, or let it stand once the step that was taken is read back; the exit code."""
-        if not wait:
-            return self.finish(Outcome.UNDER_WAY, self.step_code())
-        outcome = self.run(timeout)
-        return self.finish(outcome, outcome.exit_code)
+        return self.finish(self.run(timeout)) if wait else self.finish(Outcome.UNDER_WAY, self.step_code())
 
     def step_code(self) -> int:
         """0 once the step that was taken is read back; else it is a time-out."""
@@ -140,15 +137,13 @@ class Drive:
 
         self._keep_journal(self.current())
         if self.session.output.level >= 0:
-            view = self.stack.enter_context(
-                choose_view(
-                    is_terminal=self.session.is_terminal,
-                    ci=bool(os.environ.get("CI")),
-                    write=self.session.output.say,
-                    see=UserFigures(self.place, self.world.clock),
-                )
+            view = choose_view(
+                is_terminal=self.session.is_terminal,
+                ci=bool(os.environ.get("CI")),
+                write=self.session.output.say,
+                see=UserFigures(self.place, self.world.clock),
             )
-            self.listeners.join(view)
+            self.listeners.join(self.stack.enter_context(view))
 
     def _keep_journal(self, current: Rollout | None) -> None:
         """Of the attempt that is on the service when we begin, and of no later one."""
@@ -165,31 +160,16 @@ class Drive:
     def current(self) -> Rollout | None:
         return record.of(self.place.platform.read(self.place.ref))
 
-    def driven(self) -> Rollout | None:
-        """The rollout that this command drove, and what took its place if it was superseded.
-
-        What cannot be read any more changes no outcome: then there is none.
-        """
-        try:
-            return self.current()
-        except SpillwayError as error:
+    def conclude(self, outcome: Outcome, code: int | None = None) -> Ending:
+        """Close the view and write the report. ``code``: where it is not the outcome's own."""
+        self.stack.close()
+        try:  # the rollout that this command drove, or what took its place if it was superseded
+            current = self.current()
+        except SpillwayError as error:  # what cannot be read any more changes no outcome
             self.session.output.say(f"no report: {error.what}")
-            return None
-
-    def answer(self, ended: Ended, code: int) -> Ending:
-        """An outcome that was there before this command; the report of one that the service still carries."""
-        if ended.rollout is not None or ended.outcome in _FIRST:
-            return self.conclude(ended.outcome, code)
-        self.stack.close()
-        document = {**outcome_document(ended.outcome), "exit_code": code, "candidate": ended.candidate}
-        return Ending(ended.words, document)
-
-    def conclude(self, outcome: Outcome, code: int) -> Ending:
-        """Close the view and write the report."""
-        self.stack.close()
-        current = self.driven()
+            current = None
         self._keep_journal(current)  # a first deployment is not driven: what it told is kept here
-        document = {**outcome_document(outcome), "exit_code": code}
+        document = outcome_document(outcome, exit_code=outcome.exit_code if code is None else code)
         if current is None:
             return Ending(outcome.label, document)
         if outcome is Outcome.SUPERSEDED:
@@ -208,12 +188,20 @@ class Drive:
         }
         return Ending(f"{outcome.label}: {current.plan.candidate}: {reason}", document, paths)
 
-    def finish(self, ended: Outcome | Ended, code: int) -> int:
-        """Conclude, and say how it ended."""
+    def finish(self, ended: Outcome | Ended, code: int | None = None) -> int:
+        """Conclude, and say how it ended; the exit code: the outcome's own, unless another is given.
+
+        Of an outcome that was there before this command, the report is made if the service still carries the rollout.
+        """
         outcome = ended.outcome if isinstance(ended, Ended) else ended
+        code = outcome.exit_code if code is None else code
         if outcome is not Outcome.UNDER_WAY:
             self.session.decided = code
-        ending = self.answer(ended, code) if isinstance(ended, Ended) else self.conclude(outcome, code)
+        if isinstance(ended, Ended) and ended.rollout is None and outcome not in _FIRST:
+            self.stack.close()
+            ending = Ending(ended.words, outcome_document(outcome, candidate=ended.candidate))
+        else:
+            ending = self.conclude(outcome, code)
         add_to_step_summary(self.session, ending.reports)
         for path in ending.reports:
             self.session.output.say(f"report: {path}")

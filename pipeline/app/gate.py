@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from checks.finding import Report
 from checks.output.document import as_dict
 from checks.output.text import plain, render_text, summary
 from pipeline import private
 from pipeline.app import static_checks
+from pipeline.app.request import Request
 from pipeline.model import Outcome
-from pipeline.output.writer import outcome_document
-
-if TYPE_CHECKING:
-    from checks.finding import Report
-    from pipeline.app.request import Request
-    from pipeline.output.writer import Output
+from pipeline.output.writer import Output, outcome_document
 
 _PAGES = (".md", ".html")
 
@@ -60,20 +56,18 @@ class Gate:
         """Show what was found, say that nothing was deployed, and give the exit code."""
         report, outcome = self.report, Outcome.CHECKS_FAILED
         assert report
-        count = len(report.errors)
-        reason = f"{count} finding{'s' if count != 1 else ''} of the static checks"
+        reason = f"{len(report.errors)} finding{'s' if len(report.errors) != 1 else ''} of the static checks"
         paths = [str(path) for path in self._write_reports(report, reason)]
         document = outcome_document(
             outcome, rollout=self.request.wish.rollout_id, reason=reason, reports=paths, **as_dict(report)
         )
-        say = self._output.say
         self._output.result(render_text(report).rstrip("\n"), document)
-        say(f"nothing was deployed: {reason}")
-        say(
-            "mend what a machine can mend: spillway check --fix; what a rule means: spillway check --explain RULE"
-        )
-        for path in paths:
-            say(f"report: {path}")
+        for line in (
+            f"nothing was deployed: {reason}",
+            "mend what a machine can mend: spillway check --fix; what a rule means: spillway check --explain RULE",
+            *(f"report: {path}" for path in paths),
+        ):
+            self._output.say(line)
         return outcome.exit_code
 
     @property

@@ -14,19 +14,17 @@ from pipeline import private
 from pipeline.app.session import Session
 from pipeline.core import record
 from pipeline.core.rollout import Rollout
-from pipeline.driving.ports import World
+from pipeline.driving.ports import Clock, LogSource, Platform, World
 from pipeline.errors import PlatformUnavailable, SpillwayError
-from pipeline.judging import evidence
-from pipeline.report import facts, timeline
+from pipeline.judging.evidence import Arm, Exposure
+from pipeline.model import LogLine
+from pipeline.report import facts
 from pipeline.report.tally import Tally
+from pipeline.report.timeline import Closes, Timeline
 
 if TYPE_CHECKING:
     from pipeline.app.wiring import Place
-    from pipeline.driving.ports import Clock, LogSource, Platform
-    from pipeline.judging.evidence import Arm, Exposure
-    from pipeline.model import LogLine
     from pipeline.report.document import Report
-    from pipeline.report.timeline import Closes
     from pipeline.view.panel import Seen
 
 
@@ -58,7 +56,7 @@ def read_logs(world: World, current: Rollout) -> Met | None:
     now = world.clock.now()
     ended = facts.end_of(current)
     last = min(now, ended + DRAINS_WITHIN) if ended else now
-    axis = timeline.Timeline(current.started, facts.end_of_axis(current, now))
+    axis = Timeline(current.started, facts.end_of_axis(current, now))
     try:
         tally = Tally(
             _arms(world.platform, current), current.plan.terms.sampling, current.started, ended, axis
@@ -97,13 +95,7 @@ def _revisions(current: Rollout) -> tuple[str, ...]:
 def _arms(platform: Platform, current: Rollout) -> Sequence[Arm]:
     """Those of the two revisions that are there."""
     there = {r.name: r.nonce for r in platform.revisions(current.plan.ref)}
-    return [evidence.Arm(name, there[name]) for name in _revisions(current) if name in there]
-
-
-def exposures(world: World, current: Rollout) -> Mapping[str, Exposure] | None:
-    """What users met on each revision in this attempt; None when the logs cannot be read."""
-    met = read_logs(world, current)
-    return met.exposures if met else None
+    return [Arm(name, there[name]) for name in _revisions(current) if name in there]
 
 
 class UserFigures:
@@ -193,14 +185,15 @@ def write_report(session: Session, current: Rollout, made: Report) -> list[Path]
     """
     from pipeline.report import journal, render
 
-    folder = rollouts_of(session)
+    folder, attempt = rollouts_of(session), journal.Attempt.of(current)
     private.make_folder(folder)
-    written = []
-    for suffix, text in ((".md", render.markdown(made)), (".html", render.html(made))):
-        path = journal.Attempt.of(current).path(folder, suffix)
+    texts = {
+        attempt.path(folder, ".md"): render.markdown(made),
+        attempt.path(folder, ".html"): render.html(made),
+    }
+    for path, text in texts.items():
         private.write(path, text)
-        written.append(path)
-    return written
+    return list(texts)
 
 
 def add_to_step_summary(session: Session, reports: Sequence[Path]) -> None:

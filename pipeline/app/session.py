@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,24 @@ from typing import TYPE_CHECKING
 from pipeline.errors import UserError
 from pipeline.output import streams
 from pipeline.output.writer import Output
+from pipeline.redact import plain
 
 if TYPE_CHECKING:
     from pipeline.config.schema import Config
     from pipeline.config.yamltree import Document
+
+
+_NAMES = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "LOGNAME", "USER", "LNAME", "USERNAME")
+_LONGEST = 64
+
+
+def who() -> str:
+    """Who is at the keyboard, for the record: the CI's actor, else the user's name, else the number of the user.
+
+    Only the environment is asked: the user database may lack the user, and may sit on a network that does not answer.
+    """
+    named = (plain(os.environ.get(name, "")).strip() for name in _NAMES)
+    return next((name[:_LONGEST] for name in named if name), f"uid {os.getuid()}")
 
 
 @dataclass(slots=True)
@@ -27,6 +42,7 @@ class Session:
         local: where the local Cloud Run of this project lives; None when nothing tells.
         nowhere: why there is no folder to stand in, if there is none.
         leaves_at_once: nothing of this command has to be cleaned up, so a signal is obeyed within three seconds.
+        given: what stands on the command line, parameter to how it is spelt there; the others are from the environment, or defaults.
         decided: the exit code of an ending that no signal changes any more.
     """
 
@@ -40,6 +56,7 @@ class Session:
     signal: int = 0
     leaves_at_once: bool = False
     decided: int | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
     _document: Document | None = field(default=None, init=False)
 
     def ending(self, code: int) -> int:

@@ -23,11 +23,15 @@ def show(drive: Drive, gate: Gate) -> int:
         live = drive.world.platform.read(wish.ref)
     except ServiceNotFound:
         live = None
-    revisions = drive.world.platform.revisions(wish.ref) if live is not None else ()
-    current = record.of(live) if live is not None else None
-    match intent_of(wish, live, revisions, current):
+    found = (drive.world.platform.revisions(wish.ref), record.of(live)) if live is not None else ((), None)
+    match intent_of(wish, live, *found):
         case First():
-            return _show_first(drive, gate)
+            first = (
+                f"{wish.ref.service} does not exist: {wish.candidate} would be its first revision and get 100%, ungated.",
+                "It would be probed at once. From then on every rollout is staged.",
+            )
+            document = {"first_deployment": True, "candidate": wish.candidate, "image": wish.image}
+            return _show_new(drive, gate, first, document)
         case Supersede(other):
             raise PlanRefused(
                 f"{wish.ref.service}: {other.plan.candidate} is under way ({other.phase})",
@@ -41,12 +45,8 @@ def show(drive: Drive, gate: Gate) -> int:
             session.output.say(f"it has ended: {ended.words} (again: --retry)")
             return _show_agreed(session, ended.rollout, live)
         case Begin(proposal):
-            resources = drive.declared()
-            text = "\n".join([*_lines(proposal), *_declared(resources), *gate.lines()])
             wanted = live.wanted if live is not None else Split()
-            document = {**_document(proposal, wanted), "resources": resources, "checks": gate.document()}
-            session.output.result(text, document)
-            return gate.exit_code
+            return _show_new(drive, gate, _lines(proposal), _document(proposal, wanted))
 
 
 def _show_agreed(session: Session, current: Rollout | None, live: LiveService | None) -> int:
@@ -59,21 +59,13 @@ def _show_agreed(session: Session, current: Rollout | None, live: LiveService | 
     return 0
 
 
-def _show_first(drive: Drive, gate: Gate) -> int:
-    wish = drive.request.wish
-    text = (
-        f"{wish.ref.service} does not exist: {wish.candidate} would be its first revision and get 100%, ungated.\n"
-        "It would be probed at once. From then on every rollout is staged."
-    )
+def _show_new(drive: Drive, gate: Gate, lines: Sequence[str], document: Mapping[str, object]) -> int:
+    """What would be begun, with what the Pulumi program would bring about and what the checks found."""
     resources = drive.declared()
-    document = {
-        "first_deployment": True,
-        "candidate": wish.candidate,
-        "image": wish.image,
-        "resources": resources,
-        "checks": gate.document(),
-    }
-    drive.request.session.output.result("\n".join([text, *_declared(resources), *gate.lines()]), document)
+    drive.request.session.output.result(
+        "\n".join([*lines, *_declared(resources), *gate.lines()]),
+        {**document, "resources": resources, "checks": gate.document()},
+    )
     return gate.exit_code
 
 
@@ -99,26 +91,18 @@ def _lines(proposal: plan.Proposal) -> list[str]:
     ]
     for number, stage in enumerate(made.terms.stages, start=2):
         then = "hold for promote" if stage.hold else f"soak {format_duration(stage.soak)}"
-        share = "probe" if stage.percent == 0 else f"{stage.percent}%"
-        out.append(
-            f"  {number if stage.percent else ' '}  {share:>5}  {then}, undecided after {format_duration(stage.deadline)}: pause"
-        )
+        head = f"{number}  {stage.percent:>4}%" if stage.percent else "   probe"
+        out.append(f"  {head}  {then}, undecided after {format_duration(stage.deadline)}: pause")
     rhythm = f"every {format_duration(made.terms.probing.every)}, a confirmed failure stops at once"
     out += ["", "gates", f"  probes     {', '.join(made.terms.scenarios)}: {rhythm}"]
     trials = proposal.certification_trials()
     for criterion in made.terms.criteria:
-        limit = (
-            f"limit {format_rate(criterion.limit)}" if criterion.limit is not None else "against stable only"
-        )
-        certify = (
-            f", certify {format_rate(criterion.certify)} ({trials[criterion.metric]} clean trials)"
-            if criterion.certify
-            else ""
-        )
-        out.append(f"  {criterion.metric:<26} {limit}{certify}")
+        words = "against stable only" if criterion.limit is None else f"limit {format_rate(criterion.limit)}"
+        if criterion.certify:
+            words += f", certify {format_rate(criterion.certify)} ({trials[criterion.metric]} clean trials)"
+        out.append(f"  {criterion.metric:<26} {words}")
     out += ["", f"earliest promotion  {format_duration(proposal.soak)} after the start"]
-    out += [f"warning: {warning}" for warning in proposal.warnings]
-    return out
+    return out + [f"warning: {warning}" for warning in proposal.warnings]
 
 
 def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:

@@ -131,9 +131,11 @@ def open_engine(
         place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated
     )
     rhythm = Rhythm(heartbeat=config.heartbeat)
-    engine = Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm, stop=stopped.is_set)
     try:
-        yield engine, world
+        yield (
+            Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm, stop=stopped.is_set),
+            world,
+        )
     finally:
         prober.close()
 
@@ -152,17 +154,13 @@ def driver() -> str:
 
 def is_dead(who: str) -> bool:
     """Whether a driver ran on this machine and its process is gone. False when in doubt: then we watch."""
-    host, _, rest = who.partition("/")
-    machine, _, rest = rest.partition("/")
-    pid = rest.partition("/")[0]
+    host, machine, pid = (*who.split("/"), "", "", "")[:3]
     if (host, machine) != (socket.gethostname(), _machine()) or not pid.isdecimal():
         return False
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
+    except (ProcessLookupError, PermissionError) as error:  # forbidden: it is somebody's, so it is there
+        return isinstance(error, ProcessLookupError)
     return False
 
 

@@ -12,7 +12,7 @@ import typer
 
 from pipeline.app.session import Session
 from pipeline.cli.command import command
-from pipeline.cli.options import DryRun
+from pipeline.cli.options import DryRun, refuse_idle
 from pipeline.errors import UserError
 from pipeline.model import Outcome
 from pipeline.output import streams
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 
 CHECKS_FAILED = Outcome.CHECKS_FAILED.exit_code
 _ROUNDS = 5  # fixes that meet in one line wait for the next round
+
+
+_ALL_BUT_EXPLAIN = (
+    "path",
+    "base",
+    "rule",
+    "discover",
+    "fix",
+    "dry_run",
+    "form",
+    "baseline",
+    "write_baseline",
+)
 
 
 class Format(StrEnum):
@@ -83,25 +96,25 @@ def check(
 
     Example:  spillway check --base origin/main
     """
+    from checks import runner
     from pipeline.app.static_checks import told_as_usage
 
     streams.wait_for_reader()
+    _refuse_idle(session, explain=bool(explain), fix=fix, write_baseline=write_baseline)
     with told_as_usage():
         if explain:
-            return _explain(session, explain)
+            page = runner.explain(explain)
+            session.output.result(f"{page['name']}: {page['summary']}\n\n{page['why'].rstrip()}", page)
+            return 0
         subject = _subject(session, path, base=base, rules=rule, discover=discover)
         if write_baseline:
-            return _write_baseline(session, subject, rule, _baseline_file(session, subject, baseline))
+            return _write_baseline(session, subject, rule, baseline)
         if baseline:
-            subject = subject.with_settings(baseline=str(_here(session) / baseline))
+            subject = subject.with_settings(baseline=str(session.state_folder.parent / baseline))
         mended = _mend(session, subject, rule, dry_run=dry_run) if fix else {}
         report = subject.run(rule)
     _show(session, subject, report, form, mended)
     return CHECKS_FAILED if report.errors else 0
-
-
-def _here(session: Session) -> Path:
-    return session.state_folder.parent
 
 
 def _standing() -> Path:
@@ -112,12 +125,17 @@ def _standing() -> Path:
         return Path("/")
 
 
-def _explain(session: Session, name: str) -> int:
-    from checks.runner import explain
-
-    page = explain(name)
-    session.output.result(f"{page['name']}: {page['summary']}\n\n{page['why'].rstrip()}", page)
-    return 0
+def _refuse_idle(session: Session, *, explain: bool, fix: bool, write_baseline: bool) -> None:
+    """Options of which nothing would come beside the others. Raises UserError."""
+    alone = "Leave one of them out."
+    if explain:
+        refuse_idle(session, "beside --explain", alone, *_ALL_BUT_EXPLAIN)
+    if write_baseline:
+        refuse_idle(session, "beside --write-baseline", alone, "fix", "dry_run", "form")
+    if not fix:
+        refuse_idle(
+            session, "without --fix", "Say what would be mended: spillway check --fix --dry-run", "dry_run"
+        )
 
 
 def _subject(
@@ -127,7 +145,7 @@ def _subject(
     from pipeline.config.schema import DEFAULT_FILE
 
     session.need_folder()
-    here = _here(session)
+    here = session.state_folder.parent
     is_named = session.config_file.absolute() != here / DEFAULT_FILE
     found = static_checks.subject(
         here / path if path is not None else None, session.config_file, is_named=is_named
@@ -140,20 +158,16 @@ def _subject(
     return found.asked_for(rules or (), base=base, discover=discover)
 
 
-def _baseline_file(session: Session, subject: Subject, named: Path | None) -> Path:
-    file = _here(session) / named if named else Path(subject.settings.baseline)
+def _write_baseline(session: Session, subject: Subject, rules: list[str] | None, named: Path | None) -> int:
+    from checks import baseline
+
     if not named and not subject.settings.baseline:
         raise UserError(
             "--write-baseline: to which file?",
             "Neither --baseline nor checks.baseline names one.",
             "Name it: spillway check --baseline known-findings.json --write-baseline",
         )
-    return file
-
-
-def _write_baseline(session: Session, subject: Subject, rules: list[str] | None, file: Path) -> int:
-    from checks import baseline
-
+    file = session.state_folder.parent / named if named else Path(subject.settings.baseline)
     report = subject.with_settings(baseline="").run(rules)
     baseline.save(file, report.findings)
     text = f"{file}: {len(report.findings)} findings are known from now on"
@@ -191,13 +205,13 @@ def _show(
     from checks.output.document import as_dict
 
     if form is None and session.output.mode is not Mode.TEXT:
-        word = "checks_failed" if report.errors else "checks_passed"
         head = {
-            "outcome": word,
+            "outcome": "checks_failed" if report.errors else "checks_passed",
             "exit_code": CHECKS_FAILED if report.errors else 0,
             "root": str(subject.root),
+            "mended": sorted(mended),
         }
-        session.output.result("", {**head, "mended": sorted(mended), **as_dict(report)})
+        session.output.result("", {**head, **as_dict(report)})
         return
     form = form or Format.TEXT
     session.output.data(_UNCOMMANDED[form](_rendered(subject, report, form).rstrip("\n")))

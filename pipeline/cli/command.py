@@ -1,7 +1,7 @@
 """What every command shares: its common options, its errors, its exit code.
 
 ``command`` wraps a function ``f(session, **its own options) -> int`` into one that typer understands: the common options
-are added to its signature, a ``Session`` is made of them, and whatever goes wrong ends as three lines and a code of
+(those of ``_session``) are added to its signature, a ``Session`` is made of them, and whatever goes wrong ends as three lines and a code of
 interface.md, never as a traceback for a user's mistake.
 """
 
@@ -11,75 +11,62 @@ import functools
 import inspect
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline.app.interrupts import INTERRUPTED, Interrupts
+from pipeline.app.interrupts import INTERRUPTED, interrupts
 from pipeline.app.session import Session
 from pipeline.errors import SpillwayError, UserError
 from pipeline.output import streams
 from pipeline.output.writer import Mode, Output
 from pipeline.redact import SINK, secrets_of
 
-_COMMON: dict[str, Any] = {
-    "output": Annotated[
-        Mode,
-        typer.Option(
-            "-o", "--output", help="What stdout carries.", envvar="SPILLWAY_OUTPUT", show_default=True
-        ),
-    ],
-    "config": Annotated[
-        Path, typer.Option("-c", "--config", help="The configuration file.", envvar="SPILLWAY_CONFIG")
-    ],
-    "directory": Annotated[
-        Path,
-        typer.Option("-C", "--directory", help="Stand in this folder first.", envvar="SPILLWAY_DIRECTORY"),
-    ],
-    "yes": Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.", envvar="SPILLWAY_YES")],
-    "quiet": Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")],
-    "verbose": Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more.")],
-}
-_DEFAULTS: dict[str, object] = {
-    "output": Mode.TEXT,
-    "config": Path("spillway.yaml"),
-    "directory": Path(),
-    "yes": False,
-    "quiet": False,
-    "verbose": 0,
-}
-
 
 def command(function: Callable[..., int]) -> Callable[..., None]:
     """The typer form of a command. See the module docstring."""
+    common = inspect.signature(_session, eval_str=True).parameters
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
     @functools.wraps(function)
-    def run(**options: Any) -> None:
-        shared = {name: options.pop(name) for name in _COMMON}
-        raise SystemExit(_guarded(function, shared, options))
+    def run(context: typer.Context | None = None, **options: Any) -> None:
+        shared = {name: options.pop(name) for name in common}
+        given = _on_the_command_line(context) if context else {}
+        raise SystemExit(_guarded(lambda session: function(session, **options), given, shared))
 
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    extra = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=_DEFAULTS[name])
-        for name, kind in _COMMON.items()
-    ]
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + extra
+    first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (first, *own, *common.values())]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
 
 
-def _guarded(function: Callable[..., int], shared: dict[str, Any], options: dict[str, Any]) -> int:
+def _on_the_command_line(context: typer.Context) -> Mapping[str, str]:
+    """Parameter to how it is spelt, of those that a person typed."""
+    sources = ((param, context.get_parameter_source(param.name or "")) for param in context.command.params)
+    return {
+        param.name or "": max(param.opts, key=len)
+        for param, source in sources
+        if source and source.name == "COMMANDLINE"
+    }
+
+
+def _guarded(function: Callable[[Session], int], given: Mapping[str, str], shared: dict[str, Any]) -> int:
     SINK.learn(*secrets_of(os.environ))
-    output = Output(shared["output"], -1 if shared["quiet"] else shared["verbose"])
     with streams.installed():
-        session = _session(output, shared)
+        session = _session(**shared)
+        session.given = given
+        output = session.output
         try:
             session.learn_secrets()
-            with Interrupts(session):
-                code = function(session, **options)
+            if shared["quiet"] and shared["verbose"]:
+                raise UserError(  # noqa: TRY301 - told like any other
+                    "-q with -v", "One says less, the other more.", "Leave one of them out."
+                )
+            with interrupts(session):
+                code = function(session)
         except SpillwayError as error:
             output.error(error)
             code = error.exit_code
@@ -88,31 +75,44 @@ def _guarded(function: Callable[..., int], shared: dict[str, Any], options: dict
             output.say("spillway: interrupted")
             code = INTERRUPTED
         except Exception as error:  # noqa: BLE001 - the machine's fault or ours, told as what it is
-            code = _unforeseen(output, error)
+            # A file or a process that the machine refused is told in a line; a fault of ours with where it is.
+            if not isinstance(error, OSError):
+                streams.put("stderr", SINK.lines(traceback.format_exc()))
+            told = SpillwayError(f"{type(error).__name__}: {error}")
+            output.error(told)
+            code = told.exit_code
         return session.ending(code)
 
 
-def _unforeseen(output: Output, error: Exception) -> int:
-    """A file or a process that the machine refused is told in a line; a fault of ours with where it is."""
-    if not isinstance(error, OSError):
-        streams.put("stderr", SINK.lines(traceback.format_exc()))
-    told = SpillwayError(f"{type(error).__name__}: {error}")
-    output.error(told)
-    return told.exit_code
-
-
-def _session(output: Output, shared: dict[str, Any]) -> Session:
-    directory: Path = shared["directory"]
-    config: Path = shared["config"]
+def _session(
+    *,
+    output: Annotated[
+        Mode,
+        typer.Option(
+            "-o", "--output", help="What stdout carries.", envvar="SPILLWAY_OUTPUT", show_default=True
+        ),
+    ] = Mode.TEXT,
+    config: Annotated[
+        Path, typer.Option("-c", "--config", help="The configuration file.", envvar="SPILLWAY_CONFIG")
+    ] = Path("spillway.yaml"),
+    directory: Annotated[
+        Path,
+        typer.Option("-C", "--directory", help="Stand in this folder first.", envvar="SPILLWAY_DIRECTORY"),
+    ] = Path(),
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.", envvar="SPILLWAY_YES")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
+    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more.")] = 0,
+) -> Session:
+    """The common options of every command, and what they come to."""
     here, named = _absolute(directory), os.environ.get("SPILLWAY_LOCAL_DIR")
     state = (here or directory) / ".spillway"
     is_there = os.path.isdir(directory)
     return Session(
-        output,
+        Output(output, -1 if quiet else verbose),
         config if config.is_absolute() else directory / config,
         state,
         _absolute(Path(named)) if named else state / "local" if here and is_there else None,
-        shared["yes"],
+        yes,
         None if is_there else UserError(f"-C {directory}: no such folder"),
     )
 

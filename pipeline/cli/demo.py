@@ -12,6 +12,7 @@ import typer
 
 from pipeline.app.session import Session
 from pipeline.cli.command import command
+from pipeline.cli.options import refuse_idle
 from pipeline.errors import SpillwayError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def demo(
     from pipeline.local import daemon
 
     session.need_folder()
+    refuse_idle(session, "in the demo, which has its own", "spillway demo", "config")
     ours = _session(session)
     shutil.rmtree(ours.local_folder, ignore_errors=True)
     began = time.monotonic()
@@ -66,9 +68,13 @@ def demo(
 
 def _session(session: Session) -> Session:
     """A session of the demo's own: its configuration, and a folder where it harms nobody's state."""
-    config = Path(__file__).parents[1] / "demo" / "spillway.yaml"
     folder = session.state_folder / "demo"
-    return replace(session, config_file=config, state_folder=folder, local=folder / "local")
+    return replace(
+        session,
+        config_file=Path(__file__).parents[1] / "demo" / "spillway.yaml",
+        state_folder=folder,
+        local=folder / "local",
+    )
 
 
 def _tell(session: Session, rate: float) -> list[Chapter]:
@@ -77,16 +83,13 @@ def _tell(session: Session, rate: float) -> list[Chapter]:
     from pipeline.demo.users import Users
     from pipeline.local import daemon
 
-    config = session.load_config()
-    say = session.output.say
+    config, say = session.load_config(), session.output.say
     say("starting a local Cloud Run, and a stable revision on it")
     daemon.up(session.local_folder, images_of(config, session.config_file.parent), trust_forwarded=True)
     uri = _deploy_stable(session, config)
     say(f"{uri}: {rate:g} user conversations a second from now on")
     with Users(uri, rate) as users:
-        story = Story(session, config, users, lambda chapter: _sum_up(session, chapter))
-        story.tell()
-    return story.chapters
+        return Story(session, config, users).tell()
 
 
 def _deploy_stable(session: Session, config: Config) -> str:
@@ -102,17 +105,3 @@ def _deploy_stable(session: Session, config: Config) -> str:
                 ended.words if ended else "another rollout is under way",
             )
         return drive.world.platform.read(drive.place.ref).uri
-
-
-def _sum_up(session: Session, chapter: Chapter) -> None:
-    session.output.say(
-        f"= {chapter.outcome} after {chapter.seconds:g}s; {chapter.user_sessions} user sessions, "
-        f"{chapter.user_sessions_affected} affected, {chapter.on_candidate} on the candidate"
-        + "".join(f"; {_words(key, value)}" for key, value in chapter.more.items())
-    )
-
-
-def _words(key: str, value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{what} x{count}" for what, count in value.items())
-    return f"{key.replace('_', ' ')} {value}"

@@ -82,10 +82,8 @@ def down(session: Session, *, dry_run: DryRun = False) -> int:
 
     folder = session.local_folder
     if dry_run:
-        there = endpoint.is_alive(folder)
-        session.output.say(
-            f"would end the local Cloud Run of {folder}" if there else f"nothing runs in {folder}"
-        )
+        would = "would end the local Cloud Run of" if endpoint.is_alive(folder) else "nothing runs in"
+        session.output.say(f"{would} {folder}")
         return 0
     was_up = daemon.down(folder)
     session.output.say("local Cloud Run ended" if was_up else f"no local Cloud Run was running in {folder}")

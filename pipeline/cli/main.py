@@ -48,9 +48,14 @@ def run(words: Sequence[str]) -> int:
     with streams.installed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PYTHONWARNINGS=error must not stop a library's import
         try:
-            return _answer(words)
+            from pipeline.cli.app import app
+
+            app(args=list(words), prog_name="spillway")
         except SystemExit as end:
-            return _code(end)
+            if isinstance(end.code, int | None):
+                return end.code or 0
+            print(end.code, file=sys.stderr)  # noqa: T201 - as Python itself does
+            return 1
         except KeyboardInterrupt:
             streams.hurry()
             streams.put("stderr", "spillway: interrupted\n")
@@ -60,20 +65,7 @@ def run(words: Sequence[str]) -> int:
 
             traceback.print_exc()
             return 1
-
-
-def _answer(words: Sequence[str]) -> int:
-    from pipeline.cli.app import app
-
-    app(args=list(words), prog_name="spillway")
     return 0
-
-
-def _code(end: SystemExit) -> int:
-    if end.code is None or isinstance(end.code, int):
-        return end.code or 0
-    print(end.code, file=sys.stderr)  # noqa: T201 - as Python itself does
-    return 1
 
 
 def _open_descriptors() -> None:
@@ -83,10 +75,9 @@ def _open_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
-    if hasattr(signal, "SIGTTOU"):
-        signal.signal(
-            signal.SIGTTOU, signal.SIG_IGN
-        )  # a job in the background may speak, and is not stopped for it
+    signal.signal(
+        signal.SIGTTOU, signal.SIG_IGN
+    )  # a job in the background may speak, and is not stopped for it
 
 
 def _forgive(environment: MutableMapping[str, str]) -> None:

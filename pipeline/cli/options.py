@@ -10,6 +10,7 @@ import typer
 from pipeline.app.session import Session
 from pipeline.errors import ConfigError, UserError
 from pipeline.model import ServiceRef
+from pipeline.units import parse_duration
 
 Env = Annotated[
     str | None, typer.Option("--env", "-e", help="Environment of spillway.yaml.", envvar="SPILLWAY_ENV")
@@ -21,20 +22,25 @@ Image = Annotated[
     ),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the record and the report.")]
-Project = Annotated[
-    str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")
-]
-Region = Annotated[str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
 Timeout = Annotated[
     str,
     typer.Option("--timeout", help="Stop driving after this long (exit 15); the rollout stays under way."),
 ]
-ServiceArgument = Annotated[
-    str | None,
-    typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
-]
+
+
+def refuse_idle(session: Session, where: str, fix: str, *names: str) -> None:
+    """Raises UserError for what stands on the command line where nothing would come of it.
+
+    What the environment gives is a default: it may go unused, and stands in nobody's way.
+
+    Args:
+        where: why it would not be used, in words; ``fix``: what to type instead.
+        names: of the parameters.
+    """
+    if idle := [session.given[name] for name in names if name in session.given]:
+        raise UserError(f"{', '.join(idle)}: of no use {where}", "It would change nothing here.", fix)
 
 
 def find_service(
@@ -45,15 +51,24 @@ def find_service(
     Raises: UserError, or ConfigError when only the configuration could have told.
     """
     if service and (ref := ServiceRef.parse(service)):
+        refuse_idle(session, "beside a full name", f"Name it so: {service}", "project", "region", "env")
         return ref
-    if service and project and region:
-        return ServiceRef(project, region, service)
     if service and "/" in service:
         raise UserError(
             f"{service}: not a service",
             "A full name reads projects/P/locations/L/services/S.",
             "Check its four parts.",
         )
+    if service and project and region:
+        refuse_idle(session, "beside --project and --region", "Leave one of them out.", "env")
+        return ServiceRef(project, region, service)
+    refuse_idle(
+        session,
+        "unless both are given" if service else "without a service's name",
+        f"Name it in full: projects/{project or 'P'}/locations/{region or 'L'}/services/{service or 'S'}",
+        "project",
+        "region",
+    )
     try:
         config = session.load_config()
     except ConfigError as error:
@@ -66,13 +81,11 @@ def find_service(
     return environment.ref(service or config.service)
 
 
-def timeout_of(text: str) -> timedelta | None:
-    """Of ``--timeout``; None where it was not given. Raises UserError."""
-    if not text:
-        return None
-    from pipeline.units import parse_duration
-
+def timeout_of(session: Session, text: str, *, wait: bool) -> timedelta | None:
+    """Of ``--timeout``; None where it was not given. Raises UserError, also where nobody would wait so long."""
+    if not wait:
+        refuse_idle(session, "with --no-wait", "Leave one of them out.", "timeout")
     try:
-        return parse_duration(text)
+        return parse_duration(text) if text else None
     except ValueError as error:
         raise UserError(f"--timeout: {error}") from error

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.app.operator import who
-from pipeline.app.session import Session
+from pipeline.app.session import Session, who
 from pipeline.cli.command import command
-from pipeline.cli.options import DryRun, Env, Reason, Timeout, Wait, timeout_of
+from pipeline.cli.options import DryRun, Env, Reason, Timeout, Wait, refuse_idle, timeout_of
 
 
 @command
@@ -34,11 +33,14 @@ def promote(
     from pipeline.app.request import Request
     from pipeline.driving.promote import promote as let_go_on
 
-    target, limit = 100 if full else to_percent, timeout_of(timeout)
+    if full:
+        refuse_idle(session, "beside --full", "Leave one of them out.", "to_percent")
+    target, limit = 100 if full else to_percent, timeout_of(session, timeout, wait=wait)
     with open_drive(Request.of(session, env)) as drive:
         if dry_run:
             current = drive.engine.observer.look(probe=False).situation.rollout
-            session.output.say(f"would let {current.plan.candidate} go on from {current.phase}")
+            ahead = f", ahead to {target}%" if target else ""
+            session.output.say(f"would let {current.plan.candidate} go on from {current.phase}{ahead}")
             return 0
         drive.watch()
         let_go_on(drive.engine, drive.world.clock, to_percent=target, reason=reason, by=who())

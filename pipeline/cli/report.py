@@ -35,13 +35,10 @@ def report(
     with open_drive(Request.of(session, env)) as drive:
         current = drive.current()
         if current is None or (rollout and current.plan.rollout_id != rollout):
-            there = (
-                f"the service carries {current.plan.rollout_id}"
-                if current
-                else "the service carries no record"
-            )
             raise UserError(
-                f"no rollout {rollout or ''}".rstrip(), there, "Start one: spillway rollout --image DIGEST"
+                f"no rollout {rollout or ''}".rstrip(),
+                f"the service carries {current.plan.rollout_id if current else 'no record'}",
+                "Start one: spillway rollout --image DIGEST",
             )
         made = make_report(session, drive.world, current)
         try:

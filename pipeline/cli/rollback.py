@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.app.operator import who
-from pipeline.app.session import Session
+from pipeline.app.session import Session, who
 from pipeline.cli.command import command
-from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
+from pipeline.cli.options import DryRun, Env, Reason, find_service
 from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
@@ -24,9 +23,16 @@ if TYPE_CHECKING:
 def rollback(
     session: Session,
     *,
-    service: ServiceArgument = None,
-    project: Project = None,
-    region: Region = None,
+    service: Annotated[
+        str | None,
+        typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")
+    ] = None,
     env: Env = None,
     to: Annotated[
         str | None, typer.Option("--to", help="A revision by name; default: the last known good.")
@@ -64,25 +70,25 @@ def rollback(
                 f"would send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}"
             )
             return 0
-        cause = Cause(reason or "an operator said so", who(), by_hand=True)
-        done = restore(
-            platform,
+        clock, cause = (
             SystemClock(session.stopped),
-            ref,
-            cause,
-            to=to,
-            listen=listen,
-            stop=session.stopped.is_set,
+            Cause(reason or "an operator said so", who(), by_hand=True),
         )
-    code = 0 if done.verified else Outcome.ROLLBACK_UNVERIFIED.exit_code
+        done = restore(platform, clock, ref, cause, to=to, listen=listen, stop=session.stopped.is_set)
+    outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
+    code = 0 if done.verified else outcome.exit_code  # 0: what was asked for is done
     session.decided = 0 if done.verified else None
     _journal(session, done.rollout, told)
-    outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
     seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
     document = outcome_document(
-        outcome, service=ref.name, target=done.target, was=dict(done.was), verified=done.verified
+        outcome,
+        exit_code=code,
+        service=ref.name,
+        target=done.target,
+        was=dict(done.was),
+        verified=done.verified,
     )
-    session.output.result(f"100% on {done.target}: {seen}", {**document, "exit_code": code})
+    session.output.result(f"100% on {done.target}: {seen}", document)
     if not done.verified:
         session.output.say(
             f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}"
@@ -98,6 +104,7 @@ def _journal(session: Session, current: Rollout | None, told: Sequence[RolloutEv
         from pipeline.app.reporting import rollouts_of
         from pipeline.report.journal import Attempt, Journal
 
-        journal = Journal(rollouts_of(session), Attempt.of(current), session.output.say)
+        attempt, why = Attempt.of(current), "the roll-back does not need it"
+        journal = Journal(rollouts_of(session), attempt, session.output.say, all_the_same=why)
         for event in told:
             journal(event)

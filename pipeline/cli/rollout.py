@@ -10,7 +10,7 @@ import typer
 from pipeline.app.session import Session
 from pipeline.cli import plan
 from pipeline.cli.command import command
-from pipeline.cli.options import DryRun, Env, Image, Timeout, Wait, timeout_of
+from pipeline.cli.options import DryRun, Env, Image, Timeout, Wait, refuse_idle, timeout_of
 from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
 from pipeline.model import Outcome
 
@@ -43,9 +43,11 @@ def rollout(
     from pipeline.app.images import pinned
     from pipeline.app.request import Request
 
+    limit = timeout_of(session, timeout, wait=wait)
     if dry_run:
+        fix = "See the plan without it: spillway plan --image DIGEST"
+        refuse_idle(session, "with --dry-run", fix, "supersede", "retry", "take_tags")
         return plan.show(session, image, env)
-    limit = timeout_of(timeout)
     with ExitStack() as stack:
         request = stack.enter_context(pinned(Request.of(session, env), image))
         gate = Gate(request)
@@ -56,8 +58,6 @@ def rollout(
                 return gate.refuse()
             raise
         ended = drive.begin(retry=retry, supersede=supersede, take_tags=take_tags, gate=gate)
-        if ended is not None and ended.outcome is Outcome.CHECKS_FAILED:
+        if ended and ended.outcome is Outcome.CHECKS_FAILED:
             return gate.refuse()
-        if ended is not None:
-            return drive.finish(ended, ended.outcome.exit_code)
-        return drive.go_on(wait=wait, timeout=limit)
+        return drive.finish(ended) if ended else drive.go_on(wait=wait, timeout=limit)

@@ -72,14 +72,12 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
 
 
 def _document(look: Look) -> dict[str, object]:
-    s = look.situation
-    current = s.rollout
-    outcome = current.outcome or Outcome.UNDER_WAY
+    s, current = look.situation, look.situation.rollout
     return {
         "service": current.plan.ref.name,
         "rollout": current.plan.rollout_id,
         "attempt": current.attempt,
-        "outcome": outcome.label,
+        "outcome": (current.outcome or Outcome.UNDER_WAY).label,
         "phase": current.phase.value,
         "stage": current.stage_index,
         "percent": current.stage.percent,

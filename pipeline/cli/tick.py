@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pipeline.app.session import Session
 from pipeline.cli.command import command
 from pipeline.cli.options import Env
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
-
-if TYPE_CHECKING:
-    from pipeline.app.drive import Drive
 
 
 @command
@@ -24,22 +19,15 @@ def tick(session: Session, *, env: Env = None) -> int:
     from pipeline.app.request import Request
 
     with open_drive(Request.of(session, env), one_step=True) as drive:
-        if _nothing_to_do(drive):
+        # The service is there and was never rolled out by us: a scheduler need not cry.
+        if drive.place.platform.read(drive.place.ref).record_text is None:
             session.output.result(
                 "no rollout was ever started here", {"outcome": "none", "exit_code": 0, "next_at": None}
             )
             return 0
         upcoming = drive.tick()
-        outcome = upcoming.outcome or Outcome.UNDER_WAY
+        outcome, at = upcoming.outcome or Outcome.UNDER_WAY, upcoming.at.isoformat()
         code = drive.step_code() if upcoming.outcome is None else outcome.exit_code
-        text = (
-            outcome.label if upcoming.outcome else f"come again at {upcoming.at.isoformat()}: {upcoming.why}"
-        )
-        document = outcome_document(outcome, next_at=upcoming.at.isoformat(), why=upcoming.why)
-        session.output.result(text, {**document, "exit_code": code})
+        text = outcome.label if upcoming.outcome else f"come again at {at}: {upcoming.why}"
+        session.output.result(text, outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why))
         return code
-
-
-def _nothing_to_do(drive: Drive) -> bool:
-    """The service is there and was never rolled out by us: a scheduler need not cry."""
-    return drive.place.platform.read(drive.place.ref).record_text is None

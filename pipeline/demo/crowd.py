@@ -19,14 +19,13 @@ import asyncio
 import json
 import random
 import sys
-import time
-from collections import Counter
+from contextlib import suppress
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from pipeline.demo.felt import Felt
 from pipeline.demo.service import EVENTS
+from pipeline.demo.users import Felt
 
 _MAX_OPEN = 400
 _LINGER_S = (1.0, 6.0)
@@ -59,36 +58,17 @@ class Crowd:
         self._accounts = accounts
         self._lingering = lingering
         self._random = random.Random(seed)
-        self._ok = 0
-        self._failures: Counter[str] = Counter()
-        self._met: Counter[str] = Counter()
-        self._failed_on: Counter[str] = Counter()
-        self._first_failed: dict[str, float] = {}
-        self._leaving = asyncio.Event()
-
-    def leave(self) -> None:
-        """Nobody new comes; those who linger go."""
-        self._leaving.set()
-
-    def felt(self) -> Felt:
-        total = self._ok + self._failures.total()
-        return Felt(
-            total,
-            self._ok,
-            dict(self._failures),
-            dict(self._met),
-            dict(self._failed_on),
-            dict(self._first_failed),
-        )
+        self.felt = Felt()
+        self.leaving = asyncio.Event()
 
     async def come_and_go(self) -> None:
-        """Until ``leave``, and then until the last one has finished."""
+        """Until ``leaving`` is set (nobody new comes, those who linger go), and then until the last one has finished."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         async with asyncio.TaskGroup() as users:
             number = 0
             room = asyncio.Semaphore(_MAX_OPEN)
-            while not self._leaving.is_set():
+            while not self.leaving.is_set():
                 await room.acquire()
                 users.create_task(self._visit(number)).add_done_callback(lambda _: room.release())
                 number += 1
@@ -104,15 +84,17 @@ class Crowd:
                 )
         except InvalidHandshake as error:
             status = getattr(getattr(error, "response", None), "status_code", "")
-            self._count("?", f"refused {status}".strip())
+            self.felt.count("?", f"refused {status}".strip())
             return
         except (OSError, TimeoutError):
-            self._count("?", "unreachable")
+            self.felt.count("?", "unreachable")
             return
         async with socket:
-            self._count(*await self._talk(socket))
+            self.felt.count(*await self._talk(socket))
             if lingers:
-                await _wait_for(self._leaving, self._random.uniform(*_LINGER_S))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._random.uniform(*_LINGER_S)):
+                        await self.leaving.wait()
 
     async def _talk(self, socket: ClientConnection) -> tuple[str, str]:
         """One run: the revision that answered, and what went wrong, empty for a whole conversation."""
@@ -133,23 +115,6 @@ class Crowd:
             return met, f"closed {error.rcvd.code if error.rcvd else 1006}"
         return met, ""
 
-    def _count(self, met: str, failure: str) -> None:
-        self._met[met] += 1
-        if not failure:
-            self._ok += 1
-            return
-        self._failures[failure] += 1
-        self._failed_on[met] += 1
-        self._first_failed.setdefault(met, time.time())
-
-
-async def _wait_for(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return
-
 
 async def _live(crowd: Crowd) -> None:
     """The crowd, and its counts for whoever asks on stdin."""
@@ -159,15 +124,10 @@ async def _live(crowd: Crowd) -> None:
     )
     visits = asyncio.create_task(crowd.come_and_go())
     while await reader.readline():
-        _answer(crowd)
-    crowd.leave()
+        print(json.dumps(vars(crowd.felt)), flush=True)  # noqa: T201 - to whoever asked
+    crowd.leaving.set()
     await visits
-    _answer(crowd)
-
-
-def _answer(crowd: Crowd) -> None:
-    sys.stdout.write(crowd.felt().to_json() + "\n")
-    sys.stdout.flush()
+    print(json.dumps(vars(crowd.felt)), flush=True)  # noqa: T201
 
 
 def main() -> None:

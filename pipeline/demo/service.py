@@ -97,9 +97,7 @@ class Chat:
 
     def _log(self, message: str, **fields: object) -> None:
         # No ``default=``: what JSON refuses must not pass unseen.
-        line = json.dumps({"severity": "DEBUG", "message": message, **fields})
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        print(json.dumps({"severity": "DEBUG", "message": message, **fields}), flush=True)  # noqa: T201
 
 
 def make_app(behaviour: Behaviour, within_s: float) -> SpillwayTelemetry:

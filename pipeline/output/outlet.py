@@ -37,7 +37,7 @@ class Outlet:
         self._waiting: deque[str] = deque()
         self._size = 0
         self._sent = self._done = self._moved = 0
-        self._is_stalled = self._is_over = False
+        self.is_stalled = self._is_over = False
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # on a lock that a signal handler may take again
 
@@ -51,7 +51,7 @@ class Outlet:
             self._changed.notify_all()
             if not self._has_thread():
                 self._carry()
-            elif self._patience is None or not self._is_stalled:
+            elif self._patience is None or not self.is_stalled:
                 self._await(self._sent)
 
     def wait(self, patience: float | None) -> None:
@@ -71,10 +71,6 @@ class Outlet:
             self._is_over = True
             self._changed.notify_all()
 
-    @property
-    def is_stalled(self) -> bool:
-        return self._is_stalled
-
     def _make_room(self, size: int) -> None:
         while self._patience is not None and self._waiting and self._size + size > MAX_WAITING:
             self._size -= len(self._waiting.popleft())
@@ -83,14 +79,14 @@ class Outlet:
 
     def _await(self, number: int) -> None:
         while self._done < number:
-            moved, patience = self._moved, self._patience
-            self._changed.wait_for(self._differs(moved, patience), patience)
-            if not self._differs(moved, patience)():
-                self._is_stalled = True
+            if not self._moves():
+                self.is_stalled = True
                 return
 
-    def _differs(self, moved: int, patience: float | None) -> Callable[[], bool]:
-        return lambda: self._moved != moved or self._patience != patience
+    def _moves(self) -> bool:
+        """Whether something is taken before patience ends; another patience that is asked for begins anew."""
+        before = (self._moved, self._patience)
+        return self._changed.wait_for(lambda: (self._moved, self._patience) != before, self._patience)
 
     def _has_thread(self) -> bool:
         """Whether a thread carries; where none can be started, whoever speaks carries."""
@@ -133,5 +129,5 @@ class Outlet:
     def _note(self) -> None:
         with self._changed:
             self._moved += 1
-            self._is_stalled = False
+            self.is_stalled = False
             self._changed.notify_all()

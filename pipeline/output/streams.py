@@ -91,7 +91,7 @@ class Stream(io.TextIOBase):
         """Nothing: a library that closes it must not silence the others."""
 
 
-class Drawing(io.TextIOBase):
+class Drawing:
     """The same stream for rich, which would end the process when a pipe breaks."""
 
     def __init__(self, stream: Stream) -> None:
@@ -101,15 +101,8 @@ class Drawing(io.TextIOBase):
         self._stream.draw(text)
         return len(text)
 
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 @contextmanager

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from checks.finding import Report
-from pipeline.core.rollout import Phase, Rollout
+from pipeline.core.rollout import Phase
 from pipeline.judging import judge
-from pipeline.judging.evidence import Exposure
 from pipeline.model import Outcome
-from pipeline.report import repeat
+from pipeline.report import writes
 from pipeline.report.figures import Figures
+
+_ADDITIVE = {
+    True: "Additive only: yes.",
+    False: "Additive only: NO, something that exists was removed or narrowed.",
+    None: "Whether the change is additive was not checked.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,38 +27,32 @@ class Command:
     line: str = ""
 
 
-def rollback_plan(rollout: Rollout, figures: Figures) -> tuple[Command, ...]:
+def rollback_plan(figures: Figures) -> Iterator[Command]:
     """Steps in order, each with its command."""
-    plan = rollout.plan
+    plan = figures.rollout.plan
     if plan.stable == plan.candidate:
-        return (Command("This is the service's first revision: there is none to go back to."),)
-    steps = [Command(f"Send 100 % to {plan.stable}, tags and record with it:", repeat.roll_back(plan.ref))]
+        yield Command("This is the service's first revision: there is none to go back to.")
+        return
+    yield Command(f"Send 100 % to {plan.stable}, tags and record with it:", writes.roll_back(plan.ref))
     if not plan.ref.is_local:
-        steps.append(Command("The same without Spillway:", repeat.set_traffic(plan.ref, {plan.stable: 100})))
-    steps.append(Command("See that it arrived:", "spillway status"))
-    return (*steps, _drain(rollout, figures.users))
-
-
-def _drain(rollout: Rollout, met: Exposure | None) -> Command:
-    """What becomes of the sockets that are open on the candidate."""
-    plan = rollout.plan
-    open_now = f" ({met.open_sockets:,} when this was written)" if met else ""
+        yield Command("The same without Spillway:", writes.set_traffic(plan.ref, {plan.stable: 100}))
+    yield Command("See that it arrived:", "spillway status")
+    # What becomes of the sockets that are open on the candidate.
+    open_now = f" ({figures.users.open_sockets:,} when this was written)" if figures.users else ""
     stay = f"Sockets that are open on {plan.candidate}{open_now} stay there until they close, at the latest at the request time-out."
-    command = repeat.delete_revision(plan.ref, plan.candidate)
-    if not command:
-        return Command(stay)
-    return Command(
-        f"{stay} To end them now, once another revision is the latest (SIGTERM, then 10 s):", command
+    if plan.ref.is_local:
+        yield Command(stay)
+        return
+    yield Command(
+        f"{stay} To end them now, once another revision is the latest (SIGTERM, then 10 s):",
+        writes.delete_revision(plan.ref, plan.candidate),
     )
 
 
-def risks(rollout: Rollout, figures: Figures, checks: Report | None) -> tuple[str, ...]:
+def risks(figures: Figures, checks: Report | None) -> Iterator[str]:
     """Sentences, the gravest first."""
-    return tuple(_risks(rollout, figures, checks))
-
-
-def _risks(rollout: Rollout, figures: Figures, checks: Report | None) -> Iterator[str]:
-    plan, met = rollout.plan, figures.users
+    rollout, met = figures.rollout, figures.users
+    plan = rollout.plan
     if met is not None and met.open_sockets and rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK):
         yield f"{met.open_sockets:,} sockets are still open on {plan.candidate}: their users are not safe yet."
     if rollout.drift:
@@ -62,21 +61,13 @@ def _risks(rollout: Rollout, figures: Figures, checks: Report | None) -> Iterato
         runs, failed = figures.judged.get(criterion.metric, (0, 0))
         if runs:
             yield _rate(criterion.metric, runs, failed, plan.terms.beta)
-    if figures.reached < 100 and not figures.is_healthy:
-        yield f"Never tried with more than {figures.reached} % of new connections."
+    if rollout.reached < 100 and not figures.is_healthy:
+        yield f"Never tried with more than {rollout.reached} % of new connections."
     if met is not None and met.forged:
         yield f"{met.forged:,} telemetry lines carried a wrong nonce; they were not judged."
     if met is not None and met.silent:
         yield f"{met.silent:,} sockets were accepted and never heard of again in the logs."
-    additive = checks.additive_only if checks is not None else None
-    if additive is not None:
-        yield (
-            "Additive only: yes."
-            if additive
-            else "Additive only: NO, something that exists was removed or narrowed."
-        )
-    else:
-        yield "Whether the change is additive was not checked."
+    yield _ADDITIVE[checks.additive_only if checks is not None else None]
 
 
 def _rate(metric: str, trials: int, failures: int, beta: float) -> str:
@@ -88,13 +79,13 @@ def _rate(metric: str, trials: int, failures: int, beta: float) -> str:
     return f"{measured}: with {1 - beta:.0%} confidence the rate is below {100 * bound:.2g}%."
 
 
-def next_steps(rollout: Rollout, figures: Figures) -> tuple[Command, ...]:
+def next_steps(figures: Figures) -> tuple[Command, ...]:
     """What a person does now, by how it stands."""
-    ref = rollout.plan.ref
+    rollout, ref = figures.rollout, figures.rollout.plan.ref
     if figures.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY:
         return (
             Command(
-                f"Find the cause ({rollout.reason}), fix it, and roll out the new image:", repeat.roll_out()
+                f"Find the cause ({rollout.reason}), fix it, and roll out the new image:", writes.ROLL_OUT
             ),
         )
     match rollout.phase:
@@ -104,38 +95,31 @@ def next_steps(rollout: Rollout, figures: Figures) -> tuple[Command, ...]:
             return (
                 Command(f"Paused because: {rollout.reason}"),
                 Command("Let it go on:", "spillway promote"),
-                Command("Or give traffic back:", repeat.roll_back(ref)),
+                Command("Or give traffic back:", writes.roll_back(ref)),
             )
         case Phase.ROLLING_BACK:
             return (
                 Command("See whether traffic arrived:", "spillway status"),
-                Command("Give it back again:", repeat.roll_back(ref)),
+                Command("Give it back again:", writes.roll_back(ref)),
             )
         case Phase.PROMOTED:
-            return (
-                *_if_users_complain(rollout),
-                Command(judge.certify(rollout.judge, rollout.plan).reason),
-            )
+            nothing = Command("Nothing to do. If users complain:", writes.roll_back(ref))
+            if rollout.plan.stable == rollout.plan.candidate:
+                nothing = Command("Nothing to do.")
+            return nothing, Command(judge.certify(rollout.judge, rollout.plan).reason)
         case Phase.ROLLED_BACK:
-            return tuple(_after_rollback(rollout, figures))
+            return tuple(_after_rollback(figures))
 
 
-def _if_users_complain(rollout: Rollout) -> Iterator[Command]:
-    if rollout.plan.stable == rollout.plan.candidate:
-        yield Command("Nothing to do.")
-    else:
-        yield Command("Nothing to do. If users complain:", repeat.roll_back(rollout.plan.ref))
-
-
-def _after_rollback(rollout: Rollout, figures: Figures) -> Iterator[Command]:
+def _after_rollback(figures: Figures) -> Iterator[Command]:
     if figures.clocks.left:
         yield Command(
             f"Watch the {figures.clocks.left:,} sockets that are still open on the candidate:",
             "spillway status --watch",
         )
-    why = f"{figures.hand.by}: {figures.hand.reason}" if figures.hand else rollout.reason
-    yield Command(f"Find the cause ({why}), fix it, and roll out the new image:", repeat.roll_out())
+    why = f"{figures.hand.by}: {figures.hand.reason}" if figures.hand else figures.rollout.reason
+    yield Command(f"Find the cause ({why}), fix it, and roll out the new image:", writes.ROLL_OUT)
     yield Command(
         "If the candidate was not to blame, try the same image again:",
-        repeat.retry(rollout.plan.image),
+        writes.retry(figures.rollout.plan.image),
     )

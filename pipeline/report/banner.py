@@ -6,6 +6,7 @@ could look at.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -36,36 +37,34 @@ class Tile:
 def tone(f: Figures) -> Tone:
     if f.is_healthy:
         return Tone.GOOD
-    if f.hand or f.outcome is Outcome.SUPERSEDED:
-        return Tone.WAITING  # somebody's choice, no verdict
-    is_back = f.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK)
-    return Tone.BAD if is_back or f.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY else Tone.WAITING
+    is_back = f.rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK)
+    is_bad = is_back or f.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY
+    return Tone.BAD if is_bad and not f.hand else Tone.WAITING  # somebody's choice is no verdict
 
 
 def headline(f: Figures) -> str:
     """How it stands, in one sentence."""
-    by_hand = "Rolled back by hand" + (f" by {f.hand.by}" if f.hand and f.hand.by else "")
-    ended = {
-        Outcome.STOPPED_AT_ZERO: f"Stopped at 0 %: {f.candidate} never had traffic",
-        Outcome.ROLLED_BACK_BY_HAND: f"{by_hand}: {f.stable} has 100 %, read back and seen",
-        Outcome.SUPERSEDED: f"Superseded: {f.stable} has 100 %, read back and seen",
-        Outcome.FIRST_DEPLOYMENT: f"First deployment: {f.candidate} has 100 %, ungated, and answered its first conversations",
-        Outcome.FIRST_DEPLOYMENT_UNHEALTHY: f"First deployment is unhealthy: {f.candidate} has 100 % and failed its first "
+    candidate, stable = f.rollout.plan.candidate, f.rollout.plan.stable
+    share = f.rollout.split.percent_of(candidate)
+    by = f" by {f.hand.by}" if f.hand and f.hand.by else ""
+    given_by = f" by hand{by}" if by else ""
+    keeps = f"{candidate} keeps {share} % of new connections until somebody decides"
+    if f.rollout.drift:
+        keeps = f"somebody else changed the service; we had given {candidate} {share} %"
+    words: Mapping[Outcome | Phase, str] = {
+        Outcome.STOPPED_AT_ZERO: f"Stopped at 0 %: {candidate} never had traffic",
+        Outcome.ROLLED_BACK_BY_HAND: f"Rolled back by hand{by}: {stable} has 100 %, read back and seen",
+        Outcome.FIRST_DEPLOYMENT: f"First deployment: {candidate} has 100 %, ungated, and answered its first conversations",
+        Outcome.FIRST_DEPLOYMENT_UNHEALTHY: f"First deployment is unhealthy: {candidate} has 100 % and failed its first "
         "conversations",
-    }  # fmt: skip
-    given_by = f" by hand by {f.hand.by}" if f.hand and f.hand.by else ""
-    keeps = f"{f.candidate} keeps {f.share} % of new connections until somebody decides"
-    if f.drift:
-        keeps = f"somebody else changed the service; we had given {f.candidate} {f.share} %"
-    words = {
-        Phase.DEPLOYING: f"{f.candidate} is being deployed at 0 %",
-        Phase.ROLLING: f"Under way: {f.candidate} has {f.share} % of new connections",
+        Phase.DEPLOYING: f"{candidate} is being deployed at 0 %",
+        Phase.ROLLING: f"Under way: {candidate} has {share} % of new connections",
         Phase.PAUSED: f"Paused: {keeps}",
-        Phase.PROMOTED: f"Promoted: {f.candidate} has 100 %",
-        Phase.ROLLING_BACK: f"Rolling back: traffic was given to {f.stable}{given_by} and has not been read back yet",
-        Phase.ROLLED_BACK: f"Rolled back: {f.stable} has 100 %, read back and seen",
-    }
-    return ended.get(f.outcome) or words[f.phase]
+        Phase.PROMOTED: f"Promoted: {candidate} has 100 %",
+        Phase.ROLLING_BACK: f"Rolling back: traffic was given to {stable}{given_by} and has not been read back yet",
+        Phase.ROLLED_BACK: f"Rolled back: {stable} has 100 %, read back and seen",
+    }  # fmt: skip
+    return words.get(f.outcome) or words[f.rollout.phase]
 
 
 def impact(f: Figures) -> str:
@@ -76,7 +75,7 @@ def impact(f: Figures) -> str:
     if not met.sessions:
         return (
             "The logs hold no user session on the candidate."
-            if f.reached
+            if f.rollout.reached
             else "No user session was sent to the candidate."
         )
     sessions = f"{count(met.sessions, 'user session')} met the candidate"
@@ -92,10 +91,10 @@ def impact(f: Figures) -> str:
 
 def tiles(f: Figures) -> tuple[Tile, ...]:
     """Four figures."""
-    met, clocks = f.users, f.clocks
+    met, clocks, reached = f.users, f.clocks, f.rollout.reached
     affected = Tile(f"{met.affected:,}" if met else NOT_SHOWN, "user sessions failed on the candidate")
-    most = Tile(f"{f.reached} %", "was the candidate's largest share")
-    if clocks.decided is None or not f.reached:
+    most = Tile(f"{reached} %", "was the candidate's largest share")
+    if clocks.decided is None or not reached:
         sessions = Tile(f"{met.sessions:,}" if met else NOT_SHOWN, "user sessions met the candidate")
         return affected, sessions, most, Tile(short(f.took), "from the start until the end or until now")
     safe = Tile(short(clocks.to_safe), f"from {clocks.since} until new connections were safe")

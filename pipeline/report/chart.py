@@ -5,7 +5,7 @@ The template draws it; here is only where things lie, in units of the SVG's view
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -81,6 +81,7 @@ def draw(
         share = min(1.0, max(0.0, (at - start) / length))
         return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
+    # The axis ends at the next round share, so that the 5 % of a canary do not lie flat on the floor of 100 %.
     top = next(t for t in _STEP_OF_TOP if t >= max(s.percent for s in shares))
 
     def y(percent: int) -> float:
@@ -107,31 +108,25 @@ def _bar(closes: Closes, left: float, right: float, most: int, *, is_candidate: 
     """Candidate and stable side by side in their bucket."""
     half = max(1.5, (right - left) / 2 - 0.5)
     height = max(2.0, (BAR_FLOOR - BAR_TOP) * closes.abnormal / most)
-    words = (
-        f"{closes.revision}: {closes.abnormal} of {closes.ended} closes abnormal at {closes.start:%H:%M:%S}"
-    )
     return Bar(
         x=round(left if is_candidate else left + half, 1),
         y=round(BAR_FLOOR - height, 1),
         width=round(half, 1),
         height=round(height, 1),
         role="candidate" if is_candidate else "stable",
-        words=words,
+        words=f"{closes.revision}: {closes.abnormal} of {closes.ended} closes abnormal at {closes.start:%H:%M:%S}",
     )
 
 
-def _times(length: timedelta, x: object) -> tuple[Tick, ...]:
+def _times(length: timedelta, x: Callable[[timedelta], float]) -> tuple[Tick, ...]:
     step = next((s for s in _STEPS if length / s <= _TICKS), length / _TICKS)
-    assert callable(x)
     return tuple(Tick(x(step * n), offset(step * n)) for n in range(int(length / step) + 1))
 
 
 def offset(duration: timedelta) -> str:
     """``0``, ``90s`` as ``1:30``, ``2h``: time since the start, short."""
-    seconds = round(duration.total_seconds())
-    if seconds >= 3600 and seconds % 3600 == 0:
-        return f"{seconds // 3600} h"
-    hours, minutes = seconds // 3600, seconds % 3600 // 60
-    if hours:
-        return f"{hours}:{minutes:02d}:{seconds % 60:02d}"
-    return f"{minutes}:{seconds % 60:02d}"
+    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    if minutes < 60:
+        return f"{minutes}:{seconds:02d}"
+    is_whole = not minutes % 60 and not seconds
+    return f"{minutes // 60} h" if is_whole else f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -16,9 +16,9 @@ from enum import StrEnum
 from checks.finding import Report, Severity
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.judging import judge
-from pipeline.judging.judge import Verdict
 from pipeline.model import Outcome
 from pipeline.report.banner import short
+from pipeline.report.facts import sent_back
 from pipeline.report.figures import Figures
 
 STAGING_SOAK = timedelta(hours=24)
@@ -41,75 +41,62 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Papers:
-    """What row 12 asks for and the report does not hold, in words."""
+class Evidence:
+    """What the rows are ticked from.
 
-    missing: tuple[str, ...]
+    Args:
+        checks: None: no static check was handed to the report.
+        missing: what row 12 asks for and the report does not hold, in words.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    rollout: Rollout
     figures: Figures
     checks: Report | None
-    alerts: Sequence[str] | None
-    papers: Papers
+    missing: Sequence[str]
+
+    @property
+    def rollout(self) -> Rollout:
+        return self.figures.rollout
 
 
 Answer = tuple[State, str]
 
 
-def items(
-    rollout: Rollout,
-    figures: Figures,
-    checks: Report | None,
-    *,
-    alerts: Sequence[str] | None = None,
-    papers: Papers,
-) -> tuple[Item, ...]:
-    """The twelve rows in order.
-
-    Args:
-        alerts: names of the alert policies on this service that somebody saw; None: nobody looked.
-    """
-    evidence = _Evidence(rollout, figures, checks, alerts, papers)
+def items(evidence: Evidence) -> tuple[Item, ...]:
+    """The twelve rows in order."""
     return tuple(
         Item(number, title, *answer(evidence)) for number, (title, answer) in enumerate(_ROWS, start=1)
     )
 
 
-def _check(*rules: str) -> Callable[[_Evidence], Answer]:
-    def answer(e: _Evidence) -> Answer:
+def _check(*rules: str) -> Callable[[Evidence], Answer]:
+    def answer(e: Evidence) -> Answer:
         if e.checks is None:
             return State.NOT_SHOWN, "no static check was handed to this report"
         bad = [f for f in e.checks.findings if f.rule in rules and f.severity is Severity.ERROR]
         sure = [f for f in bad if f.fails_gate]
-        for state, those in ((State.FAILED, sure), (State.NOT_SHOWN, bad)):
-            if those:
-                more = f", and {len(those) - 1} more" if len(those) > 1 else ""
-                first = those[0]
-                return state, f"{first.path}:{first.line}: {first.message}{more}"
+        if bad:
+            first, *others = sure or bad
+            more = f", and {len(others)} more" if others else ""
+            state = State.FAILED if sure else State.NOT_SHOWN
+            return state, f"{first.path}:{first.line}: {first.message}{more}"
         missing = [rule for rule in rules if rule not in e.checks.rules]
         if missing:
             return State.NOT_SHOWN, f"did not run: {', '.join(missing)}"
-        return (
-            State.SHOWN,
-            f"{' and '.join(rules)} ran over {e.checks.files} files without an error",
-        )
+        return State.SHOWN, f"{' and '.join(rules)} ran over {e.checks.files} files without an error"
 
     return answer
 
 
-def _bad(e: _Evidence, words: str) -> Answer:
+def _bad(e: Evidence, words: str) -> Answer:
     """Something failed: FAILED, unless the rollout ended well in spite of it."""
     if e.figures.is_healthy:
         return State.NOT_SHOWN, f"{words}: within what the criteria allow, and not none"
     return State.FAILED, words
 
 
-def _deployed(e: _Evidence) -> Answer:
+def _deployed(e: Evidence) -> Answer:
     at = next((s.at for s in e.rollout.history if s.event is Event.DEPLOYED), None)
-    if e.figures.candidate == e.figures.stable:
+    if e.rollout.plan.candidate == e.rollout.plan.stable:
         return State.NOT_SHOWN, "a first revision: it had 100 % at once, and nothing stood beside it"
     if at is None:
         never = e.figures.outcome is Outcome.STOPPED_AT_ZERO
@@ -122,21 +109,15 @@ def _deployed(e: _Evidence) -> Answer:
     return State.SHOWN, f"ready at 0 % in {e.rollout.plan.ref.parent} at {at:%H:%M:%S} UTC"
 
 
-def _is_gone(e: _Evidence) -> bool:
-    """It was sent back, and neither probes nor users are why: the revision broke, or was deleted."""
-    f = e.figures
-    is_judged = f.probes_failed or f.blamed or any(gate.verdict == "fail" for gate in f.gates)
-    return (
-        f.outcome in (Outcome.ROLLED_BACK, Outcome.STOPPED_AT_ZERO) and not is_judged and not _is_replaced(e)
-    )
+def _is_gone(e: Evidence) -> bool:
+    """It was sent back, and neither probes nor users nor anybody's wish are why: the revision broke, or was deleted."""
+    f, back = e.figures, sent_back(e.rollout)
+    is_judged = f.probes_failed or e.rollout.blamed or any(gate.verdict == "fail" for gate in f.gates)
+    is_wish = back is not None and back.by
+    return f.outcome in (Outcome.ROLLED_BACK, Outcome.STOPPED_AT_ZERO) and not is_judged and not is_wish
 
 
-def _is_replaced(e: _Evidence) -> bool:
-    last = next((s for s in reversed(e.rollout.history) if s.event is Event.FAILED), None)
-    return last is not None and bool(last.by)
-
-
-def _connects(e: _Evidence) -> Answer:
+def _connects(e: Evidence) -> Answer:
     f, metrics = e.figures, ("server_error_1011", "abnormal_1006")
     bad = [f"{_probes(e)} ended badly"] if f.probes_failed else []
     if f.broken and f.users:
@@ -144,51 +125,48 @@ def _connects(e: _Evidence) -> Answer:
     bad += _judged(e, *metrics) if not f.broken else []
     if f.users and f.users.refused:
         bad.append(f"{f.users.refused:,} handshakes were not answered")
-    if bad:
-        return _bad(e, "; ".join(bad))
     users = (
         f"; 0 of {f.users.sessions:,} user sockets closed with 1011" if f.users and f.users.sessions else ""
     )
-    return _good(e, f"{_probes(e)} ok{users}")
+    return _runs(e, bad, f"{_probes(e)} ok{users}")
 
 
-def _completes(e: _Evidence) -> Answer:
+def _completes(e: Evidence) -> Answer:
     f = e.figures
     bad = [f"{_probes(e)} did not complete"] if f.probes_failed else []
-    bad += _failed_users(e)
-    if bad:
-        return _bad(e, "; ".join(bad))
     users = f"; none of {f.users.sessions:,} user sessions failed" if f.users and f.users.sessions else ""
-    return _good(e, f"{_probes(e)} went from the request to the expected close{users}")
+    return _runs(
+        e, bad + _failed_users(e), f"{_probes(e)} went from the request to the expected close{users}"
+    )
 
 
-def _events(e: _Evidence) -> Answer:
+def _events(e: Evidence) -> Answer:
     f = e.figures
-    each = ", ".join(f"{name} {ok}/{every}" for name, (ok, every) in f.probed.scenarios.items())
+    each = ", ".join(f"{name} {ok}/{every}" for name, (ok, every) in f.scenarios.items())
     bad = [f"expected events did not all come: {each or _probes(e)}"] if f.probes_failed else []
     bad += _failed_users(e) + _convicted(e, "first_event")
+    if f.probes and not f.scenarios and not bad:
+        return State.NOT_SHOWN, "the journal with the scenarios' counts is missing"
+    return _runs(e, bad, f"every expected event came, in order: {each}")
+
+
+def _runs(e: Evidence, bad: Sequence[str], words: str) -> Answer:
+    """What failed; where nothing did, whether that was seen."""
+    f = e.figures
     if bad:
         return _bad(e, "; ".join(bad))
-    if f.probes and not f.probed.conversations:
-        return State.NOT_SHOWN, "the journal with the scenarios' counts is missing"
-    return _good(e, f"every expected event came, in order: {each}")
-
-
-def _good(e: _Evidence, words: str) -> Answer:
-    """Nothing failed; whether that was seen."""
-    f = e.figures
     if f.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY:
         return State.FAILED, f"its first conversations failed: {e.rollout.reason}"
     if not f.probes:
         return State.NOT_SHOWN, "no probe conversation was held"
-    if f.reached and f.users is None:
+    if e.rollout.reached and f.users is None:
         return State.NOT_SHOWN, f"{_probes(e)} ok; what users met could not be read"
-    if f.reached and not f.is_whole:
+    if e.rollout.reached and not f.is_whole:
         return State.NOT_SHOWN, f"{_probes(e)} ok; the logs hold only a part of what users met"
     return State.SHOWN, words
 
 
-def _failed_users(e: _Evidence) -> list[str]:
+def _failed_users(e: Evidence) -> list[str]:
     """User sessions that failed, as the logs have them; without them, the judged runs of the record."""
     f = e.figures
     if f.users and f.users.affected:
@@ -196,26 +174,25 @@ def _failed_users(e: _Evidence) -> list[str]:
     return _judged(e, "agent_completed", "server_error_1011", "abnormal_1006")
 
 
-def _judged(e: _Evidence, *metrics: str) -> list[str]:
+def _judged(e: Evidence, *metrics: str) -> list[str]:
     runs, failed = e.figures.failed_runs(*metrics)
     return [f"{failed:,} of {runs:,} judged user runs failed"] if failed else _convicted(e, *metrics)
 
 
-def _convicted(e: _Evidence, *metrics: str) -> list[str]:
+def _convicted(e: Evidence, *metrics: str) -> list[str]:
     """What the judge sent it back for; from its reason alone where the record had no room for more."""
-    if e.figures.blamed in metrics:
+    if e.rollout.blamed in metrics:
         return [e.rollout.reason]
     return [f"{gate.metric}: {gate.detail}" for gate in e.figures.convicted(*metrics)]
 
 
-def _logs(e: _Evidence) -> Answer:
+def _logs(e: Evidence) -> Answer:
     met = e.figures.users
     if met is None:
         return State.NOT_SHOWN, "the logs could not be read"
     if met.errors or met.silent:
         return _bad(e, f"{met.errors:,} lines with the error, {met.silent:,} sockets whose lines are missing")
-    judged = _judged(e, "log_serialisation_errors")
-    if judged:
+    if judged := _judged(e, "log_serialisation_errors"):
         return _bad(e, judged[0])
     if not met.sessions:
         return State.NOT_SHOWN, "no user session on the candidate wrote a log line"
@@ -224,50 +201,43 @@ def _logs(e: _Evidence) -> Answer:
     return State.SHOWN, f"no such line from {met.sessions:,} sessions, and none of their lines is missing"
 
 
-def _metrics(e: _Evidence) -> Answer:
+def _metrics(e: Evidence) -> Answer:
     rollout = e.rollout
     if rollout.phase is Phase.ROLLED_BACK:
         return State.SHOWN, f"traffic went back and was read back: {rollout.reason}"
     if rollout.phase is Phase.ROLLING_BACK:
         return State.FAILED, "traffic was given back and has not been read back"
     certified = judge.certify(rollout.judge, rollout.plan)
-    if rollout.phase is Phase.PROMOTED and certified.criteria and certified.verdict is Verdict.PASS:
+    if rollout.phase is Phase.PROMOTED and certified.criteria and certified.verdict is judge.Verdict.PASS:
         return State.SHOWN, certified.reason
     return State.NOT_SHOWN, "nothing was certified" if not certified.criteria else certified.reason
 
 
-def _soaked(e: _Evidence) -> Answer:
-    took = e.figures.took
-    words = f"this rollout took {short(took)}"
-    if e.figures.outcome is Outcome.PROMOTED and took >= STAGING_SOAK:
+def _soaked(e: Evidence) -> Answer:
+    words = f"this rollout took {short(e.figures.took)}"
+    if e.figures.outcome is Outcome.PROMOTED and e.figures.took >= STAGING_SOAK:
         return State.SHOWN, words
     return State.NOT_SHOWN, f"{words}; 24 h are asked for"
 
 
-def _alerts(e: _Evidence) -> Answer:
-    if e.alerts is None:
-        return State.NOT_SHOWN, "nobody looked for alert policies on this service"
-    if not e.alerts:
-        return State.NOT_SHOWN, "there is no alert policy on this service"
-    policies = "1 alert policy is" if len(e.alerts) == 1 else f"{len(e.alerts)} alert policies are"
-    return State.SHOWN, f"{policies} there: {', '.join(e.alerts)}"
+def _alerts(_: Evidence) -> Answer:
+    return State.NOT_SHOWN, "nobody looked for alert policies on this service"
 
 
-def _papers(e: _Evidence) -> Answer:
-    if e.papers.missing:
-        return State.NOT_SHOWN, f"missing here: {'; '.join(e.papers.missing)}"
+def _papers(e: Evidence) -> Answer:
+    if e.missing:
+        return State.NOT_SHOWN, f"missing here: {'; '.join(e.missing)}"
     return State.SHOWN, "this document: roll-back plan, risks, every write, what changed, before and after"
 
 
-def _probes(e: _Evidence) -> str:
+def _probes(e: Evidence) -> str:
     """``3 of 40 probe conversations``."""
     f = e.figures
-    if f.probes_failed:
-        return f"{f.probes_failed:,} of {f.probes:,} probe conversations"
-    return f"{f.probes:,} probe conversations"
+    failed = f"{f.probes_failed:,} of " if f.probes_failed else ""
+    return f"{failed}{f.probes:,} probe conversations"
 
 
-_ROWS: Sequence[tuple[str, Callable[[_Evidence], Answer]]] = (
+_ROWS: Sequence[tuple[str, Callable[[Evidence], Answer]]] = (
     ("One definition of each shared helper, and every user imports that one", _check("single-source")),
     ("Every message type is mapped, to the right member", _check("event-map")),
     ("Log payloads are JSON-safe; nothing that exists breaks", _check("json-safe-logs", "additive")),

@@ -9,7 +9,7 @@ first always speaks. Where one of the others is missing the report says so; it n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -18,14 +18,9 @@ from checks import finding as checked
 from pipeline.core.rollout import Rollout
 from pipeline.judging.evidence import Exposure
 from pipeline.report import advice, banner, checklist, facts
-from pipeline.report.advice import Command
-from pipeline.report.banner import Tile, Tone
-from pipeline.report.checklist import Item, Papers
-from pipeline.report.facts import Clocks, Happened, Share
 from pipeline.report.figures import Figures, figures_of
 from pipeline.report.gates import Combined, Gate
-from pipeline.report.journal_lines import Line
-from pipeline.report.probed import Failure, failure_of
+from pipeline.report.journal_lines import Failure, Line, failure_of
 from pipeline.report.timeline import Closes
 from pipeline.report.writes import Write, writes_of
 
@@ -70,10 +65,10 @@ class Report:
     """
 
     outcome: str
-    tone: Tone
+    tone: banner.Tone
     headline: str
     impact: str
-    tiles: tuple[Tile, ...]
+    tiles: tuple[banner.Tile, ...]
     reason: str
     service: str
     rollout_id: str
@@ -86,8 +81,8 @@ class Report:
     ended: datetime | None
     took: timedelta
     users: tuple[Users, ...]
-    clocks: Clocks
-    shares: tuple[Share, ...]
+    clocks: facts.Clocks
+    shares: tuple[facts.Share, ...]
     closes: tuple[Closes, ...]
     later: int
     gates: tuple[Gate, ...]
@@ -97,11 +92,11 @@ class Report:
     failure: Failure | None
     writes: tuple[Write, ...]
     quiet_writes: int
-    steps: tuple[Happened, ...]
-    checklist: tuple[Item, ...]
-    rollback: tuple[Command, ...]
+    steps: tuple[facts.Happened, ...]
+    checklist: tuple[checklist.Item, ...]
+    rollback: tuple[advice.Command, ...]
     risks: tuple[str, ...]
-    next_steps: tuple[Command, ...]
+    next_steps: tuple[advice.Command, ...]
     findings: tuple[Finding, ...] | None
     missing: tuple[str, ...]
 
@@ -116,9 +111,7 @@ class Report:
 
     def to_json(self) -> dict[str, object]:
         """Plain values: what ``-o json`` carries."""
-        plain = _plain(asdict(self))
-        assert isinstance(plain, dict)
-        return plain
+        return {name: _plain(each) for name, each in asdict(self).items()}
 
 
 def build(
@@ -127,9 +120,8 @@ def build(
     exposures: Mapping[str, Exposure] | None,
     now: datetime,
     *,
-    closes: Iterable[Closes] = (),
+    closes: Sequence[Closes] = (),
     checks: checked.Report | None = None,
-    alerts: Sequence[str] | None = None,
     read_until: datetime | None = None,
 ) -> Report:
     """The report of a rollout attempt as far as it has come.
@@ -139,16 +131,18 @@ def build(
         exposures: by revision, of this attempt; None when the logs cannot be read.
         closes: of the timeline over ``facts.end_of_axis``.
         checks: what the static checks found before the attempt began; None: nobody handed it in.
-        alerts: names of the alert policies on the service; None: nobody looked.
         read_until: the logs were too many, and were read up to here; None: all were read.
     """
-    plan = rollout.plan
-    figures = figures_of(rollout, journal, exposures, now, tuple(closes))
+    plan, axis = rollout.plan, facts.end_of_axis(rollout, now)
+    figures = figures_of(rollout, journal, exposures, now)
     writes, quiet = writes_of(rollout, journal)
-    plan_back = advice.rollback_plan(rollout, figures)
-    roles = [("candidate", plan.candidate), ("stable", plan.stable)]
-    if plan.candidate == plan.stable:
-        roles = [("first revision", plan.candidate)]
+    plan_back = tuple(advice.rollback_plan(figures))
+    is_first = plan.candidate == plan.stable
+    roles = (
+        {"first revision": plan.candidate}
+        if is_first
+        else {"candidate": plan.candidate, "stable": plan.stable}
+    )
     return Report(
         outcome=figures.outcome.label,
         tone=banner.tone(figures),
@@ -163,17 +157,17 @@ def build(
         stable=plan.stable,
         image=plan.image,
         made=now,
-        started=figures.started,
-        ended=figures.ended,
+        started=rollout.started,
+        ended=facts.end_of(rollout),
         took=figures.took,
         users=tuple(
             Users(role, name, figures.met.get(name) if figures.met is not None else None)
-            for role, name in roles
+            for role, name in roles.items()
         ),
         clocks=figures.clocks,
-        shares=facts.shares_of(rollout, facts.end_of_axis(rollout, now)) if rollout.reached else (),
-        closes=figures.closes,
-        later=figures.later,
+        shares=facts.shares_of(rollout, axis) if rollout.reached else (),
+        closes=tuple(closes),
+        later=sum(c.abnormal for c in closes if c.revision == plan.candidate and c.start >= axis),
         gates=figures.gates,
         combined=figures.combined,
         judged_over=figures.judged_over,
@@ -183,43 +177,38 @@ def build(
         quiet_writes=quiet,
         steps=facts.happened(rollout),
         checklist=checklist.items(
-            rollout, figures, checks, alerts=alerts, papers=_papers(plan_back, figures, writes, checks)
+            checklist.Evidence(figures, checks, tuple(_absent(plan_back, figures, writes, checks)))
         ),
         rollback=plan_back,
-        risks=advice.risks(rollout, figures, checks),
-        next_steps=advice.next_steps(rollout, figures),
-        findings=_findings(checks),
+        risks=tuple(advice.risks(figures, checks)),
+        next_steps=advice.next_steps(figures),
+        findings=None if checks is None else tuple(map(_finding, checks.findings[:MAX_FINDINGS])),
         missing=tuple(_missing(journal, figures, read_until)),
     )
 
 
-def _papers(
-    plan: Sequence[Command], figures: Figures, writes: Sequence[Write], checks: checked.Report | None
-) -> Papers:
+def _absent(
+    plan: Sequence[advice.Command], figures: Figures, writes: Sequence[Write], checks: checked.Report | None
+) -> Iterator[str]:
     """What of the twelfth row's papers this report does not hold."""
-    blank = sum(not write.etag for write in writes)
-    met = figures.met or {}
-    absent = {
-        "a roll-back plan (there is no revision to go back to)": not any(step.line for step in plan),
-        "risks as users met them (the logs could not be read)": figures.met is None,
-        f"the etags of {blank} of {len(writes)} writes": blank > 0,
-        "what changed (no additive check was made)": checks is None or checks.additive_only is None,
-        "before and after (both revisions beside each other)": figures.met is not None
-        and not (figures.stable != figures.candidate and {figures.stable, figures.candidate} <= met.keys()),
-    }
-    return Papers(tuple(words for words, is_absent in absent.items() if is_absent))
-
-
-def _findings(checks: checked.Report | None) -> tuple[Finding, ...] | None:
-    if checks is None:
-        return None
-    return tuple(_finding(each) for each in checks.findings[:MAX_FINDINGS])
+    if not any(step.line for step in plan):
+        yield "a roll-back plan (there is no revision to go back to)"
+    if figures.met is None:
+        yield "risks as users met them (the logs could not be read)"
+    if blank := sum(not write.etag for write in writes):
+        yield f"the etags of {blank} of {len(writes)} writes"
+    if checks is None or checks.additive_only is None:
+        yield "what changed (no additive check was made)"
+    both = {figures.rollout.plan.stable, figures.rollout.plan.candidate}
+    if figures.met is not None and not (len(both) > 1 and both <= figures.met.keys()):
+        yield "before and after (both revisions beside each other)"
 
 
 def _finding(found: checked.Finding) -> Finding:
     place = f"{found.path}:{found.line}" if found.path else "project"
-    fix = found.fix.title if found.fix else ""
-    return Finding(place, found.rule, str(found.severity), found.message, fix)
+    return Finding(
+        place, found.rule, str(found.severity), found.message, found.fix.title if found.fix else ""
+    )
 
 
 def _missing(journal: Sequence[Line], figures: Figures, read_until: datetime | None) -> Iterator[str]:

@@ -54,14 +54,6 @@ class Clocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
-    """Who rolled back by hand, and why."""
-
-    by: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Happened:
     """One line of the history, in a person's words."""
 
@@ -93,12 +85,17 @@ def happened(rollout: Rollout) -> tuple[Happened, ...]:
     return tuple(Happened(s.at, words_of(s), s.percent, s.by, s.reason) for s in rollout.history)
 
 
-def hand_of(rollout: Rollout) -> Hand | None:
-    """The operator who sent traffic back; None when the judge did, or nobody."""
+def sent_back(rollout: Rollout) -> Step | None:
+    """The last step that gave traffic back to stable."""
+    return next((s for s in reversed(rollout.history) if s.event is Event.FAILED), None)
+
+
+def by_hand(rollout: Rollout) -> Step | None:
+    """The step by which an operator sent traffic back; None when the judge did, or nobody."""
     if not rollout.by_hand or rollout.phase not in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
         return None
-    last = next((s for s in reversed(rollout.history) if s.event is Event.FAILED), None)
-    return Hand(last.by if last else "", last.reason if last else rollout.reason)
+    # A record without room for its history still has the reason.
+    return sent_back(rollout) or Step(rollout.since, Event.FAILED, 0, rollout.reason)
 
 
 def end_of(rollout: Rollout) -> datetime | None:
@@ -110,26 +107,26 @@ def end_of(rollout: Rollout) -> datetime | None:
 
 def end_of_axis(rollout: Rollout, now: datetime) -> datetime:
     """Until when a chart of this rollout goes: a little beyond its end, because sockets outlive it; never beyond now."""
-    ended = end_of(rollout)
-    if ended is None:
+    if (ended := end_of(rollout)) is None:
         return now
     return min(now, ended + max((ended - rollout.started) / 5, timedelta(seconds=2)))
 
 
 def shares_of(rollout: Rollout, until: datetime) -> tuple[Share, ...]:
     """Every change of the candidate's share; the last one is repeated at ``until``, so that a line has an end."""
-    is_first = rollout.plan.stable == rollout.plan.candidate  # it had everything at once
-    shares = [Share(rollout.started, 100 if is_first else 0, "started")]
-    shares += [Share(step.at, step.percent, words_of(step)) for step in rollout.history]
+    at_once = 100 if rollout.plan.stable == rollout.plan.candidate else 0  # a first revision had everything
+    shares = [
+        Share(rollout.started, at_once, "started"),
+        *(Share(step.at, step.percent, words_of(step)) for step in rollout.history),
+    ]
     return (*shares, Share(max(until, shares[-1].at), shares[-1].percent, ""))
 
 
 def clocks_of(rollout: Rollout, candidate: Exposure | None) -> Clocks:
     """What the history and the logs say; all None for a rollout that never went back."""
-    decided = next((s.at for s in reversed(rollout.history) if s.event is Event.FAILED), None)
-    if decided is None:
-        return Clocks(first_bad=candidate.first_bad_at if candidate else None)
-    safe = next((s.at for s in rollout.history if s.event is Event.RESTORED and s.at >= decided), None)
+    back, first_bad = sent_back(rollout), candidate.first_bad_at if candidate else None
+    if back is None:
+        return Clocks(first_bad)
+    safe = next((s.at for s in rollout.history if s.event is Event.RESTORED and s.at >= back.at), None)
     left = candidate.open_sockets if candidate else None
-    drained = candidate.last_close_at if candidate and not candidate.open_sockets else None
-    return Clocks(candidate.first_bad_at if candidate else None, decided, safe, left, drained)
+    return Clocks(first_bad, back.at, safe, left, candidate.last_close_at if candidate and not left else None)

@@ -12,15 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipeline.core.rollout import Phase, Rollout
+from pipeline.core.rollout import Rollout, Step
 from pipeline.judging.evidence import Exposure
 from pipeline.model import Outcome
-from pipeline.report import facts, gates
-from pipeline.report.facts import Clocks, Hand
-from pipeline.report.gates import Combined, Gate
-from pipeline.report.journal_lines import Line
-from pipeline.report.probed import Probed, probed_of
-from pipeline.report.timeline import Closes
+from pipeline.report import facts, journal_lines
+from pipeline.report.gates import Combined, Gate, certified_of, gates_of, judged_over
 
 BROKEN = ("server_error_1011", "abnormal_1006")  # closes that are the server's doing
 HEALTHY = (Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT)
@@ -31,47 +27,35 @@ class Figures:
     """Values only; see the module.
 
     Args:
-        share: the candidate's share of new connections as last written. ``reached``: the largest it ever had.
-        ended: None while it goes on, or may go on. ``took``: until then, or until now.
-        drift: what somebody else changed; then ``share`` is ours, and may not be what is served.
-        hand: who rolled back by hand; None when nobody did.
+        outcome: UNDER_WAY while there is none.
+        took: from the start until the end, or until now.
+        hand: how somebody rolled back by hand; None when nobody did.
         met: what users met, by revision; None: the logs could not be read.
+        scenarios: to (ok, all) probe conversations, as far as the journal has them.
         probes, probes_failed: conversations of all rounds.
-        blamed: the metric for which the judge sent it back, if it was the judge.
         judged: by metric, (runs, failed runs) of the candidate over all stages.
         judged_over: what the counts of ``gates`` are of, in words.
-        closes: over the axis of the chart; ``later``: abnormal closes of the candidate that came after it.
     """
 
+    rollout: Rollout
     outcome: Outcome
-    phase: Phase
-    candidate: str
-    stable: str
-    started: datetime
-    ended: datetime | None
     took: timedelta
-    share: int
-    reached: int
-    drift: str
-    hand: Hand | None
+    hand: Step | None
     met: Mapping[str, Exposure] | None
-    probed: Probed
+    scenarios: Mapping[str, tuple[int, int]]
     probes: int
     probes_failed: int
-    blamed: str
     judged: Mapping[str, tuple[int, int]]
-    clocks: Clocks
+    clocks: facts.Clocks
     gates: tuple[Gate, ...]
     combined: Combined
     certified: tuple[Gate, ...]
     judged_over: str
-    closes: tuple[Closes, ...]
-    later: int
 
     @property
     def users(self) -> Exposure | None:
         """What users met on the candidate."""
-        return self.met.get(self.candidate, Exposure()) if self.met is not None else None
+        return self.met.get(self.rollout.plan.candidate, Exposure()) if self.met is not None else None
 
     @property
     def broken(self) -> int:
@@ -102,41 +86,30 @@ class Figures:
 
 def figures_of(
     rollout: Rollout,
-    journal: Sequence[Line],
+    journal: Sequence[journal_lines.Line],
     met: Mapping[str, Exposure] | None,
     now: datetime,
-    closes: Sequence[Closes] = (),
 ) -> Figures:
     """All of them, from the record, the attempt's journal and the logs as they were read."""
-    plan, state = rollout.plan, rollout.judge
-    ended, axis = facts.end_of(rollout), facts.end_of_axis(rollout, now)
-    users = met.get(plan.candidate, Exposure()) if met is not None else None
-    judgements, combined = gates.gates_of(rollout)
-    probed = probed_of(journal)
-    failed = max(probed.failed, state.probes_bad)
+    candidate, state = rollout.plan.candidate, rollout.judge
+    gates, combined = gates_of(rollout)
+    scenarios = journal_lines.scenarios_of(journal)
+    held = sum(every for _, every in scenarios.values())
+    # Journal and record each may have lost some rounds (another machine, a new stage): the larger count is the truer one.
+    failed = max(held - sum(ok for ok, _ in scenarios.values()), state.probes_bad)
     return Figures(
+        rollout=rollout,
         outcome=rollout.outcome or Outcome.UNDER_WAY,
-        phase=rollout.phase,
-        candidate=plan.candidate,
-        stable=plan.stable,
-        started=rollout.started,
-        ended=ended,
-        took=(ended or now) - rollout.started,
-        share=rollout.split.percent_of(plan.candidate),
-        reached=rollout.reached,
-        drift=rollout.drift,
-        hand=facts.hand_of(rollout),
+        took=(facts.end_of(rollout) or now) - rollout.started,
+        hand=facts.by_hand(rollout),
         met=met,
-        probed=probed,
-        probes=max(probed.conversations, state.probes_ok + state.probes_bad, failed),
+        scenarios=scenarios,
+        probes=max(held, state.probes_ok + state.probes_bad, failed),
         probes_failed=failed,
-        blamed=rollout.blamed,
         judged={m: (c.candidate_trials, c.candidate_failures) for m, c in state.total.items()},
-        clocks=facts.clocks_of(rollout, users),
-        gates=judgements,
+        clocks=facts.clocks_of(rollout, met.get(candidate, Exposure()) if met is not None else None),
+        gates=gates,
         combined=combined,
-        certified=gates.certified_of(rollout),
-        judged_over=gates.judged_over(rollout),
-        closes=tuple(closes),
-        later=sum(c.abnormal for c in closes if c.revision == plan.candidate and c.start >= axis),
+        certified=certified_of(rollout),
+        judged_over=judged_over(rollout),
     )

@@ -46,31 +46,32 @@ class Combined:
     reason: str
 
 
-def judgement_of(rollout: Rollout) -> Judgement | None:
-    """The judgement to show: of now while it is under way, else the last that was recorded; None when there is none."""
+def judgement_of(rollout: Rollout) -> Judgement:
+    """The judgement to show: of now while it is under way, else the last that was recorded; empty when there is none."""
     kept = rollout.last.judgement if rollout.last else None
-    is_whole = all(
-        c.metric in rollout.judge.compared for c in rollout.plan.terms.criteria
-    )  # a record too long drops it
+    # a record that grew too long drops the bets
+    is_whole = all(c.metric in rollout.judge.compared for c in rollout.plan.terms.criteria)
     if kept is not None and (rollout.phase is not Phase.ROLLING or not is_whole):
         return kept
-    return judge.judge_stage(rollout.judge, rollout.plan, rollout.stage_index) if is_whole else None
+    if not is_whole:
+        return Judgement(Verdict.INCONCLUSIVE, "")
+    return judge.judge_stage(rollout.judge, rollout.plan, rollout.stage_index)
 
 
 def judged_over(rollout: Rollout) -> str:
     """What the counts of ``judgement_of`` are of, in words: right after a raise the stage before still speaks."""
     judgement = judgement_of(rollout)
-    counted = judgement.criteria if judgement is not None else ()
-    if judgement is not None and judgement.verdict is Verdict.FAIL and not rollout.judge.probes_bad:
+    if judgement.verdict is Verdict.FAIL and not rollout.judge.probes_bad:
         return "the blocks that decided"
+    # A raise opens a stage that has counted nothing yet: what is shown was counted under the one before.
     is_empty = not any(c.candidate_trials for c in rollout.judge.stage.values())
-    is_before = is_empty and any(c.candidate_trials for c in counted) and rollout.stage_index > 0
+    is_before = is_empty and any(c.candidate_trials for c in judgement.criteria) and rollout.stage_index > 0
     return f"the stage with {rollout.plan.terms.stages[rollout.stage_index - is_before].percent} %"
 
 
 def gates_of(rollout: Rollout) -> tuple[tuple[Gate, ...], Combined]:
     """Every criterion as it was judged, in the order of the configuration, and all together."""
-    judgement = judgement_of(rollout) or Judgement(Verdict.INCONCLUSIVE, "")
+    judgement = judgement_of(rollout)
     together = [c.e_value for c in judgement.criteria]
     combined = Combined(
         sum(together) / len(together) if together else 0.0, 1 / rollout.plan.terms.alpha, judgement.reason
@@ -110,8 +111,7 @@ def _gate(
 def _limit(criterion: Criterion, *, certify: bool) -> str:
     if certify:
         return f"below {format_rate(criterion.certify)}" if criterion.certify is not None else "-"
-    words = (
-        "not worse than stable" if criterion.limit is None else f"{format_rate(criterion.limit)} or stable's"
-    )
     slower = f", slower than {format_duration(criterion.slower_than)}" if criterion.slower_than else ""
-    return words + slower
+    if criterion.limit is None:
+        return f"not worse than stable{slower}"
+    return f"{format_rate(criterion.limit)} or stable's{slower}"

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from pipeline.core.rollout import Rollout
 from pipeline.events import Look, Looked, Probed, RolloutEvent
 from pipeline.probe.scenario import Conversation, ProbeReport
 from pipeline.redact import SINK
-from pipeline.report.journal_lines import Line
+from pipeline.report.journal_lines import Line, line_of
 
 MAX_LINE_BYTES = 256 * 1024
 MAX_TRANSCRIPTS = 5  # of one attempt; the first failures tell, the rest repeat
@@ -72,29 +72,30 @@ class Journal:
     """A listener that appends what happens to the attempt's file.
 
     Args:
-        say: told once when the file cannot be written.
+        say: told once when the file cannot be written. ``all_the_same``: what holds without it, in words.
     """
 
-    def __init__(self, folder: Path, attempt: Attempt, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        attempt: Attempt,
+        say: Callable[[str], None] = lambda _: None,
+        all_the_same: str = "the rollout goes on",
+    ) -> None:
         self.path = attempt.path(folder)
         self._attempt = attempt
         self._say = say
+        self._all_the_same = all_the_same
         self._has_complained = False
         self._transcripts = 0
         self._began: datetime | None = None
         self._last_sample: tuple[datetime, object] | None = None
 
     def __call__(self, event: RolloutEvent, /) -> None:
-        more = self._data(event)
-        if more is None:
+        if (more := self._data(event)) is None:
             return
-        line = {
-            "at": event.at.isoformat(),
-            "of": self._attempt.name,
-            "kind": event.kind,
-            "text": SINK.cut(event.text, MAX_TEXT),
-            **more,
-        }
+        head = {"at": event.at.isoformat(), "of": self._attempt.name, "kind": event.kind}
+        line = {**head, "text": SINK.cut(event.text, MAX_TEXT), **more}
         data = json.dumps(SINK.values(line)).encode() + b"\n"
         if len(data) > MAX_LINE_BYTES:
             return
@@ -103,9 +104,9 @@ class Journal:
         except OSError as error:
             if not self._has_complained:
                 self._has_complained = True
-                self._say(f"no journal: {error} (the rollout goes on; its report will know less)")
+                self._say(f"no journal: {error} ({self._all_the_same}; its report will know less)")
 
-    def _data(self, event: RolloutEvent) -> Line | None:
+    def _data(self, event: RolloutEvent) -> Mapping[str, object] | None:
         """What is kept of an event beside its text; None: nothing is kept."""
         match event:
             case Looked(at, look):
@@ -119,7 +120,7 @@ class Journal:
         """A driver that was superseded sees, and probes, the next attempt once before it notices: that is not ours."""
         return rollout is None or Attempt.of(rollout) == self._attempt
 
-    def _sample(self, at: datetime, look: Look) -> Line | None:
+    def _sample(self, at: datetime, look: Look) -> Mapping[str, object] | None:
         """A judgement that says something new, or one now and then."""
         self._began = self._began or at
         s = look.situation
@@ -128,6 +129,7 @@ class Journal:
             tuple(c.verdict for c in s.stage_verdict.criteria),
         )  # fmt: skip
         if self._last_sample is not None:
+            # The pause grows with the rollout's age, so the file grows with its logarithm only.
             pause = max(SAMPLE_EVERY, (at - self._began) / SAMPLES_PER_AGE)
             if key == self._last_sample[1] and at - self._last_sample[0] < pause:
                 return None
@@ -142,8 +144,7 @@ class Journal:
             "certification": s.certification.to_json() if s.certification else None,
         }
 
-    def _probe(self, report: ProbeReport) -> Line:
-        failures = [self._failure(conversation) for conversation in report.failures[:MAX_TRANSCRIPTS]]
+    def _probe(self, report: ProbeReport) -> Mapping[str, object]:
         return {
             "conversations": len(report.candidate),
             "failed": len(report.failures),
@@ -152,13 +153,12 @@ class Journal:
             "scenarios": _by_scenario(report.candidate),
             "control": _by_scenario(report.control),
             "started": report.started.isoformat(),
-            "failures": failures,
+            "failures": [self._failure(each) for each in report.failures[:MAX_TRANSCRIPTS]],
         }
 
-    def _failure(self, conversation: Conversation) -> Line:
-        with_transcript = bool(conversation.transcript) and self._transcripts < MAX_TRANSCRIPTS
-        self._transcripts += with_transcript
-        messages = conversation.transcript if with_transcript else ()
+    def _failure(self, conversation: Conversation) -> Mapping[str, object]:
+        messages = conversation.transcript if self._transcripts < MAX_TRANSCRIPTS else ()
+        self._transcripts += bool(messages)
         half = MAX_MESSAGES // 2
         left_out = max(0, len(messages) - MAX_MESSAGES)
         kept = (*messages[:half], *messages[-half:]) if left_out else messages
@@ -205,30 +205,15 @@ def read(folder: Path, attempt: Attempt) -> tuple[Line, ...]:
     Lines that are broken, not ours or of another attempt are left out. Raises: OSError when the file is there and
     cannot be read.
     """
-    lines: dict[bytes, Line] = {}
+    lines: dict[object, Line] = {}
     try:
         with attempt.path(folder).open("rb") as file:
             while raw := file.readline(MAX_LINE_BYTES):
-                line = _parsed(raw)
-                if line is not None and line.get("of") == attempt.name:
-                    lines.setdefault(_identity(line, raw), line)
+                line = line_of(raw)
+                if line is not None and line.of == attempt.name:
+                    # A double is the same text, or the same write, whoever told it and when.
+                    is_write = line.kind == "wrote" and line.etag
+                    lines.setdefault((line.epoch, line.etag) if is_write else raw.strip(), line)
     except FileNotFoundError:
         return ()
-    return tuple(sorted(lines.values(), key=lambda line: datetime.fromisoformat(str(line["at"]))))
-
-
-def _identity(line: Line, raw: bytes) -> bytes:
-    """What makes a line a double: the same text, or the same write, whoever told it and when."""
-    if line["kind"] == "wrote" and line.get("etag"):
-        raw = repr((line.get("epoch"), line.get("etag"))).encode()
-    return hashlib.blake2b(raw.strip(), digest_size=16).digest()
-
-
-def _parsed(raw: bytes) -> Line | None:
-    try:
-        line = json.loads(raw)
-        if datetime.fromisoformat(line["at"]).tzinfo is None:
-            return None
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return line if isinstance(line, dict) and isinstance(line.get("kind"), str) else None
+    return tuple(sorted(lines.values(), key=lambda line: line.at))

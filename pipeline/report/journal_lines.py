@@ -1,36 +1,86 @@
-"""Journal lines as values.  PURE.
+"""The lines of a journal as values.  PURE.
 
-They come from a file that anybody may have edited: whatever has not the expected shape is left out, never an error.
+They come from a file that anybody may have edited: a line that has not the expected shape is left out, never an error.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-Line = Mapping[str, object]
+from pipeline.core import codec
+from pipeline.probe.scenario import Message
+
+_MOST = 1e12  # of anything that is counted or measured
 
 
-def moment(value: object) -> datetime | None:
-    """An aware time, or None."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A conversation that failed. ``left_out``: messages of the transcript's middle that were not kept."""
+
+    at: datetime | None = None
+    scenario: str = ""
+    outcome: str = ""
+    detail: str = ""
+    close_code: int | None = None
+    close_reason: str = ""
+    transcript: tuple[Message, ...] = ()
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is read of a line; what else it holds is for people.
+
+    Args:
+        of: the attempt's name.
+        epoch, etag, traffic: of a write; traffic None: the record alone was written.
+        started, scenarios, failures: of a probe round; scenario to (ok, all) conversations with the candidate.
+    """
+
+    at: datetime
+    kind: str
+    of: str = ""
+    text: str = ""
+    epoch: int | None = None
+    etag: str = ""
+    traffic: Mapping[str, int] | None = None
+    started: datetime | None = None
+    scenarios: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+
+
+def line_of(raw: bytes) -> Line | None:
+    """The line; None for what has not the shape of one."""
     try:
-        made = datetime.fromisoformat(str(value))
-    except ValueError:
+        line = codec.made(
+            Line, json.loads(raw, parse_int=_number, parse_float=_number, parse_constant=_number)
+        )
+    except (ValueError, RecursionError):
         return None
-    return made if made.tzinfo else None
+    return line if line.at.tzinfo else None
 
 
-def number(value: object) -> float:
-    """A finite number, or 0."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) <= 1e12 else 0.0  # type: ignore[arg-type]
+def _number(text: str) -> float:
+    """An int where it is one. Raises ValueError for NaN, infinity and what else nobody measures."""
+    if not abs(float(text)) <= _MOST:
+        raise ValueError(text)
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
-def mappings(value: object) -> Sequence[Mapping[str, object]]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list | tuple) else ()
+def scenarios_of(journal: Sequence[Line]) -> Mapping[str, tuple[int, int]]:
+    """All probe rounds added up: scenario to (ok, all)."""
+    counts: dict[str, tuple[int, int]] = {}
+    for line in journal:
+        for name, (ok, every) in line.scenarios.items():
+            before = counts.get(name, (0, 0))
+            counts[name] = (before[0] + ok, before[1] + every)
+    return counts
 
 
-def shares(value: object) -> Mapping[str, int]:
-    if not isinstance(value, Mapping):
-        return {}
-    return {str(name): percent for name, percent in value.items() if isinstance(percent, int)}
+def failure_of(journal: Sequence[Line]) -> Failure | None:
+    """The first failed conversation with a transcript, else the first failed one at all."""
+    failures = [replace(f, at=line.started or line.at) for line in journal for f in line.failures]
+    return next((f for f in failures if f.transcript), failures[0] if failures else None)

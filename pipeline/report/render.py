@@ -2,7 +2,7 @@
 
 Theory of operation. A report is full of text that a service, or whoever talks to it, chose. Every value that a template
 prints goes through one door (Jinja's ``finalize``): escapes and secrets go (``redact.SINK``), and then it is escaped
-for where it lands: by autoescape in HTML, by ``_markdown`` in Markdown. Only the templates' own text and what was built
+for where it lands: by autoescape in HTML, by ``_finalize_markdown`` in Markdown. Only the templates' own text and what was built
 here as ``Markup`` pass as they are; no template uses ``safe``.
 """
 
@@ -32,18 +32,19 @@ _ENTITIES = {
     "@": "&#64;",
     "#": "&#35;",
     "::": "&#58;&#58;",
+    "://": ":&#47;/",
 }
 
 
 def html(report: Report) -> str:
     """One page: styles and chart inside, no script, no address of any other machine."""
-    return _environment("html").get_template("report.html").render(_context(report))
+    return page("report.html", **_context(report))
 
 
 def markdown(report: Report) -> str:
     """GitHub's Markdown, at most 900 kB: what does not fit is left out, and said."""
-    text = _environment("md").get_template("report.md").render(_context(report))
-    text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    rendered = page("report.md", **_context(report))
+    text = re.sub(r"\n{3,}", "\n\n", rendered).strip() + "\n"
     data = text.encode()
     if len(data) <= MAX_MARKDOWN_BYTES:
         return text
@@ -54,13 +55,12 @@ def markdown(report: Report) -> str:
 
 
 def page(template: str, **values: object) -> str:
-    """Another page than a rollout's report, from a template of its own; its suffix says how values are escaped."""
+    """A page from a template, whose suffix says how values are escaped."""
     return _environment(template.rpartition(".")[2]).get_template(template).render(values)
 
 
 def _context(report: Report) -> dict[str, Any]:
-    clocks = report.clocks
-    marks = [(clocks.first_bad, "first bad session"), (clocks.safe, "new connections safe")]
+    marks = [(report.clocks.first_bad, "first bad session"), (report.clocks.safe, "new connections safe")]
     seen = [c for c in report.closes if not report.shares or c.start < report.shares[-1].at]
     drawn = chart.draw(report.shares, seen, report.candidate, [(at, label) for at, label in marks if at])
     return {"r": report, "chart": drawn, "c": chart}
@@ -87,18 +87,12 @@ def _finalize_html(value: object) -> object:
 
 
 def _finalize_markdown(value: object) -> str:
-    return str(value) if isinstance(value, Markup) else _markdown(SINK.shown(str(value)))
-
-
-def _markdown(text: str) -> str:
-    """The text so that Markdown shows it as it is: no markup, link, mention, formula, table cell or command in it."""
-    return _SPECIAL.sub(_escaped, text)
+    """Markdown shows it as it is: no markup, link, mention, formula, table cell or command in it."""
+    return str(value) if isinstance(value, Markup) else _SPECIAL.sub(_escaped, SINK.shown(str(value)))
 
 
 def _escaped(match: re.Match[str]) -> str:
     found = match[0]
-    if found == "://":
-        return ":&#47;/"
     if found.lower() == "www.":
         return f"{found[:3]}&#46;"
     return _ENTITIES.get(found, f"\\{found}")
@@ -146,15 +140,11 @@ def _pair(pair: tuple[int, int]) -> str:
     return f"{pair[1]:,}/{pair[0]:,}"
 
 
-def _percent(share: float) -> str:
-    return f"{share * 100:.1f}"
-
-
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
 _FILTERS = {
     "time": _time, "clock": _clock, "took": short, "fence": _fence, "split": _split, "rate": _rate, "figure": _figure,
-    "percent": _percent, "words": _words, "count": _count, "pair": _pair,
+    "words": _words, "count": _count, "pair": _pair,
 }  # fmt: skip

@@ -19,12 +19,11 @@ from pipeline.report.timeline import Closes, Timeline
 from pipeline.telemetry.lines import Closed, from_payload
 
 OVERLAP = timedelta(seconds=30)  # a line may be found this much later than others of its time
-_EARLIEST = ("first_bad_at",)
-_LATEST = ("last_line_at", "last_close_at")
+_CHOICES = {"first_bad_at": min, "last_line_at": max, "last_close_at": max}
 
 
 class Tally:
-    """What users met on some revisions in a stretch of time.
+    """What users met on some revisions in a stretch of time. ``newest``: the time of the newest line.
 
     Args:
         arms: the revisions.
@@ -44,7 +43,7 @@ class Tally:
         self._end = end
         self._axis = axis
         self._sampling = sampling
-        self._newest = self._start = start
+        self.newest = self._start = start
         self._known: dict[str, datetime] = {}
         self._open: dict[tuple[str, str], list[LogLine]] = {}
         self._settled = {arm.revision: Exposure() for arm in self._arms}
@@ -54,7 +53,7 @@ class Tally:
     @property
     def since(self) -> datetime:
         """From when on lines are wanted; it never goes back."""
-        return max(self._start, self._newest - OVERLAP)
+        return max(self._start, self.newest - OVERLAP)
 
     def add(self, lines: Iterable[LogLine]) -> None:
         """Take lines in; those that were taken in before are left out."""
@@ -62,21 +61,13 @@ class Tally:
             if line.insert_id in self._known or line.at < self._start:
                 continue
             self._known[line.insert_id] = line.at
-            self._newest = max(self._newest, line.at)
+            self.newest = max(self.newest, line.at)
             key = (line.revision, _session(line))
+            # After the attempt's end only sessions that began in it are followed: what begins later is not its doing.
             if self._end is None or line.at <= self._end or key in self._open:
                 self._open.setdefault(key, []).append(line)
+        # An id is needed as long as its line can be read again, and no longer.
         self._known = {key: at for key, at in self._known.items() if at >= self.since}
-
-    @property
-    def newest(self) -> datetime:
-        """The time of the newest line."""
-        return self._newest
-
-    @property
-    def is_settled(self) -> bool:
-        """Nothing is open any more."""
-        return not self._open
 
     def closes(self) -> tuple[Closes, ...]:
         """Over the axis; those of sessions that are not settled yet among them. Empty without an axis."""
@@ -137,9 +128,10 @@ def _session(line: LogLine) -> str:
 
 
 def _is_done(key: str, lines: list[LogLine], old: datetime) -> bool:
-    if key.startswith("s ") and not any(isinstance(from_payload(line.payload), Closed) for line in lines):
-        return False
-    return max(line.at for line in lines) < old
+    is_open = key.startswith("s ") and not any(
+        isinstance(from_payload(each.payload), Closed) for each in lines
+    )
+    return not is_open and max(line.at for line in lines) < old
 
 
 def add(one: Exposure, other: Exposure) -> Exposure:
@@ -147,8 +139,7 @@ def add(one: Exposure, other: Exposure) -> Exposure:
     changes: dict[str, object] = {}
     for field in fields(Exposure):
         a, b = getattr(one, field.name), getattr(other, field.name)
-        if field.name in _EARLIEST or field.name in _LATEST:
-            choose = min if field.name in _EARLIEST else max
+        if choose := _CHOICES.get(field.name):
             changes[field.name] = choose((at for at in (a, b) if at is not None), default=None)
         elif field.name == "closes":
             changes[field.name] = {key: a.get(key, 0) + b.get(key, 0) for key in {**a, **b}}

@@ -1,16 +1,22 @@
-"""Every write that set traffic, with the command that repeats it and the one that undoes it.  PURE."""
+"""Every write that set traffic, and the exact commands that repeat, undo or follow one.  PURE.
+
+Cloud Run in the cloud is told by ``gcloud``, which is there when Spillway is not; the local Cloud Run has no ``gcloud``
+and is told by ``spillway``. Every part that came from a service is quoted for a shell.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.core.rollout import Rollout
-from pipeline.report import repeat
-from pipeline.report.journal_lines import Line, moment, shares
+from pipeline.model import ServiceRef
+from pipeline.report.journal_lines import Line
 
 MAX_WRITES = 200
+ROLL_OUT = "spillway rollout --image DIGEST"  # of a new image
 _CALL = timedelta(seconds=30)  # the longest that one write takes
 
 
@@ -31,8 +37,8 @@ def writes_of(rollout: Rollout, journal: Sequence[Line]) -> tuple[tuple[Write, .
 
     What the journal did not see (another machine's write, a roll-back by hand) is taken from the history, without etag.
     """
-    wrote = [line for line in journal if line.get("kind") == "wrote"]
-    seen = [write for line in wrote if (write := _write_of(line))]
+    wrote = [line for line in journal if line.kind == "wrote"]
+    seen = [Write(line.at, line.traffic, line.epoch, line.etag) for line in wrote if line.traffic]
     unseen = [w for w in _writes_of_history(rollout) if not any(_is_same(w, other) for other in seen)]
     both = sorted([*seen, *unseen], key=lambda write: write.at)
     return _with_commands(rollout, both)[-MAX_WRITES:], len(wrote) - len(seen)
@@ -43,36 +49,50 @@ def _is_same(step: Write, write: Write) -> bool:
     return step.traffic == write.traffic and -_CALL <= write.at - step.at <= _CALL
 
 
-def _write_of(line: Line) -> Write | None:
-    at, epoch, traffic = moment(line.get("at")), line.get("epoch"), shares(line.get("traffic"))
-    if at is None or not traffic:
-        return None
-    return Write(at, traffic, epoch if isinstance(epoch, int) else None, str(line.get("etag", "")))
-
-
-def _writes_of_history(rollout: Rollout) -> tuple[Write, ...]:
+def _writes_of_history(rollout: Rollout) -> Iterator[Write]:
     """Without the journal: every step of the history that changed the share, without its etag."""
     plan = rollout.plan
-    writes: list[Write] = []
     before: Mapping[str, int] = {plan.stable: 100}
     for step in rollout.history:
         shares = {plan.stable: 100 - step.percent, plan.candidate: step.percent}
         traffic = {name: percent for name, percent in shares.items() if percent}
         if traffic != before:
-            writes.append(Write(step.at, traffic))
+            yield Write(step.at, traffic)
         before = traffic
-    return tuple(writes)
 
 
 def _with_commands(rollout: Rollout, writes: Sequence[Write]) -> tuple[Write, ...]:
     """Each with the command that does it again, and the one that sets what was before it."""
-    ref = rollout.plan.ref
-    before = [{}, *(write.traffic for write in writes)]
+    again = [set_traffic(rollout.plan.ref, write.traffic) for write in writes]
     return tuple(
-        replace(
-            write,
-            repeat=repeat.set_traffic(ref, write.traffic),
-            undo=repeat.set_traffic(ref, earlier) if earlier else "",
-        )
-        for write, earlier in zip(writes, before, strict=False)
+        replace(write, repeat=own, undo=earlier)
+        for write, own, earlier in zip(writes, again, ["", *again], strict=False)
     )
+
+
+def set_traffic(ref: ServiceRef, shares: Mapping[str, int]) -> str:
+    """The command that gives these revisions these shares; empty when there is none that does."""
+    if ref.is_local:
+        return roll_back(ref, next(iter(shares))) if len(shares) == 1 else ""
+    split = ",".join(f"{revision or 'LATEST'}={percent}" for revision, percent in shares.items())
+    return shlex.join([
+        "gcloud", "run", "services", "update-traffic", ref.service, f"--project={ref.project}",
+        f"--region={ref.location}", f"--to-revisions={split}",
+    ])  # fmt: skip
+
+
+def roll_back(ref: ServiceRef, to: str = "") -> str:
+    """Spillway's own, with the record and the tags; ``to``: a revision other than the last known good one."""
+    return shlex.join(["spillway", "rollback", ref.name, *(["--to", to] if to else [])])
+
+
+def retry(image: str) -> str:
+    """The next attempt of the same rollout."""
+    return shlex.join(["spillway", "rollout", "--image", image, "--retry"])
+
+
+def delete_revision(ref: ServiceRef, revision: str) -> str:
+    """The command that ends a revision's open sockets with it (SIGTERM, 10 s), in the cloud."""
+    return shlex.join([
+        "gcloud", "run", "revisions", "delete", revision, f"--project={ref.project}", f"--region={ref.location}",
+    ])  # fmt: skip

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from pipeline.events import Look
 from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT
 from pipeline.judging.judge import CriterionJudgement, Verdict
 from pipeline.judging.terms import Criterion
 from pipeline.redact import SINK
 from pipeline.units import format_duration, format_rate
 
-if TYPE_CHECKING:
-    from pipeline.events import Look
-
-GLYPHS = {
-    Verdict.PASS: ("+", "green"),
-    Verdict.INCONCLUSIVE: ("?", "yellow"),
-    Verdict.FAIL: ("x", "bold red"),
+#: Glyph, style and word.
+_SHOWN = {
+    Verdict.PASS: ("+", "green", "pass"),
+    Verdict.INCONCLUSIVE: ("?", "yellow", "undecided"),
+    Verdict.FAIL: ("x", "bold red", "FAIL"),
 }
-WORDS = {Verdict.PASS: "pass", Verdict.INCONCLUSIVE: "undecided", Verdict.FAIL: "FAIL"}
 
 
 def gate_lines(look: Look) -> Iterator[Text]:
@@ -31,14 +28,15 @@ def gate_lines(look: Look) -> Iterator[Text]:
     criteria = {c.metric: c for c in s.rollout.plan.terms.criteria}
     for judged in s.stage_verdict.criteria:
         verdict = Verdict.FAIL if judged.metric == s.stage_verdict.blamed else judged.verdict
-        yield _gate(judged, verdict, criteria.get(judged.metric), s.rollout.stage.percent)
+        yield _gate(
+            judged, verdict, criteria.get(judged.metric, Criterion(judged.metric)), s.rollout.stage.percent
+        )
     if s.certification is not None:
         yield _line(s.certification.verdict, "certified", SINK.shown(s.certification.reason))
 
 
 def _probes(look: Look) -> Text:
     ok, bad = look.judge.probes_ok, look.judge.probes_bad
-    verdict = Verdict.FAIL if bad else Verdict.PASS if ok else Verdict.INCONCLUSIVE
     facts = [f"{bad} failed, confirmed against stable" if bad else f"{ok} ok at this stage"]
     if look.probe is not None:
         every, failures = len(look.probe.candidate), look.probe.failures
@@ -50,32 +48,34 @@ def _probes(look: Look) -> Text:
             facts.append(SINK.shown(f"{failures[0].kind.value}: {failures[0].detail}"))
         elif slowest is not None:
             facts.append(f"slowest first event {slowest * 1000:.0f}ms")
-    return _line(verdict, "probes", " | ".join(facts))
+    return _line(
+        Verdict.FAIL if bad else Verdict.PASS if ok else Verdict.INCONCLUSIVE, "probes", " | ".join(facts)
+    )
 
 
-def _gate(judged: CriterionJudgement, verdict: Verdict, criterion: Criterion | None, percent: int) -> Text:
-    facts = [f"{judged.candidate_failures}/{judged.candidate_trials}"]
-    if judged.stable_trials:
-        facts.append(f"vs {judged.stable_failures}/{judged.stable_trials}")
-    if criterion is not None and criterion.slower_than is not None and percent < LATENCY_NEEDS_PERCENT:
+def _gate(judged: CriterionJudgement, verdict: Verdict, criterion: Criterion, percent: int) -> Text:
+    slower, limit = criterion.slower_than, criterion.limit
+    if slower is not None and percent < LATENCY_NEEDS_PERCENT:
         return _line(verdict, judged.metric, f"judged from {LATENCY_NEEDS_PERCENT}% on", word="not yet")
-    if verdict is Verdict.INCONCLUSIVE and judged.needed:
-        facts.append(f" about {judged.needed} more runs")
-    if criterion is not None and criterion.slower_than is not None:
-        facts.append(f" slower than {format_duration(criterion.slower_than)}")
-    if criterion is not None and criterion.limit is not None:
-        facts.append(f" limit {format_rate(criterion.limit)}")
-    return _line(verdict, judged.metric, " ".join(facts))
+    is_open = verdict is Verdict.INCONCLUSIVE and judged.needed
+    facts = (
+        f"{judged.candidate_failures}/{judged.candidate_trials}",
+        f"vs {judged.stable_failures}/{judged.stable_trials}" if judged.stable_trials else "",
+        f" about {judged.needed} more runs" if is_open else "",
+        "" if slower is None else f" slower than {format_duration(slower)}",
+        "" if limit is None else f" limit {format_rate(limit)}",
+    )
+    return _line(verdict, judged.metric, " ".join(filter(None, facts)))
 
 
 def _line(verdict: Verdict, name: str, facts: str, word: str = "") -> Text:
-    glyph, style = GLYPHS[verdict]
-    return Text.assemble((f"{glyph} {name:<24} {word or WORDS[verdict]:<9}", style), f"  {facts}")
+    glyph, style, usual = _SHOWN[verdict]
+    return Text.assemble((f"{glyph} {name:<24} {word or usual:<9}", style), f"  {facts}")
 
 
 def gates_in_words(judged: Iterable[CriterionJudgement]) -> str:
     """``3 pass, 1 undecided (about 90 more runs)``."""
     each = list(judged)
-    parts = [f"{n} {WORDS[v]}" for v in Verdict if (n := sum(c.verdict is v for c in each))]
+    parts = [f"{n} {_SHOWN[v][2]}" for v in Verdict if (n := sum(c.verdict is v for c in each))]
     missing = max((c.needed or 0 for c in each if c.verdict is Verdict.INCONCLUSIVE), default=0)
     return ", ".join(parts) + (f" (about {missing} more runs)" if missing else "")

@@ -9,20 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from pipeline.events import Listener, Looked, Probed, RolloutEvent, Wrote
+from pipeline.events import Listener, Look, Looked, Probed, RolloutEvent, Wrote
 from pipeline.output import streams
 from pipeline.redact import SINK
 from pipeline.view.gate_lines import gates_in_words
 from pipeline.view.panel import Happening, Seen, clock, render, upcoming
-
-if TYPE_CHECKING:
-    from pipeline.events import Look
 
 HEARTBEAT = timedelta(seconds=60)
 LOGS_EVERY_S = 2.0
@@ -60,13 +56,6 @@ class Watcher:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="view-logs", daemon=True)
 
-    def __enter__(self) -> Watcher:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     def start(self) -> None:
         self._thread.start()
 
@@ -92,6 +81,7 @@ class Transitions:
     def line_of(self, event: RolloutEvent) -> str | None:
         if isinstance(event, Looked | Wrote):
             return None
+        # Green rounds come every few seconds: only the first after anything else is news.
         was_green = self._is_green
         self._is_green = isinstance(event, Probed) and not event.report.failures
         if was_green and self._is_green:
@@ -122,14 +112,11 @@ class LiveView:
             self._live.start()
             self._watcher.start()
         except BaseException:
-            self._stop()
+            self.__exit__()
             raise
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         with suppress(Exception, SystemExit):  # rich exits when a pipe breaks
             self._live.stop()
         self._watcher.stop()
@@ -146,15 +133,13 @@ class LiveView:
 
     def picture(self) -> Group:
         """What is on the terminal now."""
+        events = tuple(self._events)
         try:
-            return self._picture()
+            if self._look is None or self._now is None:
+                return Group(*(Text(SINK.shown(event.text)) for event in events))
+            return render(self._look, events, self._watcher.seen, self._now, self._console.width)
         except Exception as error:  # noqa: BLE001 - the next one may be drawn again
             return Group(Text(f"no picture: {type(error).__name__}"))
-
-    def _picture(self) -> Group:
-        if self._look is None or self._now is None:
-            return Group(*(Text(SINK.shown(event.text)) for event in tuple(self._events)))
-        return render(self._look, tuple(self._events), self._watcher.seen, self._now, self._console.width)
 
 
 class LineView:
@@ -180,8 +165,7 @@ class LineView:
 
 def _pulse(look: Look, now: datetime) -> str:
     """One line that says how it stands."""
-    s = look.situation
-    current = s.rollout
+    s, current = look.situation, look.situation.rollout
     coming = upcoming(current, now)
     facts = (
         f"{current.phase.value.replace('_', ' ')} at {current.stage.percent}%",

@@ -8,8 +8,6 @@ from typing import Any
 
 from pipeline.redact import plain
 
-_LABEL_WIDTH = 10
-
 
 def status_lines(seen: Mapping[str, Any]) -> Iterator[str]:
     """A local Cloud Run as ``daemon.status`` reports it: services, revisions, weights, instances, sockets."""
@@ -24,10 +22,10 @@ def status_lines(seen: Mapping[str, Any]) -> Iterator[str]:
 
 def entry_line(entry: Mapping[str, Any]) -> str:
     """One log entry: time, severity, revision, stream, text."""
-    labels = entry.get("resource", {}).get("labels", {})
+    at, severity = entry["timestamp"][11:23].rstrip("Z"), entry.get("severity", "DEFAULT")[:7]
+    revision = entry.get("resource", {}).get("labels", {}).get("revision_name", "-")
     stream = entry["logName"].rpartition("%2F")[2]
-    head = (entry["timestamp"][11:23].rstrip("Z"), entry.get("severity", "DEFAULT")[:7], labels.get("revision_name", "-"), stream)  # fmt: skip
-    return plain("{:<12}  {:<7}  {}  {:<8}  {}".format(*head, _text(entry)))
+    return plain(f"{at:<12}  {severity:<7}  {revision}  {stream:<8}  {_text(entry)}")
 
 
 def _service(service: Mapping[str, Any], seen: Mapping[str, Any]) -> Iterator[str]:
@@ -36,7 +34,7 @@ def _service(service: Mapping[str, Any], seen: Mapping[str, Any]) -> Iterator[st
     yield plain(f"{service['name']}  {state}  generation {service['generation']}  {service['uri']}")
     for line in service["serving"]:
         if line["tag"]:
-            yield plain(f"  tag {line['tag']:<{_LABEL_WIDTH}} {line['revision']}  {line['uri']}")
+            yield plain(f"  tag {line['tag']:<10} {line['revision']}  {line['uri']}")
     for revision in reversed(service["revisions"]):
         yield from _revision(service, revision, seen)
 
@@ -46,25 +44,21 @@ def _revision(
 ) -> Iterator[str]:
     key = (service["name"], revision["name"])
     percent = sum(line["percent"] for line in service["serving"] if line["revision"] == revision["name"])
-    pids = [pid for row in _rows(seen["processes"], key) for pid in row["pids"]]
+    pids = [str(pid) for row in _rows(seen["processes"], key) for pid in row["pids"]]
+    listed = f" ({', '.join(pids)})" if pids else ""
     open_now = sum(row["count"] for row in _rows(seen["sockets"]["open"], key))
     yield plain(
         f"  {percent:3d}%  {revision['name']}  {revision['readiness']}  image {revision['image'].partition('@')[0]}  "
-        f"{len(pids)} running{_list(pids)}  {open_now} sockets open"
+        f"{len(pids)} running{listed}  {open_now} sockets open"
     )
     closes = sorted((row["code"], row["count"]) for row in _rows(seen["sockets"]["closed"], key))
     if closes:
         yield "        closed: " + ", ".join(f"{code} x{count}" for code, count in closes)
-    if revision["message"]:
-        yield from (plain(f"        {line}") for line in revision["message"].splitlines())
+    yield from (plain(f"        {line}") for line in revision["message"].splitlines())
 
 
 def _rows(rows: list[Mapping[str, Any]], key: tuple[str, str]) -> list[Mapping[str, Any]]:
     return [row for row in rows if (row["service"], row["revision"]) == key]
-
-
-def _list(pids: list[int]) -> str:
-    return f" ({', '.join(map(str, pids))})" if pids else ""
 
 
 def _text(entry: Mapping[str, Any]) -> str:

@@ -10,20 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.text import Text
 
 from pipeline.core.rollout import ENDED, Phase, Rollout, Step
+from pipeline.events import Look
 from pipeline.judging.evidence import Exposure
 from pipeline.model import Outcome
 from pipeline.redact import SINK
 from pipeline.report.facts import words_of
 from pipeline.view.gate_lines import gate_lines
-
-if TYPE_CHECKING:
-    from pipeline.events import Look
 
 PHASES = {
     Phase.DEPLOYING: ("DEPLOYING", "cyan"),
@@ -49,9 +46,6 @@ class Seen:
 
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
     fresh: Mapping[str, int] = field(default_factory=dict)
-
-    def of(self, revision: str) -> Exposure | None:
-        return self.exposures.get(revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +76,10 @@ def render(look: Look, events: Sequence[Happening], seen: Seen | None, now: date
         *_reason(look),
         *_tree(look, seen, now),
         Text("events", style="bold"),
-        *(_event(happening) for happening in happened[-_EVENTS:]),
+        *(
+            Text.assemble((f" {each.at:%H:%M:%S}", "dim"), f"  {SINK.shown(each.text)}")
+            for each in happened[-_EVENTS:]
+        ),
     ]
     for line in lines:
         line.truncate(width, overflow="ellipsis")
@@ -113,8 +110,7 @@ def _header(look: Look, now: datetime) -> Iterator[Text]:
     yield Text(word, style=style)
     yield Text(f"stage {current.stage_index + 1}/{len(current.plan.terms.stages)}")
     yield Text(f"{'took' if ended else 'elapsed'} {clock(until - current.started)}")
-    coming = upcoming(current, now)
-    if coming:
+    if coming := upcoming(current, now):
         yield Text(f"next: {coming}")
 
 
@@ -155,7 +151,7 @@ def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
     if to_all:
         yield Text(f"actual {to_candidate / to_all:.1%} of new connections ({to_candidate:,}/{to_all:,})")
     roles = (("candidate", candidate), ("stable", stable))
-    opened = [f"{role} {e.open_sockets:,}" for role, name in roles if (e := seen.of(name))]
+    opened = [f"{role} {e.open_sockets:,}" for role, name in roles if (e := seen.exposures.get(name))]
     if opened:
         yield Text(f"still open: {', '.join(opened)}")
 
@@ -178,21 +174,19 @@ def _tree(look: Look, seen: Seen | None, now: datetime) -> Iterator[Text]:
         yield _revision("|-- ", look, now, is_stable=False)
         for line in gate_lines(look):
             yield Text("|   |-- ") + line
-        yield Text("|   `-- ") + _closes(seen.of(plan.candidate) if seen else None)
+        yield Text("|   `-- ") + _closes(seen, plan.candidate)
     yield _revision("`-- ", look, now, is_stable=True)
-    yield Text("    `-- ") + _closes(seen.of(plan.stable) if seen else None)
+    yield Text("    `-- ") + _closes(seen, plan.stable)
 
 
 def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Text:
     s, plan = look.situation, look.situation.rollout.plan
     name, revision = (plan.stable, s.stable) if is_stable else (plan.candidate, s.candidate)
     percent = s.live.serving.percent_of(name)
-    line = Text(branch)
-    line.append(SINK.shown(name), style="bold")
-    line.append(f"  {'stable' if is_stable else 'candidate':<9} {percent:>3}%  ")
-    line.append(bar(percent), style="green" if is_stable else "cyan")
-    if is_stable:
-        line.append("  rollback target")
+    role, style, more = ("stable", "green", "  rollback target") if is_stable else ("candidate", "cyan", "")
+    line = Text.assemble(
+        branch, (SINK.shown(name), "bold"), f"  {role:<9} {percent:>3}%  ", (bar(percent), style), more
+    )
     if revision is None:
         line.append("  is gone" if is_stable else "  not there yet", style="yellow")
     elif not revision.is_ready:
@@ -202,17 +196,14 @@ def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Tex
     return line
 
 
-def _closes(exposure: Exposure | None) -> Text:
+def _closes(seen: Seen | None, revision: str) -> Text:
     """How users' sockets ended, and how many users were hurt."""
+    exposure = seen.exposures.get(revision) if seen else None
     if exposure is None:
         return Text("users: no log lines yet", style="dim")
     closes = "  ".join(f"{kind} {number:,}" for kind, number in sorted(exposure.closes.items())) or "none yet"
     affected = (f"affected {exposure.affected:,}", "bold red" if exposure.affected else "")
     return Text.assemble(f"sessions {exposure.sessions:,}   ", affected, f"   closes: {closes}")
-
-
-def _event(happening: Happening) -> Text:
-    return Text.assemble((f" {happening.at:%H:%M:%S}", "dim"), f"  {SINK.shown(happening.text)}")
 
 
 def bar(percent: int, width: int = _BAR) -> str:
@@ -225,8 +216,7 @@ def bar(percent: int, width: int = _BAR) -> str:
 
 def clock(duration: timedelta) -> str:
     """``06:12``, ``1:06:12``, ``2d 01:06``."""
-    seconds = max(0, round(duration.total_seconds()))
-    days, rest = divmod(seconds, 86_400)
+    days, rest = divmod(max(0, round(duration.total_seconds())), 86_400)
     hours, minutes = rest // 3600, rest % 3600 // 60
     if days:
         return f"{days}d {hours:02d}:{minutes:02d}"

@@ -157,6 +157,11 @@ def test_a_state_folder_that_cannot_be_written_is_told_and_stops_nothing(project
     assert "no journal" in done.stderr
     assert "no report" in done.stderr
     assert daemon.status(project.local)["pid"]
+    back = project.run("rollback", "--to", str(done.document["stable"]))
+    assert back.code == 0, back.stderr
+    assert "no journal" in back.stderr
+    assert "the roll-back does not need it" in back.stderr
+    assert "the rollout goes on" not in back.stderr
 
 
 @pytest.mark.parametrize("line", ["status --watch", "local logs --follow -n 3"])
