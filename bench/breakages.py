@@ -34,7 +34,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         state = folder / "state"
-        daemon.up(state, {})
+        daemon.up(state, {}, strict_masks=True)
         try:
             lanes = [Lane(Project(folder / f"lane-{n}", state, f"lane-{n}")) for n in range(LANES)]
             nights = {id(lane): Night.of(lane) for lane in lanes}

@@ -26,7 +26,7 @@ def main() -> int:
     most = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        daemon.up(folder / "state", {})
+        daemon.up(folder / "state", {}, strict_masks=True)
         try:
             lanes = [Lane(Project(folder / f"lane-{n}", folder / "state", f"lane-{n}")) for n in range(LANES)]
             faults = [kill(lanes, case, most) for case in CASES.values()]

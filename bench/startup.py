@@ -116,7 +116,7 @@ def main() -> int:
         root = Path(name)
         state = root / "state"
         os.environ |= {"CI": "true", "NO_COLOR": "1", "SPILLWAY_LOCAL_DIR": str(state)}
-        daemon.up(state, {})
+        daemon.up(state, {}, strict_masks=True)
         try:
             made = [Command("yardstick", ("-c", YARDSTICK), root), *working(root, state)]
             made += helps(root, get_command(app))

@@ -31,7 +31,7 @@ SOURCE = Path(__file__).parent / "foreign"
 def running() -> Iterator[Cloud]:
     from tests.contract.targets import control_plane  # gRPC: not for those who do not need it
 
-    with control_plane() as cloud:
+    with control_plane(strict_masks=True) as cloud:
         yield cloud
 
 

@@ -37,7 +37,7 @@ INPUTS = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     made = tmp_path / "local"
-    daemon.up(made, IMAGES)
+    daemon.up(made, IMAGES, strict_masks=True)
     yield made
     daemon.down(made)
 
@@ -85,7 +85,7 @@ def test_all_adapters_find_a_restarted_server(folder: Path, end: Callable[[Path]
                 call()
             assert down.value.what == "the local Cloud Run is not running"
             assert down.value.fix == "Start it: spillway local up"
-        daemon.up(folder, {})
+        daemon.up(folder, {}, strict_masks=True)
         assert look(*adapters) == before
     assert len(set(tokens)) == 2
 
@@ -93,7 +93,7 @@ def test_all_adapters_find_a_restarted_server(folder: Path, end: Callable[[Path]
 def test_a_server_that_comes_back_on_the_same_port_has_another_token(tmp_path: Path) -> None:
     folder = tmp_path / "local"
     try:
-        first = daemon.up(folder, IMAGES)
+        first = daemon.up(folder, IMAGES, strict_masks=True)
         with followed(folder) as channel:
             deploy(channel)
             kill(folder)
@@ -141,7 +141,7 @@ def test_a_roll_back_in_its_retries_finds_the_restarted_server(folder: Path) -> 
         def sleep(self, _: timedelta) -> None:
             self.sleeps += 1
             if self.sleeps == 3:
-                daemon.up(folder, {})
+                daemon.up(folder, {}, strict_masks=True)
 
     with followed(folder) as channel:
         platform = CloudRun.over(channel)

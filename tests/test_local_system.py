@@ -59,7 +59,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         catalogue.write(folder, CATALOGUE)
-        self.run = LocalCloudRun(Settings(folder, grace_s=5.0), "token")
+        self.run = LocalCloudRun(Settings(folder, grace_s=5.0, strict_masks=True), "token")
 
     async def open(self) -> None:
         address = await self.run.start()

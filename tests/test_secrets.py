@@ -66,7 +66,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("project")
     (folder / "spillway.yaml").write_text(CONFIG, encoding="utf-8")
     local = folder / ".spillway" / "local"
-    spillway(folder, "local", "up")
+    spillway(folder, "local", "up", "--strict-masks")
     with endpoint.read(local).channel() as channel:
         client = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel))
         given = [run_v2.EnvVar(name="API_KEY", value=GIVEN)]

@@ -62,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = tmp_path_factory.mktemp("startup")
     made = Project(folder, folder / "local")
     made.configure({"good": image()})
-    daemon.up(made.local, {})
+    daemon.up(made.local, {}, strict_masks=True)
     try:
         done = made.run_here("rollout", "--image", "good")
         assert done.code == 0, done.stderr

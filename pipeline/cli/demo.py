@@ -85,7 +85,8 @@ def _tell(session: Session, rate: float) -> list[Chapter]:
 
     config, say = session.load_config(), session.output.say
     say("starting a local Cloud Run, and a stable revision on it")
-    daemon.up(session.local_folder, images_of(config, session.config_file.parent), trust_forwarded=True)
+    images = images_of(config, session.config_file.parent)
+    daemon.up(session.local_folder, images, trust_forwarded=True, strict_masks=True)
     uri = _deploy_stable(session, config)
     say(f"{uri}: {rate:g} user conversations a second from now on")
     with Users(uri, rate) as users:

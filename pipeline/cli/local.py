@@ -39,11 +39,18 @@ def up(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Of the Admin API; 0 takes a free one.")
     ] = 0,
+    rest_port: Annotated[
+        int, typer.Option("--rest-port", min=0, max=65535, help="Of the same over HTTP and JSON.")
+    ] = 0,
     bind: Annotated[
         str, typer.Option("--bind", help="Address to listen on. Beyond loopback, guarding it is up to you.")
     ] = "127.0.0.1",
     trust_forwarded: Annotated[
         bool, typer.Option("--trust-forwarded", help="Believe X-Forwarded-For of clients on this machine.")
+    ] = False,
+    strict_masks: Annotated[
+        bool,
+        typer.Option("--strict-masks", help="Refuse unknown paths in update masks; the cloud drops them."),
     ] = False,
     dry_run: DryRun = False,
 ) -> int:
@@ -62,10 +69,14 @@ def up(
     if dry_run:
         session.output.say(f"would {'start' if is_new else 'leave running'} the local Cloud Run of {folder}")
         return 0
-    found = daemon.up(folder, known, trust_forwarded=trust_forwarded, bind=bind, port=port)
+    found = daemon.up(
+        folder, known, trust_forwarded=trust_forwarded, bind=bind, port=port, rest_port=rest_port,
+        strict_masks=strict_masks,
+    )  # fmt: skip
     state = "is up" if is_new else "was up already; it keeps its own address and flags"
     session.output.say(f"local Cloud Run {state}: process {found.pid}, folder {folder}")
-    document = {"outcome": "up", "exit_code": 0, "address": found.address, "pid": found.pid, "started_now": is_new,
+    document = {"outcome": "up", "exit_code": 0, "address": found.address,
+                "rest_address": found.rest_address, "pid": found.pid, "started_now": is_new,
                 "folder": str(folder), "images": sorted(known)}  # fmt: skip
     session.output.result(found.address, document)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import grpc
 import grpc.aio
 
 from pipeline.errors import UserError
-from pipeline.local.api import admin, entries
+from pipeline.local.api import admin, entries, methods
 from pipeline.local.api.answering import MAX_REQUEST, unary
-from pipeline.local.bearer import Guard
+from pipeline.local.api.rest import RestFace
+from pipeline.local.bearer import Doorkeeper, Guard
 from pipeline.local.control.controller import Controller
 from pipeline.local.endpoint import STATUS_METHOD
 from pipeline.local.entries.store import LogStore
-from pipeline.local.front.addresses import PortBook, in_url, reachable
+from pipeline.local.front.addresses import PortBook, in_url, listen, reachable
 from pipeline.local.front.ingress import Ingress
 from pipeline.local.run.fleet import Fleet
 
@@ -35,8 +37,10 @@ class Settings:
     """What one server is started with.
 
     Args:
-        port: of the Admin and Logging services; 0 takes any.
+        port: of the Admin and Logging services over gRPC; 0 takes any.
+        rest_port: of the Admin API over HTTP and JSON; 0 takes any.
         grace_s: between SIGTERM and SIGKILL of an instance.
+        strict_masks: refuse an update mask with a path that a service does not have. The cloud drops such a path.
     """
 
     folder: Path
@@ -44,6 +48,8 @@ class Settings:
     port: int = 0
     trust_forwarded: bool = False
     grace_s: float = 10.0
+    rest_port: int = 0
+    strict_masks: bool = False
 
 
 class LocalCloudRun:
@@ -57,33 +63,40 @@ class LocalCloudRun:
         ports = PortBook(folder, settings.bind)
         self.ingress = Ingress(self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded)
         self._controller = Controller(folder, self._fleet, self.ingress)
-        self._server = grpc.aio.server(interceptors=[Guard(token)], options=_OPTIONS)
+        doorkeeper = Doorkeeper(token)
+        offered = methods.offered(self._controller, strict_masks=settings.strict_masks)
+        self._server = grpc.aio.server(interceptors=[Guard(doorkeeper)], options=_OPTIONS)
+        self._server.add_generic_rpc_handlers(
+            (*admin.handlers(offered), *entries.handlers(self._logs), self._status_handler())
+        )
+        self._rest = RestFace(offered, doorkeeper, is_public=ports.is_public)
+        self.rest_address = ""
 
     async def start(self) -> str:
-        """Take up where the folder's last server ended, and answer. Returns HOST:PORT for clients on this machine.
+        """Take up where the folder's last server ended, and answer on both faces.
 
+        Returns: HOST:PORT of the gRPC face for clients on this machine; that of the other is in ``rest_address``.
         Raises: UserError when it cannot listen there.
         """
-        bind, port = self._settings.bind, self._settings.port
-        self._server.add_generic_rpc_handlers(
-            (*admin.handlers(self._controller), *entries.handlers(self._logs), self._status_handler())
-        )
+        bind, port, rest_port = self._settings.bind, self._settings.port, self._settings.rest_port
         try:
             port = self._server.add_insecure_port(f"{in_url(bind)}:{port}")
         except RuntimeError as error:
-            raise UserError(
-                f"--bind {bind} --port {port}: cannot listen there",
-                "The port is in use, or the address is not this machine's",
-                "Let it take a free port: spillway local up --port 0",
-            ) from error
+            raise _cannot_listen(bind, "--port", port) from error
+        try:
+            listener = listen(bind, rest_port)
+        except OSError as error:
+            raise _cannot_listen(bind, "--rest-port", rest_port) from error
         await self._fleet.end_strays()
         await self._controller.resume()
         await self._server.start()
+        await self._rest.start(listener)
+        self.rest_address = f"{reachable(bind)}:{listener.getsockname()[1]}"
         return f"{reachable(bind)}:{port}"
 
     async def close(self) -> None:
         """Answer no more, end the instances while their sockets can still say goodbye, then close those."""
-        await self._server.stop(_LAST_CALLS_S)
+        await asyncio.gather(self._server.stop(_LAST_CALLS_S), self._rest.close())
         await self._controller.close()
         await self._fleet.close()
         await self.ingress.close()
@@ -117,3 +130,11 @@ def _rows(values: dict[tuple[str, str], Any], name: str) -> Sequence[dict[str, A
         {"service": service, "revision": revision, name: value}
         for (service, revision), value in values.items()
     ]
+
+
+def _cannot_listen(bind: str, option: str, port: int) -> UserError:
+    return UserError(
+        f"--bind {bind} {option} {port}: cannot listen there",
+        "The port is in use, or the address is not this machine's",
+        f"Let it take a free port: spillway local up {option} 0",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -24,27 +24,39 @@ class BearerToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInter
     intercept_stream_stream = intercept_unary_unary
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """Refuses calls without the token, and any that a web page made."""
+class Doorkeeper:
+    """Refuses calls without the token, and any that a web page made. Both faces of the API ask it."""
 
     def __init__(self, token: str) -> None:
         self._expected = f"Bearer {token}".encode()
 
+    def refusal(self, headers: Mapping[str, str | bytes]) -> tuple[str, str] | None:
+        """(name of a grpc.StatusCode, text), or None for a caller who may come in. Keys are in lower case."""
+        if "origin" in headers:
+            return "PERMISSION_DENIED", "Calls from web pages are not answered."
+        given = headers.get(_KEY, "")
+        given = given if isinstance(given, bytes) else given.encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, self._expected):
+            return "UNAUTHENTICATED", "The token of endpoint.json is needed."
+        return None
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """The doorkeeper of the gRPC face."""
+
+    def __init__(self, doorkeeper: Doorkeeper) -> None:
+        self._doorkeeper = doorkeeper
+
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
     ) -> Any:
-        metadata = dict(handler_call_details.invocation_metadata or ())
-        if "origin" in metadata:
-            return _refusal(grpc.StatusCode.PERMISSION_DENIED, "Calls from web pages are not answered.")
-        given = metadata.get(_KEY, "")
-        given = given if isinstance(given, bytes) else given.encode()
-        if not hmac.compare_digest(given, self._expected):
-            return _refusal(grpc.StatusCode.UNAUTHENTICATED, "The token of endpoint.json is needed.")
+        if refusal := self._doorkeeper.refusal(dict(handler_call_details.invocation_metadata or ())):
+            return _refusal(*refusal)
         return await continuation(handler_call_details)
 
 
-def _refusal(code: grpc.StatusCode, text: str) -> grpc.RpcMethodHandler:
+def _refusal(code: str, text: str) -> grpc.RpcMethodHandler:
     async def refuse(_: Any, context: Any) -> None:
-        await context.abort(code, text)
+        await context.abort(getattr(grpc.StatusCode, code), text)
 
     return grpc.unary_unary_rpc_method_handler(refuse)

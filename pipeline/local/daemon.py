@@ -38,17 +38,21 @@ def up(
     trust_forwarded: bool = False,
     bind: str = "127.0.0.1",
     port: int = 0,
+    rest_port: int = 0,
+    strict_masks: bool = False,
 ) -> Endpoint:
     """A local Cloud Run that answers and knows these images; the one that runs already, if there is one.
 
     Args:
-        trust_forwarded, bind, port: of a server that has to be started; one that runs keeps its own.
+        trust_forwarded, bind, port, rest_port, strict_masks: of a server that has to be started; one that runs keeps its own.
     Raises: SpillwayError when it does not come up; UserError when folder, address or port cannot be had.
     """
     folder = folder.absolute()
     _check(folder, bind)
     catalogue.write(folder, known)
-    options = ["--bind", bind, "--port", str(port), *(["--trust-forwarded"] if trust_forwarded else [])]
+    options = ["--bind", bind, "--port", str(port), "--rest-port", str(rest_port)]
+    options += ["--trust-forwarded"] if trust_forwarded else []
+    options += ["--strict-masks"] if strict_masks else []
     for _ in range(_TRIES):
         try:
             return endpoint.settled(folder)
@@ -91,6 +95,7 @@ def status(folder: Path) -> dict[str, Any]:
             raise endpoint.no_answer(error) from error
     return {
         "address": found.address,
+        "rest_address": found.rest_address,
         "pid": found.pid,
         "started": found.started.isoformat(),
         **json.loads(answer),

@@ -39,12 +39,14 @@ class Endpoint:
     Args:
         address: HOST:PORT of the Admin and Logging services (gRPC).
         started: aware UTC.
+        rest_address: HOST:PORT of the Admin API over HTTP and JSON.
     """
 
     pid: int
     address: str
     token: str = field(repr=False)
     started: datetime
+    rest_address: str = ""
 
     def channel(self) -> grpc.Channel:
         """A channel that carries the token; close it."""

@@ -45,7 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # instances are forked and at once another program
     from pipeline.local.assembly import Settings
 
-    settings = Settings(given.dir, given.bind, given.port, given.trust_forwarded)
+    settings = Settings(
+        given.dir,
+        given.bind,
+        given.port,
+        given.trust_forwarded,
+        rest_port=given.rest_port,
+        strict_masks=given.strict_masks,
+    )
     return _run(settings, given.ready_fd)
 
 
@@ -55,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--bind", default="127.0.0.1", help="address to listen on; others than loopback are yours to guard"
     )
-    parser.add_argument("--port", type=int, default=0, help="of the Admin API; 0 takes any")
+    parser.add_argument("--port", type=int, default=0, help="of the Admin API over gRPC; 0 takes any")
+    parser.add_argument("--rest-port", type=int, default=0, help="of the Admin API over HTTP; 0 takes any")
+    parser.add_argument("--strict-masks", action="store_true", help="refuse unknown paths of update masks")
     parser.add_argument(
         "--trust-forwarded", action="store_true", help="believe X-Forwarded-For of loopback clients"
     )
@@ -122,8 +131,9 @@ async def _serve(settings: Settings, ready_fd: int | None, log: Any) -> None:
     run = LocalCloudRun(settings, token)
     try:
         address = await run.start()
-        endpoint.write(settings.folder, endpoint.Endpoint(os.getpid(), address, token, datetime.now(UTC)))
-        log.info("ready", address=address, pid=os.getpid())
+        found = endpoint.Endpoint(os.getpid(), address, token, datetime.now(UTC), run.rest_address)
+        endpoint.write(settings.folder, found)
+        log.info("ready", address=address, rest=run.rest_address, pid=os.getpid())
         _tell(ready_fd, {})
         await stopped.wait()
         log.info("ending")

@@ -12,6 +12,7 @@ from pipeline.redact import plain
 def status_lines(seen: Mapping[str, Any]) -> Iterator[str]:
     """A local Cloud Run as ``daemon.status`` reports it: services, revisions, weights, instances, sockets."""
     yield f"{seen['address']}  process {seen['pid']}, since {seen['started'][:19].replace('T', ' ')} UTC"
+    yield f"{seen['rest_address']}  the same API over HTTP and JSON"
     for name, why in seen.get("unsaved", {}).items():
         yield plain(f"NOT SAVED, served from memory: {name}: {why}")
     if not seen["services"]:

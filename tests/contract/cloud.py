@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -12,16 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
+import pytest
 from google.api_core import exceptions
 from google.api_core.future import polling
+from google.auth.credentials import Credentials
 from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import (
     RevisionsGrpcAsyncIOTransport,
     RevisionsGrpcTransport,
+    RevisionsRestTransport,
 )
 from google.cloud.run_v2.services.services.transports import (
     ServicesGrpcAsyncIOTransport,
     ServicesGrpcTransport,
+    ServicesRestTransport,
 )
 from google.longrunning import operations_pb2
 
@@ -50,14 +55,24 @@ class LoopThread:
         self.loop.close()
 
 
+@dataclass(frozen=True)
+class Rest:
+    """The REST face of a target: where it is, and as whom to come. None are the environment's own credentials."""
+
+    url: str
+    credentials: Credentials | None = None
+
+
 @dataclass
 class Cloud:
     """One target.
 
     Args:
+        channel: to its gRPC face.
         parent: ``projects/P/locations/L`` in which cases may create and delete services.
         containers: by what they do: ``good``, ``never-listens``, ``missing``.
         aio_channel: opens a channel for asynchronous clients; called inside ``loop``.
+        rest: what ``services`` and ``revisions`` talk to, if not to ``channel``.
     """
 
     channel: grpc.Channel
@@ -65,12 +80,24 @@ class Cloud:
     containers: Mapping[str, run_v2.Container]
     loop: LoopThread
     aio_channel: Callable[[], grpc.aio.Channel]
+    rest: Rest | None = None
     _made: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self.services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=self.channel))
-        self.revisions = run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=self.channel))
+        services, revisions = self._over_rest(self.rest) if self.rest else self._over_grpc()
+        self.services = run_v2.ServicesClient(transport=services)
+        self.revisions = run_v2.RevisionsClient(transport=revisions)
+
+    def _over_grpc(self) -> tuple[ServicesGrpcTransport, RevisionsGrpcTransport]:
+        return ServicesGrpcTransport(channel=self.channel), RevisionsGrpcTransport(channel=self.channel)
+
+    @staticmethod
+    def _over_rest(rest: Rest) -> tuple[ServicesRestTransport, RevisionsRestTransport]:
+        return (
+            ServicesRestTransport(host=rest.url, credentials=rest.credentials),
+            RevisionsRestTransport(host=rest.url, credentials=rest.credentials),
+        )
 
     @property
     def is_ours(self) -> bool:
@@ -141,6 +168,24 @@ class Cloud:
         found = self.fault(operation)
         assert found is not None, "the operation succeeded"
         return found
+
+    @contextmanager
+    def refused(self, code: str, match: str = "") -> Iterator[None]:
+        """Holds when the call inside is refused with this code and such a message.
+
+        Over REST several codes are one HTTP code, and so one exception of the client; the answer names the code.
+        """
+        with pytest.raises(exceptions.GoogleAPICallError) as refused:
+            yield
+        error = refused.value
+        if self.rest:
+            said = error.response.json()["error"]
+            found, message = said["status"], said["message"]
+            assert (said["code"], error.code) == (error.response.status_code,) * 2
+        else:
+            found, message = error.grpc_status_code.name, error.message
+        assert found == code, error
+        assert re.search(match, message), message
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """One asynchronous case."""

@@ -18,10 +18,16 @@ _ONLINE_MARKS = (
 )
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(name, marks=_ONLINE_MARKS if name == "online" else ()) for name in TARGETS],
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every target, but over REST only where the client package has a client for it."""
+    if "running_cloud" in metafunc.fixturenames:
+        is_for_rest = getattr(metafunc.module, "HAS_REST", True)
+        names = [name for name in TARGETS if is_for_rest or not name.endswith("-rest")]
+        targets = [pytest.param(n, marks=_ONLINE_MARKS if n.startswith("online") else ()) for n in names]
+        metafunc.parametrize("running_cloud", targets, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def running_cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
     with TARGETS[request.param]() as cloud:
         yield cloud

@@ -7,7 +7,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -16,15 +18,19 @@ from google.cloud.run_v2.services.services.transports import (
     ServicesGrpcAsyncIOTransport,
     ServicesGrpcTransport,
 )
+from google.oauth2.credentials import Credentials
 
-from pipeline.local.api.admin import handlers
+from pipeline.local.api import admin, methods
+from pipeline.local.api.rest import RestFace
 from pipeline.local.assembly import LocalCloudRun, Settings
+from pipeline.local.bearer import Doorkeeper
 from pipeline.local.control.controller import Controller
 from pipeline.local.endpoint import Endpoint
+from pipeline.local.front.addresses import listen
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
 from tests.aio import aio_channel as channel_to
-from tests.contract.cloud import OUR_PARENT, Cloud, LoopThread
+from tests.contract.cloud import OUR_PARENT, Cloud, LoopThread, Rest
 from tests.contract.fakes import FakeInstances, FakeRouter
 
 ONLINE_PARENT = "SPILLWAY_ONLINE"
@@ -44,20 +50,20 @@ _IMAGES = {
 
 
 @contextmanager
-def control_plane() -> Iterator[Cloud]:
+def control_plane(*, over_rest: bool = False, strict_masks: bool = False) -> Iterator[Cloud]:
     """The Admin API of the local Cloud Run on loopback, over a data plane without processes."""
     loop = LoopThread()
     with tempfile.TemporaryDirectory() as folder:
-        server, controller, port = loop.run(_serve(Path(folder)))
-        address = f"127.0.0.1:{port}"
-        with grpc.insecure_channel(address) as channel:
-            yield _ours(channel, loop, lambda: grpc.aio.insecure_channel(address))
-        loop.run(_end(server, controller))
+        server = loop.run(_serve(Path(folder), strict_masks))
+        with grpc.insecure_channel(server.address) as channel:
+            rest = _rest(server.rest_address) if over_rest else None
+            yield _ours(channel, loop, lambda: grpc.aio.insecure_channel(server.address), rest)
+        loop.run(server.close())
     loop.close()
 
 
 @contextmanager
-def local() -> Iterator[Cloud]:
+def local(*, over_rest: bool = False) -> Iterator[Cloud]:
     """The local Cloud Run as it is: real processes, addresses, logs, token."""
     loop = LoopThread()
     with tempfile.TemporaryDirectory() as name:
@@ -66,14 +72,21 @@ def local() -> Iterator[Cloud]:
         run, address = loop.run(_start(folder))
         reached = Endpoint(0, address, _TOKEN, datetime.now(UTC))
         with reached.channel() as channel:
-            yield _ours(channel, loop, lambda: channel_to(reached))
+            rest = _rest(run.rest_address) if over_rest else None
+            yield _ours(channel, loop, lambda: channel_to(reached), rest)
         loop.run(run.close())
     loop.close()
 
 
-def _ours(channel: grpc.Channel, loop: LoopThread, aio_channel: Callable[[], grpc.aio.Channel]) -> Cloud:
+def _ours(
+    channel: grpc.Channel, loop: LoopThread, aio_channel: Callable[[], grpc.aio.Channel], rest: Rest | None
+) -> Cloud:
     containers = {image: run_v2.Container(image=image) for image in ("good", "never-listens", "missing")}
-    return Cloud(channel, OUR_PARENT, containers, loop, aio_channel)
+    return Cloud(channel, OUR_PARENT, containers, loop, aio_channel, rest)
+
+
+def _rest(address: str) -> Rest:
+    return Rest(f"http://{address}", Credentials(_TOKEN))
 
 
 async def _start(folder: Path) -> tuple[LocalCloudRun, str]:
@@ -81,23 +94,39 @@ async def _start(folder: Path) -> tuple[LocalCloudRun, str]:
     return run, await run.start()
 
 
-async def _serve(folder: Path) -> tuple[grpc.aio.Server, Controller, int]:
+@dataclass(frozen=True)
+class _ControlPlane:
+    """Both faces over one controller."""
+
+    controller: Controller
+    server: grpc.aio.Server
+    face: RestFace
+    address: str
+    rest_address: str
+
+    async def close(self) -> None:
+        await self.server.stop(grace=None)
+        await self.face.close()
+        await self.controller.close()
+
+
+async def _serve(folder: Path, strict_masks: bool) -> _ControlPlane:
     controller = Controller(folder, FakeInstances(), FakeRouter())
     await controller.resume()
+    offered = methods.offered(controller, strict_masks=strict_masks)
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers(handlers(controller))
+    server.add_generic_rpc_handlers(admin.handlers(offered))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    return server, controller, port
-
-
-async def _end(server: grpc.aio.Server, controller: Controller) -> None:
-    await server.stop(grace=None)
-    await controller.close()
+    face, listener = RestFace(offered, Doorkeeper(_TOKEN)), listen("127.0.0.1", 0)
+    await face.start(listener)
+    return _ControlPlane(
+        controller, server, face, f"127.0.0.1:{port}", f"127.0.0.1:{listener.getsockname()[1]}"
+    )
 
 
 @contextmanager
-def online() -> Iterator[Cloud]:
+def online(*, over_rest: bool = False) -> Iterator[Cloud]:
     """A real project, with the default credentials of the environment. It costs money."""
     image = os.environ[ONLINE_IMAGE]
     containers = {
@@ -113,6 +142,7 @@ def online() -> Iterator[Cloud]:
             containers,
             loop,
             lambda: ServicesGrpcAsyncIOTransport.create_channel(_HOST),
+            Rest(f"https://{_HOST}") if over_rest else None,
         )
     loop.close()
 
@@ -121,4 +151,7 @@ TARGETS: dict[str, Callable[[], AbstractContextManager[Cloud]]] = {
     "control-plane": control_plane,
     "local": local,
     "online": online,
+    "control-plane-rest": partial(control_plane, over_rest=True),
+    "local-rest": partial(local, over_rest=True),
+    "online-rest": partial(online, over_rest=True),
 }

@@ -12,6 +12,7 @@ from google.longrunning import operations_pb2
 
 from tests.contract.cloud import Cloud, short, target, waited
 
+HAS_REST = False  # the client package has no asynchronous REST transport
 T = TypeVar("T")
 
 

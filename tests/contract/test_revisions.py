@@ -165,19 +165,19 @@ def test_an_old_revision_without_traffic_can_be_deleted(cloud: Cloud) -> None:
 
 def test_the_only_revision_cannot_be_deleted(cloud: Cloud) -> None:
     service = cloud.create()
-    with pytest.raises(exceptions.FailedPrecondition):
+    with cloud.refused("FAILED_PRECONDITION"):
         delete(cloud, service, short(service.latest_created_revision))
 
 
 def test_the_latest_revision_cannot_be_deleted(cloud: Cloud) -> None:
     service, _, two = two_revisions(cloud)
-    with pytest.raises(exceptions.FailedPrecondition, match="latest"):
+    with cloud.refused("FAILED_PRECONDITION", match="latest"):
         delete(cloud, service, two)
 
 
 def test_a_serving_revision_cannot_be_deleted(cloud: Cloud) -> None:
     service, one, _ = two_revisions(cloud)
-    with pytest.raises(exceptions.FailedPrecondition, match="serving traffic"):
+    with cloud.refused("FAILED_PRECONDITION", match="serving traffic"):
         delete(cloud, service, one)
     assert shares(cloud.get(service)) == {one: 100}
 
@@ -185,7 +185,7 @@ def test_a_serving_revision_cannot_be_deleted(cloud: Cloud) -> None:
 def test_a_failed_latest_revision_goes_once_another_template_stands_after_it(cloud: Cloud) -> None:
     service, one, _ = two_revisions(cloud)
     bad = cloud.add_revision(service, "bad", "never-listens")
-    with pytest.raises(exceptions.FailedPrecondition):
+    with cloud.refused("FAILED_PRECONDITION"):
         delete(cloud, service, bad)
     cloud.add_revision(service, "again")
     cloud.result(delete(cloud, service, bad))

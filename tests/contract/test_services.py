@@ -83,7 +83,7 @@ def test_the_operation_of_a_create_says_what_it_makes(cloud: Cloud) -> None:
 
 def test_creating_a_name_twice_is_refused(cloud: Cloud) -> None:
     service = cloud.create()
-    with pytest.raises(exceptions.AlreadyExists):
+    with cloud.refused("ALREADY_EXISTS"):
         cloud.services.create_service(
             parent=cloud.parent,
             service=run_v2.Service(template=cloud.template()),
@@ -117,13 +117,13 @@ def test_list_shows_services_page_by_page(cloud: Cloud) -> None:
 
 def test_list_takes_no_wildcard_location(cloud: Cloud) -> None:
     project = cloud.parent.split("/locations/")[0]
-    with pytest.raises(exceptions.InvalidArgument):
+    with cloud.refused("INVALID_ARGUMENT"):
         list(cloud.services.list_services(parent=f"{project}/locations/-"))
 
 
 def test_a_page_token_that_was_not_given_out_is_refused(cloud: Cloud) -> None:
     request = run_v2.ListServicesRequest(parent=cloud.parent, page_token="###")
-    with pytest.raises(exceptions.InvalidArgument):
+    with cloud.refused("INVALID_ARGUMENT"):
         list(cloud.services.list_services(request=request))
 
 
@@ -161,14 +161,6 @@ def test_a_masked_field_that_is_absent_is_cleared(cloud: Cloud) -> None:
     assert not updated.annotations
 
 
-@pytest.mark.parametrize("path", ["nonsense", "template.nonsense", "trafic", "annotations.key"])
-def test_a_mask_with_an_unknown_path_is_refused(cloud: Cloud, path: str) -> None:
-    service = cloud.create()
-    with pytest.raises(exceptions.InvalidArgument, match=path):
-        cloud.put(run_v2.Service(name=service.name), path)
-    assert cloud.get(service).etag == service.etag
-
-
 def test_every_accepted_write_changes_the_etag_and_the_generation(cloud: Cloud) -> None:
     service = cloud.create()
     change = run_v2.Service(name=service.name, annotations={"beat": "1"})
@@ -198,7 +190,7 @@ def test_a_write_with_a_stale_etag_is_a_conflict_and_changes_nothing(cloud: Clou
 def test_a_stale_etag_is_aborted_and_says_etag(cloud: Cloud) -> None:
     service = cloud.create()
     late = run_v2.Service(name=service.name, etag='"stale"')
-    with pytest.raises(exceptions.Aborted, match="etag"):
+    with cloud.refused("ABORTED", match="etag"):
         cloud.put(late, "annotations")
 
 

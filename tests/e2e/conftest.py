@@ -18,7 +18,7 @@ _IMAGES = {"good": image(), "next": image("good", "2"), "bad": image("close-1011
 @pytest.fixture(scope="session")
 def shared_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("local") / "state"
-    daemon.up(folder, {})
+    daemon.up(folder, {}, strict_masks=True)
     yield folder
     daemon.down(folder)
 
@@ -42,7 +42,7 @@ def lonely(tmp_path: Path) -> Iterator[Project]:
     """The same on a local Cloud Run of its own, which the test may break."""
     made = Project(tmp_path, tmp_path / ".spillway" / "local")
     made.configure(_IMAGES)
-    assert made.run("local", "up").code == 0
+    assert made.run("local", "up", "--strict-masks").code == 0
     try:
         yield _with_stable(made)
     finally:

@@ -25,7 +25,7 @@ def test_no_local_cloud_run(lonely: Project) -> None:
 def test_the_local_cloud_run_is_killed_and_comes_back(lonely: Project) -> None:
     before = lonely.live()
     os.kill(endpoint.read(lonely.local).pid, signal.SIGKILL)
-    assert lonely.run("local", "up").code == 0
+    assert lonely.run("local", "up", "--strict-masks").code == 0
     after = lonely.live()
     assert (after.serving, after.annotations) == (before.serving, before.annotations)
     done = lonely.run("rollout", "--image", "next", "-o", "json")
@@ -49,7 +49,7 @@ def test_a_rollout_under_way_finds_the_restarted_local_cloud_run(lonely: Project
                 was = replace(was, pid=0)
             if event.get("event") == "retrying" and "restarted" not in told:
                 told.append("restarted")
-                assert lonely.run("local", "up").code == 0
+                assert lonely.run("local", "up", "--strict-masks").code == 0
         _, err = process.communicate()
     assert endpoint.read(lonely.local).token != was.token
     assert "restarted" in told

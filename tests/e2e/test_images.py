@@ -62,14 +62,14 @@ def test_an_edit_a_deletion_and_a_killed_server_change_no_revision(lonely: Proje
     assert first["outcome"] == "first_deployment", first
     source(folder, "two")
     os.kill(endpoint.read(lonely.local).pid, signal.SIGKILL)
-    assert lonely.run("local", "up").code == 0
+    assert lonely.run("local", "up", "--strict-masks").code == 0
     assert get(lonely.live().uri) == "one"
     second = rollout(lonely)
     assert second["outcome"] == "promoted", second
     assert get(lonely.live().uri) == "two"
     shutil.rmtree(folder)
     assert lonely.run("local", "down").code == 0
-    assert lonely.run("local", "up").code == 0
+    assert lonely.run("local", "up", "--strict-masks").code == 0
     assert get(lonely.live().uri) == "two"
     assert lonely.run("rollback", lonely.ref.name).code == 0
     assert get(lonely.live().uri) == "one"
@@ -84,7 +84,7 @@ def test_two_projects_with_one_image_name_keep_their_own(lonely: Project, tmp_pa
     for project in (lonely, others):
         assert rollout(project)["outcome"] == "first_deployment"
     assert lonely.run("local", "down").code == 0
-    assert lonely.run("local", "up").code == 0
+    assert lonely.run("local", "up", "--strict-masks").code == 0
     assert (get(lonely.live().uri), get(others.live().uri)) == ("ours", "theirs")
 
 

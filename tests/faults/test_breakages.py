@@ -23,7 +23,7 @@ SETS = [(), *((name,) for name in breaking.ALL), *combinations(breaking.ALL, 2),
 @pytest.fixture
 def lanes(tmp_path: Path) -> Iterator[list[Lane]]:
     state = tmp_path / "state"
-    daemon.up(state, {})
+    daemon.up(state, {}, strict_masks=True)
     try:
         yield [Lane(Project(tmp_path / f"lane-{n}", state, f"lane-{n}")) for n in range(LANES)]
     finally:

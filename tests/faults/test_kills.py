@@ -19,7 +19,7 @@ LANES = 6
 def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
     folder = tmp_path_factory.mktemp("kills")
     state: Path = folder / "state"
-    daemon.up(state, {})
+    daemon.up(state, {}, strict_masks=True)
     try:
         yield [Lane(Project(folder / f"lane-{n}", state, f"lane-{n}")) for n in range(LANES)]
     finally:

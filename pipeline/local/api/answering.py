@@ -1,4 +1,4 @@
-"""How a gRPC method of the local Cloud Run is answered: bytes in, bytes out, and every fault as a status.
+"""How a method of the local Cloud Run is answered over gRPC: bytes in, bytes out, and every fault as a status.
 
 What cannot be read is the caller's fault (INVALID_ARGUMENT). What goes wrong here is ours: it is in the server's log,
 and the caller hears INTERNAL and nothing of our insides.
@@ -39,9 +39,13 @@ def unary(method: Method, read: Read, write: Callable[[Any], bytes]) -> grpc.Rpc
     return grpc.unary_unary_rpc_method_handler(answer, None, write)
 
 
+def not_offered_text(what: str) -> str:
+    return f"{what} is not offered by the local Cloud Run."
+
+
 def not_offered(method: str) -> grpc.RpcMethodHandler:
     async def refuse(_: bytes, __: Context) -> NoReturn:
-        raise Refused("UNIMPLEMENTED", f"{method} is not offered by the local Cloud Run.")
+        raise Refused("UNIMPLEMENTED", not_offered_text(method))
 
     return unary(refuse, bytes, bytes)
 
@@ -51,13 +55,19 @@ async def told(context: Context) -> AsyncIterator[None]:
     """Whatever is raised inside ends the call with a status."""
     try:
         yield
-    except Refused as refused:
-        await context.abort(getattr(grpc.StatusCode, refused.code), refused.message)
     except grpc.aio.AbortError:
         raise
-    except Exception as fault:
-        log.exception("a call failed", exc_info=fault)
-        await context.abort(grpc.StatusCode.INTERNAL, "The local Cloud Run failed; its log says why.")
+    except Exception as fault:  # noqa: BLE001 - told as one of ours
+        refused = as_refused(fault)
+        await context.abort(getattr(grpc.StatusCode, refused.code), refused.message)
+
+
+def as_refused(fault: Exception) -> Refused:
+    """What a caller is told of it."""
+    if isinstance(fault, Refused):
+        return fault
+    log.error("a call failed", exc_info=fault)
+    return Refused("INTERNAL", "The local Cloud Run failed; its log says why.")
 
 
 def message(read: Read, request: bytes) -> Any:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from google.cloud import run_v2
 from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
 from pipeline.local.control.state import DEFAULT_CONCURRENCY, Json, Refused, Revision, Service
 from pipeline.local.dataplane import InstanceSpec
@@ -19,36 +20,38 @@ SPEC_FIELDS = frozenset({
     "iap_enabled", "multi_region_settings", "custom_audiences", "build_config",
 })  # fmt: skip
 _DEFAULT_STARTUP_S = 240.0
+_SERVICE = run_v2.Service.pb().DESCRIPTOR
 
-M = TypeVar("M", run_v2.Service, run_v2.Revision)
+M = TypeVar("M", bound=Message)
 
 
 def message(kind: type[M], value: Json) -> M:
     """``value`` (proto JSON, snake_case) as a message of that kind."""
-    found = kind()
-    json_format.ParseDict(dict(value), kind.pb(found))
-    return found
+    return json_format.ParseDict(dict(value), kind())
 
 
-def spec_of(service: run_v2.Service) -> Json:
-    """The part of a service that its client owns; fields at their default are absent. Raises Refused."""
+def spec_of(service: Message) -> Json:
+    """The part of a (bare) ``Service`` that its client owns; fields at their default are absent. Raises Refused."""
     try:
-        fields = json_format.MessageToDict(run_v2.Service.pb(service), preserving_proto_field_name=True)
+        fields = json_format.MessageToDict(service, preserving_proto_field_name=True)
     except (json_format.Error, ValueError, OverflowError) as error:  # a time or duration out of range
         raise Refused("INVALID_ARGUMENT", f"service: {error}") from error
     return {key: value for key, value in fields.items() if key in SPEC_FIELDS}
 
 
-def paths_of(mask: FieldMask | None) -> Sequence[str] | None:
-    """The fields to replace; None for all. Raises Refused for a path that a service does not have."""
-    paths = tuple(mask.paths) if mask else ()
-    if not paths or "*" in paths:
+def paths_of(mask: FieldMask, *, is_strict: bool) -> Sequence[str] | None:
+    """The fields to replace; None for all.
+
+    A path that a service does not have is dropped, as the cloud does: a mask with nothing else then replaces the whole
+    service. Raises Refused for it where masks are strict.
+    """
+    known = tuple(path for path in mask.paths if FieldMask(paths=[path]).IsValidForDescriptor(_SERVICE))
+    unknown = [path for path in mask.paths if path not in (*known, "*")]
+    if is_strict and unknown:
+        raise Refused("INVALID_ARGUMENT", f"update_mask: '{unknown[0]}' is not a field of Service.")
+    if not known or "*" in mask.paths:
         return None
-    descriptor = run_v2.Service.pb(run_v2.Service()).DESCRIPTOR
-    for path in paths:
-        if not FieldMask(paths=[path]).IsValidForDescriptor(descriptor):
-            raise Refused("INVALID_ARGUMENT", f"update_mask: '{path}' is not a field of Service.")
-    return tuple(path for path in paths if path.partition(".")[0] in SPEC_FIELDS)
+    return tuple(path for path in known if path.partition(".")[0] in SPEC_FIELDS)
 
 
 def instance_spec(service: Service, revision: Revision) -> InstanceSpec:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from zlib import crc32
@@ -34,6 +35,21 @@ def reachable(bind: str) -> str:
     if ip_address(bind).is_unspecified:
         return "[::1]" if ":" in bind else "127.0.0.1"
     return in_url(bind)
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A socket that listens there; 0 takes any port. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio: else no TCP_NODELAY
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address, port))
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
 
 
 class PortBook:
@@ -105,19 +121,8 @@ class PortBook:
 
     def _take(self, key: str, promised: int | None) -> socket.socket:
         for port in self._candidates(key, promised):
-            family = socket.AF_INET6 if ":" in self.bind else socket.AF_INET
-            sock = socket.socket(
-                family, socket.SOCK_STREAM, socket.IPPROTO_TCP
-            )  # asyncio: else no TCP_NODELAY
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind((self.bind, port))
-                sock.listen(_BACKLOG)
-            except OSError:
-                sock.close()
-                continue
-            sock.setblocking(False)
-            return sock
+            with suppress(OSError):
+                return listen(self.bind, port)
         raise OSError(f"no free port on {self.bind} between {_FIRST} and {_FIRST + _COUNT}")
 
     def _candidates(self, key: str, promised: int | None) -> Iterator[int]:

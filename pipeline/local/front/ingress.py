@@ -20,10 +20,10 @@ from pipeline.local.front.http1 import BadMessage, Request
 from pipeline.local.front.limits import USUAL, Limits
 from pipeline.local.front.observed import Observations
 from pipeline.local.front.wire import Wire
+from pipeline.local.hosts import is_address, is_ours
 from pipeline.local.run.fleet import Fleet, NoInstance
 from pipeline.local.tasks import Tasks
 
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Ingress:
@@ -123,7 +123,8 @@ class Ingress:
                 f"The request is too large: its body has {request.framing} bytes, at most {self._limits.body} may come.",
                 status=413,
             )
-        if not self._is_our_host(request, self._ports.port(service, tag)):
+        hosts = request.headers.all("host")
+        if not is_ours(hosts, self._ports.port(service, tag), is_public=self._ports.is_public):
             raise BadMessage(f"host {request.headers.get('host')!r} is not this service's", status=403)
         wanted = affinity_of(request)
         revision = self._choose(service, tag, wanted)
@@ -172,20 +173,10 @@ class Ingress:
         names, weights = zip(*routes.weights, strict=True)
         return str(self._chance.choices(names, weights)[0])
 
-    def _is_our_host(self, request: Request, port: int) -> bool:
-        """Whether the request names this address and not one that was bound to ours (DNS rebinding)."""
-        hosts = request.headers.all("host")
-        if len(hosts) != 1:
-            return False
-        name, _, given = hosts[0].lower().rpartition(":")
-        if given != str(port):
-            return False
-        return name in _LOOPBACK_NAMES or (self._ports.is_public and _is_address(name))
-
     def _chain(self, request: Request, peer: str) -> str:
         """X-Forwarded-For towards the instance."""
         given = request.headers.get("x-forwarded-for")
-        if given and self._trust_forwarded and _is_address(peer) and ip_address(peer).is_loopback:
+        if given and self._trust_forwarded and is_address(peer) and ip_address(peer).is_loopback:
             return given
         return f"{given}, {peer}" if given else peer
 
@@ -199,9 +190,3 @@ class Ingress:
             self._logs.request(service, revision, exchange.log_fields(), trace)
 
 
-def _is_address(name: str) -> bool:
-    """An address cannot be rebound: only names can."""
-    with suppress(ValueError):
-        ip_address(name.strip("[]"))
-        return True
-    return False

@@ -1,0 +1,157 @@
+"""The REST face of the Admin API v2: HTTP and JSON, for the REST transports of run_v2, curl and the google provider.
+
+A verb and a path mean a method by the client package's own rules (``http_rules.py``); the rest is the method's row
+(``methods.py``). Every answer is JSON in Google's shape, errors too. A method that is not offered answers 501 with its
+name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from pipeline.local import hosts
+from pipeline.local.api.answering import MAX_REQUEST, as_refused, not_offered_text
+from pipeline.local.api.http_rules import Rule, rules
+from pipeline.local.api.json_errors import document, http_code
+from pipeline.local.api.json_requests import Pairs, request_of
+from pipeline.local.api.methods import ACTOR_KEY, Caller, Method
+from pipeline.local.bearer import Doorkeeper
+from pipeline.local.control.state import Refused
+
+_BODY_S = 30.0  # for the whole body to arrive
+_IDLE_S = 75.0  # between requests of a connection, and before its first
+_LAST_CALLS_S = 0.5
+_NUMBERS = "json;enum-encoding=int"
+#: Parameters that every Google API has, with or without a dollar sign.
+_OF_EVERY_API = frozenset({
+    "alt", "prettyPrint", "key", "quotaUser", "uploadType", "upload_protocol", ".xgafv", "fields", "callback",
+    "access_token", "oauth_token",
+})  # fmt: skip
+_CHANGE_THE_ANSWER = ("fields", "callback")
+
+
+class RestFace:
+    """``start`` it, ``close`` it; both once.
+
+    Args:
+        is_public: other machines can reach the address that it listens on.
+    """
+
+    def __init__(self, methods: Iterable[Method], doorkeeper: Doorkeeper, *, is_public: bool = False) -> None:
+        self._methods = {method.name: method for method in methods}
+        self._rules = tuple(rules())
+        self._doorkeeper = doorkeeper
+        self._is_public = is_public
+        self._port = 0
+        # A caller that goes away ends its own wait. No write is cut in two by that: none has an await in it.
+        self._http = web.Server(
+            self._answer, handler_cancellation=True, access_log=None, keepalive_timeout=_IDLE_S
+        )
+
+    async def start(self, listener: socket.socket) -> None:
+        self._port = listener.getsockname()[1]
+        self._listening = await asyncio.get_running_loop().create_server(self._http, sock=listener)
+
+    async def close(self) -> None:
+        self._listening.close()
+        await self._http.shutdown(_LAST_CALLS_S)
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        try:
+            return _response(200, *await self._called(request))
+        except Exception as fault:  # noqa: BLE001 - told as one of ours
+            refused = as_refused(fault)
+            return _response(http_code(refused.code), document(refused), is_pretty=True)
+
+    async def _called(self, request: web.BaseRequest) -> tuple[Any, bool]:
+        """The answer's JSON, and whether it is to be indented. Raises Refused."""
+        self._let_in(request)
+        rule, path = self._rule(request.method, request.rel_url.raw_path)
+        method = self._methods.get(rule.method)
+        if method is None:
+            raise Refused("UNIMPLEMENTED", not_offered_text(rule.method))
+        of_api, query = _parameters(request.rel_url.raw_query_string)
+        body = await _body(request)
+        message = request_of(method.request, body_field=rule.body, path=path, query=query, body=body)
+        answer = await method.call(message, Caller(request.headers.get(ACTOR_KEY, "local")))
+        return _as_json(answer, of_api.get("alt", "json")), of_api.get("prettyPrint", "true") != "false"
+
+    def _let_in(self, request: web.BaseRequest) -> None:
+        if not hosts.is_ours(request.headers.getall("Host", ()), self._port, is_public=self._is_public):
+            raise Refused("PERMISSION_DENIED", "The Host header does not name the local Cloud Run.")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if refusal := self._doorkeeper.refusal(headers):
+            raise Refused(*refusal)
+
+    def _rule(self, verb: str, path: str) -> tuple[Rule, Any]:
+        for rule in self._rules:
+            if rule.verb == verb and (match := rule.path.fullmatch(path)):
+                return rule, rule.values(match)
+        raise Refused("NOT_FOUND", "Method not found.")
+
+
+def _parameters(text: str) -> tuple[dict[str, str], Pairs]:
+    """Those of every API, and those that are fields of the request. Raises Refused."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError as error:
+        raise Refused("INVALID_ARGUMENT", f"The query cannot be read: {error}") from error
+    of_api = {
+        name.removeprefix("$"): value for name, value in pairs if name.removeprefix("$") in _OF_EVERY_API
+    }
+    for name in _CHANGE_THE_ANSWER:
+        if name in of_api:
+            raise Refused("UNIMPLEMENTED", not_offered_text(f"The parameter {name}"))
+    if of_api.get("alt", "json") not in ("json", _NUMBERS):
+        raise Refused("INVALID_ARGUMENT", f"alt: '{of_api['alt']}' is not json.")
+    return of_api, [(name, value) for name, value in pairs if name.removeprefix("$") not in _OF_EVERY_API]
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """All of it. Raises Refused."""
+    if not request.body_exists:
+        return b""
+    if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
+        given = request.headers.get("Content-Type", "")
+        raise Refused("INVALID_ARGUMENT", f"Content-Type '{given}': only application/json in UTF-8 is read.")
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    found = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for piece in request.content.iter_any():
+                found += piece
+                if len(found) > MAX_REQUEST:
+                    raise Refused(
+                        "INVALID_ARGUMENT", f"Request payload size exceeds the limit: {MAX_REQUEST} bytes."
+                    )
+    except TimeoutError as error:
+        raise Refused("DEADLINE_EXCEEDED", f"The body did not arrive within {_BODY_S:g} s.") from error
+    except web.RequestPayloadError as error:
+        raise Refused(
+            "INVALID_ARGUMENT", "The body cannot be read: its length or its encoding is wrong."
+        ) from error
+    return bytes(found)
+
+
+def _as_json(message: Message, alt: str) -> Any:
+    return json_format.MessageToDict(message, use_integers_for_enums=alt == _NUMBERS)
+
+
+def _response(status: int, value: Any, is_pretty: bool) -> web.Response:
+    text = json.dumps(value, ensure_ascii=False, indent=2 if is_pretty else None)
+    headers = {
+        "Content-Type": "application/json; charset=UTF-8", "Cache-Control": "private",
+        "X-Content-Type-Options": "nosniff", "Server": "local-cloud-run",
+        **({"WWW-Authenticate": "Bearer"} if status == 401 else {}),
+    }  # fmt: skip
+    return web.Response(status=status, body=f"{text}\n".encode("utf-8", "replace"), headers=headers)
