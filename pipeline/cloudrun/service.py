@@ -1,9 +1,9 @@
 """Cloud Run as ``ports.Platform``, over Google's own messages and a channel (``rpc/run.py``).
 
-The local Cloud Run and the cloud differ in the channel alone. Traffic is written with
-``update_mask=["traffic", "annotations"]`` and the etag of the read it was decided on; the operation that comes back is
-not waited for, because after a candidate that never got ready the service's terminal condition stays FAILED although
-traffic moved. What counts is ``traffic_statuses``, read back.
+The local Cloud Run and the cloud differ in the channel alone. Traffic is written together with the record
+(``rpc/masks.py``), under the etag of the read it was decided on; the operation that comes back is not waited for, because
+after a candidate that never got ready the service's terminal condition stays FAILED although traffic moved. What counts
+is ``traffic_statuses``, read back.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipeline.model import (
     Target,
 )
 from pipeline.redact import SINK
-from pipeline.rpc import run
+from pipeline.rpc import masks, run
 from pipeline.rpc.run import Revisions, Services, run_v2
 
 _LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
@@ -77,11 +77,11 @@ class CloudRun:
         self, ref: ServiceRef, *, etag: str, annotations: Mapping[str, str], split: Split | None = None
     ) -> None:
         service = run_v2.Service(name=ref.name, etag=etag, annotations=dict(annotations))
-        paths = ["annotations"]
+        mask = masks.RECORD
         if split is not None:
             service.traffic = [_target(t) for t in split.targets]
-            paths.append("traffic")
-        request = run_v2.UpdateServiceRequest(service=service, update_mask={"paths": paths})
+            mask = masks.RECORD_AND_TRAFFIC
+        request = run_v2.UpdateServiceRequest(service=service, update_mask=mask)
         with translated(f"write {ref.service}", etag=True):
             self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
 

@@ -15,6 +15,7 @@ from google.api_core.exceptions import NotFound
 
 from pipeline.local.provider.spelling import PLACE, Json, to_message, to_outputs
 from pipeline.model import ServiceRef
+from pipeline.rpc import masks
 from pipeline.rpc.run import Services, run_v2
 
 SERVICE = "gcp:cloudrunv2/service:Service"
@@ -26,6 +27,7 @@ _UPDATABLE = {
     "defaultUriDisabled": "default_uri_disabled", "invokerIamDisabled": "invoker_iam_disabled",
     "launchStage": "launch_stage",
 }  # fmt: skip
+masks.checked(_UPDATABLE.values())
 
 
 class LocalProvider:
@@ -76,7 +78,7 @@ class LocalProvider:
         if changed:
             service = to_message(news)
             service.name, service.etag = _ref(news).name, olds["etag"]
-            mask = {"paths": [_UPDATABLE[key] for key in changed]}
+            mask = masks.checked(_UPDATABLE[key] for key in changed)
             request = run_v2.UpdateServiceRequest(service=service, update_mask=mask)
             self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
         return changed
