@@ -201,7 +201,7 @@ def test_a_named_file_that_is_not_there_is_a_users_error(empty: Project) -> None
 
 
 SEEN: dict[str, Any] = {
-    "address": "127.0.0.1:1", "pid": 7, "started": "2030-01-01T10:20:30.5+00:00",
+    "address": "127.0.0.1:1", "rest_address": "127.0.0.1:9", "pid": 7, "started": "2030-01-01T10:20:30.5+00:00",
     "services": [{
         "name": "projects/local/locations/here/services/chat", "uri": "http://127.0.0.1:2", "generation": 3,
         "reconciling": False, "failure": "Revision 'chat-two' is not ready",
@@ -225,6 +225,7 @@ SEEN: dict[str, Any] = {
 def test_a_status_reads_as_a_tree() -> None:
     assert list(status_lines(SEEN)) == [
         "127.0.0.1:1  process 7, since 2030-01-01 10:20:30 UTC",
+        "127.0.0.1:9  the same API over HTTP and JSON",
         "",
         "projects/local/locations/here/services/chat  failed  generation 3  http://127.0.0.1:2",
         "  tag stable     chat-one  http://127.0.0.1:3",
@@ -234,7 +235,7 @@ def test_a_status_reads_as_a_tree() -> None:
         "  100%  chat-one  ready  image good  2 running (8, 9)  4 sockets open",
         "        closed: 1000 x5, 1011 x2",
     ]
-    assert list(status_lines({**SEEN, "services": []}))[1:] == ["no services yet"]
+    assert list(status_lines({**SEEN, "services": []}))[2:] == ["no services yet"]
 
 
 @pytest.mark.parametrize(
