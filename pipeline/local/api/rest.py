@@ -52,6 +52,7 @@ class RestFace:
         self._doorkeeper = doorkeeper
         self._is_public = is_public
         self._port = 0
+        self._listening: asyncio.Server | None = None
         # A caller that goes away ends its own wait. No write is cut in two by that: none has an await in it.
         self._http = web.Server(
             self._answer, handler_cancellation=True, access_log=None, keepalive_timeout=_IDLE_S
@@ -62,7 +63,8 @@ class RestFace:
         self._listening = await asyncio.get_running_loop().create_server(self._http, sock=listener)
 
     async def close(self) -> None:
-        self._listening.close()
+        if self._listening:
+            self._listening.close()
         await self._http.shutdown(_LAST_CALLS_S)
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
