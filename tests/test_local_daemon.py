@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 from google.cloud import run_v2
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
@@ -156,6 +157,20 @@ def test_a_port_in_use_is_told_and_starts_nothing(folder: Path) -> None:
     assert "in use" in refused.value.why
     assert refused.value.fix == "Let it take a free port: spillway local up --port 0"
     assert not endpoint.is_alive(folder)
+
+
+def test_where_both_faces_are_is_told(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    found = daemon.up(folder, {}, rest_port=port)
+    assert found.rest_address == f"127.0.0.1:{port}" == endpoint.read(folder).rest_address
+    assert daemon.status(folder)["rest_address"] == found.rest_address
+    headers = {"Authorization": f"Bearer {found.token}"}
+    url = f"http://{found.rest_address}/v2/{OUR_PARENT}/services"
+    assert requests.get(url, headers=headers, timeout=60).json() == {}
+    daemon.down(folder)
+    with pytest.raises(requests.ConnectionError):
+        requests.get(url, headers=headers, timeout=60)
 
 
 @pytest.mark.parametrize("bind", ["nonsense", "localhost", "300.1.1.1"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +74,23 @@ def test_every_command_teaches(name: str) -> None:
     )
     assert run.returncode == 0, run.stderr
     assert name == "local" or "Example" in run.stdout
+
+
+def test_the_calls_by_hand_are_answered(tmp_path: Path) -> None:
+    if not (shutil.which("curl") and shutil.which("bash")):
+        pytest.skip("curl or bash is not here")
+    script = README.split("### The local Cloud Run over HTTP")[1].split("```bash\n")[1].split("```")[0]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    here = {name: value for name, value in os.environ.items() if not name.startswith("SPILLWAY_")}
+    run = ["bash", "-eu", "-c", f"trap 'spillway local down' EXIT\n{script}"]
+    done = subprocess.run(
+        run, cwd=tmp_path, env={**here, "PATH": path}, capture_output=True, text=True, check=True
+    )
+    created, patched, got = re.findall(r"^{\n.*?^}$", done.stdout, re.MULTILINE | re.DOTALL)
+    assert "/operations/" in json.loads(created)["name"]
+    assert json.loads(patched)["metadata"]["description"] == "by hand"
+    assert json.loads(got)["description"] == "by hand"
+    assert json.loads(got)["template"]["containers"] == [{"image": "app"}]
 
 
 def test_help_imports_no_cloud() -> None:

@@ -20,7 +20,9 @@ def checked(paths: Iterable[str]) -> FieldMask:
     mask = FieldMask(paths=paths)
     unknown = [path for path in mask.paths if not FieldMask(paths=[path]).IsValidForDescriptor(_SERVICE)]
     if unknown or not mask.paths:
-        raise ValueError(f"update_mask: {', '.join(unknown) or 'empty'}: the API would replace the whole service")
+        raise ValueError(
+            f"update_mask: {', '.join(unknown) or 'empty'}: the API would replace the whole service"
+        )
     return mask
 
 

@@ -27,7 +27,6 @@ from pipeline.local.api.methods import ACTOR_KEY, Caller, Method
 from pipeline.local.bearer import Doorkeeper
 from pipeline.local.control.state import Refused
 
-_BODY_S = 30.0  # for the whole body to arrive
 _IDLE_S = 75.0  # between requests of a connection, and before its first
 _LAST_CALLS_S = 0.5
 _NUMBERS = "json;enum-encoding=int"
@@ -44,13 +43,22 @@ class RestFace:
 
     Args:
         is_public: other machines can reach the address that it listens on.
+        body_s: seconds within which a whole body must arrive.
     """
 
-    def __init__(self, methods: Iterable[Method], doorkeeper: Doorkeeper, *, is_public: bool = False) -> None:
+    def __init__(
+        self,
+        methods: Iterable[Method],
+        doorkeeper: Doorkeeper,
+        *,
+        is_public: bool = False,
+        body_s: float = 30.0,
+    ) -> None:
         self._methods = {method.name: method for method in methods}
         self._rules = tuple(rules())
         self._doorkeeper = doorkeeper
         self._is_public = is_public
+        self._body_s = body_s
         self._port = 0
         self._listening: asyncio.Server | None = None
         # A caller that goes away ends its own wait. No write is cut in two by that: none has an await in it.
@@ -82,7 +90,7 @@ class RestFace:
         if method is None:
             raise Refused("UNIMPLEMENTED", not_offered_text(rule.method))
         of_api, query = _parameters(request.rel_url.raw_query_string)
-        body = await _body(request)
+        body = await self._body(request)
         message = request_of(method.request, body_field=rule.body, path=path, query=query, body=body)
         answer = await method.call(message, Caller(request.headers.get(ACTOR_KEY, "local")))
         return _as_json(answer, of_api.get("alt", "json")), of_api.get("prettyPrint", "true") != "false"
@@ -100,6 +108,37 @@ class RestFace:
                 return rule, rule.values(match)
         raise Refused("NOT_FOUND", "Method not found.")
 
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """All of it. Raises Refused."""
+        if not request.body_exists:
+            return b""
+        if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
+            given = request.headers.get("Content-Type", "")
+            raise Refused(
+                "INVALID_ARGUMENT", f"Content-Type '{given}': only application/json in UTF-8 is read."
+            )
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        found = bytearray()
+        try:
+            async with asyncio.timeout(self._body_s):
+                async for piece in request.content.iter_any():
+                    found += piece
+                    if len(found) > MAX_REQUEST:
+                        raise Refused(
+                            "INVALID_ARGUMENT",
+                            f"Request payload size exceeds the limit: {MAX_REQUEST} bytes.",
+                        )
+        except TimeoutError as error:
+            raise Refused(
+                "DEADLINE_EXCEEDED", f"The body did not arrive within {self._body_s:g} s."
+            ) from error
+        except web.RequestPayloadError as error:
+            raise Refused(
+                "INVALID_ARGUMENT", "The body cannot be read: its length or its encoding is wrong."
+            ) from error
+        return bytes(found)
+
 
 def _parameters(text: str) -> tuple[dict[str, str], Pairs]:
     """Those of every API, and those that are fields of the request. Raises Refused."""
@@ -116,33 +155,6 @@ def _parameters(text: str) -> tuple[dict[str, str], Pairs]:
     if of_api.get("alt", "json") not in ("json", _NUMBERS):
         raise Refused("INVALID_ARGUMENT", f"alt: '{of_api['alt']}' is not json.")
     return of_api, [(name, value) for name, value in pairs if name.removeprefix("$") not in _OF_EVERY_API]
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    """All of it. Raises Refused."""
-    if not request.body_exists:
-        return b""
-    if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
-        given = request.headers.get("Content-Type", "")
-        raise Refused("INVALID_ARGUMENT", f"Content-Type '{given}': only application/json in UTF-8 is read.")
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    found = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_S):
-            async for piece in request.content.iter_any():
-                found += piece
-                if len(found) > MAX_REQUEST:
-                    raise Refused(
-                        "INVALID_ARGUMENT", f"Request payload size exceeds the limit: {MAX_REQUEST} bytes."
-                    )
-    except TimeoutError as error:
-        raise Refused("DEADLINE_EXCEEDED", f"The body did not arrive within {_BODY_S:g} s.") from error
-    except web.RequestPayloadError as error:
-        raise Refused(
-            "INVALID_ARGUMENT", "The body cannot be read: its length or its encoding is wrong."
-        ) from error
-    return bytes(found)
 
 
 def _as_json(message: Message, alt: str) -> Any:
