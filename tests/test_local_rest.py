@@ -6,7 +6,8 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,7 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.local.api.answering import MAX_REQUEST
-from tests.contract.cloud import OUR_PARENT, Cloud
+from pipeline.local.api.methods import offered
+from pipeline.local.api.rest import RestFace
+from pipeline.local.bearer import Doorkeeper
+from pipeline.local.front.addresses import listen
+from tests.contract.cloud import OUR_PARENT, Cloud, LoopThread
 from tests.contract.targets import control_plane
 
 SERVICES = f"/v2/{OUR_PARENT}/services"
@@ -440,3 +445,37 @@ _JSON = st.recursive(
 def test_no_body_is_our_fault(running: Cloud, body: dict[str, Any]) -> None:
     answer = call(running, "POST", f"{SERVICES}?serviceId=x&validateOnly=true", body)
     assert answer.status_code == 200 or refused(answer, 400, "INVALID_ARGUMENT")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None:
+    loop, listener = LoopThread(), listen("127.0.0.1", 0)
+    where = listener.getsockname()
+    face = RestFace(offered(None), Doorkeeper("t"), body_s=0.2)  # type: ignore[arg-type] - nothing gets that far
+    loop.run(face.start(listener))
+    head = (
+        f"POST {SERVICES}?serviceId=x HTTP/1.1\r\nHost: 127.0.0.1:{where[1]}\r\nAuthorization: Bearer t\r\n"
+        'Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"template":'
+    )
+    with socket.create_connection(where, timeout=60) as connection, connection.makefile("rb") as answer:
+        connection.sendall(head.encode())
+        assert answer.readline() == b"HTTP/1.1 504 Gateway Timeout\r\n"
+    loop.run(face.close())
+    loop.close()
+
+
+class TestWaiting:
+    SLOW: ClassVar = {"template": {"containers": [{"image": "slow"}]}}
+
+    def test_it_ends_with_the_time_that_was_given(self, cloud: Cloud) -> None:
+        accepted = call(cloud, "POST", f"{SERVICES}?serviceId={cloud.fresh_id()}", self.SLOW).json()
+        for timeout in ("0.01s", "0s", "-5s"):
+            assert (
+                "done" not in call(cloud, "POST", f"/v2/{accepted['name']}:wait", {"timeout": timeout}).json()
+            )
+
+    def test_it_does_not_keep_the_server_from_ending(self) -> None:
+        with ThreadPoolExecutor(1) as pool, control_plane(over_rest=True) as cloud:
+            accepted = call(cloud, "POST", f"{SERVICES}?serviceId={cloud.fresh_id()}", self.SLOW).json()
+            waiting = pool.submit(call, cloud, "POST", f"/v2/{accepted['name']}:wait")
+        with pytest.raises(requests.ConnectionError):  # cut off, or come too late to be taken
+            waiting.result()

@@ -60,20 +60,19 @@ class RestFace:
         self._is_public = is_public
         self._body_s = body_s
         self._port = 0
-        self._listening: asyncio.Server | None = None
-        # A caller that goes away ends its own wait. No write is cut in two by that: none has an await in it.
-        self._http = web.Server(
-            self._answer, handler_cancellation=True, access_log=None, keepalive_timeout=_IDLE_S
-        )
+        self._running: tuple[asyncio.Server, web.Server] | None = None
 
     async def start(self, listener: socket.socket) -> None:
         self._port = listener.getsockname()[1]
-        self._listening = await asyncio.get_running_loop().create_server(self._http, sock=listener)
+        # A caller that goes away ends its own wait. No write is cut in two by that: none has an await in it.
+        http = web.Server(self._answer, handler_cancellation=True, access_log=None, keepalive_timeout=_IDLE_S)
+        self._running = await asyncio.get_running_loop().create_server(http, sock=listener), http
 
     async def close(self) -> None:
-        if self._listening:
-            self._listening.close()
-        await self._http.shutdown(_LAST_CALLS_S)
+        if self._running:
+            listening, http = self._running
+            listening.close()
+            await http.shutdown(_LAST_CALLS_S)
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         try:
