@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline.local.api.answering import MAX_REQUEST
 from pipeline.local.api.methods import offered
 from pipeline.local.api.rest import RestFace
-from pipeline.local.bearer import Doorkeeper
+from pipeline.local.bearer import Access
 from pipeline.local.front.addresses import listen
 from tests.contract.cloud import OUR_PARENT, Cloud, LoopThread
 from tests.contract.targets import control_plane
@@ -450,7 +450,7 @@ def test_no_body_is_our_fault(running: Cloud, body: dict[str, Any]) -> None:
 def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None:
     loop, listener = LoopThread(), listen("127.0.0.1", 0)
     where = listener.getsockname()
-    face = RestFace(offered(None), Doorkeeper("t"), body_s=0.2)  # type: ignore[arg-type] - nothing gets that far
+    face = RestFace(offered(None), Access("t"), body_s=0.2)  # type: ignore[arg-type] - nothing gets that far
     loop.run(face.start(listener))
     head = (
         f"POST {SERVICES}?serviceId=x HTTP/1.1\r\nHost: 127.0.0.1:{where[1]}\r\nAuthorization: Bearer t\r\n"
@@ -479,3 +479,22 @@ class TestWaiting:
             waiting = pool.submit(call, cloud, "POST", f"/v2/{accepted['name']}:wait")
         with pytest.raises(requests.ConnectionError):  # cut off, or come too late to be taken
             waiting.result()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["GARBAGE\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", f"GET / HTTP/1.1\r\nX: {'x' * 20_000}\r\n\r\n",
+     "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+     "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "\x16\x03\x01\x02\x00\x01\x00"],
+)  # fmt: skip
+def test_what_is_no_http_is_refused_and_not_logged(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture, sent: str
+) -> None:
+    assert cloud.rest
+    where = urlsplit(cloud.rest.url)
+    with socket.create_connection((where.hostname, where.port), timeout=60) as connection:
+        connection.sendall(sent.encode("latin-1"))
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answer:
+            assert answer.readline().split()[1:2] in ([b"400"], [b"403"], [])
+    assert not caplog.records

@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.local.api import admin, entries, methods
 from pipeline.local.api.answering import MAX_REQUEST, unary
 from pipeline.local.api.rest import RestFace
-from pipeline.local.bearer import Doorkeeper, Guard
+from pipeline.local.bearer import Access, Guard
 from pipeline.local.control.controller import Controller
 from pipeline.local.endpoint import STATUS_METHOD
 from pipeline.local.entries.store import LogStore
@@ -63,13 +63,13 @@ class LocalCloudRun:
         ports = PortBook(folder, settings.bind)
         self.ingress = Ingress(self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded)
         self._controller = Controller(folder, self._fleet, self.ingress)
-        doorkeeper = Doorkeeper(token)
+        access = Access(token)
         offered = methods.offered(self._controller, strict_masks=settings.strict_masks)
-        self._server = grpc.aio.server(interceptors=[Guard(doorkeeper)], options=_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[Guard(access)], options=_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (*admin.handlers(offered), *entries.handlers(self._logs), self._status_handler())
         )
-        self._rest = RestFace(offered, doorkeeper, is_public=ports.is_public)
+        self._rest = RestFace(offered, access, is_public=ports.is_public)
         self.rest_address = ""
 
     async def start(self) -> str:

@@ -24,14 +24,14 @@ class BearerToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInter
     intercept_stream_stream = intercept_unary_unary
 
 
-class Doorkeeper:
-    """Refuses calls without the token, and any that a web page made. Both faces of the API ask it."""
+class Access:
+    """Who may call: holders of the token, and no web page. Both faces of the API ask it."""
 
     def __init__(self, token: str) -> None:
         self._expected = f"Bearer {token}".encode()
 
     def refusal(self, headers: Mapping[str, str | bytes]) -> tuple[str, str] | None:
-        """(name of a grpc.StatusCode, text), or None for a caller who may come in. Keys are in lower case."""
+        """Why not: (name of a grpc.StatusCode, text); None for those who may. ``headers`` are in lower case."""
         if "origin" in headers:
             return "PERMISSION_DENIED", "Calls from web pages are not answered."
         given = headers.get(_KEY, "")
@@ -42,15 +42,15 @@ class Doorkeeper:
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """The doorkeeper of the gRPC face."""
+    """Asks it for every call over gRPC."""
 
-    def __init__(self, doorkeeper: Doorkeeper) -> None:
-        self._doorkeeper = doorkeeper
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
     ) -> Any:
-        if refusal := self._doorkeeper.refusal(dict(handler_call_details.invocation_metadata or ())):
+        if refusal := self._access.refusal(dict(handler_call_details.invocation_metadata or ())):
             return _refusal(*refusal)
         return await continuation(handler_call_details)
 

@@ -23,7 +23,7 @@ from google.oauth2.credentials import Credentials
 from pipeline.local.api import admin, methods
 from pipeline.local.api.rest import RestFace
 from pipeline.local.assembly import LocalCloudRun, Settings
-from pipeline.local.bearer import Doorkeeper
+from pipeline.local.bearer import Access
 from pipeline.local.control.controller import Controller
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.front.addresses import listen
@@ -118,7 +118,7 @@ async def _serve(folder: Path, strict_masks: bool) -> _ControlPlane:
     server.add_generic_rpc_handlers(admin.handlers(offered))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    face, listener = RestFace(offered, Doorkeeper(_TOKEN)), listen("127.0.0.1", 0)
+    face, listener = RestFace(offered, Access(_TOKEN)), listen("127.0.0.1", 0)
     await face.start(listener)
     return _ControlPlane(
         controller, server, face, f"127.0.0.1:{port}", f"127.0.0.1:{listener.getsockname()[1]}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Iterable
 from typing import Any
@@ -24,7 +25,7 @@ from pipeline.local.api.http_rules import Rule, rules
 from pipeline.local.api.json_errors import document, http_code
 from pipeline.local.api.json_requests import Pairs, request_of
 from pipeline.local.api.methods import ACTOR_KEY, Caller, Method
-from pipeline.local.bearer import Doorkeeper
+from pipeline.local.bearer import Access
 from pipeline.local.control.state import Refused
 
 _IDLE_S = 75.0  # between requests of a connection, and before its first
@@ -49,14 +50,14 @@ class RestFace:
     def __init__(
         self,
         methods: Iterable[Method],
-        doorkeeper: Doorkeeper,
+        access: Access,
         *,
         is_public: bool = False,
         body_s: float = 30.0,
     ) -> None:
         self._methods = {method.name: method for method in methods}
         self._rules = tuple(rules())
-        self._doorkeeper = doorkeeper
+        self._access = access
         self._is_public = is_public
         self._body_s = body_s
         self._port = 0
@@ -65,7 +66,13 @@ class RestFace:
     async def start(self, listener: socket.socket) -> None:
         self._port = listener.getsockname()[1]
         # A caller that goes away ends its own wait. No write is cut in two by that: none has an await in it.
-        http = web.Server(self._answer, handler_cancellation=True, access_log=None, keepalive_timeout=_IDLE_S)
+        http = web.Server(
+            self._answer,
+            handler_cancellation=True,
+            access_log=None,
+            logger=_silent(),
+            keepalive_timeout=_IDLE_S,
+        )
         self._running = await asyncio.get_running_loop().create_server(http, sock=listener), http
 
     async def close(self) -> None:
@@ -98,7 +105,7 @@ class RestFace:
         if not hosts.is_ours(request.headers.getall("Host", ()), self._port, is_public=self._is_public):
             raise Refused("PERMISSION_DENIED", "The Host header does not name the local Cloud Run.")
         headers = {name.lower(): value for name, value in request.headers.items()}
-        if refusal := self._doorkeeper.refusal(headers):
+        if refusal := self._access.refusal(headers):
             raise Refused(*refusal)
 
     def _rule(self, verb: str, path: str) -> tuple[Rule, Any]:
@@ -137,6 +144,13 @@ class RestFace:
                 "INVALID_ARGUMENT", "The body cannot be read: its length or its encoding is wrong."
             ) from error
         return bytes(found)
+
+
+def _silent() -> logging.Logger:
+    """What aiohttp would log is what callers sent and is no HTTP: they were told, and our own log is JSON."""
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.disabled = True
+    return logger
 
 
 def _parameters(text: str) -> tuple[dict[str, str], Pairs]:
