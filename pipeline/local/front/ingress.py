@@ -25,7 +25,6 @@ from pipeline.local.run.fleet import Fleet, NoInstance
 from pipeline.local.tasks import Tasks
 
 
-
 class Ingress:
     """Implements ``dataplane.Router``.
 
@@ -188,5 +187,3 @@ class Ingress:
         if exchange.status:
             trace = f"projects/{service.split('/')[1]}/traces/{exchange.trace.partition('/')[0]}"
             self._logs.request(service, revision, exchange.log_fields(), trace)
-
-
