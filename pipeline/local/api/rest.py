@@ -20,7 +20,8 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from pipeline.local import hosts
-from pipeline.local.api.answering import MAX_REQUEST, as_refused, not_offered_text
+from pipeline.local.api.answering import as_refused, not_offered_text
+from pipeline.local.api.http_bodies import read
 from pipeline.local.api.http_rules import Rule, rules
 from pipeline.local.api.json_errors import document, http_code
 from pipeline.local.api.json_requests import Pairs, request_of
@@ -96,7 +97,7 @@ class RestFace:
         if method is None:
             raise Refused("UNIMPLEMENTED", not_offered_text(rule.method))
         of_api, query = _parameters(request.rel_url.raw_query_string)
-        body = await self._body(request)
+        body = await read(request, self._body_s)
         message = request_of(method.request, body_field=rule.body, path=path, query=query, body=body)
         answer = await method.call(message, Caller(request.headers.get(ACTOR_KEY, "local")))
         return _as_json(answer, of_api.get("alt", "json")), of_api.get("prettyPrint", "true") != "false"
@@ -113,37 +114,6 @@ class RestFace:
             if rule.verb == verb and (match := rule.path.fullmatch(path)):
                 return rule, rule.values(match)
         raise Refused("NOT_FOUND", "Method not found.")
-
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        """All of it. Raises Refused."""
-        if not request.body_exists:
-            return b""
-        if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
-            given = request.headers.get("Content-Type", "")
-            raise Refused(
-                "INVALID_ARGUMENT", f"Content-Type '{given}': only application/json in UTF-8 is read."
-            )
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        found = bytearray()
-        try:
-            async with asyncio.timeout(self._body_s):
-                async for piece in request.content.iter_any():
-                    found += piece
-                    if len(found) > MAX_REQUEST:
-                        raise Refused(
-                            "INVALID_ARGUMENT",
-                            f"Request payload size exceeds the limit: {MAX_REQUEST} bytes.",
-                        )
-        except TimeoutError as error:
-            raise Refused(
-                "DEADLINE_EXCEEDED", f"The body did not arrive within {self._body_s:g} s."
-            ) from error
-        except web.RequestPayloadError as error:
-            raise Refused(
-                "INVALID_ARGUMENT", "The body cannot be read: its length or its encoding is wrong."
-            ) from error
-        return bytes(found)
 
 
 def _silent() -> logging.Logger:
