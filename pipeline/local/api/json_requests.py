@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -109,6 +110,8 @@ def _of_value(field: Field, value: Any, where: str) -> Iterator[Violation]:
 
 def _is_readable(field: Field, value: Any) -> bool:
     """Whether protobuf takes the value for a field that has no fields of its own."""
+    if isinstance(value, str) and field.type == FieldDescriptorProto.TYPE_STRING:
+        return True  # nearly all of a large body: not worth a message each
     holder = message_factory.GetMessageClass(field.containing_type)()
     try:
         json_format.ParseDict({field.json_name: [value] if _is_list(field) else value}, holder)
@@ -146,6 +149,7 @@ def _camel(path: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), path)
 
 
+@cache
 def _names(kind: Descriptor) -> dict[str, Field]:
     """Every name that JSON may call a field by."""
     return {name: field for field in kind.fields for name in (_name(field), field.json_name)}
