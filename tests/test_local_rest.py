@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 import requests
 
+from pipeline.local.api.json_errors import http_code
 from tests.contract.cloud import OUR_PARENT, Cloud
 from tests.contract.targets import control_plane
 from tests.rest import SERVICES, SPEC, call, get, made, refused
@@ -178,6 +179,16 @@ class TestUpdates:
 
 
 class TestCodes:
+    @pytest.mark.parametrize(
+        ("status", "code"),
+        [("INVALID_ARGUMENT", 400), ("FAILED_PRECONDITION", 400), ("OUT_OF_RANGE", 400), ("UNAUTHENTICATED", 401),
+         ("PERMISSION_DENIED", 403), ("NOT_FOUND", 404), ("ABORTED", 409), ("ALREADY_EXISTS", 409),
+         ("RESOURCE_EXHAUSTED", 429), ("CANCELLED", 499), ("UNKNOWN", 500), ("INTERNAL", 500), ("DATA_LOSS", 500),
+         ("UNIMPLEMENTED", 501), ("UNAVAILABLE", 503), ("DEADLINE_EXCEEDED", 504)],
+    )  # fmt: skip
+    def test_each_has_its_http_code(self, status: str, code: int) -> None:
+        assert http_code(status) == code
+
     def test_a_name_that_is_taken_is_409(self, cloud: Cloud) -> None:
         name = made(cloud).rpartition("/")[2]
         assert refused(call(cloud, "POST", f"{SERVICES}?serviceId={name}", SPEC), 409, "ALREADY_EXISTS")
