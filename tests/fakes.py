@@ -238,12 +238,24 @@ class FakeDeployer:
     readiness: Readiness = Readiness.READY
     message: str = ""
     deployed: list[str] = field(default_factory=list)
+    outlives: timedelta = timedelta(0)
+    within: Callable[[], None] = lambda: (
+        None
+    )  # what happens between its read and its write, where it goes by no etag
 
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
         with self.platform._call("deploy"):
             if revision in self.platform.known:
                 return
+            before = self.platform.live
+            self.within()
             self.deployed.append(revision)
+            if self.outlives and before is not None:
+                self.platform.add(revision, self.readiness, self.message)
+                self.platform.foreign_write(
+                    split=before.wanted, annotations=before.annotations, latest_created=revision
+                )
+                return
             if self.platform.live is None:
                 self.platform.with_stable(revision, self.readiness, self.message)
             else:

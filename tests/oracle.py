@@ -192,9 +192,13 @@ class Oracle:
 
     def _pause(self, now: Written) -> None:
         """One foreign write that touches nothing of ours stops nothing; of two, one may have been undone by the other."""
-        # Who remembers the record that was taken away may think the new attempt's an old one.
+        # Who remembers the record that was taken away may think the new attempt's an old one. Whether a write came before
+        # an apply had read or after it, nobody can tell.
         is_why = (
-            self.was_touched or self.foreign_writes > 1 or (self.was_ever_touched and "older" in now.drift)
+            self.was_touched
+            or self.foreign_writes > 1
+            or (self.was_ever_touched and "older" in now.drift)
+            or (self.foreign_writes and "was applied" in now.drift)
         )
         self.must("S6", not now.drift or is_why, f"paused for a harmless write: {now.drift}")
         if "deadline" in now.reason:

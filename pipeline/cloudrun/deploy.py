@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from infra.settings import Settings
@@ -20,6 +21,10 @@ from pipeline.model import Revision, ServiceRef
 class Apply(Protocol):
     """One way to run the Pulumi program; see ``stack.py``."""
 
+    @property
+    def outlives(self) -> timedelta:
+        """See ``ports.Deployer``."""
+
     def apply(self, settings: Settings) -> None:
         """Returns when what the program declares is accepted."""
 
@@ -35,6 +40,10 @@ class ProgramDeployer:
     program: Apply
     platform: Platform
     settings_of: Callable[[str], Settings]
+
+    @property
+    def outlives(self) -> timedelta:
+        return self.program.outlives
 
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
         """Returns when what the program declares was accepted, or the revision is there already.

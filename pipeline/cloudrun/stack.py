@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from pipeline.local.provider.service import LocalProvider
 
 _TRIES = 5
+#: Until the engine has sent its write: a refresh, and its plugin's start, come before.
+LONGEST_APPLY = timedelta(minutes=5)
 _OUTPUT_LINES = 8
 Say = Callable[[str], None]
 
@@ -143,6 +146,7 @@ class InProcess:
     provider: LocalProvider
     read: Read
     say: Say = field(default=lambda _: None)
+    outlives: timedelta = timedelta(0)
 
     def apply(self, settings: Settings) -> None:
         """Bring about what the program declares; returns when it is accepted. Writes nothing when nothing differs.
@@ -180,6 +184,7 @@ class PulumiCli:
 
     read: Read
     say: Say = field(default=lambda _: None)
+    outlives: timedelta = LONGEST_APPLY
 
     def apply(self, settings: Settings) -> None:
         """``pulumi up`` with a refresh before it.

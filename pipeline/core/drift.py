@@ -10,7 +10,8 @@ time, so neither betrays it. A process that has seen a newer one knows by the ep
 behind an old record stand at least one write of ours and the apply, so more than one foreign write between two looks is
 drift (what the first of them did, an edit that the second took back, nobody saw), while exactly one cannot have brought
 an older record back. While deploying, our own apply of
-the Pulumi program is one write more, once the candidate is there.
+the Pulumi program is one write more, once the candidate is there; a write beside an apply that goes by no etag may have
+been undone by it, so that is drift too.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def drift_of(rollout: Rollout, live: LiveService, count: int, last_epoch: int = 
         ours, theirs = rollout.split.tagged(tag), live.wanted.tagged(tag)
         if ours != theirs:
             return f"the tag {tag!r} was moved from {ours} to {theirs}{by}"
+    if count and rollout.apply_until and live.latest_created == rollout.plan.candidate:
+        return f"the service was written by somebody else while the program was applied, which may have undone it{by}"
     if count > 1:
         return f"the service was written {count} times by somebody else, and nobody saw what the first of them did{by}"
     return ""

@@ -146,6 +146,8 @@ class Rollout:
         blamed: the metric for which the judge sent it back; empty when something else was the reason.
         unhealthy: of a first deployment: it was deployed, and answers its probes badly.
         past: the rollouts before this one, oldest first.
+        apply_until: while deploying, until when the program may still be being applied: whoever applies it may outlive
+            the driver. Until then nobody but a roll-back writes the service. None where an apply ends with its driver.
     """
 
     plan: Plan
@@ -173,10 +175,16 @@ class Rollout:
     history: tuple[Step, ...] = ()
     unhealthy: bool = False
     past: tuple[Past, ...] = ()
+    apply_until: datetime | None = None
 
     @property
     def stage(self) -> Stage:
         return self.plan.terms.stages[self.stage_index]
+
+    def may_be_applied(self, live: LiveService, now: datetime) -> bool:
+        """The program may be being applied at this moment, and its write is still to come."""
+        is_bounded = self.apply_until is not None and now < self.apply_until
+        return is_bounded and self.phase is Phase.DEPLOYING and live.latest_created != self.plan.candidate
 
     @property
     def stage_began(self) -> datetime:
@@ -247,6 +255,7 @@ class Rollout:
             changes["drift"] = str(changes["drift"])[:_REASON_CHARS]
         if "split" in changes:
             changes["arrived"] = None
+        changes.setdefault("apply_until", None)
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)
         step = Step(now, event, share, reason, by, by_hand=bool(by) and after.by_hand)

@@ -70,7 +70,8 @@ class Start:
             case Ended() as ended:
                 return self._seen(ended)
             case Resume(rollout):
-                self._resume(rollout)
+                assert live is not None
+                self._resume(rollout, live)
                 return None
             case Supersede(rollout):
                 return self._supersede(rollout)
@@ -144,28 +145,31 @@ class Start:
         with suppress(Exception):
             self.say(text)
 
-    def _resume(self, before: Rollout) -> None:
+    def _resume(self, before: Rollout, live: LiveService) -> None:
         """Take the rollout over, once it is sure that nobody else drives it. A paused one has no driver."""
         self.engine.follow(before)
         if before.phase is Phase.PAUSED or before.driver == self.engine.driver:
             return
-        if self.is_dead(before.driver):
+        is_applied = before.may_be_applied(live, self.world.clock.now())
+        if self.is_dead(before.driver) and not is_applied:
             self._tell(f"{before.driver} is dead: taking over at epoch {before.epoch}")
             return
-        if self._watch(before):
+        if self._watch(before, is_applied=is_applied):
             self._tell(f"no heartbeat from {before.driver}: taking over at epoch {before.epoch}")
 
-    def _watch(self, before: Rollout) -> bool:
+    def _watch(self, before: Rollout, *, is_applied: bool) -> bool:
         """Look for one heartbeat period; False when told to stop. Raises AnotherRunAlive when epoch or heartbeat moved.
 
-        While a write of its own is on its way a driver writes no heartbeat, so the period begins when it was seen.
+        While a write of its own is on its way a driver writes no heartbeat, so the period begins when it was seen. Nor does
+        it while the program is applied, which may go on without it until the time that its record says.
         """
         clock, period = self.world.clock, self.engine.rhythm.heartbeat
         begun = clock.now()
         until = begun + period
-        self._tell(
-            f"{before.driver} drives this rollout: watching {period.total_seconds():g}s for its heartbeat"
-        )
+        what = f"{before.driver} drives this rollout: watching {period.total_seconds():g}s for its heartbeat"
+        if is_applied and before.apply_until:
+            what = f"{before.driver} may still be applying the program: waiting until {before.apply_until:%H:%M:%S} UTC"
+        self._tell(what)
         while not self.engine.stop():
             is_last = (
                 clock.now() >= until
@@ -178,7 +182,8 @@ class Start:
                     f"Its record moved from epoch {before.epoch} to {after.epoch} while we watched.",
                     "See it: spillway status --watch",
                 )
-            if not live.is_settled and clock.now() - begun < LONGEST_START:
+            is_moving = not live.is_settled and clock.now() - begun < LONGEST_START
+            if is_moving or before.may_be_applied(live, clock.now()):
                 until, is_last = clock.now() + period, False
             if is_last:
                 return True

@@ -11,6 +11,7 @@ decided on. A conflict means that somebody else was faster: read again, decide a
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -35,7 +36,7 @@ from pipeline.core.rollout import Event, Last, Phase, Rollout
 from pipeline.driving import restore
 from pipeline.driving.observer import Observer
 from pipeline.driving.ports import World
-from pipeline.errors import PlatformUnavailable, RequestRejected, StaleWrite
+from pipeline.errors import PlatformUnavailable, RequestRejected, SpillwayError, StaleWrite
 from pipeline.events import (
     Arrived,
     Listener,
@@ -180,6 +181,10 @@ class Engine:
         if self._followed != (current.plan.rollout_id, current.attempt):
             return Next(look.situation.now, f"superseded by {current.plan.candidate}", Outcome.SUPERSEDED)
         self._listen(Looked(self._clock.now(), look))
+        # An apply carries no etag: a write of ours beside somebody else's would be lost, or bring his to nothing.
+        if current.driver != self.driver and current.may_be_applied(look.situation.live, look.situation.now):
+            assert current.apply_until
+            return Next(current.apply_until, f"the program may still be being applied by {current.driver}")
         try:
             return self._do(decision.decide(look.situation), look)
         except StaleWrite:
@@ -256,10 +261,29 @@ class Engine:
         return Next(action.until, action.why)
 
     def _deploy(self, look: Look) -> Next:
-        plan = look.situation.rollout.plan
-        self.say("deploying", f"{plan.candidate} at 0%")
-        self.deploy(plan)
+        """Apply the program. Where that may outlive us, the record says first until when: see ``Rollout.apply_until``."""
+        current, now = look.situation.rollout, look.situation.now
+        outlives, is_ours = self._world.deployer.outlives, current.driver == self.driver
+        left = current.apply_until - now if current.apply_until and is_ours else timedelta(0)
+        if left < outlives / 2:
+            self.commit(look.situation.live, replace(current, apply_until=record.utc(now + outlives)))
+            return Next(self._clock.now(), "about to deploy")
+        self.say("deploying", f"{current.plan.candidate} at 0%")
+        try:
+            self.deploy(current.plan)
+        except SpillwayError:
+            if outlives and not self.stop():  # told to stop, we may have left it behind
+                self._not_applied(current)
+            raise
         return Next(self._clock.now(), "deployed")
+
+    def _not_applied(self, current: Rollout) -> None:
+        """Nothing goes on: the next run need not wait. Failing here costs that wait alone."""
+        with suppress(SpillwayError):
+            live = self._world.platform.read(self.observer.ref)
+            found = record.of(live)
+            if found is not None and (found.driver, found.epoch) == (current.driver, current.epoch):
+                self.commit(live, replace(found, apply_until=None))
 
     def deploy(self, plan: Plan) -> None:
         """Have the Pulumi program applied. Whether its revision gets ready, the next look sees."""

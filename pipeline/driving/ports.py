@@ -58,6 +58,10 @@ class Platform(Protocol):
 class Deployer(Protocol):
     """The Pulumi program, however it is run."""
 
+    @property
+    def outlives(self) -> timedelta:
+        """How long what applies it may go on when this process is gone; zero when it cannot."""
+
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
         """Create the candidate at 0 % (or the first revision of a new service at 100 %). Moves no traffic.
 

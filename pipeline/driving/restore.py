@@ -11,6 +11,7 @@ show what is wanted by chance.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -118,9 +119,34 @@ class _Restore:
         if seen is None:
             return Restored(target, verified=False, was=was)
         self.listen(RolledBack(self.clock.now(), target))
-        return Restored(
-            target, verified=True, was=was, already=was == {target: 100}, rollout=self._settle(seen)
+        rollout = self._outlast(decided_on, self._settle(seen))
+        return Restored(target, verified=True, was=was, already=was == {target: 100}, rollout=rollout)
+
+    def _outlast(self, decided_on: LiveService, ours: Rollout | None) -> Rollout | None:
+        """Where the program may be being applied, stay until that is over: it would bring back what it had read.
+
+        Traffic is back and told already; this keeps it so.
+        """
+        before = record.readable(decided_on)
+        if before is None or not before.may_be_applied(decided_on, self.clock.now()):
+            return ours
+        assert before.apply_until
+        until = f"{before.apply_until:%H:%M:%S} UTC"
+        self._say(
+            "reading_back",
+            f"the program may still be being applied, until {until}: watching what it brings back",
         )
+        while not self.stop() and self.clock.now() < before.apply_until:
+            with suppress(PlatformUnavailable, StaleWrite):
+                live = self.platform.read(self.ref)
+                found = record.readable(live)
+                if found is not None and ours is not None and found.epoch < ours.epoch:
+                    self._write(live)
+                    ours = self._settle(self._read_back(ours.plan.stable, live) or live)
+                elif live.latest_created == before.plan.candidate:
+                    break
+            self.clock.sleep(LOOK_EVERY)
+        return ours
 
     def _write_until_accepted(self) -> tuple[Mapping[str, int], str, LiveService]:
         """What was served, the target, and the read that the accepted write was decided on."""

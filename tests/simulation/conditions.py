@@ -105,3 +105,9 @@ def deploy_goes_wrong(sim: Simulation, fault: Fault) -> None:
 def single_steps(sim: Simulation, fault: Fault) -> None:
     """No driver that stays: a scheduler takes one step at a time, each in a process of its own."""
     sim.is_stepped = True
+
+
+@holds("an apply outlives its driver", chance=0.3)
+def outlives(sim: Simulation, fault: Fault) -> None:
+    """Pulumi's engine applies, in a process of its own, by a write without an etag."""
+    sim.outlives = 40 * SECOND

@@ -112,8 +112,24 @@ class Process:
     def delete_revision(self, ref: ServiceRef, name: str) -> None:
         self._call("delete", lambda: self.sim.platform.delete_revision(ref, name))
 
+    @property
+    def outlives(self) -> timedelta:
+        return self.sim.outlives
+
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
-        self._call("deploy", lambda: self.sim.deploy(ref, image=image, revision=revision))
+        self._call("deploy", lambda: self._apply(ref, image, revision))
+
+    def _apply(self, ref: ServiceRef, image: str, revision: str) -> None:
+        """Where an apply goes by no etag, there is time between its read and its write; it outlives who began it."""
+        if not self.outlives:
+            return self.sim.deploy(ref, image=image, revision=revision)
+        read = self.sim.platform.shown()
+        try:
+            self.sim.boundary(self, "within deploy")
+        except Killed:
+            self.sim.leave_behind(read, revision)
+            raise
+        return self.sim.deploy(ref, image=image, revision=revision, read=read)
 
     def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
         return self._call("logs", lambda: self.sim.users.lines(since, revisions))

@@ -99,6 +99,7 @@ class Simulation:
         self.off = timedelta(0)
         self.is_clock_wrong = self.blind_probes = self.is_silent = self.is_stepped = False
         self.round_takes = 0.0
+        self.outlives = timedelta(0)
         self.deploy_goes = ""
         self.deployed: list[str] = []
         self.applies: list[LiveService] = []
@@ -176,8 +177,12 @@ class Simulation:
         share = self.platform.live.wanted.percent_of(CANDIDATE) if self.platform.live else 0
         self.trace.append(f"{self.now:7.1f}s {share:3}%  {words}")
 
-    def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
-        """The Pulumi program: makes the candidate, unless it is there, by a write that moves no traffic."""
+    def deploy(self, ref: ServiceRef, *, image: str, revision: str, read: LiveService | None = None) -> None:
+        """The Pulumi program: makes the candidate, unless it is there, by a write that moves no traffic.
+
+        Args:
+            read: what it writes back, split and annotations; None: nothing came between its read and its write.
+        """
         if revision in self.platform.known:
             return
         goes, self.deploy_goes = self.deploy_goes, ""
@@ -189,11 +194,33 @@ class Simulation:
         self.deployed.append(revision)
         readiness = Readiness.FAILED if goes == "fails" else self.readiness
         self.platform.add(revision, readiness)
-        self.platform.foreign_write()
+        self._write_back(read, revision)
         if goes == "fails":
             self.turn_bad()
         if goes == "lost":
             raise PlatformUnavailable("the answer was lost")
+
+    def _write_back(self, read: LiveService | None, revision: str) -> None:
+        """The write of an apply: what it read, whatever was written since."""
+        before = self.platform.shown()
+        if read is None:
+            self.platform.foreign_write()
+            return
+        if before.generation == read.generation:
+            self.platform.foreign_write(latest_created=revision)
+            return
+        self.platform.foreign_write(split=read.wanted, annotations=read.annotations, latest_created=revision)
+        self.oracle.foreign(before, self.platform.shown())
+
+    def leave_behind(self, read: LiveService, revision: str) -> None:
+        """Its driver is gone; the apply comes to its write a little later, or never does."""
+        if (wait := self.rng.choice((1, 5, 30, 0))) and self.now < FAULTS_END:
+
+            def land() -> None:
+                if revision not in self.platform.known and self.platform.shown().generation:
+                    self.deploy(REF, image="", revision=revision, read=read)
+
+            self.clock.at(self.now + wait, land)
 
     # -- the way of one rollout ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,173 @@
+"""An apply of the program that may outlive its driver: nobody of ours writes beside it but a roll-back, which stands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from pipeline.core.rollout import Phase
+from pipeline.driving.engine import Engine
+from pipeline.driving.restore import Cause, restore
+from pipeline.errors import PlatformError
+from pipeline.model import Outcome
+from tests.fakes import REF
+from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene
+
+OUTLIVES = timedelta(minutes=2)
+
+
+class Killed(BaseException):
+    """The driver is gone in the middle of its apply."""
+
+
+@pytest.fixture
+def scene() -> Scene:
+    made = Scene()
+    made.deployer.outlives = OUTLIVES
+    return made
+
+
+def roll_back(scene: Scene) -> bool:
+    return restore(scene.platform, scene.clock, REF, Cause("felt wrong", "ada", by_hand=True)).verified
+
+
+def kill(scene: Scene, driver: Engine | None = None) -> None:
+    """A driver is killed while it applies; the apply has not come to its write."""
+
+    def die() -> None:
+        scene.deployer.within = lambda: None
+        raise Killed
+
+    scene.deployer.within = die
+    with pytest.raises(Killed):
+        scene.roll(engine=driver or scene.engine("host/dead"))
+
+
+def test_the_record_says_until_when_before_the_apply(scene: Scene) -> None:
+    seen = []
+    scene.deployer.within = lambda: seen.append(scene.rollout.apply_until)
+    assert scene.roll() is Outcome.PROMOTED
+    assert [until and until - scene.rollout.started for until in seen] == [OUTLIVES]
+    assert scene.rollout.apply_until is None
+
+
+def test_an_apply_that_ends_with_its_driver_costs_no_write() -> None:
+    scene = Scene()
+    assert scene.roll() is Outcome.PROMOTED
+    steps = [write for write in scene.platform.writes if write[0] is None]
+    other = Scene()
+    other.deployer.outlives = OUTLIVES
+    assert other.roll() is Outcome.PROMOTED
+    assert len([write for write in other.platform.writes if write[0] is None]) == len(steps) + 1
+
+
+def test_the_next_run_waits_for_it_though_its_driver_is_dead(scene: Scene) -> None:
+    kill(scene)
+    until = scene.rollout.apply_until
+    assert until is not None
+    writes = len(scene.platform.writes)
+    scene.begin(engine=scene.engine("host/next"), is_dead=lambda _: True)  # type: ignore[arg-type]
+    assert len(scene.platform.writes) == writes
+    assert scene.clock.now() >= until
+    assert any("may still be applying" in words for words in scene.said)
+    assert scene.roll(engine=scene.engine("host/next")) is Outcome.PROMOTED
+    assert scene.deployer.deployed == [CANDIDATE]
+
+
+def test_its_candidate_ends_the_wait(scene: Scene) -> None:
+    kill(scene)
+    begun = scene.clock.now()
+
+    def land() -> None:
+        scene.platform.add(CANDIDATE)
+        scene.platform.foreign_write(latest_created=CANDIDATE)
+
+    scene.clock.at(scene.clock.seconds + 15, land)
+    scene.begin(engine=scene.engine("host/next"))
+    assert scene.clock.now() - begun < timedelta(minutes=1)
+
+
+def test_another_step_meanwhile_writes_nothing(scene: Scene) -> None:
+    stepped = []
+
+    def step() -> None:
+        before = len(scene.platform.writes)
+        upcoming = scene.engine("host/rival").tick()
+        stepped.append((upcoming.at, len(scene.platform.writes) - before))
+
+    scene.deployer.within = step
+    assert scene.roll(engine=scene.engine("host/first")) is Outcome.PROMOTED
+    assert [(at - scene.rollout.started, writes) for at, writes in stepped] == [(OUTLIVES, 0)]
+
+
+def test_an_apply_that_failed_leaves_nothing_to_wait_for(scene: Scene) -> None:
+    def fail() -> None:
+        scene.deployer.within = lambda: None
+        raise PlatformError("pulumi up failed")
+
+    scene.deployer.within = fail
+    with pytest.raises(PlatformError):
+        scene.roll(engine=scene.engine("host/1"))
+    assert scene.rollout.phase is Phase.DEPLOYING
+    assert scene.rollout.apply_until is None
+    begun = scene.clock.now()
+    assert scene.start(engine=scene.engine("host/2"), is_dead=lambda _: True) is None  # type: ignore[arg-type]
+    assert scene.clock.now() - begun < 5 * SECOND
+
+
+def test_one_that_was_left_behind_at_a_signal_is_waited_for(scene: Scene) -> None:
+    engine = scene.engine("host/1")
+
+    def stop() -> None:
+        engine.stop = lambda: True
+        raise PlatformError("pulumi was told to end, and goes on")
+
+    scene.deployer.within = stop
+    with pytest.raises(PlatformError):
+        scene.roll(engine=engine)
+    assert scene.rollout.apply_until is not None
+
+
+def test_a_write_between_its_read_and_its_own_is_drift(scene: Scene) -> None:
+    scene.deployer.within = scene.platform.foreign_write
+    assert scene.roll() is Outcome.PAUSED
+    assert "while the program was applied" in scene.rollout.drift
+    assert scene.shares[-1] == 0
+
+
+@pytest.mark.parametrize("lands_after_s", [0.5, 10, 110])
+def test_a_roll_back_meanwhile_is_what_stands(scene: Scene, lands_after_s: float) -> None:
+    """The apply has read; an operator rolls back; the apply writes what it had read; its driver goes on."""
+    driver = scene.engine("host/dead")
+    kill(scene, driver)
+    read = scene.live
+
+    def land() -> None:
+        scene.platform.add(CANDIDATE)
+        scene.platform.foreign_write(
+            split=read.wanted, annotations=read.annotations, latest_created=CANDIDATE
+        )
+
+    scene.clock.at(scene.clock.seconds + lands_after_s, land)
+    assert roll_back(scene)
+    assert CANDIDATE in scene.platform.known
+    assert (scene.rollout.phase, scene.rollout.by_hand) == (Phase.ROLLED_BACK, True)
+    outcome = driver.run(until=scene.clock.now() + timedelta(minutes=5))
+    assert outcome is Outcome.ROLLED_BACK_BY_HAND
+    assert scene.live.wanted.serving == {STABLE: 100}
+
+
+def test_a_roll_back_beside_an_apply_that_never_comes_ends(scene: Scene) -> None:
+    kill(scene)
+    until = scene.rollout.apply_until
+    assert roll_back(scene)
+    assert until is not None
+    assert scene.clock.now() - until < 5 * SECOND
+
+
+def test_a_roll_back_without_an_apply_ends_at_once(scene: Scene) -> None:
+    scene.reach(5)
+    begun = scene.clock.now()
+    assert roll_back(scene)
+    assert scene.clock.now() - begun < 5 * SECOND
