@@ -12,7 +12,9 @@ import grpc
 import grpc.aio
 
 from pipeline.errors import UserError
-from pipeline.local.api import admin, entries
+from pipeline.local.alerts.book import AlertBook
+from pipeline.local.alerts.watch import AlertWatch
+from pipeline.local.api import admin, alerts, entries
 from pipeline.local.api.answering import MAX_REQUEST, unary
 from pipeline.local.bearer import Guard
 from pipeline.local.control.controller import Controller
@@ -58,6 +60,8 @@ class LocalCloudRun:
         ports = PortBook(folder, settings.bind)
         self.ingress = Ingress(self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded)
         self._controller = Controller(Store(folder), self._fleet, self.ingress)
+        self._alerts = AlertBook(folder)
+        self._watch = AlertWatch(self._logs, self._alerts)
         self._server = grpc.aio.server(interceptors=[Guard(token)], options=_OPTIONS)
 
     async def start(self) -> str:
@@ -67,7 +71,12 @@ class LocalCloudRun:
         """
         bind, port = self._settings.bind, self._settings.port
         self._server.add_generic_rpc_handlers(
-            (*admin.handlers(self._controller), *entries.handlers(self._logs), self._status_handler())
+            (
+                *admin.handlers(self._controller),
+                *entries.handlers(self._logs),
+                *alerts.handlers(self._alerts),
+                self._status_handler(),
+            )
         )
         try:
             port = self._server.add_insecure_port(f"{in_url(bind)}:{port}")
@@ -79,12 +88,14 @@ class LocalCloudRun:
             ) from error
         await self._fleet.end_strays()
         await self._controller.resume()
+        await self._watch.start()
         await self._server.start()
         return f"{reachable(bind)}:{port}"
 
     async def close(self) -> None:
         """Answer no more, end the instances while their sockets can still say goodbye, then close those."""
         await self._server.stop(_LAST_CALLS_S)
+        await self._watch.close()
         await self._controller.close()
         await self._fleet.close()
         await self.ingress.close()
@@ -95,6 +106,7 @@ class LocalCloudRun:
         seen = self.ingress.observations
         return {
             **self._controller.snapshot(),
+            "alerts": list(self._watch.firing),
             "processes": _rows(self._fleet.pids(), "pids"),
             "sockets": {
                 "open": _rows(seen.open_sockets(), "count"),
