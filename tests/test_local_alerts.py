@@ -25,10 +25,12 @@ from google.cloud.monitoring_v3.services.notification_channel_service.transports
 )
 from google.protobuf import json_format
 
+from infra import alerts as lasting
 from pipeline.local.alerts.book import AlertBook
 from pipeline.local.alerts.watch import Evaluation, why_not
 from pipeline.local.api import alerts
 from pipeline.local.entries.store import LogStore
+from pipeline.model import ServiceRef
 from tests.contract.cloud import LoopThread
 
 PROJECT = "projects/p"
@@ -196,6 +198,20 @@ def test_all_conditions_of_an_and_for_the_same_group(world: World, apis: Apis) -
     assert world.firing(1) == [("closes", {"revision_name": "chat-one"})]
 
 
+@pytest.mark.parametrize(
+    ("combiner", "fires"), [("AND", [("closes", {})]), ("AND_WITH_MATCHING_RESOURCE", [])]
+)
+def test_conditions_that_hold_for_different_revisions(
+    world: World, apis: Apis, combiner: str, fires: list[object]
+) -> None:
+    apis.metrics.create_log_metric(parent=PROJECT, metric=closes())
+    both = policy(more_than(2), more_than(2, "1006"), combiner=combiner)
+    apis.policies.create_alert_policy(name=PROJECT, alert_policy=both)
+    world.close(1011, times=3)
+    world.close(1006, "chat-two", times=3)
+    assert world.firing(1) == fires
+
+
 def test_silence_after_something_was_seen(world: World, apis: Apis) -> None:
     apis.metrics.create_log_metric(parent=PROJECT, metric=closes())
     absent = {
@@ -335,3 +351,33 @@ def test_writers_beside_each_other_get_names_of_their_own(apis: Apis) -> None:
             )
         )
     assert len({each.name for each in made}) == 12
+
+
+REF = ServiceRef("p", "here", "chat")
+
+
+def test_what_the_program_declares_is_accepted_and_evaluated(world: World, apis: Apis) -> None:
+    for one in lasting.declared(REF):
+        inputs = {key: value for key, value in one.inputs.items() if key != "project"}
+        if one.type == lasting.METRIC:
+            made = LogMetric(json_format.ParseDict(inputs, LogMetric.pb()()))
+            apis.metrics.create_log_metric(parent=PROJECT, metric=made)
+        else:
+            alert = monitoring_v3.AlertPolicy(json_format.ParseDict(inputs, monitoring_v3.AlertPolicy.pb()()))
+            apis.policies.create_alert_policy(name=PROJECT, alert_policy=alert)
+    assert {why_not(kept) for _, kept in world.book.policies} == {""}
+    world.close(1000, times=90)
+    world.close(1011, "chat-two", times=4)
+    for outcome in ("ok", "timeout"):
+        for _ in range(4):
+            world.logs.line(
+                SERVICE, "chat-two", "stdout", json.dumps({"event": "agent_run", "outcome": outcome})
+            )
+    world.logs.line(SERVICE, "chat-two", "stderr", "TypeError: Object of type State is not JSON serializable")
+    found = sorted(world.firing(1))
+    assert found == [
+        ("chat: log lines that JSON refused", {"revision_name": "chat-two"}),
+        ("chat: sockets closed with 1011", {"revision_name": "chat-two"}),
+        ("chat: sockets without an outcome", {"revision_name": "chat-two"}),
+    ]
+    assert world.firing(301) == []

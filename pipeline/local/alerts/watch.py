@@ -92,7 +92,8 @@ class Evaluation:
             return frozenset().union(*held)
         if not all(held):
             return frozenset()
-        return frozenset.intersection(*held) or frozenset([()])
+        same = frozenset.intersection(*held)
+        return same or frozenset([()] if policy["combiner"] == "AND" else [])
 
     def _held(self, name: str, number: int, condition: Condition, now_s: float) -> frozenset[Labels]:
         """Groups for which the condition has held as long as it must."""
