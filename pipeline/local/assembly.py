@@ -13,7 +13,9 @@ import grpc
 import grpc.aio
 
 from pipeline.errors import UserError
-from pipeline.local.api import admin, entries, methods
+from pipeline.local.alerts.book import AlertBook
+from pipeline.local.alerts.watch import AlertWatch
+from pipeline.local.api import admin, alerts, entries, methods
 from pipeline.local.api.answering import MAX_REQUEST, unary
 from pipeline.local.api.rest import RestFace
 from pipeline.local.bearer import Access, Guard
@@ -63,11 +65,18 @@ class LocalCloudRun:
         ports = PortBook(folder, settings.bind)
         self.ingress = Ingress(self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded)
         self._controller = Controller(folder, self._fleet, self.ingress)
+        book = AlertBook(folder)
+        self._watch = AlertWatch(self._logs, book)
         access = Access(token)
         offered = methods.offered(self._controller, strict_masks=settings.strict_masks)
         self._server = grpc.aio.server(interceptors=[Guard(access)], options=_OPTIONS)
         self._server.add_generic_rpc_handlers(
-            (*admin.handlers(offered), *entries.handlers(self._logs), self._status_handler())
+            (
+                *admin.handlers(offered),
+                *entries.handlers(self._logs),
+                *alerts.handlers(book),
+                self._status_handler(),
+            )
         )
         self._rest = RestFace(offered, access, is_public=ports.is_public)
         self.rest_address = ""
@@ -89,6 +98,7 @@ class LocalCloudRun:
             raise _cannot_listen(bind, "--rest-port", rest_port) from error
         await self._fleet.end_strays()
         await self._controller.resume()
+        await self._watch.start()
         await self._server.start()
         await self._rest.start(listener)
         self.rest_address = f"{reachable(bind)}:{listener.getsockname()[1]}"
@@ -97,6 +107,7 @@ class LocalCloudRun:
     async def close(self) -> None:
         """Answer no more, end the instances while their sockets can still say goodbye, then close those."""
         await asyncio.gather(self._server.stop(_LAST_CALLS_S), self._rest.close())
+        await self._watch.close()
         await self._controller.close()
         await self._fleet.close()
         await self.ingress.close()
@@ -107,6 +118,7 @@ class LocalCloudRun:
         seen = self.ingress.observations
         return {
             **self._controller.snapshot(),
+            "alerts": list(self._watch.firing),
             "processes": _rows(self._fleet.pids(), "pids"),
             "sockets": {
                 "open": _rows(seen.open_sockets(), "count"),

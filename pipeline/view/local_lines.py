@@ -15,10 +15,18 @@ def status_lines(seen: Mapping[str, Any]) -> Iterator[str]:
     yield f"{seen['rest_address']}  the same API over HTTP and JSON"
     for name, why in seen.get("unsaved", {}).items():
         yield plain(f"NOT SAVED, served from memory: {name}: {why}")
+    for alert in seen.get("alerts", ()):
+        yield plain(alert_line(alert))
     if not seen["services"]:
         yield "no services yet"
     for service in seen["services"]:
         yield from _service(service, seen)
+
+
+def alert_line(alert: Mapping[str, Any]) -> str:
+    """An alert that fires: since when, for whom, and which policy."""
+    whom = ", ".join(value for value in alert["labels"].values() if value)
+    return f"ALERT since {alert['since'][11:19]}  {alert['title']}{f'  ({whom})' if whom else ''}"
 
 
 def entry_line(entry: Mapping[str, Any]) -> str:

@@ -1,0 +1,187 @@
+"""The lasting alerts of one service: log-based metrics and alert policies that watch when no rollout does.
+
+They are what a rollout judges, for ever: abnormal closes, runs without an outcome, log lines that could not be written,
+a watchdog that fell silent. Declared as plain inputs, since importing the provider's typed classes for them takes longer
+than everything else that a plan does.
+Source: google.logging.v2.LogMetric, google.monitoring.v3.AlertPolicy, as pulumi-gcp spells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.model import ServiceRef
+
+METRIC = "gcp:logging/metric:Metric"
+POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
+_USER = "logging.googleapis.com/user/"
+_WINDOW_S = 300
+_FEWEST = 3  # one broken client is no alert
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One resource to declare. ``rests_on``: names of those that must be there before it."""
+
+    type: str
+    name: str
+    inputs: Mapping[str, Any]
+    rests_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Metric:
+    """What is counted: ``key`` names it; ``labels`` are fields of the entry."""
+
+    key: str
+    describes: str
+    filter: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+_METRICS = (
+    _Metric(
+        "closes",
+        "WebSockets that ended, by close code, who closed, and revision",
+        'jsonPayload.event="ws_close"',
+        {"code": "jsonPayload.code", "closed_by": "jsonPayload.closed_by"},
+    ),
+    _Metric(
+        "runs", "Agent runs, by outcome and revision", 'jsonPayload.event="agent_run"', {"outcome": "jsonPayload.outcome"}
+    ),
+    _Metric(
+        "unserialisable",
+        "Log lines and messages that JSON refused, by revision",
+        '(textPayload:"is not JSON serializable" OR jsonPayload.message:"is not JSON serializable")',
+    ),
+)  # fmt: skip
+_TICKS = _Metric("ticks", "Steps of the watchdog that drives rollouts", 'jsonPayload.event="tick"')
+
+
+def declared(ref: ServiceRef, channels: Sequence[str] = ()) -> Iterator[Declared]:
+    """All metrics and policies of one service, in an order in which they can be made.
+
+    Args:
+        channels: resource names of notification channels; none: the policies open incidents and tell nobody.
+    """
+    for metric in (*_METRICS, _TICKS):
+        yield _metric(ref, metric)
+    for key, title, conditions, words in _policies(ref):
+        inputs = {
+            "project": ref.project,
+            "displayName": f"{ref.service}: {title}",
+            "combiner": "AND_WITH_MATCHING_RESOURCE" if len(conditions) > 1 else "OR",
+            "conditions": conditions,
+            "notificationChannels": list(channels),
+            "documentation": {"content": words, "mimeType": "text/markdown"},
+            "userLabels": {"spillway": ref.service, "location": ref.location},
+        }
+        rests_on = tuple(_resource(ref, metric.key) for metric in (*_METRICS, _TICKS))
+        yield Declared(POLICY, _resource(ref, f"alert-{key}"), inputs, rests_on)
+
+
+def _metric(ref: ServiceRef, metric: _Metric) -> Declared:
+    """A job's lines are of another resource type, so the watchdog's name the service in their payload."""
+    ours = (
+        f'jsonPayload.service="{ref.name}"'
+        if metric is _TICKS
+        else f'resource.type="cloud_run_revision" AND resource.labels.service_name="{ref.service}"'
+        f' AND resource.labels.location="{ref.location}"'
+    )
+    labels = [{"key": key, "valueType": "STRING"} for key in metric.labels]
+    inputs = {
+        "project": ref.project,
+        "name": _id(ref, metric.key),
+        "description": metric.describes,
+        "filter": f"{ours} AND {metric.filter}",
+        "metricDescriptor": {"metricKind": "DELTA", "valueType": "INT64", "unit": "1", "labels": labels},
+        "labelExtractors": {key: f"EXTRACT({path})" for key, path in metric.labels.items()},
+    }
+    return Declared(METRIC, _resource(ref, metric.key), inputs)
+
+
+def _policies(ref: ServiceRef) -> Iterator[tuple[str, str, list[dict[str, Any]], str]]:
+    """Key, title, conditions and what to do of each."""
+    back = f"Give traffic back: `spillway rollback {ref.name}`. See: `spillway status`."
+    for code, who in (
+        ("1011", "the service closed them with an error"),
+        ("1006", "they ended without a close frame"),
+    ):
+        title = f"sockets closed with {code}"
+        some = f'metric.label.code="{code}"'
+        yield code, title, [_share(ref, "closes", some, 0.01), _more_than(ref, "closes", some, _FEWEST)], (
+            f"More than 1 % of the sockets of a revision ended with {code} within {_WINDOW_S // 60} minutes: {who}. {back}"
+        )  # fmt: skip
+    bad = 'metric.label.outcome=one_of("closed","timeout")'
+    yield "outcome", "sockets without an outcome", [_share(ref, "runs", bad, 0.05), _more_than(ref, "runs", bad, _FEWEST)], (
+        f"More than 5 % of the agent runs of a revision had no outcome within {_WINDOW_S // 60} minutes. {back}"
+    )  # fmt: skip
+    yield (
+        "unserialisable",
+        "log lines that JSON refused",
+        [_more_than(ref, "unserialisable", "", 0)],
+        (f"A value that JSON refuses was logged or sent: `spillway check` finds where. {back}"),
+    )
+    yield (
+        "watchdog",
+        "the watchdog is silent",
+        [_silent(ref, "ticks", 900)],
+        (
+            "No step for 15 minutes: a rollout that is under way is driven by nobody. Step by hand: `spillway tick`."
+        ),
+    )
+
+
+def _share(ref: ServiceRef, key: str, some: str, limit: float) -> dict[str, Any]:
+    return {
+        "displayName": f"more than {limit:.0%} of all",
+        "conditionThreshold": {
+            **_threshold(ref, key, some, limit),
+            "denominatorFilter": _series(ref, key, ""),
+            "denominatorAggregations": [_summed()],
+        },
+    }
+
+
+def _more_than(ref: ServiceRef, key: str, some: str, count: float) -> dict[str, Any]:
+    return {"displayName": f"more than {count:g}", "conditionThreshold": _threshold(ref, key, some, count)}
+
+
+def _threshold(ref: ServiceRef, key: str, some: str, limit: float) -> dict[str, Any]:
+    return {
+        "filter": _series(ref, key, some),
+        "comparison": "COMPARISON_GT",
+        "thresholdValue": limit,
+        "duration": "0s",
+        "aggregations": [_summed()],
+    }
+
+
+def _silent(ref: ServiceRef, key: str, seconds: int) -> dict[str, Any]:
+    absent = {"filter": _series(ref, key, ""), "duration": f"{seconds}s", "aggregations": [_summed(())]}
+    return {"displayName": f"none for {seconds // 60} minutes", "conditionAbsent": absent}
+
+
+def _series(ref: ServiceRef, key: str, some: str) -> str:
+    kind = 'resource.type="cloud_run_job"' if key == _TICKS.key else 'resource.type="cloud_run_revision"'
+    return " AND ".join(filter(None, (f'metric.type="{_USER}{_id(ref, key)}"', kind, some)))
+
+
+def _summed(by: Sequence[str] = ("resource.label.revision_name",)) -> dict[str, Any]:
+    return {
+        "alignmentPeriod": f"{_WINDOW_S}s",
+        "perSeriesAligner": "ALIGN_DELTA",
+        "crossSeriesReducer": "REDUCE_SUM",
+        "groupByFields": list(by),
+    }
+
+
+def _id(ref: ServiceRef, key: str) -> str:
+    """Metrics are a project's: one service may be in several regions of it."""
+    return f"spillway/{ref.location}/{ref.service}/{key}"
+
+
+def _resource(ref: ServiceRef, key: str) -> str:
+    return f"{ref.service}-{key}"

@@ -1,0 +1,163 @@
+"""Conditions of alert policies, over log-based metrics; no clock and no disk.
+
+What is understood: thresholds and absences of ``logging.googleapis.com/user/...`` metrics, aligned by ALIGN_DELTA,
+ALIGN_SUM, ALIGN_COUNT or ALIGN_RATE, reduced by REDUCE_SUM or not at all, also as a ratio with a denominator. Any other
+condition is kept and not evaluated; ``why_not`` of its policy says so.
+Source: google.monitoring.v3.AlertPolicy; https://cloud.google.com/monitoring/api/v3/filters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.local.alerts.series import Labels, Series, grouped
+from pipeline.local.control.state import Json
+
+_USER = "logging.googleapis.com/user/"
+_TERM = re.compile(
+    r'\s*(?P<field>[\w.]+)\s*(?P<op>!=|=|:)\s*(?:"(?P<value>[^"]*)"|one_of\((?P<values>[^)]*)\)|starts_with\("(?P<prefix>[^"]*)"\))\s*'
+)
+_ALIGNERS = frozenset({"ALIGN_DELTA", "ALIGN_SUM", "ALIGN_COUNT", "ALIGN_RATE"})
+_REDUCERS = frozenset({"REDUCE_SUM", "REDUCE_NONE"})
+
+
+class NotEvaluated(ValueError):
+    """The condition is kept, but means something that is not evaluated here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One time series query: a metric, which of its series, over which period, grouped by which labels."""
+
+    metric: str
+    terms: tuple[tuple[str, str, tuple[str, ...]], ...]
+    period_s: float
+    is_rate: bool
+    group_by: tuple[str, ...]
+
+    def values(self, series: Series, now_s: float, *, over_s: float | None = None) -> Mapping[Labels, float]:
+        """Value by group, over the last ``over_s`` seconds (default: the alignment period)."""
+        over = self.period_s if over_s is None else over_s
+        found = series.within(self.metric, now_s - over, now_s)
+        sums = grouped(((labels, n) for labels, n in found if self._selects(labels)), self.group_by)
+        return {group: count / over if self.is_rate else float(count) for group, count in sums.items()}
+
+    def _selects(self, labels: Mapping[str, str]) -> bool:
+        return all(_holds(labels.get(field, ""), op, values) for field, op, values in self.terms)
+
+
+def _holds(found: str, op: str, values: tuple[str, ...]) -> bool:
+    if op == "starts_with":
+        return found.startswith(values)
+    if op == ":":
+        return any(value in found for value in values)
+    return (found in values) == (op == "=")
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Holds for a group while its value (or its share of the denominator's) is beyond the threshold."""
+
+    title: str
+    query: Query
+    denominator: Query | None
+    is_above: bool
+    threshold: float
+    duration_s: float
+
+    def holding(self, series: Series, now_s: float) -> frozenset[Labels]:
+        values = self.query.values(series, now_s)
+        if self.denominator is not None:
+            whole = self.denominator.values(series, now_s)
+            values = {group: value / whole[group] for group, value in values.items() if whole.get(group)}
+        return frozenset(g for g, v in values.items() if (v > self.threshold if self.is_above else v < self.threshold))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Holds for a group that was seen once and had no point for the duration."""
+
+    title: str
+    query: Query
+    silent_s: float
+    duration_s: float = 0.0
+
+    def holding(self, series: Series, now_s: float) -> frozenset[Labels]:
+        values = self.query.values(series, now_s, over_s=self.silent_s)
+        return frozenset(group for group, value in values.items() if not value)
+
+
+Condition = Threshold | Absence
+
+
+def condition_of(condition: Json) -> Condition:
+    """From the JSON of an AlertPolicy.Condition. Raises NotEvaluated."""
+    title = condition.get("displayName", "")
+    if threshold := condition.get("conditionThreshold"):
+        comparison = threshold.get("comparison", "")
+        if comparison not in ("COMPARISON_GT", "COMPARISON_LT"):
+            raise NotEvaluated(f"comparison {comparison or 'is missing'}")
+        whole = threshold.get("denominatorFilter")
+        return Threshold(
+            title,
+            _query(threshold["filter"], threshold.get("aggregations", ())),
+            _query(whole, threshold.get("denominatorAggregations", ())) if whole else None,
+            comparison == "COMPARISON_GT",
+            float(threshold.get("thresholdValue", 0)),
+            _seconds(threshold.get("duration", "0s")),
+        )
+    if absent := condition.get("conditionAbsent"):
+        query = _query(absent["filter"], absent.get("aggregations", ()))
+        return Absence(title, query, _seconds(absent.get("duration", "0s")))
+    raise NotEvaluated(
+        f"a condition of the kind {next((k for k in condition if k.startswith('condition')), '')}"
+    )
+
+
+def _query(text: str, aggregations: Sequence[Json]) -> Query:
+    terms = _terms(text)
+    metric = next((values[0] for field, op, values in terms if field == "metric.type" and op == "="), "")
+    if not metric.startswith(_USER):
+        raise NotEvaluated(f"metric {metric or 'is not named'}: only log-based metrics are counted here")
+    if len(aggregations) != 1:
+        raise NotEvaluated(f"{len(aggregations)} aggregations")
+    step = aggregations[0]
+    aligner = step.get("perSeriesAligner", "ALIGN_NONE")
+    reducer = step.get("crossSeriesReducer", "REDUCE_NONE")
+    if aligner not in _ALIGNERS or reducer not in _REDUCERS:
+        raise NotEvaluated(f"{aligner} with {reducer}")
+    return Query(
+        metric.removeprefix(_USER),
+        tuple(t for t in terms if t[0] not in ("metric.type", "resource.type")),
+        _seconds(step.get("alignmentPeriod", "60s")),
+        aligner == "ALIGN_RATE",
+        tuple(map(_label, step.get("groupByFields", ()))) if reducer == "REDUCE_SUM" else (),
+    )
+
+
+def _terms(text: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    found = []
+    for part in re.split(r"\s+AND\s+", text.strip()):
+        match = _TERM.fullmatch(part)
+        if match is None:
+            raise NotEvaluated(f"filter {part!r}")
+        if match["prefix"] is not None:
+            found.append((_label(match["field"]), "starts_with", (match["prefix"],)))
+        elif match["values"] is not None:
+            found.append(
+                (_label(match["field"]), match["op"], tuple(re.findall(r'"([^"]*)"', match["values"])))
+            )
+        else:
+            found.append((_label(match["field"]), match["op"], (match["value"],)))
+    return tuple(found)
+
+
+def _label(name: str) -> str:
+    """``labels`` is another spelling of ``label``."""
+    return name.replace(".labels.", ".label.")
+
+
+def _seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))

@@ -1,0 +1,154 @@
+"""Which alerts fire: entries are counted as they arrive, and each second every policy is looked at.
+
+An *incident* begins when a policy's conditions have held for their durations and ends when they hold no more. Beginnings
+and ends are in the server's log; channels are kept and named, nothing is sent from a machine that is nobody's cloud.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from pipeline.local.alerts.book import AlertBook
+from pipeline.local.alerts.conditions import Condition, NotEvaluated, condition_of
+from pipeline.local.alerts.series import KEPT_S, Labels, Series
+from pipeline.local.control.state import Json
+from pipeline.local.entries.entry import Entry
+from pipeline.local.entries.index import Bounds
+from pipeline.local.entries.store import LogStore
+
+_EVERY_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One alert that fires. ``group``: the labels that it fires for."""
+
+    policy: str
+    title: str
+    group: Labels
+    since: datetime
+    channels: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "policy": self.policy,
+            "title": self.title,
+            "labels": {name.rpartition(".")[2]: value for name, value in self.group},
+            "since": self.since.isoformat(),
+            "channels": list(self.channels),
+        }
+
+
+class Evaluation:
+    """The state between two looks: the counts, since when each condition holds, and the open incidents."""
+
+    def __init__(self, book: AlertBook) -> None:
+        self._book = book
+        self._series = Series()
+        self._holding: dict[tuple[str, int, Labels], float] = {}
+        self.open: dict[tuple[str, Labels], Incident] = {}
+
+    def count(self, entries: Iterable[Entry]) -> None:
+        metrics = tuple(self._book.counted())
+        for entry in entries:
+            for metric in metrics:
+                self._series.add(metric, entry)
+
+    def look(self, now_s: float) -> None:
+        """Begin and end incidents as of this time."""
+        firing = {
+            (name, group): policy
+            for name, policy in self._book.policies
+            if policy.get("enabled", True)
+            for group in self._fires(name, policy, now_s)
+        }
+        for key in self.open.keys() - firing.keys():
+            log.info("alert ended", policy=self.open.pop(key).title, labels=dict(key[1]))
+        for key, policy in firing.items():
+            if key not in self.open:
+                channels = tuple(policy.get("notificationChannels", ()))
+                since = datetime.fromtimestamp(now_s, UTC)
+                self.open[key] = Incident(key[0], policy.get("displayName", ""), key[1], since, channels)
+                log.warning(
+                    "alert fires", policy=self.open[key].title, labels=dict(key[1]), channels=channels
+                )
+
+    def _fires(self, name: str, policy: Json, now_s: float) -> frozenset[Labels]:
+        """Groups for which the policy fires; AND of conditions that group by different labels fires for none in particular."""
+        try:
+            conditions = [condition_of(one) for one in policy["conditions"]]
+        except NotEvaluated:
+            return frozenset()
+        held = [self._held(name, number, one, now_s) for number, one in enumerate(conditions)]
+        if policy["combiner"] == "OR":
+            return frozenset().union(*held)
+        if not all(held):
+            return frozenset()
+        same = frozenset.intersection(*held)
+        return same or frozenset([()] if policy["combiner"] == "AND" else [])
+
+    def _held(self, name: str, number: int, condition: Condition, now_s: float) -> frozenset[Labels]:
+        """Groups for which the condition has held as long as it must."""
+        now_holding = condition.holding(self._series, now_s)
+        for key in [k for k in self._holding if k[:2] == (name, number) and k[2] not in now_holding]:
+            del self._holding[key]
+        began = {group: self._holding.setdefault((name, number, group), now_s) for group in now_holding}
+        return frozenset(group for group, since in began.items() if now_s - since >= condition.duration_s)
+
+
+def why_not(policy: Json) -> str:
+    """Why a policy is kept and not evaluated; empty for one that is."""
+    try:
+        for condition in policy["conditions"]:
+            condition_of(condition)
+    except NotEvaluated as error:
+        return str(error)
+    return ""
+
+
+class AlertWatch:
+    """``start`` it, ``close`` it; between them ``firing`` is what fires now."""
+
+    def __init__(self, logs: LogStore, book: AlertBook, *, clock: Callable[[], float] = time.time) -> None:
+        self._logs = logs
+        self._clock = clock
+        self._evaluation = Evaluation(book)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def firing(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(incident.as_dict() for _, incident in sorted(self._evaluation.open.items()))
+
+    async def start(self) -> None:
+        """What came while no server ran, or before it ended, counts as if it had been watched."""
+        self._evaluation.count(self._logs.index.within(Bounds(int((self._clock() - KEPT_S) * 1e9))))
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        with self._logs.tail() as tail:
+            while True:
+                entries, missed = tail.take()
+                if missed:
+                    log.warning("log entries came too fast to be counted", missed=missed)
+                try:
+                    self._evaluation.count(entries)
+                    self._evaluation.look(self._clock())
+                except (
+                    Exception
+                ) as fault:  # one policy that cannot be looked at must not silence the others for good
+                    log.exception("alerts could not be looked at", exc_info=fault)
+                await asyncio.sleep(_EVERY_S)
