@@ -52,6 +52,7 @@ PURE = (
     "pipeline.probe.verdict",
     "pipeline.local.images.dockerignore",
     "pipeline.local.run.output_lines",
+    "pipeline.local.control.etags",
     "pipeline.local.control.state",
     "pipeline.local.control.writes",
 )

@@ -44,7 +44,7 @@ def service(*templates: str, **percents: int) -> Service:
     for name in templates:
         template = {"revision": f"chat-{name}", "containers": [{"image": name}]}
         latest = {"template": template, "traffic": [{"type_": BY_NAME, "revision": f"chat-{templates[0]}", "percent": 100}]}  # fmt: skip
-        spec = with_defaults(latest)
+        spec = with_defaults(REF, latest)
         made = update(made, spec, stamp) if made else create(REF, spec, stamp)
     assert made
     return split(made, **percents)

@@ -50,7 +50,7 @@ class TestValues:
         path = f"{SERVICES}?serviceId={cloud.fresh_id()}&$alt=json;enum-encoding=int"
         accepted = call(cloud, "POST", path, SPEC).json()
         assert accepted["metadata"]["@type"] == "type.googleapis.com/google.cloud.run.v2.Service"
-        assert accepted["metadata"]["ingress"] == 1
+        assert accepted["metadata"]["launchStage"] == 4
 
     @pytest.mark.parametrize(
         "spec",

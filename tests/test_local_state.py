@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from pipeline.local.control import state, writes
+from pipeline.local.control.etags import etag_of, version_of
 from pipeline.local.control.state import (
     BY_NAME,
     LATEST,
@@ -38,7 +39,7 @@ def stamp(minutes: int = 0) -> Stamp:
 def spec(*traffic: Json, revision: str = "", image: str = "good", **fields: object) -> Json:
     template = {"containers": [{"image": image}], **({"revision": f"chat-{revision}"} if revision else {})}
     return writes.with_defaults(
-        {"template": template, **({"traffic": list(traffic)} if traffic else {}), **fields}
+        REF, {"template": template, **({"traffic": list(traffic)} if traffic else {}), **fields}
     )
 
 
@@ -331,3 +332,14 @@ class AnyHistory(RuleBasedStateMachine):
 
 AnyHistory.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=25)
 TestAnyHistory = AnyHistory.TestCase
+
+
+@given(st.integers(1_000_000, 7 * 10**15), st.text(max_size=90))
+def test_an_etag_holds_the_time_of_its_write(micros: int, name: str) -> None:
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    assert version_of(etag_of(at, name)) == str(micros)
+
+
+@given(st.text(max_size=30))
+def test_what_is_no_etag_is_told_as_it_came(etag: str) -> None:
+    assert version_of(etag) == etag or version_of(etag).isdecimal()

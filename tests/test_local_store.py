@@ -36,7 +36,7 @@ def operations(folder: Path) -> Shelf[Operation]:
 
 def service() -> Service:
     ids = iter(f"id-{n}" for n in range(100))
-    spec = with_defaults({
+    spec = with_defaults(REF, {
         "template": {"containers": [{"image": "good", "env": [{"name": "A", "value": "ü \U0001f600"}]}]},
         "annotations": {"spillway.rollout/record": '{"v":1}'},
     })  # fmt: skip

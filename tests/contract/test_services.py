@@ -187,11 +187,15 @@ def test_a_write_with_a_stale_etag_is_a_conflict_and_changes_nothing(cloud: Clou
     assert cloud.get(service).annotations["a"] == "first"
 
 
-def test_a_stale_etag_is_aborted_and_says_etag(cloud: Cloud) -> None:
+def test_a_stale_write_is_aborted_and_says_both_versions(cloud: Cloud) -> None:
     service = cloud.create()
-    late = run_v2.Service(name=service.name, etag='"stale"')
-    with cloud.refused("ABORTED", match="etag"):
+    cloud.update(run_v2.Service(name=service.name, annotations={"a": "b"}), "annotations")
+    late = run_v2.Service(name=service.name, etag=service.etag)
+    with cloud.refused("ABORTED", match=r"version '\d{16}' was specified but current version is '\d{16}'"):
         cloud.put(late, "annotations")
+    strange = run_v2.Service(name=service.name, etag='"stale"')
+    with cloud.refused("ABORTED", match="Conflict for resource"):
+        cloud.put(strange, "annotations")
 
 
 def test_without_an_etag_the_last_writer_wins(cloud: Cloud) -> None:

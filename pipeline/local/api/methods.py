@@ -111,10 +111,12 @@ def _services(controller: Controller, strict_masks: bool) -> Iterator[Method]:
             )
         )
 
-    async def delete(request: Any, _: Caller) -> Message:
+    async def delete(request: Any, caller: Caller) -> Message:
         ref = _service_ref(request.name)
         return _operation(
-            controller.delete_service(ref, etag=request.etag, validate_only=request.validate_only)
+            controller.delete_service(
+                ref, etag=request.etag, actor=caller.actor, validate_only=request.validate_only
+            )
         )
 
     def shown(service: Service) -> Message:

@@ -14,11 +14,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from pipeline.local.control import operations, validate, writes
+from pipeline.local.control.etags import version_of
 from pipeline.local.control.operations import Operation, Operations
 from pipeline.local.control.reconciler import Reconciler
 from pipeline.local.control.state import Json, Refused, Revision, Service, Stamp
 from pipeline.local.control.store import Registry, Shelf
-from pipeline.local.control.views import revision_json, service_json, summary
+from pipeline.local.control.views import accepted_json, deleted_json, revision_json, service_json, summary
 from pipeline.local.dataplane import Instances, Router
 from pipeline.model import ServiceRef
 
@@ -128,10 +129,13 @@ class Controller:
         written = writes.update(current, spec, self._stamp(actor), revision_limit=self._revision_limit)
         return self._accept(written, validate_only)
 
-    def delete_service(self, ref: ServiceRef, *, etag: str, validate_only: bool = False) -> Operation:
+    def delete_service(
+        self, ref: ServiceRef, *, etag: str, actor: str = "local", validate_only: bool = False
+    ) -> Operation:
         service = self.service(ref)
         _check_etag(ref.service, etag, service.etag)
-        subject = {**service_json(service, self.uri), "delete_time": self._clock().isoformat()}
+        gone = writes.delete(service, self._stamp(actor))
+        subject = deleted_json(service, gone, self.uri)
         operation = self._operation(ref, operations.SERVICE, subject, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
@@ -164,7 +168,8 @@ class Controller:
             return replace(self._operation(service.ref, operations.SERVICE, subject), is_done=True)
         before = self._registry.find(service.name)
         self._registry.accept(service)
-        operation = self._operation(service.ref, operations.SERVICE, service_json(service, self.uri))
+        subject = accepted_json(before, service, self.uri)
+        operation = self._operation(service.ref, operations.SERVICE, subject)
         self.operations.begin(operation)
         for revision in before.revisions if before else ():
             if not service.revision(revision.name):
@@ -181,7 +186,7 @@ class Controller:
 
 
 def _checked(ref: ServiceRef, spec: Json) -> Json:
-    spec = writes.with_defaults(spec)
+    spec = writes.with_defaults(ref, spec)
     validate.check_spec(ref, spec)
     return spec
 
@@ -190,5 +195,6 @@ def _check_etag(name: str, asked: str, current: str) -> None:
     if asked and asked != current:
         raise Refused(
             "ABORTED",
-            f"Conflict for resource '{name}': etag {asked} was specified but the current etag is {current}.",
+            f"Conflict for resource '{name}': version '{version_of(asked)}' was specified but current version is"
+            f" '{version_of(current)}'.",
         )

@@ -23,7 +23,7 @@ from pipeline.local.control.codec import instance_spec
 from pipeline.local.control.operations import Operation, Operations
 from pipeline.local.control.state import Failure, Line, Service
 from pipeline.local.control.store import Registry
-from pipeline.local.control.views import service_json
+from pipeline.local.control.views import service_json, settled_json
 from pipeline.local.dataplane import Instances, InstanceSpec, Router, Routes, StartFailed
 from pipeline.local.tasks import Tasks
 from pipeline.model import Readiness
@@ -187,7 +187,7 @@ class Reconciler:
 
     async def _finish_after(self, operation: Operation, stops: Iterable[asyncio.Task[None]]) -> None:
         await asyncio.gather(*stops)
-        self._operations.finish(operation.name)
+        self._operations.finish(operation.name, subject=settled_json(operation.subject, self._clock()))
 
     async def _stop(self, key: Key, is_routed: bool) -> None:
         if is_routed:

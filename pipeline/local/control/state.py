@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pipeline.local.control.etags import etag_of
 from pipeline.model import Readiness, ServiceRef
 
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
@@ -59,8 +60,9 @@ class Stamp:
     at: datetime
     new_id: Callable[[], str]
 
-    def etag(self) -> str:
-        return f'"{self.new_id()}"'
+    def etag(self, name: str) -> str:
+        """Of what is written now under this resource name."""
+        return etag_of(self.at, name)
 
 
 @dataclass(frozen=True, slots=True)

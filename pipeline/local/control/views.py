@@ -6,15 +6,17 @@ Conditions are derived here, from readiness and traffic; nothing of this is stor
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from pipeline.local.control.etags import etag_of
 from pipeline.local.control.state import BY_NAME, LATEST, Failure, Json, Line, Revision, Service
 from pipeline.model import Readiness
 
 #: ``uri(service, tag)``; empty when there is no address, as for a service that was only validated.
 Uri = Callable[[str, str], str]
 
+_PENDING = "CONDITION_PENDING"
 _STATES = {
     Readiness.READY: "CONDITION_SUCCEEDED",
     Readiness.PENDING: "CONDITION_RECONCILING",
@@ -52,6 +54,51 @@ def service_json(service: Service, uri: Uri) -> Json:
             _service_condition("ConfigurationsReady", service, service.template_failure),
         ],
         "etag": service.etag,
+    }
+
+
+#: What follows from a write, and is still what it was when the write is answered.
+_OBSERVED = (
+    "observed_generation", "conditions", "latest_created_revision", "latest_ready_revision", "traffic_statuses",
+    "uri", "urls",
+)  # fmt: skip
+_KEPT_DELETED = timedelta(days=30)
+
+
+def accepted_json(before: Service | None, service: Service, uri: Uri) -> Json:
+    """What a write is answered with: what was asked, over the status that was there before. Nobody has looked yet."""
+    shown = service_json(service, uri)
+    if before is None:
+        left_out = {*_OBSERVED, "ingress"}
+        asked = {key: value for key, value in shown.items() if key not in left_out}
+        return {**asked, "terminal_condition": {"state": _PENDING}}
+    old = service_json(before, uri)
+    ready = old["terminal_condition"]
+    pending = {"type_": "Ready", "state": _PENDING, "last_transition_time": ready["last_transition_time"]}
+    return {**shown, **{key: old[key] for key in _OBSERVED}, "terminal_condition": pending}
+
+
+def deleted_json(before: Service, gone: Service, uri: Uri) -> Json:
+    """What a deletion is answered with. ``settled_json`` is what its operation ends with."""
+    return {
+        **accepted_json(before, gone, uri),
+        "delete_time": gone.update_time.isoformat(),
+        "expire_time": (gone.update_time + _KEPT_DELETED).isoformat(),
+    }
+
+
+def settled_json(deleted: Json, at: datetime) -> Json:
+    """A deleted service once all of it has stopped. A revision says nothing of this."""
+    if "terminal_condition" not in deleted:
+        return deleted
+    ended = {"type_": "Ready", "state": "CONDITION_SUCCEEDED", "last_transition_time": at.isoformat()}
+    return {
+        **deleted,
+        "update_time": at.isoformat(),
+        "etag": etag_of(at, deleted["name"]),
+        "observed_generation": deleted["generation"],
+        "reconciling": False,
+        "terminal_condition": ended,
     }
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+from zlib import crc32
 
+from pipeline.local.control.etags import TICK
 from pipeline.local.control.state import (
     BY_NAME,
     DEFAULT_CONCURRENCY,
@@ -23,6 +26,8 @@ from pipeline.local.control.state import (
 )
 from pipeline.model import Readiness, ServiceRef
 
+DEFAULT_PORT = 8080
+_STARTUP_PROBE = {"timeout_seconds": 240, "period_seconds": 240, "failure_threshold": 1}
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz"  # no vowels: no words
 
 
@@ -40,15 +45,41 @@ def merge(spec: Json, change: Json, paths: Sequence[str]) -> Json:
     return merged
 
 
-def with_defaults(spec: Json) -> Json:
-    """``spec`` with the values that Cloud Run fills in when a client leaves them out."""
+def with_defaults(ref: ServiceRef, spec: Json) -> Json:
+    """``spec`` with the values that Cloud Run fills in when a client leaves them out, as they were recorded."""
     template = {
         "timeout": DEFAULT_TIMEOUT,
         "max_instance_request_concurrency": DEFAULT_CONCURRENCY,
+        "service_account": f"{_project_number(ref.project)}-compute@developer.gserviceaccount.com",
         **spec.get("template", {}),
     }
+    if containers := template.get("containers"):
+        template["containers"] = _containers_with_defaults(containers)
     traffic = spec.get("traffic") or [{"type_": LATEST, "percent": 100}]
     return {"ingress": "INGRESS_TRAFFIC_ALL", "launch_stage": "GA", **spec, "template": template, "traffic": traffic}  # fmt: skip
+
+
+def _project_number(project: str) -> int:
+    """Every project has one; here it follows from the name."""
+    return 10**11 + crc32(project.encode())
+
+
+def _containers_with_defaults(containers: Sequence[Json]) -> Sequence[Json]:
+    """The one that takes requests listens on 8080 and is asked by TCP until it does; each has a CPU and 512 MiB."""
+    serving = next((number for number, each in enumerate(containers) if each.get("ports")), 0)
+    made: list[dict[str, Any]] = [
+        {**each, "resources": _resources(each.get("resources"))} for each in containers
+    ]
+    port = made[serving].setdefault("ports", [{"name": "http1", "container_port": DEFAULT_PORT}])[0]
+    tcp = {"port": port.get("container_port", DEFAULT_PORT)}
+    made[serving].setdefault("startup_probe", {**_STARTUP_PROBE, "tcp_socket": tcp})
+    return made
+
+
+def _resources(given: Json | None) -> Json:
+    """Who says nothing of resources gets a CPU between requests that is throttled; who does, says that too."""
+    limits = {"cpu": "1000m", "memory": "512Mi", **(given or {}).get("limits", {})}
+    return {"limits": limits, "cpu_idle": True} if given is None else {**given, "limits": limits}
 
 
 def create(ref: ServiceRef, spec: Json, stamp: Stamp) -> Service:
@@ -56,7 +87,7 @@ def create(ref: ServiceRef, spec: Json, stamp: Stamp) -> Service:
     empty = Service(
         ref=ref,
         uid=stamp.new_id(),
-        etag=stamp.etag(),
+        etag=stamp.etag(ref.name),
         generation=1,
         create_time=stamp.at,
         update_time=stamp.at,
@@ -73,6 +104,11 @@ def update(service: Service, spec: Json, stamp: Stamp, *, revision_limit: int = 
     if spec["template"] != service.spec["template"]:
         written = _revised(written, stamp)
     return _collected(_with_known_targets(written), revision_limit)
+
+
+def delete(service: Service, stamp: Stamp) -> Service:
+    """The service as it goes: one write more."""
+    return replace(_touched(service, stamp), generation=service.generation + 1)
 
 
 def drop_revision(service: Service, name: str, stamp: Stamp) -> Service:
@@ -114,8 +150,14 @@ def _shares(service: Service) -> Counter[str]:
 
 
 def _touched(service: Service, stamp: Stamp) -> Service:
+    """Written now, and after the write before: a version is never given twice, whatever the clock does."""
+    stamp = replace(stamp, at=max(stamp.at, service.update_time + TICK))
     return replace(
-        service, etag=stamp.etag(), update_time=stamp.at, last_modifier=stamp.actor, reconciling=True
+        service,
+        etag=stamp.etag(service.name),
+        update_time=stamp.at,
+        last_modifier=stamp.actor,
+        reconciling=True,
     )
 
 
@@ -129,7 +171,7 @@ def _revised(service: Service, stamp: Stamp) -> Service:
     latest = known or Revision(
         name=name,
         uid=stamp.new_id(),
-        etag=stamp.etag(),
+        etag=stamp.etag(service.ref.revision_name(name)),
         generation=service.generation,
         create_time=stamp.at,
         creator=stamp.actor,

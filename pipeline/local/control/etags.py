@@ -1,0 +1,58 @@
+"""Etags as Cloud Run was recorded to write them: the time of the last write, and whose it is.  PURE.
+
+``"`` + base64 of ``update_time`` as a protobuf ``Timestamp`` + ``/`` + base64 of the resource name + ``"``, without padding.
+It changes with writes alone. A hint of when somebody wrote, never a promise: clients must treat it as opaque.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+TICK = timedelta(microseconds=1)  # two writes are at least this far apart
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS, _NANOS = 0x08, 0x10  # the two fields of a Timestamp, as numbers on the wire
+
+
+def etag_of(at: datetime, name: str) -> str:
+    since = at - _EPOCH
+    seconds, nanos = since // timedelta(seconds=1), since.microseconds * 1000
+    stamp = bytes([_SECONDS, *_varint(seconds), *((_NANOS, *_varint(nanos)) if nanos else ())])
+    return f'"{_packed(stamp)}/{_packed(name.encode())}"'
+
+
+def version_of(etag: str) -> str:
+    """What a refusal calls it: microseconds since 1970 of the write; what is no etag of ours, as it came."""
+    text = etag.strip('"').partition("/")[0]
+    try:
+        fields = dict(_fields(b64decode(text + "=" * (-len(text) % 4), validate=True)))
+        return str(fields[_SECONDS] * 1_000_000 + fields.get(_NANOS, 0) // 1000)
+    except (ValueError, KeyError, IndexError):
+        return etag
+
+
+def _packed(raw: bytes) -> str:
+    return b64encode(raw).decode().rstrip("=")
+
+
+def _varint(number: int) -> Iterator[int]:
+    while number > 0x7F:
+        yield number & 0x7F | 0x80
+        number >>= 7
+    yield number
+
+
+def _fields(stamp: bytes) -> Iterator[tuple[int, int]]:
+    """Tag and value of each field. Raises IndexError where one breaks off."""
+    at = 0
+    while at < len(stamp):
+        tag, value, shift = stamp[at], 0, 0
+        while True:
+            at += 1
+            value |= (stamp[at] & 0x7F) << shift
+            shift += 7
+            if stamp[at] < 0x80:
+                break
+        at += 1
+        yield tag, value
