@@ -43,7 +43,7 @@ def status(
             show(drive.engine.observer.look(probe=False))
             if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
                 return 0
-            drive.world.clock.sleep(timedelta(seconds=1))
+            drive.world.clock.sleep(max(timedelta(seconds=1), drive.engine.rhythm.quiet))
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
     from pipeline.app.reporting import UserFigures
     from pipeline.view.panel import render
 
-    console, figures = streams.console("stdout"), UserFigures(drive.place, drive.world.clock)
+    console, figures = streams.console("stdout"), UserFigures(drive.place, drive.world.clock, drive.seen)
 
     def picture(look: Look) -> Group:
         return render(look, (), figures(), drive.world.clock.now(), console.width)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pipeline.budget import urgent
 from pipeline.core import drift, record
 from pipeline.core.decision import Situation
 from pipeline.core.rollout import Phase, Rollout
@@ -32,8 +33,22 @@ class _Round:
     stage: tuple[int, datetime | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The revisions as they were listed, and what of the service would have changed with them."""
+
+    at: datetime
+    beside: object
+    revisions: dict[str, Revision]
+
+
 class Observer:
-    """Looks at one service, again and again; remembers only what saves reading twice."""
+    """Looks at one service, again and again; remembers only what saves reading twice.
+
+    Args:
+        memory: how old a list of the revisions may be while no traffic can be raised on it. In the cloud each list is
+            a read of a quota.
+    """
 
     def __init__(
         self,
@@ -43,8 +58,12 @@ class Observer:
         *,
         listen: Listener = unheard,
         authenticated: bool = False,
+        memory: timedelta = timedelta(0),
     ) -> None:
         self.ref = ref
+        self.current: Rollout | None = None  # as last read, for who only shows it
+        self._memory = memory
+        self._listed: _Listed | None = None
         self._world = world
         self._clock = world.clock
         self._scenarios = tuple(scenarios)
@@ -61,10 +80,16 @@ class Observer:
         self._is_probed_now = False
         self._probe_due: datetime | None = None
         self._seen: LiveService | None = None  # the last read in which nobody had meddled
+        self._before_write: LiveService | None = None
 
-    def about_to_write(self, driver: str, epoch: int) -> None:
-        """A record with all evidence so far is on its way. Whether it arrived, the next look sees: an answer may be lost."""
+    def about_to_write(self, driver: str, epoch: int, live: LiveService) -> None:
+        """A record with all evidence so far is on its way. Whether it arrived, the next look sees: an answer may be lost.
+
+        Args:
+            live: the read that it was decided on, which the write changes in traffic and record alone.
+        """
         self._asked = driver, epoch
+        self._before_write = live
 
     def written(self, epoch: int) -> None:
         """The record now holds all evidence so far; ``epoch`` is what it bears."""
@@ -82,11 +107,12 @@ class Observer:
         Args:
             probe: hold probe conversations when they are due; a mere onlooker does not.
         """
-        live = self._world.platform.read(self.ref)
-        current = self.decode(live)
+        with urgent(self.current is not None and self.current.phase is Phase.ROLLING_BACK):
+            live = self._world.platform.read(self.ref)
+            current = self.current = self.decode(live)
+            revisions = self._revisions(live, current)
         if (current.driver, current.epoch) == self._asked:
             self.written(current.epoch)
-        revisions = {r.name: r for r in self._world.platform.revisions(self.ref)}
         candidate, stable = revisions.get(current.plan.candidate), revisions.get(current.plan.stable)
         changed, foreign = self._others(current, live, candidate, stable)
         state, blind = self._judge(current, live, candidate, stable, probe=probe)
@@ -107,6 +133,22 @@ class Observer:
             is_probed_now=self._is_probed_now,
         )
         return Look(situation, state, last, foreign)
+
+    def forget_revisions(self) -> None:
+        """The next look lists them anew."""
+        self._listed = None
+
+    def _revisions(self, live: LiveService, current: Rollout) -> dict[str, Revision]:
+        """By name: listed at this look, or remembered while nothing is raised on them and nothing they show in changed."""
+        now, beside = self._clock.now(), (live.latest_created, live.latest_ready, live.failure, live.wanted)
+        soaked = current.arrived is not None and now >= current.arrived + current.stage.soak
+        is_probed = self._world.prober.is_busy or self._probe_due is None or now >= self._probe_due
+        may_raise = current.phase is Phase.ROLLING and soaked and is_probed
+        old = self._listed
+        if old is None or may_raise or old.beside != beside or now - old.at >= self._memory:
+            listed = {r.name: r for r in self._world.platform.revisions(self.ref)}
+            self._listed = old = _Listed(now, beside, listed)
+        return old.revisions
 
     def _others(
         self, current: Rollout, live: LiveService, candidate: Revision | None, stable: Revision | None
