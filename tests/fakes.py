@@ -81,6 +81,7 @@ class FakePlatform:
     lag: timedelta = timedelta(0)
     hangs: str = ""  # a revision that is still to be judged: the service is not settled until then
     skips: bool = False
+    replaces: bool = False  # it takes no mask: what a write of ours does not carry is cleared
     _reached: list[tuple[datetime, LiveService]] = field(default_factory=list)  # when, in order
 
     @contextmanager
@@ -96,7 +97,7 @@ class FakePlatform:
         split = Split((Target(name, 100),))
         self.live = LiveService(
             ref=REF, uid="u1", etag="e1", generation=1, wanted=split, serving=split, annotations={},
-            uri="http://main", latest_ready=name, latest_created=name,
+            uri="http://main", latest_ready=name, latest_created=name, template="t1", labels={"team": "chat"},
         )  # fmt: skip
         self.history.append((self.clock.now(), split))
         self._reached = [(self.clock.now(), self.live)]
@@ -183,6 +184,11 @@ class FakePlatform:
                 raise StaleWrite(f"etag {etag}, now {self.live.etag}")
             before = self.live
             self._apply(annotations, split)
+            if self.replaces:
+                bare = self.live.wanted if split is not None else Split((Target(None, 100),))
+                self.live = replace(
+                    self.live, wanted=bare, template="", labels={}, request_timeout=timedelta(minutes=5)
+                )
             self.writes.append((split.serving if split else None, etag))
             self.on_write(before, etag, annotations, split)
             if self.answer_lost:

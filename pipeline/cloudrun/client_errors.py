@@ -23,7 +23,9 @@ _QUOTA_WORDS = (
 )
 _NO_CREDENTIALS = ("invalid_grant", "Reauthentication is needed")  # Source: google.auth, google.oauth2
 _PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
-_THROTTLED = "It is tried again by itself. Whoever else calls this API in the project draws on the same quota."
+_THROTTLED = (
+    "It is tried again by itself. Whoever else calls this API in the project draws on the same quota."
+)
 
 
 def raise_ours(error: Exception, what: str, *, etag: bool, missing: type[PlatformError]) -> None:

@@ -38,7 +38,7 @@ from pipeline.driving import restore
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import Pace
 from pipeline.driving.ports import World
-from pipeline.errors import PlatformUnavailable, RequestRejected, SpillwayError, StaleWrite
+from pipeline.errors import PlatformError, PlatformUnavailable, RequestRejected, SpillwayError, StaleWrite
 from pipeline.events import (
     Arrived,
     Listener,
@@ -356,8 +356,29 @@ class Engine:
             event, record.utc(s.now), reason=reason, drift=drift, judge=look.judge, last=last
         )
         self.commit(s.live, after)
+        self._read_last_write(after)
         self.say(topic, reason)
         return Next(self._clock.now(), outcome=after.outcome)
+
+    def _read_last_write(self, after: Rollout) -> None:
+        """What a write changed is seen by the next look; after the last one there is none, but for this.
+
+        Raises: PlatformError when it changed what it must not, and the rollout cannot pause for it any more.
+        """
+        try:
+            live = self._world.platform.read(self.observer.ref)
+        except SpillwayError:
+            return
+        current = record.readable(live)
+        found = self.observer.side_effects(current, live) if current is not None else ""
+        if found:
+            self.say("side_effect", found)
+        if found and after.phase is Phase.PROMOTED:
+            raise PlatformError(
+                f"{self.observer.ref.service}: {found}",
+                "Cloud Run did not take the update mask as it was meant.",
+                f"Set back what is named; what has the traffic says: spillway status; spillway rollback {self.observer.ref.name}",
+            )
 
     def _restore(self, action: Restore, look: Look) -> Next:
         s = look.situation
@@ -388,7 +409,7 @@ class Engine:
         """The one way to write: record, and traffic with it, under the etag of the read that was decided on."""
         after = record.written(after, live, self._clock.now(), self.driver)
         annotations = record.annotated(live, after)
-        self.observer.about_to_write(self.driver, after.epoch, live)
+        self.observer.about_to_write(self.driver, after.epoch, live, split)
         self._world.platform.write(self.observer.ref, etag=live.etag, annotations=annotations, split=split)
         self.observer.written(after.epoch)
         traffic = dict(split.serving) if split else None

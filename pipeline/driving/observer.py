@@ -8,7 +8,7 @@ to save reading their lines again; any other process comes to the same from the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.budget import urgent
@@ -20,7 +20,7 @@ from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, U
 from pipeline.events import Listener, Look, Probed, Said, harmless, unheard
 from pipeline.judging import evidence, judge
 from pipeline.judging.terms import Plan
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef, Split
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
 from pipeline.telemetry.asgi import probe_key
 
@@ -80,16 +80,16 @@ class Observer:
         self._is_probed_now = False
         self._probe_due: datetime | None = None
         self._seen: LiveService | None = None  # the last read in which nobody had meddled
-        self._before_write: LiveService | None = None
+        self._our_write: tuple[str, int, LiveService] | None = None
 
-    def about_to_write(self, driver: str, epoch: int, live: LiveService) -> None:
+    def about_to_write(self, driver: str, epoch: int, live: LiveService, split: Split | None) -> None:
         """A record with all evidence so far is on its way. Whether it arrived, the next look sees: an answer may be lost.
 
         Args:
-            live: the read that it was decided on, which the write changes in traffic and record alone.
+            live: the read that it was decided on, which the write changes in record and, where one is given, split alone.
         """
         self._asked = driver, epoch
-        self._before_write = live
+        self._our_write = driver, epoch, replace(live, wanted=split or live.wanted)
 
     def written(self, epoch: int) -> None:
         """The record now holds all evidence so far; ``epoch`` is what it bears."""
@@ -158,7 +158,8 @@ class Observer:
         # A generation that was seen with this very record was looked at then; with another record it proves nothing.
         known = before.generation if before and before.record_text == live.record_text else 0
         count = drift.foreign_writes(current, live, has_candidate=has_candidate, known=known)
-        changed = current.drift or drift.drift_of(current, live, count, self._last_epoch)
+        changed = current.drift or self.side_effects(current, live)
+        changed = changed or drift.drift_of(current, live, count, self._last_epoch)
         changed = changed or drift.reborn(current, candidate, stable)
         if changed:
             return changed, ""
@@ -169,6 +170,16 @@ class Observer:
         self._seen = live
         self._last_epoch = max(self._last_epoch, current.epoch)
         return "", foreign
+
+    def side_effects(self, current: Rollout, live: LiveService) -> str:
+        """What our last write changed that it should not have, in words; empty when nothing."""
+        if self._our_write is None:
+            return ""
+        driver, epoch, before = self._our_write
+        if (current.driver, current.epoch) != (driver, epoch):
+            return ""
+        found = drift.side_effects(before, live)
+        return f"our own write changed more than traffic and record: {found}" if found else ""
 
     def _judge(
         self,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.budget import urgent
-from pipeline.core import record
+from pipeline.core import drift, record
 from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN, is_given_back
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.driving.pace import Pace
@@ -220,6 +220,10 @@ class _Restore:
             try:
                 live = self.platform.read(self.ref)
                 if live.generation >= decided_on.generation and self._is_seen(target, decided_on, live):
+                    if found := drift.side_effects(
+                        replace(decided_on, wanted=split_back(decided_on, target, ())), live
+                    ):
+                        self._say("side_effect", f"this write changed more than traffic and record: {found}")
                     return live
                 if live.awaits_revision and live.serving.shares_with(wanted):
                     patience = LONGEST_START
