@@ -227,6 +227,8 @@ class FakePlatform:
         if sum(t.percent for t in split.targets) != 100:
             raise RequestRejected(f"traffic must sum to 100: {split.serving}")
         for target in split.targets:
+            if target.revision is None and self.live is not None and self.live.latest_ready:
+                continue
             known = self.known.get(target.revision or "")
             if known is None or (target.percent and not known.is_ready):
                 raise RequestRejected(f"Revision {target.revision} does not exist or is not ready")
@@ -364,7 +366,7 @@ class FakeUsers:
         rng = random.Random(f"{self.seed}/{self._count}")
         split = self.platform.served_at(at)
         names, weights = zip(*split.serving.items(), strict=True)
-        revision = rng.choices(names, weights)[0]
+        revision = rng.choices(names, weights)[0] or self.platform.shown().latest_ready
         bad = rng.random() < self.failing.get(revision, 0.0) or at < self.cold_until.get(revision, at)
         shared = {
             "spillway": 1, "session": f"s{self._count}", "client": f"{self._count:016x}", "revision": revision,

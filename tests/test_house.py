@@ -26,6 +26,7 @@ PURE = (
     "pipeline.core.decision",
     "pipeline.core.drift",
     "pipeline.core.intent",
+    "pipeline.core.pin",
     "pipeline.driving.pace",
     "pipeline.judging.sequential",
     "pipeline.judging.terms",

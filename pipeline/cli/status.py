@@ -72,7 +72,10 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
 
 
 def _document(look: Look) -> dict[str, object]:
+    from pipeline.core.pin import pin_of
+
     s, current = look.situation, look.situation.rollout
+    pin = pin_of(s.live, current)
     return {
         "service": current.plan.ref.name,
         "rollout": current.plan.rollout_id,
@@ -88,6 +91,7 @@ def _document(look: Look) -> dict[str, object]:
         "epoch": current.epoch,
         "driver": current.driver,
         "heartbeat": current.heartbeat.isoformat(),
+        "pinned": pin.to_json() if pin else None,
         "drift": s.drift,
         "reason": current.reason,
         "judgement": s.stage_verdict.to_json(),

@@ -134,7 +134,7 @@ def must_still_hold(rollout: Rollout, live: LiveService) -> None:
     """For an answer that says "promoted" or "rolled back". Raises PlanRefused when somebody has undone it since."""
     candidate = rollout.plan.candidate
     share = live.wanted.percent_of(candidate)
-    if rollout.phase is Phase.PROMOTED and live.wanted.serving != {candidate: 100}:
+    if rollout.phase is Phase.PROMOTED and live.pinned.serving != {candidate: 100}:
         undone = f"{candidate} was promoted, and does not have the traffic of {live.ref.service} any more"
     elif rollout.phase is Phase.ROLLED_BACK and share and candidate != rollout.plan.stable:
         undone = f"{candidate} was rolled back, and has {share}% of {live.ref.service} again"

@@ -178,7 +178,7 @@ class Engine:
         while not self.stop():
             try:
                 live = self._world.platform.read(self.observer.ref)
-                if only and live.wanted.serving != {only: 100}:
+                if only and live.pinned.serving != {only: 100}:
                     return False
                 if live.shows(live.wanted):
                     return True
