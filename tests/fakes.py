@@ -335,6 +335,8 @@ class FakeUsers:
     cold_until: dict[str, datetime] = field(default_factory=dict)  # all runs before that fail
     seed: int = 1
     unreadable: bool = False
+    late: timedelta = timedelta(0)  # until a line can be found
+    stalled: datetime | None = None  # since then none arrives
     _lines: list[LogLine] = field(default_factory=list)
     _until: datetime = START
     _count: int = 0
@@ -344,7 +346,7 @@ class FakeUsers:
             raise PlatformUnavailable("logs: no answer")
         self._simulate()
         wanted = set(revisions)
-        now = self.clock.now()
+        now = min(self.clock.now() - self.late, self.stalled or self.clock.now())
         first = bisect_left(self._lines, since, key=lambda line: line.at)
         return [line for line in self._lines[first:] if line.at <= now and line.revision in wanted]
 

@@ -94,7 +94,7 @@ def test_the_report_tells_the_way_out_until_it_was_taken(outcome: Outcome) -> No
     scene = ended(outcome)
 
     def lines() -> list[str]:
-        figures = figures_of(scene.rollout, [], None, scene.clock.now(), ())
+        figures = figures_of(scene.rollout, [], None, scene.clock.now())
         return [step.line for step in advice.next_steps(figures)]
 
     assert lines()[-1] == f"spillway unpin {REF.name}"

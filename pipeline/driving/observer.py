@@ -79,6 +79,7 @@ class Observer:
         self._last_probe: ProbeReport | None = None
         self._is_probed_now = False
         self._probe_due: datetime | None = None
+        self._late = ""  # why silence in the logs says nothing
         self._seen: LiveService | None = None  # the last read in which nobody had meddled
         self._our_write: tuple[str, int, LiveService] | None = None
 
@@ -206,6 +207,8 @@ class Observer:
                 state = judge.observe(state, current.plan, block, in_stage=in_stage)
             if len(blocks) >= evidence.MOST_BLOCKS:
                 blind = f"evidence is taken in up to {blocks[-1].end.isoformat()}, and goes on"
+            elif current.stage.percent:
+                blind = blind or self._late
             self._thought = (live.record_text or "", state)
         except PlatformUnavailable as error:
             blind = f"logs cannot be read: {error.what}"
@@ -247,8 +250,10 @@ class Observer:
             needed = span.since + (after + 1) * plan.terms.sampling.block - plan.terms.sampling.within
             revisions = (current.plan.candidate, current.plan.stable)
             lines = self._world.logs.lines(self.ref, since=needed, revisions=revisions)
+            reach = evidence.Reach.of(lines, span, plan.terms.sampling, now, after)
+            self._late = reach.late if plan.terms.criteria else ""
             blocks += evidence.closed_blocks(
-                lines, span, arms, plan.terms.sampling, plan.terms.criteria, now, after=after
+                lines, span, arms, plan.terms.sampling, plan.terms.criteria, reach.until, after=after
             )
             if len(blocks) >= evidence.MOST_BLOCKS:
                 break  # in order, and the rest at the next look
