@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.core.rollout import UNDER_WAY, Phase, Rollout
+from pipeline.core.rollout import ENDED, Phase, Rollout
 from pipeline.errors import PlanRefused
 from pipeline.model import LiveService, Split, Target
 
@@ -58,7 +58,7 @@ class Pin:
 def pin_of(live: LiveService, current: Rollout | None) -> Pin | None:
     """None while a rollout is under way, and where traffic is split or follows LATEST."""
     shares = live.wanted.serving
-    if (current is not None and current.phase in UNDER_WAY) or len(shares) != 1 or "" in shares:
+    if (current is not None and current.phase not in ENDED) or len(shares) != 1 or "" in shares:
         return None
     name = next(iter(shares))
     idle = "" if live.latest_ready in ("", name) else live.latest_ready
@@ -74,7 +74,7 @@ def unpinned(live: LiveService, current: Rollout | None, *, move: bool = False) 
     Args:
         move: users may be moved to the latest ready revision, and to one that is still starting as soon as it is ready.
     """
-    if current is not None and current.phase in UNDER_WAY:
+    if current is not None and current.phase not in ENDED:
         raise PlanRefused(
             f"{live.ref.service}: a rollout is under way: {current.plan.candidate} ({current.phase})",
             "It decides which revision has how much, by name, until it ends.",
