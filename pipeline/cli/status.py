@@ -26,7 +26,9 @@ def status(
     session: Session,
     *,
     env: Env = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay and look again each second.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Stay and look again each second, in the cloud each five.")
+    ] = False,
 ) -> int:
     """Show the rollout: stage, revisions, gates, events. Changes nothing.
 
