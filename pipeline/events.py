@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pipeline.budget import in_words
+
 if TYPE_CHECKING:
     from pipeline.core.decision import Situation
     from pipeline.core.rollout import Rollout
@@ -172,10 +174,27 @@ class RolledBack:
         return {"since": self.since.isoformat()} if self.since else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a driver called of Google's APIs in this rollout, by method. Told once, at the driver's end."""
+
+    at: datetime
+    calls: Mapping[str, int]
+    kind: ClassVar[str] = "called"
+
+    @property
+    def text(self) -> str:
+        return in_words(self.calls)
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        return {"calls": dict(self.calls)}
+
+
 #: What is said in words alone; the words themselves are the reason, or what is done about it.
 Topic = Literal[
     "deploying", "foreign_write", "paused", "promoted", "pulumi", "reading_back", "record_replaced",
-    "refused", "restored", "restoring", "retrying",
+    "refused", "restored", "restoring", "retrying", "side_effect", "unpinned",
 ]  # fmt: skip
 
 
@@ -193,7 +212,7 @@ class Said:
         return {} if self.why is None else {"why": self.why}
 
 
-RolloutEvent = Looked | Probed | Wrote | Started | Shifted | Arrived | RolledBack | Said
+RolloutEvent = Looked | Probed | Wrote | Started | Shifted | Arrived | RolledBack | Called | Said
 
 
 Listener = Callable[[RolloutEvent], None]

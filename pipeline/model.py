@@ -192,6 +192,7 @@ class LiveService:
     default_uri_disabled: bool = False
     http2: bool = False
     failure: str = ""  # the terminal condition's message when it failed
+    template: str = ""  # a hash of all of it: equal while nobody changed it
 
     @property
     def record_text(self) -> str | None:

@@ -81,6 +81,7 @@ class FakePlatform:
     lag: timedelta = timedelta(0)
     hangs: str = ""  # a revision that is still to be judged: the service is not settled until then
     skips: bool = False
+    replaces: bool = False  # it takes no mask: what a write of ours does not carry is cleared
     _reached: list[tuple[datetime, LiveService]] = field(default_factory=list)  # when, in order
 
     @contextmanager
@@ -96,7 +97,7 @@ class FakePlatform:
         split = Split((Target(name, 100),))
         self.live = LiveService(
             ref=REF, uid="u1", etag="e1", generation=1, wanted=split, serving=split, annotations={},
-            uri="http://main", latest_ready=name, latest_created=name,
+            uri="http://main", latest_ready=name, latest_created=name, template="t1", labels={"team": "chat"},
         )  # fmt: skip
         self.history.append((self.clock.now(), split))
         self._reached = [(self.clock.now(), self.live)]
@@ -183,6 +184,11 @@ class FakePlatform:
                 raise StaleWrite(f"etag {etag}, now {self.live.etag}")
             before = self.live
             self._apply(annotations, split)
+            if self.replaces:
+                bare = self.live.wanted if split is not None else Split((Target(None, 100),))
+                self.live = replace(
+                    self.live, wanted=bare, template="", labels={}, request_timeout=timedelta(minutes=5)
+                )
             self.writes.append((split.serving if split else None, etag))
             self.on_write(before, etag, annotations, split)
             if self.answer_lost:
@@ -221,6 +227,8 @@ class FakePlatform:
         if sum(t.percent for t in split.targets) != 100:
             raise RequestRejected(f"traffic must sum to 100: {split.serving}")
         for target in split.targets:
+            if target.revision is None and self.live is not None and self.live.latest_ready:
+                continue
             known = self.known.get(target.revision or "")
             if known is None or (target.percent and not known.is_ready):
                 raise RequestRejected(f"Revision {target.revision} does not exist or is not ready")
@@ -327,6 +335,8 @@ class FakeUsers:
     cold_until: dict[str, datetime] = field(default_factory=dict)  # all runs before that fail
     seed: int = 1
     unreadable: bool = False
+    late: timedelta = timedelta(0)  # until a line can be found
+    stalled: datetime | None = None  # since then none arrives
     _lines: list[LogLine] = field(default_factory=list)
     _until: datetime = START
     _count: int = 0
@@ -336,7 +346,7 @@ class FakeUsers:
             raise PlatformUnavailable("logs: no answer")
         self._simulate()
         wanted = set(revisions)
-        now = self.clock.now()
+        now = min(self.clock.now() - self.late, self.stalled or self.clock.now())
         first = bisect_left(self._lines, since, key=lambda line: line.at)
         return [line for line in self._lines[first:] if line.at <= now and line.revision in wanted]
 
@@ -358,7 +368,7 @@ class FakeUsers:
         rng = random.Random(f"{self.seed}/{self._count}")
         split = self.platform.served_at(at)
         names, weights = zip(*split.serving.items(), strict=True)
-        revision = rng.choices(names, weights)[0]
+        revision = rng.choices(names, weights)[0] or self.platform.shown().latest_ready
         bad = rng.random() < self.failing.get(revision, 0.0) or at < self.cold_until.get(revision, at)
         shared = {
             "spillway": 1, "session": f"s{self._count}", "client": f"{self._count:016x}", "revision": revision,

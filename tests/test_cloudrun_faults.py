@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from google.api_core import exceptions as google
 from google.auth import exceptions as auth
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2
 
 from pipeline.cloudrun.faults import translated
 from pipeline.errors import (
@@ -32,6 +34,43 @@ TAKEN = "Revision named 'X' with different configuration already exists."
         (google.AlreadyExists(TAKEN), RequestRejected),
         (google.TooManyRequests("slow down"), PlatformUnavailable),
         (google.Forbidden("Quota exceeded for quota metric 'Write requests'"), PlatformUnavailable),
+        (google.PermissionDenied("Quota exceeded for quota metric 'Read requests'"), PlatformUnavailable),
+        (google.ResourceExhausted("Quota exceeded for quota metric 'Read requests'"), PlatformUnavailable),
+        (google.Forbidden("Rate Limit Exceeded"), PlatformUnavailable),
+        (
+            google.Forbidden("no", errors=[{"reason": "rateLimitExceeded", "domain": "usageLimits"}]),
+            PlatformUnavailable,
+        ),
+        (
+            google.Forbidden("no", error_info=error_details_pb2.ErrorInfo(reason="RATE_LIMIT_EXCEEDED")),
+            PlatformUnavailable,
+        ),
+        (
+            google.Forbidden("no", error_info=error_details_pb2.ErrorInfo(reason="SERVICE_DISABLED")),
+            AccessError,
+        ),
+        (google.Forbidden("The run.googleapis.com API requires a quota project"), AccessError),
+        (google.from_http_status(409, VERSIONS), StaleWrite),
+        (google.from_http_status(409, TAKEN), RequestRejected),
+        (google.from_http_status(403, "Quota exceeded"), PlatformUnavailable),
+        (google.from_http_status(429, "Quota exceeded"), PlatformUnavailable),
+        (google.FailedPrecondition("the etag does not match"), StaleWrite),
+        (google.from_http_status(412, "the etag does not match"), StaleWrite),
+        (google.FailedPrecondition("the revision serves traffic"), RequestRejected),
+        (auth.TransportError("no route"), PlatformUnavailable),
+        (auth.RefreshError("503 from the token server", retryable=True), PlatformUnavailable),
+        (
+            google.ServiceUnavailable(
+                "Getting metadata from plugin failed with error: ('invalid_grant: Bad Request')"
+            ),
+            AccessError,
+        ),
+        (
+            google.ServiceUnavailable(
+                "Getting metadata from plugin failed with error: Reauthentication is needed."
+            ),
+            AccessError,
+        ),
         (google.Forbidden("Permission 'run.services.update' denied"), AccessError),
         (google.Unauthenticated("no token"), AccessError),
         (auth.RefreshError("expired"), AccessError),
@@ -55,3 +94,17 @@ def test_translation(error: Exception, kind: type[SpillwayError]) -> None:
 def test_without_an_etag_a_conflict_is_a_refusal() -> None:
     with pytest.raises(RequestRejected), translated("make chat"):
         raise google.Conflict(VERSIONS)
+
+
+@pytest.mark.parametrize(
+    ("asked", "pause"), [(None, 5.0), (Duration(seconds=12), 12.0), (Duration(nanos=1), 5.0), (Duration(seconds=9000), 60.0)]
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [google.TooManyRequests, google.PermissionDenied])
+def test_who_is_throttled_rests_as_long_as_is_asked(
+    kind: type[google.GoogleAPICallError], asked: Duration | None, pause: float
+) -> None:
+    details = [error_details_pb2.RetryInfo(retry_delay=asked)] if asked is not None else []
+    with pytest.raises(PlatformUnavailable) as told, translated("read chat"):
+        raise kind("Quota exceeded", details=details)
+    assert told.value.retry_after_s == pause
+    assert "Log in" not in str(told.value)

@@ -13,6 +13,7 @@ import grpc.aio
 import pytest
 from google.cloud.logging_v2.types import ListLogEntriesRequest
 
+from pipeline.budget import Bucket, Quota
 from pipeline.cloudrun import logs as source_module
 from pipeline.cloudrun.logs import LoggingSource, entry_filter
 from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected
@@ -305,3 +306,66 @@ def test_pages_end_where_they_should_and_nothing_of_them_is_kept(
     logging.fault = grpc.StatusCode.UNAVAILABLE
     with pytest.raises(PlatformUnavailable):
         next(source.pages(REF, since=START, until=START, revisions=(A,)))
+
+
+# --- the project's quota
+
+
+def test_a_search_that_uses_the_quota_up_goes_on_where_it_was(
+    logging: Logging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_PAGE", 10)
+    for number in range(45):
+        logging.event(session=number)
+    source = logging.source(quota=Bucket(2, 60))
+    for _ in range(3):
+        with pytest.raises(PlatformUnavailable, match="as often as one process may") as told:
+            read(source)
+        assert told.value.retry_after_s == pytest.approx(1.0)
+        logging.pass_time(seconds=1)
+    assert sessions(read(source)) == list(range(45))
+    assert len(logging.asked) == 5  # each page once
+
+
+def test_a_search_that_was_cut_off_serves_no_earlier_question(
+    logging: Logging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_PAGE", 2)
+    for second in range(6):
+        logging.event(session=second, at=START + timedelta(seconds=second))
+    source = logging.source(quota=Bucket(1, 60))
+    with pytest.raises(PlatformUnavailable):
+        read(source, START + timedelta(seconds=2))
+    logging.pass_time(minutes=1)
+    for _ in range(2):
+        with pytest.raises(PlatformUnavailable):
+            read(source, START)
+        logging.pass_time(minutes=1)
+    assert sessions(read(source, START)) == list(range(6))
+
+
+def test_a_report_waits_for_the_quota(logging: Logging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "_PAGE", 10)
+    for number in range(45):
+        logging.event(session=number)
+    source = logging.source(quota=Bucket(2, 60), sleep=lambda seconds: logging.pass_time(seconds=seconds))
+    pages = source.pages(REF, since=START, until=START + timedelta(hours=1), revisions=(A, B))
+    assert sum(len(page) for page in pages) == 45
+    assert logging.monotonic == pytest.approx(3.0)  # for three of the five pages
+
+
+def test_a_process_takes_at_most_half_of_the_projects_quota(logging: Logging) -> None:
+    """Two who read (the driver, and the picture beside it), looking each second."""
+    quota, at = Bucket.of(Quota.LOGS), list[float]()
+    both = [logging.source(quota=quota, rest=timedelta(seconds=5)) for _ in range(2)]
+    for _ in range(600):
+        for source in both:
+            before = len(logging.asked)
+            try:
+                read(source)
+            except PlatformUnavailable:
+                continue
+            at += [logging.monotonic] * (len(logging.asked) - before)
+        logging.pass_time(seconds=1)
+    assert max(sum(start <= moment < start + 60 for moment in at) for start in at) <= 30
+    assert len(at) == 240  # both were served all the while

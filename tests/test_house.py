@@ -26,6 +26,8 @@ PURE = (
     "pipeline.core.decision",
     "pipeline.core.drift",
     "pipeline.core.intent",
+    "pipeline.core.pin",
+    "pipeline.driving.pace",
     "pipeline.judging.sequential",
     "pipeline.judging.terms",
     "pipeline.judging.trials",

@@ -113,7 +113,7 @@ class TestEyes:
         scene.users.failing[CANDIDATE] = 0.5
         engine = scene.engine()
         scene.start(engine=engine)
-        eyes = UserFigures(place(scene), scene.clock)
+        eyes = UserFigures(place(scene), scene.clock, lambda: scene.rollout)
         while (upcoming := engine.tick()).outcome is None:
             scene.clock.sleep(upcoming.at - scene.clock.now())
             seen, whole = eyes(), reporting.read_logs(scene.world, scene.rollout)
@@ -132,7 +132,8 @@ class TestEyes:
                 asked.append(since) or lines(ref, since=since, revisions=revisions)
             )
         )
-        eyes = UserFigures(SimpleNamespace(ref=REF, platform=scene.platform, logs=logs), scene.clock)  # type: ignore[arg-type]
+        there = SimpleNamespace(ref=REF, platform=scene.platform, logs=logs)
+        eyes = UserFigures(there, scene.clock, lambda: scene.rollout)  # type: ignore[arg-type]
         eyes()
         scene.clock.sleep(timedelta(seconds=90))
         eyes()
@@ -140,15 +141,21 @@ class TestEyes:
         assert asked[0] == scene.rollout.started
         assert asked[-1] >= START + timedelta(seconds=60)
 
-    @pytest.mark.parametrize("broken", ["logs", "record", "nothing there"])
+    def test_they_never_read_the_service(self) -> None:
+        """Each picture would be a read of a quota that is everybody's in the project."""
+        scene, called = sent_back(), list[str]()
+        current = scene.rollout
+        scene.platform.at_boundary = called.append
+        eyes = UserFigures(place(scene), scene.clock, lambda: current)
+        assert [eyes() is not None for _ in range(20)] == [True] * 20
+        assert called == ["before revisions", "after revisions"]
+
+    @pytest.mark.parametrize("broken", ["logs", "nothing read"])
     def test_what_cannot_be_seen_is_none(self, broken: str) -> None:
         scene = sent_back()
         scene.users.unreadable = broken == "logs"
-        if broken == "record":
-            scene.platform.live = None
-        if broken == "nothing there":
-            scene = Scene()
-        assert UserFigures(place(scene), scene.clock)() is None
+        current = scene.rollout if broken == "logs" else None
+        assert UserFigures(place(scene), scene.clock, lambda: current)() is None
 
 
 PAUSED = Said(START, "paused", "why")

@@ -21,6 +21,7 @@ from google.cloud.logging_v2.types import ListLogEntriesRequest
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
+from pipeline import budget
 from pipeline.rpc import logs, run
 from pipeline.rpc.cloud import Api
 from tests.contract.cloud import Cloud, short
@@ -218,6 +219,23 @@ def test_what_is_there_at_a_later_try_is_the_answer(cloud: Cloud) -> None:
     )
     assert found.uid == service.uid
     assert len(wire.sent) == 3
+
+
+@pytest.mark.usefixtures("pauses")
+def test_every_try_and_every_page_is_counted(cloud: Cloud) -> None:
+    service = cloud.create(revision="one")
+    cloud.add_revision(service, "two")
+
+    class Once(Wire):
+        def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            is_first = not any("GetService" in str(sent) for sent in self.sent)
+            self.failure = grpc.StatusCode.UNAVAILABLE if is_first and "Get" in details.method else None
+            return super().intercept_unary_unary(continuation, details, request)
+
+    of, before = of_ours(grpc.intercept_channel(cloud.channel, Once())), budget.PROCESS.calls
+    of.services.get_service(name=service.name, timeout=15.0)
+    list(of.revisions.list_revisions(request={"parent": service.name, "page_size": 1}, timeout=15.0))
+    assert budget.since(before, budget.PROCESS.calls) == {"GetService": 2, "ListRevisions": 2}
 
 
 # --- the channel to the cloud

@@ -63,3 +63,27 @@ def test_another_users_process_is_alive(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(os, "kill", refused)
     assert not is_dead(driver())
+
+
+_IN_THE_CLOUD = """
+from types import SimpleNamespace
+from pipeline.app.wiring import open_place
+from pipeline.budget import PROCESS, urgent
+from pipeline.model import ServiceRef
+waits = []
+session = SimpleNamespace(stopped=SimpleNamespace(wait=waits.append))
+with open_place(session, ServiceRef("acme-prd", "us-central1", "chat")):
+    for _ in range(9):
+        PROCESS.spend("/google.cloud.run.v2.Services/GetService")
+    with urgent():
+        PROCESS.spend("/google.cloud.run.v2.Services/UpdateService")
+print(len(waits), PROCESS.calls)
+"""
+
+
+def test_in_the_cloud_the_whole_process_keeps_to_its_quota() -> None:
+    """In a process of its own: it is the process that is limited."""
+    done = subprocess.run(
+        [sys.executable, "-c", _IN_THE_CLOUD], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.strip() == "4 {'GetService': 9, 'UpdateService': 1}", done.stderr

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pipeline import budget
 from pipeline.app.reporting import UserFigures, add_to_step_summary, rollouts_of, write_reports
 from pipeline.app.request import Request
 from pipeline.app.session import Session
@@ -22,7 +23,7 @@ from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
 from pipeline.errors import SpillwayError
-from pipeline.events import Listener, Looked, RolloutEvent
+from pipeline.events import Called, Listener, Looked, RolloutEvent
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
 
@@ -83,6 +84,7 @@ class Drive:
     world: World
     listeners: Listeners
     stack: ExitStack
+    before: Mapping[str, int] = field(default_factory=lambda: budget.PROCESS.calls)
     is_watched: bool = False
     has_journal: bool = False
 
@@ -141,7 +143,7 @@ class Drive:
                 is_terminal=self.session.is_terminal,
                 ci=bool(os.environ.get("CI")),
                 write=self.session.output.say,
-                see=UserFigures(self.place, self.world.clock),
+                see=UserFigures(self.place, self.world.clock, self.seen),
             )
             self.listeners.join(self.stack.enter_context(view))
 
@@ -157,11 +159,17 @@ class Drive:
         is_first = current.plan.stable == current.plan.candidate
         self.listeners.join(journal, since=None if is_first else current.started)
 
+    def seen(self) -> Rollout | None:
+        """The rollout as the engine read it last: for who only shows it."""
+        return self.engine.observer.current
+
     def current(self) -> Rollout | None:
         return record.of(self.place.platform.read(self.place.ref))
 
     def conclude(self, outcome: Outcome, code: int | None = None) -> Ending:
         """Close the view and write the report. ``code``: where it is not the outcome's own."""
+        calls = budget.since(self.before, budget.PROCESS.calls)
+        self.listeners(Called(self.world.clock.now(), calls))
         self.stack.close()
         try:  # the rollout that this command drove, or what took its place if it was superseded
             current = self.current()
@@ -170,6 +178,7 @@ class Drive:
             current = None
         self._keep_journal(current)  # a first deployment is not driven: what it told is kept here
         document = outcome_document(outcome, exit_code=outcome.exit_code if code is None else code)
+        document["api_calls"] = calls
         if current is None:
             return Ending(outcome.label, document)
         if outcome is Outcome.SUPERSEDED:

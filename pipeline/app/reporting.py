@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pipeline import private
 from pipeline.app.session import Session
-from pipeline.core import record
 from pipeline.core.rollout import Rollout
 from pipeline.driving.ports import Clock, LogSource, Platform, World
 from pipeline.errors import PlatformUnavailable, SpillwayError
@@ -102,12 +101,13 @@ class UserFigures:
     """Sees what users met, again and again, for a view: None when it cannot be seen.
 
     It has its own connections, because it may be asked from another thread than the engine's, and asks the logs only
-    for what is new.
+    for what is new. ``current``: the rollout as somebody has read it; it is not read again for a picture.
     """
 
-    def __init__(self, place: Place, clock: Clock) -> None:
+    def __init__(self, place: Place, clock: Clock, current: Callable[[], Rollout | None]) -> None:
         self._place = place
         self._clock = clock
+        self._current = current
         self._of: tuple[str, int] | None = None
         self._tally: Tally | None = None
 
@@ -115,7 +115,7 @@ class UserFigures:
         from pipeline.view.panel import Seen
 
         try:
-            current = record.of(self._platform.read(self._place.ref))
+            current = self._current()
             if current is None:
                 return None
             tally = self._tally_of(current)

@@ -10,6 +10,7 @@ from pipeline.app.gate import Gate
 from pipeline.app.session import Session
 from pipeline.core import plan, record
 from pipeline.core.intent import Begin, Ended, First, Resume, Supersede, intent_of
+from pipeline.core.pin import Pin, pin_of
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused, ServiceNotFound
 from pipeline.model import LiveService, Split
@@ -24,6 +25,7 @@ def show(drive: Drive, gate: Gate) -> int:
     except ServiceNotFound:
         live = None
     found = (drive.world.platform.revisions(wish.ref), record.of(live)) if live is not None else ((), None)
+    pin = pin_of(live, found[1]) if live is not None else None
     match intent_of(wish, live, *found):
         case First():
             first = (
@@ -40,22 +42,33 @@ def show(drive: Drive, gate: Gate) -> int:
             )
         case Resume(own):
             session.output.say(f"{own.plan.candidate} is under way already: the same command resumes it")
-            return _show_agreed(session, own, live)
+            return _show_agreed(session, own, live, pin)
         case Ended() as ended:
             session.output.say(f"it has ended: {ended.words} (again: --retry)")
-            return _show_agreed(session, ended.rollout, live)
+            return _show_agreed(session, ended.rollout, live, pin)
         case Begin(proposal):
             wanted = live.wanted if live is not None else Split()
-            return _show_new(drive, gate, _lines(proposal), _document(proposal, wanted))
+            lines = [*_lines(proposal), *_pinned(pin)]
+            return _show_new(drive, gate, lines, {**_document(proposal, wanted), **_pin_document(pin)})
 
 
-def _show_agreed(session: Session, current: Rollout | None, live: LiveService | None) -> int:
+def _pinned(pin: Pin | None) -> list[str]:
+    return [pin.text] if pin else []
+
+
+def _pin_document(pin: Pin | None) -> dict[str, object]:
+    return {"pinned": pin.to_json() if pin else None}
+
+
+def _show_agreed(session: Session, current: Rollout | None, live: LiveService | None, pin: Pin | None) -> int:
     """What a rollout that has begun agreed to do. One that a later one replaced has no plan any more."""
     if current is None or live is None:
-        session.output.result("", {"outcome": "ended"})
+        session.output.result("\n".join(_pinned(pin)), {"outcome": "ended", **_pin_document(pin)})
         return 0
     agreed = plan.Proposal(current.plan)
-    session.output.result("\n".join(_lines(agreed)), _document(agreed, live.wanted))
+    warned = [f"warning: {pin.warning}"] if pin and pin.warning else []
+    text = "\n".join([*_lines(agreed), *_pinned(pin), *warned])
+    session.output.result(text, {**_document(agreed, live.wanted), **_pin_document(pin)})
     return 0
 
 

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import budget
 from pipeline.model import ServiceRef
 from pipeline.redact import SINK
 
@@ -97,6 +98,7 @@ class Place:
 def open_place(session: Session, ref: ServiceRef) -> Iterator[Place]:
     """Reach a service. Raises LocalCloudRunDown; one that goes away later is found again when it is back."""
     if not ref.is_local:
+        budget.PROCESS.limit(elapsed_s, session.stopped.wait)
         yield Place(ref)
         return
     from pipeline.local.channel import FollowingChannel
@@ -127,10 +129,10 @@ def open_engine(
     program = place.program(lambda text: listen(Said(clock.now(), "pulumi", text)))
     deployer = ProgramDeployer(program, place.platform, lambda image: request.with_image(image).settings)
     world = World(place.platform, deployer, prober, place.logs, clock)
+    rhythm = Rhythm.at(place.ref, config.heartbeat)
     observer = Observer(
-        place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated
-    )
-    rhythm = Rhythm(heartbeat=config.heartbeat)
+        place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated, memory=rhythm.memory,
+    )  # fmt: skip
     try:
         yield (
             Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm, stop=stopped.is_set),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import check, local, plan, probe, promote, report, rollback, rollout, status, tick
+from pipeline.cli import check, local, plan, probe, promote, report, rollback, rollout, status, tick, unpin
 from pipeline.cli import demo as demo_command
 from pipeline.cli.parameters import Command, Group
 
@@ -27,6 +27,7 @@ app.command(cls=Command)(plan.plan)
 app.command(cls=Command)(rollout.rollout)
 app.command(cls=Command)(promote.promote)
 app.command(cls=Command)(rollback.rollback)
+app.command(cls=Command)(unpin.unpin)
 app.command(cls=Command)(status.status)
 app.command(cls=Command)(tick.tick)
 app.command(cls=Command)(probe.probe)

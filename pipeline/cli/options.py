@@ -21,6 +21,14 @@ Image = Annotated[
         "--image", help="Image pinned by digest; locally a name under images:.", envvar="SPILLWAY_IMAGE"
     ),
 ]
+Project = Annotated[
+    str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")
+]
+Region = Annotated[str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")]
+ServiceArgument = Annotated[
+    str | None,
+    typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the record and the report.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]

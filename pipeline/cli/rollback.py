@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipeline.app.session import Session, who
 from pipeline.cli.command import command
-from pipeline.cli.options import DryRun, Env, Reason, find_service
+from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
 from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
-
-if TYPE_CHECKING:
-    from pipeline.core.rollout import Rollout
 
 
 @command
 def rollback(
     session: Session,
     *,
-    service: Annotated[
-        str | None,
-        typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")
-    ] = None,
-    region: Annotated[
-        str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")
-    ] = None,
+    service: ServiceArgument = None,
+    project: Project = None,
+    region: Region = None,
     env: Env = None,
     to: Annotated[
         str | None, typer.Option("--to", help="A revision by name; default: the last known good.")
@@ -47,6 +35,7 @@ def rollback(
 
     Example:  spillway rollback projects/acme/locations/us-central1/services/agent-chat
     """
+    from pipeline.app.journalling import keep_journal
     from pipeline.app.wiring import SystemClock, open_place
     from pipeline.core import record
     from pipeline.driving.restore import Cause, restore, target_of
@@ -78,7 +67,7 @@ def rollback(
     outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
     code = 0 if done.verified else outcome.exit_code  # 0: what was asked for is done
     session.decided = 0 if done.verified else None
-    _journal(session, done.rollout, told)
+    keep_journal(session, done.rollout, told, "the roll-back does not need it")
     seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
     document = outcome_document(
         outcome,
@@ -94,17 +83,3 @@ def rollback(
             f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}"
         )
     return code
-
-
-def _journal(session: Session, current: Rollout | None, told: Sequence[RolloutEvent]) -> None:
-    """Write down what was done, where this machine keeps the rollout's journal; once it is done, and if it can be."""
-    if current is None:
-        return
-    with suppress(Exception):
-        from pipeline.app.reporting import rollouts_of
-        from pipeline.report.journal import Attempt, Journal
-
-        attempt, why = Attempt.of(current), "the roll-back does not need it"
-        journal = Journal(rollouts_of(session), attempt, session.output.say, all_the_same=why)
-        for event in told:
-            journal(event)

@@ -26,7 +26,9 @@ def status(
     session: Session,
     *,
     env: Env = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay and look again each second.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Stay and look again each second, in the cloud each five.")
+    ] = False,
 ) -> int:
     """Show the rollout: stage, revisions, gates, events. Changes nothing.
 
@@ -43,7 +45,7 @@ def status(
             show(drive.engine.observer.look(probe=False))
             if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
                 return 0
-            drive.world.clock.sleep(timedelta(seconds=1))
+            drive.world.clock.sleep(max(timedelta(seconds=1), drive.engine.rhythm.quiet))
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
     from pipeline.app.reporting import UserFigures
     from pipeline.view.panel import render
 
-    console, figures = streams.console("stdout"), UserFigures(drive.place, drive.world.clock)
+    console, figures = streams.console("stdout"), UserFigures(drive.place, drive.world.clock, drive.seen)
 
     def picture(look: Look) -> Group:
         return render(look, (), figures(), drive.world.clock.now(), console.width)
@@ -72,7 +74,10 @@ def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable
 
 
 def _document(look: Look) -> dict[str, object]:
+    from pipeline.core.pin import pin_of
+
     s, current = look.situation, look.situation.rollout
+    pin = pin_of(s.live, current)
     return {
         "service": current.plan.ref.name,
         "rollout": current.plan.rollout_id,
@@ -88,6 +93,7 @@ def _document(look: Look) -> dict[str, object]:
         "epoch": current.epoch,
         "driver": current.driver,
         "heartbeat": current.heartbeat.isoformat(),
+        "pinned": pin.to_json() if pin else None,
         "drift": s.drift,
         "reason": current.reason,
         "judgement": s.stage_verdict.to_json(),

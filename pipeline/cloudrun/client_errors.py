@@ -14,6 +14,19 @@ from pipeline.errors import (
     StaleWrite,
 )
 
+_QUOTA_WORDS = (
+    "quota exceeded",
+    "quotaexceeded",
+    "rate limit exceeded",
+    "ratelimitexceeded",
+    "rate_limit_exceeded",
+)
+_NO_CREDENTIALS = ("invalid_grant", "Reauthentication is needed")  # Source: google.auth, google.oauth2
+_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
+_THROTTLED = (
+    "It is tried again by itself. Whoever else calls this API in the project draws on the same quota."
+)
+
 
 def raise_ours(error: Exception, what: str, *, etag: bool, missing: type[PlatformError]) -> None:
     """Raise our error for one of a Google client; for any other, return. See ``faults.translated``."""
@@ -23,9 +36,14 @@ def raise_ours(error: Exception, what: str, *, etag: bool, missing: type[Platfor
     if isinstance(error, google.NotFound):
         kind = RevisionNotFound if "/revisions/" in message else missing
         raise kind(f"{what}: not found", message) from error
+    if _is_throttled(error, message):
+        pause = _asked_pause(error)
+        raise PlatformUnavailable(
+            f"{what}: too many calls", message, _THROTTLED, retry_after_s=pause
+        ) from error
     if _is_for_later(error, message):
         raise PlatformUnavailable(f"{what}: no answer", message, retry_after_s=1.0) from error
-    if isinstance(error, google.Unauthenticated | google.Forbidden | auth.GoogleAuthError):
+    if _needs_login(error):
         raise AccessError(
             f"{what}: not allowed", message, "Log in: gcloud auth application-default login"
         ) from error
@@ -38,18 +56,52 @@ def raise_ours(error: Exception, what: str, *, etag: bool, missing: type[Platfor
     raise PlatformUnavailable(f"{what}: {type(error).__name__}", message) from error
 
 
+def _is_throttled(error: Exception, message: str) -> bool:
+    """A quota that is used up: 429, or a 403 that says so in its reason or, over either transport, by its words alone."""
+    if isinstance(error, google.TooManyRequests):
+        return True
+    if not isinstance(error, google.Forbidden):
+        return False
+    said = (
+        message.lower(),
+        str(error.reason or "").lower(),
+        *(str(each).lower() for each in error.errors or ()),
+    )
+    return any(words in text for text in said for words in _QUOTA_WORDS)
+
+
+def _asked_pause(error: Exception) -> float:
+    """Seconds until another try, as the server asks; else enough for a quota of a minute to come back a little."""
+    for detail in getattr(error, "details", None) or ():
+        delay = getattr(detail, "retry_delay", None)
+        if delay is not None:
+            return min(_LONGEST_PAUSE_S, max(_PAUSE_S, delay.seconds + delay.nanos / 1e9))
+    return _PAUSE_S
+
+
 def _is_for_later(error: Exception, message: str) -> bool:
-    """No answer, or one that says "later". A quota that is used up comes as 429, or as 403 by its words alone."""
+    """No answer, or one that says "later"; credentials that could not be renewed just now among them."""
     if isinstance(error, google.MethodNotImplemented):
         return False
-    if isinstance(error, google.Forbidden):
-        return "quota exceeded" in message.lower()
-    later = google.TooManyRequests | google.ServerError | google.RetryError | google.Cancelled
+    if isinstance(error, auth.GoogleAuthError):
+        return isinstance(error, auth.TransportError) or error.retryable
+    if isinstance(error, google.ServiceUnavailable) and any(words in message for words in _NO_CREDENTIALS):
+        return False
+    later = google.ServerError | google.RetryError | google.Cancelled
     return isinstance(error, later)
+
+
+def _needs_login(error: Exception) -> bool:
+    """gRPC tells of credentials that are no good any more as of a server that is not there."""
+    return isinstance(
+        error, google.Unauthenticated | google.Forbidden | google.ServiceUnavailable | auth.GoogleAuthError
+    )
 
 
 def _is_stale(error: Exception, message: str) -> bool:
     """A conflict of a write with an etag, but for a name that is taken. Over REST it has no code of its own."""
+    if isinstance(error, google.PreconditionFailed | google.FailedPrecondition):
+        return "etag" in message.lower()  # as it was before AIP-154 asked for ABORTED
     if not isinstance(error, google.Conflict) or isinstance(error, google.AlreadyExists):
         return False
     return "already exists" not in message.lower()

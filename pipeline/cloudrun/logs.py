@@ -14,14 +14,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import Any
 
 import grpc
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from pipeline.budget import Bucket, Quota
 from pipeline.cloudrun.faults import translated
+from pipeline.errors import PlatformUnavailable
 from pipeline.judging.evidence import ERROR_PATTERNS
 from pipeline.model import LogLine, ServiceRef
 from pipeline.rpc import logs
@@ -35,6 +36,8 @@ _SEVERITIES = {
     0: "DEFAULT", 100: "DEBUG", 200: "INFO", 300: "NOTICE", 400: "WARNING",
     500: "ERROR", 600: "CRITICAL", 700: "ALERT", 800: "EMERGENCY",
 }  # fmt: skip
+
+_QUOTA = Bucket.of(Quota.LOGS)  # of the process; Cloud Logging's is the project's
 
 Key = tuple[ServiceRef, tuple[str, ...]]
 
@@ -69,13 +72,26 @@ class _Seen:
         self.floor = max(self.floor, moment)
 
 
+@dataclass(slots=True)
+class _Reading:
+    """One search, as far as it has come: what is left of it is read later when the quota is used up midway."""
+
+    seen: _Seen
+    started: float
+    sweeps: bool
+    pages: Iterator[Any]
+    found: list[LogLine] = field(default_factory=list)
+    received: datetime | None = None
+
+
 class LoggingSource:
     """One project's Cloud Logging.
 
     Args:
         overlap: how long after it was received an entry usually takes to be found by a search; ``longest``: at most.
         rest: at most one search per service in this time; in between, the answer is as old as the last one. Cloud
-            Logging grants a project 60 searches a minute.
+            Logging grants a project 60 searches a minute, pages included.
+        quota: None: as many as one likes. A look that finds it used up is told so (it is no answer); a report waits.
     """
 
     def __init__(
@@ -87,6 +103,8 @@ class LoggingSource:
         rest: timedelta,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
+        quota: Bucket | None = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._client = client
         self._overlap = overlap
@@ -94,7 +112,10 @@ class LoggingSource:
         self._rest_s = rest.total_seconds()
         self._now = now
         self._monotonic = monotonic
+        self._quota = quota
+        self._sleep = sleep
         self._seen: dict[Key, _Seen] = {}
+        self._unfinished: dict[Key, _Reading] = {}
 
     @classmethod
     def over(cls, channel: grpc.Channel) -> LoggingSource:
@@ -107,8 +128,9 @@ class LoggingSource:
         with translated("connect to Cloud Logging"):
             client = Logs(logs.API.channel())
         return cls(
-            client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=timedelta(seconds=5)
-        )
+            client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=timedelta(seconds=5),
+            quota=_QUOTA,
+        )  # fmt: skip
 
     def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
         names = tuple(sorted(set(revisions)))
@@ -116,7 +138,7 @@ class LoggingSource:
         if seen is None or since < seen.floor:
             seen = _Seen(floor=since)
         if self._monotonic() - seen.read_at >= self._rest_s:
-            self._read(ref, names, seen)
+            seen = self._read((ref, names), seen, since)
             self._seen[ref, names] = seen  # only once it is whole
         found = seen.since(since)
         if len(seen.lines) > _KEPT:
@@ -129,10 +151,37 @@ class LoggingSource:
         text = entry_filter(ref, sorted(set(revisions)), since)
         text += f" AND timestamp<={_quoted(_rfc3339(until))}"
         with translated(f"read the logs of {ref.service}"):
-            for page in self._pages(ref.project, text):
-                yield [line for entry in page if (line := _line(entry)) is not None]
+            pages = self._pages(ref.project, text)
+            while True:
+                page = self._page(pages, waits=True)
+                yield [line for entry in page.entries if (line := _line(entry)) is not None]
+                if not page.next_page_token:
+                    return
 
-    def _read(self, ref: ServiceRef, names: Sequence[str], seen: _Seen) -> None:
+    def _read(self, key: Key, seen: _Seen, since: datetime) -> _Seen:
+        """What is new, merged into what was seen; or what was left of an earlier search that still serves."""
+        reading = self._unfinished.pop(key, None)
+        if reading is None or since < reading.seen.floor:
+            reading = self._begin(key, seen)
+        with translated(f"read the logs of {key[0].service}"):
+            while True:
+                page = self._page(reading.pages, keep=(key, reading))
+                for entry in page.entries:
+                    line, at = _line(entry), _time(entry.receive_timestamp)
+                    if line is not None:
+                        reading.found.append(line)
+                    if at is not None:
+                        reading.received = at if reading.received is None else max(reading.received, at)
+                if not page.next_page_token:
+                    break
+        seen = reading.seen
+        seen.merge(reading.found)
+        seen.received, seen.read_at = reading.received, reading.started
+        seen.swept_at = reading.started if reading.sweeps else seen.swept_at
+        return seen
+
+    def _begin(self, key: Key, seen: _Seen) -> _Reading:
+        ref, names = key
         started = self._monotonic()
         sweeps = started - seen.swept_at >= self._longest.total_seconds()
         since_received = None
@@ -142,26 +191,35 @@ class LoggingSource:
             # Never after now: a clock that went backwards would hide what comes until it has caught up.
             since_received = min(seen.received, self._now()) - overlap
         text = entry_filter(ref, names, seen.floor, since_received)
-        received, found = seen.received, list[LogLine]()
-        with translated(f"read the logs of {ref.service}"):
-            for entry in chain.from_iterable(self._pages(ref.project, text)):
-                line, at = _line(entry), _time(entry.receive_timestamp)
-                if line is not None:
-                    found.append(line)
-                if at is not None:
-                    received = at if received is None else max(received, at)
-        seen.merge(found)
-        seen.received, seen.read_at = received, started
-        seen.swept_at = started if sweeps else seen.swept_at
+        return _Reading(seen, started, sweeps, self._pages(ref.project, text), received=seen.received)
 
-    def _pages(self, project: str, text: str) -> Iterator[Sequence[Any]]:
+    def _page(
+        self, pages: Iterator[Any], *, waits: bool = False, keep: tuple[Key, _Reading] | None = None
+    ) -> Any:
+        """The next page; its token says whether it is the last. Raises PlatformUnavailable when the quota is used up."""
+        seconds = self._quota.wait(self._monotonic()) if self._quota else 0.0
+        if seconds and waits:
+            self._sleep(seconds)
+        elif seconds:
+            if keep is not None:
+                self._unfinished[keep[0]] = keep[1]
+            raise PlatformUnavailable(
+                "the logs were asked as often as one process may",
+                f"{sum(Quota.LOGS.value)} searches a minute, of the project's 60; what was found so far is kept.",
+                retry_after_s=seconds,
+            )
+        if self._quota:
+            self._quota.count(self._monotonic())
+        return next(pages)
+
+    def _pages(self, project: str, text: str) -> Iterator[Any]:
         request = logging_v2.ListLogEntriesRequest(
             resource_names=[f"projects/{project}"], filter=text, order_by="timestamp asc", page_size=_PAGE
         )
         # No retry in the client: it would hold up the engine for a minute, which can do without one look.
         pager = self._client.list_log_entries(request=request, retry=None, timeout=_CALL_TIMEOUT_S)
         for page in pager.pages:
-            yield logging_v2.ListLogEntriesResponse.pb(page).entries  # the wrappers cost ten times as much
+            yield logging_v2.ListLogEntriesResponse.pb(page)  # the wrappers cost ten times as much
 
 
 def entry_filter(

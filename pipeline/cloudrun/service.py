@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import grpc
@@ -144,6 +145,7 @@ def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
         default_uri_disabled=service.default_uri_disabled,
         http2="h2c" in ports,
         failure=condition.message if condition.state == _FAILED else "",
+        template=sha256(bare.template.SerializeToString(deterministic=True)).hexdigest(),
     )
 
 

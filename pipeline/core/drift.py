@@ -71,6 +71,25 @@ def told(before: LiveService | None, live: LiveService, count: int) -> str:
     return f"written {times} by somebody else{author(live)}: {what}"
 
 
+def side_effects(before: LiveService, after: LiveService) -> str:
+    """What one write of ours changed beside traffic and record, in words; empty when nothing, or others wrote too.
+
+    A mask that the server does not take as we mean it replaces the service by the little that we sent.
+
+    Args:
+        before: the read that the write was decided on, with the split as it was to be after it.
+        after: a read that may show it.
+    """
+    if after.generation != before.generation + 1:
+        return ""
+    gone = [change for change in changes(before, after) if not change.endswith((" added", " was made"))]
+    if before.template != after.template:
+        gone.insert(0, "the template is another one")
+    if not after.wanted.shares_with(before.wanted):
+        gone.insert(0, f"traffic is {after.wanted}, written was {before.wanted}")
+    return "; ".join(gone)
+
+
 def changes(before: LiveService, after: LiveService) -> Iterator[str]:
     """What differs between two reads of a service, traffic shares and our own record aside."""
     yield from _keys("label", before.labels, after.labels)
@@ -115,7 +134,7 @@ def must_still_hold(rollout: Rollout, live: LiveService) -> None:
     """For an answer that says "promoted" or "rolled back". Raises PlanRefused when somebody has undone it since."""
     candidate = rollout.plan.candidate
     share = live.wanted.percent_of(candidate)
-    if rollout.phase is Phase.PROMOTED and live.wanted.serving != {candidate: 100}:
+    if rollout.phase is Phase.PROMOTED and live.pinned.serving != {candidate: 100}:
         undone = f"{candidate} was promoted, and does not have the traffic of {live.ref.service} any more"
     elif rollout.phase is Phase.ROLLED_BACK and share and candidate != rollout.plan.stable:
         undone = f"{candidate} was rolled back, and has {share}% of {live.ref.service} again"

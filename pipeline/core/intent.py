@@ -153,7 +153,7 @@ def _answer_of_the_past(wish: Wish, live: LiveService, current: Rollout) -> Ende
         return None
     outcome, later = _outcome_of(past[own]), past[own + 1 :]
     if outcome in GOOD:
-        has_all = live.wanted.serving == {wish.candidate: 100}
+        has_all = live.pinned.serving == {wish.candidate: 100}
         words = f"{outcome.label}: {wish.candidate} has 100%; {later[-1].candidate} came after it: {later[-1].outcome}"
         return Ended(outcome, wish.candidate, words) if has_all else None
     if any(_outcome_of(p) in GOOD for p in later):

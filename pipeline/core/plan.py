@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from pipeline.core.pin import pin_of
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused
 from pipeline.judging.judge import trials_to_certify
@@ -93,7 +94,9 @@ def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], current: 
     if wish.evidence != "users":
         plan = replace(plan, terms=replace(plan.terms, criteria=()))
     foreign = tuple(_foreign_tags(live, stable, revisions, current))
-    return Proposal(plan, (*_warnings(wish, live, stable), *foreign), foreign)
+    pin = pin_of(live, current)
+    idle = [pin.warning] if pin and pin.warning else []
+    return Proposal(plan, (*_warnings(wish, live, stable), *idle, *foreign), foreign)
 
 
 def first(wish: Wish) -> Plan:

@@ -224,7 +224,7 @@ class Rollout:
     def is_only_one(self, live: LiveService) -> bool:
         """It is a first deployment, and still all there is."""
         is_first = self.phase is Phase.PROMOTED and self.plan.stable == self.plan.candidate
-        return is_first and live.wanted.serving == {self.plan.candidate: 100}
+        return is_first and live.pinned.serving == {self.plan.candidate: 100}
 
     def spans_until(self, until: datetime, judge: JudgeState) -> tuple[Span, ...]:
         """``spans`` once this split is replaced, by what the judge has taken in until then."""

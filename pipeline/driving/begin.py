@@ -187,5 +187,5 @@ class Start:
                 until, is_last = clock.now() + period, False
             if is_last:
                 return True
-            clock.sleep(min(timedelta(seconds=1), until - clock.now()))
+            clock.sleep(min(max(timedelta(seconds=1), self.engine.rhythm.quiet), until - clock.now()))
         return False

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from pipeline.budget import urgent
 from pipeline.core import decision, record
 from pipeline.core.decision import (
     LONGEST_START,
@@ -35,8 +36,9 @@ from pipeline.core.intent import Begin
 from pipeline.core.rollout import Event, Last, Phase, Rollout
 from pipeline.driving import restore
 from pipeline.driving.observer import Observer
+from pipeline.driving.pace import Pace
 from pipeline.driving.ports import World
-from pipeline.errors import PlatformUnavailable, RequestRejected, SpillwayError, StaleWrite
+from pipeline.errors import PlatformError, PlatformUnavailable, RequestRejected, SpillwayError, StaleWrite
 from pipeline.events import (
     Arrived,
     Listener,
@@ -53,7 +55,7 @@ from pipeline.events import (
 )
 from pipeline.judging import judge
 from pipeline.judging.terms import Plan
-from pipeline.model import LiveService, Outcome, Split
+from pipeline.model import LiveService, Outcome, ServiceRef, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,27 @@ class Rhythm:
     Args:
         heartbeat: at most this long between two writes while under way; another ``run`` watches as long before it
             takes over. They are due at half of it: a look takes its time too.
+        quiet: where reads have a quota: while nothing happens the rest between two looks doubles from ``look`` to this.
+            ``memory``: see ``Observer``.
         patience: how long the platform may stay unreachable before ``run`` gives up (the service keeps its state).
     """
 
     heartbeat: timedelta = timedelta(seconds=20)
     look: timedelta = timedelta(milliseconds=250)
     patience: timedelta = timedelta(minutes=10)
+    quiet: timedelta = timedelta(0)
+    memory: timedelta = timedelta(0)
+
+    @classmethod
+    def at(cls, ref: ServiceRef, heartbeat: timedelta) -> Rhythm:
+        """Reads of the cloud's have a quota, which is everybody's in the project; here they cost nothing."""
+        if ref.is_local:
+            return cls(heartbeat)
+        second = timedelta(seconds=1)
+        return cls(heartbeat, look=second, quiet=5 * second, memory=20 * second)
+
+    def pace(self) -> Pace:
+        return Pace(self.look, max(self.look, self.quiet))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +174,11 @@ class Engine:
         Args:
             only: the revision that must have everything then; another split is not waited for.
         """
-        give_up = self._clock.now() + patience
+        give_up, pace = self._clock.now() + patience, self.rhythm.pace()
         while not self.stop():
             try:
                 live = self._world.platform.read(self.observer.ref)
-                if only and live.wanted.serving != {only: 100}:
+                if only and live.pinned.serving != {only: 100}:
                     return False
                 if live.shows(live.wanted):
                     return True
@@ -169,7 +186,7 @@ class Engine:
                 self.say("retrying", error.what)
             if self._clock.now() >= give_up:
                 break
-            self._clock.sleep(self.rhythm.look)
+            self._clock.sleep(pace.rest())
         return False
 
     def tick(self) -> Next:
@@ -197,7 +214,7 @@ class Engine:
             raised, the service keeps its state.
         """
         unreachable_since: datetime | None = None
-        was_refused = False
+        was_refused, pace = False, self.rhythm.pace()
         while not self.stop() and (until is None or self._clock.now() < until):
             try:
                 upcoming = self.tick()
@@ -206,6 +223,7 @@ class Engine:
                 if was_refused:
                     raise
                 was_refused = True
+                self.observer.forget_revisions()
                 self.say("refused", f"{error.what}: looking again")
                 continue
             except PlatformUnavailable as error:
@@ -218,8 +236,15 @@ class Engine:
             unreachable_since, was_refused = None, False
             if upcoming.outcome is not None:
                 return upcoming.outcome
-            self._clock.sleep(max(timedelta(0), min(upcoming.at - self._clock.now(), self.rhythm.look)))
+            self._rest(upcoming, pace)
         return Outcome.UNDER_WAY
+
+    def _rest(self, upcoming: Next, pace: Pace) -> None:
+        left = upcoming.at - self._clock.now()
+        if left <= timedelta(0):
+            pace.again()
+        rest = pace.rest()
+        self._clock.sleep(rest if self.rhythm.quiet else max(timedelta(0), min(left, rest)))
 
     def _do(self, action: Action, look: Look) -> Next:
         match action:
@@ -331,8 +356,29 @@ class Engine:
             event, record.utc(s.now), reason=reason, drift=drift, judge=look.judge, last=last
         )
         self.commit(s.live, after)
+        self._read_last_write(after)
         self.say(topic, reason)
         return Next(self._clock.now(), outcome=after.outcome)
+
+    def _read_last_write(self, after: Rollout) -> None:
+        """What a write changed is seen by the next look; after the last one there is none, but for this.
+
+        Raises: PlatformError when it changed what it must not, and the rollout cannot pause for it any more.
+        """
+        try:
+            live = self._world.platform.read(self.observer.ref)
+        except SpillwayError:
+            return
+        current = record.readable(live)
+        found = self.observer.side_effects(current, live) if current is not None else ""
+        if found:
+            self.say("side_effect", found)
+        if found and after.phase is Phase.PROMOTED:
+            raise PlatformError(
+                f"{self.observer.ref.service}: {found}",
+                "Cloud Run did not take the update mask as it was meant.",
+                f"Set back what is named; what has the traffic says: spillway status; spillway rollback {self.observer.ref.name}",
+            )
 
     def _restore(self, action: Restore, look: Look) -> Next:
         s = look.situation
@@ -345,7 +391,8 @@ class Engine:
             split_epoch=s.rollout.split_epoch + 1, judge=look.judge, last=Last.of(s.stage_verdict),
         )  # fmt: skip
         self.say("restoring", action.reason)
-        self.commit(s.live, after, split)
+        with urgent():
+            self.commit(s.live, after, split)
         self.say("restored", f"100% to {stable}: accepted")
         return Next(self._clock.now(), "reading traffic back")
 
@@ -362,7 +409,7 @@ class Engine:
         """The one way to write: record, and traffic with it, under the etag of the read that was decided on."""
         after = record.written(after, live, self._clock.now(), self.driver)
         annotations = record.annotated(live, after)
-        self.observer.about_to_write(self.driver, after.epoch)
+        self.observer.about_to_write(self.driver, after.epoch, live, split)
         self._world.platform.write(self.observer.ref, etag=live.etag, annotations=annotations, split=split)
         self.observer.written(after.epoch)
         traffic = dict(split.serving) if split else None

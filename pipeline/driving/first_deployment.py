@@ -58,7 +58,7 @@ def deploy_first(engine: Engine, world: World, intent: First) -> Outcome:
 
 def _judged(engine: Engine, world: World, plan: Plan) -> Revision | None:
     """The revision once it is ready. None when told to stop."""
-    give_up = world.clock.now() + engine.rhythm.patience
+    give_up, pace = world.clock.now() + engine.rhythm.patience, engine.rhythm.pace()
     while not engine.stop():
         found: Revision | None = None
         with suppress(RevisionNotFound):
@@ -77,7 +77,7 @@ def _judged(engine: Engine, world: World, plan: Plan) -> Revision | None:
                 found.message if found else "it is not there",
                 "Look: spillway status",
             )
-        world.clock.sleep(engine.rhythm.look)
+        world.clock.sleep(pace.rest())
     return None
 
 

@@ -8,9 +8,10 @@ to save reading their lines again; any other process comes to the same from the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from pipeline.budget import urgent
 from pipeline.core import drift, record
 from pipeline.core.decision import Situation
 from pipeline.core.rollout import Phase, Rollout
@@ -19,7 +20,7 @@ from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, U
 from pipeline.events import Listener, Look, Probed, Said, harmless, unheard
 from pipeline.judging import evidence, judge
 from pipeline.judging.terms import Plan
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef, Split
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
 from pipeline.telemetry.asgi import probe_key
 
@@ -32,8 +33,22 @@ class _Round:
     stage: tuple[int, datetime | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The revisions as they were listed, and what of the service would have changed with them."""
+
+    at: datetime
+    beside: object
+    revisions: dict[str, Revision]
+
+
 class Observer:
-    """Looks at one service, again and again; remembers only what saves reading twice."""
+    """Looks at one service, again and again; remembers only what saves reading twice.
+
+    Args:
+        memory: how old a list of the revisions may be while no traffic can be raised on it. In the cloud each list is
+            a read of a quota.
+    """
 
     def __init__(
         self,
@@ -43,8 +58,12 @@ class Observer:
         *,
         listen: Listener = unheard,
         authenticated: bool = False,
+        memory: timedelta = timedelta(0),
     ) -> None:
         self.ref = ref
+        self.current: Rollout | None = None  # as last read, for who only shows it
+        self._memory = memory
+        self._listed: _Listed | None = None
         self._world = world
         self._clock = world.clock
         self._scenarios = tuple(scenarios)
@@ -60,11 +79,18 @@ class Observer:
         self._last_probe: ProbeReport | None = None
         self._is_probed_now = False
         self._probe_due: datetime | None = None
+        self._late = ""  # why silence in the logs says nothing
         self._seen: LiveService | None = None  # the last read in which nobody had meddled
+        self._our_write: tuple[str, int, LiveService] | None = None
 
-    def about_to_write(self, driver: str, epoch: int) -> None:
-        """A record with all evidence so far is on its way. Whether it arrived, the next look sees: an answer may be lost."""
+    def about_to_write(self, driver: str, epoch: int, live: LiveService, split: Split | None) -> None:
+        """A record with all evidence so far is on its way. Whether it arrived, the next look sees: an answer may be lost.
+
+        Args:
+            live: the read that it was decided on, which the write changes in record and, where one is given, split alone.
+        """
         self._asked = driver, epoch
+        self._our_write = driver, epoch, replace(live, wanted=split or live.wanted)
 
     def written(self, epoch: int) -> None:
         """The record now holds all evidence so far; ``epoch`` is what it bears."""
@@ -82,11 +108,12 @@ class Observer:
         Args:
             probe: hold probe conversations when they are due; a mere onlooker does not.
         """
-        live = self._world.platform.read(self.ref)
-        current = self.decode(live)
+        with urgent(self.current is not None and self.current.phase is Phase.ROLLING_BACK):
+            live = self._world.platform.read(self.ref)
+            current = self.current = self.decode(live)
+            revisions = self._revisions(live, current)
         if (current.driver, current.epoch) == self._asked:
             self.written(current.epoch)
-        revisions = {r.name: r for r in self._world.platform.revisions(self.ref)}
         candidate, stable = revisions.get(current.plan.candidate), revisions.get(current.plan.stable)
         changed, foreign = self._others(current, live, candidate, stable)
         state, blind = self._judge(current, live, candidate, stable, probe=probe)
@@ -108,6 +135,22 @@ class Observer:
         )
         return Look(situation, state, last, foreign)
 
+    def forget_revisions(self) -> None:
+        """The next look lists them anew."""
+        self._listed = None
+
+    def _revisions(self, live: LiveService, current: Rollout) -> dict[str, Revision]:
+        """By name: listed at this look, or remembered while nothing is raised on them and nothing they show in changed."""
+        now, beside = self._clock.now(), (live.latest_created, live.latest_ready, live.failure, live.wanted)
+        soaked = current.arrived is not None and now >= current.arrived + current.stage.soak
+        is_probed = self._world.prober.is_busy or self._probe_due is None or now >= self._probe_due
+        may_raise = current.phase is Phase.ROLLING and soaked and is_probed
+        old = self._listed
+        if old is None or may_raise or old.beside != beside or now - old.at >= self._memory:
+            listed = {r.name: r for r in self._world.platform.revisions(self.ref)}
+            self._listed = old = _Listed(now, beside, listed)
+        return old.revisions
+
     def _others(
         self, current: Rollout, live: LiveService, candidate: Revision | None, stable: Revision | None
     ) -> tuple[str, str]:
@@ -116,7 +159,8 @@ class Observer:
         # A generation that was seen with this very record was looked at then; with another record it proves nothing.
         known = before.generation if before and before.record_text == live.record_text else 0
         count = drift.foreign_writes(current, live, has_candidate=has_candidate, known=known)
-        changed = current.drift or drift.drift_of(current, live, count, self._last_epoch)
+        changed = current.drift or self.side_effects(current, live)
+        changed = changed or drift.drift_of(current, live, count, self._last_epoch)
         changed = changed or drift.reborn(current, candidate, stable)
         if changed:
             return changed, ""
@@ -127,6 +171,16 @@ class Observer:
         self._seen = live
         self._last_epoch = max(self._last_epoch, current.epoch)
         return "", foreign
+
+    def side_effects(self, current: Rollout, live: LiveService) -> str:
+        """What our last write changed that it should not have, in words; empty when nothing."""
+        if self._our_write is None:
+            return ""
+        driver, epoch, before = self._our_write
+        if (current.driver, current.epoch) != (driver, epoch):
+            return ""
+        found = drift.side_effects(before, live)
+        return f"our own write changed more than traffic and record: {found}" if found else ""
 
     def _judge(
         self,
@@ -153,6 +207,8 @@ class Observer:
                 state = judge.observe(state, current.plan, block, in_stage=in_stage)
             if len(blocks) >= evidence.MOST_BLOCKS:
                 blind = f"evidence is taken in up to {blocks[-1].end.isoformat()}, and goes on"
+            elif current.stage.percent:
+                blind = blind or self._late
             self._thought = (live.record_text or "", state)
         except PlatformUnavailable as error:
             blind = f"logs cannot be read: {error.what}"
@@ -194,8 +250,10 @@ class Observer:
             needed = span.since + (after + 1) * plan.terms.sampling.block - plan.terms.sampling.within
             revisions = (current.plan.candidate, current.plan.stable)
             lines = self._world.logs.lines(self.ref, since=needed, revisions=revisions)
+            reach = evidence.Reach.of(lines, span, plan.terms.sampling, now, after)
+            self._late = reach.late if plan.terms.criteria else ""
             blocks += evidence.closed_blocks(
-                lines, span, arms, plan.terms.sampling, plan.terms.criteria, now, after=after
+                lines, span, arms, plan.terms.sampling, plan.terms.criteria, reach.until, after=after
             )
             if len(blocks) >= evidence.MOST_BLOCKS:
                 break  # in order, and the rest at the next look

@@ -15,9 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from pipeline.core import record
+from pipeline.budget import urgent
+from pipeline.core import drift, record
 from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN, is_given_back
 from pipeline.core.rollout import Event, Phase, Rollout
+from pipeline.driving.pace import Pace
 from pipeline.driving.ports import Clock, Platform
 from pipeline.errors import (
     PlanRefused,
@@ -32,6 +34,7 @@ from pipeline.judging.terms import Plan, Stage, Terms
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef, Split
 
 LOOK_EVERY = timedelta(milliseconds=200)
+LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # where reads have a quota
 AFTER_CONFLICT = timedelta(milliseconds=50)
 MAX_PAUSE = timedelta(seconds=10)
 REPLACED = "replaced"  # the rollout id of a record that took the place of an unreadable one
@@ -98,7 +101,8 @@ def restore(
     Raises: ServiceNotFound, AccessError, UserError (no such target: nothing was written); PlatformUnavailable or
         StaleWrite only when nothing could be read and written within ``VERIFY_WITHIN``.
     """
-    return _Restore(platform, clock, ref, cause, to, harmless(listen), stop).run()
+    with urgent():
+        return _Restore(platform, clock, ref, cause, to, harmless(listen), stop).run()
 
 
 @dataclass(slots=True)
@@ -209,13 +213,17 @@ class _Restore:
     def _read_back(self, target: str, decided_on: LiveService) -> LiveService | None:
         """The read that showed everything on the target, in a status that cannot be older than our write."""
         wanted = Split.between(target, None, 0)
-        begun = self.clock.now()
-        told = False
+        begun, told = self.clock.now(), False
+        pace = Pace(LOOK_EVERY, LOOK_EVERY if self.ref.is_local else LOOK_AT_LEAST_EVERY)
         while not self.stop():
             patience = VERIFY_WITHIN
             try:
                 live = self.platform.read(self.ref)
                 if live.generation >= decided_on.generation and self._is_seen(target, decided_on, live):
+                    if found := drift.side_effects(
+                        replace(decided_on, wanted=split_back(decided_on, target, ())), live
+                    ):
+                        self._say("side_effect", f"this write changed more than traffic and record: {found}")
                     return live
                 if live.awaits_revision and live.serving.shares_with(wanted):
                     patience = LONGEST_START
@@ -229,7 +237,7 @@ class _Restore:
                 self._say("retrying", f"{error.what}: reading back again")
             if self.clock.now() - begun >= patience:
                 return None
-            self.clock.sleep(LOOK_EVERY)
+            self.clock.sleep(pace.rest())
         return None
 
     def _is_seen(self, target: str, decided_on: LiveService, live: LiveService) -> bool:

@@ -39,6 +39,7 @@ METRICS: Mapping[str, str] = {
     "log_serialisation_errors": "a log line that says a value was not JSON serialisable",
 }
 LATENCY_NEEDS_PERCENT = 25
+LONGEST_LATE = 5  # times the lateness that is configured: that a block waits for lines beyond it
 LONGEST_MOVE = timedelta(minutes=1)  # from a write to the split being served
 MOST_BLOCKS = 5_000  # taken in by one look: some 40 hours at half a minute each
 _OFFICE_SHARE = 0.2
@@ -144,6 +145,38 @@ class Exposure:
     last_close_at: datetime | None = None
     errors: int = 0
     silent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the logs reach that have arrived.
+
+    Theory of operation. Log lines arrive in about the order in which they were written, some time after it. A line that
+    is there speaks for those before it; after the newest one nothing is known, and a block without its lines would look
+    like a block without errors. So a block waits for lines beyond it, of either revision. Not for ever: users who were
+    all driven away write no more lines. After ``LONGEST_LATE`` times the lateness it is closed with what there is, and
+    nothing passes.
+
+    Args:
+        until: the moment as of which blocks are closed and counted.
+        late: why nothing can be concluded from silence; empty while blocks close with the lines beyond them.
+    """
+
+    until: datetime
+    late: str = ""
+
+    @classmethod
+    def of(
+        cls, lines: Sequence[LogLine], span: Span, sampling: Sampling, now: datetime, after: int = -1
+    ) -> Reach:
+        """Args: lines: oldest first. ``after``: the last block that was taken in."""
+        newest = lines[-1].at if lines else span.since - sampling.lateness
+        seen, waited = min(now, newest + sampling.lateness), now - LONGEST_LATE * sampling.lateness
+        due = last_closed(span, sampling, waited)
+        if due <= max(after, -1) or last_closed(span, sampling, seen) >= due:
+            return cls(max(seen, waited))
+        age = f"the newest log line is {(now - newest).total_seconds():.0f}s old" if lines else "none is new"
+        return cls(waited, f"no data yet in the logs: {age}")
 
 
 def last_closed(span: Span, sampling: Sampling, now: datetime) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from checks.finding import Report
-from pipeline.core.rollout import Phase
+from pipeline.core.rollout import ENDED, Phase, Rollout
 from pipeline.judging import judge
 from pipeline.model import Outcome
 from pipeline.report import writes
@@ -81,6 +81,21 @@ def _rate(metric: str, trials: int, failures: int, beta: float) -> str:
 
 def next_steps(figures: Figures) -> tuple[Command, ...]:
     """What a person does now, by how it stands."""
+    return (*_by_phase(figures), *_pinned(figures.rollout))
+
+
+def _pinned(rollout: Rollout) -> Iterator[Command]:
+    """What outlives a rollout and is noticed by nobody: the next plain deploy is served to nobody."""
+    only = [name for name in rollout.split.serving if name]
+    if rollout.phase in ENDED and len(only) == 1:
+        yield Command(
+            f"Traffic stays pinned to {only[0]} by name: what is deployed without a rollout gets 0 %. To let it follow "
+            "the latest ready revision again:",
+            writes.unpin(rollout.plan.ref),
+        )
+
+
+def _by_phase(figures: Figures) -> tuple[Command, ...]:
     rollout, ref = figures.rollout, figures.rollout.plan.ref
     if figures.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY:
         return (

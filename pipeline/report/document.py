@@ -9,6 +9,7 @@ first always speaks. Where one of the others is missing the report says so; it n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from pipeline.report.timeline import Closes
 from pipeline.report.writes import Write, writes_of
 
 MAX_FINDINGS = 200
+MAX_METHODS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Report:
         judged_over: what the gates' counts are of, in words.
         findings: of the static checks; None: they were not handed in.
         missing: which witnesses were absent, in words.
+        calls: of Google's APIs, by method, of the drivers that ended on this machine.
     """
 
     outcome: str
@@ -99,6 +102,7 @@ class Report:
     next_steps: tuple[advice.Command, ...]
     findings: tuple[Finding, ...] | None
     missing: tuple[str, ...]
+    calls: Mapping[str, int]
 
     def transcript_lines(self) -> list[str]:
         """The failing conversation, line by line; empty when there is none."""
@@ -184,7 +188,15 @@ def build(
         next_steps=advice.next_steps(figures),
         findings=None if checks is None else tuple(map(_finding, checks.findings[:MAX_FINDINGS])),
         missing=tuple(_missing(journal, figures, read_until)),
+        calls=_calls(journal),
     )
+
+
+def _calls(journal: Sequence[Line]) -> Mapping[str, int]:
+    total: Counter[str] = Counter()
+    for line in journal:
+        total.update(line.calls)
+    return dict(total.most_common(MAX_METHODS))
 
 
 def _absent(

@@ -37,6 +37,7 @@ class Line:
     Args:
         of: the attempt's name.
         epoch, etag, traffic: of a write; traffic None: the record alone was written.
+        calls: of Google's APIs, by method, of a driver that ended.
         started, scenarios, failures: of a probe round; scenario to (ok, all) conversations with the candidate.
     """
 
@@ -50,6 +51,7 @@ class Line:
     started: datetime | None = None
     scenarios: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    calls: Mapping[str, int] = field(default_factory=dict)
 
 
 def line_of(raw: bytes) -> Line | None:

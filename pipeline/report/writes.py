@@ -73,7 +73,8 @@ def _with_commands(rollout: Rollout, writes: Sequence[Write]) -> tuple[Write, ..
 def set_traffic(ref: ServiceRef, shares: Mapping[str, int]) -> str:
     """The command that gives these revisions these shares; empty when there is none that does."""
     if ref.is_local:
-        return roll_back(ref, next(iter(shares))) if len(shares) == 1 else ""
+        only = next(iter(shares)) if len(shares) == 1 else None
+        return "" if only is None else roll_back(ref, only) if only else unpin(ref)
     split = ",".join(f"{revision or 'LATEST'}={percent}" for revision, percent in shares.items())
     return shlex.join([
         "gcloud", "run", "services", "update-traffic", ref.service, f"--project={ref.project}",
@@ -84,6 +85,11 @@ def set_traffic(ref: ServiceRef, shares: Mapping[str, int]) -> str:
 def roll_back(ref: ServiceRef, to: str = "") -> str:
     """Spillway's own, with the record and the tags; ``to``: a revision other than the last known good one."""
     return shlex.join(["spillway", "rollback", ref.name, *(["--to", to] if to else [])])
+
+
+def unpin(ref: ServiceRef) -> str:
+    """Traffic follows the latest ready revision again."""
+    return shlex.join(["spillway", "unpin", ref.name])
 
 
 def retry(image: str) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import google.protobuf
 import grpc
 
+from pipeline.budget import PROCESS
 from pipeline.rpc.deferred import defer
 
 defer("google.api_core", "client_info")
@@ -78,6 +79,7 @@ class Call:
         return self._again(given, timeout, self.retries, began, failed)
 
     def _ask(self, request: Any, timeout: float) -> Any:
+        PROCESS.spend(self.path)
         method = self.channel.unary_unary(
             self.path, request_serializer=self.request.serialize, response_deserializer=self.answer
         )

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from rich.console import Group
 from rich.text import Text
 
+from pipeline.core.pin import pin_of
 from pipeline.core.rollout import ENDED, Phase, Rollout, Step
 from pipeline.events import Look
 from pipeline.judging.evidence import Exposure
@@ -165,6 +166,12 @@ def _reason(look: Look) -> Iterator[Text]:
         yield Text(f"? cannot look: {SINK.shown(s.blind)}", style="yellow")
     if s.rollout.reason and s.rollout.phase not in (Phase.ROLLING, Phase.DEPLOYING) and not s.drift:
         yield Text(f"why      {SINK.shown(s.rollout.reason)}")
+    if pin := pin_of(s.live, s.rollout):
+        yield Text(
+            f"pinned   {SINK.shown(pin.revision)} by name: plain deploys get 0%; give it back: spillway unpin"
+        )
+        if pin.warning:
+            yield Text(f"! {SINK.shown(pin.warning)}", style="yellow")
 
 
 def _tree(look: Look, seen: Seen | None, now: datetime) -> Iterator[Text]:

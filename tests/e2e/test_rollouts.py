@@ -28,8 +28,14 @@ def test_a_good_revision_is_promoted_and_rolled_back_by_hand(project: Project) -
     assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
     candidate = done.document["candidate"]
     assert project.live().serving.serving == {candidate: 100}
+    calls = done.document["api_calls"]
+    assert calls["UpdateService"] >= 5  # begin, the program, and each of three stages
+    assert {"GetService", "ListRevisions", "GetRevision"} <= calls.keys()
     for report in done.document["reports"]:
-        assert candidate in (project.folder / report).read_text(encoding="utf-8")
+        text = (project.folder / report).read_text(encoding="utf-8")
+        assert candidate in text
+        assert f"UpdateService {calls['UpdateService']}" in text
+    assert "called  " in done.stderr
     back = project.run("rollback", "--reason", "changed our mind", "-o", "json")
     assert (back.code, back.document["target"]) == (0, before)
     assert project.live().serving.serving == {before: 100}

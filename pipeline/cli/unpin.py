@@ -1,0 +1,83 @@
+"""unpin: give traffic back to the latest ready revision, after a rollout has pinned it by name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.app.session import Session, who
+from pipeline.cli.command import command
+from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
+from pipeline.events import RolloutEvent, Said
+from pipeline.model import Outcome
+from pipeline.output.writer import outcome_document
+
+
+@command
+def unpin(
+    session: Session,
+    *,
+    service: ServiceArgument = None,
+    project: Project = None,
+    region: Region = None,
+    env: Env = None,
+    move: Annotated[
+        bool, typer.Option("--move", help="Also where that moves users to another revision than they are on.")
+    ] = False,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+) -> int:
+    """Let traffic follow the latest ready revision again, so that plain deploys are served.
+
+    After a rollout it stays pinned by name. Refused while a rollout is under way, and where another revision than the
+    one that has the traffic is the latest ready one: then users would move, without any test. The next rollout pins
+    again.
+
+    Example:  spillway unpin projects/acme/locations/us-central1/services/agent-chat
+    """
+    from pipeline.app.journalling import keep_journal
+    from pipeline.app.wiring import SystemClock, open_place
+    from pipeline.core import pin, record
+    from pipeline.driving.unpin import unpin as give_to_latest
+
+    ref = find_service(session, service, project, region, env)
+    session.leaves_at_once = True
+    told: list[RolloutEvent] = []
+
+    def listen(event: RolloutEvent, /) -> None:
+        told.append(event)
+        session.output.event(event)
+        if isinstance(event, Said):
+            session.output.say(event.text)
+
+    with open_place(session, ref) as place:
+        if dry_run:
+            live = place.platform.read(ref)
+            pin.unpinned(live, record.of(live), move=move)
+            session.output.say(
+                f"would give 100% of {ref.service} to LATEST, now {live.latest_ready}; it is {live.wanted}"
+            )
+            return 0
+        done = give_to_latest(
+            place.platform, SystemClock(session.stopped), ref,
+            by=who(), reason=reason, move=move, listen=listen, stop=session.stopped.is_set,
+        )  # fmt: skip
+    code = 0 if done.verified else Outcome.UNDER_WAY.exit_code
+    session.decided = 0 if done.verified else None
+    keep_journal(session, done.rollout, told, "traffic follows LATEST all the same")
+    head = {"outcome": "unpinned", "exit_code": 0} if done.verified else outcome_document(Outcome.UNDER_WAY)
+    document = {
+        **head,
+        "service": ref.name,
+        "latest": done.latest,
+        "was": dict(done.was),
+        "already": done.already,
+    }
+    seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
+    session.output.result(f"100% on LATEST, now {done.latest}: {seen}", document)
+    if not done.verified:
+        session.output.say(
+            f"The write was accepted. Look again: spillway status; repeat: spillway unpin {ref.name}"
+        )
+    return code
