@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 TICK = timedelta(microseconds=1)  # two writes are at least this far apart
@@ -24,12 +25,13 @@ def etag_of(at: datetime, name: str) -> str:
 
 def version_of(etag: str) -> str:
     """What a refusal calls it: microseconds since 1970 of the write; what is no etag of ours, as it came."""
-    text = etag.strip('"').partition("/")[0]
-    try:
-        fields = dict(_fields(b64decode(text + "=" * (-len(text) % 4), validate=True)))
-        return str(fields[_SECONDS] * 1_000_000 + fields.get(_NANOS, 0) // 1000)
-    except (ValueError, KeyError, IndexError):
-        return etag
+    time, *rest = etag.strip('"').split("/")
+    for part in ("", *rest):  # base64 has slashes of its own
+        time = f"{time}/{part}" if part else time
+        with suppress(ValueError, KeyError, IndexError):
+            fields = dict(_fields(b64decode(time + "=" * (-len(time) % 4), validate=True)))
+            return str(fields[_SECONDS] * 1_000_000 + fields.get(_NANOS, 0) // 1000)
+    return etag
 
 
 def _packed(raw: bytes) -> str:
