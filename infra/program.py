@@ -19,7 +19,7 @@ def declare(read: Read) -> None:
     settings = Settings.decode(pulumi.Config(PROJECT).require(CONFIG_KEY))
     made = CloudRunService(settings.service, settings, read(settings))
     pulumi.export("uri", made.service.uri)
-    pulumi.export("revision", settings.revision)
+    pulumi.export("revision", made.revision)
 
 
 def run(read: Read) -> None:

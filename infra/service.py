@@ -1,23 +1,28 @@
 """The service, its revision and its traffic split, as Pulumi resources; usable from any program.
 
-What is declared follows from the settings and from one read of what is deployed (``live.py``): the split, the tags and
-the annotations are declared as they are, so running the program moves no traffic and loses nobody's notes. Revisions
-are named, never LATEST: a later template must not get traffic by being ready.
+What is declared follows from the settings and from one read of what is deployed (``live.py``): the service's fields, the
+split, the tags and the annotations are declared as they are, and the revision starts from the stable one. So running
+the program moves no traffic, clears nothing and loses nobody's notes; what it could not keep it refuses to touch.
+Revisions are named, never LATEST: a later template must not get traffic by being ready.
 """
 
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import pulumi
 from pulumi_gcp import cloudrunv2
 
+from infra import guard
+from infra.arguments import arguments
+from infra.deployment import Deployment, deployment
+from infra.guard import Ruling
 from infra.live import Live
-from infra.settings import Settings, Template
-from pipeline.model import NONCE_VARIABLE, Split, Target
+from infra.settings import Settings
+from pipeline.model import Target
 
 _BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-_LONGEST_PERIOD_S = 10
 
 
 class CloudRunService(pulumi.ComponentResource):
@@ -25,103 +30,49 @@ class CloudRunService(pulumi.ComponentResource):
 
     Args:
         live: what ``live.read`` returned for the same settings.
+
+    Raises: FieldsLost where an apply would clear what is live and not waived.
     """
 
     service: cloudrunv2.Service
+    revision: str
 
     def __init__(
         self, name: str, settings: Settings, live: Live | None, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        made, ruling = planned(settings, live)
+        ruling.refuse_all(settings.service)
         super().__init__("spillway:index:CloudRunService", name, None, opts)
+        self.revision = made.revision
         self.service = cloudrunv2.Service(
             name,
             name=settings.service,
             project=settings.project,
             location=settings.location,
-            ingress=settings.ingress,
-            labels=dict(settings.labels),
-            annotations=dict(live.annotations) if live else {},
             deletion_protection=settings.deletion_protection,
-            template=_template(settings, nonce_of(live)),
-            traffics=[
-                cloudrunv2.ServiceTrafficArgs(
-                    type=_BY_NAME, revision=t.revision, percent=t.percent, tag=t.tag or None
-                )
-                for t in split_of(settings, live).targets
-            ],
+            traffics=[_traffic(target) for target in made.split.targets],
             opts=pulumi.ResourceOptions(parent=self),
+            **_hidden(arguments(made.document)[0]),
         )
-        self.register_outputs({"uri": self.service.uri, "revision": settings.revision})
+        self.register_outputs({"uri": self.service.uri, "revision": made.revision})
 
 
-def split_of(settings: Settings, live: Live | None) -> Split:
-    """The split to declare: the one that is live; 100 % to the first revision where there is none to keep."""
-    if live is None or live.serves_nobody:
-        return Split((Target(settings.revision, 100),))
-    # LATEST while nothing is ready: whoever is ready first gets it, and that is the revision declared here.
-    return Split(tuple(Target(t.revision or settings.revision, t.percent, t.tag) for t in live.split.targets))
+def planned(settings: Settings, live: Live | None) -> tuple[Deployment, Ruling]:
+    """What would be declared, and which way that may go. A new revision gets a secret that nobody can guess."""
+    made = deployment(settings, live, secrets.token_hex(16))
+    return made, guard.rule(made, arguments(made.document)[1], settings.waive)
 
 
-def nonce_of(live: Live | None) -> str:
-    """The revision's own secret, which its telemetry lines carry.
-
-    Read back where the revision exists, since a revision never changes; otherwise new and not to be guessed.
-    """
-    if live is not None and live.nonce is not None:
-        return live.nonce
-    return secrets.token_hex(16)
-
-
-def _template(settings: Settings, nonce: str) -> cloudrunv2.ServiceTemplateArgs:
-    wanted = settings.template
-    return cloudrunv2.ServiceTemplateArgs(
-        revision=settings.revision,
-        containers=[_container(wanted, nonce)],
-        timeout=f"{wanted.timeout_s}s",
-        max_instance_request_concurrency=wanted.concurrency,
-        scaling=cloudrunv2.ServiceTemplateScalingArgs(
-            min_instance_count=wanted.min_instances, max_instance_count=wanted.max_instances
-        ),
-        service_account=wanted.service_account or None,
-        session_affinity=False,  # it beats the split: returning clients would stay where they were
-    )
+def _hidden(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What a container is given may be secret, and Pulumi's state is a file."""
+    for container in inputs["template"]["containers"]:
+        for variable in container.get("envs", ()):
+            if "value" in variable:
+                variable["value"] = pulumi.Output.secret(variable["value"])
+    return inputs
 
 
-def _container(wanted: Template, nonce: str) -> cloudrunv2.ServiceTemplateContainerArgs:
-    env: list[cloudrunv2.ServiceTemplateContainerEnvArgs] = [
-        cloudrunv2.ServiceTemplateContainerEnvArgs(name=name, value=value)
-        for name, value in sorted(wanted.env.items())
-    ]
-    if nonce:
-        secret = pulumi.Output.secret(nonce)
-        env.append(cloudrunv2.ServiceTemplateContainerEnvArgs(name=NONCE_VARIABLE, value=secret))
-    return cloudrunv2.ServiceTemplateContainerArgs(
-        image=wanted.image,
-        commands=list(wanted.command),
-        args=list(wanted.args),
-        envs=env,
-        ports=_ports(wanted.port),
-        resources=cloudrunv2.ServiceTemplateContainerResourcesArgs(
-            limits={"cpu": wanted.cpu, "memory": wanted.memory},
-            cpu_idle=True,  # Cloud Run's default, which naming limits would otherwise switch off
-        ),
-        startup_probe=_startup_probe(wanted.startup_s),
-    )
-
-
-def _ports(port: int | None) -> cloudrunv2.ServiceTemplateContainerPortsArgs | None:
-    """http1: a WebSocket upgrade does not pass through HTTP/2 end to end."""
-    if port is None:
-        return None
-    return cloudrunv2.ServiceTemplateContainerPortsArgs(name="http1", container_port=port)
-
-
-def _startup_probe(startup_s: int) -> cloudrunv2.ServiceTemplateContainerStartupProbeArgs:
-    """TCP, tried until exactly ``startup_s`` have passed."""
-    period = next(p for p in range(_LONGEST_PERIOD_S, 0, -1) if startup_s % p == 0)
-    return cloudrunv2.ServiceTemplateContainerStartupProbeArgs(
-        tcp_socket=cloudrunv2.ServiceTemplateContainerStartupProbeTcpSocketArgs(),
-        period_seconds=period,
-        timeout_seconds=1,
-        failure_threshold=startup_s // period,
+def _traffic(target: Target) -> cloudrunv2.ServiceTrafficArgs:
+    return cloudrunv2.ServiceTrafficArgs(
+        type=_BY_NAME, revision=target.revision, percent=target.percent, tag=target.tag or None
     )

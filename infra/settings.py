@@ -1,17 +1,16 @@
-"""What one Cloud Run service shall be, as typed values: read from the stack's config, written back unchanged.
+"""What is asked of one Cloud Run service, as typed values: from the stack's config, and back unchanged.  PURE.
 
 The stack's config holds them as one JSON object, ``spillway:service``, so that ``pulumi config set --path
-service.template.image ...`` works and a pipeline can hand over the whole. What is left out has its default.
+service.template.image ...`` works and a pipeline can hand over the whole. What is left out is not asked for: then it
+stays as it is on the service, or gets its default on one that is new (``compose.py``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -21,10 +20,6 @@ from pipeline.model import ServiceRef
 PROJECT = "spillway"  # of Pulumi.yaml; the namespace of the config keys
 CONFIG_KEY = "service"
 
-#: Rises when ``service.py`` declares another template for the same settings: the name must change with the content.
-_TEMPLATE_VERSION = 1
-_HASH_DIGITS = 10  # a service has at most 49 characters, a revision 63
-
 Ingress = Literal[
     "INGRESS_TRAFFIC_ALL", "INGRESS_TRAFFIC_INTERNAL_ONLY", "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
 ]
@@ -32,15 +27,16 @@ Ingress = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One revision's content. Two templates that differ in anything are two revisions.
+    """What the next revision shall be, as far as it is asked. None, or nothing: not asked.
 
     Args:
         image: pinned by digest; on the local Cloud Run the name of a command, with a digest.
         command, args: replace the image's own when not empty.
-        port: that the container listens on; None leaves it to Cloud Run (8080).
+        port: that the container listens on.
         timeout_s: of one request. A WebSocket is one request, so this is the longest life of a socket.
         startup_s: how long the container may take until it listens; at most 240.
-        service_account: that the container runs as; empty is the project's default.
+        service_account: that the container runs as.
+        fields: the rest, as the API's own RevisionTemplate in proto JSON; a field that is null shall be cleared.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -50,14 +46,15 @@ class Template:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     port: int | None = None
-    cpu: str = "1"
-    memory: str = "512Mi"
-    concurrency: int = 80
-    min_instances: int = 0
-    max_instances: int = 10
-    timeout_s: int = 3600
-    startup_s: int = 240
+    cpu: str | None = None
+    memory: str | None = None
+    concurrency: int | None = None
+    min_instances: int | None = None
+    max_instances: int | None = None
+    timeout_s: int | None = None
+    startup_s: int | None = None
     service_account: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,11 @@ class Settings:
     """One service and its next revision.
 
     Args:
+        ingress: None leaves it as it is.
         deletion_protection: ``pulumi destroy`` is refused while it is on.
+        labels: added to those that are there.
+        fields: of the service, as the API's own Service in proto JSON; a field that is null shall be cleared.
+        waive: paths of fields that may be lost.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -74,28 +75,26 @@ class Settings:
     location: str
     service: str
     template: Template
-    ingress: Ingress = "INGRESS_TRAFFIC_ALL"
+    ingress: Ingress | None = None
     deletion_protection: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    waive: tuple[str, ...] = ()
 
     @property
     def ref(self) -> ServiceRef:
         return ServiceRef(self.project, self.location, self.service)
 
     @property
-    def revision(self) -> str:
-        """``SERVICE-`` and a hash of the template: the same content is the same revision, wherever it is asked.
-
-        Defaults do not count, so that a field that a later version adds renames nothing.
-        """
-        content = _template().dump_python(self.template, mode="json", exclude_defaults=True)
-        text = json.dumps([_TEMPLATE_VERSION, content], sort_keys=True, separators=(",", ":"))
-        return f"{self.service}-{hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]}"
-
-    @property
     def stack(self) -> str:
         """The Pulumi stack that holds this service's state: one service, one stack."""
         return f"{self.project}.{self.location}.{self.service}"
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """All that is asked of the template, as JSON's values: what two askings are compared by."""
+        asked: Mapping[str, Any] = _template().dump_python(self.template, mode="json", exclude_defaults=True)
+        return asked
 
     def encode(self) -> str:
         """The config value: JSON, without what is at its default."""

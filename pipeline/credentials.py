@@ -73,7 +73,10 @@ def of_config(tree: object, environment: Mapping[str, str]) -> tuple[str, ...]:
         environment: of this process, for ``${env:NAME}``.
     """
     sections = _mapping(tree)
-    found = list(_of_values(_mapping(sections.get("container")).get("env")))
+    container = _mapping(sections.get("container"))
+    found = list(_of_values(container.get("env")))
+    for name, value in _pairs(container.get("template")):
+        found += _of_values(value, name)
     for image in _mapping(sections.get("images")).values():
         found += _of_values(_mapping(image).get("env"))
         found += _of_command(_mapping(image).get("command"))
@@ -84,6 +87,18 @@ def of_config(tree: object, environment: Mapping[str, str]) -> tuple[str, ...]:
     names = {name for text in _texts(sections) for name in _FROM_ENVIRONMENT.findall(text)}
     found += [environment[name] for name in sorted(names) if name in environment]
     return tuple(dict.fromkeys(found))
+
+
+def _pairs(value: object) -> Iterator[tuple[str, object]]:
+    """Of things that have a name and a value, variables and headers, both."""
+    if isinstance(value, Mapping):
+        if "name" in value and "value" in value:
+            yield str(value["name"]), value["value"]
+        for each in value.values():
+            yield from _pairs(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _pairs(each)
 
 
 def of_environment(values: Mapping[str, str]) -> tuple[str, ...]:

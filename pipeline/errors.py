@@ -5,6 +5,7 @@
     |   |-- ConfigError              2   spillway.yaml, with file:line:column
     |   |-- LocalCloudRunDown        2   the local Cloud Run was not up when the command began
     |   |-- PlanRefused              2   the live service makes a rollout unsafe
+    |   |   `-- FieldsLost           2   live settings would be lost that nobody asked to change
     |   `-- RecordUnreadable         2   the record on the service cannot be used: traffic was left alone
     |-- AccessError                  3   not authenticated, or forbidden
     |-- AnotherRunAlive             14   somebody else drives this rollout
@@ -57,6 +58,10 @@ class ConfigError(UserError):
 
 class PlanRefused(UserError):
     """The live service is in a state in which moving traffic would be a guess."""
+
+
+class FieldsLost(PlanRefused):
+    """An apply would clear or change live settings that nobody asked to change; midway the rollout pauses."""
 
 
 class LocalCloudRunDown(UserError):

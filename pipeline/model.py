@@ -30,6 +30,14 @@ NONCE_VARIABLE = "SPILLWAY_NONCE"
 LOCAL_PROJECT = "local"  # the local Cloud Run's; too short to be a Google Cloud project id
 LOCAL_REGION = "local"
 
+#: What Cloud Run says of a service and takes from nobody, in its JSON.
+#: Source: comments of google/cloud/run/v2/service.proto, "Output only".
+OUTPUT_ONLY = frozenset({
+    "name", "uid", "generation", "createTime", "updateTime", "deleteTime", "expireTime", "creator", "lastModifier",
+    "urls", "observedGeneration", "terminalCondition", "conditions", "latestReadyRevision", "latestCreatedRevision",
+    "trafficStatuses", "uri", "satisfiesPzs", "threatDetectionEnabled", "reconciling", "etag",
+})  # fmt: skip
+
 _SERVICE_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/services/([^/]+)")
 
 

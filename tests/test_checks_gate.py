@@ -13,14 +13,17 @@ import pytest
 from typer.testing import CliRunner
 
 from checks.output.document import as_dict
+from infra.deployment import Deployment
+from infra.guard import Ruling
 from pipeline.app import show_plan, static_checks
 from pipeline.app.drive import Drive
 from pipeline.app.gate import Gate
 from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.cli.app import app
+from pipeline.core.plan import Wish
 from pipeline.errors import PlanRefused
-from pipeline.model import Outcome
+from pipeline.model import Outcome, Split
 from pipeline.output.writer import Mode, Output
 from tests.checks_corpus import incident
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish
@@ -136,6 +139,12 @@ class FakeDrive:
     def __post_init__(self) -> None:
         self.world = self.scene.world
         self.request = SimpleNamespace(session=self.session, wish=a_wish())
+
+    def aimed(self, wish: Wish, *_: object) -> Wish:
+        return wish
+
+    def must_lose_nothing(self) -> tuple[Deployment, Ruling]:
+        return Deployment(CANDIDATE, Split(), {}, {}), Ruling()
 
     def declared(self) -> list[Any]:
         return []

@@ -29,6 +29,7 @@ ERRORS = {
     "UserError": 2,
     "ConfigError": 2,
     "PlanRefused": 2,
+    "FieldsLost": 2,
     "RecordUnreadable": 2,
     "LocalCloudRunDown": 2,
     "AccessError": 3,

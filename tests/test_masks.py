@@ -22,6 +22,7 @@ def test_a_mask_that_would_replace_the_whole_service_is_none(paths: list[str]) -
 def test_a_record_is_written_alone_or_with_traffic() -> None:
     assert list(masks.RECORD.paths) == ["annotations"]
     assert list(masks.RECORD_AND_TRAFFIC.paths) == ["annotations", "traffic"]
+    assert list(masks.TEMPLATE.paths) == ["template"]
 
 
 def test_nobody_sends_a_mask_that_was_not_checked() -> None:

@@ -58,6 +58,12 @@ def test_the_configuration_is_one() -> None:
     assert len(text.splitlines()) == 12
 
 
+def test_the_container_section_is_one() -> None:
+    first, *_, section = (text.split("```")[0] for text in README.split("```yaml\n")[1:])
+    assert section.startswith("container:")
+    assert schema.parse(first + section).container.template["volumes"]
+
+
 def test_every_make_target_is_there() -> None:
     for target in re.findall(r"`make ([\w-]+)`", README):
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target

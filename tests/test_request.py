@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from infra.compose import compose
 from infra.settings import Settings, Template
 from pipeline.app.gate import Gate
 from pipeline.app.images import pinned, referenced
@@ -38,6 +39,9 @@ container:
   service-account: chat@acme-stg.iam.gserviceaccount.com
   startup: 1500ms
   deletion-protection: false
+  template: {execution_environment: EXECUTION_ENVIRONMENT_GEN2, service_mesh: null, volumes: [{name: v, emptyDir: {size_limit: 1Gi}}]}
+  service: {description: a chat}
+  waive: [scaling]
 scenarios:
   run: {path: /ws, send: {type: hello}, expect: [done]}
 """
@@ -55,7 +59,13 @@ def test_every_setting_of_the_container_reaches_the_program() -> None:
         template=Template(
             image=DIGEST, env={"A": "1"}, port=8000, cpu="2", memory="1Gi", concurrency=200, min_instances=1,
             max_instances=30, timeout_s=600, startup_s=2, service_account="chat@acme-stg.iam.gserviceaccount.com",
+            fields={
+                "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2", "serviceMesh": None,
+                "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}],
+            },
         ),
+        fields={"description": "a chat"},
+        waive=("scaling",),
     )  # fmt: skip
 
 
@@ -68,7 +78,7 @@ def test_the_config_above_sets_each_key_to_something_else_than_its_default() -> 
 
 def test_the_candidate_is_named_after_what_the_program_makes(tmp_path: Path) -> None:
     made = request()
-    assert made.wish.candidate == made.settings.revision
+    assert made.wish.candidate == compose(made.settings).revision
 
 
 SECOND = timedelta(seconds=1)

@@ -15,6 +15,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
+from infra.compose import compose
 from infra.live import Live, read
 from infra.settings import Settings, Template
 from pipeline.cloudrun.service import CloudRun
@@ -49,6 +50,12 @@ def another(settings: Settings, **changes: object) -> Settings:
     return replace(settings, template=replace(settings.template, **{"env": {"V": "2"}, **changes}))  # type: ignore[arg-type]
 
 
+def name_of(cloud: Cloud, settings: Settings) -> str:
+    """Of the revision that these settings make of the service as it is."""
+    live = read(settings, cloud.channel)
+    return compose(settings, live.stable, live.base).revision if live else compose(settings).revision
+
+
 def settled(cloud: Cloud, settings: Settings) -> run_v2.Service:
     while (service := cloud.services.get_service(name=settings.ref.name)).reconciling:
         pass
@@ -72,10 +79,10 @@ def test_the_first_deploy_gives_the_first_revision_everything(
 ) -> None:
     program.apply(settings)
     service = settled(cloud, settings)
-    assert shares(service) == {settings.revision: 100}
-    assert [t.revision for t in service.traffic] == [settings.revision], "by name, never LATEST"
+    assert shares(service) == {name_of(cloud, settings): 100}
+    assert [t.revision for t in service.traffic] == [name_of(cloud, settings)], "by name, never LATEST"
     template = service.template
-    assert template.revision == settings.revision
+    assert template.revision == name_of(cloud, settings)
     assert template.timeout.total_seconds() == 3600
     assert not template.session_affinity
     assert template.scaling.max_instance_count == 10
@@ -88,8 +95,8 @@ def test_a_second_revision_gets_nothing(cloud: Cloud, settings: Settings, progra
     settled(cloud, settings)
     program.apply(another(settings))
     service = settled(cloud, settings)
-    assert shares(service) == {settings.revision: 100}
-    assert service.latest_ready_revision.endswith(another(settings).revision)
+    assert shares(service) == {name_of(cloud, settings): 100}
+    assert service.latest_ready_revision.endswith(name_of(cloud, another(settings)))
 
 
 def test_applying_again_writes_nothing(cloud: Cloud, settings: Settings, program: InProcess) -> None:
@@ -110,8 +117,8 @@ def test_a_run_moves_no_traffic_after_a_manual_split(
     program.apply(second)
     settled(cloud, settings)
     split = Split((
-        Target(settings.revision, 70, "stable"), Target(second.revision, 30, "candidate"),
-        Target(settings.revision, 0, "theirs"),
+        Target(name_of(cloud, settings), 70, "stable"), Target(name_of(cloud, second), 30, "candidate"),
+        Target(name_of(cloud, settings), 0, "theirs"),
     ))  # fmt: skip
     notes = {RECORD_ANNOTATION: '{"v":1}', "example.com/owner": "chat"}
     move(cloud, settings, split, notes)
@@ -130,13 +137,13 @@ def test_a_split_on_latest_is_pinned_to_what_it_means_now(
     cloud.split(service, latest())
     program.apply(another(settings))
     service = settled(cloud, settings)
-    assert shares(service) == {settings.revision: 100}
-    assert service.latest_ready_revision.endswith(another(settings).revision)
+    assert shares(service) == {name_of(cloud, settings): 100}
+    assert service.latest_ready_revision.endswith(name_of(cloud, another(settings)))
 
 
 def test_the_nonce_stays_with_its_revision(cloud: Cloud, settings: Settings, program: InProcess) -> None:
     def nonce(of: Settings) -> str:
-        env = cloud.revisions.get_revision(name=of.ref.revision_name(of.revision)).containers[0].env
+        env = cloud.revisions.get_revision(name=of.ref.revision_name(name_of(cloud, of))).containers[0].env
         return next(v.value for v in env if v.name == NONCE_VARIABLE)
 
     program.apply(settings)
@@ -155,7 +162,7 @@ def test_a_failed_first_revision_is_followed_by_a_good_one(
     program.apply(another(settings, image="never-listens"))
     assert not shares(settled(cloud, settings))
     program.apply(settings)
-    assert shares(settled(cloud, settings)) == {settings.revision: 100}
+    assert shares(settled(cloud, settings)) == {name_of(cloud, settings): 100}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +198,7 @@ def test_a_change_between_read_and_write_is_read_again(
     settled(cloud, settings)
     program.apply(second)
     settled(cloud, settings)
-    split = Split((Target(settings.revision, 50), Target(second.revision, 50)))
+    split = Split((Target(name_of(cloud, settings), 50), Target(name_of(cloud, second), 50)))
     reads: list[Live | None] = []
 
     def overtaken(asked: Settings) -> Live | None:

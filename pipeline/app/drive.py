@@ -6,9 +6,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import budget
 from pipeline.app.reporting import UserFigures, add_to_step_summary, rollouts_of, write_reports
@@ -18,14 +19,19 @@ from pipeline.app.wiring import Place, is_dead, open_engine, open_place
 from pipeline.core import record
 from pipeline.core.decision import VERIFY_WITHIN
 from pipeline.core.intent import Ended
-from pipeline.core.rollout import Rollout
+from pipeline.core.plan import Wish
+from pipeline.core.rollout import UNDER_WAY, Rollout
 from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
 from pipeline.errors import SpillwayError
 from pipeline.events import Called, Listener, Looked, RolloutEvent
-from pipeline.model import Outcome
+from pipeline.model import LiveService, Outcome
 from pipeline.output.writer import outcome_document
+
+if TYPE_CHECKING:
+    from infra.deployment import Deployment
+    from infra.guard import Ruling
 
 _FIRST = (Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY)
 
@@ -92,6 +98,33 @@ class Drive:
     def session(self) -> Session:
         return self.request.session
 
+    def planned(self) -> tuple[Deployment, Ruling]:
+        """What the program would declare, given what is live, and which way that may go."""
+        from infra.service import planned
+
+        settings = self.request.settings
+        return planned(settings, self.place.look(settings))
+
+    def must_lose_nothing(self) -> tuple[Deployment, Ruling]:
+        """The same, before the first write. Raises FieldsLost."""
+        made, ruling = self.planned()
+        if made.before is None:
+            ruling.refuse_all(self.request.ref.service)  # there is no template to write alone
+        ruling.refuse(self.request.ref.service)
+        return made, ruling
+
+    def aimed(self, wish: Wish, live: LiveService | None, current: Rollout | None) -> Wish:
+        """The wish with what the candidate has from the live service, its name first; under way as it was agreed to."""
+        from infra.compose import compose
+
+        settings = self.request.settings
+        if current is not None and current.phase in UNDER_WAY and current.plan.rollout_id == wish.rollout_id:
+            return replace(wish, candidate=current.plan.candidate)
+        found = self.place.look(settings) if live is not None else None
+        made = compose(settings, found.stable, found.base) if found else compose(settings)
+        least = made.template.get("scaling", {}).get("minInstanceCount", 0)
+        return replace(wish, candidate=made.revision, min_instances=least)
+
     def declared(self) -> Sequence[Mapping[str, object]]:
         """What the Pulumi program would declare for the image, without secrets."""
         from pipeline.cloudrun.stack import declared
@@ -107,10 +140,18 @@ class Drive:
         take_tags: bool = False,
         gate: Callable[[], Outcome | None] = lambda: None,
     ) -> Ended | None:
-        """Begin, resume, or answer how it ended (see ``begin.Start``)."""
+        """Begin, resume, or answer how it ended (see ``begin.Start``).
+
+        Raises: FieldsLost before the first write, when live settings would be lost.
+        """
+
+        def guarded() -> Outcome | None:
+            self.must_lose_nothing()
+            return gate()
+
         return Start(
             self.engine, self.world, self.request.wish, retry=retry, supersede=supersede, take_tags=take_tags,
-            say=self.session.output.say, is_dead=is_dead, gate=gate,
+            say=self.session.output.say, is_dead=is_dead, aim=self.aimed, gate=guarded,
         )()  # fmt: skip
 
     def run(self, timeout: timedelta | None = None) -> Outcome:

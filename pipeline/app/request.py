@@ -7,6 +7,7 @@ of. Whoever needs one of them takes it from here, so that a plan, its gate and i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ class Request:
     def settings(self) -> Settings:
         """What the Pulumi program is given: the container section of ``spillway.yaml``, with this image."""
         from infra.settings import Settings, Template
+        from pipeline.config import template_section
 
         ref, container = self.ref, self.config.container
         template = Template(
@@ -63,9 +65,10 @@ class Request:
             concurrency=container.concurrency,
             min_instances=container.min_instances,
             max_instances=container.max_instances,
-            timeout_s=ceil(container.timeout.total_seconds()),
-            startup_s=ceil(container.startup.total_seconds()),
+            timeout_s=_seconds(container.timeout),
+            startup_s=_seconds(container.startup),
             service_account=container.service_account,
+            fields=template_section.as_document(template_section.TEMPLATE, container.template),
         )
         return Settings(
             project=ref.project,
@@ -73,21 +76,32 @@ class Request:
             service=ref.service,
             template=template,
             deletion_protection=container.deletion_protection,
+            fields=template_section.as_document(template_section.SERVICE, container.service),
+            waive=tuple(container.waive),
         )
 
     @cached_property
     def wish(self) -> Wish:
-        """What a rollout of this image would be: everything validated, nothing asked of any cloud."""
+        """What a rollout of this image would be: everything validated, nothing asked of any cloud.
+
+        Its candidate has the name that it would have on a new service; ``Drive.aimed`` asks the live one.
+        """
+        from infra.compose import compose
         from pipeline.core.plan import Wish
 
         config = self.config
         return Wish(
             ref=self.ref,
             image=self.image,
-            candidate=self.settings.revision,
+            candidate=compose(self.settings).revision,
             fingerprint=config.fingerprint(),
             terms=config.terms(),
             longest_scenario=max(s.within for s in config.scenarios.values()),
             evidence=self.environment.evidence,
-            min_instances=config.container.min_instances,
+            min_instances=config.container.min_instances or 0,
         )
+
+
+def _seconds(duration: timedelta | None) -> int | None:
+    """Whole ones, which is what Cloud Run counts in."""
+    return None if duration is None else ceil(duration.total_seconds())

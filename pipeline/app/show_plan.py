@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from pipeline.app import template_diff
 from pipeline.app.drive import Drive
 from pipeline.app.gate import Gate
 from pipeline.app.session import Session
@@ -26,6 +27,7 @@ def show(drive: Drive, gate: Gate) -> int:
         live = None
     found = (drive.world.platform.revisions(wish.ref), record.of(live)) if live is not None else ((), None)
     pin = pin_of(live, found[1]) if live is not None else None
+    wish = drive.aimed(wish, live, found[1])
     match intent_of(wish, live, *found):
         case First():
             first = (
@@ -73,18 +75,28 @@ def _show_agreed(session: Session, current: Rollout | None, live: LiveService | 
 
 
 def _show_new(drive: Drive, gate: Gate, lines: Sequence[str], document: Mapping[str, object]) -> int:
-    """What would be begun, with what the Pulumi program would bring about and what the checks found."""
-    resources = drive.declared()
+    """What would be begun, with what the Pulumi program would bring about and what the checks found.
+
+    Raises: FieldsLost, as the rollout would.
+    """
+    made, ruling = drive.must_lose_nothing()
+    resources = () if ruling.beyond else drive.declared()
+    changed = template_diff.lines(made, ruling)
     drive.request.session.output.result(
-        "\n".join([*lines, *_declared(resources), *gate.lines()]),
-        {**document, "resources": resources, "checks": gate.document()},
+        "\n".join([*lines, *changed, *_declared(resources), *gate.lines()]),
+        {
+            **document,
+            **template_diff.document(made, ruling),
+            "resources": resources,
+            "checks": gate.document(),
+        },
     )
     return gate.exit_code
 
 
 def _declared(resources: Sequence[Mapping[str, object]]) -> list[str]:
     """What the Pulumi program would bring about, given what is live."""
-    out = ["", "program"]
+    out = ["", "program"] if resources else []
     for resource in resources:
         out.append(f"  {resource['type']}  {resource['name']}")
         out += [f"    {key}: {value}" for key, value in resource.items() if key not in {"type", "name"}]

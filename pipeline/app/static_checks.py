@@ -25,7 +25,7 @@ from pipeline.config import raw, schema, yamltree
 from pipeline.errors import ConfigError, UserError
 from pipeline.redact import SINK
 from pipeline.report import journal
-from pipeline.units import shown
+from pipeline.units import parse_duration, shown
 
 if TYPE_CHECKING:
     from pipeline.app.request import Request
@@ -143,9 +143,11 @@ def _declared(
     }
     return replace(
         section or asked.DeclaredService(),
-        timeout_s=container.timeout.total_seconds(),
+        timeout_s=(
+            container.timeout or parse_duration(container.template.get("timeout") or "1h")
+        ).total_seconds(),
         scenario_s=max(s.within.total_seconds() for s in checked.scenarios.values()),
-        candidate_min_instances=container.min_instances,
+        candidate_min_instances=container.min_instances or 0,
         deletion_protection=container.deletion_protection,
         is_production=any(
             name.startswith(_PRODUCTION) and not checked.ref(checked.environments[name]).is_local

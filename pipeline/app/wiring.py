@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +24,14 @@ from pipeline.redact import SINK
 if TYPE_CHECKING:
     import grpc
 
+    from infra.live import Live
+    from infra.settings import Settings
     from pipeline.app.request import Request
     from pipeline.app.session import Session
+    from pipeline.cloudrun.service import CloudRun
     from pipeline.cloudrun.stack import InProcess, PulumiCli
     from pipeline.driving.engine import Engine
-    from pipeline.driving.ports import LogSource, Platform, World
+    from pipeline.driving.ports import LogSource, World
     from pipeline.events import Listener
 
 
@@ -72,7 +74,7 @@ class Place:
     channel: grpc.Channel | None = None
 
     @property
-    def platform(self) -> Platform:
+    def platform(self) -> CloudRun:
         from pipeline.cloudrun.service import CloudRun
 
         return CloudRun.over(self.channel) if self.channel is not None else CloudRun.cloud()
@@ -83,15 +85,20 @@ class Place:
 
         return LoggingSource.over(self.channel) if self.channel is not None else LoggingSource.cloud()
 
-    def program(self, say: Callable[[str], None]) -> InProcess | PulumiCli:
+    def look(self, settings: Settings) -> Live | None:
+        """The service as it is, for these settings; None when there is none."""
         from infra.live import read
+
+        return read(settings, channel=self.channel)
+
+    def program(self, say: Callable[[str], None]) -> InProcess | PulumiCli:
         from pipeline.cloudrun.stack import InProcess, PulumiCli
 
         if self.channel is None:
-            return PulumiCli(read, say)
+            return PulumiCli(self.look, say)
         from pipeline.local.provider.service import LocalProvider
 
-        return InProcess(LocalProvider(self.channel), partial(read, channel=self.channel), say)
+        return InProcess(LocalProvider(self.channel), self.look, say)
 
 
 @contextmanager
@@ -126,9 +133,20 @@ def open_engine(
     clock = SystemClock(stopped)
     token = token_source() if authenticated else None
     prober = ThreadedProber(clock.now, token, waits=one_step)
-    program = place.program(lambda text: listen(Said(clock.now(), "pulumi", text)))
-    deployer = ProgramDeployer(program, place.platform, lambda image: request.with_image(image).settings)
-    world = World(place.platform, deployer, prober, place.logs, clock)
+
+    def say(text: str) -> None:
+        listen(Said(clock.now(), "pulumi", text))
+
+    platform = place.platform
+    deployer = ProgramDeployer(
+        place.program(say),
+        platform,
+        lambda image: request.with_image(image).settings,
+        place.look,
+        platform,
+        say,
+    )
+    world = World(platform, deployer, prober, place.logs, clock)
     rhythm = Rhythm.at(place.ref, config.heartbeat)
     observer = Observer(
         place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated, memory=rhythm.memory,

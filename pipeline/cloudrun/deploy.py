@@ -1,21 +1,29 @@
-"""The Deployer port: have the Pulumi program applied. Whether the revision gets ready is seen by looking at it."""
+"""The Deployer port: have the Pulumi program applied. Whether the revision gets ready is seen by looking at it.
+
+Just before, the service is read and what an apply would lose is refused. What the provider has no word for is left
+alone: then the template is written by the Admin API, with a mask and the etag of that read. Just after, the service is
+read again: what was there and nobody asked to change must still be there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
+from infra import guard
+from infra.compose import reserved, unreserved
+from infra.deployment import Deployment
+from infra.document import Doc, leaves
+from infra.guard import Loss, Ruling
+from infra.live import Live
 from infra.settings import Settings
 from pipeline.driving.ports import Platform
-from pipeline.errors import (
-    PlanRefused,
-    PlatformError,
-    RevisionNotFound,
-    ServiceNotFound,
-)
-from pipeline.model import Revision, ServiceRef
+from pipeline.errors import FieldsLost, PlanRefused, PlatformError, RevisionNotFound, ServiceNotFound
+from pipeline.model import RECORD_ANNOTATION, Revision, ServiceRef
+
+_OURS = f"annotations[{RECORD_ANNOTATION}]"
 
 
 class Apply(Protocol):
@@ -29,17 +37,28 @@ class Apply(Protocol):
         """Returns when what the program declares is accepted."""
 
 
+class Templates(Protocol):
+    """The Admin API, as far as a template is written by it; see ``cloudrun/service.py``."""
+
+    def write_template(self, ref: ServiceRef, *, etag: str, template: Doc) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ProgramDeployer:
     """``ports.Deployer``.
 
     Args:
         settings_of: the settings for an image, as configured now.
+        read: the service as it is, for these settings; see ``infra/live.py``.
+        templates: None where the provider is all there is.
     """
 
     program: Apply
     platform: Platform
     settings_of: Callable[[str], Settings]
+    read: Callable[[Settings], Live | None]
+    templates: Templates | None = None
+    say: Callable[[str], None] = field(default=lambda _: None)
 
     @property
     def outlives(self) -> timedelta:
@@ -48,26 +67,84 @@ class ProgramDeployer:
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
         """Returns when what the program declares was accepted, or the revision is there already.
 
-        Raises: PlanRefused when the configuration makes another revision now, and what applying raises.
+        Raises: PlanRefused when the configuration makes another revision now, FieldsLost when that would lose what is
+            live, and what applying raises.
         """
         if self._find(ref, revision) is not None:
             return
         settings = self.settings_of(image)
-        if settings.revision != revision:
+        live = self.read(settings)
+        made, ruling = _planned(settings, live)
+        if made.revision != revision:
             raise PlanRefused(
-                f"{revision} cannot be made: image and settings now make {settings.revision}",
-                "The container section of spillway.yaml changed since this rollout began.",
+                f"{revision} cannot be made: image and settings now make {made.revision}",
+                "The container section of spillway.yaml, or the revision it starts from, changed since this rollout began.",
                 "Give up the old one: spillway rollout --image DIGEST --supersede",
             )
+        ruling.refuse(settings.service)
+        self._apply(settings, live, made, ruling)
+        if live is not None:
+            self._must_be_kept(settings, live, made)
+
+    def _apply(self, settings: Settings, live: Live | None, made: Deployment, ruling: Ruling) -> None:
+        """Whatever applying complains of: the revision is there, or it is not. Who made it does not matter."""
         try:
-            self.program.apply(settings)
+            if ruling.beyond and live is not None and self.templates is not None:
+                self._write(self.templates, settings, live, made, ruling)
+            else:
+                ruling.refuse_all(settings.service)
+                self.program.apply(settings)
         except PlatformError:
-            # Whatever it complains of: the revision is there, or it is not. Who made it does not matter.
-            if self._find(ref, revision) is None:
+            if self._find(settings.ref, made.revision) is None:
                 raise
+
+    def _write(
+        self, templates: Templates, settings: Settings, live: Live, made: Deployment, ruling: Ruling
+    ) -> None:
+        names = ", ".join(loss.path for loss in ruling.beyond)
+        self.say(f"the provider cannot express {names}: writing the template alone, by the Admin API")
+        if made.fields != unreserved(live.fields):
+            self.say("what the file asks of the service itself is not written this way")
+        templates.write_template(settings.ref, etag=live.etag, template=made.template)
+
+    def _must_be_kept(self, settings: Settings, live: Live, made: Deployment) -> None:
+        """What was live and is declared as it was is read back as it was. Raises FieldsLost."""
+        after = self.read(settings)
+        if after is None:
+            return
+        lost = list(_lost(live.fields, made.fields, after.fields))
+        if live.base is not None and after.there is not None:
+            of_template = _lost(live.base, made.template, after.there)
+            lost += [replace(loss, path=f"template.{loss.path}") for loss in of_template]
+        lost = [
+            loss for loss in lost if loss.path != _OURS and not guard.is_waived(loss.path, settings.waive)
+        ]
+        if lost:
+            told = guard.refusal(settings.service, lost)
+            raise FieldsLost(
+                f"{settings.service}: settings changed while {made.revision} was made", told.why, told.fix
+            )
 
     def _find(self, ref: ServiceRef, revision: str) -> Revision | None:
         try:
             return self.platform.revision(ref, revision)
         except (RevisionNotFound, ServiceNotFound):
             return None
+
+
+def _planned(settings: Settings, live: Live | None) -> tuple[Deployment, Ruling]:
+    from infra.service import planned
+
+    return planned(settings, live)
+
+
+def _lost(before: Doc, declared: Doc, after: Doc) -> tuple[Loss, ...]:
+    """What was live, was not to change, and is not as it was. What no request may carry must be there all the same."""
+    asked, untold = leaves(declared), reserved(before)
+    kept = {path: value for path, value in leaves(before).items() if asked.get(path, value) == value}
+    there = leaves(after)
+    return tuple(
+        Loss(path, value, f"is now {guard.shown(path, there[path])}" if path in there else "is gone")
+        for path, value in kept.items()
+        if there.get(path) != value and (path in asked or path in untold)
+    )

@@ -18,6 +18,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pipeline import credentials
+from pipeline.cloudrun import documents
+from pipeline.cloudrun.documents import Document, Seen
 from pipeline.cloudrun.faults import translated
 from pipeline.errors import RevisionNotFound
 from pipeline.model import (
@@ -62,6 +64,26 @@ class CloudRun:
         with translated(f"read {ref.service}"):
             service = self._services.get_service(name=ref.name, timeout=_CALL_TIMEOUT_S)
         return _live(ref, service)
+
+    def described(self, ref: ServiceRef) -> tuple[LiveService, Seen, Seen]:
+        """One read, also as documents: what a client owns of the service, and the template that it has now."""
+        with translated(f"read {ref.service}"):
+            service = self._services.get_service(name=ref.name, timeout=_CALL_TIMEOUT_S)
+        return _live(ref, service), documents.service_fields(service), documents.service_template(service)
+
+    def template(self, ref: ServiceRef, name: str) -> Seen:
+        """The template of a revision, as a document. Raises RevisionNotFound, and as ``read``."""
+        with translated(f"read revision {name}", missing=RevisionNotFound):
+            found = self._revisions.get_revision(name=ref.revision_name(name), timeout=_CALL_TIMEOUT_S)
+        _learn_secrets(found.containers)
+        return documents.revision_template(found)
+
+    def write_template(self, ref: ServiceRef, *, etag: str, template: Document) -> None:
+        """Replace the template, and nothing else. Raises as ``write``, and PlanRefused for what is no template."""
+        service = run_v2.Service(name=ref.name, etag=etag, template=documents.template_message(template))
+        request = run_v2.UpdateServiceRequest(service=service, update_mask=masks.TEMPLATE)
+        with translated(f"write {ref.service}", etag=True):
+            self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
 
     def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
         with translated(f"list the revisions of {ref.service}"):

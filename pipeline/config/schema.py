@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from checks.settings import Settings
-from pipeline.config import sections, yamltree
+from pipeline.config import sections, template_section, yamltree
 from pipeline.config.fields import Duration, Misplaced, Name, Odds, Rate, between, not_empty, whole
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.errors import ConfigError, UserError
@@ -77,21 +77,22 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """The template of each revision, as the Pulumi program declares it."""
+    """What is asked of each revision's template, and of the service. What is not named stays as it is live."""
 
     port: Annotated[int, whole(1, 65_535)] | None = None
     env: dict[str, str] = field(default_factory=dict)
-    min_instances: Annotated[int, whole(0, 1000)] = 0
-    max_instances: Annotated[int, whole(1, 1000)] = 10
-    concurrency: Annotated[int, whole(1, 1000)] = 80
-    cpu: str = "1"
-    memory: str = "512Mi"
-    timeout: Annotated[Duration, between("1s", "1h")] = timedelta(
-        hours=1
-    )  # Cloud Run's own limits, as for startup
+    min_instances: Annotated[int, whole(0, 1000)] | None = None
+    max_instances: Annotated[int, whole(1, 1000)] | None = None
+    concurrency: Annotated[int, whole(1, 1000)] | None = None
+    cpu: str | None = None
+    memory: str | None = None
+    timeout: Annotated[Duration, between("1s", "1h")] | None = None  # Cloud Run's own limits, as for startup
     service_account: str = ""
-    startup: Annotated[Duration, between("1s", "4m")] = timedelta(minutes=4)
+    startup: Annotated[Duration, between("1s", "4m")] | None = None
     deletion_protection: bool = True
+    template: dict[str, Any] = field(default_factory=dict)  # in the API's own words: template_section.py
+    service: dict[str, Any] = field(default_factory=dict)  # likewise
+    waive: list[Annotated[str, not_empty]] = field(default_factory=list)  # live fields that may be lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +264,7 @@ class Config(Checked):
         row = asdict(self)
         for name in ("images", "source", "checks"):
             del row[name]
+        del row["container"]["waive"]  # to let a field go is no other rollout
         for criterion in row["criteria"].values():
             rates = {name: criterion[name] for name in ("limit", "certify")}
             criterion |= {name: rate if rate is None else format_rate(rate) for name, rate in rates.items()}
@@ -302,6 +304,7 @@ def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
     if reader.complaints:
         raise _told(reader.complaints)
     _refuse_words(document)
+    template_section.check(document, made.container)
     return made
 
 

@@ -101,6 +101,8 @@ def intent_of(
         retry: the next attempt is wanted of one that ended.
     """
     if live is None or (current is None and _never_served(wish, live, revisions)):
+        if live is not None:
+            plan.refuse_no_address(live)
         return First(plan.first(wish))
     if current is not None and current.phase in UNDER_WAY:
         return Resume(current) if _is_wished(wish, current) else Supersede(current)

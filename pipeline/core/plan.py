@@ -184,15 +184,20 @@ def _foreign_tags(
             yield f"the tag {tag!r} is somebody else's, on {found}"
 
 
-def _refuse_unreachable(wish: Wish, live: LiveService) -> None:
-    service = live.ref.service
+def refuse_no_address(live: LiveService) -> None:
+    """Nothing of the service can be probed from here."""
     if not live.ingress_all or live.default_uri_disabled:
         what = "ingress is not open to all" if not live.ingress_all else "the default address is disabled"
         raise PlanRefused(
-            f"{service}: {what}",
+            f"{live.ref.service}: {what}",
             "Tag addresses then answer 404, so the candidate cannot be probed at 0%.",
             "Set ingress to INGRESS_TRAFFIC_ALL and enable the default address, then plan again.",
         )
+
+
+def _refuse_unreachable(wish: Wish, live: LiveService) -> None:
+    refuse_no_address(live)
+    service = live.ref.service
     if live.request_timeout < wish.longest_scenario:
         raise PlanRefused(
             f"{service}: request timeout {live.request_timeout.total_seconds():g}s",

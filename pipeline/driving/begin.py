@@ -31,6 +31,7 @@ class Start:
         supersede: give up another rollout that is under way; its candidate's traffic goes back to stable first.
         take_tags: make somebody else's ``stable`` or ``candidate`` tag ours.
         is_dead: whether a driver is known to be dead (same machine, no such process); saves watching for it.
+        aim: the wish with the candidate's name, which depends on the service as it is and on its record.
         gate: asked before the first write of a rollout that has not begun; an outcome is its refusal.
     """
 
@@ -42,6 +43,7 @@ class Start:
     take_tags: bool = False
     say: Callable[[str], None] = lambda _: None
     is_dead: Callable[[str], bool] = lambda _: False
+    aim: Callable[[Wish, LiveService | None, Rollout | None], Wish] = lambda wish, *_: wish
     gate: Callable[[], Outcome | None] = lambda: None
 
     def __call__(self) -> Ended | None:
@@ -63,8 +65,14 @@ class Start:
         live: LiveService | None = None
         with suppress(ServiceNotFound):
             live = self.world.platform.read(self.wish.ref)
-        revisions = self.world.platform.revisions(self.wish.ref) if live is not None else ()
         current = record.of(live) if live is not None else None
+        aimed = replace(self, wish=self.aim(self.wish, live, current))
+        return aimed._do(live, current, superseded)  # noqa: SLF001 - itself, aimed
+
+    def _do(
+        self, live: LiveService | None, current: Rollout | None, superseded: Rollout | None
+    ) -> Ended | None:
+        revisions = self.world.platform.revisions(self.wish.ref) if live is not None else ()
         retry = self.retry or superseded is not None
         match intent_of(self.wish, live, revisions, current, retry=retry):
             case Ended() as ended:

@@ -38,7 +38,14 @@ from pipeline.driving import restore
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import Pace
 from pipeline.driving.ports import World
-from pipeline.errors import PlatformError, PlatformUnavailable, RequestRejected, SpillwayError, StaleWrite
+from pipeline.errors import (
+    FieldsLost,
+    PlatformError,
+    PlatformUnavailable,
+    RequestRejected,
+    SpillwayError,
+    StaleWrite,
+)
 from pipeline.events import (
     Arrived,
     Listener,
@@ -296,11 +303,27 @@ class Engine:
         self.say("deploying", f"{current.plan.candidate} at 0%")
         try:
             self.deploy(current.plan)
+        except FieldsLost as error:
+            return self._hold(look, error)
         except SpillwayError:
             if outlives and not self.stop():  # told to stop, we may have left it behind
                 self._not_applied(current)
             raise
         return Next(self._clock.now(), "deployed")
+
+    def _hold(self, look: Look, error: FieldsLost) -> Next:
+        """Pause where we are. Decided on a read of now: an apply that lost something has written the service."""
+        live, current = self._world.platform.read(self.observer.ref), look.situation.rollout
+        found = record.of(live)
+        if found is None or (found.driver, found.epoch) != (current.driver, current.epoch):
+            raise StaleWrite("somebody else wrote the service while the program was applied") from error
+        after = found.on(
+            Event.HELD, record.utc(self._clock.now()), reason=f"{error.what}; {error.why}",
+            judge=look.judge, last=Last.of(look.situation.stage_verdict),
+        )  # fmt: skip
+        self.commit(live, after)
+        self.say("paused", str(error))
+        return Next(self._clock.now(), outcome=after.outcome)
 
     def _not_applied(self, current: Rollout) -> None:
         """Nothing goes on: the next run need not wait. Failing here costs that wait alone."""

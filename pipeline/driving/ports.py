@@ -66,7 +66,8 @@ class Deployer(Protocol):
         """Create the candidate at 0 % (or the first revision of a new service at 100 %). Moves no traffic.
 
         Does nothing when the revision is there already. Returns when that was accepted, or later; whether it gets
-        ready is seen by looking at it. Raises RequestRejected, PlatformUnavailable.
+        ready is seen by looking at it. Raises RequestRejected, PlatformUnavailable, and FieldsLost when it would lose,
+        or has lost, live settings that nobody asked to change.
         """
 
 

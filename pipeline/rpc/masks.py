@@ -28,3 +28,4 @@ def checked(paths: Iterable[str]) -> FieldMask:
 
 RECORD = checked(["annotations"])
 RECORD_AND_TRAFFIC = checked(["annotations", "traffic"])
+TEMPLATE = checked(["template"])

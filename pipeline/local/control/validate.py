@@ -142,8 +142,6 @@ def _variables(where: str, env: list[Json]) -> Problems:
         )
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         yield f"{where}.env: {twice[0]} is set more than once."
-    if secret := next((v["name"] for v in env if "value_source" in v), None):
-        yield f"{where}.env: {secret} comes from a secret; the local Cloud Run has no Secret Manager, set its value."
 
 
 def _startup_probe(where: str, probe: Json) -> Problems:

@@ -22,6 +22,7 @@ _STATES = {
     Readiness.PENDING: "CONDITION_RECONCILING",
     Readiness.FAILED: "CONDITION_FAILED",
 }
+_UNSHOWN = frozenset({"health_check_disabled"})  # of a template, and not to be seen on its revision
 _COMMON_REASONS = frozenset({
     "REVISION_FAILED", "PROGRESS_DEADLINE_EXCEEDED", "CONTAINER_MISSING", "CONTAINER_PERMISSION_DENIED", "INTERNAL",
 })  # fmt: skip
@@ -106,7 +107,7 @@ def revision_json(service: Service, revision: Revision) -> Json:
     """A ``run_v2.Revision``: its template, and whether it can serve."""
     settled = revision.readiness is not Readiness.PENDING
     return {
-        **revision.template,
+        **{key: value for key, value in revision.template.items() if key not in _UNSHOWN},
         "name": service.ref.revision_name(revision.name),
         "uid": revision.uid,
         "service": service.ref.service,

@@ -19,7 +19,7 @@ Json = Mapping[str, Any]
 PLACE = ("project", "location", "name")
 PROVIDER_ONLY = frozenset({*PLACE, "deletionProtection", "deletionPolicy"})
 
-_TO_API = {"traffics": "traffic", "commands": "command", "envs": "env"}
+_TO_API = {"traffics": "traffic", "commands": "command", "envs": "env", "dependsOns": "dependsOn"}
 _TO_PULUMI = {api: pulumi for pulumi, api in _TO_API.items()}
 _MAPS = frozenset({"labels", "annotations", "limits", "nodeSelector"})  # keys in them are data
 _SINGLE = frozenset({"ports"})  # a list in the API, one object in Pulumi

@@ -1,0 +1,110 @@
+"""What the program declares: the service as it is live, with the next revision's template and what else is asked.  PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.compose import compose, unreserved
+from infra.document import Doc, overlaid
+from infra.settings import Settings
+from pipeline.model import Split, Target
+
+_NEW: Doc = {"ingress": "INGRESS_TRAFFIC_ALL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One read of a service that exists.
+
+    Args:
+        split: spec traffic; LATEST is pinned to the latest ready revision, or None while there is none.
+        annotations: all of them, so that other people's and our record survive.
+        serves_nobody: it is settled and no revision ever became ready: there is no traffic that could be moved.
+        fields: what a client owns of the service beside its template and traffic; annotations too.
+        stable: the revision that the next one starts from; empty where nothing ever served.
+        base: its template as it is.
+        there: the template of the revision that the settings make, where that exists already.
+        unknown, unknown_base: paths of fields that no version here knows, of the service and of the base.
+    """
+
+    etag: str
+    split: Split
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    serves_nobody: bool = False
+    fields: Doc = field(default_factory=dict)
+    stable: str = ""
+    base: Doc | None = None
+    there: Doc | None = None
+    unknown: tuple[str, ...] = ()
+    unknown_base: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One service to be declared, in the API's own words.
+
+    Args:
+        revision: its name; the stable revision's where nothing is to be made.
+        fields: of the service, without template and traffic, and without what no request may carry.
+        template: of the revision, its secret and its name in it.
+        stable: the revision that it starts from; empty for none.
+        before: as it is live: the service's fields, and under ``template`` the base. None for a new service.
+        cleared: of the template: fields to be cleared that would come back from the provider's state.
+        unknown: fields of the service that no version here knows; ``unknown_base`` those of the base.
+    """
+
+    revision: str
+    split: Split
+    fields: Doc
+    template: Doc
+    stable: str = ""
+    before: Doc | None = None
+    cleared: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    unknown_base: tuple[str, ...] = ()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {**self.fields, "template": self.template}
+
+
+def deployment(settings: Settings, live: Live | None, nonce: str) -> Deployment:
+    """Args: nonce: for a revision that is made now. Raises ConfigError."""
+    if live is None:
+        made = compose(settings)
+        return Deployment(made.revision, split_of(made.revision, None), _fields(settings, _NEW), _named(made.revision, made.with_nonce(nonce)))  # fmt: skip
+    made = compose(settings, live.stable, live.base)
+    # A revision never changes: one that is there is declared as it is, with the secret that it has.
+    template = live.there if live.there is not None else made.with_nonce(nonce)
+    return Deployment(
+        made.revision,
+        split_of(made.revision, live),
+        _fields(settings, unreserved(live.fields)),
+        _named(made.revision, unreserved(template)),
+        stable=live.stable,
+        before={**live.fields, **({"template": live.base} if live.base else {})},
+        cleared=() if made.is_base else made.cleared,
+        unknown=live.unknown,
+        unknown_base=() if made.is_base else live.unknown_base,
+    )
+
+
+def split_of(revision: str, live: Live | None) -> Split:
+    """The split to declare: the one that is live; 100 % to the first revision where there is none to keep."""
+    if live is None or live.serves_nobody:
+        return Split((Target(revision, 100),))
+    # LATEST while nothing is ready: whoever is ready first gets it, and that is the revision declared here.
+    return Split(tuple(Target(t.revision or revision, t.percent, t.tag) for t in live.split.targets))
+
+
+def _fields(settings: Settings, live: Doc) -> dict[str, Any]:
+    asked: dict[str, Any] = {"ingress": settings.ingress} if settings.ingress else {}
+    if settings.labels:
+        asked["labels"] = dict(settings.labels)
+    return overlaid(overlaid(live, asked), settings.fields)
+
+
+def _named(revision: str, template: Doc) -> Doc:
+    return {**template, "revision": revision}
