@@ -29,6 +29,7 @@ class Live:
         split: spec traffic; LATEST is pinned to the latest ready revision, or None while there is none.
         annotations: all of them, so that other people's and our record survive.
         nonce: of the revision that the settings name; None when that is not there yet.
+        generation: one more with each write, whoever writes.
         serves_nobody: it is settled and no revision ever became ready: there is no traffic that could be moved.
     """
 
@@ -36,6 +37,7 @@ class Live:
     split: Split
     annotations: Mapping[str, str] = field(default_factory=dict)
     nonce: str | None = None
+    generation: int = 0
     serves_nobody: bool = False
 
 
@@ -56,4 +58,7 @@ def read(settings: Settings, channel: grpc.Channel | None = None) -> Live | None
         nonce = platform.revision(settings.ref, settings.revision).nonce
     except RevisionNotFound:
         nonce = None
-    return Live(service.etag, service.pinned, service.annotations, nonce, serves_nobody=service.serves_nobody)
+    return Live(
+        service.etag, service.pinned, service.annotations, nonce, service.generation,
+        serves_nobody=service.serves_nobody,
+    )  # fmt: skip

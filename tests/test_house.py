@@ -57,6 +57,7 @@ PURE = (
     "pipeline.local.control.etags",
     "pipeline.local.control.state",
     "pipeline.local.control.writes",
+    "pipeline.local.provider.fields",
 )
 IMPURE_LIBRARIES = (
     "asyncio", "google", "grpc", "os", "pathlib", "pulumi", "pulumi_gcp", "random", "requests", "secrets", "socket",

@@ -7,9 +7,11 @@ import gc
 import os
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -28,6 +30,7 @@ from pipeline.errors import (
     StaleWrite,
     UserError,
 )
+from pipeline.local.provider.fields import Json
 from pipeline.local.provider.service import SERVICE, LocalProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, Split, Target
 from tests import pulumi_cli
@@ -201,8 +204,59 @@ def test_a_change_between_read_and_write_is_read_again(
         return reads[-1]
 
     replace(program, read=overtaken).apply(another(settings, env={"V": "3"}))
-    assert len(reads) == 2
+    assert len(reads) == 3, "and once more to read it back"
     assert said_by(observed(cloud, settings).serving) == said_by(split)
+
+
+class Overtaken(LocalProvider):
+    """Somebody writes between the last look and the write, or right after it."""
+
+    def __init__(
+        self, cloud: Cloud, *, before: Callable[[], None] = int, after: Callable[[], None] = int
+    ) -> None:
+        super().__init__(cloud.channel)
+        self._before, self._after = before, after
+
+    def update(self, olds: Json, news: Json) -> str:
+        self._before()
+        operation = super().update(olds, news)
+        self._after()
+        return operation
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        ({"split": {"first": 100}}, "traffic is"),
+        ({"split": {"second": 50, "first": 50}, "tag": "theirs"}, "a tag was moved"),
+        ({"notes": {RECORD_ANNOTATION: '{"v":2}'}}, RECORD_ANNOTATION),
+    ],
+    ids=["split", "tag", "record"],
+)
+def test_what_slips_between_the_last_look_and_the_write_is_told(
+    cloud: Cloud, settings: Settings, program: InProcess, when: str, edit: dict[str, Any], told: str
+) -> None:
+    second = another(settings)
+    program.apply(settings)
+    settled(cloud, settings)
+    program.apply(second)
+    settled(cloud, settings)
+    names = {"first": settings.revision, "second": second.revision}
+    move(cloud, settings, Split((Target(names["first"], 50), Target(names["second"], 50))), {})
+
+    def hand() -> None:
+        shares = edit.get("split", {"first": 50, "second": 50})
+        lines = [Target(names[name], percent) for name, percent in shares.items()]
+        lines[0] = replace(lines[0], tag=edit.get("tag", ""))
+        move(cloud, settings, Split(tuple(lines)), edit.get("notes", {}))
+
+    overtaken = replace(program, provider=Overtaken(cloud, **{when: hand}))
+    with pytest.raises(StaleWrite) as caught:
+        overtaken.apply(another(settings, env={"V": "3"}))
+    assert "while the Pulumi program was applied" in caught.value.what
+    assert (told if when == "after" else "somebody else wrote it once") in caught.value.what
+    assert "spillway rollback projects/" in caught.value.fix
 
 
 def test_a_service_that_never_rests_is_given_up(cloud: Cloud, settings: Settings, program: InProcess) -> None:

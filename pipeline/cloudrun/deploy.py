@@ -14,6 +14,7 @@ from pipeline.errors import (
     PlatformError,
     RevisionNotFound,
     ServiceNotFound,
+    StaleWrite,
 )
 from pipeline.model import Revision, ServiceRef
 
@@ -61,6 +62,8 @@ class ProgramDeployer:
             )
         try:
             self.program.apply(settings)
+        except StaleWrite:  # somebody else wrote the service meanwhile: what is there has to be looked at anew
+            raise
         except PlatformError:
             # Whatever it complains of: the revision is there, or it is not. Who made it does not matter.
             if self._find(ref, revision) is None:

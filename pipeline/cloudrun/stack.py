@@ -151,31 +151,77 @@ class InProcess:
     def apply(self, settings: Settings) -> None:
         """Bring about what the program declares; returns when it is accepted. Writes nothing when nothing differs.
 
-        Raises: StaleWrite when the service changed under each of several tries; RequestRejected.
+        The write carries no etag, as the real provider's does not: the etag is compared immediately before it, and
+        afterwards the service is read back.
+
+        Raises: StaleWrite when the service changed under each of several tries, or between the last look and the
+            write; RequestRejected.
         """
         self.say("running the Pulumi program in process: Pulumi's engine and state are not used")
-        for _ in range(_TRIES - 1):
-            with suppress(StaleWrite):
-                self._apply_once(settings)
-                return
-        self._apply_once(settings)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                before = self._apply_once(settings)
+                break
+            except StaleWrite:
+                if not tries_left:
+                    raise
+        if before is not None:
+            must_not_have_slipped(settings, before, self.read(settings))
 
-    def _apply_once(self, settings: Settings) -> None:
+    def _apply_once(self, settings: Settings) -> Live | None:
+        """What was live when the program looked, if that was written over."""
         with translated(f"deploy {settings.service}", etag=True):
             declaration = declared(settings, self.read)
-            for resource in declaration.resources:
-                self._bring_about(resource, declaration.live)
+            wrote = [self._bring_about(resource, declaration.live) for resource in declaration.resources]
+            return declaration.live if any(wrote) else None
 
-    def _bring_about(self, resource: Resource, live: Live | None) -> None:
+    def _bring_about(self, resource: Resource, live: Live | None) -> bool:
+        """Whether anything had to be written."""
         if problems := self.provider.check(resource.inputs):
             raise RequestRejected(f"{resource.name}: {problems[0]}", f"declared as {resource.type}")
-        olds = self.provider.read(resource.inputs)
-        if (olds["etag"] if olds else "") != (live.etag if live else ""):
+        state = self.provider.read(resource.inputs)
+        if (state["etag"] if state else "") != (live.etag if live else ""):
             raise StaleWrite(f"{resource.name} changed after the program had read it")
-        if olds is None:
+        if state is None:
             self.provider.create(resource.inputs)
+        elif self.provider.diff(state, resource.inputs):
+            self.provider.update(state, resource.inputs)
         else:
-            self.provider.update(olds, resource.inputs)
+            return False
+        return True
+
+
+def must_not_have_slipped(settings: Settings, before: Live, after: Live | None) -> None:
+    """Raises StaleWrite when somebody wrote between the program's look and its write, or has written since.
+
+    Args:
+        before: what the program saw and has declared again. ``after``: what is there now.
+    """
+    if before.serves_nobody:
+        return  # then the program declares a split of its own
+    if after is None:
+        what = "it was deleted"
+    elif not after.split.shares_with(before.split):
+        what = f"traffic is {after.split}, it was {before.split}"
+    elif not after.split.agrees_with(before.split):
+        what = "a tag was moved"
+    elif changed := sorted(_ours(before) ^ _ours(after)):
+        what = f"the annotation {changed[0][0]} is another"
+    elif after.generation > before.generation + 1:
+        times = after.generation - before.generation - 1
+        what = f"somebody else wrote it {'once' if times == 1 else f'{times} times'}, and what is not known"
+    else:
+        return
+    raise StaleWrite(
+        f"{settings.service} was changed while the Pulumi program was applied: {what}",
+        f"An apply carries no etag. Generation {before.generation} was read"
+        + (f", {after.generation} is there now." if after else "."),
+        f"Look: spillway status; give traffic back: spillway rollback {settings.ref.name}",
+    )
+
+
+def _ours(live: Live) -> set[tuple[str, str]]:
+    return {(key, value) for key, value in live.annotations.items() if key.startswith("spillway.")}
 
 
 @dataclass(frozen=True, slots=True)
