@@ -45,11 +45,11 @@ def read(settings: Settings, channel: grpc.Channel | None = None) -> Live | None
     """The service as it is, or None when it does not exist. Raises AccessError, PlatformUnavailable, RequestRejected.
 
     Args:
-        channel: to a Cloud Run of one's own; None is the cloud, with the environment's default credentials.
+        channel: to a Cloud Run of one's own; None is the one that the settings name.
     """
     from pipeline.cloudrun.service import CloudRun
 
-    platform = CloudRun.cloud() if channel is None else CloudRun.over(channel)
+    platform = CloudRun.of(settings.ref) if channel is None else CloudRun.over(channel)
     try:
         service = platform.read(settings.ref)
     except ServiceNotFound:

@@ -72,8 +72,13 @@ LIBRARY_HOMES = {
         "infra.live",
         "pipeline.app.wiring",
     ),  # live and wiring: the type alone
-    "pulumi": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider.service"),
-    "pulumi_gcp": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider.service"),
+    "pulumi": (
+        "infra",
+        "pipeline.cloudrun.stack",
+        "pipeline.cloudrun.pulumi",
+        "pipeline.local.provider.engine",
+    ),
+    "pulumi_gcp": ("infra",),
     "typer": ("pipeline.cli",),
     "websockets": ("pipeline.probe", "pipeline.demo", "pipeline.local"),
 }

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pipeline import budget
+from pipeline.app.programs import Program
 from pipeline.app.reporting import UserFigures, add_to_step_summary, rollouts_of, write_reports
 from pipeline.app.request import Request
 from pipeline.app.session import Session
@@ -80,6 +81,7 @@ class Drive:
 
     request: Request
     place: Place
+    program: Program
     engine: Engine
     world: World
     listeners: Listeners
@@ -94,10 +96,7 @@ class Drive:
 
     def declared(self) -> Sequence[Mapping[str, object]]:
         """What the Pulumi program would declare for the image, without secrets."""
-        from pipeline.cloudrun.stack import declared
-
-        program = self.place.program(self.session.output.detail)
-        return [resource.summary for resource in declared(self.request.settings, program.read).resources]
+        return [resource.summary for resource in self.program.declared(self.request.settings)]
 
     def begin(
         self,
@@ -108,9 +107,14 @@ class Drive:
         gate: Callable[[], Outcome | None] = lambda: None,
     ) -> Ended | None:
         """Begin, resume, or answer how it ended (see ``begin.Start``)."""
+
+        def passed() -> Outcome | None:
+            self.program.chosen()  # what is not to be had is told before anything is written
+            return gate()
+
         return Start(
             self.engine, self.world, self.request.wish, retry=retry, supersede=supersede, take_tags=take_tags,
-            say=self.session.output.say, is_dead=is_dead, gate=gate,
+            say=self.session.output.say, is_dead=is_dead, gate=passed,
         )()  # fmt: skip
 
     def run(self, timeout: timedelta | None = None) -> Outcome:
@@ -230,6 +234,10 @@ def open_drive(request: Request, *, one_step: bool = False) -> Iterator[Drive]:
     listeners = Listeners([session.output.event], session.output.say)
     with ExitStack() as stack:
         place = stack.enter_context(open_place(session, request.ref))
-        engine, world = stack.enter_context(open_engine(request, place, listeners, one_step=one_step))
+        folder = session.local_folder if place.channel is not None else None
+        program = Program(place.channel, folder, session.engine, stopped=session.stopped.is_set)
+        engine, world = stack.enter_context(
+            open_engine(request, place, program, listeners, one_step=one_step)
+        )
         with ExitStack() as views:
-            yield Drive(request, place, engine, world, listeners, views)
+            yield Drive(request, place, program, engine, world, listeners, views)

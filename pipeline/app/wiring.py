@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,9 @@ from pipeline.redact import SINK
 if TYPE_CHECKING:
     import grpc
 
+    from pipeline.app.programs import Program
     from pipeline.app.request import Request
     from pipeline.app.session import Session
-    from pipeline.cloudrun.stack import InProcess, PulumiCli
     from pipeline.driving.engine import Engine
     from pipeline.driving.ports import LogSource, Platform, World
     from pipeline.events import Listener
@@ -83,16 +82,6 @@ class Place:
 
         return LoggingSource.over(self.channel) if self.channel is not None else LoggingSource.cloud()
 
-    def program(self, say: Callable[[str], None]) -> InProcess | PulumiCli:
-        from infra.live import read
-        from pipeline.cloudrun.stack import InProcess, PulumiCli
-
-        if self.channel is None:
-            return PulumiCli(read, say)
-        from pipeline.local.provider.service import LocalProvider
-
-        return InProcess(LocalProvider(self.channel), partial(read, channel=self.channel), say)
-
 
 @contextmanager
 def open_place(session: Session, ref: ServiceRef) -> Iterator[Place]:
@@ -112,7 +101,7 @@ def open_place(session: Session, ref: ServiceRef) -> Iterator[Place]:
 
 @contextmanager
 def open_engine(
-    request: Request, place: Place, listen: Listener, *, one_step: bool = False
+    request: Request, place: Place, program: Program, listen: Listener, *, one_step: bool = False
 ) -> Iterator[tuple[Engine, World]]:
     """The engine on its ports; the prober's thread ends with the block."""
     from pipeline.cloudrun.deploy import ProgramDeployer
@@ -126,7 +115,7 @@ def open_engine(
     clock = SystemClock(stopped)
     token = token_source() if authenticated else None
     prober = ThreadedProber(clock.now, token, waits=one_step)
-    program = place.program(lambda text: listen(Said(clock.now(), "pulumi", text)))
+    program.say = lambda text: listen(Said(clock.now(), "pulumi", text))
     deployer = ProgramDeployer(program, place.platform, lambda image: request.with_image(image).settings)
     world = World(place.platform, deployer, prober, place.logs, clock)
     rhythm = Rhythm.at(place.ref, config.heartbeat)

@@ -2,35 +2,27 @@
 
 ``declared`` runs it in this process and only collects what it declares. ``InProcess`` then brings that about on the
 local Cloud Run with one plain loop: services, no deletions, no state, and Pulumi's engine is not used, which it says.
-``PulumiCli`` has the engine do it, through the Automation API, with the state in the user's own backend.
+``pulumi/apply.py`` has the engine do it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from pipeline.cloudrun.faults import translated
 from pipeline.errors import (
-    PlatformError,
-    PlatformUnavailable,
     RequestRejected,
-    SpillwayError,
     StaleWrite,
-    UserError,
 )
 
 if TYPE_CHECKING:
-    from pulumi.automation import PulumiCommand
-
     from infra.live import Live
     from infra.program import Read
     from pipeline.local.provider.service import LocalProvider
@@ -38,7 +30,6 @@ if TYPE_CHECKING:
 _TRIES = 5
 #: Until the engine has sent its write: a refresh, and its plugin's start, come before.
 LONGEST_APPLY = timedelta(minutes=5)
-_OUTPUT_LINES = 8
 Say = Callable[[str], None]
 
 
@@ -222,71 +213,3 @@ def must_not_have_slipped(settings: Settings, before: Live, after: Live | None) 
 
 def _ours(live: Live) -> set[tuple[str, str]]:
     return {(key, value) for key, value in live.annotations.items() if key.startswith("spillway.")}
-
-
-@dataclass(frozen=True, slots=True)
-class PulumiCli:
-    """With Pulumi's engine: the CLI that is on this machine, the state in the backend it is logged in to."""
-
-    read: Read
-    say: Say = field(default=lambda _: None)
-    outlives: timedelta = LONGEST_APPLY
-
-    def apply(self, settings: Settings) -> None:
-        """``pulumi up`` with a refresh before it.
-
-        Raises: UserError without a CLI, what the program's read raises, PlatformError when anything else fails.
-        """
-        from pulumi import automation
-
-        from infra import program
-
-        command, faults = _command(), list[SpillwayError]()
-
-        def read(asked: Settings) -> Live | None:
-            try:
-                return self.read(asked)
-            except SpillwayError as error:
-                faults.append(error)  # Pulumi keeps its text alone
-                raise
-
-        try:
-            with TemporaryDirectory(prefix="spillway-") as folder:
-                stack = automation.create_or_select_stack(
-                    stack_name=settings.stack,
-                    project_name=PROJECT,
-                    program=lambda: program.run(read),
-                    opts=automation.LocalWorkspaceOptions(work_dir=folder, pulumi_command=command),
-                )
-                stack.set_config(f"{PROJECT}:{CONFIG_KEY}", automation.ConfigValue(settings.encode()))
-                stack.up(refresh=True, on_output=self.say)
-        except automation.ConcurrentUpdateError as error:
-            raise PlatformUnavailable(
-                f"another update holds the lock of stack {settings.stack}",
-                _last_lines(error),
-                f"See who: pulumi stack history --stack {settings.stack}",
-            ) from error
-        except automation.CommandError as error:
-            if faults:
-                raise faults[0] from error
-            raise PlatformError(f"pulumi up of {settings.stack} failed", _last_lines(error)) from error
-
-
-def _command() -> PulumiCommand:
-    """The CLI on the path. Raises UserError when there is none, or one that is too old."""
-    from pulumi import automation
-
-    try:
-        return automation.PulumiCommand()
-    except FileNotFoundError as error:
-        raise UserError(
-            "the Pulumi CLI is not on this machine",
-            "Deploying to the cloud keeps its state with it; no pulumi is on the PATH.",
-            "Install it: curl -fsSL https://get.pulumi.com | sh",
-        ) from error
-    except (subprocess.CalledProcessError, automation.InvalidVersionError) as error:
-        raise UserError("the Pulumi CLI cannot be used", str(error), "Look: pulumi version") from error
-
-
-def _last_lines(error: Exception) -> str:
-    return "\n".join(str(error).strip().splitlines()[-_OUTPUT_LINES:])

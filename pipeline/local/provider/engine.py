@@ -5,7 +5,6 @@ any of loopback's, and open only while one command of Pulumi runs. Secrets come 
 is marked again in every answer, so that the state holds it encrypted.
 """
 
-# ruff: noqa: N802 - the names are those of Pulumi's service
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from pipeline.local.provider.service import SERVICE, LocalProvider, ref_of
 from pipeline.model import ServiceRef
 
 PACKAGE = "gcp"
-Context = grpc.ServicerContext
+Context = Any  # a grpc.ServicerContext
 
 
 @contextmanager
@@ -157,10 +156,11 @@ def _told(context: Context) -> Iterator[None]:
 
 
 def _must_be_ours(urn: str, context: Context) -> None:
-    kind = urn.split("::")[-2].split("$")[-1] if urn.count("::") > 1 else ""
+    kind = urn.split("::")[-2].rsplit("$", maxsplit=1)[-1] if urn.count("::") > 1 else ""
     if kind != SERVICE:
         _refuse(context, f"{kind or urn}: the local Cloud Run has {SERVICE} alone")
 
 
 def _refuse(context: Context, why: str) -> NoReturn:
     context.abort(grpc.StatusCode.UNIMPLEMENTED, why)
+    raise AssertionError("abort raises")
