@@ -62,7 +62,9 @@ class ProgramDeployer:
             )
         try:
             self.program.apply(settings)
-        except StaleWrite:  # somebody else wrote the service meanwhile: what is there has to be looked at anew
+        except (
+            StaleWrite
+        ):  # somebody else wrote the service meanwhile: what is there has to be looked at anew
             raise
         except PlatformError:
             # Whatever it complains of: the revision is there, or it is not. Who made it does not matter.

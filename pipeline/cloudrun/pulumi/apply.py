@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from infra.live import Live
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from pipeline.cloudrun.pulumi import faults
 from pipeline.cloudrun.pulumi.cli import Cli
-from pipeline.cloudrun.stack import Resource, Say, declared, must_not_have_slipped
+from pipeline.cloudrun.stack import Say, must_not_have_slipped
 from pipeline.errors import PlatformError, SpillwayError
 from pipeline.local.provider.fields import refreshed
 from pipeline.local.provider.service import SERVICE, LocalProvider
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 _LOCK_PATIENCE_S = 10.0  # one that was left behind ends by itself, having lost us
 _POLL_INTERVAL = "1s"  # the plugin's own is ten: every deploy would take a multiple of it
-#: Of what the CLI prints, what is worth a line: each resource that was changed, sums, complaints.
-_TELLING = re.compile(r"gcp:.*\b(?:created|updated|deleted|imported|replaced)\b|^\s+.*\d+ \w+$|error|warning")
+#: Of what the CLI prints, what is worth a line: each resource that it changed, and what it complains of.
+_TELLING = re.compile(r"gcp:.*\b(?:created|updated|deleted|imported|replaced)\b|error|warning")
 T = TypeVar("T")
 
 
@@ -82,10 +82,6 @@ class PulumiCli:
             raise failed[0] if failed else faults.told(error, settings) from error
         if reads and reads[-1] is not None:
             must_not_have_slipped(settings, reads[-1], self.read(settings))
-
-    def preview(self, settings: Settings) -> tuple[Resource, ...]:
-        """What the program declares, given what is live. Writes nothing and needs no CLI."""
-        return declared(settings, self.read).resources
 
     @contextmanager
     def _stack(self, settings: Settings, run: pulumi.automation.PulumiFn) -> Iterator[automation.Stack]:
@@ -133,7 +129,10 @@ class PulumiCli:
         return None if state is None else refreshed({}, state)
 
     def _adopt(self, stack: automation.Stack, settings: Settings, inputs: dict[str, Any], read: Read) -> None:
-        """Run the program with what is live in the place of what it declares. The engine refuses any difference."""
+        """Run the program with what is live in the place of what it declares.
+
+        The engine would follow an import by an update where they differ: so it is asked first.
+        """
 
         def as_it_is(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
             if args.type_ != SERVICE:
@@ -147,14 +146,14 @@ class PulumiCli:
             pulumi.runtime.register_stack_transformation(as_it_is)
             program.run(read)
 
-        summary = self._patiently(stack, lambda: self._up(stack, program=adopting)).summary
-        done: dict[str, int] = {str(what): count for what, count in (summary.resource_changes or {}).items()}
-        if done.keys() - {"create", "same", "import"} or not done.get("import"):
+        foreseen = stack.preview(program=adopting, color="never").change_summary
+        if {str(what) for what in foreseen} - {"create", "same", "import"}:
             raise PlatformError(
-                f"{settings.service} was not taken into stack {settings.stack} as it is",
-                f"Pulumi did {done}, where an import alone was asked for.",
-                f"Look: pulumi preview --diff --stack {settings.stack}",
+                f"{settings.service} cannot be taken into stack {settings.stack} as it is",
+                f"Pulumi would do {_words(foreseen)}, where an import alone was asked for; nothing was written.",
+                f"Look what differs: spillway plan; to give traffic back: spillway rollback {settings.ref.name}",
             )
+        self._patiently(stack, lambda: self._up(stack, program=adopting))
 
     def _patiently(self, stack: automation.Stack, work: Callable[[], T]) -> T:
         """Do it; a lock that somebody holds is waited for, and one that nobody holds any more is cancelled."""
@@ -172,3 +171,7 @@ class PulumiCli:
                 if self.stopped() or time.monotonic() >= give_up:
                     raise
             time.sleep(1.0)
+
+
+def _words(changes: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in changes.items())

@@ -45,11 +45,6 @@ _KNOWN = (
         "Pulumi has no plugin for Google Cloud here",
         "Install it: pulumi plugin install resource gcp",
     ),
-    Complaint(
-        r"(?i)inputs to import do not match",
-        "the service cannot be taken into stack {stack} as it is: something of it is not as Pulumi would declare it",
-        "Look what: spillway plan; deploy it without Pulumi's state: --engine in-process (local), or import it by hand",
-    ),
 )
 
 
@@ -97,9 +92,7 @@ def _of_lock(text: str) -> str:
 
 def _last(text: str, count: int) -> str:
     """Of what it said last, what says something: the CLI ends with empty lines and with the names of its streams."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    said = [
-        line for line in lines if line.strip() and not re.fullmatch(r"\s*(?:code|stdout|stderr): ?\d*", line)
-    ]
+    lines = [re.sub(r"^ ?(?:code|stdout|stderr): ?\d*", "", line.rstrip()) for line in text.splitlines()]
+    said = [line for line in lines if line.strip()]
     errors = [line.strip() for line in said if re.search(r"\berror: ", line)]
     return "\n".join(errors[-1:] if count == 1 and errors else said[-count:])

@@ -99,6 +99,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )  # fmt: skip
 
     def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:
+        if request.preview:
+            return provider_pb2.CreateResponse(properties=request.properties)
         inputs = plain(request.properties)
         with _told(context):
             self._services.settle(self._services.create(inputs))
@@ -123,6 +125,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Update(self, request: provider_pb2.UpdateRequest, context: Context) -> provider_pb2.UpdateResponse:
+        if request.preview:  # asked after an import, even of those who said that they cannot tell
+            return provider_pb2.UpdateResponse(properties=request.olds)
         state, declared = plain(request.olds), plain(request.news)
         with _told(context):
             self._services.settle(self._services.update(state, declared))
