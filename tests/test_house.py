@@ -71,7 +71,8 @@ LIBRARY_HOMES = {
         "pipeline.rpc",
         "infra.live",
         "pipeline.app.wiring",
-    ),  # live and wiring: the type alone
+        "pipeline.app.programs",
+    ),  # live, wiring and programs: the type alone
     "pulumi": (
         "infra",
         "pipeline.cloudrun.stack",

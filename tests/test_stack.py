@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,20 +17,16 @@ from google.cloud import run_v2
 from infra.live import Live, read
 from infra.settings import Settings, Template
 from pipeline.cloudrun.service import CloudRun
-from pipeline.cloudrun.stack import InProcess, PulumiCli, declared
+from pipeline.cloudrun.stack import InProcess, declared
 from pipeline.errors import (
     AccessError,
-    PlatformError,
     PlatformUnavailable,
     RequestRejected,
-    SpillwayError,
     StaleWrite,
-    UserError,
 )
 from pipeline.local.provider.fields import Json
 from pipeline.local.provider.service import SERVICE, LocalProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, Split, Target
-from tests import pulumi_cli
 from tests.contract.cloud import Cloud, latest, shares
 from tests.fakes import said_by
 
@@ -313,48 +306,3 @@ def test_evaluating_leaves_nothing_behind(settings: Settings) -> None:
 async def test_it_can_be_evaluated_where_a_loop_runs(settings: Settings) -> None:
     assert len(declared(settings, lambda _: None).resources) == 1
     assert asyncio.get_running_loop().is_running()
-
-
-def test_without_the_cli_the_cloud_is_told_so(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError) as caught:
-        PulumiCli(lambda _: None).apply(settings)
-    assert "Pulumi CLI" in caught.value.what
-    assert caught.value.fix.startswith("Install it")
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Pulumi CLI on the path; see ``pulumi_cli.py``."""
-    command = tmp_path / "pulumi"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} {pulumi_cli.__file__} "$@"\n')
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-
-
-@pytest.mark.usefixtures("cli")
-@pytest.mark.parametrize(
-    "fault",
-    [AccessError("read chat: not allowed", "no", "Log in"), PlatformUnavailable("read chat: no answer")],
-)
-def test_a_read_that_fails_under_the_cli_is_told_as_what_it_is(
-    settings: Settings, fault: SpillwayError
-) -> None:
-    def blind(_: Settings) -> Live | None:
-        raise fault
-
-    with pytest.raises(type(fault)) as caught:
-        PulumiCli(blind).apply(settings)
-    assert str(caught.value) == str(fault)
-
-
-@pytest.mark.usefixtures("cli")
-def test_any_other_fault_under_the_cli_is_told_with_its_last_lines(settings: Settings) -> None:
-    def broken(_: Settings) -> Live | None:
-        raise RuntimeError("our mistake")
-
-    with pytest.raises(PlatformError) as caught:
-        PulumiCli(broken).apply(settings)
-    assert "our mistake" in caught.value.why

@@ -194,7 +194,7 @@ def must_not_have_slipped(settings: Settings, before: Live, after: Live | None) 
         what = "it was deleted"
     elif not after.split.shares_with(before.split):
         what = f"traffic is {after.split}, it was {before.split}"
-    elif not after.split.agrees_with(before.split):
+    elif _tags(after) != _tags(before):
         what = "a tag was moved"
     elif changed := sorted(_ours(before) ^ _ours(after)):
         what = f"the annotation {changed[0][0]} is another"
@@ -209,6 +209,10 @@ def must_not_have_slipped(settings: Settings, before: Live, after: Live | None) 
         + (f", {after.generation} is there now." if after else "."),
         f"Look: spillway status; give traffic back: spillway rollback {settings.ref.name}",
     )
+
+
+def _tags(live: Live) -> set[tuple[str, str | None]]:
+    return {(target.tag, target.revision) for target in live.split.targets if target.tag}
 
 
 def _ours(live: Live) -> set[tuple[str, str]]:
