@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,11 @@ class Program:
     say: Callable[[str], None] = lambda _: None
     stopped: Callable[[], bool] = lambda: False
     _chosen: InProcess | PulumiCli | None = field(default=None, init=False)
+
+    @property
+    def outlives(self) -> timedelta:
+        """See ``ports.Deployer``. Raises: what choosing raises."""
+        return self.chosen().outlives
 
     def apply(self, settings: Settings) -> None:
         """Raises: what choosing and applying raise."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +24,7 @@ from infra.live import Live
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from pipeline.cloudrun.pulumi import faults
 from pipeline.cloudrun.pulumi.cli import Cli
-from pipeline.cloudrun.stack import Say, must_not_have_slipped
+from pipeline.cloudrun.stack import LONGEST_APPLY, Say, must_not_have_slipped
 from pipeline.errors import PlatformError, SpillwayError
 from pipeline.local.provider.fields import refreshed
 from pipeline.local.provider.service import SERVICE, LocalProvider
@@ -55,6 +56,11 @@ class PulumiCli:
     provider: Callable[[], LocalProvider]
     say: Say = field(default=lambda _: None)
     stopped: Callable[[], bool] = field(default=lambda: False)
+
+    @property
+    def outlives(self) -> timedelta:
+        """See ``ports.Deployer``. The local Cloud Run's provider is in this process: nothing is written without us."""
+        return timedelta(0) if self.home.is_local else LONGEST_APPLY
 
     def apply(self, settings: Settings) -> None:
         """``pulumi up`` with a refresh before it.
