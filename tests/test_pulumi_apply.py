@@ -105,7 +105,21 @@ def test_what_is_asked_for_and_not_to_be_had_is_told(
 
 def test_in_the_cloud_there_is_no_in_process(path: Path) -> None:
     with pytest.raises(UserError, match="in-process"):
-        Program(None, None, EngineChoice.IN_PROCESS).chosen()
+        Program(None, path, EngineChoice.IN_PROCESS).chosen()
+
+
+def test_auto_says_why_it_does_without_one_that_is_too_old(path: Path, cloud: Cloud) -> None:
+    put(path / "pulumi", "echo v3.100.0")
+    said: list[str] = []
+    Program(cloud.channel, path, EngineChoice.AUTO, said.append).chosen()
+    assert "3.100.0" in said[0]
+
+
+def test_a_stacks_own_settings_are_taken_along(tmp_path: Path) -> None:
+    """Who keeps its secrets stands in them."""
+    (tmp_path / "Pulumi.p.l.s.yaml").write_text("secretsprovider: gcpkms://key\n")
+    with CloudHome(tmp_path).opened("p.l.s") as (folder, _):
+        assert (Path(folder) / "Pulumi.p.l.s.yaml").read_text() == "secretsprovider: gcpkms://key\n"
 
 
 def test_auto_takes_the_cli_that_is_there(path: Path, cloud: Cloud) -> None:
@@ -132,7 +146,7 @@ def test_a_read_that_fails_under_the_cli_is_told_as_what_it_is(
         raise fault
 
     with pytest.raises(type(fault)) as caught:
-        PulumiCli(blind, cli, CloudHome(), lambda: LocalProvider(cloud.channel)).apply(SETTINGS)
+        PulumiCli(blind, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(SETTINGS)
     assert str(caught.value) == str(fault)
 
 
@@ -141,7 +155,7 @@ def test_any_other_fault_under_the_cli_is_told_with_its_last_lines(cloud: Cloud,
         raise RuntimeError("our mistake")
 
     with pytest.raises(PlatformError) as caught:
-        PulumiCli(broken, cli, CloudHome(), lambda: LocalProvider(cloud.channel)).apply(SETTINGS)
+        PulumiCli(broken, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(SETTINGS)
     assert "our mistake" in caught.value.why
     assert "spillway rollback projects/" in caught.value.fix
 

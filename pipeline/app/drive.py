@@ -234,7 +234,7 @@ def open_drive(request: Request, *, one_step: bool = False) -> Iterator[Drive]:
     listeners = Listeners([session.output.event], session.output.say)
     with ExitStack() as stack:
         place = stack.enter_context(open_place(session, request.ref))
-        folder = session.local_folder if place.channel is not None else None
+        folder = session.config_file.parent if place.channel is None else session.local_folder
         program = Program(place.channel, folder, session.engine, stopped=session.stopped.is_set)
         engine, world = stack.enter_context(
             open_engine(request, place, program, listeners, one_step=one_step)

@@ -39,11 +39,12 @@ class Program:
     """``deploy.Apply``: chosen when it is first needed, so that who deploys nothing needs no CLI.
 
     Args:
-        channel: to a local Cloud Run; None is the cloud. ``folder``: that local Cloud Run's.
+        channel: to a local Cloud Run; None is the cloud.
+        folder: that local Cloud Run's; of the cloud, the project's, where the stack may have settings of its own.
     """
 
     channel: grpc.Channel | None
-    folder: Path | None
+    folder: Path
     engine: EngineChoice
     say: Callable[[str], None] = lambda _: None
     stopped: Callable[[], bool] = lambda: False
@@ -70,26 +71,22 @@ class Program:
         return self._chosen
 
     def _choose(self) -> InProcess | PulumiCli:
+        if self.engine is EngineChoice.IN_PROCESS:
+            return self._in_process()
         from pipeline.cloudrun.pulumi.found import found
 
-        if self.engine is EngineChoice.IN_PROCESS or (self.channel is not None and self._has_no_cli()):
+        try:
+            where = found()
+        except UserError as error:
+            if self.engine is EngineChoice.PULUMI or self.channel is None:
+                raise
+            self.say(f"{error.what}: {error.why}")
             return self._in_process()
         from pipeline.cloudrun.pulumi.apply import PulumiCli
         from pipeline.cloudrun.pulumi.home import CloudHome, LocalHome
 
-        where = found()
-        home = LocalHome(self.folder, self.channel) if self.folder and self.channel else CloudHome()
+        home = CloudHome(self.folder) if self.channel is None else LocalHome(self.folder, self.channel)
         return PulumiCli(self._read, where, home, self._provider, self.say, self.stopped)
-
-    def _has_no_cli(self) -> bool:
-        """Whether ``auto`` has to do without."""
-        from pipeline.cloudrun.pulumi.found import found
-
-        try:
-            found()
-        except UserError:
-            return self.engine is EngineChoice.AUTO
-        return False
 
     def _in_process(self) -> InProcess:
         from pipeline.cloudrun.stack import InProcess

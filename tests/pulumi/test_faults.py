@@ -128,7 +128,7 @@ def test_a_missing_backend_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PULUMI_BACKEND_URL", url)
     monkeypatch.setenv("PULUMI_HOME", str(bench.folder / "another-home"))
     with pytest.raises(PlatformError) as caught:
-        replace(bench.cli, home=CloudHome()).apply(settings)
+        replace(bench.cli, home=CloudHome(bench.folder)).apply(settings)
     assert "backend" in caught.value.what
     assert "pulumi login" in caught.value.fix
 

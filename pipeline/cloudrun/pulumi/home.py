@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,14 +25,22 @@ _QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_SKIP_CONFIRMATIONS": "true
 
 @dataclass(frozen=True, slots=True)
 class CloudHome:
-    """The user's own backend and the real plugin."""
+    """The user's own backend and the real plugin.
 
+    Args:
+        project: where ``Pulumi.STACK.yaml`` may say who keeps the stack's secrets, and hold settings of the plugin.
+    """
+
+    project: Path
     is_local = False
 
     @contextmanager
-    def opened(self, _stack: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    def opened(self, stack: str) -> Iterator[tuple[str, Mapping[str, str]]]:
         """A folder to work in, and what to add to the environment."""
         with TemporaryDirectory(prefix="spillway-") as folder:
+            settings = self.project / f"Pulumi.{stack}.yaml"
+            if settings.is_file():
+                shutil.copy(settings, folder)
             yield folder, _QUIET
 
 
