@@ -196,6 +196,17 @@ def test_each_complaint_says_the_way_out_and_that_a_roll_back_needs_none(
     assert told.fix.endswith(f"spillway rollback {SETTINGS.ref.name}")
 
 
+def test_of_a_long_answer_what_was_wrong_is_told() -> None:
+    stdout = (
+        "Updating (x):\n +  gcp:cloudrunv2:Service chat updating\nDiagnostics:\n  gcp:cloudrunv2:Service (chat):\n"
+        "    error: revision is not ready\n  pulumi:pulumi:Stack (s):\n    error: update failed\n\n"
+        "Outputs:\n" + "  - a: 1\n" * 20 + "Resources:\n    2 unchanged\n\nDuration: 1s\n"
+    )
+    told = faults.told(automation.CommandError(automation.CommandResult(stdout, "", 255)), SETTINGS)
+    assert "error: revision is not ready" in told.why
+    assert "Outputs" not in told.why
+
+
 def locked(host: str, pid: int) -> automation.ConcurrentUpdateError:
     text = (
         "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the"

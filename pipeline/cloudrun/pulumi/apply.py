@@ -7,6 +7,7 @@ as it is, by an apply of its own that changes nothing.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -91,6 +92,8 @@ class PulumiCli:
 
     @contextmanager
     def _stack(self, settings: Settings, run: pulumi.automation.PulumiFn) -> Iterator[automation.Stack]:
+        # An engine that ends amid the program is, for the SDK's own server, an error worth a traceback.
+        logging.getLogger("grpc._server").disabled = True
         with self.home.opened(settings.stack) as (folder, environment):
             stack = automation.create_or_select_stack(
                 stack_name=settings.stack,

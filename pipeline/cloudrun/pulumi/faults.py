@@ -12,9 +12,10 @@ from pulumi import automation
 from infra.settings import Settings
 from pipeline.errors import PlatformError, PlatformUnavailable, SpillwayError
 
-_LINES = 8
+_LINES = 12
 _HOLDER = re.compile(r"created by \S*@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 _RETRY_AFTER_S = 10.0
+_AFTER = ("Outputs:", "Resources:")  # what the CLI says when it has said what was wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +95,8 @@ def _last(text: str, count: int) -> str:
     """Of what it said last, what says something: the CLI ends with empty lines and with the names of its streams."""
     lines = [re.sub(r"^ ?(?:code|stdout|stderr): ?\d*", "", line.rstrip()) for line in text.splitlines()]
     said = [line for line in lines if line.strip()]
+    if "Diagnostics:" in said:
+        told = said[said.index("Diagnostics:") + 1 :]
+        said = told[: next((n for n, line in enumerate(told) if line in _AFTER), len(told))]
     errors = [line.strip() for line in said if re.search(r"\berror: ", line)]
     return "\n".join(errors[-1:] if count == 1 and errors else said[-count:])
