@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types fuzz simulate mutants kills breakages bench bench-checks house lock clean
+.PHONY: demo test lint types fuzz simulate mutants kills breakages bench bench-checks house pulumi test-pulumi lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -49,6 +49,12 @@ house: $(READY) ## rooms, arrows and floors of the tree, and its statements
 
 simulate: $(READY) ## rollouts under faults drawn from seeds, on all cores: make simulate SEEDS=50000 FROM=0
 	@$(BIN)/python -m tests.simulation $(SEEDS) $(FROM)
+
+pulumi: $(READY) ## Pulumi's CLI and its Python language host, into the user's cache; three minutes with Go
+	@$(BIN)/python -m pipeline.cloudrun.pulumi.get
+
+test-pulumi: $(READY) ## the program through Pulumi's real engine, and from the shell
+	$(BIN)/python -m pytest -q -rs -m pulumi tests/pulumi
 
 # uv where it is on the machine, else its own copy inside .venv; plain pip where neither can be had.
 $(READY): requirements.lock pyproject.toml

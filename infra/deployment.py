@@ -21,6 +21,7 @@ class Live:
     Args:
         split: spec traffic; LATEST is pinned to the latest ready revision, or None while there is none.
         annotations: all of them, so that other people's and our record survive.
+        generation: one more with each write, whoever writes.
         serves_nobody: it is settled and no revision ever became ready: there is no traffic that could be moved.
         fields: what a client owns of the service beside its template and traffic; annotations too.
         stable: the revision that the next one starts from; empty where nothing ever served.
@@ -32,6 +33,7 @@ class Live:
     etag: str
     split: Split
     annotations: Mapping[str, str] = field(default_factory=dict)
+    generation: int = 0
     serves_nobody: bool = False
     fields: Doc = field(default_factory=dict)
     stable: str = ""

@@ -42,11 +42,11 @@ def read(settings: Settings, channel: grpc.Channel | None = None) -> Live | None
     Raises: AccessError, PlatformUnavailable, RequestRejected; RevisionNotFound when the stable revision is gone.
 
     Args:
-        channel: to a Cloud Run of one's own; None is the cloud, with the environment's default credentials.
+        channel: to a Cloud Run of one's own; None is the one that the settings name.
     """
     from pipeline.cloudrun.service import CloudRun
 
-    platform = CloudRun.cloud() if channel is None else CloudRun.over(channel)
+    platform = CloudRun.of(settings.ref) if channel is None else CloudRun.over(channel)
     try:
         service, fields, template = platform.described(settings.ref)
     except ServiceNotFound:
@@ -66,6 +66,7 @@ def read(settings: Settings, channel: grpc.Channel | None = None) -> Live | None
         service.etag,
         service.pinned,
         service.annotations,
+        generation=service.generation,
         serves_nobody=service.serves_nobody,
         fields=fields.document,
         stable=stable,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
         terminalreporter.write_line(told())
 
+
+os.environ["SPILLWAY_ENGINE"] = "in-process"  # whoever means Pulumi's engine says so: tests/pulumi
 
 SOURCE = Path(__file__).parent / "foreign"
 

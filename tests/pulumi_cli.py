@@ -65,8 +65,11 @@ def main(words: list[str]) -> int:
     match [word for word in words if not word.startswith("-")]:
         case ["version"]:
             print("v3.200.0")
-        case ["config", "set", key, *_]:
-            CONFIG.write_text(json.dumps({key: words[words.index("--") + 1]} if "--" in words else {}))
+        case ["config", "set-all", *_]:
+            pairs = [words[n + 1].partition("=") for n, word in enumerate(words) if word == "--secret"]
+            CONFIG.write_text(json.dumps({key: value for key, _, value in pairs}))
+        case ["stack", "export", *_]:
+            print('{"version": 3, "deployment": {}}')
         case ["up", *_]:
             return up(next(w for w in words if w.startswith("--client=")).removeprefix("--client="))
     return 0

@@ -138,6 +138,14 @@ def test_a_complaint_does_not_matter_once_the_revision_is_there(
     deploy()
 
 
+def test_that_somebody_else_wrote_meanwhile_is_told_although_the_revision_is_there(
+    deploy: Callable[[], None], program: FakeProgram
+) -> None:
+    program.fault = StaleWrite("chat was changed while the Pulumi program was applied")
+    with pytest.raises(StaleWrite):
+        deploy()
+
+
 @pytest.mark.parametrize("fault", [RequestRejected("bad env"), StaleWrite("again and again")])
 def test_a_complaint_is_told_when_the_revision_is_not_there(
     deploy: Callable[[], None], program: FakeProgram, fault: Exception

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import grpc
 import pulumi
 import pytest
 
@@ -18,6 +19,7 @@ from infra.guard import Loss
 from infra.live import Live
 from infra.settings import CONFIG_KEY, PROJECT, Settings, Template
 from pipeline.app.drive import Drive, Listeners
+from pipeline.app.programs import EngineChoice, Program
 from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.app.wiring import Place
@@ -131,7 +133,8 @@ scenarios: {agent-run: {path: /ws, send: {type: hello}, expect: [done]}}
 def drive(scene: Scene, folder: Path, place: Blind) -> Drive:
     session = Session(Output(Mode.JSON), folder / "spillway.yaml", folder, None, yes=False)
     request = Request.of(session, None, schema.parse(CONFIG)).with_image("chat@sha256:" + "2" * 64)
-    return Drive(request, cast("Place", place), scene.engine(), scene.world, Listeners(), ExitStack())
+    program = Program(grpc.insecure_channel("127.0.0.1:1"), folder, EngineChoice.IN_PROCESS)
+    return Drive(request, cast("Place", place), program, scene.engine(), scene.world, Listeners(), ExitStack())
 
 
 def test_before_the_first_write_it_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:

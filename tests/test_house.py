@@ -63,6 +63,7 @@ PURE = (
     "pipeline.local.control.etags",
     "pipeline.local.control.state",
     "pipeline.local.control.writes",
+    "pipeline.local.provider.fields",
 )
 IMPURE_LIBRARIES = (
     "asyncio", "google", "grpc", "os", "pathlib", "pulumi", "pulumi_gcp", "random", "requests", "secrets", "socket",
@@ -76,9 +77,15 @@ LIBRARY_HOMES = {
         "pipeline.rpc",
         "infra.live",
         "pipeline.app.wiring",
-    ),  # live and wiring: the type alone
-    "pulumi": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider.service"),
-    "pulumi_gcp": ("infra", "pipeline.cloudrun.stack", "pipeline.local.provider.service"),
+        "pipeline.app.programs",
+    ),  # live, wiring and programs: the type alone
+    "pulumi": (
+        "infra",
+        "pipeline.cloudrun.stack",
+        "pipeline.cloudrun.pulumi",
+        "pipeline.local.provider.engine",
+    ),
+    "pulumi_gcp": ("infra",),
     "typer": ("pipeline.cli",),
     "websockets": ("pipeline.probe", "pipeline.demo", "pipeline.local"),
 }

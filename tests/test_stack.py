@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -19,19 +18,16 @@ from infra.compose import compose
 from infra.live import Live, read
 from infra.settings import Settings, Template
 from pipeline.cloudrun.service import CloudRun
-from pipeline.cloudrun.stack import InProcess, PulumiCli, declared
+from pipeline.cloudrun.stack import InProcess, declared
 from pipeline.errors import (
     AccessError,
-    PlatformError,
     PlatformUnavailable,
     RequestRejected,
-    SpillwayError,
     StaleWrite,
-    UserError,
 )
+from pipeline.local.provider.fields import Json
 from pipeline.local.provider.service import SERVICE, LocalProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, Split, Target
-from tests import pulumi_cli
 from tests.contract.cloud import Cloud, latest, shares
 from tests.fakes import said_by
 
@@ -208,8 +204,59 @@ def test_a_change_between_read_and_write_is_read_again(
         return reads[-1]
 
     replace(program, read=overtaken).apply(another(settings, env={"V": "3"}))
-    assert len(reads) == 2
+    assert len(reads) == 3, "and once more to read it back"
     assert said_by(observed(cloud, settings).serving) == said_by(split)
+
+
+class Overtaken(LocalProvider):
+    """Somebody writes between the last look and the write, or right after it."""
+
+    def __init__(
+        self, cloud: Cloud, *, before: Callable[[], None] = int, after: Callable[[], None] = int
+    ) -> None:
+        super().__init__(cloud.channel)
+        self._before, self._after = before, after
+
+    def update(self, olds: Json, news: Json) -> str:
+        self._before()
+        operation = super().update(olds, news)
+        self._after()
+        return operation
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        ({"split": {"first": 100}}, "traffic is"),
+        ({"split": {"second": 50, "first": 50}, "tag": "theirs"}, "a tag was moved"),
+        ({"notes": {RECORD_ANNOTATION: '{"v":2}'}}, RECORD_ANNOTATION),
+    ],
+    ids=["split", "tag", "record"],
+)
+def test_what_slips_between_the_last_look_and_the_write_is_told(
+    cloud: Cloud, settings: Settings, program: InProcess, when: str, edit: dict[str, Any], told: str
+) -> None:
+    second = another(settings)
+    program.apply(settings)
+    settled(cloud, settings)
+    names = {"first": name_of(cloud, settings), "second": name_of(cloud, second)}
+    program.apply(second)
+    settled(cloud, settings)
+    move(cloud, settings, Split((Target(names["first"], 50), Target(names["second"], 50))), {})
+
+    def hand() -> None:
+        shares = edit.get("split", {"first": 50, "second": 50})
+        lines = [Target(names[name], percent) for name, percent in shares.items()]
+        lines[0] = replace(lines[0], tag=edit.get("tag", ""))
+        move(cloud, settings, Split(tuple(lines)), edit.get("notes", {}))
+
+    overtaken = replace(program, provider=Overtaken(cloud, **{when: hand}))
+    with pytest.raises(StaleWrite) as caught:
+        overtaken.apply(another(settings, env={"V": "3"}))
+    assert "while the Pulumi program was applied" in caught.value.what
+    assert (told if when == "after" else "somebody else wrote it once") in caught.value.what
+    assert "spillway rollback projects/" in caught.value.fix
 
 
 def test_a_service_that_never_rests_is_given_up(cloud: Cloud, settings: Settings, program: InProcess) -> None:
@@ -266,48 +313,3 @@ def test_evaluating_leaves_nothing_behind(settings: Settings) -> None:
 async def test_it_can_be_evaluated_where_a_loop_runs(settings: Settings) -> None:
     assert len(declared(settings, lambda _: None).resources) == 1
     assert asyncio.get_running_loop().is_running()
-
-
-def test_without_the_cli_the_cloud_is_told_so(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError) as caught:
-        PulumiCli(lambda _: None).apply(settings)
-    assert "Pulumi CLI" in caught.value.what
-    assert caught.value.fix.startswith("Install it")
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Pulumi CLI on the path; see ``pulumi_cli.py``."""
-    command = tmp_path / "pulumi"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} {pulumi_cli.__file__} "$@"\n')
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-
-
-@pytest.mark.usefixtures("cli")
-@pytest.mark.parametrize(
-    "fault",
-    [AccessError("read chat: not allowed", "no", "Log in"), PlatformUnavailable("read chat: no answer")],
-)
-def test_a_read_that_fails_under_the_cli_is_told_as_what_it_is(
-    settings: Settings, fault: SpillwayError
-) -> None:
-    def blind(_: Settings) -> Live | None:
-        raise fault
-
-    with pytest.raises(type(fault)) as caught:
-        PulumiCli(blind).apply(settings)
-    assert str(caught.value) == str(fault)
-
-
-@pytest.mark.usefixtures("cli")
-def test_any_other_fault_under_the_cli_is_told_with_its_last_lines(settings: Settings) -> None:
-    def broken(_: Settings) -> Live | None:
-        raise RuntimeError("our mistake")
-
-    with pytest.raises(PlatformError) as caught:
-        PulumiCli(broken).apply(settings)
-    assert "our mistake" in caught.value.why

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import budget
+from pipeline.app.programs import Program
 from pipeline.app.reporting import UserFigures, add_to_step_summary, rollouts_of, write_reports
 from pipeline.app.request import Request
 from pipeline.app.session import Session
@@ -86,6 +87,7 @@ class Drive:
 
     request: Request
     place: Place
+    program: Program
     engine: Engine
     world: World
     listeners: Listeners
@@ -127,10 +129,7 @@ class Drive:
 
     def declared(self) -> Sequence[Mapping[str, object]]:
         """What the Pulumi program would declare for the image, without secrets."""
-        from pipeline.cloudrun.stack import declared
-
-        program = self.place.program(self.session.output.detail)
-        return [resource.summary for resource in declared(self.request.settings, program.read).resources]
+        return [resource.summary for resource in self.program.declared(self.request.settings)]
 
     def begin(
         self,
@@ -146,6 +145,7 @@ class Drive:
         """
 
         def guarded() -> Outcome | None:
+            self.program.chosen()  # what is not to be had is told before anything is written
             self.must_lose_nothing()
             return gate()
 
@@ -271,6 +271,10 @@ def open_drive(request: Request, *, one_step: bool = False) -> Iterator[Drive]:
     listeners = Listeners([session.output.event], session.output.say)
     with ExitStack() as stack:
         place = stack.enter_context(open_place(session, request.ref))
-        engine, world = stack.enter_context(open_engine(request, place, listeners, one_step=one_step))
+        folder = session.config_file.parent if place.channel is None else session.local_folder
+        program = Program(place.channel, folder, session.engine, stopped=session.stopped.is_set)
+        engine, world = stack.enter_context(
+            open_engine(request, place, program, listeners, one_step=one_step)
+        )
         with ExitStack() as views:
-            yield Drive(request, place, engine, world, listeners, views)
+            yield Drive(request, place, program, engine, world, listeners, views)

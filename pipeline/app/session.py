@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.app.programs import EngineChoice
 from pipeline.errors import UserError
 from pipeline.output import streams
 from pipeline.output.writer import Output
@@ -42,6 +43,7 @@ class Session:
         local: where the local Cloud Run of this project lives; None when nothing tells.
         nowhere: why there is no folder to stand in, if there is none.
         leaves_at_once: nothing of this command has to be cleaned up, so a signal is obeyed within three seconds.
+        engine: who applies the Pulumi program.
         given: what stands on the command line, parameter to how it is spelt there; the others are from the environment, or defaults.
         decided: the exit code of an ending that no signal changes any more.
     """
@@ -55,6 +57,7 @@ class Session:
     stopped: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
     leaves_at_once: bool = False
+    engine: EngineChoice = EngineChoice.AUTO
     decided: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     _document: Document | None = field(default=None, init=False)

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from infra.live import Live
     from infra.settings import Settings
+    from pipeline.app.programs import Program
     from pipeline.app.request import Request
     from pipeline.app.session import Session
     from pipeline.cloudrun.service import CloudRun
-    from pipeline.cloudrun.stack import InProcess, PulumiCli
     from pipeline.driving.engine import Engine
     from pipeline.driving.ports import LogSource, World
     from pipeline.events import Listener
@@ -91,15 +91,6 @@ class Place:
 
         return read(settings, channel=self.channel)
 
-    def program(self, say: Callable[[str], None]) -> InProcess | PulumiCli:
-        from pipeline.cloudrun.stack import InProcess, PulumiCli
-
-        if self.channel is None:
-            return PulumiCli(self.look, say)
-        from pipeline.local.provider.service import LocalProvider
-
-        return InProcess(LocalProvider(self.channel), self.look, say)
-
 
 @contextmanager
 def open_place(session: Session, ref: ServiceRef) -> Iterator[Place]:
@@ -119,7 +110,7 @@ def open_place(session: Session, ref: ServiceRef) -> Iterator[Place]:
 
 @contextmanager
 def open_engine(
-    request: Request, place: Place, listen: Listener, *, one_step: bool = False
+    request: Request, place: Place, program: Program, listen: Listener, *, one_step: bool = False
 ) -> Iterator[tuple[Engine, World]]:
     """The engine on its ports; the prober's thread ends with the block."""
     from pipeline.cloudrun.deploy import ProgramDeployer
@@ -133,18 +124,15 @@ def open_engine(
     clock = SystemClock(stopped)
     token = token_source() if authenticated else None
     prober = ThreadedProber(clock.now, token, waits=one_step)
-
-    def say(text: str) -> None:
-        listen(Said(clock.now(), "pulumi", text))
-
     platform = place.platform
+    program.say = lambda text: listen(Said(clock.now(), "pulumi", text))
     deployer = ProgramDeployer(
-        place.program(say),
+        program,
         platform,
         lambda image: request.with_image(image).settings,
         place.look,
         platform,
-        say,
+        program.say,
     )
     world = World(platform, deployer, prober, place.logs, clock)
     rhythm = Rhythm.at(place.ref, config.heartbeat)

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.app.interrupts import INTERRUPTED, interrupts
+from pipeline.app.programs import EngineChoice
 from pipeline.app.session import Session
 from pipeline.errors import SpillwayError, UserError
 from pipeline.output import streams
@@ -114,6 +115,7 @@ def _session(
         _absolute(Path(named)) if named else state / "local" if here and is_there else None,
         yes,
         None if is_there else UserError(f"-C {directory}: no such folder"),
+        engine=EngineChoice.named(os.environ.get("SPILLWAY_ENGINE", "")),
     )
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.app.programs import EngineChoice
 from pipeline.app.session import Session
 from pipeline.cli.command import command
-from pipeline.cli.options import refuse_idle
+from pipeline.cli.options import Engine, refuse_idle
 from pipeline.errors import SpillwayError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def demo(
     rate: Annotated[
         float, typer.Option("--rate", min=20, max=200, help="User conversations a second.")
     ] = 100.0,
+    engine: Engine = EngineChoice.AUTO,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the local Cloud Run running, to look around.")
     ] = False,
@@ -44,6 +46,7 @@ def demo(
 
     session.need_folder()
     refuse_idle(session, "in the demo, which has its own", "spillway demo", "config")
+    session.engine = engine
     ours = _session(session)
     shutil.rmtree(ours.local_folder, ignore_errors=True)
     began = time.monotonic()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=Group,
-    help="The local Cloud Run by itself: up, down, status, logs.",
+    help="The local Cloud Run by itself: up, down, status, logs, pulumi.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -160,6 +160,27 @@ def logs(
             if streams.is_gone("stdout"):
                 break
     return 0
+
+
+@app.command(cls=Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@command
+def pulumi(
+    session: Session,
+    *,
+    words: Annotated[list[str], typer.Argument(help="A command of Pulumi's, with its options.")],
+    image: Annotated[
+        str | None, typer.Option("--image", help="Set the stack's configuration to this image first.")
+    ] = None,
+) -> int:
+    """Run Pulumi's CLI on the local Cloud Run: backend, passphrase and provider are those of its state folder.
+
+    It needs a Pulumi.yaml beside spillway.yaml, and the CLI with its Python language host (make pulumi).
+
+    Example:  spillway local pulumi --image good preview --diff
+    """
+    from pipeline.app.pulumi_shell import run_pulumi
+
+    return run_pulumi(session, words, image)
 
 
 def _images(session: Session) -> Mapping[str, Image]:

@@ -15,6 +15,7 @@ from pipeline.output import streams
 INTERRUPTED = 130
 _KNOWN = {
     "SPILLWAY_OUTPUT": ("text", "json", "ndjson"),
+    "SPILLWAY_ENGINE": ("", "auto", "pulumi", "in-process"),
     "SPILLWAY_YES": ("", "0", "1", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off"),
 }
 _FOR_LIBRARIES = {

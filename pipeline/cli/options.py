@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.app.programs import EngineChoice
 from pipeline.app.session import Session
 from pipeline.errors import ConfigError, UserError
 from pipeline.model import ServiceRef
@@ -32,6 +33,10 @@ ServiceArgument = Annotated[
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the record and the report.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
+Engine = Annotated[
+    EngineChoice,
+    typer.Option("--engine", help="Who applies the Pulumi program.", envvar="SPILLWAY_ENGINE"),
+]
 Timeout = Annotated[
     str,
     typer.Option("--timeout", help="Stop driving after this long (exit 15); the rollout stays under way."),

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from pipeline.app.programs import EngineChoice
 from pipeline.app.session import Session
 from pipeline.cli import plan
 from pipeline.cli.command import command
-from pipeline.cli.options import DryRun, Env, Image, Timeout, Wait, refuse_idle, timeout_of
+from pipeline.cli.options import DryRun, Engine, Env, Image, Timeout, Wait, refuse_idle, timeout_of
 from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
 from pipeline.model import Outcome
 
@@ -23,6 +24,7 @@ def rollout(
     env: Env = None,
     wait: Wait = True,
     timeout: Timeout = "",
+    engine: Engine = EngineChoice.AUTO,
     supersede: Annotated[
         bool, typer.Option("--supersede", help="Give up another rollout that is under way.")
     ] = False,
@@ -46,8 +48,9 @@ def rollout(
     limit = timeout_of(session, timeout, wait=wait)
     if dry_run:
         fix = "See the plan without it: spillway plan --image DIGEST"
-        refuse_idle(session, "with --dry-run", fix, "supersede", "retry", "take_tags")
+        refuse_idle(session, "with --dry-run", fix, "supersede", "retry", "take_tags", "engine")
         return plan.show(session, image, env)
+    session.engine = engine
     with ExitStack() as stack:
         request = stack.enter_context(pinned(Request.of(session, env), image))
         gate = Gate(request)

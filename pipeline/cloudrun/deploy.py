@@ -20,7 +20,14 @@ from infra.guard import Loss, Ruling
 from infra.live import Live
 from infra.settings import Settings
 from pipeline.driving.ports import Platform
-from pipeline.errors import FieldsLost, PlanRefused, PlatformError, RevisionNotFound, ServiceNotFound
+from pipeline.errors import (
+    FieldsLost,
+    PlanRefused,
+    PlatformError,
+    RevisionNotFound,
+    ServiceNotFound,
+    StaleWrite,
+)
 from pipeline.model import RECORD_ANNOTATION, Revision, ServiceRef
 
 _OURS = f"annotations[{RECORD_ANNOTATION}]"
@@ -94,6 +101,8 @@ class ProgramDeployer:
             else:
                 ruling.refuse_all(settings.service)
                 self.program.apply(settings)
+        except StaleWrite:
+            raise  # somebody else wrote the service meanwhile: what is there has to be looked at anew
         except PlatformError:
             if self._find(settings.ref, made.revision) is None:
                 raise

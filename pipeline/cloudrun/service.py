@@ -8,9 +8,11 @@ is ``traffic_statuses``, read back.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,7 +23,7 @@ from pipeline import credentials
 from pipeline.cloudrun import documents
 from pipeline.cloudrun.documents import Document, Seen
 from pipeline.cloudrun.faults import translated
-from pipeline.errors import RevisionNotFound
+from pipeline.errors import RevisionNotFound, UserError
 from pipeline.model import (
     NONCE_VARIABLE,
     LiveService,
@@ -59,6 +61,21 @@ class CloudRun:
         """With the default credentials of the environment."""
         with translated("connect to Cloud Run"):
             return cls.over(run.API.channel())
+
+    @classmethod
+    def of(cls, ref: ServiceRef) -> CloudRun:
+        """The cloud, or the local Cloud Run that SPILLWAY_LOCAL_DIR names. Raises LocalCloudRunDown, UserError."""
+        if not ref.is_local:
+            return cls.cloud()
+        from pipeline.local.channel import FollowingChannel
+
+        if not (folder := os.environ.get("SPILLWAY_LOCAL_DIR")):
+            raise UserError(
+                f"{ref.service} is on a local Cloud Run, and which one is not known",
+                "SPILLWAY_LOCAL_DIR is not set.",
+                "Let Pulumi run by: spillway local pulumi up",
+            )
+        return cls.over(FollowingChannel(Path(folder)))
 
     def read(self, ref: ServiceRef) -> LiveService:
         with translated(f"read {ref.service}"):

@@ -2,35 +2,27 @@
 
 ``declared`` runs it in this process and only collects what it declares. ``InProcess`` then brings that about on the
 local Cloud Run with one plain loop: services, no deletions, no state, and Pulumi's engine is not used, which it says.
-``PulumiCli`` has the engine do it, through the Automation API, with the state in the user's own backend.
+``pulumi/apply.py`` has the engine do it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from pipeline.cloudrun.faults import translated
 from pipeline.errors import (
-    PlatformError,
-    PlatformUnavailable,
     RequestRejected,
-    SpillwayError,
     StaleWrite,
-    UserError,
 )
 
 if TYPE_CHECKING:
-    from pulumi.automation import PulumiCommand
-
     from infra.live import Live
     from infra.program import Read
     from pipeline.local.provider.service import LocalProvider
@@ -38,7 +30,6 @@ if TYPE_CHECKING:
 _TRIES = 5
 #: Until the engine has sent its write: a refresh, and its plugin's start, come before.
 LONGEST_APPLY = timedelta(minutes=5)
-_OUTPUT_LINES = 8
 Say = Callable[[str], None]
 
 
@@ -151,96 +142,78 @@ class InProcess:
     def apply(self, settings: Settings) -> None:
         """Bring about what the program declares; returns when it is accepted. Writes nothing when nothing differs.
 
-        Raises: StaleWrite when the service changed under each of several tries; RequestRejected.
+        The write carries no etag, as the real provider's does not: the etag is compared immediately before it, and
+        afterwards the service is read back.
+
+        Raises: StaleWrite when the service changed under each of several tries, or between the last look and the
+            write; RequestRejected.
         """
         self.say("running the Pulumi program in process: Pulumi's engine and state are not used")
-        for _ in range(_TRIES - 1):
-            with suppress(StaleWrite):
-                self._apply_once(settings)
-                return
-        self._apply_once(settings)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                before = self._apply_once(settings)
+                break
+            except StaleWrite:
+                if not tries_left:
+                    raise
+        if before is not None:
+            must_not_have_slipped(settings, before, self.read(settings))
 
-    def _apply_once(self, settings: Settings) -> None:
+    def _apply_once(self, settings: Settings) -> Live | None:
+        """What was live when the program looked, if that was written over."""
         with translated(f"deploy {settings.service}", etag=True):
             declaration = declared(settings, self.read)
-            for resource in declaration.resources:
-                self._bring_about(resource, declaration.live)
+            wrote = [self._bring_about(resource, declaration.live) for resource in declaration.resources]
+            return declaration.live if any(wrote) else None
 
-    def _bring_about(self, resource: Resource, live: Live | None) -> None:
+    def _bring_about(self, resource: Resource, live: Live | None) -> bool:
+        """Whether anything had to be written."""
         if problems := self.provider.check(resource.inputs):
             raise RequestRejected(f"{resource.name}: {problems[0]}", f"declared as {resource.type}")
-        olds = self.provider.read(resource.inputs)
-        if (olds["etag"] if olds else "") != (live.etag if live else ""):
+        state = self.provider.read(resource.inputs)
+        if (state["etag"] if state else "") != (live.etag if live else ""):
             raise StaleWrite(f"{resource.name} changed after the program had read it")
-        if olds is None:
+        if state is None:
             self.provider.create(resource.inputs)
+        elif self.provider.diff(state, resource.inputs):
+            self.provider.update(state, resource.inputs)
         else:
-            self.provider.update(olds, resource.inputs)
+            return False
+        return True
 
 
-@dataclass(frozen=True, slots=True)
-class PulumiCli:
-    """With Pulumi's engine: the CLI that is on this machine, the state in the backend it is logged in to."""
+def must_not_have_slipped(settings: Settings, before: Live, after: Live | None) -> None:
+    """Raises StaleWrite when somebody wrote between the program's look and its write, or has written since.
 
-    read: Read
-    say: Say = field(default=lambda _: None)
-    outlives: timedelta = LONGEST_APPLY
-
-    def apply(self, settings: Settings) -> None:
-        """``pulumi up`` with a refresh before it.
-
-        Raises: UserError without a CLI, what the program's read raises, PlatformError when anything else fails.
-        """
-        from pulumi import automation
-
-        from infra import program
-
-        command, faults = _command(), list[SpillwayError]()
-
-        def read(asked: Settings) -> Live | None:
-            try:
-                return self.read(asked)
-            except SpillwayError as error:
-                faults.append(error)  # Pulumi keeps its text alone
-                raise
-
-        try:
-            with TemporaryDirectory(prefix="spillway-") as folder:
-                stack = automation.create_or_select_stack(
-                    stack_name=settings.stack,
-                    project_name=PROJECT,
-                    program=lambda: program.run(read),
-                    opts=automation.LocalWorkspaceOptions(work_dir=folder, pulumi_command=command),
-                )
-                stack.set_config(f"{PROJECT}:{CONFIG_KEY}", automation.ConfigValue(settings.encode()))
-                stack.up(refresh=True, on_output=self.say)
-        except automation.ConcurrentUpdateError as error:
-            raise PlatformUnavailable(
-                f"another update holds the lock of stack {settings.stack}",
-                _last_lines(error),
-                f"See who: pulumi stack history --stack {settings.stack}",
-            ) from error
-        except automation.CommandError as error:
-            if faults:
-                raise faults[0] from error
-            raise PlatformError(f"pulumi up of {settings.stack} failed", _last_lines(error)) from error
+    Args:
+        before: what the program saw and has declared again. ``after``: what is there now.
+    """
+    if before.serves_nobody:
+        return  # then the program declares a split of its own
+    if after is None:
+        what = "it was deleted"
+    elif not after.split.shares_with(before.split):
+        what = f"traffic is {after.split}, it was {before.split}"
+    elif _tags(after) != _tags(before):
+        what = "a tag was moved"
+    elif changed := sorted(_ours(before) ^ _ours(after)):
+        what = f"the annotation {changed[0][0]} is another"
+    elif after.generation > before.generation + 1:
+        times = after.generation - before.generation - 1
+        what = f"somebody else wrote it {'once' if times == 1 else f'{times} times'}, and what is not known"
+    else:
+        return
+    raise StaleWrite(
+        f"{settings.service} was changed while the Pulumi program was applied: {what}",
+        f"An apply carries no etag. Generation {before.generation} was read"
+        + (f", {after.generation} is there now." if after else "."),
+        f"Look: spillway status; give traffic back: spillway rollback {settings.ref.name}",
+    )
 
 
-def _command() -> PulumiCommand:
-    """The CLI on the path. Raises UserError when there is none, or one that is too old."""
-    from pulumi import automation
-
-    try:
-        return automation.PulumiCommand()
-    except FileNotFoundError as error:
-        raise UserError(
-            "the Pulumi CLI is not on this machine",
-            "Deploying to the cloud keeps its state with it; no pulumi is on the PATH.",
-            "Install it: curl -fsSL https://get.pulumi.com | sh",
-        ) from error
-    except (subprocess.CalledProcessError, automation.InvalidVersionError) as error:
-        raise UserError("the Pulumi CLI cannot be used", str(error), "Look: pulumi version") from error
+def _tags(live: Live) -> set[tuple[str, str | None]]:
+    return {(target.tag, target.revision) for target in live.split.targets if target.tag}
 
 
-def _last_lines(error: Exception) -> str:
-    return "\n".join(str(error).strip().splitlines()[-_OUTPUT_LINES:])
+def _ours(live: Live) -> set[tuple[str, str]]:
+    return {(key, value) for key, value in live.annotations.items() if key.startswith("spillway.")}

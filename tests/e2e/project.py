@@ -75,11 +75,13 @@ class Project:
 
     Args:
         local: state folder of the local Cloud Run.
+        engine: who applies the Pulumi program.
     """
 
     folder: Path
     local: Path
     service: str = "chat"
+    engine: str = "in-process"
 
     @property
     def ref(self) -> ServiceRef:
@@ -120,7 +122,13 @@ class Project:
 
     def _env(self) -> dict[str, str]:
         ours = {k: v for k, v in os.environ.items() if not k.startswith("SPILLWAY_")}
-        return {**ours, "CI": "true", "NO_COLOR": "1", "SPILLWAY_LOCAL_DIR": str(self.local)}
+        return {
+            **ours,
+            "CI": "true",
+            "NO_COLOR": "1",
+            "SPILLWAY_LOCAL_DIR": str(self.local),
+            "SPILLWAY_ENGINE": self.engine,
+        }
 
     @contextmanager
     def platform(self) -> Iterator[CloudRun]:

@@ -68,7 +68,7 @@ class Lane:
     def order(self, *words: str, **options: object) -> Order:
         environment = {
             "CI": "true", "NO_COLOR": "1", "HOME": os.environ.get("HOME", "/"), "SPILLWAY_OUTPUT": "json",
-            "SPILLWAY_LOCAL_DIR": str(self.project.local),
+            "SPILLWAY_LOCAL_DIR": str(self.project.local), "SPILLWAY_ENGINE": "in-process",
         }  # fmt: skip
         return Order(words, self.project.folder, environment, **options)  # type: ignore[arg-type]
 

@@ -1,33 +1,29 @@
-"""What Pulumi drives on the local Cloud Run: ``gcp:cloudrunv2/service:Service``.
+"""``gcp:cloudrunv2/service:Service`` of a local Cloud Run, as the real provider has it; see ``fields.py``.
 
 The methods are those of a resource provider (check, read, diff, create, update, delete), on plain values as Pulumi
-spells them. Who calls them, an engine over gRPC or one plain loop, makes no difference here. Client errors come out as
-the client raises them.
+spells them. Who calls them, an engine over gRPC (``engine.py``) or one plain loop, makes no difference here. Client
+errors come out as the client raises them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
 from typing import Any
 
 import grpc
-from google.api_core.exceptions import NotFound
+from google.api_core import exceptions
+from google.longrunning import operations_pb2
 
-from pipeline.local.provider.spelling import PLACE, Json, to_message, to_outputs
+from pipeline.local.provider import fields
+from pipeline.local.provider.fields import PLACE, Json
+from pipeline.local.provider.spelling import to_message, to_outputs
 from pipeline.model import ServiceRef
-from pipeline.rpc import masks
 from pipeline.rpc.run import Services, run_v2
 
 SERVICE = "gcp:cloudrunv2/service:Service"
 _CALL_TIMEOUT_S = 15.0
-#: Declared field -> field of the API's update mask; all others are the server's or other people's.
-_UPDATABLE = {
-    "annotations": "annotations", "labels": "labels", "ingress": "ingress", "template": "template",
-    "traffics": "traffic", "scaling": "scaling", "description": "description", "customAudiences": "custom_audiences",
-    "defaultUriDisabled": "default_uri_disabled", "invokerIamDisabled": "invoker_iam_disabled",
-    "launchStage": "launch_stage",
-}  # fmt: skip
-masks.checked(_UPDATABLE.values())
+_SETTLE_TIMEOUT_S = 20 * 60.0  # the real provider's
+_POLL_S = 0.1
 
 
 class LocalProvider:
@@ -35,6 +31,11 @@ class LocalProvider:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._services = Services(channel)
+        self._operation = channel.unary_unary(
+            "/google.longrunning.Operations/GetOperation",
+            request_serializer=operations_pb2.GetOperationRequest.SerializeToString,
+            response_deserializer=operations_pb2.Operation.FromString,
+        )
 
     def check(self, inputs: Json) -> tuple[str, ...]:
         """What is wrong with these inputs, before anything is sent; empty if nothing is."""
@@ -47,41 +48,55 @@ class LocalProvider:
             return (str(error),)
         return ()
 
-    def read(self, inputs: Json) -> dict[str, Any] | None:
-        """The service as outputs, ``etag`` among them; None when it does not exist."""
+    def read(self, place: Json, last: Json | None = None) -> dict[str, Any] | None:
+        """The state of the service, ``etag`` in it; None when it does not exist.
+
+        Args:
+            place: project, location and name are in it.
+            last: the state before; without one, no label and no annotation is taken for the program's.
+        """
         try:
-            service = self._services.get_service(name=_ref(inputs).name, timeout=_CALL_TIMEOUT_S)
-        except NotFound:
+            service = self._services.get_service(name=ref_of(place).name, timeout=_CALL_TIMEOUT_S)
+        except exceptions.NotFound:
             return None
-        return to_outputs(service)
+        return fields.kept(to_outputs(service), {**(last or {}), **{key: place[key] for key in PLACE}})
 
     def diff(self, olds: Json, news: Json) -> tuple[str, ...]:
-        """The declared fields that are not as declared. What is not declared is somebody else's."""
-        wanted = to_outputs(to_message(news))
-        return tuple(
-            key for key in _UPDATABLE if key in news and not _agrees(key, wanted.get(key), olds.get(key))
-        )
+        """Paths at which an update would change something."""
+        return fields.difference(olds, news)
 
-    def create(self, inputs: Json) -> None:
-        """Returns when the request was accepted. Raises AlreadyExists."""
-        ref = _ref(inputs)
-        self._services.create_service(
-            parent=ref.parent, service=to_message(inputs), service_id=ref.service, timeout=_CALL_TIMEOUT_S
-        )
+    def create(self, inputs: Json) -> str:
+        """Returns when the request was accepted: the operation's name. Raises AlreadyExists."""
+        ref = ref_of(inputs)
+        answer = self._services.create_service(
+            parent=ref.parent, service=to_message(fields.sent({}, inputs)), service_id=ref.service,
+            timeout=_CALL_TIMEOUT_S,
+        )  # fmt: skip
+        return _operation_name(answer)
 
-    def update(self, olds: Json, news: Json) -> tuple[str, ...]:
-        """Write what differs, under the etag of ``olds``, and return its names; nothing differs: nothing is written.
+    def update(self, olds: Json, news: Json) -> str:
+        """Write the whole service, made of the last state and of what is declared: no mask, no etag.
 
-        Returns when the request was accepted. Raises Aborted when the service changed since ``olds`` was read.
+        Returns when the request was accepted: the operation's name.
         """
-        changed = self.diff(olds, news)
-        if changed:
-            service = to_message(news)
-            service.name, service.etag = _ref(news).name, olds["etag"]
-            mask = masks.checked(_UPDATABLE[key] for key in changed)
-            request = run_v2.UpdateServiceRequest(service=service, update_mask=mask)
-            self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
-        return changed
+        service = to_message(fields.sent(olds, news))
+        service.name = ref_of(olds).name
+        request = run_v2.UpdateServiceRequest(service=service)
+        return _operation_name(self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S))
+
+    def settle(self, operation: str) -> None:
+        """Wait for what was accepted, as the real provider does. Raises GoogleAPICallError as the operation ended."""
+        give_up = time.monotonic() + _SETTLE_TIMEOUT_S
+        while True:
+            request = operations_pb2.GetOperationRequest(name=operation)
+            found = self._operation(request, timeout=_CALL_TIMEOUT_S)
+            if found.done:
+                break
+            if time.monotonic() >= give_up:
+                raise exceptions.DeadlineExceeded(f"{operation} did not end within 20 minutes")
+            time.sleep(_POLL_S)
+        if found.HasField("error"):
+            raise exceptions.from_grpc_status(found.error.code, found.error.message)
 
     def delete(self, olds: Json) -> None:
         """Raises ValueError while deletion protection is on. A service that is gone already is no error."""
@@ -90,26 +105,15 @@ class LocalProvider:
                 f"{olds['name']}: deletion protection is on; switch it off, apply that, then delete"
             )
         try:
-            self._services.delete_service(name=_ref(olds).name, timeout=_CALL_TIMEOUT_S)
-        except NotFound:
+            self._services.delete_service(name=ref_of(olds).name, timeout=_CALL_TIMEOUT_S)
+        except exceptions.NotFound:
             return
 
 
-def _ref(inputs: Json) -> ServiceRef:
-    return ServiceRef(inputs["project"], inputs["location"], inputs["name"])
+def ref_of(place: Json) -> ServiceRef:
+    """Which service inputs or a state speak of."""
+    return ServiceRef(place["project"], place["location"], place["name"])
 
 
-def _agrees(key: str, wanted: Any, found: Any) -> bool:
-    """Templates have fields that the server fills in; split and annotations are compared whole."""
-    if key == "template":
-        return _is_part_of(wanted, found)
-    return bool(wanted or None) == bool(found or None) and (wanted or None) == (found or None)
-
-
-def _is_part_of(wanted: Any, found: Any) -> bool:
-    """Whether all that is wanted is found; objects may have more, lists may not."""
-    if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(_is_part_of(v, found.get(k)) for k, v in wanted.items())
-    if isinstance(wanted, list):
-        return isinstance(found, list) and len(wanted) == len(found) and all(map(_is_part_of, wanted, found))
-    return bool(wanted == found)
+def _operation_name(answer: bytes) -> str:
+    return str(operations_pb2.Operation.FromString(answer).name)

@@ -11,17 +11,11 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from pipeline.local.provider.fields import MAPS, PROVIDER_ONLY, Json
 from pipeline.rpc.run import run_v2
-
-Json = Mapping[str, Any]
-
-#: The provider's own fields: they say where and how, and are not part of the service.
-PLACE = ("project", "location", "name")
-PROVIDER_ONLY = frozenset({*PLACE, "deletionProtection", "deletionPolicy"})
 
 _TO_API = {"traffics": "traffic", "commands": "command", "envs": "env", "dependsOns": "dependsOn"}
 _TO_PULUMI = {api: pulumi for pulumi, api in _TO_API.items()}
-_MAPS = frozenset({"labels", "annotations", "limits", "nodeSelector"})  # keys in them are data
 _SINGLE = frozenset({"ports"})  # a list in the API, one object in Pulumi
 
 
@@ -49,6 +43,6 @@ def _translated(value: Any, names: Mapping[str, str], fold: Callable[[Any], Any]
         return value
     made = {}
     for key, item in value.items():
-        new = item if key in _MAPS else _translated(item, names, fold)
+        new = item if key in MAPS else _translated(item, names, fold)
         made[names.get(key, key)] = fold(new) if key in _SINGLE else new
     return made

@@ -1,0 +1,186 @@
+"""The Pulumi program applied by Pulumi's own engine, through the Automation API.
+
+Every apply begins with a refresh. What an earlier one left behind is put right first: a lock whose holder is gone is
+cancelled, operations that were pending are looked up, and a service that is there and not in the stack is taken into it
+as it is, by an apply of its own that changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pulumi
+from pulumi import automation
+
+from infra import program
+from infra.live import Live
+from infra.settings import CONFIG_KEY, PROJECT, Settings
+from pipeline.cloudrun.pulumi import faults
+from pipeline.cloudrun.pulumi.cli import Cli
+from pipeline.cloudrun.stack import LONGEST_APPLY, Say, must_not_have_slipped
+from pipeline.errors import PlatformError, SpillwayError
+from pipeline.local.provider.fields import refreshed
+from pipeline.local.provider.service import SERVICE, LocalProvider
+
+if TYPE_CHECKING:
+    from infra.program import Read
+    from pipeline.cloudrun.pulumi.found import Found
+    from pipeline.cloudrun.pulumi.home import CloudHome, LocalHome
+
+_LOCK_PATIENCE_S = 10.0  # one that was left behind ends by itself, having lost us
+_POLL_INTERVAL = "1s"  # the plugin's own is ten: every deploy would take a multiple of it
+#: Of what the CLI prints, what is worth a line: each resource that it changed, and what it complains of.
+_TELLING = re.compile(r"gcp:.*\b(?:created|updated|deleted|imported|replaced)\b|error|warning")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PulumiCli:
+    """With Pulumi's engine. Looks for nothing and starts nothing until it is applied.
+
+    Args:
+        provider: reads a service as Pulumi spells it, to take it into a stack.
+        stopped: whether the process was told to end.
+    """
+
+    read: Read
+    found: Found
+    home: LocalHome | CloudHome
+    provider: Callable[[], LocalProvider]
+    say: Say = field(default=lambda _: None)
+    stopped: Callable[[], bool] = field(default=lambda: False)
+
+    @property
+    def outlives(self) -> timedelta:
+        """See ``ports.Deployer``. The local Cloud Run's provider is in this process: nothing is written without us."""
+        return timedelta(0) if self.home.is_local else LONGEST_APPLY
+
+    def apply(self, settings: Settings) -> None:
+        """``pulumi up`` with a refresh before it.
+
+        Raises: what the program's read raises; StaleWrite when somebody wrote the service meanwhile;
+            PlatformUnavailable while another update holds the lock, or told to stop; PlatformError when anything else
+            fails.
+        """
+        self.say(f"running the Pulumi program with {self.found}")
+        reads, failed = list[Live | None](), list[SpillwayError]()
+
+        def read(asked: Settings) -> Live | None:
+            try:
+                reads.append(self.read(asked))
+            except SpillwayError as error:
+                failed.append(error)  # Pulumi keeps its text alone
+                raise
+            return reads[-1]
+
+        try:
+            with self._stack(settings, lambda: program.run(read)) as stack:
+                self._mend(stack, settings, read)
+                self._patiently(stack, lambda: self._up(stack))
+        except automation.CommandError as error:
+            raise failed[0] if failed else faults.told(error, settings) from error
+        if reads and reads[-1] is not None:
+            must_not_have_slipped(settings, reads[-1], self.read(settings))
+
+    @contextmanager
+    def _stack(self, settings: Settings, run: pulumi.automation.PulumiFn) -> Iterator[automation.Stack]:
+        # An engine that ends amid the program is, for the SDK's own server, an error worth a traceback.
+        logging.getLogger("grpc._server").disabled = True
+        with self.home.opened(settings.stack) as (folder, environment):
+            stack = automation.create_or_select_stack(
+                stack_name=settings.stack,
+                project_name=PROJECT,
+                program=run,
+                opts=automation.LocalWorkspaceOptions(
+                    work_dir=folder, env_vars=environment, pulumi_command=Cli(self.found, self.stopped)
+                ),
+            )
+            config = {f"{PROJECT}:{CONFIG_KEY}": automation.ConfigValue(settings.encode(), secret=True)}
+            if not self.home.is_local:
+                config["gcp:pollInterval"] = automation.ConfigValue(_POLL_INTERVAL)
+            stack.set_all_config(config)
+            yield stack
+
+    def _up(self, stack: automation.Stack, **options: Any) -> automation.UpResult:
+        return stack.up(refresh=True, on_output=self._tell, color="never", suppress_progress=True, **options)
+
+    def _tell(self, line: str) -> None:
+        if _TELLING.search(line):
+            self.say(line.strip())
+
+    def _mend(self, stack: automation.Stack, settings: Settings, read: Read) -> None:
+        """See the module docstring."""
+        state = stack.export_stack().deployment or {}
+        if pending := state.get("pending_operations"):
+            self.say(f"an apply was interrupted: looking what became of {len(pending)} operation(s)")
+            self._patiently(
+                stack, lambda: stack.refresh(clear_pending_creates=True, on_output=self._tell, color="never")
+            )
+            state = stack.export_stack().deployment or {}
+        is_known = any(found["type"] == SERVICE for found in state.get("resources") or ())
+        if not is_known and (inputs := self._as_it_is(settings)) is not None:
+            self.say(f"{settings.service} is there and not in stack {settings.stack}: taking it in as it is")
+            self._adopt(stack, settings, inputs, read)
+
+    def _as_it_is(self, settings: Settings) -> dict[str, Any] | None:
+        """All that a program could declare of the service, with what is live; None when it does not exist."""
+        ref = settings.ref
+        place = {"project": ref.project, "location": ref.location, "name": ref.service}
+        state = self.provider().read(place)
+        return None if state is None else refreshed({}, state)
+
+    def _adopt(self, stack: automation.Stack, settings: Settings, inputs: dict[str, Any], read: Read) -> None:
+        """Run the program with what is live in the place of what it declares.
+
+        The engine would follow an import by an update where they differ: so it is asked first.
+        """
+
+        def as_it_is(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+            if args.type_ != SERVICE:
+                return None
+            importing = pulumi.ResourceOptions(import_=settings.ref.name, version=version("pulumi-gcp"))
+            return pulumi.ResourceTransformationResult(
+                inputs, pulumi.ResourceOptions.merge(args.opts, importing)
+            )
+
+        def adopting() -> None:
+            pulumi.runtime.register_stack_transformation(as_it_is)
+            program.run(read)
+
+        foreseen = stack.preview(program=adopting, color="never").change_summary
+        if {str(what) for what in foreseen} - {"create", "same", "import"}:
+            raise PlatformError(
+                f"{settings.service} cannot be taken into stack {settings.stack} as it is",
+                f"Pulumi would do {_words(foreseen)}, where an import alone was asked for; nothing was written.",
+                f"Look what differs: spillway plan; to give traffic back: spillway rollback {settings.ref.name}",
+            )
+        self._patiently(stack, lambda: self._up(stack, program=adopting))
+
+    def _patiently(self, stack: automation.Stack, work: Callable[[], T]) -> T:
+        """Do it; a lock that somebody holds is waited for, and one that nobody holds any more is cancelled."""
+        give_up = time.monotonic() + _LOCK_PATIENCE_S
+        while True:
+            try:
+                return work()
+            except automation.ConcurrentUpdateError as error:
+                if faults.holders_are_dead(error):
+                    self.say(
+                        f"the lock of stack {stack.name} is that of a process which is gone: cancelling it"
+                    )
+                    stack.cancel()
+                    continue
+                if self.stopped() or time.monotonic() >= give_up:
+                    raise
+            time.sleep(1.0)
+
+
+def _words(changes: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in changes.items())

@@ -1,0 +1,106 @@
+"""How Pulumi's engine marks values in a message: secrets, and what is not known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+
+from pipeline import credentials
+from pipeline.model import NONCE_VARIABLE
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a mark of the protocol
+_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+
+
+def plain(message: Struct) -> dict[str, Any]:
+    """The values without marks."""
+    return dict(_plain(json_format.MessageToDict(message)))
+
+
+def has_unknowns(value: object) -> bool:
+    """Whether anything in it is known only after another resource was made."""
+    return any(leaf == _UNKNOWN for leaf in _leaves(value))
+
+
+class Secrets:
+    """What is secret in some messages: by value, and environment variables by name too, whatever their value is by now."""
+
+    def __init__(self, *messages: Struct) -> None:
+        found = [part for message in messages for part in _secrets(json_format.MessageToDict(message))]
+        self._values = {leaf for part in found for leaf in _leaves(part) if isinstance(leaf, str) and leaf}
+        self._names = {NONCE_VARIABLE}
+        for message in messages:
+            self._names |= set(self._variables(plain(message)))
+
+    def _variables(self, value: object) -> Iterator[str]:
+        if isinstance(value, list):
+            for item in value:
+                yield from self._variables(item)
+        elif isinstance(value, Mapping):
+            if "name" in value and value.get("value") in self._values:
+                yield value["name"]
+            for item in value.values():
+                yield from self._variables(item)
+
+    def marked(self, value: Mapping[str, Any]) -> Struct:
+        """The values as a message, secrets marked."""
+        message = Struct()
+        message.update({key: self._marked(item) for key, item in value.items()})
+        return message
+
+    def _marked(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._marked(item) for item in value]
+        if isinstance(value, Mapping):
+            made = {key: self._marked(item) for key, item in value.items()}
+            if self._is_secret_variable(value):
+                made["value"] = _as_secret(value["value"])
+            return made
+        return _as_secret(value) if isinstance(value, str) and value in self._values else value
+
+    def _is_secret_variable(self, value: Mapping[str, Any]) -> bool:
+        name, text = value.get("name"), value.get("value")
+        if not isinstance(name, str) or not isinstance(text, str):
+            return False
+        return name in self._names or bool(credentials.of_environment({name: text}))
+
+
+def _as_secret(value: Any) -> dict[str, Any]:
+    return {_SIGNATURE: _SECRET, "value": value}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        if value.get(_SIGNATURE) == _SECRET:
+            return _plain(value["value"])
+        return {key: _plain(item) for key, item in value.items() if not key.startswith("__")}
+    return value
+
+
+def _secrets(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _secrets(item)
+    elif isinstance(value, Mapping):
+        if value.get(_SIGNATURE) == _SECRET:
+            yield _plain(value["value"])
+            return
+        for item in value.values():
+            yield from _secrets(item)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _leaves(item)
+    else:
+        yield value

@@ -1,0 +1,118 @@
+"""The real command with Pulumi's real engine, on a local Cloud Run with processes: a rollout and the way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.local import daemon
+from pipeline.model import CANDIDATE_TAG, STABLE_TAG
+from tests.e2e.project import Project, image
+
+IMAGES = {
+    "good": image(),
+    "next": image("good", "2"),
+    "third": image("good", "3"),
+    "bad": image("close-1011"),
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A stable revision that Pulumi made."""
+    folder = tmp_path_factory.mktemp("project")
+    made = Project(folder, folder / ".spillway" / "local", "chat", "pulumi")
+    made.configure(IMAGES)
+    daemon.up(made.local, {})
+    try:
+        done = made.run("rollout", "--image", "good", "-o", "json")
+        assert done.document["outcome"] == "first_deployment", done.stderr
+        yield made
+    finally:
+        daemon.down(made.local)
+
+
+def lock(project: Project, pid: int) -> Path:
+    folder = (
+        project.local
+        / "pulumi/backend/.pulumi/locks/organization/spillway"
+        / f"local.local.{project.service}"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "4b1f0f0e-0000-4000-8000-000000000000.json"
+    held = {
+        "pid": pid,
+        "username": "me",
+        "hostname": socket.gethostname(),
+        "timestamp": "2026-11-27T07:00:00Z",
+    }
+    file.write_text(json.dumps(held))
+    return file
+
+
+@pytest.mark.ordinary
+def test_a_rollout_is_promoted_and_rolled_back(project: Project) -> None:
+    stable = project.live().wanted.tagged(STABLE_TAG)
+    done = project.run("rollout", "--image", "next", "-o", "json")
+    assert done.code == 0, done.stderr
+    assert "with pulumi 3." in done.stderr
+    assert done.document["outcome"] == "promoted"
+    assert project.live().wanted.percent_of(done.document["candidate"]) == 100
+    back = project.run("rollback", project.ref.name, "-o", "json")
+    assert back.code == 0, back.stderr
+    assert stable is not None
+    assert project.live().wanted.percent_of(stable) == 100
+
+
+def test_a_bad_one_is_stopped_at_zero(project: Project) -> None:
+    stable = project.live().wanted.serving
+    done = project.run("rollout", "--image", "bad", "-o", "json")
+    assert done.document["outcome"] == "stopped_at_zero", done.stderr
+    assert project.live().wanted.serving == stable
+
+
+def test_a_roll_back_goes_on_whatever_is_wrong_with_pulumi(project: Project) -> None:
+    """A lock that is held, a state that cannot be read, a passphrase that is gone."""
+    done = project.run("rollout", "--image", "third", "-o", "json")
+    assert done.document["outcome"] == "promoted", done.stderr
+    stable = project.live().wanted.tagged(STABLE_TAG)
+    held = lock(project, os.getpid())
+    passphrase = project.local / "pulumi" / "passphrase"
+    text = passphrase.read_text()
+    passphrase.write_text("another")
+    try:
+        back = project.run("rollback", project.ref.name, "-o", "json")
+        assert back.code == 0, back.stderr
+        assert stable is not None
+    finally:
+        held.unlink()
+        passphrase.write_text(text)
+
+
+def test_a_signal_while_the_program_is_applied(project: Project) -> None:
+    """It is given the lock's holder to wait for, so that the signal finds it applying; our process ends, the next goes on."""
+    project.configure({**IMAGES, "fourth": image("good", "4")})
+    held = lock(project, os.getpid())
+    with project.start("rollout", "--image", "fourth", "-o", "json") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "running the Pulumi program" in line:
+                break
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    held.unlink()
+    assert process.returncode == 143
+    live = project.live()
+    assert live.record_text is not None
+    assert '"deploying"' in live.record_text
+    assert live.wanted.tagged(CANDIDATE_TAG) is None
+    done = project.run("rollout", "--image", "fourth", "-o", "json")
+    assert done.document["outcome"] == "promoted", done.stderr
