@@ -134,7 +134,9 @@ def drive(scene: Scene, folder: Path, place: Blind) -> Drive:
     session = Session(Output(Mode.JSON), folder / "spillway.yaml", folder, None, yes=False)
     request = Request.of(session, None, schema.parse(CONFIG)).with_image("chat@sha256:" + "2" * 64)
     program = Program(grpc.insecure_channel("127.0.0.1:1"), folder, EngineChoice.IN_PROCESS)
-    return Drive(request, cast("Place", place), program, scene.engine(), scene.world, Listeners(), ExitStack())
+    return Drive(
+        request, cast("Place", place), program, scene.engine(), scene.world, Listeners(), ExitStack()
+    )
 
 
 def test_before_the_first_write_it_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:

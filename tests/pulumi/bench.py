@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from google.cloud import run_v2
 from pulumi import automation
 
 from infra import program
+from infra.compose import compose
 from infra.live import read
 from infra.settings import Settings, Template
 from pipeline.cloudrun.pulumi.apply import PulumiCli
@@ -31,6 +32,15 @@ class Bench:
     cloud: Cloud
     folder: Path
     found: Found
+    names: dict[str, str] = field(default_factory=dict)
+
+    def name(self, settings: Settings) -> str:
+        """Of the revision that these settings made, or make: it follows from what is live when it is first asked for."""
+        if settings.encode() not in self.names:
+            live = read(settings, self.cloud.channel)
+            made = compose(settings, live.stable, live.base) if live else compose(settings)
+            self.names[settings.encode()] = made.revision
+        return self.names[settings.encode()]
 
     def settings(self, **template: Any) -> Settings:
         """Of a service that does not exist yet."""

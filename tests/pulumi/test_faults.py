@@ -99,14 +99,14 @@ def test_an_update_that_was_interrupted_is_gone_on_with(bench: Bench, settings: 
     assert any("was interrupted" in line for line in said)
     assert not bench.state(settings).get("pending_operations")
     assert bench.shows_no_change(another(settings))
-    assert shares(bench.message(settings)) == {settings.revision: 100}
+    assert shares(bench.message(settings)) == {bench.name(settings): 100}
 
 
 def test_a_creation_that_was_interrupted_before_it_was_sent_is_made(bench: Bench, settings: Settings) -> None:
     pending(bench, settings, "creating")
     bench.cloud.result(bench.cloud.services.delete_service(name=settings.ref.name))
     bench.cli.apply(settings)
-    assert shares(bench.message(settings)) == {settings.revision: 100}
+    assert shares(bench.message(settings)) == {bench.name(settings): 100}
 
 
 @pytest.mark.ordinary
@@ -168,7 +168,7 @@ def test_told_to_stop_it_ends_and_the_next_one_goes_on(bench: Bench, settings: S
     with pytest.raises(PlatformUnavailable, match="told to end"):
         slow.apply(another(settings))
     thread.join()
-    assert shares(bench.message(settings)) == {settings.revision: 100}
+    assert shares(bench.message(settings)) == {bench.name(settings): 100}
     bench.cli.apply(another(settings))
     assert bench.shows_no_change(another(settings))
 
