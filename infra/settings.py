@@ -67,6 +67,7 @@ class Settings:
         labels: added to those that are there.
         fields: of the service, as the API's own Service in proto JSON; a field that is null shall be cleared.
         waive: paths of fields that may be lost.
+        alert_channels: resource names of the notification channels that the lasting alerts tell.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -80,6 +81,7 @@ class Settings:
     labels: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
     waive: tuple[str, ...] = ()
+    alert_channels: tuple[str, ...] = ()
 
     @property
     def ref(self) -> ServiceRef:

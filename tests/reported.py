@@ -20,6 +20,10 @@ from tests.fakes import REF
 from tests.rollouts import Scene
 
 
+def _alerts() -> tuple[str, ...]:
+    return ("agent-chat: sockets closed with 1011",)
+
+
 @dataclass
 class Standing:
     """The parts of a session that reporting and driving use; nobody looks on."""
@@ -62,10 +66,12 @@ class Reported:
     def drive(self, driver: str = "host/1") -> Drive:
         listeners = Listeners([], self.session.said.append)
         self.scene.told = Told(listeners)
-        engine, place = self.scene.engine(driver), SimpleNamespace(ref=REF, platform=self.scene.platform)
+        engine = self.scene.engine(driver)
+        place = SimpleNamespace(ref=REF, platform=self.scene.platform, alerts=_alerts)
         return Drive(
             SimpleNamespace(session=self.session),  # type: ignore[arg-type]
             place=place,  # type: ignore[arg-type]
+            program=None,  # type: ignore[arg-type]
             engine=engine,
             world=self.scene.world,
             listeners=listeners,
@@ -81,4 +87,4 @@ class Reported:
         return outcome
 
     def report(self) -> Report:
-        return reporting.make_report(self.session, self.scene.world, self.scene.rollout)
+        return reporting.make_report(self.session, self.scene.world, self.scene.rollout, alerts=_alerts)

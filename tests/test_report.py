@@ -233,12 +233,24 @@ class TestChecklist:
         states = self.states(a_rollout(), [], None, Checked((found,), rules=("event-map",)))
         assert states[2] is State.NOT_SHOWN
 
-    def test_nobody_looks_for_alerts(self) -> None:
-        row = self.rows(a_rollout(), [], None)[10]
-        assert (row.state, row.evidence) == (
-            State.NOT_SHOWN,
-            "nobody looked for alert policies on this service",
-        )
+    @pytest.mark.parametrize(
+        ("alerts", "state", "evidence"),
+        [
+            (None, State.NOT_SHOWN, "nobody could look for alert policies on this service"),
+            ((), State.NOT_SHOWN, "no alert policy of this service watches for 1011"),
+            (("chat: cpu",), State.NOT_SHOWN, "no alert policy of this service watches for 1011"),
+            (
+                ("chat: closed with 1011", "chat: cpu"),
+                State.SHOWN,
+                "2 alert policies: chat: closed with 1011; chat: cpu",
+            ),
+        ],
+    )
+    def test_alerts_are_those_that_are_there(
+        self, alerts: tuple[str, ...] | None, state: State, evidence: str
+    ) -> None:
+        row = document.build(a_rollout(), [], None, at(400), alerts=alerts).checklist[10]
+        assert (row.state, row.evidence) == (state, evidence)
 
     def test_the_papers_are_those_that_are_there(self) -> None:
         additive = Checked((), rules=("additive",), additive_only=True)

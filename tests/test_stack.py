@@ -14,9 +14,11 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
+from infra import alerts
 from infra.compose import compose
 from infra.live import Live, read
 from infra.settings import Settings, Template
+from pipeline.cloudrun.alerts import policies_of
 from pipeline.cloudrun.service import CloudRun
 from pipeline.cloudrun.stack import InProcess, declared
 from pipeline.errors import (
@@ -25,6 +27,7 @@ from pipeline.errors import (
     RequestRejected,
     StaleWrite,
 )
+from pipeline.local.provider.alerts import AlertsProvider
 from pipeline.local.provider.fields import Json
 from pipeline.local.provider.service import SERVICE, LocalProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, Split, Target
@@ -280,7 +283,7 @@ def test_what_the_api_refuses_is_told(settings: Settings, program: InProcess) ->
 
 def test_the_declaration_is_a_list_without_secrets(settings: Settings, program: InProcess) -> None:
     wanted = replace(settings, template=replace(settings.template, env={"KEY": "hush"}))
-    (resource,) = declared(wanted, program.read).resources
+    (resource,) = (r for r in declared(wanted, program.read).resources if r.type == SERVICE)
     assert resource.summary == {
         "type": SERVICE,
         "name": settings.service,
@@ -311,5 +314,29 @@ def test_evaluating_leaves_nothing_behind(settings: Settings) -> None:
 
 
 async def test_it_can_be_evaluated_where_a_loop_runs(settings: Settings) -> None:
-    assert len(declared(settings, lambda _: None).resources) == 1
+    assert [r.type for r in declared(settings, lambda _: None).resources].count(SERVICE) == 1
     assert asyncio.get_running_loop().is_running()
+
+
+def test_the_lasting_alerts_are_made_once_and_put_right(
+    cloud: Cloud, settings: Settings, program: InProcess
+) -> None:
+    program.apply(settings)
+    titles = policies_of(settings.ref, cloud.channel)
+    assert [title.partition(": ")[2] for title in titles] == [
+        "log lines that JSON refused", "sockets closed with 1006", "sockets closed with 1011",
+        "sockets without an outcome", "the watchdog is silent",
+    ]  # fmt: skip
+    provider = AlertsProvider(cloud.channel)
+    for declared_ in alerts.declared(settings.ref):
+        name = provider.find(declared_.type, declared_.inputs)
+        assert name
+        changed = {"description": "by hand"} if declared_.type == alerts.METRIC else {"combiner": "AND"}
+        provider.update(declared_.type, name, {**declared_.inputs, **changed})
+    program.apply(another(settings))
+    assert policies_of(settings.ref, cloud.channel) == titles
+    for declared_ in alerts.declared(settings.ref):
+        name = provider.find(declared_.type, declared_.inputs)
+        found = provider.read(declared_.type, name or "")
+        assert found
+        assert not provider.differs(declared_.type, found, declared_.inputs)

@@ -25,9 +25,11 @@ from pipeline.driving.restore import Cause, restore
 from pipeline.errors import SpillwayError
 from pipeline.events import RolledBack, RolloutEvent
 from pipeline.model import Outcome
+from pipeline.view.local_lines import alert_line
 
 OPERATOR = "demo"
 _DRAIN_WITHIN_S = 10.0
+_ALERTS_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Chapter:
 def _words(key: str, value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{what} x{count}" for what, count in value.items())
+    if isinstance(value, list):
+        return f"{key} {', '.join(map(str, value)) or 'none'}"
     return f"{key.replace('_', ' ')} {value}"
 
 
@@ -110,6 +114,7 @@ class Story:
         with self._chapter("b: fails only users with an account", Outcome.ROLLED_BACK) as page:
             page.ending = self._rollout(page, "some-users")
             page.more |= self._two_clocks(page)
+            page.more["alerts"] = self._firing()
 
     def promoted(self) -> None:
         """(c) A good revision."""
@@ -210,6 +215,16 @@ class Story:
             "sockets_left_on_candidate": left,
             "seconds_until_drained": drained,
         }
+
+    def _firing(self) -> list[str]:
+        """The lasting alerts that fire now; one is a matter of seconds after users met 1011."""
+        with self._drive() as drive:
+            began = time.monotonic()
+            while not (found := drive.place.firing()) and time.monotonic() - began < _ALERTS_WITHIN_S:
+                drive.world.clock.sleep(timedelta(milliseconds=250))
+        for alert in found:
+            self._say(alert_line(alert))
+        return [str(alert["title"]) for alert in found]
 
     @staticmethod
     def _open_on(drive: Drive, revision: str) -> int:

@@ -145,7 +145,9 @@ class UserFigures:
         return self._tally
 
 
-def make_report(session: Session, world: World, current: Rollout) -> Report:
+def make_report(
+    session: Session, world: World, current: Rollout, *, alerts: Callable[[], Sequence[str]] | None = None
+) -> Report:
     """The report's values, as far as the logs and this machine know. A journal that cannot be read is an absent one."""
     from pipeline.app import static_checks
     from pipeline.report import document, journal
@@ -165,14 +167,25 @@ def make_report(session: Session, world: World, current: Rollout) -> Report:
         closes=met.closes if met else (),
         checks=static_checks.of_attempt(folder, attempt),
         read_until=met.until if met else None,
+        alerts=_looked(alerts),
     )
 
 
-def write_reports(session: Session, world: World, current: Rollout) -> list[Path]:
+def _looked(alerts: Callable[[], Sequence[str]] | None) -> Sequence[str] | None:
+    """Titles of alert policies; None where they cannot be read, which is nobody's fault."""
+    try:
+        return alerts() if alerts else None
+    except SpillwayError:
+        return None
+
+
+def write_reports(
+    session: Session, world: World, current: Rollout, alerts: Callable[[], Sequence[str]] | None = None
+) -> list[Path]:
     """Make the report and write it. Whatever goes wrong is said, never an error: a roll-back must not end badly
     because of its report."""
     try:
-        return write_report(session, current, make_report(session, world, current))
+        return write_report(session, current, make_report(session, world, current, alerts=alerts))
     except Exception as error:  # noqa: BLE001 - a full disk, or a fault of ours: the outcome stands
         session.output.say(f"no report: {error!r}")
         return []

@@ -78,6 +78,7 @@ class Request:
             deletion_protection=container.deletion_protection,
             fields=template_section.as_document(template_section.SERVICE, container.service),
             waive=tuple(container.waive),
+            alert_channels=tuple(self.environment.alert_channels),
         )
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -97,10 +98,12 @@ def _show_new(drive: Drive, gate: Gate, lines: Sequence[str], document: Mapping[
 def _declared(resources: Sequence[Mapping[str, object]]) -> list[str]:
     """What the Pulumi program would bring about, given what is live."""
     out = ["", "program"] if resources else []
-    for resource in resources:
+    alone = [r for r in resources if len(r) > 2]
+    for resource in alone:
         out.append(f"  {resource['type']}  {resource['name']}")
         out += [f"    {key}: {value}" for key, value in resource.items() if key not in {"type", "name"}]
-    return out
+    kinds = Counter(str(r["type"]) for r in resources if len(r) == 2)
+    return out + [f"  {kind}  {count} of them" for kind, count in sorted(kinds.items())]
 
 
 def _lines(proposal: plan.Proposal) -> list[str]:

@@ -10,12 +10,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import budget
 from pipeline.model import ServiceRef
@@ -84,6 +84,20 @@ class Place:
         from pipeline.cloudrun.logs import LoggingSource
 
         return LoggingSource.over(self.channel) if self.channel is not None else LoggingSource.cloud()
+
+    def alerts(self) -> Sequence[str]:
+        """Titles of the lasting alerts on the service. Raises AccessError, PlatformUnavailable."""
+        from pipeline.cloudrun.alerts import policies_of
+
+        return policies_of(self.ref, self.channel)
+
+    def firing(self) -> Sequence[Mapping[str, Any]]:
+        """The alerts that fire for this service. The cloud tells whoever its notification channels name, and nobody else."""
+        from pipeline.local.endpoint import alerts_of
+
+        if self.channel is None:
+            return ()
+        return [one for one in alerts_of(self.channel) if one["title"].startswith(f"{self.ref.service}: ")]
 
     def look(self, settings: Settings) -> Live | None:
         """The service as it is, for these settings; None when there is none."""

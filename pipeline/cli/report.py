@@ -40,7 +40,7 @@ def report(
                 f"the service carries {current.plan.rollout_id if current else 'no record'}",
                 "Start one: spillway rollout --image DIGEST",
             )
-        made = make_report(session, drive.world, current)
+        made = make_report(session, drive.world, current, alerts=drive.place.alerts)
         try:
             paths = write_report(session, current, made)
         except OSError as error:

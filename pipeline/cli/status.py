@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,8 @@ from pipeline.cli.options import Env
 from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.output.writer import Mode
+
+Alert = Mapping[str, Any]  # one that fires, as ``local status`` has it
 
 if TYPE_CHECKING:
     from pipeline.app.drive import Drive
@@ -42,35 +44,41 @@ def status(
         _screen(session, drive, stays=watch) as show,
     ):
         while True:
-            show(drive.engine.observer.look(probe=False))
+            show(drive.engine.observer.look(probe=False), drive.place.firing())
             if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
                 return 0
             drive.world.clock.sleep(max(timedelta(seconds=1), drive.engine.rhythm.quiet))
 
 
 @contextmanager
-def _screen(session: Session, drive: Drive, *, stays: bool) -> Iterator[Callable[[Look], None]]:
+def _screen(
+    session: Session, drive: Drive, *, stays: bool
+) -> Iterator[Callable[[Look, Sequence[Alert]], None]]:
     """What shows a look on stdout: the document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
-        yield lambda look: session.output.result("", _document(look))
+        yield lambda look, firing: session.output.result("", {**_document(look), "alerts": list(firing)})
         return
     from rich.console import Group
+    from rich.text import Text
 
     from pipeline.app.reporting import UserFigures
+    from pipeline.redact import plain
+    from pipeline.view.local_lines import alert_line
     from pipeline.view.panel import render
 
     console, figures = streams.console("stdout"), UserFigures(drive.place, drive.world.clock, drive.seen)
 
-    def picture(look: Look) -> Group:
-        return render(look, (), figures(), drive.world.clock.now(), console.width)
+    def picture(look: Look, firing: Sequence[Alert]) -> Group:
+        told = [Text(plain(alert_line(alert)), style="bold red") for alert in firing]
+        return Group(*told, render(look, (), figures(), drive.world.clock.now(), console.width))
 
     if not stays or not console.is_terminal:
-        yield lambda look: console.print(picture(look))
+        yield lambda look, firing: console.print(picture(look, firing))
         return
     from rich.live import Live
 
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        yield lambda look: live.update(picture(look), refresh=True)
+        yield lambda look, firing: live.update(picture(look, firing), refresh=True)
 
 
 def _document(look: Look) -> dict[str, object]:

@@ -37,6 +37,7 @@ _SEVERITIES = {
     500: "ERROR", 600: "CRITICAL", 700: "ALERT", 800: "EMERGENCY",
 }  # fmt: skip
 
+_LAST = logging_v2.ListLogEntriesResponse.pb()()  # where a token promised a page, and none came
 _QUOTA = Bucket.of(Quota.LOGS)  # of the process; Cloud Logging's is the project's
 
 Key = tuple[ServiceRef, tuple[str, ...]]
@@ -210,7 +211,7 @@ class LoggingSource:
             )
         if self._quota:
             self._quota.count(self._monotonic())
-        return next(pages)
+        return next(pages, _LAST)
 
     def _pages(self, project: str, text: str) -> Iterator[Any]:
         request = logging_v2.ListLogEntriesRequest(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from infra.program import Read
     from pipeline.local.provider.service import LocalProvider
 
+SERVICE = "gcp:cloudrunv2/service:Service"
 _TRIES = 5
 #: Until the engine has sent its write: a refresh, and its plugin's start, come before.
 LONGEST_APPLY = timedelta(minutes=5)
@@ -163,8 +164,27 @@ class InProcess:
         """What was live when the program looked, if that was written over."""
         with translated(f"deploy {settings.service}", etag=True):
             declaration = declared(settings, self.read)
-            wrote = [self._bring_about(resource, declaration.live) for resource in declaration.resources]
+            wrote = [
+                self._bring_about(resource, declaration.live)
+                for resource in declaration.resources
+                if resource.type == SERVICE
+            ]
+            for resource in declaration.resources:
+                if resource.type != SERVICE:
+                    self._keep_watch(resource)
             return declaration.live if any(wrote) else None
+
+    def _keep_watch(self, resource: Resource) -> None:
+        """A metric or an alert policy. Without a state, it is known by what it says of itself."""
+        if problems := self.provider.alerts.check(resource.type, resource.inputs):
+            raise RequestRejected(f"{resource.name}: {problems[0]}", f"declared as {resource.type}")
+        name = self.provider.alerts.find(resource.type, resource.inputs)
+        if name is None:
+            self.provider.alerts.create(resource.type, resource.inputs)
+            return
+        state = self.provider.alerts.read(resource.type, name) or {}
+        if self.provider.alerts.differs(resource.type, state, resource.inputs):
+            self.provider.alerts.update(resource.type, name, resource.inputs)
 
     def _bring_about(self, resource: Resource, live: Live | None) -> bool:
         """Whether anything had to be written."""

@@ -55,6 +55,9 @@ class Environment:
     region: str = field(default="", metadata={"check": _is_in_one_place})
     evidence: Literal["users", "probes"] = "users"
     id_token: bool = False  # probes carry an ID token for the service's address
+    alert_channels: list[str] = field(
+        default_factory=list
+    )  # notification channels that the lasting alerts tell
 
     def __post_init__(self) -> None:
         if self.endpoint == "cloud" and not (self.project and self.region):

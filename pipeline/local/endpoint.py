@@ -10,10 +10,11 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from pipeline import private
 from pipeline.errors import AccessError, LocalCloudRunDown, PlatformUnavailable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 STATUS_METHOD = "/spillway.local.Status/Get"  # takes nothing; JSON comes back
 _START_S = 30.0
 _POLL_S = 0.05
+_LOOK_S = 2.0
 _OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # loopback is nobody's proxy's business
     ("grpc.max_receive_message_length", -1),
@@ -87,6 +89,18 @@ def settled(folder: Path) -> Endpoint:
             if not is_alive(folder) or time.monotonic() >= give_up:
                 raise
         time.sleep(_POLL_S)
+
+
+def alerts_of(channel: grpc.Channel) -> Sequence[Mapping[str, Any]]:
+    """The alerts that fire on a local Cloud Run; none where it does not answer: a look must not fail for them."""
+    import grpc
+
+    try:
+        answer = channel.unary_unary(STATUS_METHOD)(b"", timeout=_LOOK_S)
+    except grpc.RpcError:
+        return ()
+    firing: Sequence[Mapping[str, Any]] = json.loads(answer).get("alerts", ())
+    return firing
 
 
 def no_answer(fault: Exception) -> PlatformUnavailable:

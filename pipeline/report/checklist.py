@@ -47,11 +47,13 @@ class Evidence:
     Args:
         checks: None: no static check was handed to the report.
         missing: what row 12 asks for and the report does not hold, in words.
+        alerts: titles of the alert policies on the service; None: nobody could look.
     """
 
     figures: Figures
     checks: Report | None
     missing: Sequence[str]
+    alerts: Sequence[str] | None = None
 
     @property
     def rollout(self) -> Rollout:
@@ -220,8 +222,12 @@ def _soaked(e: Evidence) -> Answer:
     return State.NOT_SHOWN, f"{words}; 24 h are asked for"
 
 
-def _alerts(_: Evidence) -> Answer:
-    return State.NOT_SHOWN, "nobody looked for alert policies on this service"
+def _alerts(e: Evidence) -> Answer:
+    if e.alerts is None:
+        return State.NOT_SHOWN, "nobody could look for alert policies on this service"
+    if not any("1011" in title for title in e.alerts):
+        return State.NOT_SHOWN, "no alert policy of this service watches for 1011"
+    return State.SHOWN, f"{len(e.alerts)} alert policies: {'; '.join(e.alerts)}"
 
 
 def _papers(e: Evidence) -> Answer:

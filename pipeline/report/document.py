@@ -127,6 +127,7 @@ def build(
     closes: Sequence[Closes] = (),
     checks: checked.Report | None = None,
     read_until: datetime | None = None,
+    alerts: Sequence[str] | None = None,
 ) -> Report:
     """The report of a rollout attempt as far as it has come.
 
@@ -136,6 +137,7 @@ def build(
         closes: of the timeline over ``facts.end_of_axis``.
         checks: what the static checks found before the attempt began; None: nobody handed it in.
         read_until: the logs were too many, and were read up to here; None: all were read.
+        alerts: titles of the alert policies on the service; None: nobody could look.
     """
     plan, axis = rollout.plan, facts.end_of_axis(rollout, now)
     figures = figures_of(rollout, journal, exposures, now)
@@ -181,7 +183,7 @@ def build(
         quiet_writes=quiet,
         steps=facts.happened(rollout),
         checklist=checklist.items(
-            checklist.Evidence(figures, checks, tuple(_absent(plan_back, figures, writes, checks)))
+            checklist.Evidence(figures, checks, tuple(_absent(plan_back, figures, writes, checks)), alerts)
         ),
         rollback=plan_back,
         risks=tuple(advice.risks(figures, checks)),

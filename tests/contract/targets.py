@@ -20,7 +20,8 @@ from google.cloud.run_v2.services.services.transports import (
 )
 from google.oauth2.credentials import Credentials
 
-from pipeline.local.api import admin, methods
+from pipeline.local.alerts.book import AlertBook
+from pipeline.local.api import admin, alerts, methods
 from pipeline.local.api.rest import RestFace
 from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.bearer import Access
@@ -115,7 +116,7 @@ async def _serve(folder: Path, strict_masks: bool) -> _ControlPlane:
     await controller.resume()
     offered = methods.offered(controller, strict_masks=strict_masks)
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers(admin.handlers(offered))
+    server.add_generic_rpc_handlers((*admin.handlers(offered), *alerts.handlers(AlertBook(folder))))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     face, listener = RestFace(offered, Access(_TOKEN)), listen("127.0.0.1", 0)

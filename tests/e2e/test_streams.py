@@ -133,7 +133,7 @@ def test_no_command_lets_a_service_command_the_ci(shouting: Project, monkeypatch
         "local logs", "local logs -o ndjson", "local logs -o json", "local status", "local status -o json",
         "local up", "local down --dry-run", "status -o json", "report -o json", f"probe {tagged} -n 1 -o json",
         "check", "rollback", "rollback ::error::x", "rollout --image ::error::x", "local logs --filter ::error::",
-        "::error::x", "rollback --::error::x", "rollout --image dead", "status", "local status", "rollback",
+        "unpin --dry-run", "unpin ::error::x", "::error::x", "rollback --::error::x", "rollout --image dead", "status", "local status", "rollback",
     ]  # fmt: skip
     for width in ("40", "61"):
         monkeypatch.setenv("COLUMNS", width)

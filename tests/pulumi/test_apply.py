@@ -9,10 +9,13 @@ import pytest
 from google.cloud import run_v2
 from pulumi import automation
 
+from infra import alerts
 from infra.live import Live
 from infra.settings import Settings
+from pipeline.cloudrun.alerts import policies_of
 from pipeline.cloudrun.service import CloudRun
 from pipeline.errors import AccessError, PlatformError, StaleWrite
+from pipeline.local.provider.alerts import AlertsProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, Readiness, Split, Target
 from tests.contract.cloud import latest, shares
 from tests.fakes import said_by
@@ -54,7 +57,8 @@ def test_what_was_made_shows_no_change(bench: Bench, settings: Settings) -> None
 def test_applying_again_writes_nothing(bench: Bench, settings: Settings) -> None:
     before = bench.message(settings)
     bench.cli.apply(settings)
-    assert bench.up(settings) == {"same": 3}
+    lasting = len(list(alerts.declared(settings.ref)))
+    assert bench.up(settings) == {"same": 3 + lasting}
     assert bench.message(settings).etag == before.etag
 
 
@@ -66,6 +70,30 @@ def test_a_preview_writes_nothing(bench: Bench, settings: Settings) -> None:
             stack.preview(color="never")
     assert bench.message(settings) == before
     assert new.ref.name not in {s.name for s in bench.cloud.services.list_services(parent=bench.cloud.parent)}
+
+
+@pytest.mark.ordinary
+def test_the_lasting_alerts_are_there_and_are_kept_as_declared(bench: Bench, settings: Settings) -> None:
+    titles = policies_of(settings.ref, bench.cloud.channel)
+    assert f"{settings.service}: sockets closed with 1011" in titles
+    provider = AlertsProvider(bench.cloud.channel)
+    (declared,) = (a for a in alerts.declared(settings.ref) if a.inputs.get("displayName") == titles[0])
+    name = provider.find(declared.type, declared.inputs)
+    assert name
+    provider.update(declared.type, name, {**declared.inputs, "enabled": False})
+    assert titles[0] not in policies_of(settings.ref, bench.cloud.channel)
+    with bench.stack(settings) as stack:
+        stack.up(refresh=True, color="never")
+    assert len(policies_of(settings.ref, bench.cloud.channel)) == len(titles) - 1, (
+        "nobody declared that it is on"
+    )
+    provider.update(declared.type, name, {**declared.inputs, "combiner": "OR"})
+    bench.cli.apply(settings)
+    found = provider.read(declared.type, name)
+    assert found
+    assert found["combiner"] == declared.inputs["combiner"]
+    bench.cli.apply(replace(settings, alert_channels=()))
+    assert policies_of(settings.ref, bench.cloud.channel) == titles
 
 
 @pytest.mark.ordinary

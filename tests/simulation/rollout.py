@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -217,8 +218,9 @@ class Simulation:
         if (wait := self.rng.choice((1, 5, 30, 0))) and self.now < FAULTS_END:
 
             def land() -> None:
-                if revision not in self.platform.known and self.platform.shown().generation:
-                    self.deploy(REF, image="", revision=revision, read=read)
+                if revision not in self.platform.known:
+                    with suppress(SpillwayError):  # its driver, whom it would be told, is gone
+                        self.deploy(REF, image="", revision=revision, read=read)
 
             self.clock.at(self.now + wait, land)
 

@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 
 import grpc
 from google.api_core import exceptions
-from google.protobuf import empty_pb2
+from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from pipeline.local.provider import alerts
 from pipeline.local.provider.fields import PLACE, Json, refreshed
 from pipeline.local.provider.marks import Secrets, has_unknowns, plain
 from pipeline.local.provider.service import SERVICE, LocalProvider, ref_of
@@ -77,7 +78,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Check(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:
-        _must_be_ours(request.urn, context)
+        kind = _must_be_ours(request.urn, context)
+        if kind in alerts.TYPES:
+            inputs = plain(request.news)
+            problems = self._services.alerts.check(kind, inputs)
+            failures = [provider_pb2.CheckFailure(reason=problem) for problem in problems]
+            return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
         inputs = plain(request.news)
         problems = () if has_unknowns(inputs) else self._services.check(inputs)
         failures = [provider_pb2.CheckFailure(reason=problem) for problem in problems]
@@ -85,6 +91,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Diff(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
         state, declared = plain(request.olds), plain(request.news)
+        type_ = _must_be_ours(request.urn, context)
+        if type_ in alerts.TYPES:
+            changed = self._services.alerts.differs(type_, state, declared)
+            answer = provider_pb2.DiffResponse
+            return answer(changes=answer.DIFF_SOME if changed else answer.DIFF_NONE, diffs=changed)
         paths = self._services.diff(state, declared)
         moved = [key for key in PLACE if declared.get(key) != state.get(key)]
         kind = provider_pb2.PropertyDiff.Kind
@@ -101,7 +112,15 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
-        inputs = plain(request.properties)
+        inputs, kind = plain(request.properties), _must_be_ours(request.urn, context)
+        if kind in alerts.TYPES:
+            with _told(context):
+                name = self._services.alerts.find(kind, inputs)
+                if name is None:
+                    name = self._services.alerts.create(kind, inputs)
+                else:  # made in process, or by a stack that was lost
+                    self._services.alerts.update(kind, name, inputs)
+            return provider_pb2.CreateResponse(id=name, properties=request.properties)
         with _told(context):
             self._services.settle(self._services.create(inputs))
             state = self._read(inputs, inputs)
@@ -109,7 +128,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CreateResponse(id=ref_of(inputs).name, properties=secrets.marked(state))
 
     def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:
-        _must_be_ours(request.urn, context)
+        kind = _must_be_ours(request.urn, context)
+        if kind in alerts.TYPES:
+            with _told(context):
+                found = self._services.alerts.read(kind, request.id)
+            if found is None:
+                return provider_pb2.ReadResponse()
+            return provider_pb2.ReadResponse(id=request.id, properties=_struct(found), inputs=request.inputs)
         ref = ServiceRef.parse(request.id)
         if ref is None:
             _refuse(context, f"{request.id}: an id is projects/P/locations/L/services/S")
@@ -128,15 +153,24 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:  # asked after an import, even of those who said that they cannot tell
             return provider_pb2.UpdateResponse(properties=request.olds)
         state, declared = plain(request.olds), plain(request.news)
+        kind = _must_be_ours(request.urn, context)
+        if kind in alerts.TYPES:
+            with _told(context):
+                self._services.alerts.update(kind, request.id, declared)
+            return provider_pb2.UpdateResponse(properties=request.news)
         with _told(context):
             self._services.settle(self._services.update(state, declared))
             after = self._read(declared, declared)
         return provider_pb2.UpdateResponse(properties=Secrets(request.news).marked(after))
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
+        kind = _must_be_ours(request.urn, context)
         try:
             with _told(context):
-                self._services.delete(plain(request.properties))
+                if kind in alerts.TYPES:
+                    self._services.alerts.delete(kind, request.id)
+                else:
+                    self._services.delete(plain(request.properties))
         except ValueError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         return empty_pb2.Empty()
@@ -146,6 +180,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if found is None:
             raise exceptions.NotFound(f"{ref_of(place).name} is gone already")
         return found
+
+
+def _struct(values: Json) -> struct_pb2.Struct:
+    made = struct_pb2.Struct()
+    made.update(dict(values))
+    return made
 
 
 @contextmanager
@@ -159,10 +199,15 @@ def _told(context: Context) -> Iterator[None]:
         context.abort(error.code(), error.details())
 
 
-def _must_be_ours(urn: str, context: Context) -> None:
+def _must_be_ours(urn: str, context: Context) -> str:
+    """The type."""
     kind = urn.split("::")[-2].rsplit("$", maxsplit=1)[-1] if urn.count("::") > 1 else ""
-    if kind != SERVICE:
-        _refuse(context, f"{kind or urn}: the local Cloud Run has {SERVICE} alone")
+    if kind != SERVICE and kind not in alerts.TYPES:
+        _refuse(
+            context,
+            f"{kind or urn}: the local Cloud Run has {SERVICE}, {', '.join(sorted(alerts.TYPES))} alone",
+        )
+    return kind
 
 
 def _refuse(context: Context, why: str) -> NoReturn:

@@ -15,6 +15,7 @@ from google.api_core import exceptions
 from google.longrunning import operations_pb2
 
 from pipeline.local.provider import fields
+from pipeline.local.provider.alerts import AlertsProvider
 from pipeline.local.provider.fields import PLACE, Json
 from pipeline.local.provider.spelling import to_message, to_outputs
 from pipeline.model import ServiceRef
@@ -27,9 +28,10 @@ _POLL_S = 0.1
 
 
 class LocalProvider:
-    """One local Cloud Run's services."""
+    """One local Cloud Run's services; ``alerts`` are its metrics and alert policies."""
 
     def __init__(self, channel: grpc.Channel) -> None:
+        self.alerts = AlertsProvider(channel)
         self._services = Services(channel)
         self._operation = channel.unary_unary(
             "/google.longrunning.Operations/GetOperation",
