@@ -39,6 +39,7 @@ def asked_of(wanted: Template, main_name: str) -> Asked:
     short, main = _short(wanted)
     fields = {key: value for key, value in wanted.fields.items() if key != "containers"}
     others: dict[str, Doc] = {}
+    serving: str | None = None
     for entry in wanted.fields.get("containers") or ():
         name = entry.get("name", "")
         is_main = not name or name == main_name or (not main_name and "image" not in entry)
@@ -48,8 +49,15 @@ def asked_of(wanted: Template, main_name: str) -> Asked:
                 f"Its image is the one that is deployed, and {entry['image']:.200} is given beside it.",
                 "Leave its image out of the file, and give it with --image.",
             )
+        if is_main and serving is not None:
+            raise ConfigError(
+                f"container.template.containers: {serving or 'the first'} and {name or 'one without a name'}"
+                " would both be the container that serves",
+                "It is the one without an image, and all others have one of their own.",
+                "Give the other one its image, or leave it out.",
+            )
         if is_main:
-            main = overlaid(main, entry, clears=False)
+            main, serving = overlaid(main, entry, clears=False), name
         else:
             others[name] = entry
     return Asked(overlaid(short, fields, clears=False), main, others)

@@ -27,6 +27,7 @@ from typing import Any
 from infra.asked import Asked, asked_of, main_index, ports, startup_probe
 from infra.document import Doc, below, covers, items, leaves, overlaid, without
 from infra.settings import Settings
+from pipeline.errors import ConfigError
 from pipeline.model import NONCE_VARIABLE
 
 MADE_ANNOTATION = "spillway.revision/made"
@@ -205,6 +206,13 @@ def _overlaid(base: Doc, containers: list[Doc], main: int, asked: Asked) -> dict
         for index, each in enumerate(containers)
     ]
     there = {each.get("name", "") for each in made}
+    for name, entry in asked.others.items():
+        if name not in there and not entry.get("image"):
+            raise ConfigError(
+                f"container.template.containers: {name} has no image",
+                f"The service has {', '.join(filter(None, there)) or 'one container without a name'}.",
+                f"Give {name} its image, or name one that is there.",
+            )
     made += [overlaid({}, entry) for name, entry in asked.others.items() if name not in there]
     return {**overlaid(base, asked.template), "containers": made}
 

@@ -101,6 +101,13 @@ def test_the_declared_service(tmp_path: Path) -> None:
     )
 
 
+def test_the_declared_service_in_the_apis_words(tmp_path: Path) -> None:
+    container = "container: {template: {timeout: 20s, scaling: {min_instance_count: 2}}}\n"
+    service = settings(container + HEAD + CHECKS, tmp_path).socket_config
+    assert service is not None
+    assert (service.timeout_s, service.candidate_min_instances) == (20, 2)
+
+
 def test_findings_about_the_file_name_it_from_the_root(tmp_path: Path) -> None:
     plant(tmp_path, {"src/app/main.py": ""})
     service = settings(f"source: src\n{HEAD}{CHECKS}", tmp_path).socket_config

@@ -241,3 +241,11 @@ def test_a_long_key_and_a_long_value_are_cut() -> None:
 
 def test_switches_may_be_spelt_as_yaml_has_them() -> None:
     assert schema.parse(broken("soak: 5m", "soak: 5m, hold: yes")).stages[1].hold
+
+
+def test_events_without_a_path_would_silently_not_be_expected() -> None:
+    for said in ("expect: [done]", "send: {type: hello}"):
+        text = f"service: chat\nenvironments: {{here: {{endpoint: local}}}}\nscenarios:\n  run: {{{said}, http: [{{path: /x}}]}}\n"
+        with pytest.raises(ConfigError) as caught:
+            schema.parse(text)
+        assert caught.value.what.startswith("spillway.yaml:4:3: scenarios.run: send and expect need")

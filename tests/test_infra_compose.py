@@ -182,6 +182,23 @@ def test_the_image_of_the_container_that_serves_is_given_beside_the_file() -> No
     assert "--image" in caught.value.fix
 
 
+def test_two_containers_cannot_both_be_the_one_that_serves() -> None:
+    for entries in ([{"name": "app"}, {}], [{"args": ["a"]}, {"name": "app"}]):
+        with pytest.raises(ConfigError) as caught:
+            after(settings(fields={"containers": entries}))
+        assert "both be the container that serves" in caught.value.what
+    with pytest.raises(ConfigError) as caught:
+        compose(settings(fields={"containers": [{"name": "a"}, {"name": "b"}]}))
+    assert "a and b" in caught.value.what
+
+
+def test_a_container_that_is_not_there_yet_needs_an_image() -> None:
+    with pytest.raises(ConfigError) as caught:
+        after(settings(fields={"containers": [{"name": "aap", "args": ["a"]}]}))
+    assert caught.value.what == "container.template.containers: aap has no image"
+    assert "app" in caught.value.why
+
+
 def test_the_keys_are_of_this_revision_and_read_back() -> None:
     fields = {
         "vpcAccess": {"connector": "c"},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra.document import ONE_OF
 from pipeline.config import schema, template_section
 from pipeline.config.template_section import SERVICE, TEMPLATE
 from pipeline.credentials import of_config
@@ -155,3 +156,74 @@ def test_to_let_a_field_go_is_no_other_rollout_and_to_name_one_is() -> None:
     assert fingerprint("waive: [scaling]") == plain
     assert fingerprint("concurrency: 80") != plain
     assert fingerprint("template: {session_affinity: true}") != plain
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "told"),
+    [
+        ("{max_instance_request_concurrency: 1, maxInstanceRequestConcurrency: 2}", "6:51", "twice"),
+        ("{containers: [{working_dir: /a, workingDir: /b}]}", "6:45", "twice"),
+        ("{max_instance_request_concurrency: 99999999999}", "6:14", "at most 2147483647, got 99999999999"),
+        ("{containers: [{ports: [{container_port: -1}]}]}", "6:37", "at least 0"),
+        ("{volumes: [{name: a, secret: {secret: s}, empty_dir: {}}]}", "6:55", "excludes secret"),
+        ("{volumes: [{name: a, secret: {secret: s}}, {name: a, empty_dir: {}}]}", "6:56", "a stands here twice"),
+        ("{volumes: [{secret: {secret: s}}]}", "6:24", "a volume needs a name"),
+        ("{containers: [{volume_mounts: [{mount_path: /a}]}]}", "6:44", "a mount needs a name"),
+        ("{containers: [{volume_mounts: [{name: a, mount_path: /a}, {name: a, mountPath: /a}]}]}", "6:71", "twice"),
+        ("{containers: [{env: [{name: A, value: a}, {name: A, value: b}]}]}", "6:55", "A stands here twice"),
+        ("{containers: [{env: [{name: A, value: a, value_source: {secret_key_ref: {secret: t}}}]}]}", "6:54", "excludes value"),
+        ("{containers: [{startup_probe: {http_get: {path: /}, tcp_socket: {port: 1}}}]}", "6:65", "excludes httpGet"),
+        ("{containers: [{name: a, image: x}, {name: a, image: y}]}", "6:48", "a stands here twice"),
+        ("{containers: [{command: [a]}, {args: [b]}]}", "6:43", "a container without a name stands here twice"),
+        ("{containers: [{name: [a]}]}", "6:28", "must be text"),
+        ("{containers: [{volume_mounts: [{name: {}, mount_path: [a]}]}]}", "6:45", "must be text"),
+        ("{vpc_access: {connector: c, network_interfaces: [{network: n}]}}", "6:41", "excludes connector"),
+    ],
+)  # fmt: skip
+def test_of_two_wishes_for_one_thing_none_wins_in_silence(text: str, place: str, told: str) -> None:
+    error = complaint(f"  template: {text}\n")
+    assert error.what.startswith(f"spillway.yaml:{place}: container.template."), error.what
+    assert told in error.what
+
+
+def test_a_volume_may_be_mounted_at_two_places_and_null_excludes_nothing() -> None:
+    text = (
+        "  template: {vpc_access: {connector: null, network_interfaces: [{network: n}]},"
+        " containers: [{volume_mounts: [{name: a, mount_path: /a}, {name: a, mount_path: /b}]}]}\n"
+    )
+    assert schema.parse(HEAD + text).container.template
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [("14d", "1209600s"), ("1234567s", "1234567s"), ("1.5s", "1.500s"), ("100ms", "0.100s"), ("5m", "300s")],
+)
+def test_a_duration_is_sent_to_the_last_digit_as_the_api_writes_it(written: str, sent: str) -> None:
+    text = f"  template: {{encryption_key_shutdown_duration: {written}}}\n"
+    made = template_section.as_document(TEMPLATE, schema.parse(HEAD + text).container.template)
+    assert made == {"encryptionKeyShutdownDuration": sent}
+
+
+def test_a_short_key_with_underscores_is_the_same_key() -> None:
+    assert (
+        "leave one of them out" in complaint("  service_account: a\n  template: {service_account: b}\n").what
+    )
+
+
+def test_what_excludes_each_other_is_all_that_the_client_package_says() -> None:
+    groups = {frozenset(group) for group in ONE_OF}
+    for path in (TEMPLATE, SERVICE):
+        assert oneofs(template_section._descriptor(path), set()) <= groups
+
+
+def oneofs(descriptor: Any, seen: set[str]) -> set[frozenset[str]]:
+    seen.add(descriptor.full_name)
+    if descriptor.name == "Condition":  # what Cloud Run alone says
+        return set()
+    found = {
+        frozenset(f.json_name for f in each.fields) for each in descriptor.oneofs if len(each.fields) > 1
+    }
+    below = [
+        f.message_type for f in descriptor.fields if f.message_type and f.message_type.full_name not in seen
+    ]
+    return found.union(*(oneofs(each, seen) for each in below))

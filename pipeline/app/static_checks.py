@@ -21,7 +21,7 @@ from checks.finding import Report
 from checks.output.document import as_dict, from_json
 from pipeline import private
 from pipeline.app.check_subject import Subject
-from pipeline.config import raw, schema, yamltree
+from pipeline.config import raw, schema, template_section, yamltree
 from pipeline.errors import ConfigError, UserError
 from pipeline.redact import SINK
 from pipeline.report import journal
@@ -135,6 +135,8 @@ def _declared(
     if not isinstance(checked, schema.Config):
         return None
     container, section = checked.container, checked.checks and checked.checks.socket_config
+    template = template_section.as_document(template_section.TEMPLATE, container.template)
+    least = (template.get("scaling") or {}).get("minInstanceCount") or container.min_instances or 0
     names = [environment] if environment else list(checked.environments)
     keys = {
         "timeout_s": ("container", "timeout"),
@@ -143,11 +145,9 @@ def _declared(
     }
     return replace(
         section or asked.DeclaredService(),
-        timeout_s=(
-            container.timeout or parse_duration(container.template.get("timeout") or "1h")
-        ).total_seconds(),
+        timeout_s=(container.timeout or parse_duration(template.get("timeout") or "1h")).total_seconds(),
         scenario_s=max(s.within.total_seconds() for s in checked.scenarios.values()),
-        candidate_min_instances=container.min_instances or 0,
+        candidate_min_instances=least,
         deletion_protection=container.deletion_protection,
         is_production=any(
             name.startswith(_PRODUCTION) and not checked.ref(checked.environments[name]).is_local

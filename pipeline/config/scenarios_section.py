@@ -41,6 +41,8 @@ class ScenarioConfig:
     def __post_init__(self) -> None:
         if not self.path and not self.http:
             raise ValueError("needs a WebSocket path, or http steps")
+        if not self.path and (self.expect or self.send is not None):
+            raise ValueError("send and expect need the WebSocket path that they are said on")
         if self.path and not self.expect:
             raise ValueError("a conversation must expect at least one event")
 

@@ -41,6 +41,9 @@ _SHORT = {
 _RESERVED = """Cloud Run keeps this namespace to itself and refuses such keys
 What they said in v1 is a field of its own in v2.
 Name that field in place of the key."""
+#: Lists whose things have names of their own, and what one is called.
+_NAMED = {"containers": "container", "volumes": "volume", "env": "variable", "volumeMounts": "mount"}
+_LEAVE_OUT = ": leave one of them out"
 _KINDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -92,16 +95,27 @@ class _Reading:
             self._wrong(path, "a mapping", value)
             return {}
         known = {word: field for field in descriptor.fields for word in _words(field)}
-        made = {}
+        made: dict[str, Any] = {}
         for key, each in value.items():
             field = known.get(key)
             if field is None or (path == self._top and self._is_the_servers(field)):
                 self.problems.append(((*path, key), _unknown(key, descriptor, is_known=field is not None)))
             elif path == self._top and (why := self._refused.get(field.name)):
                 self.problems.append(((*path, key), f"not for the file: {why}"))
+            elif field.json_name in made:
+                self.problems.append(((*path, key), f"this field stands here twice{_LEAVE_OUT}"))
             else:
+                self._one_of(field.json_name, each, made, (*path, key))
                 made[field.json_name] = None if each is None else self._field(field, each, (*path, key))
         return made
+
+    def _one_of(self, name: str, value: Any, beside: Mapping[str, Any], path: Path) -> None:
+        """Fields that exclude each other: laid over a template, the last one would silently win."""
+        from infra.document import ONE_OF
+
+        others = [o for group in ONE_OF if name in group for o in group if beside.get(o) is not None]
+        if others and value is not None:
+            self.problems.append((path, f"excludes {others[0]}, which stands beside it{_LEAVE_OUT}"))
 
     def _is_the_servers(self, field: Any) -> bool:
         return self._top == SERVICE and field.json_name in OUTPUT_ONLY
@@ -112,7 +126,10 @@ class _Reading:
         if not field.is_repeated:
             return self._one(field, value, path)
         if isinstance(value, list):
-            return [self._one(field, each, (*path, index)) for index, each in enumerate(value)]
+            made = [self._one(field, each, (*path, index)) for index, each in enumerate(value)]
+            if kind := _NAMED.get(field.json_name):
+                self.problems += _namesakes(kind, made, path)
+            return made
         self._wrong(path, "a list", value)
         return []
 
@@ -129,6 +146,8 @@ class _Reading:
         wanted = _type_of(field)
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             self._wrong(path, _KINDS.get(wanted, "another value"), value)
+        elif isinstance(value, int) and wanted is int and not 0 <= value <= _most(field):
+            self._wrong(path, f"at least 0 and at most {_most(field)}", value)
         return str(value) if field.cpp_type == field.CPPTYPE_INT64 else value
 
     def _enum(self, kind: Any, value: Any, path: Path) -> Any:
@@ -139,10 +158,12 @@ class _Reading:
 
     def _duration(self, value: Any, path: Path) -> Any:
         try:
-            return f"{parse_duration(value).total_seconds():g}s"
+            seconds = f"{parse_duration(value).total_seconds():.6f}"
         except ValueError as error:
             self.problems.append((path, str(error)))
             return value
+        # As proto JSON has it, so that it equals what is live: no digits after the point, three or six.
+        return f"{seconds.removesuffix('000').removesuffix('.000')}s"
 
     def _map(self, value: Any, path: Path) -> Any:
         if not isinstance(value, Mapping):
@@ -168,6 +189,10 @@ def _type_of(field: Any) -> type:
         field.CPPTYPE_FLOAT: float,
     }
     return kinds.get(field.cpp_type, int)
+
+
+def _most(field: Any) -> int:
+    return 2**63 - 1 if field.cpp_type == field.CPPTYPE_INT64 else 2**31 - 1
 
 
 def _words(field: Any) -> tuple[str, str]:
@@ -210,23 +235,35 @@ def _unreachable(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
         yield (*path, name), f"the default address must stay enabled{why}"
 
 
+def _namesakes(kind: str, made: list[Any], path: Path) -> Iterator[Problem]:
+    """Things of a list are told apart by name: of two with one name, the last would silently win."""
+    seen = set()
+    for index, each in enumerate(made):
+        name = each.get("name") or ""
+        identity = repr((name, each.get("mountPath")))  # one volume may be mounted at several places
+        if not name and kind != "container":
+            yield (*path, index), f"a {kind} needs a name"
+        elif identity in seen:
+            yield (*path, index), f"{name or f'a {kind} without a name'} stands here twice{_LEAVE_OUT}"
+        seen.add(identity)
+
+
 def _of_containers(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     for index, entry in enumerate(made.get("containers") or ()):
         at: Path = (*path, "containers", index)
         if not entry.get("name") and entry.get("image"):
             yield (*at, "image"), "the container that serves has the image of --image; others need a name"
         for number, variable in enumerate(entry.get("env") or ()):
-            if not variable.get("name"):
-                yield (*at, "env", number), "a variable needs a name"
             if variable.get("name") == NONCE_VARIABLE:
                 yield (*at, "env", number), f"{NONCE_VARIABLE} is Spillway's own"
 
 
 def _said_twice(made: Mapping[str, Any], section: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     """A short key, and the same field in the API's words."""
+    said = {key.replace("_", "-") for key, value in section.items() if value is not None}
     for short, field in _SHORT.items():
         for at, holder in _holders(made, path, field):
-            if short in section and _has(holder, field.removeprefix("container.").split(".")):
+            if short in said and _has(holder, field.removeprefix("container.").split(".")):
                 yield (
                     at,
                     f"container.{short} says {field.removeprefix('container.')} already: leave one of them out",
