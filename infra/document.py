@@ -20,6 +20,8 @@ Doc = Mapping[str, Any]
 
 #: Lists that are sets: each thing in them has a name of its own.
 NAMED = frozenset({"containers", "env", "volumes", "volumeMounts"})
+#: Fields whose keys are somebody's own words. A label that is called ``env`` or ``value`` is no field of that name.
+MAPS = frozenset({"labels", "annotations", "limits", "environmentVariables"})
 #: Of each of these a message has one.
 ONE_OF = (
     ("value", "valueSource"),
@@ -75,7 +77,9 @@ def _leaves(value: Any, at: str, *, zeros: bool) -> Iterator[tuple[str, Any]]:
         return
     for key, each in value.items():
         path = below(at, key)
-        if key in NAMED and isinstance(each, Sequence):
+        if key in MAPS and isinstance(each, Mapping) and each:
+            yield from ((below(path, word), said) for word, said in each.items())
+        elif key in NAMED and isinstance(each, Sequence):
             for name, item in items(key, each).items():
                 yield from _leaves(item, f"{path}[{name}]", zeros=zeros)
         elif zeros or not _is_zero(key, each):
@@ -128,6 +132,9 @@ def overlaid(base: Doc, asked: Doc, *, clears: bool = True) -> dict[str, Any]:
 
 
 def _laid(key: str, before: Any, asked: Any, *, clears: bool) -> Any:
+    if key in MAPS and isinstance(asked, Mapping):
+        laid = {**(before or {}), **asked}
+        return {word: said for word, said in laid.items() if said is not None or not clears}
     if key in NAMED and isinstance(asked, Sequence):
         found, wanted = items(key, before or (), asked), items(key, asked, before or ())
         return [

@@ -10,8 +10,8 @@ from google.protobuf import json_format
 
 FIELDS: dict[str, Any] = {
     "description": "the chat",
-    "labels": {"team": "chat", "cost-centre": "42"},
-    "annotations": {"example.com/owner": "chat"},
+    "labels": {"team": "chat", "cost-centre": "42", "env": "production", "connector": "", "volumes": "3"},
+    "annotations": {"example.com/owner": "chat", "containers": "", "policy": "a"},
     "binaryAuthorization": {"policy": "projects/p/platforms/cloudRun/policies/strict", "breakglassJustification": "none"},
     "scaling": {"minInstanceCount": 1, "maxInstanceCount": 4, "scalingMode": "AUTOMATIC"},
     "customAudiences": ["https://chat.example.com", "https://chat2.example.com"],
@@ -27,7 +27,7 @@ _PROBE = {"periodSeconds": 9, "timeoutSeconds": 3, "failureThreshold": 5}
 def template(image: str) -> dict[str, Any]:
     """With three kinds of probes, secrets, two containers, every kind of volume and a network."""
     return {
-        "labels": {"tier": "front"},
+        "labels": {"tier": "front", "env": "production", "value": "", "secret": "b"},
         "annotations": {"example.com/ticket": "CHAT-7"},
         "scaling": {"minInstanceCount": 0, "maxInstanceCount": 3},
         "vpcAccess": {

@@ -182,6 +182,23 @@ def test_the_image_of_the_container_that_serves_is_given_beside_the_file() -> No
     assert "--image" in caught.value.fix
 
 
+def test_a_label_with_the_name_of_a_field_is_a_label() -> None:
+    live = {**LIVE, "labels": {"env": "a", "volumes": "", "connector": "c", "value": "d"}}
+    made = compose(
+        settings(fields={"labels": {"env": "b", "networkInterfaces": "e", "valueSource": "f"}}),
+        "chat-1",
+        live,
+    )
+    assert made.template["labels"] == live["labels"] | {
+        "env": "b",
+        "networkInterfaces": "e",
+        "valueSource": "f",
+    }
+    gone = compose(settings(), made.revision, made.with_nonce("hush"))
+    assert gone.template["labels"] == {"volumes": "", "connector": "c", "value": "d"}
+    assert [c.path for c in differences({"labels": {"a": ""}}, {})] == ["labels.a"], "an empty label is one"
+
+
 def test_two_containers_cannot_both_be_the_one_that_serves() -> None:
     for entries in ([{"name": "app"}, {}], [{"args": ["a"]}, {"name": "app"}]):
         with pytest.raises(ConfigError) as caught:

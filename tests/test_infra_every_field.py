@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from pulumi import _types as pulumi_types
 
 from infra.deployment import deployment
-from infra.document import NAMED, ONE_OF, leaves
+from infra.document import MAPS, NAMED, ONE_OF, leaves
 from infra.live import Live
 from infra.service import planned
 from infra.settings import Settings, Template
@@ -214,6 +214,7 @@ def test_what_is_known_of_fields_is_what_the_api_says() -> None:
     """Which exclude each other, and which lists are sets of named things."""
     oneofs: set[frozenset[str]] = set()
     named: set[str] = set()
+    maps: set[str] = set()
 
     def walk(descriptor: Any) -> None:
         for oneof in descriptor.oneofs:
@@ -221,6 +222,8 @@ def test_what_is_known_of_fields_is_what_the_api_says() -> None:
                 oneofs.add(frozenset(field.json_name for field in oneof.fields))
         for field in descriptor.fields:
             kind = field.message_type
+            if kind is not None and kind.GetOptions().map_entry:
+                maps.add(field.json_name)
             if kind is not None and not kind.GetOptions().map_entry and "protobuf" not in kind.full_name:
                 if field.is_repeated and "name" in kind.fields_by_name:
                     named.add(field.json_name)
@@ -228,10 +231,12 @@ def test_what_is_known_of_fields_is_what_the_api_says() -> None:
 
     walk(run_v2.RevisionTemplate.pb(run_v2.RevisionTemplate()).DESCRIPTOR)
     walk(SERVICE.fields_by_name["binary_authorization"].message_type)
+    walk(SERVICE.fields_by_name["build_config"].message_type)
     ours = {frozenset(each) for each in ONE_OF}
     assert oneofs <= ours | {frozenset({"cloudStorageSource"})}
     assert ours - oneofs == {frozenset({"connector", "networkInterfaces"})}
     assert named - {"ports", "httpHeaders"} == NAMED
+    assert maps == MAPS
 
 
 def test_a_new_service_is_declared_whole() -> None:

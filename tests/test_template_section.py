@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from infra.document import ONE_OF
 from pipeline.config import schema, template_section
 from pipeline.config.template_section import SERVICE, TEMPLATE
 from pipeline.credentials import of_config
@@ -208,22 +207,3 @@ def test_a_short_key_with_underscores_is_the_same_key() -> None:
     assert (
         "leave one of them out" in complaint("  service_account: a\n  template: {service_account: b}\n").what
     )
-
-
-def test_what_excludes_each_other_is_all_that_the_client_package_says() -> None:
-    groups = {frozenset(group) for group in ONE_OF}
-    for path in (TEMPLATE, SERVICE):
-        assert oneofs(template_section._descriptor(path), set()) <= groups
-
-
-def oneofs(descriptor: Any, seen: set[str]) -> set[frozenset[str]]:
-    seen.add(descriptor.full_name)
-    if descriptor.name == "Condition":  # what Cloud Run alone says
-        return set()
-    found = {
-        frozenset(f.json_name for f in each.fields) for each in descriptor.oneofs if len(each.fields) > 1
-    }
-    below = [
-        f.message_type for f in descriptor.fields if f.message_type and f.message_type.full_name not in seen
-    ]
-    return found.union(*(oneofs(each, seen) for each in below))
