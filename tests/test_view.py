@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -30,7 +31,7 @@ from pipeline.events import (
     Wrote,
 )
 from pipeline.judging.judge import JudgeState, Verdict
-from pipeline.model import Readiness, Revision, Split
+from pipeline.model import Readiness, Revision, Split, Target
 from pipeline.output.writer import Mode, Output
 from pipeline.view.gate_lines import gates_in_words
 from pipeline.view.live import LineView, LiveView, Transitions, Watcher, choose_view
@@ -109,6 +110,16 @@ def test_a_share_that_is_moving_is_said() -> None:
         look, situation=replace(look.situation, live=replace(look.situation.live, serving=serving))
     )
     assert "set 25%   serving 5%, moving" in picture(moving)
+
+
+def test_what_follows_latest_is_the_share_of_the_latest_ready_revision() -> None:
+    given = Split((Target(None, 100), Target(STABLE, 0, "stable"), Target(CANDIDATE, 0, "candidate")))
+    look = a_look(a_rollout(Phase.PROMOTED))
+    live = replace(look.situation.live, wanted=given, serving=given, latest_ready=CANDIDATE)
+    text = picture(replace(look, situation=replace(look.situation, live=live)))
+    assert "set 100%" in text
+    assert re.search(rf"{CANDIDATE} +candidate 100%", text)
+    assert re.search(rf"{STABLE} +stable +0%", text)
 
 
 def test_drift_blindness_and_a_dead_stable_are_said() -> None:

@@ -19,7 +19,7 @@ from pipeline.app.session import Session
 from pipeline.app.wiring import Place, is_dead, open_engine, open_place
 from pipeline.core import record
 from pipeline.core.decision import VERIFY_WITHIN
-from pipeline.core.intent import Ended
+from pipeline.core.intent import GOOD, Ended
 from pipeline.core.plan import Wish
 from pipeline.core.rollout import UNDER_WAY, Rollout
 from pipeline.driving.begin import Start
@@ -126,6 +126,15 @@ class Drive:
         made = compose(settings, found.stable, found.base) if found else compose(settings)
         least = made.template.get("scaling", {}).get("minInstanceCount", 0)
         return replace(wish, candidate=made.revision, min_instances=least)
+
+    def not_applied(self, ended: Ended) -> Sequence[str]:
+        """Of a rollout that ended well: what the file asks of the service since, which is no other revision."""
+        from pipeline.app import template_diff
+
+        if ended.outcome not in GOOD or not self.request.settings.fields:
+            return ()
+        made, _ = self.planned()
+        return template_diff.not_applied(made)
 
     def declared(self) -> Sequence[Mapping[str, object]]:
         """What the Pulumi program would declare for the image, without secrets."""
@@ -247,11 +256,14 @@ class Drive:
         code = outcome.exit_code if code is None else code
         if outcome is not Outcome.UNDER_WAY:
             self.session.decided = code
+        later = self.not_applied(ended) if isinstance(ended, Ended) else ()
         if isinstance(ended, Ended) and ended.rollout is None and outcome not in _FIRST:
             self.stack.close()
             ending = Ending(ended.words, outcome_document(outcome, candidate=ended.candidate))
         else:
             ending = self.conclude(outcome, code)
+        for line in later:
+            self.session.output.say(line)
         add_to_step_summary(self.session, ending.reports)
         for path in ending.reports:
             self.session.output.say(f"report: {path}")

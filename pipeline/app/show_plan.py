@@ -48,7 +48,9 @@ def show(drive: Drive, gate: Gate) -> int:
             return _show_agreed(session, own, live, pin)
         case Ended() as ended:
             session.output.say(f"it has ended: {ended.words} (again: --retry)")
-            return _show_agreed(session, ended.rollout, live, pin)
+            for line in drive.not_applied(ended):
+                session.output.say(line)
+            return _show_ended(session, ended, live, pin)
         case Begin(proposal):
             wanted = live.wanted if live is not None else Split()
             lines = [*_lines(proposal), *_pinned(pin)]
@@ -63,15 +65,23 @@ def _pin_document(pin: Pin | None) -> dict[str, object]:
     return {"pinned": pin.to_json() if pin else None}
 
 
-def _show_agreed(session: Session, current: Rollout | None, live: LiveService | None, pin: Pin | None) -> int:
-    """What a rollout that has begun agreed to do. One that a later one replaced has no plan any more."""
-    if current is None or live is None:
-        session.output.result("\n".join(_pinned(pin)), {"outcome": "ended", **_pin_document(pin)})
-        return 0
+def _show_agreed(session: Session, current: Rollout, live: LiveService | None, pin: Pin | None) -> int:
+    """What a rollout that is under way agreed to do."""
+    wanted = live.wanted if live is not None else Split()
     agreed = plan.Proposal(current.plan)
+    text = "\n".join([*_lines(agreed), *_pinned(pin)])
+    session.output.result(text, {**_document(agreed, wanted), **_pin_document(pin)})
+    return 0
+
+
+def _show_ended(session: Session, ended: Ended, live: LiveService | None, pin: Pin | None) -> int:
+    """Nothing is going to be written. A rollout that a later one replaced has no plan any more."""
     warned = [f"warning: {pin.warning}"] if pin and pin.warning else []
-    text = "\n".join([*_lines(agreed), *_pinned(pin), *warned])
-    session.output.result(text, {**_document(agreed, live.wanted), **_pin_document(pin)})
+    text, document = [*_pinned(pin), *warned], {"outcome": "ended", **_pin_document(pin)}
+    if ended.rollout is not None and live is not None:
+        agreed = plan.Proposal(ended.rollout.plan)
+        text, document = [*_head(agreed), "", *text], {**_document(agreed, live.wanted), **document}
+    session.output.result("\n".join(text), document)
     return 0
 
 
@@ -106,12 +116,19 @@ def _declared(resources: Sequence[Mapping[str, object]]) -> list[str]:
     return out + [f"  {kind}  {count} of them" for kind, count in sorted(kinds.items())]
 
 
-def _lines(proposal: plan.Proposal) -> list[str]:
+def _head(proposal: plan.Proposal) -> list[str]:
     made = proposal.plan
-    out = [
+    return [
         f"rollout {made.rollout_id}  {made.ref.name}",
         f"  stable     {made.stable}  (roll-back target{', adopted' if made.stable_adopted else ''})",
         f"  candidate  {made.candidate}  {made.image}",
+    ]
+
+
+def _lines(proposal: plan.Proposal) -> list[str]:
+    made = proposal.plan
+    out = [
+        *_head(proposal),
         "",
         "writes",
         f"  1  pin {made.stable} at 100%, tag it stable, write the record",

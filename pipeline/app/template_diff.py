@@ -27,6 +27,17 @@ def changes(made: Deployment) -> tuple[Change, ...]:
     return tuple(change for change in found if not _is_ours(change.path))
 
 
+def not_applied(made: Deployment) -> list[str]:
+    """What is asked of the service and not live yet; it is written together with a revision, never alone."""
+    found = [change for change in changes(made) if not covers("template", change.path)]
+    if not found:
+        return []
+    return [
+        "warning: container: service: asks for more, which is written with the next revision:",
+        *(f"  {_line(change)}" for change in found),
+    ]
+
+
 def lines(made: Deployment, ruling: Ruling) -> list[str]:
     """For people: what is added, removed and changed, how much stays, and what the provider cannot say."""
     if made.before is None:

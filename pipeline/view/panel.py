@@ -18,7 +18,7 @@ from pipeline.core.pin import pin_of
 from pipeline.core.rollout import ENDED, Phase, Rollout, Step
 from pipeline.events import Look
 from pipeline.judging.evidence import Exposure
-from pipeline.model import Outcome
+from pipeline.model import LiveService, Outcome, Split
 from pipeline.redact import SINK
 from pipeline.report.facts import words_of
 from pipeline.view.gate_lines import gate_lines
@@ -138,10 +138,16 @@ def upcoming(current: Rollout, now: datetime) -> str:
     return f"{then} when the gates pass: {current.waiting}".rstrip(": ")
 
 
+def _share(live: LiveService, split: Split, revision: str) -> int:
+    """In percent; LATEST is the latest ready revision's."""
+    of_latest = split.serving.get("", 0) if revision == live.latest_ready else 0
+    return split.percent_of(revision) + of_latest
+
+
 def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
     s = look.situation
     candidate, stable = s.rollout.plan.candidate, s.rollout.plan.stable
-    wanted, serving = s.live.wanted.percent_of(candidate), s.live.serving.percent_of(candidate)
+    wanted, serving = (_share(s.live, split, candidate) for split in (s.live.wanted, s.live.serving))
     yield Text.assemble(("weight", "bold"), f"   set {wanted}%")
     if wanted != serving:
         yield Text(f"serving {serving}%, moving", style="yellow")
@@ -189,7 +195,7 @@ def _tree(look: Look, seen: Seen | None, now: datetime) -> Iterator[Text]:
 def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Text:
     s, plan = look.situation, look.situation.rollout.plan
     name, revision = (plan.stable, s.stable) if is_stable else (plan.candidate, s.candidate)
-    percent = s.live.serving.percent_of(name)
+    percent = _share(s.live, s.live.serving, name)
     role, style, more = ("stable", "green", "  rollback target") if is_stable else ("candidate", "cyan", "")
     line = Text.assemble(
         branch, (SINK.shown(name), "bold"), f"  {role:<9} {percent:>3}%  ", (bar(percent), style), more
