@@ -65,9 +65,8 @@ def main(words: list[str]) -> int:
     match [word for word in words if not word.startswith("-")]:
         case ["version"]:
             print("v3.200.0")
-        case ["config", "set-all", *_]:
-            pairs = [words[n + 1].partition("=") for n, word in enumerate(words) if word == "--secret"]
-            CONFIG.write_text(json.dumps({key: value for key, _, value in pairs}))
+        case ["config", "set", key, _] if "--secret" in words:
+            CONFIG.write_text(json.dumps({key: sys.stdin.read()}))
         case ["stack", "export", *_]:
             print('{"version": 3, "deployment": {}}')
         case ["up", *_]:

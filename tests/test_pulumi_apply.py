@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,27 @@ def test_a_read_that_fails_under_the_cli_is_told_as_what_it_is(
     with pytest.raises(type(fault)) as caught:
         PulumiCli(blind, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(SETTINGS)
     assert str(caught.value) == str(fault)
+
+
+def test_what_is_asked_is_on_no_command_line(cloud: Cloud, cli: Found, tmp_path: Path) -> None:
+    """There everybody on the machine could read it, and it could not be long."""
+    put(
+        tmp_path / "pulumi",
+        f'echo "$@" >> {tmp_path}/words\nexec {sys.executable} -P {pulumi_cli.__file__} "$@"',
+    )
+    asked = replace(SETTINGS, template=Template("good", env={"TOKEN": "open-sesame" * 20_000}))
+    seen: list[Settings] = []
+
+    def read(settings: Settings) -> Live | None:
+        seen.append(settings)
+        raise PlatformUnavailable("enough")
+
+    with pytest.raises(PlatformUnavailable, match="enough"):
+        PulumiCli(read, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(asked)
+    assert seen == [asked]
+    words = (tmp_path / "words").read_text()
+    assert "config set" in words
+    assert "sesame" not in words
 
 
 def test_any_other_fault_under_the_cli_is_told_with_its_last_lines(cloud: Cloud, cli: Found) -> None:

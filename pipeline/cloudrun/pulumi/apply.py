@@ -94,19 +94,19 @@ class PulumiCli:
     def _stack(self, settings: Settings, run: pulumi.automation.PulumiFn) -> Iterator[automation.Stack]:
         # An engine that ends amid the program is, for the SDK's own server, an error worth a traceback.
         logging.getLogger("grpc._server").disabled = True
+        cli = Cli(self.found, self.stopped)
         with self.home.opened(settings.stack) as (folder, environment):
             stack = automation.create_or_select_stack(
                 stack_name=settings.stack,
                 project_name=PROJECT,
                 program=run,
                 opts=automation.LocalWorkspaceOptions(
-                    work_dir=folder, env_vars=environment, pulumi_command=Cli(self.found, self.stopped)
+                    work_dir=folder, env_vars=environment, pulumi_command=cli
                 ),
             )
-            config = {f"{PROJECT}:{CONFIG_KEY}": automation.ConfigValue(settings.encode(), secret=True)}
+            cli.set_secret(stack, f"{PROJECT}:{CONFIG_KEY}", settings.encode())
             if not self.home.is_local:
-                config["gcp:pollInterval"] = automation.ConfigValue(_POLL_INTERVAL)
-            stack.set_all_config(config)
+                stack.set_config("gcp:pollInterval", automation.ConfigValue(_POLL_INTERVAL))
             yield stack
 
     def _up(self, stack: automation.Stack, **options: Any) -> automation.UpResult:

@@ -47,12 +47,35 @@ class Cli(automation.PulumiCommand):
         on_error: OnOutput | None = None,
     ) -> automation.CommandResult:
         """Raises: automation.CommandError; PlatformUnavailable when told to stop before it ended."""
+        return self._run(args, cwd, additional_env, on_output, on_error)
+
+    def set_secret(self, stack: automation.Stack, key: str, value: str) -> None:
+        """Set a secret of a stack's config. Raises as ``run``.
+
+        The Automation API hands it over as an argument, which everybody on the machine can read, and which is limited.
+        """
+        workspace = stack.workspace
+        args = ["config", "set", key, "--secret", "--stack", stack.name]
+        self._run(args, workspace.work_dir, workspace.env_vars, stdin=value)
+
+    def _run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: OnOutput | None = None,
+        on_error: OnOutput | None = None,
+        *,
+        stdin: str = "",
+    ) -> automation.CommandResult:
         env = {**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"}
         if (command := Path(self.command)).is_absolute():  # what is beside it goes first
             env["PATH"] = os.pathsep.join([str(command.parent), env.get("PATH", os.defpath)])
-        with Told(on_output) as out, Told(on_error) as err:
+        with Told(on_output) as out, Told(on_error) as err, tempfile.TemporaryFile() as given:
+            given.write(stdin.encode())
+            given.seek(0)
             process = subprocess.Popen(
-                [self.command, "--non-interactive", *args], cwd=cwd, env=env, stdin=subprocess.DEVNULL,
+                [self.command, "--non-interactive", *args], cwd=cwd, env=env, stdin=given,
                 stdout=out.file, stderr=err.file, start_new_session=True,
             )  # fmt: skip
             code = self._waited(process, (out, err))
