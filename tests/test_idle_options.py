@@ -61,3 +61,11 @@ def test_what_the_environment_names_stands_in_no_roll_backs_way(tmp_path: Path) 
     """It is a default: the file is asked, as it is without it."""
     what, *_ = refused(tmp_path, "rollback chat", SPILLWAY_PROJECT="acme", SPILLWAY_ENV="production")
     assert "spillway.yaml" in what
+
+
+def test_a_revision_whose_name_is_empty_is_not_the_last_known_good_one(tmp_path: Path) -> None:
+    """``--to "$REVISION"`` in a script where that is not set."""
+    for line in ("rollback projects/p/locations/l/services/s --to=", "rollback --dry-run --to="):
+        what, _, fix = refused(tmp_path, line)
+        assert what == "spillway: --to is empty"
+        assert "Leave --to out" in fix

@@ -9,6 +9,7 @@ import typer
 from pipeline.app.session import Session, who
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
+from pipeline.errors import UserError
 from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
@@ -40,6 +41,10 @@ def rollback(
     from pipeline.core import record
     from pipeline.driving.restore import Cause, restore, target_of
 
+    if to == "":  # a variable that is not set: the default may be another revision than was meant
+        raise UserError(
+            "--to is empty", "It takes a revision by name.", "Leave --to out for the last known good one."
+        )
     ref = find_service(session, service, project, region, env)
     session.leaves_at_once = True
     told: list[RolloutEvent] = []
