@@ -105,7 +105,8 @@ def test_a_field_that_is_live_is_carried_or_told(document: dict[str, Any]) -> No
     if told:
         assert any(path.startswith(each) for each in told)
         return
-    (resource,) = declared(SETTINGS, lambda _: live).resources
+    declaration = declared(SETTINGS, lambda _: live).resources
+    (resource,) = (each for each in declaration if each.type == "gcp:cloudrunv2/service:Service")
     sent = json_format.MessageToDict(run_v2.Service.pb(to_message(resource.inputs)))
     assert leaves(sent)[path] == leaves(document)[path]
 
