@@ -12,15 +12,12 @@ from google.protobuf.message import Message
 
 from pipeline.local.control.state import DEFAULT_CONCURRENCY, Json, Refused, Revision, Service
 from pipeline.local.dataplane import InstanceSpec
+from pipeline.model import OUTPUT_ONLY
 
-#: The fields of a service that its clients own; all others are the server's and are ignored in a request.
-SPEC_FIELDS = frozenset({
-    "description", "labels", "annotations", "client", "client_version", "ingress", "launch_stage",
-    "binary_authorization", "template", "traffic", "scaling", "invoker_iam_disabled", "default_uri_disabled",
-    "iap_enabled", "multi_region_settings", "custom_audiences", "build_config",
-})  # fmt: skip
-_DEFAULT_STARTUP_S = 240.0
 _SERVICE = run_v2.Service.pb().DESCRIPTOR
+#: The fields of a service that its clients own; all others are the server's and are ignored in a request.
+SPEC_FIELDS = frozenset(field.name for field in _SERVICE.fields if field.json_name not in OUTPUT_ONLY)
+_DEFAULT_STARTUP_S = 240.0
 
 M = TypeVar("M", bound=Message)
 
@@ -36,6 +33,9 @@ def spec_of(service: Message) -> Json:
         fields = json_format.MessageToDict(service, preserving_proto_field_name=True)
     except (json_format.Error, ValueError, OverflowError) as error:  # a time or duration out of range
         raise Refused("INVALID_ARGUMENT", f"service: {error}") from error
+    for container in fields.get("template", {}).get("containers", ()):
+        container.pop("build_info", None)  # output only, as is the name of a build
+    fields.get("build_config", {}).pop("name", None)
     return {key: value for key, value in fields.items() if key in SPEC_FIELDS}
 
 
