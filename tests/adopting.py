@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from google.cloud import run_v2
@@ -21,6 +22,7 @@ FIELDS: dict[str, Any] = {
     "buildConfig": {"functionTarget": "main", "environmentVariables": {"A": "1"}, "serviceAccount": "b@p.example"},
     "launchStage": "BETA",
 }  # fmt: skip
+SECRET = "of-the-token-5"
 _PROBE = {"periodSeconds": 9, "timeoutSeconds": 3, "failureThreshold": 5}
 
 
@@ -87,6 +89,13 @@ def service(image: str, **changes: Any) -> run_v2.Service:
     made = run_v2.Service()
     json_format.ParseDict({**FIELDS, "template": {**template(image), **changes}}, run_v2.Service.pb(made))
     return made
+
+
+def keep_secrets(folder: Path) -> None:
+    """What the template's variables name, in the state folder of the local Cloud Run."""
+    kept = folder / "secrets" / "token"
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / "5").write_text(SECRET)
 
 
 def create(services: Any, parent: str, name: str, made: run_v2.Service) -> run_v2.Service:

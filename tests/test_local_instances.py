@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.dataplane import InstanceSpec, StartFailed
+from pipeline.local.dataplane import ContainerSpec, InstanceSpec, StartFailed
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
 from pipeline.local.run import child, strays
@@ -60,7 +61,10 @@ class Machine:
 
 
 def spec(revision: str = "one", **fields: Any) -> InstanceSpec:
-    return InstanceSpec(**{"service": SERVICE, "revision": revision, "image": "image", **fields})
+    """Fields of the container, the others of the instance."""
+    names = {each.name for each in dataclasses.fields(ContainerSpec)} & fields.keys()
+    container = ContainerSpec(**{"image": "image", **{name: fields.pop(name) for name in names}})
+    return InstanceSpec(SERVICE, revision, container, **fields)
 
 
 @pytest.fixture

@@ -14,26 +14,36 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceSpec:
-    """How to run one revision. Times in seconds.
+class ContainerSpec:
+    """How to run one container. Times in seconds.
 
     Args:
         image: NAME@sha256:... of a build.
         command: replaces the image's command when not empty; ``args`` replace its arguments.
-        env: of the container; PORT, K_SERVICE, K_REVISION and K_CONFIGURATION are added.
+        env: its own; PORT, K_SERVICE, K_REVISION and K_CONFIGURATION are added.
+        secrets: by variable, the secret (``NAME`` or ``projects/P/secrets/NAME``) and its version.
         startup_s: how long the process may take until it listens.
     """
 
-    service: str
-    revision: str
     image: str
+    name: str = ""
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    startup_s: float = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """How to run one revision. Times in seconds."""
+
+    service: str
+    revision: str
+    container: ContainerSpec
     min_instances: int = 0
     max_instances: int = 1
     concurrency: int = 80
-    startup_s: float = 240.0
     request_timeout_s: float = 300.0
     session_affinity: bool = False
 

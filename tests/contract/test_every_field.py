@@ -119,6 +119,8 @@ def made(path: str, service_id: str) -> run_v2.Service:
     container.image = container.image or "good"
     for each in container.env:
         each.name = each.name or "A"
+        if each.HasField("value_source"):
+            each.value_source.secret_key_ref.secret = each.value_source.secret_key_ref.secret or "s"
     if bare.template.revision:
         bare.template.revision = f"{service_id}-x"
     return service

@@ -11,7 +11,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from pipeline.local.control.state import DEFAULT_CONCURRENCY, Json, Refused, Revision, Service
-from pipeline.local.dataplane import InstanceSpec
+from pipeline.local.dataplane import ContainerSpec, InstanceSpec
+from pipeline.local.state_secrets import LATEST_VERSION
 from pipeline.model import OUTPUT_ONLY
 
 _SERVICE = run_v2.Service.pb().DESCRIPTOR
@@ -67,17 +68,31 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
     return InstanceSpec(
         service=service.name,
         revision=revision.name,
-        image=revision.image or container["image"],
-        command=tuple(container.get("command", ())),
-        args=tuple(container.get("args", ())),
-        env={variable["name"]: variable.get("value", "") for variable in container.get("env", ())},
+        container=_container_spec(container, revision.image or container["image"]),
         concurrency=template.get("max_instance_request_concurrency", DEFAULT_CONCURRENCY),
-        startup_s=_startup_s(container.get("startup_probe")),
         request_timeout_s=float(template["timeout"].removesuffix("s")),
         session_affinity=template.get("session_affinity", False),
         min_instances=low,
         max_instances=max(low, high),
     )
+
+
+def _container_spec(container: Json, image: str) -> ContainerSpec:
+    env = container.get("env", ())
+    return ContainerSpec(
+        image=image,
+        name=container.get("name", ""),
+        command=tuple(container.get("command", ())),
+        args=tuple(container.get("args", ())),
+        env={each["name"]: each.get("value", "") for each in env if "value_source" not in each},
+        secrets={each["name"]: _secret(each) for each in env if "value_source" in each},
+        startup_s=_startup_s(container.get("startup_probe")),
+    )
+
+
+def _secret(variable: Json) -> tuple[str, str]:
+    found = variable["value_source"].get("secret_key_ref", {})
+    return found.get("secret", ""), found.get("version") or LATEST_VERSION
 
 
 def _startup_s(probe: Json | None) -> float:

@@ -133,7 +133,7 @@ class Reconciler:
     async def _run(self, key: Key) -> None:
         """Start it with the image that it had at its first start, whatever the image's name means now."""
         name, revision = key
-        async with self._instances.pinned(self._spec(key).image) as image:
+        async with self._instances.pinned(self._spec(key).container.image) as image:
             service = state.pinned(self._registry[name], revision, image)
             if service != self._registry[name]:
                 self._registry.publish(service)

@@ -28,6 +28,8 @@ _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_KEY = re.compile(r"[a-z][-a-z0-9_./]{0,62}")
 _LABEL_VALUE = re.compile(r"[-a-z0-9_.]{0,63}")
 _ANNOTATION_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_SECRET = re.compile(r"(projects/[-a-z0-9:.]+/secrets/)?[-A-Za-z0-9_]{1,255}")
+_SECRET_VERSION = re.compile(r"[1-9][0-9]{0,17}|[A-Za-z][-A-Za-z0-9_]{0,62}")
 _ANNOTATION_BYTES = 256 * 1024
 _TAG_AND_SERVICE = 46  # what the host name leaves for both: 63 less "---" and the service's hash
 
@@ -135,6 +137,9 @@ def _variables(where: str, env: list[Json]) -> Problems:
         yield f"{where}.env: {len(env)} variables, at most 1000."
     if not all(names):
         yield f"{where}.env: a variable without a name."
+    for variable in env:
+        if "value_source" in variable:
+            yield from _secret(f"{where}.env '{variable.get('name')}'", variable["value_source"])
     if taken := [name for name in names if name in RESERVED_VARIABLES]:
         yield (
             f"{where}.env: The following reserved env names were provided: {', '.join(taken)}."
@@ -142,6 +147,15 @@ def _variables(where: str, env: list[Json]) -> Problems:
         )
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         yield f"{where}.env: {twice[0]} is set more than once."
+
+
+def _secret(where: str, source: Json) -> Problems:
+    found = source.get("secret_key_ref", {})
+    secret, version = found.get("secret", ""), found.get("version", "")
+    if not _SECRET.fullmatch(secret):
+        yield f"{where}: secret '{secret}' is neither a name of letters, digits, '-' and '_' nor projects/P/secrets/NAME."
+    if version and not _SECRET_VERSION.fullmatch(version):
+        yield f"{where}: version '{version}' is neither 'latest' nor a number nor an alias."
 
 
 def _startup_probe(where: str, probe: Json) -> Problems:

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -26,6 +26,7 @@ from pipeline.local.entries.store import MAX_LINE
 from pipeline.local.images.builds import Build
 from pipeline.local.run import listening, strays
 from pipeline.local.run.output_lines import LineCutter
+from pipeline.redact import SINK
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TMPDIR", "TZ", "SHELL", "USER")
 _CHILD = Path(__file__).with_name("child.py")
@@ -95,19 +96,28 @@ class Container:
 
     @classmethod
     async def spawn(
-        cls, spec: InstanceSpec, build: Build, token: str, sink: LineSink, grace_s: float
+        cls,
+        spec: InstanceSpec,
+        build: Build,
+        secrets: Mapping[str, str],
+        token: str,
+        sink: LineSink,
+        grace_s: float,
     ) -> Container:
         """Start the process; it does not listen yet. Raises StartFailed.
 
-        Args: token: which no other instance has.
+        Args:
+            secrets: variables and their values, beside those of the spec.
+            token: which no other instance has.
         """
         container = cls(spec, _free_port(), token, sink, grace_s)
-        command = [*(spec.command or build.command), *spec.args]
+        command = [*(spec.container.command or build.command), *spec.container.args]
+        env = {**_environment(spec, build, container.port, token), **secrets}
         try:
             await asyncio.get_running_loop().subprocess_exec(
                 lambda: container._process, sys.executable, "-I", "-S", str(_CHILD), *command,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                cwd=build.directory, env=_environment(spec, build, container.port, token), start_new_session=True,
+                cwd=build.directory, env=env, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise StartFailed("CONTAINER_MISSING", f"{build.directory}: {error.strerror}") from error
@@ -131,13 +141,13 @@ class Container:
     async def until_ready(self) -> None:
         """The TCP startup probe. Raises StartFailed, after the process has ended."""
         try:
-            async with asyncio.timeout(self.spec.startup_s):
+            async with asyncio.timeout(self.spec.container.startup_s):
                 while self.is_running and not await self._answers():
                     await asyncio.sleep(_PROBE_PERIOD_S)
         except TimeoutError:
             seen = await asyncio.to_thread(listening.elsewhere, self._token, self.port)
             await self.end()
-            waited = f"within {self.spec.startup_s:g} s"
+            waited = f"within {self.spec.container.startup_s:g} s"
             raise self._failure(f"{seen} ({waited})" if seen else f"it did not listen {waited}") from None
         if not self.is_running:
             await self.end()
@@ -186,7 +196,7 @@ class Container:
         return f"Container called exit({code})."
 
     def _failure(self, what: str) -> StartFailed:
-        tail = "\n".join(self._tail) or "(none)"
+        tail = SINK.text("\n".join(self._tail)) or "(none)"  # a condition is kept in the state folder
         return StartFailed(
             "HEALTH_CHECK_CONTAINER_ERROR",
             "The user-provided container failed to start and listen on the port defined by the PORT="
@@ -202,7 +212,7 @@ def _environment(spec: InstanceSpec, build: Build, port: int, token: str) -> dic
     service = spec.service.rsplit("/", 1)[-1]
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     ours = {"PORT": str(port), "K_SERVICE": service, "K_REVISION": spec.revision, "K_CONFIGURATION": service}
-    return {**inherited, **build.env, **spec.env, **ours, strays.VARIABLE: token}
+    return {**inherited, **build.env, **spec.container.env, **ours, strays.VARIABLE: token}
 
 
 def _free_port() -> int:

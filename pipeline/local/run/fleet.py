@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.local.dataplane import InstanceSpec, StartFailed
 from pipeline.local.entries.store import LogSink
 from pipeline.local.images import builds, catalogue
-from pipeline.local.run import strays
+from pipeline.local.run import secret_variables, strays
 from pipeline.local.run.container import Container
 from pipeline.local.tasks import Tasks
 
@@ -138,7 +138,7 @@ class Fleet:
     def collect(self, used: Collection[str]) -> None:
         # The instances of a revision that was deleted may still run, for the 10 s that they have.
         self._containers = {c for c in self._containers if c.is_running}
-        used = {*used, *(c.spec.image.partition("@sha256:")[2] for c in self._containers)}
+        used = {*used, *(c.spec.container.image.partition("@sha256:")[2] for c in self._containers)}
         for left in builds.collect(self._folder, used):
             self._tasks.spawn(asyncio.to_thread(shutil.rmtree, left, ignore_errors=True))
 
@@ -203,12 +203,14 @@ class Fleet:
         def hand_on(stream: str, line: str) -> None:
             self._logs.line(spec.service, spec.revision, stream, line)
 
-        verify = spec.image not in self._verified
-        build = await asyncio.to_thread(builds.find, self._folder, spec.image, verify=verify)
-        self._verified.add(spec.image)
+        image = spec.container.image
+        verify = image not in self._verified
+        build = await asyncio.to_thread(builds.find, self._folder, image, verify=verify)
+        self._verified.add(image)
+        secrets = await asyncio.to_thread(secret_variables.read, self._folder, spec)
         self._logs.system(spec.service, spec.revision, f"Starting new instance. Reason: {reason}")
         container = await Container.spawn(
-            spec, build, strays.fresh_token(self._folder), hand_on, self._grace_s
+            spec, build, secrets, strays.fresh_token(self._folder), hand_on, self._grace_s
         )
         group.containers.append(container)
         self._containers.add(container)
