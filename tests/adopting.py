@@ -9,6 +9,9 @@ from typing import Any
 from google.cloud import run_v2
 from google.protobuf import json_format
 
+from pipeline.local.images import catalogue
+from pipeline.local.images.catalogue import Image
+
 FIELDS: dict[str, Any] = {
     "description": "the chat",
     "labels": {"team": "chat", "cost-centre": "42"},
@@ -74,9 +77,9 @@ def template(image: str) -> dict[str, Any]:
             },
             {
                 "name": "proxy",
-                "image": "proxy@sha256:" + "7" * 64,
-                "command": ["/proxy"],
-                "args": ["--port", "5432"],
+                "image": "proxy",
+                "command": ["sleep"],
+                "args": ["86400"],
                 "workingDir": "/srv",
                 "resources": {"limits": {"cpu": "500m", "memory": "256Mi"}},
             },
@@ -91,8 +94,9 @@ def service(image: str, **changes: Any) -> run_v2.Service:
     return made
 
 
-def keep_secrets(folder: Path) -> None:
-    """What the template's variables name, in the state folder of the local Cloud Run."""
+def prepare(folder: Path) -> None:
+    """What the template names, in the state folder of the local Cloud Run: a secret, and the proxy's image."""
+    catalogue.write(folder, {"proxy": Image(("sleep", "86400"))})
     kept = folder / "secrets" / "token"
     kept.mkdir(parents=True, exist_ok=True)
     (kept / "5").write_text(SECRET)

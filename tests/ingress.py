@@ -66,12 +66,14 @@ class Sink:
     """Implements ``LogSink``; keeps what it is told."""
 
     lines: list[tuple[str, str, str]] = field(default_factory=list)  # revision, stream, text
+    containers: list[str] = field(default_factory=list)  # of each line
     requests: list[tuple[str, Mapping[str, Any], str]] = field(
         default_factory=list
     )  # revision, fields, trace
     events: list[tuple[str, str, str]] = field(default_factory=list)  # revision, severity, text
 
-    def line(self, service: str, revision: str, stream: str, text: str) -> None:
+    def line(self, service: str, revision: str, stream: str, text: str, container: str = "") -> None:
+        self.containers.append(container)
         self.lines.append((revision, stream, text))
 
     def request(self, service: str, revision: str, request: Mapping[str, Any], trace: str = "") -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from google.cloud import run_v2
 
-from pipeline.local.control.codec import instance_spec, spec_of
+from pipeline.local.control.codec import spec_of
+from pipeline.local.control.running import instance_spec
 from pipeline.local.control.state import Stamp
 from pipeline.local.control.writes import create, with_defaults
 from pipeline.local.dataplane import StartFailed

@@ -35,7 +35,7 @@ def adopted(project: Project) -> Project:
     project.configure(
         {"good": image(), "next": image("good", "2"), "third": image("good", "3"), "bad": image("close-1011")}
     )
-    adopting.keep_secrets(project.local)
+    adopting.prepare(project.local)
     with by_hand(project) as (services, _):
         adopting.create(services, project.ref.parent, project.service, adopting.service(stable))
     return project
@@ -108,7 +108,7 @@ def test_a_field_that_the_provider_has_no_word_for_is_kept_and_said(project: Pro
     project.service = f"{project.service}-key"
     project.configure({"next": image("good", "2")})
     beyond = {"encryptionKeyRevocationAction": "SHUTDOWN", "encryptionKeyShutdownDuration": "3600s"}
-    adopting.keep_secrets(project.local)
+    adopting.prepare(project.local)
     with by_hand(project) as (services, _):
         adopting.create(services, project.ref.parent, project.service, adopting.service(stable, **beyond))
     plan = project.run("plan", "--image", "next", "-o", "json")

@@ -122,13 +122,32 @@ def _containers(_: str, spec: Json) -> Problems:
     containers = spec["template"].get("containers", [])
     if not 1 <= len(containers) <= 10:
         yield f"template.containers: {len(containers)} containers, at least one and at most 10."
+    names = [container.get("name", "") for container in containers]
+    if len(containers) > 1 and (exposed := sum(bool(each.get("ports")) for each in containers)) != 1:
+        yield f"template.containers: Revision template should contain exactly one container with an exposed port, not {exposed}."  # fmt: skip
+    if waiting := _waiting_for_ever(containers):
+        yield f"template.containers.depends_on: {', '.join(waiting)} wait for each other."
     for index, container in enumerate(containers):
         where = f"template.containers[{index}]"
         if not container.get("image"):
             yield f"{where}.image: must be set."
         yield from _variables(where, container.get("env", []))
+        if twice := [name for name in names[:index] if name and name == names[index]]:
+            yield f"{where}.name: '{twice[0]}' is the name of another container."
+        for wanted in container.get("depends_on", []):
+            if wanted not in names:
+                yield f"{where}.depends_on: there is no container '{wanted}'."
         if "startup_probe" in container:
             yield from _startup_probe(where, container["startup_probe"])
+
+
+def _waiting_for_ever(containers: list[Json]) -> list[str]:
+    """Names of the containers that start after themselves."""
+    waiting = {each.get("name", ""): set(each.get("depends_on", [])) for each in containers}
+    while free := [name for name, awaited in waiting.items() if not awaited & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    return sorted(waiting)
 
 
 def _variables(where: str, env: list[Json]) -> Problems:

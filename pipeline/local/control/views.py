@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.local.control.etags import etag_of
-from pipeline.local.control.state import BY_NAME, LATEST, Failure, Json, Line, Revision, Service
+from pipeline.local.control.state import BY_NAME, LATEST, Failure, Json, Line, Revision, Service, serving
 from pipeline.model import Readiness
 
 #: ``uri(service, tag)``; empty when there is no address, as for a service that was only validated.
@@ -147,7 +147,7 @@ def summary(service: Service, uri: Uri) -> Json:
                 "name": revision.name,
                 "readiness": str(revision.readiness),
                 "message": revision.failure.message if revision.failure else "",
-                "image": revision.template["containers"][0]["image"],
+                "image": revision.template["containers"][serving(revision.template["containers"])]["image"],
             }
             for revision in service.revisions
         ],

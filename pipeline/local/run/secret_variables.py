@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.local import state_secrets
-from pipeline.local.dataplane import InstanceSpec, StartFailed
+from pipeline.local.dataplane import ContainerSpec, StartFailed
 from pipeline.redact import SINK
 
 
-def read(folder: Path, spec: InstanceSpec) -> Mapping[str, str]:
-    """The values, which the sink knows from then on. Raises StartFailed."""
-    return {variable: _value(folder, spec, *wanted) for variable, wanted in spec.container.secrets.items()}
+def read(folder: Path, service: str, spec: ContainerSpec) -> Mapping[str, str]:
+    """The values of a service's container, which the sink knows from then on. Raises StartFailed."""
+    return {variable: _value(folder, service, *wanted) for variable, wanted in spec.secrets.items()}
 
 
-def _value(folder: Path, spec: InstanceSpec, secret: str, version: str) -> str:
+def _value(folder: Path, service: str, secret: str, version: str) -> str:
     name = secret.rpartition("/")[2]
-    project = secret.split("/")[1] if "/" in secret else spec.service.split("/")[1]
+    project = secret.split("/")[1] if "/" in secret else service.split("/")[1]
     try:
         value = state_secrets.version_of(folder, name, version)
     except (OSError, ValueError) as fault:
