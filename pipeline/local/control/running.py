@@ -47,6 +47,8 @@ def _container(container: Json, images: Mapping[str, str]) -> ContainerSpec:
         secrets={each["name"]: _secret(each) for each in env if "value_source" in each},
         depends_on=tuple(container.get("depends_on", ())),
         startup=_probe(container.get("startup_probe"), port),
+        liveness=_probe(container.get("liveness_probe"), port),
+        readiness=_probe(container.get("readiness_probe"), port),
     )
 
 

@@ -33,7 +33,7 @@ _CHILD = Path(__file__).with_name("child.py")
 _TAIL_LINES = 10
 _TAIL_WIDTH = 1000
 _STREAMS = {1: "stdout", 2: "stderr"}
-_PROBE_PERIOD_S = 0.02
+_PAUSE_S = {"tcp": 0.02, "http": 0.2, "grpc": 0.2}  # between two questions of a startup probe
 _STRAGGLERS_S = 1.0  # for whoever still holds the output open
 _REAPING_S = 2.0  # for the supervisor to end the family
 _NO_FILES = " (it runs without files: the image has no directory)"
@@ -145,14 +145,20 @@ class Container:
             async with asyncio.timeout(patience_s):
                 await asyncio.sleep(probe.delay_s)
                 while self.is_running and not await probes.answers(probe, self._port):
-                    await asyncio.sleep(_PROBE_PERIOD_S)
+                    await asyncio.sleep(_PAUSE_S[probe.kind])
         except TimeoutError:
-            seen = await asyncio.to_thread(listening.elsewhere, self._token, self._port) if self._port else ""
+            seen = await self._listens_elsewhere()
             await self.end()
             raise self.failure(self._not_ready(probe, seen, patience_s)) from None
         if not self.is_running:
             await self.end()
             raise self.failure(self.how_it_ended())
+
+    async def _listens_elsewhere(self) -> str:
+        """Where, if not where requests come."""
+        if not self._port or await probes.answers(Probe(), self._port):
+            return ""
+        return await asyncio.to_thread(listening.elsewhere, self._token, self._port)
 
     def _not_ready(self, probe: Probe, seen: str, patience_s: float) -> str:
         waited = f"within {patience_s:g} s"

@@ -138,7 +138,7 @@ class Fleet:
 
     def collect(self, used: Collection[str]) -> None:
         # The instances of a revision that was deleted may still run, for the 10 s that they have.
-        self._instances = {c for c in self._instances if c.is_running}
+        self._instances = {each for each in self._instances if not each.is_gone}
         used = {*used, *(digest for each in self._instances for digest in each.digests)}
         for left in builds.collect(self._folder, used):
             self._tasks.spawn(asyncio.to_thread(shutil.rmtree, left, ignore_errors=True))
@@ -206,13 +206,16 @@ class Fleet:
         def hand_on(container: str, stream: str, line: str) -> None:
             self._logs.line(spec.service, spec.revision, stream, line, container)
 
+        def tell(text: str) -> None:
+            self._logs.system(spec.service, spec.revision, text, "WARNING")
+
         parts = (spec.container, *spec.sidecars)
         found = [await self._build(part.image) for part in parts]
         secrets = [
             await asyncio.to_thread(secret_variables.read, self._folder, spec.service, part) for part in parts
         ]
         self._logs.system(spec.service, spec.revision, f"Starting new instance. Reason: {reason}")
-        instance = Instance(spec, strays.fresh_token(self._folder), hand_on, self._grace_s)
+        instance = Instance(spec, strays.fresh_token(self._folder), hand_on, tell, self._grace_s)
         group.instances.append(instance)
         self._instances.add(instance)
         try:

@@ -10,9 +10,11 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.local.dataplane import ContainerSpec, InstanceSpec, StartFailed
+from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe, StartFailed
 from pipeline.local.images.builds import Build
+from pipeline.local.run import probes
 from pipeline.local.run.container import Container, Part, free_port
+from pipeline.local.tasks import Tasks
 
 Line = Callable[[str, str, str], None]  # container, stream, line
 
@@ -22,10 +24,13 @@ class Instance:
 
     Args:
         token: which no other instance has.
+        sink: hears what its containers say; ``tell`` what the platform has to say of it.
         grace_s: between SIGTERM and SIGKILL.
     """
 
-    def __init__(self, spec: InstanceSpec, token: str, sink: Line, grace_s: float) -> None:
+    def __init__(
+        self, spec: InstanceSpec, token: str, sink: Line, tell: Callable[[str], None], grace_s: float
+    ) -> None:
         self.spec = spec
         self.port = free_port()
         self.busy = 0  # requests on it
@@ -34,8 +39,12 @@ class Instance:
         self.idle_since = asyncio.get_running_loop().time()
         self._token = token
         self._sink = sink
+        self._tell = tell
         self._grace_s = grace_s
         self._running: list[Container] = []
+        self._readiness = [True] * len(self._specs)  # each starts as ready: its startup probe has passed
+        self._unwell: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._tasks = Tasks("probe failed")
 
     @property
     def _specs(self) -> tuple[ContainerSpec, ...]:
@@ -57,9 +66,15 @@ class Instance:
         return all(container.is_running for container in self._running)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether nothing of it runs, nor will."""
+        return self.is_ending and not any(container.is_running for container in self._running)
+
+    @property
     def is_free(self) -> bool:
         """Whether it takes one more request."""
-        return self.is_ready and not self.is_ending and self.is_running and self.busy < self.spec.concurrency
+        is_well = self.is_ready and all(self._readiness)
+        return is_well and not self.is_ending and self.is_running and self.busy < self.spec.concurrency
 
     async def start(self, builds: Sequence[Build], secrets: Sequence[Mapping[str, str]]) -> None:
         """Return when every container has started. Raises StartFailed, after all of them have ended.
@@ -90,6 +105,28 @@ class Instance:
             await self.end()
             raise _first(failures) from None
         self.is_ready = True
+        for number, spec in enumerate(self._specs):
+            if spec.liveness:
+                self._tasks.spawn(self._ask_liveness(spec.name, spec.liveness))
+            if spec.readiness:
+                self._tasks.spawn(self._ask_readiness(number, spec.readiness))
+
+    async def _ask_liveness(self, name: str, probe: Probe) -> None:
+        """Until it has failed as often as it may."""
+        async for failed in probes.failures(probe, self.port):
+            if failed >= probe.failures and not self._unwell.done():
+                text = probes.described(probe, name, self.port)
+                self._unwell.set_result(f"LIVENESS {text}. The instance has been shut down.")
+
+    async def _ask_readiness(self, number: int, probe: Probe) -> None:
+        """One success makes it ready again."""
+        text = probes.described(probe, self._specs[number].name, self.port)
+        async for failed in probes.failures(probe, self.port):
+            was_ready = self._readiness[number]
+            is_ready = not failed or (was_ready and failed < probe.failures)
+            self._readiness[number] = is_ready
+            if was_ready and not is_ready:
+                self._tell(f"READINESS {text}. The instance gets no new requests until it succeeds.")
 
     async def _live(self, part: Part, started: asyncio.Event, before: Sequence[asyncio.Event]) -> None:
         """Start one container and see to it that it stays, until all of them have started. Raises StartFailed."""
@@ -116,18 +153,21 @@ class Instance:
         return Part(spec, build, {**spec.env, **secrets, **ours}, port, f"{self._token}-{number}")
 
     async def wait(self) -> str:
-        """Return when a container has ended by itself, or the instance by ``end``: how, in Cloud Run's words."""
+        """Return when a container has ended, or its liveness probe has failed: how, in Cloud Run's words."""
         ends = {asyncio.ensure_future(container.wait()): container for container in self._running}
-        done, others = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for other in others:
+        done, others = await asyncio.wait({*ends, self._unwell}, return_when=asyncio.FIRST_COMPLETED)
+        for other in others & ends.keys():
             other.cancel()
-        first = next(iter(done))
+        if self._unwell in done:
+            return self._unwell.result()
+        first = next(each for each in ends if each in done)
         which = f" It was container '{ends[first].spec.name}'." if len(ends) > 1 else ""
         return f"{first.result()}{which}"
 
     async def end(self) -> bool:
         """SIGTERM, grace, SIGKILL, and nothing of its families left behind. Says whether it took SIGKILL."""
         self.is_ending = True
+        await self._tasks.cancel()
         return any(await asyncio.gather(*(container.end() for container in self._running)))
 
 

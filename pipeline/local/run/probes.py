@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 import grpc
@@ -29,6 +29,16 @@ async def answers(probe: Probe, port: int) -> bool:
         async with asyncio.timeout(probe.timeout_s):
             return await ask(probe, probe.port or port)
     return False
+
+
+async def failures(probe: Probe, port: int) -> AsyncIterator[int]:
+    """Ask again and again: how often in a row it has failed as of now."""
+    await asyncio.sleep(probe.delay_s)
+    failed = 0
+    while True:
+        failed = 0 if await answers(probe, port) else failed + 1
+        yield failed
+        await asyncio.sleep(probe.period_s)
 
 
 def described(probe: Probe, container: str, port: int) -> str:
