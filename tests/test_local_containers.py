@@ -242,3 +242,38 @@ def test_containers_that_do_not_go_together_are_refused(
     )
     with plane.refused("INVALID_ARGUMENT", match=complaint):
         plane.services.create_service(parent=plane.parent, service=service, service_id=plane.fresh_id())
+
+
+async def test_what_one_machine_does_not_have_is_named_once(pod: Pod) -> None:
+    pod.images(main=f"{LISTEN}{FOREVER}")
+    for _ in range(2):
+        await pod.run(MAIN, left_out=("VPC access", "GPU"))
+    told = [event for event in pod.logs.events if "Not acted out" in event[2]]
+    assert told == [("one", "NOTICE", "Not acted out by the local Cloud Run: VPC access, GPU.")]
+
+
+def test_every_setting_that_is_not_acted_out_has_a_name() -> None:
+    """Of each kind of volume, too: a kind that a newer client brings fails here."""
+    kinds = run_v2.Volume.pb().DESCRIPTOR.oneofs_by_name["volume_type"].fields
+    volumes = [run_v2.Volume({"name": kind.name, kind.name: {}}) for kind in kinds]
+    template = run_v2.RevisionTemplate(
+        containers=[run_v2.Container(image="good", working_dir="/srv")],
+        volumes=volumes,
+        vpc_access=run_v2.VpcAccess(connector="c"),
+        node_selector=run_v2.NodeSelector(accelerator="nvidia-l4"),
+        encryption_key="projects/p/locations/l/keyRings/r/cryptoKeys/k",
+        service_mesh=run_v2.ServiceMesh(mesh="m"),
+    )
+    assert set(planned(template).left_out) == {
+        "VPC access", "GPU", "encryption key", "service mesh", "working directory /srv",
+        "secret volume 'secret'", "Cloud SQL volume 'cloud_sql_instance'", "emptyDir volume 'empty_dir'",
+        "NFS volume 'nfs'", "Cloud Storage volume 'gcs'",
+    }  # fmt: skip
+    assert not planned(run_v2.RevisionTemplate(containers=[run_v2.Container(image="good")])).left_out
+
+
+def planned(template: run_v2.RevisionTemplate) -> InstanceSpec:
+    ref = ServiceRef("local", "here", "chat")
+    spec = with_defaults(ref, spec_of(run_v2.Service.pb(run_v2.Service(template=template))))
+    found = create(ref, spec, Stamp("me", AT, lambda: "one"))
+    return instance_spec(found, found.revisions[0])

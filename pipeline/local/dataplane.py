@@ -68,6 +68,7 @@ class InstanceSpec:
 
     Args:
         container: the one that takes requests; ``sidecars`` are the others.
+        left_out: what the template asks for and one machine does not have, in words.
     """
 
     service: str
@@ -79,6 +80,7 @@ class InstanceSpec:
     concurrency: int = 80
     request_timeout_s: float = 300.0
     session_affinity: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

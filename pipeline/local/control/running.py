@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pipeline.local.control.state import DEFAULT_CONCURRENCY, Json, Revision, Service, serving
 from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe
 from pipeline.local.state_secrets import LATEST_VERSION
 
+_BEYOND = {
+    "vpc_access": "VPC access",
+    "node_selector": "GPU",
+    "encryption_key": "encryption key",
+    "service_mesh": "service mesh",
+}
+_VOLUMES = {
+    "secret": "secret volume",
+    "cloud_sql_instance": "Cloud SQL volume",
+    "empty_dir": "emptyDir volume",
+    "nfs": "NFS volume",
+    "gcs": "Cloud Storage volume",
+}
 _KINDS = {"http_get": "http", "tcp_socket": "tcp", "grpc": "grpc"}
 
 
@@ -32,7 +45,19 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
         session_affinity=template.get("session_affinity", False),
         min_instances=low,
         max_instances=max(low, high),
+        left_out=tuple(_left_out(template)),
     )
+
+
+def _left_out(template: Json) -> Iterator[str]:
+    """What is kept and shown, and nothing more. Instances share one file system, so nothing can be mounted for one."""
+    yield from (words for key, words in _BEYOND.items() if template.get(key))
+    for volume in template.get("volumes", ()):
+        kind = next((words for key, words in _VOLUMES.items() if key in volume), "volume")
+        yield f"{kind} '{volume.get('name', '')}'"
+    for container in template["containers"]:
+        if container.get("working_dir"):
+            yield f"working directory {container['working_dir']}"
 
 
 def _container(container: Json, images: Mapping[str, str]) -> ContainerSpec:

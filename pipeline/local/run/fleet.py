@@ -145,7 +145,11 @@ class Fleet:
 
     async def start(self, spec: InstanceSpec) -> None:
         self._sweeper = self._sweeper or asyncio.create_task(self._sweep())
-        group = self._groups.setdefault((spec.service, spec.revision), _Group(spec))
+        key = (spec.service, spec.revision)
+        if spec.left_out and key not in self._groups:
+            text = f"Not acted out by the local Cloud Run: {', '.join(spec.left_out)}."
+            self._logs.system(*key, text, "NOTICE")
+        group = self._groups.setdefault(key, _Group(spec))
         group.spec = spec
         async with group.turn:
             while len(group.alive) < max(1, group.least):
