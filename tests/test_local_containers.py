@@ -154,14 +154,16 @@ async def test_when_one_ends_the_instance_ends_and_another_is_started(pod: Pod, 
     await until(lambda: len(pod.pids()) == 2)
 
 
-async def test_a_sidecars_grace_is_its_own(pod: Pod) -> None:
+async def test_a_sidecars_grace_is_its_own(tmp_path: Path) -> None:
     """Who ends first takes nobody along."""
-    polite = "import signal, sys, time\ndef leave(*_): time.sleep(0.5); print('bye', flush=True); sys.exit(0)\nsignal.signal(signal.SIGTERM, leave); print('up', flush=True)"
+    pod = Pod(tmp_path, grace_s=120.0)
+    polite = "import os, signal, sys, time\ndef leave(*_): time.sleep(0.5); os.write(1, b'bye\\n'); sys.exit(0)\nsignal.signal(signal.SIGTERM, leave); print('up', flush=True)"
     pod.images(main=f"{LISTEN}{FOREVER}", other=f"{polite}{WAIT}")
     await pod.run(MAIN, ContainerSpec("other", "proxy"))
     await until(lambda: pod.lines("proxy") == ["up"])
     await pod.fleet.stop(SERVICE, "one")
-    assert pod.lines("proxy") == ["up", "bye"]
+    await pod.fleet.close()
+    assert pod.lines("proxy") == ["up", "bye"], pod.logs.events
 
 
 def made(*containers: run_v2.Container) -> tuple[Any, InstanceSpec]:

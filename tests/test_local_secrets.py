@@ -99,6 +99,8 @@ def test_whoever_prints_knows_the_versions_and_hears_of_new_ones(tmp_path: Path)
     assert {"the-first", "the-second\nof two", "the-second", "of two"} <= set(trusted.fresh())
     keep(tmp_path, "other", "1", "another one")
     assert "another one" in trusted.fresh()
+    keep(tmp_path, "other", "1", "written anew")
+    assert "written anew" in trusted.fresh()
     (tmp_path / "secrets" / "other" / "1").write_bytes(b"\xff")
     assert "another one" not in secrets_of(tmp_path)
 
