@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from google.cloud import run_v2
 from google.protobuf import json_format
+
+from pipeline.local.images import catalogue
+from pipeline.local.images.catalogue import Image
 
 FIELDS: dict[str, Any] = {
     "description": "the chat",
@@ -21,7 +25,9 @@ FIELDS: dict[str, Any] = {
     "buildConfig": {"functionTarget": "main", "environmentVariables": {"A": "1"}, "serviceAccount": "b@p.example"},
     "launchStage": "BETA",
 }  # fmt: skip
-_PROBE = {"periodSeconds": 9, "timeoutSeconds": 3, "failureThreshold": 5}
+SECRET = "of-the-token-5"
+#: The service under test answers neither, so they fail, and not before the test is over.
+_PROBE = {"periodSeconds": 900, "timeoutSeconds": 3, "failureThreshold": 5}
 
 
 def template(image: str) -> dict[str, Any]:
@@ -72,9 +78,9 @@ def template(image: str) -> dict[str, Any]:
             },
             {
                 "name": "proxy",
-                "image": "proxy@sha256:" + "7" * 64,
-                "command": ["/proxy"],
-                "args": ["--port", "5432"],
+                "image": "proxy",
+                "command": ["sleep"],
+                "args": ["86400"],
                 "workingDir": "/srv",
                 "resources": {"limits": {"cpu": "500m", "memory": "256Mi"}},
             },
@@ -87,6 +93,14 @@ def service(image: str, **changes: Any) -> run_v2.Service:
     made = run_v2.Service()
     json_format.ParseDict({**FIELDS, "template": {**template(image), **changes}}, run_v2.Service.pb(made))
     return made
+
+
+def prepare(folder: Path) -> None:
+    """What the template names, in the state folder of the local Cloud Run: a secret, and the proxy's image."""
+    catalogue.write(folder, {"proxy": Image(("sleep", "86400"))})
+    kept = folder / "secrets" / "token"
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / "5").write_text(SECRET)
 
 
 def create(services: Any, parent: str, name: str, made: run_v2.Service) -> run_v2.Service:

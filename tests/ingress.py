@@ -13,7 +13,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from pipeline.local.dataplane import InstanceSpec, Routes, StartFailed
+from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Routes, StartFailed
 from pipeline.local.front.addresses import PortBook
 from pipeline.local.front.ingress import Ingress
 from pipeline.local.front.limits import USUAL, Limits
@@ -46,7 +46,7 @@ class FakeFleet:
 
     def add(self, revision: str, port: int, **fields: Any) -> None:
         self.ports[revision] = port
-        self.specs[revision] = InstanceSpec(SERVICE, revision, "image", **fields)
+        self.specs[revision] = InstanceSpec(SERVICE, revision, ContainerSpec("image"), **fields)
 
     async def acquire(self, service: str, revision: str, *, port: int | None = None) -> FakeLease:
         await asyncio.sleep(0)
@@ -66,12 +66,14 @@ class Sink:
     """Implements ``LogSink``; keeps what it is told."""
 
     lines: list[tuple[str, str, str]] = field(default_factory=list)  # revision, stream, text
+    containers: list[str] = field(default_factory=list)  # of each line
     requests: list[tuple[str, Mapping[str, Any], str]] = field(
         default_factory=list
     )  # revision, fields, trace
     events: list[tuple[str, str, str]] = field(default_factory=list)  # revision, severity, text
 
-    def line(self, service: str, revision: str, stream: str, text: str) -> None:
+    def line(self, service: str, revision: str, stream: str, text: str, container: str = "") -> None:
+        self.containers.append(container)
         self.lines.append((revision, stream, text))
 
     def request(self, service: str, revision: str, request: Mapping[str, Any], trace: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.dataplane import InstanceSpec, StartFailed
+from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe, StartFailed
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
 from pipeline.local.run import child, strays
@@ -60,7 +61,16 @@ class Machine:
 
 
 def spec(revision: str = "one", **fields: Any) -> InstanceSpec:
-    return InstanceSpec(**{"service": SERVICE, "revision": revision, "image": "image", **fields})
+    """Fields of the container, the others of the instance."""
+    names = {each.name for each in dataclasses.fields(ContainerSpec)} & fields.keys()
+    container = ContainerSpec(
+        **{
+            "image": "image",
+            "startup": Probe(period_s=240.0, failures=1),
+            **{name: fields.pop(name) for name in names},
+        }
+    )
+    return InstanceSpec(SERVICE, revision, container, **fields)
 
 
 @pytest.fixture
@@ -124,7 +134,7 @@ async def test_only_the_last_lines_are_in_the_condition(machine: Machine) -> Non
 async def test_a_process_that_never_listens_fails_and_is_ended(machine: Machine) -> None:
     machine.image("import os, time; print(os.getpid(), flush=True); time.sleep(1000)")
     with pytest.raises(StartFailed, match=r"did not listen within 0\.5 s"):
-        await machine.start(startup_s=0.5)
+        await machine.start(startup=Probe(period_s=0.5, failures=1))
     ((_, _, pid),) = machine.logs.lines
     await until(lambda: not exists(int(pid)))
 
@@ -152,7 +162,7 @@ async def test_what_it_did_instead_of_listening_is_told(machine: Machine, does: 
         port = free.getsockname()[1]
     machine.image(f"{LISTENS}{does.format(port=port)}\ntime.sleep(1000)")
     with pytest.raises(StartFailed) as failed:
-        await machine.start(startup_s=1.0)
+        await machine.start(startup=Probe(period_s=1.0, failures=1))
     assert text.format(port=port) in failed.value.message
     assert failed.value.message.endswith("Last log lines:\nstarting")
 

@@ -14,28 +14,73 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceSpec:
-    """How to run one revision. Times in seconds.
+class Probe:
+    """How a container is asked whether it is well. Times in seconds.
+
+    Args:
+        kind: ``tcp``, ``http`` or ``grpc``.
+        port: 0 is the one at which the container takes requests.
+        path: of ``http``, with its ``headers``.
+        service: of ``grpc``, as its health protocol names it.
+        failures: after so many in a row it has failed.
+    """
+
+    kind: str = "tcp"
+    port: int = 0
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+    service: str = ""
+    delay_s: float = 0.0
+    timeout_s: float = 1.0
+    period_s: float = 10.0
+    failures: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """How to run one container.
 
     Args:
         image: NAME@sha256:... of a build.
         command: replaces the image's command when not empty; ``args`` replace its arguments.
-        env: of the container; PORT, K_SERVICE, K_REVISION and K_CONFIGURATION are added.
-        startup_s: how long the process may take until it listens.
+        env: its own; PORT, K_SERVICE, K_REVISION and K_CONFIGURATION are added.
+        secrets: by variable, the secret (``NAME`` or ``projects/P/secrets/NAME``) and its version.
+        depends_on: names of the containers that must have started before.
+        startup: without one it has started as soon as it runs. ``liveness`` failing ends the instance, ``readiness``
+            failing keeps new requests from it.
+    """
+
+    image: str
+    name: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    depends_on: tuple[str, ...] = ()
+    startup: Probe | None = None
+    liveness: Probe | None = None
+    readiness: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """How to run one revision. Times in seconds.
+
+    Args:
+        container: the one that takes requests; ``sidecars`` are the others.
+        left_out: what the template asks for and one machine does not have, in words.
     """
 
     service: str
     revision: str
-    image: str
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    container: ContainerSpec
+    sidecars: tuple[ContainerSpec, ...] = ()
     min_instances: int = 0
     max_instances: int = 1
     concurrency: int = 80
-    startup_s: float = 240.0
     request_timeout_s: float = 300.0
     session_affinity: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,21 @@
-"""The secrets that a state folder holds: values of the environments that images and services were given."""
+"""The secrets that a state folder holds.
+
+Values of the environments that images and services were given; and versions of secrets, which stand in for Secret
+Manager: the file ``secrets/NAME/VERSION`` is the value, byte by byte. VERSION is a number or an alias; ``latest`` is the
+highest number.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline import credentials
 
+LATEST_VERSION = "latest"
+_MAX_SECRET = 64 << 10  # bytes; Secret Manager's
 _MAX_BYTES = 4 << 20  # of one file; our own are far smaller
 
 
@@ -18,7 +26,48 @@ def secrets_of(folder: Path) -> tuple[str, ...]:
     for file in sorted(services.glob("*.json")) if services.is_dir() else ():
         for environment in _environments(_parsed(file)):
             found += credentials.of_environment(environment)
+    for version in _versions(folder):
+        with suppress(OSError, ValueError):
+            found += spellings(_read(version))
     return tuple(dict.fromkeys(found))
+
+
+def version_of(folder: Path, secret: str, version: str) -> str:
+    """The value of one version. Raises OSError, and ValueError for what no variable can hold."""
+    return _read(place(folder, secret, version))
+
+
+def place(folder: Path, secret: str, version: str) -> Path:
+    """Where a version is; ``latest`` is the highest number, or 1 when there is none."""
+    kept = folder / "secrets" / secret
+    if version == LATEST_VERSION:
+        numbers = [int(each.name) for each in _inside(kept) if each.name.isdecimal()]
+        version = str(max(numbers, default=1))
+    return kept / version
+
+
+def spellings(value: str) -> tuple[str, ...]:
+    """What to look for where the value may show: all of it, and each line, since logs are lines."""
+    return (value, *value.splitlines())
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(_MAX_SECRET + 1)
+    if len(data) > _MAX_SECRET or b"\0" in data:
+        raise ValueError
+    return data.decode()
+
+
+def _versions(folder: Path) -> list[Path]:
+    return [version for secret in _inside(folder / "secrets") for version in _inside(secret)]
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 class Trusted:
@@ -30,7 +79,9 @@ class Trusted:
 
     def fresh(self) -> tuple[str, ...]:
         """Empty while nothing has changed."""
-        stamp = [_changed_at(self._folder / part) for part in ("images.json", "services")]
+        kept = [self._folder / part for part in ("images.json", "services", "secrets")]
+        kept += [*_inside(self._folder / "secrets"), *_versions(self._folder)]
+        stamp = [_changed_at(path) for path in kept]
         if stamp == self._stamp:
             return ()
         self._stamp = stamp

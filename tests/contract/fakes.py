@@ -29,13 +29,14 @@ class FakeInstances:
         self.used = used
 
     async def start(self, spec: InstanceSpec) -> None:
+        image = spec.container.image
         self.starts[spec.revision] += 1
         await asyncio.sleep(0)
-        if spec.image == "slow":
+        if image == "slow":
             await self.let_go.wait()
-        if spec.image == "missing":
-            raise StartFailed("CONTAINER_MISSING", f"Image '{spec.image}' not found.")
-        if spec.image == "never-listens" or self.broken:
+        if image == "missing":
+            raise StartFailed("CONTAINER_MISSING", f"Image '{image}' not found.")
+        if image == "never-listens" or self.broken:
             raise StartFailed(
                 "HEALTH_CHECK_CONTAINER_ERROR",
                 "The user-provided container failed to start and listen on the port defined provided by the PORT"

@@ -28,6 +28,11 @@ def set_env(*variables: run_v2.EnvVar) -> Change:
     return change
 
 
+def set_secret(secret: str, version: str) -> Change:
+    source = run_v2.EnvVarSource(secret_key_ref=run_v2.SecretKeySelector(secret=secret, version=version))
+    return set_env(run_v2.EnvVar(name="TOKEN", value_source=source))
+
+
 def with_field(path: str, value: object) -> Change:
     """Sets one field, at ``a`` or ``template.a``."""
 
@@ -61,6 +66,11 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "reserved-variable-k": (set_env(run_v2.EnvVar(name="K_REVISION", value="1")), "K_REVISION"),
     "variable-twice": (set_env(run_v2.EnvVar(name="A"), run_v2.EnvVar(name="A")), "more than once"),
     "variable-without-a-name": (set_env(run_v2.EnvVar(value="1")), "without a name"),
+    "secret-without-a-name": (set_secret("", "1"), "secret ''"),
+    "secret-outside-its-folder": (set_secret("../services", "1"), r"secret '\.\./services'"),
+    "secret-of-dots": (set_secret("..", "1"), r"secret '\.\.'"),
+    "secret-version-outside-its-folder": (set_secret("token", "../other/1"), r"version '\.\./other/1'"),
+    "secret-version-zero": (set_secret("token", "0"), "version '0'"),
     **{
         f"{where}-in-{namespace}": (with_field(where, {f"{namespace}/thing": "x"}), "reserved namespace")
         for namespace in RESERVED

@@ -35,6 +35,7 @@ def adopted(project: Project) -> Project:
     project.configure(
         {"good": image(), "next": image("good", "2"), "third": image("good", "3"), "bad": image("close-1011")}
     )
+    adopting.prepare(project.local)
     with by_hand(project) as (services, _):
         adopting.create(services, project.ref.parent, project.service, adopting.service(stable))
     return project
@@ -74,6 +75,9 @@ def test_every_field_outside_the_asked_change_is_equal_after_a_rollout_and_back(
     assert revisions[old] == template
     assert adopted.run("rollback", "--reason", "by hand", "-o", "json").code == 0
     assert contents(adopted)[0] == service
+    assert adopting.SECRET not in done.stdout + done.stderr
+    files = [file for file in adopted.local.rglob("*") if file.is_file() and "secrets" not in file.parts]
+    assert not [file for file in files if adopting.SECRET.encode() in file.read_bytes()]
 
 
 def test_what_is_named_comes_and_goes_with_the_file_and_what_is_not_stays(adopted: Project) -> None:
@@ -104,6 +108,7 @@ def test_a_field_that_the_provider_has_no_word_for_is_kept_and_said(project: Pro
     project.service = f"{project.service}-key"
     project.configure({"next": image("good", "2")})
     beyond = {"encryptionKeyRevocationAction": "SHUTDOWN", "encryptionKeyShutdownDuration": "3600s"}
+    adopting.prepare(project.local)
     with by_hand(project) as (services, _):
         adopting.create(services, project.ref.parent, project.service, adopting.service(stable, **beyond))
     plan = project.run("plan", "--image", "next", "-o", "json")

@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 from datetime import datetime
 
 import structlog
 
 from pipeline.local.control import state
-from pipeline.local.control.codec import instance_spec
 from pipeline.local.control.operations import Operation, Operations
+from pipeline.local.control.running import instance_spec
 from pipeline.local.control.state import Failure, Line, Service
 from pipeline.local.control.store import Registry
 from pipeline.local.control.views import service_json, settled_json
@@ -131,10 +132,16 @@ class Reconciler:
         await self._reconcile(key[0])
 
     async def _run(self, key: Key) -> None:
-        """Start it with the image that it had at its first start, whatever the image's name means now."""
+        """Start it with the images that it had at its first start, whatever their names mean now."""
         name, revision = key
-        async with self._instances.pinned(self._spec(key).image) as image:
-            service = state.pinned(self._registry[name], revision, image)
+        spec = self._spec(key)
+        async with AsyncExitStack() as stack:
+            images = {
+                each.image: await stack.enter_async_context(self._instances.pinned(each.image))
+                for each in (spec.container, *spec.sidecars)
+            }
+            found = self._registry[name].revision(revision)
+            service = state.pinned(self._registry[name], revision, (found and found.images) or images)
             if service != self._registry[name]:
                 self._registry.publish(service)
         await self._instances.start(self._spec(key))

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -78,7 +78,7 @@ class Revision:
     """One immutable template. ``template`` lacks ``revision``: the name is beside it.
 
     Args:
-        image: its image by digest, whatever the template's name of it means later; empty before the first start.
+        images: by the template's names of them, by digest, whatever those names mean later; empty before the first start.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Revision:
     readiness: Readiness = Readiness.PENDING
     failure: Failure | None = None
     settled_time: datetime | None = None
-    image: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +185,19 @@ def checked(service: Service, name: str, failure: Failure | None, at: datetime) 
     return _changed(service, name, readiness=readiness, failure=failure, settled_time=at)
 
 
-def pinned(service: Service, name: str, image: str) -> Service:
-    """The service with one revision's image resolved to a digest, for good."""
-    return _changed(service, name, image=image)
+def pinned(service: Service, name: str, images: Mapping[str, str]) -> Service:
+    """The service with one revision's images resolved to digests, for good."""
+    return _changed(service, name, images=images)
+
+
+def serving(containers: Sequence[Json]) -> int:
+    """Which of a template's containers takes requests: the one with a port, or the first where none says so."""
+    return next((number for number, each in enumerate(containers) if each.get("ports")), 0)
 
 
 def digests(service: Service) -> frozenset[str]:
     """Image digests (64 hex digits) that any text of the service names: its revisions', its template's, its record's."""
-    texts = (json.dumps(service.spec), *(r.image for r in service.revisions), *(json.dumps(r.template) for r in service.revisions))  # fmt: skip
+    texts = (json.dumps(service.spec), *(i for r in service.revisions for i in r.images.values()), *(json.dumps(r.template) for r in service.revisions))  # fmt: skip
     return frozenset(found for text in texts for found in _DIGEST.findall(text))
 
 

@@ -28,6 +28,8 @@ _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_KEY = re.compile(r"[a-z][-a-z0-9_./]{0,62}")
 _LABEL_VALUE = re.compile(r"[-a-z0-9_.]{0,63}")
 _ANNOTATION_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_SECRET = re.compile(r"(projects/[-a-z0-9:.]+/secrets/)?[-A-Za-z0-9_]{1,255}")
+_SECRET_VERSION = re.compile(r"[1-9][0-9]{0,17}|[A-Za-z][-A-Za-z0-9_]{0,62}")
 _ANNOTATION_BYTES = 256 * 1024
 _TAG_AND_SERVICE = 46  # what the host name leaves for both: 63 less "---" and the service's hash
 
@@ -120,13 +122,32 @@ def _containers(_: str, spec: Json) -> Problems:
     containers = spec["template"].get("containers", [])
     if not 1 <= len(containers) <= 10:
         yield f"template.containers: {len(containers)} containers, at least one and at most 10."
+    names = [container.get("name", "") for container in containers]
+    if len(containers) > 1 and (exposed := sum(bool(each.get("ports")) for each in containers)) != 1:
+        yield f"template.containers: Revision template should contain exactly one container with an exposed port, not {exposed}."  # fmt: skip
+    if waiting := _waiting_for_ever(containers):
+        yield f"template.containers.depends_on: {', '.join(waiting)} wait for each other."
     for index, container in enumerate(containers):
         where = f"template.containers[{index}]"
         if not container.get("image"):
             yield f"{where}.image: must be set."
         yield from _variables(where, container.get("env", []))
+        if twice := [name for name in names[:index] if name and name == names[index]]:
+            yield f"{where}.name: '{twice[0]}' is the name of another container."
+        for wanted in container.get("depends_on", []):
+            if wanted not in names:
+                yield f"{where}.depends_on: there is no container '{wanted}'."
         if "startup_probe" in container:
             yield from _startup_probe(where, container["startup_probe"])
+
+
+def _waiting_for_ever(containers: list[Json]) -> list[str]:
+    """Names of the containers that start after themselves."""
+    waiting = {each.get("name", ""): set(each.get("depends_on", [])) for each in containers}
+    while free := [name for name, awaited in waiting.items() if not awaited & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    return sorted(waiting)
 
 
 def _variables(where: str, env: list[Json]) -> Problems:
@@ -135,6 +156,9 @@ def _variables(where: str, env: list[Json]) -> Problems:
         yield f"{where}.env: {len(env)} variables, at most 1000."
     if not all(names):
         yield f"{where}.env: a variable without a name."
+    for variable in env:
+        if "value_source" in variable:
+            yield from _secret(f"{where}.env '{variable.get('name')}'", variable["value_source"])
     if taken := [name for name in names if name in RESERVED_VARIABLES]:
         yield (
             f"{where}.env: The following reserved env names were provided: {', '.join(taken)}."
@@ -142,6 +166,15 @@ def _variables(where: str, env: list[Json]) -> Problems:
         )
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         yield f"{where}.env: {twice[0]} is set more than once."
+
+
+def _secret(where: str, source: Json) -> Problems:
+    found = source.get("secret_key_ref", {})
+    secret, version = found.get("secret", ""), found.get("version", "")
+    if not _SECRET.fullmatch(secret):
+        yield f"{where}: secret '{secret}' is neither a name of letters, digits, '-' and '_' nor projects/P/secrets/NAME."
+    if version and not _SECRET_VERSION.fullmatch(version):
+        yield f"{where}: version '{version}' is neither 'latest' nor a number nor an alias."
 
 
 def _startup_probe(where: str, probe: Json) -> Problems:

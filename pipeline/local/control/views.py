@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.local.control.etags import etag_of
-from pipeline.local.control.state import BY_NAME, LATEST, Failure, Json, Line, Revision, Service
+from pipeline.local.control.state import BY_NAME, LATEST, Failure, Json, Line, Revision, Service, serving
 from pipeline.model import Readiness
 
 #: ``uri(service, tag)``; empty when there is no address, as for a service that was only validated.
@@ -24,7 +24,8 @@ _STATES = {
 }
 _UNSHOWN = frozenset({"health_check_disabled"})  # of a template, and not to be seen on its revision
 _COMMON_REASONS = frozenset({
-    "REVISION_FAILED", "PROGRESS_DEADLINE_EXCEEDED", "CONTAINER_MISSING", "CONTAINER_PERMISSION_DENIED", "INTERNAL",
+    "REVISION_FAILED", "PROGRESS_DEADLINE_EXCEEDED", "CONTAINER_MISSING", "CONTAINER_PERMISSION_DENIED",
+    "SECRETS_ACCESS_CHECK_FAILED", "INTERNAL",
 })  # fmt: skip
 _REVISION_REASONS = frozenset({"HEALTH_CHECK_CONTAINER_ERROR", "MIN_INSTANCES_NOT_PROVISIONED", "RETIRED"})
 
@@ -146,7 +147,7 @@ def summary(service: Service, uri: Uri) -> Json:
                 "name": revision.name,
                 "readiness": str(revision.readiness),
                 "message": revision.failure.message if revision.failure else "",
-                "image": revision.template["containers"][0]["image"],
+                "image": revision.template["containers"][serving(revision.template["containers"])]["image"],
             }
             for revision in service.revisions
         ],

@@ -23,6 +23,7 @@ from pipeline.local.control.state import (
     Revision,
     Service,
     Stamp,
+    serving,
 )
 from pipeline.model import Readiness, ServiceRef
 
@@ -66,13 +67,15 @@ def _project_number(project: str) -> int:
 
 def _containers_with_defaults(containers: Sequence[Json]) -> Sequence[Json]:
     """The one that takes requests listens on 8080 and is asked by TCP until it does; each has a CPU and 512 MiB."""
-    serving = next((number for number, each in enumerate(containers) if each.get("ports")), 0)
     made: list[dict[str, Any]] = [
         {**each, "resources": _resources(each.get("resources"))} for each in containers
     ]
-    port = made[serving].setdefault("ports", [{"name": "http1", "container_port": DEFAULT_PORT}])[0]
-    tcp = {"port": port.get("container_port", DEFAULT_PORT)}
-    made[serving].setdefault("startup_probe", {**_STARTUP_PROBE, "tcp_socket": tcp})
+    main = made[serving(made)]
+    if len(made) == 1:
+        main.setdefault("ports", [{"name": "http1", "container_port": DEFAULT_PORT}])
+    if main.get("ports"):
+        tcp = {"port": main["ports"][0].get("container_port", DEFAULT_PORT)}
+        main.setdefault("startup_probe", {**_STARTUP_PROBE, "tcp_socket": tcp})
     return made
 
 

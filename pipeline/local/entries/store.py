@@ -42,8 +42,8 @@ log = structlog.get_logger(__name__)
 class LogSink(Protocol):
     """Where the data plane writes. ``service`` is a resource name."""
 
-    def line(self, service: str, revision: str, stream: str, text: str) -> None:
-        """One line of ``stdout`` or ``stderr``."""
+    def line(self, service: str, revision: str, stream: str, text: str, container: str = "") -> None:
+        """One line of ``stdout`` or ``stderr``, of the container of that name if it has one."""
 
     def request(self, service: str, revision: str, request: Mapping[str, Any], trace: str = "") -> None:
         """One request that ended; the keys are HttpRequest's, latency in seconds."""
@@ -90,10 +90,11 @@ class LogStore:
         if dropped := self._file.dropped_until:
             self.index.note_lost(dropped)
 
-    def line(self, service: str, revision: str, stream: str, text: str) -> None:
+    def line(self, service: str, revision: str, stream: str, text: str, container: str = "") -> None:
         fields = json_object(text)
+        ours = {"container_name": container} if container else {}
         if fields is None:
-            self._add(service, revision, stream, text=text)
+            self._add(service, revision, stream, text=text, labels=ours)
             return
         severity = str(fields.pop("severity", "DEFAULT")).upper()
         labels = fields.pop(f"{_SPECIAL}labels", None)
@@ -104,7 +105,10 @@ class LogStore:
             at_ns=moment(fields),
             insert_id=str(fields.pop(f"{_SPECIAL}insertId", "")),
             severity=severity if severity in SEVERITIES else "DEFAULT",
-            labels={str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {},
+            labels={
+                **({str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}),
+                **ours,
+            },
             trace=str(fields.pop(f"{_SPECIAL}trace", "")),
             payload=fields,
         )

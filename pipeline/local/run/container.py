@@ -1,7 +1,6 @@
-"""One instance of a revision: a real process that is started, watched until it listens, read from, and ended.
+"""One container of an instance: a real process that is started, watched until it listens, read from, and ended.
 
-The process gets PORT, K_SERVICE, K_REVISION and K_CONFIGURATION, the container's own environment, the token by which
-its family is found (``strays.py``), and of the server's environment only what a program needs to run at all
+The process gets the container's environment (``instance.py``), the token by which its family is found (``strays.py``), and of the server's environment only what a program needs to run at all
 (``INHERITED``): no token or credential of the server comes along, and no PYTHONPATH or VIRTUAL_ENV, so that a command
 means the same wherever the server was started.
 """
@@ -16,23 +15,25 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from pipeline.local.dataplane import InstanceSpec, StartFailed
+from pipeline.local.dataplane import ContainerSpec, Probe, StartFailed
 from pipeline.local.entries.store import MAX_LINE
 from pipeline.local.images.builds import Build
-from pipeline.local.run import listening, strays
+from pipeline.local.run import listening, probes, strays
 from pipeline.local.run.output_lines import LineCutter
+from pipeline.redact import SINK
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TMPDIR", "TZ", "SHELL", "USER")
 _CHILD = Path(__file__).with_name("child.py")
 _TAIL_LINES = 10
 _TAIL_WIDTH = 1000
 _STREAMS = {1: "stdout", 2: "stderr"}
-_PROBE_PERIOD_S = 0.02
+_PAUSE_S = {"tcp": 0.02, "http": 0.2, "grpc": 0.2}  # between two questions of a startup probe
 _STRAGGLERS_S = 1.0  # for whoever still holds the output open
 _REAPING_S = 2.0  # for the supervisor to end the family
 _NO_FILES = " (it runs without files: the image has no directory)"
@@ -76,42 +77,53 @@ class _Process(asyncio.SubprocessProtocol):
         self.silent.set_result(None)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one container of an instance is started with.
+
+    Args:
+        env: of the container, beside what its image sets.
+        port: at which it takes requests; 0 for a sidecar.
+        token: which no other container has.
+    """
+
+    spec: ContainerSpec
+    build: Build
+    env: Mapping[str, str]
+    port: int
+    token: str
+
+    @property
+    def command(self) -> list[str]:
+        return [*(self.spec.command or self.build.command), *self.spec.args]
+
+
 class Container:
     """Args: grace_s: between SIGTERM and SIGKILL."""
 
-    def __init__(self, spec: InstanceSpec, port: int, token: str, sink: LineSink, grace_s: float) -> None:
-        self.spec = spec
-        self.port = port
-        self._token = token
-        self._hint = ""
-        self.busy = 0  # requests on it
-        self.is_ready = False
-        self.is_ending = False
-        self.idle_since = asyncio.get_running_loop().time()
+    def __init__(self, part: Part, sink: LineSink, grace_s: float) -> None:
+        self.spec = part.spec
+        self._port = part.port
+        self._token = part.token
+        self._hint = "" if part.build.is_copy else _NO_FILES
+        self._is_ended = False
         self._grace_s = grace_s
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._sink = sink
         self._process = _Process(self._hand_on)
 
     @classmethod
-    async def spawn(
-        cls, spec: InstanceSpec, build: Build, token: str, sink: LineSink, grace_s: float
-    ) -> Container:
-        """Start the process; it does not listen yet. Raises StartFailed.
-
-        Args: token: which no other instance has.
-        """
-        container = cls(spec, _free_port(), token, sink, grace_s)
-        command = [*(spec.command or build.command), *spec.args]
+    async def spawn(cls, part: Part, sink: LineSink, grace_s: float) -> Container:
+        """Start the process; it does not listen yet. Raises StartFailed."""
+        container, folder = cls(part, sink, grace_s), part.build.directory
         try:
             await asyncio.get_running_loop().subprocess_exec(
-                lambda: container._process, sys.executable, "-I", "-S", str(_CHILD), *command,
+                lambda: container._process, sys.executable, "-I", "-S", str(_CHILD), *part.command,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                cwd=build.directory, env=_environment(spec, build, container.port, token), start_new_session=True,
+                cwd=folder, env=_environment(part), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise StartFailed("CONTAINER_MISSING", f"{build.directory}: {error.strerror}") from error
-        container._hint = "" if build.is_copy else _NO_FILES
+            raise StartFailed("CONTAINER_MISSING", f"{folder}: {error.strerror}") from error
         return container
 
     @property
@@ -123,35 +135,48 @@ class Container:
     def is_running(self) -> bool:
         return not self._process.exited.done()
 
-    @property
-    def is_free(self) -> bool:
-        """Whether it takes one more request."""
-        return self.is_ready and not self.is_ending and self.is_running and self.busy < self.spec.concurrency
-
     async def until_ready(self) -> None:
-        """The TCP startup probe. Raises StartFailed, after the process has ended."""
+        """The startup probe, asked more often than it says. Raises StartFailed, after the process has ended."""
+        probe = self.spec.startup
+        if probe is None:
+            return
+        patience_s = probe.delay_s + probe.period_s * probe.failures
         try:
-            async with asyncio.timeout(self.spec.startup_s):
-                while self.is_running and not await self._answers():
-                    await asyncio.sleep(_PROBE_PERIOD_S)
+            async with asyncio.timeout(patience_s):
+                await asyncio.sleep(probe.delay_s)
+                while self.is_running and not await probes.answers(probe, self._port):
+                    await asyncio.sleep(_PAUSE_S[probe.kind])
         except TimeoutError:
-            seen = await asyncio.to_thread(listening.elsewhere, self._token, self.port)
+            seen = await self._listens_elsewhere()
             await self.end()
-            waited = f"within {self.spec.startup_s:g} s"
-            raise self._failure(f"{seen} ({waited})" if seen else f"it did not listen {waited}") from None
+            raise self.failure(self._not_ready(probe, seen, patience_s)) from None
         if not self.is_running:
             await self.end()
-            raise self._failure(self._how_it_ended())
-        self.is_ready = True
+            raise self.failure(self.how_it_ended())
+
+    async def _listens_elsewhere(self) -> str:
+        """Where, if not where requests come."""
+        if not self._port or await probes.answers(Probe(), self._port):
+            return ""
+        return await asyncio.to_thread(listening.elsewhere, self._token, self._port)
+
+    def _not_ready(self, probe: Probe, seen: str, patience_s: float) -> str:
+        waited = f"within {patience_s:g} s"
+        if seen:
+            return f"{seen} ({waited})"
+        if probe.kind == "tcp":
+            return f"it did not listen {waited}"
+        return f"STARTUP {probes.described(probe, self.spec.name, self._port)} ({waited})"
 
     async def wait(self) -> str:
         """Return when the process has ended: how it ended, in Cloud Run's words."""
         await asyncio.shield(self._process.exited)
-        return self._how_it_ended()
+        return self.how_it_ended()
 
     async def end(self) -> bool:
         """SIGTERM, grace, SIGKILL, and nothing of its family left behind. Says whether it took SIGKILL."""
-        self.is_ending = True
+        if self._is_ended:
+            return False
         if self.is_running:
             self._signal(signal.SIGTERM)
             await asyncio.wait([self._process.exited], timeout=self._grace_s)
@@ -163,49 +188,46 @@ class Container:
         await asyncio.to_thread(strays.end, self._token)
         await asyncio.wait([self._process.silent], timeout=_STRAGGLERS_S)
         self._process.transport.close()
+        self._is_ended = True
         return killed
-
-    async def _answers(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            return False
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-        return True
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
             os.killpg(self.pid, number)
 
-    def _how_it_ended(self) -> str:
+    def how_it_ended(self) -> str:
         code = self._process.transport.get_returncode() or 0
         if code > 128 or code < 0:
             return f"Container terminated on signal {code - 128 if code > 128 else -code}."
         return f"Container called exit({code})."
 
-    def _failure(self, what: str) -> StartFailed:
-        tail = "\n".join(self._tail) or "(none)"
-        return StartFailed(
-            "HEALTH_CHECK_CONTAINER_ERROR",
-            "The user-provided container failed to start and listen on the port defined by the PORT="
-            f"{self.port} environment variable: {what}{self._hint}\nLast log lines:\n{tail}",
+    def failure(self, what: str) -> StartFailed:
+        """That it did not start, or did not stay, with its last lines."""
+        tail = SINK.text("\n".join(self._tail)) or "(none)"  # a condition is kept in the state folder
+        if self._port:
+            should = f" and listen on the port defined by the PORT={self._port} environment variable"
+            return self._failed(
+                f"The user-provided container failed to start{should}: {what}{self._hint}", tail
+            )
+        return self._failed(
+            f"The user-provided container '{self.spec.name}' failed to start: {what}{self._hint}", tail
         )
+
+    @staticmethod
+    def _failed(why: str, tail: str) -> StartFailed:
+        return StartFailed("HEALTH_CHECK_CONTAINER_ERROR", f"{why}\nLast log lines:\n{tail}")
 
     def _hand_on(self, stream: str, line: str) -> None:
         self._tail.append(line[:_TAIL_WIDTH])
         self._sink(stream, line)
 
 
-def _environment(spec: InstanceSpec, build: Build, port: int, token: str) -> dict[str, str]:
-    service = spec.service.rsplit("/", 1)[-1]
+def _environment(part: Part) -> dict[str, str]:
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    ours = {"PORT": str(port), "K_SERVICE": service, "K_REVISION": spec.revision, "K_CONFIGURATION": service}
-    return {**inherited, **build.env, **spec.env, **ours, strays.VARIABLE: token}
+    return {**inherited, **part.build.env, **part.env, strays.VARIABLE: part.token}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     for port in random.sample(_PORTS, k=len(_PORTS)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))

@@ -15,8 +15,9 @@ from pipeline.errors import UserError
 from pipeline.local.dataplane import InstanceSpec, StartFailed
 from pipeline.local.entries.store import LogSink
 from pipeline.local.images import builds, catalogue
-from pipeline.local.run import strays
-from pipeline.local.run.container import Container
+from pipeline.local.images.builds import Build
+from pipeline.local.run import secret_variables, strays
+from pipeline.local.run.instance import Instance
 from pipeline.local.tasks import Tasks
 
 MAX_ON_ONE_MACHINE = 4  # whatever max-instances says
@@ -46,15 +47,15 @@ class Lease:
     """A place on an instance for one request; give it back with ``release``."""
 
     spec: InstanceSpec
-    container: Container
+    instance: Instance
 
     @property
     def port(self) -> int:
-        return self.container.port
+        return self.instance.port
 
     def release(self) -> None:
-        self.container.busy -= 1
-        self.container.idle_since = asyncio.get_running_loop().time()
+        self.instance.busy -= 1
+        self.instance.idle_since = asyncio.get_running_loop().time()
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class _Group:
     """The instances of one revision. ``turn``: one start at a time; ``crashes``: in a row; ``stopped``: for good."""
 
     spec: InstanceSpec
-    containers: list[Container] = field(default_factory=list)
+    instances: list[Instance] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     crashes: int = 0
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,12 +78,12 @@ class _Group:
         return max(1, self.least, min(self.spec.max_instances, MAX_ON_ONE_MACHINE))
 
     @property
-    def alive(self) -> list[Container]:
-        return [c for c in self.containers if c.is_running and not c.is_ending]
+    def alive(self) -> list[Instance]:
+        return [c for c in self.instances if c.is_running and not c.is_ending]
 
-    def free(self, port: int | None = None) -> Container | None:
+    def free(self, port: int | None = None) -> Instance | None:
         """The least busy instance with room; the one at ``port`` if that has."""
-        room = [c for c in self.containers if c.is_free]
+        room = [c for c in self.instances if c.is_free]
         return min(room, key=lambda c: (c.port != port, c.busy), default=None)
 
 
@@ -111,7 +112,7 @@ class Fleet:
         self._idle_s = idle_s
         self._backoff_s = backoff_s
         self._groups: dict[tuple[str, str], _Group] = {}
-        self._containers: set[Container] = set()
+        self._instances: set[Instance] = set()
         self._verified: set[str] = set()  # images whose copy was compared with its digest since the start
         self._tasks = Tasks("instance task failed")
         self._sweeper: asyncio.Task[None] | None = None
@@ -137,14 +138,18 @@ class Fleet:
 
     def collect(self, used: Collection[str]) -> None:
         # The instances of a revision that was deleted may still run, for the 10 s that they have.
-        self._containers = {c for c in self._containers if c.is_running}
-        used = {*used, *(c.spec.image.partition("@sha256:")[2] for c in self._containers)}
+        self._instances = {each for each in self._instances if not each.is_gone}
+        used = {*used, *(digest for each in self._instances for digest in each.digests)}
         for left in builds.collect(self._folder, used):
             self._tasks.spawn(asyncio.to_thread(shutil.rmtree, left, ignore_errors=True))
 
     async def start(self, spec: InstanceSpec) -> None:
         self._sweeper = self._sweeper or asyncio.create_task(self._sweep())
-        group = self._groups.setdefault((spec.service, spec.revision), _Group(spec))
+        key = (spec.service, spec.revision)
+        if spec.left_out and key not in self._groups:
+            text = f"Not acted out by the local Cloud Run: {', '.join(spec.left_out)}."
+            self._logs.system(*key, text, "NOTICE")
+        group = self._groups.setdefault(key, _Group(spec))
         group.spec = spec
         async with group.turn:
             while len(group.alive) < max(1, group.least):
@@ -154,7 +159,7 @@ class Fleet:
         group = self._groups.pop((service, revision), None)
         if group is not None:
             group.stopped.set()
-            if ends := [self._tasks.spawn(self._end(container)) for container in group.containers]:
+            if ends := [self._tasks.spawn(self._end(instance)) for instance in group.instances]:
                 await asyncio.wait(ends)  # they go on when whoever waits is cancelled
 
     async def close(self) -> None:
@@ -172,19 +177,19 @@ class Fleet:
         group = self._groups.get((service, revision))
         if group is None:
             raise NoInstance
-        container = group.free(port)
-        if container is None:
+        instance = group.free(port)
+        if instance is None:
             await _turn_of(group)
             try:
-                container = group.free(port)  # one may have started, or become free, while this one waited
-                if container is None:
+                instance = group.free(port)  # one may have started, or become free, while this one waited
+                if instance is None:
                     if len(group.alive) >= group.most or group.stopped.is_set():
                         raise NoInstance
-                    container = await self._launch(group, _DEMAND)
+                    instance = await self._launch(group, _DEMAND)
             finally:
                 group.turn.release()
-        container.busy += 1
-        return Lease(group.spec, container)
+        instance.busy += 1
+        return Lease(group.spec, instance)
 
     def has_affinity(self, service: str, revision: str) -> bool:
         group = self._groups.get((service, revision))
@@ -192,48 +197,59 @@ class Fleet:
 
     def pids(self) -> dict[tuple[str, str], list[int]]:
         """Leaders of the running process groups, by (service, revision)."""
-        return {key: [c.pid for c in group.alive] for key, group in self._groups.items()}
+        return {
+            key: [pid for each in group.alive for pid in each.pids] for key, group in self._groups.items()
+        }
 
-    async def _launch(self, group: _Group, reason: str) -> Container:
+    async def _launch(self, group: _Group, reason: str) -> Instance:
         """Start an instance and wait until it listens. Call with the turn. Raises StartFailed."""
         spec = group.spec
         if group.stopped.is_set():
             raise StartFailed("RETIRED", f"Revision '{spec.revision}' was stopped meanwhile.")
 
-        def hand_on(stream: str, line: str) -> None:
-            self._logs.line(spec.service, spec.revision, stream, line)
+        def hand_on(container: str, stream: str, line: str) -> None:
+            self._logs.line(spec.service, spec.revision, stream, line, container)
 
-        verify = spec.image not in self._verified
-        build = await asyncio.to_thread(builds.find, self._folder, spec.image, verify=verify)
-        self._verified.add(spec.image)
+        def tell(text: str) -> None:
+            self._logs.system(spec.service, spec.revision, text, "WARNING")
+
+        parts = (spec.container, *spec.sidecars)
+        found = [await self._build(part.image) for part in parts]
+        secrets = [
+            await asyncio.to_thread(secret_variables.read, self._folder, spec.service, part) for part in parts
+        ]
         self._logs.system(spec.service, spec.revision, f"Starting new instance. Reason: {reason}")
-        container = await Container.spawn(
-            spec, build, strays.fresh_token(self._folder), hand_on, self._grace_s
-        )
-        group.containers.append(container)
-        self._containers.add(container)
+        instance = Instance(spec, strays.fresh_token(self._folder), hand_on, tell, self._grace_s)
+        group.instances.append(instance)
+        self._instances.add(instance)
         try:
-            await container.until_ready()
+            await instance.start(found, secrets)
         except StartFailed as failure:
-            group.containers.remove(container)
+            group.instances.remove(instance)
             self._logs.system(spec.service, spec.revision, failure.message.partition("\n")[0], "ERROR")
             raise
         except asyncio.CancelledError:
-            group.containers.remove(container)
-            self._tasks.spawn(self._end(container))
+            group.instances.remove(instance)
+            self._tasks.spawn(self._end(instance))
             raise
-        self._tasks.spawn(self._watch(group, container))
-        return container
+        self._tasks.spawn(self._watch(group, instance))
+        return instance
 
-    async def _watch(self, group: _Group, container: Container) -> None:
+    async def _build(self, image: str) -> Build:
+        verify = image not in self._verified
+        found = await asyncio.to_thread(builds.find, self._folder, image, verify=verify)
+        self._verified.add(image)
+        return found
+
+    async def _watch(self, group: _Group, instance: Instance) -> None:
         """Restart what died by itself, later each time."""
         spec, loop = group.spec, asyncio.get_running_loop()
         started = loop.time()
-        how = await container.wait()
-        group.containers.remove(container)
-        if container.is_ending:
+        how = await instance.wait()
+        group.instances.remove(instance)
+        if instance.is_ending:
             return
-        await container.end()
+        await instance.end()
         self._logs.system(spec.service, spec.revision, how, "ERROR")
         group.crashes = 1 if loop.time() - started > _STEADY_S else group.crashes + 1
         async with group.turn:  # requests wait for the restart, as they do for a start
@@ -256,12 +272,12 @@ class Fleet:
             since = asyncio.get_running_loop().time() - self._idle_s
             for group in list(self._groups.values()):
                 idle = [c for c in group.alive if c.is_ready and not c.busy and c.idle_since < since]
-                for container in idle[: max(0, len(group.alive) - group.least)]:
-                    self._tasks.spawn(self._end(container))
+                for instance in idle[: max(0, len(group.alive) - group.least)]:
+                    self._tasks.spawn(self._end(instance))
 
-    async def _end(self, container: Container) -> None:
-        spec = container.spec
-        if await container.end():
+    async def _end(self, instance: Instance) -> None:
+        spec = instance.spec
+        if await instance.end():
             self._logs.system(spec.service, spec.revision, "Container terminated on signal 9.", "WARNING")
 
 

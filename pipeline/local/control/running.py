@@ -1,0 +1,104 @@
+"""How a revision is run: its template as the data plane takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pipeline.local.control.state import DEFAULT_CONCURRENCY, Json, Revision, Service, serving
+from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe
+from pipeline.local.state_secrets import LATEST_VERSION
+
+_BEYOND = {
+    "vpc_access": "VPC access",
+    "node_selector": "GPU",
+    "encryption_key": "encryption key",
+    "service_mesh": "service mesh",
+}
+_VOLUMES = {
+    "secret": "secret volume",
+    "cloud_sql_instance": "Cloud SQL volume",
+    "empty_dir": "emptyDir volume",
+    "nfs": "NFS volume",
+    "gcs": "Cloud Storage volume",
+}
+_KINDS = {"http_get": "http", "tcp_socket": "tcp", "grpc": "grpc"}
+
+
+def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
+    """How to run one revision, with scaling of its own or else of the service."""
+    template = revision.template
+    own, of_service = template.get("scaling", {}), service.spec.get("scaling", {})
+    # Cloud Run's 100 instances are too many for one machine, so it is 1 unless a number is asked for.
+    low, high = (
+        own.get(key) or of_service.get(key) or fallback
+        for key, fallback in (("min_instance_count", 0), ("max_instance_count", 1))
+    )
+    containers = [_container(each, revision.images) for each in template["containers"]]
+    main = containers.pop(serving(template["containers"]))
+    return InstanceSpec(
+        service=service.name,
+        revision=revision.name,
+        container=main,
+        sidecars=tuple(containers),
+        concurrency=template.get("max_instance_request_concurrency", DEFAULT_CONCURRENCY),
+        request_timeout_s=float(template["timeout"].removesuffix("s")),
+        session_affinity=template.get("session_affinity", False),
+        min_instances=low,
+        max_instances=max(low, high),
+        left_out=tuple(_left_out(template)),
+    )
+
+
+def _left_out(template: Json) -> Iterator[str]:
+    """What is kept and shown, and nothing more. Instances share one file system, so nothing can be mounted for one."""
+    yield from (words for key, words in _BEYOND.items() if template.get(key))
+    for volume in template.get("volumes", ()):
+        kind = next((words for key, words in _VOLUMES.items() if key in volume), "volume")
+        yield f"{kind} '{volume.get('name', '')}'"
+    for container in template["containers"]:
+        if container.get("working_dir"):
+            yield f"working directory {container['working_dir']}"
+
+
+def _container(container: Json, images: Mapping[str, str]) -> ContainerSpec:
+    env, image = container.get("env", ()), container["image"]
+    port = (container.get("ports") or [{}])[0].get("container_port", 0)
+    return ContainerSpec(
+        image=images.get(image, image),
+        name=container.get("name", ""),
+        command=tuple(container.get("command", ())),
+        args=tuple(container.get("args", ())),
+        env={each["name"]: each.get("value", "") for each in env if "value_source" not in each},
+        secrets={each["name"]: _secret(each) for each in env if "value_source" in each},
+        depends_on=tuple(container.get("depends_on", ())),
+        startup=_probe(container.get("startup_probe"), port),
+        liveness=_probe(container.get("liveness_probe"), port),
+        readiness=_probe(container.get("readiness_probe"), port),
+    )
+
+
+def _secret(variable: Json) -> tuple[str, str]:
+    found = variable["value_source"].get("secret_key_ref", {})
+    return found.get("secret", ""), found.get("version") or LATEST_VERSION
+
+
+def _probe(probe: Json | None, container_port: int) -> Probe | None:
+    """One that says nothing of how asks by TCP. The container's port is another one on this machine: 0."""
+    if probe is None:
+        return None
+    kind = next((each for each in _KINDS if each in probe), "tcp_socket")
+    action = probe.get(kind, {})
+    port = action.get("port", 0)
+    return Probe(
+        kind=_KINDS[kind],
+        port=0 if port == container_port else port,
+        path=action.get("path") or "/",
+        headers=tuple(
+            (each.get("name", ""), each.get("value", "")) for each in action.get("http_headers", ())
+        ),
+        service=action.get("service", ""),
+        delay_s=probe.get("initial_delay_seconds", 0),
+        timeout_s=probe.get("timeout_seconds") or 1,
+        period_s=probe.get("period_seconds") or 10,
+        failures=probe.get("failure_threshold") or 3,
+    )

@@ -1,0 +1,185 @@
+"""One instance of a revision: its containers, started in the order that they ask for, alive together and ended together.
+
+They are processes of one machine, so they reach each other on its loopback address, as containers of an instance do. The
+one that takes requests gets PORT; a sidecar's port is the machine's, and two instances cannot have the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe, StartFailed
+from pipeline.local.images.builds import Build
+from pipeline.local.run import probes
+from pipeline.local.run.container import Container, Part, free_port
+from pipeline.local.tasks import Tasks
+
+Line = Callable[[str, str, str], None]  # container, stream, line
+
+
+class Instance:
+    """``start`` it once, then ``wait`` for its end or ``end`` it.
+
+    Args:
+        token: which no other instance has.
+        sink: hears what its containers say; ``tell`` what the platform has to say of it.
+        grace_s: between SIGTERM and SIGKILL.
+    """
+
+    def __init__(
+        self, spec: InstanceSpec, token: str, sink: Line, tell: Callable[[str], None], grace_s: float
+    ) -> None:
+        self.spec = spec
+        self.port = free_port()
+        self.busy = 0  # requests on it
+        self.is_ready = False
+        self.is_ending = False
+        self.idle_since = asyncio.get_running_loop().time()
+        self._token = token
+        self._sink = sink
+        self._tell = tell
+        self._grace_s = grace_s
+        self._running: list[Container] = []
+        self._readiness = [True] * len(self._specs)  # each starts as ready: its startup probe has passed
+        self._unwell: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._tasks = Tasks("probe failed")
+
+    @property
+    def _specs(self) -> tuple[ContainerSpec, ...]:
+        return self.spec.container, *self.spec.sidecars
+
+    @property
+    def digests(self) -> list[str]:
+        """Of its images."""
+        return [spec.image.partition("@sha256:")[2] for spec in self._specs]
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the supervisors, each of which leads a process group."""
+        return [container.pid for container in self._running]
+
+    @property
+    def is_running(self) -> bool:
+        """It ends with the first of its containers."""
+        return all(container.is_running for container in self._running)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing of it runs, nor will."""
+        return self.is_ending and not any(container.is_running for container in self._running)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it takes one more request."""
+        is_well = self.is_ready and all(self._readiness)
+        return is_well and not self.is_ending and self.is_running and self.busy < self.spec.concurrency
+
+    async def start(self, builds: Sequence[Build], secrets: Sequence[Mapping[str, str]]) -> None:
+        """Return when every container has started. Raises StartFailed, after all of them have ended.
+
+        Args:
+            builds: of the container that takes requests, then of the sidecars; as are ``secrets``, their variables.
+        """
+        parts = [
+            self._part(*each) for each in zip(itertools.count(), self._specs, builds, secrets, strict=False)
+        ]
+        started = {part.token: asyncio.Event() for part in parts}
+        by_name = {part.spec.name: started[part.token] for part in parts}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                lives = [
+                    tasks.create_task(
+                        self._live(
+                            part, started[part.token], [by_name[name] for name in part.spec.depends_on]
+                        )
+                    )
+                    for part in parts
+                ]
+                for event in started.values():
+                    await event.wait()
+                for life in lives:
+                    life.cancel()
+        except ExceptionGroup as failures:
+            await self.end()
+            raise _first(failures) from None
+        self.is_ready = True
+        for number, spec in enumerate(self._specs):
+            if spec.liveness:
+                self._tasks.spawn(self._ask_liveness(spec.name, spec.liveness))
+            if spec.readiness:
+                self._tasks.spawn(self._ask_readiness(number, spec.readiness))
+
+    async def _ask_liveness(self, name: str, probe: Probe) -> None:
+        """Until it has failed as often as it may."""
+        async for failed in probes.failures(probe, self.port):
+            if failed >= probe.failures and not self._unwell.done():
+                text = probes.described(probe, name, self.port)
+                self._unwell.set_result(f"LIVENESS {text}. The instance has been shut down.")
+
+    async def _ask_readiness(self, number: int, probe: Probe) -> None:
+        """One success makes it ready again."""
+        text = probes.described(probe, self._specs[number].name, self.port)
+        async for failed in probes.failures(probe, self.port):
+            was_ready = self._readiness[number]
+            is_ready = not failed or (was_ready and failed < probe.failures)
+            self._readiness[number] = is_ready
+            if was_ready and not is_ready:
+                self._tell(f"READINESS {text}. The instance gets no new requests until it succeeds.")
+
+    async def _live(self, part: Part, started: asyncio.Event, before: Sequence[asyncio.Event]) -> None:
+        """Start one container and see to it that it stays, until all of them have started. Raises StartFailed."""
+        for other in before:
+            await other.wait()
+
+        def hand_on(stream: str, line: str) -> None:
+            self._sink(part.spec.name, stream, line)
+
+        container = await Container.spawn(part, hand_on, self._grace_s)
+        self._running.append(container)
+        await container.until_ready()
+        started.set()
+        await container.wait()
+        await container.end()
+        raise container.failure(container.how_it_ended())
+
+    def _part(self, number: int, spec: ContainerSpec, build: Build, secrets: Mapping[str, str]) -> Part:
+        service = self.spec.service.rsplit("/", 1)[-1]
+        ours = {"K_SERVICE": service, "K_REVISION": self.spec.revision, "K_CONFIGURATION": service}
+        port = 0 if number else self.port
+        if port:
+            ours["PORT"] = str(port)
+        return Part(spec, build, {**spec.env, **secrets, **ours}, port, f"{self._token}-{number}")
+
+    async def wait(self) -> str:
+        """Return when a container has ended, or its liveness probe has failed: how, in Cloud Run's words."""
+        ends = {asyncio.ensure_future(container.wait()): container for container in self._running}
+        done, others = await asyncio.wait({*ends, self._unwell}, return_when=asyncio.FIRST_COMPLETED)
+        for other in others & ends.keys():
+            other.cancel()
+        if self._unwell in done:
+            return self._unwell.result()
+        first = next(each for each in ends if each in done)
+        which = f" It was container '{ends[first].spec.name}'." if len(ends) > 1 else ""
+        return f"{first.result()}{which}"
+
+    async def end(self) -> bool:
+        """SIGTERM, grace, SIGKILL, and nothing of its families left behind. Says whether it took SIGKILL."""
+        self.is_ending = True
+        await self._tasks.cancel()
+        return any(await asyncio.gather(*(container.end() for container in self._running)))
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure of a start where there is one: the others may have followed from it."""
+    every = list(_leaves(failures))
+    return next((each for each in every if isinstance(each, StartFailed)), every[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [
+        leaf
+        for each in group.exceptions
+        for leaf in (_leaves(each) if isinstance(each, BaseExceptionGroup) else [each])
+    ]
