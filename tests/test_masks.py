@@ -35,7 +35,7 @@ def test_nobody_sends_a_mask_that_was_not_checked() -> None:
         for keyword in node.keywords
         if keyword.arg == "update_mask"
     ]
-    assert {module for module, _ in given} == {"pipeline.cloudrun.service", "pipeline.local.provider.service"}
+    assert {module for module, _ in given} == {"pipeline.cloudrun.service"}
     sources = {module: ALL[module].read_text(encoding="utf-8") for module, _ in given}
     for module, value in given:
         assigned = [
