@@ -16,6 +16,7 @@ from pipeline.model import ServiceRef
 
 METRIC = "gcp:logging/metric:Metric"
 POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
+TYPES = frozenset({METRIC, POLICY})
 _USER = "logging.googleapis.com/user/"
 _WINDOW_S = 300
 _FEWEST = 2  # one broken client is no alert

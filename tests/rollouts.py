@@ -12,8 +12,9 @@ from pipeline.core.intent import Ended
 from pipeline.core.plan import Wish
 from pipeline.core.rollout import Rollout
 from pipeline.driving.begin import Start
-from pipeline.driving.engine import Engine, Rhythm
+from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
+from pipeline.driving.pace import Rhythm
 from pipeline.driving.ports import World
 from pipeline.events import RolloutEvent
 from pipeline.judging.terms import Criterion, Probing, Sampling, Stage, Terms

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline import budget
 from pipeline.budget import Bucket, Budget, Quota, urgent
-from pipeline.driving.engine import Engine, Rhythm
+from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
+from pipeline.driving.pace import Rhythm
 from pipeline.driving.restore import Cause, restore
 from pipeline.model import Outcome, ServiceRef
 from pipeline.report import render

@@ -11,8 +11,9 @@ import pytest
 from pipeline.core import record
 from pipeline.core.rollout import Phase
 from pipeline.driving.begin import Start
-from pipeline.driving.engine import Engine, Rhythm
+from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
+from pipeline.driving.pace import Rhythm
 from pipeline.driving.promote import promote
 from pipeline.errors import AnotherRunAlive, PlatformUnavailable
 from pipeline.events import RolloutEvent

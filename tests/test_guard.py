@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
-import pulumi
 import pytest
 
-from infra import guard, program
+from infra import guard
 from infra.compose import compose
 from infra.guard import Loss
 from infra.live import Live
-from infra.settings import CONFIG_KEY, PROJECT, Settings, Template
+from infra.settings import Settings, Template
 from pipeline.app.drive import Drive, Listeners
 from pipeline.app.programs import EngineChoice, Program
 from pipeline.app.request import Request
@@ -29,6 +27,7 @@ from pipeline.errors import FieldsLost
 from pipeline.model import Outcome, ServiceRef, Split, Target
 from pipeline.output.writer import Mode, Output
 from tests.fakes import REF, FakeDeployer
+from tests.pulumi_programs import refusal as refusal_of
 from tests.rollouts import CANDIDATE, STABLE, Scene
 
 SETTINGS = Settings("p", "l", "chat", Template("chat@sha256:2"))
@@ -93,20 +92,7 @@ def test_a_refusal_names_the_way_out_and_no_more_than_can_be_read() -> None:
 
 @pytest.mark.parametrize("live", [NAMELESS, replace(LIVE, unknown=("#41",))], ids=["template", "service"])
 def test_a_bare_pulumi_up_is_refused_in_three_lines(live: Live) -> None:
-    told: list[BaseException] = []
-
-    def up() -> None:
-        pulumi.runtime.set_all_config({f"{PROJECT}:{CONFIG_KEY}": SETTINGS.encode()})
-        try:
-            program.run(lambda _: live)
-        except Exception as error:  # noqa: BLE001 - which one it is, is what the test asks
-            told.append(error)
-
-    thread = threading.Thread(target=up)  # Pulumi's settings are the thread's own
-    thread.start()
-    thread.join()
-    assert [type(error) for error in told] == [pulumi.RunError], "the one that Pulumi prints as it is"
-    what, why, fix = str(told[0]).splitlines()
+    what, why, fix = refusal_of(SETTINGS, lambda _: live)
     assert what == "chat: this would lose 1 live setting that nobody asked to change"
     assert "#" in why
     assert "waive: [" in fix

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import pulumi
 import pytest
 from google.cloud import run_v2
 
-from infra import program
 from infra.deployment import deployment
 from infra.live import Live, read
-from infra.settings import CONFIG_KEY, PROJECT, Settings, Template
+from infra.settings import Settings, Template
 from pipeline.cloudrun.documents import template_message
 from pipeline.errors import AccessError, PlatformUnavailable, RevisionNotFound, SpillwayError
 from pipeline.model import RECORD_ANNOTATION, Split, Target
 from tests.contract.cloud import OUR_PARENT, Cloud, latest, short, target
+from tests.pulumi_programs import refusal as refusal_of
 
 
 def settings_of(service_id: str, image: str = "good") -> Settings:
@@ -151,20 +149,7 @@ def test_a_read_that_is_refused_is_our_error_and_not_an_absent_service(
 
 
 def test_a_forbidden_pulumi_up_is_told_in_three_lines(refusing: tuple[Refusing, grpc.Channel]) -> None:
-    told: list[BaseException] = []
-
-    def up() -> None:
-        pulumi.runtime.set_all_config({f"{PROJECT}:{CONFIG_KEY}": settings_of("chat").encode()})
-        try:
-            program.run(lambda settings: read(settings, refusing[1]))
-        except Exception as error:  # noqa: BLE001 - which one it is, is what the test asks
-            told.append(error)
-
-    thread = threading.Thread(target=up)  # Pulumi's settings are the thread's own
-    thread.start()
-    thread.join()
-    assert [type(error) for error in told] == [pulumi.RunError], "the one that Pulumi prints as it is"
-    what, why, fix = str(told[0]).splitlines()
+    what, why, fix = refusal_of(settings_of("chat"), lambda settings: read(settings, refusing[1]))
     assert what == "read chat: not allowed"
     assert "run.services.get" in why
     assert fix == "Log in: gcloud auth application-default login"

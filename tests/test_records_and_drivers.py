@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core import record
 from pipeline.driving import restore
-from pipeline.driving.engine import Rhythm
+from pipeline.driving.pace import Rhythm
 from pipeline.driving.promote import promote
 from pipeline.errors import AnotherRunAlive, PlanRefused, RecordUnreadable, SpillwayError
 from pipeline.model import RECORD_ANNOTATION, Outcome, Split

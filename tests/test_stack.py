@@ -30,7 +30,7 @@ from pipeline.errors import (
 from pipeline.local.provider.alerts import AlertsProvider
 from pipeline.local.provider.fields import Json
 from pipeline.local.provider.service import SERVICE, LocalProvider
-from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, Split, Target
+from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, ServiceRef, Split, Target
 from tests.contract.cloud import Cloud, latest, shares
 from tests.fakes import said_by
 
@@ -340,3 +340,16 @@ def test_the_lasting_alerts_are_made_once_and_put_right(
         found = provider.read(declared_.type, name or "")
         assert found
         assert not provider.differs(declared_.type, found, declared_.inputs)
+
+
+def test_a_channel_that_left_the_program_is_a_difference(cloud: Cloud) -> None:
+    provider = AlertsProvider(cloud.channel)
+    (kind, inputs), *_ = [
+        (a.type, a.inputs)
+        for a in alerts.declared(ServiceRef("p", "here", "chat"))
+        if a.type == alerts.POLICY
+    ]
+    told = {**inputs, "notificationChannels": ["projects/p/notificationChannels/1"]}
+    assert provider.differs(kind, told, inputs) == ("notificationChannels",)
+    assert provider.differs(kind, inputs, told) == ("notificationChannels",)
+    assert not provider.differs(kind, inputs, inputs)

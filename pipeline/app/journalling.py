@@ -12,6 +12,22 @@ if TYPE_CHECKING:
     from pipeline.events import RolloutEvent
 
 
+class Told(list["RolloutEvent"]):
+    """What an operator's command told, kept for the journal and said as it comes."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._output = session.output
+
+    def listen(self, event: RolloutEvent, /) -> None:
+        from pipeline.events import Said
+
+        self.append(event)
+        self._output.event(event)
+        if isinstance(event, Said):
+            self._output.say(event.text)
+
+
 def keep_journal(session: Session, current: Rollout | None, told: Sequence[RolloutEvent], why: str) -> None:
     """Write down what was done, where this machine keeps the rollout's journal; once it is done, and if it can be.
 

@@ -128,8 +128,9 @@ def open_engine(
 ) -> Iterator[tuple[Engine, World]]:
     """The engine on its ports; the prober's thread ends with the block."""
     from pipeline.cloudrun.deploy import ProgramDeployer
-    from pipeline.driving.engine import Engine, Rhythm
+    from pipeline.driving.engine import Engine
     from pipeline.driving.observer import Observer
+    from pipeline.driving.pace import Rhythm
     from pipeline.driving.ports import World
     from pipeline.events import Said
     from pipeline.probe.prober import ThreadedProber

@@ -10,7 +10,6 @@ from pipeline.app.session import Session, who
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
 from pipeline.errors import UserError
-from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
 
@@ -36,7 +35,7 @@ def rollback(
 
     Example:  spillway rollback projects/acme/locations/us-central1/services/agent-chat
     """
-    from pipeline.app.journalling import keep_journal
+    from pipeline.app.journalling import Told, keep_journal
     from pipeline.app.wiring import SystemClock, open_place
     from pipeline.core import record
     from pipeline.driving.restore import Cause, restore, target_of
@@ -47,14 +46,7 @@ def rollback(
         )
     ref = find_service(session, service, project, region, env)
     session.leaves_at_once = True
-    told: list[RolloutEvent] = []
-
-    def listen(event: RolloutEvent, /) -> None:
-        told.append(event)
-        session.output.event(event)
-        if isinstance(event, Said):
-            session.output.say(event.text)
-
+    told = Told(session)
     with open_place(session, ref) as place:
         platform = place.platform
         if dry_run:
@@ -68,7 +60,7 @@ def rollback(
             SystemClock(session.stopped),
             Cause(reason or "an operator said so", who(), by_hand=True),
         )
-        done = restore(platform, clock, ref, cause, to=to, listen=listen, stop=session.stopped.is_set)
+        done = restore(platform, clock, ref, cause, to=to, listen=told.listen, stop=session.stopped.is_set)
     outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
     code = 0 if done.verified else outcome.exit_code  # 0: what was asked for is done
     session.decided = 0 if done.verified else None

@@ -9,7 +9,6 @@ import typer
 from pipeline.app.session import Session, who
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
-from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
 
@@ -36,21 +35,14 @@ def unpin(
 
     Example:  spillway unpin projects/acme/locations/us-central1/services/agent-chat
     """
-    from pipeline.app.journalling import keep_journal
+    from pipeline.app.journalling import Told, keep_journal
     from pipeline.app.wiring import SystemClock, open_place
     from pipeline.core import pin, record
     from pipeline.driving.unpin import unpin as give_to_latest
 
     ref = find_service(session, service, project, region, env)
     session.leaves_at_once = True
-    told: list[RolloutEvent] = []
-
-    def listen(event: RolloutEvent, /) -> None:
-        told.append(event)
-        session.output.event(event)
-        if isinstance(event, Said):
-            session.output.say(event.text)
-
+    told = Told(session)
     with open_place(session, ref) as place:
         if dry_run:
             live = place.platform.read(ref)
@@ -61,7 +53,7 @@ def unpin(
             return 0
         done = give_to_latest(
             place.platform, SystemClock(session.stopped), ref,
-            by=who(), reason=reason, move=move, listen=listen, stop=session.stopped.is_set,
+            by=who(), reason=reason, move=move, listen=told.listen, stop=session.stopped.is_set,
         )  # fmt: skip
     code = 0 if done.verified else Outcome.UNDER_WAY.exit_code
     session.decided = 0 if done.verified else None

@@ -8,13 +8,14 @@ local Cloud Run with one plain loop: services, no deletions, no state, and Pulum
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from infra.alerts import TYPES
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from pipeline.cloudrun.faults import translated
 from pipeline.errors import (
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from infra.program import Read
     from pipeline.local.provider.service import LocalProvider
 
-SERVICE = "gcp:cloudrunv2/service:Service"
 _TRIES = 5
 #: Until the engine has sent its write: a refresh, and its plugin's start, come before.
 LONGEST_APPLY = timedelta(minutes=5)
@@ -164,32 +164,17 @@ class InProcess:
         """What was live when the program looked, if that was written over."""
         with translated(f"deploy {settings.service}", etag=True):
             declaration = declared(settings, self.read)
-            wrote = [
-                self._bring_about(resource, declaration.live)
-                for resource in declaration.resources
-                if resource.type == SERVICE
-            ]
+            others = [resource for resource in declaration.resources if resource.type not in TYPES]
+            wrote = [self._bring_about(resource, declaration.live) for resource in others]
             for resource in declaration.resources:
-                if resource.type != SERVICE:
-                    self._keep_watch(resource)
+                if resource.type in TYPES:
+                    _must_be_right(resource, self.provider.alerts.check(resource.type, resource.inputs))
+                    self.provider.alerts.bring_about(resource.type, resource.inputs)
             return declaration.live if any(wrote) else None
-
-    def _keep_watch(self, resource: Resource) -> None:
-        """A metric or an alert policy. Without a state, it is known by what it says of itself."""
-        if problems := self.provider.alerts.check(resource.type, resource.inputs):
-            raise RequestRejected(f"{resource.name}: {problems[0]}", f"declared as {resource.type}")
-        name = self.provider.alerts.find(resource.type, resource.inputs)
-        if name is None:
-            self.provider.alerts.create(resource.type, resource.inputs)
-            return
-        state = self.provider.alerts.read(resource.type, name) or {}
-        if self.provider.alerts.differs(resource.type, state, resource.inputs):
-            self.provider.alerts.update(resource.type, name, resource.inputs)
 
     def _bring_about(self, resource: Resource, live: Live | None) -> bool:
         """Whether anything had to be written."""
-        if problems := self.provider.check(resource.inputs):
-            raise RequestRejected(f"{resource.name}: {problems[0]}", f"declared as {resource.type}")
+        _must_be_right(resource, self.provider.check(resource.inputs))
         state = self.provider.read(resource.inputs)
         if (state["etag"] if state else "") != (live.etag if live else ""):
             raise StaleWrite(f"{resource.name} changed after the program had read it")
@@ -200,6 +185,11 @@ class InProcess:
         else:
             return False
         return True
+
+
+def _must_be_right(resource: Resource, problems: Sequence[str]) -> None:
+    if problems:
+        raise RequestRejected(f"{resource.name}: {problems[0]}", f"declared as {resource.type}")
 
 
 def must_not_have_slipped(settings: Settings, before: Live, after: Live | None) -> None:

@@ -36,7 +36,7 @@ from pipeline.core.intent import Begin
 from pipeline.core.rollout import Event, Last, Phase, Rollout
 from pipeline.driving import restore
 from pipeline.driving.observer import Observer
-from pipeline.driving.pace import Pace
+from pipeline.driving.pace import USUAL, Pace, Rhythm
 from pipeline.driving.ports import World
 from pipeline.errors import (
     FieldsLost,
@@ -62,37 +62,7 @@ from pipeline.events import (
 )
 from pipeline.judging import judge
 from pipeline.judging.terms import Plan
-from pipeline.model import LiveService, Outcome, ServiceRef, Split
-
-
-@dataclass(frozen=True, slots=True)
-class Rhythm:
-    """How often things happen in the driving process.
-
-    Args:
-        heartbeat: at most this long between two writes while under way; another ``run`` watches as long before it
-            takes over. They are due at half of it: a look takes its time too.
-        quiet: where reads have a quota: while nothing happens the rest between two looks doubles from ``look`` to this.
-            ``memory``: see ``Observer``.
-        patience: how long the platform may stay unreachable before ``run`` gives up (the service keeps its state).
-    """
-
-    heartbeat: timedelta = timedelta(seconds=20)
-    look: timedelta = timedelta(milliseconds=250)
-    patience: timedelta = timedelta(minutes=10)
-    quiet: timedelta = timedelta(0)
-    memory: timedelta = timedelta(0)
-
-    @classmethod
-    def at(cls, ref: ServiceRef, heartbeat: timedelta) -> Rhythm:
-        """Reads of the cloud's have a quota, which is everybody's in the project; here they cost nothing."""
-        if ref.is_local:
-            return cls(heartbeat)
-        second = timedelta(seconds=1)
-        return cls(heartbeat, look=second, quiet=5 * second, memory=20 * second)
-
-    def pace(self) -> Pace:
-        return Pace(self.look, max(self.look, self.quiet))
+from pipeline.model import LiveService, Outcome, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +89,7 @@ class Engine:
         *,
         driver: str,
         listen: Listener = unheard,
-        rhythm: Rhythm = Rhythm(),
+        rhythm: Rhythm = USUAL,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.observer = observer
@@ -304,19 +274,16 @@ class Engine:
         try:
             self.deploy(current.plan)
         except FieldsLost as error:
-            return self._hold(look, error)
+            return self._hold(look, current, error)
         except SpillwayError:
             if outlives and not self.stop():  # told to stop, we may have left it behind
                 self._not_applied(current)
             raise
         return Next(self._clock.now(), "deployed")
 
-    def _hold(self, look: Look, error: FieldsLost) -> Next:
+    def _hold(self, look: Look, current: Rollout, error: FieldsLost) -> Next:
         """Pause where we are. Decided on a read of now: an apply that lost something has written the service."""
-        live, current = self._world.platform.read(self.observer.ref), look.situation.rollout
-        found = record.of(live)
-        if found is None or (found.driver, found.epoch) != (current.driver, current.epoch):
-            raise StaleWrite("somebody else wrote the service while the program was applied") from error
+        live, found = self._ours_now(current)
         after = found.on(
             Event.HELD, record.utc(self._clock.now()), reason=f"{error.what}; {error.why}",
             judge=look.judge, last=Last.of(look.situation.stage_verdict),
@@ -328,10 +295,16 @@ class Engine:
     def _not_applied(self, current: Rollout) -> None:
         """Nothing goes on: the next run need not wait. Failing here costs that wait alone."""
         with suppress(SpillwayError):
-            live = self._world.platform.read(self.observer.ref)
-            found = record.of(live)
-            if found is not None and (found.driver, found.epoch) == (current.driver, current.epoch):
-                self.commit(live, replace(found, apply_until=None))
+            live, found = self._ours_now(current)
+            self.commit(live, replace(found, apply_until=None))
+
+    def _ours_now(self, current: Rollout) -> tuple[LiveService, Rollout]:
+        """The service after an apply, and its record. Raises StaleWrite when that is not the one we had written."""
+        live = self._world.platform.read(self.observer.ref)
+        found = record.of(live)
+        if found is None or (found.driver, found.epoch) != (current.driver, current.epoch):
+            raise StaleWrite("somebody else wrote the service while the program was applied")
+        return live, found
 
     def deploy(self, plan: Plan) -> None:
         """Have the Pulumi program applied. Whether its revision gets ready, the next look sees."""
@@ -386,7 +359,8 @@ class Engine:
     def _read_last_write(self, after: Rollout) -> None:
         """What a write changed is seen by the next look; after the last one there is none, but for this.
 
-        Raises: PlatformError when it changed what it must not, and the rollout cannot pause for it any more.
+        Raises: PlatformError when it changed what it must not, and the rollout cannot pause for it any more; PlanRefused
+            when somebody has undone already what would be answered.
         """
         try:
             live = self._world.platform.read(self.observer.ref)
@@ -428,8 +402,11 @@ class Engine:
         assert after.outcome is not None
         return Next(self._clock.now(), outcome=after.outcome)
 
-    def commit(self, live: LiveService, after: Rollout, split: Split | None = None) -> None:
-        """The one way to write: record, and traffic with it, under the etag of the read that was decided on."""
+    def commit(self, live: LiveService, after: Rollout, split: Split | None = None) -> Rollout:
+        """The one way to write: record, and traffic with it, under the etag of the read that was decided on.
+
+        Returns: the record as it is written.
+        """
         after = record.written(after, live, self._clock.now(), self.driver)
         annotations = record.annotated(live, after)
         self.observer.about_to_write(self.driver, after.epoch, live, split)
@@ -437,6 +414,7 @@ class Engine:
         self.observer.written(after.epoch)
         traffic = dict(split.serving) if split else None
         self._listen(Wrote(self._clock.now(), after, live.etag, traffic))
+        return after
 
     def say(self, topic: Topic, text: str, why: str | None = None) -> None:
         """Tell whoever listens what needs no value beside its words."""

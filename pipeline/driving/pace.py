@@ -1,14 +1,16 @@
-"""How long to rest between two looks at something that is awaited: longer and longer while nothing happens.  PURE."""
+"""How often a driving process looks and writes, and how long it rests between two looks.  PURE."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from pipeline.model import ServiceRef
+
 
 @dataclass(slots=True)
 class Pace:
-    """Rests that double from ``first`` to ``longest``."""
+    """Rests between looks at something that is awaited: they double from ``first`` to ``longest`` while nothing happens."""
 
     first: timedelta
     longest: timedelta
@@ -25,3 +27,36 @@ class Pace:
     def again(self) -> None:
         """Something happened: look soon."""
         self._next = self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often things happen in the driving process.
+
+    Args:
+        heartbeat: at most this long between two writes while under way; another ``run`` watches as long before it
+            takes over. They are due at half of it: a look takes its time too.
+        quiet: where reads have a quota: while nothing happens the rest between two looks doubles from ``look`` to this.
+            ``memory``: see ``Observer``.
+        patience: how long the platform may stay unreachable before ``run`` gives up (the service keeps its state).
+    """
+
+    heartbeat: timedelta = timedelta(seconds=20)
+    look: timedelta = timedelta(milliseconds=250)
+    patience: timedelta = timedelta(minutes=10)
+    quiet: timedelta = timedelta(0)
+    memory: timedelta = timedelta(0)
+
+    @classmethod
+    def at(cls, ref: ServiceRef, heartbeat: timedelta) -> Rhythm:
+        """Reads of the cloud's have a quota, which is everybody's in the project; here they cost nothing."""
+        if ref.is_local:
+            return cls(heartbeat)
+        second = timedelta(seconds=1)
+        return cls(heartbeat, look=second, quiet=5 * second, memory=20 * second)
+
+    def pace(self) -> Pace:
+        return Pace(self.look, max(self.look, self.quiet))
+
+
+USUAL = Rhythm()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -102,3 +103,18 @@ class Bench:
 
 def another(settings: Settings, version: str = "2", **changes: Any) -> Settings:
     return replace(settings, template=replace(settings.template, **{"env": {"V": version}, **changes}))
+
+
+def lock(state: Path, stack: str, pid: int) -> Path:
+    """The lock of a stack as a CLI of that process would hold it. ``state``: folder of the local Cloud Run."""
+    folder = state / "pulumi/backend/.pulumi/locks/organization/spillway" / stack
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "4b1f0f0e-0000-4000-8000-000000000000.json"
+    held = {
+        "pid": pid,
+        "username": "me",
+        "hostname": socket.gethostname(),
+        "timestamp": "2026-11-27T07:00:00Z",
+    }
+    file.write_text(json.dumps(held))
+    return file

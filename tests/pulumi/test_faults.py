@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from infra.settings import Settings
 from pipeline.cloudrun.pulumi.home import CloudHome, LocalHome
 from pipeline.errors import PlatformError, PlatformUnavailable
 from tests.contract.cloud import shares
-from tests.pulumi.bench import Bench, another
+from tests.pulumi.bench import Bench, another, lock
 
 
 @pytest.fixture
@@ -30,21 +29,6 @@ def settings(bench: Bench) -> Settings:
     made = bench.settings()
     bench.cli.apply(made)
     return made
-
-
-def lock(bench: Bench, settings: Settings, pid: int) -> Path:
-    """As a CLI of that process would hold it."""
-    folder = bench.folder / "pulumi/backend/.pulumi/locks/organization/spillway" / settings.stack
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "4b1f0f0e-0000-4000-8000-000000000000.json"
-    held = {
-        "pid": pid,
-        "username": "me",
-        "hostname": socket.gethostname(),
-        "timestamp": "2026-11-27T07:00:00Z",
-    }
-    file.write_text(json.dumps(held))
-    return file
 
 
 def gone() -> int:
@@ -55,7 +39,7 @@ def gone() -> int:
 
 @pytest.mark.ordinary
 def test_a_lock_that_nobody_holds_any_more_is_cancelled(bench: Bench, settings: Settings) -> None:
-    file = lock(bench, settings, gone())
+    file = lock(bench.folder, settings.stack, gone())
     said: list[str] = []
     replace(bench.cli, say=said.append).apply(another(settings))
     assert any("cancelling it" in line for line in said)
@@ -67,7 +51,7 @@ def test_a_lock_that_is_held_is_waited_for_and_told(
     bench: Bench, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.cloudrun.pulumi.apply._LOCK_PATIENCE_S", 1.0)
-    file = lock(bench, settings, os.getpid())
+    file = lock(bench.folder, settings.stack, os.getpid())
     with pytest.raises(PlatformUnavailable, match="holds the lock") as caught:
         bench.cli.apply(another(settings))
     assert f"pid {os.getpid()}" in caught.value.why

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pipeline.local import daemon
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG
 from tests.e2e.project import Project, image
+from tests.pulumi.bench import lock
 
 IMAGES = {
     "good": image(),
@@ -37,24 +35,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield made
     finally:
         daemon.down(made.local)
-
-
-def lock(project: Project, pid: int) -> Path:
-    folder = (
-        project.local
-        / "pulumi/backend/.pulumi/locks/organization/spillway"
-        / f"local.local.{project.service}"
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "4b1f0f0e-0000-4000-8000-000000000000.json"
-    held = {
-        "pid": pid,
-        "username": "me",
-        "hostname": socket.gethostname(),
-        "timestamp": "2026-11-27T07:00:00Z",
-    }
-    file.write_text(json.dumps(held))
-    return file
 
 
 @pytest.mark.ordinary
@@ -83,7 +63,7 @@ def test_a_roll_back_goes_on_whatever_is_wrong_with_pulumi(project: Project) -> 
     done = project.run("rollout", "--image", "third", "-o", "json")
     assert done.document["outcome"] == "promoted", done.stderr
     stable = project.live().wanted.tagged(STABLE_TAG)
-    held = lock(project, os.getpid())
+    held = lock(project.local, f"local.local.{project.service}", os.getpid())
     passphrase = project.local / "pulumi" / "passphrase"
     text = passphrase.read_text()
     passphrase.write_text("another")
@@ -99,7 +79,7 @@ def test_a_roll_back_goes_on_whatever_is_wrong_with_pulumi(project: Project) -> 
 def test_a_signal_while_the_program_is_applied(project: Project) -> None:
     """It is given the lock's holder to wait for, so that the signal finds it applying; our process ends, the next goes on."""
     project.configure({**IMAGES, "fourth": image("good", "4")})
-    held = lock(project, os.getpid())
+    held = lock(project.local, f"local.local.{project.service}", os.getpid())
     with project.start("rollout", "--image", "fourth", "-o", "json") as process:
         assert process.stderr is not None
         for line in process.stderr:

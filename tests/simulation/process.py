@@ -9,8 +9,9 @@ from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.app.drive import Listeners
-from pipeline.driving.engine import Engine, Rhythm
+from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
+from pipeline.driving.pace import Rhythm
 from pipeline.driving.ports import World
 from pipeline.errors import StaleWrite
 from pipeline.events import RolloutEvent

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -18,6 +18,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from pipeline import private
 from pipeline.local.control.state import Json, Refused
 
+T = TypeVar("T")
 Written = Callable[[dict[str, Any], Json | None], dict[str, Any]]
 
 
@@ -34,11 +35,20 @@ class Collection:
         self._message = message
         self._written = written
         self._kept: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, tuple[Json, Any]] = {}
         with suppress(FileNotFoundError):
             self._kept = json.loads(path.read_text(encoding="utf-8"))
 
     def __iter__(self) -> Iterator[tuple[str, Json]]:
         return iter(sorted(self._kept.items()))
+
+    def made(self, make: Callable[[Json], T]) -> Iterator[tuple[str, Json, T]]:
+        """Each name and document, and what is made of it: once, until it is written again. One ``make`` a collection."""
+        for name, document in self:
+            known = self._made.get(name)
+            if known is None or known[0] is not document:
+                known = self._made[name] = (document, make(document))
+            yield name, document, known[1]
 
     def __contains__(self, name: str) -> bool:
         return name in self._kept
@@ -69,6 +79,7 @@ class Collection:
     def delete(self, name: str) -> None:
         self.show(name)
         del self._kept[name]
+        self._made.pop(name, None)
         self._save()
 
     def _put(self, name: str, document: dict[str, Any], before: Json | None) -> Any:

@@ -28,12 +28,20 @@ _REGEXP = re.compile(r'REGEXP_EXTRACT\((?P<field>[^(),]+),\s*"(?P<pattern>(?:[^"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Args: labels: what each label is of an entry."""
+    """Args: labels: what each label is of an entry. ``services``: in lower case, that can match at all; None: any."""
 
     name: str
     matches: Callable[[Entry], bool]
     labels: Mapping[str, Callable[[Entry], str]]
     since_ns: int
+    services: frozenset[str] | None = None
+
+    def counts(self, entry: Entry) -> bool:
+        """The cheap questions first: many services share one log, and each has its metrics."""
+        if entry.received_ns < self.since_ns:
+            return False
+        is_theirs = self.services is not None and entry.resource["service_name"] not in self.services
+        return not is_theirs and self.matches(entry)
 
     def labels_of(self, entry: Entry) -> Labels:
         own = {f"metric.label.{name}": read(entry) for name, read in self.labels.items()}
@@ -43,7 +51,7 @@ class Metric:
 def metric_of(definition: Json) -> Metric:
     """From the JSON of a LogMetric. Raises Refused for what this local Cloud Run cannot count."""
     try:
-        matches = compile_filter(definition.get("filter", "")).matches
+        asked = compile_filter(definition.get("filter", ""))
     except FilterError as error:
         raise Refused("INVALID_ARGUMENT", str(error)) from error
     extractors = definition.get("labelExtractors", {})
@@ -56,7 +64,7 @@ def metric_of(definition: Json) -> Metric:
     since = Timestamp()
     since.FromJsonString(definition["createTime"])
     labels = {name: _extractor(name, text) for name, text in extractors.items()}
-    return Metric(definition["name"], matches, labels, since.ToNanoseconds())
+    return Metric(definition["name"], asked.matches, labels, since.ToNanoseconds(), asked.bounds.services)
 
 
 def _extractor(name: str, text: str) -> Callable[[Entry], str]:
@@ -90,7 +98,7 @@ class Series:
         self._points: defaultdict[tuple[str, Labels], deque[tuple[int, int]]] = defaultdict(deque)
 
     def add(self, metric: Metric, entry: Entry) -> None:
-        if entry.received_ns < metric.since_ns or not metric.matches(entry):
+        if not metric.counts(entry):
             return
         points, second = self._points[metric.name, metric.labels_of(entry)], entry.received_ns // 10**9
         if points and points[-1][0] >= second:

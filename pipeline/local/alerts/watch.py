@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -67,9 +67,9 @@ class Evaluation:
         """Begin and end incidents as of this time."""
         firing = {
             (name, group): policy
-            for name, policy in self._book.policies
-            if policy.get("enabled", True)
-            for group in self._fires(name, policy, now_s)
+            for name, policy, conditions in self._book.policies.made(_evaluated)
+            if conditions and policy.get("enabled", True)
+            for group in self._fires(name, policy["combiner"], conditions, now_s)
         }
         for key in self.open.keys() - firing.keys():
             log.info("alert ended", policy=self.open.pop(key).title, labels=dict(key[1]))
@@ -82,19 +82,17 @@ class Evaluation:
                     "alert fires", policy=self.open[key].title, labels=dict(key[1]), channels=channels
                 )
 
-    def _fires(self, name: str, policy: Json, now_s: float) -> frozenset[Labels]:
+    def _fires(
+        self, name: str, combiner: str, conditions: Sequence[Condition], now_s: float
+    ) -> frozenset[Labels]:
         """Groups for which the policy fires; AND of conditions that group by different labels fires for none in particular."""
-        try:
-            conditions = [condition_of(one) for one in policy["conditions"]]
-        except NotEvaluated:
-            return frozenset()
         held = [self._held(name, number, one, now_s) for number, one in enumerate(conditions)]
-        if policy["combiner"] == "OR":
+        if combiner == "OR":
             return frozenset().union(*held)
         if not all(held):
             return frozenset()
         same = frozenset.intersection(*held)
-        return same or frozenset([()] if policy["combiner"] == "AND" else [])
+        return same or frozenset([()] if combiner == "AND" else [])
 
     def _held(self, name: str, number: int, condition: Condition, now_s: float) -> frozenset[Labels]:
         """Groups for which the condition has held as long as it must."""
@@ -105,11 +103,18 @@ class Evaluation:
         return frozenset(group for group, since in began.items() if now_s - since >= condition.duration_s)
 
 
+def _evaluated(policy: Json) -> tuple[Condition, ...]:
+    """Its conditions; none of a policy that is kept and not evaluated."""
+    try:
+        return tuple(map(condition_of, policy["conditions"]))
+    except NotEvaluated:
+        return ()
+
+
 def why_not(policy: Json) -> str:
     """Why a policy is kept and not evaluated; empty for one that is."""
     try:
-        for condition in policy["conditions"]:
-            condition_of(condition)
+        tuple(map(condition_of, policy["conditions"]))
     except NotEvaluated as error:
         return str(error)
     return ""

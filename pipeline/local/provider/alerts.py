@@ -14,12 +14,11 @@ import grpc
 from google.api_core import exceptions
 from google.protobuf import empty_pb2, json_format
 
+from infra.alerts import METRIC, POLICY
 from pipeline.local.provider.fields import Json
 from pipeline.rpc.logs import logging_v2
 from pipeline.rpc.monitoring import monitoring_v3
 
-METRIC = "gcp:logging/metric:Metric"
-POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
 _TIMEOUT_S = 15.0
 _PLACE = frozenset({"project"})
 
@@ -35,20 +34,18 @@ class _Kind:
     field: str
     parent: str
     named: str
-    plural: str
 
 
 _KINDS = {
     METRIC: _Kind(
         "google.logging.v2.MetricsServiceV2", "LogMetric", logging_v2.LogMetric, logging_v2, "metric", "parent",
-        "metric_name", "metrics",
+        "metric_name",
     ),
     POLICY: _Kind(
         "google.monitoring.v3.AlertPolicyService", "AlertPolicy", monitoring_v3.AlertPolicy, monitoring_v3,
-        "alert_policy", "name", "name", "alert_policies",
+        "alert_policy", "name", "name",
     ),
 }  # fmt: skip
-TYPES = frozenset(_KINDS)
 
 
 class AlertsProvider:
@@ -95,7 +92,16 @@ class AlertsProvider:
     def differs(self, kind: str, state: Json, inputs: Json) -> tuple[str, ...]:
         """Fields that are not as declared. What is not declared is the server's."""
         wanted = json_format.MessageToDict(_KINDS[kind].message.pb(_message(_KINDS[kind], inputs)))
-        return tuple(sorted(key for key, value in wanted.items() if not _holds(value, state.get(key))))
+        return tuple(sorted(key for key in inputs.keys() - _PLACE if not _holds(wanted.get(key), state.get(key))))  # fmt: skip
+
+    def bring_about(self, kind: str, inputs: Json) -> str:
+        """Make it as declared, or put it right. Without a state, it is known by what it says of itself. Its id."""
+        name = self.find(kind, inputs)
+        if name is None:
+            return self.create(kind, inputs)
+        if self.differs(kind, self.read(kind, name) or {}, inputs):
+            self.update(kind, name, inputs)
+        return name
 
     def update(self, kind: str, name: str, inputs: Json) -> None:
         of = _KINDS[kind]
@@ -142,4 +148,4 @@ def _holds(wanted: Any, found: Any) -> bool:
         )
     if isinstance(wanted, list):
         return isinstance(found, list) and len(wanted) == len(found) and all(map(_holds, wanted, found))
-    return bool(wanted == found)
+    return bool(wanted == found or not (wanted or found))
