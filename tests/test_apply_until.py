@@ -101,6 +101,16 @@ def test_another_step_meanwhile_writes_nothing(scene: Scene) -> None:
     assert [(at - scene.rollout.started, writes) for at, writes in stepped] == [(OUTLIVES, 0)]
 
 
+def test_single_steps_of_processes_that_end_deploy_it(scene: Scene) -> None:
+    """A scheduler's: whoever says until when must apply, since the next one would wait for it."""
+    scene.start(engine=scene.engine("host/0"))
+    for number in range(1, 4):
+        scene.engine(f"host/{number}").tick()
+        scene.clock.sleep(SECOND)
+    assert scene.deployer.deployed == [CANDIDATE]
+    assert scene.rollout.phase is Phase.ROLLING
+
+
 def test_an_apply_that_failed_leaves_nothing_to_wait_for(scene: Scene) -> None:
     def fail() -> None:
         scene.deployer.within = lambda: None
@@ -129,7 +139,9 @@ def test_one_that_was_left_behind_at_a_signal_is_waited_for(scene: Scene) -> Non
     assert scene.rollout.apply_until is not None
 
 
-def test_a_write_between_its_read_and_its_own_is_drift(scene: Scene) -> None:
+@pytest.mark.parametrize("lag_s", [0, 5])
+def test_a_write_between_its_read_and_its_own_is_drift(scene: Scene, lag_s: int) -> None:
+    scene.platform.lag = lag_s * SECOND
     scene.deployer.within = scene.platform.foreign_write
     assert scene.roll() is Outcome.PAUSED
     assert "while the program was applied" in scene.rollout.drift

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -15,11 +16,11 @@ from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import Rhythm
 from pipeline.driving.promote import promote
-from pipeline.errors import AnotherRunAlive, PlatformUnavailable
+from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformUnavailable
 from pipeline.events import RolloutEvent
 from pipeline.judging.judge import Verdict
 from pipeline.judging.terms import Probing
-from pipeline.model import RECORD_ANNOTATION, Outcome, Readiness, Split, Target
+from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Readiness, Split, Target
 from pipeline.probe.scenario import ProbeReport
 from pipeline.view.panel import upcoming
 from tests.fakes import REF, FakePlatform, FakeProber, SlowProber
@@ -449,3 +450,18 @@ def test_a_driver_whose_write_is_on_its_way_is_not_taken_for_dead() -> None:
         scene.clock.at(scene.clock.seconds + 1 + beat, scene.driver.tick)
     with pytest.raises(AnotherRunAlive):
         scene.start(engine=scene.engine("host/2"))
+
+
+@pytest.mark.parametrize("share", [0, 10])
+def test_what_is_undone_right_after_the_promotion_is_not_answered(share: int) -> None:
+    """Between the write that promotes and the answer: exit 0 says that the wished image has the traffic."""
+    scene = Scene()
+
+    def undo(_: LiveService, __: str, annotations: Mapping[str, str], ___: Split | None) -> None:
+        if '"phase":"promoted"' in annotations[RECORD_ANNOTATION]:
+            targets = (Target(STABLE, 100 - share), *((Target(CANDIDATE, share),) if share else ()))
+            scene.platform.foreign_write(split=Split(targets))
+
+    scene.platform.on_write = undo
+    with pytest.raises(PlanRefused, match="was promoted, and does not have the traffic"):
+        scene.roll()

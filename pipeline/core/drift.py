@@ -25,12 +25,15 @@ from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveSer
 _OURS = (STABLE_TAG, CANDIDATE_TAG)
 
 
-def drift_of(rollout: Rollout, live: LiveService, count: int, last_epoch: int = 0) -> str:
+def drift_of(
+    rollout: Rollout, live: LiveService, count: int, last_epoch: int = 0, *, has_candidate: bool = False
+) -> str:
     """What somebody else changed of what the rollout rests on; empty when nothing.
 
     Args:
         count: of ``foreign_writes``.
         last_epoch: the highest epoch this process has seen; 0 for one that has only just come.
+        has_candidate: the candidate revision exists.
     """
     by = author(live)
     if rollout.epoch < last_epoch:
@@ -41,7 +44,7 @@ def drift_of(rollout: Rollout, live: LiveService, count: int, last_epoch: int = 
         ours, theirs = rollout.split.tagged(tag), live.wanted.tagged(tag)
         if ours != theirs:
             return f"the tag {tag!r} was moved from {ours} to {theirs}{by}"
-    if count and rollout.apply_until and live.latest_created == rollout.plan.candidate:
+    if count and rollout.apply_until and has_candidate:
         return f"the service was written by somebody else while the program was applied, which may have undone it{by}"
     if count > 1:
         return f"the service was written {count} times by somebody else, and nobody saw what the first of them did{by}"

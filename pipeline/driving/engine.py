@@ -268,8 +268,9 @@ class Engine:
         outlives, is_ours = self._world.deployer.outlives, current.driver == self.driver
         left = current.apply_until - now if current.apply_until and is_ours else timedelta(0)
         if left < outlives / 2:
-            self.commit(look.situation.live, replace(current, apply_until=record.utc(now + outlives)))
-            return Next(self._clock.now(), "about to deploy")
+            current = self.commit(
+                look.situation.live, replace(current, apply_until=record.utc(now + outlives))
+            )
         self.say("deploying", f"{current.plan.candidate} at 0%")
         try:
             self.deploy(current.plan)
@@ -376,6 +377,7 @@ class Engine:
                 "Cloud Run did not take the update mask as it was meant.",
                 f"Set back what is named; what has the traffic says: spillway status; spillway rollback {self.observer.ref.name}",
             )
+        must_still_hold(after, live)
 
     def _restore(self, action: Restore, look: Look) -> Next:
         s = look.situation

@@ -160,7 +160,9 @@ class Observer:
         known = before.generation if before and before.record_text == live.record_text else 0
         count = drift.foreign_writes(current, live, has_candidate=has_candidate, known=known)
         changed = current.drift or self.side_effects(current, live)
-        changed = changed or drift.drift_of(current, live, count, self._last_epoch)
+        changed = changed or drift.drift_of(
+            current, live, count, self._last_epoch, has_candidate=has_candidate
+        )
         changed = changed or drift.reborn(current, candidate, stable)
         if changed:
             return changed, ""
