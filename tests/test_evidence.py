@@ -45,7 +45,7 @@ def counts(
 ) -> Counts:
     """Of the first block."""
     wanted = criteria or (COMPLETED,)
-    return blocks(lines, 600, *wanted, span=span, sampling=sampling, arms=arms)[0].counts[wanted[0].metric]
+    return blocks(lines, 600, *wanted, span=span, sampling=sampling, arms=arms)[0].whole(wanted[0].metric)
 
 
 def test_a_block_closes_at_its_end_plus_deadline_plus_lateness() -> None:
@@ -63,13 +63,13 @@ def test_silence_is_a_block_with_nothing_in_it() -> None:
 def test_a_trial_belongs_to_the_block_in_which_it_began() -> None:
     late = [accept(9.9, "s"), run(9.9, "timeout", "s", took=5)]
     first, second, *_ = blocks(late)
-    assert first.counts["agent_completed"] == Counts(1, 1, 0, 0)
-    assert second.counts["agent_completed"] == Counts()
+    assert first.whole("agent_completed") == Counts(1, 1, 0, 0)
+    assert second.whole("agent_completed") == Counts()
 
 
 def test_a_trial_that_began_with_a_block_is_in_that_one_alone() -> None:
     first, second, *_ = blocks(conversation(10, "s"))
-    assert (first.counts["agent_completed"], second.counts["agent_completed"]) == (
+    assert (first.whole("agent_completed"), second.whole("agent_completed")) == (
         Counts(),
         Counts(1, 0, 0, 0),
     )
@@ -86,7 +86,7 @@ def test_early_failures_are_not_counted_before_the_successes_of_their_cohort() -
         ]
     for moment in (1, 5, 9, 12, 16):
         assert blocks(lines, moment) == ()
-    assert blocks(lines, 17)[0].counts["agent_completed"] == Counts(50, 10, 50, 10)
+    assert blocks(lines, 17)[0].whole("agent_completed") == Counts(50, 10, 50, 10)
 
 
 def test_a_new_split_cuts_the_last_block_and_does_not_discard_it() -> None:
@@ -95,7 +95,7 @@ def test_a_new_split_cuts_the_last_block_and_does_not_discard_it() -> None:
     assert [b.index for b in blocks(lines, 19.9, span=cut)] == [0]
     first, last = blocks(lines, 20, span=cut)
     assert (last.start, last.end) == (START + 10 * SECOND, START + 13 * SECOND)
-    assert last.counts["agent_completed"] == Counts(1, 0, 0, 0)
+    assert last.whole("agent_completed") == Counts(1, 0, 0, 0)
     assert blocks(lines, 900, span=cut) == (first, last)
 
 
@@ -112,7 +112,7 @@ def test_a_clients_first_trial_over_both_arms_is_judged_and_the_rest_shown() -> 
         *conversation(3, "d", ok=False, client="c"),
     ]
     (first, *_) = blocks(lines)
-    assert first.counts["agent_completed"] == Counts(1, 0, 0, 0)
+    assert first.whole("agent_completed") == Counts(1, 0, 0, 0)
     assert first.shown == 1
 
 
@@ -155,9 +155,9 @@ def test_warm_up_is_shown_not_judged() -> None:
     warm = Sampling(10 * SECOND, 5 * SECOND, 2 * SECOND, 4 * SECOND, 10)
     lines = [*conversation(3.9, "cold", ok=False), *conversation(4, "warm")]
     first, second, *_ = blocks([*lines, *conversation(11, "later")], 600, sampling=warm)
-    assert first.counts["agent_completed"] == Counts(1, 0, 0, 0)
+    assert first.whole("agent_completed") == Counts(1, 0, 0, 0)
     assert first.shown == 1
-    assert second.counts["agent_completed"] == Counts(1, 0, 0, 0)  # only a stage's beginning is warm-up
+    assert second.whole("agent_completed") == Counts(1, 0, 0, 0)  # only a stage's beginning is warm-up
 
 
 @pytest.mark.parametrize(

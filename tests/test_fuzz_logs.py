@@ -53,7 +53,9 @@ def test_log_lines(lines: list[LogLine]) -> None:
     criteria.append(Criterion("first_event", slower_than=timedelta(milliseconds=500)))
     for block in evidence.closed_blocks(lines, span, (arm, Arm("stable", "")), sampling, criteria, now):
         assert all(
-            0 <= c.candidate_failures <= c.candidate_trials <= len(lines) for c in block.counts.values()
+            0 <= c.candidate_failures <= c.candidate_trials <= len(lines)
+            for metric in block.counts
+            for c in block.counts[metric]
         )
     met = evidence.exposure(lines, arm, sampling, now)
     assert 0 <= met.affected <= met.sessions <= len(lines)

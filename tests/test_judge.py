@@ -34,7 +34,7 @@ def a_plan(*criteria: Criterion, alpha: float = 0.001) -> Plan:
 
 def block(index: int, *counts: int, percent: int = 5, epoch: int = 2, metric: str = METRIC) -> Block:
     """``counts``: candidate trials and failures, stable trials and failures."""
-    return Block(index, START, START, epoch, percent, {metric: Counts(*counts)})
+    return Block(index, START, START, epoch, percent, {metric: (Counts(*counts),)})
 
 
 def judged(made: Plan, blocks: Iterable[Block], *, probes_ok: int = 5) -> JudgeState:
@@ -235,7 +235,7 @@ def test_a_better_candidate_beside_a_broken_stable_is_not_sent_back() -> None:
 
 def test_a_run_is_one_run_however_many_criteria_count_it() -> None:
     made = a_plan()
-    counts = {criterion.metric: Counts(9, 0, 171, 0) for criterion in made.terms.criteria}
+    counts = {criterion.metric: (Counts(9, 0, 171, 0),) for criterion in made.terms.criteria}
     said = judge.judge_stage(judged(made, [Block(0, START, START, 2, 5, counts)]), made, AT[5])
     assert said.verdict is Verdict.INCONCLUSIVE
     assert "9 of 10" in said.reason
@@ -243,19 +243,19 @@ def test_a_run_is_one_run_however_many_criteria_count_it() -> None:
 
 def test_of_many_criteria_each_has_its_share_of_the_bound() -> None:
     """Twelve metrics are no twelve chances of a false roll-back: what would convict one alone does not."""
-    counts = Counts(10, 4, 190, 1)
+    counts = (Counts(10, 4, 190, 1),)
     alone = a_plan(Criterion(METRIC))
     assert judge.judge_stage(judged(alone, [block(0, 10, 4, 190, 1)]), alone, AT[5]).verdict is Verdict.FAIL
     names = [METRIC, *(f"metric-{n}" for n in range(11))]
     many = a_plan(*map(Criterion, names))
-    clean = Counts(10, 0, 190, 0)
+    clean = (Counts(10, 0, 190, 0),)
     seen = Block(0, START, START, 2, 5, {name: counts if name == METRIC else clean for name in names})
     assert judge.judge_stage(judged(many, [seen]), many, AT[5]).verdict is not Verdict.FAIL
 
 
 def test_the_largest_term_is_blamed() -> None:
     made = a_plan()
-    counts = {METRIC: Counts(20, 0, 180, 0), "agent_completed": Counts(20, 15, 180, 0)}
+    counts = {METRIC: (Counts(20, 0, 180, 0),), "agent_completed": (Counts(20, 15, 180, 0),)}
     said = judge.judge_stage(judged(made, [Block(0, START, START, 2, 5, counts)]), made, AT[5])
     assert said.verdict is Verdict.FAIL
     assert said.reason.startswith("agent_completed: 15/20")
@@ -350,7 +350,7 @@ def test_a_judgement_is_json_even_when_the_evidence_is_beyond_numbers() -> None:
 def test_twelve_metrics_fit_the_record() -> None:
     names = [f"metric-{n}" for n in range(12)]
     made = a_plan(*(Criterion(name, limit=0.001, certify=0.01) for name in names))
-    counts = {name: Counts(37, 1, 703, 2) for name in names}
+    counts = {name: (Counts(37, 1, 703, 2),) for name in names}
     state = judged(made, [Block(i, START, START, 2, 5, counts) for i in range(50)])
     state = judge.observe(judge.new_stage(state), made, Block(0, START, START, 3, 100, counts))
     body = json.loads(record.encode(replace(a_rollout(), plan=made, judge=state)))

@@ -109,15 +109,28 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One closed block. ``shown`` counts candidate trials that were seen and not judged (warm-up, repeats)."""
+    """One closed block.
+
+    Args:
+        counts: by metric, one table for each stratum of sockets that may be compared with one another.
+        fresh: by metric, of clients that were not counted before in this split's epoch: what certification counts.
+        clients: of the candidate, those that were not seen before in this epoch.
+        shown: candidate trials that were seen and not judged (warm-up, repeats).
+    """
 
     index: int
     start: datetime
     end: datetime
     split_epoch: int
     percent: int
-    counts: Mapping[str, Counts]
+    counts: Mapping[str, tuple[Counts, ...]]
+    fresh: Mapping[str, Counts] = field(default_factory=dict)
+    clients: int = 0
     shown: int = 0
+
+    def whole(self, metric: str) -> Counts:
+        """Over all strata."""
+        return sum(self.counts.get(metric, ()), Counts())
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,17 +269,19 @@ def _block(
     s = stable.between(start.timestamp(), end.timestamp())
     judged_c, judged_s = _judged(c, s, span.warm_from(sampling.warm_up).timestamp())
     counts = {
-        criterion.metric: Counts(
-            len(judged_c.trials),
-            _failures(criterion, judged_c),
-            len(judged_s.trials),
-            _failures(criterion, judged_s),
+        criterion.metric: (
+            Counts(
+                len(judged_c.trials),
+                _failures(criterion, judged_c),
+                len(judged_s.trials),
+                _failures(criterion, judged_s),
+            ),
         )
         for criterion in criteria
         if criterion.metric != "first_event" or span.percent >= LATENCY_NEEDS_PERCENT
     }
     shown = len(c.trials) - len(judged_c.trials)
-    return Block(index, start, end, span.split_epoch, span.percent, counts, shown)
+    return Block(index, start, end, span.split_epoch, span.percent, counts, shown=shown)
 
 
 def _judged(candidate: _Side, stable: _Side, warm: float) -> tuple[_Side, _Side]:

@@ -105,13 +105,14 @@ def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = Tru
         return state
     feed = _feed(state, plan)  # the same for all: it depends on how many blocks there were before
     for criterion in plan.terms.criteria:
-        counts = block.counts.get(criterion.metric)
-        if counts is not None:
+        tables = block.counts.get(criterion.metric)
+        if tables is not None:
+            counts = block.whole(criterion.metric)
             state = _count(state, criterion.metric, counts, in_stage=in_stage)
             if block.percent == 100 or not state.total[criterion.metric].stable_trials:
                 state = _against_limit(state, plan, criterion, counts, feed)
             else:
-                state = _against_stable(state, criterion.metric, counts, feed)
+                state = _against_stable(state, criterion.metric, tables, feed)
     state = replace(state, blocks=state.blocks + 1, seen=(block.split_epoch, block.index))
     return _latched(state, plan)
 
@@ -143,10 +144,15 @@ def _count(state: JudgeState, metric: str, counts: Counts, *, in_stage: bool) ->
     return replace(state, stage={**state.stage, metric: state.stage.get(metric, Counts()) + counts})
 
 
-def _against_stable(state: JudgeState, metric: str, counts: Counts, feed: float) -> JudgeState:
-    ratios = sequential.against_stable(
-        counts.candidate_trials, counts.candidate_failures, counts.stable_trials, counts.stable_failures
+def _against_stable(state: JudgeState, metric: str, tables: tuple[Counts, ...], feed: float) -> JudgeState:
+    """Strata are tables of their own: given each one's failures, the ratios multiply."""
+    each = (
+        sequential.against_stable(
+            c.candidate_trials, c.candidate_failures, c.stable_trials, c.stable_failures
+        )
+        for c in tables
     )
+    ratios = tuple(map(sum, zip(*each, strict=True)))
     bets = sequential.step(state.compared[metric], ratios, feed)
     return replace(state, compared={**state.compared, metric: bets})
 
