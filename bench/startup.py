@@ -116,6 +116,9 @@ def main() -> int:
         root = Path(name)
         state = root / "state"
         os.environ |= {"CI": "true", "NO_COLOR": "1", "SPILLWAY_LOCAL_DIR": str(state)}
+        # Compiled once, all of it: else what an installer compiled is held against what each start compiles anew.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(root / "compiled")
         daemon.up(state, {}, strict_masks=True)
         try:
             made = [Command("yardstick", ("-c", YARDSTICK), root), *working(root, state)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -81,10 +82,22 @@ def test_a_roll_back_imports_a_channel_and_messages(project: Project) -> None:
 def test_a_look_imports_what_it_shows(project: Project) -> None:
     seen = imported(project.folder, "status", SPILLWAY_LOCAL_DIR=str(project.local))
     assert "rich" in seen
-    assert not seen & NEVER
+    assert not seen & (NEVER | {"infra", "pydantic", "websockets"})
     assert {name for name in seen if name.startswith("checks.")} <= {
         "checks.settings"
     }  # the file's schema has them
+
+
+def test_a_look_at_a_service_that_is_named_in_full_needs_no_configuration(
+    project: Project, tmp_path: Path
+) -> None:
+    environ = {"SPILLWAY_LOCAL_DIR": str(project.local)}
+    words = ["status", project.ref.name, "-o", "json", "-C", str(tmp_path)]
+    done = CliRunner().invoke(app, words, env=environ)
+    assert json.loads(done.stdout)["service"] == project.ref.name, done.stderr
+    assert done.exit_code == 0
+    idle = CliRunner().invoke(app, [*words, "--env", "staging"], env=environ)
+    assert (idle.exit_code, "of no use" in idle.stderr) == (2, True)
 
 
 def test_a_check_imports_no_cloud_and_no_schema_library(tmp_path: Path) -> None:

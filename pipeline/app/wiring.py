@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pipeline.app.session import Session
     from pipeline.cloudrun.service import CloudRun
     from pipeline.driving.engine import Engine
+    from pipeline.driving.observer import Observer
+    from pipeline.driving.pace import Rhythm
     from pipeline.driving.ports import LogSource, World
     from pipeline.events import Listener
 
@@ -161,6 +163,17 @@ def open_engine(
         )
     finally:
         prober.close()
+
+
+def open_onlooker(place: Place, clock: SystemClock) -> tuple[Observer, Rhythm]:
+    """Who looks at a rollout and changes nothing: no Pulumi program, no probes, no ``spillway.yaml``."""
+    from pipeline.driving.observer import Observer
+    from pipeline.driving.pace import USUAL, Rhythm
+    from pipeline.driving.ports import Nobody, World
+
+    rhythm = Rhythm.at(place.ref, USUAL.heartbeat)
+    world = World(place.platform, Nobody(), Nobody(), place.logs, clock)
+    return Observer(place.ref, world, (), memory=rhythm.memory), rhythm
 
 
 def token_source() -> Callable[[str], str]:

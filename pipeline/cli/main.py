@@ -23,7 +23,7 @@ _FOR_LIBRARIES = {
     "PYDANTIC_DISABLE_PLUGINS": "1",  # of the environment's other packages, which it would all look through
 }
 _GARBAGE = (
-    50_000  # objects between collections: the default of 700 looks through every import dozens of times
+    200_000  # objects between collections: the default of 700 looks through every import dozens of times
 )
 
 

@@ -11,7 +11,7 @@ import typer
 
 from pipeline.app.session import Session
 from pipeline.cli.command import command
-from pipeline.cli.options import Env
+from pipeline.cli.options import Env, Project, Region, ServiceArgument, find_service
 from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.output.writer import Mode
@@ -19,7 +19,8 @@ from pipeline.output.writer import Mode
 Alert = Mapping[str, Any]  # one that fires, as ``local status`` has it
 
 if TYPE_CHECKING:
-    from pipeline.app.drive import Drive
+    from pipeline.app.reporting import UserFigures
+    from pipeline.driving.ports import Clock
     from pipeline.events import Look
 
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 def status(
     session: Session,
     *,
+    service: ServiceArgument = None,
+    project: Project = None,
+    region: Region = None,
     env: Env = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Stay and look again each second, in the cloud each five.")
@@ -34,25 +38,30 @@ def status(
 ) -> int:
     """Show the rollout: stage, revisions, gates, events. Changes nothing.
 
+    Needs no configuration when the service is named in full.
+
     Example:  spillway status --watch
     """
-    from pipeline.app.drive import open_drive
-    from pipeline.app.request import Request
+    from pipeline.app.reporting import UserFigures
+    from pipeline.app.wiring import SystemClock, open_onlooker, open_place
 
-    with (
-        open_drive(Request.of(session, env)) as drive,
-        _screen(session, drive, stays=watch) as show,
-    ):
-        while True:
-            show(drive.engine.observer.look(probe=False), drive.place.firing())
-            if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
-                return 0
-            drive.world.clock.sleep(max(timedelta(seconds=1), drive.engine.rhythm.quiet))
+    ref = find_service(session, service, project, region, env)
+    session.leaves_at_once = True
+    clock = SystemClock(session.stopped)
+    with open_place(session, ref) as place:
+        observer, rhythm = open_onlooker(place, clock)
+        figures = UserFigures(place, clock, lambda: observer.current)
+        with _screen(session, figures, clock, stays=watch) as show:
+            while True:
+                show(observer.look(probe=False), place.firing())
+                if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
+                    return 0
+                clock.sleep(max(timedelta(seconds=1), rhythm.quiet))
 
 
 @contextmanager
 def _screen(
-    session: Session, drive: Drive, *, stays: bool
+    session: Session, figures: UserFigures, clock: Clock, *, stays: bool
 ) -> Iterator[Callable[[Look, Sequence[Alert]], None]]:
     """What shows a look on stdout: the document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
@@ -61,16 +70,15 @@ def _screen(
     from rich.console import Group
     from rich.text import Text
 
-    from pipeline.app.reporting import UserFigures
     from pipeline.redact import plain
     from pipeline.view.local_lines import alert_line
     from pipeline.view.panel import render
 
-    console, figures = streams.console("stdout"), UserFigures(drive.place, drive.world.clock, drive.seen)
+    console = streams.console("stdout")
 
     def picture(look: Look, firing: Sequence[Alert]) -> Group:
         told = [Text(plain(alert_line(alert)), style="bold red") for alert in firing]
-        return Group(*told, render(look, (), figures(), drive.world.clock.now(), console.width))
+        return Group(*told, render(look, (), figures(), clock.now(), console.width))
 
     if not stays or not console.is_terminal:
         yield lambda look, firing: console.print(picture(look, firing))

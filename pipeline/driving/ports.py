@@ -84,6 +84,22 @@ class Prober(Protocol):
     def is_busy(self) -> bool: ...
 
 
+class Nobody:
+    """The deployer and the prober of who only looks: nothing is made, no conversation held."""
+
+    outlives = timedelta(0)
+    is_busy = False
+
+    def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
+        raise AssertionError(f"an onlooker deploys nothing: {ref.service}, {revision}, {image}")
+
+    def start(self, ask: ProbeAsk) -> None:
+        raise AssertionError(f"an onlooker probes nothing: {ask}")
+
+    def poll(self) -> ProbeReport | None:
+        return None
+
+
 class LogSource(Protocol):
     """Logging v2."""
 

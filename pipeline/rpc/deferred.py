@@ -23,9 +23,13 @@ _loading = RLock()  # the thread that loads comes by again: the package imports 
 
 
 class _Deferred(ModuleType):
-    """A package before its ``__init__``. Its modules can be imported already."""
+    """A package before its ``__init__``. Its modules can be imported already, and what they hold is its own."""
 
     def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_"):
+            for module in self.__dict__.get("_wanted", ()):
+                if hasattr(module, name):
+                    return getattr(module, name)
         full = f"{self.__name__}.{name}"
         if not name.startswith("__") and (full in sys.modules or find_spec(full)):
             return import_module(full)
@@ -51,10 +55,13 @@ class _Deferred(ModuleType):
             del self.__dict__["_is_loading"]
 
 
-def defer(package: str, wanted: str) -> None:
-    """Import one module of a package, and leave the package's ``__init__`` for when it is needed.
+def defer(package: str, *wanted: str) -> None:
+    """Import some modules of a package, and leave the package's ``__init__`` for when it is needed.
 
-    Where the module cannot do without, the package is imported as ever. So is one that somebody imported before.
+    Where a module cannot do without, the package is imported as ever. So is one that somebody imported before.
+
+    Args:
+        wanted: modules whose names the package's ``__init__`` re-exports: they are found on the package at once.
     """
     if package in sys.modules:
         return
@@ -67,7 +74,7 @@ def defer(package: str, wanted: str) -> None:
     if parent:
         setattr(sys.modules[parent], name, module)
     try:
-        import_module(f"{package}.{wanted}")
+        module.__dict__["_wanted"] = [import_module(f"{package}.{each}") for each in wanted]
     except Exception:  # noqa: BLE001 - whatever it is, the import as ever tells it, or has it not
         for each in [each for each in sys.modules if f"{each}.".startswith(f"{package}.")]:
             del sys.modules[each]

@@ -8,7 +8,8 @@ from pipeline.rpc.call import Call, Pages, Retries
 from pipeline.rpc.cloud import Api
 from pipeline.rpc.deferred import defer
 
-defer("google.cloud.logging_v2", "types")
+defer("google.cloud.logging_v2")
+defer("google.cloud.logging_v2.types", "logging", "log_entry")
 from google.cloud.logging_v2 import gapic_version  # noqa: E402 - only now it is deferred
 from google.cloud.logging_v2 import types as logging_v2  # noqa: E402
 

@@ -13,7 +13,11 @@ from pipeline.rpc.call import Call, Pages, Retries
 from pipeline.rpc.cloud import Api
 from pipeline.rpc.deferred import defer
 
-defer("google.cloud.run_v2", "types")
+defer("google.cloud.run_v2")
+defer(
+    "google.cloud.run_v2.types", "service", "revision", "revision_template", "k8s_min", "vendor_settings",
+    "traffic_target", "condition",
+)  # fmt: skip
 from google.cloud.run_v2 import gapic_version  # noqa: E402 - only now it is deferred
 from google.cloud.run_v2 import types as run_v2  # noqa: E402
 
