@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types fuzz simulate mutants kills breakages bench bench-checks house pulumi test-pulumi lock clean
+.PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-checks house pulumi test-pulumi lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -49,6 +49,10 @@ house: $(READY) ## rooms, arrows and floors of the tree, and its statements
 
 simulate: $(READY) ## rollouts under faults drawn from seeds, on all cores: make simulate SEEDS=50000 FROM=0
 	@$(BIN)/python -m tests.simulation $(SEEDS) $(FROM)
+
+lint-workflows: $(READY) ## docs/workflows by the linter of their format, which Go builds into the user's cache
+	@test -x $(HOME)/.cache/spillway/bin/actionlint || GOBIN=$(HOME)/.cache/spillway/bin go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
+	$(BIN)/python -m pytest -q tests/test_workflows.py
 
 pulumi: $(READY) ## Pulumi's CLI and its Python language host, into the user's cache; three minutes with Go
 	@$(BIN)/python -m pipeline.cloudrun.pulumi.get

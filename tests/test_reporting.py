@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -82,29 +81,6 @@ def test_a_report_that_cannot_be_written_is_said_and_nothing_more(tmp_path: Path
     assert reporting.write_reports(standing, scene.world, scene.rollout) == []  # type: ignore[arg-type]
     assert len(standing.said) >= 1
     assert "no report" in standing.said[-1]
-
-
-def test_a_ci_run_shows_the_markdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene, standing, summary = sent_back(), Standing(tmp_path), tmp_path / "summary.md"
-    paths = reporting.write_reports(standing, scene.world, scene.rollout)  # type: ignore[arg-type]
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    reporting.add_to_step_summary(standing, paths)  # type: ignore[arg-type]
-    assert not summary.exists()
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    reporting.add_to_step_summary(standing, paths)  # type: ignore[arg-type]
-    assert summary.read_text() == paths[0].read_text()
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
-    reporting.add_to_step_summary(standing, paths)  # type: ignore[arg-type]
-    assert "no step summary" in standing.said[-1]
-
-
-def test_a_step_summary_that_nobody_reads_is_no_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page, fifo, standing = tmp_path / "page.md", tmp_path / "fifo", Standing(tmp_path)
-    page.write_text("# page\n")
-    os.mkfifo(fifo)
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(fifo))
-    reporting.add_to_step_summary(standing, [page])  # type: ignore[arg-type]
-    assert "no step summary" in standing.said[-1]
 
 
 class TestEyes:

@@ -29,10 +29,14 @@ def render_github(report: Report) -> str:
 
 
 def _command(word: str, finding: Finding) -> str:
-    place = (
-        f"file={_property(finding.path)},line={finding.line},col={finding.column}," if finding.path else ""
-    )
-    return f"::{word} {place}title={_property(finding.rule)}::{_data(finding.message)}"
+    place = {"file": finding.path, "line": finding.line, "col": finding.column} if finding.path else {}
+    return workflow_command(word, finding.message, **place, title=finding.rule)
+
+
+def workflow_command(word: str, message: str, **properties: object) -> str:
+    """One line that GitHub's runner obeys; nothing in the texts can end it or begin another."""
+    told = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
+    return f"::{word} {told}::{_data(message)}"
 
 
 def _data(text: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import budget
+from pipeline.app import ci
 from pipeline.app.programs import Program
-from pipeline.app.reporting import UserFigures, add_to_step_summary, rollouts_of, write_reports
+from pipeline.app.reporting import UserFigures, rollouts_of, write_reports
 from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.app.wiring import Place, is_dead, open_engine, open_place
@@ -213,11 +214,25 @@ class Drive:
         """The rollout as the engine read it last: for who only shows it."""
         return self.engine.observer.current
 
+    def facts(self) -> Mapping[str, object]:
+        """Of the rollout as it was read last: revisions and the candidate's share."""
+        current = self.seen()
+        if current is None:
+            return {}
+        plan = current.plan
+        return {
+            "candidate": plan.candidate,
+            "stable": plan.stable,
+            "percent": current.split.percent_of(plan.candidate),
+        }
+
     def current(self) -> Rollout | None:
         return record.of(self.place.platform.read(self.place.ref))
 
     def conclude(self, outcome: Outcome, code: int | None = None) -> Ending:
         """Close the view and write the report. ``code``: where it is not the outcome's own."""
+        from pipeline.report import writes
+
         calls = budget.since(self.before, budget.PROCESS.calls)
         self.listeners(Called(self.world.clock.now(), calls))
         self.stack.close()
@@ -242,9 +257,14 @@ class Drive:
             "attempt": current.attempt,
             "candidate": current.plan.candidate,
             "stable": current.plan.stable,
+            "percent": current.split.percent_of(current.plan.candidate),
             "reason": reason,
             "reports": [str(path) for path in paths],
         }
+        if outcome is Outcome.PAUSED:
+            document["next"] = (
+                f"spillway promote --env {self.request.name}, or {writes.roll_back(self.place.ref)}"
+            )
         return Ending(f"{outcome.label}: {current.plan.candidate}: {reason}", document, paths)
 
     def finish(self, ended: Outcome | Ended, code: int | None = None) -> int:
@@ -264,9 +284,11 @@ class Drive:
             ending = self.conclude(outcome, code)
         for line in later:
             self.session.output.say(line)
-        add_to_step_summary(self.session, ending.reports)
+        ci.show_pages(self.session.output, ending.reports)
         for path in ending.reports:
             self.session.output.say(f"report: {path}")
+        if "next" in ending.document:
+            self.session.output.say(f"let it go on, or give traffic back: {ending.document['next']}")
         self.session.output.result(ending.text, ending.document)
         return code
 

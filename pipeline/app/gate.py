@@ -11,7 +11,8 @@ from checks.finding import Report
 from checks.output.document import as_dict
 from checks.output.text import plain, render_text, summary
 from pipeline import private
-from pipeline.app import static_checks
+from pipeline.app import ci, static_checks
+from pipeline.app.check_subject import Subject
 from pipeline.app.request import Request
 from pipeline.model import Outcome
 from pipeline.output.writer import Output, outcome_document
@@ -36,11 +37,14 @@ class Gate:
     @cached_property
     def report(self) -> Report | None:
         """What they found; None where none are configured. Raises UserError."""
-        subject = static_checks.of_rollout(self.request)
-        if subject is None:
+        if self._subject is None:
             return None
         with static_checks.told_as_usage():
-            return subject.run()
+            return self._subject.run()
+
+    @cached_property
+    def _subject(self) -> Subject | None:
+        return static_checks.of_rollout(self.request)
 
     def __call__(self) -> Outcome | None:
         """``CHECKS_FAILED`` when a finding fails the gate, else None. The report of the rollout will show either."""
@@ -62,6 +66,8 @@ class Gate:
             outcome, rollout=self.request.wish.rollout_id, reason=reason, reports=paths, **as_dict(report)
         )
         self._output.result(render_text(report).rstrip("\n"), document)
+        if self._subject is not None:
+            ci.annotate(report, self._subject.prefix_in_repository)
         for line in (
             f"nothing was deployed: {reason}",
             "mend what a machine can mend: spillway check --fix; what a rule means: spillway check --explain RULE",

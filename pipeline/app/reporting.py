@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -207,24 +206,6 @@ def write_report(session: Session, current: Rollout, made: Report) -> list[Path]
     for path, text in texts.items():
         private.write(path, text)
     return list(texts)
-
-
-def add_to_step_summary(session: Session, reports: Sequence[Path]) -> None:
-    """Show the Markdown on the page of the CI run, where there is one."""
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    pages = [path for path in reports if path.suffix == ".md"]
-    if not summary or not pages:
-        return
-    try:
-        with open(summary, "a", encoding="utf-8", opener=_at_once) as file:
-            file.writelines(path.read_text(encoding="utf-8") for path in pages)
-    except OSError as error:
-        session.output.say(f"no step summary: {error}")
-
-
-def _at_once(path: str, flags: int) -> int:
-    """A fifo that nobody reads is an error, not a wait."""
-    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def rollouts_of(session: Session) -> Path:

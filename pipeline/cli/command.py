@@ -12,6 +12,7 @@ import inspect
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,7 +83,13 @@ def _guarded(function: Callable[[Session], int], given: Mapping[str, str], share
             told = SpillwayError(f"{type(error).__name__}: {error}")
             output.error(told)
             code = told.exit_code
-        return session.ending(code)
+        code = session.ending(code)
+        if "GITHUB_OUTPUT" in os.environ or "GITHUB_ACTIONS" in os.environ:
+            with suppress(Exception):  # the code above is true, whatever becomes of this
+                from pipeline.app import ci
+
+                ci.hand_on(output, code)
+        return code
 
 
 def _session(

@@ -72,6 +72,8 @@ def rollback(
         service=ref.name,
         target=done.target,
         was=dict(done.was),
+        candidate=done.rollout.plan.candidate if done.rollout else "",
+        percent=0,
         verified=done.verified,
     )
     session.output.result(f"100% on {done.target}: {seen}", document)

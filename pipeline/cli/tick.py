@@ -29,5 +29,6 @@ def tick(session: Session, *, env: Env = None) -> int:
         outcome, at = upcoming.outcome or Outcome.UNDER_WAY, upcoming.at.isoformat()
         code = drive.step_code() if upcoming.outcome is None else outcome.exit_code
         text = outcome.label if upcoming.outcome else f"come again at {at}: {upcoming.why}"
-        session.output.result(text, outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why))
+        document = outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why)
+        session.output.result(text, {**document, **drive.facts()})
         return code

@@ -28,6 +28,7 @@ class Output:
     def __init__(self, mode: Mode = Mode.TEXT, level: int = 0) -> None:
         self.mode = mode
         self.level = level
+        self.last: Mapping[str, object] | None = None  # the document that the command ended with
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -40,6 +41,7 @@ class Output:
 
     def result(self, text: str, document: Mapping[str, object]) -> None:
         """What the command was asked for: text for people on stdout, or the one document."""
+        self.last = document
         if self.mode is Mode.TEXT:
             if text:
                 streams.put("stdout", f"{SINK.lines(text)}\n")
@@ -59,15 +61,12 @@ class Output:
 
     def error(self, error: SpillwayError) -> None:
         """Three lines for people, or the one document for machines."""
+        self.last = {
+            "outcome": "error", "exit_code": error.exit_code, "error": type(error).__name__,
+            "what": error.what, "why": error.why, "fix": error.fix,
+        }  # fmt: skip
         if self.mode is not Mode.TEXT:
-            self._document({
-                "outcome": "error",
-                "exit_code": error.exit_code,
-                "error": type(error).__name__,
-                "what": error.what,
-                "why": error.why,
-                "fix": error.fix,
-            })  # fmt: skip
+            self._document(self.last)
         streams.put("stderr", f"{SINK.lines(f'spillway: {error}')}\n")
 
     def _document(self, document: Mapping[str, object]) -> None:

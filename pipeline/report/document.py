@@ -113,6 +113,13 @@ class Report:
             lines.insert(len(lines) // 2, f"          ... {self.failure.left_out} messages left out ...")
         return lines
 
+    def staircase(self) -> list[str]:
+        """The candidate's share over time as bars of text; empty when it never had any."""
+        return [
+            f"{s.at:%H:%M:%S} {s.percent:4d} % {'#' * -(-s.percent // 4):25} {s.event}".rstrip()
+            for s in self.shares
+        ]
+
     def to_json(self) -> dict[str, object]:
         """Plain values: what ``-o json`` carries."""
         return {name: _plain(each) for name, each in asdict(self).items()}

@@ -105,7 +105,7 @@ class Project:
         """The command, under way."""
         return subprocess.Popen(
             [sys.executable, "-m", "pipeline", *words],
-            cwd=self.folder, env=self._env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=self.folder, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def run(self, *words: str) -> Done:
@@ -117,10 +117,11 @@ class Project:
 
     def run_here(self, *words: str) -> Done:
         """The command in this process: for what is not under test, without the price of the imports."""
-        result = CliRunner().invoke(app, [words[0], "-C", str(self.folder), *words[1:]], env=self._env())
+        result = CliRunner().invoke(app, [words[0], "-C", str(self.folder), *words[1:]], env=self.environ)
         return Done(result.exit_code, result.stdout, result.stderr)
 
-    def _env(self) -> dict[str, str]:
+    @property
+    def environ(self) -> dict[str, str]:
         ours = {k: v for k, v in os.environ.items() if not k.startswith("SPILLWAY_")}
         return {
             **ours,

@@ -1,0 +1,131 @@
+"""What a job of GitHub Actions is handed, and that nothing of it stands in anybody's way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.app import ci
+from pipeline.errors import UserError
+from pipeline.output import streams
+from pipeline.output.writer import Output
+from pipeline.redact import SINK
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    return tmp_path
+
+
+def ended(**document: object) -> Output:
+    output = Output(level=-1)
+    output.last = document
+    return output
+
+
+def handed(folder: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in (folder / "GITHUB_OUTPUT").read_text().splitlines())
+
+
+ENDS = [
+    pytest.param(
+        {"outcome": "promoted", "candidate": "c", "stable": "s", "percent": 100, "reports": ["a.md", "a.html"]}, 0,
+        {"revision": "c", "rollback_revision": "s", "stable": "c", "percent": "100", "report": "a.html"}, id="promoted",
+    ),
+    pytest.param(
+        {"outcome": "rolled_back", "candidate": "c", "stable": "s", "percent": 0}, 11,
+        {"revision": "c", "rollback_revision": "s", "stable": "s", "percent": "0", "report": ""}, id="rolled-back",
+    ),
+    pytest.param(
+        {"outcome": "rolled_back_by_hand", "candidate": "c", "target": "t", "percent": 0}, 0,
+        {"revision": "c", "rollback_revision": "t", "stable": "t"}, id="by-hand",
+    ),
+    pytest.param({"outcome": "error", "what": "no"}, 2, {"revision": "", "exit_code": "2"}, id="a-mistake"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "code", "wanted"), ENDS)
+def test_outputs(files: Path, document: dict[str, object], code: int, wanted: dict[str, str]) -> None:
+    ci.hand_on(ended(**document), code)
+    found = handed(files)
+    assert tuple(found) == ci.OUTPUTS
+    assert {name: found[name] for name in wanted} == wanted
+
+
+def test_a_command_that_was_ended_before_its_answer_says_so(files: Path) -> None:
+    ci.hand_on(Output(level=-1), 130)
+    assert (handed(files)["outcome"], handed(files)["exit_code"]) == ("interrupted", "130")
+
+
+def test_what_has_no_outcome_hands_nothing_on(files: Path) -> None:
+    ci.hand_on(ended(service="s"), 0)
+    ci.hand_on(Output(level=-1), 0)
+    assert not (files / "GITHUB_OUTPUT").exists()
+
+
+def test_no_text_can_make_an_output_or_a_command_of_its_own(
+    files: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    SINK.learn("hunter2-hunter2")
+    evil = "x\nexit_code=0\r\n::set-output name=a::b%0A hunter2-hunter2 \x1b[2J"
+    with streams.installed():
+        ci.hand_on(ended(outcome="rolled_back", candidate=evil, reason=evil, stable="s"), 11)
+    text = (files / "GITHUB_OUTPUT").read_text()
+    assert handed(files)["exit_code"] == "11"
+    assert len(text.splitlines()) == len(ci.OUTPUTS)
+    told = capfd.readouterr().err
+    assert len(told.splitlines()) == 1
+    assert told.startswith("::error title=rolled_back")
+    assert "%250A" in told
+    assert not {"hunter2", "\x1b"} & {word for word in ("hunter2", "\x1b") if word in text + told}
+
+
+def test_an_error_is_an_annotation_of_three_lines(files: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    output = Output(level=-1)
+    with streams.installed():
+        output.error(UserError("what", "why", "fix"))
+        ci.hand_on(output, 2)
+    assert capfd.readouterr().err.splitlines()[-1] == "::error title=error::what%0Awhy%0Afix"
+    assert files.exists()
+
+
+@pytest.mark.parametrize("name", ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"])
+def test_a_file_that_cannot_be_written_is_said(
+    files: Path, name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, fifo = files / "page.md", files / "fifo"
+    page.write_text("# page\n")
+    os.mkfifo(fifo)
+    for place in (fifo, files):  # nobody reads it; a folder
+        monkeypatch.setenv(name, str(place))
+        output = Output()
+        output.last = {"outcome": "promoted"}
+        with streams.installed():
+            ci.hand_on(output, 0)
+            ci.show_pages(output, [page, files / "page.html"])
+        (line,) = capfd.readouterr().err.splitlines()
+        assert line.startswith("no ")
+
+
+def test_a_page_is_added_to_those_before(files: Path) -> None:
+    page = files / "page.md"
+    page.write_text("# page\n")
+    for _ in range(2):
+        ci.show_pages(Output(), [page, files / "page.html"])
+    assert (files / "GITHUB_STEP_SUMMARY").read_text() == "# page\n# page\n"
+
+
+def test_elsewhere_nothing_is_said(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name)
+    with streams.installed():
+        ci.hand_on(ended(outcome="rolled_back"), 11)
+    assert capfd.readouterr().err == ""
+    assert list(files.iterdir()) == []
