@@ -11,7 +11,8 @@ useless. So:
   and everybody may see them: they are left out by their shape, or by a name such as ``GIT_COMMIT``;
 - ``${env:NAME}`` makes the variable's value secret, whatever it is.
 
-Looked through are environments, headers, messages, expected values, commands and the queries of paths. The sink itself
+Looked through are environments, headers, messages, expected values, commands and the queries of paths; a webhook's
+address and secret are secret whatever they look like, since who has them may speak in our name. The sink itself
 leaves values of under six characters alone.
 """
 
@@ -84,6 +85,7 @@ def of_config(tree: object, environment: Mapping[str, str]) -> tuple[str, ...]:
         for key, value in _mapping(scenario).items():
             if key not in _NOT_SAID:
                 found += _of_values(value, key if key == "path" else "")
+    found += [text for text in _texts(sections.get("webhook")) if len(text) > len("google-chat")]
     names = {name for text in _texts(sections) for name in _FROM_ENVIRONMENT.findall(text)}
     found += [environment[name] for name in sorted(names) if name in environment]
     return tuple(dict.fromkeys(found))

@@ -81,4 +81,8 @@ def rollback(
         session.output.say(
             f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}"
         )
+    if not (service and "/" in service):  # named in full it needs no configuration, so it asks for none
+        from pipeline.app import webhook
+
+        webhook.tell(session, env, told)
     return code

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from checks.settings import Settings
 from pipeline.config import sections, template_section, yamltree
-from pipeline.config.fields import Duration, Misplaced, Name, Odds, Rate, between, not_empty, whole
+from pipeline.config.fields import Duration, Misplaced, Name, Odds, Rate, between, not_empty, text_like, whole
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.evidence import METRICS
@@ -155,6 +155,24 @@ class ProbesConfig:
     concurrency: Annotated[int, whole(1, 500)] = 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookConfig:
+    """Who is told what a rollout does: one address that each step is posted to.
+
+    ``${env:NAME}`` in address and secret is the variable's value where the command runs.
+    """
+
+    url: Annotated[str, text_like(r"https?://[^\s]+|.*\$\{env:.*", "an address, https://...")]
+    format: Literal["json", "slack", "google-chat"] = "json"
+    secret: Annotated[str, not_empty] | None = None  # signs each body
+
+    def __post_init__(self) -> None:
+        if self.url.startswith("http://") and not re.match(
+            r"http://(localhost|127\.0\.0\.1|\[::1\])[:/]", self.url
+        ):
+            raise Misplaced(("url",), "http:// would show everybody on the way what it says: write https://")
+
+
 DEFAULT_STAGES = [
     StageConfig(percent=0),
     StageConfig(percent=5, soak=timedelta(minutes=5)),
@@ -194,6 +212,7 @@ class Config(Checked):
     bad_promotions: Odds = 0.05
     drain: Annotated[Drain, _drain] = Drain.KEEP
     heartbeat: Annotated[Duration, between("1s", "20s")] = timedelta(seconds=20)
+    webhook: WebhookConfig | None = None
 
     def __post_init__(self) -> None:
         percents = [stage.percent for stage in self.stages]
@@ -262,10 +281,11 @@ class Config(Checked):
     def fingerprint(self) -> str:
         """Hash of everything validated that a rollout depends on; comments and key order do not count.
 
-        ``checks`` decide whether a rollout may begin, not what it is: mending them must not make another one of it.
+        ``checks`` decide whether a rollout may begin, not what it is: mending them must not make another one of it; nor
+        must another address for its news.
         """
         row = asdict(self)
-        for name in ("images", "source", "checks"):
+        for name in ("images", "source", "checks", "webhook"):
             del row[name]
         del row["container"]["waive"]  # to let a field go is no other rollout
         for criterion in row["criteria"].values():

@@ -1,0 +1,216 @@
+"""One webhook: what a rollout does is posted to an address, off the critical path.
+
+A thread of its own posts, and tries again; whoever tells it never waits. What could not be delivered by the end of the
+command is given up after ``_PATIENCE_S``: that a chat is down must not hold a job, and never a roll-back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pipeline.redact import SINK, plain
+
+if TYPE_CHECKING:
+    from pipeline.app.session import Session
+    from pipeline.config.schema import Config, WebhookConfig
+    from pipeline.core.rollout import Rollout
+    from pipeline.events import RolloutEvent
+    from pipeline.model import ServiceRef
+
+_PATIENCE_S = 2.0  # at the end of a command
+_TIMEOUT_S = (3.0, 5.0)  # to connect, and to be answered
+_RESTS_S = (0.5, 2.0)  # between the tries
+_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+_SAID = {"paused": "waiting", "restoring": "rollback", "promoted": "end"}
+
+Post = Callable[[str, bytes, Mapping[str, str]], int]  # address, body, headers: the status
+
+
+class Webhook:
+    """A listener that posts. Use it as a context: its end is the thread's.
+
+    Args:
+        environment: the name in ``spillway.yaml``, for the commands in the message.
+        say: told once, when something could not be delivered.
+        is_stopping: whether the command was asked to end: then what is left is not waited for.
+    """
+
+    def __init__(
+        self,
+        config: WebhookConfig,
+        ref: ServiceRef,
+        environment: str,
+        *,
+        say: Callable[[str], None],
+        is_stopping: Callable[[], bool] = lambda: False,
+        post: Post | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._config = config
+        self._ref = ref
+        self._environment = environment
+        self._current: Rollout | None = None  # as it was written last
+        self._say = say
+        self._is_stopping = is_stopping
+        self._post = post or _post
+        self._sleep = sleep
+        self._environ = environ
+        self._queue: queue.Queue[dict[str, object] | None] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self._has_complained = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(0.0 if self._is_stopping() else _PATIENCE_S)
+            if self._thread.is_alive():
+                self._complain("not everything was delivered")
+
+    def __call__(self, event: RolloutEvent, /) -> None:
+        written = getattr(event, "rollout", None)
+        self._current = written or self._current
+        step = _step_of(event)
+        if step is None:
+            return
+        self._queue.put(self._document(step, event))
+        if self._thread is None:
+            # A daemon: a process that is told to end at once ends at once.
+            self._thread = threading.Thread(target=self._deliver, name="webhook", daemon=True)
+            self._thread.start()
+
+    def _document(self, step: str, event: RolloutEvent) -> dict[str, object]:
+        from pipeline.report import writes
+
+        current = self._current
+        plan = current.plan if current else None
+        return {
+            "step": step,
+            "at": event.at.isoformat(),
+            "service": self._ref.name,
+            "environment": self._environment,
+            "rollout": plan.rollout_id if plan else None,
+            "attempt": current.attempt if current else None,
+            "candidate": plan.candidate if plan else None,
+            "stable": plan.stable if plan else None,
+            "text": SINK.text(plain(event.text)),
+            "reason": SINK.text(plain(current.reason))
+            if current and step == "end" and current.reason
+            else None,
+            "promote": f"spillway promote --env {self._environment}" if step == "waiting" else None,
+            "rollback": writes.roll_back(self._ref) if step in ("waiting", "stage") else None,
+        }
+
+    def _deliver(self) -> None:
+        while (document := self._queue.get()) is not None:
+            try:
+                self._send(document)
+            except Exception as error:  # noqa: BLE001 - whatever an address or a library does, the rollout goes on
+                self._complain(f"{type(error).__name__}: {error}")
+
+    def _send(self, document: Mapping[str, object]) -> None:
+        url, secret = self._resolved(self._config.url), self._resolved(self._config.secret or "")
+        body = json.dumps(body_of(document, self._config.format)).encode()
+        headers = {"content-type": "application/json", **_signature(secret, body)}
+        for rest in (*_RESTS_S, None):
+            try:
+                status = self._post(url, body, headers)
+            except OSError as error:
+                told = f"{type(error).__name__}"
+            else:
+                if 200 <= status < 300:
+                    return
+                told = f"answered {status}"
+                if status not in (408, 429) and status < 500:
+                    break  # it will not like it better the next time
+            if rest is not None:
+                self._sleep(rest)
+        self._complain(told)
+
+    def _resolved(self, text: str) -> str:
+        """With the variables that it names. Raises KeyError for one that is not set."""
+        return _VARIABLE.sub(lambda match: self._environ[match[1]], text)
+
+    def _complain(self, what: str) -> None:
+        if not self._has_complained:
+            self._has_complained = True
+            self._say(f"the webhook could not be told: {what} (the rollout goes on)")
+
+
+def of(session: Session, config: Config, environment: str) -> Webhook:
+    """The configuration's, which must have one."""
+    assert config.webhook is not None
+    return Webhook(
+        config.webhook, config.ref(config.environments[environment]), environment, say=session.output.say, is_stopping=session.stopped.is_set,
+    )  # fmt: skip
+
+
+def tell(session: Session, env: str | None, told: Iterable[RolloutEvent]) -> None:
+    """What an operator's command did, once it is done and answered; where the configuration was needed anyway."""
+    with suppress(Exception):
+        config = session.load_config()
+        if config.webhook is not None:
+            with of(session, config, config.environment(env)[0]) as hook:
+                for event in told:
+                    hook(event)
+
+
+def _step_of(event: RolloutEvent) -> str | None:
+    """start, stage, waiting, rollback, end; None for what nobody is told."""
+    match event.kind:
+        case "started":
+            return "start"
+        case "shifted":
+            return "stage"
+        case "rolled_back":
+            return "end"
+        case kind:
+            return _SAID.get(kind)
+
+
+def body_of(document: Mapping[str, object], form: str) -> Mapping[str, object]:
+    """The message as the receiver wants it: all of it, or one text for a chat.
+
+    Source: docs.slack.dev, "Formatting message text" (&, < and > are escaped; nothing else is special in code spans);
+    developers.google.com/workspace/chat, "Format messages".
+    """
+    if form == "json":
+        return {name: value for name, value in document.items() if value is not None}
+    told = f"*{document['service']}* ({document['environment']}): {document['step']}: {document['text']}"
+    if document["reason"]:
+        told += f" ({document['reason']})"
+    commands = [f"`{document[name]}`" for name in ("promote", "rollback") if document[name]]
+    text = "\n".join([told, *commands])
+    if form == "slack":
+        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return {"text": text}
+
+
+def _signature(secret: str, body: bytes) -> Mapping[str, str]:
+    """``sha256=`` and the HMAC of "TIME.BODY", so that a message that was heard cannot be said again later."""
+    if not secret:
+        return {}
+    at = str(int(time.time()))
+    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"x-spillway-timestamp": at, "x-spillway-signature": f"sha256={digest}"}
+
+
+def _post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    import requests
+
+    answer = requests.post(url, data=body, headers=dict(headers), timeout=_TIMEOUT_S, allow_redirects=False)
+    return answer.status_code
