@@ -1,11 +1,10 @@
-"""Log-based metrics, alert policies and notification channels, through the unmodified clients of their APIs."""
+"""Log-based metrics, alert policies and notification channels, through the unmodified clients of their APIs and over HTTP."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,25 +27,30 @@ from google.protobuf import json_format
 from infra import alerts as lasting
 from pipeline.local.alerts.book import AlertBook
 from pipeline.local.alerts.watch import Evaluation, why_not
-from pipeline.local.api import alerts
+from pipeline.local.api import admin, alerts
+from pipeline.local.api.rest import RestFace
+from pipeline.local.bearer import Access
 from pipeline.local.entries.store import LogStore
+from pipeline.local.front.addresses import listen
 from pipeline.model import ServiceRef
+from tests.alert_clients import Http
 from tests.contract.cloud import LoopThread
 
 PROJECT = "projects/p"
 SERVICE = "projects/p/locations/here/services/chat"
 START = 1_900_000_000
+_TOKEN = "of-the-tests"
 
 
 class Apis:
     """The three clients, over one channel."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        self.metrics = MetricsServiceV2Client(transport=MetricsServiceV2GrpcTransport(channel=channel))
-        self.policies = monitoring_v3.AlertPolicyServiceClient(
+        self.metrics: Any = MetricsServiceV2Client(transport=MetricsServiceV2GrpcTransport(channel=channel))
+        self.policies: Any = monitoring_v3.AlertPolicyServiceClient(
             transport=AlertPolicyServiceGrpcTransport(channel=channel)
         )
-        self.channels = monitoring_v3.NotificationChannelServiceClient(
+        self.channels: Any = monitoring_v3.NotificationChannelServiceClient(
             transport=NotificationChannelServiceGrpcTransport(channel=channel)
         )
 
@@ -80,25 +84,26 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.logs.close()
 
 
-@pytest.fixture
-def apis(world: World) -> Iterator[Apis]:
-    with _served(world.book) as channel:
-        yield Apis(channel)
-
-
-@contextmanager
-def _served(book: AlertBook) -> Iterator[grpc.Channel]:
+@pytest.fixture(params=["grpc", "rest"])
+def apis(world: World, request: pytest.FixtureRequest) -> Iterator[Apis | Http]:
     loop = LoopThread()
-    server, port = loop.run(_serve(book))
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield channel
-    loop.run(server.stop(grace=None))
+    if request.param == "rest":
+        face = RestFace(alerts.offered(world.book), Access(_TOKEN))
+        listener = listen("127.0.0.1", 0)
+        loop.run(face.start(listener))
+        yield Http(f"http://127.0.0.1:{listener.getsockname()[1]}", _TOKEN)
+        loop.run(face.close())
+    else:
+        server, port = loop.run(_serve(world.book))
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield Apis(channel)
+        loop.run(server.stop(grace=None))
     loop.close()
 
 
 async def _serve(book: AlertBook) -> tuple[grpc.aio.Server, int]:
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers(alerts.handlers(book))
+    server.add_generic_rpc_handlers(admin.handlers(alerts.offered(book)))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, port
@@ -341,6 +346,40 @@ def test_unknown_names_pages_and_methods(apis: Apis) -> None:
     assert [len(page.metrics) for page in pages] == [2, 2, 1]
     with pytest.raises(exceptions.MethodNotImplemented, match="VerifyNotificationChannel"):
         apis.channels.verify_notification_channel(name=f"{PROJECT}/notificationChannels/1", code="1")
+
+
+def test_a_slash_in_the_id_of_a_metric(apis: Apis) -> None:
+    apis.metrics.create_log_metric(parent=PROJECT, metric=closes("chat/closes"))
+    name = f"{PROJECT}/metrics/chat%2Fcloses" if isinstance(apis, Apis) else f"{PROJECT}/metrics/chat/closes"
+    got = apis.metrics.get_log_metric(metric_name=name)
+    assert (got.name, got.metric_descriptor.type) == (
+        "chat/closes",
+        "logging.googleapis.com/user/chat/closes",
+    )
+    apis.metrics.update_log_metric(metric_name=name, metric=closes("chat/closes", description="later"))
+    assert [one.description for one in apis.metrics.list_log_metrics(parent=PROJECT)] == ["later"]
+    apis.metrics.delete_log_metric(metric_name=name)
+    assert not list(apis.metrics.list_log_metrics(parent=PROJECT))
+
+
+def test_an_update_under_a_mask_leaves_the_rest(apis: Apis) -> None:
+    given = monitoring_v3.NotificationChannel(type_="email", display_name="old", description="stays")
+    made = apis.channels.create_notification_channel(name=PROJECT, notification_channel=given)
+    change = monitoring_v3.NotificationChannel(name=made.name, type_="sms", display_name="new")
+    mask = {"paths": ["type", "display_name"]}
+    after = apis.channels.update_notification_channel(update_mask=mask, notification_channel=change)
+    assert (after.type_, after.display_name, after.description) == ("sms", "new", "stays")
+    with pytest.raises(exceptions.InvalidArgument, match="nothing"):
+        apis.channels.update_notification_channel(
+            update_mask={"paths": ["nothing"]}, notification_channel=change
+        )
+
+
+def test_a_metric_that_is_updated_and_not_there_is_made(apis: Apis) -> None:
+    apis.metrics.update_log_metric(metric_name=f"{PROJECT}/metrics/closes", metric=closes())
+    assert [one.name for one in apis.metrics.list_log_metrics(parent=PROJECT)] == ["closes"]
+    with pytest.raises(exceptions.InvalidArgument, match="metric id"):
+        apis.metrics.update_log_metric(metric_name=f"{PROJECT}/metrics/a b", metric=closes())
 
 
 def test_writers_beside_each_other_get_names_of_their_own(apis: Apis) -> None:

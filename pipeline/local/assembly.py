@@ -40,7 +40,7 @@ class Settings:
 
     Args:
         port: of the Admin and Logging services over gRPC; 0 takes any.
-        rest_port: of the Admin API over HTTP and JSON; 0 takes any.
+        rest_port: of the same APIs over HTTP and JSON, but the log; 0 takes any.
         grace_s: between SIGTERM and SIGKILL of an instance.
         strict_masks: refuse an update mask with a path that a service does not have. The cloud drops such a path.
     """
@@ -68,13 +68,15 @@ class LocalCloudRun:
         book = AlertBook(folder)
         self._watch = AlertWatch(self._logs, book)
         access = Access(token)
-        offered = methods.offered(self._controller, strict_masks=settings.strict_masks)
+        offered = (
+            *methods.offered(self._controller, strict_masks=settings.strict_masks),
+            *alerts.offered(book),
+        )
         self._server = grpc.aio.server(interceptors=[Guard(access)], options=_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (
                 *admin.handlers(offered),
                 *entries.handlers(self._logs),
-                *alerts.handlers(book),
                 self._status_handler(),
             )
         )

@@ -114,9 +114,12 @@ class _ControlPlane:
 async def _serve(folder: Path, strict_masks: bool) -> _ControlPlane:
     controller = Controller(folder, FakeInstances(), FakeRouter())
     await controller.resume()
-    offered = methods.offered(controller, strict_masks=strict_masks)
+    offered = (
+        *methods.offered(controller, strict_masks=strict_masks),
+        *alerts.offered(AlertBook(folder)),
+    )
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((*admin.handlers(offered), *alerts.handlers(AlertBook(folder))))
+    server.add_generic_rpc_handlers(admin.handlers(offered))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     face, listener = RestFace(offered, Access(_TOKEN)), listen("127.0.0.1", 0)

@@ -6,6 +6,7 @@ was read off recorded conversations.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.local.control.state import Json, Refused
 from pipeline.rpc.logs import logging_v2
 from pipeline.rpc.monitoring import monitoring_v3
 
+_METRIC = re.compile(r"projects/[^/]+/metrics/([A-Za-z0-9_\-.,+!*',()%/]{1,100})")
 _TYPE = "logging.googleapis.com/user/"
 _COMBINERS = ("AND", "OR", "AND_WITH_MATCHING_RESOURCE")
 
@@ -66,7 +68,10 @@ class AlertBook:
         self.channels.delete(name)
 
     def _metric(self, document: dict[str, Any], before: Json | None) -> dict[str, Any]:
-        name = document["name"].rpartition("/metrics/")[2]
+        named = _METRIC.fullmatch(document["name"])
+        if named is None:
+            raise Refused("INVALID_ARGUMENT", f"'{document['name']}' is not projects/PROJECT/metrics/ID, the ID a metric id of at most 100 characters.")  # fmt: skip
+        name = named[1]
         described = {"metricKind": "DELTA", "valueType": "INT64", **document.get("metricDescriptor", {})}
         if (described["metricKind"], described["valueType"]) != ("DELTA", "INT64"):
             raise Refused(

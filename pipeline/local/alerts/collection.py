@@ -32,7 +32,7 @@ class Collection:
 
     def __init__(self, path: Path, message: Any, written: Written) -> None:
         self._path = path
-        self._message = message
+        self.message = message
         self._written = written
         self._kept: dict[str, dict[str, Any]] = {}
         self._made: dict[str, tuple[Json, Any]] = {}
@@ -60,7 +60,7 @@ class Collection:
         """The message. Raises Refused."""
         if name not in self._kept:
             raise Refused("NOT_FOUND", f"The resource '{name}' does not exist.")
-        return json_format.ParseDict(self._kept[name], self._message())
+        return json_format.ParseDict(self._kept[name], self.message())
 
     def create(self, name: str, given: Any) -> Any:
         """Raises Refused when it is there already or is not accepted."""
@@ -89,10 +89,10 @@ class Collection:
 
     def _known(self, mask: FieldMask) -> Sequence[str]:
         """The top-level fields that the mask names, as JSON spells them. Raises Refused."""
-        fields = self._message.DESCRIPTOR.fields_by_name
+        fields = {f.name.removesuffix("_"): f for f in self.message.DESCRIPTOR.fields}
         heads = [path.partition(".")[0] for path in mask.paths]
         if unknown := next((head for head in heads if head not in fields), None):
-            raise Refused("INVALID_ARGUMENT", f"update_mask: '{unknown}' is not a field of {self._message.DESCRIPTOR.name}.")  # fmt: skip
+            raise Refused("INVALID_ARGUMENT", f"update_mask: '{unknown}' is not a field of {self.message.DESCRIPTOR.name}.")  # fmt: skip
         return [fields[head].json_name for head in heads]
 
     def _save(self) -> None:

@@ -1,6 +1,6 @@
-"""The gRPC face of the Admin API v2, for the unmodified run_v2 clients.
+"""The gRPC face, for the unmodified clients of the Admin API, of log-based metrics and of alerts.
 
-Every method of the client package that is not offered answers UNIMPLEMENTED and says its name.
+Every method of these services that is not offered answers UNIMPLEMENTED and says its name.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Which method a verb and a path mean: the HTTP rules that the client package carries in its REST transports.
+"""Which method a verb and a path mean, by the HTTP rules of Google's APIs.
 
-The package's descriptors have no services in them, so the rules are read where its REST transports keep them:
-``_Base{Service}RestTransport._Base{Method}._get_http_options()``. Nothing here names a method.
-Source: ``google.api.http`` (http.proto) for templates, bodies and how a path is decoded.
+The descriptors of client packages have no services in them, so those of Cloud Run are read where its REST transports
+keep them: ``_Base{Service}RestTransport._Base{Method}._get_http_options()``. The packages of Logging and Monitoring have
+no REST transports; their rules are written down here.
+Source: ``google.api.http`` (http.proto) for templates, bodies and how a path is decoded; logging_metrics.proto,
+alert_service.proto and notification_service.proto for what is written down.
 """
 
 from __future__ import annotations
@@ -13,10 +15,40 @@ from dataclasses import dataclass
 from importlib import import_module
 from urllib.parse import unquote
 
-from pipeline.local.api.methods import LONGRUNNING, client_methods
+from pipeline.local.api.methods import LONGRUNNING, PACKAGE, client_methods
 from pipeline.local.control.state import Refused
 
 _VARIABLE = re.compile(r"\{([\w.]+)=([^}]*)\}")
+_POLICY, _CHANNEL = "projects/*/alertPolicies/*", "projects/*/notificationChannels/*"
+#: Method, verb, template and, where there is one, the field that is the body.
+_WRITTEN = {
+    "google.logging.v2.MetricsServiceV2": (
+        ("ListLogMetrics", "get", "/v2/{parent=projects/*}/metrics"),
+        ("GetLogMetric", "get", "/v2/{metric_name=projects/*/metrics/*}"),
+        ("CreateLogMetric", "post", "/v2/{parent=projects/*}/metrics", "metric"),
+        ("UpdateLogMetric", "put", "/v2/{metric_name=projects/*/metrics/*}", "metric"),
+        ("DeleteLogMetric", "delete", "/v2/{metric_name=projects/*/metrics/*}"),
+    ),
+    "google.monitoring.v3.AlertPolicyService": (
+        ("ListAlertPolicies", "get", "/v3/{name=projects/*}/alertPolicies"),
+        ("GetAlertPolicy", "get", f"/v3/{{name={_POLICY}}}"),
+        ("CreateAlertPolicy", "post", "/v3/{name=projects/*}/alertPolicies", "alert_policy"),
+        ("UpdateAlertPolicy", "patch", f"/v3/{{alert_policy.name={_POLICY}}}", "alert_policy"),
+        ("DeleteAlertPolicy", "delete", f"/v3/{{name={_POLICY}}}"),
+    ),
+    "google.monitoring.v3.NotificationChannelService": (
+        ("ListNotificationChannelDescriptors", "get", "/v3/{name=projects/*}/notificationChannelDescriptors"),
+        ("GetNotificationChannelDescriptor", "get", "/v3/{name=projects/*/notificationChannelDescriptors/*}"),
+        ("ListNotificationChannels", "get", "/v3/{name=projects/*}/notificationChannels"),
+        ("GetNotificationChannel", "get", f"/v3/{{name={_CHANNEL}}}"),
+        ("CreateNotificationChannel", "post", "/v3/{name=projects/*}/notificationChannels", "notification_channel"),
+        ("UpdateNotificationChannel", "patch", f"/v3/{{notification_channel.name={_CHANNEL}}}", "notification_channel"),
+        ("DeleteNotificationChannel", "delete", f"/v3/{{name={_CHANNEL}}}"),
+        ("SendNotificationChannelVerificationCode", "post", f"/v3/{{name={_CHANNEL}}}:sendVerificationCode", "*"),
+        ("GetNotificationChannelVerificationCode", "post", f"/v3/{{name={_CHANNEL}}}:getVerificationCode", "*"),
+        ("VerifyNotificationChannel", "post", f"/v3/{{name={_CHANNEL}}}:verify", "*"),
+    ),
+}  # fmt: skip
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
@@ -46,9 +78,19 @@ class Rule:
 
 
 def rules() -> Iterator[Rule]:
-    """All of the client package, operations among them. No two match the same verb and path."""
+    """All of them, operations of Cloud Run included. No two match the same verb and path."""
+    yield from _of_cloud_run()
+    for service, methods in _WRITTEN.items():
+        for method, verb, uri, *body in methods:
+            option = {"method": verb, "uri": uri, "body": "".join(body)}
+            yield _rule(f"{service}/{method}", option)
+
+
+def _of_cloud_run() -> Iterator[Rule]:
     seen = set()
     for service, methods in client_methods().items():
+        if not service.startswith(f"{PACKAGE}."):
+            continue
         name = service.rpartition(".")[2]
         folder = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
         module = import_module(f"google.cloud.run_v2.services.{folder}.transports.rest_base")

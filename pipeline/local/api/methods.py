@@ -1,7 +1,7 @@
 """The methods of the Admin API v2 that are offered, as rows: bare request message in, bare response message out.
 
-Both faces, gRPC (``admin.py``) and REST (``rest.py``), are made of these rows. Messages in, values to the controller,
-messages out; no decision is made here.
+Both faces, gRPC (``admin.py``) and REST (``rest.py``), are made of these rows and of those of ``alerts.py``. Messages
+in, values to the controller, messages out; no decision is made here.
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ from pipeline.model import ServiceRef
 ACTOR_KEY = "x-spillway-actor"  # metadata or header: who writes; shown as last_modifier
 PACKAGE = "google.cloud.run.v2"
 LONGRUNNING = "google.longrunning.Operations"
+#: Client packages, and which of their services there are here: all where none is named.
+_PACKAGES: Mapping[str, Sequence[str]] = {
+    "google.cloud.run_v2": (),
+    "google.cloud.logging_v2": ("MetricsServiceV2",),
+    "google.cloud.monitoring_v3": ("AlertPolicyService", "NotificationChannelService"),
+}
 _LONGEST_WAIT_S = 600.0
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")
 _REVISION = re.compile(r"(.+)/revisions/([^/]+)")
@@ -73,12 +79,14 @@ def offered(controller: Controller, *, strict_masks: bool = False) -> tuple[Meth
 
 
 def client_methods() -> Mapping[str, Sequence[str]]:
-    """Each service of the client package with its methods."""
-    text = resources.files("google.cloud.run_v2").joinpath("gapic_metadata.json").read_text()
-    services = json.loads(text)["services"]
-    return {
-        f"{PACKAGE}.{name}": list(service["clients"]["grpc"]["rpcs"]) for name, service in services.items()
-    }
+    """Each service of the client packages with its methods, whether they are offered or not."""
+    found = {}
+    for package, names in _PACKAGES.items():
+        known = json.loads(resources.files(package).joinpath("gapic_metadata.json").read_text())
+        for name in names or known["services"]:
+            rpcs = known["services"][name]["clients"]["grpc"]["rpcs"]
+            found[f"{known['protoPackage']}.{name}"] = list(rpcs)
+    return found
 
 
 def _services(controller: Controller, strict_masks: bool) -> Iterator[Method]:

@@ -1,7 +1,7 @@
-"""The REST face of the Admin API v2: HTTP and JSON, for the REST transports of run_v2, curl and the google provider.
+"""The REST face: HTTP and JSON, for the REST transports of run_v2, curl and the google provider.
 
-A verb and a path mean a method by the client package's own rules (``http_rules.py``); the rest is the method's row
-(``methods.py``). Every answer is JSON in Google's shape, errors too. A method that is not offered answers 501 with its
+A verb and a path mean a method by Google's own rules (``http_rules.py``); the rest is the method's row (``methods.py``,
+``alerts.py``). Every answer is JSON in Google's shape, errors too. A method that is not offered answers 501 with its
 name.
 """
 
