@@ -100,10 +100,8 @@ async def test_a_container_starts_when_those_it_depends_on_have_started(pod: Pod
         command=(*PYTHON, f"print('then', flush=True)\nimport time{WAIT}"),
     )
     await pod.run(replace(MAIN, depends_on=("between", "base")), between, base)
-    await until(lambda: pod.lines("chat") == ["reached"])
-    said = [name for name in pod.logs.containers if name]
-    assert said.index("base") < said.index("chat")
-    assert "between" in said
+    # One without a startup probe has started when its process has, which may say its line much later.
+    await until(lambda: pod.lines("chat") == ["reached"] and pod.lines("between") == ["then"])
 
 
 @pytest.mark.parametrize(
@@ -255,7 +253,7 @@ async def test_what_one_machine_does_not_have_is_named_once(pod: Pod) -> None:
 
 
 def test_every_setting_that_is_not_acted_out_has_a_name() -> None:
-    """Of each kind of volume, too: a kind that a newer client brings fails here."""
+    """Of each kind of volume but emptyDir and secret, too: a kind that a newer client brings fails here."""
     kinds = run_v2.Volume.pb().DESCRIPTOR.oneofs_by_name["volume_type"].fields
     volumes = [run_v2.Volume({"name": kind.name, kind.name: {}}) for kind in kinds]
     template = run_v2.RevisionTemplate(
@@ -268,8 +266,7 @@ def test_every_setting_that_is_not_acted_out_has_a_name() -> None:
     )
     assert set(planned(template).left_out) == {
         "VPC access", "GPU", "encryption key", "service mesh", "working directory /srv",
-        "secret volume 'secret'", "Cloud SQL volume 'cloud_sql_instance'", "emptyDir volume 'empty_dir'",
-        "NFS volume 'nfs'", "Cloud Storage volume 'gcs'",
+        "Cloud SQL volume 'cloud_sql_instance'", "NFS volume 'nfs'", "Cloud Storage volume 'gcs'",
     }  # fmt: skip
     assert not planned(run_v2.RevisionTemplate(containers=[run_v2.Container(image="good")])).left_out
 

@@ -37,6 +37,29 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A version of a secret as a file, at a path below its mount."""
+
+    path: str
+    secret: str
+    version: str
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Where a container has a volume.
+
+    Args:
+        files: of a secret; None for an emptyDir, which all containers of an instance share by its name.
+    """
+
+    path: str
+    volume: str
+    files: tuple[SecretFile, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """How to run one container.
 
@@ -56,6 +79,7 @@ class ContainerSpec:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
     depends_on: tuple[str, ...] = ()
     startup: Probe | None = None
     liveness: Probe | None = None

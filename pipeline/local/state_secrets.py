@@ -37,6 +37,11 @@ def version_of(folder: Path, secret: str, version: str) -> str:
     return _read(place(folder, secret, version))
 
 
+def content_of(folder: Path, secret: str, version: str) -> bytes:
+    """The same, byte by byte. Raises OSError, and ValueError for what is too large."""
+    return _bytes(place(folder, secret, version))
+
+
 def place(folder: Path, secret: str, version: str) -> Path:
     """Where a version is; ``latest`` is the highest number, or 1 when there is none."""
     kept = folder / "secrets" / secret
@@ -52,11 +57,18 @@ def spellings(value: str) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(_MAX_SECRET + 1)
-    if len(data) > _MAX_SECRET or b"\0" in data:
+    data = _bytes(path)
+    if b"\0" in data:
         raise ValueError
     return data.decode()
+
+
+def _bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(_MAX_SECRET + 1)
+    if len(data) > _MAX_SECRET:
+        raise ValueError
+    return data
 
 
 def _versions(folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pipeline.local.control.state import DEFAULT_CONCURRENCY, Json, Revision, Service, serving
-from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe
+from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Mount, Probe, SecretFile
 from pipeline.local.state_secrets import LATEST_VERSION
 
 _BEYOND = {
@@ -14,13 +14,13 @@ _BEYOND = {
     "encryption_key": "encryption key",
     "service_mesh": "service mesh",
 }
+#: Volumes of other kinds than emptyDir and secret.
 _VOLUMES = {
-    "secret": "secret volume",
     "cloud_sql_instance": "Cloud SQL volume",
-    "empty_dir": "emptyDir volume",
     "nfs": "NFS volume",
     "gcs": "Cloud Storage volume",
 }
+_READABLE = 0o444
 _KINDS = {"http_get": "http", "tcp_socket": "tcp", "grpc": "grpc"}
 
 
@@ -33,7 +33,8 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
         own.get(key) or of_service.get(key) or fallback
         for key, fallback in (("min_instance_count", 0), ("max_instance_count", 1))
     )
-    containers = [_container(each, revision.images) for each in template["containers"]]
+    volumes = {each["name"]: each for each in template.get("volumes", ())}
+    containers = [_container(each, revision.images, volumes) for each in template["containers"]]
     main = containers.pop(serving(template["containers"]))
     return InstanceSpec(
         service=service.name,
@@ -50,17 +51,21 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
 
 
 def _left_out(template: Json) -> Iterator[str]:
-    """What is kept and shown, and nothing more. Instances share one file system, so nothing can be mounted for one."""
+    """What is kept and shown, and nothing more."""
     yield from (words for key, words in _BEYOND.items() if template.get(key))
     for volume in template.get("volumes", ()):
-        kind = next((words for key, words in _VOLUMES.items() if key in volume), "volume")
-        yield f"{kind} '{volume.get('name', '')}'"
+        if not {"empty_dir", "secret"} & volume.keys():
+            kind = next((words for key, words in _VOLUMES.items() if key in volume), "volume")
+            yield f"{kind} '{volume.get('name', '')}'"
     for container in template["containers"]:
+        for mount in container.get("volume_mounts", ()):
+            if mount.get("sub_path"):
+                yield f"sub-path '{mount['sub_path']}' of volume '{mount.get('name', '')}'"
         if container.get("working_dir"):
             yield f"working directory {container['working_dir']}"
 
 
-def _container(container: Json, images: Mapping[str, str]) -> ContainerSpec:
+def _container(container: Json, images: Mapping[str, str], volumes: Mapping[str, Json]) -> ContainerSpec:
     env, image = container.get("env", ()), container["image"]
     port = (container.get("ports") or [{}])[0].get("container_port", 0)
     return ContainerSpec(
@@ -70,11 +75,30 @@ def _container(container: Json, images: Mapping[str, str]) -> ContainerSpec:
         args=tuple(container.get("args", ())),
         env={each["name"]: each.get("value", "") for each in env if "value_source" not in each},
         secrets={each["name"]: _secret(each) for each in env if "value_source" in each},
+        mounts=tuple(_mounts(container, volumes)),
         depends_on=tuple(container.get("depends_on", ())),
         startup=_probe(container.get("startup_probe"), port),
         liveness=_probe(container.get("liveness_probe"), port),
         readiness=_probe(container.get("readiness_probe"), port),
     )
+
+
+def _mounts(container: Json, volumes: Mapping[str, Json]) -> Iterator[Mount]:
+    for mount in container.get("volume_mounts", ()):
+        name, path = mount.get("name", ""), mount.get("mount_path", "")
+        volume = {} if mount.get("sub_path") else volumes.get(name, {})
+        if "empty_dir" in volume:
+            yield Mount(path, name)
+        elif "secret" in volume:
+            yield Mount(path, name, tuple(_files(volume["secret"])))
+
+
+def _files(volume: Json) -> Iterator[SecretFile]:
+    """Without items, the latest version under the secret's own name."""
+    secret, mode = volume.get("secret", ""), volume.get("default_mode") or _READABLE
+    for item in volume.get("items") or [{"path": secret.rpartition("/")[2]}]:
+        version = item.get("version") or LATEST_VERSION
+        yield SecretFile(item.get("path", ""), secret, version, item.get("mode") or mode)
 
 
 def _secret(variable: Json) -> tuple[str, str]:

@@ -85,6 +85,7 @@ class Part:
         env: of the container, beside what its image sets.
         port: at which it takes requests; 0 for a sidecar.
         token: which no other container has.
+        runner: what the command is run by, if not directly.
     """
 
     spec: ContainerSpec
@@ -92,10 +93,11 @@ class Part:
     env: Mapping[str, str]
     port: int
     token: str
+    runner: tuple[str, ...] = ()
 
     @property
     def command(self) -> list[str]:
-        return [*(self.spec.command or self.build.command), *self.spec.args]
+        return [*self.runner, *(self.spec.command or self.build.command), *self.spec.args]
 
 
 class Container:

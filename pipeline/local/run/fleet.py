@@ -16,7 +16,7 @@ from pipeline.local.dataplane import InstanceSpec, StartFailed
 from pipeline.local.entries.store import LogSink
 from pipeline.local.images import builds, catalogue
 from pipeline.local.images.builds import Build
-from pipeline.local.run import secret_variables, strays
+from pipeline.local.run import secret_variables, strays, volumes
 from pipeline.local.run.instance import Instance
 from pipeline.local.tasks import Tasks
 
@@ -121,6 +121,7 @@ class Fleet:
         """End what an earlier server of the folder left behind. Call before anything is started."""
         if count := await asyncio.to_thread(strays.end, strays.folder_token(self._folder)):
             log.warning("ended processes of an earlier server", count=count)
+        await asyncio.to_thread(volumes.remove, volumes.place(self._folder))
 
     @asynccontextmanager
     async def pinned(self, image: str) -> AsyncIterator[str]:
@@ -146,14 +147,22 @@ class Fleet:
     async def start(self, spec: InstanceSpec) -> None:
         self._sweeper = self._sweeper or asyncio.create_task(self._sweep())
         key = (spec.service, spec.revision)
-        if spec.left_out and key not in self._groups:
-            text = f"Not acted out by the local Cloud Run: {', '.join(spec.left_out)}."
-            self._logs.system(*key, text, "NOTICE")
+        is_new = key not in self._groups
         group = self._groups.setdefault(key, _Group(spec))
         group.spec = spec
         async with group.turn:
+            if is_new:
+                await self._tell_left_out(spec)
             while len(group.alive) < max(1, group.least):
                 await self._launch(group, _ROLLOUT)
+
+    async def _tell_left_out(self, spec: InstanceSpec) -> None:
+        left, unmounted = list(spec.left_out), volumes.not_mounted(spec)
+        if unmounted and not await asyncio.to_thread(volumes.are_possible):
+            left += [f"{each} (nothing can be mounted for one process here)" for each in unmounted]
+        if left:
+            text = f"Not acted out by the local Cloud Run: {', '.join(left)}."
+            self._logs.system(spec.service, spec.revision, text, "NOTICE")
 
     async def stop(self, service: str, revision: str) -> None:
         group = self._groups.pop((service, revision), None)
@@ -218,12 +227,17 @@ class Fleet:
         secrets = [
             await asyncio.to_thread(secret_variables.read, self._folder, spec.service, part) for part in parts
         ]
+        token = strays.fresh_token(self._folder)
+        runners = [
+            await asyncio.to_thread(volumes.runner, self._folder, token, spec.service, part) for part in parts
+        ]
         self._logs.system(spec.service, spec.revision, f"Starting new instance. Reason: {reason}")
-        instance = Instance(spec, strays.fresh_token(self._folder), hand_on, tell, self._grace_s)
+        folder = volumes.place(self._folder, token)
+        instance = Instance(spec, token, hand_on, tell, self._grace_s, folder)
         group.instances.append(instance)
         self._instances.add(instance)
         try:
-            await instance.start(found, secrets)
+            await instance.start(found, secrets, runners)
         except StartFailed as failure:
             group.instances.remove(instance)
             self._logs.system(spec.service, spec.revision, failure.message.partition("\n")[0], "ERROR")

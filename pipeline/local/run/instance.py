@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe, StartFailed
 from pipeline.local.images.builds import Build
-from pipeline.local.run import probes
+from pipeline.local.run import probes, volumes
 from pipeline.local.run.container import Container, Part, free_port
 from pipeline.local.tasks import Tasks
 
@@ -26,10 +27,17 @@ class Instance:
         token: which no other instance has.
         sink: hears what its containers say; ``tell`` what the platform has to say of it.
         grace_s: between SIGTERM and SIGKILL.
+        folder: of its volumes, which is removed at its end.
     """
 
     def __init__(
-        self, spec: InstanceSpec, token: str, sink: Line, tell: Callable[[str], None], grace_s: float
+        self,
+        spec: InstanceSpec,
+        token: str,
+        sink: Line,
+        tell: Callable[[str], None],
+        grace_s: float,
+        folder: Path,
     ) -> None:
         self.spec = spec
         self.port = free_port()
@@ -41,6 +49,7 @@ class Instance:
         self._sink = sink
         self._tell = tell
         self._grace_s = grace_s
+        self._folder = folder
         self._running: list[Container] = []
         self._readiness = [True] * len(self._specs)  # each starts as ready: its startup probe has passed
         self._unwell: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -76,15 +85,20 @@ class Instance:
         is_well = self.is_ready and all(self._readiness)
         return is_well and not self.is_ending and self.is_running and self.busy < self.spec.concurrency
 
-    async def start(self, builds: Sequence[Build], secrets: Sequence[Mapping[str, str]]) -> None:
+    async def start(
+        self,
+        builds: Sequence[Build],
+        secrets: Sequence[Mapping[str, str]],
+        runners: Sequence[tuple[str, ...]],
+    ) -> None:
         """Return when every container has started. Raises StartFailed, after all of them have ended.
 
         Args:
-            builds: of the container that takes requests, then of the sidecars; as are ``secrets``, their variables.
+            builds: of the container that takes requests, then of the sidecars; as are ``secrets``, their variables,
+                and ``runners``, what their commands are run by.
         """
-        parts = [
-            self._part(*each) for each in zip(itertools.count(), self._specs, builds, secrets, strict=False)
-        ]
+        each_of = zip(itertools.count(), self._specs, builds, secrets, runners, strict=False)
+        parts = [self._part(*each) for each in each_of]
         started = {part.token: asyncio.Event() for part in parts}
         by_name = {part.spec.name: started[part.token] for part in parts}
         try:
@@ -144,13 +158,20 @@ class Instance:
         await container.end()
         raise container.failure(container.how_it_ended())
 
-    def _part(self, number: int, spec: ContainerSpec, build: Build, secrets: Mapping[str, str]) -> Part:
+    def _part(
+        self,
+        number: int,
+        spec: ContainerSpec,
+        build: Build,
+        secrets: Mapping[str, str],
+        runner: tuple[str, ...],
+    ) -> Part:
         service = self.spec.service.rsplit("/", 1)[-1]
         ours = {"K_SERVICE": service, "K_REVISION": self.spec.revision, "K_CONFIGURATION": service}
         port = 0 if number else self.port
         if port:
             ours["PORT"] = str(port)
-        return Part(spec, build, {**spec.env, **secrets, **ours}, port, f"{self._token}-{number}")
+        return Part(spec, build, {**spec.env, **secrets, **ours}, port, f"{self._token}-{number}", runner)
 
     async def wait(self) -> str:
         """Return when a container has ended, or its liveness probe has failed: how, in Cloud Run's words."""
@@ -168,7 +189,9 @@ class Instance:
         """SIGTERM, grace, SIGKILL, and nothing of its families left behind. Says whether it took SIGKILL."""
         self.is_ending = True
         await self._tasks.cancel()
-        return any(await asyncio.gather(*(container.end() for container in self._running)))
+        killed = any(await asyncio.gather(*(container.end() for container in self._running)))
+        await asyncio.to_thread(volumes.remove, self._folder)
+        return killed
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
