@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout, a_situation
 
 GREEN = Target(STABLE, 0, "green")
+AT = datetime(2026, 11, 1, 12, 34, 56, tzinfo=UTC)
 AS_SET = Split.between(STABLE, CANDIDATE, 5)
 
 
@@ -247,3 +249,20 @@ def test_rolled_back_is_no_answer_once_the_candidate_has_traffic_again() -> None
     for ask in (scene.start, scene.engine("host/2").tick):
         with pytest.raises(PlanRefused, match="was rolled back, and has 50%"):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("by", "at", "hint"),
+    [
+        ("eve", AT, " (last modified by eve at 2026-11-01 12:34:56 UTC)"),
+        ("eve", None, " (last modified by eve)"),
+        ("", AT, " (last modified at 2026-11-01 12:34:56 UTC)"),
+        ("", None, ""),
+    ],
+)
+def test_who_and_when_as_far_as_cloud_run_says_it(by: str, at: datetime | None, hint: str) -> None:
+    current = a_rollout()
+    live = replace(live_of(current, wanted=Split((Target(STABLE, 100),))), last_modifier=by, update_time=at)
+    assert drift.author(live) == hint
+    assert said(current, live).endswith(f"5%{hint}")
+    assert drift.told(None, live, 1).startswith(f"written once by somebody else{hint}: ")

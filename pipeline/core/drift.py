@@ -162,5 +162,10 @@ def reborn(rollout: Rollout, candidate: Revision | None, stable: Revision | None
 
 
 def author(live: LiveService) -> str:
-    """Who wrote last, for the end of a sentence; empty where Cloud Run does not say."""
-    return f" (last modified by {live.last_modifier})" if live.last_modifier else ""
+    """Who wrote last and when, for the end of a sentence; empty where Cloud Run says neither.
+
+    A hint only: of several writes it is the last one, whoever did what is told.
+    """
+    by = f" by {live.last_modifier}" if live.last_modifier else ""
+    at = f" at {live.update_time:%Y-%m-%d %H:%M:%S} UTC" if live.update_time else ""
+    return f" (last modified{by}{at})" if by or at else ""
