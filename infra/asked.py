@@ -14,6 +14,20 @@ from infra.settings import Template
 from pipeline.errors import ConfigError
 
 _LONGEST_PERIOD_S = 10
+#: What a short setting that is to be cleared says: of the template, and of the container.
+_CLEARS: Doc = {
+    "timeout": {"timeout": None},
+    "concurrency": {"maxInstanceRequestConcurrency": None},
+    "min_instances": {"scaling": {"minInstanceCount": None}},
+    "max_instances": {"scaling": {"maxInstanceCount": None}},
+    "service_account": {"serviceAccount": None},
+}
+_CLEARS_OF_MAIN: Doc = {
+    "port": {"ports": None},
+    "cpu": {"resources": {"limits": {"cpu": None}}},
+    "memory": {"resources": {"limits": {"memory": None}}},
+    "startup": {"startupProbe": None},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +81,13 @@ def _short(wanted: Template) -> tuple[dict[str, Any], dict[str, Any]]:
     """The short settings: of the template, and of the container."""
     scaling = {"minInstanceCount": wanted.min_instances, "maxInstanceCount": wanted.max_instances}
     limits = {"cpu": wanted.cpu, "memory": wanted.memory}
-    template = {
+    template: dict[str, Any] = {
         "timeout": None if wanted.timeout_s is None else f"{wanted.timeout_s}s",
         "maxInstanceRequestConcurrency": wanted.concurrency,
         "scaling": _given(scaling),
         "serviceAccount": wanted.service_account,
     }
-    main = {
+    main: dict[str, Any] = {
         "command": list(wanted.command),
         "args": list(wanted.args),
         "env": [{"name": name, "value": value} for name, value in sorted(wanted.env.items())],
@@ -81,8 +95,11 @@ def _short(wanted: Template) -> tuple[dict[str, Any], dict[str, Any]]:
         "resources": {"limits": _given(limits)} if _given(limits) else {},
         "startupProbe": None if wanted.startup_s is None else startup_probe(wanted.startup_s),
     }
-    made = {key: value for key, value in main.items() if value}
-    return {key: value for key, value in template.items() if value}, {**made, "image": wanted.image}
+    of_template, of_main = ({k: v for k, v in each.items() if v} for each in (template, main))
+    for key in wanted.cleared:
+        of_template = overlaid(of_template, _CLEARS.get(key, {}), clears=False)
+        of_main = overlaid(of_main, _CLEARS_OF_MAIN.get(key, {}), clears=False)
+    return of_template, {**of_main, "image": wanted.image}
 
 
 def _given(values: Doc) -> dict[str, Any]:

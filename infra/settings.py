@@ -23,6 +23,17 @@ CONFIG_KEY = "service"
 Ingress = Literal[
     "INGRESS_TRAFFIC_ALL", "INGRESS_TRAFFIC_INTERNAL_ONLY", "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
 ]
+Clearable = Literal[
+    "port",
+    "cpu",
+    "memory",
+    "concurrency",
+    "min_instances",
+    "max_instances",
+    "timeout",
+    "startup",
+    "service_account",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,7 @@ class Template:
         timeout_s: of one request. A WebSocket is one request, so this is the longest life of a socket.
         startup_s: how long the container may take until it listens; at most 240.
         service_account: that the container runs as.
+        cleared: which of the settings above are to be cleared: then Cloud Run's own default applies.
         fields: the rest, as the API's own RevisionTemplate in proto JSON; a field that is null shall be cleared.
     """
 
@@ -54,6 +66,7 @@ class Template:
     timeout_s: int | None = None
     startup_s: int | None = None
     service_account: str = ""
+    cleared: tuple[Clearable, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -110,6 +111,36 @@ def test_null_clears_what_is_somebody_elses() -> None:
     assert "serviceAccount" not in made.template
     assert "volumes" not in made.template
     assert made.template["labels"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("key", "gone"),
+    [
+        ("timeout", "timeout"), ("concurrency", "maxInstanceRequestConcurrency"), ("service_account", "serviceAccount"),
+        ("min_instances", "scaling.minInstanceCount"), ("max_instances", "scaling.maxInstanceCount"),
+        ("port", "containers[chat].ports"), ("cpu", "containers[chat].resources.limits.cpu"),
+        ("memory", "containers[chat].resources.limits.memory"), ("startup", "containers[chat].startupProbe"),
+    ],
+)  # fmt: skip
+def test_a_short_setting_that_is_cleared_leaves_nothing_and_all_else(key: str, gone: str) -> None:
+    whole = {
+        **LIVE, "timeout": "60s", "maxInstanceRequestConcurrency": 7, "serviceAccount": "a@b",
+        "scaling": {"minInstanceCount": 1, "maxInstanceCount": 3},
+        "containers": [{
+            "name": "chat", "image": "chat:1", "ports": [{"name": "http1", "containerPort": 1}],
+            "resources": {"limits": {"cpu": "2", "memory": "1Gi"}}, "startupProbe": {"tcpSocket": {}, "periodSeconds": 3},
+        }],
+    }  # fmt: skip
+    made = compose(settings(cleared=(key,)), "chat-0", whole)
+    kept = compose(settings(), "chat-0", whole)
+    before, after = leaves(kept.template), leaves(made.template)
+    lost = {path for path in before if path not in after}
+    assert lost
+    assert {covers(gone, path) for path in lost} == {True}
+    assert {p: v for p, v in after.items() if "annotations" not in p}.items() <= before.items()
+    new = compose(settings(cleared=(key,))).template
+    tail = re.compile(rf"(^|\]\.){re.escape(gone.rpartition('].')[2])}\b")
+    assert not any(tail.search(path) for path in leaves(new))
 
 
 def test_one_of_several_takes_the_others_place() -> None:

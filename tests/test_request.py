@@ -72,8 +72,16 @@ def test_every_setting_of_the_container_reaches_the_program() -> None:
 def test_the_config_above_sets_each_key_to_something_else_than_its_default() -> None:
     """So a key that somebody adds and forgets to hand over fails the test above or this one."""
     plain = Container()
-    same = [f.name for f in fields(Container) if getattr(READ.container, f.name) == getattr(plain, f.name)]
+    keys = [f for f in fields(Container) if f.metadata.get("key", f.name)]
+    same = [f.name for f in keys if getattr(READ.container, f.name) == getattr(plain, f.name)]
     assert not same
+
+
+def test_a_key_that_is_null_reaches_the_program() -> None:
+    text = TEXT.replace("  memory: 1Gi\n", "  memory: null\n")
+    template = request(schema.parse(text)).settings.template
+    assert (template.memory, template.cleared) == (None, ("memory",))
+    assert Settings.decode(request(schema.parse(text)).settings.encode()).template.cleared == ("memory",)
 
 
 def test_the_candidate_is_named_after_what_the_program_makes(tmp_path: Path) -> None:

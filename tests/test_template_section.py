@@ -207,3 +207,17 @@ def test_a_short_key_with_underscores_is_the_same_key() -> None:
     assert (
         "leave one of them out" in complaint("  service_account: a\n  template: {service_account: b}\n").what
     )
+
+
+@pytest.mark.parametrize("short", [*template_section._SHORT, "min_instances"])
+def test_null_for_a_short_key_clears_what_it_stands_for(short: str) -> None:
+    container = schema.parse(f"{HEAD}  {short}: null\n").container
+    assert container.cleared == (short.replace("-", "_"),)
+    assert schema.parse(f"{HEAD}  env: {{}}\n").container.cleared == ()
+
+
+def test_null_and_a_value_for_one_field_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"container\.memory says resources\.limits\.memory already"):
+        schema.parse(
+            f"{HEAD}  memory: null\n  template: {{containers: [{{resources: {{limits: {{memory: 1Gi}}}}}}]}}\n"
+        )

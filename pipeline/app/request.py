@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from infra.settings import Clearable, Settings
     from pipeline.app.session import Session
     from pipeline.config.schema import Config, Environment
     from pipeline.core.plan import Wish
@@ -67,7 +67,8 @@ class Request:
             max_instances=container.max_instances,
             timeout_s=_seconds(container.timeout),
             startup_s=_seconds(container.startup),
-            service_account=container.service_account,
+            service_account=container.service_account or "",
+            cleared=cast("tuple[Clearable, ...]", container.cleared),
             fields=template_section.as_document(template_section.TEMPLATE, container.template),
         )
         return Settings(

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -90,12 +90,13 @@ class Container:
     cpu: str | None = None
     memory: str | None = None
     timeout: Annotated[Duration, between("1s", "1h")] | None = None  # Cloud Run's own limits, as for startup
-    service_account: str = ""
+    service_account: str | None = None
     startup: Annotated[Duration, between("1s", "4m")] | None = None
     deletion_protection: bool = True
     template: dict[str, Any] = field(default_factory=dict)  # in the API's own words: template_section.py
     service: dict[str, Any] = field(default_factory=dict)  # likewise
     waive: list[Annotated[str, not_empty]] = field(default_factory=list)  # live fields that may be lost
+    cleared: tuple[str, ...] = field(default=(), metadata={"key": None})  # short keys that are null
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,7 +329,8 @@ def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
         raise _told(reader.complaints)
     _refuse_words(document)
     template_section.check(document, made.container)
-    return made
+    cleared = template_section.cleared(document)
+    return replace(made, container=replace(made.container, cleared=cleared)) if cleared else made
 
 
 def _refuse_words(document: yamltree.Document) -> None:

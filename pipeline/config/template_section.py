@@ -56,6 +56,14 @@ def check(document: Document, container: Any) -> None:
                 raise ConfigError(f"{document.where(where)}: {path_text(where)}: {more[0]}", *more[1:3])
 
 
+def cleared(document: Document) -> tuple[str, ...]:
+    """The short keys that are null: what they stand for is to be cleared, as where ``template:`` says null."""
+    whole = document.value if isinstance(document.value, Mapping) else {}
+    section = whole.get("container") or {}
+    null = {key.replace("_", "-") for key, value in section.items() if value is None}
+    return tuple(short.replace("-", "_") for short in _SHORT if short in null)
+
+
 def as_document(path: Path, value: Mapping[str, Any]) -> dict[str, Any]:
     """What the section asks, in the API's JSON. Args: path: ``TEMPLATE`` or ``SERVICE``; value: checked."""
     return _Reading(path).message(_descriptor(path), value, path) if value else {}
@@ -260,7 +268,7 @@ def _of_containers(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
 
 def _said_twice(made: Mapping[str, Any], section: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     """A short key, and the same field in the API's words."""
-    said = {key.replace("_", "-") for key, value in section.items() if value is not None}
+    said = {key.replace("_", "-") for key in section}
     for short, field in _SHORT.items():
         for at, holder in _holders(made, path, field):
             if short in said and _has(holder, field.removeprefix("container.").split(".")):

@@ -41,6 +41,10 @@ def test_a_good_revision_is_promoted_and_rolled_back_by_hand(project: Project) -
     assert project.live().serving.serving == {before: 100}
     status = project.run("status", "-o", "json")
     assert status.document["outcome"] == "rolled_back_by_hand"
+    (project.folder / "spillway.yaml").write_text("not: [a configuration")
+    named = project.run("status", project.ref.name, "-o", "json")
+    assert named.document == status.document
+    assert project.run("status", "projects/half/a-name").code == 2
 
 
 def test_a_stage_that_asks_for_a_human_waits_for_promote(project: Project) -> None:
