@@ -19,7 +19,8 @@ class Live:
     """One read of a service that exists.
 
     Args:
-        split: spec traffic; LATEST is pinned to the latest ready revision, or None while there is none.
+        split: spec traffic; what LATEST is given is the latest ready revision's, or None's while there is none. A line
+            without traffic whose revision is None is a tag that follows LATEST.
         annotations: all of them, so that other people's and our record survive.
         generation: one more with each write, whoever writes.
         serves_nobody: it is settled and no revision ever became ready: there is no traffic that could be moved.
@@ -98,7 +99,10 @@ def split_of(revision: str, live: Live | None) -> Split:
     if live is None or live.serves_nobody:
         return Split((Target(revision, 100),))
     # LATEST while nothing is ready: whoever is ready first gets it, and that is the revision declared here.
-    return Split(tuple(Target(t.revision or revision, t.percent, t.tag) for t in live.split.targets))
+    targets = live.split.targets
+    return Split(
+        tuple(Target(t.revision or (revision if t.percent else None), t.percent, t.tag) for t in targets)
+    )
 
 
 def _fields(settings: Settings, live: Doc) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 What is declared follows from the settings and from one read of what is deployed (``live.py``): the service's fields, the
 split, the tags and the annotations are declared as they are, and the revision starts from the stable one. So running
 the program moves no traffic, clears nothing and loses nobody's notes; what it could not keep it refuses to touch.
-Revisions are named, never LATEST: a later template must not get traffic by being ready.
+Traffic goes to revisions by name, never to LATEST: a later template must not get any by being ready. A tag without
+traffic that follows LATEST is declared as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from infra.settings import Settings
 from pipeline.model import Target
 
 _BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+_LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 
 
 class CloudRunService(pulumi.ComponentResource):
@@ -74,5 +76,8 @@ def _hidden(inputs: dict[str, Any]) -> dict[str, Any]:
 
 def _traffic(target: Target) -> cloudrunv2.ServiceTrafficArgs:
     return cloudrunv2.ServiceTrafficArgs(
-        type=_BY_NAME, revision=target.revision, percent=target.percent, tag=target.tag or None
+        type=_BY_NAME if target.revision else _LATEST,
+        revision=target.revision,
+        percent=target.percent,
+        tag=target.tag or None,
     )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 
@@ -75,7 +75,10 @@ class ServiceRef:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One line of a split. ``revision`` None stands for LATEST, which Spillway reads but never writes."""
+    """One line of a split. ``revision`` None stands for LATEST, to which a rollout gives no traffic.
+
+    A tag of somebody's that follows LATEST goes on to follow it: it shows whatever is ready last, at 0 %.
+    """
 
     revision: str | None
     percent: int = 0
@@ -223,9 +226,19 @@ class LiveService:
 
     @property
     def pinned(self) -> Split:
-        """Spec traffic with LATEST as what it means now: the latest ready revision; None while nothing is ready."""
-        latest = self.latest_ready or None
-        return Split(tuple(replace(t, revision=t.revision or latest) for t in self.wanted.targets))
+        """Spec traffic with what LATEST is given as what that means now: the latest ready revision; None while nothing is.
+
+        A tag that follows LATEST still does: a line of its own where it stood on one with traffic.
+        """
+        targets: list[Target] = []
+        for t in self.wanted.targets:
+            if t.revision or not t.percent:
+                targets.append(t)
+                continue
+            targets.append(Target(self.latest_ready or None, t.percent))
+            if t.tag:
+                targets.append(Target(None, 0, t.tag, t.uri))
+        return Split(tuple(targets))
 
     @property
     def serves_nobody(self) -> bool:

@@ -181,3 +181,10 @@ def test_the_id_is_of_image_config_and_service() -> None:
     assert one.rollout_id == a_wish().rollout_id
     others = ({"image": "x"}, {"fingerprint": "g"}, {"ref": ServiceRef("p", "l", "another")})
     assert len({one.rollout_id, *(replace(one, **other).rollout_id for other in others)}) == 4
+
+
+def test_a_tag_that_follows_latest_is_told_and_nothing_more() -> None:
+    targets = (Target(STABLE, 100), Target(None, 0, "green"), Target(None, 0, "preview"))
+    (said,) = [w for w in propose(wanted=Split(targets), serving=Split(targets)).warnings if "LATEST" in w]
+    assert said.startswith("the tags green, preview follow LATEST, and will go on to")
+    assert not any("LATEST" in w for w in propose().warnings)

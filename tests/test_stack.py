@@ -98,6 +98,33 @@ def test_a_second_revision_gets_nothing(cloud: Cloud, settings: Settings, progra
     assert service.latest_ready_revision.endswith(name_of(cloud, another(settings)))
 
 
+@pytest.mark.parametrize("has_traffic", [False, True])
+def test_a_tag_that_follows_latest_goes_on_to(
+    cloud: Cloud, settings: Settings, program: InProcess, has_traffic: bool
+) -> None:
+    """Traffic is pinned by name all the same; and so it stays through a rollout's writes and a roll-back's."""
+    program.apply(settings)
+    settled(cloud, settings)
+    stable = name_of(cloud, settings)
+    there = Split(
+        (Target(None, 100, "green"),) if has_traffic else (Target(stable, 100), Target(None, 0, "green"))
+    )
+    move(cloud, settings, there, {})
+    if has_traffic:
+        program.apply(another(settings))
+        live = observed(cloud, settings)
+        assert live.wanted.serving == {stable: 100}
+    for percent in (5, 0):
+        split = Split.between(stable, stable, percent, observed(cloud, settings).wanted.targets)
+        move(cloud, settings, split, {})
+        program.apply(another(settings, env={"V": str(percent)}))
+        live = observed(cloud, settings)
+        assert [t for t in live.wanted.targets if t.tag == "green"] == [Target(None, 0, "green")]
+        assert live.wanted.serving == {stable: 100}
+        assert live.latest_ready != stable
+    assert [t.percent for t in live.wanted.targets if not t.revision] == [0]
+
+
 def test_applying_again_writes_nothing(cloud: Cloud, settings: Settings, program: InProcess) -> None:
     program.apply(settings)
     before = settled(cloud, settings)

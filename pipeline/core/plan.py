@@ -232,6 +232,16 @@ def _warnings(wish: Wish, live: LiveService, stable: Revision) -> Iterator[str]:
         yield "session affinity is on: it beats the split, so returning clients stay where they were after a shift"
     if "" in live.wanted.serving:
         yield f"traffic follows LATEST; it will be pinned to {stable.name} by name"
+    if following := [
+        t.tag
+        for t in live.wanted.targets
+        if t.tag and not t.revision and t.tag not in (STABLE_TAG, CANDIDATE_TAG)
+    ]:
+        many = len(following) > 1
+        yield (
+            f"the tag{'s' if many else ''} {', '.join(following)} follow{'' if many else 's'} LATEST, and will go on to:"
+            f" {'they show' if many else 'it shows'} the candidate as soon as that is ready, and after a roll-back too"
+        )
     if wish.min_instances:
         yield f"min-instances {wish.min_instances} is set on the revision: it is billed at 0% too"
     if not stable.nonce and wish.evidence == "users":
