@@ -89,6 +89,31 @@ def test_translation(error: Exception, kind: type[SpillwayError]) -> None:
     with pytest.raises(SpillwayError) as told, translated("write chat", etag=True):
         raise error
     assert type(told.value) is kind
+    assert told.value.why
+    assert told.value.fix
+
+
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (google.NotFound("Resource 'projects/acme/locations/eu/services/nope' was not found."),
+         "See which there are: gcloud run services list --project acme --region eu"),
+        (google.NotFound("projects/acme/locations/eu/services/s/revisions/nope"),
+         "See which there are: gcloud run revisions list --service s --project acme --region eu"),
+        (google.NotFound("Resource 'projects/local/locations/local/services/nope'"), "See which there are: spillway local status"),
+        (google.PermissionDenied("Permission 'run.services.update' denied on resource"), "Give the account the role roles/run.developer"),
+        (google.Forbidden("Permission 'logging.logEntries.list' denied"), "Give the account the role roles/logging.viewer"),
+        (google.Forbidden("The caller does not have permission"), "Give the account what it lacks"),
+        (google.Unauthenticated(""), "Log in: gcloud auth application-default login"),
+        (google.ServiceUnavailable(""), "Give the same command again"),
+        (google.Unknown(""), "Give the same command again"),
+    ],
+)  # fmt: skip
+def test_three_lines(error: Exception, fix: str) -> None:
+    with pytest.raises(SpillwayError) as told, translated("read nope"):
+        raise error
+    assert told.value.fix.startswith(fix)
+    assert len(str(told.value).splitlines()) == 3
 
 
 def test_without_an_etag_a_conflict_is_a_refusal() -> None:

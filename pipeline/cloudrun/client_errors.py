@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from google.api_core import exceptions as google
 from google.auth import exceptions as auth
 
@@ -13,6 +15,7 @@ from pipeline.errors import (
     RevisionNotFound,
     StaleWrite,
 )
+from pipeline.model import LOCAL_PROJECT
 
 _QUOTA_WORDS = (
     "quota exceeded",
@@ -22,6 +25,23 @@ _QUOTA_WORDS = (
     "rate_limit_exceeded",
 )
 _NO_CREDENTIALS = ("invalid_grant", "Reauthentication is needed")  # Source: google.auth, google.oauth2
+_LOG_IN = "Log in: gcloud auth application-default login"
+_AGAIN = "Give the same command again; what is there now: spillway status (of a local Cloud Run: spillway local status)"
+_LOOK = "Look who wrote it: spillway status; then give the same command again."
+_CHANGE = "Change what is named there, then give the same command again."
+_ELSEWHERE = "Leave it out, or use a Cloud Run that offers it."
+_SERVICE = re.compile(
+    r"projects/(?P<project>[^/\s'\"]+)/locations/(?P<location>[^/\s'\"]+)/services/(?P<service>[^/\s'\"]+)"
+    r"(?:/revisions/(?P<revision>[^/\s'\"]+))?"
+)
+_PERMISSION = re.compile(r"\b(run|logging|monitoring|iam)\.[a-zA-Z]+\.[a-zA-Z]+")
+#: By the service of a permission, the least role of Google's own that has all that is asked of it here.
+_ROLES = {
+    "run": "roles/run.developer",
+    "logging": "roles/logging.viewer",
+    "monitoring": "roles/monitoring.alertPolicyEditor",
+    "iam": "roles/iam.serviceAccountUser",
+}
 _PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
 _THROTTLED = (
     "It is tried again by itself. Whoever else calls this API in the project draws on the same quota."
@@ -32,28 +52,55 @@ def raise_ours(error: Exception, what: str, *, etag: bool, missing: type[Platfor
     """Raise our error for one of a Google client; for any other, return. See ``faults.translated``."""
     if not isinstance(error, google.GoogleAPICallError | google.RetryError | auth.GoogleAuthError):
         return
-    message = str(getattr(error, "message", "") or error)
+    message = _said(error)
     if isinstance(error, google.NotFound):
         kind = RevisionNotFound if "/revisions/" in message else missing
-        raise kind(f"{what}: not found", message) from error
+        raise kind(f"{what}: not found", message, _names_of(message)) from error
     if _is_throttled(error, message):
         pause = _asked_pause(error)
         raise PlatformUnavailable(
             f"{what}: too many calls", message, _THROTTLED, retry_after_s=pause
         ) from error
     if _is_for_later(error, message):
-        raise PlatformUnavailable(f"{what}: no answer", message, retry_after_s=1.0) from error
+        raise PlatformUnavailable(f"{what}: no answer", message, _AGAIN, retry_after_s=1.0) from error
     if _needs_login(error):
-        raise AccessError(
-            f"{what}: not allowed", message, "Log in: gcloud auth application-default login"
-        ) from error
+        raise AccessError(f"{what}: not allowed", message, _way_in(error, message)) from error
     if isinstance(error, google.Aborted) or (etag and _is_stale(error, message)):
-        raise StaleWrite(f"{what}: the service changed since it was read", message) from error
+        raise StaleWrite(f"{what}: the service changed since it was read", message, _LOOK) from error
     if isinstance(error, google.MethodNotImplemented):
-        raise PlatformError(f"{what}: not offered here", message) from error
+        raise PlatformError(f"{what}: not offered here", message, _ELSEWHERE) from error
     if isinstance(error, google.ClientError):
-        raise RequestRejected(f"{what}: refused", message) from error
-    raise PlatformUnavailable(f"{what}: {type(error).__name__}", message) from error
+        raise RequestRejected(f"{what}: refused", message, _CHANGE) from error
+    raise PlatformUnavailable(f"{what}: {type(error).__name__}", message, _AGAIN) from error
+
+
+def _said(error: Exception) -> str:
+    """What the API said, in one line at least."""
+    return (
+        str(getattr(error, "message", "") or error).strip()
+        or f"{type(error).__name__}, and no more was said."
+    )
+
+
+def _names_of(message: str) -> str:
+    """How to see what there is, where the message names a service."""
+    found = _SERVICE.search(message)
+    if found is None or found["project"] == LOCAL_PROJECT:
+        return "See which there are: spillway local status"
+    where = f"--project {found['project']} --region {found['location']}"
+    if found["revision"]:
+        return f"See which there are: gcloud run revisions list --service {found['service']} {where}"
+    return f"See which there are: gcloud run services list {where}"
+
+
+def _way_in(error: Exception, message: str) -> str:
+    """The role for a permission that is missing; a login for credentials that are no good."""
+    if not isinstance(error, google.Forbidden):
+        return _LOG_IN
+    permission = _PERMISSION.search(message)
+    role = _ROLES.get(permission[1], "") if permission else ""
+    which = f"the role {role}" if role else "what it lacks"
+    return f"Give the account {which}; as another account: gcloud auth application-default login"
 
 
 def _is_throttled(error: Exception, message: str) -> bool:
