@@ -219,7 +219,7 @@ async def test_starting_what_runs_changes_nothing(machine: Machine) -> None:
 
 async def test_sigterm_is_heard_and_its_last_words_are_kept(machine: Machine) -> None:
     handler = "def leave(*_): print('bye', flush=True); sys.exit(0)\nsignal.signal(signal.SIGTERM, leave)"
-    machine.image(f"{LISTEN}{handler}{FOREVER}")
+    machine.image(f"import signal, sys\n{handler}{LISTEN}{FOREVER}")  # it hears before it is ready
     await machine.start()
     (pid,) = machine.pids()
     await machine.fleet.stop(SERVICE, "one")
