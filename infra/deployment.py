@@ -99,10 +99,13 @@ def split_of(revision: str, live: Live | None) -> Split:
     if live is None or live.serves_nobody:
         return Split((Target(revision, 100),))
     # LATEST while nothing is ready: whoever is ready first gets it, and that is the revision declared here.
-    targets = live.split.targets
-    return Split(
-        tuple(Target(t.revision or (revision if t.percent else None), t.percent, t.tag) for t in targets)
-    )
+    return Split(tuple(_declared(revision, target) for target in live.split.targets))
+
+
+def _declared(revision: str, target: Target) -> Target:
+    # A tag that follows LATEST has no traffic, and goes on to.
+    name = target.revision or (revision if target.percent else None)
+    return Target(name, target.percent, target.tag)
 
 
 def _fields(settings: Settings, live: Doc) -> dict[str, Any]:

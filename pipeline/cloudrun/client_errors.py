@@ -15,7 +15,7 @@ from pipeline.errors import (
     RevisionNotFound,
     StaleWrite,
 )
-from pipeline.model import LOCAL_PROJECT
+from pipeline.model import ServiceRef
 
 _QUOTA_WORDS = (
     "quota exceeded",
@@ -31,8 +31,7 @@ _LOOK = "Look who wrote it: spillway status; then give the same command again."
 _CHANGE = "Change what is named there, then give the same command again."
 _ELSEWHERE = "Leave it out, or use a Cloud Run that offers it."
 _SERVICE = re.compile(
-    r"projects/(?P<project>[^/\s'\"]+)/locations/(?P<location>[^/\s'\"]+)/services/(?P<service>[^/\s'\"]+)"
-    r"(?:/revisions/(?P<revision>[^/\s'\"]+))?"
+    r"(?P<name>projects/[^/\s'\"]+/locations/[^/\s'\"]+/services/[\w-]+)(?P<revision>/revisions/)?"
 )
 _PERMISSION = re.compile(r"\b(run|logging|monitoring|iam)\.[a-zA-Z]+\.[a-zA-Z]+")
 #: By the service of a permission, the least role of Google's own that has all that is asked of it here.
@@ -85,11 +84,12 @@ def _said(error: Exception) -> str:
 def _names_of(message: str) -> str:
     """How to see what there is, where the message names a service."""
     found = _SERVICE.search(message)
-    if found is None or found["project"] == LOCAL_PROJECT:
+    ref = ServiceRef.parse(found["name"]) if found else None
+    if found is None or ref is None or ref.is_local:
         return "See which there are: spillway local status"
-    where = f"--project {found['project']} --region {found['location']}"
+    where = f"--project {ref.project} --region {ref.location}"
     if found["revision"]:
-        return f"See which there are: gcloud run revisions list --service {found['service']} {where}"
+        return f"See which there are: gcloud run revisions list --service {ref.service} {where}"
     return f"See which there are: gcloud run services list {where}"
 
 
