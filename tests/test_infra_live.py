@@ -152,4 +152,7 @@ def test_a_forbidden_pulumi_up_is_told_in_three_lines(refusing: tuple[Refusing, 
     what, why, fix = refusal_of(settings_of("chat"), lambda settings: read(settings, refusing[1]))
     assert what == "read chat: not allowed"
     assert "run.services.get" in why
-    assert fix == "Log in: gcloud auth application-default login"
+    assert (
+        fix
+        == "Give the account the role roles/run.developer; as another account: gcloud auth application-default login"
+    )
