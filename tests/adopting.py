@@ -96,11 +96,12 @@ def service(image: str, **changes: Any) -> run_v2.Service:
 
 
 def prepare(folder: Path) -> None:
-    """What the template names, in the state folder of the local Cloud Run: a secret, and the proxy's image."""
+    """What the template names, in the state folder of the local Cloud Run: secrets, and the proxy's image."""
     catalogue.write(folder, {"proxy": Image(("sleep", "86400"))})
-    kept = folder / "secrets" / "token"
-    kept.mkdir(parents=True, exist_ok=True)
-    (kept / "5").write_text(SECRET)
+    for secret, version, value in (("token", "5", SECRET), ("key", "3", "of-the-key-3")):
+        kept = folder / "secrets" / secret
+        kept.mkdir(parents=True, exist_ok=True)
+        (kept / version).write_text(value)
 
 
 def create(services: Any, parent: str, name: str, made: run_v2.Service) -> run_v2.Service:
