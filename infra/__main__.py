@@ -5,4 +5,4 @@ from __future__ import annotations
 from infra import live, program
 
 if __name__ == "__main__":
-    program.run(live.read)
+    program.run(live.read, live.etag)

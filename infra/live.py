@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.cloudrun.documents import Seen
     from pipeline.cloudrun.service import CloudRun
 
-__all__ = ["Live", "read", "stable_of"]
+__all__ = ["Live", "etag", "read", "stable_of"]
 
 _HEALTH = "healthCheckDisabled"
 _UNDER_WAY = ("deploying", "rolling", "paused", "rolling_back")  # phases of a record
@@ -75,6 +75,17 @@ def read(settings: Settings, channel: grpc.Channel | None = None) -> Live | None
         unknown=fields.unknown,
         unknown_base=base.unknown if base else (),
     )
+
+
+def etag(settings: Settings, channel: grpc.Channel | None = None) -> str:
+    """Of the service as it is now, in one call; empty when it does not exist. Raises as ``read``."""
+    from pipeline.cloudrun.service import CloudRun
+
+    platform = CloudRun.of(settings.ref) if channel is None else CloudRun.over(channel)
+    try:
+        return platform.read(settings.ref).etag
+    except ServiceNotFound:
+        return ""
 
 
 def stable_of(split: Split, annotations: Mapping[str, str] = MappingProxyType({})) -> str:

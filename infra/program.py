@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 
 import pulumi
@@ -11,15 +13,20 @@ from infra import alerts
 from infra.live import Live
 from infra.service import CloudRunService
 from infra.settings import CONFIG_KEY, PROJECT, Settings
+from infra.slipped import must_be_unchanged, must_not_have_slipped
 from pipeline.errors import SpillwayError
 
 Read = Callable[[Settings], Live | None]
+#: Of the service as it is now, in one call; empty when there is none.
+Etag = Callable[[Settings], str]
+Hooks = Callable[[Settings, Live | None], pulumi.ResourceHookBinding | None]
 
 
-def declare(read: Read) -> None:
+def declare(read: Read, hooks: Hooks = lambda *_: None) -> None:
     """Read the stack's config and the live service, then declare both together. Raises what ``read`` raises."""
     settings = Settings.decode(pulumi.Config(PROJECT).require(CONFIG_KEY))
-    made = CloudRunService(settings.service, settings, read(settings))
+    live = read(settings)
+    made = CloudRunService(settings.service, settings, live, hooks=hooks(settings, live))
     for alert in alerts.declared(settings.ref, settings.alert_channels):
         _declare_plainly(alert)
     pulumi.export("uri", made.service.uri)
@@ -32,9 +39,42 @@ def _declare_plainly(alert: alerts.Declared) -> None:
     pulumi.CustomResource(alert.type, alert.name, dict(alert.inputs), options)
 
 
-def run(read: Read) -> None:
-    """The same under Pulumi's engine, which prints a RunError as it is and any other error as a traceback."""
+def run(read: Read, etag: Etag, failed: Callable[[SpillwayError], None] = lambda _: None) -> None:
+    """The same under Pulumi's engine, which prints a RunError as it is and any other error as a traceback.
+
+    The provider's write carries no etag, and between the program's look and that write lies the engine's work. So right
+    before it the etag is compared, and what was written in the moment that is left is told after it.
+
+    Args:
+        failed: hears each error as it is: Pulumi keeps its text alone.
+    """
+    with _told(failed):
+        declare(read, partial(_around, read, etag, failed))
+
+
+def _around(
+    read: Read, etag: Etag, failed: Callable[[SpillwayError], None], settings: Settings, live: Live | None
+) -> pulumi.ResourceHookBinding | None:
+    """What is asked around the provider's update. A creation needs nothing: it is refused where something is."""
+    if live is None:
+        return None
+    seen = live
+
+    def before(_: pulumi.ResourceHookArgs) -> None:
+        with _told(failed):
+            must_be_unchanged(settings, seen, etag(settings))
+
+    def after(_: pulumi.ResourceHookArgs) -> None:
+        with _told(failed):
+            must_not_have_slipped(settings, seen, read(settings))
+
+    return pulumi.ResourceHookBinding(before_update=[before], after_update=[after])
+
+
+@contextmanager
+def _told(failed: Callable[[SpillwayError], None]) -> Iterator[None]:
     try:
-        declare(read)
+        yield
     except SpillwayError as error:
+        failed(error)
         raise pulumi.RunError(str(error)) from error

@@ -32,6 +32,7 @@ class CloudRunService(pulumi.ComponentResource):
 
     Args:
         live: what ``live.read`` returned for the same settings.
+        hooks: run around the provider's create and update of the service.
 
     Raises: FieldsLost where an apply would clear what is live and not waived.
     """
@@ -40,7 +41,13 @@ class CloudRunService(pulumi.ComponentResource):
     revision: str
 
     def __init__(
-        self, name: str, settings: Settings, live: Live | None, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        settings: Settings,
+        live: Live | None,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        hooks: pulumi.ResourceHookBinding | None = None,
     ) -> None:
         made, ruling = planned(settings, live)
         ruling.refuse_all(settings.service)
@@ -53,7 +60,7 @@ class CloudRunService(pulumi.ComponentResource):
             location=settings.location,
             deletion_protection=settings.deletion_protection,
             traffics=[_traffic(target) for target in made.split.targets],
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, hooks=hooks),
             **_hidden(arguments(made.document)[0]),
         )
         self.register_outputs({"uri": self.service.uri, "revision": made.revision})

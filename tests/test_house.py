@@ -64,6 +64,7 @@ PURE = (
     "pipeline.local.control.state",
     "pipeline.local.control.writes",
     "pipeline.local.provider.fields",
+    "infra.slipped",
 )
 IMPURE_LIBRARIES = (
     "asyncio", "google", "grpc", "os", "pathlib", "pulumi", "pulumi_gcp", "random", "requests", "secrets", "socket",

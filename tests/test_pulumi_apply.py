@@ -33,6 +33,10 @@ from tests.contract.cloud import Cloud
 SETTINGS = Settings("local", "here", "chat", Template("good"), deletion_protection=False)
 
 
+def no_etag(_: Settings) -> str:
+    return ""
+
+
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A PATH with nothing on it, and a cache with nothing in it."""
@@ -147,7 +151,9 @@ def test_a_read_that_fails_under_the_cli_is_told_as_what_it_is(
         raise fault
 
     with pytest.raises(type(fault)) as caught:
-        PulumiCli(blind, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(SETTINGS)
+        PulumiCli(blind, no_etag, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(
+            SETTINGS
+        )
     assert str(caught.value) == str(fault)
 
 
@@ -165,7 +171,7 @@ def test_what_is_asked_is_on_no_command_line(cloud: Cloud, cli: Found, tmp_path:
         raise PlatformUnavailable("enough")
 
     with pytest.raises(PlatformUnavailable, match="enough"):
-        PulumiCli(read, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(asked)
+        PulumiCli(read, no_etag, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(asked)
     assert seen == [asked]
     words = (tmp_path / "words").read_text()
     assert "config set" in words
@@ -177,7 +183,9 @@ def test_any_other_fault_under_the_cli_is_told_with_its_last_lines(cloud: Cloud,
         raise RuntimeError("our mistake")
 
     with pytest.raises(PlatformError) as caught:
-        PulumiCli(broken, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(SETTINGS)
+        PulumiCli(broken, no_etag, cli, CloudHome(Path()), lambda: LocalProvider(cloud.channel)).apply(
+            SETTINGS
+        )
     assert "our mistake" in caught.value.why
     assert "spillway rollback projects/" in caught.value.fix
 

@@ -86,7 +86,7 @@ class Program:
         from pipeline.cloudrun.pulumi.home import CloudHome, LocalHome
 
         home = CloudHome(self.folder) if self.channel is None else LocalHome(self.folder, self.channel)
-        return PulumiCli(self._read, where, home, self._provider, self.say, self.stopped)
+        return PulumiCli(self._read, self._etag, where, home, self._provider, self.say, self.stopped)
 
     def _in_process(self) -> InProcess:
         from pipeline.cloudrun.stack import InProcess
@@ -109,3 +109,8 @@ class Program:
         from infra.live import read
 
         return read(settings, channel=self.channel)
+
+    def _etag(self, settings: Settings) -> str:
+        from infra.live import etag
+
+        return etag(settings, channel=self.channel)

@@ -17,11 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from infra.alerts import TYPES
 from infra.settings import CONFIG_KEY, PROJECT, Settings
+from infra.slipped import must_not_have_slipped
 from pipeline.cloudrun.faults import translated
-from pipeline.errors import (
-    RequestRejected,
-    StaleWrite,
-)
+from pipeline.errors import RequestRejected, StaleWrite
 
 if TYPE_CHECKING:
     from infra.live import Live
@@ -190,40 +188,3 @@ class InProcess:
 def _must_be_right(resource: Resource, problems: Sequence[str]) -> None:
     if problems:
         raise RequestRejected(f"{resource.name}: {problems[0]}", f"declared as {resource.type}")
-
-
-def must_not_have_slipped(settings: Settings, before: Live, after: Live | None) -> None:
-    """Raises StaleWrite when somebody wrote between the program's look and its write, or has written since.
-
-    Args:
-        before: what the program saw and has declared again. ``after``: what is there now.
-    """
-    if before.serves_nobody:
-        return  # then the program declares a split of its own
-    if after is None:
-        what = "it was deleted"
-    elif not after.split.shares_with(before.split):
-        what = f"traffic is {after.split}, it was {before.split}"
-    elif _tags(after) != _tags(before):
-        what = "a tag was moved"
-    elif changed := sorted(_ours(before) ^ _ours(after)):
-        what = f"the annotation {changed[0][0]} is another"
-    elif after.generation > before.generation + 1:
-        times = after.generation - before.generation - 1
-        what = f"somebody else wrote it {'once' if times == 1 else f'{times} times'}, and what is not known"
-    else:
-        return
-    raise StaleWrite(
-        f"{settings.service} was changed while the Pulumi program was applied: {what}",
-        f"An apply carries no etag. Generation {before.generation} was read"
-        + (f", {after.generation} is there now." if after else "."),
-        f"Look: spillway status; give traffic back: spillway rollback {settings.ref.name}",
-    )
-
-
-def _tags(live: Live) -> set[tuple[str, str | None]]:
-    return {(target.tag, target.revision) for target in live.split.targets if target.tag}
-
-
-def _ours(live: Live) -> set[tuple[str, str]]:
-    return {(key, value) for key, value in live.annotations.items() if key.startswith("spillway.")}

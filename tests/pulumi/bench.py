@@ -16,7 +16,7 @@ from pulumi import automation
 
 from infra import program
 from infra.compose import compose
-from infra.live import read
+from infra.live import etag, read
 from infra.settings import Settings, Template
 from pipeline.cloudrun.pulumi.apply import PulumiCli
 from pipeline.cloudrun.pulumi.found import Found
@@ -50,8 +50,10 @@ class Bench:
 
     @property
     def cli(self) -> PulumiCli:
-        reader, home = partial(read, channel=self.cloud.channel), LocalHome(self.folder, self.cloud.channel)
-        return PulumiCli(reader, self.found, home, lambda: LocalProvider(self.cloud.channel))
+        channel = self.cloud.channel
+        reader, now = partial(read, channel=channel), partial(etag, channel=channel)
+        home = LocalHome(self.folder, channel)
+        return PulumiCli(reader, now, self.found, home, lambda: LocalProvider(channel))
 
     @property
     def in_process(self) -> InProcess:
@@ -61,7 +63,7 @@ class Bench:
     def stack(self, settings: Settings, run: Callable[[], None] | None = None) -> Iterator[automation.Stack]:
         """The stack itself, for what ``apply`` does not do: no refresh, another program."""
         cli = self.cli
-        with cli._stack(settings, run or (lambda: program.run(cli.read))) as stack:
+        with cli._stack(settings, run or (lambda: program.run(cli.read, cli.etag))) as stack:
             yield stack
 
     def up(self, settings: Settings, *, refresh: bool = False, **options: Any) -> dict[str, int]:

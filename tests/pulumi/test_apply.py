@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pulumi
 import pytest
 from google.cloud import run_v2
 from pulumi import automation
 
-from infra import alerts
+from infra import alerts, program
 from infra.live import Live
 from infra.settings import Settings
 from pipeline.cloudrun.alerts import policies_of
@@ -228,7 +229,7 @@ def test_taking_in_alone_changes_nothing(bench: Bench) -> None:
     inputs = cli._as_it_is(settings)
     assert inputs is not None
     with bench.stack(settings) as stack:
-        cli._adopt(stack, settings, inputs, cli.read)
+        cli._adopt(stack, settings, inputs, partial(program.run, cli.read, cli.etag))
     assert bench.message(settings) == before
     assert settings.ref.name in [resource.get("id") for resource in bench.state(settings)["resources"]]
 
@@ -242,7 +243,9 @@ def test_what_is_not_as_declared_is_not_taken_in_and_nothing_is_written(bench: B
     inputs = cli._as_it_is(settings)
     assert inputs is not None
     with bench.stack(settings) as stack, pytest.raises(PlatformError, match="cannot be taken into") as caught:
-        cli._adopt(stack, settings, {**inputs, "description": "another"}, cli.read)
+        cli._adopt(
+            stack, settings, {**inputs, "description": "another"}, partial(program.run, cli.read, cli.etag)
+        )
     assert "1 update" in caught.value.why
     assert bench.message(settings) == before
 
@@ -328,10 +331,10 @@ def test_a_first_revision_that_failed_is_taken_in_and_followed_by_a_good_one(ben
 
 
 @pytest.mark.parametrize("moved", [True, False], ids=["split", "record"])
-def test_what_slips_between_the_programs_look_and_the_write_is_told(
+def test_what_comes_between_the_programs_look_and_the_write_is_not_written_over(
     bench: Bench, settings: Settings, second: Settings, moved: bool
 ) -> None:
-    """The provider sends no etag: it writes over what came in between, and that is noticed."""
+    """The provider sends no etag: so the program asks once more, right before it."""
     bench.move(settings, halves(bench, settings, second), NOTES)
     cli = bench.cli
     reads: list[Live | None] = []
@@ -346,9 +349,11 @@ def test_what_slips_between_the_programs_look_and_the_write_is_told(
             )
         return reads[-1]
 
-    with pytest.raises(StaleWrite) as caught:
+    with pytest.raises(StaleWrite, match="after the Pulumi program had read it"):
         replace(cli, read=overtaken).apply(another(settings, "3"))
-    assert "somebody else wrote it once" in caught.value.what
+    live = bench.live(settings)
+    assert said_by(live.serving) == said_by(halves(bench, settings, second, 0 if moved else 30))
+    assert live.annotations == {RECORD_ANNOTATION: "rolled back"}
 
 
 def test_a_read_that_fails_stops_the_program_and_changes_nothing(bench: Bench, settings: Settings) -> None:

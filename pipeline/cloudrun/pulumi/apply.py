@@ -21,17 +21,16 @@ import pulumi
 from pulumi import automation
 
 from infra import program
-from infra.live import Live
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from pipeline.cloudrun.pulumi import faults
 from pipeline.cloudrun.pulumi.cli import Cli
-from pipeline.cloudrun.stack import LONGEST_APPLY, Say, must_not_have_slipped
+from pipeline.cloudrun.stack import LONGEST_APPLY, Say
 from pipeline.errors import PlatformError, SpillwayError
 from pipeline.local.provider.fields import refreshed
 from pipeline.local.provider.service import SERVICE, LocalProvider
 
 if TYPE_CHECKING:
-    from infra.program import Read
+    from infra.program import Etag, Read
     from pipeline.cloudrun.pulumi.found import Found
     from pipeline.cloudrun.pulumi.home import CloudHome, LocalHome
 
@@ -52,6 +51,7 @@ class PulumiCli:
     """
 
     read: Read
+    etag: Etag
     found: Found
     home: LocalHome | CloudHome
     provider: Callable[[], LocalProvider]
@@ -71,27 +71,22 @@ class PulumiCli:
             fails.
         """
         self.say(f"running the Pulumi program with {self.found}")
-        reads, failed = list[Live | None](), list[SpillwayError]()
+        failed = list[SpillwayError]()
 
-        def read(asked: Settings) -> Live | None:
-            try:
-                reads.append(self.read(asked))
-            except SpillwayError as error:
-                failed.append(error)  # Pulumi keeps its text alone
-                raise
-            return reads[-1]
+        def run() -> None:
+            program.run(self.read, self.etag, failed.append)
 
         try:
-            with self._stack(settings, lambda: program.run(read)) as stack:
-                self._mend(stack, settings, read)
+            with self._stack(settings, run) as stack:
+                self._mend(stack, settings, run)
                 self._patiently(stack, lambda: self._up(stack))
         except automation.CommandError as error:
             raise failed[0] if failed else faults.told(error, settings) from error
-        if reads and reads[-1] is not None:
-            must_not_have_slipped(settings, reads[-1], self.read(settings))
+        if failed:  # some versions of the CLI end well although what comes after a write complains
+            raise failed[0]
 
     @contextmanager
-    def _stack(self, settings: Settings, run: pulumi.automation.PulumiFn) -> Iterator[automation.Stack]:
+    def _stack(self, settings: Settings, run: automation.PulumiFn) -> Iterator[automation.Stack]:
         # An engine that ends amid the program is, for the SDK's own server, an error worth a traceback.
         logging.getLogger("grpc._server").disabled = True
         cli = Cli(self.found, self.stopped)
@@ -116,7 +111,7 @@ class PulumiCli:
         if _TELLING.search(line):
             self.say(line.strip())
 
-    def _mend(self, stack: automation.Stack, settings: Settings, read: Read) -> None:
+    def _mend(self, stack: automation.Stack, settings: Settings, run: automation.PulumiFn) -> None:
         """See the module docstring."""
         state = stack.export_stack().deployment or {}
         if pending := state.get("pending_operations"):
@@ -128,16 +123,17 @@ class PulumiCli:
         is_known = any(found["type"] == SERVICE for found in state.get("resources") or ())
         if not is_known and (inputs := self._as_it_is(settings)) is not None:
             self.say(f"{settings.service} is there and not in stack {settings.stack}: taking it in as it is")
-            self._adopt(stack, settings, inputs, read)
+            self._adopt(stack, settings, inputs, run)
 
     def _as_it_is(self, settings: Settings) -> dict[str, Any] | None:
         """All that a program could declare of the service, with what is live; None when it does not exist."""
         ref = settings.ref
-        place = {"project": ref.project, "location": ref.location, "name": ref.service}
-        state = self.provider().read(place)
+        state = self.provider().read({"project": ref.project, "location": ref.location, "name": ref.service})
         return None if state is None else refreshed({}, state)
 
-    def _adopt(self, stack: automation.Stack, settings: Settings, inputs: dict[str, Any], read: Read) -> None:
+    def _adopt(
+        self, stack: automation.Stack, settings: Settings, inputs: dict[str, Any], run: automation.PulumiFn
+    ) -> None:
         """Run the program with what is live in the place of what it declares.
 
         The engine would follow an import by an update where they differ: so it is asked first.
@@ -153,7 +149,7 @@ class PulumiCli:
 
         def adopting() -> None:
             pulumi.runtime.register_stack_transformation(as_it_is)
-            program.run(read)
+            run()
 
         foreseen = stack.preview(program=adopting, color="never").change_summary
         if {str(what) for what in foreseen} - {"create", "same", "import"}:
