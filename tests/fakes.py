@@ -246,7 +246,8 @@ class FakeDeployer:
     readiness: Readiness = Readiness.READY
     message: str = ""
     deployed: list[str] = field(default_factory=list)
-    outlives: timedelta = timedelta(0)
+    lasts: timedelta = timedelta(0)
+    outlives: bool = True
     within: Callable[[], None] = lambda: (
         None
     )  # what happens between its read and its write, where it goes by no etag
@@ -258,7 +259,7 @@ class FakeDeployer:
             before = self.platform.live
             self.within()
             self.deployed.append(revision)
-            if self.outlives and before is not None:
+            if self.lasts and before is not None:
                 self.platform.add(revision, self.readiness, self.message)
                 self.platform.foreign_write(
                     split=before.wanted, annotations=before.annotations, latest_created=revision

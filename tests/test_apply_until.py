@@ -1,4 +1,4 @@
-"""An apply of the program that may outlive its driver: nobody of ours writes beside it but a roll-back, which stands."""
+"""An apply of the program without an etag: nobody of ours writes beside it but a roll-back, which stands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.model import Outcome
 from tests.fakes import REF
 from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene
 
-OUTLIVES = timedelta(minutes=2)
+LASTS = timedelta(minutes=2)
 
 
 class Killed(BaseException):
@@ -24,7 +24,7 @@ class Killed(BaseException):
 @pytest.fixture
 def scene() -> Scene:
     made = Scene()
-    made.deployer.outlives = OUTLIVES
+    made.deployer.lasts = LASTS
     return made
 
 
@@ -48,16 +48,16 @@ def test_the_record_says_until_when_before_the_apply(scene: Scene) -> None:
     seen = []
     scene.deployer.within = lambda: seen.append(scene.rollout.apply_until)
     assert scene.roll() is Outcome.PROMOTED
-    assert [until and until - scene.rollout.started for until in seen] == [OUTLIVES]
+    assert [until and until - scene.rollout.started for until in seen] == [LASTS]
     assert scene.rollout.apply_until is None
 
 
-def test_an_apply_that_ends_with_its_driver_costs_no_write() -> None:
+def test_an_apply_that_goes_by_an_etag_costs_no_write() -> None:
     scene = Scene()
     assert scene.roll() is Outcome.PROMOTED
     steps = [write for write in scene.platform.writes if write[0] is None]
     other = Scene()
-    other.deployer.outlives = OUTLIVES
+    other.deployer.lasts = LASTS
     assert other.roll() is Outcome.PROMOTED
     assert len([write for write in other.platform.writes if write[0] is None]) == len(steps) + 1
 
@@ -73,6 +73,14 @@ def test_the_next_run_waits_for_it_though_its_driver_is_dead(scene: Scene) -> No
     assert any("may still be applying" in words for words in scene.said)
     assert scene.roll(engine=scene.engine("host/next")) is Outcome.PROMOTED
     assert scene.deployer.deployed == [CANDIDATE]
+
+
+def test_one_that_ends_with_its_driver_is_not_waited_for_once_that_is_dead(scene: Scene) -> None:
+    scene.deployer.outlives = False
+    kill(scene)
+    begun = scene.clock.now()
+    scene.begin(engine=scene.engine("host/next"), is_dead=lambda _: True)  # type: ignore[arg-type]
+    assert scene.clock.now() - begun < 5 * SECOND
 
 
 def test_its_candidate_ends_the_wait(scene: Scene) -> None:
@@ -98,7 +106,7 @@ def test_another_step_meanwhile_writes_nothing(scene: Scene) -> None:
 
     scene.deployer.within = step
     assert scene.roll(engine=scene.engine("host/first")) is Outcome.PROMOTED
-    assert [(at - scene.rollout.started, writes) for at, writes in stepped] == [(OUTLIVES, 0)]
+    assert [(at - scene.rollout.started, writes) for at, writes in stepped] == [(LASTS, 0)]
 
 
 def test_single_steps_of_processes_that_end_deploy_it(scene: Scene) -> None:

@@ -166,7 +166,8 @@ class Refusing:
     deployer: FakeDeployer
     is_waived: bool = False
     finds_it_afterwards: bool = False
-    outlives: timedelta = timedelta(0)
+    lasts: timedelta = timedelta(0)
+    outlives: bool = True
 
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
         if self.finds_it_afterwards:
@@ -177,12 +178,12 @@ class Refusing:
 
 
 @pytest.mark.parametrize("finds_it_afterwards", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("outlives", [timedelta(0), timedelta(minutes=2)], ids=["in process", "engine"])
+@pytest.mark.parametrize("lasts", [timedelta(0), timedelta(minutes=2)], ids=["by etag", "without"])
 def test_a_loss_around_the_apply_pauses_the_rollout_at_nothing_until_an_operator_lets_it_go_on(
-    outlives: timedelta, *, finds_it_afterwards: bool
+    lasts: timedelta, *, finds_it_afterwards: bool
 ) -> None:
     scene = Scene()
-    refusing = Refusing(scene.deployer, finds_it_afterwards=finds_it_afterwards, outlives=outlives)
+    refusing = Refusing(scene.deployer, finds_it_afterwards=finds_it_afterwards, lasts=lasts)
     scene.deployer = cast("FakeDeployer", refusing)
     assert scene.roll(engine=scene.driver) is Outcome.PAUSED
     assert scene.live.wanted.serving == {STABLE: 100}

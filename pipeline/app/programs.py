@@ -51,7 +51,12 @@ class Program:
     _chosen: InProcess | PulumiCli | None = field(default=None, init=False)
 
     @property
-    def outlives(self) -> timedelta:
+    def lasts(self) -> timedelta:
+        """See ``ports.Deployer``. Raises: what choosing raises."""
+        return self.chosen().lasts
+
+    @property
+    def outlives(self) -> bool:
         """See ``ports.Deployer``. Raises: what choosing raises."""
         return self.chosen().outlives
 

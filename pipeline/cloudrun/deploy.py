@@ -37,7 +37,11 @@ class Apply(Protocol):
     """One way to run the Pulumi program; see ``stack.py``."""
 
     @property
-    def outlives(self) -> timedelta:
+    def lasts(self) -> timedelta:
+        """See ``ports.Deployer``."""
+
+    @property
+    def outlives(self) -> bool:
         """See ``ports.Deployer``."""
 
     def apply(self, settings: Settings) -> None:
@@ -68,7 +72,11 @@ class ProgramDeployer:
     say: Callable[[str], None] = field(default=lambda _: None)
 
     @property
-    def outlives(self) -> timedelta:
+    def lasts(self) -> timedelta:
+        return self.program.lasts
+
+    @property
+    def outlives(self) -> bool:
         return self.program.outlives
 
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pipeline.local.provider.service import LocalProvider
 
 _TRIES = 5
-#: Until the engine has sent its write: a refresh, and its plugin's start, come before.
-LONGEST_APPLY = timedelta(minutes=5)
 Say = Callable[[str], None]
 
 
@@ -136,7 +134,8 @@ class InProcess:
     provider: LocalProvider
     read: Read
     say: Say = field(default=lambda _: None)
-    outlives: timedelta = timedelta(0)
+    lasts: timedelta = timedelta(seconds=15)
+    outlives: bool = False
 
     def apply(self, settings: Settings) -> None:
         """Bring about what the program declares; returns when it is accepted. Writes nothing when nothing differs.

@@ -146,8 +146,8 @@ class Rollout:
         blamed: the metric for which the judge sent it back; empty when something else was the reason.
         unhealthy: of a first deployment: it was deployed, and answers its probes badly.
         past: the rollouts before this one, oldest first.
-        apply_until: while deploying, until when the program may still be being applied: whoever applies it may outlive
-            the driver. Until then nobody but a roll-back writes the service. None where an apply ends with its driver.
+        apply_until: while deploying, until when the program may still be being applied, without an etag: its driver is
+            silent meanwhile, or gone. Until then nobody but a roll-back writes the service. None where an etag guards it.
     """
 
     plan: Plan

@@ -159,7 +159,7 @@ class Start:
         if before.phase is Phase.PAUSED or before.driver == self.engine.driver:
             return
         is_applied = before.may_be_applied(live, self.world.clock.now())
-        if self.is_dead(before.driver) and not is_applied:
+        if self.is_dead(before.driver) and not (is_applied and self.world.deployer.outlives):
             self._tell(f"{before.driver} is dead: taking over at epoch {before.epoch}")
             return
         if self._watch(before, is_applied=is_applied):
@@ -169,7 +169,7 @@ class Start:
         """Look for one heartbeat period; False when told to stop. Raises AnotherRunAlive when epoch or heartbeat moved.
 
         While a write of its own is on its way a driver writes no heartbeat, so the period begins when it was seen. Nor does
-        it while the program is applied, which may go on without it until the time that its record says.
+        it while the program is applied, which may go on, and in the cloud without it, until the time that its record says.
         """
         clock, period = self.world.clock, self.engine.rhythm.heartbeat
         begun = clock.now()

@@ -263,21 +263,19 @@ class Engine:
         return Next(action.until, action.why)
 
     def _deploy(self, look: Look) -> Next:
-        """Apply the program. Where that may outlive us, the record says first until when: see ``Rollout.apply_until``."""
+        """Apply the program. Where no etag guards that, the record says first until when: see ``Rollout.apply_until``."""
         current, now = look.situation.rollout, look.situation.now
-        outlives, is_ours = self._world.deployer.outlives, current.driver == self.driver
+        lasts, is_ours = self._world.deployer.lasts, current.driver == self.driver
         left = current.apply_until - now if current.apply_until and is_ours else timedelta(0)
-        if left < outlives / 2:
-            current = self.commit(
-                look.situation.live, replace(current, apply_until=record.utc(now + outlives))
-            )
+        if left < lasts / 2:
+            current = self.commit(look.situation.live, replace(current, apply_until=record.utc(now + lasts)))
         self.say("deploying", f"{current.plan.candidate} at 0%")
         try:
             self.deploy(current.plan)
         except FieldsLost as error:
             return self._hold(look, current, error)
         except SpillwayError:
-            if outlives and not self.stop():  # told to stop, we may have left it behind
+            if lasts and not self.stop():  # told to stop, we may have left it behind
                 self._not_applied(current)
             raise
         return Next(self._clock.now(), "deployed")

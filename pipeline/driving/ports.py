@@ -59,8 +59,12 @@ class Deployer(Protocol):
     """The Pulumi program, however it is run."""
 
     @property
-    def outlives(self) -> timedelta:
-        """How long what applies it may go on when this process is gone; zero when it cannot."""
+    def lasts(self) -> timedelta:
+        """How long an apply may take until its write, which carries no etag; zero where it carries one."""
+
+    @property
+    def outlives(self) -> bool:
+        """Whether what applies it may still write when this process is gone."""
 
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
         """Create the candidate at 0 % (or the first revision of a new service at 100 %). Moves no traffic.

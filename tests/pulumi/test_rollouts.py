@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.local import daemon
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG
-from tests.e2e.project import Project, image
+from tests.e2e.project import Done, Project, image
 from tests.pulumi.bench import lock
 
 IMAGES = {
@@ -96,3 +96,26 @@ def test_a_signal_while_the_program_is_applied(project: Project) -> None:
     assert live.wanted.tagged(CANDIDATE_TAG) is None
     done = project.run("rollout", "--image", "fourth", "-o", "json")
     assert done.document["outcome"] == "promoted", done.stderr
+
+
+@pytest.mark.ordinary
+def test_a_second_run_does_not_take_over_while_the_first_one_applies(project: Project) -> None:
+    """An apply takes longer than a heartbeat, and its driver says nothing meanwhile: here it waits for a lock."""
+    project.configure({**IMAGES, "fifth": image("good", "5")})
+    held = lock(project.local, f"local.local.{project.service}", os.getpid())
+    with project.start("rollout", "--image", "fifth", "-o", "json") as first:
+        assert first.stderr is not None
+        for line in first.stderr:
+            if "running the Pulumi program" in line:
+                break
+        with project.start("rollout", "--image", "fifth", "-o", "json") as second:
+            assert second.stderr is not None
+            for line in second.stderr:
+                if "may still be applying" in line or "taking over" in line:
+                    break
+            held.unlink()
+            told, code = second.communicate(timeout=100)[1], second.returncode
+        done = Done(first.wait(), first.communicate(timeout=100)[0], "")
+    assert "may still be applying" in line
+    assert code == 14, told
+    assert done.document["outcome"] == "promoted"

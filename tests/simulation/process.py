@@ -114,15 +114,19 @@ class Process:
         self._call("delete", lambda: self.sim.platform.delete_revision(ref, name))
 
     @property
-    def outlives(self) -> timedelta:
+    def lasts(self) -> timedelta:
         return self.sim.outlives
+
+    @property
+    def outlives(self) -> bool:
+        return True
 
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
         self._call("deploy", lambda: self._apply(ref, image, revision))
 
     def _apply(self, ref: ServiceRef, image: str, revision: str) -> None:
         """Where an apply goes by no etag, there is time between its read and its write; it outlives who began it."""
-        if not self.outlives:
+        if not self.lasts:
             return self.sim.deploy(ref, image=image, revision=revision)
         read = self.sim.platform.shown()
         try:

@@ -24,7 +24,7 @@ from infra import program
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from pipeline.cloudrun.pulumi import faults
 from pipeline.cloudrun.pulumi.cli import Cli
-from pipeline.cloudrun.stack import LONGEST_APPLY, Say
+from pipeline.cloudrun.stack import Say
 from pipeline.errors import PlatformError, SpillwayError
 from pipeline.local.provider.fields import refreshed
 from pipeline.local.provider.service import SERVICE, LocalProvider
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pipeline.cloudrun.pulumi.found import Found
     from pipeline.cloudrun.pulumi.home import CloudHome, LocalHome
 
+#: Until the engine has sent its write: a refresh, and in the cloud its plugin's start, come before.
+_LASTS, _LASTS_LOCALLY = timedelta(minutes=5), timedelta(minutes=1)
 _LOCK_PATIENCE_S = 10.0  # one that was left behind ends by itself, having lost us
 _POLL_INTERVAL = "1s"  # the plugin's own is ten: every deploy would take a multiple of it
 #: Of what the CLI prints, what is worth a line: each resource that it changed, and what it complains of.
@@ -59,9 +61,14 @@ class PulumiCli:
     stopped: Callable[[], bool] = field(default=lambda: False)
 
     @property
-    def outlives(self) -> timedelta:
-        """See ``ports.Deployer``. The local Cloud Run's provider is in this process: nothing is written without us."""
-        return timedelta(0) if self.home.is_local else LONGEST_APPLY
+    def lasts(self) -> timedelta:
+        """See ``ports.Deployer``."""
+        return _LASTS_LOCALLY if self.home.is_local else _LASTS
+
+    @property
+    def outlives(self) -> bool:
+        """See ``ports.Deployer``. The CLI goes on without us; the local Cloud Run's provider is in this process."""
+        return not self.home.is_local
 
     def apply(self, settings: Settings) -> None:
         """``pulumi up`` with a refresh before it.
