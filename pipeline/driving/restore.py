@@ -35,6 +35,8 @@ from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, Ser
 
 LOOK_EVERY = timedelta(milliseconds=200)
 LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # where reads have a quota
+#: From the write that was accepted. An apply that carries no etag may have looked before it and write after it.
+STANDS_BY = timedelta(seconds=2)
 AFTER_CONFLICT = timedelta(milliseconds=50)
 MAX_PAUSE = timedelta(seconds=10)
 REPLACED = "replaced"  # the rollout id of a record that took the place of an unreadable one
@@ -119,35 +121,37 @@ class _Restore:
 
     def run(self) -> Restored:
         was, target, decided_on = self._write_until_accepted()
+        until = self.clock.now() + STANDS_BY
         seen = self._read_back(target, decided_on)
         if seen is None:
             return Restored(target, verified=False, was=was)
         self.listen(RolledBack(self.clock.now(), target))
-        rollout = self._outlast(decided_on, self._settle(seen))
+        rollout = self._outlast(decided_on, self._settle(seen), until)
         return Restored(target, verified=True, was=was, already=was == {target: 100}, rollout=rollout)
 
-    def _outlast(self, decided_on: LiveService, ours: Rollout | None) -> Rollout | None:
-        """Where the program may be being applied, stay until that is over: it would bring back what it had read.
+    def _outlast(self, decided_on: LiveService, ours: Rollout | None, until: datetime) -> Rollout | None:
+        """Stay while a program that is being applied may bring back what it had read. Traffic is back and told already.
 
-        Traffic is back and told already; this keeps it so.
+        Where a rollout applies it, its record says until when. Who else does (a bare ``pulumi up``) says nothing, and
+        looks once more right before it writes: then it is a matter of moments.
         """
         before = record.readable(decided_on)
-        if before is None or not before.may_be_applied(decided_on, self.clock.now()):
-            return ours
-        assert before.apply_until
-        until = f"{before.apply_until:%H:%M:%S} UTC"
-        self._say(
-            "reading_back",
-            f"the program may still be being applied, until {until}: watching what it brings back",
-        )
-        while not self.stop() and self.clock.now() < before.apply_until:
+        applied = before if before and before.may_be_applied(decided_on, self.clock.now()) else None
+        if applied and applied.apply_until:
+            until = max(until, applied.apply_until)
+            self._say(
+                "reading_back",
+                f"the program may still be being applied, until {until:%H:%M:%S} UTC: watching what it brings back",
+            )
+        while ours is not None and not self.stop() and self.clock.now() < until:
             with suppress(PlatformUnavailable, StaleWrite):
                 live = self.platform.read(self.ref)
                 found = record.readable(live)
-                if found is not None and ours is not None and found.epoch < ours.epoch:
+                if found is not None and found.epoch < ours.epoch:
+                    self._say("retrying", "an apply of the program brought back what it had read: once more")
                     self._write(live)
                     ours = self._settle(self._read_back(ours.plan.stable, live) or live)
-                elif live.latest_created == before.plan.candidate:
+                elif applied and live.latest_created == applied.plan.candidate:
                     break
             self.clock.sleep(LOOK_EVERY)
         return ours
