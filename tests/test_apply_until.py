@@ -9,8 +9,8 @@ import pytest
 from pipeline.core.rollout import Phase
 from pipeline.driving.engine import Engine
 from pipeline.driving.restore import Cause, restore
-from pipeline.errors import PlatformError
-from pipeline.model import Outcome
+from pipeline.errors import PlatformError, StaleWrite
+from pipeline.model import Outcome, ServiceRef
 from tests.fakes import REF
 from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene
 
@@ -151,6 +151,21 @@ def test_one_that_was_left_behind_at_a_signal_is_waited_for(scene: Scene) -> Non
 def test_a_write_between_its_read_and_its_own_is_drift(scene: Scene, lag_s: int) -> None:
     scene.platform.lag = lag_s * SECOND
     scene.deployer.within = scene.platform.foreign_write
+    assert scene.roll() is Outcome.PAUSED
+    assert "while the program was applied" in scene.rollout.drift
+    assert scene.shares[-1] == 0
+
+
+def test_an_apply_that_says_so_itself_does_not_hide_it(scene: Scene) -> None:
+    """It complains, and a write of ours on top would be the newest: then nobody sees what was below."""
+    make = scene.deployer.deploy
+
+    def complains(ref: ServiceRef, *, image: str, revision: str) -> None:
+        make(ref, image=image, revision=revision)
+        raise StaleWrite("the service was changed while the Pulumi program was applied")
+
+    scene.deployer.within = scene.platform.foreign_write
+    scene.deployer.deploy = complains  # type: ignore[method-assign]
     assert scene.roll() is Outcome.PAUSED
     assert "while the program was applied" in scene.rollout.drift
     assert scene.shares[-1] == 0

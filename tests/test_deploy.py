@@ -232,3 +232,22 @@ def test_what_is_gone_and_waived_is_not_told(program: FakeProgram, platform: Fak
     deployer = deployer_of(program, platform, waive=("template.timeout",))
     deployer.deploy(REF, image=IMAGE, revision=NAME)
     assert program.applied == [NAME]
+
+
+def test_an_empty_object_that_cloud_run_fills_in_is_not_lost(
+    program: FakeProgram, platform: FakePlatform
+) -> None:
+    def probed(template: Doc | None, socket: dict[str, int]) -> Doc:
+        (container,) = (template or {})["containers"]
+        return {**(template or {}), "containers": [{**container, "startupProbe": {"tcpSocket": socket}}]}
+
+    class Filling(FakeProgram):
+        def read(self, asked: Settings) -> Live:
+            live = super().read(asked)
+            return replace(live, there=probed(live.there, {"port": 8080})) if self.applied else live
+
+    live = replace(program.live, base=probed(program.live.base, {}))
+    filling = Filling(platform, live=live)
+    name = compose(settings_of(IMAGE), STABLE, live.base).revision
+    deployer_of(filling, platform).deploy(REF, image=IMAGE, revision=name)
+    assert filling.applied == [name]

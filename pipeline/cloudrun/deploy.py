@@ -15,7 +15,7 @@ from typing import Protocol
 from infra import guard
 from infra.compose import reserved, unreserved
 from infra.deployment import Deployment
-from infra.document import Doc, leaves
+from infra.document import Doc, covers, leaves
 from infra.guard import Loss, Ruling
 from infra.live import Live
 from infra.settings import Settings
@@ -163,5 +163,12 @@ def _lost(before: Doc, declared: Doc, after: Doc) -> tuple[Loss, ...]:
     return tuple(
         Loss(path, value, f"is now {guard.shown(path, there[path])}" if path in there else "is gone")
         for path, value in kept.items()
-        if there.get(path) != value and (path in asked or path in untold)
+        if there.get(path) != value
+        and (path in asked or path in untold)
+        and not _is_filled(value, path, there)
     )
+
+
+def _is_filled(value: object, path: str, there: Doc) -> bool:
+    """It was an empty object (``tcpSocket: {}``), and is one with what Cloud Run fills in."""
+    return value == {} and any(covers(path, other) for other in there)

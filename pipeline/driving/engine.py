@@ -274,6 +274,8 @@ class Engine:
             self.deploy(current.plan)
         except FieldsLost as error:
             return self._hold(look, current, error)
+        except StaleWrite:
+            raise  # what was written beside it is to be seen by the next look: nothing of ours on top of that
         except SpillwayError:
             if lasts and not self.stop():  # told to stop, we may have left it behind
                 self._not_applied(current)
