@@ -62,6 +62,17 @@ class Killed(BaseException):
 
 
 @dataclass
+class Dying:
+    """``deploy.Apply`` of a process that is killed before its apply has written anything."""
+
+    lasts: timedelta
+    outlives: bool = False
+
+    def apply(self, settings: Settings) -> None:
+        raise Killed
+
+
+@dataclass
 class LastMoment(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
     """Of a provider: what happens right before its write is sent. Once."""
 
@@ -195,21 +206,18 @@ class Beside:
             told = self.bare(self.channel, self.another("3"))
             assert ("while the Pulumi program was applied" in told) == self.has_written
             return driver
-        driver = self.engine("host/1", self.apply_through(self.channel))
+        program = self.apply_through(self.channel)
+        driver = self.engine("host/1", program if stage == "deploying" else Dying(program.lasts))
         assert self.start(driver) is None
         if stage == "taken over":
-            self.moment.hand = self._die
             with pytest.raises(Killed):
                 driver.tick()
-            driver = self.engine("host/2", self.apply_through(self.channel))
+            driver = self.engine("host/2", program)
             assert self.start(driver, is_dead=lambda _: True) is None
         self._arm(hand)
         while self.acted != hand:
             driver.tick()
         return driver
-
-    def _die(self) -> None:
-        raise Killed
 
     # -- hands ---------------------------------------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ class Prober(Protocol):
 class Nobody:
     """The deployer and the prober of who only looks: nothing is made, no conversation held."""
 
-    outlives = timedelta(0)
+    lasts, outlives = timedelta(0), False
     is_busy = False
 
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
