@@ -32,6 +32,11 @@ def accept(at: float, session: str, revision: str = CANDIDATE, **values: object)
     return line(at, "ws_accept", session, revision, **values)  # type: ignore[arg-type]
 
 
+def start(at: float, session: str, revision: str = CANDIDATE, *, run: int = 1, **values: object) -> LogLine:
+    """A run is asked for: version 2 of the lines."""
+    return line(at, "agent_start", session, revision, spillway=2, run=run, **values)  # type: ignore[arg-type]
+
+
 def run(
     at: float, outcome: str, session: str, revision: str = CANDIDATE, *, took: float = 0.2, first: float | None = 50.0,
     **values: object,

@@ -48,7 +48,7 @@ class Logging:
     def event(self, revision: str = A, *, at: datetime | None = None, **fields: Any) -> None:
         """A telemetry line; ``at`` is its own time, which may lie far before its arrival."""
         moment = (at or self.now).isoformat()
-        self.say(json.dumps({"spillway": 1, "event": "ws_accept", "time": moment, **fields}), revision)
+        self.say(json.dumps({"spillway": 2, "event": "ws_accept", "time": moment, **fields}), revision)
 
     def source(self, **options: Any) -> LoggingSource:
         return LoggingSource(
@@ -115,7 +115,7 @@ def test_what_a_telemetry_line_becomes(logging: Logging) -> None:
     (line,) = read(logging.source())
     assert (line.at, line.revision, line.severity, line.text) == (START, A, "INFO", "")
     assert line.insert_id
-    assert line.payload["spillway"] == 1
+    assert line.payload["spillway"] == 2
     assert line.payload["nested"] == {"a": [1, None, True]}
     assert line.payload["seconds"] == 0.25
 
@@ -123,7 +123,7 @@ def test_what_a_telemetry_line_becomes(logging: Logging) -> None:
 def test_only_what_evidence_can_use(logging: Logging) -> None:
     traceback = "TypeError: Object of type WebSocketState is not JSON serializable"
     logging.event(session="ours")
-    logging.event(B, session="stable's")
+    logging.event(B, session="stable's", spillway=1)
     logging.say(traceback, stream="stderr")
     logging.say(json.dumps({"message": traceback, "severity": "ERROR"}))
     logging.say("INFO: 127.0.0.1 connected")

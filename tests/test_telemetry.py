@@ -100,22 +100,27 @@ class Hand:
 
 
 def told(lines: Lines) -> list[tuple[object, ...]]:
-    """Event, and what it came to."""
+    """Event, and what it came to; without the lines at a run's start, one for each run."""
     return [
-        (entry["event"], entry.get("outcome") or entry.get("code") or entry.get("status")) for entry in lines
+        (entry["event"], entry.get("outcome") or entry.get("code") or entry.get("status"))
+        for entry in lines
+        if entry["event"] != "agent_start"
     ]
 
 
-async def test_a_conversation_is_three_lines() -> None:
+async def test_a_conversation_is_four_lines() -> None:
     lines = await Hand().play(
         ACCEPT, 1, ASK, 0.5, sends("agent_started"), 0.5, sends("agent_completed"), 3, LEAVE
     )
-    accept, run, close = lines
-    assert told(lines) == [("ws_accept", None), ("agent_run", "ok"), ("ws_close", 1000)]
+    accept, start, run, close = lines
+    assert [entry["event"] for entry in lines] == ["ws_accept", "agent_start", "agent_run", "ws_close"]
     assert {entry["session"] for entry in lines} == {accept["session"]}
     assert all(
-        (entry["revision"], entry["nonce"], entry["spillway"]) == ("svc-1", "n1", 1) for entry in lines
+        (entry["revision"], entry["nonce"], entry["spillway"], entry["accepted"])
+        == ("svc-1", "n1", 2, 1000.0)
+        for entry in lines
     )
+    assert (start["run"], start["at"]) == (1, 1001.0)
     assert (run["started"], run["first_event_ms"], run["total_ms"], run["missing"]) == (
         1001.0,
         500.0,
@@ -150,7 +155,23 @@ async def test_what_a_run_came_to(steps: list[Step], expected: list[tuple[object
 
 async def test_of_overlapping_runs_the_oldest_gets_the_event() -> None:
     runs = await Hand().play(ACCEPT, ASK, 1, ASK, *map(sends, EVENTS), 9, LEAVE)
-    assert [(entry["run"], entry["outcome"]) for entry in runs[1:-1]] == [(1, "ok"), (2, "timeout")]
+    said = [(entry["run"], entry["outcome"]) for entry in runs if entry["event"] == "agent_run"]
+    assert said == [(1, "ok"), (2, "timeout")]
+
+
+async def test_a_run_is_told_when_it_is_asked_for_before_anything_else_can_happen() -> None:
+    hand = Hand()
+    with pytest.raises(ZeroDivisionError):
+        await hand.play(ACCEPT, ASK, *map(sends, EVENTS), 1, ASK, ZeroDivisionError())
+    assert [(entry["event"], entry["run"]) for entry in hand.lines if "run" in entry] == [
+        ("agent_start", 1), ("agent_run", 1), ("agent_start", 2), ("agent_run", 2),
+    ]  # fmt: skip
+
+
+async def test_an_instance_has_a_name_where_the_environment_has_one() -> None:
+    (accept, *_) = await Hand(environ={**ENVIRON, "SPILLWAY_INSTANCE": "i-7"}).play(ACCEPT)
+    (bare, *_) = await Hand().play(ACCEPT)
+    assert (accept["instance"], "instance" in bare) == ("i-7", False)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from pipeline.judging.trials import Reading, Trial, is_abandoned, read_lines, trials_of
 from pipeline.model import LogLine
 from tests.fakes import START
-from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, text
+from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, start, text
 
 D = timedelta(seconds=10)
 ERRORS = ("is not JSON serializable",)
@@ -69,6 +69,37 @@ def test_silence_after_an_accept_is_a_failure_once_an_answer_was_due() -> None:
     (trial,) = trials(lines, at=21)
     assert trial.failed == {"agent_completed"}
     assert since_start(trial) == 11
+
+
+@pytest.mark.parametrize(
+    ("lines", "failed"),
+    [
+        pytest.param([accept(1, "s"), start(2, "s")], [{"agent_completed"}], id="a-crash-in-the-first-run"),
+        pytest.param([accept(1, "s"), start(1, "s"), run(1, "ok", "s"), start(2, "s", run=2)], [set(), {"agent_completed"}],
+                     id="a-crash-in-the-second-run"),
+        pytest.param([start(2, "s", run=2), start(2, "s", run=2)], [{"agent_completed"}], id="once-though-the-line-came-twice"),
+        pytest.param([run(1, "ok", "s"), start(1, "s")], [set()], id="lines-out-of-order"),
+        pytest.param([accept(1, "s"), start(2, "s"), close(3, 1001, "s", by="client")], [], id="the-user-left"),
+        pytest.param([accept(1, "s"), start(2, "s"), close(3, 1006, "s", by="lost")], [], id="the-user-vanished"),
+        pytest.param([accept(1, "s"), start(2, "s"), close(13, 1000, "s", by="client")], [{"agent_completed"}],
+                     id="a-user-who-gave-up-after-the-deadline"),
+        pytest.param([accept(1, "s"), start(2, "s"), close(3, 1011, "s")], [{"agent_completed", "server_error_1011"}],
+                     id="the-outcome-was-lost-and-the-close-was-not"),
+        pytest.param([start(2, "s", run=0)], [], id="no-number"),
+    ],
+)  # fmt: skip
+def test_a_run_that_was_asked_for_and_never_decided_failed(
+    lines: list[LogLine], failed: list[set[str]]
+) -> None:
+    assert [set(t.failed) for t in trials(lines)] == failed
+
+
+def test_a_run_is_called_undecided_once_its_outcome_could_have_arrived() -> None:
+    lines, late = [accept(1, "s"), start(2, "s")], timedelta(seconds=5)
+    (socket,) = reading(lines).sockets.values()
+    at = [list(trials_of(socket, D, START.timestamp() + second, late)) for second in (16.9, 17)]
+    assert [len(each) for each in at] == [0, 1]
+    assert since_start(at[1][0]) == 2
 
 
 def test_a_trial_is_dated_by_its_start_not_by_its_end() -> None:

@@ -243,7 +243,7 @@ def entry_filter(
         f"resource.labels.location={_quoted(ref.location)}",
         f"resource.labels.revision_name=({named})",
         f"timestamp>={_quoted(_rfc3339(since))}",
-        f"({' OR '.join(['jsonPayload.spillway=1', *patterns])})",
+        f"({' OR '.join(['jsonPayload.spillway>=1', *patterns])})",
     ]
     if received_since is not None:
         terms.append(f"receiveTimestamp>={_quoted(_rfc3339(received_since))}")

@@ -241,7 +241,7 @@ class _Side:
         trials = [
             t
             for socket in reading.sockets.values()
-            for t in trials_of(socket, sampling.within, now.timestamp())
+            for t in trials_of(socket, sampling.within, now.timestamp(), sampling.lateness)
         ]
         trials.sort(key=lambda t: (t.start, t.session))
         return cls(trials, sorted(reading.errors_at))
@@ -322,7 +322,12 @@ def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: dateti
     moment = now.timestamp()
     # All counts are of these, so that no part is larger than the whole.
     sockets = [s for s in reading.sockets.values() if s.accepted is not None or s.refused is not None]
-    bad = [t for socket in sockets for t in trials_of(socket, sampling.within, moment) if t.failed]
+    bad = [
+        t
+        for socket in sockets
+        for t in trials_of(socket, sampling.within, moment, sampling.lateness)
+        if t.failed
+    ]
     closes = Counter(close_word(s) for s in sockets if s.closed is not None and s.accepted is not None)
     broken_at = [s.closed for s in sockets if s.closed is not None and s.is_broken]
     first_bad = min([t.start for t in bad] + broken_at, default=None)

@@ -1,11 +1,12 @@
 """From telemetry lines to trials: what each agent run was, decided by its deadline.  PURE.
 
-Theory of operation. The middleware writes a line (``telemetry/lines.py``) at accept, one per agent run when it is decided
-(ok, timeout, closed, idle), one at close. Lines of one socket share a session id. A *trial* is one agent run, dated by
-its start; these are trials too, because nobody else would count them:
+Theory of operation. The middleware writes a line (``telemetry/lines.py``) at accept, one per agent run when it is asked
+for and one when it is decided (ok, timeout, closed, idle), one at close. Lines of one socket share a session id. A
+*trial* is one agent run, dated by its start; these are trials too, because nobody else would count them:
 
 - an accept after which nothing at all was written: the service or its logger died. It is dated at accept + D, the moment
   by which something was due, so that by the time its block closes the answer cannot come any more;
+- a run that was asked for and of whose outcome no line came, though its user was there until the deadline;
 - a socket that the server closed with an error before any run was asked for;
 - a handshake that the service could not answer.
 
@@ -16,13 +17,13 @@ not judged. Our own probes' sockets are marked by the middleware and left out; t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pipeline.model import LogLine
 from pipeline.probe.scenario import CloseClass, close_class
-from pipeline.telemetry.lines import Accepted, Closed, Refused, Run, from_payload, is_telemetry
+from pipeline.telemetry.lines import Accepted, Closed, Refused, Run, Started, from_payload, is_telemetry
 
 #: (seconds since the epoch, float) is how lines tell time; evidence keeps it so and never mixes in arrival times.
 Seconds = float
@@ -51,6 +52,7 @@ class Socket:
     client: str = ""
     accepted: Seconds | None = None
     refused: Seconds | None = None
+    starts: dict[int, Seconds] = field(default_factory=dict)  # by the run's number
     runs: list[Run] = field(default_factory=list)
     was_idle: bool = False
     closed: Seconds | None = None
@@ -61,6 +63,11 @@ class Socket:
     @property
     def close_class(self) -> CloseClass:
         return close_class(self.code, self.reason)
+
+    @property
+    def was_left(self) -> bool:
+        """Its user closed it, or vanished."""
+        return self.closed_by in ("client", "lost")
 
     @property
     def is_broken(self) -> bool:
@@ -112,6 +119,8 @@ def _note(reading: Reading, payload: Mapping[str, object]) -> None:
             socket.accepted = said.at
         case Refused():
             socket.refused = said.at
+        case Started():
+            socket.starts[said.run] = said.at
         case Run(outcome="idle"):
             socket.was_idle = True
         case Run():
@@ -121,12 +130,14 @@ def _note(reading: Reading, payload: Mapping[str, object]) -> None:
             socket.reason, socket.closed_by = said.reason, said.closed_by
 
 
-def trials_of(socket: Socket, within: timedelta, now: Seconds) -> Iterable[Trial]:
+def trials_of(
+    socket: Socket, within: timedelta, now: Seconds, lateness: timedelta = timedelta()
+) -> Iterable[Trial]:
     """The decided trials of one socket.
 
     Args:
         within: D.
-        now: nothing is called missing before its time.
+        now: nothing is called missing before its time, which is up to ``lateness`` after it was written.
     """
     within_s = within.total_seconds()
     if socket.refused is not None:
@@ -134,7 +145,8 @@ def trials_of(socket: Socket, within: timedelta, now: Seconds) -> Iterable[Trial
     for run in socket.runs:
         if not is_abandoned(socket, run):
             yield _run_trial(socket, run, within_s)
-    if socket.runs or socket.accepted is None:
+    yield from _unanswered(socket, within_s, now - lateness.total_seconds())
+    if socket.runs or socket.starts or socket.accepted is None:
         return
     broken = socket.server_broke_it(socket.accepted, within_s)
     if broken:
@@ -147,12 +159,25 @@ def is_silent(socket: Socket, within: timedelta, now: Seconds) -> bool:
     """Nothing at all was written after the accept, though something was due by accept + D: the logger died, or more."""
     if socket.accepted is None or socket.runs or socket.was_idle or socket.closed is not None:
         return False
+    if socket.starts:
+        return False
     return now >= socket.accepted + 2 * within.total_seconds()
 
 
 def is_abandoned(socket: Socket, run: Run) -> bool:
     """The user left, or vanished, before the run was decided."""
-    return run.outcome == "closed" and socket.closed_by in ("client", "lost")
+    return run.outcome == "closed" and socket.was_left
+
+
+def _unanswered(socket: Socket, within_s: float, told_until: Seconds) -> Iterator[Trial]:
+    """Runs that were asked for and never decided: what should have said so died with them."""
+    decided = {run.run for run in socket.runs}
+    for number, start in socket.starts.items():
+        deadline = start + within_s
+        has_left = socket.was_left and socket.closed is not None and socket.closed <= deadline
+        if number not in decided and not has_left and told_until >= deadline:
+            failed = _NOT_COMPLETED | socket.server_broke_it(start, within_s)
+            yield Trial(socket.client, socket.session, start, failed)
 
 
 def _run_trial(socket: Socket, run: Run, within_s: float) -> Trial:

@@ -3,8 +3,8 @@
     app = SpillwayTelemetry(app, starts=("execute_agent",), expects=("agent_started", "agent_completed"), within_s=10)
 
 Standard library only: it runs inside other people's services, and nothing that goes wrong in here may reach them. One
-line of JSON on stdout at accept, one per agent run when it is *decided* (all events sent, deadline passed, or the
-socket ended first), one at close; one for a socket that the service failed to accept. An accept after which nobody asks
+line of JSON on stdout at accept, one when an agent run is asked for, one when it is *decided* (all events sent, deadline
+passed, or the socket ended first), one at close; one for a socket that the service failed to accept. An accept after which nobody asks
 for a run within the deadline gets a line too, so that silence in the logs means one thing only: the service or its
 logger died.
 
@@ -30,7 +30,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.telemetry.lines import VERSION, Accepted, Closed, Line, Refused, Run, to_payload
+from pipeline.telemetry.lines import VERSION, Accepted, Closed, Line, Refused, Run, Started, to_payload
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -59,7 +59,7 @@ class SpillwayTelemetry:
         within_s: seconds from the request to the last of them.
         write: takes one line; default: one write to stdout.
         clock: seconds since the epoch.
-        environ: K_SERVICE, K_REVISION, SPILLWAY_NONCE; SPILLWAY_SALT, the same for all revisions, keeps client
+        environ: K_SERVICE, K_REVISION, SPILLWAY_NONCE, SPILLWAY_INSTANCE (if there is one); SPILLWAY_SALT, the same for all revisions, keeps client
             hashes from being guessed (without it they are salted with the service's name).
     """
 
@@ -83,6 +83,7 @@ class SpillwayTelemetry:
         self.clock = clock
         self.revision = environ.get("K_REVISION", "")
         self.nonce = environ.get("SPILLWAY_NONCE", "")
+        self.instance = environ.get("SPILLWAY_INSTANCE", "")
         self.salt = environ.get("SPILLWAY_SALT") or environ.get("K_SERVICE", "")
         self.write = write or _to_stdout
 
@@ -144,6 +145,8 @@ class _Watch:
             "revision": t.revision,
             "nonce": t.nonce,
         }
+        if t.instance:
+            self.shared["instance"] = t.instance
         if headers.get(PROBE_HEADER, b"").decode("latin-1") == probe_key(t.nonce):
             self.shared["probe"] = True
 
@@ -199,7 +202,7 @@ class _Watch:
         return kind if isinstance(kind, str) else None
 
     def _accept(self) -> None:
-        self.accepted = self.telemetry.clock()
+        self.accepted = self.shared["accepted"] = self.telemetry.clock()
         self._tell(Accepted(self.accepted, self.scope.get("path", "")))
         self.idle_timer = self._later(self._idle)
 
@@ -211,6 +214,7 @@ class _Watch:
         self.runs += 1
         run = _Run(self.runs, self.telemetry.clock(), list(self.telemetry.expects))
         self.undecided.append(run)
+        self._tell(Started(run.started, run.number))
         run.timer = self._later(self._decide, run, "timeout")
 
     def _later(self, note: Callable[..., None], *args: object) -> asyncio.TimerHandle:

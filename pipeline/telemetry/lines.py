@@ -1,9 +1,10 @@
 """The telemetry line: what a service writes about each of its WebSockets, as values, and how it is read back.  PURE.
 
 A line is one JSON object. All lines of a socket share ``session``; ``at`` is in seconds since the epoch, by the service's
-clock. What a line says stands in the four classes below; who wrote it in ``spillway`` (the version), ``revision``,
-``nonce``, ``client`` (a hash) and, for a probe's socket, ``probe``. Standard library only: the middleware brings this
-file along.
+clock. What a line says stands in the classes below; who wrote it in ``spillway`` (the version), ``revision``, ``nonce``,
+``client`` (a hash), ``accepted`` (when its socket was), ``instance`` where the environment names one and, for a probe's
+socket, ``probe``. Lines of version 1 are read too: they have no ``accepted``, and no line at a run's start. Standard
+library only: the middleware brings this file along.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-VERSION = 1
+VERSION = 2
+_READ = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,17 @@ class Refused:
     at: float
     status: int = 500
     path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run was asked for; ``run`` is its number among those of the socket, from 1. Its ``Run`` follows within D.
+
+    Without it a crash in a socket's second run would leave nothing that anybody could miss.
+    """
+
+    at: float
+    run: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +76,11 @@ class Closed:
     runs: int = 0
 
 
-Line = Accepted | Refused | Run | Closed
+Line = Accepted | Refused | Started | Run | Closed
 
-
-_EVENTS = {Accepted: "ws_accept", Refused: "ws_refused", Run: "agent_run", Closed: "ws_close"}
+_EVENTS = {
+    Accepted: "ws_accept", Refused: "ws_refused", Started: "agent_start", Run: "agent_run", Closed: "ws_close",
+}  # fmt: skip
 
 
 def to_payload(line: Line) -> dict[str, object]:
@@ -83,7 +97,17 @@ def to_payload(line: Line) -> dict[str, object]:
 
 def is_telemetry(payload: Mapping[str, object]) -> bool:
     """Whether a log entry's payload claims to be such a line; ``nonce`` says whether it is this revision's."""
-    return payload.get("spillway") == VERSION
+    return payload.get("spillway") in _READ
+
+
+def accepted_of(payload: Mapping[str, object]) -> float | None:
+    """When the line's socket was accepted, in seconds since the epoch; None where the line does not say it.
+
+    Any line that has come says it, whether or not the socket's first one did.
+    """
+    if payload.get("event") == "ws_accept":
+        return _number(payload.get("at"))
+    return _number(payload.get("accepted"))
 
 
 def from_payload(payload: Mapping[str, object]) -> Line | None:
@@ -96,6 +120,9 @@ def from_payload(payload: Mapping[str, object]) -> Line | None:
             return Accepted(at, str(payload.get("path", "")))
         case "ws_refused":
             return Refused(at, int(_number(payload.get("status")) or 500), str(payload.get("path", "")))
+        case "agent_start":
+            number = int(_number(payload.get("run")) or 0)
+            return Started(at, number) if number > 0 else None
         case "agent_run":
             return _run(at, payload)
         case "ws_close":
