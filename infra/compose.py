@@ -11,8 +11,8 @@ Which names the settings set is written on each revision, in one annotation. It 
 because a revision that is made by hand gets a copy of it. Where nothing is live, or nothing ever served, the base is
 what ``NEW`` says.
 
-The revision is named after its content, without what is ours in it (the secret, the annotation): the same content has
-the same name, and no name stands for two. Asked for again after it was promoted it is the stable revision itself.
+The revision is named after its content, without what is ours in it (the secret and what the middleware is told, the
+annotation): the same content has the same name, and no name stands for two. Asked for again after it was promoted it is the stable revision itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from infra.asked import Asked, asked_of, main_index, ports, startup_probe
 from infra.document import Doc, below, covers, items, leaves, overlaid, without
 from infra.settings import Settings
 from pipeline.errors import ConfigError
-from pipeline.model import NONCE_VARIABLE
+from pipeline.model import NONCE_VARIABLE, OWN_VARIABLES
 
 MADE_ANNOTATION = "spillway.revision/made"
 #: Rises when other content is made of the same settings and base: the name must change with the content.
@@ -76,7 +76,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """One revision, named, without the secret that is its own.
+    """One revision, named, without the variables that are its own.
 
     Args:
         template: all of it, our annotation too.
@@ -91,10 +91,14 @@ class Composed:
     is_base: bool = False
     cleared: tuple[str, ...] = ()
 
-    def with_nonce(self, nonce: str) -> Doc:
-        """The template with the revision's own secret, in the container that serves."""
+    def with_nonce(self, nonce: str, telemetry: Mapping[str, str] | None = None) -> Doc:
+        """The template with the revision's own secret and what the middleware is told, in the container that serves."""
         containers = list(self.template["containers"])
-        env = [*containers[self.main].get("env", ()), {"name": NONCE_VARIABLE, "value": nonce}]
+        own = {NONCE_VARIABLE: nonce, **(telemetry or {})}
+        env = [
+            *containers[self.main].get("env", ()),
+            *({"name": name, "value": value} for name, value in own.items()),
+        ]
         containers[self.main] = {**containers[self.main], "env": env}
         return {**self.template, "containers": containers}
 
@@ -167,8 +171,9 @@ def _stripped(live: Doc) -> dict[str, Any]:
     """What a revision has that is not ours."""
     ours = [f"annotations[{MADE_ANNOTATION}]", "revision"]
     ours += [
-        f"containers[{name}].env[{NONCE_VARIABLE}]"
+        f"containers[{name}].env[{variable}]"
         for name in items("containers", live.get("containers", ()))
+        for variable in OWN_VARIABLES
     ]
     return without(unreserved(live), ours)
 

@@ -77,10 +77,10 @@ def deployment(settings: Settings, live: Live | None, nonce: str) -> Deployment:
     """Args: nonce: for a revision that is made now. Raises ConfigError."""
     if live is None:
         made = compose(settings)
-        return Deployment(made.revision, split_of(made.revision, None), _fields(settings, _NEW), _named(made.revision, made.with_nonce(nonce)))  # fmt: skip
+        return Deployment(made.revision, split_of(made.revision, None), _fields(settings, _NEW), _named(made.revision, made.with_nonce(nonce, settings.telemetry)))  # fmt: skip
     made = compose(settings, live.stable, live.base)
     # A revision never changes: one that is there is declared as it is, with the secret that it has.
-    template = live.there if live.there is not None else made.with_nonce(nonce)
+    template = live.there if live.there is not None else made.with_nonce(nonce, settings.telemetry)
     return Deployment(
         made.revision,
         split_of(made.revision, live),

@@ -81,6 +81,8 @@ class Settings:
         fields: of the service, as the API's own Service in proto JSON; a field that is null shall be cleared.
         waive: paths of fields that may be lost.
         alert_channels: resource names of the notification channels that the lasting alerts tell.
+        telemetry: environment variables that tell the middleware what the scenarios say, in the container that serves;
+            of OWN_VARIABLES. They are no part of what a revision is: another scenario makes no other revision.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -95,6 +97,7 @@ class Settings:
     fields: Mapping[str, Any] = field(default_factory=dict)
     waive: tuple[str, ...] = ()
     alert_channels: tuple[str, ...] = ()
+    telemetry: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ref(self) -> ServiceRef:

@@ -13,7 +13,7 @@ from infra.compose import MADE_ANNOTATION, Composed, compose, made_of
 from infra.document import Doc, covers, differences, items, leaves, overlaid, without
 from infra.settings import Settings, Template
 from pipeline.errors import ConfigError
-from pipeline.model import NONCE_VARIABLE
+from pipeline.model import NONCE_VARIABLE, OWN_VARIABLES
 
 LIVE: Doc = {
     "labels": {"team": "chat"},
@@ -186,12 +186,35 @@ def test_an_annotation_that_cannot_be_read_says_nothing(said: str) -> None:
     assert made_of("chat-1", {"annotations": {MADE_ANNOTATION: said}}) is None
 
 
+def test_another_scenario_makes_no_other_revision() -> None:
+    first = after(settings(env={"A": "1"}))
+    told = replace(settings(env={"A": "1"}), telemetry={"SPILLWAY_TELEMETRY": '{"within_s":3}'})
+    again = compose(told, first.revision, first.with_nonce("hush", {"SPILLWAY_TELEMETRY": '{"within_s":2}'}))
+    assert again.is_base
+
+
+@pytest.mark.parametrize("name", OWN_VARIABLES)
+def test_each_of_our_variables_is_new_in_a_new_revision(name: str) -> None:
+    old = compose(settings(), "chat-1", LIVE).with_nonce("a", dict.fromkeys(OWN_VARIABLES[1:], "a"))
+    made = compose(settings(env={"A": "1"}), "chat-1", old).with_nonce(
+        "b", dict.fromkeys(OWN_VARIABLES[1:], "b")
+    )
+    (app,) = [each for each in made["containers"] if each.get("name") == "app"]
+    assert [each["value"] for each in app["env"] if each["name"] == name] == ["b"]
+
+
 def test_a_name_never_stands_for_two_contents_and_one_content_has_one() -> None:
     asked = settings(env={"A": "1"})
     one, two = compose(asked, "chat-1", LIVE), compose(asked, "chat-1", {**LIVE, "timeout": "301s"})
     assert one.revision != two.revision != compose(asked).revision
     secret = replace(one, template=LIVE).with_nonce("hush")
     assert compose(asked, "chat-1", secret).revision == one.revision
+    told = replace(one, template=LIVE).with_nonce(
+        "hush", {"SPILLWAY_TELEMETRY": "{}", "SPILLWAY_CLIENT": "{}"}
+    )
+    assert compose(asked, "chat-1", told).revision == one.revision, (
+        "what the middleware is told is no content"
+    )
     moved = {**LIVE, "labels": {**LIVE["labels"]}, "sessionAffinity": False}
     assert compose(asked, "chat-1", moved).revision == one.revision, "a zero is not set"
 

@@ -21,6 +21,7 @@ from pipeline.errors import ConfigError
 from pipeline.judging.terms import Criterion, Probing, Sampling, Stage
 from pipeline.model import ServiceRef
 from pipeline.output.writer import Mode, Output
+from pipeline.telemetry.settings import Known
 
 DIGEST = "chat@sha256:" + "0" * 64
 TEXT = """
@@ -44,6 +45,7 @@ container:
   waive: [scaling]
 scenarios:
   run: {path: /ws, send: {type: hello}, expect: [done]}
+evidence: {within: 7s}
 """
 READ = schema.parse(TEXT)
 
@@ -66,6 +68,7 @@ def test_every_setting_of_the_container_reaches_the_program() -> None:
         ),
         fields={"description": "a chat"},
         waive=("scaling",),
+        telemetry={"SPILLWAY_TELEMETRY": Known({"hello": ("done",)}, "type", "type", 7.0).encode()},
     )  # fmt: skip
 
 

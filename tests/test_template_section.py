@@ -92,6 +92,8 @@ def complaint(text: str) -> ConfigError:
         ("  template:\n    containers: [{image: x}]\n", "7:19", "--image"),
         ("  template:\n    containers: [{env: [{value: x}]}]\n", "7:25", "needs a name"),
         ("  template:\n    containers: [{env: [{name: SPILLWAY_NONCE}]}]\n", "7:25", "Spillway's own"),
+        ("  template:\n    containers: [{env: [{name: SPILLWAY_TELEMETRY}]}]\n", "7:25", "Spillway's own"),
+        ("  env: {SPILLWAY_CLIENT: x}\n", "6:9", "Spillway's own"),
         ("  template:\n    annotations: {run.googleapis.com/x: a}\n", "7:19", "namespace"),
         ("  template:\n    annotations: {spillway.revision/made: a}\n", "7:19", "Spillway's own"),
         ("  service:\n    labels: {serving.knative.dev/x: a}\n", "7:14", "namespace"),

@@ -80,7 +80,17 @@ class Request:
             fields=template_section.as_document(template_section.SERVICE, container.service),
             waive=tuple(container.waive),
             alert_channels=tuple(self.environment.alert_channels),
+            telemetry=self._telemetry,
         )
+
+    @property
+    def _telemetry(self) -> dict[str, str]:
+        """What the middleware is told: users' runs are what the probes' scenarios say."""
+        from pipeline.config.known_runs import known_runs
+        from pipeline.model import TELEMETRY_VARIABLE
+
+        known = known_runs(self.config.build_scenarios(), self.config.evidence.within)
+        return {TELEMETRY_VARIABLE: known.encode()} if known else {}
 
     @cached_property
     def wish(self) -> Wish:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from infra.compose import MADE_ANNOTATION
 from infra.document import Change, Doc, covers, differences, leaves
 from infra.guard import shown
-from pipeline.model import NONCE_VARIABLE
+from pipeline.model import OWN_VARIABLES
 
 if TYPE_CHECKING:
     from infra.deployment import Deployment
@@ -87,5 +87,5 @@ def _under_template(before: Doc, after: Doc) -> Iterator[Change]:
 
 def _is_ours(path: str) -> bool:
     """And names of named things, which their paths say."""
-    ours = (f"env[{NONCE_VARIABLE}]", f"annotations[{MADE_ANNOTATION}]")
+    ours = (*(f"env[{name}]" for name in OWN_VARIABLES), f"annotations[{MADE_ANNOTATION}]")
     return path.endswith("].name") or covers("template.revision", path) or any(each in path for each in ours)

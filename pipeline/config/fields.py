@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Annotated, TypeVar
 
+from pipeline.model import OWN_VARIABLES
 from pipeline.units import format_duration, parse_duration, parse_odds, parse_rate, shown
 
 Sized = TypeVar("Sized", bound=Collection[object])
@@ -72,6 +73,13 @@ def not_empty(value: Sized) -> Sized:
     if not value:
         raise Unfit("must not be empty")
     return value
+
+
+def not_our_variables(env: dict[str, str]) -> dict[str, str]:
+    """Raises ValueError for a variable that each deploy writes itself."""
+    if ours := [name for name in env if name in OWN_VARIABLES]:
+        raise Misplaced((ours[0],), f"{ours[0]} is Spillway's own")
+    return env
 
 
 def _below_source(path: str) -> str:

@@ -17,7 +17,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from checks.settings import Settings
 from pipeline.config import sections, template_section, yamltree
-from pipeline.config.fields import Duration, Misplaced, Name, Odds, Rate, between, not_empty, text_like, whole
+from pipeline.config.fields import (
+    Duration,
+    Misplaced,
+    Name,
+    Odds,
+    Rate,
+    between,
+    not_empty,
+    not_our_variables,
+    text_like,
+    whole,
+)
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.evidence import METRICS
@@ -83,7 +94,7 @@ class Container:
     """What is asked of each revision's template, and of the service. What is not named stays as it is live."""
 
     port: Annotated[int, whole(1, 65_535)] | None = None
-    env: dict[str, str] = field(default_factory=dict)
+    env: Annotated[dict[str, str], not_our_variables] = field(default_factory=dict)
     min_instances: Annotated[int, whole(0, 1000)] | None = None
     max_instances: Annotated[int, whole(1, 1000)] | None = None
     concurrency: Annotated[int, whole(1, 1000)] | None = None

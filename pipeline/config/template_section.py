@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.config.sections import path_text
 from pipeline.config.yamltree import Document
 from pipeline.errors import ConfigError
-from pipeline.model import NONCE_VARIABLE, OUTPUT_ONLY, RECORD_ANNOTATION
+from pipeline.model import OUTPUT_ONLY, OWN_VARIABLES, RECORD_ANNOTATION
 from pipeline.units import parse_duration, shown
 
 Path = tuple[str | int, ...]
@@ -262,8 +262,8 @@ def _of_containers(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
         if not entry.get("name") and entry.get("image"):
             yield (*at, "image"), "the container that serves has the image of --image; others need a name"
         for number, variable in enumerate(entry.get("env") or ()):
-            if variable.get("name") == NONCE_VARIABLE:
-                yield (*at, "env", number), f"{NONCE_VARIABLE} is Spillway's own"
+            if (name := variable.get("name")) in OWN_VARIABLES:
+                yield (*at, "env", number), f"{name} is Spillway's own"
 
 
 def _said_twice(made: Mapping[str, Any], section: Mapping[str, Any], path: Path) -> Iterator[Problem]:

@@ -100,10 +100,10 @@ class Chat:
         print(json.dumps({"severity": "DEBUG", "message": message, **fields}), flush=True)  # noqa: T201
 
 
-def make_app(behaviour: Behaviour, within_s: float) -> SpillwayTelemetry:
+def make_app(behaviour: Behaviour) -> SpillwayTelemetry:
     chat = Chat(behaviour)
     app = Starlette(routes=[Route("/healthz", chat.healthz), WebSocketRoute("/ws", chat.converse)])
-    return SpillwayTelemetry(app, expects=EVENTS, within_s=within_s)
+    return SpillwayTelemetry(app)
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def main() -> None:
     import uvicorn
 
     uvicorn.run(
-        make_app(behaviour, float(os.environ.get("AGENT_WITHIN", "1.0"))),
+        make_app(behaviour),
         host=os.environ.get("HOST", "127.0.0.1"),
         port=int(os.environ.get("PORT", "8080")),
         ws="websockets-sansio",

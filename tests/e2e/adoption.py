@@ -11,7 +11,7 @@ from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTrans
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
 from pipeline.local import endpoint
-from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION
+from pipeline.model import OWN_VARIABLES, RECORD_ANNOTATION
 from tests import adopting
 from tests.e2e.project import Project, image
 
@@ -53,7 +53,7 @@ def contents(project: Project) -> tuple[dict[str, Any], dict[str, dict[str, Any]
 def asked(template: dict[str, Any]) -> dict[str, Any]:
     """Without what a rollout of another image is to change: the image, and what is Spillway's own."""
     main, *others = template["containers"]
-    env = [each for each in main["env"] if each["name"] != NONCE_VARIABLE]
+    env = [each for each in main["env"] if each["name"] not in OWN_VARIABLES]
     notes = {key: value for key, value in template["annotations"].items() if key != MADE}
     return {**template, "annotations": notes, "containers": [{**main, "env": env, "image": ""}, *others]}
 
@@ -87,7 +87,7 @@ def what_is_named_comes_and_goes_with_the_file_and_what_is_not_stays(adopted: Pr
         return contents(adopted)[1][done.document["candidate"]]
 
     def variables(template: dict[str, Any]) -> set[str]:
-        return {each["name"] for each in template["containers"][0]["env"]} - {NONCE_VARIABLE}
+        return {each["name"] for each in template["containers"][0]["env"]} - {*OWN_VARIABLES}
 
     theirs = {"MODE", "API_TOKEN"}
     failed = roll("bad", 11, "env: {EXTRA: '1'}, ")

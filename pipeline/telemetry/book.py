@@ -1,0 +1,108 @@
+"""What all sockets of a process share in the telemetry: what is known, who writes, and which sockets are open."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.telemetry.lines import VERSION, Line, to_payload
+from pipeline.telemetry.settings import ClientRule, Known
+from pipeline.telemetry.words import Needles, needles
+
+Write = Callable[[str], object]
+
+_MAX_DEPTH = 5
+
+
+def to_stdout(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+@dataclass(slots=True)
+class Book:
+    """Args:
+    environ: K_SERVICE, K_REVISION, SPILLWAY_NONCE, SPILLWAY_INSTANCE (if there is one); SPILLWAY_SALT, the same for
+        all revisions, keeps client hashes from being guessed (without it they are salted with the service's name).
+    client: who a socket's client is.
+    write: takes one line.
+    clock: seconds since the epoch.
+    """
+
+    known: Known
+    environ: Mapping[str, str]
+    client: ClientRule = field(default_factory=ClientRule)
+    write: Write = to_stdout
+    clock: Callable[[], float] = time.time
+    nonce: str = field(init=False)
+    salt: str = field(init=False)
+    origin: Mapping[str, object] = field(init=False)
+    starts: Needles = field(init=False)
+    events: Mapping[str, Needles] = field(init=False)
+    start_path: tuple[str, ...] = field(init=False)
+    event_path: tuple[str, ...] = field(init=False)
+    _complaints: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        environ, known = self.environ, self.known
+        self.nonce = environ.get("SPILLWAY_NONCE", "")
+        self.salt = environ.get("SPILLWAY_SALT") or environ.get("K_SERVICE", "")
+        origin = {"revision": environ.get("K_REVISION", ""), "nonce": self.nonce}
+        if instance := environ.get("SPILLWAY_INSTANCE"):
+            origin["instance"] = instance
+        self.origin = {"spillway": VERSION, "severity": "INFO", **origin}
+        self.starts = needles(known.runs)
+        self.events = {start: needles(events) for start, events in known.runs.items()}
+        self.start_path, self.event_path = (
+            tuple(path.split(".")) for path in (known.start_field, known.event_field)
+        )
+
+    def tell(self, line: Line, shared: Mapping[str, object]) -> None:
+        self.write(json.dumps(_plain({**self.origin, **shared, **to_payload(line)}), allow_nan=False))
+
+    def guarded(self, note: Callable[..., Any], *args: object) -> Any:
+        """Note something; whatever fails is told on stderr and forgotten: None."""
+        try:
+            return note(*args)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
+            self.complain(error)
+            return None
+
+    def complain(self, error: Exception) -> None:
+        """Each kind of failure once, so that one that comes with every message does not fill the logs."""
+        kind = type(error).__name__
+        if kind not in self._complaints:
+            self._complaints.add(kind)
+            try:
+                say(f"{kind}: {error}")
+            except Exception:  # noqa: BLE001 - an error whose text cannot be had
+                say(kind)
+
+
+def say(words: str) -> None:
+    """On stderr, if there is one."""
+    try:
+        print(f"spillway telemetry: {words}", file=sys.stderr)  # noqa: T201
+    except (OSError, ValueError):  # it is full, gone or closed, and there is nobody else to tell
+        return
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """The value as JSON can hold it: an enum by its name, anything strange by its repr."""
+    if isinstance(value, enum.Enum):
+        return value.name
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if depth < _MAX_DEPTH and isinstance(value, Mapping):
+        return {str(key): _plain(each, depth + 1) for key, each in value.items()}
+    if depth < _MAX_DEPTH and isinstance(value, list | tuple):
+        return [_plain(each, depth + 1) for each in value]
+    return repr(value)

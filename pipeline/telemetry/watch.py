@@ -1,0 +1,175 @@
+"""One socket: sees every message pass and changes none."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.telemetry.book import Book
+from pipeline.telemetry.lines import Accepted, Closed, Line, Refused, Run, Started
+from pipeline.telemetry.words import Needles, word_in
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+PROBE_HEADER = b"x-spillway-probe"
+RESTART = 1012  # what uvicorn closes with when it is told to stop; a browser's tab leaves with 1001
+
+
+def probe_key(nonce: str) -> str:
+    """What a probe's ``X-Spillway-Probe`` header holds: shows knowledge of the nonce without telling it."""
+    return hashlib.sha256(f"spillway probe {nonce}".encode()).hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class _Run:
+    """An agent run that is not decided yet."""
+
+    number: int
+    started: float
+    missing: dict[str, tuple[str, bytes]]
+    first_event: float | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+class Watch:
+    """The lines of one WebSocket."""
+
+    def __init__(self, book: Book, scope: MutableMapping[str, Any]) -> None:
+        self._book = book
+        self._path = scope.get("path", "")
+        self._accepted: float | None = None
+        self._runs = 0
+        self.undecided: list[_Run] = []
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self.is_over = False
+        headers = list(scope.get("headers") or ())
+        client = book.client.client_of(headers, scope.get("client"))
+        self._shared: dict[str, object] = {
+            "session": uuid.uuid4().hex,
+            "client": hashlib.sha256(f"{book.salt}/{client}".encode()).hexdigest()[:16],
+        }
+        if dict(headers).get(PROBE_HEADER, b"").decode("latin-1") == probe_key(book.nonce):
+            self._shared["probe"] = True
+
+    def receiving(self, receive: Receive) -> Receive:
+        async def watched() -> Message:
+            message = await receive()
+            try:
+                self._received(message)
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
+                self._book.complain(error)
+            return message
+
+        return watched
+
+    def sending(self, send: Send) -> Send:
+        async def watched(message: Message) -> None:
+            try:
+                await send(message)
+            except OSError:  # how a server tells that nobody is there any more
+                self._book.guarded(self.ended, 1006, "", "lost")
+                raise
+            try:
+                self._sent(message)
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
+                self._book.complain(error)
+
+        return watched
+
+    def _received(self, message: Message) -> None:
+        if message["type"] == "websocket.disconnect":
+            code = message.get("code") or 1005
+            by = "lost" if code == 1006 else "server" if code == RESTART else "client"
+            self.ended(code, message.get("reason") or "", by)
+        elif start := word_in(message, self._book.start_path, self._book.starts):
+            self._start_run(self._book.events[start])
+
+    def _sent(self, message: Message) -> None:
+        match message["type"]:
+            case "websocket.send":
+                if self.undecided:
+                    self._event(message)
+            case "websocket.accept":
+                self._accept()
+            case "websocket.close":
+                self.ended(message.get("code", 1000), message.get("reason") or "", "server")
+            case "websocket.http.response.start":
+                self._refused(message.get("status"))
+
+    def _accept(self) -> None:
+        self._accepted = self._shared["accepted"] = self._book.clock()
+        self._tell(Accepted(self._accepted, self._path))
+        self._idle_timer = self._later(self._idle)
+
+    def _idle(self) -> None:
+        if self._accepted is not None and not self._runs and not self.is_over:
+            self._tell(Run(self._book.clock(), 0, self._accepted, "idle"))
+
+    def _start_run(self, events: Needles) -> None:
+        self._runs += 1
+        run = _Run(self._runs, self._book.clock(), dict(events))
+        self.undecided.append(run)
+        self._tell(Started(run.started, run.number))
+        run.timer = self._later(self._decide, run, "timeout")
+
+    def _later(self, note: Callable[..., None], *args: object) -> asyncio.TimerHandle:
+        book = self._book
+        return asyncio.get_running_loop().call_later(book.known.within_s, book.guarded, note, *args)
+
+    def _event(self, message: Message) -> None:
+        """Overlapping runs of one socket: an event belongs to the oldest run that still misses it."""
+        for run in self.undecided:
+            kind = word_in(message, self._book.event_path, run.missing)
+            if kind is not None:
+                break
+        else:
+            return
+        if run.first_event is None:
+            run.first_event = self._book.clock()
+        del run.missing[kind]
+        if not run.missing:
+            self._decide(run, "ok")
+
+    def _decide(self, run: _Run, outcome: str) -> None:
+        if run not in self.undecided:
+            return
+        self.undecided.remove(run)
+        if run.timer is not None:
+            run.timer.cancel()
+        first = None if run.first_event is None else round((run.first_event - run.started) * 1000, 3)
+        now = self._book.clock()
+        total = round((now - run.started) * 1000, 3)
+        self._tell(Run(now, run.number, run.started, outcome, tuple(run.missing), first, total))
+
+    def broke(self) -> None:
+        """The app raised: the socket drops, or before an accept the handshake gets a 500."""
+        if self._accepted is None:
+            self._refused(500)
+        self.ended(1006, "", "server")
+
+    def _refused(self, status: object) -> None:
+        """A handshake that the service could not answer. (A 401 or 403 is an answer, and not told.)"""
+        if self._accepted is None and not self.is_over and isinstance(status, int) and status >= 500:
+            self.is_over = True
+            self._tell(Refused(self._book.clock(), status, self._path))
+
+    def ended(self, code: int, reason: str, closed_by: str) -> None:
+        """The socket's end; the first one counts."""
+        if self.is_over or self._accepted is None:
+            return
+        self.is_over = True
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        for run in list(self.undecided):
+            self._decide(run, "closed")
+        now = self._book.clock()
+        self._tell(Closed(now, code, reason, closed_by, round(now - self._accepted, 3), self._runs))
+
+    def _tell(self, line: Line) -> None:
+        self._book.tell(line, self._shared)
