@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from pipeline.telemetry.book import Book, Write, say, to_stdout
 from pipeline.telemetry.settings import CLIENT_VARIABLE, TELEMETRY_VARIABLE, ClientRule, Known
+from pipeline.telemetry.stopping import Stopping
 from pipeline.telemetry.watch import PROBE_HEADER, Receive, Send, Watch, probe_key
 
 __all__ = ["PROBE_HEADER", "SpillwayTelemetry", "probe_key"]
@@ -46,6 +47,8 @@ class SpillwayTelemetry:
         write: takes one line; default: one write to stdout.
         clock: seconds since the epoch.
         environ: see ``book.py`` and ``settings.py``.
+        stop_over_s: seconds in which sockets are closed when the server is told to stop (``stopping.py``); Cloud Run
+            gives ten. 0 leaves them to the server.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class SpillwayTelemetry:
         write: Write | None = None,
         clock: Callable[[], float] = time.time,
         environ: Mapping[str, str] = os.environ,
+        stop_over_s: float = 7.0,
     ) -> None:
         self.app = app
         told = _read(environ, TELEMETRY_VARIABLE, Known.decode, Known())
@@ -67,8 +71,10 @@ class SpillwayTelemetry:
             say(f"the code says {known.encode()}, the deploy says {told.encode()}; the code's is used")
         client = _read(environ, CLIENT_VARIABLE, ClientRule.decode, ClientRule())
         self.book = Book(known, environ, client, write or to_stdout, clock)
+        self._stopping = Stopping(self.book, stop_over_s)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        self.book.guarded(self._stopping.install)
         is_socket = scope.get("type") == "websocket"
         watch: Watch | None = self.book.guarded(Watch, self.book, scope) if is_socket else None
         if watch is None:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.telemetry.lines import VERSION, Line, to_payload
 from pipeline.telemetry.settings import ClientRule, Known
@@ -18,6 +18,17 @@ from pipeline.telemetry.words import Needles, needles
 Write = Callable[[str], object]
 
 _MAX_DEPTH = 5
+
+
+class OpenSocket(Protocol):
+    """A socket that is open, as far as stopping needs to know it."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run is under way on it."""
+
+    async def stop(self) -> None:
+        """Close it, since the server is told to stop."""
 
 
 def to_stdout(line: str) -> None:
@@ -43,6 +54,7 @@ class Book:
     nonce: str = field(init=False)
     salt: str = field(init=False)
     origin: Mapping[str, object] = field(init=False)
+    open: dict[OpenSocket, None] = field(default_factory=dict)  # in order of accept
     starts: Needles = field(init=False)
     events: Mapping[str, Needles] = field(init=False)
     start_path: tuple[str, ...] = field(init=False)

@@ -42,12 +42,14 @@ class Watch:
 
     def __init__(self, book: Book, scope: MutableMapping[str, Any]) -> None:
         self._book = book
+        self._send: Send | None = None
+        self._is_stopped = False
         self._path = scope.get("path", "")
         self._accepted: float | None = None
         self._runs = 0
-        self.undecided: list[_Run] = []
+        self._undecided: list[_Run] = []
         self._idle_timer: asyncio.TimerHandle | None = None
-        self.is_over = False
+        self._is_over = False
         headers = list(scope.get("headers") or ())
         client = book.client.client_of(headers, scope.get("client"))
         self._shared: dict[str, object] = {
@@ -69,7 +71,13 @@ class Watch:
         return watched
 
     def sending(self, send: Send) -> Send:
+        self._send = send
+
         async def watched(message: Message) -> None:
+            if self._is_stopped:
+                if message["type"] == "websocket.close":
+                    return  # it is closed already, and the app had no way to know
+                raise ConnectionAbortedError("the server was told to stop, and this socket is closed")
             try:
                 await send(message)
             except OSError:  # how a server tells that nobody is there any more
@@ -93,7 +101,7 @@ class Watch:
     def _sent(self, message: Message) -> None:
         match message["type"]:
             case "websocket.send":
-                if self.undecided:
+                if self._undecided:
                     self._event(message)
             case "websocket.accept":
                 self._accept()
@@ -104,17 +112,18 @@ class Watch:
 
     def _accept(self) -> None:
         self._accepted = self._shared["accepted"] = self._book.clock()
+        self._book.open[self] = None
         self._tell(Accepted(self._accepted, self._path))
         self._idle_timer = self._later(self._idle)
 
     def _idle(self) -> None:
-        if self._accepted is not None and not self._runs and not self.is_over:
+        if self._accepted is not None and not self._runs and not self._is_over:
             self._tell(Run(self._book.clock(), 0, self._accepted, "idle"))
 
     def _start_run(self, events: Needles) -> None:
         self._runs += 1
         run = _Run(self._runs, self._book.clock(), dict(events))
-        self.undecided.append(run)
+        self._undecided.append(run)
         self._tell(Started(run.started, run.number))
         run.timer = self._later(self._decide, run, "timeout")
 
@@ -124,7 +133,7 @@ class Watch:
 
     def _event(self, message: Message) -> None:
         """Overlapping runs of one socket: an event belongs to the oldest run that still misses it."""
-        for run in self.undecided:
+        for run in self._undecided:
             kind = word_in(message, self._book.event_path, run.missing)
             if kind is not None:
                 break
@@ -137,15 +146,34 @@ class Watch:
             self._decide(run, "ok")
 
     def _decide(self, run: _Run, outcome: str) -> None:
-        if run not in self.undecided:
+        if run not in self._undecided:
             return
-        self.undecided.remove(run)
+        self._undecided.remove(run)
         if run.timer is not None:
             run.timer.cancel()
         first = None if run.first_event is None else round((run.first_event - run.started) * 1000, 3)
         now = self._book.clock()
         total = round((now - run.started) * 1000, 3)
         self._tell(Run(now, run.number, run.started, outcome, tuple(run.missing), first, total))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run is under way."""
+        return bool(self._undecided)
+
+    async def stop(self) -> None:
+        """Close it, since the server is told to stop; what the app sends after that finds nobody, as it may expect."""
+        if self._is_over or self._is_stopped or self._send is None:
+            return
+        self._is_stopped = True
+        code, by = RESTART, "server"
+        try:
+            await self._send({"type": "websocket.close", "code": RESTART})
+        except OSError:
+            code, by = 1006, "lost"
+        except Exception as error:  # noqa: BLE001 - it closed by itself meanwhile
+            self._book.complain(error)
+        self._book.guarded(self.ended, code, "", by)
 
     def broke(self) -> None:
         """The app raised: the socket drops, or before an accept the handshake gets a 500."""
@@ -155,18 +183,19 @@ class Watch:
 
     def _refused(self, status: object) -> None:
         """A handshake that the service could not answer. (A 401 or 403 is an answer, and not told.)"""
-        if self._accepted is None and not self.is_over and isinstance(status, int) and status >= 500:
-            self.is_over = True
+        if self._accepted is None and not self._is_over and isinstance(status, int) and status >= 500:
+            self._is_over = True
             self._tell(Refused(self._book.clock(), status, self._path))
 
     def ended(self, code: int, reason: str, closed_by: str) -> None:
         """The socket's end; the first one counts."""
-        if self.is_over or self._accepted is None:
+        if self._is_over or self._accepted is None:
             return
-        self.is_over = True
+        self._is_over = True
+        self._book.open.pop(self, None)
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        for run in list(self.undecided):
+        for run in list(self._undecided):
             self._decide(run, "closed")
         now = self._book.clock()
         self._tell(Closed(now, code, reason, closed_by, round(now - self._accepted, 3), self._runs))
