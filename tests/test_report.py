@@ -346,6 +346,16 @@ def test_risks_are_what_was_measured() -> None:
     assert "Additive only: yes." in checked.risks
 
 
+def test_words_that_nobody_ever_said_are_a_risk_until_somebody_says_them() -> None:
+    met = {CANDIDATE: Exposure(sessions=37, unasked={"execute_agent": 37})}
+    (said,) = [risk for risk in document.build(rolled_back(), [], met, at(400)).risks if "none asked" in risk]
+    assert said.startswith("37 sockets, none asked for `execute_agent`")
+    met = {CANDIDATE: replace(met[CANDIDATE], runs=1)}
+    assert not [
+        risk for risk in document.build(rolled_back(), [], met, at(400)).risks if "none asked" in risk
+    ]
+
+
 def test_a_first_revision_has_nothing_to_go_back_to() -> None:
     first = a_rollout(Phase.PROMOTED, 100, plan=a_plan(stable=CANDIDATE), history=())
     said = made(first)

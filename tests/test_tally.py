@@ -45,6 +45,9 @@ def session(n: int, rng: random.Random) -> list[LogLine]:
         )
     if rng.random() < 0.1:
         events.append((1, {"spillway": 0, "message": "Object of type X is not JSON serializable"}))
+    if rng.random() < 0.1:
+        said = {"event": "ws_unasked", "sockets": n, "starts": [f"word{n % 3}"], "session": None}
+        events.append((2, said))
     return [
         LogLine(
             f"{n}/{i}",

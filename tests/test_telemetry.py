@@ -70,7 +70,25 @@ class Hand:
 
         return app
 
-    async def play(self, *steps: Step, headers: Any = (), client: Any = ("203.0.113.7", 4711)) -> Lines:
+    def middleware(self) -> SpillwayTelemetry:
+        """Around an app whose steps are those that are played."""
+        options = {
+            "write": lambda text: self.lines.append(json.loads(text)),
+            "clock": lambda: self.time,
+            **self.options,
+        }
+        return SpillwayTelemetry(self._played, **options)
+
+    async def _played(self, *arguments: Any) -> None:
+        await self._app(self._steps)(*arguments)
+
+    async def play(
+        self,
+        *steps: Step,
+        headers: Any = (),
+        client: Any = ("203.0.113.7", 4711),
+        app: SpillwayTelemetry | None = None,
+    ) -> Lines:
         self._incoming: deque[Mapping[str, object]] = deque()
         loop = asyncio.get_running_loop()
         monkeypatch = pytest.MonkeyPatch()
@@ -84,14 +102,9 @@ class Hand:
                 raise self.send_fails
             self.sent.append(message)
 
-        options = {
-            "write": lambda text: self.lines.append(json.loads(text)),
-            "clock": lambda: self.time,
-            **self.options,
-        }
-        app = SpillwayTelemetry(self._app(list(steps)), **options)
+        self._steps = list(steps)
         try:
-            await app(
+            await (app or self.middleware())(
                 {"type": "websocket", "path": "/ws", "headers": headers, "client": client}, receive, send
             )
         finally:
@@ -242,6 +255,47 @@ async def test_every_message_passes_unchanged() -> None:
     ]
     await hand.play(*said)
     assert hand.sent == said
+
+
+GREET: Mapping[str, object] = {"type": "websocket.receive", "text": '{"type": "hello"}'}
+
+
+async def test_words_that_nobody_ever_says_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """One Hand is one process: ten sockets, twenty, forty."""
+    hand = Hand(starts=("execute_agent", "ask"))
+    middleware = hand.middleware()
+    for number in range(41):
+        await hand.play(ACCEPT, GREET, 5 if number % 2 else LEAVE, LEAVE, app=middleware)
+    told = [line for line in hand.lines if line["event"] == "ws_unasked"]
+    assert [line["sockets"] for line in told] == [10, 10, 20]
+    assert told[0]["starts"] == ["execute_agent", "ask"]
+    assert told[0]["nonce"] == "n1"
+    assert "session" not in told[0]
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in said] == [f"spillway telemetry: {n} sockets" for n in (10, 20, 40)]
+    assert "none asked for execute_agent, ask (in the field type)" in said[0]
+
+
+async def test_who_was_asked_once_has_the_right_words(capsys: pytest.CaptureFixture[str]) -> None:
+    hand = Hand()
+    middleware = hand.middleware()
+    await hand.play(ACCEPT, ASK, LEAVE, app=middleware)
+    for _ in range(30):
+        await hand.play(ACCEPT, GREET, LEAVE, app=middleware)
+    assert "ws_unasked" not in {line["event"] for line in hand.lines}
+    assert capsys.readouterr().err == ""
+
+
+async def test_probes_neither_ask_for_users_nor_leave_unasked() -> None:
+    hand = Hand()
+    middleware, probe = hand.middleware(), [(b"x-spillway-probe", probe_key("n1").encode())]
+    for _ in range(10):
+        await hand.play(ACCEPT, GREET, LEAVE, app=middleware, headers=probe)
+    await hand.play(ACCEPT, ASK, LEAVE, app=middleware, headers=probe)
+    assert "ws_unasked" not in {line["event"] for line in hand.lines}
+    for _ in range(10):
+        await hand.play(ACCEPT, GREET, LEAVE, app=middleware)
+    assert [line["sockets"] for line in hand.lines if line["event"] == "ws_unasked"] == [10]
 
 
 class Colour(enum.Enum):

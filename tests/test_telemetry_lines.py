@@ -12,6 +12,7 @@ from pipeline.telemetry.lines import (
     Refused,
     Run,
     Started,
+    Unasked,
     accepted_of,
     from_payload,
     is_telemetry,
@@ -25,6 +26,7 @@ LINES: tuple[Line, ...] = (
     Run(2.0, 2, 1.0, "ok", first_event_ms=50.0),
     Run(2.0, 0, 1.0, "idle"),
     Closed(3.0, 1011, "boom", "server"),
+    Unasked(4.0, 10, ("execute_agent",)),
 )
 
 

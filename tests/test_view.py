@@ -30,6 +30,7 @@ from pipeline.events import (
     Started,
     Wrote,
 )
+from pipeline.judging.evidence import Exposure
 from pipeline.judging.judge import JudgeState, Verdict
 from pipeline.model import Readiness, Revision, Split, Target
 from pipeline.output.writer import Mode, Output
@@ -101,6 +102,14 @@ def test_state_is_told_by_word_and_glyph_not_by_colour_alone() -> None:
     assert "? log_serialisation_errors undecided" in text
     assert "about 19 more runs" in text
     assert "rollback target" in text
+
+
+def test_words_that_nobody_ever_said_are_told_beside_their_revision() -> None:
+    met = {STABLE: Exposure(sessions=37, unasked={"execute_agent": 37})}
+    lines = picture(a_look(), Seen(met, {})).splitlines()
+    (line,) = [line for line in lines if "none asked" in line]
+    assert line.strip().startswith("|-- ! 37 sockets, none asked for `execute_agent`")
+    assert STABLE in lines[lines.index(line) - 1]
 
 
 def test_a_share_that_is_moving_is_said() -> None:

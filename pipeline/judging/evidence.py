@@ -143,6 +143,7 @@ class Exposure:
         affected: distinct sockets with a failed trial.
         errors: log lines that match an error pattern.
         silent: accepts after which nothing was written though something was due: missing log lines.
+        unasked: sockets on which nobody asked for a run while nobody ever had, by the words that would have asked.
     """
 
     sessions: int = 0
@@ -158,6 +159,7 @@ class Exposure:
     last_close_at: datetime | None = None
     errors: int = 0
     silent: int = 0
+    unasked: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +348,7 @@ def exposure(lines: Iterable[LogLine], arm: Arm, sampling: Sampling, now: dateti
         last_close_at=_moment(max((s.closed for s in sockets if s.closed is not None), default=None)),
         errors=len(reading.errors_at),
         silent=sum(is_silent(s, sampling.within, moment) for s in sockets),
+        unasked=dict(reading.unasked),
     )
 
 

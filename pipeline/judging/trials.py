@@ -17,13 +17,23 @@ not judged. Our own probes' sockets are marked by the middleware and left out; t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pipeline.model import LogLine
 from pipeline.probe.scenario import CloseClass, close_class
-from pipeline.telemetry.lines import Accepted, Closed, Refused, Run, Started, from_payload, is_telemetry
+from pipeline.telemetry.lines import (
+    Accepted,
+    Closed,
+    Refused,
+    Run,
+    Started,
+    Unasked,
+    from_payload,
+    is_telemetry,
+)
 
 #: (seconds since the epoch, float) is how lines tell time; evidence keeps it so and never mixes in arrival times.
 Seconds = float
@@ -87,6 +97,7 @@ class Reading:
     sockets: dict[str, Socket] = field(default_factory=dict)
     errors_at: list[Seconds] = field(default_factory=list)  # lines that match an error pattern
     forged: int = 0
+    unasked: Counter[str] = field(default_factory=Counter)  # sockets, by what none of them asked for
     last_line_at: Seconds | None = None
 
 
@@ -110,6 +121,8 @@ def read_lines(lines: Iterable[LogLine], revision: str, nonce: str, patterns: It
 
 def _note(reading: Reading, payload: Mapping[str, object]) -> None:
     session, said = payload.get("session"), from_payload(payload)
+    if isinstance(said, Unasked):
+        reading.unasked[", ".join(said.starts)] += said.sockets
     if not isinstance(session, str) or said is None:
         return
     socket = reading.sockets.setdefault(session, Socket(session))

@@ -10,6 +10,7 @@ from pipeline.core.rollout import ENDED, Phase, Rollout
 from pipeline.judging import judge
 from pipeline.model import Outcome
 from pipeline.report import writes
+from pipeline.report.facts import unasked_words
 from pipeline.report.figures import Figures
 
 _ADDITIVE = {
@@ -67,6 +68,8 @@ def risks(figures: Figures, checks: Report | None) -> Iterator[str]:
         yield f"{met.forged:,} telemetry lines carried a wrong nonce; they were not judged."
     if met is not None and met.silent:
         yield f"{met.silent:,} sockets were accepted and never heard of again in the logs."
+    if met is not None and (words := unasked_words(met)):
+        yield f"{words}. Let a scenario send what users send, or set starts= and expects= of SpillwayTelemetry."
     yield _ADDITIVE[checks.additive_only if checks is not None else None]
 
 

@@ -122,6 +122,14 @@ def shares_of(rollout: Rollout, until: datetime) -> tuple[Share, ...]:
     return (*shares, Share(max(until, shares[-1].at), shares[-1].percent, ""))
 
 
+def unasked_words(met: Exposure) -> str:
+    """That the middleware may know the wrong words; empty where users ask for what it knows."""
+    if not met.unasked or met.runs:
+        return ""
+    words = " or ".join(f"`{each}`" for each in sorted(met.unasked))
+    return f"{sum(met.unasked.values()):,} sockets, none asked for {words}: users' runs are not counted"
+
+
 def clocks_of(rollout: Rollout, candidate: Exposure | None) -> Clocks:
     """What the history and the logs say; all None for a rollout that never went back."""
     back, first_bad = sent_back(rollout), candidate.first_bad_at if candidate else None

@@ -141,7 +141,7 @@ def add(one: Exposure, other: Exposure) -> Exposure:
         a, b = getattr(one, field.name), getattr(other, field.name)
         if choose := _CHOICES.get(field.name):
             changes[field.name] = choose((at for at in (a, b) if at is not None), default=None)
-        elif field.name == "closes":
+        elif field.name in {"closes", "unasked"}:
             changes[field.name] = {key: a.get(key, 0) + b.get(key, 0) for key in {**a, **b}}
         else:
             changes[field.name] = a + b

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipeline.telemetry.lines import VERSION, Line, to_payload
+from pipeline.telemetry.lines import VERSION, Line, Unasked, to_payload
 from pipeline.telemetry.settings import ClientRule, Known
 from pipeline.telemetry.words import Needles, needles
 
 Write = Callable[[str], object]
 
 _MAX_DEPTH = 5
+_FEW_UNASKED = 10  # of which one might have asked
 
 
 class OpenSocket(Protocol):
@@ -59,6 +60,9 @@ class Book:
     events: Mapping[str, Needles] = field(init=False)
     start_path: tuple[str, ...] = field(init=False)
     event_path: tuple[str, ...] = field(init=False)
+    _was_asked: bool = False
+    _unasked: int = 0
+    _told_unasked: int = 0
     _complaints: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -77,6 +81,22 @@ class Book:
 
     def tell(self, line: Line, shared: Mapping[str, object]) -> None:
         self.write(json.dumps(_plain({**self.origin, **shared, **to_payload(line)}), allow_nan=False))
+
+    def asked(self) -> None:
+        """Somebody asked for a run."""
+        self._was_asked = True
+
+    def left_unasked(self) -> None:
+        """A user's socket was there for D, or ended, without asking. Told for ten of them, then each time they double."""
+        self._unasked += 1
+        if self._was_asked or self._unasked < max(_FEW_UNASKED, 2 * self._told_unasked):
+            return
+        fresh, self._told_unasked = self._unasked - self._told_unasked, self._unasked
+        say(
+            f"{self._unasked} sockets, none asked for {self.known.starts} (in the field {self.known.start_field}): "
+            "their runs are not counted. Set starts=, expects= and type_field= of SpillwayTelemetry, or name them in a scenario"
+        )
+        self.tell(Unasked(self.clock(), fresh, tuple(self.known.runs)), {})
 
     def guarded(self, note: Callable[..., Any], *args: object) -> Any:
         """Note something; whatever fails is told on stderr and forgotten: None."""

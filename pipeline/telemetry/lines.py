@@ -76,10 +76,23 @@ class Closed:
     runs: int = 0
 
 
-Line = Accepted | Refused | Started | Run | Closed
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """Sockets come, and nobody has ever asked this process for anything that it knows: it may know the wrong words.
+
+    Of no socket: the line has no session. ``sockets`` counts those since the line before it.
+    """
+
+    at: float
+    sockets: int
+    starts: tuple[str, ...] = ()
+
+
+Line = Accepted | Refused | Started | Run | Closed | Unasked
 
 _EVENTS = {
     Accepted: "ws_accept", Refused: "ws_refused", Started: "agent_start", Run: "agent_run", Closed: "ws_close",
+    Unasked: "ws_unasked",
 }  # fmt: skip
 
 
@@ -125,6 +138,10 @@ def from_payload(payload: Mapping[str, object]) -> Line | None:
             return Started(at, number) if number > 0 else None
         case "agent_run":
             return _run(at, payload)
+        case "ws_unasked":
+            starts = payload.get("starts")
+            said = tuple(map(str, starts)) if isinstance(starts, list | tuple) else ()
+            return Unasked(at, int(_number(payload.get("sockets")) or 0), said)
         case "ws_close":
             code = int(_number(payload.get("code")) or 0)
             return Closed(at, code, str(payload.get("reason", "")), str(payload.get("closed_by", "")))

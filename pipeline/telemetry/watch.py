@@ -48,6 +48,7 @@ class Watch:
         self._accepted: float | None = None
         self._runs = 0
         self._undecided: list[_Run] = []
+        self._was_idle = False
         self._idle_timer: asyncio.TimerHandle | None = None
         self._is_over = False
         headers = list(scope.get("headers") or ())
@@ -119,9 +120,17 @@ class Watch:
     def _idle(self) -> None:
         if self._accepted is not None and not self._runs and not self._is_over:
             self._tell(Run(self._book.clock(), 0, self._accepted, "idle"))
+            self._was_idle = True
+            self._leave_unasked()
+
+    def _leave_unasked(self) -> None:
+        if "probe" not in self._shared:
+            self._book.left_unasked()
 
     def _start_run(self, events: Needles) -> None:
         self._runs += 1
+        if "probe" not in self._shared:
+            self._book.asked()
         run = _Run(self._runs, self._book.clock(), dict(events))
         self._undecided.append(run)
         self._tell(Started(run.started, run.number))
@@ -199,6 +208,8 @@ class Watch:
             self._decide(run, "closed")
         now = self._book.clock()
         self._tell(Closed(now, code, reason, closed_by, round(now - self._accepted, 3), self._runs))
+        if not self._runs and not self._was_idle:
+            self._leave_unasked()
 
     def _tell(self, line: Line) -> None:
         self._book.tell(line, self._shared)

@@ -20,7 +20,7 @@ from pipeline.events import Look
 from pipeline.judging.evidence import Exposure
 from pipeline.model import LiveService, Outcome, Split
 from pipeline.redact import SINK
-from pipeline.report.facts import words_of
+from pipeline.report.facts import unasked_words, words_of
 from pipeline.view.gate_lines import gate_lines
 
 PHASES = {
@@ -187,8 +187,10 @@ def _tree(look: Look, seen: Seen | None, now: datetime) -> Iterator[Text]:
         yield _revision("|-- ", look, now, is_stable=False)
         for line in gate_lines(look):
             yield Text("|   |-- ") + line
+        yield from _unasked("|   |-- ", seen, plan.candidate)
         yield Text("|   `-- ") + _closes(seen, plan.candidate)
     yield _revision("`-- ", look, now, is_stable=True)
+    yield from _unasked("    |-- ", seen, plan.stable)
     yield Text("    `-- ") + _closes(seen, plan.stable)
 
 
@@ -207,6 +209,12 @@ def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Tex
     elif not is_stable:
         line.append(f"  up {clock(now - revision.create_time)}")
     return line
+
+
+def _unasked(branch: str, seen: Seen | None, revision: str) -> Iterator[Text]:
+    exposure = seen.exposures.get(revision) if seen else None
+    if exposure is not None and (words := unasked_words(exposure)):
+        yield Text.assemble(branch, (f"! {SINK.shown(words)}", "yellow"))
 
 
 def _closes(seen: Seen | None, revision: str) -> Text:
