@@ -1,0 +1,344 @@
+"use strict";
+/**
+ * Tells, in structured log lines, what each WebSocket of a `ws` server and each agent run on it came to.
+ *
+ *     const server = new WebSocketServer({ port });
+ *     spillwayTelemetry(server); // before the service listens for "connection" itself
+ *
+ * The lines are those of docs/telemetry.md, as `pipeline/telemetry/asgi.py` writes them. One file, no dependency: copy it.
+ * Whatever goes wrong in here is told on stderr, and never reaches the service.
+ */
+const { createHash, randomUUID } = require("node:crypto");
+
+const VERSION = 2;
+const FIVE_EVENTS = ["agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed"];
+const MOST_PARSED = 1 << 20; // characters; a larger message asks for nothing and ends nothing
+const RESTART = 1012;
+const OPEN = 1; // readyState
+const TICK_MS = 50;
+const MOST_APART_MS = 100; // between two closes of a server that stops
+const FEW_UNASKED = 10;
+// A word in which every encoder writes each character as itself: it must stand in a message that holds it.
+const PLAIN = /^[A-Za-z0-9 _.:;,=+*@#!?()[\]{}$%^~|-]+$/;
+
+/**
+ * @param server a WebSocketServer.
+ * @param options starts, expects, withinS, typeField: what a run is, where the environment does not say it or is wrong;
+ *   stopOverS: seconds in which sockets are closed on SIGTERM, 0 for none; write(line); environ.
+ * @returns refused(request, status), for a service that answers an upgrade itself with 5xx; stop(), which closes all
+ *   sockets as on SIGTERM and resolves when they are.
+ */
+function spillwayTelemetry(server, options = {}) {
+  const book = new Book(options);
+  server.prependListener("connection", (socket, request) => book.guarded(() => new Watch(book, socket, request)));
+  book.guarded(() => watchVerification(book, server));
+  const stop = () => book.stop();
+  if (book.stopOverS > 0) {
+    process.once("SIGTERM", () => {
+      const isAlone = process.listenerCount("SIGTERM") === 0; // else who listens too decides when the process ends
+      stop().then(() => isAlone && process.kill(process.pid, "SIGTERM"));
+    });
+  }
+  return { stop, refused: (request, status) => book.guarded(() => book.refused(request, status)) };
+}
+
+/** What all sockets of a process share. */
+class Book {
+  constructor(options) {
+    const environ = options.environ || process.env;
+    this.write = options.write || ((line) => process.stdout.write(line + "\n"));
+    this.stopOverS = options.stopOverS === undefined ? 7 : options.stopOverS;
+    this.complaints = new Set();
+    this.known = this.knownOf(environ.SPILLWAY_TELEMETRY, options);
+    this.rule = this.read("SPILLWAY_CLIENT", environ.SPILLWAY_CLIENT, {}, isClientRule);
+    this.nonce = environ.SPILLWAY_NONCE || "";
+    this.salt = environ.SPILLWAY_SALT || environ.K_SERVICE || "";
+    this.probeKey = sha256(`spillway probe ${this.nonce}`).slice(0, 32);
+    this.origin = { spillway: VERSION, severity: "INFO", revision: environ.K_REVISION || "", nonce: this.nonce };
+    if (environ.SPILLWAY_INSTANCE) this.origin.instance = environ.SPILLWAY_INSTANCE;
+    this.open = new Set();
+    this.wasAsked = false;
+    this.unasked = this.toldUnasked = 0;
+  }
+
+  knownOf(text, options) {
+    const said = this.read("SPILLWAY_TELEMETRY", text, {}, isKnown);
+    const told = {
+      runs: said.runs && Object.keys(said.runs).length ? said.runs : { execute_agent: FIVE_EVENTS },
+      start_field: said.start_field || "type",
+      event_field: said.event_field || "type",
+      within_s: said.within_s || 10,
+    };
+    const names = options.starts || Object.keys(told.runs);
+    const known = {
+      runs: Object.fromEntries(names.map((name) => [name, options.expects || told.runs[name] || FIVE_EVENTS])),
+      start_field: options.typeField || told.start_field,
+      event_field: options.typeField || told.event_field,
+      within_s: options.withinS || told.within_s,
+    };
+    if (text && JSON.stringify(known) !== JSON.stringify(told)) {
+      say(`the code says ${JSON.stringify(known)}, the deploy says ${JSON.stringify(told)}; the code's is used`);
+    }
+    return known;
+  }
+
+  read(name, text, otherwise, isRight) {
+    if (!text) return otherwise;
+    try {
+      const value = JSON.parse(text);
+      if (isRight(value)) return value;
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+    }
+    say(`${name} cannot be read; it is taken as not set`);
+    return otherwise;
+  }
+
+  guarded(note) {
+    try {
+      return note();
+    } catch (error) {
+      const kind = error && error.name;
+      if (!this.complaints.has(kind)) {
+        this.complaints.add(kind);
+        say(String(error));
+      }
+      return undefined;
+    }
+  }
+
+  tell(event, at, fields, shared = {}) {
+    const word = fields.outcome || fields.code || "";
+    const message = `${event} ${word}`.trim();
+    this.write(JSON.stringify({ ...this.origin, ...shared, message, at, event, ...fields }));
+  }
+
+  /** What the lines of one handshake share. */
+  sharedOf(request) {
+    const headers = request.headers;
+    const client = sha256(`${this.salt}/${this.clientOf(headers, request.socket)}`).slice(0, 16);
+    const shared = { session: randomUUID().replaceAll("-", ""), client };
+    if (headers["x-spillway-probe"] === this.probeKey) shared.probe = true;
+    return shared;
+  }
+
+  clientOf(headers, peer) {
+    const named = this.rule.header && headers[this.rule.header.toLowerCase()];
+    if (named) return named;
+    const entries = (headers["x-forwarded-for"] || "").split(",").map((each) => each.trim()).filter(Boolean);
+    const fromEnd = Math.min(this.rule["forwarded-for"] || 1, entries.length);
+    return entries.length ? entries[entries.length - fromEnd] : (peer && peer.remoteAddress) || "";
+  }
+
+  refused(request, status) {
+    if (status >= 500) this.tell("ws_refused", now(), { status, path: pathOf(request) }, this.sharedOf(request));
+  }
+
+  leftUnasked() {
+    this.unasked += 1;
+    if (this.wasAsked || this.unasked < Math.max(FEW_UNASKED, 2 * this.toldUnasked)) return;
+    const starts = Object.keys(this.known.runs);
+    const fresh = this.unasked - this.toldUnasked;
+    this.toldUnasked = this.unasked;
+    say(
+      `${this.unasked} sockets, none asked for ${starts.join(", ")} (in the field ${this.known.start_field}): their ` +
+        "runs are not counted. Set starts, expects and typeField of spillwayTelemetry, or name them in a scenario",
+    );
+    this.tell("ws_unasked", now(), { sockets: fresh, starts });
+  }
+
+  /** Closes all sockets over some seconds, idle ones first; those whose runs do not end are closed at the end. */
+  async stop() {
+    const began = Date.now();
+    const count = this.open.size;
+    const overMs = Math.min(this.stopOverS * 1000, count * MOST_APART_MS);
+    let closed = 0;
+    for (let passed = 0; this.open.size && passed < this.stopOverS * 1000; passed = Date.now() - began) {
+      const due = passed >= overMs ? count : 1 + Math.floor(((count - 1) * passed) / overMs);
+      const idle = [...this.open].filter((watch) => !watch.undecided.length);
+      for (const watch of idle.slice(0, Math.max(0, due - closed))) {
+        watch.socket.close(RESTART);
+        closed += 1;
+      }
+      await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+    }
+    for (const watch of [...this.open]) watch.socket.close(RESTART);
+    await new Promise((resolve) => setTimeout(resolve, TICK_MS)); // the last frames leave
+  }
+}
+
+/** The lines of one WebSocket. */
+class Watch {
+  constructor(book, socket, request) {
+    this.book = book;
+    this.socket = socket;
+    this.undecided = [];
+    this.runs = 0;
+    this.isOver = this.wasIdle = false;
+    this.accepted = now();
+    this.shared = { ...book.sharedOf(request), accepted: this.accepted };
+    book.open.add(this);
+    this.tell("ws_accept", this.accepted, { path: pathOf(request) });
+    this.idleTimer = this.later(() => this.idle());
+    this.listen();
+  }
+
+  listen() {
+    const { book, socket } = this;
+    const { send, close, terminate } = socket;
+    socket.on("message", (data) => book.guarded(() => this.received(data)));
+    socket.on("close", (code, reason) =>
+      book.guarded(() => this.ended(code, String(reason), code === 1006 ? "lost" : "client")),
+    );
+    socket.send = (data, ...more) => {
+      const isOpen = socket.readyState === OPEN;
+      const result = send.call(socket, data, ...more);
+      if (isOpen && this.undecided.length) book.guarded(() => this.sent(data));
+      return result;
+    };
+    socket.close = (code, reason) => {
+      // `ws` answers a client's close frame by calling this too.
+      const isOurs = socket.readyState === OPEN && !socket._closeFrameReceived;
+      const result = close.call(socket, code, reason);
+      if (isOurs) book.guarded(() => this.ended(code === undefined ? 1005 : code, String(reason || ""), "server"));
+      return result;
+    };
+    socket.terminate = () => {
+      const isOurs = socket.readyState === OPEN && !socket._closeFrameReceived;
+      if (isOurs) book.guarded(() => this.ended(1006, "", "server"));
+      return terminate.call(socket);
+    };
+  }
+
+  received(data) {
+    const { known } = this.book;
+    const start = wordIn(data, known.start_field, Object.keys(known.runs));
+    if (start === undefined || this.isOver) return;
+    const run = { number: ++this.runs, started: now(), missing: [...known.runs[start]], first: null };
+    if (!this.shared.probe) this.book.wasAsked = true;
+    this.undecided.push(run);
+    this.tell("agent_start", run.started, { run: run.number });
+    run.timer = this.later(() => this.decide(run, "timeout"));
+  }
+
+  /** Of overlapping runs an event belongs to the oldest that still misses it. */
+  sent(data) {
+    for (const run of this.undecided) {
+      const kind = wordIn(data, this.book.known.event_field, run.missing);
+      if (kind === undefined) continue;
+      if (run.first === null) run.first = now();
+      run.missing.splice(run.missing.indexOf(kind), 1);
+      if (!run.missing.length) this.decide(run, "ok");
+      return;
+    }
+  }
+
+  decide(run, outcome) {
+    if (!this.undecided.includes(run)) return;
+    this.undecided.splice(this.undecided.indexOf(run), 1);
+    clearTimeout(run.timer);
+    const at = now();
+    const first_event_ms = run.first === null ? null : (run.first - run.started) * 1000;
+    const { number, started, missing } = run;
+    const total_ms = (at - started) * 1000;
+    this.tell("agent_run", at, { run: number, started, outcome, missing, first_event_ms, total_ms });
+  }
+
+  idle() {
+    if (this.runs || this.isOver) return;
+    const fields = { run: 0, started: this.accepted, outcome: "idle", missing: [], first_event_ms: null };
+    this.tell("agent_run", now(), fields);
+    this.wasIdle = true;
+    if (!this.shared.probe) this.book.leftUnasked();
+  }
+
+  ended(code, reason, closed_by) {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.book.open.delete(this);
+    clearTimeout(this.idleTimer);
+    for (const run of [...this.undecided]) this.decide(run, "closed");
+    const at = now();
+    this.tell("ws_close", at, { code, reason, closed_by, seconds: at - this.accepted, runs: this.runs });
+    if (!this.runs && !this.wasIdle && !this.shared.probe) this.book.leftUnasked();
+  }
+
+  tell(event, at, fields) {
+    this.book.tell(event, at, fields, this.shared);
+  }
+
+  later(note) {
+    return setTimeout(() => this.book.guarded(note), this.book.known.within_s * 1000).unref();
+  }
+}
+
+/** A `verifyClient` that answers later may answer 5xx. */
+function watchVerification(book, server) {
+  const verify = server.options && server.options.verifyClient;
+  if (typeof verify !== "function" || verify.length !== 2) return;
+  server.options.verifyClient = (info, answer) =>
+    verify(info, (isVerified, code, ...more) => {
+      if (!isVerified) book.guarded(() => book.refused(info.req, code));
+      return answer(isVerified, code, ...more);
+    });
+}
+
+/** Which of the words stands in the field of the message's JSON object; most messages need no parsing for that. */
+function wordIn(data, path, words) {
+  const text = Array.isArray(data) ? Buffer.concat(data) : data;
+  if ((text.byteLength ?? text.length) > MOST_PARSED) return undefined;
+  const said = typeof text === "string" ? text : Buffer.from(text).toString();
+  if (!words.some((word) => !PLAIN.test(word) || said.includes(word))) return undefined;
+  let value;
+  try {
+    value = JSON.parse(said);
+  } catch {
+    return undefined;
+  }
+  for (const key of path.split(".")) {
+    if (value === null || typeof value !== "object" || !Object.hasOwn(value, key)) return undefined;
+    value = value[key];
+  }
+  return typeof value === "string" && words.includes(value) ? value : undefined;
+}
+
+function isWord(value) {
+  return typeof value === "string" && value !== "";
+}
+
+function isObject(value) {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+function isKnown(value) {
+  const { runs = {}, start_field = "type", event_field = "type", within_s = 10 } = isObject(value) ? value : { runs: 0 };
+  const areRuns = isObject(runs) && Object.values(runs).every((events) => Array.isArray(events) && events.every(isWord));
+  return areRuns && isWord(start_field) && isWord(event_field) && Number.isFinite(within_s) && within_s > 0;
+}
+
+function isClientRule(value) {
+  const count = isObject(value) ? value["forwarded-for"] : undefined;
+  return isObject(value) && (isWord(value.header) || (Number.isInteger(count) && count > 0));
+}
+
+function pathOf(request) {
+  return (request.url || "").split("?")[0];
+}
+
+function now() {
+  return Date.now() / 1000;
+}
+
+function sha256(text) {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+function say(words) {
+  try {
+    process.stderr.write(`spillway telemetry: ${words}\n`);
+  } catch {
+    // there is nobody else to tell
+  }
+}
+
+module.exports = { spillwayTelemetry };
