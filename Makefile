@@ -33,11 +33,12 @@ kills: $(READY) ## kill -9 at PAIRS (60) pairs of API call boundaries for each o
 breakages: $(READY) ## a roll-back with each of the 1,024 sets of ten breakages; SEED chooses the fresh processes
 	$(BIN)/python -m bench.breakages $${SEED:-$$(date +%s)}
 
-bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep; images known again; what starting costs
+bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep; images known again; what starting costs; what the middleware costs a message
 	$(BIN)/python -m bench.checks_speed
 	$(BIN)/python -m bench.log_look
 	$(BIN)/python -m bench.images_speed
 	$(BIN)/python -m bench.startup
+	$(BIN)/python -m bench.telemetry
 
 bench-checks: $(READY) ## how right the checks are: precision and recall of every rule
 	$(BIN)/python -m bench.checks_corpus

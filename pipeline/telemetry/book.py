@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pipeline.telemetry.lines import VERSION, Line, Unasked, to_payload
 from pipeline.telemetry.settings import ClientRule, Known
-from pipeline.telemetry.words import Needles, needles
+from pipeline.telemetry.words import Wanted, wanted
 
 Write = Callable[[str], object]
 
@@ -56,9 +56,7 @@ class Book:
     salt: str = field(init=False)
     origin: Mapping[str, object] = field(init=False)
     open: dict[OpenSocket, None] = field(default_factory=dict)  # in order of accept
-    starts: Needles = field(init=False)
-    events: Mapping[str, Needles] = field(init=False)
-    start_path: tuple[str, ...] = field(init=False)
+    starts: Wanted = field(init=False)
     event_path: tuple[str, ...] = field(init=False)
     _was_asked: bool = False
     _unasked: int = 0
@@ -73,11 +71,8 @@ class Book:
         if instance := environ.get("SPILLWAY_INSTANCE"):
             origin["instance"] = instance
         self.origin = {"spillway": VERSION, "severity": "INFO", **origin}
-        self.starts = needles(known.runs)
-        self.events = {start: needles(events) for start, events in known.runs.items()}
-        self.start_path, self.event_path = (
-            tuple(path.split(".")) for path in (known.start_field, known.event_field)
-        )
+        self.starts = wanted(tuple(known.start_field.split(".")), tuple(known.runs))
+        self.event_path = tuple(known.event_field.split("."))
 
     def tell(self, line: Line, shared: Mapping[str, object]) -> None:
         self.write(json.dumps(_plain({**self.origin, **shared, **to_payload(line)}), allow_nan=False))

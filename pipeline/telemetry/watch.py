@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.telemetry.book import Book
 from pipeline.telemetry.lines import Accepted, Closed, Line, Refused, Run, Started
-from pipeline.telemetry.words import Needles, word_in
+from pipeline.telemetry.words import Wanted, wanted
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -32,7 +32,7 @@ class _Run:
 
     number: int
     started: float
-    missing: dict[str, tuple[str, bytes]]
+    missing: Wanted
     first_event: float | None = None
     timer: asyncio.TimerHandle | None = None
 
@@ -76,7 +76,7 @@ class Watch:
 
         async def watched(message: Message) -> None:
             if self._is_stopped:
-                if message["type"] == "websocket.close":
+                if message.get("type") == "websocket.close":
                     return  # it is closed already, and the app had no way to know
                 raise ConnectionAbortedError("the server was told to stop, and this socket is closed")
             try:
@@ -96,8 +96,8 @@ class Watch:
             code = message.get("code") or 1005
             by = "lost" if code == 1006 else "server" if code == RESTART else "client"
             self.ended(code, message.get("reason") or "", by)
-        elif start := word_in(message, self._book.start_path, self._book.starts):
-            self._start_run(self._book.events[start])
+        elif start := self._book.starts.found_in(message):
+            self._start_run(self._book.known.runs[start])
 
     def _sent(self, message: Message) -> None:
         match message["type"]:
@@ -112,6 +112,8 @@ class Watch:
                 self._refused(message.get("status"))
 
     def _accept(self) -> None:
+        if self._accepted is not None or self._is_over:
+            return
         self._accepted = self._shared["accepted"] = self._book.clock()
         self._book.open[self] = None
         self._tell(Accepted(self._accepted, self._path))
@@ -127,11 +129,13 @@ class Watch:
         if "probe" not in self._shared:
             self._book.left_unasked()
 
-    def _start_run(self, events: Needles) -> None:
+    def _start_run(self, events: tuple[str, ...]) -> None:
+        if self._accepted is None or self._is_over:
+            return
         self._runs += 1
         if "probe" not in self._shared:
             self._book.asked()
-        run = _Run(self._runs, self._book.clock(), dict(events))
+        run = _Run(self._runs, self._book.clock(), wanted(self._book.event_path, events))
         self._undecided.append(run)
         self._tell(Started(run.started, run.number))
         run.timer = self._later(self._decide, run, "timeout")
@@ -143,15 +147,16 @@ class Watch:
     def _event(self, message: Message) -> None:
         """Overlapping runs of one socket: an event belongs to the oldest run that still misses it."""
         for run in self._undecided:
-            kind = word_in(message, self._book.event_path, run.missing)
+            kind = run.missing.found_in(message)
             if kind is not None:
                 break
         else:
             return
         if run.first_event is None:
             run.first_event = self._book.clock()
-        del run.missing[kind]
-        if not run.missing:
+        left = tuple(word for word in run.missing.words if word != kind)
+        run.missing = wanted(self._book.event_path, left)
+        if not left:
             self._decide(run, "ok")
 
     def _decide(self, run: _Run, outcome: str) -> None:
@@ -163,7 +168,7 @@ class Watch:
         first = None if run.first_event is None else round((run.first_event - run.started) * 1000, 3)
         now = self._book.clock()
         total = round((now - run.started) * 1000, 3)
-        self._tell(Run(now, run.number, run.started, outcome, tuple(run.missing), first, total))
+        self._tell(Run(now, run.number, run.started, outcome, run.missing.words, first, total))
 
     @property
     def is_busy(self) -> bool:
