@@ -166,6 +166,28 @@ async def test_what_a_run_came_to(steps: list[Step], expected: list[tuple[object
     assert told(lines)[1 : 1 + len(expected)] == expected
 
 
+@pytest.mark.parametrize("word", ["é", "a/b", 'say "yes"', "back\\slash", "tab\there"])
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+@pytest.mark.parametrize("as_bytes", [True, False])
+async def test_a_word_is_found_however_it_is_written(word: str, ensure_ascii: bool, as_bytes: bool) -> None:
+    text = json.dumps({"more": [1], "type": word}, ensure_ascii=ensure_ascii).replace("/", "\\/")
+    said = {"bytes": text.encode()} if as_bytes else {"text": text}
+    lines = await Hand(starts=(word,), expects=(word,)).play(
+        ACCEPT, {"type": "websocket.receive", **said}, {"type": "websocket.send", **said}, LEAVE
+    )
+    assert told(lines)[1] == ("agent_run", "ok")
+
+
+async def test_a_word_somewhere_else_in_a_message_asks_for_nothing() -> None:
+    for text in (
+        '{"text": "\\"type\\": \\"execute_agent\\""}',
+        '{"payload": {"type": "execute_agent"}}',
+        '{"type": "x", "text": "execute_agent"}',
+    ):
+        lines = await Hand().play(ACCEPT, {"type": "websocket.receive", "text": text}, 5, LEAVE)
+        assert told(lines)[1] == ("agent_run", "idle")
+
+
 async def test_of_overlapping_runs_the_oldest_gets_the_event() -> None:
     runs = await Hand().play(ACCEPT, ASK, 1, ASK, *map(sends, EVENTS), 9, LEAVE)
     said = [(entry["run"], entry["outcome"]) for entry in runs if entry["event"] == "agent_run"]
