@@ -25,6 +25,7 @@ PURE = (
     "checks.finding",
     "pipeline.core.plan",
     "pipeline.core.plausible",
+    "pipeline.judging.clients",
     "pipeline.judging.evidence",
     "pipeline.judging.judge",
     "pipeline.judging.judgestate",
