@@ -278,10 +278,35 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """One request as the platform's request log has it once it ended; a WebSocket is one.
+
+    Args:
+        status: of the answer; 101 for a WebSocket that was granted.
+        seconds: from its beginning to its end.
+        client: the remote address.
+    """
+
+    status: int
+    seconds: float = 0.0
+    client: str = ""
+    url: str = ""
+    agent: str = ""
+
+
+SYSTEM_LOG, REQUEST_LOG = "varlog/system", "requests"  # what the platform itself writes, and nobody else can
+
+
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """One log entry, as far as evidence needs it.
 
-    ``at`` is the entry's timestamp; ``payload`` is jsonPayload (empty for text lines).
+    Args:
+        at: the entry's timestamp; of a request's, when the request ended.
+        payload: jsonPayload, empty for text lines.
+        instance: which of the revision's instances it is of; empty where the platform does not say.
+        log: which log it stands in: ``SYSTEM_LOG``, ``REQUEST_LOG``, else what the service itself wrote.
+        request: of the request log's lines alone.
     """
 
     insert_id: str
@@ -290,3 +315,6 @@ class LogLine:
     severity: str = "DEFAULT"
     text: str = ""
     payload: Mapping[str, object] = field(default_factory=dict)
+    instance: str = ""
+    log: str = ""
+    request: Request | None = None

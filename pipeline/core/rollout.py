@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from pipeline.judging.evidence import Span
+from pipeline.judging.evidence import Span, Windows
 from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
 from pipeline.judging.terms import Plan, Stage
 from pipeline.model import LiveService, Outcome, Split
@@ -73,6 +73,7 @@ TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
 _REASON_CHARS = 400
 _WAITING_CHARS = 200
 _KEPT_PAST = 12
+_KEPT_BORDERS = 22  # with the two of the split of now 24: a shift has two
 _KEPT_SPANS = 8  # an operator's hand may skip stages faster than their blocks close
 
 ENDED = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK})
@@ -141,6 +142,7 @@ class Rollout:
         driver: who wrote last.
         split: what traffic shall be, as last written.
         spans: the splits before it under which users met the candidate and whose last blocks are still to be judged.
+        borders: when earlier splits were asked for, and when they were served, oldest first.
         reached: the highest share of traffic that the candidate ever had.
         drift: what somebody else changed; set while paused for that reason.
         blamed: the metric for which the judge sent it back; empty when something else was the reason.
@@ -170,6 +172,7 @@ class Rollout:
     blamed: str = ""
     by_hand: bool = False
     spans: tuple[Span, ...] = ()
+    borders: tuple[datetime, ...] = ()
     arrived: datetime | None = None
     last: Last | None = None
     history: tuple[Step, ...] = ()
@@ -185,6 +188,11 @@ class Rollout:
         """The program may be being applied at this moment, and its write is still to come."""
         is_bounded = self.apply_until is not None and now < self.apply_until
         return is_bounded and self.phase is Phase.DEPLOYING and live.latest_created != self.plan.candidate
+
+    @property
+    def windows(self) -> Windows:
+        """Between which moments sockets were accepted under one split."""
+        return Windows.between((*self.borders, self.since, self.arrived))
 
     @property
     def stage_began(self) -> datetime:
@@ -255,6 +263,7 @@ class Rollout:
             changes["drift"] = str(changes["drift"])[:_REASON_CHARS]
         if "split" in changes:
             changes["arrived"] = None
+            changes["borders"] = self.windows.borders[-_KEPT_BORDERS:]
         changes.setdefault("apply_until", None)
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)

@@ -19,7 +19,7 @@ from pipeline.driving.ports import World
 from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
 from pipeline.events import Listener, Look, Probed, Said, harmless, unheard
 from pipeline.judging import evidence, judge
-from pipeline.judging.terms import Plan
+from pipeline.judging.terms import Plan, Sampling
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef, Split
 from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
 from pipeline.telemetry.asgi import probe_key
@@ -238,28 +238,37 @@ class Observer:
         running = evidence.Span(
             current.since, None, current.split_epoch, current.stage.percent, current.arrived
         )
+        due = [span for span in (*current.spans, running) if self._is_due(span, plan, state)]
+        if not due:
+            return []
+        # Once for all of them, and for both arms: each search is a part of the project's quota.
+        since = min(_needed(span, plan.terms.sampling, state.seen_until(span.split_epoch)) for span in due)
+        revisions = (current.plan.candidate, current.plan.stable)
+        lines = self._world.logs.lines(self.ref, since=since, revisions=revisions)
         blocks: list[evidence.Block] = []
-        for span in (*current.spans, running):
+        clients = state.clients
+        for span in due:
             after = state.seen_until(span.split_epoch)
-            # Blocks are taken in by split, in order: one of a later split was taken in after all of this one.
-            is_judged = (
-                span.split_epoch < state.seen[0]
-                or evidence.last_closed(span, plan.terms.sampling, now) <= after
-            )
-            if is_judged or not span.percent:
-                continue
-            # An accept that is owed an answer in the first of these blocks lies up to D before it.
-            needed = span.since + (after + 1) * plan.terms.sampling.block - plan.terms.sampling.within
-            revisions = (current.plan.candidate, current.plan.stable)
-            lines = self._world.logs.lines(self.ref, since=needed, revisions=revisions)
             reach = evidence.Reach.of(lines, span, plan.terms.sampling, now, after)
             self._late = reach.late if plan.terms.criteria else ""
             blocks += evidence.closed_blocks(
-                lines, span, arms, plan.terms.sampling, plan.terms.criteria, reach.until, after=after
-            )
+                lines, span, arms, plan.terms.sampling, plan.terms.criteria, reach.until, after=after,
+                clients=clients, windows=current.windows,
+            )  # fmt: skip
+            clients = blocks[-1].memory if blocks else clients
             if len(blocks) >= evidence.MOST_BLOCKS:
                 break  # in order, and the rest at the next look
         return blocks
+
+    def _is_due(self, span: evidence.Span, plan: Plan, state: judge.JudgeState) -> bool:
+        """Whether users met the candidate in it and a block of it can be closed.
+
+        Blocks are taken in by split, in order: one of a later split was taken in after all of this one.
+        """
+        if not span.percent or span.split_epoch < state.seen[0]:
+            return False
+        closed = evidence.last_closed(span, plan.terms.sampling, self._clock.now())
+        return closed > state.seen_until(span.split_epoch)
 
     def _collect_probe(
         self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
@@ -357,3 +366,8 @@ class Observer:
 
 def _stage(current: Rollout) -> tuple[int, datetime | None]:
     return current.split_epoch, current.arrived
+
+
+def _needed(span: evidence.Span, sampling: Sampling, after: int) -> datetime:
+    """From when on lines are needed: an accept that is owed an answer lies up to D before the first of these blocks."""
+    return span.since + (after + 1) * sampling.block - max(sampling.within, evidence.LOOKBACK)

@@ -113,7 +113,8 @@ def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = Tru
                 state = _against_limit(state, plan, criterion, counts, feed)
             else:
                 state = _against_stable(state, criterion.metric, tables, feed)
-    state = replace(state, blocks=state.blocks + 1, seen=(block.split_epoch, block.index))
+    seen = (block.split_epoch, block.index)
+    state = replace(state, blocks=state.blocks + 1, seen=seen, clients=block.memory)
     return _latched(state, plan)
 
 

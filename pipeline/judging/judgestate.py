@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from math import isnan
 
-from pipeline.judging import sequential
+from pipeline.judging import clients, sequential
+from pipeline.judging.clients import Clients
 from pipeline.judging.evidence import Counts
 from pipeline.judging.terms import Plan
 
@@ -19,6 +20,7 @@ class JudgeState:
     Args:
         limits: what the candidate is held against where no stable runs beside it.
         seen: split epoch and index of the last block taken in.
+        clients: who was counted in this split's epoch, up to that block.
     """
 
     compared: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -28,6 +30,7 @@ class JudgeState:
     stage: Mapping[str, Counts] = field(default_factory=dict)
     blocks: int = 0
     seen: tuple[int, int] = (-1, -1)
+    clients: Clients = field(default_factory=Clients)
     probes_ok: int = 0  # of this stage
     probes_bad: int = 0  # confirmed failures, of the whole rollout
     failed: str = ""  # what was found worse than stable, and by which figures; for good
@@ -45,7 +48,7 @@ def fits(state: JudgeState, plan: Plan) -> bool:
         return False
     compared = all(len(state.compared.get(c.metric, ())) == len(sequential.ODDS) for c in plan.terms.criteria)
     limits = state.limits.items()
-    if not compared or any(not 0 <= limit <= 1 for _, limit in limits):
+    if not compared or not state.clients.is_readable or any(not 0 <= limit <= 1 for _, limit in limits):
         return False
     grids = {metric: len(sequential.limit_grid(limit)) for metric, limit in limits}
     return all(grids.get(metric) == len(bets) for metric, bets in state.limited.items())
@@ -61,5 +64,5 @@ def grown(plan: Plan) -> JudgeState:
         limits=dict.fromkeys(metrics, 0.12345678901234567),
         total=dict.fromkeys(metrics, counts),
         stage=dict.fromkeys(metrics, counts),
-        blocks=10**6, seen=(10**6, 10**6), probes_ok=10**6, probes_bad=10**6, failed="x" * 200, blamed="x" * 40,
+        blocks=10**6, seen=(10**6, 10**6), clients=clients.grown(10**6), probes_ok=10**6, probes_bad=10**6, failed="x" * 200, blamed="x" * 40,
     )  # fmt: skip

@@ -35,12 +35,14 @@ class Criterion:
         limit: highest failure rate where no stable revision runs beside it; None: not judged there.
         certify: failure rate that must be ruled out before "promoted"; None: not asked.
         slower_than: for latency metrics: a trial slower than this failed.
+        ignore_reasons: of error closes: patterns of reasons that are somebody else's doing.
     """
 
     metric: str
     limit: float | None = None
     certify: float | None = None
     slower_than: timedelta | None = None
+    ignore_reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From telemetry lines to trials: what each agent run was, decided by its deadline.  PURE.
+"""From log lines to trials: what each agent run was, decided by its deadline.  PURE.
 
 Theory of operation. The middleware writes a line (``telemetry/lines.py``) at accept, one per agent run when it is asked
 for and one when it is decided (ok, timeout, closed, idle), one at close. Lines of one socket share a session id. A
@@ -10,6 +10,9 @@ for and one when it is decided (ok, timeout, closed, idle), one at close. Lines 
 - a socket that the server closed with an error before any run was asked for;
 - a handshake that the service could not answer.
 
+A socket whose instance exited ended with it, by the server, without a close frame: the process that would have said so
+was no more.
+
 A run that the user left by closing is *abandoned*: no trial. So is one whose user vanished (``lost``): had the service
 vanished, no line would have been written. Lines without the revision's nonce are forged, or at least not ours: counted,
 not judged. Our own probes' sockets are marked by the middleware and left out; they are evidence of another kind.
@@ -17,130 +20,51 @@ not judged. Our own probes' sockets are marked by the middleware and left out; t
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
-from pipeline.model import LogLine
-from pipeline.probe.scenario import CloseClass, close_class
-from pipeline.telemetry.lines import (
-    Accepted,
-    Closed,
-    Refused,
-    Run,
-    Started,
-    Unasked,
-    from_payload,
-    is_telemetry,
-)
+from pipeline.judging.reading import Reading, read_lines
+from pipeline.judging.sockets import ERROR_CLOSES, Seconds, Socket
+from pipeline.telemetry.lines import Run
 
-#: (seconds since the epoch, float) is how lines tell time; evidence keeps it so and never mixes in arrival times.
-Seconds = float
+__all__ = [
+    "ERROR_CLOSES",
+    "Reading",
+    "Seconds",
+    "Socket",
+    "Trial",
+    "is_abandoned",
+    "is_silent",
+    "read_lines",
+    "trials_of",
+]
 
 _NOTHING: frozenset[str] = frozenset()
 _NOT_COMPLETED = frozenset({"agent_completed"})
-ERROR_CLOSES = frozenset({CloseClass.SERVER_ERROR_1011, CloseClass.ABNORMAL_1006})
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One decided run. ``failed`` names the metrics it failed; latency None: no first event came."""
+    """One decided run, or what else is counted (``metrics.Unit``).
+
+    Args:
+        failed: names of the metrics it failed.
+        first_event_s: None: no first event came.
+        accepted: when its socket was; None: not known.
+        is_told: its own lines say so, so everybody knows who reads them.
+        reason: of the close by the server that it failed by.
+    """
 
     client: str
     session: str
     start: Seconds
     failed: frozenset[str]
     first_event_s: float | None = None
-
-
-@dataclass(slots=True)
-class Socket:
-    """The lines of one session."""
-
-    session: str
-    client: str = ""
     accepted: Seconds | None = None
-    refused: Seconds | None = None
-    starts: dict[int, Seconds] = field(default_factory=dict)  # by the run's number
-    runs: list[Run] = field(default_factory=list)
-    was_idle: bool = False
-    closed: Seconds | None = None
-    code: int = 0
+    is_told: bool = False
+    instance: str = ""
     reason: str = ""
-    closed_by: str = ""
-
-    @property
-    def close_class(self) -> CloseClass:
-        return close_class(self.code, self.reason)
-
-    @property
-    def was_left(self) -> bool:
-        """Its user closed it, or vanished."""
-        return self.closed_by in ("client", "lost")
-
-    @property
-    def is_broken(self) -> bool:
-        """The server closed it with 1011, or dropped it."""
-        return self.closed_by == "server" and self.close_class in ERROR_CLOSES
-
-    def server_broke_it(self, start: Seconds, within_s: float) -> frozenset[str]:
-        """The metric of an error close by the server inside [start, start + D]; empty when there was none."""
-        is_inside = self.closed is not None and start <= self.closed <= start + within_s
-        return frozenset({self.close_class.value}) if self.is_broken and is_inside else _NOTHING
-
-
-@dataclass(slots=True)
-class Reading:
-    """What the lines of one revision came to."""
-
-    sockets: dict[str, Socket] = field(default_factory=dict)
-    errors_at: list[Seconds] = field(default_factory=list)  # lines that match an error pattern
-    forged: int = 0
-    unasked: Counter[str] = field(default_factory=Counter)  # sockets, by what none of them asked for
-    last_line_at: Seconds | None = None
-
-
-def read_lines(lines: Iterable[LogLine], revision: str, nonce: str, patterns: Iterable[str]) -> Reading:
-    """Group one revision's lines by socket. Lines that are broken in any way are left out, never guessed at."""
-    wanted = tuple(patterns)
-    own = [line for line in lines if line.revision == revision]
-    reading = Reading(last_line_at=max([line.at for line in own]).timestamp() if own else None)
-    for line in own:
-        payload = line.payload
-        if not is_telemetry(payload):
-            text = line.text or str(payload.get("message", ""))
-            if any(pattern in text for pattern in wanted):
-                reading.errors_at.append(line.at.timestamp())
-        elif payload.get("nonce", "") != nonce:
-            reading.forged += 1
-        elif not payload.get("probe"):
-            _note(reading, payload)
-    return reading
-
-
-def _note(reading: Reading, payload: Mapping[str, object]) -> None:
-    session, said = payload.get("session"), from_payload(payload)
-    if isinstance(said, Unasked):
-        reading.unasked[", ".join(said.starts)] += said.sockets
-    if not isinstance(session, str) or said is None:
-        return
-    socket = reading.sockets.setdefault(session, Socket(session))
-    socket.client = socket.client or str(payload.get("client", ""))
-    match said:
-        case Accepted():
-            socket.accepted = said.at
-        case Refused():
-            socket.refused = said.at
-        case Started():
-            socket.starts[said.run] = said.at
-        case Run(outcome="idle"):
-            socket.was_idle = True
-        case Run():
-            socket.runs.append(said)
-        case Closed():
-            socket.closed, socket.code = said.at, said.code
-            socket.reason, socket.closed_by = said.reason, said.closed_by
 
 
 def trials_of(
@@ -154,27 +78,31 @@ def trials_of(
     """
     within_s = within.total_seconds()
     if socket.refused is not None:
-        yield Trial(socket.client, socket.session, socket.refused, _NOT_COMPLETED)
+        yield _trial(socket, socket.refused, _NOT_COMPLETED, accepted=socket.refused)
     for run in socket.runs:
         if not is_abandoned(socket, run):
             yield _run_trial(socket, run, within_s)
     yield from _unanswered(socket, within_s, now - lateness.total_seconds())
-    if socket.runs or socket.starts or socket.accepted is None:
+    if socket.accepted is None:
+        return
+    if is_silent(socket, within, now):
+        yield _trial(socket, socket.accepted + within_s, _NOT_COMPLETED)
+    if socket.runs or socket.starts:
         return
     broken = socket.server_broke_it(socket.accepted, within_s)
     if broken:
-        yield Trial(socket.client, socket.session, socket.accepted, _NOT_COMPLETED | broken)
-    elif is_silent(socket, within, now):
-        yield Trial(socket.client, socket.session, socket.accepted + within_s, _NOT_COMPLETED)
+        yield _trial(socket, socket.accepted, _NOT_COMPLETED | broken)
 
 
 def is_silent(socket: Socket, within: timedelta, now: Seconds) -> bool:
     """Nothing at all was written after the accept, though something was due by accept + D: the logger died, or more."""
-    if socket.accepted is None or socket.runs or socket.was_idle or socket.closed is not None:
+    if socket.accepted is None or socket.was_idle:
         return False
-    if socket.starts:
-        return False
-    return now >= socket.accepted + 2 * within.total_seconds()
+    # What came later than that says nothing of it: whoever looked before it came must not have seen another thing.
+    known = socket.accepted + 2 * within.total_seconds()
+    said = [run.started for run in socket.runs] + list(socket.starts.values())
+    said += [socket.closed] if socket.closed is not None else []
+    return now >= known and all(at > known for at in said)
 
 
 def is_abandoned(socket: Socket, run: Run) -> bool:
@@ -189,12 +117,32 @@ def _unanswered(socket: Socket, within_s: float, told_until: Seconds) -> Iterato
         deadline = start + within_s
         has_left = socket.was_left and socket.closed is not None and socket.closed <= deadline
         if number not in decided and not has_left and told_until >= deadline:
-            failed = _NOT_COMPLETED | socket.server_broke_it(start, within_s)
-            yield Trial(socket.client, socket.session, start, failed)
+            yield _trial(socket, start, _NOT_COMPLETED | socket.server_broke_it(start, within_s))
 
 
 def _run_trial(socket: Socket, run: Run, within_s: float) -> Trial:
     failed = _NOTHING if run.outcome == "ok" else _NOT_COMPLETED
     failed |= socket.server_broke_it(run.started, within_s)
     first = run.first_event_ms
-    return Trial(socket.client, socket.session, run.started, failed, None if first is None else first / 1000)
+    return _trial(socket, run.started, failed, None if first is None else first / 1000)
+
+
+def _trial(
+    socket: Socket,
+    start: Seconds,
+    failed: frozenset[str],
+    first_event_s: float | None = None,
+    *,
+    accepted: Seconds | None = None,
+) -> Trial:
+    return Trial(
+        socket.client,
+        socket.session,
+        start,
+        failed,
+        first_event_s,
+        socket.since if accepted is None else accepted,
+        is_told=accepted is not None or socket.told is not None,
+        instance=socket.instance,
+        reason=socket.reason if socket.is_broken else "",
+    )

@@ -2,24 +2,36 @@
 
 Theory of operation. An exposure is a sum over sessions. A session whose close was written some time ago changes no
 more: it is counted into the settled sum and its lines are let go. What is kept are the lines of sessions that are open,
-and the ids of the last lines, because the reader asks for a stretch of them again each time.
+the ids of the last lines, because the reader asks for a stretch of them again each time, and of each instance when it
+was last heard of and how it ended: sockets ended with it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 
-from pipeline.judging.evidence import Arm, Exposure, exposure
+from pipeline.judging.evidence import Arm, Exposure, Windows, exposure
+from pipeline.judging.instances import is_exit
 from pipeline.judging.terms import Sampling
-from pipeline.model import LogLine
+from pipeline.model import SYSTEM_LOG, LogLine
 from pipeline.report.timeline import Closes, Timeline
 from pipeline.telemetry.lines import Closed, from_payload
 
 OVERLAP = timedelta(seconds=30)  # a line may be found this much later than others of its time
 _CHOICES = {"first_bad_at": min, "last_line_at": max, "last_close_at": max}
+_WITNESSES = 200  # lines that say that an instance was not idle
+
+
+@dataclass(slots=True)
+class _Instance:
+    """When it wrote something, and the lines that say how it ended."""
+
+    seen: deque[LogLine] = field(default_factory=lambda: deque(maxlen=_WITNESSES))
+    ends: list[LogLine] = field(default_factory=list)
 
 
 class Tally:
@@ -29,6 +41,7 @@ class Tally:
         arms: the revisions.
         start, end: of the attempt. Sessions that begin in it are counted, and followed until they end; None: it goes on.
         axis: counts their closes over time as well.
+        windows: of the rollout's splits. ``ignored``: patterns of closes' reasons that are somebody else's doing.
     """
 
     def __init__(
@@ -38,11 +51,17 @@ class Tally:
         start: datetime,
         end: datetime | None = None,
         axis: Timeline | None = None,
+        *,
+        windows: Windows | None = None,
+        ignored: Iterable[str] = (),
     ) -> None:
         self._arms = tuple(arms)
         self._end = end
         self._axis = axis
         self._sampling = sampling
+        self.windows = windows
+        self._ignored = tuple(ignored)
+        self._instances: dict[tuple[str, str], _Instance] = {}
         self.newest = self._start = start
         self._known: dict[str, datetime] = {}
         self._open: dict[tuple[str, str], list[LogLine]] = {}
@@ -62,6 +81,8 @@ class Tally:
                 continue
             self._known[line.insert_id] = line.at
             self.newest = max(self.newest, line.at)
+            if line.instance:
+                self._note_instance(line)
             key = (line.revision, _session(line))
             # After the attempt's end only sessions that began in it are followed: what begins later is not its doing.
             if self._end is None or line.at <= self._end or key in self._open:
@@ -75,18 +96,36 @@ class Tally:
             return ()
         axis = deepcopy(self._axis)
         for arm in self._arms:
-            axis.add(self._lines_of(arm), arm)
+            axis.add([*self._lines_of(arm), *self._context(arm)], arm)
         return axis.closes
 
     def exposures(self, now: datetime) -> Mapping[str, Exposure]:
         """By revision, since the start."""
         self.settle(now)
-        return {
-            arm.revision: add(
-                self._settled[arm.revision], exposure(self._lines_of(arm), arm, self._sampling, now)
-            )
-            for arm in self._arms
-        }
+        return {arm.revision: self._with(self._lines_of(arm), arm, now) for arm in self._arms}
+
+    def _with(self, lines: Iterable[LogLine], arm: Arm, now: datetime) -> Exposure:
+        """What was settled, and these lines' sessions. An instance's end is counted from all that is known of it."""
+        context = self._context(arm)
+        met = self._of([*lines, *context], arm, now)
+        whole, exits = add(self._settled[arm.revision], met), self._of(context, arm, now).exits
+        return replace(whole, exits=exits)
+
+    def _of(self, lines: Iterable[LogLine], arm: Arm, now: datetime) -> Exposure:
+        return exposure(lines, arm, self._sampling, now, windows=self.windows, ignored=self._ignored)
+
+    def _context(self, arm: Arm) -> list[LogLine]:
+        """What is known of the instances that ended."""
+        ended = [i for (name, _), i in self._instances.items() if name == arm.revision and i.ends]
+        return [line for instance in ended for line in (*instance.seen, *instance.ends)]
+
+    def _note_instance(self, line: LogLine) -> None:
+        instance = self._instances.setdefault((line.revision, line.instance), _Instance())
+        if line.log == SYSTEM_LOG and is_exit(line.text):
+            instance.ends.append(line)
+        else:
+            stub = LogLine(line.insert_id, line.at, line.revision, log=SYSTEM_LOG, instance=line.instance)
+            instance.seen.append(stub)
 
     def fresh(self, since: datetime, now: datetime) -> Mapping[str, int]:
         """Connections accepted since a moment, by revision. The moment may go forward from call to call, not back."""
@@ -100,7 +139,7 @@ class Tally:
 
     def _accepted(self, lines: Iterable[LogLine], arm: Arm, now: datetime) -> int:
         late = (line for line in lines if line.at >= self._fresh_since)
-        return exposure(late, arm, self._sampling, now).sessions
+        return self._of(late, arm, now).sessions
 
     def _lines_of(self, arm: Arm) -> Iterator[LogLine]:
         return (line for (name, _), lines in self._open.items() if name == arm.revision for line in lines)
@@ -108,17 +147,23 @@ class Tally:
     def settle(self, now: datetime) -> None:
         """Count what changes no more by now, and let its lines go."""
         old = now - OVERLAP - self._sampling.within
-        done = [key for key, lines in self._open.items() if _is_done(key[1], lines, old)]
+        done = [key for key, lines in self._open.items() if self._is_done(key, lines, old)]
         for arm in self._arms:
             lines = [line for key in done if key[0] == arm.revision for line in self._open[key]]
-            self._settled[arm.revision] = add(
-                self._settled[arm.revision], exposure(lines, arm, self._sampling, now)
-            )
+            self._settled[arm.revision] = self._with(lines, arm, now)
             self._fresh[arm.revision] += self._accepted(lines, arm, now)
             if self._axis is not None:
-                self._axis.add(lines, arm)
+                self._axis.add([*lines, *self._context(arm)], arm)
         for key in done:
             del self._open[key]
+
+    def _is_done(self, key: tuple[str, str], lines: list[LogLine], old: datetime) -> bool:
+        """It ended by its own line, or with its instance, and late lines of it have come."""
+        instances = {(line.revision, line.instance) for line in lines}
+        has_died = any(i.ends for name in instances if (i := self._instances.get(name)))
+        is_closed = has_died or any(isinstance(from_payload(each.payload), Closed) for each in lines)
+        is_open = key[1].startswith("s ") and not is_closed
+        return not is_open and max(line.at for line in lines) < old
 
 
 def _session(line: LogLine) -> str:
@@ -127,22 +172,15 @@ def _session(line: LogLine) -> str:
     return f"s {session}" if isinstance(session, str) else f"l {line.insert_id}"
 
 
-def _is_done(key: str, lines: list[LogLine], old: datetime) -> bool:
-    is_open = key.startswith("s ") and not any(
-        isinstance(from_payload(each.payload), Closed) for each in lines
-    )
-    return not is_open and max(line.at for line in lines) < old
-
-
 def add(one: Exposure, other: Exposure) -> Exposure:
     """The exposure of two disjoint sets of sessions."""
     changes: dict[str, object] = {}
-    for field in fields(Exposure):
-        a, b = getattr(one, field.name), getattr(other, field.name)
-        if choose := _CHOICES.get(field.name):
-            changes[field.name] = choose((at for at in (a, b) if at is not None), default=None)
-        elif field.name in {"closes", "unasked"}:
-            changes[field.name] = {key: a.get(key, 0) + b.get(key, 0) for key in {**a, **b}}
+    for each in fields(Exposure):
+        a, b = getattr(one, each.name), getattr(other, each.name)
+        if choose := _CHOICES.get(each.name):
+            changes[each.name] = choose((at for at in (a, b) if at is not None), default=None)
+        elif isinstance(a, Mapping):
+            changes[each.name] = {key: a.get(key, 0) + b.get(key, 0) for key in {**a, **b}}
         else:
-            changes[field.name] = a + b
+            changes[each.name] = a + b
     return replace(one, **changes)  # type: ignore[arg-type]

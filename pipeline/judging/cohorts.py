@@ -1,0 +1,265 @@
+"""Of what began in one block: what is judged, of whom, and in which stratum.  PURE.
+
+Theory of operation. Of one client only the first trial in a block, over both arms together, is judged, and none any more
+once it failed in this epoch (``clients.py``): one broken client that reconnects twenty times, or that keeps its socket
+for a day, must not send a healthy candidate back. A client that makes up more than a fifth of a well-filled block, on
+many sockets, is an office behind one address: its sockets are its clients. One socket is never an office.
+
+What is compared was accepted in the same window (``spans.Windows``). A trial whose socket's beginning is not known is
+shown and not compared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from pipeline.judging.clients import Memory
+from pipeline.judging.counts import Counts
+from pipeline.judging.instances import LOOKBACK, Instance
+from pipeline.judging.metrics import Unit, unit_of
+from pipeline.judging.reading import Complaint, Ended, Reading
+from pipeline.judging.spans import Windows
+from pipeline.judging.terms import Criterion, Sampling
+from pipeline.judging.trials import ERROR_CLOSES, Seconds, Socket, Trial, trials_of
+
+_OFFICE_SHARE = 0.2
+_OFFICE_NEEDS = (
+    100  # trials in the block: below that, a fifth is a handful, and a handful can be one broken client
+)
+_OFFICE_SOCKETS = 20
+_LOOKBACK_S = LOOKBACK.total_seconds()
+
+
+@dataclass(slots=True)
+class Side:
+    """One arm: its trials by unit in order of start, and what else its lines told. Empty where there is no such arm."""
+
+    trials: dict[Unit, list[Trial]] = field(default_factory=dict)
+    instances: Sequence[Instance] = ()
+    complaints: Sequence[Complaint] = ()  # in order of time
+    began: Mapping[str, Sequence[tuple[Seconds, str]]] = field(default_factory=dict)
+    within_s: float = 0.0
+
+    @classmethod
+    def of(cls, reading: Reading, sampling: Sampling, now: Seconds) -> Side:
+        """Args: now: nothing is called missing before its time."""
+        ended, within_s = reading.requests.values(), sampling.within.total_seconds()
+        trials = {
+            Unit.RUN: [
+                t
+                for s in reading.sockets.values()
+                for t in trials_of(s, sampling.within, now, sampling.lateness)
+            ],
+            Unit.REQUEST: [_request(each) for each in ended],
+            Unit.SOCKET: [_socket(each, within_s) for each in ended if not each.is_refused],
+        }
+        for each in trials.values():
+            each.sort(key=_order)
+        return cls(
+            trials,
+            sorted(reading.instances.values(), key=lambda each: each.name),
+            sorted(reading.complaints, key=lambda c: (c.at, c.instance, c.session)),
+            _began((*reading.sockets.values(), *reading.probes.values())),
+            within_s,
+        )
+
+    def between(self, unit: Unit, start: Seconds, end: Seconds) -> list[Trial]:
+        """What began in [start, end); of instances, which were there."""
+        if unit is Unit.INSTANCE:
+            return [_instance(i, start, end) for i in self.instances if i.risk_in(start, end) is not None]
+        trials = self.trials.get(unit, [])
+        first, last = (bisect_left(trials, at, key=lambda t: t.start) for at in (start, end))
+        return trials[first:last]
+
+    def complained(self, start: Seconds, end: Seconds, *, is_capped: bool) -> set[str]:
+        """Sessions whose service complained in [start, end).
+
+        A line of text names no session: it is held against the run that its instance began last, be it a probe's. Of
+        the candidate one of those counts for an instance (``is_capped``): one run may write twenty lines while others
+        begin. Of stable all do: that errs on the candidate's side, and asks for no two instances to be equally busy.
+        """
+        found, capped = set(), set()
+        first, last = (bisect_left(self.complaints, at, key=lambda c: c.at) for at in (start, end))
+        for complaint in self.complaints[first:last]:
+            if complaint.session:
+                found.add(complaint.session)
+            elif not (is_capped and complaint.instance in capped):
+                capped.add(complaint.instance)
+                found |= self._last_begun(complaint)
+        return found
+
+    def _last_begun(self, complaint: Complaint) -> set[str]:
+        began = self.began.get(complaint.instance, [])
+        before = bisect_right(began, complaint.at, key=lambda run: run[0])
+        is_due = before > 0 and complaint.at - began[before - 1][0] <= self.within_s
+        return {began[before - 1][1]} if is_due else set()
+
+
+def _began(sockets: Iterable[Socket]) -> dict[str, list[tuple[Seconds, str]]]:
+    """By instance, in order of time: when each socket's accept and runs were, and its session."""
+    found: defaultdict[str, list[tuple[Seconds, str]]] = defaultdict(list)
+    for socket in sockets:
+        moments = {run.started for run in socket.runs} | set(socket.starts.values())
+        moments |= {socket.accepted} if socket.accepted is not None else set()
+        found[socket.instance] += [(at, socket.session) for at in moments]
+    return {instance: sorted(began) for instance, began in found.items()}
+
+
+def _request(ended: Ended) -> Trial:
+    failed = frozenset({"refused_requests"}) if ended.is_refused else frozenset()
+    return Trial(
+        ended.client,
+        ended.key,
+        ended.ended,
+        failed,
+        accepted=ended.began,
+        is_told=True,
+        instance=ended.instance,
+    )
+
+
+def _socket(ended: Ended, within_s: float) -> Trial:
+    """Dated by its end: while it was open nobody knew of it. Of one window, both arms' ends are as comparable."""
+    is_early = ended.ended - ended.began < within_s
+    failed = frozenset({"ended_early"}) if is_early else frozenset()
+    return Trial(
+        ended.client,
+        ended.key,
+        ended.ended,
+        failed,
+        accepted=ended.began,
+        is_told=True,
+        instance=ended.instance,
+    )
+
+
+def _instance(instance: Instance, start: Seconds, end: Seconds) -> Trial:
+    failed = frozenset({"container_exits"}) if instance.exits_in(start, end) else frozenset()
+    return Trial(instance.name, instance.name, start, failed, instance=instance.name)
+
+
+def _order(trial: Trial) -> tuple[Seconds, str]:
+    return trial.start, trial.session
+
+
+class Tally(NamedTuple):
+    """One metric in one block: a table for each stratum, and what is of clients that were not seen before."""
+
+    strata: tuple[Counts, ...]
+    fresh: Counts
+
+
+@dataclass(slots=True)
+class Cohort:
+    """What began in [start, end) on both arms, and who was counted before.
+
+    Args:
+        warm: from when on trials are judged.
+    """
+
+    sides: tuple[Side, Side]
+    start: Seconds
+    end: Seconds
+    warm: Seconds
+    windows: Windows
+    memory: Memory
+    _failed: set[tuple[str, str]] = field(default_factory=set)
+    _firsts: dict[Unit, list[tuple[int, str, Trial]]] = field(default_factory=dict)
+
+    def tally(self, criterion: Criterion) -> Tally:
+        metric, strata, fresh = criterion.metric, self._empty(criterion.metric), Counts()
+        has_failed = self._failing(criterion)
+        for arm, client, trial in self._firsts_of(unit_of(metric)):
+            if self.memory.is_out(client, metric):
+                continue
+            is_bad = int(has_failed(arm, trial))
+            one = Counts(0, 0, 1, is_bad) if arm else Counts(1, is_bad, 0, 0)
+            strata[self._stratum(metric, arm, trial)] += one
+            if not self.memory.is_known(client):
+                fresh += one
+            if is_bad:
+                self._failed.add((client, metric))
+        return Tally(tuple(strata), fresh)
+
+    @property
+    def new_clients(self) -> int:
+        """Of the candidate, those with a run that were not seen before in this epoch."""
+        firsts = self._firsts_of(Unit.RUN)
+        return sum(not arm and not self.memory.is_known(client) for arm, client, _ in firsts)
+
+    @property
+    def shown(self) -> int:
+        """The candidate's runs that were seen and are of clients that were judged by another, or of a warm-up."""
+        all_runs = len(self.sides[0].between(Unit.RUN, self.start, self.end))
+        return all_runs - sum(not arm for arm, _, _ in self._firsts_of(Unit.RUN))
+
+    def remember(self) -> None:
+        """Once all of the block is counted."""
+        for firsts in self._firsts.values():
+            for _, client, _ in firsts:
+                self.memory.saw(client)
+        for client, metric in self._failed:
+            self.memory.failed(client, metric)
+
+    def _firsts_of(self, unit: Unit) -> list[tuple[int, str, Trial]]:
+        """Each client's first trial over both arms: arm (1 is stable), client, trial."""
+        if unit not in self._firsts:
+            # Over both arms: a client that connects again lands on either, and would be judged once in each.
+            start = max(self.start, self.warm)
+            both = [(arm, t) for arm in (0, 1) for t in self.sides[arm].between(unit, start, self.end)]
+            both.sort(key=lambda each: (*_order(each[1]), each[0]))
+            offices = _offices([t for _, t in both])
+            first: dict[str, tuple[int, str, Trial]] = {}
+            for arm, trial in both:
+                client = f"{unit}/{trial.session if trial.client in offices else trial.client}"
+                first.setdefault(client, (arm, client, trial))
+            self._firsts[unit] = list(first.values())
+        return self._firsts[unit]
+
+    def _empty(self, metric: str) -> list[Counts]:
+        return [Counts()] * (2 if unit_of(metric) is Unit.INSTANCE else 2 + len(self.windows))
+
+    def _stratum(self, metric: str, arm: int, trial: Trial) -> int:
+        """The place of its table. The first two are of one arm each, where nothing is compared."""
+        if unit_of(metric) is Unit.INSTANCE:
+            return self._age(arm, trial)
+        # What the reader of a later stretch of lines cannot know, nobody may.
+        is_known = trial.accepted is not None and (
+            trial.is_told or trial.accepted >= self.start - _LOOKBACK_S
+        )
+        return 2 + self.windows.of(trial.accepted) if is_known and trial.accepted is not None else arm
+
+    def _age(self, arm: int, trial: Trial) -> int:
+        instance = next(i for i in self.sides[arm].instances if i.name == trial.instance)
+        return instance.risk_in(max(self.start, self.warm), self.end) or 0
+
+    def _failing(self, criterion: Criterion) -> Callable[[int, Trial], bool]:
+        metric, bound = criterion.metric, criterion.slower_than
+        if metric == "log_serialisation_errors":
+            start = max(self.start, self.warm)
+            complained = [s.complained(start, self.end, is_capped=not n) for n, s in enumerate(self.sides)]
+            return lambda arm, trial: trial.session in complained[arm]
+        if metric == "first_event" and bound is not None:
+            bound_s = bound.total_seconds()  # what never came is later than any bound
+            return lambda _, trial: trial.first_event_s is None or trial.first_event_s > bound_s
+        ignored = criterion.ignore_reasons if metric in ERROR_CLOSES else ()
+        return lambda _, trial: metric in trial.failed and not is_ignored(trial.reason, ignored)
+
+
+def is_ignored(reason: str, patterns: Iterable[str]) -> bool:
+    """Whether a close with this reason is somebody else's doing, as the configuration says."""
+    return any(fnmatchcase(reason, pattern) for pattern in patterns)
+
+
+def _offices(trials: Sequence[Trial]) -> set[str]:
+    """Clients that are many people behind one address."""
+    if len(trials) < _OFFICE_NEEDS:
+        return set()
+    runs = Counter(t.client for t in trials)
+    many = {client for client, n in runs.items() if n > _OFFICE_SHARE * len(trials)}
+    return {c for c in many if len({t.session for t in trials if t.client == c}) >= _OFFICE_SOCKETS}

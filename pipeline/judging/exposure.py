@@ -1,0 +1,129 @@
+"""What users met on one revision, from its log lines.  PURE."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pipeline.judging.cohorts import is_ignored
+from pipeline.judging.metrics import ERROR_PATTERNS
+from pipeline.judging.reading import Arm, Reading, read_lines
+from pipeline.judging.sockets import ERROR_CLOSES, Socket
+from pipeline.judging.spans import Windows
+from pipeline.judging.terms import Sampling
+from pipeline.judging.trials import is_abandoned, is_silent, trials_of
+from pipeline.model import LogLine
+
+UNKNOWN = -1  # the window of a socket whose beginning nobody told
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What users met on one revision. Counts are of the same sessions: those that began while it was looked at.
+
+    Args:
+        sessions: sockets that were accepted, and handshakes that the service could not answer (``refused``).
+        closes: by class; 1011 and 1006 are the server's alone, what a client or its network did is "by_client" or
+            "lost", and "ignored" what the configuration calls somebody else's doing.
+        affected: distinct sockets with a failed trial.
+        errors: log lines that match an error pattern.
+        silent: accepts after which nothing was written though something was due: missing log lines.
+        unasked: sockets on which nobody asked for a run while nobody ever had, by the words that would have asked.
+        windows: runs by the window of splits in which their socket was accepted, those of older sessions among them:
+            only what lies in one window with runs of the other revision is compared. ``UNKNOWN``: nobody told.
+        turned_away: requests that the platform answered with 5xx or 429.
+        exits: instances whose container ended unasked.
+    """
+
+    sessions: int = 0
+    refused: int = 0
+    affected: int = 0
+    open_sockets: int = 0
+    runs: int = 0
+    closes: Mapping[str, int] = field(default_factory=dict)
+    abandoned: int = 0
+    forged: int = 0
+    last_line_at: datetime | None = None
+    first_bad_at: datetime | None = None
+    last_close_at: datetime | None = None
+    errors: int = 0
+    silent: int = 0
+    unasked: Mapping[str, int] = field(default_factory=dict)
+    windows: Mapping[int, int] = field(default_factory=dict)
+    turned_away: int = 0
+    exits: int = 0
+
+
+def exposure(
+    lines: Iterable[LogLine],
+    arm: Arm,
+    sampling: Sampling,
+    now: datetime,
+    *,
+    windows: Windows | None = None,
+    ignored: Iterable[str] = (),
+) -> Exposure:
+    """What users met on one revision, from all its lines.
+
+    A session whose beginning is not among them began before: it is nobody's figure here, neither its close nor its runs.
+
+    Args:
+        ignored: patterns of closes' reasons that are somebody else's doing.
+    """
+    reading, patterns = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS), tuple(ignored)
+    moment = now.timestamp()
+    # All counts are of these, so that no part is larger than the whole.
+    sockets = [s for s in reading.sockets.values() if s.accepted is not None or s.refused is not None]
+    broken = [s for s in sockets if s.is_broken and not is_ignored(s.reason, patterns)]
+    bad = [
+        t
+        for s in sockets
+        for t in trials_of(s, sampling.within, moment, sampling.lateness)
+        if t.failed - (ERROR_CLOSES if is_ignored(t.reason, patterns) else frozenset())
+    ]
+    ended = [s for s in sockets if s.closed is not None and s.accepted is not None]
+    broken_at = [s.closed for s in broken if s.closed is not None]
+    return Exposure(
+        sessions=len(sockets),
+        refused=sum(s.accepted is None for s in sockets),
+        affected=len({t.session for t in bad} | {s.session for s in broken}),
+        open_sockets=sum(s.accepted is not None and s.closed is None for s in sockets),
+        runs=sum(len(s.runs) for s in sockets),
+        closes=dict(Counter(_ignored(s, patterns) or close_word(s) for s in ended)),
+        abandoned=sum(is_abandoned(s, run) for s in sockets for run in s.runs),
+        forged=reading.forged,
+        last_line_at=_moment(reading.last_line_at),
+        first_bad_at=_moment(min([t.start for t in bad] + broken_at, default=None)),
+        last_close_at=_moment(max((s.closed for s in sockets if s.closed is not None), default=None)),
+        errors=len(reading.errors_at),
+        silent=sum(is_silent(s, sampling.within, moment) for s in sockets),
+        unasked=dict(reading.unasked),
+        windows=_by_window(reading, windows or Windows()),
+        turned_away=sum(each.is_refused for each in reading.requests.values()),
+        exits=sum(each.exited is not None for each in reading.instances.values()),
+    )
+
+
+def close_word(socket: Socket) -> str:
+    """How it ended, in a report's words: what is counted as the server's 1011 or 1006 is what ``is_broken`` counts."""
+    if socket.close_class in ERROR_CLOSES and not socket.is_broken:
+        return "lost" if socket.closed_by == "lost" else "by_client"
+    return socket.close_class.value
+
+
+def _ignored(socket: Socket, patterns: tuple[str, ...]) -> str:
+    return "ignored" if socket.is_broken and is_ignored(socket.reason, patterns) else ""
+
+
+def _by_window(reading: Reading, windows: Windows) -> Mapping[int, int]:
+    found: Counter[int] = Counter()
+    for socket in reading.sockets.values():
+        if socket.runs:
+            found[UNKNOWN if socket.since is None else windows.of(socket.since)] += len(socket.runs)
+    return dict(found)
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,159 @@
+"""The log lines of one revision, sorted by what they speak of: sockets, complaints, instances, requests.  PURE.
+
+Order, repetition and lateness of the lines change nothing: what is read is the set of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+
+from pipeline.judging.instances import Instance, is_exit
+from pipeline.judging.sockets import Seconds, Socket
+from pipeline.model import REQUEST_LOG, SYSTEM_LOG, LogLine
+from pipeline.telemetry.lines import (
+    Accepted,
+    Closed,
+    Refused,
+    Run,
+    Started,
+    Unasked,
+    accepted_of,
+    from_payload,
+    is_telemetry,
+)
+
+TOO_MANY = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One revision, and the nonce that its telemetry lines carry."""
+
+    revision: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A log line that matches an error pattern; ``session`` where it names one."""
+
+    at: Seconds
+    instance: str = ""
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A request of the request log: a socket that ended (101), or one that was refused."""
+
+    key: str
+    client: str
+    began: Seconds
+    ended: Seconds
+    status: int
+    instance: str = ""
+
+    @property
+    def is_refused(self) -> bool:
+        return self.status != 101
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the lines of one revision came to. ``probes``: the sockets of our own conversations."""
+
+    sockets: dict[str, Socket] = field(default_factory=dict)
+    probes: dict[str, Socket] = field(default_factory=dict)
+    complaints: list[Complaint] = field(default_factory=list)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    requests: dict[str, Ended] = field(default_factory=dict)
+    forged: int = 0
+    unasked: Counter[str] = field(default_factory=Counter)  # sockets, by what none of them asked for
+    last_line_at: Seconds | None = None
+
+    @property
+    def errors_at(self) -> list[Seconds]:
+        """When the service complained, without what it said of our own conversations."""
+        return sorted(c.at for c in self.complaints if c.session not in self.probes)
+
+
+def read_lines(lines: Iterable[LogLine], revision: str, nonce: str, patterns: Iterable[str]) -> Reading:
+    """Sort one revision's lines. Lines that are broken in any way are left out, never guessed at."""
+    wanted = tuple(patterns)
+    own = [line for line in lines if line.revision == revision]
+    reading = Reading(last_line_at=max([line.at for line in own]).timestamp() if own else None)
+    for line in own:
+        _take(reading, line, nonce, wanted)
+    for instance in reading.instances.values():
+        instance.settle()
+    for socket in (*reading.sockets.values(), *reading.probes.values()):
+        socket.runs.sort(key=lambda run: (run.started, run.run))
+        if socket.instance in reading.instances:
+            socket.died_with(reading.instances[socket.instance])
+    return reading
+
+
+def _take(reading: Reading, line: LogLine, nonce: str, patterns: tuple[str, ...]) -> None:
+    at, payload = line.at.timestamp(), line.payload
+    if line.instance:
+        instance = reading.instances.setdefault(line.instance, Instance(line.instance))
+        if line.log == SYSTEM_LOG and is_exit(line.text):
+            instance.ends.append((at, line.text))
+            return
+        instance.seen.append(at)
+    if line.log == REQUEST_LOG:
+        _note_request(reading, line, at)
+    elif line.log == SYSTEM_LOG:
+        return
+    elif not is_telemetry(payload):
+        text = line.text or str(payload.get("message", ""))
+        if any(pattern in text for pattern in patterns):
+            reading.complaints.append(Complaint(at, line.instance, _text(payload.get("session"))))
+    elif payload.get("nonce", "") != nonce:
+        reading.forged += 1
+    else:
+        _note(reading, reading.probes if payload.get("probe") else reading.sockets, payload, line.instance)
+
+
+def _note_request(reading: Reading, line: LogLine, at: Seconds) -> None:
+    request = line.request
+    if request is None or not isfinite(request.seconds) or request.seconds < 0:
+        return
+    if request.status in (101, TOO_MANY) or request.status >= 500:
+        reading.requests[line.insert_id] = Ended(
+            line.insert_id, request.client, at - request.seconds, at, request.status, line.instance
+        )
+
+
+def _note(reading: Reading, sockets: dict[str, Socket], payload: Mapping[str, object], instance: str) -> None:
+    session, said = payload.get("session"), from_payload(payload)
+    if isinstance(said, Unasked):
+        reading.unasked[", ".join(said.starts)] += said.sockets
+    if not isinstance(session, str) or said is None:
+        return
+    socket = sockets.setdefault(session, Socket(session))
+    socket.client = socket.client or str(payload.get("client", ""))
+    socket.instance = socket.instance or instance
+    socket.told = socket.told or (accepted_of(payload) if "accepted" in payload else None)
+    match said:
+        case Accepted():
+            socket.accepted = said.at
+        case Refused():
+            socket.refused = said.at
+        case Started():
+            socket.starts[said.run] = said.at
+        case Run(outcome="idle"):
+            socket.was_idle = True
+        case Run():
+            if said not in socket.runs:
+                socket.runs.append(said)
+        case Closed():
+            socket.closed, socket.code = said.at, said.code
+            socket.reason, socket.closed_by = said.reason, said.closed_by
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
