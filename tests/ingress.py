@@ -26,10 +26,16 @@ Stream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
+class FakeInstance:
+    id: str
+
+
+@dataclass
 class FakeLease:
     spec: InstanceSpec
     port: int
     fleet: FakeFleet
+    instance: FakeInstance
 
     def release(self) -> None:
         self.fleet.leased -= 1
@@ -55,7 +61,7 @@ class FakeFleet:
         if revision not in self.ports:
             raise NoInstance
         self.leased += 1
-        return FakeLease(self.specs[revision], self.ports[revision], self)
+        return FakeLease(self.specs[revision], self.ports[revision], self, FakeInstance(f"of {revision}"))
 
     def has_affinity(self, service: str, revision: str) -> bool:
         return revision in self.specs and self.specs[revision].session_affinity
@@ -71,15 +77,25 @@ class Sink:
         default_factory=list
     )  # revision, fields, trace
     events: list[tuple[str, str, str]] = field(default_factory=list)  # revision, severity, text
+    instances: dict[str, str] = field(default_factory=dict)  # by text, or URL, the last one
 
-    def line(self, service: str, revision: str, stream: str, text: str, container: str = "") -> None:
+    def line(
+        self, service: str, revision: str, stream: str, text: str, container: str = "", instance: str = ""
+    ) -> None:
+        self.instances[text] = instance
         self.containers.append(container)
         self.lines.append((revision, stream, text))
 
-    def request(self, service: str, revision: str, request: Mapping[str, Any], trace: str = "") -> None:
+    def request(
+        self, service: str, revision: str, request: Mapping[str, Any], trace: str = "", instance: str = ""
+    ) -> None:
+        self.instances[str(request["requestUrl"])] = instance
         self.requests.append((revision, request, trace))
 
-    def system(self, service: str, revision: str, text: str, severity: str = "INFO") -> None:
+    def system(
+        self, service: str, revision: str, text: str, severity: str = "INFO", instance: str = ""
+    ) -> None:
+        self.instances[text] = instance
         self.events.append((revision, severity, text))
 
 

@@ -280,7 +280,7 @@ def test_names_cannot_break_out_of_the_filter() -> None:
     text = entry_filter(ServiceRef("p", "l", 'a" OR severity>=DEFAULT OR "'), ['b\\"'], START)
     compiled = compile_filter(text)
     assert compiled.bounds.since_ns == int(START.timestamp() * 1e9)
-    assert text.count(" AND ") == 5
+    assert text.count(" AND ") == 8
 
 
 def test_times_are_told_in_utc() -> None:
@@ -369,3 +369,65 @@ def test_a_process_takes_at_most_half_of_the_projects_quota(logging: Logging) ->
         logging.pass_time(seconds=1)
     assert max(sum(start <= moment < start + 60 for moment in at) for start in at) <= 30
     assert len(at) == 240  # both were served all the while
+
+
+def say_as_platform(logging: Logging) -> None:
+    """What the platform writes of one instance, wanted and not."""
+    for text in (
+        "Starting new instance. Reason: AUTOSCALING - Instance started due to no existing capacity.",
+        "Container called exit(0).",
+        "Container terminated on signal 9.",
+        "Memory limit of 512 MiB exceeded with 530 MiB used.",
+        "STARTUP TCP probe succeeded after 1 attempt.",
+    ):
+        logging.store.system(REF.name, A, text, "ERROR", "i1")
+
+
+def ask(logging: Logging, status: int, *, url: str = "http://chat/ws", agent: str = "a browser") -> None:
+    fields = {
+        "requestMethod": "GET", "requestUrl": url, "status": status, "responseSize": 0, "userAgent": agent,
+        "remoteIp": "203.0.113.7", "latency": 2.5,
+    }  # fmt: skip
+    logging.store.request(REF.name, A, fields, instance="i1")
+
+
+def test_the_platforms_words_are_found_and_bear_their_instance(logging: Logging) -> None:
+    say_as_platform(logging)
+    logging.say("Container called exit(1).")  # a service may print what it likes
+    found = read(logging.source())
+    assert [line.text.split(".")[0] for line in found] == [
+        "Starting new instance", "Container called exit(0)", "Container terminated on signal 9",
+        "Memory limit of 512 MiB exceeded with 530 MiB used",
+    ]  # fmt: skip
+    assert {(line.log, line.instance) for line in found} == {("varlog/system", "i1")}
+
+
+def test_of_the_request_log_only_sockets_and_refusals_of_users(logging: Logging) -> None:
+    for status in (101, 200, 204, 301, 404, 429, 500, 503):
+        ask(logging, status)
+    ask(logging, 503, agent="spillway-probe")
+    ask(logging, 101, url="https://candidate---chat-1234.a.run.app/ws")
+    ask(logging, 101, url="https://stable---chat-1234.a.run.app/ws")
+    found = read(logging.source())
+    assert [line.request.status for line in found if line.request] == [101, 429, 500, 503]
+    assert all((line.log, line.instance) == ("requests", "i1") for line in found)
+    request = found[0].request
+    assert request is not None
+    assert (request.seconds, request.client, request.agent) == (2.5, "203.0.113.7", "a browser")
+
+
+def test_a_request_is_found_by_its_end_though_it_bears_the_time_of_its_beginning(logging: Logging) -> None:
+    """As Cloud Logging has it; the local one dates it by its end, which is the same moment here."""
+    source = logging.source(longest_request=timedelta(minutes=61))
+    began = START - timedelta(minutes=40)
+    text = entry_filter(REF, [A], START, longest_request=timedelta(minutes=61))
+    logging.store._add(
+        REF.name, A, "requests", at_ns=int(began.timestamp() * 1e9),
+        request={"requestMethod": "GET", "requestUrl": "/ws", "status": 101, "responseSize": 0, "userAgent": "",
+                 "remoteIp": "", "latency": 2400.0},
+    )  # fmt: skip
+    logging.event(session="old", at=began)
+    assert compile_filter(text).bounds.since_ns == int((START - timedelta(minutes=61)).timestamp() * 1e9)
+    found = [line for line in read(source) if line.request]
+    assert [line.at for line in found] == [START]
+    assert not [line for line in read(logging.source()) if line.request]

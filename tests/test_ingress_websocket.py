@@ -385,3 +385,17 @@ async def test_any_bytes_pass_as_they_are_in_both_directions_until_both_ends_end
     assert await reader.read() == b"".join([*pieces, b"last words"])
     assert await arrived == b"".join(reversed(pieces))
     writer.close()
+
+
+async def test_the_request_log_has_a_socket_once_it_ended_with_its_instance_and_length(world: World) -> None:
+    await world.websocket("one", echo)
+    await world.route(("one", 100))
+    async with world.connect() as connection:
+        await connection.send("hello")
+        assert await connection.recv() == "hello"
+        assert world.logs.requests == []
+    await until(lambda: bool(world.logs.requests))
+    ((revision, fields, _),) = world.logs.requests
+    assert (revision, fields["status"]) == ("one", 101)
+    assert fields["latency"] > 0
+    assert world.logs.instances[fields["requestUrl"]] == "of one"

@@ -262,6 +262,27 @@ async def test_an_instance_that_dies_is_replaced(machine: Machine) -> None:
     lease.release()
 
 
+async def test_what_is_said_of_an_instance_bears_its_id_and_an_exit_with_0_is_told_too(
+    machine: Machine,
+) -> None:
+    machine.image(LISTEN + "print('up', flush=True); server.accept(); os._exit(0)")
+    await machine.start()
+    await machine.said("up")
+    first = machine.logs.instances["up"]
+    starts = "Starting new instance. Reason: DEPLOYMENT_ROLLOUT"
+    told = next(text for _, _, text in machine.logs.events if text.startswith(starts))
+    assert first
+    assert machine.logs.instances[told] == first
+    lease = await machine.fleet.acquire(SERVICE, "one")
+    assert lease.instance.id == first
+    with socket.create_connection(("127.0.0.1", lease.port)):
+        await until(lambda: ("one", "ERROR", "Container called exit(0).") in machine.logs.events)
+    lease.release()
+    assert machine.logs.instances["Container called exit(0)."] == first
+    await until(lambda: len(machine.logs.lines) > 1)
+    assert machine.logs.instances["up"] != first  # it was replaced
+
+
 async def test_a_killed_supervisor_leaves_nothing_behind(machine: Machine) -> None:
     machine.image(f"{LISTEN}print(os.getpid(), flush=True){FOREVER}")
     await machine.start()

@@ -171,3 +171,13 @@ def test_a_tail_that_nobody_reads_is_bounded_in_bytes(
     entries, missed = tail.take()
     assert 5 < len(entries) < 10
     assert missed == 50 - len(entries)
+
+
+def test_an_entry_says_of_which_instance_it_is(store: LogStore) -> None:
+    store.line(SERVICE, "r", "stdout", '{"logging.googleapis.com/labels": {"a": "1"}}', "proxy", "i1")
+    store.request(SERVICE, "r", {"status": 101}, instance="i1")
+    store.system(SERVICE, "r", "Container called exit(1).", "ERROR", "i1")
+    store.system(SERVICE, "r", "of none")
+    assert [dict(entry.labels) for entry in store.index.within(EVERYTHING)] == [
+        {"a": "1", "instanceId": "i1", "container_name": "proxy"}, {"instanceId": "i1"}, {"instanceId": "i1"}, {},
+    ]  # fmt: skip

@@ -1,7 +1,9 @@
 """Log entries of revisions as ``ports.LogSource``, over Google's own messages and a channel (``rpc/logs.py``).
 
-Only what evidence can use is asked for: telemetry lines, and lines that match an error pattern. Entries come late and
-out of order, so nothing is concluded from timestamps: after the first read, what Logging *received* since the last
+Only what evidence can use is asked for: telemetry lines, lines that match an error pattern, what the platform says of
+containers that started or ended, and of the request log what was refused and the WebSockets that ended: a service with
+much plain HTTP has a thousand times as many requests. Our own conversations are left out. Entries come late and out of
+order, so nothing is concluded from timestamps: after the first read, what Logging *received* since the last
 read (less an overlap, since what was received can be searched a little later) is read and merged by insert id. Now and
 then the overlap is a long one, for what took longer. A day's soak then costs what is new, and a line that arrives an
 hour late is still seen.
@@ -24,13 +26,17 @@ from pipeline.budget import Bucket, Quota
 from pipeline.cloudrun.faults import translated
 from pipeline.errors import PlatformUnavailable
 from pipeline.judging.evidence import ERROR_PATTERNS
-from pipeline.model import LogLine, ServiceRef
+from pipeline.judging.instances import EXIT_WORDS, START_WORDS
+from pipeline.model import CANDIDATE_TAG, REQUEST_LOG, STABLE_TAG, SYSTEM_LOG, LogLine, Request, ServiceRef
+from pipeline.probe.scenario import USER_AGENT
 from pipeline.rpc import logs
 from pipeline.rpc.logs import Logs, logging_v2
 
 _PAGE = 1000
 _CALL_TIMEOUT_S = 30.0
 _AT_ONCE = timedelta(seconds=1)  # with room for a clock that is set a little
+_LONGEST_REQUEST = timedelta(minutes=61)  # Cloud Run's own limit is an hour, and a WebSocket is a request
+_A_DAY_S = 86_400.0
 _KEPT = 200_000  # lines; older ones than asked for are forgotten beyond this
 _SEVERITIES = {
     0: "DEFAULT", 100: "DEBUG", 200: "INFO", 300: "NOTICE", 400: "WARNING",
@@ -90,6 +96,7 @@ class LoggingSource:
 
     Args:
         overlap: how long after it was received an entry usually takes to be found by a search; ``longest``: at most.
+        longest_request: an entry of the request log bears the time at which its request began, and comes when it ended.
         rest: at most one search per service in this time; in between, the answer is as old as the last one. Cloud
             Logging grants a project 60 searches a minute, pages included.
         quota: None: as many as one likes. A look that finds it used up is told so (it is no answer); a report waits.
@@ -102,6 +109,7 @@ class LoggingSource:
         overlap: timedelta,
         longest: timedelta,
         rest: timedelta,
+        longest_request: timedelta = timedelta(0),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
         quota: Bucket | None = None,
@@ -110,6 +118,7 @@ class LoggingSource:
         self._client = client
         self._overlap = overlap
         self._longest = longest
+        self._longest_request = longest_request
         self._rest_s = rest.total_seconds()
         self._now = now
         self._monotonic = monotonic
@@ -130,7 +139,7 @@ class LoggingSource:
             client = Logs(logs.API.channel())
         return cls(
             client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=timedelta(seconds=5),
-            quota=_QUOTA,
+            longest_request=_LONGEST_REQUEST, quota=_QUOTA,
         )  # fmt: skip
 
     def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
@@ -149,7 +158,7 @@ class LoggingSource:
     def pages(
         self, ref: ServiceRef, *, since: datetime, until: datetime, revisions: Iterable[str]
     ) -> Iterator[Sequence[LogLine]]:
-        text = entry_filter(ref, sorted(set(revisions)), since)
+        text = entry_filter(ref, sorted(set(revisions)), since, longest_request=self._longest_request)
         text += f" AND timestamp<={_quoted(_rfc3339(until))}"
         with translated(f"read the logs of {ref.service}"):
             pages = self._pages(ref.project, text)
@@ -191,7 +200,7 @@ class LoggingSource:
             overlap = 2 * self._longest if sweeps else self._overlap
             # Never after now: a clock that went backwards would hide what comes until it has caught up.
             since_received = min(seen.received, self._now()) - overlap
-        text = entry_filter(ref, names, seen.floor, since_received)
+        text = entry_filter(ref, names, seen.floor, since_received, longest_request=self._longest_request)
         return _Reading(seen, started, sweeps, self._pages(ref.project, text), received=seen.received)
 
     def _page(
@@ -224,30 +233,52 @@ class LoggingSource:
 
 
 def entry_filter(
-    ref: ServiceRef, revisions: Sequence[str], since: datetime, received_since: datetime | None = None
+    ref: ServiceRef,
+    revisions: Sequence[str],
+    since: datetime,
+    received_since: datetime | None = None,
+    *,
+    longest_request: timedelta = timedelta(0),
 ) -> str:
     """The question in Logging's query language.
 
     Args:
         since: of the entry's own time; ``received_since``: of the time Logging got it.
+        longest_request: so much earlier an entry may be dated that was written since.
     """
     named = " OR ".join(map(_quoted, revisions))
-    patterns = [
-        f"{where}:{_quoted(pattern)}"
-        for pattern in ERROR_PATTERNS
-        for where in ("textPayload", "jsonPayload.message")
-    ]
     terms = [
         'resource.type="cloud_run_revision"',
         f"resource.labels.service_name={_quoted(ref.service)}",
         f"resource.labels.location={_quoted(ref.location)}",
         f"resource.labels.revision_name=({named})",
-        f"timestamp>={_quoted(_rfc3339(since))}",
-        f"({' OR '.join(['jsonPayload.spillway>=1', *patterns])})",
+        f"timestamp>={_quoted(_rfc3339(since - longest_request))}",
+        f"({' OR '.join(_wanted())})",
     ]
+    if longest_request:
+        at = _quoted(_rfc3339(since))
+        terms.append(f"(timestamp>={at} OR receiveTimestamp>={at})")
     if received_since is not None:
         terms.append(f"receiveTimestamp>={_quoted(_rfc3339(received_since))}")
     return " AND ".join(terms)
+
+
+def _wanted() -> Iterator[str]:
+    """What evidence can use, a term each."""
+    yield "jsonPayload.spillway>=1"
+    for pattern in ERROR_PATTERNS:
+        yield from (f"{where}:{_quoted(pattern)}" for where in ("textPayload", "jsonPayload.message"))
+    said = " OR ".join(map(_quoted, (START_WORDS, *EXIT_WORDS)))
+    yield f"(logName:{_quoted(_log_id(SYSTEM_LOG))} AND textPayload:({said}))"
+    # A probe's own: by how it calls itself, and by where it goes. Who borrows its name hides himself alone.
+    ours = [f"httpRequest.userAgent:{_quoted(USER_AGENT)}"]
+    ours += [f"httpRequest.requestUrl:{_quoted(f'://{tag}---')}" for tag in (CANDIDATE_TAG, STABLE_TAG)]
+    told = "httpRequest.status=101 OR httpRequest.status=429 OR httpRequest.status>=500"
+    yield f"(logName:{_quoted(_log_id(REQUEST_LOG))} AND ({told}) AND NOT ({' OR '.join(ours)}))"
+
+
+def _log_id(log: str) -> str:
+    return f"run.googleapis.com%2F{log.replace('/', '%2F')}"
 
 
 def _quoted(text: str) -> str:
@@ -280,11 +311,30 @@ def _line(entry: Any) -> LogLine | None:
         return None
     if at is None:
         return None
+    request = _request(entry)
     return LogLine(
         insert_id=entry.insert_id,
-        at=at,
+        at=at if request is None else _ended(entry, at, request),
         revision=entry.resource.labels["revision_name"],
         severity=_SEVERITIES.get(entry.severity, "DEFAULT"),
         text=entry.text_payload,
         payload=payload,
+        instance=entry.labels.get("instanceId", ""),
+        log=entry.log_name.rpartition("%2F")[2] if "varlog" not in entry.log_name else SYSTEM_LOG,
+        request=request,
     )
+
+
+def _request(entry: Any) -> Request | None:
+    if not entry.HasField("http_request"):
+        return None
+    seen = entry.http_request
+    seconds = seen.latency.seconds + seen.latency.nanos / 1e9
+    return Request(seen.status, seconds, seen.remote_ip, seen.request_url, seen.user_agent)
+
+
+def _ended(entry: Any, at: datetime, request: Request) -> datetime:
+    """When a request ended. Its entry may be dated by its beginning: then it was received a request's length later."""
+    received = _time(entry.receive_timestamp)
+    end = at + timedelta(seconds=request.seconds) if 0 <= request.seconds < _A_DAY_S else at
+    return end if received is not None and received >= end else at

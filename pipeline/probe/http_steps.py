@@ -9,13 +9,13 @@ from collections.abc import Mapping
 import aiohttp
 
 from pipeline.probe.dial import Resolver
-from pipeline.probe.scenario import HttpStep, Kind, Scenario, first_difference
+from pipeline.probe.scenario import USER_AGENT, HttpStep, Kind, Scenario, first_difference
 from pipeline.probe.target import http_url, proxy_for
 from pipeline.probe.verdict import Ending
 from pipeline.redact import SINK
 
 # A compressed answer is a way to send more than the limit; who compresses all the same is read as it came.
-_HEADERS = {"User-Agent": "spillway-probe", "Accept-Encoding": "identity"}
+_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
 
 
 async def run_steps(scenario: Scenario, base_url: str, headers: Mapping[str, str]) -> Ending | None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+USER_AGENT = "spillway-probe"  # by which the platform's request log knows our conversations
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:

@@ -27,7 +27,7 @@ from websockets.typing import Subprotocol
 
 from pipeline.probe.dial import dial
 from pipeline.probe.http_steps import run_steps
-from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
+from pipeline.probe.scenario import USER_AGENT, Conversation, Kind, Message, Scenario
 from pipeline.probe.target import proxy_for, socket_url, target_of
 from pipeline.probe.verdict import NO_FRAME, Closing, Ending, Progress, judge_conversation
 from pipeline.redact import SINK
@@ -114,7 +114,7 @@ class _Session:
             url,
             additional_headers={**self.scenario.headers, **self.headers},
             subprotocols=[Subprotocol(name) for name in self.scenario.subprotocols] or None,
-            user_agent_header="spillway-probe",
+            user_agent_header=USER_AGENT,
             open_timeout=None,  # ours is around it
             ping_interval=None,  # a service that ignores pings is judged by its events
             close_timeout=CLOSE_S,

@@ -40,15 +40,21 @@ log = structlog.get_logger(__name__)
 
 
 class LogSink(Protocol):
-    """Where the data plane writes. ``service`` is a resource name."""
+    """Where the data plane writes. ``service`` is a resource name; ``instance`` is the one that it is of, if one is."""
 
-    def line(self, service: str, revision: str, stream: str, text: str, container: str = "") -> None:
+    def line(
+        self, service: str, revision: str, stream: str, text: str, container: str = "", instance: str = ""
+    ) -> None:
         """One line of ``stdout`` or ``stderr``, of the container of that name if it has one."""
 
-    def request(self, service: str, revision: str, request: Mapping[str, Any], trace: str = "") -> None:
+    def request(
+        self, service: str, revision: str, request: Mapping[str, Any], trace: str = "", instance: str = ""
+    ) -> None:
         """One request that ended; the keys are HttpRequest's, latency in seconds."""
 
-    def system(self, service: str, revision: str, text: str, severity: str = "INFO") -> None:
+    def system(
+        self, service: str, revision: str, text: str, severity: str = "INFO", instance: str = ""
+    ) -> None:
         """Something that the platform did."""
 
 
@@ -90,9 +96,11 @@ class LogStore:
         if dropped := self._file.dropped_until:
             self.index.note_lost(dropped)
 
-    def line(self, service: str, revision: str, stream: str, text: str, container: str = "") -> None:
+    def line(
+        self, service: str, revision: str, stream: str, text: str, container: str = "", instance: str = ""
+    ) -> None:
         fields = json_object(text)
-        ours = {"container_name": container} if container else {}
+        ours = _of_instance(instance) | ({"container_name": container} if container else {})
         if fields is None:
             self._add(service, revision, stream, text=text, labels=ours)
             return
@@ -113,13 +121,20 @@ class LogStore:
             payload=fields,
         )
 
-    def request(self, service: str, revision: str, request: Mapping[str, Any], trace: str = "") -> None:
-        status = request["status"]
+    def request(
+        self, service: str, revision: str, request: Mapping[str, Any], trace: str = "", instance: str = ""
+    ) -> None:
+        status, labels = request["status"], _of_instance(instance)
         severity = "ERROR" if status >= 500 else "WARNING" if status >= 400 else "INFO"
-        self._add(service, revision, "requests", severity=severity, request=request, trace=trace)
+        self._add(
+            service, revision, "requests", severity=severity, request=request, trace=trace, labels=labels
+        )
 
-    def system(self, service: str, revision: str, text: str, severity: str = "INFO") -> None:
-        self._add(service, revision, "varlog/system", severity=severity, text=text)
+    def system(
+        self, service: str, revision: str, text: str, severity: str = "INFO", instance: str = ""
+    ) -> None:
+        labels = _of_instance(instance)
+        self._add(service, revision, "varlog/system", severity=severity, text=text, labels=labels)
 
     @contextmanager
     def tail(self) -> Iterator[Tail]:
@@ -161,6 +176,11 @@ class LogStore:
     def _give_up(self, whose: tuple[str, str, str]) -> None:
         count = self.index.shrink(whose)
         log.warning("the oldest log entries of a service were given up", service=whose[2], entries=count)
+
+
+def _of_instance(instance: str) -> dict[str, str]:
+    """The label by which Cloud Run says of which instance an entry is."""
+    return {"instanceId": instance} if instance else {}
 
 
 @lru_cache(maxsize=4096)

@@ -44,6 +44,7 @@ class Exchange:
         chain: value of X-Forwarded-For towards the instance; its last address is the client's.
         status: of the answer as far as it began, else 0.
         fault: what went wrong with it, for the system log.
+        instance: that it was carried to; empty while it was to none.
     """
 
     service: str
@@ -57,6 +58,7 @@ class Exchange:
     sent: int = 0
     fault: str = ""
     limits: Limits = USUAL
+    instance: str = ""
 
     def __post_init__(self) -> None:
         self.trace = self.request.headers.get("x-cloud-trace-context") or f"{secrets.token_hex(16)}/1;o=0"

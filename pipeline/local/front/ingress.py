@@ -156,6 +156,7 @@ class Ingress:
             return exchange.answer(
                 500, "The request failed because the instance could not start successfully."
             )
+        exchange.instance = lease.instance.id
         try:
             return await forward(exchange, lease, self.observations)
         finally:
@@ -183,7 +184,7 @@ class Ingress:
         service, revision = exchange.service, exchange.revision
         if exchange.fault:
             severity = "WARNING" if exchange.fault == TRUNCATED else "ERROR"
-            self._logs.system(service, revision, exchange.fault, severity)
+            self._logs.system(service, revision, exchange.fault, severity, exchange.instance)
         if exchange.status:
             trace = f"projects/{service.split('/')[1]}/traces/{exchange.trace.partition('/')[0]}"
-            self._logs.request(service, revision, exchange.log_fields(), trace)
+            self._logs.request(service, revision, exchange.log_fields(), trace, exchange.instance)

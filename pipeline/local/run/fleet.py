@@ -217,10 +217,10 @@ class Fleet:
             raise StartFailed("RETIRED", f"Revision '{spec.revision}' was stopped meanwhile.")
 
         def hand_on(container: str, stream: str, line: str) -> None:
-            self._logs.line(spec.service, spec.revision, stream, line, container)
+            self._logs.line(spec.service, spec.revision, stream, line, container, instance.id)
 
-        def tell(text: str) -> None:
-            self._logs.system(spec.service, spec.revision, text, "WARNING")
+        def tell(text: str, severity: str = "WARNING") -> None:
+            self._logs.system(spec.service, spec.revision, text, severity, instance.id)
 
         parts = (spec.container, *spec.sidecars)
         found = [await self._build(part.image) for part in parts]
@@ -231,16 +231,16 @@ class Fleet:
         runners = [
             await asyncio.to_thread(volumes.runner, self._folder, token, spec.service, part) for part in parts
         ]
-        self._logs.system(spec.service, spec.revision, f"Starting new instance. Reason: {reason}")
         folder = volumes.place(self._folder, token)
         instance = Instance(spec, token, hand_on, tell, self._grace_s, folder)
+        tell(f"Starting new instance. Reason: {reason}", "INFO")
         group.instances.append(instance)
         self._instances.add(instance)
         try:
             await instance.start(found, secrets, runners)
         except StartFailed as failure:
             group.instances.remove(instance)
-            self._logs.system(spec.service, spec.revision, failure.message.partition("\n")[0], "ERROR")
+            tell(failure.message.partition("\n")[0], "ERROR")
             raise
         except asyncio.CancelledError:
             group.instances.remove(instance)
@@ -264,7 +264,7 @@ class Fleet:
         if instance.is_ending:
             return
         await instance.end()
-        self._logs.system(spec.service, spec.revision, how, "ERROR")
+        self._logs.system(spec.service, spec.revision, how, "ERROR", instance.id)
         group.crashes = 1 if loop.time() - started > _STEADY_S else group.crashes + 1
         async with group.turn:  # requests wait for the restart, as they do for a start
             await self._restart(group)
@@ -292,7 +292,8 @@ class Fleet:
     async def _end(self, instance: Instance) -> None:
         spec = instance.spec
         if await instance.end():
-            self._logs.system(spec.service, spec.revision, "Container terminated on signal 9.", "WARNING")
+            text = "Container terminated on signal 9."
+            self._logs.system(spec.service, spec.revision, text, "WARNING", instance.id)
 
 
 def backoff(crashes: int, first_s: float) -> float:

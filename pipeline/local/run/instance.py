@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
 
 from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe, StartFailed
 from pipeline.local.images.builds import Build
@@ -40,6 +41,7 @@ class Instance:
         folder: Path,
     ) -> None:
         self.spec = spec
+        self.id = token_hex(20)  # as its log entries are labelled
         self.port = free_port()
         self.busy = 0  # requests on it
         self.is_ready = False
