@@ -1,0 +1,364 @@
+"""Who is compared with whom, and how often: whole streams of users through evidence and judge."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from pipeline.core import plan
+from pipeline.judging import evidence
+from pipeline.judging.clients import Clients
+from pipeline.judging.evidence import Arm, Counts, Span, Windows
+from pipeline.judging.terms import Criterion, Sampling
+from pipeline.model import REQUEST_LOG, SYSTEM_LOG, LogLine, Request
+from tests.crowd import ARMS, SAMPLING, SECOND, blocks_of, crowd_of, is_sent_back
+from tests.fakes import START
+from tests.lines import CANDIDATE, STABLE, accept, conversation, line, run, text
+from tests.rollouts import a_wish
+
+COMPLETED = Criterion("agent_completed")
+ERRORS = Criterion("log_serialisation_errors")
+EXITS = Criterion("container_exits")
+REFUSED = Criterion("refused_requests")
+NOBODY = Windows(())  # all sockets are of one window, as if nobody had asked when they were accepted
+SAID = "TypeError: Object of type WebSocketState is not JSON serializable"
+
+
+def a_plan(*criteria: Criterion) -> plan.Plan:
+    return plan.first(a_wish(criteria=criteria or (COMPLETED,)))
+
+
+@pytest.mark.parametrize("always_fail", [0.01, 0.05])
+def test_stables_old_sockets_are_not_held_against_the_candidates_new_ones(always_fail: float) -> None:
+    """The candidate is as good as stable; some clients always fail and come back at once, the healthy stay."""
+    made, back, mixed = a_plan(), 0, 0
+    for seed in range(60):
+        crowd = crowd_of(100, seed, 0.25, always_fail=always_fail).live(16)
+        back += is_sent_back(made, blocks_of(crowd.lines, made, 16))
+        if seed < 10:
+            mixed += _is_sent_back_per_block(made, crowd.lines)
+    assert back == 0
+    if always_fail == 0.05:
+        assert mixed >= 8  # what it would be without strata, and with each client once a block
+
+
+def _is_sent_back_per_block(made: plan.Plan, lines: list[LogLine]) -> bool:
+    """As it was: one window for all, and nobody remembered from block to block."""
+    span, now = Span(START, None, 1, 25, START), START + 18 * SAMPLING.block
+    blocks = [
+        evidence.closed_blocks(
+            lines, span, ARMS, SAMPLING, made.terms.criteria, now, windows=NOBODY, clients=Clients(), after=n
+        )[0]
+        for n in range(-1, 15)
+    ]
+    return is_sent_back(made, tuple(blocks))
+
+
+@pytest.mark.parametrize("share_failing", [0.002, 0.01])
+def test_long_lived_clients_that_always_fail_send_nobody_back(share_failing: float) -> None:
+    """Whichever revision they are on, they keep their socket; with few on it a block alone would count them for ever."""
+    made, back = a_plan(), 0
+    for seed in range(20):
+        crowd = crowd_of(500, seed, 0.05, always_fail=share_failing, fails_reconnects=0.0)
+        for client in crowd.clients:  # all were accepted in this window, at its shares
+            client.revision = CANDIDATE if crowd.rng.random() < 0.05 else STABLE
+            client.accepted = 0.0
+        back += is_sent_back(made, blocks_of(crowd.live(12).lines, made, 12, percent=5))
+    assert back == 0
+
+
+def test_a_fault_that_begins_later_among_returning_clients_is_found() -> None:
+    """Once an epoch alone would have counted each of them before it broke."""
+    made, found = a_plan(), 0
+    for seed in range(20):
+        crowd = crowd_of(80, seed, 0.25, fails=lambda _, revision, at: revision == CANDIDATE and at >= 100)
+        for client in crowd.clients:
+            client.revision = CANDIDATE if crowd.rng.random() < 0.25 else STABLE
+            client.accepted = 0.0
+        blocks = blocks_of(crowd.live(20).lines, made, 20)
+        assert not is_sent_back(made, blocks[:10])
+        found += is_sent_back(made, blocks)
+    assert found == 20
+
+
+def test_a_client_is_out_after_its_first_failure_and_of_no_other_metric() -> None:
+    dropped = Criterion("abnormal_1006")
+    lines = [
+        entry
+        for block in range(3)
+        for entry in (
+            accept(block * 10 + 1, f"s{block}", client="c"), run(block * 10 + 1, "timeout", f"s{block}", took=5, client="c"),
+        )
+    ]  # fmt: skip
+    blocks = blocks_of(lines, a_plan(COMPLETED, dropped), 3)
+    assert [b.whole("agent_completed") for b in blocks[:3]] == [Counts(1, 1, 0, 0), Counts(), Counts()]
+    assert [b.whole("abnormal_1006").candidate_trials for b in blocks[:3]] == [1, 1, 1]
+    assert [b.fresh["agent_completed"].candidate_trials for b in blocks[:3]] == [1, 0, 0]
+    assert [b.clients for b in blocks[:3]] == [1, 0, 0]
+
+
+def test_blocks_folded_one_by_one_through_the_record_are_those_of_one_look() -> None:
+    made = a_plan(COMPLETED, ERRORS, EXITS, REFUSED)
+    crowd = crowd_of(60, 5, 0.3, always_fail=0.1, reconnects=0.2).live(12)
+    lines = sorted([*crowd.lines, *(text(n * 3.5, SAID) for n in range(30))], key=lambda each: each.at)
+    at_once = blocks_of(lines, made, 12)
+    clients, piecewise = Clients(), []
+    for index in range(len(at_once)):
+        since = START + index * SAMPLING.block - evidence.LOOKBACK
+        recent = [each for each in lines if each.at >= since]
+        span, now = Span(START, None, 1, 25, START), at_once[index].end + SAMPLING.within + SAMPLING.lateness
+        found = evidence.closed_blocks(
+            [each for each in recent if each.at <= now], span, ARMS, SAMPLING, made.terms.criteria, now,
+            after=index - 1, clients=clients,
+        )  # fmt: skip
+        piecewise += found
+        clients = found[-1].memory
+    assert tuple(piecewise) == at_once
+
+
+def test_lines_in_any_order_and_twice_come_to_the_same() -> None:
+    made = a_plan(COMPLETED, ERRORS, EXITS, REFUSED)
+    crowd = crowd_of(60, 6, 0.3, always_fail=0.1, reconnects=0.2).live(8)
+    lines = [*crowd.lines, *(text(n * 3.5, SAID) for n in range(20)), *exits(7.0, 23.0), *requests(5)]
+    straight = blocks_of(sorted(lines, key=lambda each: each.at), made, 8)
+    mixed = [*lines, *lines[::3]]
+    random.Random(1).shuffle(mixed)
+    assert blocks_of(mixed, made, 8) == straight
+
+
+def test_lines_that_are_lost_on_both_arms_send_nobody_back() -> None:
+    made = a_plan()
+    for seed in range(10):
+        crowd = crowd_of(100, seed, 0.25, reconnects=1.0).live(12)
+        kept = [each for each in crowd.lines if crowd.rng.random() > 0.2]
+        assert not is_sent_back(made, blocks_of(kept, made, 12))
+
+
+def test_what_is_compared_was_accepted_in_the_same_window() -> None:
+    borders = tuple(START + s * SECOND for s in (-100, 0, 20))
+    windows = Windows(borders)
+
+    def a_run(session: str, accepted: float, revision: str) -> LogLine:
+        moment = (START + accepted * SECOND).timestamp()
+        return run(31, "ok", session, revision, spillway=2, accepted=moment)
+
+    ages = {"before": -500, "last": -50, "moving": 5, "now": 25}
+    lines = [a_run(f"{name}{r}", at, r) for name, at in ages.items() for r in (CANDIDATE, STABLE)]
+    lines += [run(31, "ok", "unknown", CANDIDATE), run(31, "ok", "unknown too", STABLE)]
+    block = blocks_of(lines, a_plan(), 6, windows=windows)[3]
+    one = Counts(1, 0, 1, 0)
+    assert block.counts["agent_completed"] == (Counts(1, 0, 0, 0), Counts(0, 0, 1, 0), one, one, one, one)
+
+
+def test_an_office_needs_many_sockets_and_its_clients_are_its_sockets() -> None:
+    others = [entry for n in range(80) for entry in conversation(n / 10, f"x{n}", STABLE)]
+
+    def office(sockets: int) -> list[LogLine]:
+        lines = [accept(0, f"o{n}", STABLE, client="office") for n in range(sockets)]
+        return lines + [run(n / 5, "ok", f"o{n % sockets}", STABLE, client="office") for n in range(40)]
+
+    def counted(lines: list[LogLine]) -> int:
+        return blocks_of([*lines, *others], a_plan(), 1)[0].whole("agent_completed").stable_trials
+
+    assert counted(office(1)) == 80 + 1
+    assert counted(office(19)) == 80 + 1
+    assert counted(office(20)) == 80 + 20
+    assert counted(office(40)) == 80 + 40
+
+
+# -- the platform's words ----------------------------------------------------------------------------------------------
+
+
+def exits(*moments: float, revision: str = CANDIDATE, instance: str = "", code: int = 1) -> list[LogLine]:
+    """An instance that writes a line each second, and then exits; each moment another one, unless it is named."""
+    found = []
+    for at in moments:
+        name = instance or f"{revision}/{at}"
+        found += alive(name, revision, max(0.0, at - 8), at)
+        found.append(system(at, f"Container called exit({code}).", name, revision))
+    return found
+
+
+def system(at: float, said: str, instance: str, revision: str = CANDIDATE) -> LogLine:
+    key = f"sys {revision} {instance} {at} {said}"
+    return LogLine(key, START + at * SECOND, revision, "ERROR", said, instance=instance, log=SYSTEM_LOG)
+
+
+def alive(instance: str, revision: str, since: float, until: float, every: float = 1.0) -> list[LogLine]:
+    count = int((until - since) / every)
+    return [
+        LogLine(f"{instance} {n}", START + (since + n * every) * SECOND, revision, instance=instance)
+        for n in range(count)
+    ]
+
+
+def requests(
+    count: int, status: int = 101, revision: str = CANDIDATE, *, seconds: float = 30.0
+) -> list[LogLine]:
+    """One that ended in each second, each of another client."""
+    key = f"{revision} {status} {seconds}"
+    return [
+        LogLine(
+            f"{key} {n}", START + (1 + n) * SECOND, revision, log=REQUEST_LOG, request=Request(status, seconds, f"{key} {n}")
+        )
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def test_a_container_that_exits_counts_once_whatever_its_code_and_however_many_runs_it_takes_along() -> None:
+    steady = alive("s", STABLE, 0, 60) + alive("c", CANDIDATE, 0, 60)
+    for code in (0, 1, 137):
+        lines = sorted([*steady, *exits(15.5, instance="d", code=code)], key=lambda each: each.at)
+        (first, second, *_) = blocks_of(lines, a_plan(EXITS), 5)
+        assert first.whole("container_exits") == Counts(2, 0, 1, 0)
+        assert second.whole("container_exits") == Counts(2, 1, 1, 0)
+
+
+def test_an_instance_that_the_platform_gave_up_while_it_was_idle_did_not_crash() -> None:
+    lines = [
+        *alive("i", CANDIDATE, 0, 5),
+        system(100, "Container called exit(0).", "i"),
+        *alive("s", STABLE, 0, 140),
+    ]
+    assert (
+        sum(b.whole("container_exits").candidate_failures for b in blocks_of(lines, a_plan(EXITS), 12)) == 0
+    )
+    crash = [
+        *alive("i", CANDIDATE, 0, 5),
+        system(100, "Container called exit(3).", "i"),
+        *alive("s", STABLE, 0, 140),
+    ]
+    assert (
+        sum(b.whole("container_exits").candidate_failures for b in blocks_of(crash, a_plan(EXITS), 12)) == 1
+    )
+
+
+def test_what_a_service_prints_ends_no_instance() -> None:
+    printed = LogLine(
+        "p", START + 5 * SECOND, CANDIDATE, text="Container called exit(1).", instance="i", log="stdout"
+    )
+    lines = [*alive("i", CANDIDATE, 0, 5), printed, *alive("s", STABLE, 0, 10)]
+    assert blocks_of(lines, a_plan(EXITS), 1)[0].whole("container_exits") == Counts(1, 0, 1, 0)
+
+
+def test_a_socket_whose_instance_exits_ended_then_with_1006() -> None:
+    """The process that would have written its close is gone."""
+    dropped = Criterion("abnormal_1006")
+    opened = [
+        accept(1, "a"),
+        run(1, "ok", "a"),
+        accept(12, "b"),
+        line(12.1, "agent_start", "b", spillway=2, run=1),
+    ]
+    lines = [LogLine(**{**_fields(each), "instance": "i"}) for each in opened]
+    lines += exits(14, instance="i")
+    first, second, *_ = blocks_of(lines, a_plan(COMPLETED, dropped), 4)
+    assert first.whole("abnormal_1006") == Counts(1, 0, 0, 0)  # its run was long over
+    assert second.whole("abnormal_1006") == Counts(1, 1, 0, 0)
+    assert second.whole("agent_completed") == Counts(1, 1, 0, 0)
+    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
+    assert (seen.open_sockets, seen.exits, seen.closes) == (0, 1, {"abnormal_1006": 2})
+
+
+def _fields(each: LogLine) -> dict[str, object]:
+    return {name: getattr(each, name) for name in LogLine.__slots__}
+
+
+def test_one_crash_an_instance_and_day_on_both_arms_sends_nobody_back() -> None:
+    """The candidate has one of twenty instances; each takes 50 runs along when it goes."""
+    made, day = a_plan(EXITS), Sampling(timedelta(minutes=10), 5 * SECOND, 2 * SECOND, timedelta(0), 10)
+    for seed in range(40):
+        rng, lines = random.Random(seed), list[LogLine]()
+        for number in range(20):
+            revision = CANDIDATE if number == 0 else STABLE
+            begun, count = 0.0, 0
+            while begun < 86_400:
+                ends, name = begun + rng.expovariate(1 / 86_400), f"{seed}/{number}/{count}"
+                lines += alive(name, revision, begun, min(ends, 86_400), every=100.0)
+                lines += [system(ends, "Container called exit(1).", name, revision)] if ends < 86_400 else []
+                begun, count = ends, count + 1
+        lines.sort(key=lambda each: each.at)
+        assert not is_sent_back(made, blocks_of(lines, made, 140, percent=5, sampling=day))
+
+
+def test_a_crash_loop_is_found_by_its_instances() -> None:
+    made = a_plan(EXITS)
+    stable = [entry for n in range(5) for entry in alive(f"s{n}", STABLE, 0, 400)]
+    loop = [entry for n in range(9) for entry in alive(f"c{n}", CANDIDATE, n * 40, n * 40 + 35)]
+    loop += [system(n * 40 + 35.5, "Container called exit(0).", f"c{n}") for n in range(9)]
+    lines = sorted([*stable, *loop], key=lambda each: each.at)
+    blocks = blocks_of(lines, made, 38)
+    assert sum(b.whole("container_exits").candidate_failures for b in blocks) == 9
+    assert is_sent_back(made, blocks)
+
+
+def test_refusals_are_shares_of_the_requests_of_the_same_age() -> None:
+    lines = [*requests(6, seconds=0.5), *requests(3, 503, seconds=0.5), *requests(9, 101, STABLE, seconds=0.5),
+             *requests(1, 429, STABLE, seconds=0.5), *requests(4, 404, STABLE), *requests(9, 101, STABLE, seconds=500)]  # fmt: skip
+    block = blocks_of(sorted(lines, key=lambda each: each.at), a_plan(REFUSED), 1)[0]
+    assert block.counts["refused_requests"][-1] == Counts(9, 3, 10, 1)
+    assert block.whole("refused_requests") == Counts(9, 3, 19, 1)
+
+
+def test_without_telemetry_sockets_that_ended_early_are_compared() -> None:
+    lines = [*requests(9, seconds=2.0), *requests(9, 101, STABLE, seconds=7.0), *requests(2, 503)]
+    block = blocks_of(sorted(lines, key=lambda each: each.at), a_plan(Criterion("ended_early")), 1)[0]
+    assert block.whole("ended_early") == Counts(9, 9, 9, 0)
+
+
+# -- error lines -------------------------------------------------------------------------------------------------------
+
+
+def test_twenty_error_lines_a_run_send_no_healthy_candidate_back() -> None:
+    """One run in a hundred complains twenty times, on both revisions, while others begin."""
+    made, back = a_plan(ERRORS), 0
+    for seed in range(40):
+        rng, lines = random.Random(seed), list[LogLine]()
+        for number in range(600):
+            at, revision = number / 4, CANDIDATE if rng.random() < 0.1 else STABLE
+            lines += conversation(at, f"s{number}", revision)
+            if rng.random() < 0.01:
+                lines += [text(at + n / 5, SAID, revision) for n in range(20)]
+        lines.sort(key=lambda each: each.at)
+        back += is_sent_back(made, blocks_of(lines, made, 15, percent=10))
+    assert back == 0
+
+
+def test_a_service_that_complains_in_every_run_is_found() -> None:
+    made = a_plan(ERRORS)
+    lines = [
+        e for n in range(300) for e in conversation(n / 3, f"s{n}", CANDIDATE if n % 10 == 0 else STABLE)
+    ]
+    lines += [text(n / 3 + 0.05, SAID) for n in range(0, 300, 10)]
+    assert is_sent_back(made, blocks_of(sorted(lines, key=lambda each: each.at), made, 10, percent=10))
+
+
+def test_a_line_that_names_its_session_counts_for_that_one_and_a_probes_for_none() -> None:
+    def said(at: float, session: str) -> LogLine:
+        return LogLine(
+            f"e{at}", START + at * SECOND, CANDIDATE, "ERROR", "", {"message": SAID, "session": session}
+        )
+
+    lines = [*conversation(1, "a"), *conversation(1.1, "b"), said(1.2, "a"), said(1.3, "a")]
+    assert blocks_of(lines, a_plan(ERRORS), 1)[0].whole("log_serialisation_errors") == Counts(2, 1, 0, 0)
+    probe = [*conversation(1, "a"), *conversation(2, "p", probe=True), said(2.1, "p"), text(2.2, SAID)]
+    assert blocks_of(probe, a_plan(ERRORS), 1)[0].whole("log_serialisation_errors") == Counts(1, 0, 0, 0)
+    arm = Arm(CANDIDATE, f"n-{CANDIDATE}")
+    assert (
+        evidence.exposure(probe, arm, SAMPLING, START + 60 * SECOND).errors == 1
+    )  # the one that names nobody
+
+
+def test_a_close_whose_reason_is_ignored_is_not_ours() -> None:
+    relayed = Criterion("server_error_1011", ignore_reasons=("upstream *",))
+    lines = conversation(1, "a", ok=False) + [
+        LogLine(**{**_fields(each), "payload": {**each.payload, "reason": "upstream model overloaded"}})
+        for each in conversation(2, "b", ok=False)
+    ]
+    block = blocks_of(lines, a_plan(relayed, COMPLETED), 1)[0]
+    assert block.whole("server_error_1011") == Counts(2, 1, 0, 0)
+    assert block.whole("agent_completed") == Counts(2, 2, 0, 0)  # the run came to nothing all the same
+    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND, ignored=("upstream *",))
+    assert seen.closes == {"server_error_1011": 1, "ignored": 1}
