@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
-from math import comb, exp, inf, log
+from itertools import pairwise
+from math import comb, exp, inf, isfinite, log
 
 import pytest
 from hypothesis import given, settings
@@ -174,3 +175,65 @@ def test_half_of_each_bet_is_kept_for_late_faults() -> None:
         bets = sequential.step(bets, (0.0,) * len(ODDS), feed)
     assert [exp(bet) for bet in bets] == pytest.approx([1.0] * len(ODDS))
     assert sequential.step(bets, (0.0,) * len(ODDS), -inf) == bets
+
+
+@pytest.mark.parametrize("horizon", [1, 7, 100])
+def test_what_is_fed_for_ever_is_never_more_than_was_held_back(horizon: int) -> None:
+    fed = [exp(sequential.feed(block, horizon)) for block in range(50 * horizon)]
+    assert sum(fed) < sequential.HELD_BACK
+    assert sum(fed) > 0.99 * sequential.HELD_BACK
+    assert all(later <= earlier for earlier, later in pairwise(fed))
+    assert min(fed) > 0
+
+
+def test_a_fault_a_day_after_the_horizon_is_still_found_at_once() -> None:
+    """The whole stake was lost by then: a bet that is never fed again would have to win it all back."""
+    horizon = 110
+    bets = tuple(-40.0 for _ in ODDS)
+    for block in range(horizon + 24 * 120, horizon + 24 * 120 + 8):
+        bets = sequential.step(
+            bets, sequential.against_stable(10, 10, 190, 2), sequential.feed(block, horizon)
+        )
+    assert sequential.log_mean(bets) > log(1000)
+
+
+@pytest.mark.parametrize(("rate", "median"), [(0.0, 354), (0.003, 860), (0.005, 1920)])
+def test_how_many_runs_certify_at_a_rate(rate: float, median: int) -> None:
+    """Beside medians of drawn streams."""
+    assert sequential.median_to_certify(0, 0, 0.01, 0.05, rate) == pytest.approx(median, rel=0.1)
+    part = sequential.median_to_certify(0, 0, 0.001, 0.05, rate / 10)
+    assert part == pytest.approx(10 * median, rel=0.1)
+
+
+def test_at_the_level_itself_no_number_of_runs_certifies() -> None:
+    assert sequential.median_to_certify(0, 0, 0.01, 0.05, 0.01) is None
+    assert sequential.median_to_certify(500, 20, 0.01, 0.05, 0.012) is None
+
+
+@pytest.mark.parametrize("table", [(150, 15, 2850, 285), (150, 150, 2850, 0), (5000, 5000, 95_000, 5000)])
+def test_a_large_block_is_as_exact_as_a_small_one(table: tuple[int, int, int, int]) -> None:
+    """Beside sums of whole numbers, which know no rounding."""
+    n_c, x_c, n_b, x_b = table
+    k = x_c + x_b
+    if n_c > 1000:
+        assert all(map(isfinite, sequential.against_stable(*table)))
+        return
+    ways = [comb(n_c, i) * comb(n_b, k - i) for i in range(max(0, k - n_b), min(k, n_c) + 1)]
+    for w, ratio in zip(
+        (Fraction(w).limit_denominator(10) for w in ODDS), sequential.against_stable(*table), strict=True
+    ):
+        whole = sum(way * w**i for i, way in enumerate(ways, max(0, k - n_b)))
+        exact = Fraction(w**x_c * sum(ways), 1) / whole
+        assert ratio == pytest.approx(log(exact.numerator) - log(exact.denominator), abs=1e-8)
+
+
+def test_logarithms_are_written_short_and_their_errors_cancel() -> None:
+    bets = sequential.opening(len(ODDS))
+    assert all(len(str(bet)) <= 10 for bet in bets)
+    exact = list(bets)
+    for n in range(3000):
+        ratios = sequential.against_stable(5, n % 3 == 0, 95, n % 2)
+        exact = [bet + ratio for bet, ratio in zip(exact, ratios, strict=True)]
+        bets = sequential.step(bets, ratios, -inf)
+    assert bets == pytest.approx(exact, abs=1e-3)
+    assert all(len(str(bet)) <= len("-12345.1234567") for bet in bets)

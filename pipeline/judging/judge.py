@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from math import exp, inf, log
+from math import exp, log
 
 from pipeline.judging import evidence, sequential
 from pipeline.judging.evidence import Block, Counts
@@ -193,9 +193,9 @@ def _limit_alone(state: JudgeState, plan: Plan, criterion: Criterion, counts: Co
 
 
 def _feed(state: JudgeState, plan: Plan) -> float:
-    """log of what this block's bets are fed from the half held back; nothing after the horizon."""
+    """log of what this block's bets are fed from the half held back."""
     blocks = evidence.horizon((stage.soak for stage in plan.terms.stages), plan.terms.sampling)
-    return log(sequential.HELD_BACK / blocks) if state.blocks < blocks else -inf
+    return sequential.feed(state.blocks, blocks)
 
 
 def observe_probes(state: JudgeState, *, ok: int, bad: int) -> JudgeState:

@@ -15,15 +15,17 @@ Conditioning on k makes the bound exact for unequal shares, ramps, day and night
 Limit (``against_limit``). H0: the failure rate is at most L. Against q > L: LR_q = (q/L)^x ((1-q)/(1-L))^(n-x).
 Mirrored (``below_level``), H0: the rate is at least L, against q < L: what certifies.
 
-Late faults: half of each bet is held back and fed in evenly over the horizon of blocks, S <- (S + g) LR, so that a
-fault at hour 30 does not have to win back thirty hours of losses.
+Late faults: half of each bet is held back and fed in, S <- (S + g) LR, so that a fault at hour 30 does not have to win
+back thirty hours of losses: evenly over the horizon of blocks, and what is kept for the time after it ever less, so that
+the sum of all that is ever fed stays below what was held back (``feed``).
 
-Everything is kept as logarithms. Sources: Wald 1945; Turner, Ly & Gruenwald (arXiv 2106.02693); Shin, Ramdas & Rinaldo
-(e-detectors).
+Everything is kept as logarithms, rounded so that a record holds many (``rounded``). Sources: Wald 1945; Turner, Ly &
+Gruenwald (arXiv 2106.02693); Shin, Ramdas & Rinaldo (e-detectors).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from math import exp, inf, lgamma, log, log1p
@@ -34,6 +36,10 @@ _ABSOLUTE = (0.2, 0.5, 0.999)
 _BELOW = (0.0, 0.1, 0.25, 0.5)
 _LOG_ODDS = tuple(map(log, ODDS))
 HELD_BACK = 0.5
+_AFTER = 0.1  # of a bet, out of what is held back: for the time after the horizon
+_NEGLIGIBLE = 1e-12  # of a sum: terms below it are left out
+_DIGITS = 7  # of a logarithm, after the point
+_PART, _MANY = 0.05, 60  # failures' worth of trials at a level: in one step, and after which nobody waits
 _FINE = 1e-3  # relative width at which a certified level is known well enough
 
 Bets = tuple[float, ...]  # logarithms, one per effect size
@@ -59,35 +65,70 @@ def log_mean(logs: Sequence[float]) -> float:
 
 def opening(size: int) -> Bets:
     """Fresh bets: half at stake, half held back for late faults."""
-    return (log(HELD_BACK),) * size
+    return (rounded(log(1 - HELD_BACK)),) * size
+
+
+def feed(block: int, horizon: int) -> float:
+    """log of what a bet is fed at a block, out of what was held back.
+
+    Args:
+        block: how many there were before it.
+        horizon: blocks that are expected; after them it is fed ever less.
+    """
+    if block < horizon:
+        return log((HELD_BACK - _AFTER) / horizon)
+    return log(_AFTER * horizon / (block * (block + 1.0)))  # these sum to _AFTER
 
 
 def step(bets: Bets, ratios: Sequence[float], log_feed: float) -> Bets:
-    """One block: feed a little of what was held back, then multiply the ratios in.
-
-    Args:
-        log_feed: log of (held-back half / blocks in the horizon), or -inf after the horizon.
-    """
-    return tuple([_log_add(bet, log_feed) + ratio for bet, ratio in zip(bets, ratios, strict=True)])
+    """One block: feed a little of what was held back (its log), then multiply the ratios in."""
+    return tuple([rounded(_log_add(bet, log_feed) + ratio) for bet, ratio in zip(bets, ratios, strict=True)])
 
 
-def _log_choose(n: int, k: int) -> float:
-    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+def rounded(value: float) -> float:
+    """To the nearest, so that errors of many blocks cancel; infinite ones stay what they are."""
+    return round(value, _DIGITS)
 
 
 @lru_cache(maxsize=4096)
 def against_stable(n_c: int, x_c: int, n_b: int, x_b: int) -> Bets:
-    """log LR_w for each odds ratio of ``ODDS``: candidate x_c of n_c failed, stable x_b of n_b."""
+    """log LR_w for each odds ratio of ``ODDS``: candidate x_c of n_c failed, stable x_b of n_b.
+
+    The normalising sum is taken outwards from its largest term, where neighbours differ by a known factor, until terms
+    are negligible: no exponentials, and no number that overflows.
+    """
     k = x_c + x_b
     if not (n_c and n_b and k):
         return (0.0,) * len(ODDS)
-    low, high = max(0, k - n_b), min(k, n_c)
-    whole = _log_choose(n_c + n_b, k)
-    weights = [_log_choose(n_c, i) + _log_choose(n_b, k - i) - whole for i in range(low, high + 1)]
-    return tuple(
-        x_c * log_w - log_sum([weight + i * log_w for i, weight in enumerate(weights, low)])
-        for log_w in _LOG_ODDS
-    )
+    low, high, spare = max(0, k - n_b), min(k, n_c), n_b - k
+    # falls[j]: how many times the term before (i = low + j) is larger than the one after it, at odds of 1. It rises.
+    falls = [i * (spare + i) / ((n_c - i + 1) * (k - i + 1)) for i in range(low + 1, high + 1)]
+    n = n_c + n_b
+    whole = lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) - lgamma(n_c + 1) - lgamma(n_b + 1)
+    ratios = []
+    for w, log_w in zip(ODDS, _LOG_ODDS, strict=True):
+        top = bisect_right(falls, w)
+        i = low + top
+        largest = -lgamma(i + 1) - lgamma(n_c - i + 1) - lgamma(k - i + 1) - lgamma(spare + i + 1)
+        ratios.append(whole - largest + (x_c - i) * log_w - log(_sum_around(falls, top, w)))
+    return tuple(ratios)
+
+
+def _sum_around(falls: Sequence[float], top: int, w: float) -> float:
+    """The sum of all terms by the largest one, which stands after ``top`` others."""
+    total = term = 1.0
+    for fall in falls[top:]:
+        term *= w / fall
+        total += term
+        if term < _NEGLIGIBLE:
+            break
+    term = 1.0
+    for fall in reversed(falls[:top]):
+        term *= fall / w
+        total += term
+        if term < _NEGLIGIBLE:
+            break
+    return total
 
 
 @lru_cache(maxsize=64)
@@ -136,6 +177,37 @@ def more_to_certify(n: int, x: int, level: float, beta: float) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if below_level(n + middle, x, level) >= wanted else (middle, high)
     return high
+
+
+@lru_cache(maxsize=64)
+def median_to_certify(n: int, x: int, level: float, beta: float, rate: float) -> int | None:
+    """Trials still missing when failures go on at ``rate``: half of such rollouts are certified by then.
+
+    None: more than half never are, or only after ``_MANY`` failures' worth of trials at the level itself.
+    """
+    if not rate:
+        return more_to_certify(n, x, level, beta)
+    together = max(1, round(_PART / level))  # so few that two failures among them are rare
+    chance = rate * together
+    needs = [
+        n + more_to_certify(n, x, level, beta)
+    ]  # trials after which 0, 1, ... failures more still certify
+    still = [1.0]  # how likely it is not certified and has had 0, 1, ... failures more
+    for steps in range(1, round(_MANY / _PART)):
+        still = [
+            stays * (1 - chance) + comes * chance
+            for stays, comes in zip([*still, 0.0], [0.0, *still], strict=True)
+        ]
+        while len(needs) < len(still):
+            needs.append(needs[-1] + more_to_certify(needs[-1], x + len(needs), level, beta))
+        while still[-1] < _NEGLIGIBLE:
+            still.pop()
+        still = [
+            0.0 if n + steps * together >= need else part for part, need in zip(still, needs, strict=False)
+        ]
+        if sum(still) <= 1 / 2:
+            return steps * together
+    return None
 
 
 def certified_level(n: int, x: int, beta: float) -> float:
