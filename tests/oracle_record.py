@@ -33,7 +33,7 @@ class Written:
             return None
         try:
             body = json.loads(text, parse_constant=_refuse)
-            is_ours = body["v"] == 2 and body["plan"]["ref"]["service"] == "agent-chat"
+            is_ours = body["v"] == 3 and body["plan"]["ref"]["service"] == "agent-chat"
             return cls(body) if is_ours and isinstance(body["epoch"], int) else None
         except (ValueError, KeyError, TypeError, RecursionError):
             return None

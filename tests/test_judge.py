@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
 
@@ -33,8 +33,16 @@ def a_plan(*criteria: Criterion, alpha: float = 0.001) -> Plan:
 
 
 def block(index: int, *counts: int, percent: int = 5, epoch: int = 2, metric: str = METRIC) -> Block:
-    """``counts``: candidate trials and failures, stable trials and failures."""
-    return Block(index, START, START, epoch, percent, {metric: (Counts(*counts),)})
+    """``counts``: candidate trials and failures, stable trials and failures; each trial is another client's."""
+    return made_of(index, {metric: (Counts(*counts),)}, percent=percent, epoch=epoch)
+
+
+def made_of(
+    index: int, counts: Mapping[str, tuple[Counts, ...]], *, percent: int = 5, epoch: int = 2
+) -> Block:
+    whole = {metric: sum(tables, Counts()) for metric, tables in counts.items()}
+    clients = max((c.candidate_trials for c in whole.values()), default=0)
+    return Block(index, START, START, epoch, percent, counts, whole, clients)
 
 
 def judged(made: Plan, blocks: Iterable[Block], *, probes_ok: int = 5) -> JudgeState:
@@ -50,7 +58,9 @@ def e_value(made: Plan, state: JudgeState) -> float:
 
 GOOD_AND_BAD = [
     pytest.param([(100, 0, 900, 0)], 5, Verdict.PASS, "100 agent runs", id="clean"),
-    pytest.param([(100, 1, 900, 9)], 5, Verdict.PASS, "not worse", id="as-bad-as-stable-which-is-little"),
+    pytest.param(
+        [(100, 1, 900, 9)], 5, Verdict.PASS, "not proved worse", id="as-bad-as-stable-which-is-little"
+    ),
     pytest.param(
         [(10, 8, 190, 0)], 5, Verdict.FAIL, "server_error_1011: 8/10 failed against 0/190", id="bad"
     ),
@@ -61,12 +71,18 @@ GOOD_AND_BAD = [
     pytest.param([(0, 0, 0, 0)] * 50, 5, Verdict.INCONCLUSIVE, "0 of 10", id="nobody-at-all"),
     pytest.param([(9, 0, 171, 0)], 5, Verdict.INCONCLUSIVE, "9 of 10", id="too-few"),
     pytest.param([(10, 0, 190, 0)], 5, Verdict.PASS, "10 agent runs", id="just-enough"),
-    pytest.param([(30, 0, 970, 380)], 5, Verdict.PASS, "not worse", id="a-fix-for-a-broken-stable"),
+    pytest.param([(30, 0, 970, 380)], 5, Verdict.PASS, "not proved worse", id="a-fix-for-a-broken-stable"),
     pytest.param([(100, 0, 900, 0)], 0, Verdict.INCONCLUSIVE, "no green probe", id="no-probe"),
     pytest.param(
         [(30, 20, 0, 0)], 5, Verdict.FAIL, "20/30 failed", id="stable-tells-nothing-so-the-limit-acts"
     ),
-    pytest.param([(30, 0, 0, 0)], 5, Verdict.PASS, "", id="stable-tells-nothing-and-the-limit-holds"),
+    pytest.param(
+        [(30, 0, 0, 0)],
+        5,
+        Verdict.INCONCLUSIVE,
+        "nothing to hold the candidate's 30 against",
+        id="stable-tells-nothing",
+    ),
 ]
 
 
@@ -91,7 +107,7 @@ def test_with_nothing_to_compare_with_there_is_no_pass() -> None:
     made = a_plan(Criterion(METRIC))
     said = judge.judge_stage(judged(made, [block(0, 30, 0, 0, 0)]), made, AT[5])
     assert said.verdict is Verdict.INCONCLUSIVE
-    assert "nothing to hold server_error_1011 against" in said.reason
+    assert "nothing to hold the candidate's 30 against" in said.reason
     later = judge.new_stage(judged(made, [block(0, 30, 0, 500, 0)]))
     later = judge.observe_probes(later, ok=1, bad=0)
     silent = judge.observe(later, made, block(0, 30, 0, 0, 0, percent=25, epoch=3))
@@ -236,7 +252,7 @@ def test_a_better_candidate_beside_a_broken_stable_is_not_sent_back() -> None:
 def test_a_run_is_one_run_however_many_criteria_count_it() -> None:
     made = a_plan()
     counts = {criterion.metric: (Counts(9, 0, 171, 0),) for criterion in made.terms.criteria}
-    said = judge.judge_stage(judged(made, [Block(0, START, START, 2, 5, counts)]), made, AT[5])
+    said = judge.judge_stage(judged(made, [made_of(0, counts)]), made, AT[5])
     assert said.verdict is Verdict.INCONCLUSIVE
     assert "9 of 10" in said.reason
 
@@ -249,14 +265,14 @@ def test_of_many_criteria_each_has_its_share_of_the_bound() -> None:
     names = [METRIC, *(f"metric-{n}" for n in range(11))]
     many = a_plan(*map(Criterion, names))
     clean = (Counts(10, 0, 190, 0),)
-    seen = Block(0, START, START, 2, 5, {name: counts if name == METRIC else clean for name in names})
+    seen = made_of(0, {name: counts if name == METRIC else clean for name in names})
     assert judge.judge_stage(judged(many, [seen]), many, AT[5]).verdict is not Verdict.FAIL
 
 
 def test_the_largest_term_is_blamed() -> None:
     made = a_plan()
     counts = {METRIC: (Counts(20, 0, 180, 0),), "agent_completed": (Counts(20, 15, 180, 0),)}
-    said = judge.judge_stage(judged(made, [Block(0, START, START, 2, 5, counts)]), made, AT[5])
+    said = judge.judge_stage(judged(made, [made_of(0, counts)]), made, AT[5])
     assert said.verdict is Verdict.FAIL
     assert said.reason.startswith("agent_completed: 15/20")
 
@@ -351,7 +367,7 @@ def test_twelve_metrics_fit_the_record() -> None:
     names = [f"metric-{n}" for n in range(12)]
     made = a_plan(*(Criterion(name, limit=0.001, certify=0.01) for name in names))
     counts = {name: (Counts(37, 1, 703, 2),) for name in names}
-    state = judged(made, [Block(i, START, START, 2, 5, counts) for i in range(50)])
-    state = judge.observe(judge.new_stage(state), made, Block(0, START, START, 3, 100, counts))
+    state = judged(made, [made_of(i, counts) for i in range(50)])
+    state = judge.observe(judge.new_stage(state), made, made_of(0, counts, percent=100, epoch=3))
     body = json.loads(record.encode(replace(a_rollout(), plan=made, judge=state)))
     assert len(json.dumps(body["judge"])) <= 8 * 1024

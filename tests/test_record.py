@@ -13,6 +13,7 @@ from pipeline.core import record
 from pipeline.core.rollout import Event, Phase
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judge
+from pipeline.judging.evidence import Counts
 from pipeline.judging.terms import Criterion
 from pipeline.model import RECORD_ANNOTATION, Outcome
 from pipeline.report.facts import words_of
@@ -21,6 +22,7 @@ from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import LAST, a_rollout
 
 VERSION_1 = Path(__file__).parent / "records" / "v1"  # written by the last Spillway that wrote them
+VERSION_2 = VERSION_1.parent / "v2"  # likewise
 
 
 def test_what_was_written_is_read() -> None:
@@ -59,7 +61,7 @@ def test_what_cannot_fit_is_refused() -> None:
         ("", "cannot be read"),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        ('{"v": 3}', "version '3', this Spillway reads 1 to 2"),
+        ('{"v": 4}', "version '4', this Spillway reads 1 to 3"),
         ('{"v": 2}', "plan"),
         ('{"v": 1}', "plan"),
         ("[" * 100_000, "cannot be read"),
@@ -226,7 +228,7 @@ def test_a_time_is_kept_as_the_same_moment_in_utc() -> None:
 @pytest.mark.parametrize(
     "text", [pytest.param(p.read_text(), id=p.stem) for p in sorted(VERSION_1.glob("*.json"))]
 )
-def test_a_record_of_version_1_is_read_and_written_as_version_2(text: str) -> None:
+def test_a_record_of_version_1_is_read_and_written_as_one_of_now(text: str) -> None:
     old = json.loads(text)
     found = record.decode(text.strip())
     assert (found.plan.rollout_id, found.phase, found.epoch) == (
@@ -245,8 +247,35 @@ def test_a_record_of_version_1_is_read_and_written_as_version_2(text: str) -> No
         [old["before"]["split_epoch"]] if "before" in old else []
     )
     again = record.encode(found)
-    assert json.loads(again)["v"] == 2
+    assert json.loads(again)["v"] == record.VERSION
     assert record.decode(again) == found
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param(p.read_text(), id=p.stem) for p in sorted(VERSION_2.glob("*.json"))]
+)
+def test_a_record_of_version_2_is_read_and_written_as_one_of_now(text: str) -> None:
+    old = json.loads(text)
+    found = record.decode(text.strip())
+    assert (found.phase, found.epoch, found.stage_index) == (old["phase"], old["epoch"], old.get("stage", 0))
+    for metric, counts in old["judge"].get("total", {}).items():
+        assert found.judge.total[metric] == Counts(**counts)
+    assert found.judge.compared == {m: tuple(bets) for m, bets in old["judge"]["compared"].items()}
+    again = record.encode(found)
+    assert json.loads(again)["v"] == record.VERSION
+    assert record.decode(again) == found
+
+
+@pytest.mark.parametrize(("name", "share"), [("rolling", 25), ("at_full_traffic", 100), ("rolling_back", 5)])
+def test_a_rollout_that_version_2_began_goes_on_to_its_end(name: str, share: int) -> None:
+    """Its bets go on; whom version 2 counted it did not remember, so they are counted from now on."""
+    scene = Scene()
+    scene.reach(share)
+    old = json.loads((VERSION_2 / f"{name}.json").read_text())
+    text = json.dumps({**old, "generation": scene.live.generation})
+    scene.platform.foreign_write(annotations={RECORD_ANNOTATION: text})
+    ended = scene.engine("host/2").run(until=scene.clock.now() + timedelta(hours=2))
+    assert ended is (Outcome.ROLLED_BACK if name == "rolling_back" else Outcome.PROMOTED)
 
 
 @pytest.mark.parametrize("name", ["rolled_back", "rolling_back"])

@@ -10,7 +10,7 @@ from math import comb, exp, inf, isfinite, log
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import hypergeom, nchypergeom_fisher
+from scipy.stats import binom, hypergeom, nchypergeom_fisher
 
 from pipeline.judging import sequential
 from pipeline.judging.sequential import ODDS
@@ -237,3 +237,12 @@ def test_logarithms_are_written_short_and_their_errors_cancel() -> None:
         bets = sequential.step(bets, ratios, -inf)
     assert bets == pytest.approx(exact, abs=1e-3)
     assert all(len(str(bet)) <= len("-12345.1234567") for bet in bets)
+
+
+@pytest.mark.parametrize(("n", "x"), [(20, 0), (1000, 2), (9000, 450), (50, 20)])
+@pytest.mark.parametrize("alpha", [0.001, 0.05])
+def test_the_highest_rate_is_one_that_would_hardly_show_so_few(n: int, x: int, alpha: float) -> None:
+    rate = sequential.highest_rate(n, x, alpha)
+    assert binom.cdf(x, n, rate) <= alpha * 1.01
+    assert binom.cdf(x, n, rate * 0.8) > alpha  # and not much higher than need be
+    assert sequential.highest_rate(n, n, alpha) == sequential.highest_rate(0, 0, alpha) == 1.0

@@ -1,6 +1,7 @@
 """Frozen dataclasses as JSON values and back, as records have them since version 1. PURE.
 
-What is at its default is left out. Times are ISO 8601, durations too (``PT5M``; a year is 365 days). Unknown keys are
+What is at its default is left out, and where all fields are whole numbers (counts, of which there are many) so are
+their names: a list, without the zeros at its end. Until version 2 these were objects too, and are still read. Times are ISO 8601, durations too (``PT5M``; a year is 365 days). Unknown keys are
 passed over: a later version of the same layout may have more. pydantic wrote the first records and reads the same; but it
 takes longer to load than a roll-back does, and tests alone use it, to hold this to it.
 """
@@ -33,6 +34,8 @@ class Misfit(ValueError):
 def plain(value: Any) -> Any:
     """JSON values: dictionaries, lists, texts, numbers (infinite ones too), true, false and None."""
     if is_dataclass(value) and not isinstance(value, type):
+        if _is_row(type(value)):
+            return _row(value)
         given = ((f, getattr(value, f.name)) for f in fields(value))
         return {f.name: plain(each) for f, each in given if not _is_default(f, each)}
     if isinstance(value, Enum):
@@ -44,6 +47,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
     return [plain(each) for each in value] if isinstance(value, tuple | list) else value
+
+
+@cache
+def _is_row(kind: Any) -> bool:
+    return all(hint is int and field.default == 0 for field, hint in _hints(kind))
+
+
+def _row(value: Any) -> list[int]:
+    numbers = [getattr(value, f.name) for f in fields(value)]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return numbers
 
 
 def _is_default(field: Field[Any], value: Any) -> bool:
@@ -77,6 +92,9 @@ def _made(kind: Any, value: Any, where: str) -> Any:
 
 
 def _dataclass(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(value, list) and _is_row(kind):
+        _must(len(value) <= len(_hints(kind)), where, f"at most {len(_hints(kind))} numbers")
+        return kind(*(_leaf(int, each, f"{where}.{n}") for n, each in enumerate(value)))
     _must(isinstance(value, dict), where, "an object")
     given = {}
     for field, hint in _hints(kind):

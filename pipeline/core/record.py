@@ -27,7 +27,7 @@ from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.terms import Stage, Terms
 from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService
 
-VERSION = 2
+VERSION = 3
 MAX_BYTES = 16 * 1024
 #: Of all annotations of a service together. Source: kubernetes.io, annotations; Cloud Run keeps to it.
 MAX_ANNOTATION_BYTES = 262_144
@@ -154,7 +154,7 @@ def decode(text: str) -> Rollout:
     """The rollout of a record's text; the same text again costs nothing. Raises RecordUnreadable."""
     raw = _load(text)
     version = raw.pop("v", None)
-    if version not in (1, VERSION):
+    if version not in range(1, VERSION + 1):
         raise RecordUnreadable(
             f"the rollout record has version {str(version)[:40]!r}, this Spillway reads 1 to {VERSION}",
             "A newer Spillway wrote it.",

@@ -92,11 +92,7 @@ class _Counting:
         end = min(start + self.sampling.block, span.until or datetime.max.replace(tzinfo=UTC))
         warm = span.warm_from(self.sampling.warm_up).timestamp()
         cohort = Cohort(self.sides, start.timestamp(), end.timestamp(), warm, self.windows, self.memory)
-        tallies = {
-            c.metric: cohort.tally(c)
-            for c in self.criteria
-            if c.metric != "first_event" or span.percent >= LATENCY_NEEDS_PERCENT
-        }
+        tallies = {c.metric: cohort.tally(c) for c in self.criteria}
         new, shown = cohort.new_clients, cohort.shown
         cohort.remember()
         return Block(

@@ -12,6 +12,10 @@ from pipeline.judging.clients import Clients
 from pipeline.judging.evidence import Counts
 from pipeline.judging.terms import Plan
 
+#: Where there is no stable to hold conversations beside the candidate's: how many of them may fail.
+PROBE_LIMIT = 0.1
+KEPT_STRATA = 6  # tables that wait for a partner, for each metric: the newest
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeState:
@@ -19,18 +23,36 @@ class JudgeState:
 
     Args:
         limits: what the candidate is held against where no stable runs beside it.
+        alone: of the candidate, what was held against those limits.
+        total, stage: every trial that was judged, those without a partner on the other arm too.
+        pending: by stratum, what was not played yet for want of a partner; of the split that is live.
+        recent: the last trials of the stage, in two parts; what an incident shows in, and is forgotten with.
+        fresh: each client once per split's epoch: what certification counts.
+        clients: who was counted in this split's epoch.
+        comparable: candidate trials of the stage that were played.
+        stage_blocks: of how many blocks ``stage`` is.
+        epoch_clients: whom the candidate met since the split changed.
         seen: split epoch and index of the last block taken in.
-        clients: who was counted in this split's epoch, up to that block.
+        probes: bets on the confirmation conversations: against stable, or against a limit where there is none.
     """
 
     compared: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     limited: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    alone: Mapping[str, Counts] = field(default_factory=dict)
     total: Mapping[str, Counts] = field(default_factory=dict)
     stage: Mapping[str, Counts] = field(default_factory=dict)
+    pending: Mapping[str, tuple[Counts, ...]] = field(default_factory=dict)
+    recent: Mapping[str, tuple[Counts, Counts]] = field(default_factory=dict)
+    fresh: Mapping[str, Counts] = field(default_factory=dict)
+    clients: Clients = field(default_factory=Clients)
+    comparable: int = 0
+    stage_blocks: int = 0
+    epoch_clients: int = 0
     blocks: int = 0
     seen: tuple[int, int] = (-1, -1)
-    clients: Clients = field(default_factory=Clients)
+    probes: tuple[float, ...] = ()
+    probes_alone: tuple[float, ...] = ()
     probes_ok: int = 0  # of this stage
     probes_bad: int = 0  # confirmed failures, of the whole rollout
     failed: str = ""  # what was found worse than stable, and by which figures; for good
@@ -43,26 +65,42 @@ class JudgeState:
 
 def fits(state: JudgeState, plan: Plan) -> bool:
     """Whether a state that was read is one of these criteria: every bet there, of the right size."""
-    figures = [*state.limits.values(), *chain(*state.compared.values()), *chain(*state.limited.values())]
-    if any(isnan(figure) for figure in figures):
+    bets = (*state.compared.values(), *state.limited.values(), state.probes, state.probes_alone)
+    if any(isnan(figure) for figure in chain(state.limits.values(), *bets)) or not state.clients.is_readable:
         return False
     compared = all(len(state.compared.get(c.metric, ())) == len(sequential.ODDS) for c in plan.terms.criteria)
     limits = state.limits.items()
-    if not compared or not state.clients.is_readable or any(not 0 <= limit <= 1 for _, limit in limits):
+    if not compared or any(not 0 <= limit <= 1 for _, limit in limits):
         return False
     grids = {metric: len(sequential.limit_grid(limit)) for metric, limit in limits}
-    return all(grids.get(metric) == len(bets) for metric, bets in state.limited.items())
+    probes = (
+        (state.probes, len(sequential.ODDS)),
+        (state.probes_alone, len(sequential.limit_grid(PROBE_LIMIT))),
+    )
+    limited = all(grids.get(metric, len(bets)) == len(bets) for metric, bets in state.limited.items())
+    return (
+        limited
+        and set(state.limits) <= set(state.limited)
+        and all(len(bets) in (0, size) for bets, size in probes)
+    )
 
 
 def grown(plan: Plan) -> JudgeState:
     """A state as large, written down, as a rollout of these criteria can make it."""
     metrics = [c.metric for c in plan.terms.criteria]
-    counts, bet = Counts(*(10**9,) * 4), -1.2345678901234567e-05
+    counts, few, bet = Counts(*(10**8,) * 4), Counts(*(10**3,) * 4), -12345.1234567
     return JudgeState(
         compared=dict.fromkeys(metrics, (bet,) * len(sequential.ODDS)),
         limited=dict.fromkeys(metrics, (bet,) * len(sequential.limit_grid(1e-6))),
-        limits=dict.fromkeys(metrics, 0.12345678901234567),
+        limits=dict.fromkeys(metrics, 0.123456789),
+        alone=dict.fromkeys(metrics, Counts(10**8, 10**8)),
         total=dict.fromkeys(metrics, counts),
         stage=dict.fromkeys(metrics, counts),
-        blocks=10**6, seen=(10**6, 10**6), clients=clients.grown(10**6), probes_ok=10**6, probes_bad=10**6, failed="x" * 200, blamed="x" * 40,
+        pending=dict.fromkeys(metrics, (few,) * KEPT_STRATA),
+        recent=dict.fromkeys(metrics, (few, few)),
+        fresh=dict.fromkeys(metrics, Counts(10**8, 10**8)),
+        clients=clients.grown(10**6),
+        comparable=10**8, epoch_clients=10**8, stage_blocks=10**6,
+        blocks=10**6, seen=(10**6, 10**6), probes=(bet,) * len(sequential.ODDS), probes_alone=(bet,) * len(sequential.limit_grid(PROBE_LIMIT)),
+        probes_ok=10**6, probes_bad=10**6, failed="x" * 200, blamed="x" * 40,
     )  # fmt: skip

@@ -210,6 +210,19 @@ def median_to_certify(n: int, x: int, level: float, beta: float, rate: float) ->
     return None
 
 
+def highest_rate(n: int, x: int, alpha: float) -> float:
+    """The highest failure rate under which x or fewer of n had a chance of alpha (Chernoff's bound); 1.0 of none."""
+    if x >= n:
+        return 1.0
+    seen, low, high = x / n, x / n, 1.0
+    while high - low > _FINE * high:
+        middle = (low + high) / 2
+        failed = seen * log(seen / middle) if x else 0.0
+        distance = n * (failed + (1 - seen) * (log1p(-seen) - log1p(-middle)))
+        low, high = (middle, high) if distance < -log(alpha) else (low, middle)
+    return high
+
+
 def certified_level(n: int, x: int, beta: float) -> float:
     """The smallest failure rate that n trials with x failures rule out at 1/beta; 1.0 when they rule out none."""
     low, high = x / n if n else 1.0, 1.0

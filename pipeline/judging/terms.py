@@ -35,13 +35,18 @@ class Criterion:
         limit: highest failure rate where no stable revision runs beside it; None: not judged there.
         certify: failure rate that must be ruled out before "promoted"; None: not asked.
         slower_than: for latency metrics: a trial slower than this failed.
-        ignore_reasons: of error closes: patterns of reasons that are somebody else's doing.
+        weight: its part of the bound, beside the other criteria's.
+        report_only: counted and shown; decides nothing.
+        ignore_reasons: closes by the server whose reason fits one of these patterns (``fnmatch``) are not its failures:
+            what a relay passes on of a service behind it.
     """
 
     metric: str
     limit: float | None = None
     certify: float | None = None
     slower_than: timedelta | None = None
+    weight: float = 1.0
+    report_only: bool = False
     ignore_reasons: tuple[str, ...] = ()
 
 
@@ -54,7 +59,9 @@ class Sampling:
         within: D; a trial without its outcome after this long failed.
         lateness: how long after D a log line may still arrive.
         warm_up: trials in this first part of a stage are shown, not judged.
-        min_trials: candidate trials that a stage needs before it may pass.
+        min_trials: candidate trials that a stage needs before it may pass; where stable runs beside it, such as were
+            compared.
+        min_clients: of how many clients on the candidate they must be, where stable runs beside it.
     """
 
     block: timedelta = timedelta(seconds=30)
@@ -62,6 +69,7 @@ class Sampling:
     lateness: timedelta = timedelta(seconds=10)
     warm_up: timedelta = timedelta(seconds=30)
     min_trials: int = 50
+    min_clients: int = 10
 
 
 @dataclass(frozen=True, slots=True)

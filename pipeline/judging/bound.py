@@ -1,0 +1,126 @@
+"""All bets together, held against the bound on false roll-backs.  PURE.
+
+Theory of operation. Each metric's bet is a mean of two: against stable where it runs beside the candidate, which has
+nearly all of the stake, for there most is decided; and against a limit where it does not. All of them together are a
+weighted mean over metrics, and of that and the probes' confirmations, which have a share of their own. Means of bets are
+bets, so the one bound, 1/alpha, holds for *ever reaching it*: over metrics, stages, looks and probe rounds.
+
+At 100 % nothing runs beside the candidate, and both revisions may fail more often by night than by day. There a limit's
+bet counts only when the candidate also fails more than ``NIGHT`` times as often as stable can have failed beside it:
+below that a human is called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp, log
+
+from pipeline.judging import sequential
+from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT, Counts
+from pipeline.judging.judgestate import JudgeState
+from pipeline.judging.terms import Criterion, Plan
+
+STAKE = 0.95  # of a metric's bet, on the comparison
+PROBES = 0.1  # of alpha, for the probes' confirmations
+PROBE_STAKE = 0.9  # of their bet, on conversations beside stable's
+NIGHT = 3  # times as often as by day
+_WORST_NIGHT = 0.3  # however little stable showed: who always fails is found
+CLEARLY = log(20)  # what is no proof yet, and too much to pass over
+
+
+def is_betted(criterion: Criterion, percent: int) -> bool:
+    """Whether it may send a candidate back at this share; else it is counted and shown alone."""
+    is_too_early = criterion.metric == "first_event" and percent < LATENCY_NEEDS_PERCENT
+    return not (criterion.report_only or is_too_early)
+
+
+def weight(plan: Plan, criterion: Criterion) -> float:
+    """Its part of all bets together; these add up to 1, the probes' part among them."""
+    if criterion.report_only:
+        return 0.0
+    return (1 - PROBES) * criterion.weight / sum(c.weight for c in plan.terms.criteria if not c.report_only)
+
+
+def threshold(plan: Plan, criterion: Criterion) -> float:
+    """The bet at which this criterion alone brings all together to 1/alpha."""
+    return 1 / (plan.terms.alpha * (weight(plan, criterion) or 1.0))
+
+
+def log_metric(state: JudgeState, plan: Plan, criterion: Criterion) -> float:
+    """One metric's bet. What is not played lies untouched."""
+    compared = sequential.log_mean(state.compared[criterion.metric])
+    limited = log_limited(state, criterion.metric)
+    if may_be_night(state, plan, criterion.metric):
+        limited = min(limited, 0.0)
+    return sequential.log_sum((log(STAKE) + compared, log(1 - STAKE) + limited))
+
+
+def log_limited(state: JudgeState, metric: str) -> float:
+    """A metric's bet against its limit."""
+    return sequential.log_mean(state.limited.get(metric) or sequential.opening(1))
+
+
+def may_be_night(state: JudgeState, plan: Plan, metric: str) -> bool:
+    """It is past its limit, and by no more than stable may be past it now, by what it showed while it ran beside."""
+    if log_limited(state, metric) < CLEARLY:
+        return False
+    shown, limit = state.total.get(metric, Counts()), state.limits.get(metric, 0.0)
+    if not shown.stable_trials:
+        return False
+    by_day = sequential.highest_rate(shown.stable_trials, shown.stable_failures, plan.terms.alpha)
+    by_night = min(NIGHT * by_day, _WORST_NIGHT)
+    now = state.alone.get(metric, Counts())
+    if by_night <= limit:
+        return False
+    excess = sequential.against_limit(now.candidate_trials, now.candidate_failures, by_night)
+    return sequential.log_mean(excess) < -log(plan.terms.alpha)
+
+
+def log_probes(state: JudgeState) -> float:
+    """The bet on the probes' confirmations, made as a metric's."""
+    against_stable = sequential.log_mean(state.probes or (0.0,))
+    alone = sequential.log_mean(state.probes_alone or (0.0,))
+    return sequential.log_sum((log(PROBE_STAKE) + against_stable, log(1 - PROBE_STAKE) + alone))
+
+
+def is_reached(state: JudgeState, plan: Plan) -> bool:
+    """Whether all bets together have reached 1/alpha."""
+    bets = [(weight(plan, c), c) for c in plan.terms.criteria]
+    parts = [log(part) + log_metric(state, plan, c) for part, c in bets if part]
+    return sequential.log_sum((*parts, log(PROBES) + log_probes(state))) >= -log(plan.terms.alpha)
+
+
+def latched(state: JudgeState, plan: Plan) -> JudgeState:
+    """A FAIL stays one, whatever the blocks after it show.
+
+    The counts are from then on those that decided: the stage's if all failures are of this stage, else the whole
+    rollout's (the last blocks of the stage before, and those while traffic was moving, belong to no stage).
+    """
+    if state.failed or not is_reached(state, plan):
+        return state
+    if any(
+        c.candidate_failures != state.stage.get(m, Counts()).candidate_failures
+        for m, c in state.total.items()
+    ):
+        state = replace(state, stage=state.total)
+    shares = [
+        (log_metric(state, plan, c) - log(threshold(plan, c)), c.metric)
+        for c in plan.terms.criteria
+        if not c.report_only
+    ]
+    probes = log_probes(state) + log(PROBES * plan.terms.alpha)
+    share, blamed = max(shares, key=lambda each: each[0], default=(probes, ""))
+    if probes > share or not blamed:
+        return replace(state, failed="probe conversations fail, confirmed against stable")
+    return replace(state, failed=f"{blamed}: {figures(state.stage.get(blamed, Counts()))}", blamed=blamed)
+
+
+def figures(c: Counts) -> str:
+    """Of one criterion: how many failed of how many, and beside what."""
+    beside = f" against {c.stable_failures}/{c.stable_trials} on stable" if c.stable_trials else ""
+    return f"{c.candidate_failures}/{c.candidate_trials} failed{beside}"
+
+
+def e_value(log_e: float) -> float:
+    """As a number, which must not overflow."""
+    return exp(min(log_e, 700))
