@@ -103,8 +103,12 @@ scenarios:
   long: {path: /ws, send: {type: hello}, expect: [done], within: 40s}
   middle: {path: /ws, send: {type: hello}, expect: [done], within: 20s}
 stages: [{percent: 0}, {percent: 10, soak: 60s, deadline: 90s, hold: true}, {percent: 100, soak: 30s}]
-criteria: {agent_completed: {limit: 1%, certify: 2%}, first_event: {slower-than: 500ms}}
-evidence: {block: 11s, within: 12s, lateness: 13s, warm-up: 14s, min-trials: 15}
+criteria:
+  agent_completed: {limit: 1%, certify: 2%, weight: 3}
+  first_event: {slower-than: 500ms, report-only: true}
+  server_error_1011: {ignore-reasons: ["upstream *"]}
+  container_exits: {report-only: true}
+evidence: {block: 11s, within: 12s, lateness: 13s, warm-up: 14s, min-trials: 15, min-clients: 16}
 probes: {every: 16s, sessions: 17, concurrency: 18}
 false-rollbacks: 1 in 5000
 bad-promotions: 1 in 50
@@ -119,9 +123,14 @@ def test_every_setting_of_the_rollout_reaches_the_plan() -> None:
         Stage(10, 60 * SECOND, 150 * SECOND, hold=True),  # the time to decide comes after the soak
         Stage(100, 30 * SECOND, 30 * SECOND + timedelta(hours=1)),
     )
-    slow = Criterion("first_event", slower_than=timedelta(milliseconds=500))
-    assert wish.terms.criteria == (Criterion("agent_completed", limit=0.01, certify=0.02), slow)
-    assert wish.terms.sampling == Sampling(11 * SECOND, 12 * SECOND, 13 * SECOND, 14 * SECOND, 15)
+    assert wish.terms.criteria == (
+        Criterion("agent_completed", limit=0.01, certify=0.02, weight=3.0),
+        Criterion("first_event", slower_than=timedelta(milliseconds=500), report_only=True),
+        Criterion("server_error_1011", ignore_reasons=("upstream *",)),
+        Criterion("container_exits", report_only=True),
+        Criterion("refused_requests", weight=0.25),  # nobody named it: the platform tells of it anyway
+    )
+    assert wish.terms.sampling == Sampling(11 * SECOND, 12 * SECOND, 13 * SECOND, 14 * SECOND, 15, 16)
     assert wish.terms.probing == Probing(16 * SECOND, 17, 18)
     assert (wish.terms.alpha, wish.terms.beta) == (pytest.approx(1 / 5000), pytest.approx(1 / 50))
     assert (wish.evidence, wish.min_instances) == ("probes", 3)

@@ -32,13 +32,16 @@ from pipeline.config.fields import (
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.evidence import METRICS
+from pipeline.judging.metrics import PLATFORM_METRICS
 from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Criterion, Drain, Probing, Sampling, Stage, Terms
+from pipeline.judging.trials import ERROR_CLOSES
 from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, ServiceRef
 from pipeline.probe.scenario import Scenario
 from pipeline.units import format_duration, format_rate, shown
 
 DEFAULT_FILE = "spillway.yaml"
+_UNASKED_WEIGHT = 0.25  # of a criterion that nobody named: the others keep most of the bound
 
 
 def _is_in_one_place(value: str, name: str, beside: Mapping[str, Any]) -> None:
@@ -147,6 +150,20 @@ class CriterionConfig:
     limit: Annotated[Rate, _below_all] | None = None
     certify: Annotated[Rate, _below_all, _above_none] | None = None
     slower_than: Annotated[Duration, between("1ms", "1h")] | None = None
+    weight: Annotated[int, whole(1, 100)] = 1
+    report_only: bool = False
+    ignore_reasons: list[Annotated[str, not_empty]] = field(default_factory=list)
+
+    def build(self, metric: str) -> Criterion:
+        return Criterion(
+            metric,
+            self.limit,
+            self.certify,
+            self.slower_than,
+            weight=float(self.weight),
+            report_only=self.report_only,
+            ignore_reasons=tuple(self.ignore_reasons),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +175,7 @@ class EvidenceConfig:
     lateness: Annotated[Duration, between("0s", "1d")] = Sampling().lateness
     warm_up: Annotated[Duration, between("0s", "1d")] = Sampling().warm_up
     min_trials: Annotated[int, whole(1, 10_000_000)] = Sampling().min_trials
+    min_clients: Annotated[int, whole(1, 10_000)] = Sampling().min_clients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +259,11 @@ class Config(Checked):
                 raise Misplaced(
                     ("criteria", metric), "slower-than belongs to first_event, and first_event needs it"
                 )
+            if criterion.ignore_reasons and metric not in ERROR_CLOSES:
+                closes = " and ".join(sorted(ERROR_CLOSES))
+                raise Misplaced(
+                    ("criteria", metric), f"ignore-reasons belongs to {closes}, which have reasons"
+                )
 
     def environment(self, name: str | None) -> tuple[str, Environment]:
         """The named environment, or the only one. Raises UserError."""
@@ -278,10 +301,16 @@ class Config(Checked):
             )
         return image
 
+    def _criteria(self) -> tuple[Criterion, ...]:
+        """Those that are named, and what the platform tells of any service; ``report-only`` takes a say from those."""
+        named = tuple(criterion.build(metric) for metric, criterion in self.criteria.items())
+        unasked = (metric for metric in PLATFORM_METRICS if metric not in self.criteria)
+        return (*named, *(Criterion(metric, weight=_UNASKED_WEIGHT) for metric in unasked))
+
     def terms(self) -> Terms:
         return Terms(
             stages=tuple(stage.build() for stage in self.stages),
-            criteria=tuple(Criterion(m, c.limit, c.certify, c.slower_than) for m, c in self.criteria.items()),
+            criteria=self._criteria(),
             scenarios=tuple(self.scenarios),
             sampling=Sampling(**asdict(self.evidence)),
             probing=Probing(**asdict(self.probes)),

@@ -17,6 +17,7 @@ from pipeline.core.pin import pin_of
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused
 from pipeline.judging.judge import trials_to_certify
+from pipeline.judging.metrics import PLATFORM_METRICS
 from pipeline.judging.terms import Plan, Terms
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
 
@@ -92,7 +93,8 @@ def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], current: 
         stable_unhealthy=current is not None and current.unhealthy and current.plan.candidate == stable.name,
     )
     if wish.evidence != "users":
-        plan = replace(plan, terms=replace(plan.terms, criteria=()))
+        told = tuple(c for c in plan.terms.criteria if c.metric in PLATFORM_METRICS)
+        plan = replace(plan, terms=replace(plan.terms, criteria=told))
     foreign = tuple(_foreign_tags(live, stable, revisions, current))
     pin = pin_of(live, current)
     idle = [pin.warning] if pin and pin.warning else []
@@ -225,8 +227,8 @@ def _refuse_blind_criteria(wish: Wish) -> None:
 
 
 def _warnings(wish: Wish, live: LiveService, stable: Revision) -> Iterator[str]:
-    if wish.evidence != "users" and wish.terms.criteria:
-        unused = ", ".join(c.metric for c in wish.terms.criteria)
+    unused = ", ".join(c.metric for c in wish.terms.criteria if c.metric not in PLATFORM_METRICS)
+    if wish.evidence != "users" and unused:
         yield f"evidence is {wish.evidence!r}: no user runs are counted, so {unused} is not judged here"
     if live.session_affinity:
         yield "session affinity is on: it beats the split, so returning clients stay where they were after a shift"

@@ -15,6 +15,7 @@ from pipeline.judging import judgestate
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.terms import Criterion
 
+_HEAVIEST = 1000.0  # weight of a criterion
 MAX_EPOCH = 2**53  # beyond that JSON readers lose the counter's last digits
 _SHORTEST, _LONGEST = timedelta(milliseconds=10), timedelta(days=400)  # of durations
 _FIRST_YEAR, _LAST_YEAR = 2000, 2200  # of times: a day more or less stays a time
@@ -90,4 +91,4 @@ def _leaves(value: object) -> Iterator[object]:
 def _is_known(criterion: Criterion) -> bool:
     limit, certify = criterion.limit, criterion.certify
     is_rate = (limit is None or 0 <= limit <= 1) and (certify is None or 0 < certify < 1)
-    return criterion.metric in METRICS and is_rate
+    return criterion.metric in METRICS and is_rate and 0 < criterion.weight <= _HEAVIEST

@@ -250,7 +250,7 @@ class Observer:
         for span in due:
             after = state.seen_until(span.split_epoch)
             reach = evidence.Reach.of(lines, span, plan.terms.sampling, now, after)
-            self._late = reach.late if plan.terms.criteria else ""
+            self._late = reach.late if judge.counts_runs(plan) else ""
             blocks += evidence.closed_blocks(
                 lines, span, arms, plan.terms.sampling, plan.terms.criteria, reach.until, after=after,
                 clients=clients, windows=current.windows,

@@ -34,16 +34,17 @@ def is_betted(criterion: Criterion, percent: int) -> bool:
     return not (criterion.report_only or is_too_early)
 
 
-def weight(plan: Plan, criterion: Criterion) -> float:
-    """Its part of all bets together; these add up to 1, the probes' part among them."""
-    if criterion.report_only:
-        return 0.0
-    return (1 - PROBES) * criterion.weight / sum(c.weight for c in plan.terms.criteria if not c.report_only)
+def parts(plan: Plan) -> list[tuple[Criterion, float]]:
+    """Of all bets together, each criterion's part; with ``PROBES`` they add up to 1."""
+    betted = [c for c in plan.terms.criteria if not c.report_only]
+    whole = sum(c.weight for c in betted) / (1 - PROBES)
+    return [(c, c.weight / whole) for c in betted]
 
 
 def threshold(plan: Plan, criterion: Criterion) -> float:
     """The bet at which this criterion alone brings all together to 1/alpha."""
-    return 1 / (plan.terms.alpha * (weight(plan, criterion) or 1.0))
+    part = next((part for c, part in parts(plan) if c is criterion), 1.0)
+    return 1 / (plan.terms.alpha * part)
 
 
 def log_metric(state: JudgeState, plan: Plan, criterion: Criterion) -> float:
@@ -85,9 +86,8 @@ def log_probes(state: JudgeState) -> float:
 
 def is_reached(state: JudgeState, plan: Plan) -> bool:
     """Whether all bets together have reached 1/alpha."""
-    bets = [(weight(plan, c), c) for c in plan.terms.criteria]
-    parts = [log(part) + log_metric(state, plan, c) for part, c in bets if part]
-    return sequential.log_sum((*parts, log(PROBES) + log_probes(state))) >= -log(plan.terms.alpha)
+    bets = [log(part) + log_metric(state, plan, c) for c, part in parts(plan)]
+    return sequential.log_sum((*bets, log(PROBES) + log_probes(state))) >= -log(plan.terms.alpha)
 
 
 def latched(state: JudgeState, plan: Plan) -> JudgeState:
@@ -103,14 +103,9 @@ def latched(state: JudgeState, plan: Plan) -> JudgeState:
         for m, c in state.total.items()
     ):
         state = replace(state, stage=state.total)
-    shares = [
-        (log_metric(state, plan, c) - log(threshold(plan, c)), c.metric)
-        for c in plan.terms.criteria
-        if not c.report_only
-    ]
-    probes = log_probes(state) + log(PROBES * plan.terms.alpha)
-    share, blamed = max(shares, key=lambda each: each[0], default=(probes, ""))
-    if probes > share or not blamed:
+    bets = [(log(part) + log_metric(state, plan, c), c.metric) for c, part in parts(plan)]
+    _, blamed = max([(log(PROBES) + log_probes(state), ""), *bets], key=lambda each: each[0])
+    if not blamed:
         return replace(state, failed="probe conversations fail, confirmed against stable")
     return replace(state, failed=f"{blamed}: {figures(state.stage.get(blamed, Counts()))}", blamed=blamed)
 

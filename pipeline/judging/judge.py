@@ -34,7 +34,7 @@ from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Criterion, Plan
 from pipeline.units import format_rate
 
-__all__ = ["CriterionJudgement", "JudgeState", "Judgement", "Verdict", "begin", "certify", "judge_stage", "new_stage",
+__all__ = ["CriterionJudgement", "JudgeState", "Judgement", "Verdict", "begin", "certify", "counts_runs", "judge_stage", "new_stage",
            "observe", "observe_probes", "trials_to_certify"]  # fmt: skip
 
 _CRASH_LOOP = 3  # exits of the candidate's containers in a stage, and none of stable's
@@ -74,7 +74,7 @@ def judge_stage(state: JudgeState, plan: Plan, stage: int) -> Judgement:
 
 
 def _passed(state: JudgeState, plan: Plan, percent: int) -> str:
-    if not percent or not _counts_runs(plan):
+    if not percent or not counts_runs(plan):
         return f"{state.probes_ok} probe conversations ok"
     if percent == 100:
         return f"{state.comparable} agent runs, not proved past their limits"
@@ -88,11 +88,11 @@ def _unsure(state: JudgeState, plan: Plan, percent: int) -> str:
     return (
         _crash_loop(state)
         or (_common_incident(state, plan) if percent < 100 else _past_limit(state, plan))
-        or (_too_little(state, plan, percent) if percent and _counts_runs(plan) else "")
+        or (_too_little(state, plan, percent) if percent and counts_runs(plan) else "")
     )
 
 
-def _counts_runs(plan: Plan) -> bool:
+def counts_runs(plan: Plan) -> bool:
     """Whether users' runs are waited for: an environment without users has the platform's own criteria alone."""
     return any(c.metric not in PLATFORM_METRICS for c in plan.terms.criteria)
 
@@ -167,7 +167,7 @@ def _criterion(state: JudgeState, plan: Plan, criterion: Criterion, percent: int
     counts, is_betted = state.stage.get(criterion.metric, Counts()), bound.is_betted(criterion, percent)
     log_e = bound.log_metric(state, plan, criterion)
     threshold = bound.threshold(plan, criterion)
-    missing = plan.terms.sampling.min_trials - state.comparable if _counts_runs(plan) else 0
+    missing = plan.terms.sampling.min_trials - state.comparable if counts_runs(plan) else 0
     is_bad = is_betted and log_e >= log(threshold)
     verdict = Verdict.FAIL if is_bad else Verdict.INCONCLUSIVE if missing > 0 else Verdict.PASS
     return CriterionJudgement(

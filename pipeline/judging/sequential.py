@@ -15,7 +15,7 @@ Conditioning on k makes the bound exact for unequal shares, ramps, day and night
 Limit (``against_limit``). H0: the failure rate is at most L. Against q > L: LR_q = (q/L)^x ((1-q)/(1-L))^(n-x).
 Mirrored (``below_level``), H0: the rate is at least L, against q < L: what certifies.
 
-Late faults: half of each bet is held back and fed in, S <- (S + g) LR, so that a fault at hour 30 does not have to win
+Late faults: a part of each bet is held back and fed in, S <- (S + g) LR, so that a fault at hour 30 does not have to win
 back thirty hours of losses: evenly over the horizon of blocks, and what is kept for the time after it ever less, so that
 the sum of all that is ever fed stays below what was held back (``feed``).
 
@@ -35,8 +35,8 @@ _TIMES_LIMIT = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 _ABSOLUTE = (0.2, 0.5, 0.999)
 _BELOW = (0.0, 0.1, 0.25, 0.5)
 _LOG_ODDS = tuple(map(log, ODDS))
-HELD_BACK = 0.5
-_AFTER = 0.1  # of a bet, out of what is held back: for the time after the horizon
+HELD_BACK = 0.4
+_AFTER = 0.08  # of a bet, out of what is held back: for the time after the horizon
 _NEGLIGIBLE = 1e-12  # of a sum: terms below it are left out
 _DIGITS = 7  # of a logarithm, after the point
 _PART, _MANY = 0.05, 60  # failures' worth of trials at a level: in one step, and after which nobody waits
@@ -64,7 +64,7 @@ def log_mean(logs: Sequence[float]) -> float:
 
 
 def opening(size: int) -> Bets:
-    """Fresh bets: half at stake, half held back for late faults."""
+    """Fresh bets: what is at stake; the rest is held back for late faults."""
     return (rounded(log(1 - HELD_BACK)),) * size
 
 

@@ -39,7 +39,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """What all criteria say together: the mean of their bets, and what sends a candidate back."""
+    """What all criteria say together: the weighted mean of their bets, and what sends a candidate back."""
 
     e_value: float
     threshold: float
@@ -72,10 +72,9 @@ def judged_over(rollout: Rollout) -> str:
 def gates_of(rollout: Rollout) -> tuple[tuple[Gate, ...], Combined]:
     """Every criterion as it was judged, in the order of the configuration, and all together."""
     judgement = judgement_of(rollout)
-    together = [c.e_value for c in judgement.criteria]
-    combined = Combined(
-        sum(together) / len(together) if together else 0.0, 1 / rollout.plan.terms.alpha, judgement.reason
-    )
+    bound = 1 / rollout.plan.terms.alpha
+    together = sum(c.e_value * bound / c.threshold for c in judgement.criteria)
+    combined = Combined(together, bound, judgement.reason)
     return tuple(
         _gate(rollout, judged, is_blamed=judged.metric == judgement.blamed) for judged in judgement.criteria
     ), combined
