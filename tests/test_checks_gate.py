@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -291,3 +293,17 @@ def test_a_question_that_cannot_be_asked_is_usage(rollout: Callable[..., Any], t
 def test_stable_is_what_it_was(scene: Scene) -> None:
     start(scene, refusal())
     assert scene.live.wanted.percent_of(STABLE) == 100
+
+
+def test_a_plan_says_who_counts_as_one_client_and_what_it_sees_of_them(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = gate_of(project(tmp_path, is_good=True), Mode.TEXT)
+    scene.clock.sleep(timedelta(seconds=30))
+    show_plan.show(cast("Drive", FakeDrive(gate.request.session, scene)), gate)
+    out = capsys.readouterr().out
+    assert "counted by address, the last entry of X-Forwarded-For, which is Cloud Run's own" in out
+    assert re.search(r"seen       (\d+) runs of \1 clients in the last 15m", out)
+    scene.users.unreadable = True
+    show_plan.show(cast("Drive", FakeDrive(gate.request.session, scene)), gate)
+    assert "seen       not looked at: logs: no answer" in capsys.readouterr().out

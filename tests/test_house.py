@@ -40,6 +40,7 @@ PURE = (
     "pipeline.judging.probes",
     "pipeline.judging.judgestate",
     "pipeline.judging.metrics",
+    "pipeline.judging.population",
     "pipeline.judging.reading",
     "pipeline.judging.sockets",
     "pipeline.judging.spans",

@@ -21,7 +21,7 @@ from pipeline.errors import ConfigError
 from pipeline.judging.terms import Criterion, Probing, Sampling, Stage
 from pipeline.model import ServiceRef
 from pipeline.output.writer import Mode, Output
-from pipeline.telemetry.settings import Known
+from pipeline.telemetry.settings import ClientRule, Known
 
 DIGEST = "chat@sha256:" + "0" * 64
 TEXT = """
@@ -177,3 +177,15 @@ def test_an_image_of_the_cloud_needs_no_local_cloud_run(tmp_path: Path) -> None:
     asked = Request.of(session(tmp_path), None, READ)
     with pinned(asked, DIGEST) as made:
         assert made.image == referenced(asked, DIGEST).image == DIGEST
+
+
+@pytest.mark.parametrize(
+    ("client", "told"),
+    [("{header: X-User}", '{"header":"X-User"}'), ("{forwarded-for: 2}", '{"forwarded-for":2}')],
+)
+def test_who_counts_as_a_client_is_told_to_the_middleware_and_to_the_plan(client: str, told: str) -> None:
+    made = request(schema.parse(TEXT.replace("within: 7s", f"within: 7s, client: {client}")))
+    assert made.settings.telemetry["SPILLWAY_CLIENT"] == made.wish.client == told
+    rule = ClientRule.decode(told)
+    assert rule in (ClientRule(header=b"x-user"), ClientRule(from_end=2))
+    assert request().wish.client == ""

@@ -87,10 +87,16 @@ class Request:
     def _telemetry(self) -> dict[str, str]:
         """What the middleware is told: users' runs are what the probes' scenarios say."""
         from pipeline.config.known_runs import known_runs
-        from pipeline.model import TELEMETRY_VARIABLE
+        from pipeline.model import CLIENT_VARIABLE, TELEMETRY_VARIABLE
 
         known = known_runs(self.config.build_scenarios(), self.config.evidence.within)
-        return {TELEMETRY_VARIABLE: known.encode()} if known else {}
+        runs = {TELEMETRY_VARIABLE: known.encode()} if known else {}
+        return runs | ({CLIENT_VARIABLE: self._client} if self._client else {})
+
+    @property
+    def _client(self) -> str:
+        client = self.config.evidence.client
+        return client.encode() if client else ""
 
     @cached_property
     def wish(self) -> Wish:
@@ -109,6 +115,7 @@ class Request:
             fingerprint=config.fingerprint(),
             terms=config.terms(),
             longest_scenario=max(s.within for s in config.scenarios.values()),
+            client=self._client,
             evidence=self.environment.evidence,
             min_instances=config.container.min_instances or 0,
         )

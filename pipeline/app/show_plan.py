@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from pipeline.app import template_diff
+from pipeline.app import template_diff, who_counts
 from pipeline.app.drive import Drive
 from pipeline.app.gate import Gate
 from pipeline.app.session import Session
@@ -53,7 +53,8 @@ def show(drive: Drive, gate: Gate) -> int:
             return _show_ended(session, ended, live, pin)
         case Begin(proposal):
             wanted = live.wanted if live is not None else Split()
-            lines = [*_lines(proposal), *_pinned(pin)]
+            counted = who_counts.lines(drive.world, wish, proposal)
+            lines = [*_lines(proposal), *counted, *_pinned(pin)]
             return _show_new(drive, gate, lines, {**_document(proposal, wanted), **_pin_document(pin)})
 
 

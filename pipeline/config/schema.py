@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -166,6 +166,26 @@ class CriterionConfig:
         )
 
 
+_header = text_like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", "the name of a request header")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """Who a user's socket is counted for, where the last entry of X-Forwarded-For is not the user's address."""
+
+    header: Annotated[str, _header] | None = None
+    forwarded_for: Annotated[int, whole(1, 10)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.header is None) == (self.forwarded_for is None):
+            raise ValueError("either header: NAME, or forwarded-for: N, the entry from the end")
+
+    def encode(self) -> str:
+        """As the middleware is told."""
+        said = {"forwarded-for": self.forwarded_for} if self.header is None else {"header": self.header}
+        return json.dumps(said, separators=(",", ":"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceConfig:
     """How users' runs are counted; see ``model.Sampling``."""
@@ -176,6 +196,10 @@ class EvidenceConfig:
     warm_up: Annotated[Duration, between("0s", "1d")] = Sampling().warm_up
     min_trials: Annotated[int, whole(1, 10_000_000)] = Sampling().min_trials
     min_clients: Annotated[int, whole(1, 10_000)] = Sampling().min_clients
+    client: ClientConfig | None = None
+
+    def build(self) -> Sampling:
+        return Sampling(**{each.name: getattr(self, each.name) for each in fields(Sampling)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,7 +336,7 @@ class Config(Checked):
             stages=tuple(stage.build() for stage in self.stages),
             criteria=self._criteria(),
             scenarios=tuple(self.scenarios),
-            sampling=Sampling(**asdict(self.evidence)),
+            sampling=self.evidence.build(),
             probing=Probing(**asdict(self.probes)),
             alpha=self.false_rollbacks,
             beta=self.bad_promotions,

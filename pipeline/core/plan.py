@@ -34,6 +34,7 @@ class Wish:
         candidate: the revision's name, from the content hash of its template.
         longest_scenario: the longest ``within`` of any scenario.
         evidence: "users", or "probes" for an environment without users.
+        client: whom a run is counted for, as the middleware is told; empty: by address.
     """
 
     ref: ServiceRef
@@ -44,6 +45,7 @@ class Wish:
     longest_scenario: timedelta
     evidence: str = "users"
     min_instances: int = 0
+    client: str = ""
 
     @property
     def rollout_id(self) -> str:

@@ -213,10 +213,10 @@ class Cohort:
             start = max(self.start, self.warm)
             both = [(arm, t) for arm in (0, 1) for t in self.sides[arm].between(unit, start, self.end)]
             both.sort(key=lambda each: (*_order(each[1]), each[0]))
-            offices = _offices([t for _, t in both])
+            office = offices([t for _, t in both])
             first: dict[str, tuple[int, str, Trial]] = {}
             for arm, trial in both:
-                client = f"{unit}/{trial.session if trial.client in offices else trial.client}"
+                client = f"{unit}/{trial.session if trial.client in office else trial.client}"
                 first.setdefault(client, (arm, client, trial))
             self._firsts[unit] = list(first.values())
         return self._firsts[unit]
@@ -256,7 +256,7 @@ def is_ignored(reason: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(reason, pattern) for pattern in patterns)
 
 
-def _offices(trials: Sequence[Trial]) -> set[str]:
+def offices(trials: Sequence[Trial]) -> set[str]:
     """Clients that are many people behind one address."""
     if len(trials) < _OFFICE_NEEDS:
         return set()
