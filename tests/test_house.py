@@ -59,6 +59,7 @@ PURE = (
     "pipeline.report.journal_lines",
     "pipeline.report.chart",
     "pipeline.report.banner",
+    "pipeline.report.notes",
     "pipeline.report.advice",
     "pipeline.report.checklist",
     "pipeline.report.tally",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.judging.evidence import Arm, exposure
 from pipeline.judging.terms import Sampling
-from pipeline.model import LogLine
+from pipeline.model import SYSTEM_LOG, LogLine
 from pipeline.report.tally import Tally
 from pipeline.report.timeline import Timeline
 from tests.fakes import START
@@ -181,3 +181,26 @@ def _whole(n: int) -> list[LogLine]:
         )
         for event in ("ws_accept", "ws_close")
     ]
+
+
+def test_sockets_that_ended_with_their_instance_are_closed_and_its_end_counts_once() -> None:
+    shared = {"spillway": 2, "nonce": "n", "client": "u", "revision": "c"}
+
+    def opened(n: int) -> LogLine:
+        payload = {**shared, "session": f"s{n}", "event": "ws_accept", "at": after(n).timestamp()}
+        return LogLine(f"{n}a", after(n), "c", payload=payload, instance="i")
+
+    def ended(n: float, text: str) -> LogLine:
+        return LogLine(f"e{n}", after(n), "c", "ERROR", text, instance="i", log=SYSTEM_LOG)
+
+    lines = [*(opened(n) for n in range(20)), ended(20, "Memory limit of 512 MiB exceeded with 530 MiB used."),
+             ended(20.1, "Container terminated on signal 9.")]  # fmt: skip
+    tally = Tally((Arm("c", "n"),), SAMPLING, START)
+    for line in lines:
+        tally.add([line])
+        tally.settle(line.at)
+    for moment in (30, 300, 3000):
+        told = tally.exposures(after(moment))["c"]
+        assert (told.sessions, told.open_sockets, told.exits) == (20, 0, 1)
+        assert told.closes == {"abnormal_1006": 20}
+    assert not tally._open  # nothing is kept of what is over

@@ -57,8 +57,9 @@ def read_logs(world: World, current: Rollout) -> Met | None:
     axis = Timeline(current.started, facts.end_of_axis(current, now))
     try:
         tally = Tally(
-            _arms(world.platform, current), current.plan.terms.sampling, current.started, ended, axis
-        )
+            _arms(world.platform, current), current.plan.terms.sampling, current.started, ended, axis,
+            windows=current.windows, ignored=_ignored(current),
+        )  # fmt: skip
         pages = world.logs.pages(
             current.plan.ref, since=current.started, until=last, revisions=_revisions(current)
         )
@@ -96,6 +97,11 @@ def _arms(platform: Platform, current: Rollout) -> Sequence[Arm]:
     return [Arm(name, there[name]) for name in _revisions(current) if name in there]
 
 
+def _ignored(current: Rollout) -> Sequence[str]:
+    """Patterns of closes' reasons that the configuration calls somebody else's doing."""
+    return [each for criterion in current.plan.terms.criteria for each in criterion.ignore_reasons]
+
+
 class UserFigures:
     """Sees what users met, again and again, for a view: None when it cannot be seen.
 
@@ -118,6 +124,7 @@ class UserFigures:
             if current is None:
                 return None
             tally = self._tally_of(current)
+            tally.windows = current.windows
             tally.add(self._logs.lines(self._place.ref, since=tally.since, revisions=_revisions(current)))
         except SpillwayError:
             return None
@@ -137,7 +144,7 @@ class UserFigures:
         key = (current.plan.rollout_id, current.attempt)
         if self._tally is None or self._of != key:
             arms = _arms(self._platform, current)
-            made = Tally(arms, current.plan.terms.sampling, current.started)
+            made = Tally(arms, current.plan.terms.sampling, current.started, ignored=_ignored(current))
             if len(arms) < len(_revisions(current)):
                 return made
             self._of, self._tally = key, made

@@ -35,6 +35,7 @@ class Exposure:
             only what lies in one window with runs of the other revision is compared. ``UNKNOWN``: nobody told.
         turned_away: requests that the platform answered with 5xx or 429.
         exits: instances whose container ended unasked.
+        requests: sockets that ended and requests that were refused, as the request log has them.
     """
 
     sessions: int = 0
@@ -54,6 +55,7 @@ class Exposure:
     windows: Mapping[int, int] = field(default_factory=dict)
     turned_away: int = 0
     exits: int = 0
+    requests: int = 0
 
 
 def exposure(
@@ -103,6 +105,7 @@ def exposure(
         windows=_by_window(reading, windows or Windows()),
         turned_away=sum(each.is_refused for each in reading.requests.values()),
         exits=sum(each.exited is not None for each in reading.instances.values()),
+        requests=len(reading.requests),
     )
 
 

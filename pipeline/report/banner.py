@@ -6,7 +6,7 @@ could look at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -34,16 +34,24 @@ class Tile:
     words: str
 
 
-def tone(f: Figures) -> Tone:
+def tone(f: Figures, failed: Sequence[int] = ()) -> Tone:
+    """Args: failed: rows of the checklist."""
     if f.is_healthy:
-        return Tone.GOOD
+        return Tone.WAITING if failed else Tone.GOOD
     is_back = f.rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK)
     is_bad = is_back or f.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY
     return Tone.BAD if is_bad and not f.hand else Tone.WAITING  # somebody's choice is no verdict
 
 
-def headline(f: Figures) -> str:
-    """How it stands, in one sentence."""
+def headline(f: Figures, failed: Sequence[int] = ()) -> str:
+    """How it stands, in one sentence.
+
+    Args:
+        failed: rows of the checklist. What they deny is not called well.
+    """
+    if f.is_healthy and failed:
+        rows = f"row{'' if len(failed) == 1 else 's'} {', '.join(map(str, failed))}"
+        return f"Not proven: {f.rollout.plan.candidate} has 100 %, and {rows} of the checklist failed"
     candidate, stable = f.rollout.plan.candidate, f.rollout.plan.stable
     share = f.rollout.split.percent_of(candidate)
     by = f" by {f.hand.by}" if f.hand and f.hand.by else ""

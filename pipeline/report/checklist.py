@@ -127,6 +127,10 @@ def _connects(e: Evidence) -> Answer:
     bad += _judged(e, *metrics) if not f.broken else []
     if f.users and f.users.refused:
         bad.append(f"{f.users.refused:,} handshakes were not answered")
+    if f.users and f.users.turned_away:
+        bad.append(f"{f.users.turned_away:,} requests were answered with 5xx or 429")
+    if f.users and f.users.exits:
+        bad.append(f"{f.users.exits:,} instances ended though nobody had asked for it")
     users = (
         f"; 0 of {f.users.sessions:,} user sockets closed with 1011" if f.users and f.users.sessions else ""
     )

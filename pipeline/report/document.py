@@ -18,7 +18,7 @@ from enum import Enum
 from checks import finding as checked
 from pipeline.core.rollout import Rollout
 from pipeline.judging.evidence import Exposure
-from pipeline.report import advice, banner, checklist, facts
+from pipeline.report import advice, banner, checklist, facts, notes
 from pipeline.report.figures import Figures, figures_of
 from pipeline.report.gates import Combined, Gate
 from pipeline.report.journal_lines import Failure, Line, failure_of
@@ -59,6 +59,7 @@ class Report:
         ended: None while it may still go on.
         shares: the candidate's share of traffic over time, in order.
         took: from the start until the end, or until now.
+        beside: what else was met, and on what no verdict rests, in sentences.
         closes: abnormal closes over time, by revision; empty where they are not known. ``later``: those of the candidate
             that came after the chart's end.
         judged_over: what the gates' counts are of, in words.
@@ -84,6 +85,7 @@ class Report:
     ended: datetime | None
     took: timedelta
     users: tuple[Users, ...]
+    beside: tuple[str, ...]
     clocks: facts.Clocks
     shares: tuple[facts.Share, ...]
     closes: tuple[Closes, ...]
@@ -150,6 +152,10 @@ def build(
     figures = figures_of(rollout, journal, exposures, now)
     writes, quiet = writes_of(rollout, journal)
     plan_back = tuple(advice.rollback_plan(figures))
+    rows = checklist.items(
+        checklist.Evidence(figures, checks, tuple(_absent(plan_back, figures, writes, checks)), alerts)
+    )
+    failed = [row.number for row in rows if row.state is checklist.State.FAILED]
     is_first = plan.candidate == plan.stable
     roles = (
         {"first revision": plan.candidate}
@@ -158,8 +164,8 @@ def build(
     )
     return Report(
         outcome=figures.outcome.label,
-        tone=banner.tone(figures),
-        headline=banner.headline(figures),
+        tone=banner.tone(figures, failed),
+        headline=banner.headline(figures, failed),
         impact=banner.impact(figures),
         tiles=banner.tiles(figures),
         reason=rollout.reason,
@@ -177,6 +183,7 @@ def build(
             Users(role, name, figures.met.get(name) if figures.met is not None else None)
             for role, name in roles.items()
         ),
+        beside=notes.notes(rollout, figures.met),
         clocks=figures.clocks,
         shares=facts.shares_of(rollout, axis) if rollout.reached else (),
         closes=tuple(closes),
@@ -189,9 +196,7 @@ def build(
         writes=writes,
         quiet_writes=quiet,
         steps=facts.happened(rollout),
-        checklist=checklist.items(
-            checklist.Evidence(figures, checks, tuple(_absent(plan_back, figures, writes, checks)), alerts)
-        ),
+        checklist=rows,
         rollback=plan_back,
         risks=tuple(advice.risks(figures, checks)),
         next_steps=advice.next_steps(figures),

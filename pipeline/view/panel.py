@@ -21,6 +21,7 @@ from pipeline.judging.evidence import Exposure
 from pipeline.model import LiveService, Outcome, Split
 from pipeline.redact import SINK
 from pipeline.report.facts import unasked_words, words_of
+from pipeline.report.notes import uncompared
 from pipeline.view.gate_lines import gate_lines
 
 PHASES = {
@@ -161,6 +162,8 @@ def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
     opened = [f"{role} {e.open_sockets:,}" for role, name in roles if (e := seen.exposures.get(name))]
     if opened:
         yield Text(f"still open: {', '.join(opened)}")
+    for line in uncompared(s.rollout, seen.exposures):
+        yield Text(SINK.shown(line), style="dim")
 
 
 def _reason(look: Look) -> Iterator[Text]:
@@ -224,7 +227,11 @@ def _closes(seen: Seen | None, revision: str) -> Text:
         return Text("users: no log lines yet", style="dim")
     closes = "  ".join(f"{kind} {number:,}" for kind, number in sorted(exposure.closes.items())) or "none yet"
     affected = (f"affected {exposure.affected:,}", "bold red" if exposure.affected else "")
-    return Text.assemble(f"sessions {exposure.sessions:,}   ", affected, f"   closes: {closes}")
+    line = Text.assemble(f"sessions {exposure.sessions:,}   ", affected, f"   closes: {closes}")
+    for words, number in (("exits", exposure.exits), ("turned away", exposure.turned_away)):
+        if number:
+            line.append(f"   {words} {number:,}", style="bold red")
+    return line
 
 
 def bar(percent: int, width: int = _BAR) -> str:

@@ -1,0 +1,59 @@
+"""What users met and no verdict rests on, or that the platform says and no session does: in sentences.  PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from pipeline.core.rollout import Rollout
+from pipeline.judging.evidence import Exposure
+from pipeline.judging.exposure import UNKNOWN
+from pipeline.judging.population import UNSEEN
+
+_NOBODY = Exposure()
+
+
+def notes(rollout: Rollout, met: Mapping[str, Exposure] | None) -> tuple[str, ...]:
+    """Args: met: by revision, of this attempt; None: the logs could not be read."""
+    plan = rollout.plan
+    if met is None:
+        return ()
+    names = dict.fromkeys((plan.candidate, plan.stable))
+    said = [line for name in names for line in _of_one(name, met.get(name, _NOBODY))]
+    if plan.candidate != plan.stable:
+        said += uncompared(rollout, met)
+    if not any(e.sessions for e in met.values()) and any(e.requests for e in met.values()):
+        said.append(f"The service writes no telemetry. {UNSEEN}")
+    return tuple(said)
+
+
+def _of_one(name: str, met: Exposure) -> Iterator[str]:
+    if met.exits:
+        yield f"{name}: {_count(met.exits, 'instance')} ended though nobody had asked for it."
+    if met.turned_away:
+        yield f"{name}: {_count(met.turned_away, 'request')} answered with 5xx or 429 by the platform."
+    if ignored := met.closes.get("ignored", 0):
+        yield f"{name}: {_count(ignored, 'close')} not held against it, by ignore-reasons."
+
+
+def uncompared(rollout: Rollout, met: Mapping[str, Exposure]) -> Iterator[str]:
+    """The candidate's runs on sockets of a time in which stable accepted none, or that nobody can tell."""
+    candidate = met.get(rollout.plan.candidate, _NOBODY).windows
+    stable = met.get(rollout.plan.stable, _NOBODY).windows
+    borders = rollout.windows.borders
+    alone = {n: runs for n, runs in sorted(candidate.items()) if n == UNKNOWN or not stable.get(n)}
+    if alone:
+        parts = ", ".join(f"{runs:,} on sockets accepted {_when(n, borders)}" for n, runs in alone.items())
+        yield f"Not compared: {_count(sum(alone.values()), 'run')} of the candidate ({parts}), beside none of stable's."
+
+
+def _when(window: int, borders: tuple[datetime, ...]) -> str:
+    if window == UNKNOWN:
+        return "at a time that no line tells"
+    if window == 0:
+        return f"before {borders[0]:%H:%M:%S} UTC" if borders else "at any time"
+    return f"from {borders[min(window, len(borders)) - 1]:%H:%M:%S} UTC on"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
