@@ -83,3 +83,8 @@ def test_nothing_added_is_the_same_value():
     kept = remembering(("ada", "m"))
     assert Memory(kept, 3).kept() == kept
     assert Clients().is_readable
+
+
+def test_names_that_follow_each_other_share_bits_no_more_often_than_chance():
+    places = {clients.place_of(f"agent_completed/run/c{n}") for n in range(1000)}
+    assert 1000 - len(places) < 2 * 1000 * 1000 / (2 * BITS)

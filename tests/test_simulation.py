@@ -54,6 +54,7 @@ def test_the_chunks_are_all_the_seeds_and_each_commit_has_its_own() -> None:
         ("slow to start", Outcome.PROMOTED),
         ("fails users", Outcome.ROLLED_BACK),
         ("goes silent", Outcome.ROLLED_BACK),
+        ("exits", Outcome.ROLLED_BACK),
         ("fails probes", Outcome.STOPPED_AT_ZERO),
         ("never ready", Outcome.STOPPED_AT_ZERO),
         ("both fail", Outcome.PAUSED),

@@ -261,11 +261,12 @@ class Observer:
         return blocks
 
     def _is_due(self, span: evidence.Span, plan: Plan, state: judge.JudgeState) -> bool:
-        """Whether users met the candidate in it and a block of it can be closed.
+        """Whether something of it is judged, and a block of it can be closed.
 
         Blocks are taken in by split, in order: one of a later split was taken in after all of this one.
         """
-        if not span.percent or span.split_epoch < state.seen[0]:
+        is_judged = span.percent or evidence.judged_at(span.percent, plan.terms.criteria)
+        if not is_judged or span.split_epoch < state.seen[0]:
             return False
         closed = evidence.last_closed(span, plan.terms.sampling, self._clock.now())
         return closed > state.seen_until(span.split_epoch)

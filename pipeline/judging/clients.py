@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,20 +60,20 @@ class Memory:
 
     def is_out(self, client: str, metric: str) -> bool:
         """It failed this metric in an earlier block, or shares the bit of one that did."""
-        place = _place(f"{metric}/{client}")
+        place = place_of(f"{metric}/{client}")
         return bool(self._failed[place >> 3] & 1 << (place & 7))
 
     def is_known(self, client: str) -> bool:
         """It was counted in an earlier block, or shares the bit of one that was."""
-        place = _place(client)
+        place = place_of(client)
         return bool(self._seen[place >> 3] & 1 << (place & 7))
 
     def failed(self, client: str, metric: str) -> None:
-        place = _place(f"{metric}/{client}")
+        place = place_of(f"{metric}/{client}")
         self._failed[place >> 3] |= 1 << (place & 7)
 
     def saw(self, client: str) -> None:
-        place = _place(client)
+        place = place_of(client)
         self._seen[place >> 3] |= 1 << (place & 7)
 
     def kept(self) -> Clients:
@@ -90,8 +91,10 @@ def grown(epoch: int) -> Clients:
     return Clients(epoch, _text_of(noise), _text_of(noise))
 
 
-def _place(key: str) -> int:
-    return zlib.crc32(key.encode(errors="surrogatepass")) % BITS
+def place_of(key: str) -> int:
+    """The bit of a key. Names that follow each other share none more often than chance: a checksum would not do."""
+    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=4).digest()
+    return int.from_bytes(digest, "big") % BITS
 
 
 @lru_cache(maxsize=8)

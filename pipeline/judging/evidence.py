@@ -20,14 +20,14 @@ from pipeline.judging.cohorts import Cohort, Side
 from pipeline.judging.counts import Block, Counts
 from pipeline.judging.exposure import Exposure, close_word, exposure
 from pipeline.judging.instances import LOOKBACK
-from pipeline.judging.metrics import ERROR_PATTERNS, LATENCY_NEEDS_PERCENT, METRICS
+from pipeline.judging.metrics import ERROR_PATTERNS, LATENCY_NEEDS_PERCENT, METRICS, Unit, unit_of
 from pipeline.judging.reading import Arm, read_lines
 from pipeline.judging.spans import LONGEST_LATE, Reach, Span, Windows, horizon, last_closed
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import LogLine
 
 __all__ = ["ERROR_PATTERNS", "LATENCY_NEEDS_PERCENT", "LONGEST_LATE", "LOOKBACK", "METRICS", "MOST_BLOCKS", "Arm", "Block", "Clients", "Counts", "Exposure", "Reach", "Span",
-           "Windows", "close_word", "closed_blocks", "exposure", "horizon", "last_closed"]  # fmt: skip
+           "Windows", "close_word", "closed_blocks", "exposure", "horizon", "judged_at", "last_closed"]  # fmt: skip
 
 MOST_BLOCKS = 5_000  # taken in by one look: some 40 hours at half a minute each
 
@@ -75,6 +75,11 @@ def _side(lines: Sequence[LogLine], arm: Arm | None, sampling: Sampling, now: da
     return Side.of(reading, sampling, now.timestamp())
 
 
+def judged_at(percent: int, criteria: Iterable[Criterion]) -> tuple[Criterion, ...]:
+    """Behind its tag alone, at 0 %, the candidate has no users; its containers can crash all the same."""
+    return tuple(c for c in criteria if percent or unit_of(c.metric) is Unit.INSTANCE)
+
+
 @dataclass(slots=True)
 class _Counting:
     """The blocks of one span, one after the other; ``memory`` is folded with each."""
@@ -92,7 +97,7 @@ class _Counting:
         end = min(start + self.sampling.block, span.until or datetime.max.replace(tzinfo=UTC))
         warm = span.warm_from(self.sampling.warm_up).timestamp()
         cohort = Cohort(self.sides, start.timestamp(), end.timestamp(), warm, self.windows, self.memory)
-        tallies = {c.metric: cohort.tally(c) for c in self.criteria}
+        tallies = {c.metric: cohort.tally(c) for c in judged_at(span.percent, self.criteria)}
         new, shown = cohort.new_clients, cohort.shown
         cohort.remember()
         return Block(

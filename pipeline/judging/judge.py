@@ -37,7 +37,7 @@ from pipeline.units import format_rate
 __all__ = ["CriterionJudgement", "JudgeState", "Judgement", "Verdict", "begin", "certify", "counts_runs", "judge_stage", "new_stage",
            "observe", "observe_probes", "trials_to_certify"]  # fmt: skip
 
-_CRASH_LOOP = 3  # exits of the candidate's containers in a stage, and none of stable's
+_CRASH_LOOP = 3  # exits of the candidate's containers in a stage, or in all of them, and none of stable's
 
 
 def begin(plan: Plan) -> JudgeState:
@@ -98,10 +98,12 @@ def counts_runs(plan: Plan) -> bool:
 
 
 def _crash_loop(state: JudgeState) -> str:
-    """Containers that exit again and again, which no conversation need have met."""
-    exits = state.stage.get("container_exits", Counts())
-    if exits.candidate_failures < _CRASH_LOOP or exits.stable_failures:
+    """Containers that exit again and again, which no conversation need have met: in this stage, or over short ones."""
+    counted = (each.get("container_exits", Counts()) for each in (state.stage, state.total))
+    loops = [c for c in counted if c.candidate_failures >= _CRASH_LOOP and not c.stable_failures]
+    if not loops:
         return ""
+    exits = loops[0]
     return (
         f"{exits.candidate_failures} times a container of the candidate exited unasked, and none of stable's"
     )

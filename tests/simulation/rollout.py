@@ -45,6 +45,7 @@ CANDIDATES = (
     "slow to start",
     "both fail",
     "goes silent",
+    "exits",
 )
 
 
@@ -55,7 +56,8 @@ class InCircles(BaseException):
 def the_wish() -> Wish:
     return a_wish(
         stages=tuple(replace(stage, deadline=60 * SECOND) for stage in stages(0, 20, 100, soak=9)),
-        criteria=(Criterion("server_error_1011", limit=0.05, certify=0.1), Criterion("agent_completed", limit=0.05)),
+        criteria=(Criterion("server_error_1011", limit=0.05, certify=0.1), Criterion("agent_completed", limit=0.05),
+                  Criterion("container_exits")),
         sampling=Sampling(2 * SECOND, SECOND, 2 * SECOND, timedelta(0), 5), probing=Probing(4 * SECOND, 2, 2),
     )  # fmt: skip
 
@@ -122,6 +124,8 @@ class Simulation:
                 self.health.fails_users[CANDIDATE] = 0.7
             case "both fail":
                 self.health.fails_users |= {CANDIDATE: 0.5, STABLE: 0.5}
+            case "exits":  # with 0, again and again, between the conversations
+                self.health.exits_every[CANDIDATE] = 2.0
             case "goes silent":
                 self.health.only_accepts.add(CANDIDATE)
             case "fails probes":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
+from itertools import count
 
 from pipeline.errors import PlatformUnavailable
-from pipeline.model import LogLine
+from pipeline.judging.clients import place_of
+from pipeline.model import SYSTEM_LOG, LogLine
 from tests.fakes import START, FakeClock, FakePlatform
 
 SECOND = timedelta(seconds=1)
@@ -39,6 +41,7 @@ class Health:
     only_accepts: set[str] = field(
         default_factory=set
     )  # an accept, and then no line: hung, or its logger died
+    exits_every: dict[str, float] = field(default_factory=dict)  # seconds that an instance lives, by revision
     fails_probes: set[str] = field(default_factory=set)
     hangs_probes: set[str] = field(default_factory=set)
 
@@ -68,6 +71,8 @@ class Users:
     _times: list[datetime] = field(default_factory=list)
     _runs: dict[str, list[datetime]] = field(default_factory=dict)  # starts, by revision
     _failed: dict[str, list[datetime]] = field(default_factory=dict)
+    _places: set[int] = field(default_factory=set)
+    _exits: dict[str, int] = field(default_factory=dict)  # of instances, by revision
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed * 3 + 2)
@@ -96,6 +101,7 @@ class Users:
             self._until += step
             self._count += 1
             self._hold_one(self._until)
+        self._let_instances_exit()
 
     def _hold_one(self, at: datetime) -> None:
         rng, revision = self._rng, ""
@@ -108,7 +114,8 @@ class Users:
         is_bad = rate > 0 and rng.random() < rate
         if revision in self.health.writes_nothing:
             return
-        shared = {"spillway": 1, "session": f"s{self._count}", "client": f"c{self._count}", "revision": revision,
+        instance = self._instance(revision, at)
+        shared = {"spillway": 1, "session": f"s{self._count}", "client": self._client(), "revision": revision,
                   "nonce": f"n-{revision}"}  # fmt: skip
         is_mute = revision in self.health.only_accepts
         dated = at + SECOND if is_mute else at  # when something was due
@@ -119,27 +126,64 @@ class Users:
         is_lost = self.lost > 0 and not is_mute and rng.random() < self.lost
         missing = rng.choice(("accept", "close")) if is_lost else ""
         if missing != "accept":
-            self._write(at, {**shared, "event": "ws_accept", "path": "/ws", "at": start})
+            self._write(at, {**shared, "event": "ws_accept", "path": "/ws", "at": start}, instance)
         if is_mute:
             return
         self._write(at + RUN, {
             **shared, "event": "agent_run", "run": 1, "started": start, "at": end, "first_event_ms": 50.0,
             "outcome": "closed" if is_bad else "ok", "missing": ["agent_completed"] if is_bad else [],
-        })  # fmt: skip
+        }, instance)  # fmt: skip
         if missing != "close":
             closed_by, code = ("server", 1011) if is_bad else ("client", 1000)
             self._write(at + RUN, {**shared, "event": "ws_close", "code": code, "reason": "", "closed_by": closed_by,
-                                   "at": end})  # fmt: skip
+                                   "at": end}, instance)  # fmt: skip
 
-    def _write(self, at: datetime, payload: dict[str, object]) -> None:
+    def _client(self) -> str:
+        """Everybody is somebody else, whose bit is nobody else's: the oracle holds each run against the judge's counts."""
+        for number in count():
+            name = f"c{self._count}.{number}"
+            places = {place_of(f"{metric}/run/{name}") for metric in ("agent_completed", "server_error_1011")}
+            if len(places) == 2 and not places & self._places:
+                break
+        self._places |= places
+        return name
+
+    def _instance(self, revision: str, at: datetime) -> str:
+        """Of a revision, one after the other; each lives as long as the one before."""
+        known, every = self.platform.known.get(revision), self.health.exits_every.get(revision)
+        if known is None or every is None:
+            return revision
+        return f"{revision}/{(at - known.create_time) // (every * SECOND)}"
+
+    def _let_instances_exit(self) -> None:
+        """What the platform writes of them, whether anybody has traffic or not."""
+        for revision, every in self.health.exits_every.items():
+            known = self.platform.known.get(revision)
+            done = self._exits.get(revision, 0)
+            while known is not None and known.create_time + (done + 1) * every * SECOND <= self._until:
+                at, done = known.create_time + (done + 1) * every * SECOND, done + 1
+                self._say(at - every * SECOND, revision, "Starting new instance. Reason: AUTOSCALING")
+                self._say(at - SECOND / 1000, revision, "Container called exit(0).")
+            self._exits[revision] = done
+
+    def _say(self, at: datetime, revision: str, text: str) -> None:
+        self._add(
+            LogLine("", at, revision, "ERROR", text, instance=self._instance(revision, at), log=SYSTEM_LOG)
+        )
+
+    def _write(self, at: datetime, payload: dict[str, object], instance: str) -> None:
         for _ in range(1 + (self.twice > 0 and self._rng.random() < self.twice)):
-            number = len(self._lines) + len(self._coming)
-            line = LogLine(f"i{number}", at, str(payload["revision"]), "INFO", "", payload)
-            if self.late:
-                heappush(self._coming, (at + self.late * self._rng.random() * SECOND, number, line))
-            else:  # they are written in order
-                self._lines.append(line)
-                self._times.append(at)
+            self._add(LogLine("", at, str(payload["revision"]), "INFO", "", payload, instance))
+
+    def _add(self, written: LogLine) -> None:
+        number = len(self._lines) + len(self._coming)
+        line, at = replace(written, insert_id=f"i{number}"), written.at
+        if self.late:
+            heappush(self._coming, (at + self.late * self._rng.random() * SECOND, number, line))
+        else:
+            place = bisect_right(self._times, at)  # nearly all are written in order
+            self._lines.insert(place, line)
+            self._times.insert(place, at)
 
     def _arrive(self) -> None:
         coming, now = self._coming, self.clock.now()
