@@ -17,7 +17,7 @@ from pipeline.errors import (
     ServiceNotFound,
     StaleWrite,
 )
-from pipeline.model import LiveService, LogLine, Readiness, Revision, ServiceRef, Split, Target
+from pipeline.model import SYSTEM_LOG, LiveService, LogLine, Readiness, Revision, ServiceRef, Split, Target
 from pipeline.probe.scenario import Conversation, Kind, ProbeAsk, ProbeReport
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -334,6 +334,10 @@ class FakeUsers:
     per_second: float = 20.0
     failing: dict[str, float] = field(default_factory=dict)
     cold_until: dict[str, datetime] = field(default_factory=dict)  # all runs before that fail
+    exits_every: dict[str, float] = field(
+        default_factory=dict
+    )  # seconds that an instance lives; else for ever
+    silent: set[str] = field(default_factory=set)  # revisions whose lines do not arrive
     seed: int = 1
     unreadable: bool = False
     late: timedelta = timedelta(0)  # until a line can be found
@@ -349,7 +353,9 @@ class FakeUsers:
         wanted = set(revisions)
         now = min(self.clock.now() - self.late, self.stalled or self.clock.now())
         first = bisect_left(self._lines, since, key=lambda line: line.at)
-        return [line for line in self._lines[first:] if line.at <= now and line.revision in wanted]
+        return [
+            line for line in self._lines[first:] if line.at <= now and line.revision in wanted - self.silent
+        ]
 
     def pages(
         self, ref: ServiceRef, *, since: datetime, until: datetime, revisions: Iterable[str]
@@ -359,11 +365,48 @@ class FakeUsers:
             yield found[start : start + 100]
 
     def _simulate(self) -> None:
+        self._let_instances_exit()
+        if not self.per_second:
+            return
         step = timedelta(seconds=1 / self.per_second)
         while self._until < self.clock.now():
             self._until += step
             self._count += 1
             self._converse(self._until)
+
+    def _instance(self, revision: str, at: datetime) -> str:
+        every = self.exits_every.get(revision)
+        if every is None:
+            return revision
+        return f"{revision}/{(at - self.platform.known[revision].create_time) // timedelta(seconds=every)}"
+
+    def _let_instances_exit(self) -> None:
+        """What the platform says of them, whether users come or not."""
+        for revision, every in self.exits_every.items():
+            known = self.platform.known.get(revision)
+            while (
+                known
+                and (end := known.create_time + timedelta(seconds=(self._ended(revision) + 1) * every))
+                <= self.clock.now()
+            ):
+                began = end - timedelta(seconds=every)
+                self._tell(began, revision, "Starting new instance. Reason: AUTOSCALING")
+                self._tell(end - timedelta(milliseconds=1), revision, "Container called exit(0).")
+
+    def _ended(self, revision: str) -> int:
+        return sum(line.revision == revision and line.text.startswith("Container") for line in self._lines)
+
+    def _tell(self, at: datetime, revision: str, text: str) -> None:
+        line = LogLine(
+            f"i{len(self._lines)}",
+            at,
+            revision,
+            "ERROR",
+            text,
+            instance=self._instance(revision, at),
+            log=SYSTEM_LOG,
+        )
+        insort(self._lines, line, key=lambda each: each.at)
 
     def _converse(self, at: datetime) -> None:
         rng = random.Random(f"{self.seed}/{self._count}")
@@ -387,7 +430,15 @@ class FakeUsers:
     def _add(self, at: datetime, payload: dict[str, object]) -> None:
         insort(
             self._lines,
-            LogLine(f"i{len(self._lines)}", at, str(payload["revision"]), "INFO", "", payload),
+            LogLine(
+                f"i{len(self._lines)}",
+                at,
+                str(payload["revision"]),
+                "INFO",
+                "",
+                payload,
+                self._instance(str(payload["revision"]), at),
+            ),
             key=lambda line: line.at,
         )
 

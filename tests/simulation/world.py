@@ -140,6 +140,9 @@ class Users:
 
     def _client(self) -> str:
         """Everybody is somebody else, whose bit is nobody else's: the oracle holds each run against the judge's counts."""
+        if not self._places:  # of instances that exit, for as long as a rollout can take
+            ends = [f"{revision}/{n}" for revision in self.health.exits_every for n in range(500)]
+            self._places = {place_of(f"container_exits/instance/{name}") for name in ends}
         for number in count():
             name = f"c{self._count}.{number}"
             places = {place_of(f"{metric}/run/{name}") for metric in ("agent_completed", "server_error_1011")}
