@@ -362,3 +362,22 @@ def test_a_close_whose_reason_is_ignored_is_not_ours() -> None:
     assert block.whole("agent_completed") == Counts(2, 2, 0, 0)  # the run came to nothing all the same
     seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND, ignored=("upstream *",))
     assert seen.closes == {"server_error_1011": 1, "ignored": 1}
+
+
+def test_newborn_instances_are_compared_with_newborn_ones() -> None:
+    """A start is dangerous for every instance, and after a shift it is the candidate's that start."""
+    settled = [entry for n in range(9) for entry in alive(f"s{n}", STABLE, -30, 10)]
+    born = [
+        entry
+        for n in range(3)
+        for entry in (*alive(f"c{n}", CANDIDATE, 1, 4), system(4, "Container called exit(1).", f"c{n}"))
+    ]
+    born += alive("s-new", STABLE, 2, 9)
+    block = blocks_of(sorted([*settled, *born], key=lambda each: each.at), a_plan(EXITS), 1)[0]
+    assert block.counts["container_exits"] == (Counts(3, 3, 1, 0), Counts(0, 0, 9, 0))
+
+
+def test_at_0_percent_containers_alone_are_judged() -> None:
+    made = a_plan(COMPLETED, EXITS, REFUSED)
+    lines = [*conversation(1, "s", STABLE), *alive("i", CANDIDATE, 0, 9)]
+    assert blocks_of(lines, made, 1, percent=0)[0].counts.keys() == {"container_exits"}

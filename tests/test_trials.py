@@ -179,3 +179,16 @@ def test_abandoned_is_told_from_failed() -> None:
     (broken,) = reading(conversation(1, "s", ok=False)).sockets.values()
     assert is_abandoned(left, left.runs[0])
     assert not is_abandoned(broken, broken.runs[0])
+
+
+def test_of_what_was_written_before_only_accepts_and_instances_are_taken() -> None:
+    since = START.timestamp() + 10
+    lines = [accept(1, "s"), run(2, "timeout", "s", took=1), accept(3, "gone"), run(12, "ok", "s")]
+    lines += [
+        line(4, "ws_accept", "forged", nonce="guess"),
+        replace(accept(5, "s"), payload={"event": "ws_accept", "session": []}),
+    ]
+    seen = read_lines(lines, CANDIDATE, f"n-{CANDIDATE}", ERRORS, since)
+    assert list(seen.sockets) == ["s"]
+    assert seen.sockets["s"].accepted == START.timestamp() + 1
+    assert [r.started for r in seen.sockets["s"].runs] == [START.timestamp() + 12]

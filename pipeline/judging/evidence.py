@@ -56,7 +56,8 @@ def closed_blocks(
     last = min(last_closed(span, sampling, now), max(after, -1) + MOST_BLOCKS)
     if last <= after:
         return ()
-    candidate, stable = (_side(lines, arm, sampling, now) for arm in arms)
+    first = span.since + (max(after, -1) + 1) * sampling.block - sampling.within
+    candidate, stable = (_side(lines, arm, sampling, now, first) for arm in arms)
     counting = _Counting(
         span,
         sampling,
@@ -68,10 +69,13 @@ def closed_blocks(
     return tuple(counting.block(index) for index in range(max(after, -1) + 1, last + 1))
 
 
-def _side(lines: Sequence[LogLine], arm: Arm | None, sampling: Sampling, now: datetime) -> Side:
+def _side(
+    lines: Sequence[LogLine], arm: Arm | None, sampling: Sampling, now: datetime, since: datetime
+) -> Side:
+    """Args: since: what was written before cannot be of these blocks."""
     if arm is None:
         return Side()
-    reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS)
+    reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS, since.timestamp())
     return Side.of(reading, sampling, now.timestamp())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 
 from pipeline.judging.instances import Instance, is_exit
 from pipeline.judging.sockets import Seconds, Socket
@@ -80,30 +80,53 @@ class Reading:
         return sorted(c.at for c in self.complaints if c.session not in self.probes)
 
 
-def read_lines(lines: Iterable[LogLine], revision: str, nonce: str, patterns: Iterable[str]) -> Reading:
-    """Sort one revision's lines. Lines that are broken in any way are left out, never guessed at."""
-    wanted = tuple(patterns)
+def read_lines(
+    lines: Iterable[LogLine],
+    revision: str,
+    nonce: str,
+    patterns: Iterable[str],
+    since: Seconds = -inf,
+) -> Reading:
+    """Sort one revision's lines. Lines that are broken in any way are left out, never guessed at.
+
+    Args:
+        since: of what was written before, only that an instance was there is taken, and when a socket was accepted.
+    """
+    wanted, accepts = tuple(patterns), dict[str, Seconds | None]()
     own = [line for line in lines if line.revision == revision]
     reading = Reading(last_line_at=max([line.at for line in own]).timestamp() if own else None)
     for line in own:
-        _take(reading, line, nonce, wanted)
+        at = line.at.timestamp()
+        if at >= since:
+            _take(reading, line, at, nonce, wanted)
+            continue
+        _note_instance(reading, line, at)
+        if line.payload.get("event") == "ws_accept" and line.payload.get("nonce", "") == nonce:
+            accepts[_text(line.payload.get("session"))] = accepted_of(line.payload)
     for instance in reading.instances.values():
         instance.settle()
     for socket in (*reading.sockets.values(), *reading.probes.values()):
         socket.runs.sort(key=lambda run: (run.started, run.run))
+        socket.accepted = accepts.get(socket.session) if socket.accepted is None else socket.accepted
         if socket.instance in reading.instances:
             socket.died_with(reading.instances[socket.instance])
     return reading
 
 
-def _take(reading: Reading, line: LogLine, nonce: str, patterns: tuple[str, ...]) -> None:
-    at, payload = line.at.timestamp(), line.payload
+def _note_instance(reading: Reading, line: LogLine, at: Seconds) -> None:
     if line.instance:
-        instance = reading.instances.setdefault(line.instance, Instance(line.instance))
+        instance = reading.instances.get(line.instance)
+        if instance is None:
+            instance = reading.instances[line.instance] = Instance(line.instance)
         if line.log == SYSTEM_LOG and is_exit(line.text):
             instance.ends.append((at, line.text))
-            return
-        instance.seen.append(at)
+        else:
+            instance.seen.append(at)
+
+
+def _take(reading: Reading, line: LogLine, at: Seconds, nonce: str, patterns: tuple[str, ...]) -> None:
+    payload = line.payload
+    _note_instance(reading, line, at)
     if line.log == REQUEST_LOG:
         _note_request(reading, line, at)
     elif line.log == SYSTEM_LOG:
