@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-checks house pulumi test-pulumi lock clean
+.PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-judge bench-checks house pulumi test-pulumi lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -39,6 +39,9 @@ bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep
 	$(BIN)/python -m bench.images_speed
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.telemetry
+
+bench-judge: $(READY) ## how right the judge is: beside an oracle, other tools, on 20,000 whole rollouts (an hour); QUICK=--quick: seconds
+	$(BIN)/python -m bench.judge $(QUICK)
 
 bench-checks: $(READY) ## how right the checks are: precision and recall of every rule
 	$(BIN)/python -m bench.checks_corpus

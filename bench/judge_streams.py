@@ -41,7 +41,7 @@ def looks(rng: Random, candidate: float, stable: float, until: int) -> Iterator[
         yield Look(number, x_c, x_b)
 
 
-def first_failing(stream: Iterator[Look], metrics: int = 1, until: int = HORIZON) -> int | None:
+def first_failing(stream: Iterator[Look], metrics: int = 1) -> int | None:
     """The look at which the judge's bets reach 1/alpha; the other metrics have no failures."""
     bets = sequential.opening(len(sequential.ODDS))
     before = 0
@@ -88,3 +88,18 @@ def oracle(stream: Iterator[Look], candidate: float, stable: float) -> int | Non
         if log_e >= -log(ALPHA):
             return look.number
     return None
+
+
+def late_fault(rng: Random, rate: float, stable: float = 0.001) -> int:
+    """Blocks of 10 and 190 trials from hour 30 of 48, when the candidate begins to fail, until it is sent back."""
+    blocks, begins = 48 * 120, 30 * 120
+    bets = sequential.opening(len(sequential.ODDS))
+    for block in range(begins - 400, blocks):  # by then what came before it is forgotten
+        own = rate if block >= begins else stable
+        x_c, x_b = (sum(rng.random() < r for _ in range(n)) for r, n in ((own, 10), (stable, 190)))
+        bets = sequential.step(
+            bets, sequential.against_stable(10, x_c, 190, x_b), sequential.feed(block, blocks)
+        )
+        if _together(bets, 0, 1) >= 1 / ALPHA:
+            return block - begins + 1
+    return blocks

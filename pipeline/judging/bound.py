@@ -24,7 +24,7 @@ STAKE = 0.95  # of a metric's bet, on the comparison
 PROBES = 0.1  # of alpha, for the probes' confirmations
 PROBE_STAKE = 0.9  # of their bet, on conversations beside stable's
 NIGHT = 3  # times as often as by day
-_WORST_NIGHT = 0.3  # however little stable showed: who always fails is found
+_FEW_SHOW, _WORST_NIGHT = 0.3, 0.9  # however little stable showed, or much: who always fails is found
 CLEARLY = log(20)  # what is no proof yet, and too much to pass over
 
 
@@ -69,7 +69,8 @@ def may_be_night(state: JudgeState, plan: Plan, metric: str) -> bool:
     if not shown.stable_trials:
         return False
     by_day = sequential.highest_rate(shown.stable_trials, shown.stable_failures, plan.terms.alpha)
-    by_night = min(NIGHT * by_day, _WORST_NIGHT)
+    few = max(_FEW_SHOW, NIGHT * shown.stable_failures / shown.stable_trials)
+    by_night = min(NIGHT * by_day, few, _WORST_NIGHT)
     now = state.alone.get(metric, Counts())
     if by_night <= limit:
         return False

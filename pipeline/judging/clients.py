@@ -51,9 +51,15 @@ class Clients:
 class Memory:
     """The same, open: asked while a block is counted, and added to when that block is whole."""
 
-    def __init__(self, clients: Clients, epoch: int) -> None:
-        """Empty when what was kept is another epoch's."""
-        kept = clients if clients.epoch == epoch else Clients()
+    def __init__(self, clients: Clients, epoch: int, *, is_alone: bool = False) -> None:
+        """Empty when what was kept is another epoch's.
+
+        Args:
+            is_alone: nothing runs beside the candidate in this epoch. Who failed before it, on either arm, stays out:
+                clients that always fail come back the fastest, and against a limit the first blocks would be theirs.
+        """
+        before = Clients(epoch, failed=clients.failed) if is_alone else Clients()
+        kept = clients if clients.epoch == epoch else before
         self._epoch = epoch
         self._failed, self._seen = bytearray(_bytes_of(kept.failed)), bytearray(_bytes_of(kept.seen))
         self._kept = kept if kept.epoch == epoch else Clients(epoch)

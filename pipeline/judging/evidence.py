@@ -64,7 +64,7 @@ def closed_blocks(
         tuple(criteria),
         (candidate, stable),
         Windows.between((span.since, span.arrived)) if windows is None else windows,
-        Memory(clients or Clients(), span.split_epoch),
+        Memory(clients or Clients(), span.split_epoch, is_alone=span.percent == 100),
     )
     return tuple(counting.block(index) for index in range(max(after, -1) + 1, last + 1))
 

@@ -185,6 +185,8 @@ def median_to_certify(n: int, x: int, level: float, beta: float, rate: float) ->
 
     None: more than half never are, or only after ``_MANY`` failures' worth of trials at the level itself.
     """
+    if rate >= level:
+        return None
     if not rate:
         return more_to_certify(n, x, level, beta)
     together = max(1, round(_PART / level))  # so few that two failures among them are rare
