@@ -6,14 +6,14 @@ import json
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from math import inf
+from math import exp, inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import plan, record
-from pipeline.judging import judge
+from pipeline.judging import bound, clients, judge, probes
 from pipeline.judging.evidence import Block, Counts
 from pipeline.judging.judge import JudgeState, Verdict
 from pipeline.judging.terms import Criterion, Plan
@@ -366,8 +366,272 @@ def test_a_judgement_is_json_even_when_the_evidence_is_beyond_numbers() -> None:
 def test_twelve_metrics_fit_the_record() -> None:
     names = [f"metric-{n}" for n in range(12)]
     made = a_plan(*(Criterion(name, limit=0.001, certify=0.01) for name in names))
-    counts = {name: (Counts(37, 1, 703, 2),) for name in names}
+    counts = {name: (Counts(37, 1, 703, 2), Counts(0, 0, 40, 1)) for name in names}
+    full_tables = clients.grown(3)
     state = judged(made, [made_of(i, counts) for i in range(50)])
-    state = judge.observe(judge.new_stage(state), made, made_of(0, counts, percent=100, epoch=3))
+    last = replace(made_of(0, counts, percent=100, epoch=3), memory=full_tables)
+    state = judge.observe(judge.new_stage(state), made, last)
     body = json.loads(record.encode(replace(a_rollout(), plan=made, judge=state)))
-    assert len(json.dumps(body["judge"])) <= 8 * 1024
+    assert len(json.dumps(body["judge"], separators=(",", ":"))) <= 8 * 1024
+
+
+def test_blocks_merge_until_both_arms_have_a_trial() -> None:
+    """A small service: one run a block. Alone they teach nothing, and 200 of 200 failing runs were a pass."""
+    made = a_plan(Criterion(METRIC))
+    state = judged(made, [])
+    for index in range(200):
+        alone = (1, 1, 0, 0) if index % 2 else (0, 0, 1, 0)
+        state = judge.observe(state, made, block(index, *alone))
+        if state.failed:
+            break
+    assert judge.judge_stage(state, made, AT[5]).verdict is Verdict.FAIL
+    assert state.total[METRIC].candidate_trials <= 20
+    assert not state.pending
+
+
+def test_merged_blocks_are_the_bets_of_their_sum() -> None:
+    made = a_plan(Criterion(METRIC))
+    parts = judged(made, [block(0, 3, 1, 0, 0), block(1, 0, 0, 40, 2), block(2, 0, 0, 0, 0)])
+    whole = judged(made, [block(0, 0, 0, 0, 0), block(1, 3, 1, 40, 2), block(2, 0, 0, 0, 0)])
+    assert parts.compared == whole.compared
+    assert parts.comparable == whole.comparable == 3
+
+
+def test_a_stratum_waits_for_its_own_partner_and_a_new_split_gives_it_up() -> None:
+    made = a_plan(Criterion(METRIC))
+    tables = {METRIC: (Counts(0, 0, 30, 0), Counts(2, 2, 0, 0))}
+    state = judged(made, [made_of(0, tables)])
+    assert state.comparable == 0
+    assert state.compared == judged(made, [block(0, 0, 0, 0, 0)]).compared
+    later = judge.observe(state, made, made_of(1, {METRIC: (Counts(), Counts(0, 0, 20, 0))}))
+    assert later.comparable == 2
+    assert e_value(made, later) > 10 * e_value(made, state)
+    moved = judge.observe(state, made, made_of(0, {METRIC: (Counts(), Counts(0, 0, 20, 0))}, epoch=3))
+    assert moved.comparable == 0
+    assert moved.pending[METRIC] == (Counts(), Counts(0, 0, 20, 0))
+
+
+def test_strata_are_not_pooled() -> None:
+    """Stable's old sockets are the healthy survivors: beside them the candidate's new ones look broken."""
+    made = a_plan(Criterion(METRIC))
+    survivors, anew = Counts(0, 0, 900, 0), Counts(25, 5, 75, 15)
+    apart = judged(made, [made_of(n, {METRIC: (survivors, anew)}) for n in range(20)])
+    pooled = judged(made, [made_of(n, {METRIC: (survivors + anew,)}) for n in range(20)])
+    assert not apart.failed
+    assert pooled.failed
+
+
+def test_runs_without_a_partner_are_no_pass_however_many() -> None:
+    """1,069 of 1,069 failed and the stage passed: stable's lines stayed away."""
+    made = a_plan(Criterion(METRIC))
+    state = judged(made, [block(n, 30, 30, 0, 0) for n in range(36)])
+    said = judge.judge_stage(state, made, AT[5])
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert "nothing to hold the candidate's 1080 against" in said.reason
+    old = made_of(40, {METRIC: (Counts(), Counts(0, 0, 50, 0), Counts(500, 0, 0, 0))})
+    assert judge.judge_stage(judge.observe(state, made, old), made, AT[5]).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_stage_needs_ten_clients_on_the_candidate() -> None:
+    made = a_plan(Criterion(METRIC))
+    few = replace(block(0, 40, 0, 400, 0), clients=3)
+    said = judge.judge_stage(judged(made, [few]), made, AT[5])
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert said.reason == "40 runs from 3 of 10 clients: a service with so few users is held for a human"
+    more = replace(block(1, 40, 0, 400, 0), clients=7)
+    assert judge.judge_stage(judged(made, [few, more]), made, AT[5]).verdict is Verdict.PASS
+    anew = replace(block(0, 40, 0, 400, 0, epoch=3), clients=7)
+    assert judge.judge_stage(judged(made, [few, anew]), made, AT[5]).verdict is Verdict.INCONCLUSIVE
+    alone = replace(full(0, 400, 0), clients=3)  # at 100 % its limits are asked alone
+    assert judge.judge_stage(judged(made, [alone]), made, AT[100]).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("empty", [0, 1, 40])
+def test_an_empty_block_neither_opens_nor_fixes_a_limit(empty: int) -> None:
+    """Warm-up as long as a block emptied the first one: it fixed the limit, and stable's later runs raised none."""
+    made = a_plan()
+    before = [block(n, 100, 2, 900, 14) for n in range(10)]
+    state = judged(made, [*before, *(full(n, 0, 0) for n in range(empty))])
+    assert not state.limits
+    state = judge.observe(state, made, full(empty, 100, 1))
+    assert state.limits[METRIC] > 0.014
+    assert not judged(made, [full(n, 0, 0) for n in range(3)]).limits
+
+
+def test_a_limit_that_held_while_stable_was_silent_is_fixed_anew_at_full_traffic() -> None:
+    made = a_plan()
+    silent = [block(0, 10, 0, 0, 0)]
+    state = judged(made, [*silent, *(block(n, 50, 2, 450, 20) for n in range(1, 10))])
+    assert state.limits[METRIC] == 0.01
+    assert judge.observe(state, made, full(0, 100, 4)).limits[METRIC] > 0.04
+
+
+def test_day_and_night_at_full_traffic_call_a_human() -> None:
+    """Stable showed 0.2 % by day; by night both fail at 0.6 %, and the candidate alone is there to be seen."""
+    made = a_plan(Criterion(METRIC, limit=0.003))
+    by_day = [block(n, 50, n % 10 == 0, 450, 1 if n % 10 else 0) for n in range(20)]
+    state = judge.new_stage(judged(made, by_day))
+    state = judge.observe_probes(state, ok=5, bad=0)
+    verdicts = set()
+    for n in range(100):
+        state = judge.observe(state, made, full(n, 500, 3))
+        verdicts.add(judge.judge_stage(state, made, AT[100]).verdict)
+    assert Verdict.FAIL not in verdicts
+    said = judge.judge_stage(state, made, AT[100])
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert (
+        said.reason
+        == f"{METRIC} past its limit of 0.3%: 300/50000 failed; stable showed 18/9000 while it ran beside"
+    )
+    worse = state
+    for n in range(100, 140):
+        worse = judge.observe(worse, made, full(n, 500, 50))
+    assert judge.judge_stage(worse, made, AT[100]).verdict is Verdict.FAIL
+
+
+def test_a_common_incident_holds_no_longer_than_it_lasts() -> None:
+    """Two minutes of it held a stage for 42."""
+    made = a_plan(Criterion(METRIC, limit=0.01))
+    state = judged(made, [block(n, 2, 0, 38, 0) for n in range(10)])
+    for n in range(10, 14):
+        state = judge.observe(state, made, block(n, 2, 1, 38, 23))
+    assert judge.judge_stage(state, made, AT[5]).reason == f"common incident: {METRIC} past its limit on both"
+    held = 0
+    while judge.judge_stage(state, made, AT[5]).verdict is not Verdict.PASS:
+        held += 1
+        state = judge.observe(state, made, block(13 + held, 2, 0, 38, 0))
+    assert held <= 20  # ten minutes, with four runs of the candidate a minute
+
+
+def test_first_event_alone_can_promote() -> None:
+    """Below a quarter of the traffic it decides nothing, and its runs count."""
+    made = a_plan(Criterion("first_event"))
+    slow = judged(made, [block(n, 20, 20, 180, 0, metric="first_event") for n in range(5)])
+    said = judge.judge_stage(slow, made, AT[5])
+    assert said.verdict is Verdict.PASS
+    assert said.criteria[0].detail.endswith(", shown only")
+    quarter = judged(made, [block(n, 20, 20, 60, 0, metric="first_event", percent=25) for n in range(5)])
+    assert judge.judge_stage(quarter, made, AT[25]).verdict is Verdict.FAIL
+
+
+def test_what_is_only_reported_decides_nothing_and_takes_no_share() -> None:
+    alone = a_plan(Criterion(METRIC))
+    beside = a_plan(Criterion(METRIC), Criterion("agent_completed", report_only=True, certify=0.01))
+    bad = (Counts(20, 20, 180, 0),)
+    state = judged(
+        beside, [made_of(n, {METRIC: (Counts(20, 0, 180, 0),), "agent_completed": bad}) for n in range(9)]
+    )
+    assert judge.judge_stage(state, beside, AT[5]).verdict is Verdict.PASS
+    assert judge.certify(state, beside).verdict is Verdict.PASS
+    thresholds = [judge.judge_stage(judge.begin(p), p, AT[5]).criteria[0].threshold for p in (alone, beside)]
+    assert thresholds[0] == thresholds[1]
+
+
+def test_a_weight_is_a_share_of_the_bound() -> None:
+    made = a_plan(Criterion(METRIC, weight=3.0), Criterion("agent_completed"))
+    heavy, light = judge.judge_stage(judge.begin(made), made, AT[5]).criteria
+    assert light.threshold == pytest.approx(3 * heavy.threshold)
+    assert 1 / heavy.threshold + 1 / light.threshold == pytest.approx(0.9 * made.terms.alpha)
+
+
+@pytest.mark.parametrize(
+    ("exits", "stables", "verdict"), [(2, 0, "pass"), (3, 0, "inconclusive"), (3, 1, "pass")]
+)
+def test_a_crash_loop_of_the_candidate_alone_is_not_promoted(exits: int, stables: int, verdict: str) -> None:
+    """With probes alone, too: no conversation need have met it."""
+    made = a_plan(Criterion("container_exits", weight=0.25))
+    blocks = [
+        block(n, 1, int(n < exits), 1, int(n < stables), metric="container_exits", percent=100)
+        for n in range(9)
+    ]
+    said = judge.judge_stage(judged(made, blocks), made, AT[100])
+    assert said.verdict.value == verdict
+    if verdict == "inconclusive":
+        assert said.reason == "3 times a container of the candidate exited unasked, and none of stable's"
+
+
+def test_probes_have_a_tenth_of_the_bound_and_two_confirmed_rounds_decide() -> None:
+    made = a_plan()
+    once = probes.confirmed(judged(made, []), made, Counts(5, 5, 5, 0))
+    assert not once.failed
+    twice = probes.confirmed(once, made, Counts(5, 5, 5, 0))
+    said = judge.judge_stage(twice, made, 0)
+    assert said.verdict is Verdict.FAIL
+    assert said.reason == "probe conversations fail, confirmed against stable"
+    assert exp(bound.log_probes(twice)) == pytest.approx(18_433, rel=1e-4)
+    both = judged(made, [])
+    for _ in range(50):
+        both = probes.confirmed(both, made, Counts(5, 5, 5, 5))
+    assert not both.failed
+    assert judge.judge_stage(both, made, 0).verdict is Verdict.PASS
+
+
+def test_without_a_stable_revision_probes_are_held_against_a_limit() -> None:
+    made = a_plan()
+    state, rounds = judged(made, []), 0
+    while not state.failed:
+        state, rounds = probes.confirmed(state, made, Counts(5, 5)), rounds + 1
+    assert rounds == 2
+    flaky = judged(made, [])
+    for n in range(300):
+        flaky = probes.confirmed(flaky, made, Counts(5, int(n % 4 == 0)))
+    assert not flaky.failed
+
+
+def test_flaky_probes_send_nothing_back() -> None:
+    """A flake rate of 1 % on both sent every default rollout back when the first confirmed failure decided."""
+    made, rng, sent_back = a_plan(), random.Random(3), 0
+    for _ in range(300):
+        state = judged(made, [])
+        for _ in range(330):  # a default rollout's rounds
+            if any(rng.random() < 0.01 for _ in range(5)):
+                bad = [sum(rng.random() < 0.01 for _ in range(5)) for _ in (0, 1)]
+                state = probes.confirmed(state, made, Counts(5, bad[0], 5, bad[1]))
+        sent_back += bool(state.failed)
+    assert sent_back == 0
+
+
+def test_certification_counts_each_client_once() -> None:
+    """Capping failures, not trials, certified what a few clients held again and again."""
+    made = a_plan(Criterion(METRIC, certify=0.05))
+    again = [replace(block(n, 50, 0, 450, 0), fresh={METRIC: Counts(2, 0, 20, 0)}) for n in range(10)]
+    said = judge.certify(judged(made, again), made)
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert said.criteria[0].candidate_trials == 20
+
+
+def test_certification_says_how_long_it_takes_at_this_traffic_and_at_other_rates() -> None:
+    made = a_plan(Criterion(METRIC, certify=0.01))
+    state = judged(made, [block(n, 10, int(n == 7), 90, 0) for n in range(20)])  # a second each
+    assert judge.certify(state, made).reason == (
+        f"{METRIC}: about 447 more clean runs (about 45s at this traffic), at the 0.5% seen 1860 more "
+        "(about 3m at this traffic); a true 0.3% needs 860, a true 0.5% needs 1905"
+    )
+
+
+def test_too_few_runs_are_told_with_the_time_that_more_take() -> None:
+    made = a_plan(Criterion(METRIC))
+    said = judge.judge_stage(
+        judged(made, [block(n, int(n % 60 == 0), 0, 19, 0) for n in range(120)]), made, AT[5]
+    )
+    assert said.reason == "2 of 10 agent runs at this stage (about 8m at this traffic)"
+
+
+def test_by_simulation_alpha_bounds_all_bets_together() -> None:
+    """Ville: looked at after each block, probes and three criteria together, at 1 in 20 and 1 in 100."""
+    for alpha in (0.05, 0.01):
+        made = a_plan(*map(Criterion, ("agent_completed", METRIC, "abnormal_1006")), alpha=alpha)
+        sent_back, rollouts = 0, 300
+        for seed in range(rollouts):
+            rng, state = random.Random(f"{alpha}/{seed}"), judge.begin(made)
+            for n in range(60):
+                tables = {}
+                for criterion in made.terms.criteria:
+                    x_c, x_b = (sum(rng.random() < 0.1 for _ in range(m)) for m in (4, 12))
+                    tables[criterion.metric] = (Counts(4, x_c, 12, x_b),)
+                state = judge.observe(state, made, made_of(n, tables))
+                if rng.random() < 0.2:
+                    bad = [sum(rng.random() < 0.3 for _ in range(5)) for _ in (0, 1)]
+                    state = probes.confirmed(state, made, Counts(5, bad[0], 5, bad[1]))
+            sent_back += bool(state.failed)
+        assert sent_back <= alpha * rollouts

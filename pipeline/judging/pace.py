@@ -10,7 +10,7 @@ from pipeline.judging.terms import Plan
 from pipeline.units import format_duration
 
 _STEPS = (timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1))
-_ROUGH = 10  # of a unit: from there on the next smaller one is noise
+_ROUGH = 3  # of a unit: from there on the next smaller one is noise
 _LONGEST = timedelta(days=365)
 
 
