@@ -18,9 +18,7 @@ _BLOCKS = 200
 
 
 def plan_of(metrics: int) -> Plan:
-    criteria = tuple(
-        Criterion(f"a_metric_{n:02}_long", limit=0.001, certify=0.01) for n in range(metrics)
-    )
+    criteria = tuple(Criterion(f"a_metric_{n:02}_long", limit=0.001, certify=0.01) for n in range(metrics))
     terms = Terms(tuple(Stage(percent) for percent in (0, 5, 25, 100)), criteria)
     return Plan("bench", ServiceRef("p", "l", "svc"), "svc-old", "1", "svc-new", "svc@sha256:0", terms)
 

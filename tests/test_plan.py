@@ -90,6 +90,8 @@ def test_without_users_nothing_is_judged_by_them() -> None:
     wish = a_wish(evidence="probes", criteria=(Criterion("agent_completed", limit=0.01),))
     proposal = propose(wish)
     assert proposal.plan.terms.criteria == ()
+    told = Criterion("container_exits", weight=0.25)
+    assert propose(replace(wish, terms=replace(wish.terms, criteria=(told,)))).plan.terms.criteria == (told,)
     assert any("agent_completed is not judged here" in warning for warning in proposal.warnings)
 
 
