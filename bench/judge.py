@@ -130,7 +130,7 @@ def rollouts(table: Table, count: int, through_lines: int, workers: int) -> None
 
 def main() -> int:
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--quick", action="store_true", help="a twentieth of everything")
+    arguments.add_argument("--quick", action="store_true", help="a hundredth of the streams and rollouts")
     arguments.add_argument("--rollouts", type=int, default=0)
     arguments.add_argument("--workers", type=int, default=2)
     given = arguments.parse_args()
@@ -138,7 +138,7 @@ def main() -> int:
     table = Table()
     with Pool(given.workers) as pool:
         equal_rates(table, pool, 20_000 // part)
-    power(table, 1_000 if not given.quick else 200)
+    power(table, 1_000)
     peers(table, 400 // min(part, 20))
     cost(table)
     count = given.rollouts or _OF // (2 * part)

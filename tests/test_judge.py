@@ -254,7 +254,7 @@ def test_a_run_is_one_run_however_many_criteria_count_it() -> None:
     counts = {criterion.metric: (Counts(9, 0, 171, 0),) for criterion in made.terms.criteria}
     said = judge.judge_stage(judged(made, [made_of(0, counts)]), made, AT[5])
     assert said.verdict is Verdict.INCONCLUSIVE
-    assert "9 of 10" in said.reason
+    assert "9 of 10 agent runs" in said.reason
 
 
 def test_of_many_criteria_each_has_its_share_of_the_bound() -> None:
@@ -494,7 +494,7 @@ def test_a_common_incident_holds_no_longer_than_it_lasts() -> None:
     made = a_plan(Criterion(METRIC, limit=0.01))
     state = judged(made, [block(n, 2, 0, 38, 0) for n in range(10)])
     for n in range(10, 14):
-        state = judge.observe(state, made, block(n, 2, 1, 38, 23))
+        state = judge.observe(state, made, block(n, 2, 2, 38, 38))
     assert judge.judge_stage(state, made, AT[5]).reason == f"common incident: {METRIC} past its limit on both"
     held = 0
     while judge.judge_stage(state, made, AT[5]).verdict is not Verdict.PASS:
@@ -509,6 +509,7 @@ def test_first_event_alone_can_promote() -> None:
     slow = judged(made, [block(n, 20, 20, 180, 0, metric="first_event") for n in range(5)])
     said = judge.judge_stage(slow, made, AT[5])
     assert said.verdict is Verdict.PASS
+    assert said.criteria[0].verdict is Verdict.PASS
     assert said.criteria[0].detail.endswith(", shown only")
     quarter = judged(made, [block(n, 20, 20, 60, 0, metric="first_event", percent=25) for n in range(5)])
     assert judge.judge_stage(quarter, made, AT[25]).verdict is Verdict.FAIL
