@@ -88,3 +88,16 @@ def test_nothing_added_is_the_same_value():
 def test_names_that_follow_each_other_share_bits_no_more_often_than_chance():
     places = {clients.place_of(f"agent_completed/run/c{n}") for n in range(1000)}
     assert 1000 - len(places) < 2 * 1000 * 1000 / (2 * BITS)
+
+
+def test_alone_at_full_traffic_who_failed_before_stays_out() -> None:
+    """Clients that always fail come back the fastest: the first blocks there were theirs, and past any limit."""
+    before = Memory(Clients(), 3)
+    before.failed("broken", "agent_completed")
+    before.saw("broken")
+    alone, beside = (Memory(before.kept(), 4, is_alone=is_alone) for is_alone in (True, False))
+    assert alone.is_out("broken", "agent_completed")
+    assert not alone.is_known("broken")  # certification counts each client once an epoch
+    assert not beside.is_out("broken", "agent_completed")
+    again = Memory(alone.kept(), 4, is_alone=True)
+    assert again.kept() == alone.kept() == Clients(4, failed=before.kept().failed)
