@@ -66,10 +66,8 @@ class Probed:
         report, failures = self.report, self.report.failures
         if not failures:
             beside = f"; stable failed: {report.stable_fails}" if report.stable_fails else ""
-            return f"{len(report.candidate)} conversations ok{beside}"
-        verdict = "confirmed" if report.is_confirmed_bad else "stable fails too"
-        first = failures[0]
-        return f"{len(failures)}/{len(report.candidate)} failed ({verdict}): {first.kind}: {first.detail}"
+            return f"{report.words}{beside}"
+        return f"{report.words}: {failures[0].kind}: {failures[0].detail}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,8 @@ from pipeline.errors import (
     StaleWrite,
 )
 from pipeline.model import SYSTEM_LOG, LiveService, LogLine, Readiness, Revision, ServiceRef, Split, Target
-from pipeline.probe.scenario import Conversation, Kind, ProbeAsk, ProbeReport
+from pipeline.probe.course import Course, course
+from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 REF = ServiceRef("p", "l", "agent-chat")
@@ -272,12 +274,26 @@ class FakeDeployer:
                 self.platform.foreign_write()
 
 
+def followed(steps: Course, talk: Callable[[Scenario, Address], Conversation], seconds: float) -> ProbeReport:
+    """The report of a round whose conversations come to what ``talk`` says."""
+    turns = next(steps)
+    while True:
+        held = [tuple(talk(turn.scenario, address) for address in turn.addresses) for turn in turns]
+        try:
+            turns = steps.send(held)
+        except StopIteration as end:
+            report: ProbeReport = end.value
+            return replace(report, seconds=seconds)
+
+
 @dataclass
 class FakeProber:
     """One round at once; what fails is told by the address."""
 
     clock: FakeClock
     failing: set[str] = field(default_factory=set)  # base urls
+    stumbles: dict[str, list[int]] = field(default_factory=dict)  # base url to which conversations fail there
+    held: Counter[str] = field(default_factory=Counter)  # base url to conversations
     rounds: list[ProbeAsk] = field(default_factory=list)
     _done: ProbeReport | None = None
 
@@ -287,19 +303,14 @@ class FakeProber:
 
     def start(self, ask: ProbeAsk) -> None:
         self.rounds.append(ask)
-        held = self._talk(ask, ask.candidate.base_url)
-        failed = any(not c.is_ok for c in held)
-        control = self._talk(ask, ask.control.base_url, 0 if failed else 1) if ask.control else ()
-        self._done = ProbeReport(self.clock.now(), 0.1, held, control, control_wanted=ask.control is not None)
+        self._done = followed(course(ask, self.clock.now()), self._talk, 0.1)
 
-    def _talk(self, ask: ProbeAsk, url: str, sessions: int = 0) -> tuple[Conversation, ...]:
-        kind = Kind.CLOSED_EARLY if url in self.failing else Kind.OK
-        code = 1011 if url in self.failing else 1000
-        return tuple(
-            Conversation(s.name, kind, 0.1, close_code=code)
-            for s in ask.scenarios
-            for _ in range(sessions or ask.sessions)
-        )
+    def _talk(self, scenario: Scenario, address: Address) -> Conversation:
+        url = address.base_url
+        self.held[url] += 1
+        if url in self.failing or self.held[url] in self.stumbles.get(url, ()):
+            return Conversation(scenario.name, Kind.CLOSED_EARLY, 0.1, close_code=1011)
+        return Conversation(scenario.name, Kind.OK, 0.1, close_code=1000)
 
     def poll(self) -> ProbeReport | None:
         report, self._done = self._done, None

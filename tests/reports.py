@@ -14,6 +14,7 @@ from pipeline.events import Look
 from pipeline.judging import judge
 from pipeline.judging.evidence import Counts, Exposure
 from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
+from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Criterion, Plan, Stage, Terms
 from pipeline.model import LiveService, Readiness, Revision, ServiceRef, Split
 from pipeline.probe.scenario import Conversation, Kind, Message, ProbeReport
@@ -135,7 +136,7 @@ def a_look(rollout: Rollout | None = None, **changes: object) -> Look:
         stable=Revision(STABLE, "u-s", START - timedelta(days=9), Readiness.READY), stage_verdict=a_judgement(),
     )  # fmt: skip
     parts = {
-        "judge": JudgeState(probes_ok=40),
+        "judge": JudgeState(probes=Probes(ok=40)),
         "probe": a_probe(),
     }
     mine = {key: changes.pop(key) for key in tuple(changes) if key in parts}

@@ -123,10 +123,10 @@ def test_a_round_that_began_before_traffic_arrived_vouches_for_nothing(*, is_mov
     scene.clock.sleep(3 * SECOND)
     late = scene.driver.observer.look()
     assert late.probe is not None
-    assert (late.judge.probes_ok, late.situation.is_probed_now) == (0, False)
+    assert (late.judge.probes.ok, late.situation.is_probed_now) == (0, False)
     busy(scene)
     scene.clock.sleep(3 * SECOND)
-    assert scene.driver.observer.look().judge.probes_ok == 2
+    assert scene.driver.observer.look().judge.probes.ok == 2
 
 
 @pytest.mark.parametrize("ahead", [-3600, 3600])
@@ -142,7 +142,7 @@ def test_whether_a_round_is_fresh_depends_on_no_clock(ahead: int) -> None:
     )
     scene.driver.commit(scene.live, other)
     look = scene.driver.observer.look()
-    while not look.judge.probes_ok:
+    while not look.judge.probes.ok:
         assert scene.clock.now() - written < 20 * SECOND
         scene.clock.sleep(SECOND)
         look = scene.driver.observer.look()
@@ -260,7 +260,7 @@ def test_a_round_whose_write_was_answered_to_nobody_is_counted_once() -> None:
             scene.driver.tick()
         scene.clock.sleep(SECOND)
     scene.platform.answer_lost = False
-    assert scene.driver.observer.look().judge.probes_ok <= 2 * len(scene.prober.rounds[held:])
+    assert scene.driver.observer.look().judge.probes.ok <= 2 * len(scene.prober.rounds[held:])
 
 
 def test_harmless_writes_that_were_each_looked_at_stop_no_step_while_traffic_moves() -> None:

@@ -122,9 +122,9 @@ def test_a_first_deployment_keeps_what_its_first_conversations_said(tmp_path: Pa
     machine.scene.platform.known.clear()
     machine.scene.prober.failing.add("http://main")
     assert machine.roll() is Outcome.FIRST_DEPLOYMENT_UNHEALTHY
-    assert held(lines_of(machine)) == 2
+    assert held(lines_of(machine)) == 2 + 2 * 5
     said = machine.report()
-    assert probes(said) == 2
+    assert probes(said) == 12
     assert [item.state.value for item in said.checklist[4:7]] != ["shown"] * 3
     assert said.ended is not None
 

@@ -297,7 +297,7 @@ def test_a_heartbeat_keeps_what_was_seen_since_the_last_one() -> None:
         scene.clock.sleep(timedelta(seconds=1))
     assert scene.live.wanted.percent_of(CANDIDATE) == 5, "it was a heartbeat that wrote it"
     kept = scene.rollout.judge
-    assert kept.probes_ok > 0
+    assert kept.probes.ok > 0
     assert kept.stage[METRIC].candidate_trials > 0
     scene.users.unreadable = True  # another process has the record alone
     assert scene.engine("host/2").observer.look(probe=False).judge == kept
@@ -343,7 +343,7 @@ def test_a_pause_keeps_what_was_seen() -> None:
     scene = Scene()
     assert scene.roll(a_wish(stages=stages(0, 5, 100, hold_at=5))) is Outcome.PAUSED
     kept, sampling = scene.rollout.judge, scene.rollout.plan.terms.sampling
-    assert kept.probes_ok > 0
+    assert kept.probes.ok > 0
     assert kept.stage[METRIC].candidate_trials >= 10
     decided = scene.rollout.heartbeat - sampling.within - sampling.lateness - scene.rollout.since
     assert kept.seen == (scene.rollout.split_epoch, decided // sampling.block - 1)

@@ -12,6 +12,7 @@ from pipeline.core import plan
 from pipeline.judging import evidence, judge
 from pipeline.judging.evidence import Arm, Block, Counts, Span
 from pipeline.judging.judge import Verdict
+from pipeline.judging.probes import Round
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import LogLine
 from tests.fakes import START
@@ -145,7 +146,7 @@ def test_one_broken_client_that_reconnects_does_not_send_a_healthy_candidate_bac
     for seed in range(8):
         rng = random.Random(seed)
         lines = [entry for block in range(15) for entry in _day(rng, broken_client=True, block=block)]
-        state = judge.observe_probes(judge.begin(made), ok=1, bad=0)
+        state = judge.observe_probes(judge.begin(made), made, Round(ok=1))
         for each in blocks(lines, 600, *made.terms.criteria):
             state = judge.observe(state, made, each)
             assert judge.judge_stage(state, made, 1).verdict is not Verdict.FAIL

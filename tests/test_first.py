@@ -23,8 +23,20 @@ def test_unhealthy_stays_unhealthy_in_command_and_record(scene: Scene) -> None:
         assert scene.start() is Outcome.FIRST_DEPLOYMENT_UNHEALTHY
     assert Outcome.FIRST_DEPLOYMENT_UNHEALTHY.exit_code == 17
     assert scene.rollout.outcome is Outcome.FIRST_DEPLOYMENT_UNHEALTHY
-    assert "2/2 probe conversations failed: closed_early" in scene.rollout.reason
+    assert "12/12 probe conversations failed: closed_early" in scene.rollout.reason
     assert len(scene.prober.rounds) == 1
+
+
+def test_a_conversation_that_fails_once_makes_nothing_unhealthy(scene: Scene) -> None:
+    scene.prober.stumbles["http://main"] = [3]  # the first two warm it up
+    assert scene.start() is Outcome.FIRST_DEPLOYMENT
+    assert "1/31 probe conversations failed: closed_early" in scene.rollout.reason
+    assert [ask.warm_up for ask in scene.prober.rounds] == [True] + [False] * (len(scene.prober.rounds) - 1)
+
+
+def test_one_conversation_in_two_that_fails_is_unhealthy(scene: Scene) -> None:
+    scene.prober.stumbles["http://main"] = list(range(1, 1000, 2))
+    assert scene.start() is Outcome.FIRST_DEPLOYMENT_UNHEALTHY
 
 
 def test_it_is_probed_again_when_it_is_retried(scene: Scene) -> None:

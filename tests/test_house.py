@@ -75,6 +75,7 @@ PURE = (
     "pipeline.telemetry.lines",
     "pipeline.telemetry.settings",
     "pipeline.telemetry.words",
+    "pipeline.probe.course",
     "pipeline.probe.scenario",
     "pipeline.probe.summary",
     "pipeline.probe.verdict",

@@ -13,7 +13,7 @@ import pytest
 from pipeline.core.rollout import Phase
 from pipeline.events import Looked, Probed, RolloutEvent, Said, Shifted, Wrote
 from pipeline.judging.judge import Verdict
-from pipeline.probe.scenario import Message
+from pipeline.probe.scenario import Confirming, Message
 from pipeline.redact import SINK
 from pipeline.report import journal
 from pipeline.report.journal import Attempt, Journal, read
@@ -159,6 +159,23 @@ def test_an_id_from_the_service_never_leaves_the_folder(tmp_path: Path, hostile:
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def test_what_followed_a_failure_is_kept_in_figures_and_words(tmp_path: Path) -> None:
+    report, good = a_probe(failing=True), a_probe().candidate[0]
+    bad = report.failures[0]
+    blocks = (Confirming((bad,) * 5, (good,) * 5), Confirming((bad,) * 5, (good,) * 4 + (bad,)))
+    keep = Journal(tmp_path, ABC)
+    keep(Probed(at(0), replace(report, confirming=blocks, warm_up=(bad, good))))
+    (line,) = written(keep.path)
+    assert line["text"].startswith(
+        "a conversation failed (1 of 2 before them, while it was cold, failed); "
+        "confirming with 5 on each: 5 of 5 against 0 of 5; again: 5 of 5 against 1 of 5: closed_early"
+    )
+    assert line["confirming"][1] == {"candidate": {"agent-run": [0, 5]}, "control": {"agent-run": [4, 5]}}
+    assert (line["conversations"], line["failed"]) == (13, 11)
+    assert line["warm_up"] == {"agent-run": [1, 2]}
+    assert line["scenarios"] == {"agent-run": [2, 13]}
+
+
 def test_no_secret_is_written(tmp_path: Path) -> None:
     SINK.learn("journal-secret-1")
     keep = Journal(tmp_path, ABC)
@@ -173,7 +190,6 @@ def test_a_probe_round_keeps_counts_and_the_first_transcripts(tmp_path: Path) ->
         keep(Probed(at(n), a_probe(failing=True)))
     lines = read(keep.path.parent, ABC)
     assert all(line.scenarios == {"agent-run": (2, 3)} for line in lines)
-    assert all(line["confirmed"] for line in written(keep.path))
     transcripts = [bool(failure.transcript) for line in lines for failure in line.failures]
     assert transcripts == [True] * journal.MAX_TRANSCRIPTS + [False] * 5
 

@@ -16,6 +16,7 @@ from pipeline.core import plan, record
 from pipeline.judging import bound, clients, judge, probes
 from pipeline.judging.evidence import Block, Counts
 from pipeline.judging.judge import JudgeState, Verdict
+from pipeline.judging.probes import Round
 from pipeline.judging.terms import Criterion, Plan
 from tests.fakes import START
 from tests.rollouts import a_wish, stages
@@ -46,7 +47,7 @@ def made_of(
 
 
 def judged(made: Plan, blocks: Iterable[Block], *, probes_ok: int = 5) -> JudgeState:
-    state = judge.observe_probes(judge.begin(made), ok=probes_ok, bad=0)
+    state = judge.observe_probes(judge.begin(made), made, Round(ok=probes_ok))
     for each in blocks:
         state = judge.observe(state, made, each)
     return state
@@ -109,7 +110,7 @@ def test_with_nothing_to_compare_with_there_is_no_pass() -> None:
     assert said.verdict is Verdict.INCONCLUSIVE
     assert "nothing to hold the candidate's 30 against" in said.reason
     later = judge.new_stage(judged(made, [block(0, 30, 0, 500, 0)]))
-    later = judge.observe_probes(later, ok=1, bad=0)
+    later = judge.observe_probes(later, made, Round(ok=1))
     silent = judge.observe(later, made, block(0, 30, 0, 0, 0, percent=25, epoch=3))
     assert judge.judge_stage(silent, made, AT[25]).verdict is Verdict.INCONCLUSIVE
 
@@ -120,11 +121,24 @@ def test_stage_zero_asks_the_probes_alone() -> None:
     assert judge.judge_stage(judged(made, []), made, 0).verdict is Verdict.PASS
 
 
-def test_one_confirmed_probe_failure_is_enough_at_any_stage_and_is_never_forgotten() -> None:
+def test_what_probes_proved_is_a_fail_at_any_stage_and_is_never_forgotten() -> None:
     made = a_plan()
-    state = judge.observe_probes(judged(made, [block(0, 100, 0, 900, 0)]), ok=4, bad=1)
+    proved = Round(5, 10, (Counts(5, 5, 5, 0), Counts(5, 5, 5, 0)))
+    state = judge.observe_probes(judged(made, [block(0, 100, 0, 900, 0)]), made, proved)
     for stage in range(4):
-        assert judge.judge_stage(judge.new_stage(state), made, stage).verdict is Verdict.FAIL
+        said = judge.judge_stage(judge.new_stage(state), made, stage)
+        assert (said.verdict, said.blamed) == (Verdict.FAIL, "")
+        assert said.reason == "10 of 10 probe conversations failed, against 0 of 10 on stable"
+
+
+def test_a_probe_that_failed_once_holds_its_stage_and_no_other() -> None:
+    made = a_plan()
+    state = judge.observe_probes(judged(made, []), made, Round(4, 1, (Counts(5, 0, 5, 0),)))
+    said = judge.judge_stage(state, made, AT[0])
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert "1 of 10 probe conversations failed (0 of 5 on stable): 20 more" in said.reason
+    after = judge.observe_probes(judge.new_stage(state), made, Round(ok=5))
+    assert judge.judge_stage(after, made, AT[0]).verdict is Verdict.PASS
 
 
 def test_a_new_stage_counts_its_own_trials_and_probes_and_keeps_the_bets() -> None:
@@ -133,7 +147,7 @@ def test_a_new_stage_counts_its_own_trials_and_probes_and_keeps_the_bets() -> No
     after = judge.new_stage(before)
     assert after.compared == before.compared
     assert "no green probe" in judge.judge_stage(after, made, AT[25]).reason
-    again = judge.observe_probes(after, ok=1, bad=0)
+    again = judge.observe_probes(after, made, Round(ok=1))
     assert "0 of 10" in judge.judge_stage(again, made, AT[25]).reason
 
 
@@ -169,7 +183,7 @@ def test_a_stage_that_has_just_begun_is_failed_with_the_figures_that_decided() -
     made = a_plan()
     state = judge.new_stage(judged(made, [block(0, 40, 2, 400, 0)]))
     state = judge.observe(state, made, block(1, 12, 11, 120, 0), in_stage=False)
-    state = judge.observe_probes(state, ok=5, bad=0)
+    state = judge.observe_probes(state, made, Round(ok=5))
     said = judge.judge_stage(state, made, 2)
     assert said.verdict is Verdict.FAIL
     assert said.reason == f"{METRIC}: 13/52 failed against 0/520 on stable"
@@ -182,7 +196,7 @@ def test_failures_before_the_stage_began_are_among_the_figures_that_decided() ->
     state = judge.new_stage(judged(made, [block(0, 40, 0, 400, 0)]))
     state = judge.observe(state, made, block(1, 20, 2, 200, 0), in_stage=False)
     state = judge.observe(state, made, block(2, 10, 4, 100, 0))
-    assert judge.judge_stage(judge.observe_probes(state, ok=5, bad=0), made, 2).reason == (
+    assert judge.judge_stage(judge.observe_probes(state, made, Round(ok=5)), made, 2).reason == (
         f"{METRIC}: 6/70 failed against 0/700 on stable"
     )
 
@@ -235,7 +249,7 @@ def test_a_common_incident_of_any_shape_sends_nothing_back() -> None:
     made = a_plan()
     for seed in range(200):
         rng = random.Random(seed)
-        state = judge.observe_probes(judge.begin(made), ok=1, bad=0)
+        state = judge.observe_probes(judge.begin(made), made, Round(ok=1))
         for index in range(30):
             rate = 0.6 if 10 <= index < 20 else 0.01
             x_c, x_b = (sum(rng.random() < rate for _ in range(n)) for n in (5, 95))

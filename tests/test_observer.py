@@ -38,7 +38,7 @@ def test_a_round_is_counted_once_however_often_one_looks() -> None:
     scene = Scene()
     scene.reach(5)
     looks = [scene.driver.observer.look() for _ in range(4)]
-    assert [look.judge.probes_ok for look in looks] == [2, 2, 2, 2]
+    assert [look.judge.probes.ok for look in looks] == [2, 2, 2, 2]
     assert [look.situation.is_probed_now for look in looks] == [True, False, False, False]
 
 
@@ -48,7 +48,7 @@ def test_rounds_of_a_revision_that_was_made_again_are_its_own() -> None:
     scene.driver.observer.look()
     scene.platform.known[CANDIDATE] = replace(scene.platform.known[CANDIDATE], uid="another")
     rounds = len(scene.prober.rounds)
-    assert scene.driver.observer.look().judge.probes_ok == 2
+    assert scene.driver.observer.look().judge.probes.ok == 2
     assert len(scene.prober.rounds) == rounds + 1
 
 

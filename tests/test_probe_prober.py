@@ -70,10 +70,13 @@ async def test_concurrency_is_bounded(server: Hostile) -> None:
     assert 1 < server.most_open <= 7
 
 
-async def test_the_control_holds_what_failed(server: Hostile) -> None:
+async def test_both_hold_what_failed(server: Hostile) -> None:
     """The same paths misbehave at the control: both bad, so nobody is blamed."""
     report = await hold(asking(server, "/five", "/1011", control=Address(server.url)))
-    assert Counter(c.scenario for c in report.control) == {"five": 1, "1011": 1 + 5}
+    assert Counter(c.scenario for c in report.control) == {"five": 1, "1011": 1}
+    (block,) = report.confirming
+    assert {c.scenario for c in (*block.candidate, *block.control)} == {"1011"}
+    assert block.words == "5 of 5 against 5 of 5"
     assert report.stable_fails.startswith("closed_early")
     assert report.is_blind
 
@@ -81,12 +84,33 @@ async def test_the_control_holds_what_failed(server: Hostile) -> None:
 async def test_a_control_that_holds_confirms(server: Hostile) -> None:
     async with hostile() as stable:
         ask = asking(server, "/five", control=Address(stable.url))
-        assert not (await hold(ask)).is_confirmed_bad
+        assert not (await hold(ask)).is_worse
         bad = replace(ask, candidate=Address("http://127.0.0.1:1"))
-        assert (await hold(bad)).is_confirmed_bad
+        report = await hold(bad)
+    assert report.is_worse
+    assert (
+        report.confirming_words
+        == "confirming with 5 on each: 5 of 5 against 0 of 5; again: 5 of 5 against 0 of 5"
+    )
     without = await hold(replace(bad, control=None))
-    assert without.is_confirmed_bad
+    assert without.is_worse
+    assert without.confirming_words == "confirming with 5 more: 5 of 5; again: 5 of 5"
     assert not without.control_wanted
+
+
+async def test_candidate_and_control_are_asked_at_the_same_moments(server: Hostile) -> None:
+    """Each pair waits for its slower half, so that an incident between them meets both."""
+    async with hostile() as stable:
+        ask = replace(asking(server, "/silent", control=Address(stable.url), sessions=1), concurrency=1)
+        asked = asyncio.create_task(
+            hold(replace(ask, scenarios=(replace(scenario("/silent"), within_s=0.2),)))
+        )
+        together = 0
+        while not asked.done():
+            together = max(together, min(server.open, stable.open))
+            await asyncio.sleep(0.005)
+        assert together == 1
+        assert [c.is_ok for c in (await asked).confirming[0].control] == [False] * 5
 
 
 async def test_transcripts_of_the_first_failures_only(server: Hostile) -> None:

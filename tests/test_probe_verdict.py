@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.probe.scenario import (
+    Confirming,
     Conversation,
     Expectation,
     Kind,
@@ -222,35 +224,48 @@ def held(*conversations: tuple[str, Kind]) -> tuple[Conversation, ...]:
     return tuple(Conversation(scenario, kind, 0.1) for scenario, kind in conversations)
 
 
-BROKEN = held(("chat", Kind.CLOSED_EARLY), ("chat", Kind.OK), ("files", Kind.TIMED_OUT))
+OK, BAD, GONE = Kind.OK, Kind.CLOSED_EARLY, Kind.UNREACHABLE
+
+
+def block(candidate: Sequence[Kind], control: Sequence[Kind]) -> Confirming:
+    return Confirming(held(*(("chat", k) for k in candidate)), held(*(("chat", k) for k in control)))
 
 
 @pytest.mark.parametrize(
-    ("control", "confirmed"),
+    ("candidate", "control", "is_worse", "is_blind"),
     [
-        pytest.param(held(("chat", Kind.OK), ("files", Kind.OK)), ["chat", "files"], id="stable-held"),
-        pytest.param(
-            held(("chat", Kind.OK), ("files", Kind.REFUSED)), ["chat"], id="each-scenario-by-itself"
-        ),
-        pytest.param(held(("chat", Kind.OK), ("chat", Kind.CLOSED_EARLY)), [], id="held-not-every-time"),
-        pytest.param((), [], id="no-control-was-held"),
+        pytest.param([BAD] * 5, [OK] * 5, True, False, id="stable-held"),
+        pytest.param([BAD] * 5, [OK] * 4 + [BAD], True, False, id="stable-stumbled"),
+        pytest.param([BAD] * 5, [BAD] * 5, False, True, id="both"),
+        pytest.param([GONE] * 5, [GONE] * 3 + [OK] * 2, True, True, id="our-network"),
+        pytest.param([OK] * 5, [OK] * 5, False, False, id="nothing-more"),
+        pytest.param([OK] * 5, [BAD] * 5, False, False, id="stable-alone"),
+        pytest.param([BAD] + [OK] * 4, [], True, False, id="nobody-to-compare-with"),
     ],
 )
-def test_what_stable_confirms(control: tuple[Conversation, ...], confirmed: list[str]) -> None:
-    report = ProbeReport(START, 1.0, BROKEN, control)
-    assert [c.scenario for c in report.confirmed] == confirmed
-    assert report.is_confirmed_bad is bool(confirmed)
-    assert report.is_blind is not bool(confirmed)
+def test_what_both_show_at_the_same_moments(
+    candidate: list[Kind], control: list[Kind], is_worse: bool, is_blind: bool
+) -> None:
+    report = ProbeReport(START, 1.0, held(("chat", BAD)), confirming=(block(candidate, control),))
+    assert (report.is_worse, report.is_blind) == (is_worse, is_blind)
 
 
-def test_without_a_stable_to_ask_every_failure_stands() -> None:
-    assert len(ProbeReport(START, 1.0, BROKEN, control_wanted=False).confirmed) == 2
+def test_the_last_block_tells() -> None:
+    blocks = block([BAD] * 5, [OK] * 5), block([BAD] * 5, [BAD] * 5)
+    report = ProbeReport(START, 1.0, held(("chat", BAD)), confirming=blocks)
+    assert (report.is_worse, report.is_blind) == (False, True)
+    assert report.confirming_words.endswith("again: 5 of 5 against 5 of 5, stable fails too")
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_stable_is_bad_only_where_it_answered(kind: Kind) -> None:
-    report = ProbeReport(START, 1.0, BROKEN, held(("chat", Kind.OK), ("files", kind)))
-    assert report.is_stable_bad is (kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT))
+    is_bad = kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT)
+    report = ProbeReport(START, 1.0, held(("chat", OK)), held(("chat", Kind.OK), ("files", kind)))
+    assert report.is_stable_bad is is_bad
+    for often, expected in ((5, is_bad), (3, is_bad), (1, False)):
+        beside = block([BAD] * 5, [kind] * often + [OK] * (5 - often))
+        again = ProbeReport(START, 1.0, held(("chat", BAD)), held(("chat", OK)), confirming=(beside,))
+        assert again.is_stable_bad is expected
 
 
 @pytest.mark.parametrize("message", ["text", 7, None, [], True])

@@ -14,6 +14,7 @@ from pipeline.core.rollout import Event, Phase
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judge
 from pipeline.judging.evidence import Counts
+from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Criterion
 from pipeline.model import RECORD_ANNOTATION, Outcome
 from pipeline.report.facts import words_of
@@ -310,3 +311,13 @@ def test_a_stage_that_version_1_began_counts_from_its_arrival() -> None:
     assert scene.rollout.judge.stage == {}
     assert scene.rollout.judge.total
     assert other.run() is Outcome.PROMOTED
+
+
+def test_what_probes_had_proved_before_they_had_bets_stays_proved() -> None:
+    body = json.loads(record.encode(a_rollout()))
+    body["judge"] |= {"probes_ok": 7, "probes_bad": 3}
+    seen = record.decode(json.dumps(body)).judge
+    assert (seen.failed, seen.blamed) == ("3 probe conversations failed, confirmed against stable", "")
+    assert seen.probes == Probes(ok=7)
+    del body["judge"]["probes_bad"]
+    assert not record.decode(json.dumps(body)).judge.failed

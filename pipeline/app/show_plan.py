@@ -139,7 +139,7 @@ def _lines(proposal: plan.Proposal) -> list[str]:
         then = "hold for promote" if stage.hold else f"soak {format_duration(stage.soak)}"
         head = f"{number}  {stage.percent:>4}%" if stage.percent else "   probe"
         out.append(f"  {head}  {then}, undecided after {format_duration(stage.deadline)}: pause")
-    rhythm = f"every {format_duration(made.terms.probing.every)}, a confirmed failure stops at once"
+    rhythm = f"every {format_duration(made.terms.probing.every)}, a failure is asked again at once, 5 on each"
     out += ["", "gates", f"  probes     {', '.join(made.terms.scenarios)}: {rhythm}"]
     trials = proposal.certification_trials()
     for criterion in made.terms.criteria:

@@ -162,6 +162,7 @@ def decode(text: str) -> Rollout:
         )
     if "stage" in raw:
         raw["stage_index"] = raw.pop("stage")
+    _carry_probes(raw)
     try:
         found = codec.made(Rollout, _from_1(raw) if version == 1 else raw)
         found = _named(found) if version == 1 else found
@@ -173,6 +174,18 @@ def decode(text: str) -> Rollout:
     if complaint:
         raise _unreadable(complaint)
     return found
+
+
+def _carry_probes(raw: dict[str, Any]) -> None:
+    """Probes had two counts and no bets, and the first failure that stable did not share was a FAIL: it stays one."""
+    judge = raw.get("judge")
+    if not isinstance(judge, dict):
+        return
+    ok, bad = judge.pop("probes_ok", None), judge.pop("probes_bad", None)
+    if ok is not None:
+        judge["probes"] = {"ok": ok}
+    if type(bad) is int and 0 < bad < MAX_EPOCH:
+        judge.setdefault("failed", f"{bad} probe conversations failed, confirmed against stable")
 
 
 def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +203,8 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _named(old: Rollout) -> Rollout:
     """Version 1 named the criterion that was blamed, and whether an operator sent it back, in its sentences alone."""
-    criterion, reason = old.judge.failed.partition(":")[0], old.reason.partition(":")[0]
+    criterion, reason = (text.partition(":")[0] for text in (old.judge.failed, old.reason))
+    criterion = criterion if criterion in METRICS else ""
     is_back = old.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) and not old.by_hand
     last = old.last
     if last and last.reason == old.judge.failed:

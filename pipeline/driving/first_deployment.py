@@ -15,10 +15,15 @@ from pipeline.core.intent import First
 from pipeline.core.rollout import Phase
 from pipeline.driving.engine import Engine
 from pipeline.driving.ports import World
+from pipeline.driving.rounds import seen_in
 from pipeline.errors import FirstDeploymentFailed, PlatformUnavailable, RevisionNotFound
+from pipeline.judging import bound, probes
+from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Plan
 from pipeline.model import Outcome, Readiness, Revision, Split
-from pipeline.probe.scenario import ProbeReport
+from pipeline.probe.scenario import Conversation
+
+_MOST_ROUNDS = 20  # undecided after so many, it is not healthy
 
 
 def deploy_first(engine: Engine, world: World, intent: First) -> Outcome:
@@ -38,9 +43,10 @@ def deploy_first(engine: Engine, world: World, intent: First) -> Outcome:
         return Outcome.UNDER_WAY
     plan = replace(plan, stable_uid=revision.uid)
     uri = world.platform.read(plan.ref).uri
-    report = engine.observer.probe_now(plan, uri, revision, engine.stop)
-    if report is None:
+    held = _probed(engine, plan, uri, revision)
+    if held is None:
         return Outcome.UNDER_WAY
+    is_unhealthy, answer = held
     live = world.platform.read(plan.ref)
     split = Split.between(plan.candidate, None, 0, live.wanted.targets)
     made = replace(
@@ -49,11 +55,11 @@ def deploy_first(engine: Engine, world: World, intent: First) -> Outcome:
         reached=100,
         attempt=intent.attempt,
         epoch=intent.epoch,
-        unhealthy=bool(report.failures),
-        reason=f"first deployment, ungated; {_answer(report)}",
+        unhealthy=is_unhealthy,
+        reason=f"first deployment, ungated; {answer}",
     )
     engine.commit(live, made, split)
-    return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if report.failures else Outcome.FIRST_DEPLOYMENT
+    return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if is_unhealthy else Outcome.FIRST_DEPLOYMENT
 
 
 def _judged(engine: Engine, world: World, plan: Plan) -> Revision | None:
@@ -81,9 +87,24 @@ def _judged(engine: Engine, world: World, plan: Plan) -> Revision | None:
     return None
 
 
-def _answer(report: ProbeReport) -> str:
-    bad = report.failures
-    if not bad:
-        return f"{len(report.candidate)} probe conversations ok"
-    why = f"{bad[0].kind}: {bad[0].detail}"[:200].rstrip(": ")
-    return f"{len(bad)}/{len(report.candidate)} probe conversations failed: {why}"
+def _probed(engine: Engine, plan: Plan, uri: str, revision: Revision) -> tuple[bool, str] | None:
+    """Whether it answers badly, and the figures in words. None when told to stop.
+
+    A failure alone is no answer: rounds go on until it is proved against the limit, or cleared.
+    """
+    state = Probes()
+    failures: list[Conversation] = []
+    for number in range(_MOST_ROUNDS):
+        report = engine.observer.probe_now(plan, uri, revision, engine.stop, warm_up=not number)
+        if report is None:
+            return None
+        failures += report.failures
+        state = probes.observe(state, seen_in(report))
+        unsure = probes.unsure(state, plan.terms.beta)
+        if not unsure or bound.is_proved_by_probes(state, plan):
+            break
+    is_bad = bool(unsure)
+    if not failures:
+        return is_bad, f"{state.ok} probe conversations ok"
+    why = f"{failures[0].kind}: {failures[0].detail}"[:200].rstrip(": ")
+    return is_bad, f"{state.bad}/{state.ok + state.bad} probe conversations failed: {why}"

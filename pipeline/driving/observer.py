@@ -16,21 +16,13 @@ from pipeline.core import drift, record
 from pipeline.core.decision import Situation
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.driving.ports import World
+from pipeline.driving.rounds import Rounds
 from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
-from pipeline.events import Listener, Look, Probed, Said, harmless, unheard
+from pipeline.events import Listener, Look, Said, harmless, unheard
 from pipeline.judging import evidence, judge
 from pipeline.judging.terms import Plan, Sampling
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef, Split
-from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport, Scenario
-from pipeline.telemetry.asgi import probe_key
-
-
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """A probe round and the stage that it was begun in: by what was read before it, so no clock is asked."""
-
-    report: ProbeReport
-    stage: tuple[int, datetime | None]
+from pipeline.model import LiveService, Revision, ServiceRef, Split
+from pipeline.probe.scenario import ProbeReport, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +58,11 @@ class Observer:
         self._listed: _Listed | None = None
         self._world = world
         self._clock = world.clock
-        self._scenarios = tuple(scenarios)
         self._listen = harmless(listen)
-        self._authenticated = authenticated
+        self._rounds = Rounds(world.prober, world.clock, scenarios, self._listen, authenticated=authenticated)
         self._last_epoch = 0
         self._asked: tuple[str, int] = ("", 0)  # driver and epoch of our last write, whose answer may be lost
-        self._unwritten: list[_Round] = []
         self._thought: tuple[str, judge.JudgeState] | None = None
-        self._probed = ""  # what the rounds are of: a rollout's attempt and its candidate's uid
-        self._round_of = ""
-        self._round_in: tuple[int, datetime | None] = (0, None)
-        self._last_probe: ProbeReport | None = None
-        self._is_probed_now = False
-        self._probe_due: datetime | None = None
         self._late = ""  # why silence in the logs says nothing
         self._seen: LiveService | None = None  # the last read in which nobody had meddled
         self._our_write: tuple[str, int, LiveService] | None = None
@@ -95,12 +79,12 @@ class Observer:
     def written(self, epoch: int) -> None:
         """The record now holds all evidence so far; ``epoch`` is what it bears."""
         self._last_epoch = max(self._last_epoch, epoch)
-        self._unwritten.clear()
+        self._rounds.forget_written()
         self._asked = "", 0
 
     def probe_soon(self) -> None:
         """A new share, or a raise, wants a fresh round."""
-        self._probe_due = None
+        self._rounds.soon()
 
     def look(self, *, probe: bool = True) -> Look:
         """Read, observe and judge; change nothing. Raises UserError when no rollout was ever started.
@@ -118,7 +102,7 @@ class Observer:
         changed, foreign = self._others(current, live, candidate, stable)
         state, blind = self._judge(current, live, candidate, stable, probe=probe)
         at_the_end = current.is_last_stage and current.phase is Phase.ROLLING
-        last = self._last_probe
+        last = self._rounds.last
         situation = Situation(
             rollout=current,
             live=live,
@@ -131,7 +115,7 @@ class Observer:
             blind=blind,
             is_stable_bad=last is not None and last.is_stable_bad,
             stable_fails=last.stable_fails if last is not None else "",
-            is_probed_now=self._is_probed_now,
+            is_probed_now=self._rounds.is_now,
         )
         return Look(situation, state, last, foreign)
 
@@ -143,8 +127,7 @@ class Observer:
         """By name: listed at this look, or remembered while nothing is raised on them and nothing they show in changed."""
         now, beside = self._clock.now(), (live.latest_created, live.latest_ready, live.failure, live.wanted)
         soaked = current.arrived is not None and now >= current.arrived + current.stage.soak
-        is_probed = self._world.prober.is_busy or self._probe_due is None or now >= self._probe_due
-        may_raise = current.phase is Phase.ROLLING and soaked and is_probed
+        may_raise = current.phase is Phase.ROLLING and soaked and self._rounds.is_near
         old = self._listed
         if old is None or may_raise or old.beside != beside or now - old.at >= self._memory:
             listed = {r.name: r for r in self._world.platform.revisions(self.ref)}
@@ -194,10 +177,10 @@ class Observer:
         probe: bool,
     ) -> tuple[judge.JudgeState, str]:
         """The judge's state with everything that was seen since it was written, and why we are blind, if we are."""
-        self._is_probed_now = False
+        self._rounds.is_now = False
         if current.phase not in (Phase.ROLLING, Phase.PAUSED) or candidate is None:
             return current.judge, ""
-        blind = self._collect_probe(current, live, candidate, stable) if probe else ""
+        blind = self._rounds.collect(current, live, candidate, stable) if probe else ""
         state = current.judge
         # By the record's text: once anybody has written it, what we made of the one before is void.
         if self._thought and self._thought[0] == live.record_text:
@@ -214,14 +197,7 @@ class Observer:
             self._thought = (live.record_text or "", state)
         except PlatformUnavailable as error:
             blind = f"logs cannot be read: {error.what}"
-        for held in self._unwritten:
-            report = held.report
-            if not report.is_blind:
-                # A round that began before traffic arrived shows faults of the candidate, and no health at this share.
-                is_fresh = current.arrived is not None and held.stage == _stage(current)
-                ok = len(report.candidate) - len(report.failures) if is_fresh else 0
-                state = judge.observe_probes(state, ok=ok, bad=len(report.confirmed))
-        return state, blind
+        return self._rounds.judged(state, current), blind
 
     def _blocks(
         self, current: Rollout, candidate: Revision, stable: Revision | None, state: judge.JudgeState
@@ -271,73 +247,11 @@ class Observer:
         closed = evidence.last_closed(span, plan.terms.sampling, self._clock.now())
         return closed > state.seen_until(span.split_epoch)
 
-    def _collect_probe(
-        self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
-    ) -> str:
-        """Take a finished round, start the next when it is due. Returns why the last round said nothing, if so."""
-        self._probe_only(f"{current.plan.rollout_id}/{current.attempt}/{candidate.uid}")
-        self._take_report(current)
-        ask = self._ask(current, live, candidate, stable)
-        if ask is None:
-            self._unwritten.clear()  # a round at a tag that leads elsewhere met somebody else, or nobody
-            return "the tags do not lead to their revisions"
-        now = self._clock.now()
-        if not self._world.prober.is_busy and (self._probe_due is None or now >= self._probe_due):
-            self._probe_due = now + current.plan.terms.probing.every
-            self._round_of, self._round_in = self._probed, _stage(current)
-            self._world.prober.start(ask)
-            self._take_report(current)  # a prober that waits for its round has it already
-        last = self._last_probe
-        return "the probe failed against stable too" if last is not None and last.is_blind else ""
-
-    def _probe_only(self, subject: str) -> None:
-        """Forget rounds of any other subject: evidence is of one attempt and one revision."""
-        if subject != self._probed:
-            self._probed, self._last_probe, self._probe_due = subject, None, None
-            self._unwritten.clear()
-
-    def _take_report(self, current: Rollout) -> None:
-        report = self._world.prober.poll()
-        if report is not None and self._round_of == self._probed:
-            self._last_probe, self._is_probed_now = report, self._round_in == _stage(current)
-            self._unwritten.append(_Round(report, self._round_in))
-            self._listen(Probed(self._clock.now(), report, current))
-
-    def _ask(
-        self, current: Rollout, live: LiveService, candidate: Revision, stable: Revision | None
-    ) -> ProbeAsk | None:
-        """A round against both tags; None while they do not lead where they should, or soon will not."""
-        addresses = []
-        for tag, revision in ((CANDIDATE_TAG, candidate), (STABLE_TAG, stable)):
-            uri = live.serving.uri_of(tag)
-            if revision is None or not uri:
-                return None
-            # Served but not wanted any more: before the round ends the address may lead to another revision.
-            if not live.serving.tagged(tag) == live.wanted.tagged(tag) == revision.name:
-                return None
-            addresses.append(self._address(uri, live.uri, revision))
-        probing = current.plan.terms.probing
-        return ProbeAsk(self._scenarios, addresses[0], addresses[1], probing.sessions, probing.concurrency)
-
-    def _address(self, uri: str, service_uri: str, revision: Revision) -> Address:
-        # The token's audience stays the service's own address, for tags too (Cloud Run, service-to-service).
-        return Address(uri, service_uri if self._authenticated else "", probe_key(revision.nonce))
-
     def probe_now(
-        self, plan: Plan, uri: str, revision: Revision, stop: Callable[[], bool]
+        self, plan: Plan, uri: str, revision: Revision, stop: Callable[[], bool], *, warm_up: bool = True
     ) -> ProbeReport | None:
         """One round against the address of a revision, waited for; nothing to compare it with. None when stopped."""
-        address = self._address(uri, uri, revision)
-        ask = ProbeAsk(
-            self._scenarios, address, None, plan.terms.probing.sessions, plan.terms.probing.concurrency
-        )
-        self._world.prober.start(ask)
-        while (report := self._world.prober.poll()) is None:
-            if stop():
-                return None
-            self._clock.sleep(timedelta(milliseconds=50))
-        self._listen(Probed(self._clock.now(), report))
-        return report
+        return self._rounds.once(plan, uri, revision, stop, warm_up=warm_up)
 
     def decode(self, live: LiveService) -> Rollout:
         """The service's rollout. Raises UserError where there never was one, RecordLost where ours is gone."""
@@ -363,10 +277,6 @@ class Observer:
             f"{why} We wrote epoch {self._last_epoch}; nothing is raised without a record.".strip(),
             f"Roll back from the stable tag: spillway rollback {self.ref.name}",
         )
-
-
-def _stage(current: Rollout) -> tuple[int, datetime | None]:
-    return current.split_epoch, current.arrived
 
 
 def _needed(span: evidence.Span, sampling: Sampling, after: int) -> datetime:

@@ -18,11 +18,11 @@ from math import exp, log
 from pipeline.judging import sequential
 from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT, Counts
 from pipeline.judging.judgestate import JudgeState
+from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Criterion, Plan
 
 STAKE = 0.95  # of a metric's bet, on the comparison
-PROBES = 0.1  # of alpha, for the probes' confirmations
-PROBE_STAKE = 0.9  # of their bet, on conversations beside stable's
+PROBES = 0.1  # of alpha, for what follows a probe that failed
 NIGHT = 3  # times as often as by day
 _FEW_SHOW, _WORST_NIGHT = 0.3, 0.9  # however little stable showed, or much: who always fails is found
 CLEARLY = log(20)  # what is no proof yet, and too much to pass over
@@ -78,17 +78,15 @@ def may_be_night(state: JudgeState, plan: Plan, metric: str) -> bool:
     return sequential.log_mean(excess) < -log(plan.terms.alpha)
 
 
-def log_probes(state: JudgeState) -> float:
-    """The bet on the probes' confirmations, made as a metric's."""
-    against_stable = sequential.log_mean(state.probes or (0.0,))
-    alone = sequential.log_mean(state.probes_alone or (0.0,))
-    return sequential.log_sum((log(PROBE_STAKE) + against_stable, log(1 - PROBE_STAKE) + alone))
-
-
 def is_reached(state: JudgeState, plan: Plan) -> bool:
     """Whether all bets together have reached 1/alpha."""
     bets = [log(part) + log_metric(state, plan, c) for c, part in parts(plan)]
-    return sequential.log_sum((*bets, log(PROBES) + log_probes(state))) >= -log(plan.terms.alpha)
+    return sequential.log_sum((*bets, log(PROBES) + state.probes.log_e)) >= -log(plan.terms.alpha)
+
+
+def is_proved_by_probes(seen: Probes, plan: Plan) -> bool:
+    """Whether they reach the bound by themselves."""
+    return log(PROBES) + seen.log_e >= -log(plan.terms.alpha)
 
 
 def latched(state: JudgeState, plan: Plan) -> JudgeState:
@@ -105,9 +103,9 @@ def latched(state: JudgeState, plan: Plan) -> JudgeState:
     ):
         state = replace(state, stage=state.total)
     bets = [(log(part) + log_metric(state, plan, c), c.metric) for c, part in parts(plan)]
-    _, blamed = max([(log(PROBES) + log_probes(state), ""), *bets], key=lambda each: each[0])
+    _, blamed = max([(log(PROBES) + state.probes.log_e, ""), *bets], key=lambda each: each[0])
     if not blamed:
-        return replace(state, failed="probe conversations fail, confirmed against stable")
+        return replace(state, failed=state.probes.words)
     return replace(state, failed=f"{blamed}: {figures(state.stage.get(blamed, Counts()))}", blamed=blamed)
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import log
 
-from pipeline.judging import bound, sequential
+from pipeline.judging import bound, probes, sequential
 from pipeline.judging.certification import certify
 from pipeline.judging.evidence import Counts
 from pipeline.judging.intake import observe
@@ -49,22 +49,20 @@ def begin(plan: Plan) -> JudgeState:
 
 def new_stage(state: JudgeState) -> JudgeState:
     """The next stage counts its own trials and probes; the bets go on."""
-    return replace(state, stage={}, recent={}, comparable=0, stage_blocks=0, probes_ok=0)
+    return replace(
+        state, stage={}, recent={}, comparable=0, stage_blocks=0, probes=probes.next_stage(state.probes)
+    )
 
 
-def observe_probes(state: JudgeState, *, ok: int, bad: int) -> JudgeState:
-    """Take a probe round in. ``bad`` are failures that the control did not share."""
-    return replace(state, probes_ok=state.probes_ok + ok, probes_bad=state.probes_bad + bad)
+def observe_probes(state: JudgeState, plan: Plan, seen: probes.Round) -> JudgeState:
+    """Take a probe round in."""
+    return bound.latched(replace(state, probes=probes.observe(state.probes, seen)), plan)
 
 
 def judge_stage(state: JudgeState, plan: Plan, stage: int) -> Judgement:
     """May this stage pass? FAIL at 1/alpha, INCONCLUSIVE while evidence is missing."""
     percent = plan.terms.stages[stage].percent
     criteria = tuple(_criterion(state, plan, c, percent) for c in plan.terms.criteria) if percent else ()
-    if state.probes_bad:
-        return Judgement(
-            Verdict.FAIL, f"{state.probes_bad} probe conversations failed, confirmed against stable", criteria
-        )
     if state.failed:
         return Judgement(Verdict.FAIL, state.failed, criteria, state.blamed)
     unsure = _unsure(state, plan, percent)
@@ -75,7 +73,7 @@ def judge_stage(state: JudgeState, plan: Plan, stage: int) -> Judgement:
 
 def _passed(state: JudgeState, plan: Plan, percent: int) -> str:
     if not percent or not counts_runs(plan):
-        return f"{state.probes_ok} probe conversations ok"
+        return f"{state.probes.ok} probe conversations ok"
     if percent == 100:
         return f"{state.comparable} agent runs, not proved past their limits"
     return f"{state.comparable} agent runs, not proved worse than stable"
@@ -83,10 +81,9 @@ def _passed(state: JudgeState, plan: Plan, percent: int) -> str:
 
 def _unsure(state: JudgeState, plan: Plan, percent: int) -> str:
     """Why this stage may not pass yet; empty when it may."""
-    if not state.probes_ok:
-        return "no green probe round at this stage yet"
     return (
-        _crash_loop(state)
+        probes.unsure(state.probes, plan.terms.beta)
+        or _crash_loop(state)
         or (_common_incident(state, plan) if percent < 100 else _past_limit(state, plan))
         or (_too_little(state, plan, percent) if percent and counts_runs(plan) else "")
     )

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 from math import isnan
 
-from pipeline.judging import clients, sequential
+from pipeline.judging import clients, probes, sequential
 from pipeline.judging.clients import Clients
 from pipeline.judging.evidence import Counts
+from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Plan
 
-#: Where there is no stable to hold conversations beside the candidate's: how many of them may fail.
-PROBE_LIMIT = 0.1
 KEPT_STRATA = 6  # tables that wait for a partner, for each metric: the newest
 
 
@@ -33,7 +32,6 @@ class JudgeState:
         stage_blocks: of how many blocks ``stage`` is.
         epoch_clients: whom the candidate met since the split changed.
         seen: split epoch and index of the last block taken in.
-        probes: bets on the confirmation conversations: against stable, or against a limit where there is none.
     """
 
     compared: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -51,10 +49,7 @@ class JudgeState:
     epoch_clients: int = 0
     blocks: int = 0
     seen: tuple[int, int] = (-1, -1)
-    probes: tuple[float, ...] = ()
-    probes_alone: tuple[float, ...] = ()
-    probes_ok: int = 0  # of this stage
-    probes_bad: int = 0  # confirmed failures, of the whole rollout
+    probes: Probes = field(default_factory=Probes)
     failed: str = ""  # what was found worse than stable, and by which figures; for good
     blamed: str = ""  # the metric of it
 
@@ -65,24 +60,16 @@ class JudgeState:
 
 def fits(state: JudgeState, plan: Plan) -> bool:
     """Whether a state that was read is one of these criteria: every bet there, of the right size."""
-    bets = (*state.compared.values(), *state.limited.values(), state.probes, state.probes_alone)
+    bets = (*state.compared.values(), *state.limited.values())
     if any(isnan(figure) for figure in chain(state.limits.values(), *bets)) or not state.clients.is_readable:
         return False
     compared = all(len(state.compared.get(c.metric, ())) == len(sequential.ODDS) for c in plan.terms.criteria)
     limits = state.limits.items()
-    if not compared or any(not 0 <= limit <= 1 for _, limit in limits):
+    if not compared or not probes.fits(state.probes) or any(not 0 <= limit <= 1 for _, limit in limits):
         return False
     grids = {metric: len(sequential.limit_grid(limit)) for metric, limit in limits}
-    probes = (
-        (state.probes, len(sequential.ODDS)),
-        (state.probes_alone, len(sequential.limit_grid(PROBE_LIMIT))),
-    )
     limited = all(grids.get(metric, len(bets)) == len(bets) for metric, bets in state.limited.items())
-    return (
-        limited
-        and set(state.limits) <= set(state.limited)
-        and all(len(bets) in (0, size) for bets, size in probes)
-    )
+    return limited and set(state.limits) <= set(state.limited)
 
 
 def grown(plan: Plan) -> JudgeState:
@@ -101,6 +88,5 @@ def grown(plan: Plan) -> JudgeState:
         fresh=dict.fromkeys(metrics, Counts(10**8, 10**8)),
         clients=clients.grown(10**6),
         comparable=10**8, epoch_clients=10**8, stage_blocks=10**6,
-        blocks=10**6, seen=(10**6, 10**6), probes=(bet,) * len(sequential.ODDS), probes_alone=(bet,) * len(sequential.limit_grid(PROBE_LIMIT)),
-        probes_ok=10**6, probes_bad=10**6, failed="x" * 200, blamed="x" * 40,
+        blocks=10**6, seen=(10**6, 10**6), probes=probes.grown(bet), failed="x" * 200, blamed="x" * 40,
     )  # fmt: skip

@@ -1,8 +1,6 @@
 """Rounds of conversations at bounded concurrency: with the candidate, and with the control beside it.
 
-The control holds one conversation of each scenario in every round, because a roll-back target that hangs must be known
-before traffic is moved away from it or to it; and all of them where the candidate failed. What may not be asked for is
-refused before a byte is sent.
+``course.py`` says which, and when more follow. What may not be asked for is refused before a byte is sent.
 """
 
 from __future__ import annotations
@@ -11,13 +9,14 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close
 
 from pipeline.errors import AccessError, UserError
+from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.scenario import (
     Address,
     ClockNow,
@@ -106,52 +105,43 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
 async def _hold_round(
     ask: ProbeAsk, headers: Mapping[Address, Mapping[str, str]], now: ClockNow
 ) -> ProbeReport:
-    started = now()
     clock = asyncio.get_running_loop().time
-    begun = clock()
-    candidate, control = await asyncio.gather(
-        _hold_all(ask, ask.scenarios, ask.candidate, headers),
-        _hold_all(replace(ask, sessions=1), ask.scenarios, ask.control, headers),
-    )
-    failed = {c.scenario for c in candidate if not c.is_ok}
-    again = [s for s in ask.scenarios if s.name in failed]
-    control += await _hold_all(ask, again, ask.control, headers)
-    return ProbeReport(started, clock() - begun, candidate, control, control_wanted=ask.control is not None)
+    begun, kept = clock(), Counter[tuple[Address, Kind]]()
+    steps = course(ask, now())
+    turns = next(steps)
+    while True:
+        held = await _hold_all(turns, ask.concurrency, headers, kept)
+        try:
+            turns = steps.send(held)
+        except StopIteration as end:
+            report: ProbeReport = end.value
+            return replace(report, seconds=clock() - begun)
 
 
 async def _hold_all(
-    ask: ProbeAsk,
-    scenarios: Iterable[Scenario],
-    address: Address | None,
+    turns: Sequence[Turn],
+    concurrency: int,
     headers: Mapping[Address, Mapping[str, str]],
-) -> tuple[Conversation, ...]:
-    """Hold ``ask.sessions`` of each scenario, never more than ``ask.concurrency`` at once, as they come free.
+    kept: Counter[tuple[Address, Kind]],
+) -> Held:
+    """Hold all turns, never more than ``concurrency`` at once, as they come free."""
+    left = iter(enumerate(turns))
+    done: dict[int, tuple[Conversation, ...]] = {}
 
-    None where there is nobody to hold them with.
-    """
-    if address is None:
-        return ()
-    todo = [scenario for scenario in scenarios for _ in range(ask.sessions)]
-    left = iter(todo)
-    done: list[Conversation] = []
-    kept: Counter[Kind] = Counter()
+    async def talk(scenario: Scenario, address: Address) -> Conversation:
+        conversation = await hold_conversation(scenario, address.base_url, headers[address])
+        kept[address, conversation.kind] += 1
+        is_kept = not conversation.is_ok and kept[address, conversation.kind] <= TRANSCRIPTS_PER_KIND
+        return conversation if is_kept else replace(conversation, transcript=())
 
     async def work() -> None:
-        for scenario in left:
-            conversation = await hold_conversation(scenario, address.base_url, headers[address])
-            done.append(_without_spare_transcript(conversation, kept))
+        for number, turn in left:
+            done[number] = tuple(await asyncio.gather(*(talk(turn.scenario, a) for a in turn.addresses)))
 
     async with asyncio.TaskGroup() as workers:
-        for _ in range(max(1, min(ask.concurrency, len(todo)))):
+        for _ in range(max(1, min(concurrency, len(turns)))):
             workers.create_task(work())
-    return tuple(done)
-
-
-def _without_spare_transcript(conversation: Conversation, kept: Counter[Kind]) -> Conversation:
-    """Drop the transcript unless this is one of the first failures of its kind."""
-    kept[conversation.kind] += 1
-    is_kept = not conversation.is_ok and kept[conversation.kind] <= TRANSCRIPTS_PER_KIND
-    return conversation if is_kept else replace(conversation, transcript=())
+    return [done[number] for number in range(len(turns))]
 
 
 def new_runner() -> asyncio.Runner:

@@ -11,7 +11,7 @@ exception: refusal, silence, a close in the middle, rubbish on the wire are all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -196,22 +196,70 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ProbeAsk:
-    """One round: so many conversations of each scenario, and where to check that it is not our network."""
+    """One round: so many conversations of each scenario, and where to check that it is not our network.
+
+    Args:
+        warm_up: nothing was asked for so long that instances may be cold: the first conversations do not count.
+        confirms: a failure is followed by more conversations with both addresses.
+    """
 
     scenarios: tuple[Scenario, ...]
     candidate: Address
     control: Address | None
     sessions: int = 5
     concurrency: int = 5
+    warm_up: bool = False
+    confirms: bool = True
+
+
+def _bad(conversations: Sequence[Conversation]) -> int:
+    return sum(not c.is_ok for c in conversations)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirming:
+    """As many conversations with the candidate as with stable, at the same moments, after one failed.
+
+    Args:
+        control: empty where there is no stable to ask.
+    """
+
+    candidate: tuple[Conversation, ...]
+    control: tuple[Conversation, ...] = ()
+
+    @property
+    def bad(self) -> tuple[int, int]:
+        """How many failed with the candidate, and with stable."""
+        return _bad(self.candidate), _bad(self.control)
+
+    @property
+    def is_worse(self) -> bool:
+        """The candidate failed more often."""
+        candidate, control = self.bad
+        return candidate > control
+
+    @property
+    def is_common(self) -> bool:
+        """Both fail, stable at least every other time: our network, or an incident that both share."""
+        candidate, control = self.bad
+        return candidate > 0 and 2 * control >= len(self.control) > 0
+
+    @property
+    def words(self) -> str:
+        """``5 of 5 against 0 of 5``."""
+        candidate, control = self.bad
+        beside = f" against {control} of {len(self.control)}" if self.control else ""
+        return f"{candidate} of {len(self.candidate)}{beside}"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """One finished round.
+    """One finished round (``course.py`` says how it goes).
 
     Args:
-        control: conversations with stable, empty unless one was asked for: one of each scenario, and as many as with
-            the candidate of those that failed there.
+        control: with stable, one conversation of each scenario; empty where it was not asked.
+        warm_up: with the candidate, after a cold start; they count neither way.
+        confirming: what was held after a failure, in order.
     """
 
     started: datetime
@@ -219,36 +267,61 @@ class ProbeReport:
     candidate: tuple[Conversation, ...]
     control: tuple[Conversation, ...] = ()
     control_wanted: bool = True
+    warm_up: tuple[Conversation, ...] = ()
+    confirming: tuple[Confirming, ...] = ()
+
+    @property
+    def held(self) -> tuple[Conversation, ...]:
+        """All conversations with the candidate that count for something."""
+        return (*self.candidate, *(c for block in self.confirming for c in block.candidate))
 
     @property
     def failures(self) -> tuple[Conversation, ...]:
-        return tuple(c for c in self.candidate if not c.is_ok)
+        return tuple(c for c in self.held if not c.is_ok)
 
     @property
-    def confirmed(self) -> tuple[Conversation, ...]:
-        """Failures whose scenario held every time against stable; all of them when there is no stable."""
-        if not self.control_wanted:
-            return self.failures
-        bad = {c.scenario for c in self.control if not c.is_ok}
-        held = {c.scenario for c in self.control} - bad
-        return tuple(f for f in self.failures if f.scenario in held)
-
-    @property
-    def is_confirmed_bad(self) -> bool:
-        return bool(self.confirmed)
+    def is_worse(self) -> bool:
+        """The candidate failed more often than stable when both were asked at the same moments."""
+        return bool(self.confirming) and self.confirming[-1].is_worse
 
     @property
     def is_blind(self) -> bool:
-        """Failures that the control shares: our network or a common incident; neither good nor bad."""
-        return bool(self.failures) and not self.is_confirmed_bad
+        """Failures that stable shares: neither good nor bad."""
+        return bool(self.confirming) and self.confirming[-1].is_common
+
+    @property
+    def words(self) -> str:
+        """``a conversation failed; confirming with 5 on each: 5 of 5 against 0 of 5; again: ...``."""
+        bad, lost = _bad(self.candidate), _bad(self.warm_up)
+        cold = f" ({lost} of {len(self.warm_up)} before them, while it was cold, failed)" if lost else ""
+        if not bad:
+            return f"{len(self.candidate)} conversations ok{cold}"
+        failed = f"{'a conversation' if bad == 1 else f'{bad} of {len(self.candidate)} conversations'} failed"
+        return "; ".join(filter(None, (failed + cold, self.confirming_words)))
+
+    @property
+    def confirming_words(self) -> str:
+        """What followed a failure; empty when nothing did."""
+        if not self.confirming:
+            return ""
+        first = self.confirming[0]
+        whom = f"{len(first.candidate)} on each" if first.control else f"{len(first.candidate)} more"
+        blocks = "; again: ".join(block.words for block in self.confirming)
+        return f"confirming with {whom}: {blocks}{', stable fails too' if self.is_blind else ''}"
 
     @property
     def stable_fails(self) -> str:
         """How stable failed, in words, whatever the candidate did; empty when it held every conversation."""
-        bad = next((c for c in self.control if not c.is_ok), None)
+        bad = next((c for c in self._stable if not c.is_ok), None)
         return f"{bad.kind}: {bad.detail}".rstrip(": ") if bad else ""
 
     @property
     def is_stable_bad(self) -> bool:
-        """Stable answered, and wrongly: more than our network being away."""
-        return any(c.kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT) for c in self.control)
+        """Stable answered, and wrongly, at least every other time: more than our network being away."""
+        stable = self.confirming[-1].control if self.confirming else self.control
+        wrong = sum(c.kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT) for c in stable)
+        return bool(wrong) and (2 * wrong >= len(stable) or not self.confirming)
+
+    @property
+    def _stable(self) -> tuple[Conversation, ...]:
+        return (*self.control, *(c for block in self.confirming for c in block.control))

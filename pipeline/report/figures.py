@@ -96,7 +96,8 @@ def figures_of(
     scenarios = journal_lines.scenarios_of(journal)
     held = sum(every for _, every in scenarios.values())
     # Journal and record each may have lost some rounds (another machine, a new stage): the larger count is the truer one.
-    failed = max(held - sum(ok for ok, _ in scenarios.values()), state.probes_bad)
+    seen = state.probes
+    failed = max(held - sum(ok for ok, _ in scenarios.values()), seen.bad, seen.confirming.candidate_failures)
     return Figures(
         rollout=rollout,
         outcome=rollout.outcome or Outcome.UNDER_WAY,
@@ -104,7 +105,7 @@ def figures_of(
         hand=facts.by_hand(rollout),
         met=met,
         scenarios=scenarios,
-        probes=max(held, state.probes_ok + state.probes_bad, failed),
+        probes=max(held, seen.ok + seen.bad, seen.confirming.candidate_trials),
         probes_failed=failed,
         judged={m: (c.candidate_trials, c.candidate_failures) for m, c in state.total.items()},
         clocks=facts.clocks_of(rollout, met.get(candidate, Exposure()) if met is not None else None),

@@ -61,7 +61,7 @@ def judgement_of(rollout: Rollout) -> Judgement:
 def judged_over(rollout: Rollout) -> str:
     """What the counts of ``judgement_of`` are of, in words: right after a raise the stage before still speaks."""
     judgement = judgement_of(rollout)
-    if judgement.verdict is Verdict.FAIL and not rollout.judge.probes_bad:
+    if judgement.verdict is Verdict.FAIL and rollout.judge.blamed:
         return "the blocks that decided"
     # A raise opens a stage that has counted nothing yet: what is shown was counted under the one before.
     is_empty = not any(c.candidate_trials for c in rollout.judge.stage.values())

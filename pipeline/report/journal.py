@@ -146,11 +146,15 @@ class Journal:
 
     def _probe(self, report: ProbeReport) -> Mapping[str, object]:
         return {
-            "conversations": len(report.candidate),
+            "conversations": len(report.held),
             "failed": len(report.failures),
-            "confirmed": report.is_confirmed_bad,
+            "confirming": [
+                {"candidate": _by_scenario(block.candidate), "control": _by_scenario(block.control)}
+                for block in report.confirming
+            ],
             "blind": report.is_blind,
-            "scenarios": _by_scenario(report.candidate),
+            "warm_up": _by_scenario(report.warm_up),
+            "scenarios": _by_scenario(report.held),
             "control": _by_scenario(report.control),
             "started": report.started.isoformat(),
             "failures": [self._failure(each) for each in report.failures[:MAX_TRANSCRIPTS]],

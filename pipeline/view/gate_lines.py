@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from rich.text import Text
 
 from pipeline.events import Look
+from pipeline.judging import probes
 from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT
 from pipeline.judging.judge import CriterionJudgement, Verdict
 from pipeline.judging.terms import Criterion
+from pipeline.probe.scenario import ProbeReport
 from pipeline.redact import SINK
 from pipeline.units import format_duration, format_rate
 
@@ -36,21 +38,26 @@ def gate_lines(look: Look) -> Iterator[Text]:
 
 
 def _probes(look: Look) -> Text:
-    ok, bad = look.judge.probes_ok, look.judge.probes_bad
-    facts = [f"{bad} failed, confirmed against stable" if bad else f"{ok} ok at this stage"]
+    seen, beta = look.judge.probes, look.situation.rollout.plan.terms.beta
+    unsure = probes.unsure(seen, beta)
+    is_proved = bool(look.judge.failed) and not look.judge.blamed
+    facts = [look.judge.failed if is_proved else unsure if seen.bad else f"{seen.ok} ok at this stage"]
     if look.probe is not None:
-        every, failures = len(look.probe.candidate), look.probe.failures
-        facts.append(f"last round {every - len(failures)}/{every}")
-        slowest = max(
-            (c.first_event_s for c in look.probe.candidate if c.first_event_s is not None), default=None
-        )
-        if failures:
-            facts.append(SINK.shown(f"{failures[0].kind.value}: {failures[0].detail}"))
-        elif slowest is not None:
-            facts.append(f"slowest first event {slowest * 1000:.0f}ms")
-    return _line(
-        Verdict.FAIL if bad else Verdict.PASS if ok else Verdict.INCONCLUSIVE, "probes", " | ".join(facts)
-    )
+        facts += _last_round(look.probe)
+    verdict = Verdict.FAIL if is_proved else Verdict.INCONCLUSIVE if unsure else Verdict.PASS
+    return _line(verdict, "probes", " | ".join(facts))
+
+
+def _last_round(report: ProbeReport) -> Iterator[str]:
+    every = report.candidate
+    yield f"last round {sum(c.is_ok for c in every)}/{len(every)}"
+    if report.confirming:
+        yield report.confirming_words
+    slowest = max((c.first_event_s for c in every if c.first_event_s is not None), default=None)
+    if report.failures:
+        yield SINK.shown(f"{report.failures[0].kind.value}: {report.failures[0].detail}")
+    elif slowest is not None:
+        yield f"slowest first event {slowest * 1000:.0f}ms"
 
 
 def _gate(judged: CriterionJudgement, verdict: Verdict, criterion: Criterion, percent: int) -> Text:

@@ -70,6 +70,12 @@ def slow_probes(sim: Simulation, fault: Fault) -> None:
     sim.round_takes = fault.pick((1.0, 3.0, 6.0))
 
 
+@holds("probes stumble", chance=0.25)
+def stumbling_probes(sim: Simulation, fault: Fault) -> None:
+    """The way to both revisions loses some conversations: nobody is worse for it."""
+    sim.health.stumbles = fault.pick((0.001, 0.01, 0.05))
+
+
 @holds("listener raises", chance=0.1)
 def listener_raises(sim: Simulation, fault: Fault) -> None:
     def listener(event: RolloutEvent) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,8 +17,9 @@ from pipeline.driving.ports import World
 from pipeline.errors import StaleWrite
 from pipeline.events import RolloutEvent
 from pipeline.model import LiveService, LogLine, Readiness, Revision, ServiceRef, Split
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport
-from tests.fakes import REF
+from pipeline.probe.course import course
+from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
+from tests.fakes import REF, followed
 from tests.rollouts import SCENARIO
 from tests.simulation.world import SECOND, OwnClock
 
@@ -144,9 +146,10 @@ class Process:
 class Rounds:
     """What the finished probe rounds of all processes met: the truth, for the oracle."""
 
+    chance: random.Random  # of losing a conversation on the way
     green_at: dict[str, datetime] = field(
         default_factory=dict
-    )  # uid to the start of the last round that was all ok
+    )  # uid to the start of the last round in which it held a conversation
     held: list[tuple[datetime, int]] = field(
         default_factory=list
     )  # with the candidate: start, conversations that held
@@ -174,11 +177,8 @@ class SlowProber:
         takes = 30.0 if self._inline and sim.round_takes > 30 else sim.round_takes
         begun = self._process.clock.now()
         self._begun, self._green = sim.clock.now(), []
-        held = self._talk(ask, ask.candidate)
-        failed = any(not c.is_ok for c in held)
-        control = self._talk(ask, ask.control, 0 if failed else 1) if ask.control else ()
+        self._round = followed(course(ask, begun), self._talk, takes)
         self._is_blind = sim.blind_probes
-        self._round = ProbeReport(begun, takes, held, control, control_wanted=ask.control is not None)
         self._due = self._process.sim.now + takes
         if self._inline:
             sim.clock.sleep(takes * SECOND)
@@ -194,9 +194,8 @@ class SlowProber:
         rounds.held.append((self._begun, sum(c.is_ok for c in report.candidate)))
         return report
 
-    def _talk(self, ask: ProbeAsk, address: Address, sessions: int = 0) -> tuple[Conversation, ...]:
+    def _talk(self, scenario: Scenario, address: Address) -> Conversation:
         sim = self._process.sim
-        count = len(ask.scenarios) * (sessions or ask.sessions)
         revision = sim.behind(address.base_url)
         kind = Kind.OK
         if sim.blind_probes or revision is None:
@@ -205,8 +204,9 @@ class SlowProber:
             kind = Kind.TIMED_OUT
         elif revision.name in sim.health.fails_probes or revision.readiness is not Readiness.READY:
             kind = Kind.CLOSED_EARLY
+        elif sim.health.stumbles and sim.rounds.chance.random() < sim.health.stumbles:
+            kind = Kind.UNREACHABLE
         if kind is Kind.OK:
             assert revision is not None
             self._green.append(revision.uid)
-        code = 1011 if kind is Kind.CLOSED_EARLY else 1000
-        return (Conversation(SCENARIO.name, kind, 0.1, close_code=code),) * count
+        return Conversation(scenario.name, kind, 0.1, close_code=1011 if kind is Kind.CLOSED_EARLY else 1000)

@@ -96,7 +96,7 @@ class Simulation:
         self.platform = FakePlatform(self.clock).with_stable(STABLE)
         self.platform.foreign_write(split=Split((Target(STABLE, 100), Target(STABLE, 0, FOREIGN_TAG))))
         self.users = Users(self.clock, self.platform, self.health, self.seed)
-        self.rounds = Rounds()
+        self.rounds = Rounds(random.Random(f"probes of {self.seed}"))
         self.listeners: list[Listener] = []
         self.skew = timedelta(0)
         self.off = timedelta(0)

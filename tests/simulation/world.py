@@ -44,6 +44,7 @@ class Health:
     exits_every: dict[str, float] = field(default_factory=dict)  # seconds that an instance lives, by revision
     fails_probes: set[str] = field(default_factory=set)
     hangs_probes: set[str] = field(default_factory=set)
+    stumbles: float = 0.0  # the rate at which conversations with any revision are lost on the way
 
 
 @dataclass

@@ -1,0 +1,75 @@
+"""In which order a round's conversations are held, and when more follow.  PURE.
+
+Theory of operation. ``course`` asks for batches of *turns* and is sent what they came to; whoever holds conversations,
+over sockets or in a test, follows it. A turn is one scenario with one address, or with both at the same moment.
+
+    warm-up     after a cold start, the whole round once: shown, and it counts neither way
+    the round   ``sessions`` of each scenario with the candidate, the first of each with stable beside it: a roll-back
+                target that hangs must be known before traffic is moved away from it or to it
+    confirming  after a failure, five turns with both of the scenarios that failed; and five more of those that
+                failed again, if the candidate failed more often than stable
+
+Two such fives decide about a candidate that always fails; more are the next round's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import cycle, islice
+
+from pipeline.probe.scenario import Address, Confirming, Conversation, ProbeAsk, ProbeReport, Scenario
+
+CONFIRMING = 5
+MOST_BLOCKS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A conversation of one scenario with each of these addresses, at the same moment."""
+
+    scenario: Scenario
+    addresses: tuple[Address, ...]
+
+
+Held = Sequence[tuple[Conversation, ...]]  # of each turn in order, by its addresses
+Course = Generator[Sequence[Turn], Held, ProbeReport]
+
+
+def course(ask: ProbeAsk, started: datetime) -> Course:
+    """Yields turns, takes what they came to; returns the report, whose ``seconds`` are still to be filled in."""
+    warm_up, _ = _sides((yield _round(ask))) if ask.warm_up else ((), ())
+    candidate, control = _sides((yield _round(ask)))
+    blocks: list[Confirming] = []
+    again = _failed(ask, candidate) if ask.confirms else []
+    while again and len(blocks) < MOST_BLOCKS:
+        block = Confirming(*_sides((yield [Turn(s, _both(ask)) for s in islice(cycle(again), CONFIRMING)])))
+        blocks.append(block)
+        again = _failed(ask, block.candidate) if block.is_worse else []
+    return ProbeReport(
+        started, 0.0, candidate, control, control_wanted=ask.control is not None,
+        warm_up=warm_up, confirming=tuple(blocks),
+    )  # fmt: skip
+
+
+def _both(ask: ProbeAsk) -> tuple[Address, ...]:
+    return (ask.candidate,) if ask.control is None else (ask.candidate, ask.control)
+
+
+def _round(ask: ProbeAsk) -> list[Turn]:
+    return [
+        Turn(scenario, (ask.candidate,) if number else _both(ask))
+        for scenario in ask.scenarios
+        for number in range(ask.sessions)
+    ]
+
+
+def _sides(held: Held) -> tuple[tuple[Conversation, ...], tuple[Conversation, ...]]:
+    """The conversations with the candidate, and those with the control."""
+    return tuple(turn[0] for turn in held), tuple(each for turn in held for each in turn[1:])
+
+
+def _failed(ask: ProbeAsk, candidate: Iterable[Conversation]) -> list[Scenario]:
+    bad = {c.scenario for c in candidate if not c.is_ok}
+    return [scenario for scenario in ask.scenarios if scenario.name in bad]
