@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-judge bench-checks house pulumi test-pulumi lock clean
+.PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-judge bench-safe rollouts bench-checks house pulumi test-pulumi lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -42,6 +42,13 @@ bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep
 
 bench-judge: $(READY) ## how right the judge is: beside an oracle, other tools, on 20,000 whole rollouts (an hour); QUICK=--quick: seconds
 	$(BIN)/python -m bench.judge $(QUICK)
+
+bench-safe: $(READY) ## RUNS (50) of the demo's chapter (b): first bad run to new connections safe, median and p95
+	$(BIN)/python -m bench.safe $${RUNS:-50}
+
+rollouts: $(READY) ## TIMES (20) whole rollouts of each kind of candidate, with users on real sockets
+	SPILLWAY_ROLLOUTS=$${TIMES:-20} $(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2} --dist worksteal \
+	  tests/e2e/test_whole_rollouts.py
 
 bench-checks: $(READY) ## how right the checks are: precision and recall of every rule
 	$(BIN)/python -m bench.checks_corpus

@@ -93,8 +93,12 @@ class Story:
     users: Users
     chapters: list[Chapter] = field(default_factory=list)
 
-    def tell(self) -> list[Chapter]:
-        """Every chapter, in order. Raises SpillwayError when one does not end as it must."""
+    def tell(self, only: str = "") -> list[Chapter]:
+        """Every chapter, in order, or one alone. Raises SpillwayError when one does not end as it must."""
+        alone = {"a": self.stopped_at_zero, "b": self.sent_back, "c": self.promoted}
+        if only:
+            alone[only]()
+            return self.chapters
         self.stopped_at_zero()
         self.sent_back()
         self.promoted()

@@ -14,7 +14,7 @@ from pipeline.app.programs import EngineChoice
 from pipeline.app.session import Session
 from pipeline.cli.command import command
 from pipeline.cli.options import Engine, refuse_idle
-from pipeline.errors import SpillwayError
+from pipeline.errors import SpillwayError, UserError
 
 if TYPE_CHECKING:
     from pipeline.app.demo_story import Chapter
@@ -30,6 +30,7 @@ def demo(
     rate: Annotated[
         float, typer.Option("--rate", min=20, max=200, help="User conversations a second.")
     ] = 100.0,
+    only: Annotated[str, typer.Option("--only", help="One chapter alone: a, b or c.")] = "",
     engine: Engine = EngineChoice.AUTO,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the local Cloud Run running, to look around.")
@@ -44,6 +45,10 @@ def demo(
     """
     from pipeline.local import daemon
 
+    if only not in ("", "a", "b", "c"):
+        raise UserError(
+            f"no chapter {only!r} that stands alone", "Alone there are: a, b and c.", "spillway demo --only b"
+        )
     session.need_folder()
     refuse_idle(session, "in the demo, which has its own", "spillway demo", "config")
     session.engine = engine
@@ -51,12 +56,12 @@ def demo(
     shutil.rmtree(ours.local_folder, ignore_errors=True)
     began = time.monotonic()
     try:
-        chapters = _tell(ours, rate)
+        chapters = _tell(ours, rate, only)
     finally:
         if not keep:
             daemon.down(ours.local_folder)
     seconds = round(time.monotonic() - began, 1)
-    reports = chapters[1].reports
+    reports = chapters[0 if only else 1].reports
     document = {
         "outcome": "done",
         "exit_code": 0,
@@ -65,7 +70,9 @@ def demo(
         "reports": [str(path) for path in reports],
     }
     session.output.result("\n".join(map(str, reports)), document)
-    session.output.say(f"{seconds:g}s in all. The report of the revision that was sent back is named above.")
+    session.output.say(
+        f"{seconds:g}s in all. The report of {'its rollout' if only else 'the revision that was sent back'} is named above."
+    )
     return 0
 
 
@@ -80,7 +87,7 @@ def _session(session: Session) -> Session:
     )
 
 
-def _tell(session: Session, rate: float) -> list[Chapter]:
+def _tell(session: Session, rate: float, only: str) -> list[Chapter]:
     from pipeline.app.demo_story import Story
     from pipeline.app.images import images_of
     from pipeline.demo.users import Users
@@ -93,7 +100,7 @@ def _tell(session: Session, rate: float) -> list[Chapter]:
     uri = _deploy_stable(session, config)
     say(f"{uri}: {rate:g} user conversations a second from now on")
     with Users(uri, rate) as users:
-        return Story(session, config, users).tell()
+        return Story(session, config, users).tell(only)
 
 
 def _deploy_stable(session: Session, config: Config) -> str:

@@ -30,3 +30,9 @@ def test_the_story_goes_as_told(tmp_path: Path) -> None:
             report
         ).read_text(encoding="utf-8")
     assert not endpoint.is_alive(tmp_path / ".spillway" / "demo" / "local")
+
+
+def test_a_chapter_that_does_not_stand_alone_is_refused(tmp_path: Path) -> None:
+    done = Project(tmp_path, tmp_path / "none").run("demo", "--only", "d")
+    assert done.code == 2
+    assert "Alone there are: a, b and c." in done.stderr
