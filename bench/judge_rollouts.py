@@ -15,13 +15,14 @@ from multiprocessing import Pool
 from random import Random
 
 from bench.judge_world import Fleet, Kind, Life, Run, World, drawn
-from pipeline.judging import evidence, judge, probes
+from pipeline.judging import evidence, judge
 from pipeline.judging.clients import Memory
 from pipeline.judging.cohorts import Cohort, Side
 from pipeline.judging.evidence import Arm, Block, Counts, Span, Windows
 from pipeline.judging.instances import LOOKBACK, Instance
 from pipeline.judging.judge import JudgeState, Verdict
 from pipeline.judging.metrics import Unit
+from pipeline.judging.probes import Round
 from pipeline.judging.reading import Complaint
 from pipeline.judging.terms import Criterion, Plan, Sampling, Stage, Terms
 from pipeline.judging.trials import Trial
@@ -135,14 +136,12 @@ class Rollout:
     def _probe(self) -> None:
         """The rounds of one block; one with a failure is confirmed at once."""
         flake, n = self.kind.flake, _SESSIONS
-        ok = 0
         for _ in range(_ROUNDS):
-            bad = sum(self._rng.random() < flake for _ in range(n))
-            ok += n - bad
+            bad, held, blocks = sum(self._rng.random() < flake for _ in range(n)), n, ()
             if bad:
                 bad_c, bad_b = (sum(self._rng.random() < flake for _ in range(n)) for _ in (0, 1))
-                self.state = probes.confirmed(self.state, PLAN, Counts(n, bad_c, n, bad_b))
-        self.state = judge.observe_probes(self.state, ok=ok, bad=0)
+                bad, held, blocks = bad + bad_c, held + n, (Counts(n, bad_c, n, bad_b),)
+            self.state = judge.observe_probes(self.state, PLAN, Round(held - bad, bad, blocks))
 
     def _take_in(self, span: Span, index: int, arrived: float) -> None:
         block = self._by_lines(span, index) if self.as_lines else self._by_trials(span, index)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import plan, record
-from pipeline.judging import bound, clients, judge, probes
+from pipeline.judging import clients, judge
 from pipeline.judging.evidence import Block, Counts
 from pipeline.judging.judge import JudgeState, Verdict
 from pipeline.judging.probes import Round
@@ -485,7 +485,7 @@ def test_day_and_night_at_full_traffic_call_a_human() -> None:
     made = a_plan(Criterion(METRIC, limit=0.003))
     by_day = [block(n, 50, n % 10 == 0, 450, 1 if n % 10 else 0) for n in range(20)]
     state = judge.new_stage(judged(made, by_day))
-    state = judge.observe_probes(state, ok=5, bad=0)
+    state = judge.observe_probes(state, made, Round(ok=5))
     verdicts = set()
     for n in range(100):
         state = judge.observe(state, made, full(n, 500, 3))
@@ -567,16 +567,16 @@ def test_a_crash_loop_of_the_candidate_alone_is_not_promoted(exits: int, stables
 
 def test_probes_have_a_tenth_of_the_bound_and_two_confirmed_rounds_decide() -> None:
     made = a_plan()
-    once = probes.confirmed(judged(made, []), made, Counts(5, 5, 5, 0))
+    once = judge.observe_probes(judged(made, []), made, Round(confirming=(Counts(5, 5, 5, 0),)))
     assert not once.failed
-    twice = probes.confirmed(once, made, Counts(5, 5, 5, 0))
+    twice = judge.observe_probes(once, made, Round(confirming=(Counts(5, 5, 5, 0),)))
     said = judge.judge_stage(twice, made, 0)
     assert said.verdict is Verdict.FAIL
-    assert said.reason == "probe conversations fail, confirmed against stable"
-    assert exp(bound.log_probes(twice)) == pytest.approx(18_433, rel=1e-4)
+    assert said.reason == "10 of 10 probe conversations failed, against 0 of 10 on stable"
+    assert exp(twice.probes.log_e) == pytest.approx(18_433, rel=1e-4)
     both = judged(made, [])
     for _ in range(50):
-        both = probes.confirmed(both, made, Counts(5, 5, 5, 5))
+        both = judge.observe_probes(both, made, Round(confirming=(Counts(5, 5, 5, 5),)))
     assert not both.failed
     assert judge.judge_stage(both, made, 0).verdict is Verdict.PASS
 
@@ -585,11 +585,11 @@ def test_without_a_stable_revision_probes_are_held_against_a_limit() -> None:
     made = a_plan()
     state, rounds = judged(made, []), 0
     while not state.failed:
-        state, rounds = probes.confirmed(state, made, Counts(5, 5)), rounds + 1
+        state, rounds = judge.observe_probes(state, made, Round(confirming=(Counts(5, 5),))), rounds + 1
     assert rounds == 2
     flaky = judged(made, [])
     for n in range(300):
-        flaky = probes.confirmed(flaky, made, Counts(5, int(n % 4 == 0)))
+        flaky = judge.observe_probes(flaky, made, Round(confirming=(Counts(5, int(n % 4 == 0)),)))
     assert not flaky.failed
 
 
@@ -601,7 +601,7 @@ def test_flaky_probes_send_nothing_back() -> None:
         for _ in range(330):  # a default rollout's rounds
             if any(rng.random() < 0.01 for _ in range(5)):
                 bad = [sum(rng.random() < 0.01 for _ in range(5)) for _ in (0, 1)]
-                state = probes.confirmed(state, made, Counts(5, bad[0], 5, bad[1]))
+                state = judge.observe_probes(state, made, Round(confirming=(Counts(5, bad[0], 5, bad[1]),)))
         sent_back += bool(state.failed)
     assert sent_back == 0
 
@@ -647,6 +647,8 @@ def test_by_simulation_alpha_bounds_all_bets_together() -> None:
                 state = judge.observe(state, made, made_of(n, tables))
                 if rng.random() < 0.2:
                     bad = [sum(rng.random() < 0.3 for _ in range(5)) for _ in (0, 1)]
-                    state = probes.confirmed(state, made, Counts(5, bad[0], 5, bad[1]))
+                    state = judge.observe_probes(
+                        state, made, Round(confirming=(Counts(5, bad[0], 5, bad[1]),))
+                    )
             sent_back += bool(state.failed)
         assert sent_back <= alpha * rollouts
