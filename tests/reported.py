@@ -69,7 +69,7 @@ class Reported:
         engine = self.scene.engine(driver)
         place = SimpleNamespace(ref=REF, platform=self.scene.platform, alerts=_alerts)
         return Drive(
-            SimpleNamespace(session=self.session),  # type: ignore[arg-type]
+            SimpleNamespace(session=self.session, name="production"),  # type: ignore[arg-type]
             place=place,  # type: ignore[arg-type]
             program=None,  # type: ignore[arg-type]
             engine=engine,

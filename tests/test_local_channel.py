@@ -22,7 +22,7 @@ from pipeline.local import daemon, endpoint
 from pipeline.local.channel import FollowingChannel
 from pipeline.local.images.catalogue import Image
 from pipeline.local.provider.service import LocalProvider
-from pipeline.model import ServiceRef, Split, Target
+from pipeline.model import LogLine, ServiceRef, Split, Target
 from tests.processes import SERVER, until
 
 REF = ServiceRef("local", "local", "chat")
@@ -58,13 +58,16 @@ def kill(folder: Path) -> None:
     until(lambda: not endpoint.is_alive(folder))
 
 
-def look(platform: CloudRun, logs: LoggingSource, provider: LocalProvider) -> tuple[object, object, object]:
+def look(
+    platform: CloudRun, logs: LoggingSource, provider: LocalProvider
+) -> tuple[object, object, object, list[LogLine]]:
     """What the adapters of a driver see that was opened long ago."""
     started = datetime.now(UTC) - timedelta(hours=1)
     return (
         platform.read(REF).uid,
         [r.name for r in platform.revisions(REF)],
-        (provider.read(INPUTS), list(logs.lines(REF, since=started, revisions=["chat-one"]))),
+        provider.read(INPUTS),
+        list(logs.lines(REF, since=started, revisions=["chat-one"])),
     )
 
 
@@ -74,7 +77,7 @@ def test_all_adapters_find_a_restarted_server(folder: Path, end: Callable[[Path]
     with followed(folder, tokens) as channel:
         adapters = CloudRun.over(channel), LoggingSource.over(channel), LocalProvider(channel)
         deploy(channel)
-        before = look(*adapters)
+        *before, lines = look(*adapters)
         end(folder)
         for call in (
             lambda: adapters[0].read(REF),
@@ -86,7 +89,9 @@ def test_all_adapters_find_a_restarted_server(folder: Path, end: Callable[[Path]
             assert down.value.what == "the local Cloud Run is not running"
             assert down.value.fix == "Start it: spillway local up"
         daemon.up(folder, {}, strict_masks=True)
-        assert look(*adapters) == before
+        *after, found = look(*adapters)
+        assert after == before
+        assert found[: len(lines)] == lines  # an instance that starts anew is a line of its own
     assert len(set(tokens)) == 2
 
 

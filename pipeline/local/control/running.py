@@ -33,7 +33,7 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
         own.get(key) or of_service.get(key) or fallback
         for key, fallback in (("min_instance_count", 0), ("max_instance_count", 1))
     )
-    volumes = {each["name"]: each for each in template.get("volumes", ())}
+    volumes = {each.get("name", ""): each for each in template.get("volumes", ())}
     containers = [_container(each, revision.images, volumes) for each in template["containers"]]
     main = containers.pop(serving(template["containers"]))
     return InstanceSpec(
