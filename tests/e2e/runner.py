@@ -23,7 +23,9 @@ from tests.e2e.project import TIMEOUT_S, Project
 
 ACTION = Path(__file__).parents[2] / ".github" / "actions" / "rollout"
 _EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
-_OUTCOME_MISSING = "always() && steps.run.outputs.outcome == ''"
+_OUTCOME_MISSING = (
+    "always() && (steps.run.outputs.outcome == '' || steps.run.outputs.outcome == 'interrupted')"
+)
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class Job:
                 return given["install"] != "false" and not self.failed
             case _:
                 assert condition == _OUTCOME_MISSING, condition
-                return not self.values.get("outcome")
+                return self.values.get("outcome", "") in ("", "interrupted")
 
     def _expand(self, text: str, given: Mapping[str, str]) -> str:
         def value(match: re.Match[str]) -> str:

@@ -91,7 +91,10 @@ def test_a_cancelled_job_says_where_it_stands_and_the_next_goes_on(job: Job) -> 
     project.configure(IMAGES, SLOW)
     ended = job.run(image="next", signals=(signal.SIGINT, signal.SIGTERM), when=lambda: at_half(project))
     assert ended.failed
-    assert (ended.outputs()["outcome"], ended.outputs()["exit_code"]) == ("under_way", "130"), ended.said
+    # On a busy machine it is ended before its own page is made: then the next step's page says it.
+    assert ended.outputs()["outcome"] in ("under_way", "interrupted"), ended.said
+    assert ended.outputs()["exit_code"] == "130"
+    assert ended.page.startswith("# ")
     assert at_half(project)
     first_line = ended.page.splitlines()[0]
     assert "promoted" not in first_line.lower()
