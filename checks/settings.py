@@ -54,12 +54,14 @@ class JsonSafeLogs:
         loggers: dotted factories (``app.logs.get_logger``) whose loggers take fields as keywords.
         attributes: further attribute names that are known to hold plain enums.
         trusted: sinks whose encoder takes everything.
+        plain: sinks that end in ``json.dumps`` without a fallback, where the tree does not show it.
     """
 
     safe: tuple[Word, ...] = ()
     loggers: tuple[Word, ...] = ()
     attributes: tuple[Word, ...] = ()
     trusted: tuple[Literal["extra", "structlog", "loguru"], ...] = ()
+    plain: tuple[Literal["extra", "structlog", "loguru"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

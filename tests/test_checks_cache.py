@@ -60,6 +60,32 @@ def test_nothing_is_parsed_twice(tree: Path, parsed: list[str]) -> None:
     assert parsed == []
 
 
+def test_another_encoder_changes_the_answer_about_files_that_stay(tmp_path: Path, parsed: list[str]) -> None:
+    formatter = "import json\nimport logging\n\n\nclass Lines(logging.Formatter):\n    def format(self, record):\n        return json.dumps(record.__dict__)\n"
+    setup = (
+        "import logging\n\nfrom app.lines import Lines\n\nlogging.root.handlers[0].setFormatter(Lines())\n"
+    )
+    user = "import logging\n\nfrom app.states import State\n\nlogging.info('x', extra={'s': State.OPEN})\n"
+    tree = plant(
+        tmp_path / "tree",
+        {"app/states.py": STATES, "app/lines.py": formatter, "app/setup.py": setup, "app/user.py": user},
+    )
+    (found,) = check(tree)
+    assert found.fails_gate
+    assert [(s.path, s.text) for s in found.trail] == [
+        ("app/states.py", "enum State is defined here"),
+        ("app/setup.py", "written by Lines"),
+    ]
+    parsed.clear()
+    (tree / "app/lines.py").write_text(formatter.replace("__dict__)", "__dict__, default=str)"))
+    assert check(tree) == ()
+    assert "app/user.py" not in parsed
+    (tree / "app/setup.py").unlink()
+    (left,) = check(tree)
+    assert not left.fails_gate
+    assert "plain: [extra]" in left.message
+
+
 def test_only_what_changed_is_parsed(tree: Path, parsed: list[str]) -> None:
     check(tree)
     parsed.clear()

@@ -4,8 +4,8 @@ Theory of operation. A run goes over the tree once. For each rule that is on, ``
 the search needs to know. For each file, ``wants`` looks at the bytes and says whether the file is worth parsing;
 ``collect`` turns its syntax tree into facts, in whatever process the file is read. Facts are tuples, lists and
 dictionaries that JSON can write; ``read`` gives them their types again. Then the findings are made: by ``judge``, which
-sees the facts of all files together, or by ``judge_file`` for one file at a time, whose findings are remembered. A rule
-that follows names into other files says with ``refers`` which, so that those can be read beforehand, in other
+sees the facts of all files together, or by ``judge_file`` for one file at a time, whose findings are remembered; what
+such a rule needs of all files, ``gather`` makes of their facts, as plain JSON, and gives to each. A rule that follows names into other files says with ``refers`` which, so that those can be read beforehand, in other
 processes too. So a rule opens no file, and what it collected can be cached.
 
 To add one: a module here (a folder when it needs more than one), and a line in ``__init__.py``.
@@ -67,7 +67,8 @@ class Rule:
     read: Callable[[Any], Any] = lambda row: row
     refers: Callable[[Any], Iterable[str]] | None = None
     judge: Callable[[Project, Brief, Mapping[str, Any]], Iterator[Finding]] | None = None
-    judge_file: Callable[[Project, str, Any], Iterator[Finding]] | None = None
+    gather: Callable[[Project, Mapping[str, Any]], Any] = lambda project, facts: None  # noqa: ARG005
+    judge_file: Callable[[Project, str, Any, Any], Iterator[Finding]] | None = None
     is_quick: bool = False
 
 

@@ -38,6 +38,8 @@ class Sweep:
             COMMENTS: "",
             DEFINITIONS: "",
         }
+        self._common: dict[str, Any] = {}
+        self._stamps: dict[str, str] = {}
         self._names = [*self.briefs, COMMENTS]
         self.entries: dict[str, Collected] = {}
         self.skipped: list[Skipped] = []
@@ -54,6 +56,7 @@ class Sweep:
                 if job:
                     pool.put(job)
             pool.drain()
+            self._gather()
             for path in sorted(self._referred()):
                 is_known = DEFINITIONS in self.entries.get(path, {})
                 job = None if is_known else self._job(path, [DEFINITIONS])
@@ -64,13 +67,23 @@ class Sweep:
             if DEFINITIONS in entry:
                 self._tree.take(path, entry.pop(DEFINITIONS))
 
+    def _gather(self) -> None:
+        """What rules that judge file by file need of all files; findings are remembered only while it is the same."""
+        for name in self.briefs:
+            rule = BY_NAME[name]
+            if rule.judge_file:
+                with self._reported_if_broken(name):
+                    facts = {path: rule.read(row) for path, row in self._rows(name).items()}
+                    self._common[name] = rule.gather(self._project, facts)
+                    self._stamps[name] = self._digests[name] + digest_of({"common": self._common[name]})
+
     def _referred(self) -> set[str]:
         """Files that judging will follow names into."""
         found: set[str] = set()
         for name in self.briefs:
             rule = BY_NAME[name]
             for path, facts in self._rows(name).items() if rule.refers else ():
-                if rule.refers and self._tree.recall(name, self._digests[name], path) is None:
+                if rule.refers and self._tree.recall(name, self._stamp(name), path) is None:
                     with self._reported_if_broken(name):
                         found |= {self._file_of(dotted, path) for dotted in rule.refers(rule.read(facts))}
         return found - {""}
@@ -132,13 +145,16 @@ class Sweep:
                     found += rule.judge(self._project, brief, facts)
                 for path, row in rows.items() if rule.judge_file else ():
                     found += self._tree.judged(
-                        name, self._digests[name], path, partial(self._judge_file, rule, path, row)
+                        name, self._stamp(name), path, partial(self._judge_file, rule, path, row)
                     )
         return [*found, *self.broken]
 
     def _judge_file(self, rule: Rule, path: str, row: Any) -> Iterator[Finding]:
         assert rule.judge_file
-        return rule.judge_file(self._project, path, rule.read(row))
+        return rule.judge_file(self._project, path, rule.read(row), self._common.get(rule.name))
+
+    def _stamp(self, name: str) -> str:
+        return self._stamps.get(name, self._digests[name])
 
     @contextmanager
     def _reported_if_broken(self, name: str) -> Iterator[None]:

@@ -11,6 +11,7 @@ from checks.tree.symbols import (
     DOUBT,
     ENUM_ATTRIBUTES,
     Symbol,
+    as_key,
     attribute_of,
     box,
     constant,
@@ -57,7 +58,10 @@ class Expressions:
                 for each in target.elts:
                     self.bind(each, item(value), names, line, source)
             case ast.Subscript(value=ast.Name(id=name), slice=key):
-                self.put(name, key_of(key), value, names, Local(None, line, source=source))
+                where = Local(None, line, source=source)
+                self.put(name, key_of(key), value, names, where)
+                if not isinstance(key, ast.Constant):
+                    self.put(name, None, as_key(self.key(key, names)), names, where)
 
     def put(self, name: str, key: str | None, value: Symbol | None, names: Locals, where: Local) -> None:
         """Add a value to the container that a name stands for."""
@@ -174,7 +178,7 @@ class Expressions:
         return box(self.value(e.value if isinstance(e, ast.Starred) else e, names) for e in node.elts)
 
     def _dict(self, node: ast.Dict, names: Locals) -> Symbol | None:
-        keys = (self.value(key, names) for key in node.keys if key is not None)
+        keys = (as_key(self.key(key, names)) for key in node.keys if key is not None)
         return box((*keys, *(self.value(value, names) for value in node.values)))
 
     def _list_of(self, node: ast.ListComp | ast.GeneratorExp, names: Locals) -> Symbol | None:
@@ -182,7 +186,11 @@ class Expressions:
 
     def _dict_of(self, node: ast.DictComp, names: Locals) -> Symbol | None:
         inner = self.comprehended(node.generators, names)
-        return box([self.value(node.key, inner), self.value(node.value, inner)])
+        return box([as_key(self.key(node.key, inner)), self.value(node.value, inner)])
+
+    def key(self, node: ast.expr, names: Locals) -> Symbol | None:
+        """A tuple is no key of JSON, whatever is in it."""
+        return Symbol("kind", "tuple") if isinstance(node, ast.Tuple) else self.value(node, names)
 
     def _subscript(self, node: ast.Subscript, names: Locals) -> Symbol | None:
         """``record["key"]`` says nothing about which of the values it is; ``by_id[key]`` all but says it."""

@@ -137,9 +137,10 @@ def become(names: Locals, branches: list[Locals]) -> None:
 
 
 def item(symbol: Symbol | None) -> Symbol | None:
-    """What iterating gives."""
-    if symbol is None or symbol.form in ("kind", "const", "known"):
+    """What iterating or subscripting gives; of a dictionary with keys and values that may be anything, the values."""
+    if symbol is None or symbol.form in ("kind", "const", "known", "key"):
         return None
     if symbol.form == "box":
-        return symbol.parts[0] if len(symbol.parts) == 1 else joined(*symbol.parts, None)
+        parts = [part for part in symbol.parts if part is not None and part.form != "key"]
+        return parts[0] if len(symbol.parts) == 1 and parts else joined(*parts, None)
     return Symbol("item", parts=(symbol,))

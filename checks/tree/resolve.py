@@ -65,7 +65,7 @@ _LOWER_CASE_CLASSES = frozenset(
 @dataclass(frozen=True, slots=True)
 class Thing:
     """One of: ``class``, ``instance``, ``function``, ``method``, ``module``, ``kind``, ``const``, ``known``, ``box``,
-    ``any``; ``outside``, ``outside instance``, ``outside attribute``, ``outside result`` for what the tree does not hold.
+    ``key``, ``any``; ``outside``, ``outside instance``, ``outside attribute``, ``outside result`` for what the tree does not hold.
 
     Args:
         path: the file that defines it; empty for something outside of the tree.
@@ -263,7 +263,8 @@ class Resolver:
         if thing is None:
             return None
         if thing.what == "box":
-            return thing.parts[0] if len(thing.parts) == 1 else Thing("any", parts=thing.parts)
+            parts = tuple(part for part in thing.parts if part is None or part.what != "key")
+            return parts[0] if len(parts) == 1 else Thing("any", parts=parts)
         return _instance(thing) if thing.what == "class" and self.is_enum(thing) else None
 
     def is_enum(self, thing: Thing) -> bool:

@@ -9,6 +9,7 @@ process or into the cache; ``symbol_of`` reads it back. Its forms, with the name
     call            part            what calling it gives
     item            part            what iterating or subscripting it gives
     box             part, ...       a container with these inside
+    key             part            a key of the dictionary around it
     any             part, ...       one of these, depending on the branch that was taken
     known   "name", part or None    an attribute that its name identifies, unless the part's class defines it otherwise
     fields          part            everything inside an instance
@@ -37,7 +38,7 @@ ENUM_ATTRIBUTES = frozenset({"client_state", "application_state"})
 MOST_PARTS = 40
 
 Form = Literal[
-    "obj", "of", "attr", "call", "item", "box", "any", "known", "fields", "arith", "kind", "const"
+    "obj", "of", "attr", "call", "item", "box", "key", "any", "known", "fields", "arith", "kind", "const"
 ]  # fmt: skip
 
 
@@ -89,6 +90,11 @@ def box(symbols: Iterable[Symbol | None]) -> Symbol | None:
     """A container; None where nothing inside it can be said to be anything but harmless."""
     known = tuple(symbol for symbol in symbols if symbol is not None and symbol.form != "const")
     return Symbol("box", parts=known) if known else None
+
+
+def as_key(symbol: Symbol | None) -> Symbol | None:
+    """A key of a dictionary: encoders that take every value still refuse it."""
+    return Symbol("key", parts=(symbol,)) if symbol is not None and symbol.form != "const" else None
 
 
 def walk(symbol: Symbol) -> Iterator[Symbol]:

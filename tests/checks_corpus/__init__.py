@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.checks_corpus import families, settings
+from tests.checks_corpus import encoders, families, settings
 from tests.checks_corpus.corpus import Case, findings
 from tests.checks_corpus.score import Score
 
 RULES = settings.RULES
+#: cases that are put together from what may meet, by rule and kind
+KINDS: Mapping[str, Mapping[str, Callable[[], Iterator[Case]]]] = {
+    "json-safe-logs": {"encoders": encoders.cases},
+}
 
 
 def cases(rule: str) -> list[Case]:
-    """All cases of one rule: those written by hand, then those made from a seed."""
-    return [*settings.cases(rule), *families.cases(rule)]
+    """All cases of one rule: those written by hand, then those made from a seed, then those of each kind."""
+    kinds = (case for make in KINDS.get(rule, {}).values() for case in make())
+    return [*settings.cases(rule), *families.cases(rule), *kinds]
 
 
 def measured(several: Iterable[Case], folder: Path) -> Score:

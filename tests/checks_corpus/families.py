@@ -288,7 +288,8 @@ def _json_safe_logs(rng: random.Random, title: str) -> Case:
         code = f"{before.format(v=value)}{sink.format(v=handed.format(v=value))}{mark}\n"
         text = wrap.format(code=textwrap.indent(code, "    ") if value == "given" else code)
         files[f"app/part{number}.py"] = f"{imports}{more}{_filler(rng)}{_placed(rng, text)}{_filler(rng)}"
-    asked = settings.json_safe_logs({"loggers": [["app.logs.get_logger"]]})
+    plain = [["extra", "structlog", "loguru"]]
+    asked = settings.json_safe_logs({"loggers": [["app.logs.get_logger"]], "plain": plain})
     return marked("json-safe-logs", title, files, asked)
 
 

@@ -227,6 +227,28 @@ class Session:
     phase: SessionPhase = SessionPhase.NEW
 '''
 
+_LOGGING = '''\
+"""Every log line is one line of JSON."""
+
+import json
+import logging
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record):
+        line = {"severity": record.levelname, "message": record.getMessage()}
+        line.update({k: v for k, v in record.__dict__.items() if k not in _PLAIN})
+        return json.dumps(line)
+
+
+def configure() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+'''
+
 _FILLER = '''\
 """{title}."""
 
@@ -258,6 +280,7 @@ FILES |= {
     "services/websocket_connection_pool.py": _POOL,
     "services/unified_authentication_service.py": _SERVICE,
     "models/session.py": _SESSION,
+    "core/logs.py": _LOGGING,
     "tests/test_utils.py": f"def {HELPER}(state):\n    return 'a stand-in'\n",
     "README.md": f"Use `{HELPER}`.\n",
 }

@@ -5,7 +5,11 @@ from __future__ import annotations
 from checks.settings import JsonSafeLogs, Settings
 from tests.checks_examples.example import Example
 
-_ON = Settings(json_safe_logs=JsonSafeLogs(safe=("safe_state",), loggers=("app.logs.get_logger",)))
+_ON = Settings(
+    json_safe_logs=JsonSafeLogs(
+        safe=("safe_state",), loggers=("app.logs.get_logger",), plain=("extra", "structlog", "loguru")
+    )
+)
 _HEAD = "import json\nimport logging\nfrom datetime import datetime\nfrom app.kinds import Phase, Text, Level\nlog = logging.getLogger(__name__)\n"
 _KINDS = """\
 import enum

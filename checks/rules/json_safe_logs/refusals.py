@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from checks.tree.resolve import Resolver, Thing
 from checks.tree.symbols import ENUM_ATTRIBUTES
@@ -41,45 +41,51 @@ _MODELS = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What kind of value it is, and whether it is that in every branch."""
+    """What kind of value it is, and whether it is that in every branch; whether it is a key."""
 
     word: str
     is_sure: bool
     path: str = ""
     line: int = 0
+    is_key: bool = False
 
 
-def refusal(thing: Thing | None, resolver: Resolver) -> Refusal | None:
-    """Why ``json.dumps`` refuses it; None when it does not, or that is unknown."""
+def refusal(thing: Thing | None, resolver: Resolver, *, is_key_alone: bool = False) -> Refusal | None:
+    """Why ``json.dumps`` refuses it; None when it does not, or that is unknown.
+
+    Args:
+        is_key_alone: only keys are asked about: values have a fallback.
+    """
     match thing:
+        case Thing(what="box" | "any"):
+            return _of_several(thing, resolver, is_key_alone)
+        case Thing(what="key"):
+            found = refusal(thing.parts[0], resolver)
+            return found and replace(found, is_key=True)
         case None:
+            return None
+        case _ if is_key_alone:
             return None
         case Thing(what="kind"):
             return Refusal(thing.name, True)
         case Thing(what="known"):
             is_socket = thing.name in ENUM_ATTRIBUTES
             return Refusal(f"enum {'WebSocketState' if is_socket else thing.name}", thing.is_sure)
-        case Thing(what="box" | "any"):
-            return _of_several(thing, resolver)
         case Thing(what="instance"):
             return _of_instance(thing, resolver)
         case _:
             return _of_outside(thing)
 
 
-def _of_several(thing: Thing, resolver: Resolver) -> Refusal | None:
-    found = [refusal(part, resolver) for part in thing.parts]
+def _of_several(thing: Thing, resolver: Resolver, is_key_alone: bool) -> Refusal | None:
+    found = [refusal(part, resolver, is_key_alone=is_key_alone) for part in thing.parts]
     refused = [each for each in found if each is not None]
     if not refused:
         return None
     if thing.what == "box":
-        return max(refused, key=lambda each: each.is_sure)
-    return Refusal(
-        refused[0].word,
-        len(refused) == len(found) and all(t.is_sure for t in refused),
-        refused[0].path,
-        refused[0].line,
-    )
+        return max(refused, key=lambda each: (each.is_sure, not each.is_key))
+    is_sure = len(refused) == len(found) and all(each.is_sure for each in refused)
+    return replace(refused[0], is_sure=is_sure)
 
 
 def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
@@ -99,7 +105,7 @@ def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
         return Refusal(known, True, thing.path, line)
     is_model = any(name in _MODELS for name in above)
     is_record = made is not None and any(d.rpartition(".")[2] == "dataclass" for d in made.decorators)
-    return Refusal(f"{thing.name} object", False, thing.path, line) if is_model or is_record else None
+    return Refusal(f"{thing.name} object", True, thing.path, line) if is_model or is_record else None
 
 
 def _of_outside(thing: Thing) -> Refusal | None:

@@ -1,6 +1,6 @@
 """Calls through which values reach a JSON log line: which arguments of which calls.
 
-Known are ``json.dump(s)`` without a ``default``, ``logging``'s ``extra`` and dictionaries as messages, fields of
+Known are ``json.dump(s)``, ``logging``'s ``extra`` and dictionaries as messages, fields of
 structlog and loguru, ``log_struct`` and ``json_fields`` of google-cloud-logging, and loggers of configured factories.
 """
 
@@ -47,7 +47,7 @@ class Sink(NamedTuple):
     """One value that a call writes to a log line.
 
     Args:
-        kind: ``json.dumps``, ``extra``, ``structlog``, ``loguru`` or ``message``.
+        kind: ``json.dumps``, ``json.dumps with default``, ``extra``, ``message``, ``log_struct``, ``structlog``, ``loguru``.
         logger: what the logger is, where only its name says that it is one.
     """
 
@@ -106,7 +106,7 @@ def sinks(call: ast.Call, flow: Flow, names: Locals, factories: frozenset[str]) 
     elif isinstance(call.func, ast.Attribute):
         kind, logger = _logger_kind(call.func.value, flow, names, factories)
         if call.func.attr == "log_struct":
-            yield from (Sink("message", argument, "") for argument in call.args[:1])
+            yield from (Sink("log_struct", argument, "") for argument in call.args[:1])
         elif kind and call.func.attr in ("bind", "contextualize", "new"):
             yield from (sink._replace(logger=logger) for sink in _fields(call, kind))
         elif kind and call.func.attr in _METHODS:
@@ -114,9 +114,12 @@ def sinks(call: ast.Call, flow: Flow, names: Locals, factories: frozenset[str]) 
 
 
 def _dumped(call: ast.Call) -> Iterator[Sink]:
-    if not any(keyword.arg in ("default", "cls", None) for keyword in call.keywords):
+    """A fallback is asked for values alone; an encoder class, or keywords nobody can read, may do anything."""
+    given = {keyword.arg for keyword in call.keywords}
+    if given.isdisjoint({"cls", None}) and not given >= {"default", "skipkeys"}:
+        kind = "json.dumps with default" if "default" in given else "json.dumps"
         values = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg == "obj"]
-        yield from (Sink("json.dumps", value, "") for value in values)
+        yield from (Sink(kind, value, "") for value in values)
 
 
 def _logged(call: ast.Call, kind: str, method: str) -> Iterator[Sink]:
