@@ -319,3 +319,25 @@ def test_the_hook_would_tell(tmp_path: Path) -> None:
     subprocess.run(command, check=True, timeout=60)
     told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert {event for event, _ in told} == {"import", "exec", "open"}
+
+
+def test_what_has_too_many_parts_is_followed_as_far_as_it_tells_most_and_that_is_said(tmp_path: Path) -> None:
+    """A known refusal is not lost among a hundred things that nobody knows; with nothing known, the report says it gave up."""
+    known, unknown = ("socket.client_state, ", "")
+    text = "import json\n\nfrom lib import Row\n\n\ndef f(row: Row, socket):\n    all = [HEREX]\n    return json.dumps(all)\n"
+    many = ", ".join(f"row.a{n}.b.c.strip()" for n in range(60))
+    tree = plant(
+        tmp_path / "tree",
+        {
+            "one.py": text.replace("HERE", known).replace("X", many),
+            "two.py": text.replace("HERE", unknown).replace("X", many),
+            "three.py": text.replace("HERE", unknown).replace(
+                "X", ", ".join(f"str(row.a{n})" for n in range(90))
+            ),
+        },
+    )
+    report = check(tree, Settings(json_safe_logs=JsonSafeLogs()))
+    assert [(f.path, f.line) for f in report.findings] == [("one.py", 8)]
+    told = [(s.path, s.line, s.reason) for s in report.skipped]
+    words = "json-safe-logs: all has more parts than are followed"
+    assert told == [("one.py", 8, words), ("two.py", 8, words)]

@@ -60,8 +60,8 @@ def test_fix_leaves_formatting_alone(tmp_path: Path) -> None:
     mend(root)
     pool = files.read(root, "services/websocket_connection_pool.py").decode()
     assert pool.startswith(
-        '"""Open connections by user."""\n\nimport logging\nfrom datetime import datetime\n'
-        "from websocket_core.utils import _safe_websocket_state_for_logging\n\n"
+        '"""Open connections by user."""\n\nimport json\nimport logging\nfrom datetime import datetime\n\n'
+        "from fastapi import WebSocket\nfrom models.session import Session\nfrom websocket_core.utils import _safe_websocket_state_for_logging\n\n"
         "logger = logging.getLogger(__name__)\n\n\nclass WebSocketConnectionPool:\n"
     )
     types = files.read(root, "websocket_core/types.py").decode()

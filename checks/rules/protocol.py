@@ -54,6 +54,7 @@ class Rule:
         severity: the worst that it reports.
         brief: None when the settings leave the rule off.
         read: facts from what JSON made of them; takes facts that are typed already, too.
+        gave_up: lines and words of what a file's facts could not hold whole; it is told as not checked.
         is_quick: ``wants`` looks for a few bytes and nothing else.
     """
 
@@ -66,6 +67,7 @@ class Rule:
     collect: Callable[[Parsed, Brief], Any] = lambda parsed, brief: None  # noqa: ARG005
     read: Callable[[Any], Any] = lambda row: row
     refers: Callable[[Any], Iterable[str]] | None = None
+    gave_up: Callable[[Any], Iterable[tuple[int, str]]] = lambda facts: ()  # noqa: ARG005
     judge: Callable[[Project, Brief, Mapping[str, Any]], Iterator[Finding]] | None = None
     gather: Callable[[Project, Mapping[str, Any]], Any] = lambda project, facts: None  # noqa: ARG005
     judge_file: Callable[[Project, str, Any, Any], Iterator[Finding]] | None = None

@@ -74,6 +74,11 @@ class Sweep:
             if rule.judge_file:
                 with self._reported_if_broken(name):
                     facts = {path: rule.read(row) for path, row in self._rows(name).items()}
+                    self.skipped += [
+                        Skipped(path, f"{name}: {text}", line)
+                        for path, each in facts.items()
+                        for line, text in rule.gave_up(each)
+                    ]
                     self._common[name] = rule.gather(self._project, facts)
                     self._stamps[name] = self._digests[name] + digest_of({"common": self._common[name]})
 

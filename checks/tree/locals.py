@@ -6,11 +6,12 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from checks.tree.symbols import DOUBT, Symbol, box, dotted, either, is_large
+from checks.tree.symbols import DOUBT, Symbol, box, dotted, either, is_large, reduced
 
 _NARROWING = frozenset({"isinstance", "hasattr", "issubclass", "callable"})
 _PLAIN = frozenset({"str", "int", "float", "bool", "dict", "list"})
 _MOST_STEPS = 2
+_MOST_FIELDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Local:
 
     def __post_init__(self) -> None:
         if self.symbol is not None and is_large(self.symbol):
-            object.__setattr__(self, "symbol", None)
+            object.__setattr__(self, "symbol", reduced(self.symbol))
+        if self.fields is not None and len(self.fields) > _MOST_FIELDS:
             object.__setattr__(self, "fields", None)
 
 
@@ -138,7 +140,7 @@ def become(names: Locals, branches: list[Locals]) -> None:
 
 def item(symbol: Symbol | None) -> Symbol | None:
     """What iterating or subscripting gives; of a dictionary with keys and values that may be anything, the values."""
-    if symbol is None or symbol.form in ("kind", "const", "known", "key"):
+    if symbol is None or symbol.form in ("kind", "const", "known", "key", "lost"):
         return None
     if symbol.form == "box":
         parts = [part for part in symbol.parts if part is not None and part.form != "key"]

@@ -16,6 +16,7 @@ process or into the cache; ``symbol_of`` reads it back. Its forms, with the name
     arith           part, part      a sum, difference or product
     kind    "bytes"                 of a kind that its own expression shows
     const   "text"                  a string constant, itself
+    lost                            parts of a container that were given up, because it has too many
 
 ``None`` stands for everything else: unknown, or known to be harmless. Whether ``State`` is an enum is not decided
 here: that needs other files (see ``resolve.py``).
@@ -34,11 +35,15 @@ from checks.tree.modules import absolute
 #: attributes that hold a plain enum wherever they are met: Starlette's and FastAPI's WebSocket
 ENUM_ATTRIBUTES = frozenset({"client_state", "application_state"})
 
-#: of one symbol, all levels together; a symbol that has more is replaced by "unknown"
-MOST_PARTS = 40
+#: of one symbol, all levels together; of one that has more, what tells least is given up
+MOST_PARTS = 80
+#: calls whose result is text or a number
+PLAIN_CALLS = frozenset(
+    f"builtins.{n}" for n in ("str", "repr", "int", "float", "bool", "len", "format", "hash", "id", "round")
+)
 
 Form = Literal[
-    "obj", "of", "attr", "call", "item", "box", "key", "any", "known", "fields", "arith", "kind", "const"
+    "obj", "of", "attr", "call", "item", "box", "key", "any", "known", "fields", "arith", "kind", "const", "lost"
 ]  # fmt: skip
 
 
@@ -106,8 +111,44 @@ def walk(symbol: Symbol) -> Iterator[Symbol]:
 
 
 def is_large(symbol: Symbol) -> bool:
-    """Whether it has more parts than real code gives a value: ``a = [a, a]`` forty times over has 2**40."""
+    """Whether it has more parts than are followed: ``a = [a, a]`` forty times over has 2**40."""
     return next(islice(walk(symbol), MOST_PARTS, None), None) is not None
+
+
+def is_plain(symbol: Symbol) -> bool:
+    """Whether JSON takes it, by its form alone."""
+    if symbol.form == "const":
+        return True
+    callee = symbol.parts[0] if symbol.form == "call" else None
+    return callee is not None and callee.form == "obj" and callee.name in PLAIN_CALLS
+
+
+#: which parts of a container that has too many are kept first: what says by itself that JSON refuses it
+_TELLING = {"known": 0, "kind": 0, "of": 1, "obj": 2}
+
+
+def reduced(symbol: Symbol, most: int = MOST_PARTS) -> Symbol:
+    """At most so many parts: those that are plain go, those that tell most stay, and the rest is ``lost``."""
+    if next(islice(walk(symbol), most, None), None) is None:
+        return symbol
+    if symbol.form not in ("box", "any"):
+        return Symbol("lost")
+    parts = {part for part in symbol.parts if part is not None and not is_plain(part)}
+    kept: list[Symbol] = []
+    left = most - 2
+    for part in sorted(parts, key=_rank):
+        made = reduced(part, left) if left > 0 else Symbol("lost")
+        if made.form != "lost":
+            kept.append(made)
+            left -= sum(1 for _ in walk(made))
+    if len(kept) < len(parts):
+        kept.append(Symbol("lost"))
+    return symbol._replace(parts=tuple(kept))
+
+
+def _rank(symbol: Symbol) -> tuple[int, int, str]:
+    inside = list(walk(symbol))
+    return min(_TELLING.get(part.form, 3) for part in inside), len(inside), repr(symbol)
 
 
 def imported_names(path: str, statements: Iterable[ast.stmt]) -> dict[str, str]:

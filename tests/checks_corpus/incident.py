@@ -122,8 +122,12 @@ _POOL = (
     '''\
 """Open connections by user."""
 
+import json
 import logging
 from datetime import datetime
+
+from fastapi import WebSocket
+from models.session import Session
 
 logger = logging.getLogger(__name__)
 '''
@@ -141,6 +145,22 @@ class WebSocketConnectionPool:
         details["state"] = state
         logger.info("health", extra=details)
         return {"state": _safe_websocket_state_for_logging(state), "at": datetime.now().isoformat()}
+
+    def describe(self, websocket: WebSocket, session: Session) -> None:
+        now = datetime.now()
+        report = {
+            "connections": len(self.connections),
+            "active": [each.user.profile.name for each in self.connections.values() if each.is_open],
+            "started": self.clock.started_at.replace(microsecond=0).isoformat(),
+            "age": round((now - self.clock.started_at).total_seconds(), 1),
+            "user": session.user.profile.display_name.strip().lower(),
+            "thread": session.thread.latest.identifier.split("-")[0],
+            "limits": [self.limits.per_user.hard, self.limits.per_user.soft, self.limits.total.hard],
+            "headers": {"agent": websocket.headers.get("user-agent"), "origin": websocket.headers.get("origin")},
+            "websocket_state": websocket.application_state,
+        }
+        logger.info("connection report", extra=report)
+        logger.debug(json.dumps(report))
 """
 )
 
@@ -333,6 +353,14 @@ EXPECTED: dict[str, set[tuple[str, int]]] = {
         (
             "services/websocket_connection_pool.py",
             _line("services/websocket_connection_pool.py", "extra=details"),
+        ),
+        (
+            "services/websocket_connection_pool.py",
+            _line("services/websocket_connection_pool.py", "extra=report"),
+        ),
+        (
+            "services/websocket_connection_pool.py",
+            _line("services/websocket_connection_pool.py", "json.dumps(report)"),
         ),
         (
             "services/unified_authentication_service.py",

@@ -27,14 +27,11 @@ from checks.tree.locals import Locals, way
 from checks.tree.modules import ModuleIndex
 from checks.tree.parse import Parsed
 from checks.tree.resolve import Resolver, Thing
-from checks.tree.symbols import DOUBT, Symbol, as_key, symbol_of, walk
+from checks.tree.symbols import DOUBT, Symbol, as_key, is_plain, symbol_of, walk
 from checks.tree.tree import Tree
 
 NAME = "json-safe-logs"
 _OUTSIDE = frozenset({"const", "outside", "outside instance", "outside attribute", "outside result"})
-_HARMLESS = frozenset(
-    f"builtins.{n}" for n in ("str", "repr", "int", "float", "bool", "len", "format", "hash", "id", "round")
-)
 
 
 class Reach(NamedTuple):
@@ -157,13 +154,20 @@ def refers(facts: Facts) -> Iterator[str]:
         yield from _named(reach.logger) if reach.logger is not None else ()
 
 
+def gave_up(facts: Facts) -> Iterator[tuple[int, str]]:
+    """Values of which not all could be followed."""
+    for reach in facts.reaches:
+        if any(part.form == "lost" for part in walk(reach.symbol)):
+            yield reach.line, f"{reach.text} has more parts than are followed"
+
+
 def _named(symbol: Symbol) -> Iterator[str]:
     return (part.name for part in walk(symbol) if part.form in ("obj", "of"))
 
 
 def _reaches(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Found]:
     for field, top, symbol, value in _parts(sink, flow, names):
-        if symbol is not None and not _is_harmless(symbol):
+        if symbol is not None and not is_plain(symbol):
             reach = Reach(
                 value.lineno, value.col_offset + 1, sink.kind, field, top, "", symbol, [], sink.logger
             )
@@ -177,7 +181,7 @@ def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Part]:
     """What a sink is given, one by one: field, the field around all, the value as a symbol and as it is written."""
     value = sink.value
     local = names.get(value.id) if isinstance(value, ast.Name) else None
-    if sink.kind == "extra" and local is not None and local.fields is not None:
+    if local is not None and local.fields is not None:
         yield from ((key, key, symbol, value) for key, symbol in local.fields.items())
         return
     for field, top, is_key, each in _leaves(
@@ -203,13 +207,6 @@ def _leaves(node: ast.expr, field: str, top: str) -> Iterator[tuple[str, str, bo
 
 def _is_text(key: ast.expr) -> bool:
     return isinstance(key, ast.Constant) and not isinstance(key.value, bytes)
-
-
-def _is_harmless(symbol: Symbol) -> bool:
-    if symbol.form == "const":
-        return True
-    callee = symbol.parts[0] if symbol.form == "call" else None
-    return callee is not None and callee.form == "obj" and callee.name in _HARMLESS
 
 
 def _short(node: ast.expr) -> str:
@@ -327,6 +324,7 @@ Where nothing shows which it is, a finding does not fail the gate, until the con
     wants=wants,
     collect=collect,
     refers=refers,
+    gave_up=gave_up,
     read=read,
     gather=gather,
     judge_file=judge_file,
