@@ -129,7 +129,8 @@ def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
         if isinstance(node, ast.ClassDef):
             _add_class(found.classes, node, f"{parsed.path}:", look, only.attributes if only else None)
         elif isinstance(node, Function):
-            found.functions.setdefault(node.name, returned(node, look))
+            if not _is_overload(node):
+                found.functions.setdefault(node.name, returned(node, look))
         else:
             found.values.update(_assigned(node, look))
     return found
@@ -243,9 +244,14 @@ def _add_members(made: Class, node: ast.stmt, look: Lookup) -> None:
         made.fields[name] = annotation(noted, look) if noted else symbol
 
 
+def _is_overload(node: Function) -> bool:
+    """One of several signatures: what a call gives is told by the definition behind them."""
+    return any(dotted(d).rpartition(".")[2] == "overload" for d in node.decorator_list)
+
+
 def _add_method(made: Class, node: Function, look: Lookup, attributes: Collection[str] | None) -> None:
     statements = flat(node.body)
-    if attributes is None or node.name in attributes:
+    if (attributes is None or node.name in attributes) and not _is_overload(node):
         made.returns.setdefault(node.name, returned(node, look, statements))
     marks = {dotted(d).rpartition(".")[2] for d in node.decorator_list}
     if marks & {"property", "cached_property", "computed_field", "hybrid_property"}:
