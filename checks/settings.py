@@ -55,6 +55,7 @@ class JsonSafeLogs:
         attributes: further attribute names that are known to hold plain enums.
         trusted: sinks whose encoder takes everything.
         plain: sinks that end in ``json.dumps`` without a fallback, where the tree does not show it.
+        sinks: names of functions that write each of their arguments with ``json.dumps``.
     """
 
     safe: tuple[Word, ...] = ()
@@ -62,6 +63,7 @@ class JsonSafeLogs:
     attributes: tuple[Word, ...] = ()
     trusted: tuple[Literal["extra", "structlog", "loguru"], ...] = ()
     plain: tuple[Literal["extra", "structlog", "loguru"], ...] = ()
+    sinks: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

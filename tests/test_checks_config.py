@@ -32,7 +32,7 @@ checks:
   event-map:
     - {map: TYPES, in: app/types.py, requires: {execute_agent: START_AGENT}}
     - {map: Router.EVENTS, in: app/router.py, requires: [agent_started]}
-  json-safe-logs: {safe: [plain], loggers: [app.logs.get_logger], attributes: [phase], trusted: [loguru], plain: [extra]}
+  json-safe-logs: {safe: [plain], loggers: [app.logs.get_logger], attributes: [phase], trusted: [loguru], plain: [extra], sinks: [publish]}
   additive: {base: origin/main}
   socket-config: {entry-point: app/main.py}
   exclude: ["migrations/*"]
@@ -63,7 +63,7 @@ def test_the_section_becomes_settings(tmp_path: Path) -> None:
         "tool_executing",
     )
     assert made.json_safe_logs == asked.JsonSafeLogs(
-        ("plain", "tell_state"), ("app.logs.get_logger",), ("phase",), ("loguru",), ("extra",)
+        ("plain", "tell_state"), ("app.logs.get_logger",), ("phase",), ("loguru",), ("extra",), ("publish",)
     )
     assert made.additive == asked.Additive("origin/main")
     assert (made.exclude, made.baseline) == (("migrations/*",), str(tmp_path / "known.json"))

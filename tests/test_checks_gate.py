@@ -253,7 +253,7 @@ def test_the_command_ends_with_10_and_needs_no_platform(rollout: Callable[..., A
     document = json.loads(done.stdout)
     assert (document["outcome"], document["exit_code"]) == ("checks_failed", 10)
     assert {f["rule"] for f in document["findings"]} == {"single-source", "event-map", "json-safe-logs"}
-    assert "nothing was deployed: 10 findings of the static checks" in done.stderr
+    assert "nothing was deployed: 12 findings of the static checks" in done.stderr
     markdown, html = (Path(path).read_text() for path in document["reports"])
     for finding in document["findings"]:
         assert f"{finding['path']}:{finding['line']}" in markdown

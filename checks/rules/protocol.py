@@ -55,6 +55,8 @@ class Rule:
         brief: None when the settings leave the rule off.
         read: facts from what JSON made of them; takes facts that are typed already, too.
         gave_up: lines and words of what a file's facts could not hold whole; it is told as not checked.
+        further: what to look for in all files again, by what is known so far, at most ``rounds`` times; ``join`` puts a
+            file's facts together.
         is_quick: ``wants`` looks for a few bytes and nothing else.
     """
 
@@ -69,6 +71,9 @@ class Rule:
     refers: Callable[[Any], Iterable[str]] | None = None
     gave_up: Callable[[Any], Iterable[tuple[int, str]]] = lambda facts: ()  # noqa: ARG005
     judge: Callable[[Project, Brief, Mapping[str, Any]], Iterator[Finding]] | None = None
+    join: Callable[[Any, Any], Any] = lambda facts, more: facts or more
+    further: Callable[[Project, Brief, Mapping[str, Any]], Brief | None] | None = None
+    rounds: int = 0
     gather: Callable[[Project, Mapping[str, Any]], Any] = lambda project, facts: None  # noqa: ARG005
     judge_file: Callable[[Project, str, Any, Any], Iterator[Finding]] | None = None
     is_quick: bool = False

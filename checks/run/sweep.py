@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,10 @@ class Sweep:
                 if job:
                     pool.put(job)
             pool.drain()
-            self._gather()
+        for name, brief in self.briefs.items():
+            self._again(name, brief, jobs)
+        self._gather()
+        with Pool(self.briefs, jobs, self._keep) as pool:
             for path in sorted(self._referred()):
                 is_known = DEFINITIONS in self.entries.get(path, {})
                 job = None if is_known else self._job(path, [DEFINITIONS])
@@ -67,13 +70,60 @@ class Sweep:
             if DEFINITIONS in entry:
                 self._tree.take(path, entry.pop(DEFINITIONS))
 
+    def _again(self, name: str, brief: Brief, jobs: int | None) -> None:
+        """Further rounds of a rule that must look for what the facts of all files show."""
+        rule = BY_NAME[name]
+        for number in range(rule.rounds):
+            further: Brief | None = None
+            with self._reported_if_broken(name):
+                further = rule.further(self._project, brief, self._facts(name)) if rule.further else None
+            if further is None:
+                return
+            self._round(name, f"{name}:{number}", further, jobs)
+            brief = further
+
+    def _round(self, name: str, slot: str, brief: Brief, jobs: int | None) -> None:
+        stamp = digest_of(brief)
+
+        def keep(path: str, entry: Collected) -> None:
+            facts = None if "trouble" in entry else entry[name]
+            if self._cache and path in self._tree.keys:
+                self._cache.put(self._tree.keys[path], slot, stamp, facts)
+            self._take(path, slot, facts)
+
+        with Pool({name: brief}, jobs, keep) as pool:
+            for path in self._tree.paths:
+                if self._cache and path in self._tree.keys:
+                    is_there, facts = self._cache.get(self._tree.keys[path], slot, stamp)
+                    if is_there:
+                        self._take(path, slot, facts)
+                        continue
+                data = self._tree.read(path)
+                if data is not None and BY_NAME[name].wants(path, data, brief):
+                    pool.put(Job(path, data, (name,)))
+                elif self._cache and path in self._tree.keys:
+                    self._cache.put(self._tree.keys[path], slot, stamp, None)
+            pool.drain()
+
+    def _facts(self, name: str) -> dict[str, Any]:
+        return {path: self._joined(name, path) for path in self._paths_of(name)}
+
+    def _joined(self, name: str, path: str) -> Any:
+        """All that a rule collected from a file, in every round."""
+        rule, entry = BY_NAME[name], self.entries[path]
+        made = [rule.read(entry[slot]) for slot in self._slots(name) if slot in entry]
+        return reduce(rule.join, made)
+
+    def _slots(self, name: str) -> list[str]:
+        return [name, *(f"{name}:{number}" for number in range(BY_NAME[name].rounds))]
+
     def _gather(self) -> None:
         """What rules that judge file by file need of all files; findings are remembered only while it is the same."""
         for name in self.briefs:
             rule = BY_NAME[name]
             if rule.judge_file:
                 with self._reported_if_broken(name):
-                    facts = {path: rule.read(row) for path, row in self._rows(name).items()}
+                    facts = self._facts(name)
                     self.skipped += [
                         Skipped(path, f"{name}: {text}", line)
                         for path, each in facts.items()
@@ -87,15 +137,18 @@ class Sweep:
         found: set[str] = set()
         for name in self.briefs:
             rule = BY_NAME[name]
-            for path, facts in self._rows(name).items() if rule.refers else ():
+            for path in self._paths_of(name) if rule.refers else ():
                 if rule.refers and self._tree.recall(name, self._stamp(name), path) is None:
                     with self._reported_if_broken(name):
-                        found |= {self._file_of(dotted, path) for dotted in rule.refers(rule.read(facts))}
+                        found |= {
+                            self._file_of(dotted, path) for dotted in rule.refers(self._joined(name, path))
+                        }
         return found - {""}
 
-    def _rows(self, name: str) -> dict[str, Any]:
-        """By path, what a rule collected."""
-        return {path: self.entries[path][name] for path in sorted(self.entries) if name in self.entries[path]}
+    def _paths_of(self, name: str) -> list[str]:
+        """The files of which a rule collected something, in order."""
+        slots = self._slots(name)
+        return [path for path, entry in sorted(self.entries.items()) if not entry.keys().isdisjoint(slots)]
 
     def _file_of(self, dotted: str, importer: str) -> str:
         own, colon, _ = dotted.partition(":")
@@ -143,20 +196,21 @@ class Sweep:
     def judge(self) -> list[Finding]:
         found: list[Finding] = []
         for name, brief in self.briefs.items():
-            rule, rows = BY_NAME[name], self._rows(name)
+            rule = BY_NAME[name]
             with self._reported_if_broken(name):
                 if rule.judge:
-                    facts = {path: rule.read(row) for path, row in rows.items()}
-                    found += rule.judge(self._project, brief, facts)
-                for path, row in rows.items() if rule.judge_file else ():
+                    found += rule.judge(self._project, brief, self._facts(name))
+                for path in self._paths_of(name) if rule.judge_file else ():
                     found += self._tree.judged(
-                        name, self._stamp(name), path, partial(self._judge_file, rule, path, row)
+                        name, self._stamp(name), path, partial(self._judge_file, rule, path)
                     )
         return [*found, *self.broken]
 
-    def _judge_file(self, rule: Rule, path: str, row: Any) -> Iterator[Finding]:
+    def _judge_file(self, rule: Rule, path: str) -> Iterator[Finding]:
         assert rule.judge_file
-        return rule.judge_file(self._project, path, rule.read(row), self._common.get(rule.name))
+        return rule.judge_file(
+            self._project, path, self._joined(rule.name, path), self._common.get(rule.name)
+        )
 
     def _stamp(self, name: str) -> str:
         return self._stamps.get(name, self._digests[name])

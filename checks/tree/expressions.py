@@ -100,7 +100,7 @@ class Expressions:
         if node.attr in self._attributes:
             return Symbol("known", node.attr, (base,), self._is_socket(node.value))
         if node.attr == "__dict__":
-            return base and Symbol("fields", parts=(base,))
+            return _fields_of(base, "")
         if (
             base is None
             or base.form in ("known", "box")
@@ -125,9 +125,9 @@ class Expressions:
         if isinstance(node.func, ast.Attribute) and word in _DUMPS:
             is_json = any(k.arg in ("mode", "exclude", "include", "by_alias") for k in node.keywords)
             base = self.value(node.func.value, names)
-            return Symbol("fields", parts=(base,)) if base is not None and not is_json else None
+            return _fields_of(base, word) if not is_json else None
         callee = self.value(node.func, names)
-        return callee and Symbol("call", parts=(callee,))
+        return Symbol("call", parts=(callee,)) if callee is not None and callee.form != "param" else None
 
     def _builtin_call(self, word: str, node: ast.Call, names: Locals) -> Symbol | None:
         """Calls that hand their arguments on; ``DOUBT`` stands for "harmless", None for "some other call"."""
@@ -135,15 +135,22 @@ class Expressions:
         match word, node.args:
             case "dict", _:
                 parts = [self.value(k.value, names) for k in node.keywords]
-                return box([*parts, *([item(first)] if first and first.form == "box" else [])]) or DOUBT
+                spread = (
+                    first
+                    if first and first.form == "param"
+                    else item(first)
+                    if _form(first) == "box"
+                    else None
+                )
+                return box([*parts, spread]) or DOUBT
             case _, [_, *_] if word in _CONTAINERS:
                 return box([item(first)]) or DOUBT
             case "asdict" | "vars", _:
-                return first and Symbol("fields", parts=(first,))
+                return _fields_of(first, word)
             case "getattr", [owner, ast.Constant(value=name), *_]:
                 if str(name) in self._attributes:
                     return Symbol("known", str(name), (first,), self._is_socket(owner))
-                is_harmless = first is None or first.form in ("known", "box")
+                is_harmless = first is None or first.form in ("known", "box", "param")
                 return DOUBT if is_harmless else Symbol("attr", str(name), (first,))
             case _:
                 return None
@@ -164,6 +171,8 @@ class Expressions:
 
     def _operator(self, node: ast.BinOp, names: Locals) -> Symbol | None:
         left, right = self.value(node.left, names), self.value(node.right, names)
+        if not isinstance(node.op, ast.BitOr):
+            left, right = (None if _form(side) == "param" else side for side in (left, right))
         if isinstance(node.op, ast.Mod) and (left is None or left.form == "const"):
             return None
         if isinstance(node.op, ast.BitOr | ast.BitAnd | ast.BitXor):
@@ -223,6 +232,10 @@ class Expressions:
         ast.Dict: _dict,
         ast.Subscript: _subscript,
     }
+
+
+def _fields_of(base: Symbol | None, word: str) -> Symbol | None:
+    return Symbol("fields", word, (base,)) if base is not None and base.form != "param" else None
 
 
 def _form(symbol: Symbol | None) -> str:

@@ -17,10 +17,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 from checks.tree.definitions import Function
 from checks.tree.expressions import Expressions
+from checks.tree.guards import falls_back
 from checks.tree.locals import Local, Locals, become, item, key_of, narrow, without_part
-from checks.tree.symbols import DOUBT, Symbol, annotation, box, dotted, either, imported_names
+from checks.tree.symbols import DOUBT, Parameter, Symbol, annotation, box, dotted, either, imported_names
 
 _ADDING = frozenset({"update", "append", "setdefault", "insert", "extend", "add"})
+#: annotations that say nothing of what is inside
+_VAGUE = frozenset(
+    f"{module}.{name}"
+    for module in ("builtins", "typing", "collections.abc")
+    for name in ("dict", "list", "object", "Any", "Dict", "List", "Mapping", "MutableMapping")
+)
+#: what ``async with`` gives is the thing itself
+_CLIENTS = frozenset({"AsyncClient", "Client", "ClientSession", "Session"})
 Visit = Callable[[ast.Call, "Flow", Locals], None]
 
 
@@ -40,6 +49,7 @@ class Flow(Expressions):
         super().__init__(path, tree, safe=safe, attributes=attributes)
         self._lines, self._visit = lines, visit
         self._class, self._is_inside = "", False
+        self.is_guarded = False  # by an ``except`` that has another way
         self._last = lines[-1] if lines else 0
         self._scope(tree.body, {})
 
@@ -94,28 +104,38 @@ class Flow(Expressions):
 
     def _function(self, node: Function, outer: Locals) -> None:
         names = dict(outer)
-        arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
-        for argument in arguments:
-            noted = annotation(argument.annotation, self.look)
-            names[argument.arg] = Local(noted, argument.lineno, f"{argument.arg} is a parameter")
-        if (
-            arguments
-            and self._class
-            and not any(dotted(d).endswith("staticmethod") for d in node.decorator_list)
-        ):
-            owner = f"{self._path}:{self._class}"
-            is_class = any(dotted(d).endswith("classmethod") for d in node.decorator_list)
-            names[arguments[0].arg] = Local(Symbol("obj" if is_class else "of", owner))
-        for extra in (node.args.vararg, node.args.kwarg):
-            if extra:
-                inner = annotation(extra.annotation, self.look)
-                names[extra.arg] = Local(box([inner]), extra.lineno)
+        self._parameters(node, names)
         # Inside, the last interesting line is that of this function; ``self`` of a nested function is no class's.
-        before = self._last, self._class, self._is_inside
+        before = self._last, self._class, self._is_inside, self.is_guarded
         self._last = self._lines[bisect_right(self._lines, node.end_lineno or node.lineno) - 1]
-        self._class, self._is_inside = "", True
+        self._class, self._is_inside, self.is_guarded = "", True, False
         self._block(node.body, names)
-        self._last, self._class, self._is_inside = before
+        self._last, self._class, self._is_inside, self.is_guarded = before
+
+    def _parameters(self, node: Function, names: Locals) -> None:
+        """What a function is given, by its annotations; of a parameter without, that it is that parameter."""
+        placed = (*node.args.posonlyargs, *node.args.args)
+        is_method = bool(placed and self._class) and not _is_marked(node, "staticmethod")
+        name = f"{self._class}.{node.name}" if self._class else node.name
+        own = f"<local>.{name}" if self._is_inside else name
+        for index, argument in enumerate((*placed, *node.args.kwonlyargs)):
+            noted = annotation(argument.annotation, self.look)
+            if noted is None or (noted.form == "of" and noted.name in _VAGUE):
+                place = index - is_method if index < len(placed) else -1
+                noted = Symbol("param", Parameter(own, argument.arg, place).text)
+            names[argument.arg] = Local(noted, argument.lineno, f"{argument.arg} is a parameter")
+        if is_method:
+            is_class = _is_marked(node, "classmethod")
+            names[placed[0].arg] = Local(Symbol("obj" if is_class else "of", f"{self._path}:{self._class}"))
+        if node.args.vararg:
+            inner = annotation(node.args.vararg.annotation, self.look)
+            names[node.args.vararg.arg] = Local(box([inner]), node.args.vararg.lineno)
+        if node.args.kwarg:
+            others = tuple(each.arg for each in (*placed, *node.args.kwonlyargs))
+            noted = annotation(node.args.kwarg.annotation, self.look)
+            is_vague = noted is None or (noted.form == "of" and noted.name in _VAGUE)
+            inner = Symbol("param", Parameter(own, "**", -1, others).text) if is_vague else noted
+            names[node.args.kwarg.arg] = Local(box([inner]), node.args.kwarg.lineno)
 
     def _if(self, node: ast.If, names: Locals) -> bool:
         self._calls_in(node.test, names)
@@ -140,12 +160,19 @@ class Flow(Expressions):
         for each in node.items:
             self._calls_in(each.context_expr, names)
             if each.optional_vars is not None:
-                self.bind(each.optional_vars, None, names, node.lineno)
+                is_itself = (
+                    isinstance(each.context_expr, ast.Call) and _last_of(each.context_expr) in _CLIENTS
+                )
+                value = self.value(each.context_expr, names) if is_itself else None
+                self.bind(each.optional_vars, value, names, node.lineno)
         return self._block(node.body, names)
 
     def _try(self, node: ast.Try | ast.TryStar, names: Locals) -> bool:
         body = dict(names)
-        leaves = self._block(node.body, body) or self._block(node.orelse, body)
+        before, self.is_guarded = self.is_guarded, self.is_guarded or falls_back(node.handlers)
+        leaves = self._block(node.body, body)
+        self.is_guarded = before
+        leaves = leaves or self._block(node.orelse, body)
         ends = [] if leaves else [body]
         for handler in node.handlers:
             inside = dict(names)
@@ -253,6 +280,14 @@ class Flow(Expressions):
             inner = names | {a.arg: Local(None) for a in (*node.args.args, *node.args.kwonlyargs)}
         for child in _expressions(node):
             self._calls_in(child, inner)
+
+
+def _last_of(call: ast.Call) -> str:
+    return dotted(call.func).rpartition(".")[2]
+
+
+def _is_marked(node: Function, word: str) -> bool:
+    return any(dotted(d).endswith(word) for d in node.decorator_list)
 
 
 def _added(call: ast.Call) -> Iterator[tuple[str | None, ast.expr]]:

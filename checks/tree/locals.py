@@ -140,7 +140,7 @@ def become(names: Locals, branches: list[Locals]) -> None:
 
 def item(symbol: Symbol | None) -> Symbol | None:
     """What iterating or subscripting gives; of a dictionary with keys and values that may be anything, the values."""
-    if symbol is None or symbol.form in ("kind", "const", "known", "key", "lost"):
+    if symbol is None or symbol.form in ("kind", "const", "known", "key", "lost", "param"):
         return None
     if symbol.form == "box":
         parts = [part for part in symbol.parts if part is not None and part.form != "key"]

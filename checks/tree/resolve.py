@@ -108,7 +108,9 @@ class Resolver:
             case "known":
                 return self._known(symbol, parts[0], depth - 1)
             case "fields":
-                return self._fields(parts[0], depth - 1)
+                own = self.attribute(parts[0], symbol.name, depth - 1) if symbol.name else None
+                is_own = own is not None and own.what == "method"
+                return self._called(own, depth - 1) if is_own else self._fields(parts[0], depth - 1)
             case "item":
                 return self._item(parts[0])
             case (
@@ -204,12 +206,18 @@ class Resolver:
         return Thing("known", name=symbol.name, is_sure=symbol.is_sure)
 
     def _fields(self, thing: Thing | None, depth: int) -> Thing | None:
-        """Everything inside an instance, as ``asdict`` and ``model_dump`` give it."""
+        """Everything inside an instance, as ``asdict`` and ``model_dump`` give it; what may be None is not certain."""
         made = self.class_of(thing) if thing and thing.what == "instance" else None
         if made is None or thing is None or made.uses_enum_values:
             return None
-        found = (self.what(made.fields[name], thing.path, depth) for name in made.members)
-        return Thing("box", parts=tuple(self._unfolded(each, depth - 1) for each in found))
+        parts = []
+        for name, member in made.members.items():
+            each = self._unfolded(self.what(made.fields[name], thing.path, depth), depth - 1)
+            may_be_none = (
+                member.value == "None" or "Optional" in member.annotation or "None" in member.annotation
+            )
+            parts.append(Thing("any", parts=(each, None)) if each is not None and may_be_none else each)
+        return Thing("box", parts=tuple(parts))
 
     def _unfolded(self, thing: Thing | None, depth: int) -> Thing | None:
         """Records inside of a record become dictionaries too; enums and times stay what they are."""

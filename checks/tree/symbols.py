@@ -12,10 +12,11 @@ process or into the cache; ``symbol_of`` reads it back. Its forms, with the name
     key             part            a key of the dictionary around it
     any             part, ...       one of these, depending on the branch that was taken
     known   "name", part or None    an attribute that its name identifies, unless the part's class defines it otherwise
-    fields          part            everything inside an instance
+    fields  "asdict", part          everything inside an instance, as that function or method gives it
     arith           part, part      a sum, difference or product
     kind    "bytes"                 of a kind that its own expression shows
     const   "text"                  a string constant, itself
+    param   "function:name:place:others"    a parameter of which nothing is known (``Parameter``)
     lost                            parts of a container that were given up, because it has too many
 
 ``None`` stands for everything else: unknown, or known to be harmless. Whether ``State`` is an enum is not decided
@@ -36,14 +37,15 @@ from checks.tree.modules import absolute
 ENUM_ATTRIBUTES = frozenset({"client_state", "application_state"})
 
 #: of one symbol, all levels together; of one that has more, what tells least is given up
-MOST_PARTS = 80
+MOST_PARTS = 120
 #: calls whose result is text or a number
 PLAIN_CALLS = frozenset(
     f"builtins.{n}" for n in ("str", "repr", "int", "float", "bool", "len", "format", "hash", "id", "round")
 )
 
 Form = Literal[
-    "obj", "of", "attr", "call", "item", "box", "key", "any", "known", "fields", "arith", "kind", "const", "lost"
+    "obj", "of", "attr", "call", "item", "box", "key", "any", "known", "fields", "arith", "kind", "const", "lost",
+    "param",
 ]  # fmt: skip
 
 
@@ -54,6 +56,31 @@ class Symbol(NamedTuple):
     name: str = ""
     parts: tuple[Symbol | None, ...] = ()
     is_sure: bool = True
+
+
+class Parameter(NamedTuple):
+    """A parameter of a function.
+
+    Args:
+        function: its dotted path inside the module.
+        name: ``**`` for the keywords that are left over.
+        place: of an argument that is it, from 0, without ``self``; -1 where there is none.
+        others: for ``**``, the names that have parameters of their own.
+    """
+
+    function: str
+    name: str
+    place: int
+    others: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return f"{self.function}:{self.name}:{self.place}:{','.join(self.others)}"
+
+    @classmethod
+    def of(cls, text: str) -> Parameter:
+        function, name, place, others = text.split(":")
+        return cls(function, name, int(place), tuple(others.split(",")))
 
 
 Lookup = Callable[[str], Symbol | None]
@@ -133,22 +160,22 @@ def reduced(symbol: Symbol, most: int = MOST_PARTS) -> Symbol:
         return symbol
     if symbol.form not in ("box", "any"):
         return Symbol("lost")
-    parts = {part for part in symbol.parts if part is not None and not is_plain(part)}
+    parts = dict.fromkeys(part for part in symbol.parts if part is not None and not is_plain(part))
     kept: list[Symbol] = []
     left = most - 2
     for part in sorted(parts, key=_rank):
         made = reduced(part, left) if left > 0 else Symbol("lost")
         if made.form != "lost":
             kept.append(made)
-            left -= sum(1 for _ in walk(made))
+            left -= _rank(made)[1]
     if len(kept) < len(parts):
         kept.append(Symbol("lost"))
     return symbol._replace(parts=tuple(kept))
 
 
-def _rank(symbol: Symbol) -> tuple[int, int, str]:
-    inside = list(walk(symbol))
-    return min(_TELLING.get(part.form, 3) for part in inside), len(inside), repr(symbol)
+def _rank(symbol: Symbol) -> tuple[int, int]:
+    inside = list(islice(walk(symbol), MOST_PARTS))
+    return min(_TELLING.get(part.form, 3) for part in inside), len(inside)
 
 
 def imported_names(path: str, statements: Iterable[ast.stmt]) -> dict[str, str]:
@@ -237,8 +264,10 @@ def expression_name(node: ast.expr, look: Lookup) -> Symbol | None:
 
 def attribute_of(base: Symbol | None, name: str) -> Symbol | None:
     """An attribute of something: a longer dotted name where that is a name."""
-    if base is None or base.form != "obj":
-        return base and Symbol("attr", name, (base,))
+    if base is None or base.form == "param":
+        return None
+    if base.form != "obj":
+        return Symbol("attr", name, (base,))
     return Symbol("obj", f"{base.name}.{name}")
 
 

@@ -35,8 +35,8 @@ def event_map(options: Options) -> Settings:
 
 
 def json_safe_logs(options: Options) -> Settings:
-    """``@ safe``, ``@ loggers``, ``@ attributes``, ``@ trusted``, ``@ plain``, each with names."""
-    names = ("safe", "loggers", "attributes", "trusted", "plain")
+    """``@ safe``, ``@ loggers``, ``@ attributes``, ``@ trusted``, ``@ plain``, ``@ sinks``, each with names."""
+    names = ("safe", "loggers", "attributes", "trusted", "plain", "sinks")
     return Settings(json_safe_logs=JsonSafeLogs(*(_words(options, name) for name in names)))
 
 

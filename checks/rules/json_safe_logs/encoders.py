@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from checks.rules.json_safe_logs.installs import Install
 from checks.rules.json_safe_logs.own_code import Written, written_by
+from checks.rules.json_safe_logs.sinks import GUESSED, RAISING
 from checks.settings import JsonSafeLogs
 from checks.tree.definitions import Function
 from checks.tree.resolve import Thing
@@ -122,7 +123,9 @@ def _of_json(encoders: list[Encoder]) -> list[Encoder]:
 
 def ending(encoders: Mapping[str, list[Encoder]], sink: str, top: str, *, is_key: bool) -> Ending:
     """What becomes of something that plain ``json.dumps`` refuses."""
-    if sink in ("json.dumps", "log_struct"):
+    if sink in GUESSED:
+        return Ending("unknown")
+    if sink == "log_struct" or (sink in RAISING and sink != "json.dumps with default"):
         return Ending("refuses")
     if sink == "json.dumps with default":
         return Ending("refuses" if is_key else "writes")

@@ -1,16 +1,19 @@
-"""Calls through which values reach a JSON log line: which arguments of which calls.
+"""Calls through which values reach JSON: which arguments of which calls.
 
-Known are ``json.dump(s)``, ``logging``'s ``extra`` and dictionaries as messages, fields of
-structlog and loguru, ``log_struct`` and ``json_fields`` of google-cloud-logging, and loggers of configured factories.
+Known are ``json.dump(s)``, ``logging``'s ``extra`` and dictionaries as messages, fields of structlog and loguru,
+``log_struct`` and ``json_fields`` of google-cloud-logging, and loggers of configured factories. And what ends a
+conversation when it is refused: ``send_json`` of a WebSocket, responses of JSON, socket.io's ``emit``, ``json=`` of HTTP
+clients, and configured sinks.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from checks.tree.files import places
 from checks.tree.flow import Flow
@@ -41,37 +44,88 @@ _LEVELS = tuple(b"." + method.encode() + b"(" for method in sorted(_METHODS))
 _NAME_BEFORE = re.compile(rb"log(?:ger|ging)?$", re.IGNORECASE)
 _FIELD = re.compile(rb"[,(]\s*(\w+)\s*=(?!=)|^\(\s*\{|^\(\s*logging\.\w+,\s*\{")
 _SPAN_BYTES = 600
+_SENDING_HINTS = (b"send_json(", b"JSONResponse(", b"json_response(")
+_JSON_ARGUMENT = re.compile(rb"[(,\s]json\s*=(?!=)")
+_CALLED = re.compile(rb"\b(\w+)\s*\(")
+_POSTS = frozenset({"post", "put", "patch", "request"})
+_HTTP = ("requests", "httpx", "aiohttp")
+_EMITTERS = ("socketio", "flask_socketio")
+_EMITTER = re.compile(r"_*(?:\w*_)?(?:sio|socketio|socket_io)", re.IGNORECASE)
+_SOCKET = re.compile(r"_*(?:\w*_)?(?:ws|websocket|socket)", re.IGNORECASE)
+_RESPONSES = ("fastapi.", "starlette.")
+
+#: those that raise where they stand, so that a ``try`` around them can have another way
+RAISING = frozenset(
+    {"json.dumps", "json.dumps with default", "send_json", "send_json?", "JSONResponse", "json_response", "json=", "json=?",
+     "emit", "sink"}
+)  # fmt: skip
+#: the callee is known by the name of its method alone
+GUESSED = frozenset({"send_json?", "json=?"})
+#: what they are where it is known
+SENDING = frozenset({"send_json", "json="})
+#: sinks that take bytes as they are
+TAKING_BYTES = frozenset({"emit"})
 
 
 class Sink(NamedTuple):
     """One value that a call writes to a log line.
 
     Args:
-        kind: ``json.dumps``, ``json.dumps with default``, ``extra``, ``message``, ``log_struct``, ``structlog``, ``loguru``.
-        logger: what the logger is, where only its name says that it is one.
+        kind: ``json.dumps``, ``json.dumps with default``, ``extra``, ``message``, ``log_struct``, ``structlog``, ``loguru``;
+            ``send_json``, ``JSONResponse``, ``json_response``, ``emit``, ``json=``, ``sink``; with a ``?`` where it is guessed.
+        owner: what it belongs to, where only its name says that it is a logger or a socket.
     """
 
     kind: str
     value: ast.expr
     field: str
-    logger: Symbol | None = None
+    owner: Symbol | None = None
 
 
-def hints(data: bytes, factories: Iterable[str], *, is_first_enough: bool = False) -> list[int]:
+class Known(NamedTuple):
+    """What the settings say of sinks: dotted factories of loggers, names of functions that write JSON."""
+
+    loggers: frozenset[str]
+    sinks: frozenset[str]
+
+
+Visit = Callable[[ast.Call, Flow, Locals], None]
+
+
+def hints(data: bytes, asked: Mapping[str, Any], *, is_first_enough: bool = False) -> list[int]:
     """Offsets at which a sink may be: too many are harmless, one too few would be a missed finding.
 
     This looks at bytes because most files hold no sink, and parsing all files is nearly all that a run would cost.
 
     Args:
-        factories: last names of what makes structured loggers; where one is mentioned, loggers may have any name.
+        asked: the settings. Where what makes structured loggers is mentioned, loggers may have any name.
     """
-    every = _offsets(data, factories)
+    every = _offsets(data, [name.rpartition(".")[2] for name in asked["loggers"]], asked["sinks"])
     return list(islice(every, 1) if is_first_enough else every)
 
 
-def _offsets(data: bytes, factories: Iterable[str]) -> Iterator[int]:
-    for needle in _PLAIN_HINTS:
+@lru_cache
+def _calls(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    return re.compile(rb"(?<!\w)(?:%s)\(" % b"|".join(re.escape(name.encode()) for name in names))
+
+
+def is_called(data: bytes, names: tuple[str, ...]) -> bool:
+    """Whether one of these is called somewhere."""
+    return _calls(names).search(data) is not None
+
+
+def calls_of(data: bytes, names: frozenset[str]) -> list[int]:
+    """Offsets at which one of these is called."""
+    return [match.start() for match in _CALLED.finditer(data) if match[1].decode(errors="replace") in names]
+
+
+def _offsets(data: bytes, factories: Iterable[str], named: Iterable[str]) -> Iterator[int]:
+    for needle in (*_PLAIN_HINTS, *_SENDING_HINTS, *(f"{_last(name)}(".encode() for name in named)):
         yield from places(data, needle)
+    if b"json" in data:
+        yield from (match.start() for match in _JSON_ARGUMENT.finditer(data))
+    if b"socketio" in data or b"sio" in data:
+        yield from places(data, b"emit(")
     if b"extra" in data:
         yield from (match.start() for match in _EXTRA.finditer(data))
     if b"import dumps as" in data:
@@ -87,6 +141,10 @@ def _offsets(data: bytes, factories: Iterable[str]) -> Iterator[int]:
                 yield at
 
 
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
 def _has_fields(data: bytes, start: int) -> bool:
     """Whether a log call's argument list holds a keyword that plain logging does not know, or a dictionary."""
     end = data.find(b")\n", start, start + _SPAN_BYTES)
@@ -96,21 +154,70 @@ def _has_fields(data: bytes, start: int) -> bool:
     return any(match[1] is None or match[1].decode() not in _OWN_KEYWORDS for match in _FIELD.finditer(text))
 
 
-def sinks(call: ast.Call, flow: Flow, names: Locals, factories: frozenset[str]) -> Iterator[Sink]:
+def sinks(call: ast.Call, flow: Flow, names: Locals, known: Known) -> Iterator[Sink]:
     """What this call sends out."""
-    name = _full_name(flow.value(call.func, names))
+    callee = flow.value(call.func, names)
+    name = _full_name(callee)
+    last = _last(dotted(call.func))
     if name in _DUMPS:
         yield from _dumped(call)
     elif name.endswith("bind_contextvars"):
         yield from _fields(call, "structlog")
+    elif last in known.sinks or name in known.sinks:
+        yield from (
+            Sink("sink", argument, "") for argument in (*call.args, *(k.value for k in call.keywords))
+        )
+    elif last in ("JSONResponse", "json_response"):
+        yield from _response(call, name, last)
+    elif last == "emit" and len(call.args) > 1:
+        yield from _emitted(call, flow, names)
     elif isinstance(call.func, ast.Attribute):
-        kind, logger = _logger_kind(call.func.value, flow, names, factories)
-        if call.func.attr == "log_struct":
-            yield from (Sink("log_struct", argument, "") for argument in call.args[:1])
-        elif kind and call.func.attr in ("bind", "contextualize", "new"):
-            yield from (sink._replace(logger=logger) for sink in _fields(call, kind))
-        elif kind and call.func.attr in _METHODS:
-            yield from (sink._replace(logger=logger) for sink in _logged(call, kind, call.func.attr))
+        yield from _of_method(call, call.func, flow, names, known)
+
+
+def _response(call: ast.Call, name: str, last: str) -> Iterator[Sink]:
+    """Starlette's and FastAPI's JSONResponse, aiohttp's json_response without ``dumps``."""
+    is_aiohttp = name.startswith("aiohttp.") and all(k.arg not in ("dumps", None) for k in call.keywords)
+    if name.startswith(_RESPONSES) or is_aiohttp:
+        values = call.args[:1] or [k.value for k in call.keywords if k.arg in ("content", "data")]
+        yield from (Sink(last, value, "") for value in values)
+
+
+def _emitted(call: ast.Call, flow: Flow, names: Locals) -> Iterator[Sink]:
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else call.func
+    origin = _origin(flow.value(owner, names), flow)
+    if origin.startswith(_EMITTERS) or (not origin and _EMITTER.fullmatch(_last(dotted(owner)))):
+        yield Sink("emit", call.args[1], "")
+
+
+def _of_method(
+    call: ast.Call, method: ast.Attribute, flow: Flow, names: Locals, known: Known
+) -> Iterator[Sink]:
+    if method.attr == "send_json":
+        yield from _sent(call, method.value, flow, names)
+        return
+    posted = next((k.value for k in call.keywords if k.arg == "json"), None)
+    if posted is not None and method.attr in _POSTS:
+        owner = flow.value(method.value, names)
+        is_client = _origin(owner, flow).startswith(_HTTP)
+        yield Sink("json=" if is_client else "json=?", posted, "json", None if is_client else owner)
+        return
+    kind, logger = _logger_kind(method.value, flow, names, known.loggers)
+    if method.attr == "log_struct":
+        yield from (Sink("log_struct", argument, "") for argument in call.args[:1])
+    elif kind and method.attr in ("bind", "contextualize", "new"):
+        yield from (sink._replace(owner=logger) for sink in _fields(call, kind))
+    elif kind and method.attr in _METHODS:
+        yield from (sink._replace(owner=logger) for sink in _logged(call, kind, method.attr))
+
+
+def _sent(call: ast.Call, receiver: ast.expr, flow: Flow, names: Locals) -> Iterator[Sink]:
+    """``websocket.send_json(value)``: of a framework's socket, or of what is only called one."""
+    values = call.args[:1] or [k.value for k in call.keywords if k.arg in ("data", "content")]
+    owner = flow.value(receiver, names)
+    is_socket = bool(_SOCKET.fullmatch(_last(dotted(receiver))))
+    kind = "send_json" if is_socket and (owner is None or owner.form == "param") else "send_json?"
+    yield from (Sink(kind, value, "", owner) for value in values if len(call.args) < 3)
 
 
 def _dumped(call: ast.Call) -> Iterator[Sink]:

@@ -1,0 +1,169 @@
+"""From one file: values that reach a sink, and values that are given to functions which hand them on."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+
+from checks.rules.json_safe_logs import sinks
+from checks.rules.json_safe_logs.facts import Facts, Given, Reach, named
+from checks.rules.json_safe_logs.installs import installs
+from checks.rules.json_safe_logs.refusals import refusal
+from checks.rules.protocol import Brief
+from checks.tree.definitions import Definitions, Wanted, define
+from checks.tree.files import lines_of
+from checks.tree.flow import Flow
+from checks.tree.locals import Locals, way
+from checks.tree.modules import ModuleIndex
+from checks.tree.parse import Parsed
+from checks.tree.resolve import Resolver
+from checks.tree.symbols import Symbol, as_key, dotted, is_plain, walk
+
+_OUTSIDE = frozenset({"const", "outside", "outside instance", "outside attribute", "outside result"})
+
+#: a reach without text and steps, and what they are made of: most are dropped before anybody asks
+Found = tuple[Reach, ast.expr, Locals]
+#: field, the field around all, the value as a symbol and as it is written
+Part = tuple[str, str, Symbol | None, ast.expr]
+
+
+def collect(parsed: Parsed, asked: Brief) -> Facts | None:
+    """All that one file says; only what the helpers of the brief are given, where it names some."""
+    if "helpers" in asked:
+        facts = Facts([], [], _given(parsed, asked))
+    else:
+        facts = Facts(_reached(parsed, asked), installs(parsed), [])
+    return facts if any(facts) else None
+
+
+def _flow(parsed: Parsed, asked: Brief, lines: list[int], visit: sinks.Visit) -> None:
+    safe, attributes = frozenset(asked["safe"]), frozenset(asked["attributes"])
+    Flow(parsed.path, parsed.tree, lines, visit, safe=safe, attributes=attributes)
+
+
+def _reached(parsed: Parsed, asked: Brief) -> list[Reach]:
+    lines = lines_of(parsed.data, sinks.hints(parsed.data, asked))
+    found: list[Found] = []
+    known = sinks.Known(frozenset(asked["loggers"]), frozenset(asked["sinks"]))
+    trusted = frozenset(asked["trusted"])
+
+    def visit(call: ast.Call, flow: Flow, names: Locals) -> None:
+        for sink in sinks.sinks(call, flow, names, known):
+            if sink.kind not in trusted and not (flow.is_guarded and sink.kind in sinks.RAISING):
+                found.extend(_reaches(sink, flow, names))
+
+    _flow(parsed, asked, lines, visit)
+    return [
+        reach._replace(text=_short(value), steps=way(value, names))
+        for reach, value, names in _undecided(parsed, found)
+    ]
+
+
+def _given(parsed: Parsed, asked: Brief) -> list[Given]:
+    helpers = frozenset(asked["helpers"])
+    lines = lines_of(parsed.data, sinks.calls_of(parsed.data, helpers))
+    found: list[Given] = []
+
+    def visit(call: ast.Call, flow: Flow, names: Locals) -> None:
+        if dotted(call.func).rpartition(".")[2] not in helpers or flow.is_guarded:
+            return
+        callee = flow.value(call.func, names)
+        if callee is None:
+            return
+        for index, keyword, value in _arguments(call):
+            symbol = flow.value(value, names)
+            if symbol is not None and not is_plain(symbol):
+                place = (value.lineno, value.col_offset + 1)
+                found.append(Given(*place, callee, index, keyword, _short(value), symbol, way(value, names)))
+
+    _flow(parsed, asked, lines, visit)
+    return found
+
+
+def _arguments(call: ast.Call) -> Iterator[tuple[int, str, ast.expr]]:
+    for index, value in enumerate(call.args):
+        if isinstance(value, ast.Starred):
+            break
+        yield index, "", value
+    yield from ((-1, keyword.arg or "**", keyword.value) for keyword in call.keywords)
+
+
+def _undecided(parsed: Parsed, found: list[Found]) -> list[Found]:
+    """Without what this file alone shows to be harmless: ``self.limit`` where the limit is an ``int``."""
+    own = f"{parsed.path}:"
+    asked = {name for reach, *_ in found for name in _own_names(reach.symbol, own)}
+    if not asked:
+        return found
+    attributes = {
+        part.name for reach, *_ in found for part in walk(reach.symbol) if part.form in ("attr", "known")
+    }
+    here = define(parsed, Wanted(frozenset(asked), frozenset(attributes)))
+    resolver = Resolver(ModuleIndex(()), lambda path: here if path == parsed.path else None)
+    return [
+        each
+        for each in found
+        if not any(_own_names(each[0].symbol, own))
+        or not _is_settled(each[0].symbol, parsed.path, here, resolver)
+    ]
+
+
+def _own_names(symbol: Symbol, own: str) -> Iterator[str]:
+    """The names at the top of this very file that a symbol refers to."""
+    return (name.removeprefix(own).partition(".")[0] for name in named(symbol) if name.startswith(own))
+
+
+def _is_settled(symbol: Symbol, path: str, here: Definitions, resolver: Resolver) -> bool:
+    thing = resolver.what(symbol, path)
+    if thing is None:
+        owner = symbol.parts[0] if symbol.form == "attr" else None
+        made = here.classes.get(owner.name.partition(":")[2]) if owner and owner.form == "of" else None
+        return made is not None and symbol.name in made.fields and made.fields[symbol.name] is None
+    is_known = thing.what == "const" or thing.name.partition(".")[0] in ("builtins", *sys.stdlib_module_names)
+    return thing.what in _OUTSIDE and is_known and refusal(thing, resolver) is None
+
+
+def _reaches(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Found]:
+    for field, top, symbol, value in _parts(sink, flow, names):
+        if symbol is not None and not is_plain(symbol):
+            place = (value.lineno, value.col_offset + 1)
+            yield Reach(*place, sink.kind, field, top, "", symbol, [], sink.owner), value, names.copy()
+
+
+def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Part]:
+    """What a sink is given, one by one."""
+    value = sink.value
+    local = names.get(value.id) if isinstance(value, ast.Name) else None
+    if local is not None and local.fields is not None:
+        is_whole = sink.kind in ("extra", "message")
+        fields = local.fields.items()
+        yield from ((key, key if is_whole else sink.field, symbol, value) for key, symbol in fields)
+        return
+    for field, top, is_key, each in _leaves(
+        value, sink.field, "" if isinstance(value, ast.Dict) else sink.field
+    ):
+        yield field, top, as_key(flow.key(each, names)) if is_key else flow.value(each, names), each
+
+
+def _leaves(node: ast.expr, field: str, top: str) -> Iterator[tuple[str, str, bool, ast.expr]]:
+    """The values inside a literal, each with the key it stands under; and keys that are no constants."""
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is not None and not _is_text(key):
+                yield "a key", top, True, key
+            name = str(key.value) if isinstance(key, ast.Constant) else field
+            yield from _leaves(value, name, top or name)
+    elif isinstance(node, ast.List | ast.Tuple):
+        for each in node.elts:
+            yield from _leaves(each, field, top)
+    else:
+        yield field, top, False, node
+
+
+def _is_text(key: ast.expr) -> bool:
+    return isinstance(key, ast.Constant) and not isinstance(key.value, bytes)
+
+
+def _short(node: ast.expr) -> str:
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= 60 else text[:57] + "..."
