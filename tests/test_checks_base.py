@@ -107,7 +107,7 @@ def test_a_ref_that_does_not_exist(repository: Path) -> None:
     with pytest.raises(CheckError, match="base origin/main: no such folder and no such commit") as caught:
         open_base(repository, "origin/main")
     assert caught.value.why == "The repository does not hold it."
-    assert caught.value.fix == "Try: git fetch --depth=1 origin main:refs/remotes/origin/main"
+    assert caught.value.fix == "Try: git fetch origin main:refs/remotes/origin/main"
 
 
 def test_a_shallow_clone_says_so(repository: Path, tmp_path: Path) -> None:
@@ -117,6 +117,27 @@ def test_a_shallow_clone_says_so(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckError, match="base HEAD~1") as caught:
         open_base(tmp_path / "shallow", "HEAD~1")
     assert caught.value.why == "This is a shallow clone."
+
+
+@pytest.mark.parametrize(
+    ("ref", "then"),
+    [("HEAD~1", "HEAD~1"), ("other", "FETCH_HEAD"), ("origin/other", "origin/other"), ("a/b", "FETCH_HEAD")],
+)
+def test_what_a_shallow_clone_is_told_to_do_works(
+    ref: str, then: str, repository: Path, tmp_path: Path
+) -> None:
+    git(repository, "branch", "other")
+    git(repository, "branch", "a/b")
+    plant(repository, {"app/api.py": "def f(x):\n    return x\n"})
+    git(repository, "commit", "-qam", "two")
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", "shallow")
+    with pytest.raises(CheckError) as caught:
+        open_base(shallow, ref)
+    command, _, after = caught.value.fix.removeprefix("Try: git ").partition(" && ")
+    git(shallow, *command.split())
+    assert after in ("", f"spillway check --base {then}")
+    assert open_base(shallow, then).changed == ("app/api.py",)
 
 
 def test_no_repository_at_all(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from tests.test_checks_examples import plant
 
 UNSAFE = "import json\n\n\ndef tell(websocket):\n    return json.dumps({'s': websocket.client_state})\n"
 LOGS = Settings(json_safe_logs=JsonSafeLogs())
-BRIEFS = {"json-safe-logs": {"safe": [], "loggers": [], "attributes": [], "trusted": []}}
+BRIEFS = {
+    "json-safe-logs": {"safe": [], "loggers": [], "attributes": [], "trusted": [], "plain": [], "sinks": []}
+}
 #: a worker whose process ends, without a word, when a file holds the fatal text
 FATAL = """
 import os, checks.run.worker as w
@@ -121,3 +124,25 @@ def test_it_can_be_filled_again_after_a_drain() -> None:
         several.put(job(8))
         several.drain()
     assert sorted(done) == sorted(f"m{n}.py" for n in range(9))
+
+
+def test_an_error_ends_the_processes_and_waits_for_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle: workers that would never answer are ended, and their files are tried by nobody else."""
+    path = f"import sys; sys.path.insert(0, {pool._HERE!r})\n"
+    hangs = path + "import time\nsys.stdin.buffer.readline()\ntime.sleep(3600)\n"
+    monkeypatch.setattr(pool, "_COMMAND", (sys.executable, "-I", "-S", "-c", hangs))
+    seen: list[str] = []
+    asked = Pool(BRIEFS, 2, lambda path, _entry: seen.append(path))
+
+    def interrupted() -> None:
+        with asked:
+            for n in range(4):
+                asked.put(job(n))
+            while not asked._started:
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert seen == []
+    assert all(worker._process.wait() is not None for worker in asked._started)

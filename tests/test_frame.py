@@ -179,6 +179,23 @@ def test_a_command_that_leaves_nothing_behind_is_left_though_it_hangs() -> None:
     assert signal.getsignal(signal.SIGALRM) == before
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_only_reads_ends_where_it_is(number: int, code: int) -> None:
+    went_on: list[int] = []
+
+    def read(session: Session) -> int:
+        session.ends_now = True
+        os.kill(os.getpid(), number)
+        while len(went_on) < 10_000:  # handlers run between two lines of Python
+            went_on.append(0)
+        return 0
+
+    done = invoke(read)
+    assert done.code == code
+    assert len(went_on) < 10_000
+    assert "the service keeps the state" not in done.stderr
+
+
 @pytest.mark.parametrize("code", [0, 11])
 def test_what_was_decided_before_the_signal_stays_the_answer(code: int) -> None:
     def report(session: Session) -> int:

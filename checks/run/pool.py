@@ -88,6 +88,10 @@ class Worker:
             raise WorkerDied
         return entries
 
+    def kill(self) -> None:
+        """End it while another thread waits for it: that one meets WorkerDied."""
+        self._process.kill()
+
     def close(self) -> None:
         """It holds nothing that could be lost."""
         self._process.kill()
@@ -108,6 +112,8 @@ class Pool:
         self._threads: ThreadPoolExecutor | None = None
         self._under_way: deque[tuple[list[Job], Future[list[Collected]]]] = deque()
         self._idle: SimpleQueue[Worker | None] = SimpleQueue()
+        self._started: list[Worker] = []
+        self._is_over = False
         for _ in range(self._size):
             self._idle.put(None)
 
@@ -159,11 +165,11 @@ class Pool:
         """In a thread: by a process that is idle, or else by a new one."""
         worker = self._idle.get()  # never waits: there are as many as threads
         try:
-            worker = worker or Worker(self._briefs)
+            worker = worker or self._new()
             return worker.run(batch)
         except WorkerDied:
             worker = None
-            return [self._alone(job) for job in batch]
+            return [] if self._is_over else [self._alone(job) for job in batch]
         finally:
             self._idle.put(worker)
 
@@ -172,6 +178,8 @@ class Pool:
         try:
             return self._by_new([job])[0]
         except WorkerDied:
+            if self._is_over:
+                return {}
             with suppress(WorkerDied):
                 self._by_new([])
                 return {"trouble": [0, "the parser broke on it"]}
@@ -179,12 +187,26 @@ class Pool:
 
     def _by_new(self, jobs: list[Job]) -> list[Collected]:
         """What a new process answers. Raises WorkerDied."""
-        worker = Worker(self._briefs)
+        worker = self._new()
         entries = worker.run(jobs)
         worker.close()
         return entries
 
-    def __exit__(self, *_error: object) -> None:
+    def _new(self) -> Worker:
+        """Raises WorkerDied, also when nobody asks any more."""
+        worker = Worker(self._briefs)
+        self._started.append(worker)
+        if self._is_over:
+            worker.close()
+            raise WorkerDied
+        return worker
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        """On an error (Ctrl-C among them) no answer is waited for."""
+        if kind is not None:
+            self._is_over = True
+            for started in self._started:
+                started.kill()
         if self._threads:
             self._threads.shutdown(cancel_futures=True)
         while not self._idle.empty():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import sys
 
 from checks.run.scan import Collected, collect
@@ -16,6 +17,7 @@ from checks.run.scan import Collected, collect
 def main() -> None:
     """Answer until the pipe closes."""
     gc.disable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this one
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     briefs = json.loads(source.readline() or b"{}")
     while header := source.readline():

@@ -109,8 +109,18 @@ def _advice(root: Path, ref: str) -> tuple[str, str]:
         shallow = run_git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
     except GitRefused as error:
         return f"git says: {error}", "Name a folder: --base DIR"
+    why = "This is a shallow clone." if shallow else "The repository does not hold it."
+    return why, f"Try: {_fetch(root, ref, is_shallow=shallow)}"
+
+
+def _fetch(root: Path, ref: str, *, is_shallow: bool) -> str:
+    """The command after which the base is there."""
+    remotes = run_git(root, "remote").decode(errors="replace").split() or ["origin"]
     remote, _, branch = ref.partition("/")
-    fetch = (
-        f"git fetch --depth=1 {remote} {branch}:refs/remotes/{ref}" if branch else f"git fetch origin {ref}"
-    )
-    return ("This is a shallow clone." if shallow else "The repository does not hold it."), f"Try: {fetch}"
+    if any(mark in ref for mark in "~^@"):
+        return "git fetch --unshallow" if is_shallow else "git log --oneline"
+    depth = "--depth=1 " if is_shallow else ""
+    if branch and remote in remotes:
+        return f"git fetch {depth}{remote} {branch}:refs/remotes/{ref}"
+    first = "origin" if "origin" in remotes else remotes[0]
+    return f"git fetch {depth}{first} {ref} && spillway check --base FETCH_HEAD"

@@ -100,7 +100,7 @@ def read(root: Path, path: str) -> bytes:
     try:
         handle = os.open(f"{root}/{path}", _OPEN_FLAGS)
     except OSError as error:
-        raise Unreadable(_reason(error)) from error
+        raise Unreadable(_link(root, path) if error.errno == errno.ELOOP else _reason(error)) from error
     except ValueError as error:
         raise Unreadable("not a file name") from error
     try:
@@ -134,9 +134,16 @@ def _python(data: bytes) -> bytes:
     return data
 
 
-def _reason(error: OSError) -> str:
-    if error.errno == errno.ELOOP:
+def _link(root: Path, path: str) -> str:
+    target = os.path.realpath(f"{root}/{path}")
+    if not os.path.exists(target):
+        return "a link that leads nowhere"
+    if Path(target).is_relative_to(os.path.realpath(root)):
         return "a link: its target is checked where it lies"
+    return "a link out of the tree: its target is not checked"
+
+
+def _reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "vanished while the checks ran"
     return (error.strerror or str(error)).lower()

@@ -19,8 +19,8 @@ _GRACE_S = 2.0  # for what is under way: a call that hangs, a round of probes, a
 def interrupts(session: Session) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM asks to stop after the write in flight; a second one stops at once.
 
-    A command that leaves nothing behind is not waited for: two seconds after the first signal it is stopped wherever it
-    is. The service keeps the state, as it does of a process that is killed. A terminal that goes away (SIGHUP) is as
+    A command that only reads ends with the first. One that leaves nothing behind is not waited for: two seconds after the first signal it is stopped wherever it is.
+    The service keeps the state, as it does of a process that is killed. A terminal that goes away (SIGHUP) is as
     SIGTERM, unless somebody wished it ignored (nohup).
     """
     before: dict[int, Any] = {}
@@ -31,6 +31,8 @@ def interrupts(session: Session) -> Iterator[None]:
             raise KeyboardInterrupt
         session.signal = INTERRUPTED if number == signal.SIGINT else TERMINATED
         session.stopped.set()
+        if session.ends_now:
+            raise KeyboardInterrupt
         if session.leaves_at_once:
             before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _end)
             signal.setitimer(signal.ITIMER_REAL, _GRACE_S, _GRACE_S)

@@ -43,6 +43,7 @@ class Session:
         local: where the local Cloud Run of this project lives; None when nothing tells.
         nowhere: why there is no folder to stand in, if there is none.
         leaves_at_once: nothing of this command has to be cleaned up, so a signal is obeyed within three seconds.
+        ends_now: nothing is under way that has to come to an end, so the first signal ends the command where it is.
         engine: who applies the Pulumi program.
         given: what stands on the command line, parameter to how it is spelt there; the others are from the environment, or defaults.
         decided: the exit code of an ending that no signal changes any more.
@@ -57,6 +58,7 @@ class Session:
     stopped: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
     leaves_at_once: bool = False
+    ends_now: bool = False
     engine: EngineChoice = EngineChoice.AUTO
     decided: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, assert_never
@@ -100,8 +101,9 @@ def check(
     from pipeline.app.static_checks import told_as_usage
 
     streams.wait_for_reader()
+    session.ends_now = True
     _refuse_idle(session, explain=bool(explain), fix=fix, write_baseline=write_baseline)
-    with told_as_usage():
+    with told_as_usage(), _told_as_stopped(session):
         if explain:
             page = runner.explain(explain)
             session.output.result(f"{page['name']}: {page['summary']}\n\n{page['why'].rstrip()}", page)
@@ -115,6 +117,26 @@ def check(
         report = subject.run(rule)
     _show(session, subject, report, form, mended)
     return CHECKS_FAILED if report.errors else 0
+
+
+@contextmanager
+def _told_as_stopped(session: Session) -> Iterator[None]:
+    """A signal ends the checks where they are. Raises KeyboardInterrupt."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        session.output.say("the checks were stopped: not all was looked at, so nothing is said of the rest")
+        raise
+
+
+@contextmanager
+def _undivided(session: Session) -> Iterator[None]:
+    """Files are mended all or none: a signal waits for that. Raises KeyboardInterrupt when there was one."""
+    session.ends_now = False
+    yield
+    session.ends_now = True
+    if session.stopped.is_set():
+        raise KeyboardInterrupt
 
 
 def _standing() -> Path:
@@ -191,7 +213,8 @@ def _mend(
             session.output.say(fix.diff(subject.root, files))
         if dry_run or not files:
             break
-        fix.write(subject.root, files)
+        with _undivided(session):
+            fix.write(subject.root, files)
     word = "would mend" if dry_run else "mended"
     session.output.say(
         f"{word} {len(mended)} file{'s' if len(mended) != 1 else ''}: {', '.join(mended) or 'none'}"
