@@ -11,6 +11,7 @@ from checks.finding import Report
 from checks.runner import run
 from checks.tree import files
 from tests.checks_corpus import incident
+from tests.test_checks_examples import plant
 
 
 def check(root: Path, jobs: int = 1) -> Report:
@@ -38,6 +39,20 @@ def test_names_the_home_and_the_missing_event(tmp_path: Path) -> None:
     assert all(incident.HOME in f.message for f in findings if f.rule == "single-source")
     (missing,) = [f for f in findings if f.rule == "event-map"]
     assert "'execute_agent' is not mapped" in missing.message
+
+
+@pytest.mark.parametrize("style", incident.DISPATCHED)
+def test_the_missing_event_is_found_in_other_dispatch_and_what_to_write_is_said(
+    style: str, tmp_path: Path
+) -> None:
+    texts, settings = incident.dispatched(style)
+    report = run(plant(tmp_path, texts), settings, only=["event-map"], jobs=1, cache=False)
+    (missing,) = report.findings
+    assert missing.fails_gate
+    assert missing.path == incident.DISPATCH_HOME
+    assert missing.message.startswith("'execute_agent' is not handled")
+    assert missing.message.endswith(f"write: {incident.DISPATCHED[style][1]}")
+    assert missing.fix is None
 
 
 def test_two_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ The names are those of the incident; the bodies are ours. ``EXPECTED`` says what
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from checks.settings import EventMap, JsonSafeLogs, Settings, SingleSource
@@ -372,6 +373,43 @@ EXPECTED: dict[str, set[tuple[str, int]]] = {
         ),
     },
 }
+
+
+_LEFT = [name for name in REQUIRED if name != "execute_agent"]
+#: the same incident where messages are dispatched in other ways: what is configured, its file, and how the entry is written
+DISPATCHED = {
+    "decorators": (
+        "on",
+        '@on("execute_agent") above its handler',
+        "HANDLERS = {}\n\n\ndef on(name):\n    def wrap(handler):\n        HANDLERS[name] = handler\n        return handler\n\n    return wrap\n\n\n"
+        + "".join(f'@on("{name}")\nasync def answer_{name}(websocket, message): ...\n\n\n' for name in _LEFT),
+    ),
+    "if": (
+        "dispatch",
+        'elif kind == "execute_agent":',
+        "async def dispatch(websocket, kind, message):\n"
+        + "".join(
+            f'    {"el" * bool(n)}if kind == "{name}":\n        await answer_{name}(websocket, message)\n'
+            for n, name in enumerate(_LEFT)
+        ),
+    ),
+    "match": (
+        "dispatch",
+        'case "execute_agent":',
+        'async def dispatch(websocket, message):\n    match message["type"]:\n'
+        + "".join(
+            f'        case "{name}":\n            await answer_{name}(websocket, message)\n' for name in _LEFT
+        ),
+    ),
+}
+DISPATCH_HOME = "websocket_core/dispatch.py"
+
+
+def dispatched(style: str) -> tuple[dict[str, str], Settings]:
+    """The files of the incident with another dispatch, and what is configured."""
+    name, _, text = DISPATCHED[style]
+    event_map = (EventMap(name, DISPATCH_HOME, dict.fromkeys(REQUIRED, "")),)
+    return FILES | {DISPATCH_HOME: text}, replace(SETTINGS, event_map=event_map)
 
 
 def plant(root: Path) -> Path:

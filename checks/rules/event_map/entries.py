@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from checks.rules.event_map.mapping import Change, Entry, change_of, changes
+from checks.rules.event_map.change import Change, Entry, change_of
+from checks.rules.event_map.dispatch import KINDS
+from checks.rules.event_map.mapping import changes
 from checks.rules.protocol import Project
 from checks.settings import EventMap
 from checks.tree.resolve import Thing
@@ -65,7 +67,9 @@ class Entries:
         self.is_open = False
         self.twice: list[tuple[str, Entry, int]] = []
         home = self._rows(wanted.home, self._name)
-        self.where = next((c for c in home if c.kind == "assign" and self._is_mine(c)), None)
+        mine = [c for c in home if c.kind in ("assign", "holder") and self._is_mine(c)]
+        held = [c for c in mine if c.kind == "holder" and self._owner]
+        self.where = next((c for c in mine if c.kind == "assign"), next(iter(held), None))
         if self.where is not None:
             self._gather()
 
@@ -82,13 +86,21 @@ class Entries:
     def _gather(self) -> None:
         home = self._wanted.home
         for change in self._rows(home, self._name):
-            if change.kind != "assign" or self._is_mine(change):
+            if change.kind in ("update", "remove") or self._is_mine(change):
                 self._add(home, change)
         for path, by_name in self._facts.items():
             if path != home:
                 for change in by_name.get(self._name, ()):
-                    if change.kind != "assign" and self._leads_home(change.target, path):
+                    if change.kind in ("update", "remove") and self._is_home(change.target, path):
                         self._add(path, change)
+
+    def _is_home(self, target: Symbol, importer: str) -> bool:
+        if self._leads_home(target, importer):
+            return True
+        thing = self._tree.resolver.what(
+            target, importer
+        )  # a method of an object that is made somewhere else
+        return thing is not None and thing.path == self._wanted.home and last(thing.name) == self._name
 
     def _leads_home(self, target: Symbol, importer: str) -> bool:
         """Whether a name in another file is this map: through the imports and re-exports of any file between."""
@@ -110,6 +122,9 @@ class Entries:
             if entry.form == "spread":
                 self._add_other(path, entry.base or Symbol("obj"), depth)
                 continue
+            if entry.form in ("members", "message"):
+                self._add_class(path, entry)
+                continue
             key = self.key(entry.key, path)
             if key is None:  # a computed key may be the one that is missing
                 self.is_open = True
@@ -120,6 +135,30 @@ class Entries:
                     self.twice.append((path, entry, seen[key]))
                 seen[key] = entry.line
                 self.entries[key] = (path, entry)
+
+    def _add_class(self, path: str, entry: Entry) -> None:
+        """All members of an enum, or the literal of a message class."""
+        members = self.members(entry, path)
+        if entry.form == "members":
+            texts = [
+                name if entry.member else unquoted(text) or name for name, text in (members or {}).items()
+            ]
+        else:
+            texts = [text] if (text := self._literal(entry, path)) else []
+        self.is_open = self.is_open or not texts
+        for text in texts:
+            self.entries[text] = (path, entry._replace(form="handler", base=None))
+
+    def _literal(self, entry: Entry, path: str) -> str:
+        """``type: Literal["x"]``, its own or inherited."""
+        thing = self.class_of(entry, path)
+        for above in self._tree.resolver.ancestors(thing) if thing else ():
+            made = self._tree.resolver.class_of(above)
+            member = next((made.members[k] for k in KINDS if k in made.members), None) if made else None
+            if member is not None:
+                _, found, inner = member.annotation.partition("Literal[")
+                return unquoted((inner.partition("]")[0] if found else member.value).strip()) or ""
+        return ""
 
     def _add_other(self, path: str, spread: Symbol, depth: int) -> None:
         """``**OTHER``: in this file, in a class of it, or where it was imported from.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checks.finding import Edit
-from checks.rules.event_map.mapping import Entry
+from checks.rules.event_map.change import Entry
 from checks.tree.parse import Parsed
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from checks.rules.event_map import dispatch
+from checks.rules.event_map.change import Change, Entry, key_of
+from checks.rules.event_map.dispatched import dispatchers, handlers
 from checks.tree.definitions import Function, bound_names, flat, module_scope
 from checks.tree.parse import Parsed
 from checks.tree.symbols import (
-    DOUBT,
     Lookup,
     Symbol,
     dotted,
     expression_name,
-    symbol_of,
 )
 
 _WRAPPERS = frozenset(
@@ -29,68 +30,24 @@ _READERS = frozenset({"debug", "info", "warning", "error", "exception", "critica
 _UNREADABLE = ast.Constant(...)
 
 
-class Entry(NamedTuple):
-    """One key and its value.
-
-    Args:
-        form: ``member`` (of ``base``), ``value`` (the member with it), ``text`` or ``other``; ``spread`` for all
-            entries of the mapping ``base``.
-    """
-
-    key: Symbol | None
-    line: int
-    column: int
-    form: str
-    base: Symbol | None
-    member: str
-
-
-class Change(NamedTuple):
-    """One statement about the mapping that ``target`` names.
-
-    Args:
-        kind: ``assign``, ``update`` or ``remove``.
-        owner: the class in whose body it is assigned.
-        is_open: something is merged in that cannot be read.
-        end: of the last entry's value in a literal: line, column; empty when an entry cannot be added mechanically.
-    """
-
-    kind: str
-    target: Symbol
-    owner: str
-    line: int
-    column: int
-    entries: list[Entry]
-    is_open: bool
-    end: list[int]
-
-
-def change_of(row: Any) -> Change:
-    """A change as JSON gives it back."""
-    kind, target, owner, line, column, entries, is_open, end = row
-    made = [
-        Entry(symbol_of(key), line, column, form, symbol_of(base), member)
-        for key, line, column, form, base, member in entries
-    ]
-    return Change(kind, symbol_of(target) or DOUBT, owner, line, column, made, is_open, end)
-
-
 def changes(parsed: Parsed, name: str) -> Iterator[Change]:
     """Every statement of the module about a mapping called ``name``, in order."""
     _, _, look = module_scope(parsed.path, parsed.tree)
     yield from _assignments(parsed, name, look)
+    yield from dispatchers(parsed, name, look)
     for node in _seen(parsed.tree, name):
         if isinstance(node, ast.stmt | ast.Call):
             found = _later(node, name, look)
             if found is not None:
                 yield found
+        yield from handlers(node, name, look)
 
 
 def _seen(node: ast.AST, name: str) -> Iterator[ast.AST]:
-    """Everything below a node, but for functions in which the name is a variable of their own."""
+    """Everything below a node, but for what is in functions in which the name is a variable of their own."""
     for child in ast.iter_child_nodes(node):
+        yield child
         if not (isinstance(child, Function) and _is_own_in(child, name)):
-            yield child
             yield from _seen(child, name)
 
 
@@ -107,8 +64,9 @@ def _assignments(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
     bodies = [("", parsed.tree.body)]
     bodies += [(n.name, n.body) for n in flat(parsed.tree.body) if isinstance(n, ast.ClassDef)]
     for owner, body in bodies:
-        for node in flat(body):
-            for value in _given(node, name):
+        methods = [inner for n in flat(body) if owner and isinstance(n, Function) for inner in flat(n.body)]
+        for node in (*flat(body), *methods):
+            for value in _given(node, f"self.{name}" if node in methods else name):
                 target = Symbol("obj", f"{parsed.path}:{owner}.{name}" if owner else f"{parsed.path}:{name}")
                 yield _change("assign", target, owner, node, value, look)
 
@@ -122,7 +80,7 @@ def _given(node: ast.stmt, name: str) -> Iterator[ast.expr]:
     else:
         return
     for target, value in pairs:
-        if isinstance(target, ast.Name) and target.id == name:
+        if dotted(target) == name:
             yield value
         elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
             inner = zip(target.elts, value.elts, strict=False)
@@ -189,15 +147,50 @@ def _read(value: ast.expr, made: Change, look: Lookup) -> bool:
     match value:
         case ast.Dict():
             return _read_literal(value, made, look)
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right) if not _is_union(value):
             return bool(_read(left, made, look) + _read(right, made, look))
         case ast.Call():
             return _read_call(value, made, look)
+        case ast.DictComp():
+            return _read_each(value, made, look)
+    members = dispatch.union_of(value)
+    if members is not None and not isinstance(value, ast.Name | ast.Attribute):
+        place = (value.lineno, value.col_offset + 1)
+        made.entries.extend(
+            Entry(None, *place, "message", expression_name(each, look), "") for each in members
+        )
+        return False
     symbol = expression_name(value, look)
     if symbol is None:
         return True
     made.entries.append(Entry(None, value.lineno, value.col_offset + 1, "spread", symbol, ""))
     return False
+
+
+def _is_union(value: ast.expr) -> bool:
+    """Of classes, by the small letters in their names; mappings are constants mostly."""
+    members = dispatch.union_of(value) or []
+    names = [dotted(each).rpartition(".")[2] for each in members]
+    return bool(names) and all(name != name.upper() for name in names)
+
+
+def _read_each(value: ast.DictComp, made: Change, look: Lookup) -> bool:
+    """``{kind.value: handle for kind in Kind}``, ``{name: handle for name in ("a", "b")}``."""
+    generator = value.generators[0]
+    is_plain = len(value.generators) == 1 and not generator.ifs and isinstance(generator.target, ast.Name)
+    turn = generator.target.id if isinstance(generator.target, ast.Name) else ""
+    if not is_plain or dotted(value.key) not in (turn, f"{turn}.value", f"{turn}.name"):
+        return True
+    place = (value.lineno, value.col_offset + 1)
+    if isinstance(generator.iter, ast.Tuple | ast.List | ast.Set):
+        keys = [key_of(each, look) for each in generator.iter.elts]
+        made.entries.extend(Entry(key, *place, "handler", None, "") for key in keys)
+        return False
+    symbol = expression_name(generator.iter, look)
+    made.entries.append(
+        Entry(None, *place, "members", symbol, "name" if dotted(value.key) == f"{turn}.name" else "")
+    )
+    return symbol is None
 
 
 def _read_literal(value: ast.Dict, made: Change, look: Lookup) -> bool:
@@ -206,7 +199,7 @@ def _read_literal(value: ast.Dict, made: Change, look: Lookup) -> bool:
         if key is None:
             is_open |= _read(item, made, look)
         else:
-            made.entries.append(Entry(_key(key, look), key.lineno, key.col_offset + 1, *_value(item, look)))
+            made.entries.append(Entry(key_of(key, look), key.lineno, key.col_offset + 1, *_value(item, look)))
     return is_open
 
 
@@ -242,12 +235,6 @@ def _pairs(node: ast.expr) -> ast.Dict | None:
     if len(pairs) != len(node.elts):
         return None
     return ast.Dict(keys=[p[0] for p in pairs], values=[p[1] for p in pairs])
-
-
-def _key(node: ast.expr, look: Lookup) -> Symbol | None:
-    if isinstance(node, ast.Constant):
-        return Symbol("const", node.value if isinstance(node.value, str) else repr(node.value))
-    return expression_name(node, look)
 
 
 def _value(node: ast.expr, look: Lookup) -> tuple[str, Symbol | None, str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from checks.finding import Finding, Fix
+from checks.rules.event_map.dispatch import REGISTERED
 from checks.rules.event_map.entries import Entries, Facts, facts_before, last, read, unquoted
 from checks.rules.event_map.fix import new_entry
 from checks.rules.event_map.mapping import changes
@@ -70,6 +71,10 @@ class MapJudge:
         if self.where is None:
             yield _error(wanted.home, (1, 1), f"{wanted.name} is not assigned in {wanted.home}")
             return
+        if self.where.style == REGISTERED and not self.entries and wanted.requires:
+            text = f"{self._name} registers handlers, and no file of the tree was seen to call it"
+            yield _error(wanted.home, (self.where.line, self.where.column), text, is_sure=False)
+            return
         for path, entry, first in self._map.twice:
             key = self._map.key(entry.key, path)
             yield _error(
@@ -102,6 +107,8 @@ class MapJudge:
 
     def _agrees(self, key: str, member: str) -> bool:
         path, entry = self.entries[key]
+        if entry.form == "handler":  # a function answers, whatever the member is called
+            return True
         if entry.form in ("member", "text") and entry.member == member:
             return True
         members = self._map.members(entry, path) or self._common_members()
@@ -128,6 +135,12 @@ class MapJudge:
             message = f"{key!r} is not mapped in {self._name}{target}: is {near!r} meant to be it? did you mean {key!r}?"
             return _error(path, (entry.line, entry.column), message)
         message = f"{key!r} is not mapped in {self._name}{target}: such messages are never routed"
+        if self.where.style:
+            example = self.where.example.replace("{key}", key)
+            message = (
+                f"{key!r} is not handled: {self._name} dispatches by {self.where.style}, line {self.where.line}; "
+                f"write: {example}"
+            )
         fix = self._entry_fix(key, member) if member else None
         return _error(
             self._wanted.home,
@@ -201,6 +214,10 @@ send or expect must be there too. Against a base, keys and members may only be a
 
     event-map:
       - {map: MESSAGE_TYPES, in: app/events.py, requires: {execute_agent: START_AGENT}}
+      - {map: Router.on, in: app/router.py, requires: [execute_agent]}
+
+``map`` may also name what registers handlers (``@router.on("x")``, ``register("x", f)``), a function that chooses by ``if``,
+``match`` or ``getattr(self, f"on_{kind}")``, a base class whose subclasses have a ``type`` of their own, or a union of such.
 """,
     brief=brief,
     wants=wants,
