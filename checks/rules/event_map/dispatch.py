@@ -62,10 +62,22 @@ def _by_comparison(node: Function) -> Dispatch | None:
     if not found:
         return None
     subject = max(found, key=lambda each: len(found[each]))
-    keys = found[subject]
+    keys, is_open = found[subject], any(_is_unread(child, subject) for child in ast.walk(node))
     if subject in matched:
-        return Dispatch(f"match in {node.name}", 'case "{key}":', keys)
-    return Dispatch(f"a chain of if in {node.name}", f'elif {subject} == "{{key}}":', keys)
+        return Dispatch(f"match in {node.name}", 'case "{key}":', keys, is_open)
+    return Dispatch(f"a chain of if in {node.name}", f'elif {subject} == "{{key}}":', keys, is_open)
+
+
+def _is_unread(node: ast.AST, subject: str) -> bool:
+    """Whether the value is looked up where its keys are not written: ``kind in KNOWN``, ``kind.startswith("x")``, ``MAP[kind]``."""
+    match node:
+        case ast.Compare(left=left, ops=[ast.In()], comparators=[ast.Name() | ast.Attribute()]):
+            return ast.unparse(left) == subject
+        case ast.Call(func=ast.Attribute(value=value, attr="startswith" | "endswith")):
+            return ast.unparse(value) == subject
+        case ast.Call(func=ast.Attribute(attr="get"), args=[key, *_]) | ast.Subscript(slice=key):
+            return ast.unparse(key) == subject
+    return False
 
 
 def _compared(test: ast.expr) -> Iterator[tuple[str, ast.expr]]:

@@ -131,7 +131,7 @@ class Entries:
             elif change.kind == "remove":
                 self.entries.pop(key, None)
             else:
-                if key in seen:
+                if key in seen and entry.form != "handler":  # a function may ask twice
                     self.twice.append((path, entry, seen[key]))
                 seen[key] = entry.line
                 self.entries[key] = (path, entry)
