@@ -86,6 +86,24 @@ def test_another_encoder_changes_the_answer_about_files_that_stay(tmp_path: Path
     assert "plain: [extra]" in left.message
 
 
+def test_callers_of_a_helper_are_known_again_and_follow_it(tmp_path: Path, parsed: list[str]) -> None:
+    send = "import json\n\n\ndef send(value):\n    return json.dumps(value)\n"
+    tell = "from app.send import send\n\n\ndef tell(value):\n    return send([value])\n"
+    user = "from app.states import State\nfrom app.tell import tell\n\ntell(State.OPEN)\n"
+    files = {"app/states.py": STATES, "app/send.py": send, "app/tell.py": tell, "app/user.py": user}
+    tree = plant(tmp_path / "tree", files)
+    (found,) = check(tree)
+    assert (found.path, found.line, found.fails_gate) == ("app/user.py", 4, True)
+    assert [(s.path, s.line) for s in found.trail] == [("app/states.py", 4), ("app/send.py", 5)]
+    parsed.clear()
+    assert check(tree) == (found,)
+    assert parsed == []
+    (tree / "app/send.py").write_text(send.replace("dumps(value)", "dumps(value, default=str)"))
+    assert check(tree) == ()
+    (tree / "app/send.py").write_text(send)
+    assert check(tree) == (found,)
+
+
 def test_only_what_changed_is_parsed(tree: Path, parsed: list[str]) -> None:
     check(tree)
     parsed.clear()

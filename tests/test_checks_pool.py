@@ -58,6 +58,16 @@ def test_processes_find_what_one_finds(tmp_path: Path) -> None:
     assert [s.path for s in one.skipped] == ["broken.py", "deep.py"]
 
 
+def test_processes_follow_helpers_in_further_rounds(tmp_path: Path) -> None:
+    send = "import json\n\n\ndef send(value):\n    return json.dumps(value)\n"
+    tell = "from send import send\n\n\ndef tell(value):\n    return send([value])\n"
+    user = "import datetime\n\nfrom tell import tell\n\ntell(datetime.datetime.now())\n"
+    root = plant(tmp_path / "tree", {"send.py": send, "tell.py": tell} | {f"u{n}.py": user for n in range(9)})
+    one, three = check(root, 1), check(root, 3)
+    assert [(f.path, f.line) for f in one.findings] == [(f"u{n}.py", 5) for n in range(9)]
+    assert three.findings == one.findings
+
+
 def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = f"import sys; sys.path.insert(0, {pool._HERE!r})\n"
     monkeypatch.setattr(pool, "_COMMAND", (sys.executable, "-I", "-S", "-c", path + FATAL))
