@@ -306,7 +306,21 @@ class Lines(JsonFormatter):
 """
 _TEXT = {"format": "%(levelname)s %(message)s"}
 
+_ASSIGNED = _handler("JsonLines()", _MERGED)["app/setup.py"].replace(
+    "handler.setFormatter(JsonLines())", "handler.formatter = JsonLines()"
+)
+_CHOSEN = _structlog("None")["app/setup.py"].replace(
+    "    structlog.configure(\n        processors=[structlog.processors.add_log_level, None],",
+    "    is_machine = hasattr(stream, 'getvalue')\n"
+    "    renderer = structlog.processors.JSONRenderer() if is_machine else structlog.dev.ConsoleRenderer()\n"
+    "    shared = [structlog.processors.add_log_level]\n"
+    "    structlog.configure(\n        processors=shared + [renderer],",
+)
+
 ENCODERS = (
+    Encoder("own, assigned", {"app/setup.py": _ASSIGNED}, EXTRA, "refuses", "refuses"),
+    Encoder("structlog, chosen", {"app/setup.py": _CHOSEN}, STRUCTLOG, "writes", "refuses"),
+    Encoder("loguru, by keyword", _loguru("sink=stream, serialize=True"), LOGURU, "writes", "refuses"),
     Encoder("own, all fields", _handler("JsonLines()", _all("json.dumps(line)")), EXTRA, "refuses", "refuses"),
     Encoder("own, all fields at once", _handler("JsonLines()", _MERGED), EXTRA, "refuses", "refuses"),
     Encoder("own, inherited", _handler("Coloured()", _CHILD), EXTRA, "refuses", "refuses"),

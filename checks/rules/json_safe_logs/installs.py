@@ -70,6 +70,12 @@ class _File:
         inside = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
         self._imports = imported_names(parsed.path, inside)
         self._is_loguru = b"loguru" in parsed.data
+        self._assigned = [  # ``handler.formatter = Lines()``
+            node.value
+            for node in nodes
+            if isinstance(node, ast.Assign)
+            and any(isinstance(t, ast.Attribute) and t.attr == "formatter" for t in node.targets)
+        ]
         self._values = {
             dotted(target): node.value
             for node in nodes
@@ -81,6 +87,8 @@ class _File:
     def found(self) -> Iterator[Install]:
         for call in self._calls:
             yield from self._call(call)
+        for value in self._assigned:
+            yield from self._made("logging", value)
         for node in self._dicts:
             yield from self._dict_config(node)
 
@@ -111,8 +119,10 @@ class _File:
             yield from self._processor_formatter(call)
         elif "structlog" in name and last in _CONFIGURING:
             yield from self._structlog(call)
-        elif self._is_loguru and method == "add" and "log" in dotted(call.func).lower() and call.args:
-            yield from self._loguru(call.args[0], {k.arg: k.value for k in call.keywords}, call.lineno)
+        elif self._is_loguru and method == "add" and "log" in dotted(call.func).lower():
+            given = {k.arg: k.value for k in call.keywords}
+            sink = call.args[0] if call.args else given.get("sink")
+            yield from self._loguru(sink, given, call.lineno) if sink is not None else ()
 
     def _made(self, family: str, node: ast.expr, depth: int = 3) -> Iterator[Install]:
         """An encoder from the expression that makes it; through a name, both ways of a choice, a lambda."""
