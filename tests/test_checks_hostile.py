@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from checks.finding import Report
+from checks.output.text import summary
 from checks.runner import run
 from checks.settings import EventMap, JsonSafeLogs, Settings, SingleSource
 from checks.tree import files
@@ -346,3 +347,4 @@ def test_what_has_too_many_parts_is_followed_as_far_as_it_tells_most_and_that_is
     told = [(s.path, s.line, s.reason) for s in report.skipped]
     words = "json-safe-logs: all has more parts than are followed"
     assert told == [("one.py", 8, words), ("two.py", 8, words)]
+    assert ", 2 not checked in 3 files" in summary(report)

@@ -87,7 +87,7 @@ def test_text_shows_place_line_caret_way_and_fix() -> None:
     assert "(medium confidence)" in text
     assert "not checked:\n  - app/broken.py:4: does not parse: invalid syntax\n" in text
     assert text.endswith(
-        "3 errors, 1 warning, 1 note, 2 fail the gate in 12 files, 0.25 s; additive only: no\n"
+        "3 errors, 1 warning, 1 note, 2 fail the gate, 1 not checked in 12 files, 0.25 s; additive only: no\n"
     )
 
 

@@ -64,4 +64,5 @@ def summary(report: Report) -> str:
     additive = (
         "" if report.additive_only is None else f"; additive only: {'yes' if report.additive_only else 'no'}"
     )
-    return f"{found}{failing}{known} in {report.files} files, {report.seconds:.2f} s{additive}"
+    left = f", {len(report.skipped)} not checked" if report.skipped else ""
+    return f"{found}{failing}{known}{left} in {report.files} files, {report.seconds:.2f} s{additive}"
