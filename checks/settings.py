@@ -38,7 +38,13 @@ class SingleSource:
 
 @dataclass(frozen=True, slots=True)
 class EventMap:
-    """One mapping of event names to enum members: ``requires`` maps keys to member names (any member if empty)."""
+    """One mapping of event names to enum members.
+
+    Args:
+        name: of the mapping.
+        home: the file that assigns it.
+        requires: keys that it must have, each with the name of its enum member (any member if empty).
+    """
 
     name: Name = field(metadata={"key": "map"})
     home: SourceFile = field(metadata={"key": "in"})
@@ -68,7 +74,11 @@ class JsonSafeLogs:
 
 @dataclass(frozen=True, slots=True)
 class Additive:
-    """``base`` is a git ref or a folder; what ``run`` is given wins over it."""
+    """A comparison that only additions pass.
+
+    Args:
+        base: a git ref or a folder to compare with; what ``run`` is given wins over it.
+    """
 
     base: Word
 
@@ -103,6 +113,11 @@ class Settings:
     """Everything a run needs to know. A rule is off where its field is None or empty.
 
     Args:
+        single_source: helpers that must be defined once.
+        event_map: mappings of message types that must hold what clients send.
+        json_safe_logs: values that JSON refuses must not reach the log; the key alone switches it on.
+        additive: what is there in a base must still be there.
+        socket_config: what of the service's settings cuts conversations; always on, this adds to it.
         exclude: patterns of files that are left out.
         baseline: the file of known findings; empty when there is none.
         messages: the message types that scenarios send or expect; an event map must hold them.

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import check, local, plan, probe, promote, report, rollback, rollout, status, tick, unpin
+from pipeline.cli import (
+    check,
+    local,
+    plan,
+    probe,
+    promote,
+    report,
+    rollback,
+    rollout,
+    schema,
+    status,
+    tick,
+    unpin,
+)
 from pipeline.cli import demo as demo_command
 from pipeline.cli.parameters import Command, Group
 
@@ -32,5 +45,6 @@ app.command(cls=Command)(status.status)
 app.command(cls=Command)(tick.tick)
 app.command(cls=Command)(probe.probe)
 app.command(cls=Command)(report.report)
+app.command(cls=Command)(schema.schema)
 app.add_typer(local.app, name="local")
 app.command(cls=Command)(demo_command.demo)

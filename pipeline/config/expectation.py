@@ -35,6 +35,27 @@ _MISTAKABLE = frozenset(
     ]
 )
 
+_EVENT = {
+    "title": "event",
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {
+                "repeats": {"type": "boolean", "description": "it may come again."},
+                "match": {"type": "object", "description": "fields that are called like an option."},
+            },
+            "propertyNames": {"not": {"enum": sorted(_MISTAKABLE)}},
+            "anyOf": [
+                {"required": ["match"], "properties": {"match": {"minProperties": 1}}},
+                {"not": {"propertyNames": {"enum": list(_OPTIONS)}}},
+            ],
+        },
+    ],
+}
+#: of one item of ``expect``
+SCHEMA = {"title": "event", "anyOf": [*_EVENT["anyOf"], {"type": "array", "minItems": 1, "items": _EVENT}]}
+
 
 def group(item: object) -> tuple[Expectation, ...]:
     """A list is several events in any order. Raises ValueError."""

@@ -1,21 +1,43 @@
 """Kinds of values in ``spillway.yaml``, each with its limits and our own words for what does not fit.  PURE.
 
 A kind is ``Annotated``: a type, and steps that are taken with the value, one after the other. A step returns the value, or
-makes another of it; it raises ValueError with the whole complaint, or Unfit with what the value must be.
+makes another of it; it raises ValueError with the whole complaint, or Unfit with what the value must be. Beside what it
+refuses stands what a JSON schema can say of that.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, Any
 
 from pipeline.model import OWN_VARIABLES
-from pipeline.units import format_duration, parse_duration, parse_odds, parse_rate, shown
+from pipeline.units import format_duration, format_rate, parse_duration, parse_odds, parse_rate, shown
 
-Sized = TypeVar("Sized", bound=Collection[object])
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One step, called with the value.
+
+    Args:
+        schema: what a JSON schema says of the values that it takes; it may take fewer.
+        write: what it makes, as people write it; None where it makes nothing else of the value.
+    """
+
+    take: Callable[[Any], Any]
+    schema: Mapping[str, Any]
+    write: Callable[[Any], str] | None = None
+
+    def __call__(self, value: Any) -> Any:
+        return self.take(value)
+
+
+def told(**schema: Any) -> Callable[[Callable[[Any], Any]], Step]:
+    """Makes a step of a function: ``schema`` says of its values what a JSON schema can."""
+    return lambda take: Step(take, schema)
 
 
 class Unfit(ValueError):
@@ -34,7 +56,7 @@ class Misplaced(ValueError):
         self.below = below
 
 
-def text_like(pattern: str, words: str) -> Callable[[str], str]:
+def text_like(pattern: str, words: str) -> Step:
     """A check for text of a certain form; ``words`` complete "must be ..."."""
     form = re.compile(pattern)
 
@@ -43,10 +65,10 @@ def text_like(pattern: str, words: str) -> Callable[[str], str]:
             raise ValueError(f"{shown(value)} must be {words}")
         return value
 
-    return check
+    return Step(check, {"pattern": f"^(?:{pattern})$"})
 
 
-def whole(least: int, most: int) -> Callable[[int], int]:
+def whole(least: int, most: int) -> Step:
     """A whole number within these two, both allowed."""
 
     def check(value: int) -> int:
@@ -54,10 +76,10 @@ def whole(least: int, most: int) -> Callable[[int], int]:
             raise Unfit(f"must be at least {least}" if value < least else f"must be at most {most}")
         return value
 
-    return check
+    return Step(check, {"minimum": least, "maximum": most})
 
 
-def between(least: str, most: str) -> Callable[[timedelta], timedelta]:
+def between(least: str, most: str) -> Step:
     """A duration within these two, both allowed."""
     shortest, longest = parse_duration(least), parse_duration(most)
 
@@ -66,15 +88,17 @@ def between(least: str, most: str) -> Callable[[timedelta], timedelta]:
             raise ValueError(f"{format_duration(value)} must lie between {least} and {most}")
         return value
 
-    return check
+    return Step(check, {"$comment": f"from {least} to {most}"})
 
 
-def not_empty(value: Sized) -> Sized:
+@told(minLength=1, minItems=1, minProperties=1)
+def not_empty(value: Collection[object]) -> Collection[object]:
     if not value:
         raise Unfit("must not be empty")
     return value
 
 
+@told(propertyNames={"not": {"enum": sorted(OWN_VARIABLES)}})
 def not_our_variables(env: dict[str, str]) -> dict[str, str]:
     """Raises ValueError for a variable that each deploy writes itself."""
     if ours := [name for name in env if name in OWN_VARIABLES]:
@@ -82,6 +106,7 @@ def not_our_variables(env: dict[str, str]) -> dict[str, str]:
     return env
 
 
+@told(pattern=r"^(?!/|\.\.(?:/|$)|\.$)[^\0]+$")
 def _below_source(path: str) -> str:
     """The path made plain. Raises ValueError where it leads out of the source folder."""
     plain = posixpath.normpath(path)
@@ -101,9 +126,28 @@ NAMED_KINDS = {
     "word": not_empty,
 }
 
-Duration = Annotated[timedelta, parse_duration]
-Rate = Annotated[float, parse_rate]
-Odds = Annotated[float, parse_odds]
+_PART = r"[0-9]{1,15}(?:\.[0-9]{1,9})?(?:ms|[smhd])"
+_PERCENTAGE = r"[0-9]{1,2}(?:\.[0-9]{1,15})?|0[0-9]{2}(?:\.[0-9]{1,15})?|100(?:\.0{1,15})?"
+
+Duration = Annotated[
+    timedelta,
+    Step(
+        parse_duration,
+        {"type": "string", "pattern": f"^(?:{_PART})+$", "maxLength": 60},
+        format_duration,
+    ),
+]
+Rate = Annotated[
+    float, Step(parse_rate, {"type": "string", "pattern": rf"^(?:{_PERCENTAGE})\s?%$"}, format_rate)
+]
+Odds = Annotated[
+    float,
+    Step(
+        parse_odds,
+        {"type": "string", "pattern": r"^[0-9]{1,9}\s+in\s+[0-9](?:[0-9,_]{0,13}[0-9])?$"},
+        lambda value: f"1 in {round(1 / value)}",
+    ),
+]
 Name = Annotated[
     str,
     text_like(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from checks.settings import Settings
 from pipeline.config import sections, template_section, yamltree
@@ -27,6 +27,7 @@ from pipeline.config.fields import (
     not_empty,
     not_our_variables,
     text_like,
+    told,
     whole,
 )
 from pipeline.config.scenarios_section import ScenarioConfig
@@ -62,16 +63,35 @@ def _is_in_one_place(value: str, name: str, beside: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Where a service lives: the local Cloud Run, or a project and a region."""
+    """Where a service lives: the local Cloud Run, or a project and a region.
+
+    Args:
+        endpoint: `local` is the local Cloud Run on this machine, which has neither project nor region.
+        project: the Google Cloud project.
+        region: the region of the service, such as `us-central1`.
+        evidence: `users` judges by users' runs, from the lines of the telemetry; `probes` by scenarios alone.
+        id_token: probes carry an ID token for the service's address: for a service that asks for an invoker.
+        alert_channels: notification channels that the lasting alerts tell: `projects/P/notificationChannels/N`.
+    """
 
     endpoint: Literal["local", "cloud"] = "cloud"
     project: str = field(default="", metadata={"check": _is_in_one_place})
     region: str = field(default="", metadata={"check": _is_in_one_place})
     evidence: Literal["users", "probes"] = "users"
-    id_token: bool = False  # probes carry an ID token for the service's address
-    alert_channels: list[str] = field(
-        default_factory=list
-    )  # notification channels that the lasting alerts tell
+    id_token: bool = False
+    alert_channels: list[str] = field(default_factory=list)
+
+    SCHEMA: ClassVar[Mapping[str, Any]] = {
+        "if": {"required": ["endpoint"], "properties": {"endpoint": {"const": "local"}}},
+        "then": {"properties": {"project": False, "region": False}},
+        "else": {
+            "required": ["project", "region"],
+            "properties": {
+                "project": {"minLength": 1, "not": {"const": LOCAL_PROJECT}},
+                "region": {"minLength": 1},
+            },
+        },
+    }
 
     def __post_init__(self) -> None:
         if self.endpoint == "cloud" and not (self.project and self.region):
@@ -85,7 +105,13 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A named command, and the folder that it needs: what an image is to the local Cloud Run."""
+    """A named command, and the folder that it needs: what an image is to the local Cloud Run.
+
+    Args:
+        command: the words of the command; `{python}` stands for Spillway's own interpreter.
+        directory: the folder that is copied and that the command runs in.
+        env: environment variables, beside those of `container`.
+    """
 
     command: Annotated[list[str], not_empty]
     directory: Annotated[str, not_empty] | None = None
@@ -94,7 +120,24 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """What is asked of each revision's template, and of the service. What is not named stays as it is live."""
+    """What is asked of each revision's template, and of the service. What is not named stays as it is live.
+
+    Args:
+        port: the port that the container listens on.
+        env: environment variables.
+        min_instances: instances that are kept on each revision; a candidate at 0% has them too.
+        max_instances: instances at most.
+        concurrency: requests, and so sockets, that one instance takes at once.
+        cpu: such as `"1"` or `500m`.
+        memory: such as `512Mi`.
+        timeout: of a request; Cloud Run cuts a WebSocket after it.
+        service_account: the service account that instances run as.
+        startup: how long an instance may take to listen.
+        deletion_protection: Pulumi refuses to delete the service.
+        template: the rest of Cloud Run's RevisionTemplate, in the API's own words.
+        service: fields of Cloud Run's Service, in the API's own words.
+        waive: live fields that may be lost, by the names that a refusal gives.
+    """
 
     port: Annotated[int, whole(1, 65_535)] | None = None
     env: Annotated[dict[str, str], not_our_variables] = field(default_factory=dict)
@@ -107,14 +150,23 @@ class Container:
     service_account: str | None = None
     startup: Annotated[Duration, between("1s", "4m")] | None = None
     deletion_protection: bool = True
-    template: dict[str, Any] = field(default_factory=dict)  # in the API's own words: template_section.py
-    service: dict[str, Any] = field(default_factory=dict)  # likewise
-    waive: list[Annotated[str, not_empty]] = field(default_factory=list)  # live fields that may be lost
+    template: dict[str, Any] = field(default_factory=dict)  # template_section.py
+    service: dict[str, Any] = field(default_factory=dict)
+    waive: list[Annotated[str, not_empty]] = field(default_factory=list)
     cleared: tuple[str, ...] = field(default=(), metadata={"key": None})  # short keys that are null
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageConfig:
+    """A share of new connections, and how long it is held. The first stage is 0%, the last 100%.
+
+    Args:
+        percent: of new connections that go to the candidate.
+        soak: how long the stage is watched at least, once Cloud Run serves the share.
+        deadline: how long after the soak the evidence may still be missing; then a person is called.
+        hold: wait for `spillway promote` when everything has passed.
+    """
+
     percent: Annotated[int, whole(0, 100)]
     soak: Duration = timedelta(0)
     deadline: Duration = timedelta(hours=1)
@@ -124,6 +176,7 @@ class StageConfig:
         return Stage(self.percent, self.soak, self.soak + self.deadline, self.hold)
 
 
+@told(const=Drain.KEEP.value)
 def _drain(value: object) -> Drain:
     if value != Drain.KEEP.value:
         raise ValueError(
@@ -132,12 +185,14 @@ def _drain(value: object) -> Drain:
     return Drain.KEEP
 
 
+@told(**{"not": {"pattern": "^100"}})
 def _below_all(rate: float) -> float:
     if rate >= 1:
         raise ValueError("100% is no limit: every rate lies within it")
     return rate
 
 
+@told(**{"not": {"pattern": r"^0{1,3}(?:\.0*)?\s?%$"}})
 def _above_none(rate: float) -> float:
     if rate <= 0:
         one, tenth = (trials_to_certify(level, 0.05) for level in (0.01, 0.001))
@@ -147,6 +202,14 @@ def _above_none(rate: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CriterionConfig:
+    """What a revision is judged by: it goes back when it is worse than stable beside it.
+
+    Args:
+        limit: the rate of failures that is too much where no stable revision runs beside it.
+        certify: the rate below which failures must be shown to lie, once, before the candidate is promoted.
+        slower_than: for `first_event` alone: a run whose first event took longer is a failure.
+    """
+
     limit: Annotated[Rate, _below_all] | None = None
     certify: Annotated[Rate, _below_all, _above_none] | None = None
     slower_than: Annotated[Duration, between("1ms", "1h")] | None = None
@@ -188,7 +251,15 @@ class ClientConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceConfig:
-    """How users' runs are counted; see ``model.Sampling``."""
+    """How users' runs are counted.
+
+    Args:
+        block: runs are compared in blocks of this length, by when they started.
+        within: a run without its outcome after this long failed.
+        lateness: how late a line of the log may come.
+        warm_up: runs in this first part of a stage are shown and not judged.
+        min_trials: runs of the candidate that a stage needs before it may pass.
+    """
 
     block: Annotated[Duration, between("100ms", "1d")] = Sampling().block
     within: Annotated[Duration, between("1ms", "1h")] = Sampling().within
@@ -204,29 +275,48 @@ class EvidenceConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbesConfig:
+    """How often the scenarios are held.
+
+    Args:
+        every: from one round to the next.
+        sessions: conversations per scenario and round.
+        concurrency: conversations at once.
+    """
+
     every: Annotated[Duration, between("100ms", "1d")] = timedelta(seconds=10)
     sessions: Annotated[int, whole(1, 1000)] = 5
     concurrency: Annotated[int, whole(1, 500)] = 5
+
+
+_ON_THIS_MACHINE = r"http://(localhost|127\.0\.0\.1|\[::1\])[:/]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookConfig:
     """Who is told what a rollout does: one address that each step is posted to.
 
-    ``${env:NAME}`` in address and secret is the variable's value where the command runs.
+    Args:
+        url: the address, `https://...`; `${env:NAME}` in it is the variable's value where the command runs.
+        format: the shape of the bodies: our own JSON, or what Slack or Google Chat takes.
+        secret: what each body is signed with; `${env:NAME}` likewise.
     """
 
     url: Annotated[str, text_like(r"https?://[^\s]+|.*\$\{env:.*", "an address, https://...")]
     format: Literal["json", "slack", "google-chat"] = "json"
-    secret: Annotated[str, not_empty] | None = None  # signs each body
+    secret: Annotated[str, not_empty] | None = None
+
+    SCHEMA: ClassVar[Mapping[str, Any]] = {
+        "properties": {
+            "url": {"anyOf": [{"pattern": f"^{_ON_THIS_MACHINE}"}, {"not": {"pattern": "^http://"}}]}
+        }
+    }
 
     def __post_init__(self) -> None:
-        if self.url.startswith("http://") and not re.match(
-            r"http://(localhost|127\.0\.0\.1|\[::1\])[:/]", self.url
-        ):
+        if self.url.startswith("http://") and not re.match(_ON_THIS_MACHINE, self.url):
             raise Misplaced(("url",), "http:// would show everybody on the way what it says: write https://")
 
 
+_SLOWER_THAN = ("slower-than", "slower_than")
 DEFAULT_STAGES = [
     StageConfig(percent=0),
     StageConfig(percent=5, soak=timedelta(minutes=5)),
@@ -238,7 +328,15 @@ DEFAULT_STAGES = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What the static checks read of ``spillway.yaml``; a file without ``service`` may hold these keys alone."""
+    """What the static checks read of ``spillway.yaml``; a file without ``service`` may hold these keys alone.
+
+    Args:
+        source: the folder of the source that is checked, from this file's.
+        environments: where the service lives, by a name of yours: `--env NAME`.
+        container: what is asked of each revision's template, and of the service.
+        scenarios: conversations that the candidate must hold before users reach it, by name.
+        checks: the static checks; without it none gate a rollout.
+    """
 
     source: str = "."
     environments: dict[Name, Environment] = field(default_factory=dict)
@@ -252,7 +350,21 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(Checked):
-    """All of ``spillway.yaml``."""
+    """All of ``spillway.yaml``.
+
+    Args:
+        service: the name of the Cloud Run service.
+        images: images of the local Cloud Run, by name: commands on this machine.
+        stages: the shares of new connections that the candidate gets, one after the other.
+        criteria: what users' runs are judged by.
+        evidence: how users' runs are counted.
+        probes: how often the scenarios are held.
+        false_rollbacks: how often a good candidate may be sent back, over the whole rollout.
+        bad_promotions: how often a bad candidate may be certified.
+        drain: what happens to sockets that are open on a revision that lost its traffic; `keep` counts them.
+        heartbeat: how long a driver may be silent before another takes over.
+        webhook: one address that each step of a rollout is posted to.
+    """
 
     service: Name
     environments: Annotated[dict[Name, Environment], not_empty]
@@ -267,6 +379,20 @@ class Config(Checked):
     drain: Annotated[Drain, _drain] = Drain.KEEP
     heartbeat: Annotated[Duration, between("1s", "20s")] = timedelta(seconds=20)
     webhook: WebhookConfig | None = None
+
+    SCHEMA: ClassVar[Mapping[str, Any]] = {
+        "properties": {
+            "stages": {
+                "items": [{"properties": {"percent": {"const": 0}}}],
+                "contains": {"required": ["percent"], "properties": {"percent": {"const": 100}}},
+            },
+            "criteria": {
+                "propertyNames": {"enum": list(METRICS)},
+                "properties": {"first_event": {"anyOf": [{"required": [key]} for key in _SLOWER_THAN]}},
+                "additionalProperties": {"properties": {key: {"type": "null"} for key in _SLOWER_THAN}},
+            },
+        }
+    }
 
     def __post_init__(self) -> None:
         percents = [stage.percent for stage in self.stages]

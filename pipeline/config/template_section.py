@@ -23,7 +23,7 @@ Problem = tuple[Path, str]
 TEMPLATE: Path = ("container", "template")
 SERVICE: Path = ("container", "service")
 #: Of a template, and of a service: not the file's to say, and why.
-_NOT_OF_THE_FILE = {
+NOT_OF_THE_FILE = {
     TEMPLATE: {"revision": "the revision is named after its content"},
     SERVICE: {
         "template": "it stands beside service:, under container:",
@@ -66,10 +66,10 @@ def cleared(document: Document) -> tuple[str, ...]:
 
 def as_document(path: Path, value: Mapping[str, Any]) -> dict[str, Any]:
     """What the section asks, in the API's JSON. Args: path: ``TEMPLATE`` or ``SERVICE``; value: checked."""
-    return _Reading(path).message(_descriptor(path), value, path) if value else {}
+    return _Reading(path).message(descriptor_of(path), value, path) if value else {}
 
 
-def _descriptor(path: Path) -> Any:
+def descriptor_of(path: Path) -> Any:
     from pipeline.rpc.run import run_v2
 
     kind: Any = run_v2.RevisionTemplate if path == TEMPLATE else run_v2.Service
@@ -78,7 +78,7 @@ def _descriptor(path: Path) -> Any:
 
 def _problems(path: Path, value: Mapping[str, Any], document: Document) -> Iterator[Problem]:
     reading = _Reading(path)
-    made = reading.message(_descriptor(path), value, path)
+    made = reading.message(descriptor_of(path), value, path)
     yield from reading.problems
     yield from _reserved(made, path)
     if path == SERVICE:
@@ -94,7 +94,7 @@ class _Reading:
 
     def __init__(self, path: Path) -> None:
         self.problems: list[Problem] = []
-        self._refused = _NOT_OF_THE_FILE[path]
+        self._refused = NOT_OF_THE_FILE[path]
         self._top = path
 
     def message(self, descriptor: Any, value: Any, path: Path) -> Any:
@@ -102,7 +102,7 @@ class _Reading:
         if not isinstance(value, Mapping):
             self._wrong(path, "a mapping", value)
             return {}
-        known = {word: field for field in descriptor.fields for word in _words(field)}
+        known = {word: field for field in descriptor.fields for word in words(field)}
         made: dict[str, Any] = {}
         for key, each in value.items():
             field = known.get(key)
@@ -151,11 +151,11 @@ class _Reading:
         return self.message(field.message_type, value, path)
 
     def _scalar(self, field: Any, value: Any, path: Path) -> Any:
-        wanted = _type_of(field)
+        wanted = type_of(field)
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             self._wrong(path, _KINDS.get(wanted, "another value"), value)
-        elif isinstance(value, int) and wanted is int and not 0 <= value <= _most(field):
-            self._wrong(path, f"at least 0 and at most {_most(field)}", value)
+        elif isinstance(value, int) and wanted is int and not 0 <= value <= most(field):
+            self._wrong(path, f"at least 0 and at most {most(field)}", value)
         return str(value) if field.cpp_type == field.CPPTYPE_INT64 else value
 
     def _enum(self, kind: Any, value: Any, path: Path) -> Any:
@@ -189,7 +189,7 @@ class _Reading:
         self.problems.append((path, f"must be {wanted}{got}{quoted}"))
 
 
-def _type_of(field: Any) -> type:
+def type_of(field: Any) -> type:
     kinds = {
         field.CPPTYPE_STRING: str,
         field.CPPTYPE_BOOL: bool,
@@ -199,11 +199,11 @@ def _type_of(field: Any) -> type:
     return kinds.get(field.cpp_type, int)
 
 
-def _most(field: Any) -> int:
+def most(field: Any) -> int:
     return 2**63 - 1 if field.cpp_type == field.CPPTYPE_INT64 else 2**31 - 1
 
 
-def _words(field: Any) -> tuple[str, str]:
+def words(field: Any) -> tuple[str, str]:
     """How a field may be written."""
     return field.name.rstrip("_"), field.json_name
 
