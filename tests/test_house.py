@@ -54,6 +54,7 @@ PURE = (
     "pipeline.judging.terms",
     "pipeline.judging.trials",
     "pipeline.units",
+    "pipeline.scaffold.dockerfile",
     "pipeline.report.document",
     "pipeline.report.writes",
     "pipeline.report.journal_lines",

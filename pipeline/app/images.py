@@ -18,14 +18,17 @@ def images_of(config: Config, beside: Path) -> Mapping[str, Image]:
     """What each name means.
 
     Args:
-        beside: the folder of spillway.yaml; an image's ``directory`` is relative to it. ``{python}`` in a command
-            stands for the interpreter that runs Spillway.
+        beside: the folder of spillway.yaml; an image's ``directory`` is relative to it, and ``{project}`` in a command
+            stands for it, ``{python}`` for the interpreter that runs Spillway.
     """
     from pipeline.local.images.catalogue import Image
 
+    here = str(beside.absolute())
     return {
         name: Image(
-            command=tuple(sys.executable if part == "{python}" else part for part in image.command),
+            command=tuple(
+                part.replace("{python}", sys.executable).replace("{project}", here) for part in image.command
+            ),
             directory=None if image.directory is None else str((beside / image.directory).absolute()),
             env=image.env,
         )

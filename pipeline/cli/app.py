@@ -6,6 +6,7 @@ import typer
 
 from pipeline.cli import (
     check,
+    init,
     local,
     plan,
     probe,
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SPILLWAY"},
 )
 
+app.command(cls=Command)(init.init)
 app.command(cls=Command)(check.check)
 app.command(cls=Command)(plan.plan)
 app.command(cls=Command)(rollout.rollout)

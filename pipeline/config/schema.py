@@ -108,7 +108,7 @@ class Image:
     """A named command, and the folder that it needs: what an image is to the local Cloud Run.
 
     Args:
-        command: the words of the command; `{python}` stands for Spillway's own interpreter.
+        command: the words of the command; `{project}` stands for this file's folder, `{python}` for Spillway's interpreter.
         directory: the folder that is copied and that the command runs in.
         env: environment variables, beside those of `container`.
     """

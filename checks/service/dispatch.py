@@ -1,0 +1,226 @@
+"""How a service tells messages apart by their type: mappings, decorators, calls that register, chains of ``if`` and ``match``.
+
+Theory of operation. A *branch* is a message type and the code that is run for it. Its key is a text, or an enum member;
+a mapping of texts to enum members (a protocol's table) says which text the member goes by on the wire.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from checks.service.facts import Place
+from checks.service.source import Named, Source, place
+from checks.tree.body import functions
+from checks.tree.definitions import Function
+from checks.tree.symbols import dotted
+
+TYPE_FIELDS = (
+    "type",
+    "event",
+    "action",
+    "kind",
+    "op",
+    "cmd",
+    "command",
+    "method",
+    "msg_type",
+    "message_type",
+    "event_type",
+)
+_REGISTER = frozenset({"register", "on", "add", "add_handler", "register_handler", "subscribe", "route"})
+_HANDLES = frozenset({"on", "message", "event", "handler", "handles", "handle", "register", "on_message", "on_event", "command", "action"})  # fmt: skip
+#: decorators with a text that is no message type
+_OTHERS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "websocket_route", "middleware", "exception_handler", "parametrize", "on_startup", "on_shutdown", "option", "argument"})  # fmt: skip
+_LIFE = frozenset({"startup", "shutdown", "connect", "disconnect", "http", "websocket"})
+
+
+class Branch(NamedTuple):
+    """One type and its code. Args: home: the function that the code is of, or is in; None where it cannot be found."""
+
+    key: str
+    member: str
+    style: str
+    dispatcher: str
+    where: Place
+    code: tuple[ast.AST, ...]
+    home: Named | None
+
+
+def branches(source: Source, type_field: str) -> list[Branch]:
+    """Each type once: the first way that leads to code, in the order of the styles."""
+    wires = dict(_wires(source))
+    found: dict[str, Branch] = {}
+    for branch in [
+        *_mapped(source),
+        *_decorated(source),
+        *_registered(source),
+        *_chained(source, type_field),
+    ]:
+        key = wires.get(branch.member, branch.key)
+        if key and key not in _LIFE and not (key in found and found[key].code):
+            found[key] = branch._replace(key=key)
+    for member, key in wires.items():  # a table whose members nobody tells apart is a dispatcher still
+        if key not in found and (table := table_of(source, member, key)):
+            found[key] = Branch(key, member, "dict", *table, (), None)
+    return list(found.values())
+
+
+def type_field(source: Source) -> str:
+    """The key by which messages are told apart: the one that is read most."""
+    seen: Counter[str] = Counter()
+    for _, node in source.nodes():
+        if (key := _key_of(node)) in TYPE_FIELDS:
+            seen[key] += 1
+    best = max(TYPE_FIELDS, key=lambda name: (seen[name], -TYPE_FIELDS.index(name)))
+    return best if seen[best] else "type"
+
+
+def _key_of(node: ast.AST) -> str:
+    """``x["key"]`` and ``x.get("key")``."""
+    match node:
+        case ast.Subscript(slice=ast.Constant(value=str(key)), ctx=ast.Load()):
+            return key
+        case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=str(key)), *_]):
+            return key
+    return ""
+
+
+def _tables(source: Source) -> Iterator[tuple[str, ast.Assign | ast.AnnAssign, str, ast.Dict]]:
+    """Mappings that are assigned to a name."""
+    for path, node in source.nodes():
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if name := dotted(target).removeprefix("self."):
+                yield path, node, name, node.value
+
+
+def _wires(source: Source) -> Iterator[tuple[str, str]]:
+    """Enum members and the text that a table gives them."""
+    for _, _, _, table in _tables(source):
+        for key, value in zip(table.keys, table.values, strict=True):
+            text, member = _constant(key), source.member(value)
+            if text and member:
+                yield member, text
+
+
+def table_of(source: Source, member: str, key: str) -> tuple[str, Place] | None:
+    """The mapping that gives the member this text, and where it is assigned."""
+    for path, node, name, table in _tables(source):
+        rows = zip(table.keys, table.values, strict=True)
+        if any(_constant(k) == key and source.member(v) == member for k, v in rows):
+            return name, place(path, node)
+    return None
+
+
+def _constant(node: ast.expr | None) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _mapped(source: Source) -> Iterator[Branch]:
+    for path, node, name, table in _tables(source):
+        rows = [
+            (k, source.function(dotted(v).rpartition(".")[2], path))
+            for k, v in zip(table.keys, table.values, strict=True)
+        ]
+        if any(found is None for _, found in rows):
+            continue
+        for key, found in rows:
+            if key is not None and found is not None and (text := source.text(key)):
+                where = place(path, node)
+                yield Branch(text, source.member(key), "dict", name, where, tuple(found.node.body), found)
+
+
+def _decorated(source: Source) -> Iterator[Branch]:
+    for path, tree in source.trees.items():
+        for name, node in functions(tree):
+            for decorator in node.decorator_list:
+                if not (isinstance(decorator, ast.Call) and decorator.args):
+                    continue
+                maker, text = dotted(decorator.func), source.text(decorator.args[0])
+                last = maker.rpartition(".")[2]
+                is_known = last in _HANDLES or source.function(last, path) is not None
+                if text and _is_word(text) and last not in _OTHERS and is_known:
+                    member = source.member(decorator.args[0])
+                    where = place(path, decorator)
+                    yield Branch(
+                        text, member, "decorator", maker, where, tuple(node.body), Named(path, name, node)
+                    )
+
+
+def _registered(source: Source) -> Iterator[Branch]:
+    for path, node in source.nodes():
+        match node:
+            case ast.Call(args=[key, handler, *_]) if dotted(node.func).rpartition(".")[2] in _REGISTER:
+                text = source.text(key)
+                found = source.function(dotted(handler).rpartition(".")[2], path)
+                if text and _is_word(text) and found is not None:
+                    code = tuple(found.node.body)
+                    yield Branch(
+                        text, source.member(key), "call", dotted(node.func), place(path, node), code, found
+                    )
+
+
+def _is_word(text: str) -> bool:
+    return "/" not in text and " " not in text
+
+
+def _chained(source: Source, field: str) -> Iterator[Branch]:
+    for path, tree in source.trees.items():
+        for name, node in functions(tree):
+            home = Named(path, name, node)
+            types = _holding_the_type(node, field)
+            for each in ast.walk(node):
+                if isinstance(each, ast.If):
+                    keys, code = _compared(each.test, field, types), tuple(each.body)
+                    yield from _branches(source, keys, each, code, home)
+                elif isinstance(each, ast.Match) and _is_type(each.subject, field, types):
+                    for case in each.cases:
+                        keys = [v.value for v in ast.walk(case.pattern) if isinstance(v, ast.MatchValue)]
+                        yield from _branches(source, keys, case.pattern, tuple(case.body), home)
+
+
+def _branches(
+    source: Source, keys: list[ast.expr], node: ast.AST, code: tuple[ast.AST, ...], home: Named
+) -> Iterator[Branch]:
+    for key in keys:
+        if text := source.text(key):
+            where = place(home.path, node)
+            yield Branch(text, source.member(key), "chain", home.name, where, code, home)
+
+
+def _holding_the_type(node: Function, field: str) -> frozenset[str]:
+    """Local names that were given the type, whatever was made of it: ``kind = MessageType(msg["type"])``."""
+    given = [n for n in ast.walk(node) if isinstance(n, ast.Assign | ast.NamedExpr)]
+    own = {a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg in TYPE_FIELDS}
+    return frozenset(own) | {
+        dotted(n.targets[0] if isinstance(n, ast.Assign) else n.target)
+        for n in given
+        if any(_key_of(part) == field for part in ast.walk(n.value))
+    }
+
+
+def _is_type(node: ast.expr, field: str, types: frozenset[str]) -> bool:
+    plain = dotted(node)
+    return (
+        plain in types
+        or plain.endswith(f".{field}")
+        or any(_key_of(part) == field for part in ast.walk(node))
+    )
+
+
+def _compared(test: ast.expr, field: str, types: frozenset[str]) -> list[ast.expr]:
+    """What the type is compared with."""
+    found: list[ast.expr] = []
+    for node in ast.walk(test):
+        match node:
+            case ast.Compare(left=left, ops=[ast.Eq() | ast.Is()], comparators=[right]):
+                pair = (left, right) if _is_type(left, field, types) else (right, left)
+                found += [pair[1]] if _is_type(pair[0], field, types) else []
+            case ast.Compare(
+                left=left, ops=[ast.In()], comparators=[ast.Tuple() | ast.Set() | ast.List() as many]
+            ):
+                found += many.elts if _is_type(left, field, types) else []
+    return found

@@ -1,0 +1,89 @@
+"""What is found, as values.  Paths are relative to the root, with forward slashes; lines begin with 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    path: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The object that the server is given.
+
+    Args:
+        name: of the variable.
+        framework: ``fastapi``, ``starlette``, ``django channels``, ``aiohttp`` ...
+        end: the last line of the statement that makes it.
+    """
+
+    name: str
+    framework: str
+    where: Place
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A WebSocket's address, its parameters filled in. Args: handler: function or class, by its plain name."""
+
+    path: str
+    handler: str
+    where: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that is sent while another is handled. Args: repeats: it is sent in a loop."""
+
+    type: str
+    repeats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """A message type that the service takes.
+
+    Args:
+        style: how it is dispatched: ``dict``, ``decorator``, ``call``, ``chain``.
+        dispatcher: the name of the mapping, the decorator or the function.
+        sends: what is sent while it is handled, in order, as far as it is sent in any case.
+        fields: of the message that the handler reads, with examples.
+        member: the enum member that the type stands for: ``MessageType.START``; empty where there is none.
+        table: the mapping that gives the member this text, and where it is assigned; empty and None where there is none.
+    """
+
+    type: str
+    style: str
+    dispatcher: str
+    where: Place
+    sends: tuple[Sent, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    member: str = ""
+    table: str = ""
+    table_at: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """All of it.
+
+    Args:
+        type_field: the key of a message that holds its type.
+        watched: where ``SpillwayTelemetry`` stands already.
+    """
+
+    applications: tuple[Application, ...] = ()
+    routes: tuple[Route, ...] = ()
+    handled: tuple[Handled, ...] = ()
+    type_field: str = "type"
+    watched: Place | None = None

@@ -1,0 +1,46 @@
+"""One look at a Python service: everything of ``facts.py``, from the source alone."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from checks.service import dispatch, routes
+from checks.service.facts import Handled, Place, Service
+from checks.service.sending import Sending, fields
+from checks.service.source import Source, place
+from checks.tree.symbols import dotted
+
+_TELEMETRY = "SpillwayTelemetry"
+
+
+def look(root: Path) -> Service:
+    """Raises CheckError when the root is no folder that can be read; nothing in the checked code raises."""
+    source = Source.below(root)
+    field = dispatch.type_field(source)
+    sending = Sending(source, field)
+    handled = [_handled(source, sending, branch, field) for branch in dispatch.branches(source, field)]
+    return Service(
+        applications=tuple(routes.applications(source)),
+        routes=tuple(dict.fromkeys(routes.routes(source))),
+        handled=tuple(handled),
+        type_field=field,
+        watched=_watched(source),
+    )
+
+
+def _handled(source: Source, sending: Sending, branch: dispatch.Branch, field: str) -> Handled:
+    table, table_at = dispatch.table_of(source, branch.member, branch.key) or ("", None)
+    return Handled(
+        branch.key, branch.style, branch.dispatcher, branch.where, sending.of(branch), fields(branch, field), branch.member,
+        table, table_at,
+    )  # fmt: skip
+
+
+def _watched(source: Source) -> Place | None:
+    for path, node in source.nodes():
+        if isinstance(node, ast.Call):
+            names = [dotted(node.func), *(dotted(each) for each in node.args)]
+            if any(name.rpartition(".")[2] == _TELEMETRY for name in names):
+                return place(path, node)
+    return None

@@ -1,0 +1,1 @@
+"""What ``spillway init`` writes into a repository, and what it saw there."""
