@@ -54,6 +54,7 @@ PURE = (
     "pipeline.judging.terms",
     "pipeline.judging.trials",
     "pipeline.units",
+    "pipeline.doctor.answer",
     "pipeline.scaffold.dockerfile",
     "pipeline.report.document",
     "pipeline.report.writes",

@@ -6,6 +6,7 @@ import typer
 
 from pipeline.cli import (
     check,
+    doctor,
     init,
     local,
     plan,
@@ -48,5 +49,6 @@ app.command(cls=Command)(tick.tick)
 app.command(cls=Command)(probe.probe)
 app.command(cls=Command)(report.report)
 app.command(cls=Command)(schema.schema)
+app.command(cls=Command)(doctor.doctor)
 app.add_typer(local.app, name="local")
 app.command(cls=Command)(demo_command.demo)

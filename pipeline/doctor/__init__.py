@@ -1,0 +1,1 @@
+"""What ``spillway doctor`` asks of this machine, of the project and of the service."""

@@ -1,0 +1,134 @@
+"""The service as it is: ingress, what beats the split, whether tag addresses answer, and whether its users are seen."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from pipeline.config.schema import Config, Environment
+from pipeline.doctor.answer import Answer, note, ok, unasked, wrong
+from pipeline.driving.ports import LogSource
+from pipeline.model import LiveService, LogLine
+from pipeline.probe.target import target_of
+from pipeline.telemetry.lines import from_payload, is_telemetry
+
+_TIMEOUT_S = 5.0
+_LOOKED_BACK = timedelta(hours=1)
+
+
+def settings(live: LiveService) -> Sequence[Answer]:
+    """What of the service decides whether a rollout can be."""
+    made = [ok("service", f"{live.ref.name}, {live.wanted or 'no traffic'}")]
+    if not live.ingress_all:
+        made.append(
+            wrong("ingress", "not open to all: tag addresses answer 404", _update(live, "--ingress all"))
+        )
+    if live.default_uri_disabled:
+        made.append(
+            wrong("address", "the default address is off: tag addresses too", _update(live, "--default-url"))
+        )
+    if live.session_affinity:
+        made.append(
+            note(
+                "affinity", "session affinity beats the traffic split", _update(live, "--no-session-affinity")
+            )
+        )
+    if live.http2:
+        made.append(
+            wrong("http2", "HTTP/2 end-to-end: WebSockets need HTTP/1", _update(live, "--no-use-http2"))
+        )
+    if live.failure:
+        made.append(note("condition", live.failure.splitlines()[0][:160], "See it: spillway status"))
+    if len(made) == 1:
+        made.append(ok("ingress", "open, HTTP/1, no session affinity"))
+    return made
+
+
+def _update(live: LiveService, option: str) -> str:
+    ref = live.ref
+    return (
+        f"gcloud run services update {ref.service} --project {ref.project} --region {ref.location} {option}"
+    )
+
+
+def tags(live: LiveService) -> Sequence[Answer]:
+    """Whether each tag's address reaches the revision: any answer of the service will do, 404 with no tag will not."""
+    tagged = [target for target in live.serving.targets if target.tag and target.uri]
+    if not tagged:
+        return [unasked("tags", "no revision is tagged yet: the first rollout sets stable and candidate")]
+    return [_reached(target.tag, target.uri) for target in tagged]
+
+
+def _reached(tag: str, uri: str) -> Answer:
+    name = f"tag {tag}"
+    host, port = target_of(uri)
+    is_secure = urlsplit(uri).scheme in ("https", "wss")
+    try:
+        connection = (
+            http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=ssl.create_default_context())
+            if is_secure
+            else http.client.HTTPConnection(
+                "127.0.0.1" if host.endswith(".localhost") else host, port, timeout=_TIMEOUT_S
+            )
+        )
+        connection.request(
+            "GET", "/", headers={"Host": urlsplit(uri).netloc, "User-Agent": "spillway-doctor"}
+        )
+        status = connection.getresponse().status
+        connection.close()
+    except (OSError, http.client.HTTPException) as error:
+        fix = "Look at the network and its proxy, then: spillway doctor"
+        return wrong(name, f"{uri}: {type(error).__name__}: {error}", fix)
+    if status in (401, 403):
+        fix = "Probes need an ID token: id-token: true in the environment, and roles/run.invoker"
+        return note(name, f"{uri}: HTTP {status}", fix)
+    return ok(name, f"{uri} answers (HTTP {status} at /)")
+
+
+def telemetry(
+    live: LiveService, logs: LogSource, config: Config, environment: Environment, now: datetime
+) -> Sequence[Answer]:
+    """What the last hour's lines say of users: sockets, runs, and which message they never sent."""
+    serving = [name for name in live.serving.serving if name]
+    lines = logs.lines(live.ref, since=now - _LOOKED_BACK, revisions=serving)
+    seen = counted(lines)
+    starts = _starts(config)
+    if not seen["sockets"]:
+        said = f"no telemetry line of {', '.join(serving) or 'any revision'} in the last hour"
+        if environment.evidence == "probes":
+            return [ok("telemetry", f"{said}; evidence: probes needs none")]
+        fix = (
+            "Add SpillwayTelemetry to the service (spillway init prints the lines), or write evidence: probes"
+        )
+        return [wrong("telemetry", said, fix)]
+    said = f"{seen['sockets']} sockets of users, {seen['runs']} runs in the last hour"
+    if not seen["runs"] and environment.evidence == "users":
+        asked = f"none asked for {starts}" if starts else "none asked for a run"
+        fix = 'Name what begins a run: SpillwayTelemetry(app, starts=("TYPE",))'
+        return [wrong("telemetry", f"{seen['sockets']} sockets, {asked}", fix)]
+    return [ok("telemetry", said)]
+
+
+def counted(lines: Sequence[LogLine]) -> Counter[str]:
+    """Sockets and decided runs of users; a probe's are not counted."""
+    seen: Counter[str] = Counter()
+    for line in lines:
+        if not is_telemetry(line.payload) or line.payload.get("probe"):
+            continue
+        match getattr(from_payload(line.payload), "outcome", None), line.payload.get("event"):
+            case _, "ws_accept":
+                seen["sockets"] += 1
+            case str(outcome), _ if outcome != "idle":
+                seen["runs"] += 1
+    return seen
+
+
+def _starts(config: Config) -> str:
+    """The messages that the scenarios begin with."""
+    sent = [message for scenario in config.build_scenarios() for message in scenario.send[:1]]
+    types = [str(each["type"]) for each in sent if isinstance(each, dict) and "type" in each]
+    return ", ".join(dict.fromkeys(types))
