@@ -62,10 +62,11 @@ def telemetry(repo: Repository) -> list[str]:
         line = f"{application.name} = SpillwayTelemetry({application.name}{_arguments(repo)})"
         how = f"{application.where.path}  as the last lines:"
     return [
-        "telemetry   to be judged by users' runs, add to the service (the package's telemetry needs the standard library alone):",
+        "telemetry   to be judged by users' runs, add to the service:",
         f"  {how}",
         "    from pipeline.telemetry.asgi import SpillwayTelemetry",
         f"    {line}",
+        "  its image needs the package, and nothing that the package needs: pip install --no-deps",
         "  then, in spillway.yaml: evidence: users, and the criteria",
     ]
 

@@ -154,6 +154,7 @@ def _event(repo: Repository, kind: str) -> str | dict[str, str]:
 def _stages() -> list[str]:
     return [
         "stages:    # of new connections, and how long each share is watched; hold: true waits for `spillway promote`",
+        "  # To see a good revision through on this machine in a minute, write soak: 5s everywhere.",
         "  - {percent: 0}",
         "  - {percent: 5, soak: 5m}",
         "  - {percent: 25, soak: 10m}",

@@ -54,9 +54,10 @@ def plant(repository: Repository, parent: Path, *, installed: bool = False) -> P
 
 
 def _environment(folder: Path) -> None:
-    """Has what the tests have, and FastAPI."""
+    """Has what the tests have, Spillway among it, and FastAPI."""
     venv.create(folder, with_pip=False)
     packages = next(folder.glob("lib/python*/site-packages"))
-    (packages / "tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    here = (sysconfig.get_path("purelib"), HERE.parents[1])
+    (packages / "tests.pth").write_text("\n".join(map(str, here)), encoding="utf-8")
     if importlib.util.find_spec("fastapi") is None:
         shutil.copy(HERE / "stand_ins" / "fastapi.py", packages)
