@@ -79,6 +79,67 @@ def test_a_route_as_each_framework_writes_it(name: str, tmp_path: Path) -> None:
     assert [route.path for route in seen(tmp_path, main=text).routes] == ([path] if path else [])
 
 
+def test_routers_of_one_name_in_several_modules_keep_their_own_prefixes(tmp_path: Path) -> None:
+    router = "from fastapi import APIRouter\nrouter = APIRouter(prefix='/{0}')\n@router.websocket('/ws')\nasync def {0}(ws): ...\n"
+    main = """
+        from fastapi import FastAPI, APIRouter
+        from app.api import chat
+        from app.api.agents import router as agents_router
+        api = APIRouter(prefix="/v1")
+        api.include_router(chat.router)
+        api.include_router(agents_router, prefix="/inner")
+        app = FastAPI()
+        app.include_router(api, prefix="/api")
+    """
+    files = {"app/main.py": dedent(main), "app/__init__.py": "", "app/api/__init__.py": ""}
+    files |= {f"app/api/{name}.py": router.format(name) for name in ("chat", "agents")}
+    found = look.look(plant(tmp_path, files))
+    assert [route.path for route in found.routes] == ["/api/v1/inner/agents/ws", "/api/v1/chat/ws"]
+
+
+def test_a_mount_stands_before_its_routes(tmp_path: Path) -> None:
+    text = "app = Starlette(routes=[Mount('/a', routes=[Mount('/b', routes=[WebSocketRoute('/ws', go)]), WebSocketRoute('/x', go)])])"
+    assert {route.path for route in seen(tmp_path, main=text).routes} == {"/a/b/ws", "/a/x"}
+
+
+MADE = {
+    "at the top": ("app = FastAPI()", ("app", "")),
+    "by a factory": ("def create_app():\n    app = FastAPI()\n    return app", ("create_app", "create_app")),
+    "by one that needs more": ("def make(config):\n    app = FastAPI()\n    return app", ("", "make")),
+    "held": (
+        "def create_app():\n    app = FastAPI()\n    return app\napplication = create_app()",
+        ("application", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_a_server_is_given(name: str, tmp_path: Path) -> None:
+    text, wanted = MADE[name]
+    (found,) = seen(tmp_path, main=f"from fastapi import FastAPI\n{text}\n").applications
+    assert (found.server, found.factory) == wanted
+
+
+@pytest.mark.parametrize(
+    "use", ["async with serve(chat, '', 8080):\n        pass", "await serve(chat, '', 8080)"]
+)
+def test_the_package_websockets_has_no_routes_and_one_address(use: str, tmp_path: Path) -> None:
+    text = f"from websockets.asyncio.server import serve\nasync def chat(ws): ...\nasync def main():\n    {use}\n"
+    found = seen(tmp_path, main=text)
+    assert [(r.path, r.handler) for r in found.routes] == [("/", "chat")]
+    assert found.applications[0].framework == "websockets"
+
+
+def test_the_words_of_asgi_are_no_messages(tmp_path: Path) -> None:
+    text = "async def watched(receive):\n    message = await receive()\n    if message['type'] == 'websocket.disconnect':\n        return\n"
+    assert seen(tmp_path, asgi=text).handled == ()
+
+
+def test_a_mapping_of_functions_that_speaks_of_no_messages_is_none(tmp_path: Path) -> None:
+    text = "def upper(text): ...\ndef lower(text): ...\nFILTERS = {'upper': upper, 'lower': lower}\n"
+    assert seen(tmp_path, render=text).handled == ()
+
+
 HELPERS = """
     import json
     from enum import StrEnum, auto
@@ -103,6 +164,7 @@ DISPATCH = {
     "elif of a name": 'async def loop(ws):\n    message = await ws.receive_json()\n    kind = message.get("type")\n    if kind == "x":\n        pass\n    elif kind in ("start",):\n        await begin(ws, message)',
     "match": 'async def loop(ws):\n    message = await ws.receive_json()\n    match message["type"]:\n        case "start":\n            await begin(ws, message)',
     "match of members": 'async def loop(ws):\n    message = await ws.receive_json()\n    match Kind(message["type"]):\n        case Kind.START:\n            await begin(ws, message)',
+    "a guard": 'async def loop(ws):\n    async for message in ws.iter_json():\n        if message["type"] != "start":\n            continue\n        await begin(ws, message)',
     "a task": 'async def loop(ws):\n    message = await ws.receive_json()\n    if message["type"] == "start":\n        asyncio.create_task(begin(ws, message))',
 }  # fmt: skip
 
@@ -114,7 +176,13 @@ def test_a_dispatcher_as_people_write_it(name: str, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_not_seen(tmp_path: Path) -> None:
-    found = seen(tmp_path, broken="def (:", loop="async def a(ws): await a(ws)\nH = {'x': a}", empty="")
+    found = seen(
+        tmp_path,
+        broken="def (:",
+        loop="async def a(ws): await a(ws)\nH = {'x': a}",
+        empty="",
+        bad="H = {**x}",
+    )
     assert sends(found) == {"x": []}
 
 

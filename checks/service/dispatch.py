@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from checks.service.facts import Place
-from checks.service.source import Named, Source, place
+from checks.service.source import Named, Source, Table, place, speaks_of_messages
 from checks.tree.body import functions
 from checks.tree.definitions import Function
 from checks.tree.symbols import dotted
@@ -37,6 +37,9 @@ _OTHERS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "webs
 _LIFE = frozenset({"startup", "shutdown", "connect", "disconnect", "http", "websocket"})
 
 
+_LEAVES = (ast.Return, ast.Continue, ast.Break, ast.Raise)
+
+
 class Branch(NamedTuple):
     """One type and its code. Args: home: the function that the code is of, or is in; None where it cannot be found."""
 
@@ -47,11 +50,12 @@ class Branch(NamedTuple):
     where: Place
     code: tuple[ast.AST, ...]
     home: Named | None
+    table: Table | None = None
 
 
 def branches(source: Source, type_field: str) -> list[Branch]:
     """Each type once: the first way that leads to code, in the order of the styles."""
-    wires = dict(_wires(source))
+    wires = _wires(source)
     found: dict[str, Branch] = {}
     for branch in [
         *_mapped(source),
@@ -59,19 +63,34 @@ def branches(source: Source, type_field: str) -> list[Branch]:
         *_registered(source),
         *_chained(source, type_field),
     ]:
-        key = wires.get(branch.member, branch.key)
-        if key and key not in _LIFE and not (key in found and found[key].code):
-            found[key] = branch._replace(key=key)
-    for member, key in wires.items():  # a table whose members nobody tells apart is a dispatcher still
-        if key not in found and (table := table_of(source, member, key)):
-            found[key] = Branch(key, member, "dict", *table, (), None)
+        wire = wires.get(branch.member)
+        key = wire[0] if wire else branch.key
+        if key and not _is_of_the_server(key) and not (key in found and found[key].code):
+            found[key] = branch._replace(key=key, table=wire[1] if wire else None)
+    for member, (
+        key,
+        table,
+    ) in wires.items():  # a table whose members nobody tells apart is a dispatcher still
+        if key not in found and _is_near_sockets(source, table.where.path):
+            found[key] = Branch(key, member, "dict", table.name, table.where, (), None, table)
     return list(found.values())
+
+
+def _is_of_the_server(key: str) -> bool:
+    """Words of the connection's life, of frameworks and of ASGI: no client sends them."""
+    return key in _LIFE or key.startswith(("websocket.", "http.", "lifespan."))
+
+
+def _is_near_sockets(source: Source, path: str) -> bool:
+    """Whether a table of texts is one of messages: its file speaks of sockets or messages, or stands beside one that does."""
+    folder = path.rpartition("/")[0]
+    return any(map(speaks_of_messages, (path, *(p for p in source.trees if p.rpartition("/")[0] == folder))))
 
 
 def type_field(source: Source) -> str:
     """The key by which messages are told apart: the one that is read most."""
     seen: Counter[str] = Counter()
-    for _, node in source.nodes():
+    for _, node in source.nodes:
         if (key := _key_of(node)) in TYPE_FIELDS:
             seen[key] += 1
     best = max(TYPE_FIELDS, key=lambda name: (seen[name], -TYPE_FIELDS.index(name)))
@@ -88,31 +107,14 @@ def _key_of(node: ast.AST) -> str:
     return ""
 
 
-def _tables(source: Source) -> Iterator[tuple[str, ast.Assign | ast.AnnAssign, str, ast.Dict]]:
-    """Mappings that are assigned to a name."""
-    for path, node in source.nodes():
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if name := dotted(target).removeprefix("self."):
-                yield path, node, name, node.value
-
-
-def _wires(source: Source) -> Iterator[tuple[str, str]]:
-    """Enum members and the text that a table gives them."""
-    for _, _, _, table in _tables(source):
-        for key, value in zip(table.keys, table.values, strict=True):
-            text, member = _constant(key), source.member(value)
-            if text and member:
-                yield member, text
-
-
-def table_of(source: Source, member: str, key: str) -> tuple[str, Place] | None:
-    """The mapping that gives the member this text, and where it is assigned."""
-    for path, node, name, table in _tables(source):
-        rows = zip(table.keys, table.values, strict=True)
-        if any(_constant(k) == key and source.member(v) == member for k, v in rows):
-            return name, place(path, node)
-    return None
+def _wires(source: Source) -> dict[str, tuple[str, Table]]:
+    """Enum members, the text that a table gives them, and the table."""
+    found: dict[str, tuple[str, Table]] = {}
+    for table in source.tables:
+        for key, value in table.rows:
+            if (text := _constant(key)) and (member := source.member(value)):
+                found.setdefault(member, (text, table))
+    return found
 
 
 def _constant(node: ast.expr | None) -> str:
@@ -120,17 +122,13 @@ def _constant(node: ast.expr | None) -> str:
 
 
 def _mapped(source: Source) -> Iterator[Branch]:
-    for path, node, name, table in _tables(source):
-        rows = [
-            (k, source.function(dotted(v).rpartition(".")[2], path))
-            for k, v in zip(table.keys, table.values, strict=True)
-        ]
-        if any(found is None for _, found in rows):
-            continue
-        for key, found in rows:
-            if key is not None and found is not None and (text := source.text(key)):
-                where = place(path, node)
-                yield Branch(text, source.member(key), "dict", name, where, tuple(found.node.body), found)
+    for table in source.tables:
+        path = table.where.path
+        found = [(key, source.function(dotted(value).rpartition(".")[2], path)) for key, value in table.rows]
+        for key, handler in found if all(handler for _, handler in found) else ():
+            if key is not None and handler is not None and (text := source.text(key)):
+                code = tuple(handler.node.body)
+                yield Branch(text, source.member(key), "dict", table.name, table.where, code, handler)
 
 
 def _decorated(source: Source) -> Iterator[Branch]:
@@ -151,7 +149,7 @@ def _decorated(source: Source) -> Iterator[Branch]:
 
 
 def _registered(source: Source) -> Iterator[Branch]:
-    for path, node in source.nodes():
+    for path, node in source.nodes:
         match node:
             case ast.Call(args=[key, handler, *_]) if dotted(node.func).rpartition(".")[2] in _REGISTER:
                 text = source.text(key)
@@ -176,10 +174,24 @@ def _chained(source: Source, field: str) -> Iterator[Branch]:
                 if isinstance(each, ast.If):
                     keys, code = _compared(each.test, field, types), tuple(each.body)
                     yield from _branches(source, keys, each, code, home)
+                elif isinstance(each, ast.While | ast.AsyncFor | ast.For | Function):
+                    yield from _guarded(source, each.body, field, types, home)
                 elif isinstance(each, ast.Match) and _is_type(each.subject, field, types):
                     for case in each.cases:
                         keys = [v.value for v in ast.walk(case.pattern) if isinstance(v, ast.MatchValue)]
                         yield from _branches(source, keys, case.pattern, tuple(case.body), home)
+
+
+def _guarded(
+    source: Source, body: list[ast.stmt], field: str, types: frozenset[str], home: Named
+) -> Iterator[Branch]:
+    """``if kind != "start": continue``, and the code behind it."""
+    for number, node in enumerate(body):
+        if isinstance(node, ast.If) and isinstance(node.body[-1], _LEAVES):
+            match node.test:
+                case ast.Compare(left=left, ops=[ast.NotEq() | ast.IsNot()], comparators=[right]):
+                    if _is_type(left, field, types):
+                        yield from _branches(source, [right], node, tuple(body[number + 1 :]), home)
 
 
 def _branches(

@@ -24,12 +24,16 @@ class Application:
         name: of the variable.
         framework: ``fastapi``, ``starlette``, ``django channels``, ``aiohttp`` ...
         end: the last line of the statement that makes it.
+        server: what a server of its module is given: the name, or the function that makes it; empty where it cannot be.
+        factory: the function, where the server has to call it.
     """
 
     name: str
     framework: str
     where: Place
     end: int = 0
+    server: str = ""
+    factory: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,26 +19,30 @@ def look(root: Path) -> Service:
     source = Source.below(root)
     field = dispatch.type_field(source)
     sending = Sending(source, field)
-    handled = [_handled(source, sending, branch, field) for branch in dispatch.branches(source, field)]
+    rows = (_handled(sending, branch, field) for branch in dispatch.branches(source, field))
     return Service(
         applications=tuple(routes.applications(source)),
         routes=tuple(dict.fromkeys(routes.routes(source))),
-        handled=tuple(handled),
+        handled=tuple(row for row in rows if row is not None),
         type_field=field,
         watched=_watched(source),
     )
 
 
-def _handled(source: Source, sending: Sending, branch: dispatch.Branch, field: str) -> Handled:
-    table, table_at = dispatch.table_of(source, branch.member, branch.key) or ("", None)
+def _handled(sending: Sending, branch: dispatch.Branch, field: str) -> Handled | None:
+    """None for what is no message: what sends nothing, and speaks of no messages."""
+    sends = sending.of(branch)
+    if not sends and not sending.is_near(branch):
+        return None
+    table = branch.table
     return Handled(
-        branch.key, branch.style, branch.dispatcher, branch.where, sending.of(branch), fields(branch, field), branch.member,
-        table, table_at,
+        branch.key, branch.style, branch.dispatcher, branch.where, sends, fields(branch, field), branch.member,
+        table.name if table else "", table.where if table else None,
     )  # fmt: skip
 
 
 def _watched(source: Source) -> Place | None:
-    for path, node in source.nodes():
+    for path, node in source.nodes:
         if isinstance(node, ast.Call):
             names = [dotted(node.func), *(dotted(each) for each in node.args)]
             if any(name.rpartition(".")[2] == _TELEMETRY for name in names):

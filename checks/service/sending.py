@@ -12,7 +12,7 @@ from typing import Any
 
 from checks.service.dispatch import Branch
 from checks.service.facts import Sent
-from checks.service.source import Named, Source
+from checks.service.source import Named, Source, speaks_of_messages
 from checks.tree.symbols import dotted
 
 _DEPTH = 6
@@ -40,6 +40,12 @@ class Sending:
             if sent.repeats:
                 found[sent.type] = sent
         return tuple(found.values())
+
+    def is_near(self, branch: Branch) -> bool:
+        """Whether the code takes a socket, or its place speaks of messages."""
+        args = branch.home.node.args if branch.home else None
+        names = [a.arg for a in (*args.posonlyargs, *args.args)] if args else []
+        return any(map(speaks_of_messages, (*names, branch.where.path, branch.dispatcher)))
 
     def _walk(
         self, code: Sequence[ast.AST], path: str, texts: Texts, *, repeats: bool, met: tuple[str, ...]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +15,26 @@ from checks.service.facts import Place
 from checks.tree import files
 from checks.tree.body import Function, functions
 from checks.tree.definitions import flat
+from checks.tree.modules import ModuleIndex
 from checks.tree.parse import Unparsable, parse
-from checks.tree.symbols import dotted
+from checks.tree.symbols import dotted, imported_names
 
 MOST_FILES = 3_000
+_MESSAGES = frozenset(
+    {
+        "ws",
+        "websocket",
+        "websockets",
+        "socket",
+        "sockets",
+        "message",
+        "messages",
+        "msg",
+        "event",
+        "events",
+        "chat",
+    }
+)
 _ENUMS = frozenset({"Enum", "StrEnum", "IntEnum"})
 
 
@@ -28,6 +46,14 @@ class Named(NamedTuple):
     node: Function
 
 
+class Table(NamedTuple):
+    """A mapping that is assigned to a name."""
+
+    name: str
+    where: Place
+    rows: list[tuple[ast.expr | None, ast.expr]]
+
+
 class Source:
     """Every module that can be parsed, tests apart.
 
@@ -37,6 +63,7 @@ class Source:
 
     def __init__(self, trees: dict[str, ast.Module]) -> None:
         self.trees = trees
+        self._modules = ModuleIndex(trees)
         self._functions: dict[str, list[Named]] = defaultdict(list)
         self.members: dict[str, str] = {}
         for path, tree in trees.items():
@@ -64,6 +91,9 @@ class Source:
         own = [each for each in found if each.path == path]
         return own[0] if own else found[0] if len(found) == 1 else None
 
+    def functions_of(self, path: str) -> list[Named]:
+        return [named for each in self._functions.values() for named in each if named.path == path]
+
     def member(self, node: ast.expr) -> str:
         """``Enum.MEMBER`` of an expression such as ``types.Enum.MEMBER.value``; empty for anything else."""
         parts = dotted(node).removesuffix(".value").split(".")
@@ -76,11 +106,45 @@ class Source:
             return node.value if isinstance(node.value, str) else ""
         return self.members.get(self.member(node), "") if node is not None else ""
 
-    def nodes(self) -> Iterator[tuple[str, ast.AST]]:
-        """Every node, with its file."""
-        for path, tree in self.trees.items():
-            for node in ast.walk(tree):
-                yield path, node
+    @cached_property
+    def nodes(self) -> list[tuple[str, ast.AST]]:
+        """Every node of the files that may matter, with its file."""
+        return [(path, node) for path, tree in self.trees.items() for node in ast.walk(tree)]
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        found = []
+        for path, node in self.nodes:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                rows = list(zip(node.value.keys, node.value.values, strict=True))
+                if rows and (name := dotted(target).removeprefix("self.")):
+                    found.append(Table(name, place(path, node), rows))
+        return found
+
+    @cached_property
+    def imports(self) -> Mapping[str, Mapping[str, str]]:
+        """By file: local name to dotted name, of every import wherever it stands."""
+        found: dict[str, list[ast.stmt]] = {path: [] for path in self.trees}
+        for path, node in self.nodes:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found[path].append(node)
+        return {path: imported_names(path, statements) for path, statements in found.items()}
+
+    def full_name(self, path: str, name: str) -> str:
+        """A dotted name as its file's imports make it: ``web.Application`` to ``aiohttp.web.Application``."""
+        first, _, rest = name.partition(".")
+        return ".".join(filter(None, (self.imports[path].get(first, first), rest)))
+
+    def home(self, path: str, name: str) -> tuple[str, str]:
+        """The file and the plain name of a variable that may be another module's."""
+        found = self._modules.split(self.full_name(path, name), path)
+        return (found[0], found[1][-1]) if found and found[1] else (path, name.rpartition(".")[2])
+
+
+def speaks_of_messages(text: str) -> bool:
+    """Whether a path or a name has a word for sockets or messages in it."""
+    return not _MESSAGES.isdisjoint(re.split(r"[^a-z]+", text.lower()))
 
 
 def place(path: str, node: ast.AST) -> Place:

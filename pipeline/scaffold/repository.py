@@ -148,14 +148,30 @@ def _start(root: Path, service: Service, docker: str, *, is_node: bool) -> tuple
         scripts = package.get("scripts")
         start = scripts.get("start", "") if isinstance(scripts, dict) else ""
         said = str(start).split() or ["node", str(package.get("main") or "index.js")]
-    made = next((a for a in service.applications if a.framework in ASGI and "." not in a.name), None)
+    made = next(
+        (a for a in service.applications if a.framework in ASGI and a.server and "." not in a.server), None
+    )
     if not said and made:
         module = made.where.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        said = ["uvicorn", f"{module}:{made.name}", "--port", "$PORT"]
+        said = [
+            "uvicorn",
+            f"{module}:{made.server}",
+            *(["--factory"] if made.factory else []),
+            "--port",
+            "$PORT",
+        ]
+    if not said and (script := _script(root, service)):
+        said = ["python", script]
     if not said:
         return (), "."
     directory = _folder(said, service)
     return dockerfile.for_this_machine(said, interpreter(root)), directory
+
+
+def _script(root: Path, service: Service) -> str:
+    """A file of the service that starts it when it is run; empty where there is none."""
+    places = [*(a.where.path for a in service.applications), *(r.where.path for r in service.routes)]
+    return next((path for path in places if "__main__" in read(root, path)), "")
 
 
 def _folder(words: list[str], service: Service) -> str:

@@ -28,6 +28,8 @@ def test_init_a_first_deployment_and_a_bad_revision_sent_back(repository: Reposi
         first = project.run("rollout", "--env", "local", "--image", "app", "-o", "json")
         assert (first.code, first.document["outcome"]) == (0, "first_deployment"), first.stderr
         stable = project.live().serving.serving
+        taken = project.run("init", "-y", "--dry-run", "--from", project.ref.name)
+        assert (taken.code, f"service: {repository.service}" in taken.stdout) == (0, True), taken.stderr
         file, good, bad = repository.breaks
         source = folder / file
         text = source.read_text(encoding="utf-8")
