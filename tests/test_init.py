@@ -71,6 +71,19 @@ def test_it_refuses_to_overwrite_and_a_dry_run_writes_nothing(tmp_path: Path) ->
     assert not (folder / ".github").exists()
 
 
+def test_names_of_the_source_stay_on_their_line(tmp_path: Path) -> None:
+    types = ["a\\nservice: evil", "b\\u2028c", "d\\x85e", "\\ud800", "\\U0001f600"]
+    rows = ", ".join(f'"{name}": go' for name in types)
+    text = f'async def go(ws):\n    await ws.send_json({{"type": "x\\ny: 1"}})\nHANDLERS = {{{rows}}}\n'
+    text += "from fastapi import FastAPI\napp = FastAPI()\n@app.websocket('/ws')\nasync def s(ws): ...\n"
+    folder = plant(tmp_path, {"chat.py": text})
+    assert run(folder, "init", "-y", "--service", "chat").exit_code == 0
+    made = schema.parse((folder / "spillway.yaml").read_text(encoding="utf-8"))
+    assert made.service == "chat"
+    (scenario,) = made.build_scenarios()
+    assert scenario.groups[0][0].match == {"type": "x\ny: 1"}
+
+
 @pytest.mark.parametrize(
     "files",
     [

@@ -197,6 +197,20 @@ def test_nothing_is_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [("/a/:room", "/a/example"), ("live", "/live"), ("/x y", "/x"), ("/{id}\\n", "/example")],
+)
+def test_an_address_can_be_dialled(written: str, path: str, tmp_path: Path) -> None:
+    """As both languages write it."""
+    folder = plant(
+        tmp_path,
+        {"server.js": f'app.ws("{written}", handler);', "main.py": f'WebSocketRoute("{written}", go)'},
+    )
+    assert [route.path for route in look.look(folder).routes] == [path]
+    assert [route.path.rstrip("\\n") for route in javascript.look(folder).routes] == [path]
+
+
 NODE_DISPATCH = {
     "switch": 'switch (msg.type) { case "start": send(ws, "begun"); break; case "stop": break; }',
     "if": 'if (msg.type === "start") {\n  send(ws, "begun");\n}',

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from checks.service.facts import Application, Handled, Place, Route, Sent, Service
+from checks.service.routes import plain
 from checks.service.sending import example
 from checks.tree.files import read_or_none
 
@@ -103,7 +104,7 @@ def _routes(texts: Mapping[str, str]) -> Iterator[Route]:
         if not found and (server := _SERVER.search(text)):
             yield Route("/", "", Place(path, _line(text, server.start())))
         for match in found:
-            yield Route(re.sub(r":\w+", "example", match[1]), "", Place(path, _line(text, match.start())))
+            yield Route(plain(match[1]), "", Place(path, _line(text, match.start())))
 
 
 def _type_field(texts: Mapping[str, str]) -> str:

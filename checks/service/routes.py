@@ -120,7 +120,7 @@ def _called(source: Source, path: str, node: ast.Call, prefixes: Prefixes, mount
     if name in _CALLS:
         yield Route(mount + prefixes.of(path, owner) + _address(node), handler, place(path, node))
     elif name in ("path", "re_path") and "as_asgi" in ast.dump(node):  # Django channels
-        yield Route(_plain(f"/{_address(node).lstrip('/')}"), handler, place(path, node))
+        yield Route(plain(f"/{_address(node).lstrip('/')}"), handler, place(path, node))
     elif name in _ANY and (found := source.function(handler, path)) and _answers_sockets(found.node):
         yield Route(_address(node), handler, place(path, node))
     elif name == "serve" and _framework(source.full_name(path, dotted(node.func))) == "websockets":
@@ -148,12 +148,13 @@ def _handler(node: ast.Call) -> str:
 def _address(node: ast.Call) -> str:
     given = [*node.args[:1], *(k.value for k in node.keywords if k.arg == "path")]
     text = given[0].value if given and isinstance(given[0], ast.Constant) else "/"
-    return _plain(text) if isinstance(text, str) else "/"
+    return plain(text) if isinstance(text, str) else "/"
 
 
-def _plain(path: str) -> str:
+def plain(path: str) -> str:
     """An address that can be dialled: what stands for a parameter is filled in."""
-    path = re.sub(r"\(\?P<\w+>[^)]*\)|\{[^}]*\}|<[^>]*>", _EXAMPLE, path)
+    path = re.sub(r"\(\?P<\w+>[^)]*\)|\{[^}]*\}|<[^>]*>|(?<=/):\w+", _EXAMPLE, path)
+    path = re.split(r"[^\x21-\ud7ff\ue000-\U0010ffff]", path)[0]  # what cannot stand in an address ends it
     return re.sub(r"^/*\^?/*", "/", path.removesuffix("$").replace("/?", "/").replace("\\", ""))
 
 

@@ -13,7 +13,11 @@ from pipeline.model import ServiceRef
 from pipeline.scaffold.repository import Repository
 
 SCHEMA_FILE = "spillway.schema.json"
-_PLAIN = re.compile(r"[A-Za-z_/{][\w./{}@:-]*(?<!:)")
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*")
+#: what YAML takes for the end of a line, or not at all
+_NOT_SHOWN = re.compile(
+    "[^\\x20-\\x7e\\xa0-\\u2027\\u202a-\\ud7ff\\ue000-\\ufefe\\uff00-\\ufffd\U00010000-\U0010ffff]"
+)
 #: words that YAML reads as something else
 _OTHERWISE = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
@@ -68,7 +72,7 @@ def _environments(repo: Repository, said: Answers) -> list[str]:
         project, region = said.project or repo.project, said.region or repo.region
     evidence = "" if repo.is_watched else ", evidence: probes"
     if project and region:
-        rows += [f"  # {note}" for note in said.notes]
+        rows += [f"  # {_one_line(note)}" for note in said.notes]
         rows += [f"  production: {{project: {flow(project)}, region: {flow(region)}{evidence}}}"]
     else:
         rows += [
@@ -139,7 +143,7 @@ def _conversation(
 ) -> list[str]:
     return [
         f"  {re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'run'}:",
-        *comment,
+        *map(_one_line, comment),
         f"    path: {flow(path)}",
         f"    send: {flow(message)}",
         f"    expect: [{', '.join(events)}]",
@@ -190,14 +194,21 @@ def flow(value: Any) -> str:
         return "{" + ", ".join(f"{flow(str(key))}: {flow(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(flow, value)) + "]"
-    if (
-        isinstance(value, str)
-        and _PLAIN.fullmatch(value)
-        and value.lower() not in _OTHERWISE
-        and "{" not in value
-    ):
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _OTHERWISE:
         return value
-    return json.dumps(value)
+    text = json.dumps(value, ensure_ascii=False)
+    return _NOT_SHOWN.sub(lambda found: f"\\u{_sound(found[0]):04x}", text)
+
+
+def _sound(character: str) -> int:
+    """Its number; half of a pair is no character."""
+    number = ord(character)
+    return 0xFFFD if 0xD800 <= number <= 0xDFFF else number
+
+
+def _one_line(text: str) -> str:
+    """As it can stand in a comment: what a name of the source holds must not end the line."""
+    return _NOT_SHOWN.sub("?", text)
 
 
 def rules(repo: Repository) -> list[str]:
