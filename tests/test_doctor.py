@@ -298,6 +298,7 @@ class Lines:
 
 ACCEPT: dict[str, object] = {"event": "ws_accept"}
 RUN: dict[str, object] = {"event": "agent_run", "outcome": "ok", "started": NOW.timestamp(), "run": 1}
+UNASKED: dict[str, object] = {"event": "ws_unasked", "sockets": 1, "starts": ["begin", "ask"]}
 IDLE: dict[str, object] = {"event": "agent_run", "outcome": "idle", "run": 0}
 
 
@@ -307,6 +308,7 @@ IDLE: dict[str, object] = {"event": "agent_run", "outcome": "idle", "run": 0}
         ("users", [], Verdict.WRONG, "no telemetry line of chat-1"),
         ("probes", [], Verdict.OK, "evidence: probes needs none"),
         ("users", [ACCEPT, ACCEPT, IDLE], Verdict.WRONG, "2 sockets, none asked for execute_agent"),
+        ("users", [ACCEPT, UNASKED], Verdict.WRONG, "1 sockets, none asked for begin, ask"),
         ("users", [ACCEPT, RUN], Verdict.OK, "1 sockets of users, 1 runs"),
         ("users", [{**ACCEPT, "probe": True}, {**RUN, "probe": True}], Verdict.WRONG, "no telemetry line"),
     ],

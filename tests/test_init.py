@@ -179,9 +179,9 @@ def test_a_name_that_is_no_service_is_told_in_three_lines(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("repository", "words"),
     [
-        (FASTAPI, ["app/main.py:24", 'app.add_middleware(SpillwayTelemetry, starts=("execute_agent",)']),
-        (STARLETTE, ["server.py:46", 'type_field="event"']),
-        (NODE, ["not ASGI"]),
+        (FASTAPI, ["app/main.py:24", "app.add_middleware(SpillwayTelemetry)"]),
+        (STARLETTE, ["server.py:46", "app.add_middleware(SpillwayTelemetry)"]),
+        (NODE, ["server.js:8", "spillwayTelemetry(wss);"]),
     ],
 )
 def test_the_telemetrys_lines_are_told_with_their_place(

@@ -37,6 +37,7 @@ _ROUTES = (
     re.compile(r"""(?:pathname|url)\s*===?\s*["'](/[^"']*)["']"""),
 )
 _SERVER = re.compile(r"new\s+(?:WebSocket\.)?(?:WebSocketServer|Server|WSServer)\s*\(")
+_MADE = re.compile(rf"(?:const|let|var)\s+(\w+)\s*=\s*{_SERVER.pattern}")
 
 
 def look(root: Path) -> Service:
@@ -50,6 +51,7 @@ def look(root: Path) -> Service:
         routes=tuple(dict.fromkeys(_routes(texts))),
         handled=tuple(handled.values()),
         type_field=field,
+        watched=_watched(texts),
     )
 
 
@@ -93,8 +95,15 @@ def _line(text: str, at: int) -> int:
 
 def _applications(texts: Mapping[str, str]) -> Iterator[Application]:
     for path, text in texts.items():
-        if match := _SERVER.search(text):
-            yield Application("", "ws", Place(path, _line(text, match.start())))
+        for match in _MADE.finditer(text):
+            end = text.find(";", match.end())
+            where = Place(path, _line(text, match.start()))
+            yield Application(match[1], "ws", where, _line(text, max(end, match.end())))
+
+
+def _watched(texts: Mapping[str, str]) -> Place | None:
+    found = ((path, text.find("spillwayTelemetry(")) for path, text in texts.items())
+    return next((Place(path, _line(texts[path], at)) for path, at in found if at >= 0), None)
 
 
 def _routes(texts: Mapping[str, str]) -> Iterator[Route]:

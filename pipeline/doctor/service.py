@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from pipeline.doctor.answer import Answer, note, ok, unasked, wrong
 from pipeline.driving.ports import LogSource
 from pipeline.model import LiveService, LogLine
 from pipeline.probe.target import target_of
-from pipeline.telemetry.lines import from_payload, is_telemetry
+from pipeline.telemetry.lines import Accepted, Run, Unasked, from_payload, is_telemetry
 
 _TIMEOUT_S = 5.0
 _LOOKED_BACK = timedelta(hours=1)
@@ -96,34 +96,42 @@ def telemetry(
     serving = [name for name in live.serving.serving if name]
     lines = logs.lines(live.ref, since=now - _LOOKED_BACK, revisions=serving)
     seen = counted(lines)
-    starts = _starts(config)
-    if not seen["sockets"]:
+    if not seen.sockets:
         said = f"no telemetry line of {', '.join(serving) or 'any revision'} in the last hour"
         if environment.evidence == "probes":
             return [ok("telemetry", f"{said}; evidence: probes needs none")]
-        fix = (
-            "Add SpillwayTelemetry to the service (spillway init prints the lines), or write evidence: probes"
-        )
+        fix = "Add the telemetry to the service (spillway init prints the lines), or write evidence: probes"
         return [wrong("telemetry", said, fix)]
-    said = f"{seen['sockets']} sockets of users, {seen['runs']} runs in the last hour"
-    if not seen["runs"] and environment.evidence == "users":
-        asked = f"none asked for {starts}" if starts else "none asked for a run"
-        fix = 'Name what begins a run: SpillwayTelemetry(app, starts=("TYPE",))'
-        return [wrong("telemetry", f"{seen['sockets']} sockets, {asked}", fix)]
-    return [ok("telemetry", said)]
+    if not seen.runs and environment.evidence == "users":
+        starts = ", ".join(seen.starts) or _starts(config)
+        said = f"{seen.sockets} sockets, none asked for {starts or 'a run'}"
+        fix = "Let a scenario send what users send (the telemetry learns it from there), or set starts in its call"
+        return [wrong("telemetry", said, fix)]
+    return [ok("telemetry", f"{seen.sockets} sockets of users, {seen.runs} runs in the last hour")]
 
 
-def counted(lines: Sequence[LogLine]) -> Counter[str]:
-    """Sockets and decided runs of users; a probe's are not counted."""
-    seen: Counter[str] = Counter()
+@dataclass(slots=True)
+class Seen:
+    """Of users: sockets, decided runs, and what the middleware waited for in vain."""
+
+    sockets: int = 0
+    runs: int = 0
+    starts: tuple[str, ...] = ()
+
+
+def counted(lines: Sequence[LogLine]) -> Seen:
+    """A probe's lines are not counted."""
+    seen = Seen()
     for line in lines:
         if not is_telemetry(line.payload) or line.payload.get("probe"):
             continue
-        match getattr(from_payload(line.payload), "outcome", None), line.payload.get("event"):
-            case _, "ws_accept":
-                seen["sockets"] += 1
-            case str(outcome), _ if outcome != "idle":
-                seen["runs"] += 1
+        match from_payload(line.payload):
+            case Accepted():
+                seen.sockets += 1
+            case Run(outcome=outcome) if outcome != "idle":
+                seen.runs += 1
+            case Unasked(starts=starts):
+                seen.starts = starts
     return seen
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from pathlib import Path
 
+from checks.service.facts import Application
+from pipeline import telemetry as package
 from pipeline.scaffold.repository import Repository
 
 _MOST = 8
@@ -45,39 +47,47 @@ def _conversations(repo: Repository) -> Iterator[str]:
 def telemetry(repo: Repository) -> list[str]:
     """The lines that make the service judged by its users' runs, and where they go."""
     if repo.service.watched:
-        return [f"telemetry   {repo.service.watched}: SpillwayTelemetry is there"]
+        return [f"telemetry   {repo.service.watched}: it is there"]
     application = next(
         (a for a in repo.service.applications if a.framework == repo.framework and a.name), None
     )
-    if not repo.is_asgi or application is None:
+    if application is None or not (repo.is_asgi or repo.framework == "ws"):
         what = repo.framework or "this service"
-        return [
-            f"telemetry   is an ASGI middleware, and {what} is not ASGI: it is judged by scenarios alone (evidence: probes)"
-        ]
-    where = f"{application.where.path}:{application.end or application.where.line}"
-    if application.framework in _MIDDLEWARES:
-        line = f"{application.name}.add_middleware(SpillwayTelemetry{_arguments(repo)})"
-        how = f"{where}  after this line:"
-    else:
-        line = f"{application.name} = SpillwayTelemetry({application.name}{_arguments(repo)})"
-        how = f"{application.where.path}  as the last lines:"
+        return [f"telemetry   there is none for {what}: it is judged by scenarios alone (evidence: probes)"]
+    lines = _of_node(application) if repo.framework == "ws" else _of_asgi(application)
     return [
         "telemetry   to be judged by users' runs, add to the service:",
-        f"  {how}",
-        "    from pipeline.telemetry.asgi import SpillwayTelemetry",
-        f"    {line}",
-        "  its image needs the package, and nothing that the package needs: pip install --no-deps",
-        "  then, in spillway.yaml: evidence: users, and the criteria",
+        *lines,
+        "  then, in spillway.yaml: evidence: users, and the criteria; what a run is it learns from the scenarios",
     ]
 
 
-def _arguments(repo: Repository) -> str:
-    if repo.starts is None:
-        return ""
-    events = [json.dumps(sent.type) for sent in repo.starts.sends]
-    expects = f"({', '.join(events)},)" if len(events) == 1 else f"({', '.join(events)})"
-    field = "" if repo.service.type_field == "type" else f", type_field={json.dumps(repo.service.type_field)}"
-    return f", starts=({json.dumps(repo.starts.type)},), expects={expects}, within_s=10{field}"
+def _of_asgi(application: Application) -> list[str]:
+    name, where = application.name, application.where
+    if application.framework in _MIDDLEWARES:
+        how, line = (
+            f"{where.path}:{application.end}  after this line:",
+            f"{name}.add_middleware(SpillwayTelemetry)",
+        )
+    else:
+        how, line = f"{where.path}  as the last lines:", f"{name} = SpillwayTelemetry({name})"
+    return [
+        f"  {how}",
+        "    from pipeline.telemetry import SpillwayTelemetry",
+        f"    {line}",
+        "  its image needs the package, and nothing that the package needs: pip install --no-deps",
+    ]
+
+
+def _of_node(application: Application) -> list[str]:
+    """One file that is copied; as ``.cjs``, which modules of both kinds can load."""
+    file = Path(package.__file__ or "").parent / "node" / "spillway-telemetry.js"
+    return [
+        f"  cp {file} spillway-telemetry.cjs",
+        f"  {application.where.path}:{application.end}  after this statement:",
+        '    import { spillwayTelemetry } from "./spillway-telemetry.cjs";    // or: = require(...)',
+        f"    spillwayTelemetry({application.name});",
+    ]
 
 
 def following(repo: Repository) -> list[str]:

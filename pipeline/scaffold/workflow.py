@@ -8,7 +8,7 @@ FILE = ".github/workflows/spillway.yml"
 
 _CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
 _PYTHON = "actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065 # v5.6.0"
-_AUTH = "google-github-actions/auth@c200f3691d83b41bf9bbd8638997a462592937ed # v2.1.13"
+_AUTH = "google-github-actions/auth@ba79af03959ebeac9769e648f473a284504d9193 # v2.1.10"
 
 #: ``@{...}`` is ours; ``${{ ... }}`` is GitHub's.
 _TEXT = """\
@@ -17,8 +17,8 @@ _TEXT = """\
 #
 # Variables of the repository (Settings, Actions):
 #   IMAGE                       where images are pushed: the registry's name for the image, without a tag
-#   WORKLOAD_IDENTITY_PROVIDER  projects/N/locations/global/workloadIdentityPools/POOL/providers/PROVIDER
-#   SERVICE_ACCOUNT             who deploys; `spillway doctor --env production` says what it may not yet
+#   GCP_PROVIDER                projects/N/locations/global/workloadIdentityPools/POOL/providers/PROVIDER
+#   GCP_ACCOUNT                 who deploys; `spillway doctor --env production` says what it may not yet
 #   PULUMI_BACKEND_URL          where Pulumi's state lies, such as gs://BUCKET; its secret: PULUMI_CONFIG_PASSPHRASE
 #   SPILLWAY_PACKAGE            where pip gets Spillway from: a git address with a commit, or a wheel
 name: spillway
@@ -73,8 +73,8 @@ jobs:
         run: spillway check --format github
       - uses: @{auth}
         with:
-          workload_identity_provider: ${{ vars.WORKLOAD_IDENTITY_PROVIDER }}
-          service_account: ${{ vars.SERVICE_ACCOUNT }}
+          workload_identity_provider: ${{ vars.GCP_PROVIDER }}
+          service_account: ${{ vars.GCP_ACCOUNT }}
       - name: Build and push
         id: image
         run: |
@@ -87,9 +87,6 @@ jobs:
         run: spillway rollout --image "$DIGEST"
         env:
           DIGEST: ${{ steps.image.outputs.digest }}
-      - name: Report
-        if: always()
-        run: cat .spillway/rollouts/*.md >> "$GITHUB_STEP_SUMMARY" || true
 
   by-hand:
     if: github.event_name == 'workflow_dispatch'
@@ -106,8 +103,8 @@ jobs:
           PACKAGE: ${{ vars.SPILLWAY_PACKAGE }}
       - uses: @{auth}
         with:
-          workload_identity_provider: ${{ vars.WORKLOAD_IDENTITY_PROVIDER }}
-          service_account: ${{ vars.SERVICE_ACCOUNT }}
+          workload_identity_provider: ${{ vars.GCP_PROVIDER }}
+          service_account: ${{ vars.GCP_ACCOUNT }}
       - name: Promote or roll back
         run: spillway "$COMMAND" --reason "$REASON"
         env:
