@@ -208,6 +208,9 @@ class CriterionConfig:
         limit: the rate of failures that is too much where no stable revision runs beside it.
         certify: the rate below which failures must be shown to lie, once, before the candidate is promoted.
         slower_than: for `first_event` alone: a run whose first event took longer is a failure.
+        weight: its share of the one bound, beside those of the others.
+        report_only: shown, and neither sends back nor holds.
+        ignore_reasons: patterns of a close's reason that is not this service's doing, such as an upstream model's.
     """
 
     limit: Annotated[Rate, _below_all] | None = None
@@ -234,7 +237,12 @@ _header = text_like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", "the name of a request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """Who a user's socket is counted for, where the last entry of X-Forwarded-For is not the user's address."""
+    """Who a user's socket is counted for, where the last entry of X-Forwarded-For is not the user's address.
+
+    Args:
+        header: the request header that names the user.
+        forwarded_for: the entry of X-Forwarded-For, counted from its end, that is the user's address.
+    """
 
     header: Annotated[str, _header] | None = None
     forwarded_for: Annotated[int, whole(1, 10)] | None = None
@@ -259,6 +267,8 @@ class EvidenceConfig:
         lateness: how late a line of the log may come.
         warm_up: runs in this first part of a stage are shown and not judged.
         min_trials: runs of the candidate that a stage needs before it may pass.
+        min_clients: clients of the candidate that those must come from.
+        client: who a socket is counted for; left out, the last entry of X-Forwarded-For.
     """
 
     block: Annotated[Duration, between("100ms", "1d")] = Sampling().block
