@@ -40,6 +40,7 @@ PROJECT = "projects/p"
 SERVICE = "projects/p/locations/here/services/chat"
 START = 1_900_000_000
 _TOKEN = "of-the-tests"
+_USER = "logging.googleapis.com/user/"
 
 
 class Apis:
@@ -129,7 +130,7 @@ def more_than(threshold: float, code: str = "1011", **changes: Any) -> dict[str,
     return {
         "displayName": f"{code} more than {threshold}",
         "conditionThreshold": {
-            "filter": f'metric.type="logging.googleapis.com/user/closes" AND metric.labels.code="{code}"',
+            "filter": f'metric.type="{_USER}closes" AND metric.labels.code="{code}"',
             "comparison": "COMPARISON_GT",
             "thresholdValue": threshold,
             "duration": "0s",
@@ -263,6 +264,28 @@ def test_other_conditions_are_kept_and_said_not_to_be_evaluated(world: World, ap
     assert "compute.googleapis.com/instance/cpu/utilization" in why_not(kept)
 
 
+@pytest.mark.parametrize(
+    ("odd", "complaint"),
+    [
+        (more_than(0, filter="metric.type=one_of()"), "not one by name"),
+        (more_than(0, filter=f'metric.type=one_of("{_USER}closes","{_USER}other")'), "not one by name"),
+        (more_than(0, filter=""), "filter ''"),
+        ({"displayName": "silence", "conditionAbsent": {"duration": "60s"}}, "filter ''"),
+        (more_than(0, aggregations=[summed("0s", "ALIGN_RATE")]), "alignment period of 0s"),
+        (more_than(0, aggregations=[summed("-60s", "ALIGN_RATE")]), "alignment period of -60s"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_silences_no_other(
+    world: World, apis: Apis, odd: dict[str, Any], complaint: str
+) -> None:
+    apis.metrics.create_log_metric(parent=PROJECT, metric=closes())
+    apis.policies.create_alert_policy(name=PROJECT, alert_policy=policy(odd))
+    apis.policies.create_alert_policy(name=PROJECT, alert_policy=policy(more_than(0), displayName="second"))
+    world.close(1011)
+    assert [title for title, _ in world.firing(1)] == ["second"]
+    assert complaint in why_not(next(kept for _, kept in world.book.policies))
+
+
 def test_what_the_service_fills_in(world: World, apis: Apis) -> None:
     metric = apis.metrics.create_log_metric(parent=PROJECT, metric=closes())
     assert metric.metric_descriptor.type == "logging.googleapis.com/user/closes"
@@ -308,6 +331,7 @@ def test_everything_is_there_after_a_restart(world: World, apis: Apis, tmp_path:
     [
         (closes("no spaces please"), "metric id"),
         (closes(filter="jsonPayload.event=="), "filter: expected a value"),
+        (closes(metricDescriptor={"labels": [{}]}), "are not the descriptor's labels"),
         (closes(labelExtractors={}), "are not the descriptor's labels"),
         (closes(labelExtractors={"code": "jsonPayload.code"}), "is not EXTRACT"),
         (closes(labelExtractors={"code": 'REGEXP_EXTRACT(jsonPayload.code, "(")'}), "label_extractors"),

@@ -102,14 +102,14 @@ def condition_of(condition: Json) -> Condition:
         whole = threshold.get("denominatorFilter")
         return Threshold(
             title,
-            _query(threshold["filter"], threshold.get("aggregations", ())),
+            _query(threshold.get("filter", ""), threshold.get("aggregations", ())),
             _query(whole, threshold.get("denominatorAggregations", ())) if whole else None,
             comparison == "COMPARISON_GT",
             float(threshold.get("thresholdValue", 0)),
             _seconds(threshold.get("duration", "0s")),
         )
     if absent := condition.get("conditionAbsent"):
-        query = _query(absent["filter"], absent.get("aggregations", ()))
+        query = _query(absent.get("filter", ""), absent.get("aggregations", ()))
         return Absence(title, query, _seconds(absent.get("duration", "0s")))
     raise NotEvaluated(
         f"a condition of the kind {next((k for k in condition if k.startswith('condition')), '')}"
@@ -118,9 +118,12 @@ def condition_of(condition: Json) -> Condition:
 
 def _query(text: str, aggregations: Sequence[Json]) -> Query:
     terms = _terms(text)
-    metric = next((values[0] for field, op, values in terms if field == "metric.type" and op == "="), "")
+    named = [values for field, op, values in terms if field == "metric.type" and op == "="]
+    metric = named[0][0] if len(named) == 1 and len(named[0]) == 1 else ""
     if not metric.startswith(_USER):
-        raise NotEvaluated(f"metric {metric or 'is not named'}: only log-based metrics are counted here")
+        raise NotEvaluated(
+            f"metric {metric or 'is not one by name'}: only log-based metrics are counted here"
+        )
     if len(aggregations) != 1:
         raise NotEvaluated(f"{len(aggregations)} aggregations")
     step = aggregations[0]
@@ -128,10 +131,13 @@ def _query(text: str, aggregations: Sequence[Json]) -> Query:
     reducer = step.get("crossSeriesReducer", "REDUCE_NONE")
     if aligner not in _ALIGNERS or reducer not in _REDUCERS:
         raise NotEvaluated(f"{aligner} with {reducer}")
+    period_s = _seconds(step.get("alignmentPeriod", "60s"))
+    if period_s <= 0:
+        raise NotEvaluated(f"an alignment period of {period_s:g}s")
     return Query(
         metric.removeprefix(_USER),
         tuple(t for t in terms if t[0] not in ("metric.type", "resource.type")),
-        _seconds(step.get("alignmentPeriod", "60s")),
+        period_s,
         aligner == "ALIGN_RATE",
         tuple(map(_label, step.get("groupByFields", ()))) if reducer == "REDUCE_SUM" else (),
     )

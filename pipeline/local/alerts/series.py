@@ -55,7 +55,7 @@ def metric_of(definition: Json) -> Metric:
     except FilterError as error:
         raise Refused("INVALID_ARGUMENT", str(error)) from error
     extractors = definition.get("labelExtractors", {})
-    described = {label["key"] for label in definition.get("metricDescriptor", {}).get("labels", ())}
+    described = {label.get("key", "") for label in definition.get("metricDescriptor", {}).get("labels", ())}
     if described != set(extractors):
         raise Refused(
             "INVALID_ARGUMENT",
