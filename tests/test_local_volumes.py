@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,37 @@ open({over + "/mine"!r}, 'w').write('x'){FOREVER}"""
     assert pod.lines("chat") == ["['in'] of-the-inner"]
     assert not (tmp_path / "mine").exists()
     assert not (tmp_path / "in").exists()
+
+
+@mounting
+async def test_volumes_inside_of_a_secret_which_still_cannot_be_written(pod: Pod) -> None:
+    keep(pod.folder, "tls", "1", "of-the-tests")
+    pod.images(
+        main=f"""{LISTEN}
+def can_write(folder):
+    try:
+        return bool(open(folder + '/more', 'w'))
+    except OSError:
+        return False
+print(*map(can_write, ('/spillway-key', '/spillway-key/in', '/spillway-key/cache')), flush=True)
+print(open('/spillway-key/key').read(), open('/spillway-key/in/key').read(), flush=True){FOREVER}"""
+    )
+    file = SecretFile("key", "tls", "1", 0o444)
+    within = (key(file, path="/spillway-key/in"), Mount("/spillway-key/cache", "cache"))
+    await pod.run(replace(MAIN, mounts=(key(file, path="/spillway-key"), *within)))
+    await until(lambda: len(pod.lines("chat")) == 2)
+    assert pod.lines("chat")[0] == "False False True"
+
+
+@mounting
+def test_a_command_with_volumes_ignores_no_signal_that_it_would_not_without(tmp_path: Path) -> None:
+    command = ("grep", "SigIgn", "/proc/self/status")
+    mounted = volumes.runner(tmp_path, "token", SERVICE, replace(MAIN, mounts=(EMPTY,)))
+    found = [
+        subprocess.run((*how, *command), capture_output=True, check=True).stdout for how in ((), mounted)
+    ]
+    assert mounted
+    assert found[0] == found[1]
 
 
 @mounting

@@ -13,6 +13,7 @@ import ctypes
 import errno
 import json
 import os
+import signal
 import stat
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ def main() -> int:
         here, there = os.getcwd(), os.open(".", os.O_PATH)
         put_all(mounts, dict(hold(mounts)))
         os.chdir(here if os.path.isdir(here) else there)  # a volume may lie over it
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and then by the command too
+            signal.signal(ignored, signal.SIG_DFL)
         os.execvp(command[0], command)  # noqa: S606 - what the image says
     except OSError as error:
         print(f"cannot start {command[0]} with its volumes: {error}", file=sys.stderr)  # noqa: T201
@@ -68,6 +71,7 @@ def leave() -> None:
 def put_all(mounts: list[Wanted], held: dict[str, Any]) -> None:
     """The outer ones first. The root is covered, where it must be, while all else is still in its place."""
     points: set[str] = set()
+    written: list[str] = []
     paths = [os.path.realpath(wanted["path"]) for wanted in mounts]
     if not all(os.path.isdir("/" + path.split("/")[1]) for path in paths):
         cover("/")
@@ -80,8 +84,10 @@ def put_all(mounts: list[Wanted], held: dict[str, Any]) -> None:
             mount("tmpfs", path, "tmpfs", _NOSUID | _NODEV, "mode=0755")
             for file in wanted["files"]:
                 write(path, file, held[file["from"]])
-            mount("none", path, flags=_REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
+            written.append(path)
         points.add(path)
+    for folder in written:  # at the end: another volume may lie within it
+        mount("none", folder, flags=_REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
 
 
 def write(folder: str, file: Wanted, content: bytes) -> None:
