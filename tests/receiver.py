@@ -13,12 +13,17 @@ from typing import Any
 
 @dataclass
 class Receiver:
-    """A server that keeps what is posted, and answers with the next status of its list, then 200."""
+    """A server that keeps what is posted, and answers with the next status of its list, then 200.
+
+    Args:
+        is_endless: no answer's body ends before the client leaves.
+    """
 
     statuses: list[int] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     raw: list[tuple[bytes, Mapping[str, str]]] = field(default_factory=list)
     url: str = ""
+    is_endless: bool = False
 
 
 @contextmanager
@@ -32,6 +37,8 @@ def receiving() -> Iterator[Receiver]:
             kept.bodies.append(json.loads(body))
             self.send_response(kept.statuses.pop(0) if kept.statuses else 200)
             self.end_headers()
+            if kept.is_endless:
+                self.connection.recv(1)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -152,6 +152,16 @@ def test_who_tells_it_does_not_wait_for_an_address_that_hangs() -> None:
     assert said == ["the webhook could not be told: not everything was delivered (the rollout goes on)"]
 
 
+def test_an_answer_without_end_is_an_answer(receiver: Receiver) -> None:
+    receiver.is_endless = True
+    hook, said = a_hook(receiver.url)
+    with hook:
+        for _ in range(2):
+            hook(paused())
+    assert said == []
+    assert len(receiver.bodies) == 2
+
+
 def test_the_address_is_secret_and_no_part_of_what_a_rollout_is() -> None:
     text = "service: a\nenvironments: {local: {endpoint: local}}\nscenarios: {s: {path: /, send: {type: x}, expect: [y]}}\n"
     plainly, other = (

@@ -212,5 +212,7 @@ def _signature(secret: str, body: bytes) -> Mapping[str, str]:
 def _post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     import requests
 
-    answer = requests.post(url, data=body, headers=dict(headers), timeout=_TIMEOUT_S, allow_redirects=False)
-    return answer.status_code
+    with requests.post(
+        url, data=body, headers=dict(headers), timeout=_TIMEOUT_S, allow_redirects=False, stream=True
+    ) as answer:  # its body is never read: it may have no end
+        return answer.status_code
