@@ -66,14 +66,15 @@ def rollback(
     session.decided = 0 if done.verified else None
     keep_journal(session, done.rollout, told, "the roll-back does not need it")
     seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
+    candidate = done.rollout.plan.candidate if done.rollout else ""
     document = outcome_document(
         outcome,
         exit_code=code,
         service=ref.name,
         target=done.target,
         was=dict(done.was),
-        candidate=done.rollout.plan.candidate if done.rollout else "",
-        percent=0,
+        candidate=candidate,
+        percent=100 if candidate == done.target else 0,
         verified=done.verified,
     )
     session.output.result(f"100% on {done.target}: {seen}", document)

@@ -72,9 +72,17 @@ def test_a_stage_that_waits_for_a_person_is_as_one_likes(job: Job, paused: str, 
     back = job.run(command="rollback", args=f"{job.project.ref.name}\n--reason\n`id`; $(id)")
     assert (back.failed, back.outputs()["outcome"]) == (False, "rolled_back_by_hand"), back.said
     assert back.outputs()["rollback_revision"] == next(iter(job.project.live().serving.serving))
+    assert back.outputs()["percent"] == "0"
+    candidate = back.outputs()["revision"]
+    there = job.run(command="rollback", args=f"{job.project.ref.name}\n--to\n{candidate}")
+    assert job.project.live().serving.serving == {candidate: 100}
+    assert (there.outputs()["stable"], there.outputs()["percent"]) == (candidate, "100")
 
 
 def test_a_mistake_is_told_where_one_looks(job: Job) -> None:
+    done = job.run(args="--no-such-option")
+    assert done.failed
+    assert "never began" in done.page  # and not that it was ended midway
     done = job.run(image="")
     assert done.failed
     done = job.run(image="nope")
@@ -110,5 +118,5 @@ def test_of_a_job_that_was_killed_the_page_shows_the_service(job: Job) -> None:
     ended = job.run(image="next", signals=(signal.SIGKILL,), when=lambda: at_half(project))
     assert ended.failed
     assert ended.outputs()["outcome"] == ""
-    assert ended.page.startswith("# Ended midway")
+    assert ended.page.startswith("# No outcome")
     assert "50%" in ended.page
