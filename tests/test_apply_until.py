@@ -10,7 +10,7 @@ from pipeline.core.rollout import Phase
 from pipeline.driving.engine import Engine
 from pipeline.driving.restore import Cause, restore
 from pipeline.errors import PlatformError, StaleWrite
-from pipeline.model import Outcome, ServiceRef
+from pipeline.model import LiveService, Outcome, ServiceRef
 from tests.fakes import REF
 from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene
 
@@ -199,6 +199,22 @@ def test_a_roll_back_beside_an_apply_that_never_comes_ends(scene: Scene) -> None
     assert roll_back(scene)
     assert until is not None
     assert scene.clock.now() - until < 5 * SECOND
+
+
+def test_a_roll_back_that_waits_long_leaves_others_their_quota(scene: Scene) -> None:
+    kill(scene)
+    read, reads = scene.platform.read, []
+
+    def counted(ref: ServiceRef) -> LiveService:
+        reads.append(scene.clock.now())
+        return read(ref)
+
+    scene.platform.read = counted  # type: ignore[method-assign]
+    begun = scene.clock.now()
+    assert roll_back(scene)
+    minutes = (scene.clock.now() - begun) / timedelta(minutes=1)
+    assert minutes > 1
+    assert len(reads) / minutes < 45
 
 
 def test_a_roll_back_without_an_apply_ends_at_once(scene: Scene) -> None:

@@ -153,7 +153,8 @@ class _Restore:
                     ours = self._settle(self._read_back(ours.plan.stable, live) or live)
                 elif applied and live.latest_created == applied.plan.candidate:
                     break
-            self.clock.sleep(LOOK_EVERY)
+            is_soon = self.ref.is_local or until - self.clock.now() <= STANDS_BY
+            self.clock.sleep(LOOK_EVERY if is_soon else LOOK_AT_LEAST_EVERY)
         return ours
 
     def _write_until_accepted(self) -> tuple[Mapping[str, int], str, LiveService]:
