@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from pipeline.core.rollout import Phase
 from pipeline.driving.engine import Engine
 from pipeline.driving.restore import Cause, restore
-from pipeline.errors import PlatformError, StaleWrite
+from pipeline.errors import PlatformError, PlatformUnavailable, StaleWrite
 from pipeline.model import LiveService, Outcome, ServiceRef
 from tests.fakes import REF
 from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene
@@ -191,6 +192,31 @@ def test_a_roll_back_meanwhile_is_what_stands(scene: Scene, lands_after_s: float
     outcome = driver.run(until=scene.clock.now() + timedelta(minutes=5))
     assert outcome is Outcome.ROLLED_BACK_BY_HAND
     assert scene.live.wanted.serving == {STABLE: 100}
+
+
+def test_a_roll_back_that_is_undone_and_not_seen_again_is_not_called_seen(scene: Scene) -> None:
+    kill(scene)
+    before, read = scene.live, scene.platform.read
+
+    def land() -> None:
+        scene.platform.add(CANDIDATE)
+        scene.platform.foreign_write(
+            split=before.wanted, annotations=before.annotations, latest_created=CANDIDATE
+        )
+        write = scene.platform.write
+
+        def last_write(*args: Any, **options: Any) -> Any:
+            scene.platform.read = unreachable  # type: ignore[method-assign]
+            return write(*args, **options)
+
+        scene.platform.write = last_write  # type: ignore[method-assign]
+
+    def unreachable(ref: ServiceRef) -> LiveService:
+        raise PlatformUnavailable("read the service: unreachable")
+
+    scene.clock.at(scene.clock.seconds + 10, land)
+    assert not roll_back(scene)
+    scene.platform.read = read  # type: ignore[method-assign]
 
 
 def test_a_roll_back_beside_an_apply_that_never_comes_ends(scene: Scene) -> None:

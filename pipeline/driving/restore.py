@@ -126,11 +126,16 @@ class _Restore:
         if seen is None:
             return Restored(target, verified=False, was=was)
         self.listen(RolledBack(self.clock.now(), target))
-        rollout = self._outlast(decided_on, self._settle(seen), until)
-        return Restored(target, verified=True, was=was, already=was == {target: 100}, rollout=rollout)
+        verified, rollout = self._outlast(decided_on, self._settle(seen), until)
+        already = verified and was == {target: 100}
+        return Restored(target, verified=verified, was=was, already=already, rollout=rollout)
 
-    def _outlast(self, decided_on: LiveService, ours: Rollout | None, until: datetime) -> Rollout | None:
+    def _outlast(
+        self, decided_on: LiveService, ours: Rollout | None, until: datetime
+    ) -> tuple[bool, Rollout | None]:
         """Stay while a program that is being applied may bring back what it had read. Traffic is back and told already.
+
+        False when what was brought back was sent back and not seen to go.
 
         Where a rollout applies it, its record says until when. Who else does (a bare ``pulumi up``) says nothing, and
         looks once more right before it writes: then it is a matter of moments.
@@ -150,12 +155,15 @@ class _Restore:
                 if found is not None and found.epoch < ours.epoch:
                     self._say("retrying", "an apply of the program brought back what it had read: once more")
                     self._write(live)
-                    ours = self._settle(self._read_back(ours.plan.stable, live) or live)
+                    seen = self._read_back(ours.plan.stable, live)
+                    if seen is None:
+                        return False, ours
+                    ours = self._settle(seen)
                 elif applied and live.latest_created == applied.plan.candidate:
                     break
             is_soon = self.ref.is_local or until - self.clock.now() <= STANDS_BY
             self.clock.sleep(LOOK_EVERY if is_soon else LOOK_AT_LEAST_EVERY)
-        return ours
+        return True, ours
 
     def _write_until_accepted(self) -> tuple[Mapping[str, int], str, LiveService]:
         """What was served, the target, and the read that the accepted write was decided on."""
