@@ -118,5 +118,5 @@ def test_of_a_job_that_was_killed_the_page_shows_the_service(job: Job) -> None:
     ended = job.run(image="next", signals=(signal.SIGKILL,), when=lambda: at_half(project))
     assert ended.failed
     assert ended.outputs()["outcome"] == ""
-    assert ended.page.startswith("# No outcome")
+    assert ended.page.startswith("# Where the rollout stands")
     assert "50%" in ended.page
