@@ -135,6 +135,15 @@ def test_a_variable_that_is_not_set_is_said(receiver: Receiver) -> None:
     assert "NOT_SET" in said[0]
 
 
+@pytest.mark.parametrize("url", ["http://example.com/", "http://localhost:x@example.com/", "ftp://x/"])
+def test_an_address_that_everybody_on_the_way_could_read_is_not_used(url: str) -> None:
+    posted: list[object] = []
+    hook, said = a_hook("${env:HOOK}", environ={"HOOK": url}, post=lambda *what: posted.append(what) or 200)
+    with hook:
+        hook(paused())
+    assert (posted, len(said)) == ([], 1)
+
+
 def test_who_tells_it_does_not_wait_for_an_address_that_hangs() -> None:
     begun, goes_on = threading.Event(), threading.Event()
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from pipeline.redact import SINK, plain
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _PATIENCE_S = 2.0  # at the end of a command
 _TIMEOUT_S = (3.0, 5.0)  # to connect, and to be answered
 _RESTS_S = (0.5, 2.0)  # between the tries
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _SAID = {"paused": "waiting", "restoring": "rollback", "promoted": "end"}
 
@@ -124,6 +126,10 @@ class Webhook:
 
     def _send(self, document: Mapping[str, object]) -> None:
         url, secret = self._resolved(self._config.url), self._resolved(self._config.secret or "")
+        where = urlsplit(url)
+        if where.scheme != "https" and not (where.scheme == "http" and where.hostname in _THIS_MACHINE):
+            self._complain("its address is not https://")
+            return
         body = json.dumps(body_of(document, self._config.format)).encode()
         headers = {"content-type": "application/json", **_signature(secret, body)}
         for rest in (*_RESTS_S, None):

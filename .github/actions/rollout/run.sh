@@ -10,10 +10,11 @@ while IFS= read -r word; do
   if [ -n "$word" ]; then words+=("$word"); fi
 done <<< "$ARGS"
 
+child=""
+trap 'if [ -n "$child" ]; then kill -INT "$child" 2>/dev/null; else exit 130; fi' INT
+trap 'if [ -n "$child" ]; then kill -TERM "$child" 2>/dev/null; else exit 143; fi' TERM
 spillway "${words[@]}" &
 child=$!
-trap 'kill -INT "$child" 2>/dev/null' INT
-trap 'kill -TERM "$child" 2>/dev/null' TERM
 while true; do
   wait "$child"
   code=$?
