@@ -26,6 +26,10 @@ NOBODY = Windows(())  # all sockets are of one window, as if nobody had asked wh
 SAID = "TypeError: Object of type WebSocketState is not JSON serializable"
 
 
+def _at(seconds: float) -> float:
+    return (START + seconds * SECOND).timestamp()
+
+
 def a_plan(*criteria: Criterion) -> plan.Plan:
     return plan.first(a_wish(criteria=criteria or (COMPLETED,)))
 
@@ -149,7 +153,49 @@ def test_what_is_compared_was_accepted_in_the_same_window() -> None:
     lines += [run(31, "ok", "unknown", CANDIDATE), run(31, "ok", "unknown too", STABLE)]
     block = blocks_of(lines, a_plan(), 6, windows=windows)[3]
     one = Counts(1, 0, 1, 0)
-    assert block.counts["agent_completed"] == (Counts(1, 0, 0, 0), Counts(0, 0, 1, 0), one, one, one, one)
+    alone, newcomers = (Counts(1, 0, 0, 0), Counts(0, 0, 1, 0)), (one, Counts())
+    assert block.counts["agent_completed"] == alone + 4 * newcomers
+
+
+def test_newcomers_are_compared_with_newcomers() -> None:
+    """Of those who stay the candidate has fewer than its share, by chance; whoever comes new fails, on either alike."""
+    lines = []
+    for block in range(60):
+        at = block * 10
+        for n in range(20):
+            session, revision = f"stays{n}", STABLE if n else CANDIDATE
+            lines.append(run(at + 5, "ok", session, revision, spillway=2, accepted=_at(1)))
+        for n in range(4):
+            session, revision = f"new{block}-{n}", STABLE if n else CANDIDATE
+            lines += conversation(at + 2 + n, session, revision, ok=False)
+    made = a_plan()
+    blocks = blocks_of(lines, made, 60)
+    assert blocks[1].counts["agent_completed"][-2:] == (Counts(1, 1, 3, 3), Counts(1, 0, 19, 0))
+    assert not is_sent_back(made, blocks)
+
+
+def test_an_address_that_retries_in_a_loop_is_no_office_after_its_first_block() -> None:
+    """Its sockets are many; that all of them fail is seen once in an epoch, not in each block anew."""
+    lines = []
+    for block in range(6):
+        at = block * 10
+        for n in range(80):
+            lines += conversation(at + n / 10, f"r{block}-{n}", STABLE, client=f"r{n}")
+        for n in range(25):
+            session, revision = f"b{block}-{n}", STABLE if n % 4 else CANDIDATE
+            lines += conversation(at + n / 5, session, revision, ok=False, client="broken")
+    counts = [block.whole("agent_completed") for block in blocks_of(lines, a_plan(), 6)[:6]]
+    assert [(c.candidate_failures, c.stable_failures) for c in counts] == [(7, 18)] + [(0, 0)] * 5
+
+
+def test_an_office_of_which_some_sockets_fail_stays_one() -> None:
+    lines = []
+    for block in range(3):
+        for n in range(120):
+            session, ok = f"o{block}-{n}", n % 3 > 0
+            lines += conversation(block * 10 + n / 20, session, STABLE, ok=ok, client="office")
+    blocks = blocks_of(lines, a_plan(), 3)[:3]
+    assert all(block.whole("agent_completed").stable_trials >= 110 for block in blocks)  # a few share a bit
 
 
 def test_an_office_needs_many_sockets_and_its_clients_are_its_sockets() -> None:
@@ -298,7 +344,7 @@ def test_refusals_are_shares_of_the_requests_of_the_same_age() -> None:
     lines = [*requests(6, seconds=0.5), *requests(3, 503, seconds=0.5), *requests(9, 101, STABLE, seconds=0.5),
              *requests(1, 429, STABLE, seconds=0.5), *requests(4, 404, STABLE), *requests(9, 101, STABLE, seconds=500)]  # fmt: skip
     block = blocks_of(sorted(lines, key=lambda each: each.at), a_plan(REFUSED), 1)[0]
-    assert block.counts["refused_requests"][-1] == Counts(9, 3, 10, 1)
+    assert block.counts["refused_requests"][-2] == Counts(9, 3, 10, 1)
     assert block.whole("refused_requests") == Counts(9, 3, 19, 1)
 
 

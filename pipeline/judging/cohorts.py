@@ -3,10 +3,13 @@
 Theory of operation. Of one client only the first trial in a block, over both arms together, is judged, and none any more
 once it failed in this epoch (``clients.py``): one broken client that reconnects twenty times, or that keeps its socket
 for a day, must not send a healthy candidate back. A client that makes up more than a fifth of a well-filled block, on
-many sockets, is an office behind one address: its sockets are its clients. One socket is never an office.
+many sockets, is an office behind one address: its sockets are its clients. One socket is never an office; and an
+address of whose sockets most failed in a block is out after it, like any client: it may be one that retries in a loop.
 
-What is compared was accepted in the same window (``spans.Windows``). A trial whose socket's beginning is not known is
-shown and not compared.
+What is compared was accepted in the same window (``spans.Windows``), and newcomers of the epoch are compared with
+newcomers, those that were counted before with one another: whoever stays is healthier than who comes, and how many of
+those who stay an arm has is chance once, not in each block anew. A trial whose socket's beginning is not known is shown
+and not compared.
 """
 
 from __future__ import annotations
@@ -170,20 +173,26 @@ class Cohort:
     memory: Memory
     _failed: set[tuple[str, str]] = field(default_factory=set)
     _firsts: dict[Unit, list[tuple[int, str, Trial]]] = field(default_factory=dict)
+    _offices: dict[Unit, set[str]] = field(default_factory=dict)
 
     def tally(self, criterion: Criterion) -> Tally:
         metric, strata, fresh = criterion.metric, self._empty(criterion.metric), Counts()
-        has_failed = self._failing(criterion)
-        for arm, client, trial in self._firsts_of(unit_of(metric)):
-            if self.memory.is_out(client, metric):
+        has_failed, firsts = self._failing(criterion), self._firsts_of(unit_of(metric))
+        office, lost = self._offices[unit_of(metric)], Counter[str]()
+        for arm, client, trial in firsts:
+            is_office = trial.client in office
+            if self.memory.is_out(client, metric) or (is_office and self.memory.is_out(trial.client, metric)):
                 continue
-            is_bad = int(has_failed(arm, trial))
+            is_bad, is_known = int(has_failed(arm, trial)), self.memory.is_known(client)
             one = Counts(0, 0, 1, is_bad) if arm else Counts(1, is_bad, 0, 0)
-            strata[self._stratum(metric, arm, trial)] += one
-            if not self.memory.is_known(client):
+            strata[self._stratum(metric, arm, trial, is_known=is_known)] += one
+            if not is_known:
                 fresh += one
             if is_bad:
                 self._failed.add((client, metric))
+            if is_office:
+                lost[trial.client] += 1 if is_bad else -1
+        self._failed |= {(address, metric) for address, most in lost.items() if most > 0}
         return Tally(tuple(strata), fresh)
 
     @property
@@ -213,7 +222,7 @@ class Cohort:
             start = max(self.start, self.warm)
             both = [(arm, t) for arm in (0, 1) for t in self.sides[arm].between(unit, start, self.end)]
             both.sort(key=lambda each: (*_order(each[1]), each[0]))
-            office = offices([t for _, t in both])
+            office = self._offices[unit] = offices([t for _, t in both])
             first: dict[str, tuple[int, str, Trial]] = {}
             for arm, trial in both:
                 client = f"{unit}/{trial.session if trial.client in office else trial.client}"
@@ -222,17 +231,16 @@ class Cohort:
         return self._firsts[unit]
 
     def _empty(self, metric: str) -> list[Counts]:
-        return [Counts()] * (2 if unit_of(metric) is Unit.INSTANCE else 2 + len(self.windows))
+        return [Counts()] * (2 if unit_of(metric) is Unit.INSTANCE else 2 + 2 * len(self.windows))
 
-    def _stratum(self, metric: str, arm: int, trial: Trial) -> int:
+    def _stratum(self, metric: str, arm: int, trial: Trial, *, is_known: bool) -> int:
         """The place of its table. The first two are of one arm each, where nothing is compared."""
         if unit_of(metric) is Unit.INSTANCE:
             return self._age(arm, trial)
         # What the reader of a later stretch of lines cannot know, nobody may.
-        is_known = trial.accepted is not None and (
-            trial.is_told or trial.accepted >= self.start - _LOOKBACK_S
-        )
-        return 2 + self.windows.of(trial.accepted) if is_known and trial.accepted is not None else arm
+        if trial.accepted is None or not (trial.is_told or trial.accepted >= self.start - _LOOKBACK_S):
+            return arm
+        return 2 + 2 * self.windows.of(trial.accepted) + is_known
 
     def _age(self, arm: int, trial: Trial) -> int:
         instance = next(i for i in self.sides[arm].instances if i.name == trial.instance)
