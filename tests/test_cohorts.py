@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -279,6 +280,23 @@ def test_an_instance_that_the_platform_gave_up_while_it_was_idle_did_not_crash()
     assert (
         sum(b.whole("container_exits").candidate_failures for b in blocks_of(crash, a_plan(EXITS), 12)) == 1
     )
+
+
+def test_the_farewell_of_an_idle_instance_is_no_use_of_it() -> None:
+    """On SIGTERM a server prints that it shuts down; one that had just begun, or was in use, has crashed all the same."""
+
+    def exits_after(*last: LogLine) -> int:
+        ends = [*last, system(100, "Container called exit(0).", "i")]
+        lines = sorted([*alive("i", CANDIDATE, 0, 5), *alive("s", STABLE, 0, 140), *ends], key=lambda e: e.at)
+        return sum(b.whole("container_exits").candidate_failures for b in blocks_of(lines, a_plan(EXITS), 12))
+
+    def said(at: float) -> LogLine:
+        return replace(text(at, "INFO:     Shutting down"), instance="i")
+
+    assert exits_after(said(99.7), said(99.9)) == 0
+    assert exits_after(said(80)) == 1
+    assert exits_after(system(96, "Starting new instance. Reason: AUTOSCALING", "i"), said(98)) == 1
+    assert exits_after(replace(accept(99, "a"), instance="i")) == 1
 
 
 def test_what_a_service_prints_ends_no_instance() -> None:

@@ -7,7 +7,8 @@ dangerous moment of any instance, and after a shift it is the candidate's that s
 
 One crash is one instance's, however many runs it took along. Ended by itself is every exit, whatever its code, and every
 signal; but an instance of which nothing was heard for a minute, and that ended with 0 or by SIGTERM or SIGKILL, was idle
-and ended by the platform, which gives up what nobody uses.
+and ended by the platform, which gives up what nobody uses. What such a service prints after SIGTERM ("shutting down") is
+its farewell, and no use of it: of its last five seconds only a start and what its sockets did is taken for one.
 
 Nothing before ``LOOKBACK`` is asked for, so that a process that reads no further back comes to the same.
 """
@@ -29,6 +30,7 @@ EXIT_WORDS = (
 START_WORDS = "Starting new instance"
 _SOFTLY = re.compile(r"Container called exit\(0\)|Container terminated on signal (9|15)\b")
 _IDLE_S = 60.0
+_FAREWELL_S = 5.0  # of the ten from SIGTERM to SIGKILL: an idle service has nothing to wait for
 LOOKBACK = timedelta(minutes=2)
 _LOOKBACK_S = LOOKBACK.total_seconds()
 NEWBORN, SETTLED = 0, 1
@@ -36,15 +38,22 @@ NEWBORN, SETTLED = 0, 1
 
 @dataclass(slots=True)
 class Instance:
-    """One container instance. ``seen``: when its lines were written, but for those that say how it ended."""
+    """One container instance.
+
+    Args:
+        seen: when its lines were written, but for those that say how it ended.
+        used: of those, the ones that are not merely printed: starts, requests, what its sockets did.
+    """
 
     name: str
     seen: list[float] = field(default_factory=list)
+    used: list[float] = field(default_factory=list)
     ends: list[tuple[float, str]] = field(default_factory=list)
 
     def settle(self) -> None:
         """Bring what was noted, in whatever order, into order of time."""
         self.seen.sort()
+        self.used.sort()
         self.ends.sort()
 
     @property
@@ -66,11 +75,16 @@ class Instance:
         return NEWBORN if is_new else None
 
     def _is_asked(self, at: float, words: str) -> bool:
-        return bool(_SOFTLY.match(words)) and not self._is_seen(at - _IDLE_S, at)
+        is_used = _has(self.used, at - _IDLE_S, at) or self._is_seen(at - _IDLE_S, at - _FAREWELL_S)
+        return bool(_SOFTLY.match(words)) and not is_used
 
     def _is_seen(self, start: float, end: float) -> bool:
         """Whether it wrote something in [start, end)."""
-        return bisect_left(self.seen, start) < bisect_left(self.seen, end)
+        return _has(self.seen, start, end)
+
+
+def _has(moments: list[float], start: float, end: float) -> bool:
+    return bisect_left(moments, start) < bisect_left(moments, end)
 
 
 def is_exit(text: str) -> bool:

@@ -122,6 +122,8 @@ def _note_instance(reading: Reading, line: LogLine, at: Seconds) -> None:
             instance.ends.append((at, line.text))
         else:
             instance.seen.append(at)
+            if line.log in (SYSTEM_LOG, REQUEST_LOG) or is_telemetry(line.payload):
+                instance.used.append(at)
 
 
 def _take(reading: Reading, line: LogLine, at: Seconds, nonce: str, patterns: tuple[str, ...]) -> None:
