@@ -157,7 +157,7 @@ def _run(at: float, payload: Mapping[str, object]) -> Run | None:
 
 
 def _number(value: object) -> float | None:
-    """A finite number of a size that a time or a code may have; forged lines hold anything."""
+    """A finite number of a size that a time (of a year from 1 to 9999) or a code may have; forged lines hold anything."""
     if type(value) not in (float, int):  # a bool is neither
         return None
-    return float(value) if -1e12 < value < 1e12 else None  # type: ignore[operator, arg-type]  # NaN is not
+    return float(value) if -6e10 < value < 2.5e11 else None  # type: ignore[operator, arg-type]  # NaN is not
