@@ -10,13 +10,13 @@ import pytest
 
 from pipeline.core import plan
 from pipeline.judging import evidence
-from pipeline.judging.clients import Clients
+from pipeline.judging.clients import Clients, place_of
 from pipeline.judging.evidence import Arm, Counts, Span, Windows
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import REQUEST_LOG, SYSTEM_LOG, LogLine, Request
 from tests.crowd import ARMS, SAMPLING, SECOND, blocks_of, crowd_of, is_sent_back
 from tests.fakes import START
-from tests.lines import CANDIDATE, STABLE, accept, conversation, line, run, text
+from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, text
 from tests.rollouts import a_wish
 
 COMPLETED = Criterion("agent_completed")
@@ -175,6 +175,15 @@ def test_newcomers_are_compared_with_newcomers() -> None:
     assert not is_sent_back(made, blocks)
 
 
+def test_a_newcomer_that_shares_a_bit_is_none_of_those_who_stay() -> None:
+    taken = place_of("run/stays")
+    twin = next(name for n in range(10**6) if place_of(f"run/{(name := f'twin{n}')}") == taken)
+    lines = [run(n * 10 + 5, "ok", "stays", STABLE, spillway=2, accepted=_at(1)) for n in range(2)]
+    lines += conversation(16, twin, CANDIDATE, ok=False)
+    second = blocks_of(lines, a_plan(), 2)[1]
+    assert second.counts["agent_completed"][-2:] == (Counts(1, 1, 0, 0), Counts(0, 0, 1, 0))
+
+
 def test_an_address_that_retries_in_a_loop_is_no_office_after_its_first_block() -> None:
     """Its sockets are many; that all of them fail is seen once in an epoch, not in each block anew."""
     lines = []
@@ -297,6 +306,13 @@ def test_the_farewell_of_an_idle_instance_is_no_use_of_it() -> None:
     assert exits_after(said(80)) == 1
     assert exits_after(system(96, "Starting new instance. Reason: AUTOSCALING", "i"), said(98)) == 1
     assert exits_after(replace(accept(99, "a"), instance="i")) == 1
+
+
+@pytest.mark.parametrize("at", [9e11, -9e11, 2.6e11])
+def test_a_time_that_no_calendar_has_is_left_out(at: float) -> None:
+    lines = [accept(1, "a"), close(2, 1011, "a")]
+    broken = [replace(entry, payload={**entry.payload, "at": at}) for entry in lines]
+    assert evidence.exposure(broken, ARMS[0], SAMPLING, START + 60 * SECOND).sessions == 0
 
 
 def test_what_a_service_prints_ends_no_instance() -> None:

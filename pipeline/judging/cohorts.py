@@ -240,7 +240,9 @@ class Cohort:
         # What the reader of a later stretch of lines cannot know, nobody may.
         if trial.accepted is None or not (trial.is_told or trial.accepted >= self.start - _LOOKBACK_S):
             return arm
-        return 2 + 2 * self.windows.of(trial.accepted) + is_known
+        # A bit that a newcomer shares must not put him among those who stay: his socket tells.
+        stayed = is_known and trial.accepted < self.start
+        return 2 + 2 * self.windows.of(trial.accepted) + stayed
 
     def _age(self, arm: int, trial: Trial) -> int:
         instance = next(i for i in self.sides[arm].instances if i.name == trial.instance)
