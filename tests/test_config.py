@@ -56,6 +56,7 @@ def test_a_good_file_becomes_typed_values() -> None:
         pytest.param(broken("limit: 0.1%", "limit: 0.1"), "14:23", "0.1 is not a rate", id="bare-rate"),
         pytest.param(broken("limit: 5%", "limt: 5%"), "15:37", "unknown key criteria.first_event.limt", id="nested-key"),
         pytest.param(broken("slower-than: 500ms, ", ""), "15:3", "first_event", id="latency-without-bound"),
+        pytest.param(broken("certify: 1%", "certify: 0.01%"), "14:36", "below what can be certified, 0.05%", id="too-little"),
         pytest.param(broken("slower-than: 500ms, ", 'slower-than: 500ms, ignore-reasons: ["x"], '), "15:3", "belongs to abnormal_1006 and server_error_1011", id="no-reasons"),
         pytest.param(broken("server_error_1011", "server_error_1012"), "13:1", "did you mean server_error_1011", id="metric"),
         pytest.param(broken("{percent: 5, soak: 5m}, ", "{percent: 150}, "), "12:25", "150", id="percent"),

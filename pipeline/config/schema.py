@@ -192,11 +192,19 @@ def _below_all(rate: float) -> float:
     return rate
 
 
+_LEAST_CERTIFIED = 0.0005
+
+
 @told(**{"not": {"pattern": r"^0{1,3}(?:\.0*)?\s?%$"}})
 def _above_none(rate: float) -> float:
     if rate <= 0:
         one, tenth = (trials_to_certify(level, 0.05) for level in (0.01, 0.001))
         raise ValueError(f"0% can never be certified: {one} clean runs certify 1%, {tenth:,} certify 0.1%")
+    if rate < _LEAST_CERTIFIED:
+        raise ValueError(
+            f"{format_rate(rate)} is below what can be certified, {format_rate(_LEAST_CERTIFIED)}: "
+            "each client counts once per stage, and the record has room for some 8,000 of them"
+        )
     return rate
 
 
