@@ -21,7 +21,7 @@ from pipeline.local import daemon
 from tests.e2e.people import People
 from tests.e2e.project import Project
 
-TIMES = int(os.environ.get("SPILLWAY_ROLLOUTS", "2"))
+TIMES = int(os.environ.get("SPILLWAY_ROLLOUTS", "1"))
 PATIENT = Path(__file__).with_name("patient.py")
 BACK = {"rolled_back", "stopped_at_zero"}
 
