@@ -180,6 +180,20 @@ def test_what_is_complained_of_while_warming_up_is_not_judged(revision: str) -> 
     assert (seen.candidate_failures, seen.stable_failures) == (0, 0)
 
 
+@pytest.mark.parametrize("revision", [CANDIDATE, STABLE])
+def test_a_session_that_complained_while_warming_up_is_not_blamed_for_its_later_run(revision: str) -> None:
+    warm = Sampling(10 * SECOND, 5 * SECOND, 2 * SECOND, 4 * SECOND, 10)
+    first, later = run(1, "ok", "s", revision), run(5, "ok", "s", revision)
+    cold = text(1.1, "Object of type X is not JSON serializable", revision)
+    seen = counts(
+        [accept(1, "s", revision), first, cold, later], Criterion("log_serialisation_errors"), sampling=warm
+    )
+    assert (seen.candidate_trials + seen.stable_trials, seen.candidate_failures + seen.stable_failures) == (
+        1,
+        0,
+    )
+
+
 def test_what_comes_late_or_never_is_slow() -> None:
     slow = Criterion("first_event", slower_than=timedelta(milliseconds=100))
     lines = [accept(1, "a"), run(1, "ok", "a", first=150.0), accept(1, "b"), run(1, "ok", "b", first=90.0),

@@ -106,6 +106,7 @@ class Job:
             ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", str(script)],
             cwd=self._expand(step.get("working-directory", str(self.project.folder)), given), env=environ,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            preexec_fn=_heed_interrupts,  # noqa: PLW1509 - nothing is locked in the child before it is bash
         )  # fmt: skip
         with process:
             if signals:
@@ -122,6 +123,11 @@ class Job:
         self.page += page.read_text()
         self.values |= dict(line.split("=", 1) for line in outputs.read_text().splitlines())
         self.failed = self.failed or process.returncode != 0
+
+
+def _heed_interrupts() -> None:
+    """A shell cannot trap what was ignored when it began, as SIGINT is in whatever a shell runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_a_little(process: subprocess.Popen[str]) -> None:
