@@ -134,6 +134,7 @@ def test_no_command_lets_a_service_command_the_ci(shouting: Project, monkeypatch
         "local up", "local down --dry-run", "status -o json", "report -o json", f"probe {tagged} -n 1 -o json",
         "check", "rollback", "rollback ::error::x", "rollout --image ::error::x", "local logs --filter ::error::",
         "unpin --dry-run", "unpin ::error::x", "::error::x", "rollback --::error::x", "rollout --image dead", "status", "local status", "rollback",
+        "doctor", "doctor -o json", "init --dry-run", "schema",
     ]  # fmt: skip
     for width in ("40", "61"):
         monkeypatch.setenv("COLUMNS", width)

@@ -134,7 +134,7 @@ def test_each_gets_what_it_deserves(
     "faults",
     [
         pytest.param({"EXITS": 40}, id="crash-loop-with-exit-0"),
-        pytest.param({"LEAKS": 150}, id="slow-memory-death"),
+        pytest.param({"LEAKS": 60}, id="slow-memory-death"),
         pytest.param({"TIRES": 6, "PEOPLE": 1}, id="returning-clients-from-half-time-on"),
     ],
 )
