@@ -296,3 +296,9 @@ def test_exposure_is_of_the_sessions_that_began_in_it_and_they_add_up() -> None:
     seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 4 * SECOND)
     assert seen.closes == {"server_error_1011": 1, "by_client": 1, "lost": 1}
     assert (seen.sessions, seen.affected, seen.open_sockets, seen.runs) == (4, 1, 1, 0)
+
+
+@pytest.mark.parametrize(("first", "second"), [(CANDIDATE, STABLE), (STABLE, CANDIDATE)])
+def test_of_a_client_on_both_arms_the_run_that_began_first_counts(first: str, second: str) -> None:
+    lines = [*conversation(1, "a", first, client="c"), *conversation(2, "b", second, client="c", ok=False)]
+    assert counts(lines) == (Counts(1, 0, 0, 0) if first == CANDIDATE else Counts(0, 0, 1, 0))

@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-FIXED = 2_000
-FRESH = 1_000
+FIXED = 1_000
+FRESH = 500
 _ROOT = Path(__file__).parents[2]
 
 
