@@ -12,11 +12,15 @@ from contextlib import contextmanager
 
 import pytest
 import structlog
+from google.cloud import logging_v2
 from loguru import logger
 
 from tests.checks_corpus import encoders
 from tests.checks_corpus.encoders import Encoder
 
+assert logging_v2.Client, (
+    "the whole package: in a process of ours it may stand there before its own beginning has run"
+)
 RUN = [encoder for encoder in encoders.ENCODERS if encoder.is_run]
 
 
