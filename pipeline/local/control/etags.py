@@ -18,20 +18,25 @@ _SECONDS, _NANOS = 0x08, 0x10  # the two fields of a Timestamp, as numbers on th
 
 def etag_of(at: datetime, name: str) -> str:
     since = at - _EPOCH
-    seconds, nanos = since // timedelta(seconds=1), since.microseconds * 1000
-    stamp = bytes([_SECONDS, *_varint(seconds), *((_NANOS, *_varint(nanos)) if nanos else ())])
+    stamp = _stamp(since // timedelta(seconds=1), since.microseconds * 1000)
     return f'"{_packed(stamp)}/{_packed(name.encode())}"'
 
 
 def version_of(etag: str) -> str:
     """What a refusal calls it: microseconds since 1970 of the write; what is no etag of ours, as it came."""
-    time, *rest = etag.strip('"').split("/")
-    for part in ("", *rest):  # base64 has slashes of its own
-        time = f"{time}/{part}" if part else time
+    parts = etag.strip('"').split("/")
+    for cut in range(len(parts), 0, -1):  # base64 has slashes of its own, so the longest part that is a time
+        time = "/".join(parts[:cut])
         with suppress(ValueError, KeyError, IndexError):
             fields = dict(_fields(b64decode(time + "=" * (-len(time) % 4), validate=True)))
-            return str(fields[_SECONDS] * 1_000_000 + fields.get(_NANOS, 0) // 1000)
+            seconds, nanos = fields[_SECONDS], fields.get(_NANOS, 0)
+            if _packed(_stamp(seconds, nanos)) == time:
+                return str(seconds * 1_000_000 + nanos // 1000)
     return etag
+
+
+def _stamp(seconds: int, nanos: int) -> bytes:
+    return bytes([_SECONDS, *_varint(seconds), *((_NANOS, *_varint(nanos)) if nanos else ())])
 
 
 def _packed(raw: bytes) -> str:
