@@ -103,6 +103,11 @@ def _pairs(value: object) -> Iterator[tuple[str, object]]:
             yield from _pairs(each)
 
 
+def resolved(text: str, environment: Mapping[str, str]) -> str:
+    """With the value of each ``${env:NAME}``. Raises KeyError for a variable that is not set."""
+    return _FROM_ENVIRONMENT.sub(lambda match: environment[match[1]], text)
+
+
 def of_environment(values: Mapping[str, str]) -> tuple[str, ...]:
     """The secrets among the variables of a container: ours to know, and not ours to show."""
     return tuple(_of_values(values))

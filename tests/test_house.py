@@ -219,7 +219,7 @@ def test_infra_knows_only_the_model_and_the_reader_of_the_pipeline() -> None:
 def test_where_a_service_is_is_asked_of_its_ref() -> None:
     """``ServiceRef.is_local`` alone compares the project; the others give the project its name."""
     named = {m for m, path in ALL.items() if "LOCAL_PROJECT" in path.read_text(encoding="utf-8")}
-    assert named == {"pipeline.model", "pipeline.config.schema", "pipeline.cli.local"}
+    assert named == {"pipeline.model", "pipeline.config.environments_section", "pipeline.cli.local"}
 
 
 def test_no_circles() -> None:

@@ -16,7 +16,7 @@ from pipeline.app.images import pinned, referenced
 from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.config import schema
-from pipeline.config.schema import Container
+from pipeline.config.container_section import Container
 from pipeline.errors import ConfigError
 from pipeline.judging.terms import Criterion, Probing, Sampling, Stage
 from pipeline.model import ServiceRef

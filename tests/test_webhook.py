@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.app.webhook import Webhook, body_of
 from pipeline.config import schema
-from pipeline.config.schema import WebhookConfig
+from pipeline.config.webhook_section import WebhookConfig
 from pipeline.credentials import of_config
 from pipeline.errors import ConfigError
 from pipeline.events import RolloutEvent, Said

@@ -18,7 +18,8 @@ from pipeline.app.images import pinned
 from pipeline.app.reporting import read_logs
 from pipeline.app.request import Request
 from pipeline.app.session import Session
-from pipeline.config.schema import Config, StageConfig
+from pipeline.config.judging_section import StageConfig
+from pipeline.config.schema import Config
 from pipeline.demo.users import Users
 from pipeline.driving.promote import promote
 from pipeline.driving.restore import Cause, restore

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import budget
-from pipeline.app import ci, webhook
+from pipeline.app import ci
 from pipeline.app.programs import Program
 from pipeline.app.reporting import UserFigures, rollouts_of, write_reports
 from pipeline.app.request import Request
@@ -311,6 +311,8 @@ def open_drive(request: Request, *, one_step: bool = False) -> Iterator[Drive]:
             open_engine(request, place, program, listeners, one_step=one_step)
         )
         if request.config.webhook is not None:
+            from pipeline.app import webhook
+
             hook = webhook.of(session, request.config, request.name)
             listeners.join(stack.enter_context(hook))
         with ExitStack() as views:

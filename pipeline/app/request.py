@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from infra.settings import Clearable, Settings
     from pipeline.app.session import Session
-    from pipeline.config.schema import Config, Environment
+    from pipeline.config.environments_section import Environment
+    from pipeline.config.schema import Config
     from pipeline.core.plan import Wish
     from pipeline.model import ServiceRef
 

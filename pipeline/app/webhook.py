@@ -11,20 +11,21 @@ import hmac
 import json
 import os
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
+from pipeline.config.webhook_section import is_private
+from pipeline.credentials import resolved
 from pipeline.redact import SINK, plain
 
 if TYPE_CHECKING:
     from pipeline.app.session import Session
-    from pipeline.config.schema import Config, WebhookConfig
+    from pipeline.config.schema import Config
+    from pipeline.config.webhook_section import WebhookConfig
     from pipeline.core.rollout import Rollout
     from pipeline.events import RolloutEvent
     from pipeline.model import ServiceRef
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 _PATIENCE_S = 2.0  # at the end of a command
 _TIMEOUT_S = (3.0, 5.0)  # to connect, and to be answered
 _RESTS_S = (0.5, 2.0)  # between the tries
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
-_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _SAID = {"paused": "waiting", "restoring": "rollback", "promoted": "end"}
 
 Post = Callable[[str, bytes, Mapping[str, str]], int]  # address, body, headers: the status
@@ -125,9 +124,10 @@ class Webhook:
                 self._complain(f"{type(error).__name__}: {error}")
 
     def _send(self, document: Mapping[str, object]) -> None:
-        url, secret = self._resolved(self._config.url), self._resolved(self._config.secret or "")
-        where = urlsplit(url)
-        if where.scheme != "https" and not (where.scheme == "http" and where.hostname in _THIS_MACHINE):
+        url, secret = (
+            resolved(text, self._environ) for text in (self._config.url, self._config.secret or "")
+        )
+        if not is_private(url):
             self._complain("its address is not https://")
             return
         body = json.dumps(body_of(document, self._config.format)).encode()
@@ -146,10 +146,6 @@ class Webhook:
             if rest is not None:
                 self._sleep(rest)
         self._complain(told)
-
-    def _resolved(self, text: str) -> str:
-        """With the variables that it names. Raises KeyError for one that is not set."""
-        return _VARIABLE.sub(lambda match: self._environ[match[1]], text)
 
     def _complain(self, what: str) -> None:
         if not self._has_complained:

@@ -11,337 +11,45 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from checks.settings import Settings
 from pipeline.config import sections, template_section, yamltree
+from pipeline.config.container_section import Container, Image
+from pipeline.config.environments_section import Environment
 from pipeline.config.fields import (
     Duration,
     Misplaced,
     Name,
     Odds,
-    Rate,
     between,
     not_empty,
-    not_our_variables,
-    text_like,
-    told,
-    whole,
+)
+from pipeline.config.judging_section import (
+    DEFAULT_STAGES,
+    CriterionConfig,
+    EvidenceConfig,
+    ProbesConfig,
+    StageConfig,
+    is_built,
 )
 from pipeline.config.scenarios_section import ScenarioConfig
+from pipeline.config.webhook_section import WebhookConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.evidence import METRICS
 from pipeline.judging.metrics import PLATFORM_METRICS
-from pipeline.judging.sequential import trials_to_certify
-from pipeline.judging.terms import Criterion, Drain, Probing, Sampling, Stage, Terms
+from pipeline.judging.terms import Criterion, Drain, Probing, Terms
 from pipeline.judging.trials import ERROR_CLOSES
-from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, ServiceRef
+from pipeline.model import ServiceRef
 from pipeline.probe.scenario import Scenario
-from pipeline.units import format_duration, format_rate, shown
+from pipeline.units import format_duration, format_rate
 
 DEFAULT_FILE = "spillway.yaml"
 _UNASKED_WEIGHT = 0.25  # of a criterion that nobody named: the others keep most of the bound
 
-
-def _is_in_one_place(value: str, name: str, beside: Mapping[str, Any]) -> None:
-    """Commands go where the project says, so a local environment that names one would go to two places."""
-    if beside.get("endpoint") == "local":
-        raise ValueError(
-            f"{shown(value)} stands beside endpoint: local\n"
-            "The local Cloud Run is on this machine and has neither project nor region.\n"
-            "Leave out project and region; for the cloud, leave out endpoint: local."
-        )
-    if name == "project" and value == LOCAL_PROJECT:
-        raise ValueError(
-            f"{LOCAL_PROJECT} is the local Cloud Run's own project\n"
-            "No Google Cloud project can have a name that short.\n"
-            "Name the project, or write endpoint: local in place of project and region."
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """Where a service lives: the local Cloud Run, or a project and a region.
-
-    Args:
-        endpoint: `local` is the local Cloud Run on this machine, which has neither project nor region.
-        project: the Google Cloud project.
-        region: the region of the service, such as `us-central1`.
-        evidence: `users` judges by users' runs, from the lines of the telemetry; `probes` by scenarios alone.
-        id_token: probes carry an ID token for the service's address: for a service that asks for an invoker.
-        alert_channels: notification channels that the lasting alerts tell: `projects/P/notificationChannels/N`.
-    """
-
-    endpoint: Literal["local", "cloud"] = "cloud"
-    project: str = field(default="", metadata={"check": _is_in_one_place})
-    region: str = field(default="", metadata={"check": _is_in_one_place})
-    evidence: Literal["users", "probes"] = "users"
-    id_token: bool = False
-    alert_channels: list[str] = field(default_factory=list)
-
-    SCHEMA: ClassVar[Mapping[str, Any]] = {
-        "if": {"required": ["endpoint"], "properties": {"endpoint": {"const": "local"}}},
-        "then": {"properties": {"project": False, "region": False}},
-        "else": {
-            "required": ["project", "region"],
-            "properties": {
-                "project": {"minLength": 1, "not": {"const": LOCAL_PROJECT}},
-                "region": {"minLength": 1},
-            },
-        },
-    }
-
-    def __post_init__(self) -> None:
-        if self.endpoint == "cloud" and not (self.project and self.region):
-            raise ValueError("needs project and region (or endpoint: local)")
-
-    def ref(self, service: str) -> ServiceRef:
-        if self.endpoint == "local":
-            return ServiceRef(LOCAL_PROJECT, LOCAL_REGION, service)
-        return ServiceRef(self.project, self.region, service)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """A named command, and the folder that it needs: what an image is to the local Cloud Run.
-
-    Args:
-        command: the words of the command; `{project}` stands for this file's folder, `{python}` for Spillway's interpreter.
-        directory: the folder that is copied and that the command runs in.
-        env: environment variables, beside those of `container`.
-    """
-
-    command: Annotated[list[str], not_empty]
-    directory: Annotated[str, not_empty] | None = None
-    env: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
-    """What is asked of each revision's template, and of the service. What is not named stays as it is live.
-
-    Args:
-        port: the port that the container listens on.
-        env: environment variables.
-        min_instances: instances that are kept on each revision; a candidate at 0% has them too.
-        max_instances: instances at most.
-        concurrency: requests, and so sockets, that one instance takes at once.
-        cpu: such as `"1"` or `500m`.
-        memory: such as `512Mi`.
-        timeout: of a request; Cloud Run cuts a WebSocket after it.
-        service_account: the service account that instances run as.
-        startup: how long an instance may take to listen.
-        deletion_protection: Pulumi refuses to delete the service.
-        template: the rest of Cloud Run's RevisionTemplate, in the API's own words.
-        service: fields of Cloud Run's Service, in the API's own words.
-        waive: live fields that may be lost, by the names that a refusal gives.
-    """
-
-    port: Annotated[int, whole(1, 65_535)] | None = None
-    env: Annotated[dict[str, str], not_our_variables] = field(default_factory=dict)
-    min_instances: Annotated[int, whole(0, 1000)] | None = None
-    max_instances: Annotated[int, whole(1, 1000)] | None = None
-    concurrency: Annotated[int, whole(1, 1000)] | None = None
-    cpu: str | None = None
-    memory: str | None = None
-    timeout: Annotated[Duration, between("1s", "1h")] | None = None  # Cloud Run's own limits, as for startup
-    service_account: str | None = None
-    startup: Annotated[Duration, between("1s", "4m")] | None = None
-    deletion_protection: bool = True
-    template: dict[str, Any] = field(default_factory=dict)  # template_section.py
-    service: dict[str, Any] = field(default_factory=dict)
-    waive: list[Annotated[str, not_empty]] = field(default_factory=list)
-    cleared: tuple[str, ...] = field(default=(), metadata={"key": None})  # short keys that are null
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageConfig:
-    """A share of new connections, and how long it is held. The first stage is 0%, the last 100%.
-
-    Args:
-        percent: of new connections that go to the candidate.
-        soak: how long the stage is watched at least, once Cloud Run serves the share.
-        deadline: how long after the soak the evidence may still be missing; then a person is called.
-        hold: wait for `spillway promote` when everything has passed.
-    """
-
-    percent: Annotated[int, whole(0, 100)]
-    soak: Duration = timedelta(0)
-    deadline: Duration = timedelta(hours=1)
-    hold: bool = False
-
-    def build(self) -> Stage:
-        return Stage(self.percent, self.soak, self.soak + self.deadline, self.hold)
-
-
-@told(const=Drain.KEEP.value)
-def _drain(value: object) -> Drain:
-    if value != Drain.KEEP.value:
-        raise ValueError(
-            f"{shown(value)} is not built yet; keep counts the open sockets until the last one ends"
-        )
-    return Drain.KEEP
-
-
-@told(**{"not": {"pattern": "^100"}})
-def _below_all(rate: float) -> float:
-    if rate >= 1:
-        raise ValueError("100% is no limit: every rate lies within it")
-    return rate
-
-
-_LEAST_CERTIFIED = 0.0005
-
-
-@told(**{"not": {"pattern": r"^0{1,3}(?:\.0*)?\s?%$"}})
-def _above_none(rate: float) -> float:
-    if rate <= 0:
-        one, tenth = (trials_to_certify(level, 0.05) for level in (0.01, 0.001))
-        raise ValueError(f"0% can never be certified: {one} clean runs certify 1%, {tenth:,} certify 0.1%")
-    if rate < _LEAST_CERTIFIED:
-        raise ValueError(
-            f"{format_rate(rate)} is below what can be certified, {format_rate(_LEAST_CERTIFIED)}: "
-            "each client counts once per stage, and the record has room for some 8,000 of them"
-        )
-    return rate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CriterionConfig:
-    """What a revision is judged by: it goes back when it is worse than stable beside it.
-
-    Args:
-        limit: the rate of failures that is too much where no stable revision runs beside it.
-        certify: the rate below which failures must be shown to lie, once, before the candidate is promoted.
-        slower_than: for `first_event` alone: a run whose first event took longer is a failure.
-        weight: its share of the one bound, beside those of the others.
-        report_only: shown, and neither sends back nor holds.
-        ignore_reasons: patterns of a close's reason that is not this service's doing, such as an upstream model's.
-    """
-
-    limit: Annotated[Rate, _below_all] | None = None
-    certify: Annotated[Rate, _below_all, _above_none] | None = None
-    slower_than: Annotated[Duration, between("1ms", "1h")] | None = None
-    weight: Annotated[int, whole(1, 100)] = 1
-    report_only: bool = False
-    ignore_reasons: list[Annotated[str, not_empty]] = field(default_factory=list)
-
-    def build(self, metric: str) -> Criterion:
-        return Criterion(
-            metric,
-            self.limit,
-            self.certify,
-            self.slower_than,
-            weight=float(self.weight),
-            report_only=self.report_only,
-            ignore_reasons=tuple(self.ignore_reasons),
-        )
-
-
-_header = text_like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", "the name of a request header")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientConfig:
-    """Who a user's socket is counted for, where the last entry of X-Forwarded-For is not the user's address.
-
-    Args:
-        header: the request header that names the user.
-        forwarded_for: the entry of X-Forwarded-For, counted from its end, that is the user's address.
-    """
-
-    header: Annotated[str, _header] | None = None
-    forwarded_for: Annotated[int, whole(1, 10)] | None = None
-
-    def __post_init__(self) -> None:
-        if (self.header is None) == (self.forwarded_for is None):
-            raise ValueError("either header: NAME, or forwarded-for: N, the entry from the end")
-
-    def encode(self) -> str:
-        """As the middleware is told."""
-        said = {"forwarded-for": self.forwarded_for} if self.header is None else {"header": self.header}
-        return json.dumps(said, separators=(",", ":"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceConfig:
-    """How users' runs are counted.
-
-    Args:
-        block: runs are compared in blocks of this length, by when they started.
-        within: a run without its outcome after this long failed.
-        lateness: how late a line of the log may come.
-        warm_up: runs in this first part of a stage are shown and not judged.
-        min_trials: runs of the candidate that a stage needs before it may pass.
-        min_clients: clients of the candidate that those must come from.
-        client: who a socket is counted for; left out, the last entry of X-Forwarded-For.
-    """
-
-    block: Annotated[Duration, between("100ms", "1d")] = Sampling().block
-    within: Annotated[Duration, between("1ms", "1h")] = Sampling().within
-    lateness: Annotated[Duration, between("0s", "1d")] = Sampling().lateness
-    warm_up: Annotated[Duration, between("0s", "1d")] = Sampling().warm_up
-    min_trials: Annotated[int, whole(1, 10_000_000)] = Sampling().min_trials
-    min_clients: Annotated[int, whole(1, 10_000)] = Sampling().min_clients
-    client: ClientConfig | None = None
-
-    def build(self) -> Sampling:
-        return Sampling(**{each.name: getattr(self, each.name) for each in fields(Sampling)})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbesConfig:
-    """How often the scenarios are held.
-
-    Args:
-        every: from one round to the next.
-        sessions: conversations per scenario and round.
-        concurrency: conversations at once.
-    """
-
-    every: Annotated[Duration, between("100ms", "1d")] = timedelta(seconds=10)
-    sessions: Annotated[int, whole(1, 1000)] = 5
-    concurrency: Annotated[int, whole(1, 500)] = 5
-
-
-_ON_THIS_MACHINE = r"http://(localhost|127\.0\.0\.1|\[::1\])[:/]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookConfig:
-    """Who is told what a rollout does: one address that each step is posted to.
-
-    Args:
-        url: the address, `https://...`; `${env:NAME}` in it is the variable's value where the command runs.
-        format: the shape of the bodies: our own JSON, or what Slack or Google Chat takes.
-        secret: what each body is signed with; `${env:NAME}` likewise.
-    """
-
-    url: Annotated[str, text_like(r"https?://[^\s]+|.*\$\{env:.*", "an address, https://...")]
-    format: Literal["json", "slack", "google-chat"] = "json"
-    secret: Annotated[str, not_empty] | None = None
-
-    SCHEMA: ClassVar[Mapping[str, Any]] = {
-        "properties": {
-            "url": {"anyOf": [{"pattern": f"^{_ON_THIS_MACHINE}"}, {"not": {"pattern": "^http://"}}]}
-        }
-    }
-
-    def __post_init__(self) -> None:
-        if self.url.startswith("http://") and not re.match(_ON_THIS_MACHINE, self.url):
-            raise Misplaced(("url",), "http:// would show everybody on the way what it says: write https://")
-
-
 _SLOWER_THAN = ("slower-than", "slower_than")
-DEFAULT_STAGES = [
-    StageConfig(percent=0),
-    StageConfig(percent=5, soak=timedelta(minutes=5)),
-    StageConfig(percent=25, soak=timedelta(minutes=10)),
-    StageConfig(percent=50, soak=timedelta(minutes=10)),
-    StageConfig(percent=100, soak=timedelta(minutes=30)),
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,7 +102,7 @@ class Config(Checked):
     probes: ProbesConfig = field(default_factory=ProbesConfig)
     false_rollbacks: Odds = 0.001
     bad_promotions: Odds = 0.05
-    drain: Annotated[Drain, _drain] = Drain.KEEP
+    drain: Annotated[Drain, is_built] = Drain.KEEP
     heartbeat: Annotated[Duration, between("1s", "20s")] = timedelta(seconds=20)
     webhook: WebhookConfig | None = None
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from pipeline.config.schema import Config, Environment
+from pipeline.config.environments_section import Environment
+from pipeline.config.schema import Config
 from pipeline.doctor.answer import Answer, note, ok, unasked, wrong
 from pipeline.driving.ports import LogSource
 from pipeline.model import LiveService, LogLine
