@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.scaffold import workflow
+
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / "docs" / "workflows").glob("*.yml"))
 ACTION = yaml.safe_load((ROOT / ".github/actions/rollout/action.yml").read_text(encoding="utf-8"))
@@ -24,8 +26,8 @@ def read(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def steps(workflow: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for job in workflow["jobs"].values():
+def steps(made: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for job in made["jobs"].values():
         yield from job["steps"]
 
 
@@ -35,23 +37,36 @@ def test_there_are_some() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow(path: Path) -> None:
-    workflow = read(path)
-    assert not workflow.get("concurrency", {}).get("cancel-in-progress")
-    assert workflow["permissions"] == {"contents": "read", "id-token": "write"}
-    used = [step for step in steps(workflow) if "uses" in step]
+    made = read(path)
+    assert not made.get("concurrency", {}).get("cancel-in-progress")
+    assert made["permissions"] == {"contents": "read", "id-token": "write"}
+    used = [step for step in steps(made) if "uses" in step]
     for step in used:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step["uses"])
-    assert not [step for step in steps(workflow) if "${{" in step.get("run", "")]
+    assert not [step for step in steps(made) if "${{" in step.get("run", "")]
     (ours,) = [step for step in used if step["uses"].startswith("YOUR-ORG/")]
     assert ours["with"].keys() <= ACTION["inputs"].keys()
     names = re.findall(r"steps\.spillway\.outputs\.(\w+)", path.read_text(encoding="utf-8"))
     assert set(names) <= ACTION["outputs"].keys()
 
 
+def test_what_init_writes_pins_the_same_commits() -> None:
+    written = set(re.findall(r"uses: (\S+@[0-9a-f]{40} # \S+)", workflow.text("chat")))
+    copied = {
+        use for path in WORKFLOWS for use in re.findall(r"uses: (\S+@[0-9a-f]{40} # \S+)", path.read_text())
+    }
+    assert written == copied
+
+
+def test_a_roll_back_waits_for_no_other_job() -> None:
+    group = yaml.safe_load(workflow.text("chat"))["concurrency"]["group"]
+    assert "inputs.command == 'rollback' && github.run_id ||" in group
+
+
 def test_nobody_has_to_approve_a_roll_back() -> None:
-    workflow = read(ROOT / "docs/workflows/rollback.yml")
-    assert "concurrency" not in workflow
-    assert "environment" not in workflow["jobs"]["rollback"]
+    made = read(ROOT / "docs/workflows/rollback.yml")
+    assert "concurrency" not in made
+    assert "environment" not in made["jobs"]["rollback"]
 
 
 def test_the_page_about_ci_has_every_input_and_output() -> None:

@@ -42,9 +42,10 @@ permissions:
   contents: read
   id-token: write
 
-# One at a time, and none is cut off: a rollout that lost its job is gone on with by the next run of the same image.
+# One at a time, and none is cut off: a rollout that lost its job is gone on with by the next run of the same image. A
+# roll-back waits for none.
 concurrency:
-  group: spillway-@{service}-${{ github.event_name }}
+  group: spillway-@{service}-${{ inputs.command == 'rollback' && github.run_id || github.event_name }}
   cancel-in-progress: false
 
 env:
