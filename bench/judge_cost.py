@@ -9,7 +9,7 @@ from random import Random
 
 from pipeline.core import codec
 from pipeline.judging import clients, judge, sequential
-from pipeline.judging.evidence import Block, Counts
+from pipeline.judging.counts import Block, Counts
 from pipeline.judging.terms import Criterion, Plan, Stage, Terms
 from pipeline.model import ServiceRef
 

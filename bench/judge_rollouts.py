@@ -18,12 +18,14 @@ from bench.judge_world import Fleet, Kind, Life, Run, World, drawn
 from pipeline.judging import evidence, judge
 from pipeline.judging.clients import Memory
 from pipeline.judging.cohorts import Cohort, Side
-from pipeline.judging.evidence import Arm, Block, Counts, Span, Windows
+from pipeline.judging.counts import Block, Counts
 from pipeline.judging.instances import LOOKBACK, Instance
-from pipeline.judging.judge import JudgeState, Verdict
+from pipeline.judging.judgement import Verdict
+from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.metrics import Unit
 from pipeline.judging.probes import Round
-from pipeline.judging.reading import Complaint
+from pipeline.judging.reading import Arm, Complaint
+from pipeline.judging.spans import Span, Windows
 from pipeline.judging.terms import Criterion, Plan, Sampling, Stage, Terms
 from pipeline.judging.trials import Trial
 from pipeline.model import SYSTEM_LOG, LogLine, ServiceRef

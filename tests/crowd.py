@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pipeline.judging import evidence, judge
-from pipeline.judging.evidence import Arm, Block, Span, Windows
-from pipeline.judging.judge import JudgeState, Verdict
+from pipeline.judging.counts import Block
+from pipeline.judging.judgement import Verdict
+from pipeline.judging.judgestate import JudgeState
+from pipeline.judging.reading import Arm
+from pipeline.judging.spans import Span, Windows
 from pipeline.judging.terms import Plan, Sampling
 from pipeline.model import LogLine
 from tests.fakes import START

@@ -12,8 +12,10 @@ from pipeline.core.decision import Situation
 from pipeline.core.rollout import Event, Phase, Rollout, Step
 from pipeline.events import Look
 from pipeline.judging import judge
-from pipeline.judging.evidence import Counts, Exposure
-from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
+from pipeline.judging.counts import Counts
+from pipeline.judging.exposure import Exposure
+from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
+from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Criterion, Plan, Stage, Terms
 from pipeline.model import LiveService, Readiness, Revision, ServiceRef, Split

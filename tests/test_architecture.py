@@ -11,7 +11,7 @@ import pytest
 from bench import house
 from checks.rules import RULES
 from pipeline.cli.app import app
-from pipeline.judging.evidence import METRICS
+from pipeline.judging.metrics import METRICS
 from pipeline.judging.trials import ERROR_CLOSES
 from tests.test_house import ALL, ROOT, imports_of
 

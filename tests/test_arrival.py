@@ -15,7 +15,7 @@ from pipeline.driving.observer import Observer
 from pipeline.driving.promote import promote
 from pipeline.errors import PlatformUnavailable
 from pipeline.judging import judge
-from pipeline.judging.judge import Verdict
+from pipeline.judging.judgement import Verdict
 from pipeline.model import Outcome, Split, Target
 from pipeline.view.panel import upcoming
 from tests.fakes import REF, SlowProber

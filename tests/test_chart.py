@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.judging.evidence import Arm
+from pipeline.judging.reading import Arm
 from pipeline.model import LogLine
 from pipeline.report import chart, timeline
 from pipeline.report.facts import Share

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from pipeline.core import codec
 from pipeline.core.rollout import Last, Rollout
-from pipeline.judging.evidence import Counts
+from pipeline.judging.counts import Counts
 from pipeline.judging.judgestate import JudgeState
 
 PYDANTIC = TypeAdapter(Rollout)

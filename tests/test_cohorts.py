@@ -11,7 +11,11 @@ import pytest
 from pipeline.core import plan
 from pipeline.judging import evidence
 from pipeline.judging.clients import Clients, place_of
-from pipeline.judging.evidence import Arm, Counts, Span, Windows
+from pipeline.judging.counts import Counts
+from pipeline.judging.exposure import exposure
+from pipeline.judging.instances import LOOKBACK
+from pipeline.judging.reading import Arm
+from pipeline.judging.spans import Span, Windows
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import REQUEST_LOG, SYSTEM_LOG, LogLine, Request
 from tests.crowd import ARMS, SAMPLING, SECOND, blocks_of, crowd_of, is_sent_back
@@ -111,7 +115,7 @@ def test_blocks_folded_one_by_one_through_the_record_are_those_of_one_look() -> 
     at_once = blocks_of(lines, made, 12)
     clients, piecewise = Clients(), []
     for index in range(len(at_once)):
-        since = START + index * SAMPLING.block - evidence.LOOKBACK
+        since = START + index * SAMPLING.block - LOOKBACK
         recent = [each for each in lines if each.at >= since]
         span, now = Span(START, None, 1, 25, START), at_once[index].end + SAMPLING.within + SAMPLING.lateness
         found = evidence.closed_blocks(
@@ -312,7 +316,7 @@ def test_the_farewell_of_an_idle_instance_is_no_use_of_it() -> None:
 def test_a_time_that_no_calendar_has_is_left_out(at: float) -> None:
     lines = [accept(1, "a"), close(2, 1011, "a")]
     broken = [replace(entry, payload={**entry.payload, "at": at}) for entry in lines]
-    assert evidence.exposure(broken, ARMS[0], SAMPLING, START + 60 * SECOND).sessions == 0
+    assert exposure(broken, ARMS[0], SAMPLING, START + 60 * SECOND).sessions == 0
 
 
 def test_what_a_service_prints_ends_no_instance() -> None:
@@ -338,7 +342,7 @@ def test_a_socket_whose_instance_exits_ended_then_with_1006() -> None:
     assert first.whole("abnormal_1006") == Counts(1, 0, 0, 0)  # its run was long over
     assert second.whole("abnormal_1006") == Counts(1, 1, 0, 0)
     assert second.whole("agent_completed") == Counts(1, 1, 0, 0)
-    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
+    seen = exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
     assert (seen.open_sockets, seen.exits, seen.closes) == (0, 1, {"abnormal_1006": 2})
 
 
@@ -426,9 +430,7 @@ def test_a_line_that_names_its_session_counts_for_that_one_and_a_probes_for_none
     probe = [*conversation(1, "a"), *conversation(2, "p", probe=True), said(2.1, "p"), text(2.2, SAID)]
     assert blocks_of(probe, a_plan(ERRORS), 1)[0].whole("log_serialisation_errors") == Counts(1, 0, 0, 0)
     arm = Arm(CANDIDATE, f"n-{CANDIDATE}")
-    assert (
-        evidence.exposure(probe, arm, SAMPLING, START + 60 * SECOND).errors == 1
-    )  # the one that names nobody
+    assert exposure(probe, arm, SAMPLING, START + 60 * SECOND).errors == 1  # the one that names nobody
 
 
 def test_a_close_whose_reason_is_ignored_is_not_ours() -> None:
@@ -440,7 +442,7 @@ def test_a_close_whose_reason_is_ignored_is_not_ours() -> None:
     block = blocks_of(lines, a_plan(relayed, COMPLETED), 1)[0]
     assert block.whole("server_error_1011") == Counts(2, 1, 0, 0)
     assert block.whole("agent_completed") == Counts(2, 2, 0, 0)  # the run came to nothing all the same
-    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND, ignored=("upstream *",))
+    seen = exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND, ignored=("upstream *",))
     assert seen.closes == {"server_error_1011": 1, "ignored": 1}
 
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline.core import drift
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused
-from pipeline.judging.judge import Verdict
+from pipeline.judging.judgement import Verdict
 from pipeline.model import LiveService, Outcome, Split, Target
 from pipeline.probe.scenario import Conversation, Kind, ProbeReport
 from tests.rollouts import CANDIDATE, STABLE, Scene

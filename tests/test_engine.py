@@ -18,7 +18,7 @@ from pipeline.driving.pace import Rhythm
 from pipeline.driving.promote import promote
 from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformUnavailable
 from pipeline.events import RolloutEvent
-from pipeline.judging.judge import Verdict
+from pipeline.judging.judgement import Verdict
 from pipeline.judging.terms import Probing
 from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Readiness, Split, Target
 from pipeline.probe.scenario import ProbeReport

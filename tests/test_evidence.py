@@ -10,9 +10,12 @@ import pytest
 
 from pipeline.core import plan
 from pipeline.judging import evidence, judge
-from pipeline.judging.evidence import Arm, Block, Counts, Span
-from pipeline.judging.judge import Verdict
+from pipeline.judging.counts import Block, Counts
+from pipeline.judging.exposure import Exposure, exposure
+from pipeline.judging.judgement import Verdict
 from pipeline.judging.probes import Round
+from pipeline.judging.reading import Arm
+from pipeline.judging.spans import Span, horizon, last_closed
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import LogLine
 from tests.fakes import START
@@ -103,7 +106,7 @@ def test_a_new_split_cuts_the_last_block_and_does_not_discard_it() -> None:
 @pytest.mark.parametrize(("end_s", "last"), [(0.001, 0), (9.999, 0), (10, 0), (10.001, 1), (20, 1)])
 def test_how_many_blocks_a_span_that_ended_has(end_s: float, last: int) -> None:
     cut = Span(START, START + end_s * SECOND, 1, 5)
-    assert evidence.last_closed(cut, SAMPLING, START + 100 * SECOND) == last
+    assert last_closed(cut, SAMPLING, START + 100 * SECOND) == last
 
 
 def test_a_clients_first_trial_over_both_arms_is_judged_and_the_rest_shown() -> None:
@@ -226,8 +229,8 @@ def test_without_a_stable_revision_its_side_is_empty() -> None:
 
 
 def test_the_horizon_is_counted_in_blocks() -> None:
-    assert evidence.horizon([timedelta(minutes=5), timedelta(minutes=10)], SAMPLING) == 90
-    assert evidence.horizon([], SAMPLING) == 1
+    assert horizon([timedelta(minutes=5), timedelta(minutes=10)], SAMPLING) == 90
+    assert horizon([], SAMPLING) == 1
 
 
 def test_exposure_tells_what_users_met() -> None:
@@ -236,7 +239,7 @@ def test_exposure_tells_what_users_met() -> None:
         accept(4, "left"), run(4, "closed", "left"), close(4.5, 1000, "left", by="client"),
         line(5, "ws_accept", "forged", nonce="x"), accept(6, "probe", probe=True),
     ]  # fmt: skip
-    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
+    seen = exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
     assert (seen.sessions, seen.affected, seen.open_sockets, seen.runs) == (4, 1, 1, 4)
     assert (seen.abandoned, seen.forged) == (1, 1)
     assert seen.closes == {"normal": 2, "server_error_1011": 1}
@@ -252,18 +255,18 @@ def test_a_user_whose_own_end_was_abnormal_was_not_affected() -> None:
         accept(2, "t"),
         close(3, 1011, "t", by="client"),
     ]
-    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
+    seen = exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
     assert (seen.sessions, seen.affected, seen.first_bad_at) == (2, 0, None)
 
 
 def test_a_handshake_that_could_not_be_answered_is_a_session_that_was_refused() -> None:
     lines = [*conversation(1, "s"), line(2, "ws_refused", "r", status=500)]
-    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
+    seen = exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
     assert (seen.sessions, seen.refused, seen.affected) == (2, 1, 1)
 
 
 def test_nobody_is_exposed_by_no_lines() -> None:
-    assert evidence.exposure([], ARMS[0], SAMPLING, START) == evidence.Exposure()
+    assert exposure([], ARMS[0], SAMPLING, START) == Exposure()
 
 
 def test_exposure_counts_lines_that_complain_and_lines_that_are_missing() -> None:
@@ -277,10 +280,10 @@ def test_exposure_counts_lines_that_complain_and_lines_that_are_missing() -> Non
         run(3, "ok", "open"),
         complaint,
     ]
-    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
+    seen = exposure(lines, ARMS[0], SAMPLING, START + 60 * SECOND)
     assert (seen.errors, seen.silent) == (1, 1)
     assert seen.last_close_at == START + 1.3 * SECOND
-    early = evidence.exposure(lines, ARMS[0], SAMPLING, START + 4 * SECOND)
+    early = exposure(lines, ARMS[0], SAMPLING, START + 4 * SECOND)
     assert early.silent == 0  # its answer is not due yet
 
 
@@ -293,7 +296,7 @@ def test_exposure_is_of_the_sessions_that_began_in_it_and_they_add_up() -> None:
         *old, accept(1, "a"), close(2, 1011, "a", by="server"), accept(1, "b"), close(2, 1011, "b", by="client"),
         accept(1, "c"), close(2, 1006, "c", by="lost"), accept(1, "d"),
     ]  # fmt: skip
-    seen = evidence.exposure(lines, ARMS[0], SAMPLING, START + 4 * SECOND)
+    seen = exposure(lines, ARMS[0], SAMPLING, START + 4 * SECOND)
     assert seen.closes == {"server_error_1011": 1, "by_client": 1, "lost": 1}
     assert (seen.sessions, seen.affected, seen.open_sockets, seen.runs) == (4, 1, 1, 0)
 

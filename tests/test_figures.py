@@ -21,7 +21,7 @@ from pipeline.core import record
 from pipeline.core.rollout import Event, Phase, Step
 from pipeline.driving.ports import World
 from pipeline.driving.restore import REPLACED, Cause, restore
-from pipeline.judging.judge import JudgeState
+from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.terms import Stage, Terms
 from pipeline.model import LogLine, Outcome, Readiness, ServiceRef, Split, Target
 from pipeline.report import document, render

@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.judging import evidence
-from pipeline.judging.evidence import Arm, Span
+from pipeline.judging.exposure import exposure
+from pipeline.judging.metrics import METRICS
+from pipeline.judging.reading import Arm
+from pipeline.judging.spans import Span
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.local.entries.store import LogStore
 from pipeline.model import LogLine
@@ -49,7 +52,7 @@ def test_log_lines(lines: list[LogLine]) -> None:
     arm, now = Arm(CANDIDATE, "n"), START + timedelta(seconds=300)
     sampling = Sampling(block=timedelta(seconds=10))
     span = Span(START, None, 1, 50)
-    criteria = [Criterion(metric) for metric in evidence.METRICS if metric != "first_event"]
+    criteria = [Criterion(metric) for metric in METRICS if metric != "first_event"]
     criteria.append(Criterion("first_event", slower_than=timedelta(milliseconds=500)))
     for block in evidence.closed_blocks(lines, span, (arm, Arm("stable", "")), sampling, criteria, now):
         assert all(
@@ -57,7 +60,7 @@ def test_log_lines(lines: list[LogLine]) -> None:
             for metric in block.counts
             for c in block.counts[metric]
         )
-    met = evidence.exposure(lines, arm, sampling, now)
+    met = exposure(lines, arm, sampling, now)
     assert 0 <= met.affected <= met.sessions <= len(lines)
 
 

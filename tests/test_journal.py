@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.core.rollout import Phase
 from pipeline.events import Looked, Probed, RolloutEvent, Said, Shifted, Wrote
-from pipeline.judging.judge import Verdict
+from pipeline.judging.judgement import Verdict
 from pipeline.probe.scenario import Confirming, Message
 from pipeline.redact import SINK
 from pipeline.report import journal

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from pipeline.core import plan, record
 from pipeline.judging import clients, judge
-from pipeline.judging.evidence import Block, Counts
-from pipeline.judging.judge import JudgeState, Verdict
+from pipeline.judging.counts import Block, Counts
+from pipeline.judging.judgement import Verdict
+from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.probes import Round
 from pipeline.judging.terms import Criterion, Plan
 from tests.fakes import START

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.judging.evidence import LONGEST_LATE, Reach, Span
+from pipeline.judging.spans import LONGEST_LATE, Reach, Span
 from pipeline.judging.terms import Sampling
 from pipeline.model import LogLine, Outcome
 from tests.fakes import START

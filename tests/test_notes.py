@@ -8,8 +8,7 @@ import pytest
 
 from checks.finding import Confidence, Finding, Report, Severity
 from pipeline.core.rollout import Phase
-from pipeline.judging.evidence import Exposure
-from pipeline.judging.exposure import UNKNOWN
+from pipeline.judging.exposure import UNKNOWN, Exposure
 from pipeline.report import banner, document
 from pipeline.report import notes as report_notes
 from pipeline.report.checklist import State

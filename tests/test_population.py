@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.app import who_counts
-from pipeline.judging.evidence import Arm
 from pipeline.judging.population import population
+from pipeline.judging.reading import Arm
 from pipeline.model import REQUEST_LOG, LogLine, Request
 from tests.crowd import SAMPLING
 from tests.fakes import START

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core import codec, plan
 from pipeline.judging import bound, probes, sequential
-from pipeline.judging.evidence import Counts
+from pipeline.judging.counts import Counts
 from pipeline.judging.probes import Probes, Round
 from tests.rollouts import a_wish
 

@@ -13,7 +13,7 @@ from pipeline.core import record
 from pipeline.core.rollout import Event, Phase
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judge
-from pipeline.judging.evidence import Counts
+from pipeline.judging.counts import Counts
 from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Criterion
 from pipeline.model import RECORD_ANNOTATION, Outcome

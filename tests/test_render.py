@@ -18,7 +18,7 @@ from syrupy.assertion import SnapshotAssertion
 from checks.finding import Confidence, Finding, Fix, Severity
 from checks.finding import Report as Checked
 from pipeline.core.rollout import Event, Phase, Step
-from pipeline.judging.evidence import Exposure
+from pipeline.judging.exposure import Exposure
 from pipeline.redact import SINK
 from pipeline.report import document, render
 from pipeline.report.document import Report

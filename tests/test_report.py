@@ -16,7 +16,7 @@ from checks.finding import Confidence, Finding, Severity
 from checks.finding import Report as Checked
 from checks.output.document import as_dict, from_json
 from pipeline.core.rollout import Event, Phase, Rollout, Step
-from pipeline.judging.evidence import Exposure
+from pipeline.judging.exposure import Exposure
 from pipeline.model import LOCAL_PROJECT, Outcome, ServiceRef
 from pipeline.report import checklist, document, facts, render
 from pipeline.report.checklist import State

@@ -25,7 +25,7 @@ from pipeline.core.decision import (
 )
 from pipeline.core.rollout import ENDED, TRANSITIONS, UNDER_WAY, Event, Last, Phase, Rollout
 from pipeline.judging import judge
-from pipeline.judging.judge import CriterionJudgement, Judgement, Verdict
+from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Revision, Split, Target
 from tests.fakes import REF, START
 from tests.rollouts import CANDIDATE, STABLE, a_wish, stages

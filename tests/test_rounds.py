@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from pipeline.events import Looked, Probed
-from pipeline.judging.judge import Verdict
+from pipeline.judging.judgement import Verdict
 from pipeline.judging.terms import Probing
 from pipeline.model import Outcome
 from tests.rollouts import CANDIDATE, SECOND, Scene, a_wish

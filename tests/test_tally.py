@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.judging.evidence import Arm, exposure
+from pipeline.judging.exposure import exposure
+from pipeline.judging.reading import Arm
 from pipeline.judging.terms import Sampling
 from pipeline.model import SYSTEM_LOG, LogLine
 from pipeline.report.tally import Tally

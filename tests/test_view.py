@@ -30,8 +30,9 @@ from pipeline.events import (
     Started,
     Wrote,
 )
-from pipeline.judging.evidence import Exposure
-from pipeline.judging.judge import JudgeState, Verdict
+from pipeline.judging.exposure import Exposure
+from pipeline.judging.judgement import Verdict
+from pipeline.judging.judgestate import JudgeState
 from pipeline.model import Readiness, Revision, Split, Target
 from pipeline.output.writer import Mode, Output
 from pipeline.view.gate_lines import gates_in_words

@@ -214,18 +214,6 @@ class Drive:
         """The rollout as the engine read it last: for who only shows it."""
         return self.engine.observer.current
 
-    def facts(self) -> Mapping[str, object]:
-        """Of the rollout as it was read last: revisions and the candidate's share."""
-        current = self.seen()
-        if current is None:
-            return {}
-        plan = current.plan
-        return {
-            "candidate": plan.candidate,
-            "stable": plan.stable,
-            "percent": current.split.percent_of(plan.candidate),
-        }
-
     def current(self) -> Rollout | None:
         return record.of(self.place.platform.read(self.place.ref))
 
@@ -255,9 +243,7 @@ class Drive:
         document |= {
             "rollout": current.plan.rollout_id,
             "attempt": current.attempt,
-            "candidate": current.plan.candidate,
-            "stable": current.plan.stable,
-            "percent": current.split.percent_of(current.plan.candidate),
+            **facts_of(current),
             "reason": reason,
             "reports": [str(path) for path in paths],
         }
@@ -291,6 +277,16 @@ class Drive:
             self.session.output.say(f"let it go on, or give traffic back: {ending.document['next']}")
         self.session.output.result(ending.text, ending.document)
         return code
+
+
+def facts_of(current: Rollout) -> Mapping[str, object]:
+    """Revisions and the candidate's share, as every document of a rollout has them."""
+    plan = current.plan
+    return {
+        "candidate": plan.candidate,
+        "stable": plan.stable,
+        "percent": current.split.percent_of(plan.candidate),
+    }
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from pipeline.app.session import Session
 from pipeline.core.rollout import Rollout
 from pipeline.driving.ports import Clock, LogSource, Platform, World
 from pipeline.errors import PlatformUnavailable, SpillwayError
-from pipeline.judging.evidence import Arm, Exposure
+from pipeline.judging.exposure import Exposure
+from pipeline.judging.reading import Arm
 from pipeline.model import LogLine
 from pipeline.report import facts
 from pipeline.report.tally import Tally

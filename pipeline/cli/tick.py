@@ -15,7 +15,7 @@ def tick(session: Session, *, env: Env = None) -> int:
 
     Example:  */1 * * * *  spillway tick --env production
     """
-    from pipeline.app.drive import open_drive
+    from pipeline.app.drive import facts_of, open_drive
     from pipeline.app.request import Request
 
     with open_drive(Request.of(session, env), one_step=True) as drive:
@@ -30,5 +30,6 @@ def tick(session: Session, *, env: Env = None) -> int:
         code = drive.step_code() if upcoming.outcome is None else outcome.exit_code
         text = outcome.label if upcoming.outcome else f"come again at {at}: {upcoming.why}"
         document = outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why)
-        session.output.result(text, {**document, **drive.facts()})
+        seen = drive.seen()
+        session.output.result(text, {**document, **(facts_of(seen) if seen else {})})
         return code

@@ -25,8 +25,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pipeline.budget import Bucket, Quota
 from pipeline.cloudrun.faults import translated
 from pipeline.errors import PlatformUnavailable
-from pipeline.judging.evidence import ERROR_PATTERNS
 from pipeline.judging.instances import EXIT_WORDS, START_WORDS
+from pipeline.judging.metrics import ERROR_PATTERNS
 from pipeline.model import CANDIDATE_TAG, REQUEST_LOG, STABLE_TAG, SYSTEM_LOG, LogLine, Request, ServiceRef
 from pipeline.probe.scenario import USER_AGENT
 from pipeline.rpc import logs

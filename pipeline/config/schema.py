@@ -38,8 +38,7 @@ from pipeline.config.judging_section import (
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.config.webhook_section import WebhookConfig
 from pipeline.errors import ConfigError, UserError
-from pipeline.judging.evidence import METRICS
-from pipeline.judging.metrics import PLATFORM_METRICS
+from pipeline.judging.metrics import METRICS, PLATFORM_METRICS
 from pipeline.judging.terms import Criterion, Drain, Probing, Terms
 from pipeline.judging.trials import ERROR_CLOSES
 from pipeline.model import ServiceRef

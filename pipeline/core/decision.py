@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
-from pipeline.judging.judge import Judgement, Verdict
+from pipeline.judging.judgement import Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Revision, Split
 
 

@@ -16,8 +16,8 @@ from datetime import timedelta
 from pipeline.core.pin import pin_of
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused
-from pipeline.judging.judge import trials_to_certify
 from pipeline.judging.metrics import PLATFORM_METRICS
+from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Plan, Terms
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
 

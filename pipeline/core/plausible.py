@@ -12,7 +12,7 @@ from math import isfinite
 
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judgestate
-from pipeline.judging.evidence import METRICS
+from pipeline.judging.metrics import METRICS
 from pipeline.judging.terms import Criterion
 
 _HEAVIEST = 1000.0  # weight of a criterion

@@ -22,8 +22,8 @@ from pipeline.core.plausible import MAX_EPOCH, complaints
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused, RecordUnreadable
 from pipeline.judging import judgestate
-from pipeline.judging.evidence import METRICS
 from pipeline.judging.judgestate import JudgeState
+from pipeline.judging.metrics import METRICS
 from pipeline.judging.terms import Stage, Terms
 from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService
 

@@ -24,8 +24,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from pipeline.judging.evidence import Span, Windows
-from pipeline.judging.judge import CriterionJudgement, Judgement, JudgeState, Verdict
+from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
+from pipeline.judging.judgestate import JudgeState
+from pipeline.judging.spans import Span, Windows
 from pipeline.judging.terms import Plan, Stage
 from pipeline.model import LiveService, Outcome, Split
 

@@ -20,6 +20,11 @@ from pipeline.driving.rounds import Rounds
 from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
 from pipeline.events import Listener, Look, Said, harmless, unheard
 from pipeline.judging import evidence, judge
+from pipeline.judging.counts import Block
+from pipeline.judging.instances import LOOKBACK
+from pipeline.judging.judgestate import JudgeState
+from pipeline.judging.reading import Arm
+from pipeline.judging.spans import Reach, Span, last_closed
 from pipeline.judging.terms import Plan, Sampling
 from pipeline.model import LiveService, Revision, ServiceRef, Split
 from pipeline.probe.scenario import ProbeReport, Scenario
@@ -62,7 +67,7 @@ class Observer:
         self._rounds = Rounds(world.prober, world.clock, scenarios, self._listen, authenticated=authenticated)
         self._last_epoch = 0
         self._asked: tuple[str, int] = ("", 0)  # driver and epoch of our last write, whose answer may be lost
-        self._thought: tuple[str, judge.JudgeState] | None = None
+        self._thought: tuple[str, JudgeState] | None = None
         self._late = ""  # why silence in the logs says nothing
         self._seen: LiveService | None = None  # the last read in which nobody had meddled
         self._our_write: tuple[str, int, LiveService] | None = None
@@ -175,7 +180,7 @@ class Observer:
         stable: Revision | None,
         *,
         probe: bool,
-    ) -> tuple[judge.JudgeState, str]:
+    ) -> tuple[JudgeState, str]:
         """The judge's state with everything that was seen since it was written, and why we are blind, if we are."""
         self._rounds.is_now = False
         if current.phase not in (Phase.ROLLING, Phase.PAUSED) or candidate is None:
@@ -200,20 +205,18 @@ class Observer:
         return self._rounds.judged(state, current), blind
 
     def _blocks(
-        self, current: Rollout, candidate: Revision, stable: Revision | None, state: judge.JudgeState
-    ) -> Sequence[evidence.Block]:
+        self, current: Rollout, candidate: Revision, stable: Revision | None, state: JudgeState
+    ) -> Sequence[Block]:
         """The closed blocks that were not judged yet: of the splits before this one, and of this one.
 
         Raises: PlatformUnavailable when logs cannot be read.
         """
         plan, now = current.plan, self._clock.now()
         arms = (
-            evidence.Arm(candidate.name, candidate.nonce),
-            evidence.Arm(stable.name, stable.nonce) if stable else None,
+            Arm(candidate.name, candidate.nonce),
+            Arm(stable.name, stable.nonce) if stable else None,
         )
-        running = evidence.Span(
-            current.since, None, current.split_epoch, current.stage.percent, current.arrived
-        )
+        running = Span(current.since, None, current.split_epoch, current.stage.percent, current.arrived)
         due = [span for span in (*current.spans, running) if self._is_due(span, plan, state)]
         if not due:
             return []
@@ -221,11 +224,11 @@ class Observer:
         since = min(_needed(span, plan.terms.sampling, state.seen_until(span.split_epoch)) for span in due)
         revisions = (current.plan.candidate, current.plan.stable)
         lines = self._world.logs.lines(self.ref, since=since, revisions=revisions)
-        blocks: list[evidence.Block] = []
+        blocks: list[Block] = []
         clients = state.clients
         for span in due:
             after = state.seen_until(span.split_epoch)
-            reach = evidence.Reach.of(lines, span, plan.terms.sampling, now, after)
+            reach = Reach.of(lines, span, plan.terms.sampling, now, after)
             self._late = reach.late if judge.counts_runs(plan) else ""
             blocks += evidence.closed_blocks(
                 lines, span, arms, plan.terms.sampling, plan.terms.criteria, reach.until, after=after,
@@ -236,7 +239,7 @@ class Observer:
                 break  # in order, and the rest at the next look
         return blocks
 
-    def _is_due(self, span: evidence.Span, plan: Plan, state: judge.JudgeState) -> bool:
+    def _is_due(self, span: Span, plan: Plan, state: JudgeState) -> bool:
         """Whether something of it is judged, and a block of it can be closed.
 
         Blocks are taken in by split, in order: one of a later split was taken in after all of this one.
@@ -244,7 +247,7 @@ class Observer:
         is_judged = span.percent or evidence.judged_at(span.percent, plan.terms.criteria)
         if not is_judged or span.split_epoch < state.seen[0]:
             return False
-        closed = evidence.last_closed(span, plan.terms.sampling, self._clock.now())
+        closed = last_closed(span, plan.terms.sampling, self._clock.now())
         return closed > state.seen_until(span.split_epoch)
 
     def probe_now(
@@ -279,6 +282,6 @@ class Observer:
         )
 
 
-def _needed(span: evidence.Span, sampling: Sampling, after: int) -> datetime:
+def _needed(span: Span, sampling: Sampling, after: int) -> datetime:
     """From when on lines are needed: an accept that is owed an answer lies up to D before the first of these blocks."""
-    return span.since + (after + 1) * sampling.block - max(sampling.within, evidence.LOOKBACK)
+    return span.since + (after + 1) * sampling.block - max(sampling.within, LOOKBACK)

@@ -110,7 +110,7 @@ class LogSource(Protocol):
     def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
         """Entries of these revisions with timestamp >= since that evidence can use, oldest first.
 
-        That is telemetry lines, and text or error lines that match ``evidence.ERROR_PATTERNS``.
+        That is telemetry lines, and text or error lines that match ``metrics.ERROR_PATTERNS``.
         Raises PlatformUnavailable or AccessError: "could not look" is never an empty answer.
         """
 

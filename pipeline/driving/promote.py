@@ -10,7 +10,7 @@ from pipeline.driving.engine import Engine
 from pipeline.driving.ports import Clock
 from pipeline.errors import PlanRefused, UserError
 from pipeline.events import Look
-from pipeline.judging.judge import Verdict
+from pipeline.judging.judgement import Verdict
 
 _EYES = timedelta(seconds=60)  # beyond a scenario's own time: how long a probe round is waited for
 

@@ -14,7 +14,8 @@ from pipeline.core.rollout import Rollout
 from pipeline.driving.ports import Clock, Prober
 from pipeline.events import Listener, Probed
 from pipeline.judging import judge, probes
-from pipeline.judging.evidence import Counts
+from pipeline.judging.counts import Counts
+from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.terms import Plan
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision
 from pipeline.probe.course import CONFIRMING
@@ -120,7 +121,7 @@ class Rounds:
             self._take(current)  # a prober that waits for its round has it already
         return "the probe failed against stable too" if self.last is not None and self.last.is_blind else ""
 
-    def judged(self, state: judge.JudgeState, current: Rollout) -> judge.JudgeState:
+    def judged(self, state: JudgeState, current: Rollout) -> JudgeState:
         """The judge's state with what no record holds yet."""
         for held in self._unwritten:
             is_fresh = current.arrived is not None and held.stage == stage_of(current)

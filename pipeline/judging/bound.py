@@ -16,8 +16,9 @@ from dataclasses import replace
 from math import exp, log
 
 from pipeline.judging import sequential
-from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT, Counts
+from pipeline.judging.counts import Counts
 from pipeline.judging.judgestate import JudgeState
+from pipeline.judging.metrics import LATENCY_NEEDS_PERCENT
 from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Criterion, Plan
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import log
 
 from pipeline.judging import bound, sequential
-from pipeline.judging.evidence import Counts
+from pipeline.judging.counts import Counts
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.pace import rate_of, time_of

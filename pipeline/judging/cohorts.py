@@ -58,8 +58,12 @@ class Side:
                 for s in reading.sockets.values()
                 for t in trials_of(s, sampling.within, now, sampling.lateness)
             ],
-            Unit.REQUEST: [_request(each) for each in ended],
-            Unit.SOCKET: [_socket(each, within_s) for each in ended if not each.is_refused],
+            Unit.REQUEST: [_ended(each, "refused_requests", has_failed=each.is_refused) for each in ended],
+            Unit.SOCKET: [
+                _ended(each, "ended_early", has_failed=each.ended - each.began < within_s)
+                for each in ended
+                if not each.is_refused
+            ],
         }
         for each in trials.values():
             each.sort(key=_order)
@@ -113,32 +117,15 @@ def _began(sockets: Iterable[Socket]) -> dict[str, list[tuple[Seconds, str]]]:
     return {instance: sorted(began) for instance, began in found.items()}
 
 
-def _request(ended: Ended) -> Trial:
-    failed = frozenset({"refused_requests"}) if ended.is_refused else frozenset()
-    return Trial(
-        ended.client,
-        ended.key,
-        ended.ended,
-        failed,
-        accepted=ended.began,
-        is_told=True,
-        instance=ended.instance,
-    )
+def _ended(ended: Ended, metric: str, *, has_failed: bool) -> Trial:
+    """Of the request log. Dated by its end: while it was open nobody knew of it.
 
-
-def _socket(ended: Ended, within_s: float) -> Trial:
-    """Dated by its end: while it was open nobody knew of it. Of one window, both arms' ends are as comparable."""
-    is_early = ended.ended - ended.began < within_s
-    failed = frozenset({"ended_early"}) if is_early else frozenset()
+    Of one window, both arms' ends are as comparable.
+    """
+    failed = frozenset({metric}) if has_failed else frozenset()
     return Trial(
-        ended.client,
-        ended.key,
-        ended.ended,
-        failed,
-        accepted=ended.began,
-        is_told=True,
-        instance=ended.instance,
-    )
+        ended.client, ended.key, ended.ended, failed, accepted=ended.began, is_told=True, instance=ended.instance,
+    )  # fmt: skip
 
 
 def _instance(instance: Instance, start: Seconds, end: Seconds) -> Trial:

@@ -17,17 +17,12 @@ from datetime import UTC, datetime
 
 from pipeline.judging.clients import Clients, Memory
 from pipeline.judging.cohorts import Cohort, Side
-from pipeline.judging.counts import Block, Counts
-from pipeline.judging.exposure import Exposure, close_word, exposure
-from pipeline.judging.instances import LOOKBACK
-from pipeline.judging.metrics import ERROR_PATTERNS, LATENCY_NEEDS_PERCENT, METRICS, Unit, unit_of
+from pipeline.judging.counts import Block
+from pipeline.judging.metrics import ERROR_PATTERNS, Unit, unit_of
 from pipeline.judging.reading import Arm, read_lines
-from pipeline.judging.spans import LONGEST_LATE, Reach, Span, Windows, horizon, last_closed
+from pipeline.judging.spans import Span, Windows, last_closed
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import LogLine
-
-__all__ = ["ERROR_PATTERNS", "LATENCY_NEEDS_PERCENT", "LONGEST_LATE", "LOOKBACK", "METRICS", "MOST_BLOCKS", "Arm", "Block", "Clients", "Counts", "Exposure", "Reach", "Span",
-           "Windows", "close_word", "closed_blocks", "exposure", "horizon", "judged_at", "last_closed"]  # fmt: skip
 
 MOST_BLOCKS = 5_000  # taken in by one look: some 40 hours at half a minute each
 

@@ -18,11 +18,12 @@ from dataclasses import replace
 from itertools import zip_longest
 from math import log
 
-from pipeline.judging import bound, evidence, sequential
-from pipeline.judging.evidence import Block, Counts
+from pipeline.judging import bound, sequential
+from pipeline.judging.counts import Block, Counts
 from pipeline.judging.judgestate import KEPT_STRATA, JudgeState
 from pipeline.judging.metrics import PLATFORM_METRICS
 from pipeline.judging.sequential import Bets
+from pipeline.judging.spans import horizon
 from pipeline.judging.terms import Criterion, Plan
 
 _RECENT = 20  # trials on both arms after which what came before the last ones is forgotten
@@ -51,8 +52,8 @@ class _Intake:
     def __init__(self, state: JudgeState, plan: Plan, block: Block, *, in_stage: bool) -> None:
         self._before, self._plan, self._block = state, plan, block
         self._counts_for_stage = in_stage and not state.failed
-        horizon = evidence.horizon((stage.soak for stage in plan.terms.stages), plan.terms.sampling)
-        self._feed = sequential.feed(state.blocks, horizon)  # the same for all metrics
+        blocks = horizon((stage.soak for stage in plan.terms.stages), plan.terms.sampling)
+        self._feed = sequential.feed(state.blocks, blocks)  # the same for all metrics
         self._compared, self._limited = dict(state.compared), dict(state.limited)
         is_new = self._is_new = block.split_epoch != state.seen[0]
         self._limits = {} if is_new and block.percent == 100 else dict(state.limits)

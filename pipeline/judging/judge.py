@@ -24,18 +24,16 @@ from math import log
 
 from pipeline.judging import bound, probes, sequential
 from pipeline.judging.certification import certify
-from pipeline.judging.evidence import Counts
+from pipeline.judging.counts import Counts
 from pipeline.judging.intake import observe
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.metrics import PLATFORM_METRICS
 from pipeline.judging.pace import time_to_compare
-from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Criterion, Plan
 from pipeline.units import format_rate
 
-__all__ = ["CriterionJudgement", "JudgeState", "Judgement", "Verdict", "begin", "certify", "counts_runs", "judge_stage", "new_stage",
-           "observe", "observe_probes", "trials_to_certify"]  # fmt: skip
+__all__ = ["begin", "certify", "counts_runs", "judge_stage", "new_stage", "observe", "observe_probes"]
 
 _CRASH_LOOP = 3  # exits of the candidate's containers in a stage, or in all of them, and none of stable's
 

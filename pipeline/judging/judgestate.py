@@ -9,7 +9,7 @@ from math import isnan
 
 from pipeline.judging import clients, probes, sequential
 from pipeline.judging.clients import Clients
-from pipeline.judging.evidence import Counts
+from pipeline.judging.counts import Counts
 from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pipeline.judging.evidence import Counts
+from pipeline.judging.counts import Counts
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.terms import Plan
 from pipeline.units import format_duration

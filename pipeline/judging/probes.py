@@ -21,7 +21,7 @@ from dataclasses import astuple, dataclass, field, replace
 from math import inf, log
 
 from pipeline.judging import sequential
-from pipeline.judging.evidence import Counts
+from pipeline.judging.counts import Counts
 from pipeline.judging.sequential import Bets
 
 LIMIT = 0.1  # failure rate of conversations that is allowed where no stable can be asked

@@ -31,7 +31,7 @@ class Criterion:
     """What one metric must show.
 
     Args:
-        metric: a name from ``evidence.METRICS``.
+        metric: a name from ``metrics.METRICS``.
         limit: highest failure rate where no stable revision runs beside it; None: not judged there.
         certify: failure rate that must be ruled out before "promoted"; None: not asked.
         slower_than: for latency metrics: a trial slower than this failed.

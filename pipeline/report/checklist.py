@@ -16,6 +16,7 @@ from enum import StrEnum
 from checks.finding import Report, Severity
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.judging import judge
+from pipeline.judging.judgement import Verdict
 from pipeline.model import Outcome
 from pipeline.report.banner import short
 from pipeline.report.facts import sent_back
@@ -214,7 +215,7 @@ def _metrics(e: Evidence) -> Answer:
     if rollout.phase is Phase.ROLLING_BACK:
         return State.FAILED, "traffic was given back and has not been read back"
     certified = judge.certify(rollout.judge, rollout.plan)
-    if rollout.phase is Phase.PROMOTED and certified.criteria and certified.verdict is judge.Verdict.PASS:
+    if rollout.phase is Phase.PROMOTED and certified.criteria and certified.verdict is Verdict.PASS:
         return State.SHOWN, certified.reason
     return State.NOT_SHOWN, "nothing was certified" if not certified.criteria else certified.reason
 

@@ -17,7 +17,7 @@ from enum import Enum
 
 from checks import finding as checked
 from pipeline.core.rollout import Rollout
-from pipeline.judging.evidence import Exposure
+from pipeline.judging.exposure import Exposure
 from pipeline.report import advice, banner, checklist, facts, notes
 from pipeline.report.figures import Figures, figures_of
 from pipeline.report.gates import Combined, Gate

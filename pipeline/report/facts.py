@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout, Step
-from pipeline.judging.evidence import Exposure
+from pipeline.judging.exposure import Exposure
 
 
 @dataclass(frozen=True, slots=True)

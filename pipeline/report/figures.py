@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.core.rollout import Rollout, Step
-from pipeline.judging.evidence import Exposure
+from pipeline.judging.exposure import Exposure
 from pipeline.model import Outcome
 from pipeline.report import facts, journal_lines
 from pipeline.report.gates import Combined, Gate, certified_of, gates_of, judged_over

@@ -11,8 +11,8 @@ from math import log
 
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judge
-from pipeline.judging.evidence import METRICS
-from pipeline.judging.judge import CriterionJudgement, Judgement, Verdict
+from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
+from pipeline.judging.metrics import METRICS
 from pipeline.judging.terms import Criterion
 from pipeline.units import format_duration, format_rate
 

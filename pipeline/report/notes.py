@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from pipeline.core.rollout import Rollout
-from pipeline.judging.evidence import Exposure
-from pipeline.judging.exposure import UNKNOWN
+from pipeline.judging.exposure import UNKNOWN, Exposure
 from pipeline.judging.population import UNSEEN
 
 _NOBODY = Exposure()

@@ -14,8 +14,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 
-from pipeline.judging.evidence import Arm, Exposure, Windows, exposure
+from pipeline.judging.exposure import Exposure, exposure
 from pipeline.judging.instances import is_exit
+from pipeline.judging.reading import Arm
+from pipeline.judging.spans import Windows
 from pipeline.judging.terms import Sampling
 from pipeline.model import SYSTEM_LOG, LogLine
 from pipeline.report.timeline import Closes, Timeline

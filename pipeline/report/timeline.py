@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.judging.evidence import ERROR_PATTERNS, Arm
+from pipeline.judging.metrics import ERROR_PATTERNS
+from pipeline.judging.reading import Arm
 from pipeline.judging.trials import read_lines
 from pipeline.model import LogLine
 
@@ -26,7 +27,7 @@ class Closes:
 
 
 class Timeline:
-    """Counts closes as they come, of the sessions that ``evidence.exposure`` counts; memory for the buckets alone.
+    """Counts closes as they come, of the sessions that ``exposure.exposure`` counts; memory for the buckets alone.
 
     Args:
         start, end: of the axis; what closed after it is counted as later.

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from pipeline.events import Look
 from pipeline.judging import probes
-from pipeline.judging.evidence import LATENCY_NEEDS_PERCENT
-from pipeline.judging.judge import CriterionJudgement, Verdict
+from pipeline.judging.judgement import CriterionJudgement, Verdict
+from pipeline.judging.metrics import LATENCY_NEEDS_PERCENT
 from pipeline.judging.terms import Criterion
 from pipeline.probe.scenario import ProbeReport
 from pipeline.redact import SINK

@@ -17,7 +17,7 @@ from rich.text import Text
 from pipeline.core.pin import pin_of
 from pipeline.core.rollout import ENDED, Phase, Rollout, Step
 from pipeline.events import Look
-from pipeline.judging.evidence import Exposure
+from pipeline.judging.exposure import Exposure
 from pipeline.model import LiveService, Outcome, Split
 from pipeline.redact import SINK
 from pipeline.report.facts import unasked_words, words_of
