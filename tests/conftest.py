@@ -25,16 +25,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(told())
 
 
+#: What takes minutes begins first: else one process is left alone with it at the end.
+LONGEST = ("tests/faults/test_kills.py", "tests/e2e/test_whole_rollouts.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 os.environ["SPILLWAY_ENGINE"] = "in-process"  # whoever means Pulumi's engine says so: tests/pulumi
 
 SOURCE = Path(__file__).parent / "foreign"
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Cloud]:
+def running(request: pytest.FixtureRequest) -> Iterator[Cloud]:
+    """A control plane; which one, a module may say with ``PLANE``."""
     from tests.contract.targets import control_plane  # gRPC: not for those who do not need it
 
-    with control_plane(strict_masks=True) as cloud:
+    with control_plane(**getattr(request.module, "PLANE", {"strict_masks": True})) as cloud:
         yield cloud
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -14,17 +13,7 @@ from tests.contract.cloud import OUR_PARENT, Cloud
 from tests.contract.targets import control_plane
 from tests.rest import SERVICES, SPEC, call, get, made, refused
 
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Cloud]:
-    with control_plane(over_rest=True) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def cloud(running: Cloud) -> Iterator[Cloud]:
-    with running.case():
-        yield running
+PLANE = {"over_rest": True}
 
 
 class TestValues:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,20 +19,9 @@ from pipeline.local.api.rest import RestFace
 from pipeline.local.bearer import Access
 from pipeline.local.front.addresses import listen
 from tests.contract.cloud import Cloud, LoopThread
-from tests.contract.targets import control_plane
 from tests.rest import SERVICES, SPEC, call, error, get, made, refused
 
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Cloud]:
-    with control_plane(over_rest=True) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def cloud(running: Cloud) -> Iterator[Cloud]:
-    with running.case():
-        yield running
+PLANE = {"over_rest": True}
 
 
 UNKNOWN = "Invalid JSON payload received. Unknown name "

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.contract.cloud import Cloud
-from tests.contract.targets import control_plane
 from tests.rest import call, refused
 
 RECORDING = Path(__file__).parents[2] / "shared/recordings/monitoring_alert_policy.json"
@@ -41,16 +39,7 @@ CONDITION: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Cloud]:
-    with control_plane(over_rest=True) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def cloud(running: Cloud) -> Iterator[Cloud]:
-    with running.case():
-        yield running
+PLANE = {"over_rest": True}
 
 
 def said(cloud: Cloud, verb: str, path: str, body: Any = None) -> Any:

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,3 +147,24 @@ class Project:
 
     def down(self) -> None:
         daemon.down(self.local)
+
+
+@contextmanager
+def alone(
+    folder: Path, images: Mapping[str, str], engine: str, *, strict_masks: bool = False
+) -> Iterator[Project]:
+    """A project on a local Cloud Run of its own, whose stable revision ``good`` this engine made."""
+    made = Project(folder, folder / ".spillway" / "local", engine=engine)
+    made.configure(images)
+    daemon.up(made.local, {}, strict_masks=strict_masks)
+    try:
+        done = made.run("rollout", "--image", "good", "-o", "json")
+        assert done.document["outcome"] == "first_deployment", done.stderr
+        yield made
+    finally:
+        made.down()
+
+
+def line_with(stream: Iterable[str] | None, *words: str) -> str:
+    """The first line that holds one of these, as soon as it is told; empty when the stream ends without."""
+    return next((line for line in stream or () if any(each in line for each in words)), "")

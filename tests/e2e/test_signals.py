@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from pipeline.local import endpoint
-from tests.e2e.project import Project, image
+from tests.e2e.project import Project, image, line_with
 
 #: It never listens: its revision is judged when its startup time is over, minutes later.
 HANGS = f'{{command: ["{sys.executable}", -c, "import time; time.sleep(3600)"]}}'
@@ -27,10 +27,7 @@ def told_to_end(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
 
 
 def read_until(process: subprocess.Popen[str], event: str) -> None:
-    for line in process.stdout or ():
-        if f'"event": "{event}"' in line:
-            return
-    pytest.fail(f"it never told {event!r}")
+    assert line_with(process.stdout, f'"event": "{event}"'), f"it never told {event!r}"
 
 
 @contextmanager

@@ -9,25 +9,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.local import daemon
 from tests.e2e import adoption
-from tests.e2e.project import Project, image
+from tests.e2e.project import Project, alone, image
 
 IMAGES = {"good": image(), "next": image("good", "2"), "bad": image("close-1011")}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    folder = tmp_path_factory.mktemp("project")
-    made = Project(folder, folder / ".spillway" / "local", "chat", "in-process")
-    made.configure(IMAGES)
-    daemon.up(made.local, {}, strict_masks=True)
-    try:
-        done = made.run("rollout", "--image", "good", "-o", "json")
-        assert done.document["outcome"] == "first_deployment", done.stderr
+    with alone(tmp_path_factory.mktemp("project"), IMAGES, "in-process", strict_masks=True) as made:
         yield made
-    finally:
-        daemon.down(made.local)
 
 
 @pytest.fixture

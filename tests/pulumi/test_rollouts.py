@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.local import daemon
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG
-from tests.e2e.project import Done, Project, image
+from tests.e2e.project import Done, Project, alone, image, line_with
 from tests.pulumi.bench import lock
 
 IMAGES = {
@@ -25,16 +24,8 @@ IMAGES = {
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A stable revision that Pulumi made."""
-    folder = tmp_path_factory.mktemp("project")
-    made = Project(folder, folder / ".spillway" / "local", "chat", "pulumi")
-    made.configure(IMAGES)
-    daemon.up(made.local, {})
-    try:
-        done = made.run("rollout", "--image", "good", "-o", "json")
-        assert done.document["outcome"] == "first_deployment", done.stderr
+    with alone(tmp_path_factory.mktemp("project"), IMAGES, "pulumi") as made:
         yield made
-    finally:
-        daemon.down(made.local)
 
 
 @pytest.mark.ordinary
@@ -81,10 +72,7 @@ def test_a_signal_while_the_program_is_applied(project: Project) -> None:
     project.configure({**IMAGES, "fourth": image("good", "4")})
     held = lock(project.local, f"local.local.{project.service}", os.getpid())
     with project.start("rollout", "--image", "fourth", "-o", "json") as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "running the Pulumi program" in line:
-                break
+        assert line_with(process.stderr, "running the Pulumi program")
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
@@ -104,15 +92,9 @@ def test_a_second_run_does_not_take_over_while_the_first_one_applies(project: Pr
     project.configure({**IMAGES, "fifth": image("good", "5")})
     held = lock(project.local, f"local.local.{project.service}", os.getpid())
     with project.start("rollout", "--image", "fifth", "-o", "json") as first:
-        assert first.stderr is not None
-        for line in first.stderr:
-            if "running the Pulumi program" in line:
-                break
+        assert line_with(first.stderr, "running the Pulumi program")
         with project.start("rollout", "--image", "fifth", "-o", "json") as second:
-            assert second.stderr is not None
-            for line in second.stderr:
-                if "may still be applying" in line or "taking over" in line:
-                    break
+            line = line_with(second.stderr, "may still be applying", "taking over")
             held.unlink()
             told, code = second.communicate(timeout=100)[1], second.returncode
         done = Done(first.wait(), first.communicate(timeout=100)[0], "")
