@@ -49,9 +49,9 @@ def run(words: Sequence[str]) -> int:
     with streams.installed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PYTHONWARNINGS=error must not stop a library's import
         try:
-            from pipeline.cli.app import app
+            from pipeline.cli.registry import app_for
 
-            app(args=list(words), prog_name="spillway")
+            app_for(words)(args=list(words), prog_name="spillway")
         except SystemExit as end:
             if isinstance(end.code, int | None):
                 return end.code or 0

@@ -9,7 +9,6 @@ import typer
 
 from pipeline.app.programs import EngineChoice
 from pipeline.app.session import Session
-from pipeline.cli import plan
 from pipeline.cli.command import command
 from pipeline.cli.options import DryRun, Engine, Env, Image, Timeout, Wait, refuse_idle, timeout_of
 from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
@@ -49,6 +48,8 @@ def rollout(
     if dry_run:
         fix = "See the plan without it: spillway plan --image DIGEST"
         refuse_idle(session, "with --dry-run", fix, "supersede", "retry", "take_tags", "engine")
+        from pipeline.cli import plan
+
         return plan.show(session, image, env)
     session.engine = engine
     with ExitStack() as stack:
