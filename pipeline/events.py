@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pipeline.budget import in_words
 
 if TYPE_CHECKING:
+    from pipeline.core import verification
     from pipeline.core.decision import Situation
     from pipeline.core.rollout import Rollout
     from pipeline.judging.judgestate import JudgeState
@@ -68,6 +69,28 @@ class Probed:
             beside = f"; stable failed: {report.stable_fails}" if report.stable_fails else ""
             return f"{report.words}{beside}"
         return f"{report.words}: {failures[0].kind}: {failures[0].detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A command of the team's own ended. ``percent``: of the stage that asked for it."""
+
+    at: datetime
+    verified: verification.Verified
+    percent: int
+    kind: ClassVar[str] = "verified"
+
+    @property
+    def text(self) -> str:
+        return f"at {self.percent}%: {self.verified.words}"
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        found = self.verified
+        return {
+            "name": found.name, "percent": self.percent, "exit_code": found.exit_code,
+            "seconds": round(found.seconds, 1), "said": found.said,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +215,7 @@ class Called:
 #: What is said in words alone; the words themselves are the reason, or what is done about it.
 Topic = Literal[
     "deploying", "foreign_write", "paused", "promoted", "pulumi", "reading_back", "record_replaced",
-    "refused", "restored", "restoring", "retrying", "side_effect", "unpinned",
+    "refused", "restored", "restoring", "retrying", "side_effect", "unpinned", "verifying",
 ]  # fmt: skip
 
 
@@ -210,7 +233,7 @@ class Said:
         return {} if self.why is None else {"why": self.why}
 
 
-RolloutEvent = Looked | Probed | Wrote | Started | Shifted | Arrived | RolledBack | Called | Said
+RolloutEvent = Looked | Probed | Verified | Wrote | Started | Shifted | Arrived | RolledBack | Called | Said
 
 
 Listener = Callable[[RolloutEvent], None]

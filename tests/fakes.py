@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from pipeline.core.verification import Command, CommandEnd
 from pipeline.errors import (
     PlatformUnavailable,
     RequestRejected,
@@ -331,6 +332,37 @@ class SlowProber(FakeProber):
 
     def poll(self) -> ProbeReport | None:
         return super().poll() if self._done and self.clock.now() >= self._due else None
+
+
+@dataclass
+class FakeVerifier:
+    """Commands that take a while and end as they are told to, one end after the other."""
+
+    clock: FakeClock
+    ends: list[CommandEnd] = field(default_factory=list)  # the last one for ever
+    takes: timedelta = timedelta(seconds=3)
+    started: list[Command] = field(default_factory=list)
+    stopped: int = 0
+    _until: datetime | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self._until is not None
+
+    def start(self, command: Command) -> None:
+        assert not self.is_busy
+        self.started.append(command)
+        self._until = self.clock.now() + self.takes
+
+    def poll(self) -> CommandEnd | None:
+        if self._until is None or self.clock.now() < self._until:
+            return None
+        self._until = None
+        return self.ends.pop(0) if len(self.ends) > 1 else self.ends[0] if self.ends else CommandEnd(0, 3.0)
+
+    def stop(self) -> None:
+        self.stopped += self.is_busy
+        self._until = None
 
 
 @dataclass

@@ -20,7 +20,7 @@ from pipeline.events import RolloutEvent
 from pipeline.judging.terms import Criterion, Probing, Sampling, Stage, Terms
 from pipeline.model import LiveService, Outcome
 from pipeline.probe.scenario import Expectation, Scenario
-from tests.fakes import REF, FakeClock, FakeDeployer, FakePlatform, FakeProber, FakeUsers
+from tests.fakes import REF, FakeClock, FakeDeployer, FakePlatform, FakeProber, FakeUsers, FakeVerifier
 
 STABLE, CANDIDATE = "agent-chat-stable", "agent-chat-new"
 SCENARIO = Scenario(
@@ -58,6 +58,7 @@ class Scene:
     deployer: FakeDeployer = field(init=False)
     prober: FakeProber = field(init=False)
     users: FakeUsers = field(init=False)
+    verifier: FakeVerifier = field(init=False)
     told: list[RolloutEvent] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
@@ -66,6 +67,7 @@ class Scene:
         self.deployer = FakeDeployer(self.platform)
         self.prober = FakeProber(self.clock)
         self.users = FakeUsers(self.clock, self.platform)
+        self.verifier = FakeVerifier(self.clock)
 
     @cached_property
     def driver(self) -> Engine:
@@ -74,7 +76,7 @@ class Scene:
 
     @property
     def world(self) -> World:
-        return World(self.platform, self.deployer, self.prober, self.users, self.clock)
+        return World(self.platform, self.deployer, self.prober, self.users, self.clock, self.verifier)
 
     def engine(self, driver: str = "host/1") -> Engine:
         observer = Observer(REF, self.world, (SCENARIO,), listen=self.told.append)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,21 +14,23 @@ if TYPE_CHECKING:
     from pipeline.local.images.catalogue import Image
 
 
+def words_of(command: Sequence[str], beside: Path) -> tuple[str, ...]:
+    """A command of spillway.yaml: ``{project}`` is its folder, ``{python}`` the interpreter that runs Spillway."""
+    here = str(beside.absolute())
+    return tuple(part.replace("{python}", sys.executable).replace("{project}", here) for part in command)
+
+
 def images_of(config: Config, beside: Path) -> Mapping[str, Image]:
     """What each name means.
 
     Args:
-        beside: the folder of spillway.yaml; an image's ``directory`` is relative to it, and ``{project}`` in a command
-            stands for it, ``{python}`` for the interpreter that runs Spillway.
+        beside: the folder of spillway.yaml; an image's ``directory`` is relative to it.
     """
     from pipeline.local.images.catalogue import Image
 
-    here = str(beside.absolute())
     return {
         name: Image(
-            command=tuple(
-                part.replace("{python}", sys.executable).replace("{project}", here) for part in image.command
-            ),
+            command=words_of(image.command, beside),
             directory=None if image.directory is None else str((beside / image.directory).absolute()),
             env=image.env,
         )

@@ -129,18 +129,23 @@ def open_engine(
     request: Request, place: Place, program: Program, listen: Listener, *, one_step: bool = False
 ) -> Iterator[tuple[Engine, World]]:
     """The engine on its ports; the prober's thread ends with the block."""
+    from pipeline.app.images import words_of
     from pipeline.cloudrun.deploy import ProgramDeployer
     from pipeline.driving.engine import Engine
     from pipeline.driving.observer import Observer
     from pipeline.driving.pace import Rhythm
     from pipeline.driving.ports import World
     from pipeline.events import Said
+    from pipeline.probe.command import CommandRunner
     from pipeline.probe.prober import ThreadedProber
 
     config, authenticated, stopped = request.config, request.environment.id_token, request.session.stopped
     clock = SystemClock(stopped)
     token = token_source() if authenticated else None
     prober = ThreadedProber(clock.now, token, waits=one_step)
+    folder = request.session.config_file.parent
+    commands = {name: words_of(each.command, folder) for name, each in config.verify.items()}
+    verifier = CommandRunner(commands, folder, waits=one_step, is_stopped=stopped.is_set)
     platform = place.platform
     program.say = lambda text: listen(Said(clock.now(), "pulumi", text))
     deployer = ProgramDeployer(
@@ -151,7 +156,7 @@ def open_engine(
         platform,
         program.say,
     )
-    world = World(platform, deployer, prober, place.logs, clock)
+    world = World(platform, deployer, prober, place.logs, clock, verifier)
     rhythm = Rhythm.at(place.ref, config.heartbeat)
     observer = Observer(
         place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated, memory=rhythm.memory,
@@ -162,6 +167,7 @@ def open_engine(
             world,
         )
     finally:
+        verifier.stop()
         prober.close()
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pipeline.config.fields import Duration, Rate, between, not_empty, text_like, told, whole
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.judging.terms import Criterion, Drain, Sampling, Stage
+from pipeline.judging.terms import Criterion, Drain, Sampling, Stage, Verification
 from pipeline.units import format_rate, shown
 
 
@@ -155,6 +155,24 @@ class EvidenceConfig:
 
     def build(self) -> Sampling:
         return Sampling(**{each.name: getattr(self, each.name) for each in fields(Sampling)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyConfig:
+    """A command of yours that the candidate must pass: it ends with 0, or the candidate goes back.
+
+    Args:
+        command: the words of the command; `{project}` stands for this file's folder, `{python}` for Spillway's interpreter. It finds `SPILLWAY_URL`, `SPILLWAY_STABLE_URL`, `SPILLWAY_REVISION` and `SPILLWAY_PROBE_KEY` in its environment.
+        percents: the stages that wait for it.
+        within: how long it may take.
+    """
+
+    command: Annotated[list[str], not_empty]
+    percents: Annotated[list[Annotated[int, whole(0, 100)]], not_empty] = field(default_factory=lambda: [0])
+    within: Annotated[Duration, between("1s", "1h")] = Verification("").within
+
+    def build(self, name: str) -> Verification:
+        return Verification(name, tuple(self.percents), self.within)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

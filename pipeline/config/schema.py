@@ -33,6 +33,7 @@ from pipeline.config.judging_section import (
     EvidenceConfig,
     ProbesConfig,
     StageConfig,
+    VerifyConfig,
     is_built,
 )
 from pipeline.config.scenarios_section import ScenarioConfig
@@ -84,6 +85,7 @@ class Config(Checked):
         criteria: what users' runs are judged by.
         evidence: how users' runs are counted.
         probes: how often the scenarios are held.
+        verify: commands of yours that the candidate must pass, by name: smoke tests, a load test.
         false_rollbacks: how often a good candidate may be sent back, over the whole rollout.
         bad_promotions: how often a bad candidate may be certified.
         drain: what happens to sockets that are open on a revision that lost its traffic; `keep` counts them.
@@ -99,6 +101,7 @@ class Config(Checked):
     criteria: dict[str, CriterionConfig] = field(default_factory=dict)
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     probes: ProbesConfig = field(default_factory=ProbesConfig)
+    verify: dict[Name, VerifyConfig] = field(default_factory=dict)
     false_rollbacks: Odds = 0.001
     bad_promotions: Odds = 0.05
     drain: Annotated[Drain, is_built] = Drain.KEEP
@@ -125,6 +128,12 @@ class Config(Checked):
             raise Misplaced(
                 ("stages",), f"percent must rise from 0 to 100, got {', '.join(map(str, percents))}"
             )
+        for name, verification in self.verify.items():
+            if strange := [each for each in verification.percents if each not in percents]:
+                raise Misplaced(
+                    ("verify", name, "percents"),
+                    f"no stage has {strange[0]}%: stages has {', '.join(map(str, percents))}",
+                )
         for metric, criterion in self.criteria.items():
             if metric not in METRICS:
                 near = difflib.get_close_matches(metric, METRICS, n=1)
@@ -192,6 +201,7 @@ class Config(Checked):
             alpha=self.false_rollbacks,
             beta=self.bad_promotions,
             drain=self.drain,
+            verify=tuple(each.build(name) for name, each in self.verify.items()),
         )
 
     def fingerprint(self) -> str:
@@ -204,6 +214,8 @@ class Config(Checked):
         for name in ("images", "source", "checks", "webhook"):
             del row[name]
         del row["container"]["waive"]  # to let a field go is no other rollout
+        if not self.verify:
+            del row["verify"]  # rollouts that are under way knew no such key
         for criterion in row["criteria"].values():
             rates = {name: criterion[name] for name in ("limit", "certify")}
             criterion |= {name: rate if rate is None else format_rate(rate) for name, rate in rates.items()}

@@ -5,7 +5,8 @@ next step from what is, never from what woke it. Its order is the safety argumen
 
  1. finish what was begun (a roll-back under way comes before everything);
  2. somebody else's hand on the service: never raise;
- 3. FAIL: back to stable, whatever else is true, unless stable is gone or just as bad: then a human is called;
+ 3. FAIL, by the judge or by a command of the team's own: back to stable, whatever else is true, unless stable is gone
+    or just as bad: then a human is called;
  4. INCONCLUSIVE: hold the weight, and after the deadline call a human;
  5. PASS, soak over, stable ready and answering a probe round of this very look: one step up.
 
@@ -20,7 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pipeline.core import verification
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
+from pipeline.core.verification import Verified
 from pipeline.judging.judgement import Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Revision, Split
 
@@ -36,6 +39,8 @@ class Situation:
         is_stable_bad: the last probe of stable was answered, and wrongly.
         stable_fails: how stable failed its last probe, if it did; that it was not answered counts too.
         is_probed_now: a probe round of this stage, with candidate and stable, ended with this look.
+        verified: what the stage's own commands came to so far.
+        unverified: why those that are left have not ended, in words; empty when none is left.
     """
 
     rollout: Rollout
@@ -50,6 +55,8 @@ class Situation:
     is_stable_bad: bool = False
     stable_fails: str = ""
     is_probed_now: bool = False
+    verified: tuple[Verified, ...] = ()
+    unverified: str = ""
 
 
 # -- actions: what the engine is to do, each one line there ------------------------------------------------------------
@@ -131,6 +138,8 @@ def decide(s: Situation) -> Action:
         return Finish(rollout.outcome)
     if s.stage_verdict.verdict is Verdict.FAIL:
         return _give_back(s, s.stage_verdict.reason)
+    if failure := verification.failed(s.verified):
+        return _give_back(s, failure)
     if s.drift and rollout.phase is not Phase.PAUSED:  # a paused one raises nothing, and its human was told
         return Pause(f"drift: {s.drift}", s.drift)
     if rollout.phase is Phase.PAUSED:
@@ -246,7 +255,9 @@ def _unsure(s: Situation) -> str:
             return f"{name} {_is(revision)}"
     if not s.live.serving.shares_with(s.rollout.split):
         return _moving(s.live, s.rollout.split)
-    return s.blind or ("" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason)
+    if s.blind or s.unverified:
+        return s.blind or s.unverified
+    return "" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason
 
 
 def _moving(live: LiveService, split: Split) -> str:

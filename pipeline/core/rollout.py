@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from pipeline.core.verification import Verified
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.spans import Span, Windows
@@ -151,6 +152,7 @@ class Rollout:
         past: the rollouts before this one, oldest first.
         apply_until: while deploying, until when the program may still be being applied, without an etag: its driver is
             silent meanwhile, or gone. Until then nobody but a roll-back writes the service. None where an etag guards it.
+        verified: what the commands of the running stage came to.
     """
 
     plan: Plan
@@ -180,6 +182,7 @@ class Rollout:
     unhealthy: bool = False
     past: tuple[Past, ...] = ()
     apply_until: datetime | None = None
+    verified: tuple[Verified, ...] = ()
 
     @property
     def stage(self) -> Stage:
@@ -265,6 +268,7 @@ class Rollout:
         if "split" in changes:
             changes["arrived"] = None
             changes["borders"] = self.windows.borders[-_KEPT_BORDERS:]
+            changes.setdefault("verified", ())
         changes.setdefault("apply_until", None)
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)

@@ -257,9 +257,11 @@ class Engine:
         # After other people's writes the record says again which generation is ours.
         # Each write begins a generation of its own: on top of one that is not seen yet it would keep that unseen.
         is_moving = not look.situation.live.is_settled and now - current.heartbeat < LONGEST_START
-        if look.foreign or (is_due and not is_moving):
+        verified = look.situation.verified
+        if look.foreign or verified != current.verified or (is_due and not is_moving):
             last = Last.of(look.situation.stage_verdict, action.why)
-            self.commit(look.situation.live, replace(current, judge=look.judge, last=last))
+            after = replace(current, judge=look.judge, last=last, verified=verified)
+            self.commit(look.situation.live, after)
         return Next(action.until, action.why)
 
     def _deploy(self, look: Look) -> Next:
@@ -350,8 +352,9 @@ class Engine:
         s = look.situation
         last = Last.of(s.stage_verdict)
         after = s.rollout.on(
-            event, record.utc(s.now), reason=reason, drift=drift, judge=look.judge, last=last
-        )
+            event, record.utc(s.now), reason=reason, drift=drift, judge=look.judge, last=last,
+            verified=s.verified,
+        )  # fmt: skip
         self.commit(s.live, after)
         self._read_last_write(after)
         self.say(topic, reason)
@@ -388,7 +391,9 @@ class Engine:
         after = s.rollout.on(
             Event.FAILED, now, reason=action.reason, blamed=action.blamed, split=split, since=now,
             split_epoch=s.rollout.split_epoch + 1, judge=look.judge, last=Last.of(s.stage_verdict),
+            verified=s.verified,
         )  # fmt: skip
+        self.observer.verify_no_more()
         self.say("restoring", action.reason)
         with urgent():
             self.commit(s.live, after, split)

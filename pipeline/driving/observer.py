@@ -17,6 +17,7 @@ from pipeline.core.decision import Situation
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.driving.ports import World
 from pipeline.driving.rounds import Rounds
+from pipeline.driving.verifications import Verifications
 from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
 from pipeline.events import Listener, Look, Said, harmless, unheard
 from pipeline.judging import evidence, judge
@@ -65,6 +66,7 @@ class Observer:
         self._clock = world.clock
         self._listen = harmless(listen)
         self._rounds = Rounds(world.prober, world.clock, scenarios, self._listen, authenticated=authenticated)
+        self._verifications = Verifications(world.verifier, world.clock, self._listen)
         self._last_epoch = 0
         self._asked: tuple[str, int] = ("", 0)  # driver and epoch of our last write, whose answer may be lost
         self._thought: tuple[str, JudgeState] | None = None
@@ -108,6 +110,7 @@ class Observer:
         state, blind = self._judge(current, live, candidate, stable, probe=probe)
         at_the_end = current.is_last_stage and current.phase is Phase.ROLLING
         last = self._rounds.last
+        verified, unverified = self._verifications.look(current, live, candidate, stable, begin=probe)
         situation = Situation(
             rollout=current,
             live=live,
@@ -121,8 +124,14 @@ class Observer:
             is_stable_bad=last is not None and last.is_stable_bad,
             stable_fails=last.stable_fails if last is not None else "",
             is_probed_now=self._rounds.is_now,
+            verified=verified,
+            unverified=unverified,
         )
         return Look(situation, state, last, foreign)
+
+    def verify_no_more(self) -> None:
+        """Traffic goes back: end the command that is under way."""
+        self._verifications.stop()
 
     def forget_revisions(self) -> None:
         """The next look lists them anew."""

@@ -6,10 +6,11 @@ Each method either returns what its name says or raises an error of ``errors.py`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from pipeline.core.verification import Command, CommandEnd
 from pipeline.model import LiveService, LogLine, Revision, ServiceRef, Split
 from pipeline.probe.scenario import ProbeAsk, ProbeReport
 
@@ -88,8 +89,25 @@ class Prober(Protocol):
     def is_busy(self) -> bool: ...
 
 
+class Verifier(Protocol):
+    """Runs a team's own commands, one at a time, without stopping the engine."""
+
+    @property
+    def is_busy(self) -> bool:
+        """From ``start`` until ``poll`` has handed out how it ended."""
+
+    def start(self, command: Command) -> None:
+        """Begin it. Only called when none is under way."""
+
+    def poll(self) -> CommandEnd | None:
+        """How it ended, once; None while it is under way or when none was started."""
+
+    def stop(self) -> None:
+        """End what is under way, with all that it started; ``poll`` tells nothing of it."""
+
+
 class Nobody:
-    """The deployer and the prober of who only looks: nothing is made, no conversation held."""
+    """Deployer, prober and verifier of who only looks: nothing is made, no conversation held, no command run."""
 
     lasts, outlives = timedelta(0), False
     is_busy = False
@@ -97,11 +115,14 @@ class Nobody:
     def deploy(self, ref: ServiceRef, *, image: str, revision: str) -> None:
         raise AssertionError(f"an onlooker deploys nothing: {ref.service}, {revision}, {image}")
 
-    def start(self, ask: ProbeAsk) -> None:
-        raise AssertionError(f"an onlooker probes nothing: {ask}")
+    def start(self, ask: object) -> None:
+        raise AssertionError(f"an onlooker asks nothing: {ask}")
 
-    def poll(self) -> ProbeReport | None:
+    def poll(self) -> None:
         return None
+
+    def stop(self) -> None:
+        """Nothing is under way."""
 
 
 class LogSource(Protocol):
@@ -129,3 +150,4 @@ class World:
     prober: Prober
     logs: LogSource
     clock: Clock
+    verifier: Verifier = field(default_factory=Nobody)  # where nothing is to be verified

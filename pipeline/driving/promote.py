@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pipeline.core import rollout
+from pipeline.core import rollout, verification
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
 from pipeline.driving.engine import Engine
 from pipeline.driving.ports import Clock
@@ -77,6 +77,12 @@ def _refuse_unsafe(look: Look, reason: str) -> None:
         raise PlanRefused(
             f"{s.rollout.plan.candidate} failed: it is not promoted past that",
             s.stage_verdict.reason,
+            f"Roll back: spillway rollback {s.live.ref.name}",
+        )
+    if failure := verification.failed(s.verified):
+        raise PlanRefused(
+            f"{s.rollout.plan.candidate} failed: it is not promoted past that",
+            failure,
             f"Roll back: spillway rollback {s.live.ref.name}",
         )
     for name, revision in ((s.rollout.plan.stable, s.stable), (s.rollout.plan.candidate, s.candidate)):

@@ -81,6 +81,20 @@ class Probing:
     concurrency: int = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A command of the team's own that a candidate must pass. What is run stands in ``spillway.yaml`` alone.
+
+    Args:
+        percents: the stages that ask for it.
+        within: how long it may take.
+    """
+
+    name: str
+    percents: tuple[int, ...] = (0,)
+    within: timedelta = timedelta(minutes=5)
+
+
 class Drain(StrEnum):
     """What happens to sockets that are still open on the revision that lost its traffic."""
 
@@ -96,6 +110,7 @@ class Terms:
         scenarios: their names.
         alpha: probability bound of a false rollback over the whole rollout.
         beta: probability bound of a bad promotion, per limit.
+        verify: commands that a stage waits for.
     """
 
     stages: tuple[Stage, ...]
@@ -106,6 +121,7 @@ class Terms:
     alpha: float = 0.001
     beta: float = 0.05
     drain: Drain = Drain.KEEP
+    verify: tuple[Verification, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,161 @@
+"""Commands run for real: what they are told, how they end, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.verification import Command, CommandEnd
+from pipeline.probe.command import CommandRunner
+
+GIVE_UP_S = 60
+
+
+def command(name: str = "it", within: float = 60) -> Command:
+    return Command(
+        name, "http://candidate", "http://stable", "agent-chat-new", "key", timedelta(seconds=within)
+    )
+
+
+def python(text: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", text)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Callable[..., CommandRunner]]:
+    made: list[CommandRunner] = []
+
+    def make(*words: str, **options: bool) -> CommandRunner:
+        made.append(CommandRunner({"it": words}, tmp_path, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+def ended(runner: CommandRunner) -> CommandEnd:
+    give_up = time.monotonic() + GIVE_UP_S
+    while (end := runner.poll()) is None:
+        assert runner.is_busy
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    assert not runner.is_busy
+    return end
+
+
+def test_it_is_told_what_to_test_and_runs_beside_the_configuration(
+    runner: Callable[..., CommandRunner], tmp_path: Path
+) -> None:
+    text = (
+        "import json, os; print(json.dumps([os.getcwd(), {k: v for k, v in os.environ.items() if k in "
+        "('SPILLWAY_URL', 'SPILLWAY_STABLE_URL', 'SPILLWAY_REVISION', 'SPILLWAY_PROBE_KEY')}]))"
+    )
+    it = runner(*python(text))
+    it.start(command())
+    end = ended(it)
+    assert end.exit_code == 0
+    folder, told = json.loads(end.said)
+    assert Path(folder) == tmp_path
+    assert told == {
+        "SPILLWAY_URL": "http://candidate", "SPILLWAY_STABLE_URL": "http://stable",
+        "SPILLWAY_REVISION": "agent-chat-new", "SPILLWAY_PROBE_KEY": "key",
+    }  # fmt: skip
+    assert it.poll() is None  # handed out once
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("raise SystemExit(3)", 3),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137),
+    ],
+)
+def test_its_exit_code_is_a_shells(runner: Callable[..., CommandRunner], text: str, code: int) -> None:
+    it = runner(*python(text))
+    it.start(command())
+    assert ended(it).exit_code == code
+
+
+def test_of_a_flood_the_last_lines_are_kept(runner: Callable[..., CommandRunner]) -> None:
+    it = runner(*python("print('x' * 10_000_000); print('the end')"))
+    it.start(command())
+    end = ended(it)
+    assert end.said.endswith("the end")
+    assert len(end.said) <= 300
+
+
+def test_one_whose_time_is_over_is_ended_with_all_that_it_started(
+    runner: Callable[..., CommandRunner], tmp_path: Path
+) -> None:
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('up', 'w'); time.sleep(600)"
+    )
+    text = (
+        f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {deaf!r}]);"
+        "open('pid', 'w').write(str(child.pid)); child.wait()"
+    )
+    it = runner(*python(text))
+    it.start(command(within=3))
+    end = ended(it)
+    assert end.exit_code is None
+    assert end.seconds >= 3
+    assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+def test_stopping_takes_no_time_and_leaves_nothing(
+    runner: Callable[..., CommandRunner], tmp_path: Path
+) -> None:
+    deaf = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
+    it = runner(*python(deaf))
+    it.start(command())
+    give_up = time.monotonic() + GIVE_UP_S
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    it.stop()
+    assert is_gone(int((tmp_path / "pid").read_text()))
+    assert not it.is_busy
+    assert it.poll() is None
+
+
+def test_what_cannot_be_begun_is_an_obstacle_and_no_failure(
+    runner: Callable[..., CommandRunner], tmp_path: Path
+) -> None:
+    it = runner("no-such-command-anywhere")
+    it.start(command())
+    assert ended(it).obstacle == "No such file or directory: no-such-command-anywhere"
+    it.start(command("gone"))
+    assert ended(it).obstacle == "verify has no gone any more"
+    (tmp_path / "script").write_text("#!/nowhere\n")
+    it = runner(str(tmp_path / "script"))
+    it.start(command())
+    assert ended(it).obstacle.startswith("Permission denied")
+
+
+def test_who_takes_one_step_waits_for_the_end(runner: Callable[..., CommandRunner]) -> None:
+    it = runner(*python("import time; time.sleep(0.2)"), waits=True)
+    it.start(command())
+    end = it.poll()
+    assert end is not None
+    assert end.exit_code == 0
+
+
+def is_gone(pid: int) -> bool:
+    """Gone, or dead and waiting for init."""
+    give_up = time.monotonic() + GIVE_UP_S
+    while time.monotonic() < give_up:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
