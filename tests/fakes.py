@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from pipeline.core.verification import Command, CommandEnd
 from pipeline.errors import (
     PlatformUnavailable,
     RequestRejected,
@@ -20,6 +19,7 @@ from pipeline.errors import (
     StaleWrite,
 )
 from pipeline.model import SYSTEM_LOG, LiveService, LogLine, Readiness, Revision, ServiceRef, Split, Target
+from pipeline.probe.command import Command, CommandEnd
 from pipeline.probe.course import Course, course
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
 

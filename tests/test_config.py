@@ -66,6 +66,8 @@ def test_a_good_file_becomes_typed_values() -> None:
         pytest.param(broken("1 in 1000", "sometimes"), "16:1", "'sometimes' is not a bound", id="odds"),
         pytest.param(broken("service: agent-chat", "service: a\nservice: b"), "2:1", "duplicate key 'service', first on line 1", id="duplicate"),
         pytest.param(broken("expect: [", "expect: [{}, "), "10:14", "is not an event", id="empty-event"),
+        pytest.param(GOOD + "verify: {smoke: {command: [a], percents: [0, 50]}}", "17:32", "no stage has 50%: stages has 0, 5, 100", id="no-such-stage"),
+        pytest.param(GOOD + "verify: {smoke: {command: []}}", "17:18", "must not be empty", id="no-command"),
         pytest.param("service: [", "1:11", "not valid YAML", id="syntax"),
         pytest.param("- a", "1:1", "must be a mapping", id="list"),
         pytest.param("", "1:1", "must be a mapping", id="empty"),

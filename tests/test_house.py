@@ -24,6 +24,8 @@ PURE = (
     "pipeline.core.codec",
     "checks.finding",
     "pipeline.core.plan",
+    "pipeline.core.verification",
+    "pipeline.probe.command",
     "pipeline.core.plausible",
     "pipeline.judging.clients",
     "pipeline.judging.cohorts",

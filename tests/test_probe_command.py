@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.verification import Command, CommandEnd
-from pipeline.probe.command import CommandRunner
+from pipeline.probe.command import Command, CommandEnd
+from pipeline.probe.command_runner import CommandRunner
 
 GIVE_UP_S = 60
 

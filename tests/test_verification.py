@@ -10,12 +10,12 @@ import pytest
 from pipeline.core import record, verification
 from pipeline.core.plan import Wish
 from pipeline.core.rollout import Phase
-from pipeline.core.verification import CommandEnd
 from pipeline.driving.promote import promote
 from pipeline.errors import PlanRefused
 from pipeline.events import Verified
 from pipeline.judging.terms import Verification
 from pipeline.model import Outcome
+from pipeline.probe.command import CommandEnd
 from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene, a_wish, stages
 
 SMOKE, LOAD = Verification("smoke", (0,)), Verification("load", (5, 25))

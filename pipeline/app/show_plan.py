@@ -141,6 +141,10 @@ def _lines(proposal: plan.Proposal) -> list[str]:
         out.append(f"  {head}  {then}, undecided after {format_duration(stage.deadline)}: pause")
     rhythm = f"every {format_duration(made.terms.probing.every)}, a failure is asked again at once, 5 on each"
     out += ["", "gates", f"  probes     {', '.join(made.terms.scenarios)}: {rhythm}"]
+    out += [
+        f"  {each.name:<10} a command of yours, at {', '.join(f'{p}%' for p in each.percents)}, within {format_duration(each.within)}"
+        for each in made.terms.verify
+    ]
     trials = proposal.certification_trials()
     for criterion in made.terms.criteria:
         words = "against stable only" if criterion.limit is None else f"limit {format_rate(criterion.limit)}"
@@ -175,6 +179,10 @@ def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
                 "slower_than": _seconds(c.slower_than),
             }
             for c in made.terms.criteria
+        ],
+        "verify": [
+            {"name": each.name, "percents": list(each.percents), "within": _seconds(each.within)}
+            for each in made.terms.verify
         ],
         "certification_trials": dict(proposal.certification_trials()),
         "earliest_promotion_seconds": proposal.soak.total_seconds(),

@@ -136,7 +136,7 @@ def open_engine(
     from pipeline.driving.pace import Rhythm
     from pipeline.driving.ports import World
     from pipeline.events import Said
-    from pipeline.probe.command import CommandRunner
+    from pipeline.probe.command_runner import CommandRunner
     from pipeline.probe.prober import ThreadedProber
 
     config, authenticated, stopped = request.config, request.environment.id_token, request.session.stopped

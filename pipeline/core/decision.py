@@ -255,9 +255,8 @@ def _unsure(s: Situation) -> str:
             return f"{name} {_is(revision)}"
     if not s.live.serving.shares_with(s.rollout.split):
         return _moving(s.live, s.rollout.split)
-    if s.blind or s.unverified:
-        return s.blind or s.unverified
-    return "" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason
+    open_question = s.blind or s.unverified
+    return open_question or ("" if s.stage_verdict.verdict is Verdict.PASS else s.stage_verdict.reason)
 
 
 def _moving(live: LiveService, split: Split) -> str:

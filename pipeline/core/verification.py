@@ -8,45 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from pipeline.judging.terms import Verification
-
-SAID_CHARS = 300  # of what the command said last, in the record
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command that is to be run, and what it is told of.
-
-    Args:
-        url, stable_url: addresses of the candidate and of stable, which their tags lead to.
-        probe_key: value of the header ``X-Spillway-Probe`` that keeps its sockets out of the users' evidence.
-        within: after this long it is ended.
-    """
-
-    name: str
-    url: str
-    stable_url: str
-    revision: str
-    probe_key: str
-    within: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class CommandEnd:
-    """How a command ended.
-
-    Args:
-        exit_code: None when it was ended after its time, or could not be begun.
-        said: the last of what it wrote.
-        obstacle: why it could not be begun, in words: that says nothing of the candidate.
-    """
-
-    exit_code: int | None
-    seconds: float
-    said: str = ""
-    obstacle: str = ""
+from pipeline.probe.command import SAID_CHARS, CommandEnd
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,7 +258,8 @@ class Engine:
         # Each write begins a generation of its own: on top of one that is not seen yet it would keep that unseen.
         is_moving = not look.situation.live.is_settled and now - current.heartbeat < LONGEST_START
         verified = look.situation.verified
-        if look.foreign or verified != current.verified or (is_due and not is_moving):
+        is_news = bool(look.foreign) or verified != current.verified
+        if is_news or (is_due and not is_moving):
             last = Last.of(look.situation.stage_verdict, action.why)
             after = replace(current, judge=look.judge, last=last, verified=verified)
             self.commit(look.situation.live, after)
@@ -393,7 +394,6 @@ class Engine:
             split_epoch=s.rollout.split_epoch + 1, judge=look.judge, last=Last.of(s.stage_verdict),
             verified=s.verified,
         )  # fmt: skip
-        self.observer.verify_no_more()
         self.say("restoring", action.reason)
         with urgent():
             self.commit(s.live, after, split)

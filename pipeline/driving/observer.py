@@ -129,10 +129,6 @@ class Observer:
         )
         return Look(situation, state, last, foreign)
 
-    def verify_no_more(self) -> None:
-        """Traffic goes back: end the command that is under way."""
-        self._verifications.stop()
-
     def forget_revisions(self) -> None:
         """The next look lists them anew."""
         self._listed = None

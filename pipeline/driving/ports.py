@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from pipeline.core.verification import Command, CommandEnd
 from pipeline.model import LiveService, LogLine, Revision, ServiceRef, Split
+from pipeline.probe.command import Command, CommandEnd
 from pipeline.probe.scenario import ProbeAsk, ProbeReport
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.core.rollout import Phase, Rollout
-from pipeline.core.verification import Command, Verified, asked_at, missing, of_split, result_of
+from pipeline.core.verification import Verified, asked_at, missing, of_split, result_of
 from pipeline.driving.ports import Clock, Verifier
 from pipeline.events import Listener, Said
 from pipeline.events import Verified as VerifiedEvent
 from pipeline.judging.terms import Verification
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision
+from pipeline.probe.command import Command
 from pipeline.telemetry.watch import probe_key
 
 _AGAIN = timedelta(seconds=30)  # after one that could not be begun
@@ -69,9 +70,10 @@ class Verifications:
             self._under_way = None
 
     def _only(self, subject: str) -> None:
-        if subject != self._subject:
-            self.stop()  # what it would say is of another stage
-            self._subject, self._unwritten, self._obstacle, self._not_before = subject, (), "", None
+        if subject == self._subject:
+            return
+        self.stop()  # what it would say is of another stage, or traffic goes back
+        self._subject, self._unwritten, self._obstacle, self._not_before = subject, (), "", None
 
     def _found(self, current: Rollout) -> tuple[Verified, ...]:
         written = of_split(current.verified, current.split_epoch)

@@ -1,132 +1,42 @@
-"""Runs a team's own commands beside a rollout: one at a time, each in a process group of its own."""
+"""A team's own command: what it is told, and how it ended.  PURE."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import IO
+from dataclasses import dataclass
+from datetime import timedelta
 
-from pipeline.core.verification import SAID_CHARS, Command, CommandEnd
-
-_MOST_SAID = 64 * 1024  # of its output that is looked at for its last lines
-_LAST_LINES = 20
-_ENDS_WITHIN_S = 2.0  # after SIGTERM
-_POLL_S = 0.05
+SAID_CHARS = 300  # of what a command wrote last
 
 
-class CommandRunner:
-    """Implements ``ports.Verifier``.
-
-    What a command writes goes to a file that is gone with it. It sees the environment of this process and, beside it,
-    ``SPILLWAY_URL``, ``SPILLWAY_STABLE_URL``, ``SPILLWAY_REVISION`` and ``SPILLWAY_PROBE_KEY``.
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that is to be run, and what it is told of.
 
     Args:
-        words: the words of each command, by its name.
-        folder: where they run: the one of ``spillway.yaml``.
-        waits: ``start`` returns when it has ended: for a process that takes one step.
-        is_stopped: whether this process was told to end: then nothing is waited for.
+        url, stable_url: addresses of the candidate and of stable, which their tags lead to.
+        probe_key: value of the header ``X-Spillway-Probe`` that keeps its sockets out of the users' evidence.
+        within: after this long it is ended.
     """
 
-    def __init__(
-        self, words: Mapping[str, Sequence[str]], folder: Path, *, waits: bool = False,
-        is_stopped: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
-        self._words = words
-        self._folder = folder
-        self._waits = waits
-        self._is_stopped = is_stopped
-        self._running: _Running | None = None
-        self._end: CommandEnd | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        return self._running is not None or self._end is not None
-
-    def start(self, command: Command) -> None:
-        assert not self.is_busy, "a command is under way"
-        try:
-            self._running = _Running(self._words[command.name], self._folder, command)
-        except KeyError:
-            self._end = CommandEnd(None, 0, obstacle=f"verify has no {command.name} any more")
-        except OSError as error:
-            self._end = CommandEnd(None, 0, obstacle=f"{error.strerror}: {error.filename}")
-        while self._waits and self._end is None and not self._is_stopped():
-            self._look()
-            time.sleep(_POLL_S)
-
-    def poll(self) -> CommandEnd | None:
-        self._look()
-        end, self._end = self._end, None
-        return end
-
-    def stop(self) -> None:
-        if self._running is not None:
-            self._running.close()
-        self._running, self._end = None, None
-
-    def _look(self) -> None:
-        if self._running is not None and (end := self._running.end()) is not None:
-            self._running.close()
-            self._running, self._end = None, end
+    name: str
+    url: str
+    stable_url: str
+    revision: str
+    probe_key: str
+    within: timedelta
 
 
-class _Running:
-    """One command under way. Raises OSError when it cannot be begun."""
+@dataclass(frozen=True, slots=True)
+class CommandEnd:
+    """How a command ended.
 
-    def __init__(self, words: Sequence[str], folder: Path, command: Command) -> None:
-        self._within_s = command.within.total_seconds()
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._began = time.monotonic()
-        self._is_late = False
-        try:
-            self._process = subprocess.Popen(
-                words, cwd=folder, env={**os.environ, **_told(command)}, stdin=subprocess.DEVNULL,
-                stdout=self._said, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-        except OSError:
-            self._said.close()
-            raise
+    Args:
+        exit_code: None when it was ended after its time, or could not be begun.
+        said: the last of what it wrote.
+        obstacle: why it could not be begun, in words: that says nothing of the candidate.
+    """
 
-    def end(self) -> CommandEnd | None:
-        """How it ended; None while it runs. One whose time is over is told to end, and soon made to."""
-        seconds = time.monotonic() - self._began
-        code, late_s = self._process.poll(), seconds - self._within_s
-        if late_s >= 0 and not self._is_late:
-            self._is_late = code is None
-            self._signal(signal.SIGTERM)
-        if code is None and late_s < _ENDS_WITHIN_S:
-            return None
-        if code is not None and code < 0:
-            code = 128 - code  # by a signal, as a shell tells it
-        return CommandEnd(None if self._is_late else code, seconds, self._last_lines())
-
-    def close(self) -> None:
-        """No process of its group is left. Waits for none that could still take its time: traffic may have to go back."""
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-        self._said.close()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
-
-    def _last_lines(self) -> str:
-        size = self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, size - _MOST_SAID))
-        lines = self._said.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-        return "\n".join(lines)[-SAID_CHARS:]
-
-
-def _told(command: Command) -> Mapping[str, str]:
-    return {
-        "SPILLWAY_URL": command.url,
-        "SPILLWAY_STABLE_URL": command.stable_url,
-        "SPILLWAY_REVISION": command.revision,
-        "SPILLWAY_PROBE_KEY": command.probe_key,
-    }
+    exit_code: int | None
+    seconds: float
+    said: str = ""
+    obstacle: str = ""

@@ -21,7 +21,7 @@ from pipeline.judging.exposure import Exposure
 from pipeline.report import advice, banner, checklist, facts, notes
 from pipeline.report.figures import Figures, figures_of
 from pipeline.report.gates import Combined, Gate
-from pipeline.report.journal_lines import Failure, Line, failure_of
+from pipeline.report.journal_lines import Failure, Line, Validation, failure_of, validations_of
 from pipeline.report.timeline import Closes
 from pipeline.report.writes import Write, writes_of
 
@@ -94,6 +94,7 @@ class Report:
     combined: Combined
     judged_over: str
     certified: tuple[Gate, ...]
+    validations: tuple[Validation, ...]
     failure: Failure | None
     writes: tuple[Write, ...]
     quiet_writes: int
@@ -192,6 +193,7 @@ def build(
         combined=figures.combined,
         judged_over=figures.judged_over,
         certified=figures.certified,
+        validations=validations_of(journal),
         failure=failure_of(journal),
         writes=writes,
         quiet_writes=quiet,

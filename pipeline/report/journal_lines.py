@@ -39,6 +39,7 @@ class Line:
         epoch, etag, traffic: of a write; traffic None: the record alone was written.
         calls: of Google's APIs, by method, of a driver that ended.
         started, scenarios, failures: of a probe round; scenario to (ok, all) conversations with the candidate.
+        name, percent, exit_code, seconds, said: of a command of the team's own that ended, and of its stage.
     """
 
     at: datetime
@@ -52,6 +53,36 @@ class Line:
     scenarios: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     calls: Mapping[str, int] = field(default_factory=dict)
+    name: str = ""
+    percent: int = 0
+    exit_code: int | None = None
+    seconds: float = 0.0
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A command of the team's own, as it ended. ``exit_code`` None: it was ended after its time."""
+
+    at: datetime
+    percent: int
+    name: str
+    exit_code: int | None
+    seconds: float
+    said: str
+
+    @property
+    def is_ok(self) -> bool:
+        return self.exit_code == 0
+
+
+def validations_of(journal: Sequence[Line]) -> tuple[Validation, ...]:
+    """The team's own commands that ended, oldest first."""
+    return tuple(
+        Validation(line.at, line.percent, line.name, line.exit_code, line.seconds, line.said)
+        for line in journal
+        if line.kind == "verified"
+    )
 
 
 def line_of(raw: bytes) -> Line | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
+from pipeline.core.verification import asked_at
 from pipeline.events import Look
 from pipeline.judging import probes
 from pipeline.judging.judgement import CriterionJudgement, Verdict
@@ -24,9 +25,10 @@ _SHOWN = {
 
 
 def gate_lines(look: Look) -> Iterator[Text]:
-    """Probes first, then each criterion, then what certification still waits for."""
+    """Probes first, then the team's own commands, each criterion, and what certification still waits for."""
     s = look.situation
     yield _probes(look)
+    yield from _verifications(look)
     criteria = {c.metric: c for c in s.rollout.plan.terms.criteria}
     for judged in s.stage_verdict.criteria:
         verdict = Verdict.FAIL if judged.metric == s.stage_verdict.blamed else judged.verdict
@@ -46,6 +48,17 @@ def _probes(look: Look) -> Text:
         facts += _last_round(look.probe)
     verdict = Verdict.FAIL if is_proved else Verdict.INCONCLUSIVE if unsure else Verdict.PASS
     return _line(verdict, "probes", " | ".join(facts))
+
+
+def _verifications(look: Look) -> Iterator[Text]:
+    s = look.situation
+    ended = {each.name: each for each in s.verified}
+    for asked in asked_at(s.rollout.plan.terms.verify, s.rollout.stage.percent):
+        if (found := ended.get(asked.name)) is None:
+            yield _line(Verdict.INCONCLUSIVE, asked.name, "a command of yours, not ended yet")
+        else:
+            words = SINK.shown(found.words.removeprefix(f"{found.name} "))
+            yield _line(Verdict.PASS if found.is_ok else Verdict.FAIL, asked.name, words)
 
 
 def _last_round(report: ProbeReport) -> Iterator[str]:

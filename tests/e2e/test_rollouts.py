@@ -149,3 +149,40 @@ def test_a_newer_record_is_never_guessed_at(project: Project) -> None:
     assert done.code == 2
     assert "newer Spillway" in done.stderr
     assert project.live().wanted == live.wanted
+
+
+VERIFY = """
+verify:
+  smoke: {command: ["{python}", "{project}/smoke.py"], percents: [0, 50]}
+"""
+#: Speaks to both addresses; finds fault with the second stage.
+SMOKE = """
+import os, sys, urllib.request
+for name in ("SPILLWAY_URL", "SPILLWAY_STABLE_URL"):
+    try:
+        urllib.request.urlopen(os.environ[name], timeout=30).read()
+    except urllib.error.HTTPError as error:
+        print(name, error.code)
+open(os.path.join(os.path.dirname(__file__), "seen"), "a").write(os.environ["SPILLWAY_REVISION"] + "\\n")
+calls = len(open(os.path.join(os.path.dirname(__file__), "seen")).readlines())
+print("order 17 was lost")
+sys.exit(0 if calls == 1 else 3)
+"""
+
+
+def test_a_command_of_the_teams_own_sends_a_candidate_back(project: Project) -> None:
+    project.configure({"good": image(), "next": image("good", "2")})
+    project.file.write_text(project.file.read_text() + VERIFY)
+    (project.folder / "smoke.py").write_text(SMOKE)
+    stable = project.live().serving.tagged(STABLE_TAG)
+    planned = project.run("plan", "--image", "next")
+    assert "smoke      a command of yours, at 0%, 50%, within 5m" in planned.stdout
+    done = project.run("rollout", "--image", "next", "-o", "json")
+    assert (done.code, done.document["outcome"]) == (11, "rolled_back"), done.stderr
+    assert project.live().serving.serving == {stable: 100}
+    assert "smoke ended with 3" in str(done.document["reason"])
+    assert (project.folder / "seen").read_text().split() == [done.document["candidate"]] * 2
+    for report in done.document["reports"]:
+        text = (project.folder / report).read_text(encoding="utf-8")
+        assert "Validations of your own" in text
+        assert "order 17 was lost" in text
