@@ -94,9 +94,13 @@ class FakePlatform:
         self.at_boundary(f"after {name}")
 
     def with_stable(
-        self, name: str = "agent-chat-stable", readiness: Readiness = Readiness.READY, message: str = ""
+        self,
+        name: str = "agent-chat-stable",
+        readiness: Readiness = Readiness.READY,
+        message: str = "",
+        image: str = "",
     ) -> FakePlatform:
-        self.add(name, readiness, message)
+        self.add(name, readiness, message, image)
         split = Split((Target(name, 100),))
         self.live = LiveService(
             ref=REF, uid="u1", etag="e1", generation=1, wanted=split, serving=split, annotations={},
@@ -106,10 +110,12 @@ class FakePlatform:
         self._reached = [(self.clock.now(), self.live)]
         return self
 
-    def add(self, name: str, readiness: Readiness = Readiness.READY, message: str = "") -> None:
+    def add(
+        self, name: str, readiness: Readiness = Readiness.READY, message: str = "", image: str = ""
+    ) -> None:
         uid = f"uid-{name}-{len(self.known)}"
         self.known[name] = Revision(
-            name, uid, self.clock.now(), readiness, message=message, nonce=f"n-{name}"
+            name, uid, self.clock.now(), readiness, image, message=message, nonce=f"n-{name}"
         )
 
     def read(self, ref: ServiceRef) -> LiveService:
@@ -263,15 +269,15 @@ class FakeDeployer:
             self.within()
             self.deployed.append(revision)
             if self.lasts and before is not None:
-                self.platform.add(revision, self.readiness, self.message)
+                self.platform.add(revision, self.readiness, self.message, image)
                 self.platform.foreign_write(
                     split=before.wanted, annotations=before.annotations, latest_created=revision
                 )
                 return
             if self.platform.live is None:
-                self.platform.with_stable(revision, self.readiness, self.message)
+                self.platform.with_stable(revision, self.readiness, self.message, image)
             else:
-                self.platform.add(revision, self.readiness, self.message)
+                self.platform.add(revision, self.readiness, self.message, image)
                 self.platform.foreign_write()
 
 

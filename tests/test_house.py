@@ -46,6 +46,7 @@ PURE = (
     "pipeline.judging.reading",
     "pipeline.judging.sockets",
     "pipeline.judging.spans",
+    "pipeline.core.promoted",
     "pipeline.core.rollout",
     "pipeline.core.decision",
     "pipeline.core.drift",

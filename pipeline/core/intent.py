@@ -21,9 +21,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.core import plan
+from pipeline.core import plan, promoted
 from pipeline.core.drift import must_still_hold
 from pipeline.core.plan import Proposal, Wish
+from pipeline.core.promoted import Admission, Promoted
 from pipeline.core.rollout import UNDER_WAY, Past, Rollout
 from pipeline.judging.terms import Plan
 from pipeline.model import LiveService, Outcome, Revision
@@ -39,21 +40,30 @@ def _outcome_of(past: Past) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class First:
-    """Deploy the first revision. ``attempt`` and ``epoch`` go on from a record that is there already."""
+    """Deploy the first revision. ``attempt``, ``epoch`` and ``promoted`` go on from a record that is there already."""
 
     plan: Plan
     attempt: int = 1
     epoch: int = 0
+    promoted: tuple[Promoted, ...] = ()
+    admission: Admission | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A new attempt. ``epoch`` is of the record that it replaces: the counter never goes back."""
+    """A new attempt. ``epoch`` is of the record that it replaces: the counter never goes back.
+
+    Args:
+        promoted: as the record that it replaces has them.
+        admission: why the image is let in, where the environment comes after another.
+    """
 
     proposal: Proposal
     attempt: int
     epoch: int
     past: tuple[Past, ...]
+    promoted: tuple[Promoted, ...] = ()
+    admission: Admission | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +121,12 @@ def intent_of(
         if ended is not None:
             return ended
     if current is not None and _is_wished(wish, current) and current.is_only_one(live):  # it is probed again
-        return First(plan.first(wish), current.attempt + 1, current.epoch)
+        return First(plan.first(wish), current.attempt + 1, current.epoch, current.promoted)
     proposal = plan.make(wish, live, revisions, current)
     if current is None:
         return Begin(proposal, 1, 0, ())
-    return Begin(proposal, _attempts(wish, current) + 1, current.epoch, current.becomes_past())
+    known = promoted.taken_over(current.promoted, proposal.plan.stable, proposal.plan.stable_uid)
+    return Begin(proposal, _attempts(wish, current) + 1, current.epoch, current.becomes_past(), known)
 
 
 def _is_wished(wish: Wish, current: Rollout) -> bool:

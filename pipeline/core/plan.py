@@ -31,6 +31,7 @@ class Wish:
 
     Args:
         fingerprint: hash of the validated config.
+        config: hash of the same but for its environments: what an image is taken from one into the next with.
         candidate: the revision's name, from the content hash of its template.
         longest_scenario: the longest ``within`` of any scenario.
         evidence: "users", or "probes" for an environment without users.
@@ -46,6 +47,7 @@ class Wish:
     evidence: str = "users"
     min_instances: int = 0
     client: str = ""
+    config: str = ""
 
     @property
     def rollout_id(self) -> str:
@@ -114,6 +116,7 @@ def first(wish: Wish) -> Plan:
         candidate=wish.candidate,
         image=wish.image,
         terms=wish.terms,
+        config=wish.config,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from math import isfinite
 
+from pipeline.core.promoted import KEPT
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judgestate
 from pipeline.judging.metrics import METRICS
@@ -44,6 +45,7 @@ def _rules(rollout: Rollout) -> Iterable[tuple[bool, str]]:
             _are_percents(t.percent for t in rollout.split.targets),
             "a share of the split is not within 0 and 100",
         ),
+        (len(rollout.promoted) <= KEPT, f"{len(rollout.promoted)} promoted images"),
         (bool(plan.stable and plan.candidate), "a revision has no name"),
         (all(0 <= counter <= MAX_EPOCH for counter in counters), "a counter is out of range"),
         (0 < terms.alpha < 1 and 0 < terms.beta < 1, "a bound is not within 0 and 1"),

@@ -114,14 +114,24 @@ def encode(rollout: Rollout) -> str:
     for dispensable in ("last", "past"):  # shown to people; nothing is decided by them
         if len(text.encode()) > MAX_BYTES and body.pop(dispensable, None):
             text = _dump(body)
+    text = _with_promoted(body)
     if len(text.encode()) > MAX_BYTES and rollout.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
-        text = _dump(_body(_bare(rollout)))
+        text = _with_promoted(_body(_bare(rollout)))
     if len(text.encode()) > MAX_BYTES:
         raise RecordUnreadable(
             f"the rollout record needs {len(text.encode()):,} bytes, {MAX_BYTES:,} are allowed",
             "Stages, criteria and scenario names are kept in it.",
             "Use fewer stages or criteria in spillway.yaml.",
         )
+    return text
+
+
+def _with_promoted(body: dict[str, Any]) -> str:
+    """The text, with the newest of its promoted images that there is room for: the oldest are the last to be shipped."""
+    text = _dump(body)
+    while len(text.encode()) > MAX_BYTES and body.get("promoted"):
+        del body["promoted"][0]
+        text = _dump(body)
     return text
 
 

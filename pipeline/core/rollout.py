@@ -24,6 +24,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from pipeline.core import promoted
+from pipeline.core.promoted import Admission, Promoted
 from pipeline.core.verification import Verified
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
 from pipeline.judging.judgestate import JudgeState
@@ -153,6 +155,8 @@ class Rollout:
         apply_until: while deploying, until when the program may still be being applied, without an etag: its driver is
             silent meanwhile, or gone. Until then nobody but a roll-back writes the service. None where an etag guards it.
         verified: what the commands of the running stage came to.
+        promoted: the last times that an image had all traffic, oldest first, this rollout's among them.
+        admission: why its image was let in, where the environment comes after another.
     """
 
     plan: Plan
@@ -183,6 +187,8 @@ class Rollout:
     past: tuple[Past, ...] = ()
     apply_until: datetime | None = None
     verified: tuple[Verified, ...] = ()
+    promoted: tuple[Promoted, ...] = ()
+    admission: Admission | None = None
 
     @property
     def stage(self) -> Stage:
@@ -273,7 +279,31 @@ class Rollout:
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)
         step = Step(now, event, share, reason, by, by_hand=bool(by) and after.by_hand)
-        return replace(after, reached=max(self.reached, share), history=(*self.history, step))
+        known = self._promoted_after(after, event, now, is_superseded=bool(by) and not after.by_hand)
+        reached, history = max(self.reached, share), (*self.history, step)
+        return replace(after, reached=reached, history=history, promoted=known)
+
+    def _promoted_after(
+        self, after: Rollout, event: Event, now: datetime, *, is_superseded: bool
+    ) -> tuple[Promoted, ...]:
+        """Who soaks once this has happened. Of traffic that somebody else moved we know when it was still as we had set it."""
+        known, plan, serving = self.promoted, after.plan, after.split.serving
+        if event is Event.FAILED and not is_superseded:
+            known = promoted.failed(known, plan.candidate, now)
+        if after.drift:
+            known = promoted.left(known, self.heartbeat)
+        known = promoted.unless_alone(known, "".join(serving) if len(serving) == 1 else "", now)
+        if event is Event.PROMOTED:
+            return promoted.joined(known, after.as_promoted(now))
+        if event is Event.RESTORED:
+            return promoted.given_back(known, plan.stable, plan.stable_uid, now)
+        return known
+
+    def as_promoted(self, at: datetime) -> Promoted:
+        """The candidate, with all traffic from this moment on."""
+        plan = self.plan
+        digest = promoted.digest_of(plan.image)
+        return Promoted(digest, plan.config, plan.candidate, self.candidate_uid, at)
 
 
 def stage_after(rollout: Rollout, to_percent: int | None) -> int:

@@ -111,7 +111,10 @@ class Engine:
         plan = intent.proposal.plan
         split = Split.between(plan.stable, None, 0, live.wanted.targets)
         fresh = self.fresh(plan, Phase.DEPLOYING, split)
-        first = replace(fresh, attempt=intent.attempt, epoch=intent.epoch, past=intent.past)
+        first = replace(
+            fresh, attempt=intent.attempt, epoch=intent.epoch, past=intent.past, promoted=intent.promoted,
+            admission=intent.admission,
+        )  # fmt: skip
         record.must_fit(first, live)
         self.follow(first)
         self.commit(live, first, split)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from pipeline.core import record
+from pipeline.core import promoted, record
 from pipeline.core.intent import First
 from pipeline.core.rollout import Phase
 from pipeline.driving.engine import Engine
@@ -57,7 +57,11 @@ def deploy_first(engine: Engine, world: World, intent: First) -> Outcome:
         epoch=intent.epoch,
         unhealthy=is_unhealthy,
         reason=f"first deployment, ungated; {answer}",
+        promoted=intent.promoted,
+        admission=intent.admission,
     )
+    if not is_unhealthy:
+        made = replace(made, promoted=promoted.joined(made.promoted, made.as_promoted(made.since)))
     engine.commit(live, made, split)
     return Outcome.FIRST_DEPLOYMENT_UNHEALTHY if is_unhealthy else Outcome.FIRST_DEPLOYMENT
 

@@ -133,6 +133,7 @@ class Plan:
         stable: rollback target, by name, pinned here at the start; never LATEST, never "previous".
         stable_adopted: it was live before Spillway knew the service.
         stable_unhealthy: it answered badly from its first deployment on, so nothing is lost by leaving it.
+        config: hash of the configuration but for its environments.
     """
 
     rollout_id: str
@@ -144,3 +145,4 @@ class Plan:
     terms: Terms
     stable_adopted: bool = False
     stable_unhealthy: bool = False
+    config: str = ""
