@@ -114,6 +114,7 @@ class Request:
             image=self.image,
             candidate=compose(self.settings).revision,
             fingerprint=config.fingerprint(),
+            config=config.shared_fingerprint(),
             terms=config.terms(),
             longest_scenario=max(s.within for s in config.scenarios.values()),
             client=self._client,

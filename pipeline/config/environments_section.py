@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal
 
+from pipeline.config.fields import Duration, Misplaced, Name, between, text_like
 from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, ServiceRef
 from pipeline.units import shown
 
@@ -26,6 +28,26 @@ def _is_in_one_place(value: str, name: str, beside: Mapping[str, Any]) -> None:
         )
 
 
+_REPOSITORY = text_like(
+    r"(?:[\w.-]+(?::[0-9]+)?/)?[\w.-]+(?:/[\w.-]+)*", "a name in a registry, without tag or digest"
+)
+#: What says whether a rollout may begin, and where; not what it is.
+NOT_OF_A_ROLLOUT = ("service", "image", "after", "soak_lock")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """Which environment an image comes from, and how long it must have had all traffic there.
+
+    Args:
+        environment: the one before, by its name.
+        soak: how long, counted from its promotion there until another image is given a share.
+    """
+
+    environment: Name
+    soak: Annotated[Duration, between("1s", "30d")] = timedelta(hours=24)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """Where a service lives: the local Cloud Run, or a project and a region.
@@ -34,6 +56,11 @@ class Environment:
         endpoint: `local` is the local Cloud Run on this machine, which has neither project nor region.
         project: the Google Cloud project.
         region: the region of the service, such as `us-central1`.
+        service: the name of the service here, where it is another than the file's.
+        image: where `rollout --from` takes images for this environment from, without tag or digest; left out, from where
+            the environment before it has them.
+        after: only images that have soaked in another environment are rolled out here.
+        soak_lock: what soaks here for an environment that comes after is not cut short: a rollout waits for its end.
         evidence: `users` judges by users' runs, from the lines of the telemetry; `probes` by scenarios alone.
         id_token: probes carry an ID token for the service's address: for a service that asks for an invoker.
         alert_channels: notification channels that the lasting alerts tell: `projects/P/notificationChannels/N`.
@@ -42,6 +69,10 @@ class Environment:
     endpoint: Literal["local", "cloud"] = "cloud"
     project: str = field(default="", metadata={"check": _is_in_one_place})
     region: str = field(default="", metadata={"check": _is_in_one_place})
+    service: Name | None = None
+    image: Annotated[str, _REPOSITORY] = ""
+    after: After | None = None
+    soak_lock: bool = False
     evidence: Literal["users", "probes"] = "users"
     id_token: bool = False
     alert_channels: list[str] = field(default_factory=list)
@@ -63,6 +94,52 @@ class Environment:
             raise ValueError("needs project and region (or endpoint: local)")
 
     def ref(self, service: str) -> ServiceRef:
+        """Args: service: its name where the environment has no other."""
+        service = self.service or service
         if self.endpoint == "local":
             return ServiceRef(LOCAL_PROJECT, LOCAL_REGION, service)
         return ServiceRef(self.project, self.region, service)
+
+
+def check_order(environments: Mapping[str, Environment], service: str) -> None:
+    """Raises Misplaced for an ``after`` that leads nowhere or in a circle, and for a lock that nobody has the key to.
+
+    Args:
+        service: its name where an environment has no other.
+    """
+    for name, each in environments.items():
+        if each.after is not None:
+            _check_after(environments, service, name, each.after)
+        elif each.soak_lock and not followers(environments, name):
+            raise Misplaced(
+                ("environments", name, "soak-lock"),
+                f"no environment comes after {name}, so nothing soaks there",
+            )
+
+
+def _check_after(environments: Mapping[str, Environment], service: str, name: str, after: After) -> None:
+    where = ("environments", name, "after", "environment")
+    if after.environment not in environments:
+        raise Misplaced(where, f"no environment {shown(after.environment)}; known: {', '.join(environments)}")
+    way = [name]
+    while (last := environments[way[-1]].after) is not None and last.environment in environments:
+        way.append(last.environment)
+        if last.environment in way[:-1]:
+            raise Misplaced(where, f"a circle: {' after '.join(way)}")
+    own, before = environments[name], environments[after.environment]
+    if own.ref(service) == before.ref(service):
+        raise Misplaced(
+            where,
+            f"{after.environment} is the same service as {name}\n"
+            "What is rolled out in one of them is rolled out in the other.\n"
+            "Give one of them a project, a region or a service of its own.",
+        )
+
+
+def followers(environments: Mapping[str, Environment], name: str) -> Mapping[str, timedelta]:
+    """The environments that come after this one, and how long an image soaks here for each."""
+    return {
+        other: each.after.soak
+        for other, each in environments.items()
+        if each.after is not None and each.after.environment == name
+    }

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from checks.settings import Settings
 from pipeline.config import sections, template_section, yamltree
 from pipeline.config.container_section import Container, Image
-from pipeline.config.environments_section import Environment
+from pipeline.config.environments_section import NOT_OF_A_ROLLOUT, Environment, check_order
 from pipeline.config.fields import (
     Duration,
     Misplaced,
@@ -134,6 +134,7 @@ class Config(Checked):
                     ("verify", name, "percents"),
                     f"no stage has {strange[0]}%: stages has {', '.join(map(str, percents))}",
                 )
+        check_order(self.environments, self.service)
         for metric, criterion in self.criteria.items():
             if metric not in METRICS:
                 near = difflib.get_close_matches(metric, METRICS, n=1)
@@ -210,6 +211,19 @@ class Config(Checked):
         ``checks`` decide whether a rollout may begin, not what it is: mending them must not make another one of it; nor
         must another address for its news.
         """
+        row = self._decisive()
+        for environment in row["environments"].values():
+            for name in NOT_OF_A_ROLLOUT:
+                del environment[name]
+        return _hashed(row)
+
+    def shared_fingerprint(self) -> str:
+        """The same but for the environments, 16 hex digits: an image goes from one into the next with this."""
+        row = self._decisive()
+        del row["environments"]
+        return _hashed(row)[:16]
+
+    def _decisive(self) -> dict[str, Any]:
         row = asdict(self)
         for name in ("images", "source", "checks", "webhook"):
             del row[name]
@@ -220,7 +234,11 @@ class Config(Checked):
             rates = {name: criterion[name] for name in ("limit", "certify")}
             criterion |= {name: rate if rate is None else format_rate(rate) for name, rate in rates.items()}
         row |= {name: f"1 in {round(1 / row[name])}" for name in ("false_rollbacks", "bad_promotions")}
-        return hashlib.sha256(json.dumps(row, sort_keys=True, default=format_duration).encode()).hexdigest()
+        return row
+
+
+def _hashed(row: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(row, sort_keys=True, default=format_duration).encode()).hexdigest()
 
 
 _Whole = TypeVar("_Whole", bound=Checked)
