@@ -8,6 +8,7 @@
     |   |   `-- FieldsLost           2   live settings would be lost that nobody asked to change
     |   `-- RecordUnreadable         2   the record on the service cannot be used: traffic was left alone
     |-- AccessError                  3   not authenticated, or forbidden
+    |-- NotYet                      18   the image has not soaked long enough elsewhere: nothing was touched
     |-- AnotherRunAlive             14   somebody else drives this rollout
     |-- FirstDeploymentFailed       17   the first revision never became ready: nobody is served
     `-- PlatformError                4   Cloud Run said no, and what traffic is now is unknown
@@ -35,6 +36,7 @@ class SpillwayError(Exception):
     """
 
     exit_code = 1
+    outcome = "error"  # what a document calls it
 
     def __init__(self, what: str, why: str = "", fix: str = "") -> None:
         super().__init__(what)
@@ -76,6 +78,21 @@ class AccessError(SpillwayError):
     """Credentials are missing or do not allow the call."""
 
     exit_code = 3
+
+
+class NotYet(SpillwayError):
+    """What an image must have soaked elsewhere, or what soaks here, is not over; nothing was touched.
+
+    Args:
+        at: when it is, ISO 8601.
+    """
+
+    exit_code = 18
+    outcome = "not_yet"
+
+    def __init__(self, what: str, why: str = "", fix: str = "", *, at: str = "") -> None:
+        super().__init__(what, why, fix)
+        self.at = at
 
 
 class AnotherRunAlive(SpillwayError):

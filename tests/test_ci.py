@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.app import ci
-from pipeline.errors import UserError
+from pipeline.errors import NotYet, UserError
 from pipeline.output import streams
 from pipeline.output.writer import Output
 from pipeline.redact import SINK
@@ -92,6 +92,19 @@ def test_an_error_is_an_annotation_of_three_lines(files: Path, capfd: pytest.Cap
         ci.hand_on(output, 2)
     assert capfd.readouterr().err.splitlines()[-1] == "::error title=error::what%0Awhy%0Afix"
     assert files.exists()
+
+
+def test_what_may_not_be_rolled_out_yet_is_no_failure(files: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    output = Output(level=-1)
+    output.error(NotYet("production: not yet: a soaks", "5h of 1d.", "Wait.", at="2026-01-02T12:00:00+00:00"))
+    assert output.last == {
+        "outcome": "not_yet", "exit_code": 18, "error": "NotYet", "what": "production: not yet: a soaks",
+        "why": "5h of 1d.", "fix": "Wait.", "next_at": "2026-01-02T12:00:00+00:00",
+    }  # fmt: skip
+    ci.hand_on(output, 18)
+    assert (handed(files)["outcome"], handed(files)["exit_code"]) == ("not_yet", "18")
+    (line,) = [each for each in capfd.readouterr().err.splitlines() if each.startswith("::")]
+    assert line == "::notice title=not_yet::production: not yet: a soaks%0A5h of 1d.%0AWait."
 
 
 @pytest.mark.parametrize("name", ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"])

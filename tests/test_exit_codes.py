@@ -33,6 +33,7 @@ ERRORS = {
     "RecordUnreadable": 2,
     "LocalCloudRunDown": 2,
     "AccessError": 3,
+    "NotYet": 18,
     "AnotherRunAlive": 14,
     "FirstDeploymentFailed": 17,
     "PlatformError": 4,
@@ -75,3 +76,9 @@ def test_the_readme_tells_each_outcome_under_its_code() -> None:
     rows = dict(re.findall(r"^\| ([\d, ]+) \| (.*\|.*) \|$", table, re.MULTILINE))
     for label, code in OUTCOMES.items():
         assert f"`{label}`" in rows[str(code)], label
+
+
+def test_what_may_not_be_rolled_out_yet_has_a_name_of_its_own() -> None:
+    named = {kind.outcome: kind.exit_code for kind in kinds().values() if kind.outcome != "error"}
+    assert named == {"not_yet": 18}
+    assert not named.keys() & OUTCOMES.keys()

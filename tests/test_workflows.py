@@ -32,7 +32,7 @@ def steps(made: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def test_there_are_some() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["promote", "rollback", "rollout"]
+    assert [path.stem for path in WORKFLOWS] == ["promote", "rollback", "rollout", "staging-to-production"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -67,6 +67,17 @@ def test_nobody_has_to_approve_a_roll_back() -> None:
     made = read(ROOT / "docs/workflows/rollback.yml")
     assert "concurrency" not in made
     assert "environment" not in made["jobs"]["rollback"]
+
+
+def test_the_clock_ships_what_soaked_and_is_green_until_then() -> None:
+    made = read(ROOT / "docs/workflows/staging-to-production.yml")
+    (ours,) = [step for step in steps(made) if step.get("id") == "spillway"]
+    assert ours["with"] | {"paused": "success"} == {
+        "env": "production", "args": "--from\nstaging\n", "not-yet": "success", "paused": "success",
+    }  # fmt: skip
+    rolled_out = read(ROOT / "docs/workflows/rollout.yml")
+    assert made["concurrency"]["group"] == rolled_out["concurrency"]["group"], "never beside each other"
+    assert made[True]["schedule"] == [{"cron": "17 * * * *"}]  # YAML 1.1 reads on: as true
 
 
 def test_the_page_about_ci_has_every_input_and_output() -> None:

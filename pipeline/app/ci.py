@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.errors import NotYet
 from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.output.writer import Output
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 OUTPUTS = ("outcome", "revision", "rollback_revision", "stable", "percent", "report", "exit_code")
 _INTERRUPTED = (130, 143)  # whatever it had begun, the service keeps the state
 _TAKEN = frozenset(o.label for o in (Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT))
-_WAITS = frozenset(o.label for o in (Outcome.PAUSED, Outcome.UNDER_WAY))  # nothing has failed
+#: Of annotations, where nothing has failed.
+_KINDS = {NotYet.outcome: "notice", Outcome.PAUSED.label: "warning", Outcome.UNDER_WAY.label: "warning"}
 
 
 def hand_on(output: Output, code: int) -> None:
@@ -83,7 +85,7 @@ def _annotation(document: Mapping[str, object], values: Mapping[str, str]) -> st
 
     words = (document.get(key) for key in ("what", "reason", "why", "fix", "next"))
     message = "\n".join(SINK.text(str(each)) for each in words if each)
-    kind = "warning" if values["outcome"] in _WAITS else "error"
+    kind = _KINDS.get(values["outcome"], "error")
     about = f" {values['revision']}" if values["revision"] else ""
     return workflow_command(kind, message or values["outcome"], title=f"{values['outcome']}{about}")
 

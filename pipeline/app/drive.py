@@ -22,6 +22,7 @@ from pipeline.core import record
 from pipeline.core.decision import VERIFY_WITHIN
 from pipeline.core.intent import GOOD, Ended
 from pipeline.core.plan import Wish
+from pipeline.core.promoted import Admission
 from pipeline.core.rollout import UNDER_WAY, Rollout
 from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Next
@@ -147,6 +148,7 @@ class Drive:
         retry: bool = False,
         supersede: bool = False,
         take_tags: bool = False,
+        admit: Callable[[], Admission | None] = lambda: None,
         gate: Callable[[], Outcome | None] = lambda: None,
     ) -> Ended | None:
         """Begin, resume, or answer how it ended (see ``begin.Start``).
@@ -161,7 +163,8 @@ class Drive:
 
         return Start(
             self.engine, self.world, self.request.wish, retry=retry, supersede=supersede, take_tags=take_tags,
-            say=self.session.output.say, is_dead=is_dead, aim=self.aimed, gate=guarded,
+            say=self.session.output.say, is_dead=is_dead, aim=self.aimed, admit=admit,
+            gate=guarded,
         )()  # fmt: skip
 
     def run(self, timeout: timedelta | None = None) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from pipeline.app import template_diff, who_counts
@@ -13,14 +13,15 @@ from pipeline.app.session import Session
 from pipeline.core import plan, record
 from pipeline.core.intent import Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.core.pin import Pin, pin_of
+from pipeline.core.promoted import Admission
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused, ServiceNotFound
 from pipeline.model import LiveService, Split
 from pipeline.units import format_duration, format_rate
 
 
-def show(drive: Drive, gate: Gate) -> int:
-    """Print the plan, and give the exit code; raises PlanRefused where the rollout would."""
+def show(drive: Drive, gate: Gate, admit: Callable[[], Admission | None]) -> int:
+    """Print the plan, and give the exit code; raises PlanRefused and NotYet where the rollout would."""
     session, wish = drive.request.session, drive.request.wish
     try:
         live = drive.world.platform.read(wish.ref)
@@ -36,7 +37,8 @@ def show(drive: Drive, gate: Gate) -> int:
                 "It would be probed at once. From then on every rollout is staged.",
             )
             document = {"first_deployment": True, "candidate": wish.candidate, "image": wish.image}
-            return _show_new(drive, gate, first, document)
+            admitted = _admitted(admit())
+            return _show_new(drive, gate, [*first, *admitted], {**document, "admission": admitted})
         case Supersede(other):
             raise PlanRefused(
                 f"{wish.ref.service}: {other.plan.candidate} is under way ({other.phase})",
@@ -54,8 +56,14 @@ def show(drive: Drive, gate: Gate) -> int:
         case Begin(proposal):
             wanted = live.wanted if live is not None else Split()
             counted = who_counts.lines(drive.world, wish, proposal)
-            lines = [*_lines(proposal), *counted, *_pinned(pin)]
-            return _show_new(drive, gate, lines, {**_document(proposal, wanted), **_pin_document(pin)})
+            admitted = _admitted(admit())
+            lines = [*_lines(proposal), *admitted, *counted, *_pinned(pin)]
+            document = {**_document(proposal, wanted), **_pin_document(pin), "admission": admitted}
+            return _show_new(drive, gate, lines, document)
+
+
+def _admitted(admission: Admission | None) -> list[str]:
+    return [admission.words] if admission else []
 
 
 def _pinned(pin: Pin | None) -> list[str]:

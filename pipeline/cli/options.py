@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from pipeline.errors import ConfigError, UserError
 from pipeline.model import ServiceRef
 from pipeline.units import parse_duration
 
+if TYPE_CHECKING:
+    from pipeline.app.request import Request
+
 Env = Annotated[
     str | None, typer.Option("--env", "-e", help="Environment of spillway.yaml.", envvar="SPILLWAY_ENV")
 ]
@@ -21,6 +25,10 @@ Image = Annotated[
     typer.Option(
         "--image", help="Image pinned by digest; locally a name under images:.", envvar="SPILLWAY_IMAGE"
     ),
+]
+From = Annotated[
+    str,
+    typer.Option("--from", help="The environment whose soaked image is wanted, in place of --image."),
 ]
 Project = Annotated[
     str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")
@@ -91,7 +99,24 @@ def find_service(
             "Without a readable configuration, name the service in full: projects/P/locations/L/services/S",
         ) from error
     _, environment = config.environment(env)
-    return environment.ref(service or config.service)
+    ref = config.ref(environment)
+    return replace(ref, service=service) if service else ref
+
+
+def image_of(session: Session, request: Request, image: str, source: str) -> str:
+    """What ``--image`` says, or ``--from`` comes to. Raises UserError, and as ``admission.next_image``."""
+    if source:
+        from pipeline.app.admission import next_image
+
+        refuse_idle(session, "beside --from", "Leave one of them out.", "image")
+        return next_image(request, source)
+    if not image:
+        raise UserError(
+            "which image?",
+            "Neither --image nor --from is given.",
+            "Give --image DIGEST, or --from ENVIRONMENT where an image comes from another one.",
+        )
+    return image
 
 
 def timeout_of(session: Session, text: str, *, wait: bool) -> timedelta | None:

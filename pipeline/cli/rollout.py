@@ -10,8 +10,20 @@ import typer
 from pipeline.app.programs import EngineChoice
 from pipeline.app.session import Session
 from pipeline.cli.command import command
-from pipeline.cli.options import DryRun, Engine, Env, Image, Timeout, Wait, refuse_idle, timeout_of
-from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
+from pipeline.cli.options import (
+    DryRun,
+    Engine,
+    Env,
+    From,
+    Image,
+    Reason,
+    Timeout,
+    Wait,
+    image_of,
+    refuse_idle,
+    timeout_of,
+)
+from pipeline.errors import LocalCloudRunDown, PlatformUnavailable, UserError
 from pipeline.model import Outcome
 
 
@@ -19,7 +31,8 @@ from pipeline.model import Outcome
 def rollout(
     session: Session,
     *,
-    image: Image,
+    image: Image = "",
+    source: From = "",
     env: Env = None,
     wait: Wait = True,
     timeout: Timeout = "",
@@ -31,6 +44,10 @@ def rollout(
     take_tags: Annotated[
         bool, typer.Option("--take-tags", help="Make somebody else's tags stable and candidate ours.")
     ] = False,
+    override_soak: Annotated[
+        bool, typer.Option("--override-soak", help="Wait for no soak, here or elsewhere; needs --reason.")
+    ] = False,
+    reason: Reason = "",
     dry_run: DryRun = False,
 ) -> int:
     """Roll a revision out in stages; traffic goes back by itself when it fails.
@@ -39,6 +56,7 @@ def rollout(
 
     Example:  spillway rollout --image good --env local
     """
+    from pipeline.app.admission import Door
     from pipeline.app.drive import open_drive
     from pipeline.app.gate import Gate
     from pipeline.app.images import pinned
@@ -47,21 +65,38 @@ def rollout(
     limit = timeout_of(session, timeout, wait=wait)
     if dry_run:
         fix = "See the plan without it: spillway plan --image DIGEST"
-        refuse_idle(session, "with --dry-run", fix, "supersede", "retry", "take_tags", "engine")
+        idle = ("supersede", "retry", "take_tags", "engine", "override_soak", "reason")
+        refuse_idle(session, "with --dry-run", fix, *idle)
         from pipeline.cli import plan
 
-        return plan.show(session, image, env)
+        return plan.show(session, image, source, env)
+    _refuse_unfounded(session, override_soak=override_soak, reason=reason)
     session.engine = engine
     with ExitStack() as stack:
-        request = stack.enter_context(pinned(Request.of(session, env), image))
-        gate = Gate(request)
+        asked = Request.of(session, env)
+        request = stack.enter_context(pinned(asked, image_of(session, asked, image, source)))
+        gate, door = Gate(request), Door(request, reason if override_soak else "")
         try:
             drive = stack.enter_context(open_drive(request))
         except (LocalCloudRunDown, PlatformUnavailable):
             if gate() is not None:  # an answer that needs no platform
                 return gate.refuse()
             raise
-        ended = drive.begin(retry=retry, supersede=supersede, take_tags=take_tags, gate=gate)
+        ended = drive.begin(retry=retry, supersede=supersede, take_tags=take_tags, admit=door, gate=gate)
         if ended and ended.outcome is Outcome.CHECKS_FAILED:
             return gate.refuse()
         return drive.finish(ended) if ended else drive.go_on(wait=wait, timeout=limit)
+
+
+def _refuse_unfounded(session: Session, *, override_soak: bool, reason: str) -> None:
+    """Raises UserError for an override without its reason, and for a reason of nothing."""
+    if not override_soak:
+        refuse_idle(session, "without --override-soak", "Leave it out.", "reason")
+        return
+    refuse_idle(session, "beside --override-soak", "Name the image: --image DIGEST", "source")
+    if not reason.strip():
+        raise UserError(
+            "--override-soak needs a reason",
+            "It stands in the record and the report.",
+            "Add it: --reason TEXT",
+        )

@@ -43,15 +43,16 @@ def status(
     Example:  spillway status --watch
     """
     from pipeline.app.reporting import UserFigures
+    from pipeline.app.soaking import followers_of
     from pipeline.app.wiring import SystemClock, open_onlooker, open_place
 
     ref = find_service(session, service, project, region, env)
     session.leaves_at_once = True
-    clock = SystemClock(session.stopped)
+    clock, after = SystemClock(session.stopped), followers_of(session, ref)
     with open_place(session, ref) as place:
         observer, rhythm = open_onlooker(place, clock)
         figures = UserFigures(place, clock, lambda: observer.current)
-        with _screen(session, figures, clock, stays=watch) as show:
+        with _screen(session, figures, clock, after, stays=watch) as show:
             while True:
                 show(observer.look(probe=False), place.firing())
                 if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
@@ -61,15 +62,18 @@ def status(
 
 @contextmanager
 def _screen(
-    session: Session, figures: UserFigures, clock: Clock, *, stays: bool
+    session: Session, figures: UserFigures, clock: Clock, after: Mapping[str, timedelta], *, stays: bool
 ) -> Iterator[Callable[[Look, Sequence[Alert]], None]]:
     """What shows a look on stdout: the document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
-        yield lambda look, firing: session.output.result("", {**_document(look), "alerts": list(firing)})
+        yield lambda look, firing: session.output.result(
+            "", {**_document(look, after), "alerts": list(firing)}
+        )
         return
     from rich.console import Group
     from rich.text import Text
 
+    from pipeline.app import soaking
     from pipeline.redact import plain
     from pipeline.view.local_lines import alert_line
     from pipeline.view.panel import render
@@ -78,7 +82,9 @@ def _screen(
 
     def picture(look: Look, firing: Sequence[Alert]) -> Group:
         told = [Text(plain(alert_line(alert)), style="bold red") for alert in firing]
-        return Group(*told, render(look, (), figures(), clock.now(), console.width))
+        s = look.situation
+        soaks = [Text(plain(each)) for each in soaking.lines(s.live, s.rollout, after, clock.now())]
+        return Group(*told, render(look, (), figures(), clock.now(), console.width), *soaks)
 
     if not stays or not console.is_terminal:
         yield lambda look, firing: console.print(picture(look, firing))
@@ -89,7 +95,9 @@ def _screen(
         yield lambda look, firing: live.update(picture(look, firing), refresh=True)
 
 
-def _document(look: Look) -> dict[str, object]:
+def _document(look: Look, after: Mapping[str, timedelta]) -> dict[str, object]:
+    """Args: after: the environments that come after this one, and how long an image soaks here for each."""
+    from pipeline.app import soaking
     from pipeline.core.pin import pin_of
 
     s, current = look.situation, look.situation.rollout
@@ -110,6 +118,7 @@ def _document(look: Look) -> dict[str, object]:
         "driver": current.driver,
         "heartbeat": current.heartbeat.isoformat(),
         "pinned": pin.to_json() if pin else None,
+        "soaking": soaking.document(s.live, current, after),
         "drift": s.drift,
         "reason": current.reason,
         "judgement": s.stage_verdict.to_json(),

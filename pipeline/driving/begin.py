@@ -11,6 +11,7 @@ from pipeline.core import record
 from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN
 from pipeline.core.intent import GOOD, Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.core.plan import Wish
+from pipeline.core.promoted import Admission
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.driving.engine import Engine
 from pipeline.driving.first_deployment import deploy_first
@@ -33,6 +34,8 @@ class Start:
         is_dead: whether a driver is known to be dead (same machine, no such process); saves watching for it.
         aim: the wish with the candidate's name, which depends on the service as it is and on its record.
         gate: asked before the first write of a rollout that has not begun; an outcome is its refusal.
+        admit: asked before the gate: why the image is let in, where the environment comes after another; raises NotYet or
+            PlanRefused where it is not.
     """
 
     engine: Engine
@@ -44,12 +47,13 @@ class Start:
     say: Callable[[str], None] = lambda _: None
     is_dead: Callable[[str], bool] = lambda _: False
     aim: Callable[[Wish, LiveService | None, Rollout | None], Wish] = lambda wish, *_: wish
+    admit: Callable[[], Admission | None] = lambda: None
     gate: Callable[[], Outcome | None] = lambda: None
 
     def __call__(self) -> Ended | None:
         """None once the wished rollout is under way and ours to drive; how it ended when it has.
 
-        Raises: PlanRefused, AnotherRunAlive, and what the ports raise.
+        Raises: PlanRefused, NotYet, AnotherRunAlive, and what the ports raise.
         """
         for _ in range(_TRIES):
             try:
@@ -101,6 +105,7 @@ class Start:
         return Ended(outcome, self.wish.candidate, outcome.label) if outcome is not None else None
 
     def _first(self, intent: First) -> Ended | None:
+        intent = replace(intent, admission=self.admit())
         if refused := self._refused():
             return refused
         outcome = deploy_first(self.engine, self.world, intent)
@@ -116,6 +121,7 @@ class Start:
                 "Spillway did not set it, and would move it to its own revisions.",
                 "Rename that tag, or let Spillway have it: the same command with --take-tags",
             )
+        intent = replace(intent, admission=self.admit())
         if refused := self._refused():
             return refused
         if superseded is not None:
@@ -133,6 +139,7 @@ class Start:
                 f"Its image is {current.plan.image}; yours is {self.wish.image}.",
                 "Let it end, roll it back (spillway rollback), or give the same command with --supersede.",
             )
+        self.admit()
         if refused := self._refused():
             return refused
         cause = Cause(f"superseded by {self.wish.candidate}", self.engine.driver)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 
-from pipeline.errors import SpillwayError
+from pipeline.errors import NotYet, SpillwayError
 from pipeline.events import Looked, RolloutEvent
 from pipeline.model import Outcome
 from pipeline.output import streams
@@ -62,8 +62,9 @@ class Output:
     def error(self, error: SpillwayError) -> None:
         """Three lines for people, or the one document for machines."""
         self.last = {
-            "outcome": "error", "exit_code": error.exit_code, "error": type(error).__name__,
+            "outcome": error.outcome, "exit_code": error.exit_code, "error": type(error).__name__,
             "what": error.what, "why": error.why, "fix": error.fix,
+            **({"next_at": error.at} if isinstance(error, NotYet) else {}),
         }  # fmt: skip
         if self.mode is not Mode.TEXT:
             self._document(self.last)

@@ -56,6 +56,8 @@ def risks(figures: Figures, checks: Report | None) -> Iterator[str]:
     plan = rollout.plan
     if met is not None and met.open_sockets and rollout.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK):
         yield f"{met.open_sockets:,} sockets are still open on {plan.candidate}: their users are not safe yet."
+    if rollout.admission and rollout.admission.by:
+        yield f"It was let in {rollout.admission.told}."
     if rollout.drift:
         yield f"Somebody else changed the service: {rollout.drift}."
     for criterion in plan.terms.criteria:

@@ -221,6 +221,8 @@ def _metrics(e: Evidence) -> Answer:
 
 
 def _soaked(e: Evidence) -> Answer:
+    if e.rollout.admission is not None:  # it comes after another environment
+        return (State.NOT_SHOWN if e.rollout.admission.by else State.SHOWN), e.rollout.admission.told
     words = f"this rollout took {short(e.figures.took)}"
     if e.figures.outcome is Outcome.PROMOTED and e.figures.took >= STAGING_SOAK:
         return State.SHOWN, words

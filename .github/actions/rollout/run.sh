@@ -24,4 +24,5 @@ done
 wait "$child"
 code=$?
 if [ "$code" = 13 ] && [ "$PAUSED" = success ]; then code=0; fi
+if [ "$code" = 18 ] && [ "$NOT_YET" = success ]; then code=0; fi
 exit "$code"

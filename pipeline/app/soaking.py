@@ -1,0 +1,52 @@
+"""What ``status`` says of the image that soaks: since when, and when the environments that come after may have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from pipeline.app.session import Session
+from pipeline.config.environments_section import followers
+from pipeline.core.promoted import Promoted, soaking, when
+from pipeline.core.rollout import Rollout
+from pipeline.errors import UserError
+from pipeline.model import LiveService, ServiceRef
+from pipeline.units import format_duration
+
+
+def followers_of(session: Session, ref: ServiceRef) -> Mapping[str, timedelta]:
+    """The environments that come after this service, and how long it soaks for each; none without a configuration."""
+    with suppress(UserError):
+        config = session.load_config()
+        own = [name for name, each in config.environments.items() if config.ref(each) == ref]
+        return {name: soak for each in own for name, soak in followers(config.environments, each).items()}
+    return {}
+
+
+def document(live: LiveService, current: Rollout, after: Mapping[str, timedelta]) -> dict[str, object] | None:
+    """Of the image that has all traffic; None where none was promoted, or it lost some since."""
+    which = _soaking(live, current)
+    if which is None:
+        return None
+    ready = {name: (which.at + soak).isoformat() for name, soak in after.items()}
+    return {"revision": which.revision, "since": which.at.isoformat(), "ready": ready}
+
+
+def lines(live: LiveService, current: Rollout, after: Mapping[str, timedelta], now: datetime) -> list[str]:
+    """The same in words; none where no environment comes after."""
+    which = _soaking(live, current)
+    if which is None or not after:
+        return []
+    lasted = format_duration(timedelta(seconds=int(max(0.0, (now - which.at).total_seconds()))))
+    ready = [f"         {_ready(name, which.at + soak, now)}" for name, soak in after.items()]
+    return [f"soaking  {which.revision} since {when(which.at)} ({lasted})", *ready]
+
+
+def _soaking(live: LiveService, current: Rollout) -> Promoted | None:
+    which = soaking(current.promoted)
+    return which if which is not None and live.pinned.serving == {which.revision: 100} else None
+
+
+def _ready(name: str, at: datetime, now: datetime) -> str:
+    return f"ready for {name}" if at <= now else f"ready for {name} at {when(at)}"
