@@ -150,9 +150,12 @@ def test_with_the_lock_the_first_of_three_is_shipped_and_the_next_waits_for_it(w
 def test_the_lock_keeps_no_mend_waiting(way: Way) -> None:
     way.locks = True
     way.merge("a")
+    way.clock.sleep(SOAK)
+    way.merge("b")
     way.clock.sleep(HOUR)
     restore(way.staging.platform, way.clock, REF, Cause("1011", "ada", by_hand=True))
-    assert way.merge("b") is Outcome.PROMOTED
+    assert way.staging.rollout.promoted[-1].revision == "a", "it soaks anew, and is in nobody's way"
+    assert way.merge("c") is Outcome.PROMOTED
 
 
 def test_a_rollout_under_way_in_staging_is_waited_for(way: Way) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from checks.finding import Confidence, Finding, Severity
 from checks.finding import Report as Checked
 from checks.output.document import as_dict, from_json
+from pipeline.core.promoted import Admission
 from pipeline.core.rollout import Event, Phase, Rollout, Step
 from pipeline.judging.exposure import Exposure
 from pipeline.model import LOCAL_PROJECT, Outcome, ServiceRef
@@ -361,3 +362,18 @@ def test_a_first_revision_has_nothing_to_go_back_to() -> None:
     said = made(first)
     assert [step.line for step in said.rollback] == [""]
     assert [u.role for u in said.users] == ["first revision"]
+
+
+@pytest.mark.parametrize(
+    ("admission", "state"),
+    [
+        (Admission("a soaked in staging for 1d"), State.SHOWN),
+        (Admission("without a soak: 1011 since noon", "ada"), State.NOT_SHOWN),
+    ],
+)
+def test_why_an_image_was_let_in_is_said(admission: Admission, state: State) -> None:
+    said = made(a_rollout(Phase.PROMOTED, 100, admission=admission))
+    row = next(item for item in said.checklist if "staging" in item.title)
+    assert (row.state, row.evidence) == (state, admission.told)
+    overridden = "It was let in without a soak: 1011 since noon (ada)."
+    assert (overridden in said.risks) is (state is State.NOT_SHOWN)

@@ -38,7 +38,7 @@ def show(drive: Drive, gate: Gate, admit: Callable[[], Admission | None]) -> int
             )
             document = {"first_deployment": True, "candidate": wish.candidate, "image": wish.image}
             admitted = _admitted(admit())
-            return _show_new(drive, gate, [*first, *admitted], {**document, "admission": admitted})
+            return _show_new(drive, gate, [*first, *admitted.values()], {**document, **admitted})
         case Supersede(other):
             raise PlanRefused(
                 f"{wish.ref.service}: {other.plan.candidate} is under way ({other.phase})",
@@ -57,13 +57,14 @@ def show(drive: Drive, gate: Gate, admit: Callable[[], Admission | None]) -> int
             wanted = live.wanted if live is not None else Split()
             counted = who_counts.lines(drive.world, wish, proposal)
             admitted = _admitted(admit())
-            lines = [*_lines(proposal), *admitted, *counted, *_pinned(pin)]
-            document = {**_document(proposal, wanted), **_pin_document(pin), "admission": admitted}
+            lines = [*_lines(proposal), *admitted.values(), *counted, *_pinned(pin)]
+            document = {**_document(proposal, wanted), **_pin_document(pin), **admitted}
             return _show_new(drive, gate, lines, document)
 
 
-def _admitted(admission: Admission | None) -> list[str]:
-    return [admission.words] if admission else []
+def _admitted(admission: Admission | None) -> Mapping[str, str]:
+    """Why the image may be rolled out already, where the environment comes after another."""
+    return {"admission": admission.words} if admission else {}
 
 
 def _pinned(pin: Pin | None) -> list[str]:

@@ -105,7 +105,10 @@ def find_service(
 
 def image_of(session: Session, request: Request, image: str, source: str) -> str:
     """What ``--image`` says, or ``--from`` comes to. Raises UserError, and as ``admission.next_image``."""
-    if source:
+    is_named = (
+        "image" in session.given and "source" not in session.given
+    )  # then --from is a default that goes unused
+    if source and not is_named:
         from pipeline.app.admission import next_image
 
         refuse_idle(session, "beside --from", "Leave one of them out.", "image")

@@ -280,8 +280,8 @@ class Rollout:
         share = after.split.percent_of(after.plan.candidate)
         step = Step(now, event, share, reason, by, by_hand=bool(by) and after.by_hand)
         known = self._promoted_after(after, event, now, is_superseded=bool(by) and not after.by_hand)
-        reached, history = max(self.reached, share), (*self.history, step)
-        return replace(after, reached=reached, history=history, promoted=known)
+        history = (*self.history, step)
+        return replace(after, reached=max(self.reached, share), history=history, promoted=known)
 
     def _promoted_after(
         self, after: Rollout, event: Event, now: datetime, *, is_superseded: bool

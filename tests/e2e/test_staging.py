@@ -67,6 +67,8 @@ def test_what_soaked_in_staging_and_nothing_else_gets_into_production(way: Proje
     assert rollout(way, "production", "--image", "next").code == 2
     configure(way, "1s")
     first = shipped(way)
+    planned = way.run_here("plan", "--env", "production", "--from", "staging")
+    assert "has ended: first_deployment" in planned.stderr, "in plan's words as well"
     assert (first.code, first.document["outcome"]) == (0, "first_deployment"), first.stderr
 
     configure(way, "1h")
