@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipeline.core import record
 from pipeline.core.plan import Wish
 from pipeline.core.promoted import Admission, when
 from pipeline.driving.predecessor import Predecessor, must_not_be_locked
@@ -50,9 +49,8 @@ class Way:
         return self.staging.roll(wish(name), admit=self._lock)  # type: ignore[arg-type]
 
     def _lock(self) -> None:
-        live = self.staging.live
         if self.locks:
-            must_not_be_locked(record.of(live), self.clock.now(), "staging", {"production": SOAK})
+            must_not_be_locked(self.staging.live, self.clock.now(), "staging", {"production": SOAK})
 
     def next_image(self, config: str = "c") -> str:
         live = self.production.live
@@ -156,6 +154,13 @@ def test_the_lock_keeps_no_mend_waiting(way: Way) -> None:
     restore(way.staging.platform, way.clock, REF, Cause("1011", "ada", by_hand=True))
     assert way.staging.rollout.promoted[-1].revision == "a", "it soaks anew, and is in nobody's way"
     assert way.merge("c") is Outcome.PROMOTED
+
+
+def test_the_lock_is_of_no_use_to_what_lost_its_traffic_by_hand(way: Way) -> None:
+    way.locks = True
+    way.merge("a")
+    way.staging.platform.foreign_write(split=Split.between(STABLE, None, 0))
+    assert way.merge("b") is Outcome.PROMOTED
 
 
 def test_a_rollout_under_way_in_staging_is_waited_for(way: Way) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,6 @@ from pipeline.app.request import Request
 from pipeline.app.session import who
 from pipeline.app.wiring import SystemClock, open_place
 from pipeline.config.environments_section import followers
-from pipeline.core import record
 from pipeline.core.promoted import Admission
 from pipeline.driving.predecessor import Predecessor, must_not_be_locked
 from pipeline.errors import ServiceNotFound, UserError
@@ -45,17 +45,17 @@ class Door:
                 )
             return Admission(f"without a soak: {self.reason[:_LONGEST_REASON]}", who())
         if held:
-            self._must_not_be_locked(dict(held))
+            self._must_not_be_locked(held)
         if after is None:
             return None
         with ExitStack() as stack:
             return opened(request, stack).admission(request.image)
 
-    def _must_not_be_locked(self, held: dict[str, timedelta]) -> None:
+    def _must_not_be_locked(self, held: Mapping[str, timedelta]) -> None:
         request = self.request
         with open_place(request.session, request.ref) as place, suppress(ServiceNotFound):
-            current = record.of(place.platform.read(request.ref))
-            must_not_be_locked(current, SystemClock().now(), request.name, held)
+            live = place.platform.read(request.ref)
+            must_not_be_locked(live, SystemClock().now(), request.name, held)
 
 
 def opened(request: Request, stack: ExitStack) -> Predecessor:

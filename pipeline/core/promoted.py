@@ -223,11 +223,5 @@ def newer(known: Sequence[Promoted], has: Sequence[str], since: datetime | None)
     return tuple(each for each in known if since is None or each.at > since)
 
 
-def locked_until(known: Sequence[Promoted], soak: timedelta, now: datetime) -> datetime | None:
-    """Until when nothing else may be rolled out where a soak is not to be cut short; None: now."""
-    open_one = soaking(known)
-    return open_one.at + soak if open_one is not None and now < open_one.at + soak else None
-
-
 def when(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -143,22 +143,23 @@ class Predecessor:
 
 
 def must_not_be_locked(
-    current: Rollout | None, now: datetime, name: str, followers: dict[str, timedelta]
+    live: LiveService, now: datetime, name: str, followers: Mapping[str, timedelta]
 ) -> None:
     """For an environment whose soaks are not cut short. Raises NotYet.
 
-    What was sent back, or is still being rolled out, keeps nobody waiting.
+    What was sent back, is still being rolled out or lost its traffic keeps nobody waiting.
 
     Args:
-        current: the rollout that its service carries.
+        live: its service.
         followers: the environments that come after it, and how long an image soaks here for each.
     """
+    current, soak = record.of(live), max(followers.values())
     if current is None or current.phase is not Phase.PROMOTED:
         return
-    soak = max(followers.values())
-    until, which = promoted.locked_until(current.promoted, soak, now), promoted.soaking(current.promoted)
-    if until is None or which is None:
+    which = promoted.soaking(current.promoted)
+    if which is None or live.pinned.serving != {which.revision: 100} or now >= which.at + soak:
         return
+    until = which.at + soak
     raise NotYet(
         f"{name}: not yet: {which.revision} soaks here until {when(until)}, for {' and '.join(followers)}",
         f"soak-lock keeps that whole: all traffic since {when(which.at)},"
@@ -166,12 +167,6 @@ def must_not_be_locked(
         "Nothing was touched: give the same command again then. Sooner: add --override-soak --reason TEXT",
         at=until.isoformat(),
     )
-
-
-def ready_at(known: Sequence[Promoted], soak: timedelta) -> datetime | None:
-    """When what soaks now is ready for an environment that comes after; None where nothing soaks."""
-    which = promoted.soaking(known)
-    return which.at + soak if which is not None else None
 
 
 def _whole(duration: timedelta) -> timedelta:

@@ -29,10 +29,10 @@ def rollout(project: Project, env: str, *words: str) -> Done:
     return project.run_here("rollout", "--env", env, *words, "-o", "json")
 
 
-def shipped(project: Project) -> Done:
+def in_time(project: Project, command: str, *words: str) -> Done:
     """As the scheduled job does it: asked again until it is time."""
     while True:
-        done = rollout(project, "production", "--from", "staging")
+        done = project.run_here(command, "--env", "production", "--from", "staging", *words)
         if done.code != 18:
             return done
         time.sleep(0.2)
@@ -66,9 +66,10 @@ def test_what_soaked_in_staging_and_nothing_else_gets_into_production(way: Proje
     assert not_yet(planned)["what"] == said["what"]
     assert rollout(way, "production", "--image", "next").code == 2
     configure(way, "1s")
-    first = shipped(way)
-    planned = way.run_here("plan", "--env", "production", "--from", "staging")
-    assert "has ended: first_deployment" in planned.stderr, "in plan's words as well"
+    planned = in_time(way, "plan")
+    assert planned.code == 0, planned.stderr
+    assert "soaked in staging for " in planned.stdout
+    first = in_time(way, "rollout", "-o", "json")
     assert (first.code, first.document["outcome"]) == (0, "first_deployment"), first.stderr
 
     configure(way, "1h")
@@ -82,7 +83,7 @@ def test_what_soaked_in_staging_and_nothing_else_gets_into_production(way: Proje
     assert document["soaking"]["ready"] == {"production": said["next_at"]}
 
     configure(way, "1s")
-    done = shipped(way)
+    done = in_time(way, "rollout", "-o", "json")
     assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
     assert digest(way, way.service).startswith("sha256:")
     assert digest(way, way.service) == digest(way, f"{way.service}-stg")
