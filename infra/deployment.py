@@ -8,6 +8,7 @@ from typing import Any
 
 from infra.compose import compose, unreserved
 from infra.document import Doc, overlaid
+from infra.keys import asked_over
 from infra.settings import Settings
 from pipeline.model import Split, Target
 
@@ -112,7 +113,7 @@ def _fields(settings: Settings, live: Doc) -> dict[str, Any]:
     asked: dict[str, Any] = {"ingress": settings.ingress} if settings.ingress else {}
     if settings.labels:
         asked["labels"] = dict(settings.labels)
-    return overlaid(overlaid(live, asked), settings.fields)
+    return asked_over(live, overlaid(asked, settings.fields, clears=False))
 
 
 def _named(revision: str, template: Doc) -> Doc:

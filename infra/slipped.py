@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from infra.deployment import Live
+from infra.keys import KEYS_ANNOTATION
 from infra.settings import Settings
 from pipeline.errors import StaleWrite
 
@@ -55,4 +56,8 @@ def _tags(live: Live) -> set[tuple[str, str | None]]:
 
 
 def _ours(live: Live) -> set[tuple[str, str]]:
-    return {(key, value) for key, value in live.annotations.items() if key.startswith("spillway.")}
+    return {
+        (key, value)
+        for key, value in live.annotations.items()
+        if key.startswith("spillway.") and key != KEYS_ANNOTATION
+    }

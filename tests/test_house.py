@@ -19,6 +19,7 @@ PURE = (
     "infra.deployment",
     "infra.document",
     "infra.guard",
+    "infra.keys",
     "infra.settings",
     "pipeline.model",
     "pipeline.core.codec",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from infra.compose import MADE_ANNOTATION
 from infra.document import Change, Doc, covers, differences, leaves
 from infra.guard import shown
+from infra.keys import OWN_ANNOTATIONS
 from pipeline.model import OWN_VARIABLES
 
 if TYPE_CHECKING:
@@ -87,5 +87,8 @@ def _under_template(before: Doc, after: Doc) -> Iterator[Change]:
 
 def _is_ours(path: str) -> bool:
     """And names of named things, which their paths say."""
-    ours = (*(f"env[{name}]" for name in OWN_VARIABLES), f"annotations[{MADE_ANNOTATION}]")
-    return path.endswith("].name") or covers("template.revision", path) or any(each in path for each in ours)
+    names = (
+        *(f"env[{name}]" for name in OWN_VARIABLES),
+        *(f"annotations[{name}]" for name in OWN_ANNOTATIONS),
+    )
+    return path.endswith("].name") or covers("template.revision", path) or any(each in path for each in names)

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from infra.alerts import TYPES
+from infra.compose import unreserved
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from infra.slipped import must_not_have_slipped
 from pipeline.cloudrun.faults import translated
@@ -172,7 +173,8 @@ class InProcess:
     def _bring_about(self, resource: Resource, live: Live | None) -> bool:
         """Whether anything had to be written."""
         _must_be_right(resource, self.provider.check(resource.inputs))
-        state = self.provider.read(resource.inputs)
+        # Without a state of the last apply: whatever was live then and may be declared is the program's.
+        state = self.provider.read(resource.inputs, unreserved(live.fields) if live else None)
         if (state["etag"] if state else "") != (live.etag if live else ""):
             raise StaleWrite(f"{resource.name} changed after the program had read it")
         if state is None:

@@ -21,7 +21,7 @@ from pipeline.config.template_section import (
     type_of,
     words,
 )
-from pipeline.model import OUTPUT_ONLY, OWN_VARIABLES, RECORD_ANNOTATION
+from pipeline.model import OUTPUT_ONLY, OWN_VARIABLES
 
 _DURATION = "google.protobuf.Duration"
 _NAME = {"type": "string", "minLength": 1}
@@ -62,11 +62,12 @@ def of_section(path: Path, definitions: Schema) -> Schema:
 
 def _theirs() -> Schema:
     """Keys of labels and annotations that are the file's to set: neither Cloud Run's nor ours."""
-    from infra.compose import MADE_ANNOTATION, RESERVED_NAMESPACES
+    from infra.compose import RESERVED_NAMESPACES
+    from infra.keys import OWN_ANNOTATIONS
 
     namespaces = "|".join(map(re.escape, RESERVED_NAMESPACES))
-    own = [MADE_ANNOTATION, RECORD_ANNOTATION]
-    return {"not": {"anyOf": [{"pattern": rf"^(?:[^/]*\.)?(?:{namespaces})/"}, {"enum": own}]}}
+    reserved = {"pattern": rf"^(?:[^/]*\.)?(?:{namespaces})/"}
+    return {"not": {"anyOf": [reserved, {"enum": sorted(OWN_ANNOTATIONS)}]}}
 
 
 def _message(fields: list[Any], definitions: Schema) -> Schema:

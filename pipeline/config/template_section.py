@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.config.sections import path_text
 from pipeline.config.yamltree import Document
 from pipeline.errors import ConfigError
-from pipeline.model import OUTPUT_ONLY, OWN_VARIABLES, RECORD_ANNOTATION
+from pipeline.model import OUTPUT_ONLY, OWN_VARIABLES
 from pipeline.units import parse_duration, shown
 
 Path = tuple[str | int, ...]
@@ -223,13 +223,14 @@ def _near(word: str, known: list[str]) -> str:
 
 
 def _reserved(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
-    from infra.compose import MADE_ANNOTATION, is_reserved
+    from infra.compose import is_reserved
+    from infra.keys import OWN_ANNOTATIONS
 
     for kind in ("annotations", "labels"):
         for key in made.get(kind) or ():
             if is_reserved(key):
                 yield (*path, kind, key), _RESERVED
-            if key in (MADE_ANNOTATION, RECORD_ANNOTATION):
+            if key in OWN_ANNOTATIONS:
                 yield (*path, kind, key), "Spillway's own: it is written by the rollout"
 
 

@@ -10,6 +10,7 @@ from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
+from infra.keys import OWN_ANNOTATIONS
 from pipeline.local import endpoint
 from pipeline.model import OWN_VARIABLES, RECORD_ANNOTATION
 from tests import adopting
@@ -89,12 +90,23 @@ def what_is_named_comes_and_goes_with_the_file_and_what_is_not_stays(adopted: Pr
     def variables(template: dict[str, Any]) -> set[str]:
         return {each["name"] for each in template["containers"][0]["env"]} - {*OWN_VARIABLES}
 
+    def named(service: dict[str, Any]) -> set[tuple[str, str]]:
+        kinds = ("labels", "annotations")
+        return {(kind, key) for kind in kinds for key in service[kind] if key not in OWN_ANNOTATIONS}
+
+    before = contents(adopted)[0]
     theirs = {"MODE", "API_TOKEN"}
     failed = roll("bad", 11, "env: {EXTRA: '1'}, ")
     assert variables(failed) == {*theirs, "EXTRA"}
-    first = roll("next", 0, "env: {OURS: '1'}, template: {timeout: 60s}, ")
+    service = "service: {labels: {ours: '1'}, annotations: {ours.example/a: '1'}}, "
+    first = roll("next", 0, f"env: {{OURS: '1'}}, template: {{timeout: 60s}}, {service}")
+    assert named(contents(adopted)[0]) == named(before) | {
+        ("labels", "ours"),
+        ("annotations", "ours.example/a"),
+    }
     assert variables(first) == {*theirs, "OURS"}, "a candidate that was rolled back leaves nothing"
     assert first["timeout"] == "60s"
     second = roll("third", 0, "")
     assert variables(second) == theirs, "what left the file is gone, and what never was in it stays"
     assert second["serviceAccount"] == "chat@p.iam.gserviceaccount.com"
+    assert named(contents(adopted)[0]) == named(before)
