@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.app import ci
+from pipeline.cli import main
 from pipeline.errors import NotYet, UserError
 from pipeline.output import streams
 from pipeline.output.writer import Output
@@ -60,6 +62,70 @@ def test_outputs(files: Path, document: dict[str, object], code: int, wanted: di
 def test_a_command_that_was_ended_before_its_answer_says_so(files: Path) -> None:
     ci.hand_on(Output(level=-1), 130)
     assert (handed(files)["outcome"], handed(files)["exit_code"]) == ("interrupted", "130")
+
+
+MISTAKES = {
+    "rollback --nope": ("No such option: --nope", "spillway rollback -h"),
+    "nope": ("No such command", "spillway -h"),
+    "rollback one two": ("unexpected extra argument", "spillway rollback -h"),
+    "rollout --image": ("requires an argument", "spillway -h"),
+    "rollout --engine x": ("is not one of", "spillway rollout -h"),
+    "local logs --lines many": ("--lines", "spillway local logs -h"),
+    "local": ("Usage: spillway local", "spillway local -h"),
+    "probe": ("Missing argument", "spillway probe -h"),
+    "": ("Usage: spillway", "spillway -h"),
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_command_line_that_cannot_be_read_hands_on_what_is_wrong(
+    files: Path, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    what, fix = MISTAKES[words]
+    assert main.run(words.split()) == 2
+    found = handed(files)
+    assert tuple(found) == ci.OUTPUTS
+    assert (found["outcome"], found["exit_code"]) == ("error", "2")
+    page = (files / "GITHUB_STEP_SUMMARY").read_text()
+    assert page.startswith("### spillway: error, exit code 2\n\n    ")
+    assert what in page
+    assert f"How it is called: {fix}\n" in page
+    told = capfd.readouterr().err.splitlines()
+    assert [line for line in told if line.startswith("::error title=error::")] == told[-1:]
+
+
+@pytest.mark.parametrize(
+    ("raised", "outcome", "code"), [(KeyboardInterrupt, "interrupted", 130), (OSError, "error", 1)]
+)
+def test_a_command_that_never_began_hands_on_its_end(
+    files: Path, raised: type[BaseException], outcome: str, code: int
+) -> None:
+    class Words(list[str]):
+        def __iter__(self) -> Iterator[str]:
+            raise raised
+
+    assert main.run(Words(["check"])) == code
+    assert (handed(files)["outcome"], handed(files)["exit_code"]) == (outcome, str(code))
+
+
+@pytest.mark.parametrize("words", ["--help", "rollback --help"])
+def test_help_hands_nothing_on(files: Path, words: str) -> None:
+    assert main.run(words.split()) == 0
+    assert not list(files.iterdir())
+
+
+def test_the_page_of_a_mistake_is_text(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "hunter2-hunter2")
+    main.run(["rollback", "--no<script>\n# ](x) hunter2-hunter2\x1b[2J"])
+    lines = (files / "GITHUB_STEP_SUMMARY").read_text().splitlines()
+    assert all(line.startswith("    ") for line in lines[2:] if line)
+    assert not [line for line in lines if "hunter2" in line or "\x1b" in line]
+
+
+def test_an_error_of_a_command_that_has_a_report_adds_no_second_page(files: Path) -> None:
+    for reports in ([], ["a.md", "a.html"]):
+        ci.hand_on(ended(outcome="paused", reason="why", reports=reports), 13)
+    assert (files / "GITHUB_STEP_SUMMARY").read_text() == "### spillway: paused, exit code 13\n\n    why\n\n"
 
 
 def test_what_has_no_outcome_hands_nothing_on(files: Path) -> None:

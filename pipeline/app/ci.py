@@ -35,6 +35,8 @@ def hand_on(output: Output, code: int) -> None:
     values = outputs(document, code)
     text = "".join(f"{name}={value}\n" for name, value in values.items())
     _append(output, "GITHUB_OUTPUT", text, "no outputs of this step")
+    if code and not _texts(document.get("reports")):
+        _append(output, "GITHUB_STEP_SUMMARY", _page(document, values), "no step summary")
     if code and os.environ.get("GITHUB_ACTIONS") == "true":
         streams.put("stderr", f"{_annotation(document, values)}\n")
 
@@ -83,11 +85,21 @@ def _annotation(document: Mapping[str, object], values: Mapping[str, str]) -> st
     """One workflow command: what went wrong, why, and what to type."""
     from checks.output.github import workflow_command
 
-    words = (document.get(key) for key in ("what", "reason", "why", "fix", "next"))
-    message = "\n".join(SINK.text(str(each)) for each in words if each)
+    message = _said(document)
     kind = _KINDS.get(values["outcome"], "error")
     about = f" {values['revision']}" if values["revision"] else ""
     return workflow_command(kind, message or values["outcome"], title=f"{values['outcome']}{about}")
+
+
+def _page(document: Mapping[str, object], values: Mapping[str, str]) -> str:
+    """For a command that failed and has no report: in an indented block Markdown and HTML are text."""
+    told = "".join(f"    {plain(line)}\n" for line in _said(document).splitlines())
+    return f"### spillway: {values['outcome']}, exit code {values['exit_code']}\n\n{told}\n"
+
+
+def _said(document: Mapping[str, object]) -> str:
+    words = (document.get(key) for key in ("what", "reason", "why", "fix", "next"))
+    return "\n".join(SINK.text(str(each)) for each in words if each)
 
 
 def _append(output: Output, variable: str, text: str, otherwise: str) -> None:

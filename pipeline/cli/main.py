@@ -8,6 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from pipeline.output import streams
@@ -54,19 +55,43 @@ def run(words: Sequence[str]) -> int:
             app_for(words)(args=list(words), prog_name="spillway")
         except SystemExit as end:
             if isinstance(end.code, int | None):
-                return end.code or 0
+                # The end that typer makes of a mistake in the words stands beside it; a command's own stands alone.
+                return _handed_on(end.code or 0, end.__context__) if end.__context__ else end.code or 0
             print(end.code, file=sys.stderr)  # noqa: T201 - as Python itself does
             return 1
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             streams.hurry()
             streams.put("stderr", "spillway: interrupted\n")
-            return INTERRUPTED
-        except Exception:  # noqa: BLE001 - a fault of ours, told as one
+            return _handed_on(INTERRUPTED, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, told as one
             import traceback
 
             traceback.print_exc()
-            return 1
+            return _handed_on(1, error)
     return 0
+
+
+def _handed_on(code: int, error: BaseException) -> int:
+    """Returns the code, once a job's outputs say it: no command came so far as to write them."""
+    if code and ("GITHUB_OUTPUT" in os.environ or "GITHUB_ACTIONS" in os.environ):
+        with suppress(Exception):  # the code is true, whatever becomes of this
+            from pipeline.app import ci
+            from pipeline.output.writer import Output
+            from pipeline.redact import SINK, secrets_of
+
+            SINK.learn(*secrets_of(os.environ))
+            output = Output()
+            output.last = None if code == INTERRUPTED else _told(error)
+            ci.hand_on(output, code)
+    return code
+
+
+def _told(error: BaseException) -> dict[str, object]:
+    """What typer, or whoever else, raised, as a command's document says an error."""
+    text: str = getattr(error, "format_message", error.__str__)()
+    path = getattr(getattr(error, "ctx", None), "command_path", "spillway")
+    what = text.partition("\n")[0] or type(error).__name__
+    return {"outcome": "error", "what": what, "fix": f"How it is called: {path} -h"}
 
 
 def _open_descriptors() -> None:

@@ -81,8 +81,9 @@ def test_a_stage_that_waits_for_a_person_is_as_one_likes(job: Job, paused: str, 
 
 def test_a_mistake_is_told_where_one_looks(job: Job) -> None:
     done = job.run(args="--no-such-option")
-    assert done.failed
-    assert "never began" in done.page  # and not that it was ended midway
+    assert (done.failed, done.outputs()["outcome"], done.outputs()["exit_code"]) == (True, "error", "2")
+    assert "No such option" in done.page
+    assert "ended midway" not in done.page
     done = job.run(image="")
     assert done.failed
     done = job.run(image="nope")
