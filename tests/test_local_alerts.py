@@ -26,7 +26,7 @@ from google.protobuf import json_format
 
 from infra import alerts as lasting
 from pipeline.local.alerts.book import AlertBook
-from pipeline.local.alerts.watch import Evaluation, why_not
+from pipeline.local.alerts.watch import Evaluation, unevaluated
 from pipeline.local.api import admin, alerts
 from pipeline.local.api.rest import RestFace
 from pipeline.local.bearer import Access
@@ -260,8 +260,7 @@ def test_other_conditions_are_kept_and_said_not_to_be_evaluated(world: World, ap
     made = apis.policies.create_alert_policy(name=PROJECT, alert_policy=policy(cpu))
     assert apis.policies.get_alert_policy(name=made.name).conditions == made.conditions
     assert world.firing(1) == []
-    ((_, kept),) = world.book.policies
-    assert "compute.googleapis.com/instance/cpu/utilization" in why_not(kept)
+    assert "compute.googleapis.com/instance/cpu/utilization" in why_not(world)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +282,27 @@ def test_a_policy_that_makes_no_sense_silences_no_other(
     apis.policies.create_alert_policy(name=PROJECT, alert_policy=policy(more_than(0), displayName="second"))
     world.close(1011)
     assert [title for title, _ in world.firing(1)] == ["second"]
-    assert complaint in why_not(next(kept for _, kept in world.book.policies))
+    assert complaint in why_not(world)
+
+
+def why_not(world: World) -> str:
+    (found,) = unevaluated(world.book)
+    return found["why"]
+
+
+def test_a_policy_of_a_metric_that_does_not_count_is_told(world: World, apis: Apis) -> None:
+    share = more_than(
+        0.5, denominatorFilter=f'metric.type="{_USER}whole"', denominatorAggregations=[summed()]
+    )
+    made = apis.policies.create_alert_policy(name=PROJECT, alert_policy=policy(share))
+    assert why_not(world) == "log-based metric closes does not exist, or is disabled"
+    apis.metrics.create_log_metric(parent=PROJECT, metric=closes())
+    assert why_not(world) == "log-based metric whole does not exist, or is disabled"
+    apis.metrics.create_log_metric(parent=PROJECT, metric=closes("whole"))
+    assert not list(unevaluated(world.book))
+    made.enabled = False
+    apis.policies.update_alert_policy(alert_policy=made)
+    assert why_not(world) == "it is disabled"
 
 
 def test_what_the_service_fills_in(world: World, apis: Apis) -> None:
@@ -429,7 +448,7 @@ def test_what_the_program_declares_is_accepted_and_evaluated(world: World, apis:
         else:
             alert = monitoring_v3.AlertPolicy(json_format.ParseDict(inputs, monitoring_v3.AlertPolicy.pb()()))
             apis.policies.create_alert_policy(name=PROJECT, alert_policy=alert)
-    assert {why_not(kept) for _, kept in world.book.policies} == {""}
+    assert not list(unevaluated(world.book))
     world.close(1000, times=90)
     world.close(1011, "chat-two", times=4)
     for outcome in ("ok", "timeout"):

@@ -225,7 +225,7 @@ class Story:
         """The lasting alerts that fire now; one is a matter of seconds after users met 1011."""
         with self._drive() as drive:
             began = time.monotonic()
-            while not (found := drive.place.firing()) and time.monotonic() - began < _ALERTS_WITHIN_S:
+            while not (found := drive.place.watched().firing) and time.monotonic() - began < _ALERTS_WITHIN_S:
                 drive.world.clock.sleep(timedelta(milliseconds=250))
         for alert in found:
             self._say(alert_line(alert))

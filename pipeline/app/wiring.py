@@ -10,12 +10,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline import budget
 from pipeline.model import ServiceRef
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.driving.pace import Rhythm
     from pipeline.driving.ports import LogSource, World
     from pipeline.events import Listener
+    from pipeline.local.endpoint import Alerts
 
 
 def elapsed_s() -> float:
@@ -93,13 +94,11 @@ class Place:
 
         return policies_of(self.ref, self.channel)
 
-    def firing(self) -> Sequence[Mapping[str, Any]]:
-        """The alerts that fire for this service. The cloud tells whoever its notification channels name, and nobody else."""
-        from pipeline.local.endpoint import alerts_of
+    def watched(self) -> Alerts:
+        """What fires, and what cannot. The cloud tells whoever its notification channels name, and nobody else."""
+        from pipeline.local.endpoint import Alerts, alerts_of
 
-        if self.channel is None:
-            return ()
-        return [one for one in alerts_of(self.channel) if one["title"].startswith(f"{self.ref.service}: ")]
+        return Alerts() if self.channel is None else alerts_of(self.channel).of(self.ref)
 
     def look(self, settings: Settings) -> Live | None:
         """The service as it is, for these settings; None when there is none."""

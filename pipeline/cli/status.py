@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +16,11 @@ from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.output.writer import Mode
 
-Alert = Mapping[str, Any]  # one that fires, as ``local status`` has it
-
 if TYPE_CHECKING:
     from pipeline.app.reporting import UserFigures
     from pipeline.driving.ports import Clock
     from pipeline.events import Look
+    from pipeline.local.endpoint import Alerts
 
 
 @command
@@ -54,7 +53,7 @@ def status(
         figures = UserFigures(place, clock, lambda: observer.current)
         with _screen(session, figures, clock, after, stays=watch) as show:
             while True:
-                show(observer.look(probe=False), place.firing())
+                show(observer.look(probe=False), place.watched())
                 if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
                     return 0
                 clock.sleep(max(timedelta(seconds=1), rhythm.quiet))
@@ -63,36 +62,42 @@ def status(
 @contextmanager
 def _screen(
     session: Session, figures: UserFigures, clock: Clock, after: Mapping[str, timedelta], *, stays: bool
-) -> Iterator[Callable[[Look, Sequence[Alert]], None]]:
+) -> Iterator[Callable[[Look, Alerts], None]]:
     """What shows a look on stdout: the document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
-        yield lambda look, firing: session.output.result(
-            "", {**_document(look, after), "alerts": list(firing)}
-        )
+        yield lambda look, alerts: session.output.result("", {**_document(look, after), **_listed(alerts)})
         return
     from rich.console import Group
     from rich.text import Text
 
     from pipeline.app import soaking
     from pipeline.redact import plain
-    from pipeline.view.local_lines import alert_line
+    from pipeline.view.local_lines import alert_line, silent_line
     from pipeline.view.panel import render
 
     console = streams.console("stdout")
 
-    def picture(look: Look, firing: Sequence[Alert]) -> Group:
-        told = [Text(plain(alert_line(alert)), style="bold red") for alert in firing]
+    def picture(look: Look, alerts: Alerts) -> Group:
+        told = [Text(plain(alert_line(alert)), style="bold red") for alert in alerts.firing]
+        told += [
+            Text(plain(silent_line(policy, len(alerts.not_evaluated) - 1)), style="yellow")
+            for policy in alerts.not_evaluated[:1]
+        ]
         s = look.situation
         soaks = [Text(plain(each)) for each in soaking.lines(s.live, s.rollout, after, clock.now())]
         return Group(*told, render(look, (), figures(), clock.now(), console.width), *soaks)
 
     if not stays or not console.is_terminal:
-        yield lambda look, firing: console.print(picture(look, firing))
+        yield lambda look, alerts: console.print(picture(look, alerts))
         return
     from rich.live import Live
 
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        yield lambda look, firing: live.update(picture(look, firing), refresh=True)
+        yield lambda look, alerts: live.update(picture(look, alerts), refresh=True)
+
+
+def _listed(alerts: Alerts) -> dict[str, object]:
+    return {"alerts": list(alerts.firing), "alerts_not_evaluated": list(alerts.not_evaluated)}
 
 
 def _document(look: Look, after: Mapping[str, timedelta]) -> dict[str, object]:

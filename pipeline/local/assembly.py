@@ -121,6 +121,7 @@ class LocalCloudRun:
         return {
             **self._controller.snapshot(),
             "alerts": list(self._watch.firing),
+            "alerts_not_evaluated": list(self._watch.unevaluated),
             "processes": _rows(self._fleet.pids(), "pids"),
             "sockets": {
                 "open": _rows(seen.open_sockets(), "count"),

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pipeline import private
 from pipeline.errors import AccessError, LocalCloudRunDown, PlatformUnavailable
+from pipeline.model import ServiceRef
 
 if TYPE_CHECKING:
     import grpc
@@ -91,16 +92,35 @@ def settled(folder: Path) -> Endpoint:
         time.sleep(_POLL_S)
 
 
-def alerts_of(channel: grpc.Channel) -> Sequence[Mapping[str, Any]]:
-    """The alerts that fire on a local Cloud Run; none where it does not answer: a look must not fail for them."""
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Of a local Cloud Run: incidents that are open, and policies that are kept and never fire, with ``why``."""
+
+    firing: Sequence[Mapping[str, Any]] = ()
+    not_evaluated: Sequence[Mapping[str, Any]] = ()
+
+    def of(self, ref: ServiceRef) -> Alerts:
+        """Incidents of one service, and the policies of its project but for those that are another service's."""
+        return Alerts(
+            [one for one in self.firing if one["title"].startswith(f"{ref.service}: ")],
+            [
+                one
+                for one in self.not_evaluated
+                if one["policy"].startswith(f"projects/{ref.project}/")
+                and one["service"] in ("", ref.service)
+            ],
+        )
+
+
+def alerts_of(channel: grpc.Channel) -> Alerts:
+    """None where the local Cloud Run does not answer: a look must not fail for them."""
     import grpc
 
     try:
-        answer = channel.unary_unary(STATUS_METHOD)(b"", timeout=_LOOK_S)
+        answer = json.loads(channel.unary_unary(STATUS_METHOD)(b"", timeout=_LOOK_S))
     except grpc.RpcError:
-        return ()
-    firing: Sequence[Mapping[str, Any]] = json.loads(answer).get("alerts", ())
-    return firing
+        return Alerts()
+    return Alerts(answer.get("alerts", ()), answer.get("alerts_not_evaluated", ()))
 
 
 def no_answer(fault: Exception) -> PlatformUnavailable:

@@ -17,6 +17,8 @@ def status_lines(seen: Mapping[str, Any]) -> Iterator[str]:
         yield plain(f"NOT SAVED, served from memory: {name}: {why}")
     for alert in seen.get("alerts", ()):
         yield plain(alert_line(alert))
+    for policy in seen.get("alerts_not_evaluated", ()):
+        yield plain(silent_line(policy))
     if not seen["services"]:
         yield "no services yet"
     for service in seen["services"]:
@@ -27,6 +29,12 @@ def alert_line(alert: Mapping[str, Any]) -> str:
     """An alert that fires: since when, for whom, and which policy."""
     whom = ", ".join(value for value in alert["labels"].values() if value)
     return f"ALERT since {alert['since'][11:19]}  {alert['title']}{f'  ({whom})' if whom else ''}"
+
+
+def silent_line(policy: Mapping[str, Any], others: int = 0) -> str:
+    """An alert policy that never fires, and why. Args: others: that are not told."""
+    more = f"; {others} more: spillway local status" if others else ""
+    return f"alert policy not evaluated: {policy['title'] or policy['policy']}: {policy['why']}{more}"
 
 
 def entry_line(entry: Mapping[str, Any]) -> str:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from google.cloud import monitoring_v3
+from google.cloud.monitoring_v3.services.alert_policy_service.transports import (
+    AlertPolicyServiceGrpcTransport,
+)
+from google.protobuf import json_format
 
 from pipeline.core import record
+from pipeline.local import endpoint
 from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, Split
 from tests.e2e.project import STAGES, Project, image
 
@@ -41,10 +47,32 @@ def test_a_good_revision_is_promoted_and_rolled_back_by_hand(project: Project) -
     assert project.live().serving.serving == {before: 100}
     status = project.run("status", "-o", "json")
     assert status.document["outcome"] == "rolled_back_by_hand"
+    _an_alert_policy_that_is_not_evaluated_is_told(project)
+    status = project.run("status", "-o", "json")
     (project.folder / "spillway.yaml").write_text("not: [a configuration")
     named = project.run("status", project.ref.name, "-o", "json")
     assert named.document == status.document
     assert project.run("status", "projects/half/a-name").code == 2
+
+
+def _an_alert_policy_that_is_not_evaluated_is_told(project: Project) -> None:
+    metric = "run.googleapis.com/container/cpu/utilizations"
+    condition = {"conditionThreshold": {"filter": f'metric.type="{metric}"', "comparison": "COMPARISON_GT"}}
+    made = {"displayName": "CPU", "combiner": "OR", "conditions": [condition]}
+    with endpoint.read(project.local).channel() as channel:
+        client = monitoring_v3.AlertPolicyServiceClient(
+            transport=AlertPolicyServiceGrpcTransport(channel=channel)
+        )
+        policy = monitoring_v3.AlertPolicy(json_format.ParseDict(made, monitoring_v3.AlertPolicy.pb()()))
+        client.create_alert_policy(name=f"projects/{project.ref.project}", alert_policy=policy)
+        client.create_alert_policy(name="projects/another", alert_policy=policy)
+    line = f"alert policy not evaluated: CPU: metric {metric}: only log-based metrics are counted here"
+    told = " ".join(project.run("status").stdout.split())  # a picture, wrapped
+    assert line in told
+    assert told.count("not evaluated") == 1
+    assert line in project.run("local", "status").stdout.splitlines()
+    listed = project.run("status", "-o", "json").document["alerts_not_evaluated"]
+    assert [policy["title"] for policy in listed] == ["CPU"]
 
 
 def test_a_stage_that_asks_for_a_human_waits_for_promote(project: Project) -> None:

@@ -2,7 +2,7 @@
 
 What is understood: thresholds and absences of ``logging.googleapis.com/user/...`` metrics, aligned by ALIGN_DELTA,
 ALIGN_SUM, ALIGN_COUNT or ALIGN_RATE, reduced by REDUCE_SUM or not at all, also as a ratio with a denominator. Any other
-condition is kept and not evaluated; ``why_not`` of its policy says so.
+condition is kept and not evaluated; the status of the local Cloud Run says so.
 Source: google.monitoring.v3.AlertPolicy; https://cloud.google.com/monitoring/api/v3/filters.
 """
 
@@ -67,6 +67,10 @@ class Threshold:
     threshold: float
     duration_s: float
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(query.metric for query in (self.query, self.denominator) if query)
+
     def holding(self, series: Series, now_s: float) -> frozenset[Labels]:
         values = self.query.values(series, now_s)
         if self.denominator is not None:
@@ -83,6 +87,10 @@ class Absence:
     query: Query
     silent_s: float
     duration_s: float = 0.0
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return (self.query.metric,)
 
     def holding(self, series: Series, now_s: float) -> frozenset[Labels]:
         values = self.query.values(series, now_s, over_s=self.silent_s)

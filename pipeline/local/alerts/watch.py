@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -111,20 +111,33 @@ def _evaluated(policy: Json) -> tuple[Condition, ...]:
         return ()
 
 
-def why_not(policy: Json) -> str:
-    """Why a policy is kept and not evaluated; empty for one that is."""
+def unevaluated(book: AlertBook) -> Iterator[Mapping[str, str]]:
+    """The policies that are kept and never fire, as plain values; ``service`` is whose the Pulumi program made it."""
+    counted = {metric.name for metric in book.counted()}
+    for name, policy in book.policies:
+        if why := _why_not(policy, counted):
+            service = policy.get("userLabels", {}).get("spillway", "")
+            yield {"policy": name, "title": policy.get("displayName", ""), "service": service, "why": why}
+
+
+def _why_not(policy: Json, counted: Container[str]) -> str:
+    """Empty for a policy that is evaluated. Args: counted: names of the log-based metrics that count."""
+    if not policy.get("enabled", True):
+        return "it is disabled"
     try:
-        tuple(map(condition_of, policy["conditions"]))
+        found = tuple(map(condition_of, policy["conditions"]))
     except NotEvaluated as error:
         return str(error)
-    return ""
+    missing = [metric for each in found for metric in each.metrics if metric not in counted]
+    return f"log-based metric {missing[0]} does not exist, or is disabled" if missing else ""
 
 
 class AlertWatch:
-    """``start`` it, ``close`` it; between them ``firing`` is what fires now."""
+    """``start`` it, ``close`` it; between them ``firing`` is what fires now, and ``unevaluated`` what never will."""
 
     def __init__(self, logs: LogStore, book: AlertBook, *, clock: Callable[[], float] = time.time) -> None:
         self._logs = logs
+        self._book = book
         self._clock = clock
         self._evaluation = Evaluation(book)
         self._task: asyncio.Task[None] | None = None
@@ -132,6 +145,10 @@ class AlertWatch:
     @property
     def firing(self) -> tuple[Mapping[str, Any], ...]:
         return tuple(incident.as_dict() for _, incident in sorted(self._evaluation.open.items()))
+
+    @property
+    def unevaluated(self) -> tuple[Mapping[str, str], ...]:
+        return tuple(unevaluated(self._book))
 
     async def start(self) -> None:
         """What came while no server ran, or before it ended, counts as if it had been watched."""
