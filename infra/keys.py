@@ -8,7 +8,6 @@ service stay as they are live until something else is asked for: null clears the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from infra.compose import MADE_ANNOTATION
@@ -43,11 +42,10 @@ def _note(asked: Doc) -> str:
     return json.dumps(found, separators=(",", ":")) if found else ""
 
 
-def _noted(live: Doc) -> Iterator[tuple[str, str]]:
+def _noted(live: Doc) -> list[tuple[str, str]]:
     """What the settings set last time; nothing where the note is somebody's own words."""
     try:
         said = json.loads(live["annotations"][KEYS_ANNOTATION])
-        found = [(kind, key) for kind in _KINDS for key in said.get(kind, ()) if isinstance(key, str)]
+        return [(kind, key) for kind in _KINDS for key in said.get(kind, ()) if isinstance(key, str)]
     except (AttributeError, KeyError, TypeError, ValueError):
-        return
-    yield from (each for each in found if each[1] not in OWN_ANNOTATIONS)
+        return []

@@ -395,3 +395,89 @@ def test_what_is_edited_right_after_it_was_read_back_is_not_called_rolled_back()
     scene.platform.at_boundary = edit
     give_back(scene)
     assert scene.rollout.phase is Phase.ROLLING_BACK
+
+
+def write_once_back(scene: Scene, **write: object) -> None:
+    """Somebody's write, a second after our first one was accepted."""
+
+    def later() -> None:
+        scene.platform.before_write = lambda: None
+        scene.clock.at(scene.clock.seconds + 1, lambda: scene.platform.foreign_write(**write))  # type: ignore[arg-type]
+
+    scene.platform.before_write = later
+
+
+def without_record(scene: Scene) -> dict[str, str]:
+    return {key: text for key, text in scene.live.annotations.items() if key != RECORD_ANNOTATION}
+
+
+@pytest.mark.parametrize("to", [{}, {"to": STABLE}], ids=["by-tag", "by-name"])
+def test_without_a_record_a_split_that_an_apply_brings_back_is_sent_back(to: dict[str, str]) -> None:
+    scene = at_five_percent()
+    scene.platform.foreign_write(annotations=without_record(scene))
+    before = scene.live.wanted
+    write_once_back(scene, split=before)
+    done, told = give_back(scene, **to)
+    assert (done.target, done.verified, done.rollout) == (STABLE, True, None)
+    assert scene.live.wanted.serving == {STABLE: 100}
+    assert [each.text for each in told if each.kind == "retrying"] == [
+        "an apply of the program brought back what it had read: once more"
+    ]
+
+
+def test_without_a_record_what_latest_meant_is_brought_back_by_name_too() -> None:
+    scene = Scene()
+    scene.platform.add(CANDIDATE)
+    split = Split((Target(None, 100), Target(STABLE, 0, "stable")))
+    scene.platform.foreign_write(split=split, latest_created=CANDIDATE, latest_ready=CANDIDATE)
+    write_once_back(scene, split=Split((Target(CANDIDATE, 100), Target(STABLE, 0, "stable"))))
+    assert give_back(scene)[0].verified
+    scene.clock.sleep(3 * SECOND)
+    assert scene.live.wanted.serving == {STABLE: 100}
+
+
+def test_what_an_apply_brings_back_does_not_choose_another_target() -> None:
+    scene = at_five_percent()
+    scene.platform.foreign_write(annotations=without_record(scene))
+    without_tags = Split(tuple(replace(target, tag="") for target in scene.live.wanted.targets))
+    write_once_back(scene, split=without_tags)
+    assert give_back(scene)[0].target == STABLE
+    assert scene.live.wanted.serving == {STABLE: 100}
+
+
+def test_a_record_that_an_apply_takes_away_with_the_split_is_sent_back() -> None:
+    scene = at_five_percent()
+    write_once_back(scene, split=scene.live.wanted, annotations=without_record(scene))
+    done, _ = give_back(scene)
+    assert (done.target, done.verified) == (STABLE, True)
+    assert scene.live.wanted.serving == {STABLE: 100}
+
+
+def test_another_split_after_a_roll_back_without_a_record_is_an_edit_and_stays() -> None:
+    scene = at_five_percent()
+    scene.platform.foreign_write(annotations=without_record(scene))
+    write_once_back(scene, split=Split.between(STABLE, CANDIDATE, 30))
+    give_back(scene)
+    assert scene.live.wanted.serving == {STABLE: 70, CANDIDATE: 30}
+
+
+def test_where_nothing_was_written_nothing_is_watched() -> None:
+    scene = at_five_percent()
+    scene.platform.foreign_write(annotations=without_record(scene), split=Split.between(STABLE, CANDIDATE, 0))
+    begun = scene.clock.now()
+    done, told = give_back(scene)
+    assert (done.already, done.verified, scene.clock.now()) == (True, True, begun)
+    assert not [each for each in told if each.kind == "reading_back"]
+
+
+@pytest.mark.parametrize("has_record", [True, False])
+def test_that_traffic_is_back_is_said_before_it_is_watched(*, has_record: bool) -> None:
+    scene = at_five_percent()
+    if not has_record:
+        scene.platform.foreign_write(annotations=without_record(scene))
+    _, told = give_back(scene)
+    (said,) = (each for each in told if each.kind == "reading_back")
+    assert said.text.startswith(f"traffic is back: 100% on {STABLE}, read back; watching until ")
+    assert scene.clock.now() - said.at >= 1.5 * SECOND
+    settled = [each.at for each in told if isinstance(each, Wrote) and each.rollout and each.rollout.outcome]
+    assert all(at >= said.at for at in settled)

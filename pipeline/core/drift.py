@@ -125,6 +125,23 @@ def _keys(kind: str, before: Mapping[str, object], after: Mapping[str, object]) 
             yield f"{kind} {key} changed"
 
 
+def is_brought_back(
+    live: LiveService, found: Rollout | None, before: LiveService, ours: Rollout | None, target: str
+) -> bool:
+    """Whether somebody wrote what was there before a roll-back to ``target``: its record, or, where none says, its split.
+
+    Any other split is an edit that somebody meant.
+
+    Args:
+        found: the record that can be read of ``live``; ``ours`` that of the roll-back's write.
+        before: the read that this write was decided on.
+    """
+    if ours is not None and found is not None:
+        return found.epoch < ours.epoch
+    was = (before.wanted, before.pinned)
+    return live.wanted.serving != {target: 100} and any(live.wanted.shares_with(split) for split in was)
+
+
 def _foreign(annotations: Mapping[str, str]) -> Mapping[str, str]:
     return {key: value for key, value in annotations.items() if key != RECORD_ANNOTATION}
 

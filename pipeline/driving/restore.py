@@ -122,18 +122,21 @@ class _Restore:
     def run(self) -> Restored:
         was, target, decided_on = self._write_until_accepted()
         until = self.clock.now() + STANDS_BY
+        self.to = target  # decided: what an apply brings back must not choose another
         seen = self._read_back(target, decided_on)
         if seen is None:
             return Restored(target, verified=False, was=was)
         self.listen(RolledBack(self.clock.now(), target))
-        verified, rollout = self._outlast(decided_on, self._settle(seen), until)
-        already = verified and was == {target: 100}
-        return Restored(target, verified=verified, was=was, already=already, rollout=rollout)
+        had_it = was == {target: 100}
+        if decided_on.wanted.serving == {target: 100} and record.readable(seen) is None:
+            return Restored(target, verified=True, was=was, already=had_it)  # nothing was written
+        verified, rollout = self._outlast(decided_on, seen, target, until)
+        return Restored(target, verified, was, already=verified and had_it, rollout=rollout)
 
     def _outlast(
-        self, decided_on: LiveService, ours: Rollout | None, until: datetime
+        self, decided_on: LiveService, seen: LiveService, target: str, until: datetime
     ) -> tuple[bool, Rollout | None]:
-        """Stay while a program that is being applied may bring back what it had read. Traffic is back and told already.
+        """Stay while a program that is being applied may bring back what it had read. Traffic is back, and that is said first.
 
         False when what was brought back was sent back and not seen to go.
 
@@ -142,23 +145,19 @@ class _Restore:
         """
         before = record.readable(decided_on)
         applied = before if before and before.may_be_applied(decided_on, self.clock.now()) else None
-        if applied and applied.apply_until:
-            until = max(until, applied.apply_until)
-            self._say(
-                "reading_back",
-                f"the program may still be being applied, until {until:%H:%M:%S} UTC: watching what it brings back",
-            )
-        while ours is not None and not self.stop() and self.clock.now() < until:
+        until = max(until, applied.apply_until) if applied and applied.apply_until else until
+        watched = f"watching until {until:%H:%M:%S} UTC that no apply brings back what it had read"
+        self._say("reading_back", f"traffic is back: 100% on {target}, read back; {watched}")
+        ours = self._settle(seen)
+        while not self.stop() and self.clock.now() < until:
             with suppress(PlatformUnavailable, StaleWrite):
                 live = self.platform.read(self.ref)
-                found = record.readable(live)
-                if found is not None and found.epoch < ours.epoch:
+                if drift.is_brought_back(live, record.readable(live), decided_on, ours, target):
                     self._say("retrying", "an apply of the program brought back what it had read: once more")
-                    self._write(live)
-                    seen = self._read_back(ours.plan.stable, live)
-                    if seen is None:
+                    again = self._read_back(self._write(live), live)
+                    if again is None:
                         return False, ours
-                    ours = self._settle(seen)
+                    ours = self._settle(again)
                 elif applied and live.latest_created == applied.plan.candidate:
                     break
             is_soon = self.ref.is_local or until - self.clock.now() <= STANDS_BY
