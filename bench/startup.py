@@ -4,8 +4,9 @@
 
 Commands take turns, so that a machine whose speed drifts drifts for all of them; what is compared are medians. The share
 that is imports comes from runs of each under ``-X importtime``. ``rollback`` gives traffic back from 50/50, ``status``
-looks at that rollout, ``plan`` plans the next one of another service; all three on a local Cloud Run. Exits 1 when a goal
-is missed.
+looks at that rollout, ``plan`` plans the next one of another service; all three on a local Cloud Run. Of ``rollback`` it is
+the time until it says that traffic was read back; that it then watches for two seconds is no work of its own. Exits 1
+when a goal is missed.
 """
 
 from __future__ import annotations
@@ -45,12 +46,17 @@ _IMPORT = re.compile(
 
 @dataclass(slots=True)
 class Command:
-    """One command line of Python, its figures over the rounds, and what is done before each of them."""
+    """One command line of Python, its figures over the rounds, and what is done before each of them.
+
+    Args:
+        until: how the line on stderr begins that ends what is measured; empty for the end of the process.
+    """
 
     name: str
     words: Sequence[str]
     folder: Path
     before: Callable[[], object] = lambda: None
+    until: str = ""
     seconds: list[float] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
 
@@ -62,16 +68,26 @@ class Command:
         self.shares.append(sum(map(int, _IMPORT.findall(told))) / 1e6 / took)
 
     def _run(self, *options: str) -> tuple[float, str]:
-        """Wall seconds, and what was said on stderr."""
+        """Wall seconds, and what was said on stderr in them."""
         self.before()
-        began = time.perf_counter()
-        done = subprocess.run(
+        began, told, rest = time.perf_counter(), "", ""
+        with subprocess.Popen(
             [sys.executable, *options, *self.words], cwd=self.folder, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-        took = time.perf_counter() - began
-        assert done.returncode == 0, f"{self.name}: {done.returncode}\n{done.stderr}"
-        return took, done.stderr
+            stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert process.stderr is not None
+            is_done = False
+            for line in process.stderr:
+                told += line
+                if is_done := bool(self.until) and line.startswith(self.until):
+                    break
+            else:
+                process.wait()
+            took = time.perf_counter() - began
+            rest = process.stderr.read()
+        assert process.returncode == 0, f"{self.name}: {process.returncode}\n{told}{rest}"
+        assert is_done or not self.until, f"{self.name} never said {self.until!r}:\n{told}"
+        return took, told
 
     @property
     def median(self) -> float:
@@ -99,7 +115,10 @@ def working(root: Path, state: Path) -> Iterator[Command]:
     def half_way() -> None:
         lane.write(night.moment, night.moment.split, Phase.ROLLING)
 
-    yield Command("rollback", (*_SPILLWAY, "rollback", lane.project.ref.name), lane.project.folder, half_way)
+    yield Command(
+        "rollback", (*_SPILLWAY, "rollback", lane.project.ref.name), lane.project.folder, half_way,
+        until="traffic is back: 100% on ",
+    )  # fmt: skip
     yield Command("status", (*_SPILLWAY, "status"), lane.project.folder, half_way)
     other = Lane(Project(root / "other", state, "other"))
     other.begin_with(other.next_build())
