@@ -325,6 +325,68 @@ def test_what_the_service_fills_in(world: World, apis: Apis) -> None:
     assert after.mutation_record.mutate_time > made.mutation_record.mutate_time
 
 
+def test_a_mask_sets_what_it_names_and_nothing_beside_it(apis: Apis) -> None:
+    """Of a message one field, of a map one key: the examples that UpdateAlertPolicyRequest gives."""
+    made = apis.policies.create_alert_policy(
+        name=PROJECT,
+        alert_policy=policy(
+            more_than(0), documentation={"content": "look", "mimeType": "text/markdown", "subject": "s"},
+            userLabels={"team": "chat", "tier": "front", "gone": "1"},
+        ),
+    )  # fmt: skip
+    change = monitoring_v3.AlertPolicy(
+        name=made.name, display_name="not named", documentation={"content": "other", "mime_type": "not/named"},
+        user_labels={"team": "search", "tier": "not named", "new": "1"},
+    )  # fmt: skip
+    paths = ["documentation.content", "user_labels.team", "user_labels.new", "user_labels.gone"]
+    after = apis.policies.update_alert_policy(update_mask={"paths": paths}, alert_policy=change)
+    assert dict(after.user_labels) == {"team": "search", "tier": "front", "new": "1"}
+    wanted = monitoring_v3.AlertPolicy.Documentation(made.documentation)
+    wanted.content = "other"
+    assert after.documentation == wanted
+    assert (after.display_name, after.conditions) == (made.display_name, made.conditions)
+    assert apis.policies.get_alert_policy(name=made.name) == after
+
+
+def test_what_a_mask_names_and_nobody_gives_is_cleared(apis: Apis) -> None:
+    told = {"content": "look", "mimeType": "text/markdown"}
+    made = apis.policies.create_alert_policy(
+        name=PROJECT, alert_policy=policy(more_than(0), documentation=told, userLabels={"a": "1"})
+    )
+    bare = monitoring_v3.AlertPolicy(name=made.name)
+
+    def updated(*paths: str) -> monitoring_v3.AlertPolicy:
+        return apis.policies.update_alert_policy(update_mask={"paths": list(paths)}, alert_policy=bare)
+
+    after = updated("documentation.content", "alert_strategy.auto_close")
+    assert (after.documentation.content, after.documentation.mime_type) == ("", "text/markdown")
+    assert "alert_strategy" not in after
+    after = updated("documentation", "user_labels")
+    assert "documentation" not in after
+    assert not after.user_labels
+    with pytest.raises(exceptions.InvalidArgument, match="at least one"):
+        updated("conditions")
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("documentation.nothing", "'nothing' is not a field of Documentation"),
+        ("display_name.x", "'display_name', which is no message"),
+        ("conditions.display_name", "'conditions', which is a list"),
+        ("documentation.links.url", "'links', which is a list"),
+        ("documentation.content.x.y", "'content', which is no message"),
+        ("display_name,nothing", "'nothing' is not a field of AlertPolicy"),
+    ],
+)
+def test_a_mask_that_names_no_field_changes_nothing(apis: Apis, path: str, complaint: str) -> None:
+    made = apis.policies.create_alert_policy(name=PROJECT, alert_policy=policy(more_than(0)))
+    change = monitoring_v3.AlertPolicy(name=made.name, display_name="other")
+    with pytest.raises(exceptions.InvalidArgument, match=complaint):
+        apis.policies.update_alert_policy(update_mask={"paths": path.split(",")}, alert_policy=change)
+    assert apis.policies.get_alert_policy(name=made.name) == made
+
+
 def test_a_channel_in_use_is_not_deleted(apis: Apis) -> None:
     channel = apis.channels.create_notification_channel(
         name=PROJECT, notification_channel=monitoring_v3.NotificationChannel(type_="email")

@@ -70,11 +70,14 @@ class Collection:
 
     def update(self, name: str, given: Any, mask: FieldMask | None = None) -> Any:
         """Replace the fields that the mask names; without one, all of them. Raises Refused."""
-        self.show(name)
-        before, change = self._kept[name], _plain(given)
-        if mask is not None and mask.paths:
-            change = _merged(before, change, self._known(mask))
-        return self._put(name, change, before)
+        changed = self.show(name)
+        if mask is None or not mask.paths:
+            changed = given
+        else:
+            ways = [_way(self.message.DESCRIPTOR, path) for path in mask.paths]
+            for way in ways:
+                _set(changed, given, way)
+        return self._put(name, _plain(changed), self._kept[name])
 
     def delete(self, name: str) -> None:
         self.show(name)
@@ -87,14 +90,6 @@ class Collection:
         self._save()
         return self.show(name)
 
-    def _known(self, mask: FieldMask) -> Sequence[str]:
-        """The top-level fields that the mask names, as JSON spells them. Raises Refused."""
-        fields = {f.name.removesuffix("_"): f for f in self.message.DESCRIPTOR.fields}
-        heads = [path.partition(".")[0] for path in mask.paths]
-        if unknown := next((head for head in heads if head not in fields), None):
-            raise Refused("INVALID_ARGUMENT", f"update_mask: '{unknown}' is not a field of {self.message.DESCRIPTOR.name}.")  # fmt: skip
-        return [fields[head].json_name for head in heads]
-
     def _save(self) -> None:
         with suppress(OSError):
             private.write(self._path, json.dumps(self._kept))
@@ -104,6 +99,38 @@ def _plain(message: Any) -> dict[str, Any]:
     return json_format.MessageToDict(message)
 
 
-def _merged(before: Json, change: Json, keys: Sequence[str]) -> dict[str, Any]:
-    kept = {key: value for key, value in before.items() if key not in keys}
-    return {**kept, **{key: change[key] for key in keys if key in change}}
+def _way(descriptor: Any, path: str) -> list[str]:
+    """The fields that a path leads through; of a map, then the key. Raises Refused.
+
+    Source: google/protobuf/field_mask.proto: a repeated field stands at a path's end alone.
+    """
+    head, _, rest = path.partition(".")
+    fields = {field.name.removesuffix("_"): field for field in descriptor.fields}
+    field = fields.get(head)
+    if field is None:
+        raise Refused("INVALID_ARGUMENT", f"update_mask: '{head}' is not a field of {descriptor.name}.")
+    if not rest:
+        return [field.name]
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        return [field.name, rest]
+    if kind is None or field.is_repeated:
+        raise Refused("INVALID_ARGUMENT", f"update_mask: '{path}': nothing can be named in '{head}', which is {'a list' if field.is_repeated else 'no message'}.")  # fmt: skip
+    return [field.name, *_way(kind, rest)]
+
+
+def _set(message: Any, given: Any, way: Sequence[str]) -> None:
+    """What one path names becomes as given: also nothing, where nothing is."""
+    name, *rest = way
+    field = message.DESCRIPTOR.fields_by_name[name]
+    is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+    if rest and is_map:
+        getattr(message, name).pop(rest[0], None)
+        if rest[0] in (there := getattr(given, name)):
+            getattr(message, name)[rest[0]] = there[rest[0]]
+    elif rest and (message.HasField(name) or given.HasField(name)):
+        _set(getattr(message, name), getattr(given, name), rest)
+    elif not rest:
+        message.ClearField(name)
+        if any(each.name == name for each, _ in given.ListFields()):
+            message.MergeFrom(type(message)(**{name: getattr(given, name)}))
