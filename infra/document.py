@@ -30,8 +30,8 @@ ONE_OF = (
     ("useDefault", "policy"),
     ("connector", "networkInterfaces"),
 )
-#: Zero says something in these alone; everywhere else the API means "not set" by it.
-ZERO_COUNTS = frozenset({"manualInstanceCount"})
+#: Zero (or false) says something in these alone; everywhere else the API means "not set" by it.
+ZERO_COUNTS = frozenset({"gpuZonalRedundancyDisabled", "manualInstanceCount"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from google.protobuf import json_format
 from pulumi import _types as pulumi_types
 
 from infra.deployment import deployment
-from infra.document import MAPS, NAMED, ONE_OF, leaves
+from infra.document import MAPS, NAMED, ONE_OF, ZERO_COUNTS, leaves
 from infra.live import Live
 from infra.service import planned
 from infra.settings import Settings, Template
 from pipeline.cloudrun import documents
 from pipeline.cloudrun.stack import declared
+from pipeline.local.provider import fields as provider_fields
 from pipeline.local.provider.spelling import to_message
 from pipeline.model import OUTPUT_ONLY, Split, Target
 
@@ -105,10 +106,17 @@ def test_a_field_that_is_live_is_carried_or_told(document: dict[str, Any]) -> No
     if told:
         assert any(path.startswith(each) for each in told)
         return
+    assert leaves(sent_for(live))[path] == leaves(document)[path]
+
+
+def sent_for(live: Live) -> dict[str, Any]:
+    """The service that is declared, as the provider sends it, as a message and back."""
     declaration = declared(SETTINGS, lambda _: live).resources
     (resource,) = (each for each in declaration if each.type == "gcp:cloudrunv2/service:Service")
-    sent = json_format.MessageToDict(run_v2.Service.pb(to_message(resource.inputs)))
-    assert leaves(sent)[path] == leaves(document)[path]
+    made: dict[str, Any] = json_format.MessageToDict(
+        run_v2.Service.pb(to_message(provider_fields.sent({}, resource.inputs)))
+    )
+    return made
 
 
 def test_the_table_has_every_field_of_both_sides() -> None:
@@ -200,6 +208,67 @@ def test_a_field_that_no_version_here_knows_is_told_wherever_it_is(way: tuple[st
     _, ruling = planned(SETTINGS, live)
     assert bool(ruling.refused) == (way[:1] == ("template",))
     assert bool(ruling.beyond) == (way[:1] != ("template",))
+
+
+EMPTY = [way for _, way in MESSAGES if way and way != ("template", "containers", "build_info")]
+
+
+@pytest.mark.parametrize("way", EMPTY, ids=".".join)
+def test_a_message_that_is_there_with_nothing_in_it_is_carried_or_told(way: tuple[str, ...]) -> None:
+    """``emptyDir: {}`` is a volume, ``tcpSocket: {}`` a probe."""
+    service = run_v2.Service()
+    message = run_v2.Service.pb(service)
+    for name in way:
+        value = getattr(message, name)
+        message = value.add() if hasattr(value, "add") else value
+        message.SetInParent()
+    document = json_format.MessageToDict(run_v2.Service.pb(service))
+    live = seen(document)
+    made, ruling = planned(SETTINGS, live)
+    told = {loss.path for loss in (*ruling.refused, *ruling.beyond)}
+    assert bool(told) == any(path_of(document).startswith(beyond) for beyond in BEYOND), told
+    if told:
+        assert path_of(document) in told
+        assert path_of(document) in leaves(made.document)
+        return
+    assert any(path.startswith(path_of(document)) for path in leaves(sent_for(live)))
+
+
+ZEROS = [
+    pytest.param({"template": {"gpuZonalRedundancyDisabled": False}}, id="gpu"),
+    pytest.param({"scaling": {"manualInstanceCount": 0}}, id="scaling"),
+]
+
+
+@pytest.mark.parametrize("document", ZEROS)
+def test_a_zero_that_says_something_is_told_where_the_provider_leaves_it_out(
+    document: dict[str, Any],
+) -> None:
+    live = seen(document)
+    made, ruling = planned(SETTINGS, live)
+    assert [loss.path for loss in ruling.beyond] == [path_of(document)]
+    assert leaves(made.document).items() >= leaves(document).items()
+
+
+def test_zero_says_something_where_the_api_tells_it_from_nothing() -> None:
+    found = {
+        field.json_name
+        for way in (run_v2.Service, run_v2.RevisionTemplate)
+        for message in kinds(way.pb(way()).DESCRIPTOR, set())
+        for field in message.fields
+        if field.message_type is None and field.has_presence and len(field.containing_oneof.fields) == 1
+    }
+    assert found == ZERO_COUNTS
+
+
+def kinds(descriptor: Any, met: set[str]) -> Iterator[Any]:
+    """This kind of message and those in it, each once."""
+    if descriptor.full_name not in met:
+        met.add(descriptor.full_name)
+        yield descriptor
+        for field in descriptor.fields:
+            if field.message_type is not None:
+                yield from kinds(field.message_type, met)
 
 
 def test_a_revisions_own_word_for_its_template_is_the_templates() -> None:

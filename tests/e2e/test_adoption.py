@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +69,22 @@ def test_the_plan_shows_what_changes_field_by_field_and_no_secret(adopted: Proje
     assert "~ template.containers[chat].env[MODE].value: production -> staging" in text.stdout
     assert "other fields stay as they are" in text.stdout
     assert "hush" not in text.stdout + text.stderr
+
+
+def test_the_plan_in_the_readme_is_the_plan(adopted: Project) -> None:
+    asked = "env: {MODE: staging, DB_PASSWORD: hush}, concurrency: 40, timeout: 1h, "
+    service = "service: {custom_audiences: ['https://chat.example.com']}, "
+    adopted.configure({"next": image("good", "2")}, **{"startup: 5s, ": asked + service})
+    shown = f"template {adopted.run('plan', '--image', 'next').stdout.partition('template ')[2]}"
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (promised,) = re.findall(r"^```text\n(template  .*?)^```", readme, re.DOTALL | re.MULTILINE)
+
+    def lines(text: str) -> list[str]:
+        """Without what differs each time: digests, and names of revisions."""
+        plain = re.sub(r"@sha256:\S+", "@", re.sub(r"^(template ).*", r"\1", text))
+        return [line.strip() for line in plain.splitlines()]
+
+    assert lines(shown)[: len(lines(promised))] == lines(promised)
 
 
 @pytest.mark.parametrize(

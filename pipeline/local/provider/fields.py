@@ -53,7 +53,7 @@ _UNSEEN = frozenset({
     "template.containers.readinessProbe.tcpSocket", "template.containers.readinessProbe.httpGet.httpHeaders",
 })  # fmt: skip
 #: Keys in them are data.
-MAPS = frozenset({"labels", "annotations", "limits", "nodeSelector"})
+MAPS = frozenset({"labels", "annotations", "limits"})
 _MARK = {"goog-pulumi-provisioned": "true"}  # at creation
 
 
