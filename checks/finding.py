@@ -108,6 +108,8 @@ class Report:
         additive_only: against the base; None when nothing was compared.
         rules: names of those that looked, in their order; others had nothing to go by.
         baselined: number of findings left out because the baseline knows them.
+        generated: files that a program wrote, at which not every rule looked.
+        folders: that were left out, because of what they are.
     """
 
     findings: tuple[Finding, ...]
@@ -117,6 +119,8 @@ class Report:
     additive_only: bool | None = None
     baselined: int = 0
     rules: tuple[str, ...] = ()
+    generated: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -164,6 +168,8 @@ def seen_from(report: Report, prefix: str) -> Report:
             for f in report.findings
         ),
         skipped=tuple(replace(s, path=move(s.path)) for s in report.skipped),
+        generated=tuple(map(move, report.generated)),
+        folders=tuple(map(move, report.folders)),
     )
 
 

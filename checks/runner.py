@@ -53,7 +53,7 @@ def run(
         settings = replace(settings, additive=Additive(base))
     listing = files.discover(root, settings.exclude)
     kept = Cache(root.resolve(), cache_folder) if cache else None
-    tree = RememberedTree(listing.paths, partial(files.read_or_none, root), kept)
+    tree = RememberedTree(listing.paths, partial(files.read_or_none, root), root, kept)
     asked = settings.additive.base if settings.additive else ""
     project = Project(settings, tree, open_base(root, asked) if asked else None)
     sweep = Sweep(root, project, tree, _asked(only), kept)
@@ -74,6 +74,8 @@ def run(
         additive_only=not any(f.rule == ADDITIVE and f.fails_gate for f in found) if compares else None,
         baselined=len(findings) - len(fresh),
         rules=tuple(sweep.briefs),
+        generated=tuple(sorted(sweep.generated)),
+        folders=listing.folders,
     )
 
 

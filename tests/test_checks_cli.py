@@ -131,7 +131,8 @@ def test_without_a_configuration(spillway: Spillway) -> None:
     ("where", "found"),
     [
         pytest.param(["project"], True, id="the project's folder"),
-        pytest.param(["project/src"], False, id="the source alone has no configuration"),
+        pytest.param(["project/src"], True, id="the source, configured above it"),
+        pytest.param(["-C", "project/src"], True, id="standing in the source"),
         pytest.param(["project/src", "-c", "project/spillway.yaml"], True, id="the source, named file"),
         pytest.param(["-c", "project/spillway.yaml"], True, id="the file alone"),
         pytest.param(["-C", "project"], True, id="standing in it"),

@@ -23,6 +23,8 @@ def as_dict(report: Report) -> dict[str, object]:
         "additive_only": report.additive_only,
         "baselined": report.baselined,
         "rules": list(report.rules),
+        "generated": list(report.generated),
+        "folders": list(report.folders),
     }
 
 
@@ -65,6 +67,8 @@ def from_json(text: str) -> Report:
             additive_only=None if additive_only is None else bool(additive_only),
             baselined=int(document["baselined"]),
             rules=tuple(str(rule) for rule in rules),
+            generated=tuple(map(str, document.get("generated", ()))),
+            folders=tuple(map(str, document.get("folders", ()))),
         )
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError("not the document of a report") from error

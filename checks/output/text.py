@@ -11,6 +11,7 @@ from collections import Counter
 from checks.finding import Finding, Report, Severity
 
 _MOST_STEPS = 8
+_MOST_NAMES = 4
 
 
 def plain(text: str) -> str:
@@ -26,7 +27,20 @@ def render_text(report: Report) -> str:
     ]
     if skipped:
         blocks.append("\n".join(["not checked:", *skipped]))
-    return "\n\n".join([*blocks, summary(report)]) + "\n"
+    left = _left_out(report)
+    return "\n\n".join([*blocks, *([left] if left else []), summary(report)]) + "\n"
+
+
+def _left_out(report: Report) -> str:
+    """One line that names what was left out because of what it is; empty where there is nothing."""
+    rows = (("folders", report.folders), ("json-safe-logs of generated files", report.generated))
+    told = [f"{what}: {_names(names)}" for what, names in rows if names]
+    return f"left out: {'; '.join(told)}" if told else ""
+
+
+def _names(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return plain(", ".join(names[:_MOST_NAMES])) + more
 
 
 def _block(finding: Finding) -> str:

@@ -43,7 +43,7 @@ class Project:
             return None
         changed = frozenset(base.changed)
         paths = sorted(changed.union(now.paths))
-        return Tree(paths, lambda path: base.read(path) if path in changed else now.read(path))
+        return Tree(paths, lambda path: base.read(path) if path in changed else now.read(path), now.root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,7 @@ class Rule:
         further: what to look for in all files again, by what is known so far, at most ``rounds`` times; ``join`` puts a
             file's facts together.
         is_quick: ``wants`` looks for a few bytes and nothing else.
+        takes_generated: whether it looks at files that a program wrote.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Rule:
     gather: Callable[[Project, Mapping[str, Any]], Any] = lambda project, facts: None  # noqa: ARG005
     judge_file: Callable[[Project, str, Any, Any], Iterator[Finding]] | None = None
     is_quick: bool = False
+    takes_generated: bool = True
 
 
 def error(

@@ -120,4 +120,5 @@ under single-source.
     read=read,
     severity=Severity.NOTE,
     judge=judge,
+    takes_generated=False,
 )

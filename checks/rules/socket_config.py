@@ -82,7 +82,8 @@ def _complaints(d: DeclaredService) -> Iterator[Complaint]:
 def _entry_point(tree: Tree, path: str) -> Iterator[Finding]:
     parsed = tree.parsed(path)
     if parsed is None:
-        message = f"the entry point {path} is not there or cannot be parsed"
+        hint = "" if tree.has(path) else tree.hint(path)
+        message = f"the entry point {path} is not there or cannot be parsed{hint}"
         yield Finding(NAME, path, 1, 1, Severity.ERROR, Confidence.MEDIUM, message)
     elif not any(_ends_well(node) for node in ast.walk(parsed.tree)):
         message = "nothing here ends well on SIGTERM: sockets break 10 s after Cloud Run stops an instance"

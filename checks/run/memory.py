@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from checks.finding import Finding, from_row, to_row
@@ -25,9 +26,9 @@ class RememberedTree(Tree):
     """
 
     def __init__(
-        self, paths: Iterable[str], read: Callable[[str], bytes | None], cache: Cache | None
+        self, paths: Iterable[str], read: Callable[[str], bytes | None], root: Path, cache: Cache | None
     ) -> None:
-        super().__init__(paths, read)
+        super().__init__(paths, read, root)
         self.keys: dict[str, str] = {}
         self._cache = cache
         self._rows: dict[str, Any] = {}

@@ -43,6 +43,7 @@ class Sweep:
         self._names = [*self.briefs, COMMENTS]
         self.entries: dict[str, Collected] = {}
         self.skipped: list[Skipped] = []
+        self.generated: set[str] = set()
 
     def read_all(self, jobs: int | None) -> None:
         """Collect from every file, and define those that judging will follow names into.
@@ -92,7 +93,7 @@ class Sweep:
             self._take(path, slot, facts)
 
         with Pool({name: brief}, jobs, keep) as pool:
-            for path in self._tree.paths:
+            for path in self._looked_at(name):
                 if self._cache and path in self._tree.keys:
                     is_there, facts = self._cache.get(self._tree.keys[path], slot, stamp)
                     if is_there:
@@ -104,6 +105,10 @@ class Sweep:
                 elif self._cache and path in self._tree.keys:
                     self._cache.put(self._tree.keys[path], slot, stamp, None)
             pool.drain()
+
+    def _looked_at(self, name: str) -> Iterator[str]:
+        takes_all = BY_NAME[name].takes_generated
+        return (path for path in self._tree.paths if takes_all or path not in self.generated)
 
     def _facts(self, name: str) -> dict[str, Any]:
         return {path: self._joined(name, path) for path in self._paths_of(name)}
@@ -162,6 +167,9 @@ class Sweep:
         except files.Unreadable as error:
             self.skipped.append(Skipped(path, str(error)))
             return None
+        if files.is_generated(path, data):
+            self.generated.add(path)
+            names = [name for name in names if name not in BY_NAME or BY_NAME[name].takes_generated]
         quick = wanted(path, data, [name for name in names if name in QUICK], self.briefs)
         names = [name for name in names if name not in QUICK or name in quick]
         if self._cache and names:

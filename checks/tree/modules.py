@@ -3,7 +3,8 @@
 Theory of operation. Nothing is imported and no ``sys.path`` is known, so ``app.core.state`` means the file whose
 path ends in ``app/core/state.py`` (or is a package's ``__init__.py``). The rest of the path must be able to stand
 on a search path: it is the root, or a folder that is no package. Between several, the one nearest to the importing
-file wins. Names of the standard library are looked for in the root alone.
+file wins. Names of the standard library are looked for in the root alone. A name that begins with the folders around the
+root (``acme.backend.app.state``, where the root is ``acme/backend/app``) means what is left of it, from the root.
 """
 
 from __future__ import annotations
@@ -34,10 +35,16 @@ def absolute(path: str, module: str | None, level: int) -> str:
 
 
 class ModuleIndex:
-    """Finds the files that dotted names refer to."""
+    """Finds the files that dotted names refer to.
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    Args:
+        above: the names of the folders down to the root, the root's own last.
+        packages: the last of these, as far as they are packages that lie in one another.
+    """
+
+    def __init__(self, paths: Iterable[str], above: Parts = (), packages: Parts = ()) -> None:
         self._paths = tuple(paths)
+        self._above, self._around = above, packages
         self._found: dict[tuple[Parts, Parts], str | None] = {}
 
     @cached_property
@@ -59,8 +66,20 @@ class ModuleIndex:
         home = tuple(importer.split("/")[:-1])
         key = (parts, home)
         if key not in self._found:
-            self._found[key] = self._search(parts, home)
+            self._found[key] = self._search(parts, home) or self._below_root(parts)
         return self._found[key]
+
+    def _below_root(self, parts: Parts) -> str | None:
+        """The file that a name means which begins above the root."""
+        if parts[0] in sys.stdlib_module_names:
+            return None
+        rests = (parts[taken:] for taken in range(1, len(parts) + 1) if self._above[-taken:] == parts[:taken])
+        return next((self._by_parts[rest] for rest in rests if rest in self._by_parts), None)
+
+    @cached_property
+    def _by_parts(self) -> dict[Parts, str]:
+        stubs = {parts_of(path): path for path in self._paths if path.endswith(".pyi")}
+        return stubs | {parts_of(path): path for path in self._paths if path.endswith(".py")}
 
     def _search(self, parts: Parts, home: Parts) -> str | None:
         best: tuple[int, int, int, str] | None = None
@@ -89,6 +108,8 @@ class ModuleIndex:
         start = len(parts) - 1
         while start > 0 and parts[:start] in self._packages:
             start -= 1
+        if start == 0 and self._around:
+            return ".".join((*self._around, *parts))
         if start == len(parts) - 1 and not self._packages:
             start = 1 if parts[0] == "src" and len(parts) > 1 else 0
         return ".".join(parts[start:])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
+from checks.tree import files
 from checks.tree.definitions import Definitions, define
-from checks.tree.files import decode
 from checks.tree.modules import ModuleIndex
 from checks.tree.parse import Parsed, Unparsable, parse
 from checks.tree.resolve import Resolver
@@ -17,18 +19,30 @@ class Tree:
     Args:
         paths: of all files, relative to the root, with forward slashes.
         read: the bytes of one file; None when it cannot be read.
+        root: where it lies.
     """
 
-    def __init__(self, paths: Iterable[str], read: Callable[[str], bytes | None]) -> None:
+    def __init__(
+        self, paths: Iterable[str], read: Callable[[str], bytes | None], root: Path | None = None
+    ) -> None:
         self.paths = tuple(paths)
         self.read = read
-        self.modules = ModuleIndex(self.paths)
+        self.root = root
+        above = root.absolute().parts[1:] if root else ()
+        self.modules = ModuleIndex(self.paths, above, files.packages_around(root) if root else ())
         self.resolver = Resolver(self.modules, self.definitions)
         self._there = frozenset(self.paths)
         self._definitions: dict[str, Definitions | None] = {}
 
     def has(self, path: str) -> bool:
         return path in self._there
+
+    def hint(self, path: str) -> str:
+        """``; did you mean ...?`` for a path that is not there, or nothing: of that name, else of nearly that path."""
+        name = path.rpartition("/")[2]
+        same = [each for each in self.paths if each.rpartition("/")[2] == name and name != "__init__.py"]
+        near = difflib.get_close_matches(path, same or self.paths, n=1, cutoff=0.0 if same else 0.8)
+        return f"; did you mean {near[0]}?" if near else ""
 
     def parsed(self, path: str) -> Parsed | None:
         """One file, parsed now; None when it is not there or cannot be parsed."""
@@ -54,4 +68,4 @@ class Tree:
     def lines(self, path: str) -> list[str]:
         """The text of one file, line by line; nothing when it cannot be read."""
         data = self.read(path)
-        return decode(data).split("\n") if data is not None else []
+        return files.decode(data).split("\n") if data is not None else []

@@ -20,6 +20,7 @@ from checks.errors import CheckError
 from checks.finding import Report
 from checks.output.document import as_dict, from_json
 from pipeline import private
+from pipeline.app.check_paths import located
 from pipeline.app.check_subject import Subject
 from pipeline.config import raw, schema, template_section, yamltree
 from pipeline.errors import ConfigError, UserError
@@ -40,7 +41,8 @@ def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
 
     Args:
         path: the folder that somebody named, if they did; its own ``spillway.yaml`` is the one that counts.
-        file: the configuration, whether it is there or not.
+        file: the configuration, whether it is there or not; if not, the nearest above the folder counts, up to the
+            repository's top.
         is_named: somebody asked for this very file, so it must be there, and it speaks for whatever ``path`` is.
     Raises: ConfigError, UserError.
     """
@@ -51,7 +53,11 @@ def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
     if path is not None and not is_named and os.path.lexists(path / schema.DEFAULT_FILE):
         file = path / schema.DEFAULT_FILE
     if not is_named and not os.path.lexists(file):
-        return Subject(path or file.parent, unconfigured())
+        path = path or file.parent
+        above = _above(path)
+        if above is None:
+            return Subject(path, unconfigured())
+        file = above
     document = raw.read(file)
     made = _configured(schema.validate_checked(document), document, file)
     root = made.root.resolve()
@@ -64,6 +70,17 @@ def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
         return replace(made, root=path)
     is_around = root.is_relative_to(there) and there.is_relative_to(file.parent.resolve())
     return made if is_around else Subject(path, unconfigured())
+
+
+def _above(folder: Path) -> Path | None:
+    """The nearest ``spillway.yaml`` above a folder, no higher than where its repository begins."""
+    here = folder.absolute()
+    for each in (here, *here.parents):
+        if os.path.lexists(each / schema.DEFAULT_FILE):
+            return each / schema.DEFAULT_FILE
+        if os.path.lexists(each / ".git"):
+            return None
+    return None
 
 
 def unconfigured() -> asked.Settings:
@@ -96,10 +113,10 @@ def settings_for(
     Args:
         environment: the one that a rollout is for; without it, the strictest of all is assumed.
     """
-    service = _declared(checked, file, document, environment)
-    section = checked.checks
-    if section is None:
-        return replace(unconfigured(), socket_config=service)
+    if checked.checks is None:
+        return replace(unconfigured(), socket_config=_declared(checked, file, document, environment))
+    section = located(checked.checks, file.parent / checked.source, file.parent)
+    service = _declared(replace(checked, checks=section), file, document, environment)
     logs, additive = section.json_safe_logs, section.additive
     # the single source of a safe text is itself a safe helper
     helpers = tuple(each.symbol for each in section.single_source)

@@ -175,6 +175,8 @@ def _subject(
     if not found.is_configured:
         what = f"{found.file}: no checks section" if found.file else f"no {DEFAULT_FILE}"
         session.output.say(f"{what}: looking for unsafe log lines and repeated helpers alone")
+    elif found.file and found.file.parent.resolve() not in (here.resolve(), (here / (path or "")).resolve()):
+        session.output.say(f"what to look for is said by {os.path.relpath(found.file, here)}")
     if base and here != _standing() and os.path.isdir(here / base):
         base = str(here / base)
     return found.asked_for(rules or (), base=base, discover=discover)

@@ -31,7 +31,7 @@ Schema = dict[str, Any]
 
 
 def schema() -> Schema:
-    """Of the whole file. A file without ``service`` is for the checks alone, and has their keys alone."""
+    """Of the whole file. One that declares no service to deploy is for the checks alone, and has their keys alone."""
     whole = section(Config)
     required, properties = whole.pop("required"), whole["properties"]
     alone = section(Checked)["properties"]
@@ -41,6 +41,7 @@ def schema() -> Schema:
         if name in alone and alone[name] != of_whole
     }
     properties |= alone
+    begun = [{"required": [name]} for name in ("environments", "scenarios")]
     definitions: Schema = {}
     for path in (TEMPLATE, SERVICE):  # Cloud Run's own messages
         properties["container"]["properties"][path[1]] |= message_schema.of_section(path, definitions)
@@ -50,7 +51,7 @@ def schema() -> Schema:
         **whole,
         "properties": {"service": properties.pop("service"), **properties},
         "definitions": definitions,
-        "if": {"required": ["service"]},
+        "if": {"required": ["service"], "anyOf": [*begun, {"not": {"required": ["checks"]}}]},
         "then": {"required": required, "properties": stricter},
         "else": {"properties": {name: False for name in properties if name not in alone}},
     }

@@ -54,9 +54,10 @@ _SLOWER_THAN = ("slower-than", "slower_than")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What the static checks read of ``spillway.yaml``; a file without ``service`` may hold these keys alone.
+    """What the static checks read of ``spillway.yaml``; a file for the checks alone may hold these keys alone.
 
     Args:
+        service: the name of the Cloud Run service.
         source: the folder of the source that is checked, from this file's.
         environments: where the service lives, by a name of yours: `--env NAME`.
         container: what is asked of each revision's template, and of the service.
@@ -64,6 +65,7 @@ class Checked:
         checks: the static checks; without it none gate a rollout.
     """
 
+    service: Name = ""
     source: str = "."
     environments: dict[Name, Environment] = field(default_factory=dict)
     container: Container = field(default_factory=Container)
@@ -79,7 +81,6 @@ class Config(Checked):
     """All of ``spillway.yaml``.
 
     Args:
-        service: the name of the Cloud Run service.
         images: images of the local Cloud Run, by name: commands on this machine.
         stages: the shares of new connections that the candidate gets, one after the other.
         criteria: what users' runs are judged by.
@@ -255,12 +256,13 @@ def parse(text: str, file: str = DEFAULT_FILE) -> Config:
 
 
 def validate_checked(document: yamltree.Document) -> Checked:
-    """What the checks need: the whole configuration where there is a ``service``, else their keys alone.
+    """What the checks need: the whole configuration, or their keys alone where it declares no service to deploy.
 
     Raises: ConfigError.
     """
-    is_whole = isinstance(document.value, dict) and "service" in document.value
-    return _validated(Config if is_whole else Checked, document)
+    keys = document.value if isinstance(document.value, dict) else {}
+    is_begun = "checks" not in keys or not keys.keys().isdisjoint(("environments", "scenarios"))
+    return _validated(Config if "service" in keys and is_begun else Checked, document)
 
 
 def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:

@@ -64,9 +64,9 @@ class MapJudge:
     def findings(self) -> Iterator[Finding]:
         wanted = self._wanted
         if not self._project.now.has(wanted.home):
-            yield _error(
-                wanted.home, (1, 1), f"the home of {wanted.name} is missing: there is no {wanted.home}"
-            )
+            hint = self._project.now.hint(wanted.home)
+            text = f"the home of {wanted.name} is missing: there is no {wanted.home}{hint}"
+            yield _error(wanted.home, (1, 1), text)
             return
         if self.where is None:
             yield _error(wanted.home, (1, 1), f"{wanted.name} is not assigned in {wanted.home}")

@@ -163,4 +163,5 @@ parameter on to any of these are found. ``try`` with a fallback in ``except Type
     rounds=ROUNDS,
     gather=gather,
     judge_file=judge_file,
+    takes_generated=False,
 )

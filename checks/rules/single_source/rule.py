@@ -187,7 +187,11 @@ class SymbolJudge:
     def findings(self) -> Iterator[Finding]:
         home = self._symbol.home
         if not self._tree.has(home):
-            yield _error(home, (1, 1), f"the home of {self._name} is missing: there is no {home}")
+            yield _error(
+                home,
+                (1, 1),
+                f"the home of {self._name} is missing: there is no {home}{self._tree.hint(home)}",
+            )
             return
         yield from self._in_home(self._at_home)
         for path in self._mentions:
