@@ -66,6 +66,7 @@ class Finding:
         fix: present only where a machine can do it.
         text: the source line, for the caret.
         print: stays the same when lines move (see ``fingerprinted``).
+        rank: of a note among those of its rule: the least is told first.
     """
 
     rule: str
@@ -79,6 +80,7 @@ class Finding:
     fix: Fix | None = None
     text: str = ""
     print: str = ""
+    rank: int = 0
 
     @property
     def fails_gate(self) -> bool:
@@ -129,9 +131,9 @@ class Report:
 
 
 def by_place(finding: Finding) -> tuple[object, ...]:
-    """Path, line, column; notes come after everything else, those about the most places first."""
+    """Path, line, column; notes come after everything else, as their rules rank them."""
     if finding.severity is Severity.NOTE:
-        return (True, -len(finding.trail), finding.path, finding.line)
+        return (True, finding.rank, finding.path, finding.line)
     return (False, finding.path, finding.line, finding.column, finding.rule, finding.message)
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from checks.runner import run
 from checks.settings import JsonSafeLogs, Settings, SingleSource
+from tests.checks_corpus import incident
 from tests.test_checks_base import git
-from tests.test_checks_cli import SAFE, UNSAFE, Spillway, spillway
+from tests.test_checks_cli import SAFE, UNSAFE, Done, Spillway, spillway
 from tests.test_checks_examples import plant
 
 __all__ = ["spillway"]  # the fixture
@@ -177,3 +178,59 @@ def test_what_a_program_wrote_still_says_what_it_defines(tmp_path: Path) -> None
     root = plant(tmp_path, {"kinds.py": kinds, "user.py": user})
     (finding,) = run(root, Settings(json_safe_logs=JsonSafeLogs()), cache=False, jobs=1).findings
     assert finding.fails_gate
+
+
+def _notes(done: Done) -> list[str]:
+    return [f["message"] for f in done.document["findings"] if f["severity"] == "note"]
+
+
+def test_the_incident_s_helper_is_among_the_first_five_notes_without_a_configuration(
+    spillway: Spillway,
+) -> None:
+    incident.plant(Path())
+    first = _notes(spillway("-o", "json"))[:5]
+    assert [note for note in first if note.startswith(f"{incident.HELPER} is defined 5 times")]
+
+
+ASKS = "def tell(state):\n    if hasattr(state, 'name') and state:\n        return str(state.name).lower()\n    return str(state)\n"
+ASKS_OTHERWISE = "from enum import Enum\n\n\ndef tell(x):\n    return x.value if isinstance(x, Enum) else [x, [x, [x, [x]]]]\n"
+COUNTS = (
+    "def NAME(rows):\n    total = 0\n    for row in rows:\n        total += row.size * 2\n    return total\n"
+)
+
+
+def _method(name: str) -> str:
+    return "class A:\n" + "".join(f"    {line}\n" for line in COUNTS.replace("NAME", name).splitlines())
+
+
+def test_what_did_harm_before_is_told_first(spillway: Spillway) -> None:
+    made = {f"{n}.py": _method("often") for n in "abcde"}
+    made |= {f"{n}.py": COUNTS.replace("NAME", "add").replace("2", "3") for n in ("f", "g")}
+    made |= {f"{n}.py": COUNTS.replace("NAME", "wanted").replace("2", "4") for n in ("h", "i")}
+    made |= {f"use_{n}.py": "from i import wanted\n\n\ndef f(): ...\n" for n in "ab"}
+    plant(Path(), {**made, "j.py": ASKS, "k.py": ASKS_OTHERWISE})
+    assert _notes(spillway("-o", "json")) == [
+        "tell is defined 2 times and not all treat enums alike",
+        "wanted is defined 2 times with the same body; 2 files import it",
+        "add is defined 2 times with the same body",
+        "often is defined 5 times with the same body",
+    ]
+
+
+def test_what_must_stay_as_it_was_is_no_copy(spillway: Spillway) -> None:
+    text = COUNTS.replace("NAME", "forwards")
+    plant(Path(), {"app/migrations/a.py": text, "app/migrations/b.py": text, "alembic/versions/c.py": text})
+    assert _notes(spillway("-o", "json")) == []
+
+
+def test_a_person_is_told_of_twenty_and_how_many_there_are(spillway: Spillway) -> None:
+    names = [f"helper_{n:02}" for n in range(23)]
+    text = "\n\n".join(
+        COUNTS.replace("NAME", name).replace("* 2", f"* {n}") for n, name in enumerate(names, 2)
+    )
+    plant(Path(), {"a.py": text, "b.py": text})
+    done = spillway()
+    assert done.out.count("note[repeated]") == 20
+    assert "and 3 more notes: --format json has all 23\n" in done.out
+    assert "23 notes" in done.out
+    assert len(_notes(spillway("-o", "json"))) == 23

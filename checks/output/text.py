@@ -12,6 +12,7 @@ from checks.finding import Finding, Report, Severity
 
 _MOST_STEPS = 8
 _MOST_NAMES = 4
+_MOST_NOTES = 20
 
 
 def plain(text: str) -> str:
@@ -20,8 +21,12 @@ def plain(text: str) -> str:
 
 
 def render_text(report: Report) -> str:
-    """Findings by place with line and caret, what was skipped, and one closing line."""
-    blocks = [_block(finding) for finding in report.findings]
+    """Findings by place with line and caret, notes as far as anybody reads them, what was skipped, and one closing line."""
+    notes = [finding for finding in report.findings if finding.severity is Severity.NOTE]
+    blocks = [_block(finding) for finding in report.findings if finding.severity is not Severity.NOTE]
+    blocks += [_block(finding) for finding in notes[:_MOST_NOTES]]
+    if len(notes) > _MOST_NOTES:
+        blocks.append(f"and {len(notes) - _MOST_NOTES} more notes: --format json has all {len(notes)}")
     skipped = [
         f"  - {plain(s.path)}{f':{s.line}' if s.line else ''}: {plain(s.reason)}" for s in report.skipped
     ]

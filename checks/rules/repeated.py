@@ -2,38 +2,54 @@
 
 Theory of operation. Every function of some size is reduced to its normal form: the hash of it finds equal bodies under
 any name; a short signature of its word pairs (the least of their hashes: among the least of two functions together,
-the share that both have estimates the share of equal pairs) finds nearly equal bodies under the same name. Only notes
-come out: a person decides.
+the share that both have estimates the share of equal pairs) finds nearly equal bodies under the same name; and functions
+of one name that ask whether a value is an enum belong together, however they do it. Only notes come out: a person decides.
+What did harm before comes first: copies that treat enums differently, then equal ones at the top of their modules, by how
+many files import them.
 """
 
 from __future__ import annotations
 
+import ast
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 from checks.finding import Confidence, Finding, Severity, Step
 from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
 from checks.tree import body
+from checks.tree.definitions import flat
 from checks.tree.parse import Parsed
+from checks.tree.symbols import dotted
 from checks.tree.tree import Tree
 
 NAME = "repeated"
 MIN_NODES = 20
 _NEAR = 0.6
 _SIGNATURE = 16
+_ENUM_WORDS = ("name", "value")
+#: folders of files that stay what they were, and so share nothing
+_FROZEN = frozenset({"migrations", "versions"})
 
 
 class Helper(NamedTuple):
-    """One function of some size, where it is, and what it is like."""
+    """One function of some size, where it is, and what it is like. Args: enums: how it asks for one; empty where it does not."""
 
     name: str
     line: int
     print: str
     signature: list[int]
+    enums: str
+
+
+class Facts(NamedTuple):
+    """Of one file: its helpers, and the names that it imports from other modules."""
+
+    helpers: list[Helper]
+    imported: list[str]
 
 
 class Place(NamedTuple):
@@ -46,39 +62,86 @@ def brief(settings: Settings, _tree: Tree) -> Brief | None:
 
 
 def wants(path: str, data: bytes, _asked: Brief) -> bool:
-    return b"def " in data and path.endswith(".py") and not is_test(path)
+    is_frozen = not _FROZEN.isdisjoint(path.split("/"))
+    return b"def " in data and path.endswith(".py") and not is_frozen and not is_test(path)
 
 
-def collect(parsed: Parsed, _asked: Brief) -> list[Helper]:
-    return [
-        _helper(name, node)
+def collect(parsed: Parsed, _asked: Brief) -> Facts:
+    may_ask = any(word in parsed.data for word in (b"Enum", b"hasattr(", b"getattr("))
+    helpers = [
+        _helper(name, node, may_ask=may_ask)
         for name, node in body.functions(parsed.tree)
         if not node.name.startswith("__") and body.has_size(node, MIN_NODES)
     ]
+    imports = (node for node in flat(parsed.tree.body) if isinstance(node, ast.ImportFrom))
+    return Facts(helpers, sorted({alias.name for node in imports for alias in node.names}))
 
 
-def read(row: Any) -> list[Helper]:
-    return [Helper(*each) for each in row]
+def read(row: Any) -> Facts:
+    helpers, imported = row
+    return Facts([Helper(*each) for each in helpers], imported)
 
 
-def _helper(name: str, node: body.Function) -> Helper:
+def _helper(name: str, node: body.Function, *, may_ask: bool) -> Helper:
     form = body.normal_form(node)
     pairs = {zlib.crc32(f"{a} {b}".encode(errors="surrogatepass")) for a, b in pairwise(form.split(" "))}
-    return Helper(name, node.lineno, body.print_of_form(form), sorted(pairs)[:_SIGNATURE])
+    enums = _enums(node) if may_ask else ""
+    return Helper(name, node.lineno, body.print_of_form(form), sorted(pairs)[:_SIGNATURE], enums)
 
 
-def judge(_project: Project, _asked: Brief, facts: Mapping[str, list[Helper]]) -> Iterator[Finding]:
-    places = [Place(path, helper) for path, helpers in facts.items() for helper in helpers]
-    for group in sorted(_groups(places), key=lambda g: (-len(g), g[0].path, g[0].helper.line)):
+def _enums(node: body.Function) -> str:
+    """The questions by which a function finds out whether a value is an enum."""
+    found: set[str] = set()
+    for child in ast.walk(node):
+        match child:
+            case ast.Call(
+                func=ast.Name(id="hasattr" | "getattr" as asks), args=[_, ast.Constant(value=word), *_]
+            ):
+                found |= {f"{asks} {word}"} if word in _ENUM_WORDS else set()
+            case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
+                several = kinds.elts if isinstance(kinds, ast.Tuple) else [kinds]
+                found |= {kind for kind in map(dotted, several) if kind.endswith("Enum")}
+    return ", ".join(sorted(found))
+
+
+def judge(_project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    places = [Place(path, helper) for path, each in facts.items() for helper in each.helpers]
+    importers = Counter(chain.from_iterable(each.imported for each in facts.values()))
+    for rank, group in enumerate(sorted(_groups(places), key=lambda group: _rank(group, importers))):
         first, *others = group
-        is_same = len({place.helper.print for place in group}) == 1
-        name = first.helper.name.rpartition(".")[2]
-        like = "the same body" if is_same else "nearly the same body"
-        message = f"{name} is defined {len(group)} times with {like}"
         trail = tuple(Step(p.path, p.helper.line, f"{p.helper.name} here too") for p in others)
-        yield Finding(
-            NAME, first.path, first.helper.line, 1, Severity.NOTE, Confidence.MEDIUM, message, trail
-        )
+        message = _message(group, importers[_name(first)])
+        place = (first.path, first.helper.line, 1)
+        yield Finding(NAME, *place, Severity.NOTE, Confidence.MEDIUM, message, trail, rank=rank)
+
+
+def _rank(group: list[Place], importers: Mapping[str, int]) -> tuple[object, ...]:
+    is_top = all(map(_is_top, group)) and len({place.path for place in group}) > 1
+    is_equal = is_top and _is_same(group)
+    return (not _differs(group), not is_equal, not is_top, -importers[_name(group[0])], -len(group), group[0])
+
+
+def _message(group: list[Place], importers: int) -> str:
+    like = "with the same body" if _is_same(group) else "with nearly the same body"
+    like = "and not all treat enums alike" if _differs(group) else like
+    used = {0: "", 1: "; one file imports it"}.get(importers, f"; {importers} files import it")
+    return f"{_name(group[0])} is defined {len(group)} times {like}{used}"
+
+
+def _name(place: Place) -> str:
+    return place.helper.name.rpartition(".")[2]
+
+
+def _is_top(place: Place) -> bool:
+    return "." not in place.helper.name
+
+
+def _is_same(group: list[Place]) -> bool:
+    return len({place.helper.print for place in group}) == 1
+
+
+def _differs(group: list[Place]) -> bool:
+    return len({place.helper.enums for place in group}) > 1
 
 
 def _groups(places: Iterable[Place]) -> Iterator[list[Place]]:
@@ -88,16 +151,21 @@ def _groups(places: Iterable[Place]) -> Iterator[list[Place]]:
         equal[place.helper.print].append(place)
     by_name: dict[str, list[list[Place]]] = defaultdict(list)
     for group in equal.values():
-        by_name[group[0].helper.name.rpartition(".")[2]].append(group)
+        by_name[_name(group[0])].append(group)
     for several in by_name.values():
         merged: list[list[Place]] = []
         for group in several:
-            near = next((m for m in merged if _likeness(m[0].helper, group[0].helper) >= _NEAR), None)
+            near = next((m for m in merged if _is_near(m[0], group[0])), None)
             if near is None:
                 merged.append(list(group))
             else:
                 near.extend(group)
         yield from (sorted(group) for group in merged if len(group) > 1)
+
+
+def _is_near(left: Place, right: Place) -> bool:
+    both_ask = bool(left.helper.enums and right.helper.enums)
+    return (both_ask and _is_top(left) and _is_top(right)) or _likeness(left.helper, right.helper) >= _NEAR
 
 
 def _likeness(left: Helper, right: Helper) -> float:
@@ -111,8 +179,8 @@ RULE = Rule(
     summary="Helpers that are defined several times with equal or nearly equal bodies (--discover).",
     why="""\
 Copies of one helper drift apart. This looks at every function of some size, whatever it is called, and lists those
-that exist several times, most repeated first. It never fails the gate; what it finds is worth one home and an entry
-under single-source.
+that exist several times: first those of which not all treat enums alike, then equal ones that many files import. It never
+fails the gate; what it finds is worth one home and an entry under single-source.
 """,
     brief=brief,
     wants=wants,
