@@ -11,7 +11,7 @@ from typing import Any
 from checks.finding import Finding, from_row, to_row
 from checks.run.cache import Cache, digest
 from checks.run.scan import DEFINITIONS
-from checks.tree.definitions import Definitions, definitions_of
+from checks.tree.defined import Definitions, definitions_of
 from checks.tree.tree import Tree
 
 

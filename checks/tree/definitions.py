@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
+from checks.tree.containers import DICT, iterable, row
+from checks.tree.defined import Class, Definitions, Member, Symbols
 from checks.tree.modules import absolute
 from checks.tree.parse import Parsed
 from checks.tree.symbols import (
@@ -18,6 +19,7 @@ from checks.tree.symbols import (
     Lookup,
     Symbol,
     annotation,
+    as_key,
     box,
     constant,
     dotted,
@@ -25,13 +27,14 @@ from checks.tree.symbols import (
     expression_name,
     imported_names,
     module_lookup,
-    symbol_of,
 )
 
 #: expressions of which something can be said outside of any flow
 _TELLING = (
-    ast.Constant, ast.Name, ast.Attribute, ast.Call, ast.Await, ast.Set, ast.SetComp, ast.List, ast.Tuple, ast.Dict,
+    ast.Constant, ast.Name, ast.Attribute, ast.Call, ast.Await, ast.Set, ast.SetComp, ast.GeneratorExp, ast.List, ast.Tuple,
+    ast.Dict,
 )  # fmt: skip
+_YIELDS = (ast.Yield, ast.YieldFrom)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)  # a tuple is tested faster than a union
 _LOOP = ("body", "orelse")
@@ -48,62 +51,6 @@ _BLOCKS: dict[type[ast.stmt], tuple[str, ...]] = {
     ast.AsyncWith: ("body",),
     ast.Match: ("cases",),
 }
-
-
-class Member(NamedTuple):
-    """A name assigned in a class body: an enum member, a field, a class attribute."""
-
-    line: int
-    value: str  # the value's source text; empty for a bare annotation
-    annotation: str
-
-
-Symbols = dict[str, Symbol | None]
-
-
-class Class(NamedTuple):
-    """One class: ``fields`` are its members and what its methods assign to ``self``."""
-
-    line: int
-    bases: list[Symbol | None]
-    decorators: list[str]
-    uses_enum_values: bool
-    members: dict[str, Member]
-    fields: Symbols
-    returns: Symbols
-    properties: list[str]
-
-
-class Definitions(NamedTuple):
-    """One module, by top-level name (classes by their dotted path inside the module)."""
-
-    imports: dict[str, str]
-    stars: list[str]
-    classes: dict[str, Class]
-    functions: Symbols
-    values: Symbols
-
-
-def definitions_of(row: Any) -> Definitions:
-    """Definitions as JSON gives them back. Raises AttributeError, TypeError, ValueError for anything else."""
-    imports, stars, classes, functions, values = row
-    made = {name: _class_of(*each) for name, each in classes.items()}
-    return Definitions(imports, stars, made, _symbols_of(functions), _symbols_of(values))
-
-
-def _class_of(
-    line: int, bases: list[Any], decorators: list[str], uses_enum_values: bool, *rest: Any
-) -> Class:
-    members, fields, returns, properties = rest
-    made = {name: Member(*each) for name, each in members.items()}
-    above = [symbol_of(each) for each in bases]
-    return Class(
-        line, above, decorators, uses_enum_values, made, _symbols_of(fields), _symbols_of(returns), properties
-    )
-
-
-def _symbols_of(row: dict[str, Any]) -> Symbols:
-    return {name: symbol_of(each) for name, each in row.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +142,27 @@ def simple(node: ast.expr | None, look: Lookup) -> Symbol | None:
             return callee and Symbol("call", parts=(callee,))
         case ast.Await():
             return simple(node.value, look)
-        case ast.Set() | ast.SetComp():
-            return Symbol("of", "builtins.set")
-        case ast.List() | ast.Tuple():
-            return box(simple(each, look) for each in node.elts)
-        case ast.Dict():
-            return box(simple(each, look) for each in node.values)
+        case ast.expr():
+            return _container(node, look)
         case _:
             return None
+
+
+def _container(node: ast.expr, look: Lookup) -> Symbol | None:
+    match node:
+        case ast.Set():
+            return iterable("set", *(simple(each, look) for each in node.elts))
+        case ast.SetComp() | ast.GeneratorExp():
+            return iterable("set" if isinstance(node, ast.SetComp) else "generator")
+        case ast.List():
+            return box(simple(each, look) for each in node.elts)
+        case ast.Tuple():
+            return row(simple(each, look) for each in node.elts)
+        case ast.Dict():
+            keys = (as_key(simple(key, look)) for key in node.keys)
+            held = box((*keys, *(simple(each, look) for each in node.values)), DICT)
+            return held or Symbol("box", DICT)  # what is harmless now may be added to, and has views
+    return None
 
 
 def _add_class(
@@ -214,8 +174,10 @@ def _add_class(
         expression_name(base.value if isinstance(base, ast.Subscript) else base, look) for base in node.bases
     ]
     decorators = [dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list]
-    uses_enum_values = _may_configure(node) and "use_enum_values" in ast.dump(node)
-    made = Class(node.lineno, bases, decorators, uses_enum_values, {}, {}, {}, [])
+    uses_enum_values = any(keyword.arg == "use_enum_values" for keyword in node.keywords) or (
+        _may_configure(node) and "use_enum_values" in ast.dump(node)
+    )
+    made = Class(node.lineno, bases, decorators, uses_enum_values, {}, {}, {}, [], [])
     found.setdefault(here.partition(":")[2], made)
     inner = {child.name: child for child in node.body if isinstance(child, ast.ClassDef)}
 
@@ -256,6 +218,7 @@ def _add_method(made: Class, node: Function, look: Lookup, attributes: Collectio
     marks = {dotted(d).rpartition(".")[2] for d in node.decorator_list}
     if marks & {"property", "cached_property", "computed_field", "hybrid_property"}:
         made.properties.append(node.name)
+    made.serialized.extend(_serialized(node))
     notes = {a.arg: a.annotation for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
 
     def inside(name: str) -> Symbol | None:
@@ -266,13 +229,41 @@ def _add_method(made: Class, node: Function, look: Lookup, attributes: Collectio
             continue
         for name, symbol in _given_to_self(statement, inside, look, attributes):
             before = made.fields.get(name)
-            made.fields[name] = before if name in made.members else either((before, symbol))
+            is_put = symbol is not None and symbol.form == "box"
+            is_noted = name in made.members and (made.members[name].annotation or not is_put)
+            made.fields[name] = before if is_noted else _both(before, symbol)
+
+
+def _both(before: Symbol | None, symbol: Symbol | None) -> Symbol | None:
+    """What an attribute holds that is given two values; two dictionaries are one to which is added."""
+    if before and symbol and before.form == symbol.form == "box" and before.name == symbol.name:
+        return Symbol("box", before.name, tuple(dict.fromkeys((*before.parts, *symbol.parts))))
+    return either((before, symbol))
+
+
+def _serialized(node: Function) -> Iterator[str]:
+    """The fields that a method writes for pydantic, in Python's mode too."""
+    for decorator in node.decorator_list:
+        call = decorator if isinstance(decorator, ast.Call) else None
+        name = dotted(call.func if call else decorator).rpartition(".")[2]
+        if call is not None and any(keyword.arg == "when_used" for keyword in call.keywords):
+            continue
+        if name == "model_serializer":
+            yield "*"
+        elif name == "field_serializer" and call is not None:
+            yield from (
+                a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)
+            )
 
 
 def _given_to_self(
     node: ast.Assign | ast.AnnAssign, inside: Lookup, look: Lookup, attributes: Collection[str] | None
 ) -> Iterator[tuple[str, Symbol | None]]:
     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        match target:
+            case ast.Subscript(value=ast.Attribute(value=ast.Name(id="self"), attr=name), slice=key):
+                if attributes is None or name in attributes:  # ``self.rows[key] = value``
+                    yield name, box((as_key(simple(key, inside)), simple(node.value, inside)), DICT)
         if (
             isinstance(target, ast.Attribute)
             and isinstance(target.value, ast.Name)
@@ -286,10 +277,15 @@ def _given_to_self(
 def returned(node: Function, look: Lookup, statements: list[ast.stmt] | None = None) -> Symbol | None:
     """What calling it gives: its annotation; its return statements where that is absent, or only says ``dict``."""
     noted = annotation(node.returns, look)
+    statements = flat(node.body) if statements is None else statements
+    yielded = [n.value for n in statements if isinstance(n, ast.Expr) and isinstance(n.value, _YIELDS)]
+    if noted is None and yielded and not node.decorator_list:
+        return iterable("generator")
     is_vague = noted is None or noted.form == "box" or noted == Symbol("of", "builtins.dict")
     if not is_vague:
         return noted
-    return _plain_results(node, look, flat(node.body) if statements is None else statements) or noted
+    found = _plain_results(node, look, statements)
+    return noted if noted is not None and found in (None, Symbol("box", DICT)) else found
 
 
 def _plain_results(node: Function, look: Lookup, statements: list[ast.stmt]) -> Symbol | None:

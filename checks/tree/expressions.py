@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 
+from checks.tree.containers import DICT, VIEWS, at, is_dict, item, iterable, joined, member, row, spread, view
 from checks.tree.definitions import module_scope, simple
-from checks.tree.locals import Local, Locals, item, joined, key_of, narrow, with_part
+from checks.tree.locals import Local, Locals, key_of, narrow, with_part
 from checks.tree.symbols import (
     DOUBT,
     ENUM_ATTRIBUTES,
@@ -19,7 +20,11 @@ from checks.tree.symbols import (
     either,
 )
 
-_CONTAINERS = frozenset({"list", "tuple", "sorted", "reversed", "iter"})
+_CONTAINERS = frozenset({"list", "tuple", "sorted"})
+_ITERATORS = {
+    "set": "set", "frozenset": "set", "iter": "iterator", "reversed": "iterator", "filter": "iterator", "range": "range",
+}  # fmt: skip
+_OF_DICTS = VIEWS | {"copy", "get"}
 _DUMPS = frozenset({"model_dump", "dict", "_asdict"})
 _SAFE_WORDS = frozenset({"value", "name", "_value_", "_name_"})
 _SOCKET_WORDS = frozenset({"ws", "websocket", "socket", "sock", "conn", "connection"})
@@ -33,6 +38,7 @@ class Expressions:
     ) -> None:
         statements, imports, self.look = module_scope(path, tree)
         self._path = path
+        self._holds = False  # something of the object itself is among the names
         self._safe, self._attributes = safe, attributes | ENUM_ATTRIBUTES
         self._knows_sockets = any("starlette" in v or "fastapi" in v for v in imports.values())
         #: what names at the top are given by calls: loggers, mostly
@@ -55,19 +61,41 @@ class Expressions:
             case ast.Starred():
                 self.bind(target.value, value, names, line, source)
             case ast.Tuple() | ast.List():
-                for each in target.elts:
-                    self.bind(each, item(value), names, line, source)
-            case ast.Subscript(value=ast.Name(id=name), slice=key):
+                is_placed = not any(isinstance(each, ast.Starred) for each in target.elts)
+                for index, each in enumerate(target.elts):
+                    self.bind(each, at(value, index if is_placed else None), names, line, source)
+            case ast.Attribute(value=ast.Name(id="self"), attr=attribute):
+                fields = self._fields(source, names) if source is not None and value is not None else None
+                self._holds = True
+                names[f"self.{attribute}"] = Local(
+                    value, line, f"self.{attribute} is set here", source, fields
+                )
+            case ast.Subscript(value=ast.Name() | ast.Attribute() as container, slice=key):
                 where = Local(None, line, source=source)
-                self.put(name, key_of(key), value, names, where)
+                self.put(container, key_of(key), value, names, where, is_dict=True)
                 if not isinstance(key, ast.Constant):
-                    self.put(name, None, as_key(self.key(key, names)), names, where)
+                    keyed = as_key(self.key(key, names))
+                    self.put(container, None, keyed, names, where, is_dict=True)
 
-    def put(self, name: str, key: str | None, value: Symbol | None, names: Locals, where: Local) -> None:
-        """Add a value to the container that a name stands for."""
+    def put(
+        self,
+        container: ast.expr,
+        key: str | None,
+        value: Symbol | None,
+        names: Locals,
+        where: Local,
+        *,
+        is_dict: bool = False,
+    ) -> None:
+        """Add a value to a container: a local one, or one of the object's own."""
+        name = dotted(container)
+        is_own = name.startswith("self.") and name.count(".") == 1
+        if is_own and name not in names and value is not None:
+            self._holds = True
+            names[name] = Local(self.value(container, names))
         if name in names:
             part = Local(None, where.line, f"it is put into {name} here", where.source)
-            names[name] = with_part(names[name], key, value, part)
+            names[name] = with_part(names[name], key, value, part, is_dict=is_dict)
 
     def _fields(self, node: ast.expr, names: Locals) -> Mapping[str, Symbol | None] | None:
         """Key by key, what a literal or ``dict(...)`` holds; None where a key cannot be read."""
@@ -96,6 +124,8 @@ class Expressions:
         return names[node.id].symbol if node.id in names else self.look(node.id)
 
     def _attribute(self, node: ast.Attribute, names: Locals) -> Symbol | None:
+        if isinstance(node.value, ast.Name) and (own := names.get(f"{node.value.id}.{node.attr}")):
+            return own.symbol
         base = self.value(node.value, names)
         if node.attr in self._attributes:
             return Symbol("known", node.attr, (base,), self._is_socket(node.value))
@@ -103,7 +133,7 @@ class Expressions:
             return _fields_of(base, "")
         if (
             base is None
-            or base.form in ("known", "box")
+            or base.form in ("known", "box", "row")
             or (base.form == "kind" and node.attr in _SAFE_WORDS)
         ):
             return None
@@ -115,19 +145,31 @@ class Expressions:
         return self._knows_sockets or any(word in _SOCKET_WORDS for word in words)
 
     def _call(self, node: ast.Call, names: Locals) -> Symbol | None:
-        word = dotted(node.func).rpartition(".")[2]
+        word = node.func.attr if isinstance(node.func, ast.Attribute) else dotted(node.func)
         if word in self._safe:
             return None
         if isinstance(node.func, ast.Name) or dotted(node.func) == "dataclasses.asdict":
             found = self._builtin_call(word, node, names)
             if found is not None:
                 return found if found != DOUBT else None
-        if isinstance(node.func, ast.Attribute) and word in _DUMPS:
-            is_json = any(k.arg in ("mode", "exclude", "include", "by_alias") for k in node.keywords)
-            base = self.value(node.func.value, names)
-            return _fields_of(base, word) if not is_json else None
+        if isinstance(node.func, ast.Attribute):
+            if word in _DUMPS:
+                base = self.value(node.func.value, names)
+                return _fields_of(base, word) if not _is_partial(node) else None
+            if word in _OF_DICTS and self._is_dict(node.func.value, names):
+                return self._of_dict(word, self.value(node.func.value, names))
         callee = self.value(node.func, names)
         return Symbol("call", parts=(callee,)) if callee is not None and callee.form != "param" else None
+
+    def _is_dict(self, node: ast.expr, names: Locals) -> bool:
+        local = names.get(dotted(node))
+        return is_dict(self.value(node, names)) or (local is not None and local.fields is not None)
+
+    def _of_dict(self, word: str, base: Symbol | None) -> Symbol | None:
+        """What a method of a dictionary gives."""
+        if word in VIEWS:
+            return view(base, word)
+        return base if word == "copy" else joined(at(base), None)
 
     def _builtin_call(self, word: str, node: ast.Call, names: Locals) -> Symbol | None:
         """Calls that hand their arguments on; ``DOUBT`` stands for "harmless", None for "some other call"."""
@@ -135,22 +177,27 @@ class Expressions:
         match word, node.args:
             case "dict", _:
                 parts = [self.value(k.value, names) for k in node.keywords]
-                spread = (
-                    first
-                    if first and first.form == "param"
-                    else item(first)
-                    if _form(first) == "box"
-                    else None
-                )
-                return box([*parts, spread]) or DOUBT
+                return box([*parts, *spread(first)], DICT) or DOUBT
             case _, [_, *_] if word in _CONTAINERS:
-                return box([item(first)]) or DOUBT
+                return first if _form(first) == "row" and word == "tuple" else box([item(first)]) or DOUBT
+            case _, _ if word in _ITERATORS:
+                return iterable(
+                    _ITERATORS[word], item(self.value(node.args[-1], names)) if node.args else None
+                )
+            case "map", [function, *_]:
+                callee = self.value(function, names)
+                is_known = callee is not None and callee.form != "param"
+                return iterable("iterator", Symbol("call", parts=(callee,)) if is_known else None)
+            case "zip", _:
+                return iterable("iterator", row(item(self.value(each, names)) for each in node.args))
+            case "enumerate", [_, *_]:
+                return iterable("iterator", row((None, item(first))))
             case "asdict" | "vars", _:
-                return _fields_of(first, word)
+                return _fields_of(first, word) if not node.keywords else DOUBT
             case "getattr", [owner, ast.Constant(value=name), *_]:
                 if str(name) in self._attributes:
                     return Symbol("known", str(name), (first,), self._is_socket(owner))
-                is_harmless = first is None or first.form in ("known", "box", "param")
+                is_harmless = first is None or first.form in ("known", "box", "row", "iter", "param")
                 return DOUBT if is_harmless else Symbol("attr", str(name), (first,))
             case _:
                 return None
@@ -183,19 +230,32 @@ class Expressions:
             return None
         return Symbol("arith", parts=(left, right)) if left or right else None
 
-    def _literal(self, node: ast.List | ast.Tuple, names: Locals) -> Symbol | None:
-        return box(self.value(e.value if isinstance(e, ast.Starred) else e, names) for e in node.elts)
+    def _literal(self, node: ast.List | ast.Tuple | ast.Set, names: Locals) -> Symbol | None:
+        parts = [
+            item(self.value(e.value, names)) if isinstance(e, ast.Starred) else self.value(e, names)
+            for e in node.elts
+        ]
+        if isinstance(node, ast.Set):
+            return iterable("set", *parts)
+        is_placed = isinstance(node, ast.Tuple) and not any(isinstance(e, ast.Starred) for e in node.elts)
+        return row(parts) if is_placed else box(parts)
 
     def _dict(self, node: ast.Dict, names: Locals) -> Symbol | None:
-        keys = (as_key(self.key(key, names)) for key in node.keys if key is not None)
-        return box((*keys, *(self.value(value, names) for value in node.values)))
+        keys = [as_key(self.key(key, names)) for key in node.keys if key is not None]
+        for key, value in zip(node.keys, node.values, strict=True):
+            found = self.value(value, names)
+            keys += [found] if key is not None else spread(found)
+        return box(keys, DICT)
 
-    def _list_of(self, node: ast.ListComp | ast.GeneratorExp, names: Locals) -> Symbol | None:
-        return box([self.value(node.elt, self.comprehended(node.generators, names))])
+    def _each_of(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp, names: Locals) -> Symbol | None:
+        each = self.value(node.elt, self.comprehended(node.generators, names))
+        if isinstance(node, ast.ListComp):
+            return box([each])
+        return iterable("set" if isinstance(node, ast.SetComp) else "generator", each)
 
     def _dict_of(self, node: ast.DictComp, names: Locals) -> Symbol | None:
         inner = self.comprehended(node.generators, names)
-        return box([as_key(self.key(node.key, inner)), self.value(node.value, inner)])
+        return box([as_key(self.key(node.key, inner)), self.value(node.value, inner)], DICT)
 
     def key(self, node: ast.expr, names: Locals) -> Symbol | None:
         """A tuple is no key of JSON, whatever is in it."""
@@ -204,13 +264,15 @@ class Expressions:
     def _subscript(self, node: ast.Subscript, names: Locals) -> Symbol | None:
         """``record["key"]`` says nothing about which of the values it is; ``by_id[key]`` all but says it."""
         key = key_of(node.slice)
-        local = names.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        local = names.get(dotted(node.value))
         if local is not None and local.fields is not None and key is not None:
             return local.fields.get(key)
         base = self.value(node.value, names)
+        if key is not None:
+            return member(base, key)
         if base is not None and base.form == "box":
-            return None if isinstance(node.slice, ast.Constant) else joined(item(base), None)
-        return item(base)
+            return None if isinstance(node.slice, ast.Constant) else joined(at(base), None)
+        return at(base, _place_of(node.slice))
 
     _VALUES: dict[type, Callable[..., Symbol | None]] = {  # noqa: RUF012 - a table, filled once
         ast.Constant: lambda _flow, node, _names: constant(node),
@@ -225,9 +287,10 @@ class Expressions:
         ast.BinOp: _operator,
         ast.List: _literal,
         ast.Tuple: _literal,
-        ast.Set: lambda _flow, _node, _names: Symbol("of", "builtins.set"),
-        ast.SetComp: lambda _flow, _node, _names: Symbol("of", "builtins.set"),
-        ast.ListComp: _list_of,
+        ast.Set: _literal,
+        ast.SetComp: _each_of,
+        ast.ListComp: _each_of,
+        ast.GeneratorExp: _each_of,
         ast.DictComp: _dict_of,
         ast.Dict: _dict,
         ast.Subscript: _subscript,
@@ -236,6 +299,24 @@ class Expressions:
 
 def _fields_of(base: Symbol | None, word: str) -> Symbol | None:
     return Symbol("fields", word, (base,)) if base is not None and base.form != "param" else None
+
+
+def _place_of(node: ast.expr) -> int | None:
+    """A place that is written as a number, negative ones too."""
+    match node:
+        case ast.Constant(value=int(place)):
+            return place
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(place))):
+            return -place
+    return None
+
+
+def _is_partial(call: ast.Call) -> bool:
+    """Whether a record is not given whole and as Python: ``mode="json"``, or some of its fields."""
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    mode = given.get("mode", ast.Constant("python"))
+    is_python = isinstance(mode, ast.Constant) and mode.value == "python"
+    return not is_python or not given.keys().isdisjoint(("exclude", "include", None))
 
 
 def _form(symbol: Symbol | None) -> str:

@@ -15,10 +15,11 @@ import ast
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
+from checks.tree.containers import DICT, item, spread
 from checks.tree.definitions import Function
 from checks.tree.expressions import Expressions
 from checks.tree.guards import falls_back
-from checks.tree.locals import Local, Locals, become, item, key_of, narrow, without_part
+from checks.tree.locals import Local, Locals, become, key_of, narrow, without_part
 from checks.tree.symbols import DOUBT, Parameter, Symbol, annotation, box, dotted, either, imported_names
 
 _ADDING = frozenset({"update", "append", "setdefault", "insert", "extend", "add"})
@@ -100,6 +101,9 @@ class Flow(Expressions):
             for child in _expressions(node):
                 self._calls_in(child, names)
         self._assign(node, names)
+        if self._holds and any(map(_is_own_call, ast.walk(node))):
+            for name in [name for name in names if name.startswith("self.")]:
+                del names[name]  # a method of its own may have set it anew
         return isinstance(node, ast.Return | ast.Raise | ast.Continue | ast.Break)
 
     def _function(self, node: Function, outer: Locals) -> None:
@@ -135,7 +139,7 @@ class Flow(Expressions):
             noted = annotation(node.args.kwarg.annotation, self.look)
             is_vague = noted is None or (noted.form == "of" and noted.name in _VAGUE)
             inner = Symbol("param", Parameter(own, "**", -1, others).text) if is_vague else noted
-            names[node.args.kwarg.arg] = Local(box([inner]), node.args.kwarg.lineno)
+            names[node.args.kwarg.arg] = Local(box([inner], DICT), node.args.kwarg.lineno)
 
     def _if(self, node: ast.If, names: Locals) -> bool:
         self._calls_in(node.test, names)
@@ -256,16 +260,28 @@ class Flow(Expressions):
     def _mutation(self, call: ast.Call, names: Locals) -> None:
         """``payload.update(state=value)``, ``rows.append(value)``, ``payload.pop("state")``."""
         match call.func, call.args:
+            case ast.Attribute(value=ast.Attribute() as own, attr=method), _ if method in _ADDING:
+                self._add(own, call, names)
             case ast.Attribute(value=ast.Name(id=name)), _ if name not in names:
                 pass
             case ast.Attribute(value=ast.Name(id=name), attr="pop"), [ast.Constant(value=str(taken)), *_]:
                 names[name] = without_part(names[name], taken)
             case ast.Attribute(value=ast.Name(id=name), attr="clear"), _:
                 names[name] = Local(None)
-            case ast.Attribute(value=ast.Name(id=name), attr=method), _ if method in _ADDING:
-                for key, value in _added(call):
-                    where = Local(None, call.lineno, source=value)
-                    self.put(name, key, self.value(value, names), names, where)
+            case ast.Attribute(value=ast.Name() as local, attr=method), _ if method in _ADDING:
+                self._add(local, call, names)
+
+    def _add(self, container: ast.expr, call: ast.Call, names: Locals) -> None:
+        """What a method adds: values, or what is inside of another container."""
+        for key, value in _added(call):
+            where, found = Local(None, call.lineno, source=value), self.value(value, names)
+            is_whole = key is None and value in call.args
+            if is_whole and dotted(call.func).endswith(".update"):
+                for each in spread(found):
+                    self.put(container, None, each, names, where)
+            else:
+                is_each = is_whole and dotted(call.func).endswith(".extend")
+                self.put(container, key, item(found) if is_each else found, names, where)
 
     def _calls_in(self, node: ast.expr, names: Locals) -> None:
         """Visit every call below an expression; those inside comprehensions and lambdas see their own names."""
@@ -284,6 +300,14 @@ class Flow(Expressions):
 
 def _last_of(call: ast.Call) -> str:
     return dotted(call.func).rpartition(".")[2]
+
+
+def _is_own_call(node: ast.AST) -> bool:
+    """``self.method(...)``."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))):
+            return True
+    return False
 
 
 def _is_marked(node: Function, word: str) -> bool:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from checks.tree.containers import DICT, extended, joined
 from checks.tree.symbols import DOUBT, Symbol, box, dotted, either, is_large, reduced
 
 _NARROWING = frozenset({"isinstance", "hasattr", "issubclass", "callable"})
@@ -62,16 +63,23 @@ def _first_known(node: ast.expr, names: Locals) -> Local | None:
     return None
 
 
-def with_part(local: Local, key: str | None, value: Symbol | None, part: Local) -> Local:
-    """A container with one more value, under a key that is known or not; ``part`` has the line that adds it."""
+def with_part(
+    local: Local, key: str | None, value: Symbol | None, part: Local, *, is_dict: bool = False
+) -> Local:
+    """A container with one more value, under a key that is known or not; ``part`` has the line that adds it.
+
+    Args:
+        is_dict: it is subscripted, so unless it is known to be a list it is a dictionary.
+    """
     fields = None if local.fields is None or key is None else {**local.fields, key: value}
     before = local.symbol
+    name = before.name if before is not None and before.form == "box" else DICT if is_dict else ""
     if fields is not None:
-        symbol = box(fields.values())
+        symbol = box(fields.values(), DICT)
     elif value is None:
         symbol = before
     else:
-        symbol = box((*(before.parts if before and before.form == "box" else (before,)), value))
+        symbol = extended(before, value, DICT if local.fields is not None else name)
     shown = part if value is not None else local
     return Local(symbol, shown.line, shown.how, shown.source, fields)
 
@@ -82,7 +90,7 @@ def without_part(local: Local, key: str) -> Local:
         symbol = either((local.symbol, DOUBT)) if local.symbol is not None else None
         return Local(symbol, local.line, local.how, local.source)
     fields = {k: v for k, v in local.fields.items() if k != key}
-    return Local(box(fields.values()), local.line, local.how, local.source, fields)
+    return Local(box(fields.values(), DICT), local.line, local.how, local.source, fields)
 
 
 def key_of(node: ast.expr | None) -> str | None:
@@ -114,12 +122,6 @@ def _asks_for_plain(test: ast.Call) -> bool:
     return all(dotted(kind) in _PLAIN for kind in kinds)
 
 
-def joined(*symbols: Symbol | None) -> Symbol | None:
-    """One of several branches; a branch in which the value is harmless makes the others uncertain."""
-    known = [s for s in symbols if s is not None]
-    return either(known if len(known) in (0, len(symbols)) else (*known, DOUBT))
-
-
 def become(names: Locals, branches: list[Locals]) -> None:
     """What names are after branches that go on."""
     if not branches:
@@ -136,13 +138,3 @@ def become(names: Locals, branches: list[Locals]) -> None:
                 merged[name] = Local(symbol, shown.line, shown.how, shown.source)
     names.clear()
     names.update(merged)
-
-
-def item(symbol: Symbol | None) -> Symbol | None:
-    """What iterating or subscripting gives; of a dictionary with keys and values that may be anything, the values."""
-    if symbol is None or symbol.form in ("kind", "const", "known", "key", "lost", "param"):
-        return None
-    if symbol.form == "box":
-        parts = [part for part in symbol.parts if part is not None and part.form != "key"]
-        return parts[0] if len(symbol.parts) == 1 and parts else joined(*parts, None)
-    return Symbol("item", parts=(symbol,))

@@ -8,79 +8,16 @@ of steps: circular imports and recursive types end as "unknown".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
-from checks.tree.definitions import Class, Definitions
+from checks.tree.containers import DICT, VIEWS
+from checks.tree.defined import Class, Definitions
 from checks.tree.modules import ModuleIndex
 from checks.tree.symbols import Symbol
+from checks.tree.things import Thing, at_of, instance_of, item_of, outside_result, perhaps, view_of
 
 _DEPTH = 24
-
-#: what calling it gives, for names outside of the tree whose name does not say it; methods of instances too
-_RESULTS = {
-    "uuid.uuid1": "uuid.UUID",
-    "uuid.uuid3": "uuid.UUID",
-    "uuid.uuid4": "uuid.UUID",
-    "uuid.uuid5": "uuid.UUID",
-    "uuid.uuid7": "uuid.UUID",
-    "os.urandom": "builtins.bytes",
-    "secrets.token_bytes": "builtins.bytes",
-    "builtins.str.encode": "builtins.bytes",
-    "django.utils.timezone.now": "datetime.datetime",
-    "datetime.datetime.date": "datetime.date",
-    "datetime.datetime.time": "datetime.time",
-    "datetime.date.today": "datetime.date",
-    "datetime.date.fromisoformat": "datetime.date",
-    "datetime.date.replace": "datetime.date",
-    "pathlib.Path.cwd": "pathlib.Path",
-    "pathlib.Path.home": "pathlib.Path",
-    "pathlib.Path.resolve": "pathlib.Path",
-}
-_RESULTS |= dict.fromkeys(
-    (
-        f"datetime.datetime.{name}"
-        for name in (
-            "now", "utcnow", "today", "fromtimestamp", "utcfromtimestamp", "fromisoformat", "strptime", "combine",
-            "replace", "astimezone",
-        )
-    ),
-    "datetime.datetime",
-)  # fmt: skip
-_RESULTS |= dict.fromkeys(
-    (
-        f"builtins.{kind}.{name}"
-        for kind in ("set", "frozenset")
-        for name in ("union", "difference", "intersection", "copy")
-    ),
-    "builtins.set",
-)
-_LOWER_CASE_CLASSES = frozenset(
-    {
-        "builtins.set", "builtins.frozenset", "builtins.bytes", "builtins.bytearray",
-        "datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta",
-    }
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """One of: ``class``, ``instance``, ``function``, ``method``, ``module``, ``kind``, ``const``, ``known``, ``box``,
-    ``key``, ``any``; ``outside``, ``outside instance``, ``outside attribute``, ``outside result`` for what the tree does not hold.
-
-    Args:
-        path: the file that defines it; empty for something outside of the tree.
-        name: inside the file, or the full dotted name outside of it, or the kind's word.
-        parts: what is inside a ``box`` or the choices of an ``any``; None stands for unknown.
-        line: of the definition, 0 outside of the tree.
-        is_sure: False for a ``known`` attribute of something that may be anything.
-    """
-
-    what: str
-    path: str = ""
-    name: str = ""
-    parts: tuple[Thing | None, ...] = ()
-    line: int = 0
-    is_sure: bool = True
 
 
 class Resolver:
@@ -96,7 +33,7 @@ class Resolver:
             return None
         if symbol.form in ("obj", "of"):
             named = self._named(symbol.name, importer, depth - 1)
-            return named if symbol.form == "obj" else _instance(named)
+            return named if symbol.form == "obj" else instance_of(named)
         if symbol.form in ("kind", "const"):
             return Thing(symbol.form, name=symbol.name)
         parts = tuple(self.what(part, importer, depth - 1) for part in symbol.parts)
@@ -110,15 +47,18 @@ class Resolver:
             case "fields":
                 own = self.attribute(parts[0], symbol.name, depth - 1) if symbol.name else None
                 is_own = own is not None and own.what == "method"
-                return self._called(own, depth - 1) if is_own else self._fields(parts[0], depth - 1)
-            case "item":
-                return self._item(parts[0])
+                is_whole = symbol.name in ("", "vars")
+                found = self._held if is_whole else self._fields
+                return self._called(own, depth - 1) if is_own else found(parts[0], depth - 1)
+            case "item" | "at":
+                taken = item_of if symbol.form == "item" else partial(at_of, place=symbol.name)
+                return taken(parts[0], is_enum=self.is_enum)
             case (
                 "arith"
             ):  # the left side decides where it is an instance of an outside class: ``now() - start``
-                return parts[0] if parts[0] and parts[0].what == "outside instance" else parts[1]
+                return parts[0] if parts[0] and parts[0].what in ("outside instance", "iter") else parts[1]
             case _:
-                return Thing(symbol.form, parts=parts)
+                return Thing(symbol.form, name=symbol.name, parts=parts)
 
     def class_of(self, thing: Thing) -> Class | None:
         """The definition behind a class or an instance of the tree."""
@@ -191,6 +131,10 @@ class Resolver:
                 return Thing("outside attribute", name=f"builtins.str.{name}")
             case "any":
                 return Thing("any", parts=tuple(self.attribute(p, name, depth - 1) for p in thing.parts))
+            case "iter" if thing.name == "set":
+                return Thing("outside attribute", name=f"builtins.set.{name}")
+            case "box" if thing.name == DICT and name in VIEWS:
+                return replace(thing, what="view", name=name)
             case "class" | "instance":
                 return self._of_class(thing, name, depth - 1)
             case _:
@@ -207,23 +151,40 @@ class Resolver:
 
     def _fields(self, thing: Thing | None, depth: int) -> Thing | None:
         """Everything inside an instance, as ``asdict`` and ``model_dump`` give it; what may be None is not certain."""
-        made = self.class_of(thing) if thing and thing.what == "instance" else None
-        if made is None or thing is None or made.uses_enum_values:
+        if thing is None or thing.what != "instance":
             return None
-        parts = []
-        for name, member in made.members.items():
-            each = self._unfolded(self.what(made.fields[name], thing.path, depth), depth - 1)
-            may_be_none = (
-                member.value == "None" or "Optional" in member.annotation or "None" in member.annotation
-            )
-            parts.append(Thing("any", parts=(each, None)) if each is not None and may_be_none else each)
-        return Thing("box", parts=tuple(parts))
+        above = [*self.ancestors(Thing("class", thing.path, thing.name))]
+        made = [(each.path, found) for each in above if (found := self.class_of(each))]
+        if any(each.uses_enum_values for _, each in made):
+            return None
+        given = {name for _, each in made for name in each.serialized}
+        parts: dict[str, Thing | None] = {}
+        for path, each in made if "*" not in given else ():
+            for name, member in each.members.items():
+                if name not in parts and member.is_field:
+                    is_given = name in given or member.is_serialized
+                    held = None if is_given else self.what(each.fields[name], path, depth)
+                    unfolded = self._unfolded(held, depth - 1)
+                    parts[name] = perhaps(unfolded) if member.may_be_none else unfolded
+        return Thing("box", name=DICT, parts=tuple(parts.values()))
+
+    def _held(self, thing: Thing | None, depth: int) -> Thing | None:
+        """What an object of the tree itself holds, as ``vars`` gives it: nothing of that is made plain."""
+        if thing is None or thing.what != "instance":
+            return None
+        parts: dict[str, Thing | None] = {}
+        for above in self.ancestors(Thing("class", thing.path, thing.name)):
+            own = self.class_of(above)
+            for name, symbol in own.fields.items() if own and not own.uses_enum_values else ():
+                if own and name not in parts and (name not in own.members or own.members[name].is_field):
+                    parts[name] = self.what(symbol, above.path, depth)
+        return Thing("box", name=DICT, parts=tuple(parts.values()))
 
     def _unfolded(self, thing: Thing | None, depth: int) -> Thing | None:
         """Records inside of a record become dictionaries too; enums and times stay what they are."""
         if thing is None or depth <= 0:
             return None
-        if thing.what in ("box", "any"):
+        if thing.what in ("box", "row", "any"):
             return replace(thing, parts=tuple(self._unfolded(part, depth - 1) for part in thing.parts))
         made = self.class_of(thing) if thing.what == "instance" and not self.is_enum(thing) else None
         is_record = made is not None and any(member.annotation for member in made.members.values())
@@ -254,9 +215,13 @@ class Resolver:
         if thing is None or not depth:
             return None
         if thing.what == "class":
-            return _instance(thing)
+            return instance_of(thing)
+        if thing.what == "view":
+            return view_of(thing)
+        if thing.what == "any":
+            return Thing("any", parts=tuple(self._called(part, depth - 1) for part in thing.parts))
         if thing.what in ("outside", "outside attribute"):
-            return _outside_result(thing.name)
+            return outside_result(thing.name)
         module = self._definitions(thing.path) if thing.path else None
         if module is None:
             return None
@@ -267,30 +232,6 @@ class Resolver:
             return self.what(module.classes[owner].returns.get(method), thing.path, depth)
         return None
 
-    def _item(self, thing: Thing | None) -> Thing | None:
-        if thing is None:
-            return None
-        if thing.what == "box":
-            parts = tuple(part for part in thing.parts if part is None or part.what != "key")
-            return parts[0] if len(parts) == 1 else Thing("any", parts=parts)
-        return _instance(thing) if thing.what == "class" and self.is_enum(thing) else None
-
     def is_enum(self, thing: Thing) -> bool:
         """Whether a class descends from ``enum``'s classes, plain or mixed."""
         return any(a.what == "outside" and a.name.startswith("enum.") for a in self.ancestors(thing))
-
-
-def _outside_result(name: str) -> Thing:
-    """An instance where the name is a class's (by its capital, or in the list); else what the table knows."""
-    if name in _RESULTS or name in _LOWER_CASE_CLASSES:
-        return Thing("outside instance", name=_RESULTS.get(name, name))
-    is_class = name.rpartition(".")[2][:1].isupper()
-    return Thing("outside instance" if is_class else "outside result", name=name)
-
-
-def _instance(thing: Thing | None) -> Thing | None:
-    if thing is None:
-        return None
-    if thing.what == "class":
-        return Thing("instance", thing.path, thing.name, line=thing.line)
-    return Thing("outside instance", name=thing.name) if thing.what == "outside" else None

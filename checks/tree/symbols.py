@@ -7,8 +7,11 @@ process or into the cache; ``symbol_of`` reads it back. Its forms, with the name
     of      "app.state.State"       an instance of it
     attr    "name", part            an attribute of something
     call            part            what calling it gives
-    item            part            what iterating or subscripting it gives
-    box             part, ...       a container with these inside
+    item            part            what iterating it gives
+    at     "0"      part            what is in that place; by a computed key where the name is empty, ``=text`` by that text
+    box    "dict"   part, ...       a container with these inside; only dictionaries have a name
+    row             part, ...       a tuple with these in their places
+    iter   "set"    part, ...       what is refused itself and gives these when it is iterated
     key             part            a key of the dictionary around it
     any             part, ...       one of these, depending on the branch that was taken
     known   "name", part or None    an attribute that its name identifies, unless the part's class defines it otherwise
@@ -44,7 +47,7 @@ PLAIN_CALLS = frozenset(
 )
 
 Form = Literal[
-    "obj", "of", "attr", "call", "item", "box", "key", "any", "known", "fields", "arith", "kind", "const", "lost",
+    "obj", "of", "attr", "call", "item", "at", "box", "row", "iter", "key", "any", "known", "fields", "arith", "kind", "const", "lost",
     "param",
 ]  # fmt: skip
 
@@ -91,14 +94,15 @@ DOUBT = Symbol("const")
 _TRANSPARENT = frozenset(
     {"Optional", "Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly", "Mapped"}
 )
-_BOXES = frozenset(
-    {
-        "list", "List", "dict", "Dict", "tuple", "Tuple", "Sequence", "Iterable", "Mapping", "MutableMapping",
-        "Iterator", "defaultdict", "OrderedDict", "deque", "Collection", "MutableSequence",
-    }
-)  # fmt: skip
-_SETS = frozenset({"set", "Set", "frozenset", "FrozenSet", "AbstractSet", "MutableSet"})
-_AWAITED = frozenset({"Awaitable", "Coroutine", "AsyncIterator", "AsyncGenerator", "Generator"})
+_LISTS = frozenset({"list", "List", "Sequence", "Iterable", "Collection", "MutableSequence"})
+_DICTS = frozenset({"dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "DefaultDict", "OrderedDict"})
+_ITERABLES = (
+    dict.fromkeys(("set", "Set", "frozenset", "FrozenSet", "AbstractSet", "MutableSet"), "set")
+    | dict.fromkeys(("Generator", "AsyncGenerator"), "generator")
+    | dict.fromkeys(("Iterator", "AsyncIterator"), "iterator")
+    | {"deque": "deque"}
+)
+_AWAITED = frozenset({"Awaitable", "Coroutine"})
 
 
 def symbol_of(row: Any) -> Symbol | None:
@@ -118,10 +122,10 @@ def either(symbols: Iterable[Symbol | None]) -> Symbol | None:
     return None if not known else known[0] if len(known) == 1 else Symbol("any", parts=tuple(known))
 
 
-def box(symbols: Iterable[Symbol | None]) -> Symbol | None:
+def box(symbols: Iterable[Symbol | None], name: str = "") -> Symbol | None:
     """A container; None where nothing inside it can be said to be anything but harmless."""
     known = tuple(symbol for symbol in symbols if symbol is not None and symbol.form != "const")
-    return Symbol("box", parts=known) if known else None
+    return Symbol("box", name, known) if known else None
 
 
 def as_key(symbol: Symbol | None) -> Symbol | None:
@@ -158,7 +162,7 @@ def reduced(symbol: Symbol, most: int = MOST_PARTS) -> Symbol:
     """At most so many parts: those that are plain go, those that tell most stay, and the rest is ``lost``."""
     if next(islice(walk(symbol), most, None), None) is None:
         return symbol
-    if symbol.form not in ("box", "any"):
+    if symbol.form not in ("box", "row", "any"):
         return Symbol("lost")
     parts = dict.fromkeys(part for part in symbol.parts if part is not None and not is_plain(part))
     kept: list[Symbol] = []
@@ -170,7 +174,7 @@ def reduced(symbol: Symbol, most: int = MOST_PARTS) -> Symbol:
             left -= _rank(made)[1]
     if len(kept) < len(parts):
         kept.append(Symbol("lost"))
-    return symbol._replace(parts=tuple(kept))
+    return symbol._replace(form="any" if symbol.form == "any" else "box", parts=tuple(kept))
 
 
 def _rank(symbol: Symbol) -> tuple[int, int]:
@@ -207,8 +211,8 @@ def dotted(node: ast.expr) -> str:
 
 
 def constant(node: ast.Constant) -> Symbol | None:
-    if isinstance(node.value, bytes):
-        return Symbol("kind", "bytes")
+    if isinstance(node.value, bytes | complex):
+        return Symbol("kind", type(node.value).__name__)
     return Symbol("const", node.value) if isinstance(node.value, str) else None
 
 
@@ -246,11 +250,18 @@ def _subscripted(node: ast.Subscript, look: Lookup) -> Symbol | None:
         return annotation(inner[0 if name in _TRANSPARENT else -1], look)
     if name in ("type", "Type"):
         return expression_name(inner[0], look)
-    if name in _SETS:
-        return Symbol("of", "builtins.set")
-    if name in _BOXES:
-        return box(annotation(each, look) for each in inner)
-    return None
+    if name == "NDArray":
+        return Symbol("of", "numpy.ndarray")
+    parts = [annotation(each, look) for each in inner]
+    if name in _ITERABLES:
+        known = tuple(part for part in parts[:1] if part is not None)
+        return Symbol("iter", _ITERABLES[name], known)
+    if name in ("tuple", "Tuple"):
+        is_long = any(isinstance(each, ast.Constant) and each.value is ... for each in inner)
+        return box(parts) if is_long or not any(parts) else Symbol("row", parts=tuple(parts))
+    if name in _DICTS and len(parts) == 2:
+        return box((as_key(parts[0]), parts[1]), "dict")
+    return box(parts) if name in _LISTS else None
 
 
 def expression_name(node: ast.expr, look: Lookup) -> Symbol | None:

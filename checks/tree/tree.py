@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from checks.tree import files
-from checks.tree.definitions import Definitions, define
+from checks.tree.defined import Definitions
+from checks.tree.definitions import define
 from checks.tree.modules import ModuleIndex
 from checks.tree.parse import Parsed, Unparsable, parse
 from checks.tree.resolve import Resolver

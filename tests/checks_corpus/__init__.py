@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.checks_corpus import dispatch, encoders, families, settings, sockets
+from tests.checks_corpus import dispatch, encoders, families, settings, sockets, values
 from tests.checks_corpus.corpus import Case, findings
 from tests.checks_corpus.score import Score
 
@@ -13,7 +13,7 @@ RULES = settings.RULES
 #: cases that are put together from what may meet, by rule and kind
 KINDS: Mapping[str, Mapping[str, Callable[[], Iterator[Case]]]] = {
     "event-map": {"dispatch": dispatch.cases},
-    "json-safe-logs": {"encoders": encoders.cases, "sockets": sockets.cases},
+    "json-safe-logs": {"encoders": encoders.cases, "sockets": sockets.cases, "values": values.cases},
 }
 
 

@@ -17,7 +17,7 @@ from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
 from checks.tree import files
 from checks.tree.parse import Parsed, Unparsable, parse
-from checks.tree.resolve import Thing
+from checks.tree.things import Thing
 from checks.tree.tree import Tree
 
 NAME = "additive"

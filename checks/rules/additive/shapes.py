@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from checks.finding import Confidence, Finding, Severity
-from checks.tree.definitions import Class, Member
-from checks.tree.resolve import Resolver, Thing
+from checks.tree.defined import Class, Member
+from checks.tree.resolve import Resolver
 from checks.tree.symbols import dotted
+from checks.tree.things import Thing
 from checks.tree.tree import Tree
 
 NAME = "additive"

@@ -14,8 +14,8 @@ from checks.rules.event_map.dispatch import KINDS
 from checks.rules.event_map.mapping import changes
 from checks.rules.protocol import Project
 from checks.settings import EventMap
-from checks.tree.resolve import Thing
 from checks.tree.symbols import Symbol
+from checks.tree.things import Thing
 from checks.tree.tree import Tree
 
 _DEPTH = 8

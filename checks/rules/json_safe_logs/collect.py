@@ -11,7 +11,8 @@ from checks.rules.json_safe_logs.facts import Facts, Given, Reach, named
 from checks.rules.json_safe_logs.installs import installs
 from checks.rules.json_safe_logs.refusals import refusal
 from checks.rules.protocol import Brief
-from checks.tree.definitions import Definitions, Wanted, define
+from checks.tree.defined import Definitions
+from checks.tree.definitions import Wanted, define
 from checks.tree.files import lines_of
 from checks.tree.flow import Flow
 from checks.tree.locals import Locals, way
@@ -153,7 +154,7 @@ def _leaves(node: ast.expr, field: str, top: str) -> Iterator[tuple[str, str, bo
                 yield "a key", top, True, key
             name = str(key.value) if isinstance(key, ast.Constant) else field
             yield from _leaves(value, name, top or name)
-    elif isinstance(node, ast.List | ast.Tuple):
+    elif isinstance(node, ast.List | ast.Tuple) and not any(isinstance(e, ast.Starred) for e in node.elts):
         for each in node.elts:
             yield from _leaves(each, field, top)
     else:

@@ -16,8 +16,8 @@ from checks.rules.json_safe_logs.own_code import Written, written_by
 from checks.rules.json_safe_logs.sinks import GUESSED, RAISING
 from checks.settings import JsonSafeLogs
 from checks.tree.definitions import Function
-from checks.tree.resolve import Thing
 from checks.tree.symbols import Symbol
+from checks.tree.things import Thing
 from checks.tree.tree import Tree
 
 #: kinds of loggers; sinks that end in one of them by the word for it in the settings

@@ -130,7 +130,7 @@ def _parameters(symbol: Symbol, is_whole: bool = True) -> Iterator[tuple[Paramet
     """The parameters inside a symbol, and whether each is there in every branch."""
     if symbol.form == "param":
         yield Parameter.of(symbol.name), is_whole
-    elif symbol.form in ("box", "key", "any"):
+    elif symbol.form in ("box", "row", "key", "any"):
         for part in symbol.parts:
             if part is not None:
                 yield from _parameters(part, is_whole and symbol.form != "any")

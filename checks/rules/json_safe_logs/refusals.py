@@ -6,8 +6,10 @@ import builtins
 import re
 from dataclasses import dataclass, replace
 
-from checks.tree.resolve import Resolver, Thing
+from checks.tree.library import NUMPY_SCALARS
+from checks.tree.resolve import Resolver
 from checks.tree.symbols import ENUM_ATTRIBUTES
+from checks.tree.things import Thing
 
 #: class outside of the tree -> the word for it in a message
 REFUSED = {
@@ -26,7 +28,29 @@ REFUSED = {
     "pathlib.PurePath": "Path",
     "enum.Enum": "enum member",
     "enum.Flag": "enum member",
-}
+    "aenum.Enum": "enum member",
+    "builtins.complex": "complex",
+    "builtins.type": "class",
+    "collections.deque": "deque",
+    "fractions.Fraction": "Fraction",
+    "ipaddress.IPv4Address": "IP address",
+    "ipaddress.IPv6Address": "IP address",
+    "numpy.ndarray": "numpy array",
+    "pandas.DataFrame": "DataFrame",
+    "pandas.Series": "Series",
+    "pandas.Timestamp": "Timestamp",
+    "re.Match": "match",
+    "re.Pattern": "pattern",
+    "types.MappingProxyType": "mapping proxy",
+    "types.SimpleNamespace": "namespace",
+} | dict.fromkeys(NUMPY_SCALARS, "numpy scalar")
+#: plain enums of libraries
+_ENUMS = frozenset(
+    {
+        "grpc.StatusCode", "grpc.ChannelConnectivity", "opentelemetry.trace.StatusCode", "opentelemetry.trace.SpanKind",
+        "opentelemetry.trace.status.StatusCode", "uuid.SafeUUID", "google.api_core.retry.RetryFailureReason",
+    }
+)  # fmt: skip
 _JSON_BASES = frozenset({"str", "int", "float", "dict", "list", "tuple"})
 _JSON_ENUMS = frozenset({"enum.IntEnum", "enum.StrEnum", "enum.IntFlag"})
 _SOCKET_STATE = re.compile(r"(starlette|fastapi)(\.\w+)*\.WebSocketState(\.[A-Z_]+)?")
@@ -57,7 +81,7 @@ def refusal(thing: Thing | None, resolver: Resolver, *, is_key_alone: bool = Fal
         is_key_alone: only keys are asked about: values have a fallback.
     """
     match thing:
-        case Thing(what="box" | "any"):
+        case Thing(what="box" | "row" | "any"):
             return _of_several(thing, resolver, is_key_alone)
         case Thing(what="key"):
             found = refusal(thing.parts[0], resolver)
@@ -66,8 +90,10 @@ def refusal(thing: Thing | None, resolver: Resolver, *, is_key_alone: bool = Fal
             return None
         case _ if is_key_alone:
             return None
-        case Thing(what="kind"):
+        case Thing(what="kind" | "iter"):
             return Refusal(thing.name, True)
+        case Thing(what="class"):
+            return Refusal("class", True, thing.path, thing.line)
         case Thing(what="known"):
             is_socket = thing.name in ENUM_ATTRIBUTES
             return Refusal(f"enum {'WebSocketState' if is_socket else thing.name}", thing.is_sure)
@@ -82,7 +108,7 @@ def _of_several(thing: Thing, resolver: Resolver, is_key_alone: bool) -> Refusal
     refused = [each for each in found if each is not None]
     if not refused:
         return None
-    if thing.what == "box":
+    if thing.what != "any":
         return max(refused, key=lambda each: (each.is_sure, not each.is_key))
     is_sure = len(refused) == len(found) and all(each.is_sure for each in refused)
     return replace(refused[0], is_sure=is_sure)
@@ -104,7 +130,12 @@ def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
     if known:
         return Refusal(known, True, thing.path, line)
     is_model = any(name in _MODELS for name in above)
-    is_record = made is not None and any(d.rpartition(".")[2] == "dataclass" for d in made.decorators)
+    is_record = any(
+        d.rpartition(".")[2] == "dataclass"
+        for each in resolver.ancestors(Thing("class", thing.path, thing.name))
+        if (found := resolver.class_of(each))
+        for d in found.decorators
+    )
     return Refusal(f"{thing.name} object", True, thing.path, line) if is_model or is_record else None
 
 
@@ -114,8 +145,17 @@ def _of_outside(thing: Thing) -> Refusal | None:
     is_state = (is_instance or is_member) and _SOCKET_STATE.fullmatch(name)
     if is_state or (thing.what == "outside attribute" and _SOCKET_ATTRIBUTE.fullmatch(name)):
         return Refusal("enum WebSocketState", True)
+    if name in _ENUMS if is_instance else is_member and name.rpartition(".")[0] in _ENUMS:
+        return Refusal(f"enum {(name if is_instance else name.rpartition('.')[0]).rpartition('.')[2]}", True)
+    if thing.what == "outside" and _is_builtin_class(name):
+        return Refusal("class", True)
     word = "exception" if _is_exception(name) else REFUSED.get(name)
     return Refusal(word, True) if is_instance and word else None
+
+
+def _is_builtin_class(name: str) -> bool:
+    module, _, last = name.rpartition(".")
+    return module == "builtins" and isinstance(getattr(builtins, last, None), type)
 
 
 def _is_exception(name: str) -> bool:

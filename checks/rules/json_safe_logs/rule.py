@@ -24,8 +24,9 @@ from checks.rules.json_safe_logs.refusals import Refusal, refusal
 from checks.rules.json_safe_logs.wording import NAME, Where, finding
 from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
-from checks.tree.resolve import Resolver, Thing
+from checks.tree.resolve import Resolver
 from checks.tree.symbols import Symbol
+from checks.tree.things import Thing
 from checks.tree.tree import Tree
 
 Encoders = Mapping[str, list[Encoder]]

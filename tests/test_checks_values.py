@@ -1,0 +1,72 @@
+"""What the corpus says of values is what ``json.dumps`` does: each expression is evaluated and written."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from typing import Any
+
+import pytest
+
+from tests.checks_corpus import encoders, values
+from tests.checks_corpus.values import Kind
+
+pytestmark = pytest.mark.filterwarnings("ignore:The `dict` method:DeprecationWarning")
+RUN = [kind for kind in values.KINDS_OF_VALUES if kind.is_run]
+
+
+@pytest.fixture
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An expression of a kind, after its head has run."""
+    for name, text in (("app", ""), ("app.kinds", encoders.KINDS)):
+        made = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, made)
+        exec(text, made.__dict__)  # our own texts
+
+    def value(kind: Kind) -> Any:
+        user = types.ModuleType("app.user")
+        monkeypatch.setitem(sys.modules, "app.user", user)
+        exec(values.HEAD + kind.head, user.__dict__)
+        return lambda text: eval(text, user.__dict__)
+
+    return value
+
+
+@pytest.mark.parametrize("kind", RUN, ids=lambda kind: kind.name)
+def test_it_refuses(kind: Kind, evaluated: Any) -> None:
+    value = evaluated(kind)
+    for each in kind.refused:
+        with pytest.raises(TypeError):
+            assert not json.dumps({"field": value(each)}), each
+
+
+@pytest.mark.parametrize("kind", RUN, ids=lambda kind: kind.name)
+def test_it_takes(kind: Kind, evaluated: Any) -> None:
+    value = evaluated(kind)
+    for each in kind.taken:
+        assert json.dumps({"field": value(each)}), each
+
+
+FUNCTIONS = {
+    "kept in the object": (
+        ("Pool().told()", "Pool().told_by_update()", "Pool().told_in_rows()", "Pool().told_of_itself()"),
+        ("Pool().told_well()", "Pool().told_after_another()"),
+    ),
+    "items of dictionaries": (("merged_badly()", "extended_badly()"), ("merged()",)),
+    "places of tuples": (
+        ("split_badly()", "split_plainly_badly()", "paired_badly()"),
+        ("split()", "split_plainly()", "paired()"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_stands_in_functions_of_a_head_is_true_too(name: str, evaluated: Any) -> None:
+    value = evaluated(next(kind for kind in RUN if kind.name == name))
+    refused, taken = FUNCTIONS[name]
+    for each in refused:
+        with pytest.raises(TypeError):
+            assert not value(each), each
+    for each in taken:
+        assert value(each), each
