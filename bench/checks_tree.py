@@ -2,7 +2,8 @@
 
 Shape: packages of twenty modules; routes, services, models and repositories with imports of each other, loggers
 nearly everywhere, ``extra=`` in a third of the files, ``json.dumps`` in a sixth, enums and pydantic models in the model
-modules, one helper that three files in a hundred use.
+modules, one helper that three files in a hundred use. In a dense tree half of the functions log structured fields, one in
+eight of those through a helper of the tree.
 """
 
 from __future__ import annotations
@@ -51,7 +52,18 @@ MESSAGE_TYPES = {"run": MessageType.START, "halt": MessageType.STOP}
 '''
 
 
-def plant(root: Path, count: int, seed: int = 7) -> int:
+_AUDIT = '''\
+"""One way to log what was done."""
+
+import json
+
+
+def audit(event, **fields):
+    print(json.dumps({"event": event, **fields}))
+'''
+
+
+def plant(root: Path, count: int, seed: int = 7, *, is_dense: bool = False) -> int:
     """Write ``count`` files below ``root``; returns the number of lines."""
     rng = random.Random(seed)
     kinds = ("models", "services", "routes", "repositories", "jobs")
@@ -62,15 +74,16 @@ def plant(root: Path, count: int, seed: int = 7) -> int:
         (root / folder / "__init__.py").write_text("")
     (root / HOME).write_text(_HOME)
     (root / "app/core/events.py").write_text(_EVENTS)
+    (root / "app/core/audit.py").write_text(_AUDIT)
     models = [name for name in names if "/models_" in name]
     for name in names:
-        text = _file(rng, name, models)
+        text = _file(rng, name, models, is_dense=is_dense)
         lines += text.count("\n")
         (root / name).write_text(text)
     return lines
 
 
-def _file(rng: random.Random, name: str, models: list[str]) -> str:
+def _file(rng: random.Random, name: str, models: list[str], *, is_dense: bool) -> str:
     uses_helper = rng.random() < 0.01
     has_extra, has_dumps = rng.random() < 0.35, rng.random() < 0.17
     model = rng.choice(models)
@@ -81,12 +94,31 @@ def _file(rng: random.Random, name: str, models: list[str]) -> str:
     parts.append(f"from {_module(model)} import Model{_number(model)}, Phase{_number(model)}\n")
     if uses_helper:
         parts.append(f"from app.core.states import {HELPER}\n")
+    if is_dense:
+        parts.append("from app.core.audit import audit\n")
     parts.append("\nlogger = logging.getLogger(__name__)\n\n")
     if name in models:
         parts.append(_model(rng, _number(name)))
     while sum(part.count("\n") for part in parts) < 335:
-        parts.append(_class(rng, _number(model), has_extra, has_dumps, uses_helper))
+        made = _class(rng, _number(model), has_extra, has_dumps, uses_helper)
+        parts.append(_densely(rng, made) if is_dense else made)
     return "".join(parts)
+
+
+def _densely(rng: random.Random, text: str) -> str:
+    """The same class, with structured fields logged at the end of every second method."""
+    lines: list[str] = []
+    for line in text.splitlines(keepends=True):
+        if line.startswith("        return ") and rng.random() < 0.5:
+            a, b, c = rng.sample(_WORDS, 3)
+            fields = f'{{"{a}": self.limit, "{b}": len("{b}"), "{c}": model.{c}, "phase": model.phase.value}}'
+            call = f'logger.info("{a} done", extra={fields})'
+            is_audit = rng.random() < 1 / 8
+            lines.append(
+                f'        audit("{a}", {b}=self.limit, {c}=model.{c})\n' if is_audit else f"        {call}\n"
+            )
+        lines.append(line)
+    return "".join(lines)
 
 
 def _module(name: str) -> str:

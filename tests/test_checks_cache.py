@@ -14,6 +14,7 @@ from checks.run import scan
 from checks.run.cache import Cache, default_folder
 from checks.runner import run
 from checks.settings import JsonSafeLogs, Settings, SingleSource
+from checks.tree.excerpt import parse_part
 from checks.tree.parse import Parsed, parse
 from tests.checks_corpus import incident
 from tests.test_checks_examples import plant
@@ -32,7 +33,12 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(path)
         return parse(path, data)
 
+    def noting_part(path: str, data: bytes, lines: list[int]) -> Parsed:
+        seen.append(path)
+        return parse_part(path, data, lines)
+
     monkeypatch.setattr(scan, "parse", noting)
+    monkeypatch.setattr(scan, "parse_part", noting_part)
     return seen
 
 

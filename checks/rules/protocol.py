@@ -53,6 +53,7 @@ class Rule:
     Args:
         severity: the worst that it reports.
         brief: None when the settings leave the rule off.
+        lines: those that ``collect`` looks at, in order, where it needs no more than the functions and classes around them.
         read: facts from what JSON made of them; takes facts that are typed already, too.
         gave_up: lines and words of what a file's facts could not hold whole; it is told as not checked.
         further: what to look for in all files again, by what is known so far, at most ``rounds`` times; ``join`` puts a
@@ -68,6 +69,7 @@ class Rule:
     brief: Callable[[Settings, Tree], Brief | None]
     wants: Callable[[str, bytes, Brief], bool] = lambda path, data, brief: False  # noqa: ARG005
     collect: Callable[[Parsed, Brief], Any] = lambda parsed, brief: None  # noqa: ARG005
+    lines: Callable[[bytes, Brief], list[int] | None] = lambda data, brief: None  # noqa: ARG005
     read: Callable[[Any], Any] = lambda row: row
     refers: Callable[[Any], Iterable[str]] | None = None
     gave_up: Callable[[Any], Iterable[tuple[int, str]]] = lambda facts: ()  # noqa: ARG005

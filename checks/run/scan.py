@@ -11,7 +11,8 @@ from checks import suppress
 from checks.rules import BY_NAME
 from checks.rules.protocol import Brief
 from checks.tree.definitions import define
-from checks.tree.parse import Unparsable, parse
+from checks.tree.excerpt import parse_part
+from checks.tree.parse import Parsed, Unparsable, parse
 
 COMMENTS = "comments"
 DEFINITIONS = "definitions"
@@ -49,7 +50,7 @@ def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, B
     """
     entry: Collected = {}
     try:
-        parsed = parse(path, data) if set(names) - {COMMENTS} else None
+        parsed = _parsed(path, data, [name for name in names if name != COMMENTS], briefs)
         for name in names:
             if name == COMMENTS:
                 entry[COMMENTS] = suppress.comments(data)
@@ -64,6 +65,15 @@ def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, B
     except Exception as error:  # noqa: BLE001 - one strange file must not hide what is wrong with all others
         return {"trouble": [0, f"a rule broke on it: {type(error).__name__}: {error}"]}
     return entry
+
+
+def _parsed(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, Brief]) -> Parsed | None:
+    """The file, or the part of it that the only rule which wants it needs. Raises Unparsable."""
+    if len(names) == 1 and names[0] in BY_NAME:
+        part = BY_NAME[names[0]].lines(data, briefs[names[0]])
+        if part is not None:
+            return parse_part(path, data, part)
+    return parse(path, data) if names else None
 
 
 @contextmanager

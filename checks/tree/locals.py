@@ -33,7 +33,7 @@ class Local:
     fields: Mapping[str, Symbol | None] | None = None
 
     def __post_init__(self) -> None:
-        if self.symbol is not None and is_large(self.symbol):
+        if self.symbol is not None and self.symbol.parts and is_large(self.symbol):
             object.__setattr__(self, "symbol", reduced(self.symbol))
         if self.fields is not None and len(self.fields) > _MOST_FIELDS:
             object.__setattr__(self, "fields", None)

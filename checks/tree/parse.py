@@ -26,11 +26,12 @@ class Unparsable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """One file: its path below the root, its bytes, its tree."""
+    """One file: its path below the root, its bytes, its tree; of a tree that is a part of it, the lines it was made for."""
 
     path: str
     data: bytes
     tree: ast.Module
+    lines: tuple[int, ...] | None = None
 
 
 def parse(path: str, data: bytes) -> Parsed:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from checks.rules.json_safe_logs import sinks
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, named
-from checks.rules.json_safe_logs.installs import installs
+from checks.rules.json_safe_logs.installs import installs, may_install
 from checks.rules.json_safe_logs.refusals import refusal
 from checks.rules.protocol import Brief
 from checks.tree.defined import Definitions
@@ -26,7 +26,7 @@ _OUTSIDE = frozenset({"const", "outside", "outside instance", "outside attribute
 #: a reach without text and steps, and what they are made of: most are dropped before anybody asks
 Found = tuple[Reach, ast.expr, Locals]
 #: field, the field around all, the value as a symbol and as it is written
-Part = tuple[str, str, Symbol | None, ast.expr]
+Leaf = tuple[str, str, Symbol | None, ast.expr]
 
 
 def collect(parsed: Parsed, asked: Brief) -> Facts | None:
@@ -38,13 +38,25 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
     return facts if any(facts) else None
 
 
-def _flow(parsed: Parsed, asked: Brief, lines: list[int], visit: sinks.Visit) -> None:
+def lines(data: bytes, asked: Brief) -> list[int] | None:
+    """Where the calls stand that are looked at; None where all of the file is."""
+    return _lines(data, asked) if "helpers" in asked or not may_install(data) else None
+
+
+def _lines(data: bytes, asked: Brief) -> list[int]:
+    is_further = "helpers" in asked
+    return lines_of(
+        data, sinks.calls_of(data, frozenset(asked["helpers"])) if is_further else sinks.hints(data, asked)
+    )
+
+
+def _flow(parsed: Parsed, asked: Brief, visit: sinks.Visit) -> None:
     safe, attributes = frozenset(asked["safe"]), frozenset(asked["attributes"])
-    Flow(parsed.path, parsed.tree, lines, visit, safe=safe, attributes=attributes)
+    near = parsed.lines if parsed.lines is not None else _lines(parsed.data, asked)
+    Flow(parsed.path, parsed.tree, near, visit, safe=safe, attributes=attributes)
 
 
 def _reached(parsed: Parsed, asked: Brief) -> list[Reach]:
-    lines = lines_of(parsed.data, sinks.hints(parsed.data, asked))
     found: list[Found] = []
     known = sinks.Known(frozenset(asked["loggers"]), frozenset(asked["sinks"]))
     trusted = frozenset(asked["trusted"])
@@ -54,16 +66,17 @@ def _reached(parsed: Parsed, asked: Brief) -> list[Reach]:
             if sink.kind not in trusted and not (flow.is_guarded and sink.kind in sinks.RAISING):
                 found.extend(_reaches(sink, flow, names))
 
-    _flow(parsed, asked, lines, visit)
+    _flow(parsed, asked, visit)
+    settled = _settled(parsed, (reach.symbol for reach, *_ in found))
     return [
         reach._replace(text=_short(value), steps=way(value, names))
-        for reach, value, names in _undecided(parsed, found)
+        for reach, value, names in found
+        if reach.symbol not in settled
     ]
 
 
 def _given(parsed: Parsed, asked: Brief) -> list[Given]:
     helpers = frozenset(asked["helpers"])
-    lines = lines_of(parsed.data, sinks.calls_of(parsed.data, helpers))
     found: list[Given] = []
 
     def visit(call: ast.Call, flow: Flow, names: Locals) -> None:
@@ -78,8 +91,9 @@ def _given(parsed: Parsed, asked: Brief) -> list[Given]:
                 place = (value.lineno, value.col_offset + 1)
                 found.append(Given(*place, callee, index, keyword, _short(value), symbol, way(value, names)))
 
-    _flow(parsed, asked, lines, visit)
-    return found
+    _flow(parsed, asked, visit)
+    settled = _settled(parsed, (given.symbol for given in found))
+    return [given for given in found if given.symbol not in settled]
 
 
 def _arguments(call: ast.Call) -> Iterator[tuple[int, str, ast.expr]]:
@@ -90,23 +104,18 @@ def _arguments(call: ast.Call) -> Iterator[tuple[int, str, ast.expr]]:
     yield from ((-1, keyword.arg or "**", keyword.value) for keyword in call.keywords)
 
 
-def _undecided(parsed: Parsed, found: list[Found]) -> list[Found]:
-    """Without what this file alone shows to be harmless: ``self.limit`` where the limit is an ``int``."""
+def _settled(parsed: Parsed, found: Iterable[Symbol]) -> set[Symbol]:
+    """What this file alone shows to be harmless: ``self.limit`` where the limit is an ``int``."""
     own = f"{parsed.path}:"
-    asked = {name for reach, *_ in found for name in _own_names(reach.symbol, own)}
+    symbols = frozenset(found)  # one that stands in many lines is asked about once
+    names = {symbol: frozenset(_own_names(symbol, own)) for symbol in symbols}
+    asked = frozenset[str]().union(*names.values())
     if not asked:
-        return found
-    attributes = {
-        part.name for reach, *_ in found for part in walk(reach.symbol) if part.form in ("attr", "known")
-    }
-    here = define(parsed, Wanted(frozenset(asked), frozenset(attributes)))
+        return set()
+    attributes = {part.name for symbol in symbols for part in walk(symbol) if part.form in ("attr", "known")}
+    here = define(parsed, Wanted(asked, frozenset(attributes)))
     resolver = Resolver(ModuleIndex(()), lambda path: here if path == parsed.path else None)
-    return [
-        each
-        for each in found
-        if not any(_own_names(each[0].symbol, own))
-        or not _is_settled(each[0].symbol, parsed.path, here, resolver)
-    ]
+    return {s for s in symbols if names[s] and _is_settled(s, parsed.path, here, resolver)}
 
 
 def _own_names(symbol: Symbol, own: str) -> Iterator[str]:
@@ -125,13 +134,15 @@ def _is_settled(symbol: Symbol, path: str, here: Definitions, resolver: Resolver
 
 
 def _reaches(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Found]:
+    then: Locals = {}
     for field, top, symbol, value in _parts(sink, flow, names):
         if symbol is not None and not is_plain(symbol):
             place = (value.lineno, value.col_offset + 1)
-            yield Reach(*place, sink.kind, field, top, "", symbol, [], sink.owner), value, names.copy()
+            then = then or names.copy()
+            yield Reach(*place, sink.kind, field, top, "", symbol, [], sink.owner), value, then
 
 
-def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Part]:
+def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Leaf]:
     """What a sink is given, one by one."""
     value = sink.value
     local = names.get(value.id) if isinstance(value, ast.Name) else None

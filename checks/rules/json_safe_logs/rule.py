@@ -15,7 +15,7 @@ from typing import Any
 
 from checks.finding import Finding, Step
 from checks.rules.json_safe_logs import sinks
-from checks.rules.json_safe_logs.collect import collect
+from checks.rules.json_safe_logs.collect import collect, lines
 from checks.rules.json_safe_logs.encoders import Encoder, encoders_of, ending, gathered
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, gave_up, join, read, refers
 from checks.rules.json_safe_logs.helpers import ROUNDS, Helpers, handed, helpers, helpers_of, sink_of
@@ -91,6 +91,7 @@ class _Judge:
 
     def __init__(self, resolver: Resolver, path: str, encoders: Encoders, known: Helpers) -> None:
         self._resolver, self._path, self._encoders, self._helpers = resolver, path, encoders, known
+        self._refused: dict[tuple[Symbol, bool], Refusal | None] = {}
 
     def reach(self, reach: Reach) -> Iterator[Finding]:
         sink = sink_of(self._resolver, self._path, reach)
@@ -109,9 +110,8 @@ class _Judge:
                 return
 
     def _judged(self, value: Reach | Given, where: Where, top: str, *, is_sure: bool) -> Iterator[Finding]:
-        thing = self._resolver.what(value.symbol, self._path)
         for is_key_alone in (False, True):
-            refused = refusal(thing, self._resolver, is_key_alone=is_key_alone)
+            refused = self._refusal(value.symbol, is_key_alone=is_key_alone)
             if refused is None or self._takes(where.sink, refused):
                 return
             answer, encoder = ending(self._encoders, where.sink, top, is_key=refused.is_key)
@@ -119,6 +119,14 @@ class _Judge:
                 certain = refused.is_sure and is_sure and answer == "refuses"
                 yield finding(self._path, value, where, replace(refused, is_sure=certain), encoder)
                 return
+
+    def _refusal(self, symbol: Symbol, *, is_key_alone: bool) -> Refusal | None:
+        """Why what a symbol is cannot be written; one that stands in many lines is asked about once."""
+        asked = symbol, is_key_alone
+        if asked not in self._refused:
+            thing = self._resolver.what(symbol, self._path)
+            self._refused[asked] = refusal(thing, self._resolver, is_key_alone=is_key_alone)
+        return self._refused[asked]
 
     def _takes(self, sink: str, refused: Refusal) -> bool:
         return sink in sinks.TAKING_BYTES and refused.word == "bytes" and not refused.is_key
@@ -156,6 +164,7 @@ parameter on to any of these are found. ``try`` with a fallback in ``except Type
     brief=brief,
     wants=wants,
     collect=collect,
+    lines=lines,
     refers=refers,
     gave_up=gave_up,
     read=read,

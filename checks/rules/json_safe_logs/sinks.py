@@ -46,7 +46,6 @@ _FIELD = re.compile(rb"[,(]\s*(\w+)\s*=(?!=)|^\(\s*\{|^\(\s*logging\.\w+,\s*\{")
 _SPAN_BYTES = 600
 _SENDING_HINTS = (b"send_json(", b"JSONResponse(", b"json_response(")
 _JSON_ARGUMENT = re.compile(rb"[(,\s]json\s*=(?!=)")
-_CALLED = re.compile(rb"\b(\w+)\s*\(")
 _POSTS = frozenset({"post", "put", "patch", "request"})
 _HTTP = ("requests", "httpx", "aiohttp")
 _EMITTERS = ("socketio", "flask_socketio")
@@ -110,13 +109,18 @@ def _calls(names: tuple[str, ...]) -> re.Pattern[bytes]:
 
 
 def is_called(data: bytes, names: tuple[str, ...]) -> bool:
-    """Whether one of these is called somewhere."""
-    return _calls(names).search(data) is not None
+    """Whether one of these may be called somewhere."""
+    return any(needle in data for needle in _called(names))
+
+
+@lru_cache
+def _called(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(name.encode() + b"(" for name in names)
 
 
 def calls_of(data: bytes, names: frozenset[str]) -> list[int]:
     """Offsets at which one of these is called."""
-    return [match.start() for match in _CALLED.finditer(data) if match[1].decode(errors="replace") in names]
+    return [match.start() for match in _calls(tuple(sorted(names))).finditer(data)] if names else []
 
 
 def _offsets(data: bytes, factories: Iterable[str], named: Iterable[str]) -> Iterator[int]:

@@ -1,0 +1,104 @@
+"""The part of a file that is asked about, in its place: parsing is nearly all that a look at a file costs.
+
+Theory of operation. Functions and classes begin with a line of their own, and end before the next line that is indented
+no further. Those that hold no line of interest are cut down to their name, and blank lines take the place of the rest, so
+that lines and columns stay what they are. Kept is what stands outside of them, and in a class with such a line every method
+that gives something to ``self``. Lines do not tell what is inside a
+string: where an excerpt begins inside of one, or cannot be parsed, the whole file is parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from checks.tree.parse import Parsed, Unparsable, parse
+
+_HEAD = re.compile(rb"(?:async +def|def|class) +(\w+)")
+_GOES_ON = (b")", b"]", b"}", b"#", b'"""', b"'''")
+_QUOTES = (b'"""', b"'''")
+_METHOD = re.compile(rb"([ \t]+)(?:async +def|def) ")
+#: what an object is given: that tells what it holds
+_OWN = re.compile(rb"[ \t]*(?:\(|[\w ]+,\s*)*self\.\w+\s*[,=:\[|+)]")
+#: of a smaller file the whole is parsed as fast
+_LEAST_BYTES = 2000
+
+
+def parse_part(path: str, data: bytes, lines: Sequence[int]) -> Parsed:
+    """The file with those functions and methods that hold one of the lines, which are in order.
+
+    Raises: Unparsable, where the whole file cannot be parsed.
+    """
+    part = _excerpt(data, lines) if len(data) > _LEAST_BYTES else None
+    if part is not None:
+        try:
+            return Parsed(path, data, parse(path, part).tree, tuple(lines))
+        except Unparsable:
+            pass
+    return parse(path, data)
+
+
+def _excerpt(data: bytes, lines: Sequence[int]) -> bytes | None:
+    """The part, or None where lines do not show what is in a string."""
+    if b"\r" in data or b"\f" in data or b"\\\n" in data:
+        return None
+    rows = data.split(b"\n")
+    kept, quoted = rows[:], _quoted(rows)
+    for first, last in _blocks(rows, 0, len(rows), b""):
+        if first in quoted:
+            return None
+        if not _holds(lines, first, last):
+            _cut(rows, kept, first, last, b"")
+        elif rows[first].startswith(b"class"):
+            indent = next((m[1] for row in rows[first + 1 : last] if (m := _METHOD.match(row))), b"")
+            for start, end in _blocks(rows, first + 1, last, indent) if indent else ():
+                if start in quoted:
+                    return None
+                if not _holds(lines, start, end) and not any(map(_OWN.match, rows[start + 1 : end])):
+                    _cut(rows, kept, start, end, indent)
+    return b"\n".join(kept)
+
+
+def _quoted(rows: list[bytes]) -> set[int]:
+    """Rows that begin inside a long string, as far as its quotes tell."""
+    found: set[int] = set()
+    is_inside = False
+    for number, row in enumerate(rows):
+        if is_inside:
+            found.add(number)
+        if _QUOTES[0] in row or _QUOTES[1] in row:
+            is_inside ^= (row.count(_QUOTES[0]) + row.count(_QUOTES[1])) % 2 == 1
+    return found
+
+
+def _holds(lines: Sequence[int], first: int, last: int) -> bool:
+    """Whether one of the lines, from 1, is among the rows from ``first`` to before ``last``, from 0."""
+    at = bisect_left(lines, first + 1)
+    return at < len(lines) and lines[at] <= last
+
+
+def _blocks(rows: list[bytes], start: int, end: int, indent: bytes) -> Iterator[tuple[int, int]]:
+    """Functions and classes that are indented so: the row of each head, and the row behind its end."""
+    head, depth = -1, len(indent)
+    for number in range(start, end):
+        row = rows[number]
+        if len(row) <= depth or row[depth] in b" \t" or row.startswith(_GOES_ON, depth):
+            continue
+        if not row.startswith(indent):
+            if not row.strip():
+                continue
+            row = b""  # it stands further out
+        if head >= 0:
+            yield head, number
+        head = number if _HEAD.match(row, depth) else -1
+    if head >= 0:
+        yield head, end
+
+
+def _cut(rows: list[bytes], kept: list[bytes], first: int, last: int, indent: bytes) -> None:
+    match = _HEAD.match(rows[first], len(indent))
+    assert match is not None
+    word = b"class %b: pass" if rows[first].startswith(b"class", len(indent)) else b"def %b(): pass"
+    kept[first] = indent + word % match[1]
+    kept[first + 1 : last] = [b""] * (last - first - 1)

@@ -1,0 +1,104 @@
+"""A part of a file is parsed in place of the whole: what is asked about is there as it was, and nothing else costs."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from checks.tree.excerpt import parse_part
+from checks.tree.parse import Parsed, Unparsable
+
+LONG = "    x = 1\n" * 300  # a small file is parsed whole
+TEXT = f'''\
+"""A module."""
+
+import os
+from a import b
+
+LIMIT = {{
+    "a": 1,
+}}
+
+
+@b.route("/")
+def asked(x):
+    return os.sep
+
+
+def unasked(
+    x,
+) -> None:
+    """def inner(): """
+{LONG}
+
+class Asked:
+    kind = 1
+
+    def __init__(self):
+        self.limit = 1
+
+    def given(self):
+        self.rows[1] = 2
+
+    async def other(self):
+{LONG.replace("    ", "        ")}
+    @property
+    def asked_too(self):
+        return self.limit
+
+
+class Unasked:
+{LONG}
+'''
+
+
+def lines_of(*words: str) -> list[int]:
+    return [number for number, row in enumerate(TEXT.split("\n"), 1) if any(word in row for word in words)]
+
+
+def names(parsed: Parsed) -> dict[str, int]:
+    """By name, how many statements are in each function and class."""
+    found = (node for node in ast.walk(parsed.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))  # fmt: skip
+    return {node.name: len(node.body) for node in found}
+
+
+def test_what_is_asked_about_stays_and_the_rest_is_a_name() -> None:
+    parsed = parse_part("a.py", TEXT.encode(), lines_of("os.sep", "return self.limit"))
+    assert names(parsed) == {
+        "asked": 1, "unasked": 1, "Asked": 5, "__init__": 1, "given": 1, "other": 1, "asked_too": 1, "Unasked": 1,
+    }  # fmt: skip
+    assert parsed.lines == tuple(lines_of("os.sep", "return self.limit"))
+    assert len(list(ast.walk(parsed.tree))) < 100
+
+
+def test_lines_and_columns_stay_what_they_are() -> None:
+    whole = {ast.dump(node, include_attributes=True) for node in ast.walk(ast.parse(TEXT))}
+    part = parse_part("a.py", TEXT.encode(), lines_of("os.sep", "return self.limit")).tree
+    for node in ast.walk(part):
+        if isinstance(node, ast.Return | ast.Import | ast.ImportFrom):
+            assert ast.dump(node, include_attributes=True) in whole
+
+
+WHOLE = {
+    "inside a string": f"TEXT = '''\ndef asked():\n    os.sep\n'''\n\n\ndef other():\n{LONG}",
+    "a string that a line ends in": f"def other():\n    '''\n    a\nwith text\ndef asked(): os.sep\n'''\n{LONG}",
+    "a line that goes on": f"def other(): \\\n    return 1\n\n\ndef third():\n{LONG}    return os.sep\n",
+    "other line ends": f"def other():\n{LONG}    return os.sep\n".replace("\n", "\r\n"),
+    "small": "def other():\n    return 1\n\n\ndef asked():\n    return os.sep\n",
+}
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_where_lines_do_not_tell_the_whole_is_parsed(case: str) -> None:
+    text = WHOLE[case]
+    line = next(number for number, row in enumerate(text.split("\n"), 1) if "os.sep" in row)
+    parsed = parse_part("a.py", text.encode(), [line])
+    assert ast.dump(parsed.tree) == ast.dump(ast.parse(text))
+    assert parsed.lines is None
+
+
+def test_what_does_not_parse_says_so_in_its_own_line() -> None:
+    with pytest.raises(Unparsable) as caught:
+        parse_part("a.py", f"{TEXT}\nbroken = [:\n".encode(), lines_of("os.sep"))
+    assert caught.value.line == TEXT.count("\n") + 2
