@@ -42,16 +42,16 @@ _MADE = re.compile(rf"(?:const|let|var)\s+(\w+)\s*=\s*{_SERVER.pattern}")
 
 def look(root: Path) -> Service:
     """What there is to see; nothing where no file of a service is there."""
-    texts = dict(_texts(root))
-    field = _type_field(texts)
-    bodies = {name: body for text in texts.values() for name, body in _functions(text)}
-    handled = {row.type: row for path, text in texts.items() for row in _handled(path, text, field, bodies)}
+    seen = dict(texts(root))
+    field = _type_field(seen)
+    bodies = {name: body for text in seen.values() for name, body in _functions(text)}
+    handled = {row.type: row for path, text in seen.items() for row in _handled(path, text, field, bodies)}
     return Service(
-        applications=tuple(_applications(texts)),
-        routes=tuple(dict.fromkeys(_routes(texts))),
+        applications=tuple(_applications(seen)),
+        routes=tuple(dict.fromkeys(_routes(seen))),
         handled=tuple(handled.values()),
         type_field=field,
-        watched=_watched(texts),
+        watched=_watched(seen),
     )
 
 
@@ -71,12 +71,13 @@ def framework(root: Path) -> str:
     return next((name for name in _FRAMEWORKS if isinstance(wanted, dict) and name in wanted), "")
 
 
-def _texts(root: Path) -> Iterator[tuple[str, str]]:
+def texts(root: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[tuple[str, str]]:
+    """Paths and texts of the files in JavaScript, without comments; tests and what was built are left out."""
     count = 0
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(f for f in folders if f not in _SKIPPED and not f.startswith("."))
         for name in sorted(
-            n for n in names if n.endswith(SUFFIXES) and ".test." not in n and ".spec." not in n
+            n for n in names if n.endswith(suffixes) and ".test." not in n and ".spec." not in n
         ):
             path = os.path.relpath(f"{folder}/{name}", root).replace(os.sep, "/")
             data = read_or_none(root, path)

@@ -18,15 +18,20 @@ def look(root: Path) -> Service:
     """Raises CheckError when the root is no folder that can be read; nothing in the checked code raises."""
     source = Source.below(root)
     field = dispatch.type_field(source)
-    sending = Sending(source, field)
-    rows = (_handled(sending, branch, field) for branch in dispatch.branches(source, field))
     return Service(
         applications=tuple(routes.applications(source)),
         routes=tuple(dict.fromkeys(routes.routes(source))),
-        handled=tuple(row for row in rows if row is not None),
+        handled=handled(source, field),
         type_field=field,
         watched=_watched(source),
     )
+
+
+def handled(source: Source, field: str) -> tuple[Handled, ...]:
+    """The message types that a service takes, by the key that holds a message's type."""
+    sending = Sending(source, field)
+    rows = (_handled(sending, branch, field) for branch in dispatch.branches(source, field))
+    return tuple(row for row in rows if row is not None)
 
 
 def _handled(sending: Sending, branch: dispatch.Branch, field: str) -> Handled | None:

@@ -76,7 +76,10 @@ def check(
         str, typer.Option("--explain", metavar="RULE", help="What a rule finds, and why.")
     ] = "",
     discover: Annotated[
-        bool, typer.Option("--discover", help="List helpers that exist several times too.")
+        bool,
+        typer.Option(
+            "--discover", help="List helpers that exist several times, and what event-map could be told."
+        ),
     ] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what a machine can mend.")] = False,
     dry_run: DryRun = False,
@@ -115,7 +118,8 @@ def check(
             subject = subject.with_settings(baseline=str(session.state_folder.parent / baseline))
         mended = _mend(session, subject, rule, dry_run=dry_run) if fix else {}
         report = subject.run(rule)
-    _show(session, subject, report, form, mended)
+        proposed = _proposal(session, subject) if discover and not subject.settings.event_map else {}
+    _show(session, subject, report, form, mended, proposed)
     return CHECKS_FAILED if report.errors else 0
 
 
@@ -224,8 +228,29 @@ def _mend(
     return mended
 
 
+def _proposal(session: Session, subject: Subject) -> dict[str, object]:
+    """What ``event-map`` could be told, for a person and for machines."""
+    from checks.service.proposal import propose
+    from pipeline.scaffold.configuration import flow
+
+    made = propose(subject.root, subject.file.parent if subject.file else subject.root)
+    rows = [{"map": each.name, "in": each.path, "requires": list(each.keys)} for each in made.dispatchers]
+    if rows:
+        lines = [f"    - {flow(row)}    # {d.style}" for row, d in zip(rows, made.dispatchers, strict=True)]
+        told = "\n".join(["checks:", "  event-map:", *lines])
+        session.output.say(f"messages are told apart here; to hold on to that:\n{told}")
+    for kind, place in made.unhandled.items():
+        session.output.say(f"{place}: {kind!r} is sent here, and nothing handles it")
+    return {"event_map": rows, "unhandled": {kind: str(place) for kind, place in made.unhandled.items()}}
+
+
 def _show(
-    session: Session, subject: Subject, report: Report, form: Format | None, mended: Mapping[str, bytes]
+    session: Session,
+    subject: Subject,
+    report: Report,
+    form: Format | None,
+    mended: Mapping[str, bytes],
+    proposed: Mapping[str, object],
 ) -> None:
     from checks.output.document import as_dict
 
@@ -236,7 +261,7 @@ def _show(
             "root": str(subject.root),
             "mended": sorted(mended),
         }
-        session.output.result("", {**head, **as_dict(report)})
+        session.output.result("", {**head, **as_dict(report), **proposed})
         return
     form = form or Format.TEXT
     session.output.data(_UNCOMMANDED[form](_rendered(subject, report, form).rstrip("\n")))
