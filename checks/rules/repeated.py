@@ -84,7 +84,8 @@ def read(row: Any) -> Facts:
 
 def _helper(name: str, node: body.Function, *, may_ask: bool) -> Helper:
     form = body.normal_form(node)
-    pairs = {zlib.crc32(f"{a} {b}".encode(errors="surrogatepass")) for a, b in pairwise(form.split(" "))}
+    words = form.encode(errors="surrogatepass").split(b" ")
+    pairs = set(map(zlib.crc32, map(b" ".join, pairwise(words))))
     enums = _enums(node) if may_ask else ""
     return Helper(name, node.lineno, body.print_of_form(form), sorted(pairs)[:_SIGNATURE], enums)
 

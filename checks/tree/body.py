@@ -12,9 +12,18 @@ from collections.abc import Iterator
 from itertools import islice
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+#: where statements keep those inside them
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _DROPPED = frozenset(
     {"annotation", "returns", "decorator_list", "type_comment", "ctx", "kind", "type_params"}
 )
+#: of each kind of node, what counts
+_FIELDS = {
+    kind: tuple(field for field in kind._fields if field not in _DROPPED)
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST)
+}
 
 
 def normal_form(node: Function | ast.Lambda) -> str:
@@ -77,13 +86,13 @@ def has_size(node: Function, least: int) -> bool:
 
 def functions(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, Function]]:
     """Every function with its dotted path inside the module, outer ones first."""
-    for child in ast.iter_child_nodes(tree):
+    for child in (each for block in _BLOCKS for each in getattr(tree, block, ())):
         name = owner
-        if isinstance(child, Function | ast.ClassDef):
+        if isinstance(child, _NAMED):
             name = f"{owner}.{child.name}" if owner else child.name
         if isinstance(child, Function):
             yield name, child
-        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+        if hasattr(child, "body"):
             yield from functions(child, name)
 
 
@@ -96,31 +105,41 @@ def named_lambdas(tree: ast.AST) -> Iterator[tuple[str, ast.Lambda]]:
 
 def _local_names(node: Function | ast.Lambda) -> dict[str, str]:
     names: dict[str, str] = {}
-    for child in ast.walk(node):
-        match child:
-            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.ExceptHandler(name=str(name)):
-                names.setdefault(name, f"_{len(names)}")
+    waiting: list[ast.AST] = [node]
+    for child in waiting:  # it grows: everything below the function, level by level
+        if isinstance(child, ast.Name):
+            if isinstance(child.ctx, ast.Store):
+                names.setdefault(child.id, f"_{len(names)}")
+            continue
+        if isinstance(child, ast.arg):
+            names.setdefault(child.arg, f"_{len(names)}")
+        elif isinstance(child, ast.ExceptHandler) and child.name:
+            names.setdefault(child.name, f"_{len(names)}")
+        for field in child._fields:
+            value = getattr(child, field, None)
+            if type(value) is list:
+                waiting += [each for each in value if isinstance(each, ast.AST)]
+            elif isinstance(value, ast.AST):
+                waiting.append(value)
     return names
 
 
 def _write(node: object, names: dict[str, str], parts: list[str]) -> None:
-    match node:
-        case None:
-            pass
-        case ast.Name():
-            parts.append(names.get(node.id, node.id))
-        case ast.arg():
-            parts.append(names[node.arg])
-        case ast.AST():
-            parts.append(f"({type(node).__name__}")
-            for field in node._fields:
-                if field not in _DROPPED:
-                    _write(getattr(node, field, None), names, parts)
-            parts.append(")")
-        case list():
-            for each in node:
-                _write(each, names, parts)
-        case _:
-            parts.append(
-                repr(names.get(node, node) if isinstance(node, str) else node).replace(" ", "\u00b7")
-            )
+    """The tests stand in the order of how often they are true: this is called for every node of every function."""
+    if isinstance(node, ast.Name):
+        parts.append(names.get(node.id, node.id))
+    elif type(node) is list:
+        for each in node:
+            _write(each, names, parts)
+    elif isinstance(node, ast.arg):
+        parts.append(names[node.arg])
+    elif isinstance(node, ast.AST):
+        parts.append(f"({type(node).__name__}")
+        for field in _FIELDS[type(node)]:
+            value = getattr(node, field, None)
+            if value is not None:
+                _write(value, names, parts)
+        parts.append(")")
+    elif node is not None:
+        text = names.get(node, node) if isinstance(node, str) else node
+        parts.append(repr(text).replace(" ", "\u00b7"))
