@@ -185,7 +185,7 @@ def test_a_plan_shows_the_checks(
 ) -> None:
     gate = gate_of(project(tmp_path, is_good=is_good))
     drive = FakeDrive(gate.request.session, scene)
-    assert show_plan.show(cast("Drive", drive), gate) == code
+    assert show_plan.show(cast("Drive", drive), gate, lambda: None) == code
     checks = json.loads(capsys.readouterr().out)["checks"]
     assert [f["path"] for f in checks["findings"]] == ([] if is_good else ["b.py"])
     assert scene.platform.writes == []
@@ -194,7 +194,7 @@ def test_a_plan_shows_the_checks(
 
 def test_a_plan_says_it_to_people(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gate = gate_of(project(tmp_path, is_good=False), Mode.TEXT)
-    show_plan.show(cast("Drive", FakeDrive(gate.request.session, scene)), gate)
+    show_plan.show(cast("Drive", FakeDrive(gate.request.session, scene)), gate, lambda: None)
     out = capsys.readouterr().out
     assert "checks     FAIL, nothing would be deployed: 1 error" in out
     assert "  b.py:1:1: second definition of tell; its home is a.py" in out
@@ -300,10 +300,10 @@ def test_a_plan_says_who_counts_as_one_client_and_what_it_sees_of_them(
 ) -> None:
     gate = gate_of(project(tmp_path, is_good=True), Mode.TEXT)
     scene.clock.sleep(timedelta(seconds=30))
-    show_plan.show(cast("Drive", FakeDrive(gate.request.session, scene)), gate)
+    show_plan.show(cast("Drive", FakeDrive(gate.request.session, scene)), gate, lambda: None)
     out = capsys.readouterr().out
     assert "counted by address, the last entry of X-Forwarded-For, which is Cloud Run's own" in out
     assert re.search(r"seen       (\d+) runs of \1 clients in the last 15m", out)
     scene.users.unreadable = True
-    show_plan.show(cast("Drive", FakeDrive(gate.request.session, scene)), gate)
+    show_plan.show(cast("Drive", FakeDrive(gate.request.session, scene)), gate, lambda: None)
     assert "seen       not looked at: logs: no answer" in capsys.readouterr().out
