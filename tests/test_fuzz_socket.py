@@ -36,10 +36,8 @@ CLOSINGS = st.none() | st.builds(Closing, st.integers(0, 70_000), ODD, by_server
 @given(st.lists(MESSAGES, max_size=8), CLOSINGS)
 def test_messages_and_how_they_end(messages: list[str | bytes], close: Closing | None) -> None:
     session = _Session(SCENARIO, "http://127.0.0.1", {})
-    fault = None
-    for message in messages:
-        fault = fault or session._hear(message)
-    ending = fault or Ending(close=close)
+    taken = map(session._take, messages)
+    ending = next((fault for fault in taken if isinstance(fault, Ending)), None) or Ending(close=close)
     seen = judge_conversation(
         SCENARIO, session.progress, ending, seconds=1.0, transcript=tuple(session.transcript)
     )

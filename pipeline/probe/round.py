@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,9 +87,9 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
         yield f"close code {scenario.close} may not be sent (RFC 6455 section 7.4.1)"
     for message in scenario.send:
         try:
-            json.dumps(message, allow_nan=False)
+            list(scenario.framing.connect().encode(message))
         except (TypeError, ValueError) as error:
-            yield f"a message to send is not JSON: {error}"
+            yield f"a message to send is not {scenario.framing.name}: {error}"
     for path in [step.path for step in scenario.http] + [scenario.path] * bool(scenario.path):
         if not re.fullmatch(r"/[!-\"$-~]*", path):
             yield f"path {path!r} does not start with a slash, or has what a URL must escape"

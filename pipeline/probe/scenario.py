@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from pipeline.framing.choice import JSON, Choice
+
 USER_AGENT = "spillway-probe"  # by which the platform's request log knows our conversations
 
 
@@ -87,6 +89,7 @@ class Scenario:
         groups: expected events, a partial order (see the module docstring).
         within_s: seconds from handshake to the last expected event.
         close: the close code that a well-ended conversation shows; we start the close with it.
+        framing: how messages stand in frames.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Scenario:
     headers: Mapping[str, str] = field(default_factory=dict)
     subprotocols: tuple[str, ...] = ()
     max_message_bytes: int = 1 << 20
+    framing: Choice = JSON
 
 
 class Kind(StrEnum):

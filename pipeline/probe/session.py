@@ -8,10 +8,9 @@ The service is not trusted with our time or memory. Each wait has a deadline and
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
-from typing import Any, NoReturn
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -25,6 +24,7 @@ from websockets.exceptions import (
 from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
+from pipeline.framing.protocol import BadFrame, Declined, Decoded, Frame
 from pipeline.probe.dial import dial
 from pipeline.probe.http_steps import run_steps
 from pipeline.probe.scenario import USER_AGENT, Conversation, Kind, Message, Scenario
@@ -68,6 +68,7 @@ class _Session:
         self.scenario = scenario
         self.base_url = base_url
         self.headers = headers
+        self.framing = scenario.framing.connect()
         self.started = perf_counter()
         self.progress = Progress.at_start(scenario)
         self.transcript: list[Message] = []
@@ -126,8 +127,7 @@ class _Session:
     async def _talk(self, connection: ClientConnection, deadline: float) -> Ending:
         try:
             async with asyncio.timeout_at(deadline) as limit:
-                await self._say(connection)
-                if fault := await self._listen(connection, limit):
+                if fault := await self._say(connection) or await self._listen(connection, limit):
                     return fault
         except ConnectionClosed as closed:
             return _complaint(closed) or _ending(closed)
@@ -135,41 +135,55 @@ class _Session:
             return Ending()
         return await self._part(connection)
 
-    async def _say(self, connection: ClientConnection) -> None:
+    async def _say(self, connection: ClientConnection) -> Ending | None:
+        await self._put(connection, self.framing.opening())
+        while not self.framing.is_ready:
+            if fault := await self._hear(connection):
+                return fault
         for message in self.scenario.send:
-            text = json.dumps(message)
-            self._note(text, sent=True)
+            await self._put(connection, self.framing.encode(message))
+        return None
+
+    async def _put(self, connection: ClientConnection, frames: Iterable[Frame]) -> None:
+        for frame in frames:
+            self._note(frame, sent=True)
             try:
-                await connection.send(text)
+                await connection.send(frame)
             except ConnectionClosed:
                 return  # what the server said before it closed is still to be read; recv() tells of the close
 
     async def _listen(self, connection: ClientConnection, limit: asyncio.Timeout) -> Ending | None:
         is_last_call = False
         while not self.progress.is_complete:
-            if fault := self._hear(await connection.recv()):
+            if fault := await self._hear(connection):
                 return fault
             if self.progress.has_last_group and not is_last_call:
                 is_last_call = True
                 limit.reschedule(min(limit.when() or 0.0, asyncio.get_running_loop().time() + CLOSE_S))
         return None
 
-    def _hear(self, data: str | bytes) -> Ending | None:
-        if isinstance(data, bytes):
-            self._note(data[: 4 * TRANSCRIPT_BYTES].decode(errors="replace"), sent=False)
-            return Ending(Kind.UNREADABLE, f"a binary message of {len(data)} bytes, expected JSON text")
-        self._note(data, sent=False)
-        try:
-            message = json.loads(data, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            return Ending(Kind.UNREADABLE, f"a message that is not JSON ({error})")
-        self.progress = self.progress.after(message)
-        if self.progress.events and self.first_event_s is None:
-            self.first_event_s = perf_counter() - self.started
+    async def _hear(self, connection: ClientConnection) -> Ending | None:
+        taken = self._take(await connection.recv())
+        if isinstance(taken, Ending):
+            return taken
+        await self._put(connection, taken.replies)
         return None
 
-    def _note(self, text: str, *, sent: bool) -> None:
+    def _take(self, frame: Frame) -> Decoded | Ending:
+        self._note(frame, sent=False)
+        try:
+            decoded = self.framing.decode(frame)
+        except BadFrame as error:
+            return Ending(Kind.REFUSED if isinstance(error, Declined) else Kind.UNREADABLE, str(error))
+        for message in decoded.messages:
+            self.progress = self.progress.after(message)
+        if self.progress.events and self.first_event_s is None:
+            self.first_event_s = perf_counter() - self.started
+        return decoded
+
+    def _note(self, frame: Frame, *, sent: bool) -> None:
         if len(self.transcript) < TRANSCRIPT_MESSAGES:
+            text = frame if isinstance(frame, str) else frame[: 4 * TRANSCRIPT_BYTES].decode(errors="replace")
             cut = SINK.cut(text, TRANSCRIPT_BYTES).encode()[:TRANSCRIPT_BYTES].decode(errors="ignore")
             self.transcript.append(Message(perf_counter() - self.started, sent, cut))
 
@@ -256,7 +270,3 @@ def _chain(error: BaseException) -> str:
     """The error and its causes in one line; websockets keeps the telling one in the cause."""
     words = str(error) or type(error).__name__
     return f"{words}: {_chain(error.__cause__)}" if error.__cause__ else words
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
