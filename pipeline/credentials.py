@@ -63,7 +63,7 @@ _PUBLIC_SHAPE = re.compile(
 )
 _RUN = re.compile(r"[A-Za-z0-9+/=_-]+")
 _ENOUGH = 20  # letters and digits of a run that looks random
-_NOT_SAID = frozenset({"within", "close", "save", "framing", "method", "status"})  # ours, of a scenario
+_NOT_SAID = frozenset({"within", "close", "save", "method", "status"})  # ours, of a scenario
 
 
 def of_config(tree: object, environment: Mapping[str, str]) -> tuple[str, ...]:

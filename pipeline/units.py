@@ -1,4 +1,4 @@
-"""Durations, rates and odds as people write them: ``5m``, ``0.1%``, ``1 in 1000``.  PURE."""
+"""Durations, rates, odds and sizes as people write them: ``5m``, ``0.1%``, ``1 in 1000``, ``4MiB``.  PURE."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ _DURATION = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{1,9})?(?:ms|[smhd]))+")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
 _RATE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,15})?)\s?%")
 _ODDS = re.compile(r"([0-9]{1,9})\s+in\s+([0-9](?:[0-9,_]{0,13}[0-9])?)")
+_SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+_SIZE = re.compile(r"([1-9][0-9]{0,8})\s?(B|KiB|MiB)")
 _LONGEST_TEXT = 60  # what is longer is no duration, rate or bound, whatever stands in it
 
 
@@ -69,6 +71,20 @@ def parse_odds(text: object) -> float:
     if not 0 < 2 * ones <= many:
         raise ValueError(f"{shown(text)} is not a bound: it must lie between 1 in 2 and never")
     return ones / many
+
+
+def parse_size(text: object) -> int:
+    """``64KiB``, ``4MiB`` to bytes. Raises ValueError."""
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{shown(text)} is not a size: write for example 64KiB or 4MiB")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+def format_size(size: int) -> str:
+    """The shortest text that ``parse_size`` reads back."""
+    unit = next(unit for unit in reversed(_SIZES) if size % _SIZES[unit] == 0)
+    return f"{size // _SIZES[unit]}{unit}"
 
 
 def shown(value: object) -> str:

@@ -107,8 +107,11 @@ class Request:
         """
         from infra.compose import compose
         from pipeline.core.plan import Wish
+        from pipeline.probe.speech import framing_of
 
         config = self.config
+        for scenario in config.build_scenarios():
+            framing_of(scenario)
         return Wish(
             ref=self.ref,
             image=self.image,

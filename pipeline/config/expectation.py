@@ -57,18 +57,22 @@ _EVENT = {
 SCHEMA = {"title": "event", "anyOf": [*_EVENT["anyOf"], {"type": "array", "minItems": 1, "items": _EVENT}]}
 
 
-def group(item: object) -> tuple[Expectation, ...]:
-    """A list is several events in any order. Raises ValueError."""
+def group(item: object, type_path: str = "type") -> tuple[Expectation, ...]:
+    """A list is several events in any order. Raises ValueError.
+
+    Args:
+        type_path: the field that an event's name stands in.
+    """
     if not isinstance(item, list):
-        return (_expectation(item),)
+        return (_expectation(item, type_path),)
     if not item:
         raise ValueError("an empty list expects nothing")
-    return tuple(_expectation(each) for each in item)
+    return tuple(_expectation(each, type_path) for each in item)
 
 
-def _expectation(item: object) -> Expectation:
+def _expectation(item: object, type_path: str) -> Expectation:
     if isinstance(item, str) and item:
-        return Expectation({"type": item})
+        return Expectation({type_path: item})
     if not isinstance(item, Mapping) or not item:
         raise ValueError(f"{shown(item)} is not an event: write its type, or the fields that it must have")
     repeats = item.get("repeats", False)

@@ -15,7 +15,16 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from pipeline.model import OWN_VARIABLES
-from pipeline.units import format_duration, format_rate, parse_duration, parse_odds, parse_rate, shown
+from pipeline.units import (
+    format_duration,
+    format_rate,
+    format_size,
+    parse_duration,
+    parse_odds,
+    parse_rate,
+    parse_size,
+    shown,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +156,20 @@ Odds = Annotated[
         {"type": "string", "pattern": r"^[0-9]{1,9}\s+in\s+[0-9](?:[0-9,_]{0,13}[0-9])?$"},
         lambda value: f"1 in {round(1 / value)}",
     ),
+]
+_LARGEST = 64 << 20  # of a message; each conversation that is under way may hold a few
+
+
+def _size(text: object) -> int:
+    size = parse_size(text)
+    if size > _LARGEST:
+        raise ValueError(f"{shown(text)} is more than {format_size(_LARGEST)}")
+    return size
+
+
+Size = Annotated[
+    Any,  # bytes, a whole number
+    Step(_size, {"type": "string", "pattern": r"^[1-9][0-9]{0,8}\s?(?:B|KiB|MiB)$"}, format_size),
 ]
 Name = Annotated[
     str,

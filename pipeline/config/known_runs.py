@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from pipeline.probe.scenario import Expectation, Scenario, field_at
+from pipeline.framing.fields import field_at
+from pipeline.probe.scenario import Expectation, Scenario
 from pipeline.telemetry.settings import Known
 
 _Fields = tuple[str, str]  # of the message that asks, and of the events
@@ -31,7 +32,7 @@ def known_runs(scenarios: Iterable[Scenario], within: timedelta) -> Known | None
     runs: dict[str, tuple[str, ...]] = {}
     for each, scenario in said:
         if each == fields:
-            start = str(field_at(scenario.send[0], fields[0]))
+            start = str(field_at(scenario.framing.seen(scenario.send[0]), fields[0]))
             events = _events(scenario, fields[1])
             runs[start] = tuple(event for event in runs.get(start, events) if event in events)
     runs = {start: events for start, events in runs.items() if events}
@@ -41,7 +42,10 @@ def known_runs(scenarios: Iterable[Scenario], within: timedelta) -> Known | None
 def _fields_of(scenario: Scenario) -> _Fields | None:
     if len(scenario.send) != 1:
         return None
-    message, events = scenario.send[0], [event for group in scenario.groups for event in group]
+    message, events = (
+        scenario.framing.seen(scenario.send[0]),
+        [event for group in scenario.groups for event in group],
+    )
     named = Counter(path for event in events for path in event.match if _word(event, path))
     if not named or not isinstance(message, Mapping):
         return None

@@ -103,7 +103,7 @@ def _of_type(value: Schema, path: tuple[str, ...]) -> str:
 
 
 def _text(value: Schema) -> str:
-    kinds = (("ms|[smhd]", "duration"), ("%$", "rate"), (r"\s+in\s+", "odds"))
+    kinds = (("ms|[smhd]", "duration"), ("%$", "rate"), (r"\s+in\s+", "odds"), ("KiB", "size"))
     kind = next((words for piece, words in kinds if piece in value.get("pattern", "")), "text")
     return f"{kind} {value['$comment']}" if "$comment" in value else kind
 

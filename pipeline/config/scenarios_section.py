@@ -8,7 +8,11 @@ from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
 from pipeline.config.expectation import SCHEMA, group
-from pipeline.config.fields import Duration, UrlPath, between, text_like, told, whole
+from pipeline.config.fields import Duration, Size, UrlPath, between, not_empty, text_like, told, whole
+from pipeline.config.framing_key import framing, parts
+from pipeline.framing.choice import Choice
+from pipeline.framing.names import FRAMINGS, Named
+from pipeline.framing.own import own
 from pipeline.probe.scenario import HttpStep, Scenario
 
 
@@ -49,6 +53,10 @@ class ScenarioConfig:
         http: HTTP requests that are made before the socket is opened, or instead of it.
         headers: of the handshake and the requests.
         subprotocols: that the handshake asks for.
+        framing: how messages stand in the socket's frames: `json`, or another of docs/framings.md, which has their options.
+        type_path: where a message says what it is, by dotted path; an event that is written as one word is looked for there.
+        ignore: heartbeats, which are no messages: whole frames of text, and what messages say at `type`.
+        max_message: the largest message that the service may send.
     """
 
     path: Annotated[str, text_like(r"(/.*)?", "a path that starts with a slash")] = ""
@@ -59,6 +67,12 @@ class ScenarioConfig:
     http: list[HttpConfig] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     subprotocols: list[str] = field(default_factory=list)
+    framing: Annotated[Any, framing] = "json"
+    type_path: Annotated[str, text_like(r"([^.]+(\.[^.]+)*)?", "a dotted path")] = field(
+        default="", metadata={"key": "type"}
+    )
+    ignore: list[Annotated[str, not_empty]] = field(default_factory=list)
+    max_message: Size = 1 << 20
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
         "anyOf": [
@@ -86,16 +100,44 @@ class ScenarioConfig:
         if self.path and not self.expect:
             raise ValueError("a conversation must expect at least one event")
 
-    def build(self, name: str) -> Scenario:
+    def build(self, name: str, folder: str = "") -> Scenario:
+        """Args:
+        folder: of the configuration, from which a framing of the user's own is imported.
+        """
         sends = () if self.send is None else tuple(self.send) if isinstance(self.send, list) else (self.send,)
+        spoken = self._framing(folder)
         return Scenario(
             name=name,
-            path=self.path,
+            path=self._path,
             send=sends,
-            groups=tuple(group(item) for item in self.expect),
+            groups=tuple(group(item, spoken.type_path) for item in self.expect),
             within_s=self.within.total_seconds(),
             close=self.close,
             http=tuple(HttpStep(h.method, h.path, h.status, h.body) for h in self.http),
             headers=self.headers,
-            subprotocols=tuple(self.subprotocols),
+            subprotocols=tuple(self.subprotocols or filter(None, [self._named.subprotocol])),
+            max_message_bytes=self.max_message,
+            framing=spoken,
+        )
+
+    @property
+    def _named(self) -> Named:
+        return FRAMINGS.get(parts(self.framing)[0], FRAMINGS["json"])
+
+    @property
+    def _path(self) -> str:
+        """The address, with what the framing wants of it."""
+        query = self._named.query
+        if not self.path or not query or query.partition("=")[0] + "=" in self.path:
+            return self.path
+        return f"{self.path}{'&' if '?' in self.path else '?'}{query}"
+
+    def _framing(self, folder: str) -> Choice:
+        name, options = parts(self.framing)
+        return Choice(
+            name,
+            options,
+            self.type_path or self._named.type_path,
+            tuple(self.ignore),
+            None if name in FRAMINGS else own(name, folder),
         )

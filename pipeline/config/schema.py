@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -71,9 +72,10 @@ class Checked:
     container: Container = field(default_factory=Container)
     scenarios: dict[str, ScenarioConfig] = field(default_factory=dict)
     checks: Settings | None = None
+    folder: str = field(default="", metadata={"key": None})  # of the file
 
     def build_scenarios(self) -> tuple[Scenario, ...]:
-        return tuple(scenario.build(name) for name, scenario in self.scenarios.items())
+        return tuple(scenario.build(name, self.folder) for name, scenario in self.scenarios.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +228,7 @@ class Config(Checked):
 
     def _decisive(self) -> dict[str, Any]:
         row = asdict(self)
-        for name in ("images", "source", "checks", "webhook"):
+        for name in ("images", "source", "checks", "webhook", "folder"):
             del row[name]
         del row["container"]["waive"]  # to let a field go is no other rollout
         if not self.verify:
@@ -275,6 +277,7 @@ def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
     if reader.complaints:
         raise _told(reader.complaints)
     _refuse_words(document)
+    made = replace(made, folder=posixpath.dirname(document.file) or ".")
     template_section.check(document, made.container)
     cleared = template_section.cleared(document)
     return replace(made, container=replace(made.container, cleared=cleared)) if cleared else made

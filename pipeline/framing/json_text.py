@@ -1,37 +1,118 @@
-"""``json``: one JSON value in each text frame.  PURE."""
+"""``json``, ``json-lines``, ``json-array``: one JSON value, or several, in each frame.  PURE."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn, TypeVar
 
-from pipeline.framing.protocol import BadFrame, Decoded, Frame
+from pipeline.framing.protocol import MOST_MESSAGES, BadFrame, Decoded, Frame
+
+RECORD = "\x1e"
+_Piece = TypeVar("_Piece")
+SEPARATORS = {"newline": "\n", "0x1e": RECORD}
 
 
 class Json:
-    """One JSON value in each text frame."""
+    """One JSON value in each frame.
+
+    Args:
+        binary: frames are binary instead of text, both ways.
+    """
 
     is_ready = True
+
+    def __init__(self, *, binary: bool = False) -> None:
+        self._is_binary = binary
 
     def opening(self) -> Iterable[Frame]:
         return ()
 
     def encode(self, message: object) -> Iterable[Frame]:
-        return (json.dumps(message, allow_nan=False),)
+        text = json.dumps(message, allow_nan=False)
+        return (text.encode() if self._is_binary else text,)
 
     def decode(self, frame: Frame) -> Decoded:
-        if isinstance(frame, bytes):
-            raise BadFrame(f"a binary message of {len(frame)} bytes, expected JSON text")
-        return Decoded((parsed(frame),))
+        if isinstance(frame, bytes) is not self._is_binary:
+            kind = ("text", "binary") if self._is_binary else ("binary", "text")
+            size = len(frame) if isinstance(frame, bytes) else len(frame.encode(errors="replace"))
+            wanted = "binary JSON" if self._is_binary else "JSON text"
+            raise BadFrame(f"a {kind[0]} message of {size} bytes, expected {wanted}")
+        return Decoded(tuple(self._values(frame)))
+
+    def _values(self, frame: Frame) -> Sequence[object]:
+        return (parsed(frame),)
 
 
-def parsed(text: str | bytes) -> object:
+class JsonArray(Json):
+    """A frame may be an array, whose items are messages. What is sent is sent as it stands."""
+
+    def _values(self, frame: Frame) -> Sequence[object]:
+        value = parsed(frame)
+        return bounded(value) if isinstance(value, list) else (value,)
+
+
+class JsonLines(Json):
+    """A frame may hold several values, each ended by a line feed or 0x1E.
+
+    Args:
+        separator: what ends each message that is sent.
+    """
+
+    def __init__(self, *, binary: bool = False, separator: str = "newline") -> None:
+        super().__init__(binary=binary)
+        self._end = SEPARATORS[separator]
+
+    def encode(self, message: object) -> Iterable[Frame]:
+        text = json.dumps(message, allow_nan=False) + self._end
+        return (text.encode() if self._is_binary else text,)
+
+    def _values(self, frame: Frame) -> Sequence[object]:
+        return records(frame)
+
+
+def records(frame: Frame) -> Sequence[object]:
+    """Values that are separated by line feeds or 0x1E: inside of JSON neither stands unescaped. Raises BadFrame."""
+    if isinstance(frame, bytes):
+        try:
+            frame = frame.decode()
+        except UnicodeDecodeError as error:
+            raise BadFrame(f"a message that is not UTF-8 ({error})") from None
+    pieces = frame.replace(RECORD, "\n").split("\n")
+    return [parsed(piece) for piece in bounded(pieces) if piece.strip()]
+
+
+def bounded(pieces: list[_Piece]) -> list[_Piece]:
+    """The pieces of one frame. Raises BadFrame where looking at them all would hold up everybody else."""
+    if len(pieces) > MOST_MESSAGES:
+        raise BadFrame(f"{len(pieces)} messages in one frame, more than {MOST_MESSAGES}")
+    return pieces
+
+
+def parsed(text: Frame) -> object:
     """The JSON value of a text. Raises BadFrame."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadFrame(f"a message that is not JSON ({error})") from None
+
+
+def an_object(value: object, what: str) -> Mapping[str, object]:
+    """The value, if it is a JSON object. Raises BadFrame.
+
+    Args:
+        what: it should be.
+    """
+    if isinstance(value, dict):
+        return value
+    raise BadFrame(f"a message that is no {what}: a JSON {type(value).__name__} instead of an object")
+
+
+def only_text(frame: Frame, what: str) -> str:
+    """The frame, if it is one of text. Raises BadFrame."""
+    if isinstance(frame, str):
+        return frame
+    raise BadFrame(f"a binary message of {len(frame)} bytes, expected {what}")
 
 
 def _refuse_constant(name: str) -> NoReturn:

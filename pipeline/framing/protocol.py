@@ -19,14 +19,27 @@ from dataclasses import dataclass
 from typing import Protocol
 
 Frame = str | bytes
+MOST_MESSAGES = 10_000  # in one frame
 
 
 class BadFrame(ValueError):
-    """What came is not of this framing. Its text follows "a message" or "a frame" of the peer's, in plain words."""
+    """What came is not of this framing. Its text is the outcome's detail: "a message that is not JSON"."""
 
 
 class Declined(BadFrame):
     """The peer refused the connection in this framing's own words: a connect error, a failed handshake."""
+
+
+class CannotSpeak(Exception):
+    """A framing cannot be spoken here, which is no fault of the service: a library or a class is missing, or fails.
+
+    Args:
+        fix: what to do about it.
+    """
+
+    def __init__(self, words: str, fix: str = "") -> None:
+        super().__init__(words)
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ class Framing(Protocol):
         """Frames that a client sends first. Called once."""
 
     def encode(self, message: object) -> Iterable[Frame]:
-        """The frames of one message. Raises ValueError or TypeError for what cannot be said in this framing."""
+        """The frames of one message, as ``decode`` reads them. Raises ValueError or TypeError for what is no message."""
 
     def decode(self, frame: Frame) -> Decoded:
         """What a frame of the peer's holds. Raises BadFrame."""

@@ -14,7 +14,8 @@ from dataclasses import replace
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close
 
-from pipeline.errors import AccessError, UserError
+from pipeline.errors import AccessError, SpillwayError, UserError
+from pipeline.framing.protocol import CannotSpeak
 from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.scenario import (
     Address,
@@ -27,6 +28,7 @@ from pipeline.probe.scenario import (
     TokenSource,
 )
 from pipeline.probe.session import hold_conversation
+from pipeline.probe.speech import framing_of
 from pipeline.probe.target import check_address
 from pipeline.telemetry.asgi import PROBE_HEADER
 
@@ -85,9 +87,10 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
         Close(scenario.close, "").check()
     except ProtocolError:
         yield f"close code {scenario.close} may not be sent (RFC 6455 section 7.4.1)"
+    framing = framing_of(scenario)
     for message in scenario.send:
         try:
-            list(scenario.framing.connect().encode(message))
+            list(framing.encode(message))
         except (TypeError, ValueError) as error:
             yield f"a message to send is not {scenario.framing.name}: {error}"
     for path in [step.path for step in scenario.http] + [scenario.path] * bool(scenario.path):
@@ -137,10 +140,23 @@ async def _hold_all(
         for number, turn in left:
             done[number] = tuple(await asyncio.gather(*(talk(turn.scenario, a) for a in turn.addresses)))
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(max(1, min(concurrency, len(turns)))):
-            workers.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(max(1, min(concurrency, len(turns)))):
+                workers.create_task(work())
+    except ExceptionGroup as failed:
+        if ours := failed.subgroup(CannotSpeak):
+            raise _unspeakable(ours) from None
+        raise
     return [done[number] for number in range(len(turns))]
+
+
+def _unspeakable(failed: ExceptionGroup[CannotSpeak]) -> SpillwayError:
+    """A framing failed midway: nothing is known of the service."""
+    first: BaseException = failed
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return SpillwayError("a conversation could not be held", str(first), getattr(first, "fix", ""))
 
 
 def new_runner() -> asyncio.Runner:

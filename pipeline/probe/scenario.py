@@ -17,6 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from pipeline.framing.choice import JSON, Choice
+from pipeline.framing.fields import ABSENT, field_at
 
 USER_AGENT = "spillway-probe"  # by which the platform's request log knows our conversations
 
@@ -36,21 +37,6 @@ class Expectation:
         return str(value) if key == "type" else f"{key}={value}"
 
 
-_ABSENT = object()
-
-
-def field_at(message: object, path: str) -> object:
-    """The value at a dotted path (``payload.items.0.name``), or a value that equals nothing else."""
-    for key in path.split("."):
-        if isinstance(message, Mapping):
-            message = message.get(key, _ABSENT)
-        elif isinstance(message, list) and key.isdecimal() and int(key) < len(message):
-            message = message[int(key)]
-        else:
-            return _ABSENT
-    return message
-
-
 def matches(fields: Mapping[str, object], message: object) -> bool:
     """Whether every field has its value. JSON's ``true`` is not ``1``, though Python's is."""
     return all(_is_same(field_at(message, path), wanted) for path, wanted in fields.items())
@@ -65,7 +51,7 @@ def first_difference(fields: Mapping[str, object], message: object) -> str:
     for path, wanted in fields.items():
         found = field_at(message, path)
         if not _is_same(found, wanted):
-            return f"{path} is {'absent' if found is _ABSENT else repr(found)[:200]}, expected {wanted!r}"
+            return f"{path} is {'absent' if found is ABSENT else repr(found)[:200]}, expected {wanted!r}"
     return ""
 
 

@@ -1,0 +1,19 @@
+"""A field of a message, by its dotted path.  PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ABSENT = object()
+
+
+def field_at(message: object, path: str) -> object:
+    """The value at a dotted path (``payload.items.0.name``), or ``ABSENT``, which equals nothing else."""
+    for key in path.split("."):
+        if isinstance(message, Mapping):
+            message = message.get(key, ABSENT)
+        elif isinstance(message, list) and key.isdecimal() and int(key) < len(message):
+            message = message[int(key)]
+        else:
+            return ABSENT
+    return message
