@@ -8,15 +8,23 @@ a run is what both expect: a user's message may be of either kind.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from typing import NamedTuple
 
 from pipeline.framing.fields import field_at
 from pipeline.probe.scenario import Expectation, Scenario
 from pipeline.telemetry.settings import Known
 
-_Fields = tuple[str, str]  # of the message that asks, and of the events
+
+class _Words(NamedTuple):
+    """How a scenario says what it says: the fields of the message that asks and of the events, and the framing."""
+
+    start_field: str
+    event_field: str
+    framing: str  # JSON
 
 
 def known_runs(scenarios: Iterable[Scenario], within: timedelta) -> Known | None:
@@ -25,27 +33,28 @@ def known_runs(scenarios: Iterable[Scenario], within: timedelta) -> Known | None
     Args:
         within: D, by which a run is decided.
     """
-    said = [(fields, scenario) for scenario in scenarios if (fields := _fields_of(scenario))]
+    said = [(words, scenario) for scenario in scenarios if (words := _words_of(scenario))]
     if not said:
         return None
-    fields = Counter(each for each, _ in said).most_common(1)[0][0]  # one service, one pair of names
+    words = Counter(each for each, _ in said).most_common(1)[0][0]  # one service, one way to say it
     runs: dict[str, tuple[str, ...]] = {}
     for each, scenario in said:
-        if each == fields:
-            start = str(field_at(scenario.framing.seen(scenario.send[0]), fields[0]))
-            events = _events(scenario, fields[1])
+        if each == words:
+            start = str(field_at(scenario.framing.seen(scenario.send[0]), words.start_field))
+            events = _events(scenario, words.event_field)
             runs[start] = tuple(event for event in runs.get(start, events) if event in events)
     runs = {start: events for start, events in runs.items() if events}
-    return Known(runs, *fields, within.total_seconds()) if runs else None
-
-
-def _fields_of(scenario: Scenario) -> _Fields | None:
-    if len(scenario.send) != 1:
-        return None
-    message, events = (
-        scenario.framing.seen(scenario.send[0]),
-        [event for group in scenario.groups for event in group],
+    framing = json.loads(words.framing)
+    return (
+        Known(runs, words.start_field, words.event_field, within.total_seconds(), framing) if runs else None
     )
+
+
+def _words_of(scenario: Scenario) -> _Words | None:
+    if len(scenario.send) != 1 or scenario.framing.is_http:
+        return None
+    message = scenario.framing.seen(scenario.send[0])
+    events = [event for group in scenario.groups for event in group]
     named = Counter(path for event in events for path in event.match if _word(event, path))
     if not named or not isinstance(message, Mapping):
         return None
@@ -54,7 +63,7 @@ def _fields_of(scenario: Scenario) -> _Fields | None:
     for name in (event_field, "type", *(words if len(words) == 1 else ())):
         found = field_at(message, name)
         if isinstance(found, str) and found:
-            return name, event_field
+            return _Words(name, event_field, json.dumps(scenario.framing.told()))
     return None
 
 

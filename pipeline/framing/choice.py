@@ -27,6 +27,11 @@ class Choice:
     ignore: tuple[str, ...] = ()
     own: Callable[..., Framing] | None = None
 
+    @property
+    def is_http(self) -> bool:
+        """It is spoken in the body of an HTTP response, not on a WebSocket."""
+        return self.name in FRAMINGS and FRAMINGS[self.name].is_http
+
     def connect(self) -> Framing:
         """A new object, for one connection. Raises CannotSpeak."""
         made = (self.own or FRAMINGS[self.name].make)(**self.options)

@@ -44,6 +44,7 @@ class Named:
         type_path: where its messages say what they are.
         query: of the WebSocket's address, unless the address has it.
         subprotocol: that the handshake asks for, unless others are named.
+        is_http: it is no WebSocket's: events come in the body of a response.
     """
 
     make: Callable[..., Framing]
@@ -51,6 +52,7 @@ class Named:
     type_path: str = "type"
     query: str = ""
     subprotocol: str = ""
+    is_http: bool = False
 
 
 def _is_pattern(value: object) -> bool:
@@ -81,5 +83,5 @@ FRAMINGS: Mapping[str, Named] = {
     "graphql-transport-ws": Named(GraphqlTransportWs, {"payload": _ANY}, subprotocol=graphql.SUBPROTOCOL),
     "signalr": Named(SignalR, type_path="target"),
     "centrifugo": Named(Centrifugo, {"token": _TEXT, "data": _ANY}, type_path="push.pub.data.type"),
-    "sse": Named(EventStream),
+    "sse": Named(EventStream, is_http=True),
 }

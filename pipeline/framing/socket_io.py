@@ -59,6 +59,7 @@ class SocketIo:
         if isinstance(frame, bytes):
             return self._attached(frame)
         if self._waiting:
+            self._waiting, self._attachments = None, []
             raise BadFrame("a text message where an attachment of a binary event should be")
         kind, rest = frame[:1], frame[1:]
         match kind:

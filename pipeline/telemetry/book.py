@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.telemetry.lines import VERSION, Line, Unasked, to_payload
 from pipeline.telemetry.settings import ClientRule, Known
 from pipeline.telemetry.words import Wanted, wanted
+
+if TYPE_CHECKING:
+    from pipeline.telemetry.frames import Reader
 
 Write = Callable[[str], object]
 
@@ -58,6 +61,7 @@ class Book:
     open: dict[OpenSocket, None] = field(default_factory=dict)  # in order of accept
     starts: Wanted = field(init=False)
     event_path: tuple[str, ...] = field(init=False)
+    reader: Callable[[], Reader] | None = field(init=False)  # None: plain JSON, mostly read without parsing
     _was_asked: bool = False
     _unasked: int = 0
     _told_unasked: int = 0
@@ -73,6 +77,7 @@ class Book:
         self.origin = {"spillway": VERSION, "severity": "INFO", **origin}
         self.starts = wanted(tuple(known.start_field.split(".")), tuple(known.runs))
         self.event_path = tuple(known.event_field.split("."))
+        self.reader = _reader(known.framing)
 
     def tell(self, line: Line, shared: Mapping[str, object]) -> None:
         self.write(json.dumps(_plain({**self.origin, **shared, **to_payload(line)}), allow_nan=False))
@@ -110,6 +115,20 @@ class Book:
                 say(f"{kind}: {error}")
             except Exception:  # noqa: BLE001 - an error whose text cannot be had
                 say(kind)
+
+
+def _reader(told: Mapping[str, object]) -> Callable[[], Reader] | None:
+    if not told:
+        return None
+    from pipeline.telemetry.frames import reader
+
+    try:
+        return reader(told)
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
+        say(
+            f"{type(error).__name__}: {error}; frames of {told['name']} cannot be read, so runs are not counted"
+        )
+        return None
 
 
 def say(words: str) -> None:

@@ -7,6 +7,7 @@ probes and users are measured by the same words:
                          "event_field": "type", "within_s": 10}
     SPILLWAY_CLIENT     {"header": "x-user"} or {"forwarded-for": 2}
 
+and beside ``within_s``, where frames are no plain JSON, ``"framing": {"name": "socket.io", "namespace": "/chat"}``.
 What is not there, or is not readable, is at its default. Standard library only.
 """
 
@@ -31,12 +32,14 @@ class Known:
         runs: what a client asks for to what the service sends until the run is done: all of it, in any order.
         start_field, event_field: dotted paths of the fields that hold these words, in a client's message and in ours.
         within_s: D, seconds from the request to the last of them.
+        framing: how messages stand in frames: a name of ``pipeline.framing.names``, or a class, and options; empty: plain JSON.
     """
 
     runs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"execute_agent": FIVE_EVENTS})
     start_field: str = "type"
     event_field: str = "type"
     within_s: float = 10.0
+    framing: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def starts(self) -> str:
@@ -49,7 +52,8 @@ class Known:
             "runs": {start: list(events) for start, events in self.runs.items()},
             "start_field": self.start_field, "event_field": self.event_field, "within_s": self.within_s,
         }  # fmt: skip
-        return json.dumps(values, separators=(",", ":"))
+        framing = {"framing": self.framing} if self.framing else {}
+        return json.dumps({**values, **framing}, separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str) -> Known:
@@ -64,8 +68,11 @@ class Known:
             raise ValueError("a field's name is no word")
         if type(within) not in (int, float) or not (math.isfinite(within) and within > 0):
             raise ValueError("within_s: not a number of seconds")
+        framing = values.get("framing", {})
+        if not isinstance(framing, dict) or not (framing == {} or _are_words([framing.get("name")])):
+            raise ValueError("framing: no name")
         said = {start: tuple(events) for start, events in runs.items()}
-        return replace(known, runs=said or known.runs, within_s=float(within), **fields)
+        return replace(known, runs=said or known.runs, within_s=float(within), framing=framing, **fields)
 
     def with_arguments(
         self,
@@ -82,6 +89,7 @@ class Known:
             self.start_field if type_field is None else type_field,
             self.event_field if type_field is None else type_field,
             self.within_s if within_s is None else within_s,
+            self.framing,
         )
 
 

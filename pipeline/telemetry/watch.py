@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pipeline.telemetry.book import Book
@@ -42,6 +43,8 @@ class Watch:
 
     def __init__(self, book: Book, scope: MutableMapping[str, Any]) -> None:
         self._book = book
+        reader = book.reader
+        self._frames = (reader(), reader()) if reader else None  # the client's, and the service's
         self._send: Send | None = None
         self._is_stopped = False
         self._path = scope.get("path", "")
@@ -96,14 +99,20 @@ class Watch:
             code = message.get("code") or 1005
             by = "lost" if code == 1006 else "server" if code == RESTART else "client"
             self.ended(code, message.get("reason") or "", by)
-        elif start := self._book.starts.found_in(message):
-            self._start_run(self._book.known.runs[start])
+        elif self._frames is None:
+            self._ask(self._book.starts.found_in(message))
+        else:
+            for value in self._frames[0].messages(message):
+                self._ask(self._book.starts.found_in_value(value))
 
     def _sent(self, message: Message) -> None:
         match message["type"]:
             case "websocket.send":
-                if self._undecided:
-                    self._event(message)
+                if self._frames is not None:
+                    for value in self._frames[1].messages(message):
+                        self._event(partial(Wanted.found_in_value, value=value))
+                elif self._undecided:
+                    self._event(partial(Wanted.found_in, message=message))
             case "websocket.accept":
                 self._accept()
             case "websocket.close":
@@ -129,6 +138,10 @@ class Watch:
         if "probe" not in self._shared:
             self._book.left_unasked()
 
+    def _ask(self, start: str | None) -> None:
+        if start is not None:
+            self._start_run(self._book.known.runs[start])
+
     def _start_run(self, events: tuple[str, ...]) -> None:
         if self._accepted is None or self._is_over:
             return
@@ -144,10 +157,10 @@ class Watch:
         book = self._book
         return asyncio.get_running_loop().call_later(book.known.within_s, book.guarded, note, *args)
 
-    def _event(self, message: Message) -> None:
+    def _event(self, find: Callable[[Wanted], str | None]) -> None:
         """Overlapping runs of one socket: an event belongs to the oldest run that still misses it."""
         for run in self._undecided:
-            kind = run.missing.found_in(message)
+            kind = find(run.missing)
             if kind is not None:
                 break
         else:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-_MOST_PARSED = 1 << 20  # characters; a larger message asks for nothing and ends nothing
+MOST_PARSED = 1 << 20  # characters; a larger message asks for nothing and ends nothing
 _PLAIN = re.compile(r"[A-Za-z0-9 _.:;,=+*@#!?()\[\]{}$%^~|-]+")
 
 
@@ -34,10 +34,10 @@ class Wanted:
         """Which of them stands in the field of the message's JSON object; None for anything else."""
         data = message.get("text") or message.get("bytes")
         if isinstance(data, str):
-            if len(data) > _MOST_PARSED or (self.in_text and not self.in_text.search(data)):
+            if len(data) > MOST_PARSED or (self.in_text and not self.in_text.search(data)):
                 return None
         elif isinstance(data, bytes):
-            if len(data) > _MOST_PARSED or (self.in_bytes and not self.in_bytes.search(data)):
+            if len(data) > MOST_PARSED or (self.in_bytes and not self.in_bytes.search(data)):
                 return None
         else:
             return None
@@ -45,6 +45,10 @@ class Wanted:
             value: object = json.loads(data)
         except (ValueError, RecursionError):
             return None
+        return self.found_in_value(value)
+
+    def found_in_value(self, value: object) -> str | None:
+        """The same, of a message that is parsed already."""
         for key in self.path:
             if isinstance(value, dict):
                 value = value.get(key)

@@ -69,6 +69,9 @@ class Book {
       event_field: said.event_field || "type",
       within_s: said.within_s || 10,
     };
+    if (said.framing && said.framing.name) {
+      say(`frames of ${said.framing.name} are not read here, only plain JSON: their runs are not counted`);
+    }
     const names = options.starts || Object.keys(told.runs);
     const known = {
       runs: Object.fromEntries(names.map((name) => [name, options.expects || told.runs[name] || FIVE_EVENTS])),

@@ -1,0 +1,41 @@
+"""Messages in the frames of a service that speaks anything but plain JSON, read by what the probe reads them with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from pipeline.framing.names import FRAMINGS
+from pipeline.framing.own import own
+from pipeline.framing.protocol import BadFrame, Framing
+from pipeline.telemetry.words import MOST_PARSED
+
+
+class Reader:
+    """One direction of one socket."""
+
+    def __init__(self, make: Callable[[], Framing]) -> None:
+        self._framing = make()
+
+    def messages(self, frame: Mapping[str, object]) -> tuple[object, ...]:
+        """What a WebSocket message of ASGI's holds: nothing if it is larger than a megabyte, or not of the framing."""
+        data = frame.get("text") or frame.get("bytes")
+        if not isinstance(data, str | bytes) or len(data) > MOST_PARSED:
+            return ()
+        try:
+            return self._framing.decode(data).messages
+        except BadFrame:
+            return ()
+
+
+def reader(told: Mapping[str, object]) -> Callable[[], Reader]:
+    """Makes readers; one is made, to see that it can be. Raises whatever keeps it from that.
+
+    Args:
+        told: ``framing`` of SPILLWAY_TELEMETRY: its name, and the options by which frames are read.
+    """
+    name = str(told["name"])
+    options = {key: value for key, value in told.items() if key != "name"}
+    made = partial(Reader, partial(FRAMINGS[name].make if name in FRAMINGS else own(name), **options))
+    made()
+    return made
