@@ -134,6 +134,8 @@ class ScenarioConfig:
 
     def _framing(self, folder: str) -> Choice:
         name, options = parts(self.framing)
+        if self._named.is_http:  # of a WebSocket the library limits messages
+            options["most"] = self.max_message
         return Choice(
             name,
             options,

@@ -26,14 +26,7 @@ async def run_steps(scenario: Scenario, base_url: str, headers: Mapping[str, str
     """
     if not scenario.http:
         return None
-    is_proxied = proxy_for(http_url(base_url, scenario.http[0].path)) is not None
-    session = aiohttp.ClientSession(
-        headers={**_HEADERS, **scenario.headers, **headers},
-        cookie_jar=aiohttp.DummyCookieJar(),
-        connector=aiohttp.TCPConnector() if is_proxied else aiohttp.TCPConnector(resolver=Resolver()),
-        auto_decompress=False,
-        timeout=aiohttp.ClientTimeout(total=None),
-    )
+    session = client({**scenario.headers, **headers}, http_url(base_url, scenario.http[0].path))
     step = scenario.http[0]
     try:
         async with asyncio.timeout(scenario.within_s), session:
@@ -46,6 +39,19 @@ async def run_steps(scenario: Scenario, base_url: str, headers: Mapping[str, str
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return Ending(Kind.UNREACHABLE, f"{_name(step)}: {error or type(error).__name__}")
     return None
+
+
+def client(headers: Mapping[str, str], url: str) -> aiohttp.ClientSession:
+    """For requests to where this URL is; whoever sends them limits the time."""
+    return aiohttp.ClientSession(
+        headers={**_HEADERS, **headers},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        connector=aiohttp.TCPConnector(resolver=Resolver())
+        if proxy_for(url) is None
+        else aiohttp.TCPConnector(),
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(total=None),
+    )
 
 
 async def _run_step(

@@ -87,12 +87,7 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
         Close(scenario.close, "").check()
     except ProtocolError:
         yield f"close code {scenario.close} may not be sent (RFC 6455 section 7.4.1)"
-    framing = framing_of(scenario)
-    for message in scenario.send:
-        try:
-            list(framing.encode(message))
-        except (TypeError, ValueError) as error:
-            yield f"a message to send is not {scenario.framing.name}: {error}"
+    yield from _unsayable(scenario)
     for path in [step.path for step in scenario.http] + [scenario.path] * bool(scenario.path):
         if not re.fullmatch(r"/[!-\"$-~]*", path):
             yield f"path {path!r} does not start with a slash, or has what a URL must escape"
@@ -102,6 +97,17 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
     for name in scenario.subprotocols:
         if not _TOKEN.fullmatch(name):
             yield f"subprotocol {name!r} is not a token"
+
+
+def _unsayable(scenario: Scenario) -> Iterator[str]:
+    framing = framing_of(scenario)
+    if scenario.framing.is_http and len(scenario.send) > 1:
+        yield f"{len(scenario.send)} messages to send, and framing {scenario.framing.name} is one request"
+    for message in scenario.send:
+        try:
+            list(framing.encode(message))
+        except (TypeError, ValueError) as error:
+            yield f"a message to send is not {scenario.framing.name}: {error}"
 
 
 async def _hold_round(

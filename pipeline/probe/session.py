@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
-from typing import Any
+from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -26,9 +26,10 @@ from websockets.typing import Subprotocol
 
 from pipeline.framing.protocol import BadFrame, Declined, Decoded, Frame
 from pipeline.probe.dial import dial
+from pipeline.probe.event_source import EventSource, NotStreamed
 from pipeline.probe.http_steps import run_steps
 from pipeline.probe.scenario import USER_AGENT, Conversation, Kind, Message, Scenario
-from pipeline.probe.target import proxy_for, socket_url, target_of
+from pipeline.probe.target import http_url, proxy_for, socket_url, target_of
 from pipeline.probe.verdict import NO_FRAME, Closing, Ending, Progress, judge_conversation
 from pipeline.redact import SINK
 
@@ -99,6 +100,9 @@ class _Session:
             return _handshake_fault(error)
 
     async def _connect(self) -> ClientConnection:
+        if self.scenario.framing.is_http:
+            at = http_url(self.base_url, self.scenario.path)
+            return cast("ClientConnection", EventSource(self.scenario, at, self.headers))
         url = socket_url(self.base_url, self.scenario.path)
         proxy = proxy_for(url)
         if proxy is not None:
@@ -245,7 +249,9 @@ def _handshake_fault(error: Exception) -> Ending:
 
 
 def _complaint(closed: ConnectionClosed) -> Ending | None:
-    """The fault for which we ended the connection, if it was us."""
+    """The fault for which we ended the connection, if it was us, or for which there never was one."""
+    if isinstance(closed, NotStreamed):
+        return closed.ending
     sent = closed.sent
     if sent is None or closed.rcvd_then_sent or sent.code not in _COMPLAINTS:
         return None
