@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from pipeline.probe.scenario import Expectation, Scenario
+from pipeline.probe.matching import Expectation
+from pipeline.probe.scenario import Scenario
 
 FIVE = ("agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed")
 
@@ -34,7 +35,7 @@ def scenario(path: str = "/five", **changes: object) -> Scenario:
         "groups": tuple((Expectation({"type": name}),) for name in FIVE),
         "within_s": 30.0,
     }
-    return Scenario(**{**fields, **changes})  # type: ignore[arg-type]
+    return Scenario.short(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 class Hostile:

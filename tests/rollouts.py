@@ -19,11 +19,12 @@ from pipeline.driving.ports import World
 from pipeline.events import RolloutEvent
 from pipeline.judging.terms import Criterion, Probing, Sampling, Stage, Terms
 from pipeline.model import LiveService, Outcome
-from pipeline.probe.scenario import Expectation, Scenario
+from pipeline.probe.matching import Expectation
+from pipeline.probe.scenario import Scenario
 from tests.fakes import REF, FakeClock, FakeDeployer, FakePlatform, FakeProber, FakeUsers, FakeVerifier
 
 STABLE, CANDIDATE = "agent-chat-stable", "agent-chat-new"
-SCENARIO = Scenario(
+SCENARIO = Scenario.short(
     "agent-run", "/ws", ({"type": "execute_agent"},), ((Expectation({"type": "agent_completed"}),),)
 )
 SECOND = timedelta(seconds=1)

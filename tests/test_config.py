@@ -10,6 +10,7 @@ import pytest
 from pipeline.config import raw, schema
 from pipeline.errors import ConfigError, UserError
 from pipeline.model import ServiceRef
+from pipeline.probe.steps import Expect
 
 GOOD = """\
 service: agent-chat
@@ -40,8 +41,9 @@ def test_a_good_file_becomes_typed_values() -> None:
     made = schema.parse(GOOD)
     assert made.false_rollbacks == 0.001
     assert made.terms().stages[2].soak == timedelta(minutes=90)
-    scenario = made.build_scenarios()[0]
-    assert [[e.name for e in group] for group in scenario.groups] == [
+    _, expect = made.build_scenarios()[0].steps
+    assert isinstance(expect, Expect)
+    assert [[e.name for e in group] for group in expect.groups] == [
         ["agent_started"], ["agent_thinking", "tool_executing"], ["agent_completed"],
     ]  # fmt: skip
     assert made.terms().criteria[1].slower_than == timedelta(milliseconds=500)

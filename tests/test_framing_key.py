@@ -11,7 +11,8 @@ from jsonschema import Draft7Validator
 from pipeline import credentials
 from pipeline.config import json_schema, schema, yamltree
 from pipeline.errors import ConfigError, UserError
-from pipeline.probe.scenario import Expectation, Scenario
+from pipeline.probe.matching import Expectation
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.speech import framing_of
 
 FILE = """\
@@ -44,10 +45,10 @@ def test_without_a_word_it_is_json() -> None:
 
 
 def test_an_event_of_one_word_is_looked_for_where_messages_say_what_they_are() -> None:
-    assert built("type: data.kind").groups == ((Expectation({"data.kind": "done"}),),)
-    assert built("framing: signalr").groups == ((Expectation({"target": "done"}),),)
-    assert built("framing: signalr\n    type: arguments.0.kind").groups == (
-        (Expectation({"arguments.0.kind": "done"}),),
+    assert built("type: data.kind").expected == (Expectation({"data.kind": "done"}),)
+    assert built("framing: signalr").expected == (Expectation({"target": "done"}),)
+    assert built("framing: signalr\n    type: arguments.0.kind").expected == (
+        Expectation({"arguments.0.kind": "done"}),
     )
 
 

@@ -12,17 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SpillwayError
+from pipeline.framing.protocol import BadFrame
 from pipeline.local.front.frames import FrameObserver
-from pipeline.probe.scenario import Address, Expectation, Kind, Scenario
-from pipeline.probe.session import _Session, hold_conversation
+from pipeline.probe.machine import Machine
+from pipeline.probe.matching import Expectation
+from pipeline.probe.scenario import Address, Kind, Scenario
+from pipeline.probe.session import hold_conversation
+from pipeline.probe.steps import MAIN
 from pipeline.probe.target import check_address
+from pipeline.probe.templates import Scope
 from pipeline.probe.verdict import Closing, Ending, judge_conversation
+from tests.fakes import START
 from tests.fuzzing import ANY_TEXT, ODD, VALUES, WITHIN, draws, spliced
 
 pytestmark = WITHIN
 
-SCENARIO = Scenario(
-    "s", "/ws", groups=((Expectation({"type": "a"}),), (Expectation({"p.0.q": 1}), Expectation({"type": "b"}, repeats=True))),
+SCENARIO = Scenario.short(
+    "s", "/ws", groups=((Expectation({"type": "a"}),), (Expectation({"p.0.q": 1}), Expectation({"type": "b"}, most=None))),
     within_s=5.0,
 )  # fmt: skip
 MESSAGES = (
@@ -35,15 +41,23 @@ CLOSINGS = st.none() | st.builds(Closing, st.integers(0, 70_000), ODD, by_server
 @draws(1_500)
 @given(st.lists(MESSAGES, max_size=8), CLOSINGS)
 def test_messages_and_how_they_end(messages: list[str | bytes], close: Closing | None) -> None:
-    session = _Session(SCENARIO, "http://127.0.0.1", {})
-    taken = map(session._take, messages)
-    ending = next((fault for fault in taken if isinstance(fault, Ending)), None) or Ending(close=close)
-    seen = judge_conversation(
-        SCENARIO, session.progress, ending, seconds=1.0, transcript=tuple(session.transcript)
-    )
+    machine, framing = Machine(SCENARIO, Scope(lambda: "u", lambda: START), 0.0), SCENARIO.framing.connect()
+    machine.opened(MAIN, 0.0)
+    for message in messages:
+        try:
+            for each in framing.decode(message).messages:
+                machine.message(MAIN, each, 0.0)
+        except BadFrame as error:
+            machine.end(Ending(Kind.UNREADABLE, str(error)))
+    if close:
+        machine.closed(MAIN, close, 0.0)
+    else:
+        machine.passed(60.0)
+    assert machine.ending
+    seen = judge_conversation(SCENARIO, machine.seen, machine.ending, seconds=1.0)
     if seen.kind is Kind.OK:
-        assert session.progress.is_complete
-        assert not session.progress.disorder
+        assert machine.seen.is_complete
+        assert not machine.seen.disorder
 
 
 @draws(1_000)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pipeline.probe.dial import ForbiddenAddress, dial, resolve
-from pipeline.probe.scenario import HttpStep, Kind
+from pipeline.probe.scenario import Kind
 from pipeline.probe.session import hold_conversation
+from pipeline.probe.steps import HttpStep
 from tests.hostile import Hostile, hostile, scenario
 
 

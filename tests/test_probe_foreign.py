@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.probe.round import run_round
-from pipeline.probe.scenario import Address, HttpStep, Kind, ProbeAsk
+from pipeline.probe.scenario import Address, Kind, ProbeAsk
+from pipeline.probe.steps import HttpStep
 from tests.hostile import scenario
 
 

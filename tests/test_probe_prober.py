@@ -15,9 +15,11 @@ import pytest
 
 from pipeline.driving.ports import Prober
 from pipeline.errors import AccessError, UserError
+from pipeline.probe.matching import Expectation
 from pipeline.probe.prober import ThreadedProber
 from pipeline.probe.round import TRANSCRIPTS_PER_KIND, run_round
-from pipeline.probe.scenario import Address, Conversation, Expectation, HttpStep, Kind, ProbeAsk, ProbeReport
+from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport
+from pipeline.probe.steps import Close, HttpStep, Open, Send, When
 from pipeline.probe.summary import Row, summarise
 from tests.hostile import FIVE, Hostile, hostile, scenario
 
@@ -215,10 +217,12 @@ def test_an_id_token_never_travels_unencrypted() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"close": 1006},
-        {"close": 1015},
-        {"send": (NOON,)},
-        {"send": (float("nan"),)},
+        {"close": Close(1006)},
+        {"close": Close(1015)},
+        {"steps": (Send((NOON,)),)},
+        {"steps": (Send((float("nan"),)),)},
+        {"steps": (When(Expectation({"type": "a"}), (NOON,)),)},
+        {"steps": (Open("ws", "other"),)},
         {"path": "@evil.test/ws"},
         {"path": "/ws#part"},
         {"path": "/a b"},

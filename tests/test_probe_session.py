@@ -9,16 +9,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pipeline.probe.scenario import (
-    CloseClass,
-    Conversation,
-    Expectation,
-    HttpStep,
-    Kind,
-    Scenario,
-    close_class,
-)
+from pipeline.probe.matching import Expectation
+from pipeline.probe.scenario import CloseClass, Conversation, Kind, Scenario, close_class
 from pipeline.probe.session import TRANSCRIPT_BYTES, TRANSCRIPT_MESSAGES, hold_conversation
+from pipeline.probe.steps import Close, HttpStep
 from tests.hostile import FIVE, Hostile, hostile, scenario
 
 SHORT_S = 1.0  # for conversations that end at their deadline
@@ -85,8 +79,8 @@ async def test_a_close_says_whose_fault_it_was(server: Hostile) -> None:
 
 
 async def test_a_close_code_can_be_what_is_wanted(server: Hostile) -> None:
-    assert (await hold(server, scenario("/4001-after", close=4001))).is_ok
-    assert (await hold(server, scenario("/five", close=1008))).is_ok
+    assert (await hold(server, scenario("/4001-after", close=Close(4001)))).is_ok
+    assert (await hold(server, scenario("/five", close=Close(1008)))).is_ok
 
 
 @pytest.mark.parametrize(

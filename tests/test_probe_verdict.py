@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.probe.scenario import (
-    Confirming,
-    Conversation,
-    Expectation,
-    Kind,
-    ProbeReport,
-    Scenario,
-    first_difference,
-    matches,
-)
+from pipeline.probe.matching import Expectation, first_difference, matches
+from pipeline.probe.scenario import Confirming, Conversation, Kind, ProbeReport, Scenario
+from pipeline.probe.steps import Close, Expect
 from pipeline.probe.verdict import Closing, Ending, Progress, judge_conversation
 from tests.fakes import START
 from tests.hostile import FIVE
@@ -31,7 +24,7 @@ unhurried = settings(deadline=None)  # a busy machine is no finding
 
 
 def at_start(groups: tuple[tuple[Expectation, ...], ...]) -> Progress:
-    return Progress.at_start(Scenario("s", "/ws", groups=groups))
+    return Progress.at_start(groups)
 
 
 def follow(groups: tuple[tuple[Expectation, ...], ...], *names: str) -> Progress:
@@ -42,14 +35,20 @@ def follow(groups: tuple[tuple[Expectation, ...], ...], *names: str) -> Progress
 
 
 def expecting(groups: Names) -> Scenario:
-    return Scenario(
+    return Scenario.short(
         "s", "/ws", groups=tuple(tuple(Expectation({"type": n}) for n in group) for group in groups)
     )
 
 
+def groups_of(wanted: Scenario) -> tuple[tuple[Expectation, ...], ...]:
+    (step,) = wanted.steps
+    assert isinstance(step, Expect)
+    return step.groups
+
+
 def outcome(groups: Names, names: list[str], ending: Ending = CLEAN) -> Conversation:
     wanted = expecting(groups)
-    return judge_conversation(wanted, follow(wanted.groups, *names), ending, seconds=1.0)
+    return judge_conversation(wanted, follow(groups_of(wanted), *names), ending, seconds=1.0)
 
 
 def one_by_one(*names: str) -> Names:
@@ -112,10 +111,10 @@ def test_a_doubled_event_is_a_fault_unless_it_may_repeat(
     again = data.draw(st.integers(where, len(names) - 1))
     doubled = [*names[: again + 1], names[where], *names[again + 1 :]]
     wanted = expecting(groups)
-    progress = follow(wanted.groups, *doubled[:-1])
+    progress = follow(groups_of(wanted), *doubled[:-1])
     if not progress.is_complete:  # what comes after the last expected event is not judged
         assert outcome(groups, doubled).kind is Kind.OUT_OF_ORDER
-    lenient = tuple(tuple(replace(e, repeats=True) for e in group) for group in wanted.groups)
+    lenient = tuple(tuple(replace(e, most=None) for e in group) for group in groups_of(wanted))
     assert not follow(lenient, *doubled).disorder
     assert follow(lenient, *doubled).is_complete
 
@@ -127,13 +126,13 @@ def test_a_sequence_may_name_an_event_twice() -> None:
 
 
 def test_a_repeat_is_not_taken_for_a_later_group() -> None:
-    token = Expectation({"type": "token"}, repeats=True)
+    token = Expectation({"type": "token"}, most=None)
     groups = ((token,), (Expectation({"type": "tool"}),), (token,))
     assert not follow(groups, "token", "token", "token", "tool", "token").disorder
 
 
 def test_an_event_that_may_repeat_excuses_no_other() -> None:
-    groups = ((Expectation({"type": "token"}, repeats=True),), *expecting([["tool"], ["done"]]).groups)
+    groups = ((Expectation({"type": "token"}, most=None),), *groups_of(expecting([["tool"], ["done"]])))
     assert follow(groups, "token", "token", "tool", "tool").disorder == "tool came twice"
 
 
@@ -215,8 +214,8 @@ def test_fields_match_by_dotted_path(fields: dict[str, object], difference: str)
     ids=str,
 )
 def test_a_close_without_a_code_is_not_the_one_that_was_wanted(close: Closing, kind: Kind) -> None:
-    wanted = replace(expecting([["a"]]), close=4000)
-    seen = judge_conversation(wanted, follow(wanted.groups, "a"), Ending(close=close), seconds=1.0)
+    wanted = replace(expecting([["a"]]), close=Close(4000))
+    seen = judge_conversation(wanted, follow(groups_of(wanted), "a"), Ending(close=close), seconds=1.0)
     assert seen.kind is kind
 
 
@@ -259,7 +258,7 @@ def test_the_last_block_tells() -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_stable_is_bad_only_where_it_answered(kind: Kind) -> None:
-    is_bad = kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT)
+    is_bad = kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT, Kind.NOT_SPOKEN)
     report = ProbeReport(START, 1.0, held(("chat", OK)), held(("chat", Kind.OK), ("files", kind)))
     assert report.is_stable_bad is is_bad
     for often, expected in ((5, is_bad), (3, is_bad), (1, False)):
@@ -271,4 +270,4 @@ def test_stable_is_bad_only_where_it_answered(kind: Kind) -> None:
 @pytest.mark.parametrize("message", ["text", 7, None, [], True])
 def test_json_that_is_no_object_matches_nothing(message: object) -> None:
     progress = at_start(((Expectation({"type": "a"}),),))
-    assert progress.after(message) is progress
+    assert not progress.after(message).events

@@ -65,7 +65,7 @@ async def test_runs_are_counted(config: dict[str, Any], answers: list[str | byte
     playing = hand(scenario)
     assert "s3cr3t" not in str(playing.options)
     framing = scenario.framing.connect()
-    asked = [frame("receive", each) for each in (*framing.opening(), *framing.encode(scenario.send[0]))]
+    asked = [frame("receive", each) for each in (*framing.opening(), *framing.encode(scenario.sent[0]))]
     await playing.play(ACCEPT, *asked, *(frame("send", each) for each in answers), LEAVE)
     assert summary(playing.lines) == GOOD
 

@@ -119,7 +119,7 @@ class Request:
             fingerprint=config.fingerprint(),
             config=config.shared_fingerprint(),
             terms=config.terms(),
-            longest_scenario=max(s.within for s in config.scenarios.values()),
+            longest_scenario=timedelta(seconds=max(s.longest_s for s in config.build_scenarios())),
             client=self._client,
             evidence=self.environment.evidence,
             min_instances=config.container.min_instances or 0,

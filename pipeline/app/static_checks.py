@@ -139,8 +139,8 @@ def messages(checked: schema.Checked) -> list[str]:
     """Every message type that a scenario sends or expects, once, in order."""
     found: list[str] = []
     for scenario in checked.build_scenarios():
-        sent = [message.get("type") for message in scenario.send if isinstance(message, dict)]
-        expected = [event.match.get("type") for group in scenario.groups for event in group]
+        sent = [message.get("type") for message in scenario.sent if isinstance(message, dict)]
+        expected = [event.match.get("type") for event in scenario.expected]
         found += [each for each in (*sent, *expected) if isinstance(each, str)]
     return list(dict.fromkeys(found))
 
@@ -163,7 +163,7 @@ def _declared(
     return replace(
         section or asked.DeclaredService(),
         timeout_s=(container.timeout or parse_duration(template.get("timeout") or "1h")).total_seconds(),
-        scenario_s=max(s.within.total_seconds() for s in checked.scenarios.values()),
+        scenario_s=max(scenario.longest_s for scenario in checked.build_scenarios()),
         candidate_min_instances=least,
         deletion_protection=container.deletion_protection,
         is_production=any(

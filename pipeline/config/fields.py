@@ -60,7 +60,7 @@ class Unfit(ValueError):
 class Misplaced(ValueError):
     """A complaint about something inside of the value: by which keys it is reached."""
 
-    def __init__(self, below: tuple[str, ...], words: str) -> None:
+    def __init__(self, below: tuple[str | int, ...], words: str) -> None:
         super().__init__(words)
         self.below = below
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pipeline.config.expectation import SCHEMA, group
-from pipeline.config.fields import Duration, Size, UrlPath, between, not_empty, text_like, told, whole
+from pipeline.config import conversation
+from pipeline.config.conversation import Heard, Place
+from pipeline.config.expectation import event, group
+from pipeline.config.fields import Duration, Size, UrlPath, between, not_empty, text_like, whole
 from pipeline.config.framing_key import framing, parts
+from pipeline.config.steps_section import StepConfig, built, close_of, closing, expected, messages, one_event
 from pipeline.framing.choice import Choice
 from pipeline.framing.names import FRAMINGS, Named
 from pipeline.framing.own import own
-from pipeline.probe.scenario import HttpStep, Scenario
+from pipeline.probe.scenario import Scenario
+from pipeline.probe.steps import MAIN, Close, Expect, HttpStep, Send
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,23 +37,18 @@ class HttpConfig:
     body: dict[str, Any] = field(default_factory=dict)
 
 
-@told(**SCHEMA)
-def _expected(item: object) -> object:
-    """The item as it is. Raises ValueError for what is no event."""
-    group(item)
-    return item
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioConfig:
-    """One kind of conversation.
+    """One kind of conversation. Texts in it may hold `${...}`; docs/scenarios.md has them.
 
     Args:
         path: of the WebSocket.
         send: the message that is sent, or a list of them.
         expect: the events that must come, in order; a list inside it is "in any order".
-        within: how long it may take.
-        close: the code that the socket must be closed with.
+        steps: instead of send and expect, a conversation in turns.
+        never: events that must not come.
+        within: how long it may take, without what the steps stay for.
+        close: the code that the socket must be closed with, or code, reason (a pattern) and by (us or server).
         http: HTTP requests that are made before the socket is opened, or instead of it.
         headers: of the handshake and the requests.
         subprotocols: that the handshake asks for.
@@ -61,9 +60,11 @@ class ScenarioConfig:
 
     path: Annotated[str, text_like(r"(/.*)?", "a path that starts with a slash")] = ""
     send: Any = None
-    expect: list[Annotated[Any, _expected]] = field(default_factory=list)
+    expect: list[Annotated[Any, expected]] = field(default_factory=list)
+    steps: list[StepConfig] = field(default_factory=list)
+    never: list[Annotated[Any, one_event]] = field(default_factory=list)
     within: Annotated[Duration, between("1ms", "1h")] = timedelta(seconds=10)
-    close: Annotated[int, whole(1000, 4999)] = 1000
+    close: Annotated[Any, closing] = 1000
     http: list[HttpConfig] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     subprotocols: list[str] = field(default_factory=list)
@@ -78,7 +79,16 @@ class ScenarioConfig:
         "anyOf": [
             {
                 "required": ["path", "expect"],
-                "properties": {"path": {"minLength": 1}, "expect": {"minItems": 1}},
+                "properties": {"path": {"minLength": 1}, "expect": {"minItems": 1}, "steps": {"maxItems": 0}},
+            },
+            {
+                "required": ["path", "steps"],
+                "properties": {
+                    "path": {"minLength": 1},
+                    "steps": {"minItems": 1},
+                    "expect": {"maxItems": 0},
+                    "send": {"type": "null"},
+                },
             },
             {
                 "required": ["http"],
@@ -86,6 +96,8 @@ class ScenarioConfig:
                     "http": {"minItems": 1},
                     "path": {"maxLength": 0},
                     "expect": {"maxItems": 0},
+                    "steps": {"maxItems": 0},
+                    "never": {"maxItems": 0},
                     "send": {"type": "null"},
                 },
             },
@@ -93,26 +105,58 @@ class ScenarioConfig:
     }
 
     def __post_init__(self) -> None:
+        is_said = bool(self.expect or self.send is not None)
         if not self.path and not self.http:
             raise ValueError("needs a WebSocket path, or http steps")
-        if not self.path and (self.expect or self.send is not None):
-            raise ValueError("send and expect need the WebSocket path that they are said on")
-        if self.path and not self.expect:
-            raise ValueError("a conversation must expect at least one event")
+        if not self.path and (is_said or self.steps or self.never):
+            raise ValueError(
+                "send and expect need the WebSocket path that they are said on; so do steps and never"
+            )
+        if self.steps and is_said:
+            raise ValueError("steps stand instead of send and expect: write those two as steps")
+        waits = any(step.expect or step.stay for step in self.steps)
+        if self.path and not self.expect and not waits:
+            raise ValueError("a conversation must expect at least one event, or stay open for a while")
+        heard = [Heard(("steps", at, "expect"), step.expect) for at, step in enumerate(self.steps)]
+        conversation.check(
+            list(self._places()), self.steps, [Heard(("expect",), self.expect), *heard], self.within
+        )
+
+    def _places(self) -> Iterator[Place]:
+        yield from (Place(("headers", name), value) for name, value in self.headers.items())
+        yield from (Place(("subprotocols", at), value) for at, value in enumerate(self.subprotocols))
+        for at, step in enumerate(self.http):
+            yield Place(("http", at, "path"), step.path)
+            yield Place(("http", at, "body"), step.body, is_event=True)
+        yield from conversation.in_message(("framing",), self.framing)
+        yield Place(("path",), self.path)
+        yield from conversation.in_message(("send",), self.send)
+        yield from conversation.in_expect(("expect",), self.expect)
+        yield from conversation.of_steps(self.steps)
+        yield from conversation.of_events(("never",), self.never)
+
+    @property
+    def _close(self) -> Close:
+        """Of the first socket: a close at the end of the steps is the scenario's."""
+        last = self.steps[-1] if self.steps else None
+        return close_of(last.close if last and last.close is not None and last.socket == MAIN else self.close)
 
     def build(self, name: str, folder: str = "") -> Scenario:
         """Args:
         folder: of the configuration, from which a framing of the user's own is imported.
         """
-        sends = () if self.send is None else tuple(self.send) if isinstance(self.send, list) else (self.send,)
         spoken = self._framing(folder)
+        said = (Send(messages(self.send)),) if self.send is not None else ()
+        heard = tuple(group(item, spoken.type_path) for item in self.expect)
+        steps = built(self.steps, spoken.type_path)
+        is_closed = bool(steps) and isinstance(steps[-1], Close) and steps[-1].socket == MAIN
         return Scenario(
             name=name,
             path=self._path,
-            send=sends,
-            groups=tuple(group(item, spoken.type_path) for item in self.expect),
+            steps=(*said, *((Expect(heard),) if heard else ()), *(steps[:-1] if is_closed else steps)),
+            never=tuple(event(item, spoken.type_path) for item in self.never),
             within_s=self.within.total_seconds(),
-            close=self.close,
+            close=self._close,
             http=tuple(HttpStep(h.method, h.path, h.status, h.body) for h in self.http),
             headers=self.headers,
             subprotocols=tuple(self.subprotocols or filter(None, [self._named.subprotocol])),

@@ -23,7 +23,9 @@ from pipeline.config.yamltree import Document, Path
 from pipeline.redact import is_secret_name
 from pipeline.units import shown
 
-_UNTOLD = frozenset({"env", "headers", "send", "body", "expect", "never", "command", "subprotocols"})
+_UNTOLD = frozenset(
+    {"env", "headers", "send", "reply", "when", "body", "expect", "never", "command", "subprotocols"}
+)
 _WORDS = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
 _QUOTED = {int: r"[-+]?\d{1,15}", bool: "true|false"}
 

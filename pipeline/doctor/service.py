@@ -138,6 +138,6 @@ def counted(lines: Sequence[LogLine]) -> Seen:
 
 def _starts(config: Config) -> str:
     """The messages that the scenarios begin with."""
-    sent = [message for scenario in config.build_scenarios() for message in scenario.send[:1]]
+    sent = [message for scenario in config.build_scenarios() for message in scenario.sent[:1]]
     types = [str(each["type"]) for each in sent if isinstance(each, dict) and "type" in each]
     return ", ".join(dict.fromkeys(types))

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 import aiohttp
 
 from pipeline.probe.dial import Resolver
-from pipeline.probe.scenario import USER_AGENT, HttpStep, Kind, Scenario, first_difference
+from pipeline.probe.matching import first_difference
+from pipeline.probe.scenario import USER_AGENT, Kind, Scenario
+from pipeline.probe.steps import HttpStep
 from pipeline.probe.target import http_url, proxy_for
 from pipeline.probe.verdict import Ending
 from pipeline.redact import SINK

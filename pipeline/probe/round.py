@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from websockets.exceptions import ProtocolError
-from websockets.frames import Close
+from websockets.frames import Close as ClosingFrame
 
 from pipeline.errors import AccessError, SpillwayError, UserError
 from pipeline.framing.protocol import CannotSpeak
+from pipeline.probe import secrets
 from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.scenario import (
     Address,
@@ -29,10 +30,12 @@ from pipeline.probe.scenario import (
 )
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.speech import framing_of
+from pipeline.probe.steps import Close
 from pipeline.probe.target import check_address
 from pipeline.telemetry.asgi import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
+_FILLED_IN = re.compile(r"\$\{[^{}]*\}")  # escaped in a path, looked at again in a header
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
 
@@ -79,31 +82,38 @@ def check_ask(ask: ProbeAsk) -> None:
             raise UserError(
                 f"scenario {scenario.name} cannot be held", complaint, "Correct it in spillway.yaml."
             )
+        secrets.read(scenario)
 
 
 def _complaints(scenario: Scenario) -> Iterator[str]:
     """What cannot go over the wire."""
-    try:
-        Close(scenario.close, "").check()
-    except ProtocolError:
-        yield f"close code {scenario.close} may not be sent (RFC 6455 section 7.4.1)"
+    for close in (scenario.close, *(step for step in scenario.steps if isinstance(step, Close))):
+        try:
+            ClosingFrame(close.code, "").check()
+        except ProtocolError:
+            yield f"close code {close.code} may not be sent (RFC 6455 section 7.4.1)"
     yield from _unsayable(scenario)
-    for path in [step.path for step in scenario.http] + [scenario.path] * bool(scenario.path):
-        if not re.fullmatch(r"/[!-\"$-~]*", path):
+    yield from _http_complaints(scenario)
+
+
+def _http_complaints(scenario: Scenario) -> Iterator[str]:
+    for path in scenario.paths:
+        if not re.fullmatch(r"/[!-\"$-~]*", _FILLED_IN.sub("x", path)):
             yield f"path {path!r} does not start with a slash, or has what a URL must escape"
     for name, value in scenario.headers.items():
         if not _TOKEN.fullmatch(name) or not re.fullmatch(r"[\t -~]*", value):
             yield f"header {name!r} is not one that HTTP can carry"
     for name in scenario.subprotocols:
-        if not _TOKEN.fullmatch(name):
+        if not _TOKEN.fullmatch(_FILLED_IN.sub("x", name)):
             yield f"subprotocol {name!r} is not a token"
 
 
 def _unsayable(scenario: Scenario) -> Iterator[str]:
     framing = framing_of(scenario)
-    if scenario.framing.is_http and len(scenario.send) > 1:
-        yield f"{len(scenario.send)} messages to send, and framing {scenario.framing.name} is one request"
-    for message in scenario.send:
+    said = (*scenario.sent, *scenario.replies)
+    if scenario.framing.is_http and len(said) > 1:
+        yield f"{len(said)} messages to send, and framing {scenario.framing.name} is one request"
+    for message in said:
         try:
             list(framing.encode(message))
         except (TypeError, ValueError) as error:

@@ -1,11 +1,11 @@
 """What a conversation must look like, and what one turned out to be.  PURE.
 
 Theory of operation. A *scenario* is optional plain HTTP steps and then, if it has a path, one WebSocket
-conversation: say something, expect events, see the close. What was expected is a partial order: ``groups``
-come one after the other, the events inside one group in any order. Events that no group names are ignored, so a
-service may add new ones. An event that comes twice is a fault unless its expectation says ``repeats``.
+conversation in steps: say something, expect events, say more, see the close. Texts in it may hold templates
+(``templates.py``). Events that nobody expects are ignored, so a service may add new ones. An event that comes twice is a
+fault unless its expectation says that it may.
 
-``verdict.judge_conversation`` turns what was seen into an outcome. Nothing that a service does to us is an
+``machine.py`` goes through the steps, and ``verdict.judge_conversation`` turns what was seen into an outcome. Nothing that a service does to us is an
 exception: refusal, silence, a close in the middle, rubbish on the wire are all outcomes.
 """
 
@@ -15,54 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Self
 
 from pipeline.framing.choice import JSON, Choice
-from pipeline.framing.fields import ABSENT, field_at
+from pipeline.probe.matching import Expectation
+from pipeline.probe.steps import Close, Expect, HttpStep, Open, Send, Stay, Step, When
 
 USER_AGENT = "spillway-probe"  # by which the platform's request log knows our conversations
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """One event that must come. ``match`` maps dotted field paths to values, all of which must be equal."""
-
-    match: Mapping[str, object]
-    repeats: bool = False
-
-    @property
-    def name(self) -> str:
-        """What a person calls it: the value of ``type``, else its first field."""
-        key = "type" if "type" in self.match else next(iter(self.match))
-        value = self.match[key]
-        return str(value) if key == "type" else f"{key}={value}"
-
-
-def matches(fields: Mapping[str, object], message: object) -> bool:
-    """Whether every field has its value. JSON's ``true`` is not ``1``, though Python's is."""
-    return all(_is_same(field_at(message, path), wanted) for path, wanted in fields.items())
-
-
-def _is_same(found: object, wanted: object) -> bool:
-    return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
-
-
-def first_difference(fields: Mapping[str, object], message: object) -> str:
-    """The first field that is absent or has another value, in plain words; empty when all match."""
-    for path, wanted in fields.items():
-        found = field_at(message, path)
-        if not _is_same(found, wanted):
-            return f"{path} is {'absent' if found is ABSENT else repr(found)[:200]}, expected {wanted!r}"
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpStep:
-    """One plain request before the socket opens: what to send and what must come back."""
-
-    method: str
-    path: str
-    status: int = 200
-    body: Mapping[str, object] = field(default_factory=dict)  # dotted field path -> expected value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +30,82 @@ class Scenario:
 
     Args:
         path: of the WebSocket; empty for a scenario of HTTP steps alone.
-        send: JSON messages, sent in order after the handshake.
-        groups: expected events, a partial order (see the module docstring).
-        within_s: seconds from handshake to the last expected event.
-        close: the close code that a well-ended conversation shows; we start the close with it.
+        steps: what happens once it is open, in order.
+        never: events that must not come, on any socket.
+        within_s: seconds from handshake to the last expected event; what is stayed for comes on top.
+        close: how a socket that is still open after the last step ends.
         framing: how messages stand in frames.
     """
 
     name: str
     path: str = ""
-    send: tuple[object, ...] = ()
-    groups: tuple[tuple[Expectation, ...], ...] = ()
+    steps: tuple[Step, ...] = ()
+    never: tuple[Expectation, ...] = ()
     within_s: float = 10.0
-    close: int = 1000
+    close: Close = field(default_factory=Close)
     http: tuple[HttpStep, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     subprotocols: tuple[str, ...] = ()
     max_message_bytes: int = 1 << 20
     framing: Choice = JSON
+
+    @classmethod
+    def short(
+        cls,
+        name: str,
+        path: str = "",
+        send: Sequence[object] = (),
+        groups: tuple[tuple[Expectation, ...], ...] = (),
+        **rest: Any,
+    ) -> Self:
+        """The short form: everything is said at once, and then expected."""
+        said = (Send(tuple(send)),) if send else ()
+        return cls(name, path, (*said, Expect(groups)) if groups else said, **rest)
+
+    @property
+    def sent(self) -> tuple[object, ...]:
+        """Every message that is sent of our own accord."""
+        return tuple(message for step in self.steps if isinstance(step, Send) for message in step.messages)
+
+    @property
+    def replies(self) -> tuple[object, ...]:
+        return tuple(message for step in self.steps if isinstance(step, When) for message in step.replies)
+
+    @property
+    def expected(self) -> tuple[Expectation, ...]:
+        """Every event that must come."""
+        return tuple(event for step in self.steps if isinstance(step, Expect) for event in step.events)
+
+    @property
+    def events(self) -> tuple[Expectation, ...]:
+        """Every event that is spoken of: expected, replied to, never wanted."""
+        asked = (step.event for step in self.steps if isinstance(step, When))
+        return (*self.expected, *asked, *self.never)
+
+    @property
+    def texts(self) -> tuple[object, ...]:
+        """All values that may hold templates."""
+        matched = (*(event.match for event in self.events), *(step.body for step in self.http))
+        return (
+            *self.paths,
+            self.headers,
+            self.subprotocols,
+            self.framing.options,
+            *self.sent,
+            *self.replies,
+            *matched,
+        )
+
+    @property
+    def longest_s(self) -> float:
+        """How long it may take."""
+        return self.within_s + sum(step.seconds for step in self.steps if isinstance(step, Stay))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Of every request and socket."""
+        opened = (step.path for step in self.steps if isinstance(step, Open))
+        return (*(step.path for step in self.http), *([self.path] if self.path else []), *opened)
 
 
 class Kind(StrEnum):
@@ -102,8 +119,16 @@ class Kind(StrEnum):
     MISSING_EVENTS = "missing_events"  # the conversation went on to its end without an event
     OUT_OF_ORDER = "out_of_order"
     WRONG_CLOSE = "wrong_close"  # all events came; the close was not the expected one
+    UNWANTED_EVENT = "unwanted_event"  # what must never come came
+    ERROR_EVENT = "error_event"  # the service said error, which nothing expected, and no more of what was
+    NOT_SPOKEN = (
+        "not_spoken"  # nobody's fault: something of the scenario cannot be said, or what came understood
+    )
     UNREADABLE = "unreadable"  # not JSON, not text, larger than the limit, broken frames
     HTTP_MISMATCH = "http_mismatch"  # a plain HTTP step answered otherwise
+
+
+_NOT_WRONG = frozenset({Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT, Kind.NOT_SPOKEN})
 
 
 class CloseClass(StrEnum):
@@ -309,7 +334,7 @@ class ProbeReport:
     def is_stable_bad(self) -> bool:
         """Stable answered, and wrongly, at least every other time: more than our network being away."""
         stable = self.confirming[-1].control if self.confirming else self.control
-        wrong = sum(c.kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT) for c in stable)
+        wrong = sum(c.kind not in _NOT_WRONG for c in stable)
         return bool(wrong) and (2 * wrong >= len(stable) or not self.confirming)
 
     @property

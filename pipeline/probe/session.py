@@ -1,50 +1,39 @@
 """One conversation with a service, held to its end whatever the service does.
 
-The service is not trusted with our time or memory. Each wait has a deadline and ends in an abort of the socket:
-``within_s`` for the HTTP steps, the same for handshake and events, ``CLOSE_S`` for the close. A message may have
-``max_message_bytes`` after decompression; what breaks that or the protocol ends the conversation there.
+``machine.py`` says what is done next and when it is over; here are the sockets that it is done with. Each wait has a
+deadline and ends in an abort of the sockets: ``within_s`` for the HTTP steps, the same for handshakes and events,
+``CLOSE_S`` for a close.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
-from typing import Any, cast
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-    ProxyError,
-    WebSocketException,
-)
-from websockets.frames import CloseCode
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from pipeline.framing.protocol import BadFrame, Declined, Decoded, Frame
-from pipeline.probe.dial import dial
-from pipeline.probe.event_source import EventSource, NotStreamed
+from pipeline.errors import UserError
+from pipeline.framing.protocol import BadFrame, Declined, Decoded, Frame, Framing
+from pipeline.probe import secrets
+from pipeline.probe.commands import Command, Dial, HangUp, Say
+from pipeline.probe.connection import closing_of, complaint, hang_up, let_go, open_socket
 from pipeline.probe.http_steps import run_steps
-from pipeline.probe.scenario import USER_AGENT, Conversation, Kind, Message, Scenario
-from pipeline.probe.target import http_url, proxy_for, socket_url, target_of
-from pipeline.probe.verdict import NO_FRAME, Closing, Ending, Progress, judge_conversation
+from pipeline.probe.machine import Machine
+from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
+from pipeline.probe.steps import MAIN
+from pipeline.probe.templates import Scope, Unspeakable
+from pipeline.probe.verdict import Ending, Progress, judge_conversation
 from pipeline.redact import SINK
 
-CLOSE_S = 2.0  # for the answer to our close; also for stragglers once the last group has come
 TRANSCRIPT_MESSAGES = 200
 TRANSCRIPT_BYTES = 4096  # of each message
-UNSENT_BYTES = 1 << 20  # of pongs that a flood of pings may pile up before we hang up
-
-#: Codes with which *we* end a connection, and what the server did then.
-_COMPLAINTS: Mapping[int, str] = {
-    CloseCode.PROTOCOL_ERROR: "broken frames",
-    CloseCode.INVALID_DATA: "text that is not UTF-8",
-    CloseCode.POLICY_VIOLATION: "a flood",
-    CloseCode.MESSAGE_TOO_BIG: "a message that is too large",
-}
 
 
 async def hold_conversation(scenario: Scenario, base_url: str, headers: Mapping[str, str]) -> Conversation:
@@ -52,227 +41,243 @@ async def hold_conversation(scenario: Scenario, base_url: str, headers: Mapping[
     session = _Session(scenario, base_url, headers)
     begun = perf_counter()
     ending = await session.run()
+    machine = session.machine
     return judge_conversation(
         scenario,
-        session.progress,
+        machine.seen if machine else Progress.at_start(()),
         ending,
         seconds=perf_counter() - begun,
         first_event_s=session.first_event_s,
         transcript=tuple(session.transcript),
+        where=machine.where if machine else "",
     )
 
 
+@dataclass(slots=True)
+class _Line:
+    """One open socket, and how messages stand in its frames."""
+
+    connection: ClientConnection
+    framing: Framing
+    reading: asyncio.Task[Frame] | None = None  # only while several are heard at once
+
+
 class _Session:
-    """One conversation under way: what was said so far and how far the expected events have come."""
+    """One conversation under way: its sockets, and what was said."""
 
     def __init__(self, scenario: Scenario, base_url: str, headers: Mapping[str, str]) -> None:
         self.scenario = scenario
         self.base_url = base_url
         self.headers = headers
-        self.framing = scenario.framing.connect()
+        self.machine: Machine | None = None
         self.started = perf_counter()
-        self.progress = Progress.at_start(scenario)
+        self.lines: dict[str, _Line] = {}
         self.transcript: list[Message] = []
         self.first_event_s: float | None = None
 
     async def run(self) -> Ending:
+        try:
+            scope = Scope(lambda: str(uuid.uuid4()), lambda: datetime.now(UTC), secrets.read(self.scenario))
+            self.scenario = _filled_in(self.scenario, scope)
+        except UserError as error:
+            return Ending(Kind.NOT_SPOKEN, f"{error.what}: {error.why}")
+        except Unspeakable as error:
+            return Ending(Kind.NOT_SPOKEN, str(error))
         fault = await run_steps(self.scenario, self.base_url, self.headers)
         if fault or not self.scenario.path:
             return fault or Ending()
         self.started = perf_counter()
-        deadline = asyncio.get_running_loop().time() + self.scenario.within_s
-        opened = await self._open(deadline)
-        if isinstance(opened, Ending):
-            return opened
+        self.machine = Machine(self.scenario, scope, _now())
         try:
-            return await self._talk(opened, deadline)
+            return await self._converse(self.machine)
         finally:
-            opened.transport.abort()
-            await opened.wait_closed()
+            for line in self.lines.values():
+                await _dispose(line)
 
-    async def _open(self, deadline: float) -> ClientConnection | Ending:
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._connect()
-        except TimeoutError:
-            return Ending(Kind.UNREACHABLE, f"no answer to the handshake within {self.scenario.within_s:g} s")
-        except (OSError, WebSocketException) as error:
-            return _handshake_fault(error)
-
-    async def _connect(self) -> ClientConnection:
-        if self.scenario.framing.is_http:
-            at = http_url(self.base_url, self.scenario.path)
-            return cast("ClientConnection", EventSource(self.scenario, at, self.headers))
-        url = socket_url(self.base_url, self.scenario.path)
-        proxy = proxy_for(url)
-        if proxy is not None:
-            return await self._handshake(url, proxy=proxy)
-        reached = await dial(*target_of(url))
-        try:
-            return await self._handshake(url, sock=reached)
-        except BaseException:
-            reached.close()
-            raise
-
-    async def _handshake(self, url: str, **way: Any) -> ClientConnection:
-        return await _Connect(
-            url,
-            additional_headers={**self.scenario.headers, **self.headers},
-            subprotocols=[Subprotocol(name) for name in self.scenario.subprotocols] or None,
-            user_agent_header=USER_AGENT,
-            open_timeout=None,  # ours is around it
-            ping_interval=None,  # a service that ignores pings is judged by its events
-            close_timeout=CLOSE_S,
-            max_size=self.scenario.max_message_bytes,
-            create_connection=_Guarded,
-            **way,
-        )
-
-    async def _talk(self, connection: ClientConnection, deadline: float) -> Ending:
-        try:
-            async with asyncio.timeout_at(deadline) as limit:
-                if fault := await self._say(connection) or await self._listen(connection, limit):
-                    return fault
-        except ConnectionClosed as closed:
-            return _complaint(closed) or _ending(closed)
-        except TimeoutError:
-            return Ending()
-        return await self._part(connection)
-
-    async def _say(self, connection: ClientConnection) -> Ending | None:
-        await self._put(connection, self.framing.opening())
-        while not self.framing.is_ready:
-            if fault := await self._hear(connection):
-                return fault
-        for message in self.scenario.send:
-            await self._put(connection, self.framing.encode(message))
-        return None
-
-    async def _put(self, connection: ClientConnection, frames: Iterable[Frame]) -> None:
-        for frame in frames:
-            self._note(frame, sent=True)
+    async def _converse(self, machine: Machine) -> Ending:
+        while machine.ending is None:
             try:
-                await connection.send(frame)
-            except ConnectionClosed:
-                return  # what the server said before it closed is still to be read; recv() tells of the close
+                async with asyncio.timeout_at(machine.deadline) as limit:
+                    while machine.ending is None:
+                        await self._obey(machine, limit)
+                        if machine.ending is None:
+                            limit.reschedule(machine.deadline)
+                            await self._hear(machine)
+            except TimeoutError:
+                machine.passed(max(_now(), machine.deadline))
+        return machine.ending
 
-    async def _listen(self, connection: ClientConnection, limit: asyncio.Timeout) -> Ending | None:
-        is_last_call = False
-        while not self.progress.is_complete:
-            if fault := await self._hear(connection):
-                return fault
-            if self.progress.has_last_group and not is_last_call:
-                is_last_call = True
-                limit.reschedule(min(limit.when() or 0.0, asyncio.get_running_loop().time() + CLOSE_S))
-        return None
+    async def _obey(self, machine: Machine, limit: asyncio.Timeout) -> None:
+        """Do all that is to be done before the next message."""
+        while machine.commands and machine.ending is None:
+            command: Command = machine.commands.pop(0)
+            match command:
+                case Dial():
+                    limit.reschedule(None)  # it has the same limit, and words of its own
+                    await self._dial(machine, command)
+                case Say():
+                    limit.reschedule(machine.deadline)
+                    await self._say(machine, command)
+                case HangUp():
+                    limit.reschedule(None)
+                    line = self.lines[command.socket]
+                    if line.reading is not None:
+                        await _stopped(line.reading)
+                        line.reading = None
+                    closing = await hang_up(line.connection, command.code)
+                    machine.closed(command.socket, closing, _now())
 
-    async def _hear(self, connection: ClientConnection) -> Ending | None:
-        taken = self._take(await connection.recv())
-        if isinstance(taken, Ending):
-            return taken
-        await self._put(connection, taken.replies)
-        return None
-
-    def _take(self, frame: Frame) -> Decoded | Ending:
-        self._note(frame, sent=False)
+    async def _dial(self, machine: Machine, command: Dial) -> None:
+        again = "" if not self.lines else f"opening {command.path}: "
         try:
-            decoded = self.framing.decode(frame)
+            async with asyncio.timeout_at(machine.deadline):
+                opened = await open_socket(self.scenario, self.base_url, command.path, self.headers)
+        except TimeoutError:
+            words = f"no answer to the handshake within {self.scenario.within_s:g} s"
+            opened = Ending(Kind.UNREACHABLE, words)
+        if isinstance(opened, Ending):
+            machine.end(replace(opened, detail=again + opened.detail))
+            return
+        if command.socket in self.lines:
+            await _dispose(self.lines[command.socket])
+        self.lines[command.socket] = _Line(opened, self.scenario.framing.connect())
+        await self._greet(machine, command.socket)
+
+    async def _greet(self, machine: Machine, socket: str) -> None:
+        """What the framing wants said before any message."""
+        early: list[object] = []
+        try:
+            async with asyncio.timeout_at(machine.deadline):
+                fault = await self._shake_hands(socket, early)
+        except ConnectionClosed as closed:
+            close = closing_of(closed)
+            fault = complaint(closed) or Ending(Kind.CLOSED_EARLY, close.words, close=close)
+        except TimeoutError:
+            fault = Ending(Kind.TIMED_OUT, f"no answer to what {self.scenario.framing.name} begins with")
+        if fault:
+            machine.end(fault)
+        else:
+            machine.opened(socket, _now())
+            self._tell(machine, socket, early)
+
+    async def _shake_hands(self, socket: str, early: list[object]) -> Ending | None:
+        """Args: early: gets the messages that came meanwhile."""
+        line = self.lines[socket]
+        await self._put(socket, line.framing.opening())
+        while not line.framing.is_ready:
+            taken = self._take(socket, await line.connection.recv())
+            if isinstance(taken, Ending):
+                return taken
+            await self._put(socket, taken.replies)
+            early += taken.messages
+        return None
+
+    async def _say(self, machine: Machine, command: Say) -> None:
+        try:
+            frames = list(self.lines[command.socket].framing.encode(command.message))
+        except (TypeError, ValueError) as error:
+            machine.end(Ending(Kind.NOT_SPOKEN, f"a message is not {self.scenario.framing.name}: {error}"))
+            return
+        await self._put(command.socket, frames)
+
+    async def _put(self, socket: str, frames: Iterable[Frame]) -> None:
+        for frame in frames:
+            self._note(socket, frame, sent=True)
+            with suppress(
+                ConnectionClosed
+            ):  # what was said before is still to be read; recv() tells of the close
+                await self.lines[socket].connection.send(frame)
+
+    async def _hear(self, machine: Machine) -> None:
+        socket, heard = await self._next(machine.sockets)
+        if isinstance(heard, ConnectionClosed):
+            if fault := complaint(heard):
+                machine.end(fault)
+            else:
+                machine.closed(socket, closing_of(heard), _now())
+            return
+        taken = self._take(socket, heard)
+        if isinstance(taken, Ending):
+            machine.end(taken)
+            return
+        await self._put(socket, taken.replies)
+        self._tell(machine, socket, taken.messages)
+
+    async def _next(self, sockets: tuple[str, ...]) -> tuple[str, Frame | ConnectionClosed]:
+        """The next frame of any of these, or its end."""
+        if len(sockets) == 1 and self.lines[sockets[0]].reading is None:
+            try:
+                return sockets[0], await self.lines[sockets[0]].connection.recv()
+            except ConnectionClosed as closed:
+                return sockets[0], closed
+        for socket in sockets:
+            line = self.lines[socket]
+            line.reading = line.reading or asyncio.ensure_future(line.connection.recv())
+        tasks = {line.reading: socket for socket in sockets if (line := self.lines[socket]).reading}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        task = next(task for task in tasks if task in done)
+        socket = tasks[task]
+        self.lines[socket].reading = None
+        try:
+            return socket, task.result()
+        except ConnectionClosed as closed:
+            return socket, closed
+
+    def _take(self, socket: str, frame: Frame) -> Decoded | Ending:
+        self._note(socket, frame, sent=False)
+        try:
+            return self.lines[socket].framing.decode(frame)
         except BadFrame as error:
             return Ending(Kind.REFUSED if isinstance(error, Declined) else Kind.UNREADABLE, str(error))
-        for message in decoded.messages:
-            self.progress = self.progress.after(message)
-        if self.progress.events and self.first_event_s is None:
-            self.first_event_s = perf_counter() - self.started
-        return decoded
 
-    def _note(self, frame: Frame, *, sent: bool) -> None:
+    def _tell(self, machine: Machine, socket: str, messages: Iterable[object]) -> None:
+        for message in messages:
+            machine.message(socket, message, _now())
+        if machine.secrets:
+            SINK.learn(*machine.secrets)
+            machine.secrets.clear()
+        if machine.events and self.first_event_s is None:
+            self.first_event_s = perf_counter() - self.started
+
+    def _note(self, socket: str, frame: Frame, *, sent: bool) -> None:
         if len(self.transcript) < TRANSCRIPT_MESSAGES:
             text = frame if isinstance(frame, str) else frame[: 4 * TRANSCRIPT_BYTES].decode(errors="replace")
+            text = text if socket == MAIN else f"({socket}) {text[: 4 * TRANSCRIPT_BYTES]}"
             cut = SINK.cut(text, TRANSCRIPT_BYTES).encode()[:TRANSCRIPT_BYTES].decode(errors="ignore")
             self.transcript.append(Message(perf_counter() - self.started, sent, cut))
 
-    async def _part(self, connection: ClientConnection) -> Ending:
-        """Close, and see how the server takes it."""
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await asyncio.gather(connection.close(self.scenario.close), _drain(connection))
-        except TimeoutError:
-            if connection.protocol.close_rcvd is None:
-                return Ending()
-        connection.transport.abort()
-        await connection.wait_closed()
-        return _ending(connection.protocol.close_exc)
 
-
-class _Connect(connect):
-    """websockets' connect, but a redirect is a refusal: credentials go nowhere else."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
-
-
-class _Guarded(ClientConnection):
-    """A connection that hangs up at once where websockets would wait for the server to close.
-
-    Without this a server that breaks the protocol and then stays silent holds a session until its deadline, and one
-    that floods us with pings and reads no pong fills our memory.
-    """
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > UNSENT_BYTES:
-            self.protocol.fail(CloseCode.POLICY_VIOLATION, "pings without end, and our pongs are not read")
-            self.transport.abort()
-        elif self.protocol.parser_exc is not None:
-            self.transport.abort()
-
-
-async def _drain(connection: ClientConnection) -> None:
-    """Read until the close: behind unread messages the server's close frame would never be seen."""
-    try:
-        while True:
-            await connection.recv(decode=False)
-    except ConnectionClosed:
-        return
-
-
-def _handshake_fault(error: Exception) -> Ending:
-    """Refused, if an HTTP answer came; unreachable otherwise."""
-    if isinstance(error, InvalidStatus):
-        answer = error.response
-        said = SINK.cut((answer.body or b"")[:800].decode(errors="replace"), 200)
-        detail = f"handshake got {answer.status_code} {answer.reason_phrase}" + (f": {said}" if said else "")
-        return Ending(Kind.REFUSED, detail, answer.status_code)
-    if isinstance(error, InvalidHandshake) and not isinstance(error, InvalidMessage | ProxyError):
-        return Ending(Kind.REFUSED, f"the answer to the handshake is wrong: {_chain(error)}", 101)
-    return Ending(Kind.UNREACHABLE, _chain(error))
-
-
-def _complaint(closed: ConnectionClosed) -> Ending | None:
-    """The fault for which we ended the connection, if it was us, or for which there never was one."""
-    if isinstance(closed, NotStreamed):
-        return closed.ending
-    sent = closed.sent
-    if sent is None or closed.rcvd_then_sent or sent.code not in _COMPLAINTS:
-        return None
-    return Ending(Kind.UNREADABLE, f"{_COMPLAINTS[sent.code]} ({sent.reason})")
-
-
-def _ending(closed: ConnectionClosed) -> Ending:
-    received, sent = closed.rcvd, closed.sent
-    if received is None:
-        cause = closed.__cause__
-        return Ending(
-            close=Closing(
-                NO_FRAME, by_server=sent is None, cause=str(cause) if isinstance(cause, OSError) else ""
-            )
-        )
-    return Ending(
-        close=Closing(received.code, received.reason, by_server=sent is None or bool(closed.rcvd_then_sent))
+def _filled_in(scenario: Scenario, scope: Scope) -> Scenario:
+    """With the templates of what goes over HTTP filled in. Raises Unspeakable."""
+    headers = {name: scope.text(value) for name, value in scenario.headers.items()}
+    for name, value in headers.items():
+        if not re.fullmatch(r"[\t -~]*", value):
+            raise Unspeakable(f"what is filled in to the header {name} is nothing that HTTP can carry")
+    return replace(
+        scenario,
+        headers=headers,
+        subprotocols=tuple(map(scope.text, scenario.subprotocols)),
+        framing=replace(scenario.framing, options=scope.rendered(scenario.framing.options)),
+        http=tuple(
+            replace(step, path=scope.path(step.path), body=scope.rendered(step.body))
+            for step in scenario.http
+        ),
     )
 
 
-def _chain(error: BaseException) -> str:
-    """The error and its causes in one line; websockets keeps the telling one in the cause."""
-    words = str(error) or type(error).__name__
-    return f"{words}: {_chain(error.__cause__)}" if error.__cause__ else words
+async def _dispose(line: _Line) -> None:
+    if line.reading is not None:
+        await _stopped(line.reading)
+    await let_go(line.connection)
+
+
+async def _stopped(task: asyncio.Task[Frame]) -> None:
+    """The task has ended, whatever it came to."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

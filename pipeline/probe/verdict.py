@@ -4,6 +4,7 @@ Theory of operation. ``Progress`` follows the expected events, message by messag
 connection ended, without judging it. ``judge_conversation`` puts the two together; the first line that fits holds:
 
     the ending is a fault by itself (refused, unreadable ...)           that fault
+    nothing but JSON arrays came, which no scenario speaks of           not_spoken
     events are missing, but the last group came and no bad close did    missing_events
     events are missing, the socket was closed                           closed_early
     events are missing, the socket was still open                       timed_out
@@ -14,96 +15,164 @@ connection ended, without judging it. ``judge_conversation`` puts the two togeth
 A message counts for the first group that is not complete. Only if nothing there wants it may it be a repeat, and
 only then is it out of order; so a sequence may name the same event several times. Of several expectations that
 want a message, the one with most fields takes it. What comes after the last expected event is not judged.
+
+Where an event is missing, a message that nearly was it is told: its name is right, and a field is another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-from pipeline.probe.scenario import (
-    CloseClass,
-    Conversation,
-    Expectation,
-    Kind,
-    Message,
-    Scenario,
-    close_class,
-    matches,
-)
+from pipeline.probe.matching import Expectation, error_words
+from pipeline.probe.scenario import CloseClass, Conversation, Kind, Message, Scenario, close_class
+from pipeline.probe.steps import Close
 
 NO_CODE = 1005  # a close frame without a code
 NO_FRAME = 1006  # the connection ended without a close frame
+_ARRAY = "a JSON array"
+_NAMES_TOLD = 5  # of events that came and were not awaited
+
+Bind = Callable[[Expectation], Expectation | None]  # fills in what is known by now; None: not all of it is
+
+
+def _as_it_is(event: Expectation) -> Expectation:
+    return event
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the expected events have come.
+    """How far the expected events of one step have come.
 
     Args:
         wanted: each expectation with the number of its group, in order.
-        seen: indices in ``wanted`` of what was met.
-        events: their names, in the order in which they came.
+        counts: how often each came.
+        events: names of those that came, in order.
+        met: index of the expectation that the last message fulfilled, None if none.
         disorder: the first message that came when it should not have, in plain words.
+        near: index to how the last message that nearly fulfilled it differed.
+        others: names of the first messages that nobody waited for.
     """
 
     wanted: tuple[tuple[int, Expectation], ...]
-    seen: frozenset[int] = frozenset()
+    counts: tuple[int, ...]
     events: tuple[str, ...] = ()
+    met: int | None = None
     disorder: str = ""
+    near: Mapping[int, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
     @classmethod
-    def at_start(cls, scenario: Scenario) -> Progress:
-        return cls(tuple((number, each) for number, group in enumerate(scenario.groups) for each in group))
+    def at_start(cls, groups: tuple[tuple[Expectation, ...], ...]) -> Progress:
+        wanted = tuple((number, each) for number, group in enumerate(groups) for each in group)
+        return cls(wanted, (0,) * len(wanted))
 
-    def after(self, message: object) -> Progress:
-        """The progress when ``message`` (parsed JSON) has come; the same object when nobody waited for it."""
-        hits = [index for index, (_, each) in enumerate(self.wanted) if matches(each.match, message)]
+    def after(self, message: object, bind: Bind = _as_it_is) -> Progress:
+        """The progress when ``message`` (a JSON value) has come."""
+        bound = [bind(each) for _, each in self.wanted]
+        hits = [index for index, each in enumerate(bound) if each and each.is_met_by(message)]
         if not hits:
-            return self
-        fresh = [index for index in hits if index not in self.seen]
+            return self._passed_by(message, bound)
+        fresh = [index for index in hits if self._is_open(index)]
         due = [index for index in fresh if self.wanted[index][0] == self._group_under_way]
         if due:
             return self._met(max(due, key=lambda index: len(self.wanted[index][1].match)))
-        if any(self.wanted[index][1].repeats for index in hits if index in self.seen):
-            return self
+        more = [index for index in hits if index not in fresh and self._has_room(index)]
+        if more:
+            return self._met(more[0])
         if not fresh:
-            return replace(self, disorder=self.disorder or f"{self._name(hits[0])} came twice")
+            return replace(self, met=None, disorder=self.disorder or self._too_often(hits[0]))
         return self._met_early(fresh[0])
 
     @property
     def is_complete(self) -> bool:
-        return len(self.seen) == len(self.wanted)
+        return not self.open
 
     @property
     def has_last_group(self) -> bool:
         """Whether the conversation went on to its end, whatever is missing on the way."""
-        last = self.wanted[-1][0] if self.wanted else None
-        return bool(self.wanted) and all(self.wanted[index][0] != last for index in self._open)
+        last = max((group for group, each in self.wanted if each.least), default=None)
+        return last is not None and all(self.wanted[index][0] != last for index in self.open)
 
     @property
     def awaited(self) -> tuple[str, ...]:
-        """Names of the expected events that have not come."""
-        return tuple(self._name(index) for index in self._open)
+        """Names of the expected events that have not come, or not often enough."""
+        return tuple(self._short_of(index) for index in self.open)
 
     @property
-    def _open(self) -> tuple[int, ...]:
-        return tuple(index for index in range(len(self.wanted)) if index not in self.seen)
+    def nearly(self) -> str:
+        """How what came differs from what is awaited; else what came; empty where nothing did."""
+        words = next((self.near[index] for index in self.open if index in self.near), "")
+        return words or (f"what came: {', '.join(self.others)}" if self.others else "")
+
+    @property
+    def open(self) -> tuple[int, ...]:
+        """Indices of what is still awaited."""
+        return tuple(index for index in range(len(self.wanted)) if self._is_open(index))
+
+    def _is_open(self, index: int) -> bool:
+        return self.counts[index] < self.wanted[index][1].least
+
+    def _has_room(self, index: int) -> bool:
+        """Whether it may come once more, which before its turn nothing may."""
+        group, each = self.wanted[index]
+        now = self._group_under_way
+        is_its_turn = bool(self.counts[index]) or now is None or group <= now
+        return is_its_turn and (each.most is None or self.counts[index] < each.most)
 
     @property
     def _group_under_way(self) -> int | None:
-        return next((group for index, (group, _) in enumerate(self.wanted) if index not in self.seen), None)
+        return next((self.wanted[index][0] for index in self.open), None)
 
     def _name(self, index: int) -> str:
         return self.wanted[index][1].name
 
+    def _short_of(self, index: int) -> str:
+        came, least = self.counts[index], self.wanted[index][1].least
+        return self._name(index) if least == 1 else f"{self._name(index)} ({came} of at least {least} came)"
+
+    def _too_often(self, index: int) -> str:
+        most = self.wanted[index][1].most
+        if not self.counts[index]:
+            return f"{self._name(index)} came too early"
+        return (
+            f"{self._name(index)} came twice"
+            if most == 1
+            else f"{self._name(index)} came more than {most} times"
+        )
+
     def _met(self, index: int) -> Progress:
-        return replace(self, seen=self.seen | {index}, events=(*self.events, self._name(index)))
+        counts = tuple(count + (at == index) for at, count in enumerate(self.counts))
+        is_first = not self.counts[index]
+        events = (*self.events, self._name(index)) if is_first else self.events
+        return replace(self, counts=counts, met=index, events=events)
 
     def _met_early(self, index: int) -> Progress:
         group = self.wanted[index][0]
-        skipped = ", ".join(self._name(other) for other in self._open if self.wanted[other][0] < group)
+        skipped = ", ".join(self._name(other) for other in self.open if self.wanted[other][0] < group)
         words = f"{self._name(index)} came before {skipped}"
         return replace(self._met(index), disorder=self.disorder or words)
+
+    def _passed_by(self, message: object, bound: list[Expectation | None]) -> Progress:
+        said = ((index, bound[index]) for index in self.open)
+        near = {index: words for index, each in said if each and (words := each.near_miss(message))}
+        if near:
+            return replace(self, met=None, near={**self.near, **near})
+        name = "" if error_words(message) else _name_of(message)
+        if not name or name in self.others or len(self.others) == _NAMES_TOLD:
+            return self if self.met is None else replace(self, met=None)
+        return replace(self, met=None, others=(*self.others, name))
+
+
+def _name_of(message: object) -> str:
+    if isinstance(message, list):
+        return _ARRAY
+    if not isinstance(message, Mapping):
+        return f"a message that is a {type(message).__name__}, no object"
+    return next(
+        (str(message[key])[:60] for key in ("type", "event") if isinstance(message.get(key), str)), ""
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +227,15 @@ def judge_conversation(
     seconds: float,
     first_event_s: float | None = None,
     transcript: tuple[Message, ...] = (),
+    where: str = "",
 ) -> Conversation:
-    """The outcome of one conversation; the module docstring is its table."""
+    """The outcome of one conversation; the module docstring is its table.
+
+    Args:
+        where: the step that it came to, where there are several.
+    """
     kind, detail = _outcome(scenario, progress, ending)
+    detail = f"{where}: {detail}" if where and detail else detail
     return Conversation(
         scenario=scenario.name,
         kind=kind,
@@ -178,31 +253,42 @@ def judge_conversation(
 def _outcome(scenario: Scenario, progress: Progress, ending: Ending) -> tuple[Kind, str]:
     if ending.fault:
         return ending.fault, ending.detail
+    if not progress.is_complete and not progress.events and progress.others == (_ARRAY,):
+        return Kind.NOT_SPOKEN, "a JSON array came: set framing: json-array if it holds events"
     if not progress.is_complete:
         kind, detail = _incomplete(scenario, progress, ending.close)
-        return kind, "; ".join(filter(None, (detail, progress.disorder)))
+        return kind, "; ".join(filter(None, (detail, progress.nearly, progress.disorder, ending.detail)))
     if progress.disorder:
         return Kind.OUT_OF_ORDER, progress.disorder
-    wrong = _wrong_close(scenario, ending.close) if scenario.path else ""
+    wrong = wrong_close(scenario.close, ending.close) if scenario.path else ""
     return (Kind.WRONG_CLOSE, wrong) if wrong else (Kind.OK, "")
 
 
 def _incomplete(scenario: Scenario, progress: Progress, close: Closing | None) -> tuple[Kind, str]:
     awaited = ", ".join(progress.awaited)
-    if progress.has_last_group and (close is None or _is_expected(scenario, close)):
+    if progress.has_last_group and (close is None or _is_expected(scenario.close, close)):
         return Kind.MISSING_EVENTS, f"{progress.events[-1]} came, but never {awaited}"
     if close is None:
         return Kind.TIMED_OUT, f"nothing more within {scenario.within_s:g} s; still awaited: {awaited}"
     return Kind.CLOSED_EARLY, f"{close.words}; still awaited: {awaited}"
 
 
-def _wrong_close(scenario: Scenario, close: Closing | None) -> str:
+def wrong_close(wanted: Close, close: Closing | None) -> str:
+    """How a close differs from the one that was wanted, in plain words; empty when it does not."""
+    if close is None and wanted.by == "server":
+        return f"server did not close, expected it to, with {wanted.code}"
     if close is None:
-        return f"server did not answer our close ({scenario.close})"
-    return "" if _is_expected(scenario, close) else f"{close.words}, expected {scenario.close}"
+        return f"server did not answer our close ({wanted.code})"
+    if not _is_expected(wanted, close):
+        return f"{close.words}, expected {wanted.code}"
+    if wanted.by and (wanted.by == "server") != close.by_server:
+        return f"{close.words}, expected {'it to close' if wanted.by == 'server' else 'us to close'} first"
+    if wanted.reason and not re.search(wanted.reason, close.reason):
+        return f"{close.words}, expected a reason that matches {wanted.reason!r}"
+    return ""
 
 
-def _is_expected(scenario: Scenario, close: Closing) -> bool:
+def _is_expected(wanted: Close, close: Closing) -> bool:
     if close.code == NO_CODE:  # an answer need not repeat our code, and no code at all is the usual 1000
-        return scenario.close == 1000 or not close.by_server
-    return close.code == scenario.close
+        return wanted.code == 1000 or not close.by_server
+    return close.code == wanted.code

@@ -1,0 +1,333 @@
+"""The steps of one conversation, gone through.  PURE.
+
+Theory of operation. Whoever has sockets and a clock tells the machine what happens (``opened``, ``message``, ``closed``,
+``passed``) and does in order what it puts into ``commands``; nothing else is between the two. It ends when ``ending`` is
+there. A step is done at once (Send, When), when its events came (Expect), when its time is over (Stay), or when its
+socket is open or closed. Sockets other than the one that is waited on are heard too: what a later step expects of them
+is kept for it.
+
+A message that says error and that nothing in the scenario names ends the waiting ``PATIENCE_S`` later, unless what is
+awaited comes after all: services go on after some errors, and a person need not wait for ``within`` to read of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from pipeline.framing.fields import field_at
+from pipeline.probe.commands import Command, Dial, HangUp, Say
+from pipeline.probe.matching import Expectation, error_words, matches
+from pipeline.probe.scenario import Kind, Scenario
+from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When
+from pipeline.probe.templates import Scope, Unspeakable
+from pipeline.probe.verdict import Closing, Ending, Progress, wrong_close
+from pipeline.redact import is_secret_name
+
+PATIENCE_S = 2.0  # for stragglers once the last group has come, and after the server said error
+KEPT = 256  # messages of a socket that is not waited on
+
+
+@dataclass(slots=True)
+class _Socket:
+    kept: deque[object]
+    is_open: bool = False
+    closing: Closing | None = None  # a close that no step has asked for yet
+
+
+class Machine:
+    """One conversation.
+
+    Args:
+        now: seconds on any clock, the same that later calls tell.
+    """
+
+    def __init__(self, scenario: Scenario, scope: Scope, now: float) -> None:
+        self.scenario = scenario
+        self.commands: list[Command] = []
+        self.ending: Ending | None = None
+        self.progress = Progress.at_start(())
+        self.secrets: list[str] = []  # values that were saved under a name of a secret
+        self._scope = scope
+        self._steps = _whole(scenario)
+        self._at = 0
+        self._is_begun = False  # the step under way
+        self._since = now
+        self._limit = now + scenario.within_s
+        self._grace: float | None = None
+        self._error = ""
+        self._earlier: tuple[str, ...] = ()
+        self._disorder = ""
+        self._sockets: dict[str, _Socket] = {}
+        self._answers: list[When] = []
+        self._go(now)
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Names of the expected events that came, in order."""
+        return self._earlier + self.progress.events
+
+    @property
+    def seen(self) -> Progress:
+        """The progress of the step that it came to, with the events of all, and the first of them that came wrongly."""
+        disorder = self._disorder or self.progress.disorder
+        return replace(self.progress, events=self.events, disorder=disorder)
+
+    @property
+    def where(self) -> str:
+        """The step that it came to, as a person counts them; empty where there is no choice."""
+        waiting = sum(isinstance(step, Expect | Stay) for step in self.scenario.steps)
+        is_within = 1 <= self._at <= len(self.scenario.steps)
+        return f"step {self._at}" if waiting > 1 and is_within else ""
+
+    @property
+    def sockets(self) -> tuple[str, ...]:
+        """Those that are open, whose messages are to be told."""
+        return tuple(name for name, socket in self._sockets.items() if socket.is_open)
+
+    @property
+    def deadline(self) -> float:
+        """When ``passed`` is to be told at the latest."""
+        step = self._step
+        if isinstance(step, Stay):
+            return self._since + step.seconds
+        moments = [self._limit if self._grace is None else min(self._grace, self._limit)]
+        moments += [self._since + each.within_s for each in self._open_events if each.within_s is not None]
+        return min(moments)
+
+    def opened(self, socket: str, now: float) -> None:
+        self._sockets[socket] = _Socket(deque(), is_open=True)
+        self._next(now)
+
+    def message(self, socket: str, message: object, now: float) -> None:
+        """A message has come."""
+        self.passed(now)
+        if self.ending is not None:
+            return
+        unwanted = next((event for event in self.scenario.never if self._is(event, message)), None)
+        if unwanted is not None:
+            self._fail(Kind.UNWANTED_EVENT, f"{unwanted.name} came, which must never come")
+            return
+        self._answer(socket, message)
+        step = self._step
+        if isinstance(step, Expect) and step.socket == socket:
+            self._hear(message, now)
+        elif _is_for_later(self._steps[self._at :], socket, message):
+            self._keep(socket, message)
+        self._mind_errors(message, now)
+        self._go(now)
+
+    def closed(self, socket: str, closing: Closing | None, now: float) -> None:
+        """A socket has closed; None: the server did not answer our close."""
+        theirs = self._sockets[socket]
+        theirs.is_open = False
+        step = self._step
+        if isinstance(step, Close) and step.socket == socket:
+            self._judge_close(step, closing, now)
+        elif isinstance(step, Stay):
+            words = closing.words if closing else "it did not answer"
+            self.end(
+                Ending(Kind.CLOSED_EARLY, f"{_of(socket)}{words}; it should have stayed open", close=closing)
+            )
+        else:
+            theirs.closing = closing
+        self._go(now)
+
+    def passed(self, now: float) -> None:
+        """Time has passed."""
+        if self.ending is not None or now < self.deadline:
+            return
+        step = self._step
+        if isinstance(step, Stay):
+            self._limit += step.seconds
+            self._next(now)
+        elif late := next(
+            (e for e in self._open_events if e.within_s and now >= self._since + e.within_s), None
+        ):
+            near = f"; {self.progress.nearly}" if self.progress.nearly else ""
+            self._fail(Kind.TIMED_OUT, f"{late.name} did not come within {late.within_s:g} s{near}")
+        elif self._error and not self.progress.is_complete:
+            awaited = f"still awaited: {', '.join(self.progress.awaited)}"
+            words = "; ".join(
+                filter(None, (f"the server said error: {self._error}", awaited, self.progress.nearly))
+            )
+            self._fail(Kind.ERROR_EVENT, words)
+        elif isinstance(step, Close):
+            self.closed(step.socket, None, now)
+        else:
+            self.end(Ending())
+
+    def end(self, ending: Ending) -> None:
+        """It is over, with a fault or without."""
+        self.ending = self.ending or ending
+
+    @property
+    def _step(self) -> Step | None:
+        return self._steps[self._at] if self._at < len(self._steps) else None
+
+    @property
+    def _open_events(self) -> tuple[Expectation, ...]:
+        return tuple(self.progress.wanted[index][1] for index in self.progress.open)
+
+    def _go(self, now: float) -> None:
+        """Take steps until one has to wait."""
+        while self.ending is None and (step := self._step) is not None and self._take(step, now):
+            self._next(now, goes_on=False)
+
+    def _next(self, now: float, *, goes_on: bool = True) -> None:
+        self._at += 1
+        self._is_begun = False
+        self._since, self._grace, self._error = now, None, ""
+        if goes_on:
+            self._go(now)
+
+    def _take(self, step: Step, now: float) -> bool:
+        """Begin a step, or look at it again; whether it is done."""
+        is_first, self._is_begun = not self._is_begun, True
+        try:
+            match step:
+                case Send():
+                    for message in step.messages:
+                        self._say(step.socket, self._scope.rendered(message))
+                case When():
+                    self._answers.append(step)
+                case Expect():
+                    return self._expects(step, now, is_first=is_first)
+                case Stay():
+                    return self._stays()
+                case Open() if is_first:
+                    self.commands.append(Dial(step.socket, self._scope.path(step.path)))
+                    return False
+                case Close():
+                    return self._closes(step, now, is_first=is_first)
+                case _:
+                    return False
+        except Unspeakable as error:
+            self._fail(Kind.NOT_SPOKEN, str(error))
+        return True
+
+    def _expects(self, step: Expect, now: float, *, is_first: bool) -> bool:
+        if is_first:
+            self._earlier = self.events
+            self._disorder = self._disorder or self.progress.disorder
+            self.progress = Progress.at_start(step.groups)
+            kept = self._sockets[step.socket].kept
+            while kept and not self.progress.is_complete and self.ending is None:
+                self._hear(kept.popleft(), now)
+        if self.progress.is_complete:
+            return True
+        if (closing := self._sockets[step.socket].closing) is not None:
+            said = f"before, the server said error: {self._error}" if self._error else ""
+            self.end(Ending(close=closing, detail=said))
+        return False
+
+    def _stays(self) -> bool:
+        gone = next((name for name, each in self._sockets.items() if each.closing), None)
+        if gone is not None:
+            closing = self._sockets[gone].closing
+            assert closing is not None
+            self._fail(Kind.CLOSED_EARLY, f"{_of(gone)}{closing.words}; it should have stayed open", closing)
+        return False
+
+    def _closes(self, step: Close, now: float, *, is_first: bool) -> bool:
+        socket = self._sockets[step.socket]
+        if socket.closing is not None:
+            closing, socket.closing = socket.closing, None
+            self._judge_close(step, closing, now)
+        elif is_first and step.by != "server":
+            self.commands.append(HangUp(step.socket, step.code))
+        return False
+
+    def _judge_close(self, step: Close, closing: Closing | None, now: float) -> None:
+        is_last = self._at == len(self._steps) - 1
+        if is_last:
+            self.end(Ending(close=closing))
+        elif wrong := wrong_close(step, closing):
+            self._fail(Kind.WRONG_CLOSE, f"{_of(step.socket)}{wrong}", closing)
+        else:
+            self._next(now, goes_on=False)
+
+    def _hear(self, message: object, now: float) -> None:
+        """A message for the step under way."""
+        self.progress = self.progress.after(message, self._bound)
+        if self.progress.met is None:
+            return
+        event = self.progress.wanted[self.progress.met][1]
+        for name, path in event.save.items():
+            value = self._scope.variables[name] = field_at(message, path)
+            if is_secret_name(name) or is_secret_name(path.rpartition(".")[2]):
+                self.secrets.append(str(value))
+        if self.progress.has_last_group and not self._error:
+            self._grace = self._grace or now + PATIENCE_S
+        elif self._error:
+            self._grace = now + PATIENCE_S
+
+    def _mind_errors(self, message: object, now: float) -> None:
+        words = error_words(message)
+        if not words or self._is_named(message):
+            return
+        if isinstance(self._step, Stay):
+            self._fail(Kind.ERROR_EVENT, f"the server said error: {words}")
+        elif isinstance(self._step, Expect) and not self._error:
+            self._error, self._grace = words, now + PATIENCE_S
+
+    def _is_named(self, message: object) -> bool:
+        """Whether the scenario speaks of such messages."""
+        spoken_of = (*self.scenario.expected, *(answer.event for answer in self._answers))
+        return any(matches(_literal(event), message) for event in spoken_of if event.key in _literal(event))
+
+    def _answer(self, socket: str, message: object) -> None:
+        for answer in self._answers:
+            if answer.socket != socket or not self._is(answer.event, message):
+                continue
+            try:
+                for reply in answer.replies:
+                    self._say(socket, self._scope.rendered(reply, message))
+            except Unspeakable as error:
+                self._fail(Kind.NOT_SPOKEN, f"the reply to {answer.event.name}: {error}")
+
+    def _say(self, socket: str, message: object) -> None:
+        if self._sockets[socket].closing is None:
+            self.commands.append(Say(socket, message))
+
+    def _keep(self, socket: str, message: object) -> None:
+        kept = self._sockets[socket].kept
+        kept.append(message)
+        if len(kept) > KEPT:
+            self._fail(Kind.UNREADABLE, f"{_of(socket)}a flood: {KEPT} events came before their step")
+
+    def _is(self, event: Expectation, message: object) -> bool:
+        bound = self._bound(event)
+        return bound is not None and bound.is_met_by(message)
+
+    def _bound(self, event: Expectation) -> Expectation | None:
+        try:
+            match = self._scope.rendered(event.match)
+        except Unspeakable:
+            return None  # not known yet
+        return event if match is event.match else replace(event, match=match)
+
+    def _fail(self, kind: Kind, detail: str, closing: Closing | None = None) -> None:
+        self.end(Ending(kind, detail, close=closing))
+
+
+def _whole(scenario: Scenario) -> tuple[Step, ...]:
+    """The steps, with the first socket's opening, and a close of each that is left open, the first socket's last."""
+    steps: list[Step] = [Open(scenario.path, MAIN), *scenario.steps]
+    ends = {step.socket: step for step in steps if isinstance(step, Open | Close)}
+    left = [socket for socket, step in ends.items() if isinstance(step, Open) and socket != MAIN]
+    return (*steps, *(Close(socket=socket) for socket in left), replace(scenario.close, socket=MAIN))
+
+
+def _is_for_later(steps: tuple[Step, ...], socket: str, message: object) -> bool:
+    """Whether a later step may want the message; what its templates come to is not known yet."""
+    later = (step for step in steps[1:] if isinstance(step, Expect) and step.socket == socket)
+    return any(matches(_literal(event), message) for step in later for event in step.events)
+
+
+def _literal(event: Expectation) -> dict[str, object]:
+    return {path: wanted for path, wanted in event.match.items() if "${" not in repr(wanted)}
+
+
+def _of(socket: str) -> str:
+    return "" if socket == MAIN else f"{socket}: "

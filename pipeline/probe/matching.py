@@ -1,0 +1,173 @@
+"""One expected event, and whether a message is it.  PURE.
+
+Theory of operation. An expectation maps dotted paths to what must stand there: a value, which must be equal, or a
+``Predicate`` (``{gt: 3}``, ``{matches: "^ok"}``). A message that has the event's name and differs in another field is a
+near miss, which is what a person wants to read when the event "did not come".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.framing.fields import ABSENT, field_at
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """Tests of one value, all of which must hold. ``TESTS`` has their names; operands are as in the file."""
+
+    tests: Mapping[str, object]
+
+    @property
+    def words(self) -> str:
+        """``> 3 and < 9``."""
+        return " and ".join(_WORDS[name](operand) for name, operand in self.tests.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One event that must come.
+
+    Args:
+        match: dotted field paths to values or predicates, all of which must hold.
+        least, most: how often it must and may come; ``most`` None: any number of times.
+        save: variable to the dotted path whose value it takes; the message must have that path.
+        within_s: seconds from the beginning of its step.
+    """
+
+    match: Mapping[str, object]
+    least: int = 1
+    most: int | None = 1
+    save: Mapping[str, str] = field(default_factory=dict)
+    within_s: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The path by which a person tells the event: ``type``, else its first field."""
+        return "type" if "type" in self.match else next(iter(self.match))
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the value of ``type``, else its first field."""
+        value = self.match[self.key]
+        if isinstance(value, Predicate):
+            return f"{self.key} {value.words}"
+        return str(value) if self.key == "type" else f"{self.key}={value}"
+
+    def is_met_by(self, message: object) -> bool:
+        return matches(self.match, message) and all(
+            field_at(message, path) is not ABSENT for path in self.save.values()
+        )
+
+    def near_miss(self, message: object) -> str:
+        """How a message that may have been meant as this event differs, in plain words; empty when it is another's."""
+        key = self.key
+        has_its_name = _holds(field_at(message, key), self.match[key])
+        if len(self.match) == 1 and not has_its_name:
+            found = field_at(message, key)
+            is_field = key != "type" and found is not ABSENT
+            return f"a message came, but {first_difference(self.match, message)}" if is_field else ""
+        if not has_its_name:
+            return ""
+        unsaved = next((path for path in self.save.values() if field_at(message, path) is ABSENT), "")
+        differs = first_difference(self.match, message) or (
+            f"{unsaved} is absent, to be saved" if unsaved else ""
+        )
+        return f"{self.name} came, but {differs}" if differs else ""
+
+
+def matches(fields: Mapping[str, object], message: object) -> bool:
+    """Whether every field is as wanted. JSON's ``true`` is not ``1``, though Python's is."""
+    return all(_holds(field_at(message, path), wanted) for path, wanted in fields.items())
+
+
+def first_difference(fields: Mapping[str, object], message: object) -> str:
+    """The first field that is absent or otherwise, in plain words; empty when all match."""
+    for path, wanted in fields.items():
+        found = field_at(message, path)
+        if not _holds(found, wanted):
+            words = wanted.words if isinstance(wanted, Predicate) else repr(wanted)[:200]
+            return f"{path} is {'absent' if found is ABSENT else repr(found)[:200]}, expected {words}"
+    return ""
+
+
+def _holds(found: object, wanted: object) -> bool:
+    if isinstance(wanted, Predicate):
+        return all(TESTS[name](found, operand) for name, operand in wanted.tests.items())
+    return _is_same(found, wanted)
+
+
+def _is_same(found: object, wanted: object) -> bool:
+    return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+KINDS: Mapping[str, Callable[[object], bool]] = {
+    "string": lambda found: isinstance(found, str),
+    "number": _is_number,
+    "integer": lambda found: isinstance(found, int) and _is_number(found),
+    "boolean": lambda found: isinstance(found, bool),
+    "list": lambda found: isinstance(found, list),
+    "object": lambda found: isinstance(found, Mapping),
+    "null": lambda found: found is None,
+}
+
+
+def _compared(wants: Callable[[float, float], bool]) -> Callable[[object, object], bool]:
+    def test(found: object, bound: object) -> bool:
+        if isinstance(found, bool) or isinstance(bound, bool):
+            return False
+        return isinstance(found, int | float) and isinstance(bound, int | float) and wants(found, bound)
+
+    return test
+
+
+_LONGEST_SEARCHED = 10_000  # characters: a pattern's time grows with the text that a service chose
+
+TESTS: Mapping[str, Callable[[object, object], bool]] = {
+    "exists": lambda found, wanted: (found is not ABSENT) == wanted,
+    "equals": _is_same,
+    "matches": lambda found, pattern: (
+        isinstance(found, str) and re.search(str(pattern), found[:_LONGEST_SEARCHED]) is not None
+    ),
+    "gt": _compared(lambda found, bound: found > bound),
+    "gte": _compared(lambda found, bound: found >= bound),
+    "lt": _compared(lambda found, bound: found < bound),
+    "lte": _compared(lambda found, bound: found <= bound),
+    "one-of": lambda found, choices: (
+        isinstance(choices, list) and any(_is_same(found, one) for one in choices)
+    ),
+    "is": lambda found, kind: KINDS[str(kind)](found),
+}
+
+_WORDS: Mapping[str, Callable[[object], str]] = {
+    "exists": lambda wanted: "that it is there" if wanted else "that it is absent",
+    "equals": lambda wanted: repr(wanted)[:200],
+    "matches": lambda pattern: f"a text that matches {str(pattern)[:200]!r}",
+    "gt": lambda bound: f"> {bound}",
+    "gte": lambda bound: f">= {bound}",
+    "lt": lambda bound: f"< {bound}",
+    "lte": lambda bound: f"<= {bound}",
+    "one-of": lambda choices: f"one of {choices!r}"[:200],
+    "is": lambda kind: f"{'an' if str(kind)[0] in 'aeiou' else 'a'} {kind}",
+}
+
+
+def error_words(message: object) -> str:
+    """What a message says where it is the server's complaint, by the usual shapes; empty for any other.
+
+    ``{type: error, ...}``, ``{event: chat.error, ...}``, and JSON-RPC's ``{error: {...}}`` without a type.
+    """
+    if not isinstance(message, Mapping):
+        return ""
+    named = [message[key] for key in ("type", "event", "kind", "op") if isinstance(message.get(key), str)]
+    if named:
+        is_error = re.search(r"(?i)(?:^|[^a-z0-9])(?:error|exception)$", str(named[0]))
+    else:
+        is_error = message.get("error") or message.get("errors")
+    return repr(dict(message))[:400] if is_error else ""

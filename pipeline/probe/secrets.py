@@ -1,0 +1,63 @@
+"""The secrets that a scenario names, ``${env:NAME}`` and ``${file:path}``: read at the last moment, and told to the sink.
+
+What is read here is never kept: the next conversation reads it again, so that a token may be renewed meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.probe.scenario import Scenario
+from pipeline.probe.templates import SECRET, Reference, references
+from pipeline.redact import SINK
+
+_LONGEST = 64 * 1024  # bytes of a file
+
+
+def named_in(scenario: Scenario) -> tuple[Reference, ...]:
+    """Each once, in order."""
+    found = (each for text in scenario.texts for each in references(text) if each.kind in SECRET)
+    return tuple(dict.fromkeys(found))
+
+
+def read(scenario: Scenario) -> Mapping[Reference, str]:
+    """Their values, which no output shows from here on. Raises: UserError for one that cannot be had."""
+    values = {each: _value_of(each, scenario.name) for each in named_in(scenario)}
+    SINK.learn(*values.values())
+    return values
+
+
+def _value_of(wanted: Reference, scenario: str) -> str:
+    if wanted.kind == "env":
+        value = os.environ.get(wanted.name, "")
+        if not value:
+            raise UserError(
+                f"scenario {scenario}: ${{env:{wanted.name}}} has no value",
+                f"The variable {wanted.name} is {'empty' if wanted.name in os.environ else 'not set'} where this command runs.",
+                f"Set it: export {wanted.name}=...",
+            )
+        return value
+    return _text_of(Path(wanted.name), scenario)
+
+
+def _text_of(path: Path, scenario: str) -> str:
+    """Without blanks and line ends around it, which editors add."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LONGEST + 1).decode().strip()
+    except OSError as error:
+        text, why = "", str(error.strerror)
+    except ValueError:
+        text, why = "", "it is no text in UTF-8"
+    else:
+        why = "it is empty" if not text else f"it is larger than {_LONGEST} bytes"
+    if not text or len(text.encode()) > _LONGEST:
+        raise UserError(
+            f"scenario {scenario}: ${{file:{path}}} cannot be read",
+            f"{path.absolute()}: {why}.",
+            "Write the secret there, or correct the path, which begins where the command stands (-C).",
+        )
+    return text

@@ -1,0 +1,83 @@
+"""What a conversation consists of, step by step.  PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.probe.matching import Expectation
+
+MAIN = "main"  # the socket that every conversation has
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStep:
+    """One plain request before the socket opens: what to send and what must come back."""
+
+    method: str
+    path: str
+    status: int = 200
+    body: Mapping[str, object] = field(default_factory=dict)  # dotted field path -> expected value
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Messages that are sent, in order."""
+
+    messages: tuple[object, ...]
+    socket: str = MAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Events that must come: ``groups`` one after the other, those inside one group in any order."""
+
+    groups: tuple[tuple[Expectation, ...], ...]
+    socket: str = MAIN
+
+    @property
+    def events(self) -> tuple[Expectation, ...]:
+        return tuple(event for group in self.groups for event in group)
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """From here on, each such message is replied to, whatever else it counts for."""
+
+    event: Expectation
+    replies: tuple[object, ...]
+    socket: str = MAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """All sockets stay open for so long, and we say nothing but replies."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Another socket is opened; a closed one is opened again."""
+
+    path: str
+    socket: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A close that is wanted.
+
+    Args:
+        code: of the close frame; ours has it too.
+        reason: a pattern that is to be found in the server's; empty: any.
+        by: "us", "server", or empty: we begin, and it is no fault if the server was faster.
+    """
+
+    code: int = 1000
+    reason: str = ""
+    by: str = ""
+    socket: str = MAIN
+
+
+Step = Send | Expect | When | Stay | Open | Close
