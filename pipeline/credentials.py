@@ -9,7 +9,7 @@ useless. So:
 - any other value is learnt when it *looks random*: twenty or more letters and digits in one run that change between
   capitals, small letters and digits as no word, version, path or date does. Image digests, commits and UUIDs do too,
   and everybody may see them: they are left out by their shape, or by a name such as ``GIT_COMMIT``;
-- ``${env:NAME}`` makes the variable's value secret, whatever it is.
+- ``${env:NAME}`` makes the variable's value secret, whatever it is, and ``${file:PATH}`` the file's text.
 
 Looked through are environments, headers, messages, expected values, commands and the queries of paths; a webhook's
 address and secret are secret whatever they look like, since who has them may speak in our name. The sink itself
@@ -58,6 +58,7 @@ _HALF_SECRET = re.compile(r"(?i)(?:.*[-_.])?(?:session(?:[-_]?(?:id|key))?|sid|j
 _PUBLIC = re.compile(r"(?i)commit|sha|digest|revision|version|checksum|hash|public|build|image|trace")
 _PLACEHOLDER = re.compile(r"\$\{[^{}]*\}")
 _FROM_ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+_FROM_FILE = re.compile(r"\$\{file:([^{}]+)\}")
 _PUBLIC_SHAPE = re.compile(
     r"@sha256:|\A[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"  # an image, a UUID
 )
@@ -89,6 +90,12 @@ def of_config(tree: object, environment: Mapping[str, str]) -> tuple[str, ...]:
     names = {name for text in _texts(sections) for name in _FROM_ENVIRONMENT.findall(text)}
     found += [environment[name] for name in sorted(names) if name in environment]
     return tuple(dict.fromkeys(found))
+
+
+def files_of(tree: object) -> tuple[str, ...]:
+    """Paths of the files that hold secrets, each once: ``${file:PATH}``."""
+    scenarios = _mapping(tree).get("scenarios")
+    return tuple(dict.fromkeys(path for text in _texts(scenarios) for path in _FROM_FILE.findall(text)))
 
 
 def _pairs(value: object) -> Iterator[tuple[str, object]]:

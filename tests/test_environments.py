@@ -112,7 +112,8 @@ def test_when_a_rollout_may_begin_makes_no_other_rollout_of_it() -> None:
 def test_what_soaked_is_bound_to_all_but_the_environments() -> None:
     made = parsed(STAGING, PRODUCTION)
     elsewhere = parsed(STAGING.replace("acme-stg", "acme-s"), PRODUCTION)
-    assert made.fingerprint() != elsewhere.fingerprint()
+    assert made.fingerprint() == elsewhere.fingerprint()  # the service's full name stands beside it in the id
+    assert made.fingerprint("probes") != made.fingerprint()
     assert made.shared_fingerprint() == elsewhere.shared_fingerprint()
     looser = parsed(STAGING, PRODUCTION, rest=REST + "false-rollbacks: 1 in 10\n")
     assert made.shared_fingerprint() != looser.shared_fingerprint()

@@ -107,16 +107,18 @@ class Request:
         """
         from infra.compose import compose
         from pipeline.core.plan import Wish
+        from pipeline.probe import secrets
         from pipeline.probe.speech import framing_of
 
         config = self.config
         for scenario in config.build_scenarios():
             framing_of(scenario)
+            secrets.read(scenario)  # what is missing is told before anything is deployed
         return Wish(
             ref=self.ref,
             image=self.image,
             candidate=compose(self.settings).revision,
-            fingerprint=config.fingerprint(),
+            fingerprint=config.fingerprint(self.environment.evidence),
             config=config.shared_fingerprint(),
             terms=config.terms(),
             longest_scenario=timedelta(seconds=max(s.longest_s for s in config.build_scenarios())),

@@ -31,8 +31,6 @@ def _is_in_one_place(value: str, name: str, beside: Mapping[str, Any]) -> None:
 _REPOSITORY = text_like(
     r"(?:[\w.-]+(?::[0-9]+)?/)?[\w.-]+(?:/[\w.-]+)*", "a name in a registry, without tag or digest"
 )
-#: What says whether a rollout may begin, and where; not what it is.
-NOT_OF_A_ROLLOUT = ("service", "image", "after", "soak_lock")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline import credentials
 from pipeline.config import bounded_file, yamltree
+from pipeline.probe import secret_file
 from pipeline.redact import SINK
 
 
@@ -14,4 +15,13 @@ def read(path: Path) -> yamltree.Document:
     """Raises ConfigError."""
     document = yamltree.parse(bounded_file.read(path), str(path))
     SINK.learn(*credentials.of_config(document.value, os.environ))
+    SINK.learn(*filter(None, map(_text_of, credentials.files_of(document.value))))
     return document
+
+
+def _text_of(path: str) -> str:
+    """Of a secret's file; empty where there is none: whoever needs it says so."""
+    try:
+        return secret_file.read(Path(path))
+    except (OSError, ValueError):
+        return ""

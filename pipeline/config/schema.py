@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from checks.settings import Settings
 from pipeline.config import sections, template_section, yamltree
 from pipeline.config.container_section import Container, Image
-from pipeline.config.environments_section import NOT_OF_A_ROLLOUT, Environment, check_order
+from pipeline.config.environments_section import Environment, check_order
 from pipeline.config.fields import (
     Duration,
     Misplaced,
@@ -50,6 +50,10 @@ from pipeline.units import format_duration, format_rate
 DEFAULT_FILE = "spillway.yaml"
 _UNASKED_WEIGHT = 0.25  # of a criterion that nobody named: the others keep most of the bound
 
+#: what decides how a rollout ends; its image and its service are beside it
+_DECIDES = (
+    "container", "scenarios", "verify", "stages", "criteria", "evidence", "false_rollbacks", "bad_promotions", "drain",
+)  # fmt: skip
 _SLOWER_THAN = ("slower-than", "slower_than")
 
 
@@ -208,40 +212,41 @@ class Config(Checked):
             verify=tuple(each.build(name) for name, each in self.verify.items()),
         )
 
-    def fingerprint(self) -> str:
-        """Hash of everything validated that a rollout depends on; comments and key order do not count.
+    def fingerprint(self, evidence: str = "users") -> str:
+        """Hash of what decides how a rollout ends, as it stands in the file: comments and key order do not count.
 
-        ``checks`` decide whether a rollout may begin, not what it is: mending them must not make another one of it; nor
-        must another address for its news.
+        ``${env:NAME}`` stays a name, so that a token which is renewed midway makes no other rollout of it; neither does
+        another address for its news, another pace, or an environment that it does not go to.
+
+        Args:
+            evidence: what its environment is judged by.
         """
-        row = self._decisive()
-        for environment in row["environments"].values():
-            for name in NOT_OF_A_ROLLOUT:
-                del environment[name]
-        return _hashed(row)
+        return _hashed({**self._decisive(), "judged_by": evidence})
 
     def shared_fingerprint(self) -> str:
-        """The same but for the environments, 16 hex digits: an image goes from one into the next with this."""
-        row = self._decisive()
-        del row["environments"]
-        return _hashed(row)[:16]
+        """The same but for the environment, 16 hex digits: an image goes from one into the next with this."""
+        return _hashed(self._decisive())[:16]
 
     def _decisive(self) -> dict[str, Any]:
-        row = asdict(self)
-        for name in ("images", "source", "checks", "webhook", "folder"):
-            del row[name]
+        whole = asdict(self)
+        row = {name: whole[name] for name in _DECIDES}
         del row["container"]["waive"]  # to let a field go is no other rollout
-        if not self.verify:
-            del row["verify"]  # rollouts that are under way knew no such key
         for criterion in row["criteria"].values():
             rates = {name: criterion[name] for name in ("limit", "certify")}
             criterion |= {name: rate if rate is None else format_rate(rate) for name, rate in rates.items()}
-        row |= {name: f"1 in {round(1 / row[name])}" for name in ("false_rollbacks", "bad_promotions")}
-        return row
+        return row | {name: f"1 in {round(1 / row[name])}" for name in ("false_rollbacks", "bad_promotions")}
 
 
 def _hashed(row: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(row, sort_keys=True, default=format_duration).encode()).hexdigest()
+    said = json.dumps(_without_empty(row), sort_keys=True, default=format_duration)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _without_empty(value: Any) -> Any:
+    """A key that a later version knows, and that a file does not have, changes no fingerprint."""
+    if isinstance(value, dict):
+        return {key: _without_empty(each) for key, each in value.items() if each not in (None, [], {}, "")}
+    return [_without_empty(each) for each in value] if isinstance(value, list) else value
 
 
 _Whole = TypeVar("_Whole", bound=Checked)

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.probe import secret_file
 from pipeline.probe.scenario import Scenario
 from pipeline.probe.templates import SECRET, Reference, references
 from pipeline.redact import SINK
-
-_LONGEST = 64 * 1024  # bytes of a file
 
 
 def named_in(scenario: Scenario) -> tuple[Reference, ...]:
@@ -44,20 +43,12 @@ def _value_of(wanted: Reference, scenario: str) -> str:
 
 
 def _text_of(path: Path, scenario: str) -> str:
-    """Without blanks and line ends around it, which editors add."""
     try:
-        with path.open("rb") as file:
-            text = file.read(_LONGEST + 1).decode().strip()
-    except OSError as error:
-        text, why = "", str(error.strerror)
-    except ValueError:
-        text, why = "", "it is no text in UTF-8"
-    else:
-        why = "it is empty" if not text else f"it is larger than {_LONGEST} bytes"
-    if not text or len(text.encode()) > _LONGEST:
+        return secret_file.read(path)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(
             f"scenario {scenario}: ${{file:{path}}} cannot be read",
             f"{path.absolute()}: {why}.",
             "Write the secret there, or correct the path, which begins where the command stands (-C).",
-        )
-    return text
+        ) from error

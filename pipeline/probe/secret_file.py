@@ -1,0 +1,22 @@
+"""A file that holds one secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_LONGEST = 64 * 1024  # bytes
+
+
+def read(path: Path) -> str:
+    """Its text, without blanks and line ends around it, which editors add. Raises: OSError; ValueError with the reason."""
+    with path.open("rb") as file:
+        data = file.read(_LONGEST + 1)
+    if len(data) > _LONGEST:
+        raise ValueError(f"it is larger than {_LONGEST} bytes")
+    try:
+        text = data.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError("it is no text in UTF-8") from None
+    if not text:
+        raise ValueError("it is empty")
+    return text
