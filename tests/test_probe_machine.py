@@ -158,8 +158,8 @@ ROWS: dict[str, Row] = {
     "two: a flood": (TWO, (*(("watcher", DONE) for _ in range(300)), ACK), Kind.UNREADABLE, "watcher: a flood"),
     # opened again
     "again": (AGAIN, (ACK, DONE), Kind.OK, ""),
-    "again: refused": (AGAIN, (ACK, Ending(Kind.REFUSED, "handshake got 404", 404)), Kind.REFUSED, "step 3: handshake got 404"),
-    "again: closed at once": (AGAIN, (ACK, Closing(4404, "no such handle")), Kind.CLOSED_EARLY, 'server closed with 4404 "no such handle"'),
+    "again: refused": (AGAIN, (ACK, Ending(Kind.REFUSED, "handshake got 404", 404)), Kind.REFUSED, "step 2: handshake got 404"),
+    "again: closed at once": (AGAIN, (ACK, Closing(4404, "no such handle")), Kind.CLOSED_EARLY, 'step 3: server closed with 4404 "no such handle"'),
     # what we do not speak
     "a JSON array": (SHORT, ([ACK, DONE],), Kind.NOT_SPOKEN, "a JSON array came: set framing"),
     "a JSON array after all was well": (SHORT, (ACK, [DONE]), Kind.TIMED_OUT, "still awaited: done; what came: a JSON array"),

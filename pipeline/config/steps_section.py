@@ -143,7 +143,7 @@ class StepConfig:
         if self.open is not None:
             return (Open(self.open, self.socket),)
         if self.reconnect is not None:
-            return (Close(socket=self.socket), Open(self.reconnect, self.socket))
+            return (Close(socket=self.socket), Open(self.reconnect, self.socket, is_again=True))
         return (close_of(self.close, self.socket),)
 
 

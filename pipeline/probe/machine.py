@@ -78,7 +78,9 @@ class Machine:
         """The step that it came to, as a person counts them; empty where there is no choice."""
         waiting = sum(isinstance(step, Expect | Stay) for step in self.scenario.steps)
         is_within = 1 <= self._at <= len(self.scenario.steps)
-        return f"step {self._at}" if waiting > 1 and is_within else ""
+        taken = self._steps[1 : self._at + 1]
+        number = len(taken) - sum(isinstance(step, Open) and step.is_again for step in taken)
+        return f"step {number}" if waiting > 1 and is_within else ""
 
     @property
     def sockets(self) -> tuple[str, ...]:

@@ -58,10 +58,15 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Another socket is opened; a closed one is opened again."""
+    """A socket is opened.
+
+    Args:
+        is_again: with the close before it, it is one step to whoever wrote it.
+    """
 
     path: str
     socket: str
+    is_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
