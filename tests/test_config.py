@@ -127,6 +127,25 @@ def test_the_fingerprint_sees_meaning_not_spelling() -> None:
     assert schema.parse(broken("5m", "6m")).fingerprint() != plain
 
 
+def test_the_fingerprint_is_of_what_decides_how_a_rollout_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokened = GOOD.replace("    send: {", '    headers: {X-Token: "${env:WS_TOKEN}"}\n    send: {', 1)
+    assert tokened != GOOD
+    monkeypatch.setenv("WS_TOKEN", "one-of-them")
+    plain = schema.parse(tokened).fingerprint()
+    monkeypatch.setenv("WS_TOKEN", "another-one")
+    assert schema.parse(tokened).fingerprint() == plain
+    assert schema.parse(tokened.replace("WS_TOKEN", "TOKEN")).fingerprint() != plain
+    assert schema.parse(tokened).fingerprint("probes") != plain
+    for same in (
+        "probes: {every: 3s, sessions: 9}",
+        "heartbeat: 3s",
+        "webhook: {url: 'https://example.test'}",
+    ):
+        assert schema.parse(f"{tokened}{same}\n").fingerprint() == plain
+    for other in ("bad-promotions: 1 in 30", "container: {env: {A: b}}", "evidence: {within: 99s}"):
+        assert schema.parse(f"{tokened}{other}\n").fingerprint() != plain
+
+
 @pytest.mark.parametrize(
     ("environment", "fix"),
     [

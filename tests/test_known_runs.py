@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +54,32 @@ def test_what_a_run_is(
         assert found is None
     else:
         assert found == Known(runs, *fields, 7.0)
+
+
+LOGIN = [{"send": {"type": "auth"}}, {"expect": [{"type": "auth_ok", "save": {"user": "u"}}]}]
+RUN = {"send": {"type": "run", "user": "${user}", "id": "${uuid:run}"}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "runs"),
+    [
+        pytest.param([*LOGIN, RUN, {"expect": ["started", {"type": "done", "id": "${run}"}]}], {"run": ("started", "done")}, id="login-and-run"),
+        pytest.param([*LOGIN, RUN, {"expect": ["done"]}], {"run": ("done",)}, id="as-many-events-in-both"),
+        pytest.param([*LOGIN, RUN, {"expect": ["started"]}, {"expect": ["done"]}], {"run": ("started", "done")}, id="events-in-two-steps"),
+        pytest.param([*LOGIN, RUN, {"expect": ["started", "done"]}, {"send": {"type": "bye"}}, {"expect": ["bye_ok"]}],
+                     {"run": ("started", "done")}, id="a-farewell"),
+        pytest.param([*LOGIN, RUN, {"expect": [{"type": "token", "repeats": {"min": 0}}, "done"]}], {"run": ("done",)}, id="what-need-not-come"),
+        pytest.param([*LOGIN, {"send": {"type": "${user}"}}, {"expect": ["a", "b"]}], None, id="a-word-that-is-filled-in"),
+        pytest.param([{"expect": ["welcome"]}, {"stay": "10s"}], None, id="nobody-asks"),
+    ],
+)  # fmt: skip
+def test_what_a_run_is_in_a_conversation_of_steps(
+    steps: list[dict[str, Any]], runs: dict[str, tuple[str, ...]] | None
+) -> None:
+    head = {"service": "s", "environments": {"l": {"endpoint": "local"}}}
+    text = json.dumps({**head, "scenarios": {"s": {"path": "/ws", "steps": steps}}})
+    found = known_runs(schema.parse(text).build_scenarios(), D)
+    assert found == (runs and Known(runs, "type", "type", 7.0))
 
 
 def test_steps_of_plain_http_say_nothing() -> None:
