@@ -15,13 +15,14 @@ def read(path: Path) -> yamltree.Document:
     """Raises ConfigError."""
     document = yamltree.parse(bounded_file.read(path), str(path))
     SINK.learn(*credentials.of_config(document.value, os.environ))
-    SINK.learn(*filter(None, map(_text_of, credentials.files_of(document.value))))
+    files = (path.parent / each for each in credentials.files_of(document.value))
+    SINK.learn(*filter(None, map(_text_of, files)))
     return document
 
 
-def _text_of(path: str) -> str:
+def _text_of(path: Path) -> str:
     """Of a secret's file; empty where there is none: whoever needs it says so."""
     try:
-        return secret_file.read(Path(path))
+        return secret_file.read(path)
     except (OSError, ValueError):
         return ""

@@ -143,7 +143,7 @@ class ScenarioConfig:
 
     def build(self, name: str, folder: str = "") -> Scenario:
         """Args:
-        folder: of the configuration, from which a framing of the user's own is imported.
+        folder: of the configuration, from which a framing of the user's own is imported and secrets are read.
         """
         spoken = self._framing(folder)
         said = (Send(messages(self.send)),) if self.send is not None else ()
@@ -162,6 +162,7 @@ class ScenarioConfig:
             subprotocols=tuple(self.subprotocols or filter(None, [self._named.subprotocol])),
             max_message_bytes=self.max_message,
             framing=spoken,
+            folder=folder,
         )
 
     @property

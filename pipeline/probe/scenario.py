@@ -35,6 +35,7 @@ class Scenario:
         within_s: seconds from handshake to the last expected event; what is stayed for comes on top.
         close: how a socket that is still open after the last step ends.
         framing: how messages stand in frames.
+        folder: in which the paths of ``${file:...}`` begin.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Scenario:
     subprotocols: tuple[str, ...] = ()
     max_message_bytes: int = 1 << 20
     framing: Choice = JSON
+    folder: str = ""
 
     @classmethod
     def short(

@@ -24,31 +24,32 @@ def named_in(scenario: Scenario) -> tuple[Reference, ...]:
 
 def read(scenario: Scenario) -> Mapping[Reference, str]:
     """Their values, which no output shows from here on. Raises: UserError for one that cannot be had."""
-    values = {each: _value_of(each, scenario.name) for each in named_in(scenario)}
+    values = {each: _value_of(each, scenario) for each in named_in(scenario)}
     SINK.learn(*values.values())
     return values
 
 
-def _value_of(wanted: Reference, scenario: str) -> str:
+def _value_of(wanted: Reference, scenario: Scenario) -> str:
     if wanted.kind == "env":
         value = os.environ.get(wanted.name, "")
         if not value:
             raise UserError(
-                f"scenario {scenario}: ${{env:{wanted.name}}} has no value",
+                f"scenario {scenario.name}: ${{env:{wanted.name}}} has no value",
                 f"The variable {wanted.name} is {'empty' if wanted.name in os.environ else 'not set'} where this command runs.",
                 f"Set it: export {wanted.name}=...",
             )
         return value
-    return _text_of(Path(wanted.name), scenario)
+    return _text_of(wanted.name, scenario)
 
 
-def _text_of(path: Path, scenario: str) -> str:
+def _text_of(name: str, scenario: Scenario) -> str:
+    path = Path(scenario.folder) / name
     try:
         return secret_file.read(path)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(
-            f"scenario {scenario}: ${{file:{path}}} cannot be read",
+            f"scenario {scenario.name}: ${{file:{name}}} cannot be read",
             f"{path.absolute()}: {why}.",
-            "Write the secret there, or correct the path, which begins where the command stands (-C).",
+            "Write the secret there, or correct the path, which begins in the folder of spillway.yaml.",
         ) from error

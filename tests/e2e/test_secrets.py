@@ -82,16 +82,15 @@ def test_no_secret_is_left_anywhere(echoing: Project) -> None:
 def test_a_token_that_was_renewed_midway_makes_no_other_rollout(
     echoing: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (
-        echoing.run_here("rollout", "--image", "good", "-o", "json").document["outcome"] == "first_deployment"
-    )
+    first = echoing.run_here("rollout", "--image", "good", "-o", "json")
+    assert first.document["outcome"] == "first_deployment", first.stderr
     begun = echoing.run_here("rollout", "--image", "next", "--no-wait", "-o", "json")
     assert begun.document["outcome"] == "under_way", begun.stderr
     monkeypatch.setenv("WS_TOKEN", "another-hunter-9")
     (echoing.folder / "keys" / "token").write_text("renewed-hunter-8", encoding="utf-8")
     text = echoing.file.read_text(encoding="utf-8")
     echoing.file.write_text(f"{text}webhook: {{url: 'http://127.0.0.1:1/x'}}\n", encoding="utf-8")
-    ended = echoing.run("rollout", "--image", "next", "-o", "json")
+    ended = echoing.run_here("rollout", "--image", "next", "-o", "json")
     assert ended.document["outcome"] == "promoted", ended.stderr
     assert ended.document["rollout"] == begun.document["rollout"]
     assert "hunter" not in ended.stdout + ended.stderr
