@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-judge bench-safe rollouts bench-checks house pulumi test-pulumi lock clean
+.PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-judge bench-safe rollouts test-servers bench-checks house pulumi test-pulumi lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -49,6 +49,14 @@ bench-safe: $(READY) ## RUNS (50) of the demo's chapter (b): first bad run to ne
 rollouts: $(READY) ## TIMES (20) whole rollouts of each kind of candidate, with users on real sockets
 	SPILLWAY_ROLLOUTS=$${TIMES:-20} $(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2} --dist worksteal \
 	  tests/e2e/test_whole_rollouts.py
+
+SERVERS := $(HOME)/.cache/spillway
+test-servers: $(READY) ## real servers that nobody here wrote, probed: into the user's cache from Python's and npm's registries, and with Go
+	@test -x $(SERVERS)/servers/bin/python || $(PYTHON) -m venv $(SERVERS)/servers
+	$(SERVERS)/servers/bin/python -m pip install -q -r tests/servers/requirements.txt
+	@test -x $(SERVERS)/bin/centrifugo || ! command -v go >/dev/null || \
+	  GOBIN=$(SERVERS)/bin go install github.com/centrifugal/centrifugo/v6@v6.9.1
+	SPILLWAY_SERVERS=1 $(BIN)/python -m pytest -q -rs tests/servers
 
 bench-checks: $(READY) ## how right the checks are: precision and recall of every rule
 	$(BIN)/python -m bench.checks_corpus

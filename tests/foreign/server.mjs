@@ -1,4 +1,4 @@
-// An agent service in another language: each request is answered with the five events of a run.
+// An agent service in another language: each request is answered with the five events of a run. BROKEN=close: 1011 midway.
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 
@@ -13,7 +13,10 @@ new WebSocketServer({ server: http, path: "/ws" }).on("connection", (socket) => 
   socket.on("message", (data) => {
     const { type, payload } = JSON.parse(data);
     if (type !== "execute_agent") return socket.close(1008, `unknown type ${type}`);
-    for (const event of EVENTS) socket.send(JSON.stringify({ type: event, payload }));
+    for (const event of EVENTS) {
+      if (process.env.BROKEN && event === "tool_completed") return socket.close(1011, "boom");
+      socket.send(JSON.stringify({ type: event, payload }));
+    }
   });
 });
 
