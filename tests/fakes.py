@@ -300,6 +300,9 @@ class FakeProber:
     clock: FakeClock
     failing: set[str] = field(default_factory=set)  # base urls
     stumbles: dict[str, list[int]] = field(default_factory=dict)  # base url to which conversations fail there
+    unspoken_after: dict[str, int] = field(
+        default_factory=dict
+    )  # base url to conversations before none can be held
     held: Counter[str] = field(default_factory=Counter)  # base url to conversations
     rounds: list[ProbeAsk] = field(default_factory=list)
     _done: ProbeReport | None = None
@@ -315,6 +318,8 @@ class FakeProber:
     def _talk(self, scenario: Scenario, address: Address) -> Conversation:
         url = address.base_url
         self.held[url] += 1
+        if self.held[url] > self.unspoken_after.get(url, self.held[url]):
+            return Conversation(scenario.name, Kind.NOT_SPOKEN, 0.1, "framing a:B failed in decode: KeyError")
         if url in self.failing or self.held[url] in self.stumbles.get(url, ()):
             return Conversation(scenario.name, Kind.CLOSED_EARLY, 0.1, close_code=1011)
         return Conversation(scenario.name, Kind.OK, 0.1, close_code=1000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import FirstDeploymentFailed
+from pipeline.errors import FirstDeploymentFailed, SpillwayError
 from pipeline.model import Outcome, Readiness
 from tests.rollouts import CANDIDATE, Scene, a_wish
 
@@ -37,6 +37,16 @@ def test_a_conversation_that_fails_once_makes_nothing_unhealthy(scene: Scene) ->
 def test_one_conversation_in_two_that_fails_is_unhealthy(scene: Scene) -> None:
     scene.prober.stumbles["http://main"] = list(range(1, 1000, 2))
     assert scene.start() is Outcome.FIRST_DEPLOYMENT_UNHEALTHY
+
+
+def test_one_whose_conversations_cannot_be_held_is_not_called_unhealthy(scene: Scene) -> None:
+    scene.prober.unspoken_after["http://main"] = 3
+    with pytest.raises(SpillwayError, match="is not judged: a conversation cannot be held") as told:
+        scene.start()
+    assert told.value.exit_code == 1
+    assert told.value.why == "framing a:B failed in decode: KeyError"
+    scene.prober.unspoken_after.clear()
+    assert scene.start() is Outcome.FIRST_DEPLOYMENT
 
 
 def test_it_is_probed_again_when_it_is_retried(scene: Scene) -> None:

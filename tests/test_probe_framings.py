@@ -16,7 +16,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from pipeline.config.scenarios_section import ScenarioConfig
-from pipeline.errors import SpillwayError, UserError
+from pipeline.driving.rounds import seen_in
+from pipeline.errors import UserError
+from pipeline.judging.probes import Round
 from pipeline.probe.round import run_round
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, Scenario
 from pipeline.probe.session import hold_conversation
@@ -148,9 +150,11 @@ async def test_a_class_that_fails_midway_is_no_fault_of_the_service(tmp_path: Pa
     failing = scenario("fails_midway:Said", str(tmp_path))
     async with serving(saying(None, "x")) as url:
         ask = ProbeAsk((failing,), Address(url), None, 3, 3)
-        with pytest.raises(SpillwayError, match="a conversation could not be held") as told:
-            await asyncio.to_thread(run_round, ask, lambda: datetime.now(UTC))
-    assert "fails_midway:Said failed in decode: KeyError" in told.value.why
+        report = await asyncio.to_thread(run_round, ask, lambda: datetime.now(UTC))
+    assert {c.kind for c in report.held} == {Kind.NOT_SPOKEN}
+    assert "fails_midway:Said failed in decode: KeyError" in report.unspoken
+    assert (report.is_blind, report.is_worse, report.confirming) == (True, False, ())
+    assert seen_in(report) == Round()
 
 
 def test_what_cannot_be_said_in_a_framing_is_told_before_a_byte_is_sent() -> None:

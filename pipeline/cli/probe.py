@@ -64,6 +64,8 @@ def _ending(report: ProbeReport) -> tuple[str, int]:
 
     if not report.failures:
         return "ok", 0
+    if report.unspoken and not any(c.is_bad for c in report.candidate):
+        return "not_spoken", 2
     is_reached = any(c.kind is not Kind.UNREACHABLE for c in report.candidate)
     return ("failed", 20) if is_reached else ("unreachable", 21)
 

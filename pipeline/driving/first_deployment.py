@@ -16,7 +16,7 @@ from pipeline.core.rollout import Phase
 from pipeline.driving.engine import Engine
 from pipeline.driving.ports import World
 from pipeline.driving.rounds import seen_in
-from pipeline.errors import FirstDeploymentFailed, PlatformUnavailable, RevisionNotFound
+from pipeline.errors import FirstDeploymentFailed, PlatformUnavailable, RevisionNotFound, SpillwayError
 from pipeline.judging import bound, probes
 from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Plan
@@ -102,6 +102,12 @@ def _probed(engine: Engine, plan: Plan, uri: str, revision: Revision) -> tuple[b
         report = engine.observer.probe_now(plan, uri, revision, engine.stop, warm_up=not number)
         if report is None:
             return None
+        if report.unspoken:
+            raise SpillwayError(
+                f"{plan.candidate} is not judged: a conversation cannot be held",
+                report.unspoken,
+                "It is no fault of the service's: correct the scenario, and try it: spillway probe URL",
+            )
         failures += report.failures
         state = probes.observe(state, seen_in(report))
         unsure = probes.unsure(state, plan.terms.beta)

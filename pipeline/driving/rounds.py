@@ -43,7 +43,7 @@ def seen_in(report: ProbeReport, *, is_fresh: bool = True) -> probes.Round:
     counts = is_fresh and not report.is_blind
     bad = len(report.failures) if counts else 0
     ok = len(report.held) - len(report.failures) if counts else 0
-    return probes.Round(ok, bad, tuple(map(_counts, report.confirming)))
+    return probes.Round(ok, bad, () if report.unspoken else tuple(map(_counts, report.confirming)))
 
 
 def _counts(block: Confirming) -> Counts:
@@ -119,7 +119,14 @@ class Rounds:
             self._under_way = self._subject, stage_of(current)
             self._prober.start(ask)
             self._take(current)  # a prober that waits for its round has it already
-        return "the probe failed against stable too" if self.last is not None and self.last.is_blind else ""
+        if self.last is None or not self.last.is_blind:
+            return ""
+        unspoken = self.last.unspoken
+        return (
+            f"a conversation cannot be held: {unspoken}"
+            if unspoken
+            else "the probe failed against stable too"
+        )
 
     def judged(self, state: JudgeState, current: Rollout) -> JudgeState:
         """The judge's state with what no record holds yet."""

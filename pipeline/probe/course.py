@@ -71,5 +71,5 @@ def _sides(held: Held) -> tuple[tuple[Conversation, ...], tuple[Conversation, ..
 
 
 def _failed(ask: ProbeAsk, candidate: Iterable[Conversation]) -> list[Scenario]:
-    bad = {c.scenario for c in candidate if not c.is_ok}
+    bad = {c.scenario for c in candidate if c.is_bad}
     return [scenario for scenario in ask.scenarios if scenario.name in bad]

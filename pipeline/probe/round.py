@@ -14,8 +14,7 @@ from dataclasses import replace
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close as ClosingFrame
 
-from pipeline.errors import AccessError, SpillwayError, UserError
-from pipeline.framing.protocol import CannotSpeak
+from pipeline.errors import AccessError, UserError
 from pipeline.probe import secrets
 from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.scenario import (
@@ -156,23 +155,10 @@ async def _hold_all(
         for number, turn in left:
             done[number] = tuple(await asyncio.gather(*(talk(turn.scenario, a) for a in turn.addresses)))
 
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(max(1, min(concurrency, len(turns)))):
-                workers.create_task(work())
-    except ExceptionGroup as failed:
-        if ours := failed.subgroup(CannotSpeak):
-            raise _unspeakable(ours) from None
-        raise
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(max(1, min(concurrency, len(turns)))):
+            workers.create_task(work())
     return [done[number] for number in range(len(turns))]
-
-
-def _unspeakable(failed: ExceptionGroup[CannotSpeak]) -> SpillwayError:
-    """A framing failed midway: nothing is known of the service."""
-    first: BaseException = failed
-    while isinstance(first, ExceptionGroup):
-        first = first.exceptions[0]
-    return SpillwayError("a conversation could not be held", str(first), getattr(first, "fix", ""))
 
 
 def new_runner() -> asyncio.Runner:

@@ -190,6 +190,11 @@ class Conversation:
     def is_ok(self) -> bool:
         return self.kind is Kind.OK
 
+    @property
+    def is_bad(self) -> bool:
+        """It says something against the service."""
+        return self.kind not in (Kind.OK, Kind.NOT_SPOKEN)
+
 
 ClockNow = Callable[[], datetime]
 #: audience -> ID token, with errors of ``errors.py``. May block: it asks a metadata server or reads a key.
@@ -230,7 +235,7 @@ class ProbeAsk:
 
 
 def _bad(conversations: Sequence[Conversation]) -> int:
-    return sum(not c.is_ok for c in conversations)
+    return sum(c.is_bad for c in conversations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,15 +307,23 @@ class ProbeReport:
         return bool(self.confirming) and self.confirming[-1].is_worse
 
     @property
+    def unspoken(self) -> str:
+        """Why a conversation could not be held, whoever it was with; empty when all were. Such a round says nothing."""
+        every = (*self.held, *self._stable)
+        return next((c.detail for c in every if c.kind is Kind.NOT_SPOKEN), "")
+
+    @property
     def is_blind(self) -> bool:
-        """Failures that stable shares: neither good nor bad."""
-        return bool(self.confirming) and self.confirming[-1].is_common
+        """Failures that stable shares, or conversations that could not be held: neither good nor bad."""
+        return bool(self.unspoken) or (bool(self.confirming) and self.confirming[-1].is_common)
 
     @property
     def words(self) -> str:
         """``a conversation failed; confirming with 5 on each: 5 of 5 against 0 of 5; again: ...``."""
         bad, lost = _bad(self.candidate), _bad(self.warm_up)
         cold = f" ({lost} of {len(self.warm_up)} before them, while it was cold, failed)" if lost else ""
+        if self.unspoken:
+            return "a conversation could not be held, so the round says nothing"
         if not bad:
             return f"{len(self.candidate)} conversations ok{cold}"
         failed = f"{'a conversation' if bad == 1 else f'{bad} of {len(self.candidate)} conversations'} failed"

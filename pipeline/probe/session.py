@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from pipeline.errors import UserError
-from pipeline.framing.protocol import BadFrame, Declined, Decoded, Frame, Framing
+from pipeline.framing.protocol import BadFrame, CannotSpeak, Declined, Decoded, Frame, Framing
 from pipeline.probe import secrets
 from pipeline.probe.commands import Command, Dial, HangUp, Say
 from pipeline.probe.connection import closing_of, complaint, hang_up, let_go, open_socket
@@ -90,6 +90,8 @@ class _Session:
         self.machine = Machine(self.scenario, scope, _now())
         try:
             return await self._converse(self.machine)
+        except CannotSpeak as error:
+            return Ending(Kind.NOT_SPOKEN, str(error))
         finally:
             for line in self.lines.values():
                 await _dispose(line)
