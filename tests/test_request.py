@@ -17,7 +17,7 @@ from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.config import schema
 from pipeline.config.container_section import Container
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, UserError
 from pipeline.judging.terms import Criterion, Probing, Sampling, Stage
 from pipeline.model import ServiceRef
 from pipeline.output.writer import Mode, Output
@@ -189,3 +189,13 @@ def test_who_counts_as_a_client_is_told_to_the_middleware_and_to_the_plan(client
     rule = ClientRule.decode(told)
     assert rule in (ClientRule(header=b"x-user"), ClientRule(from_end=2))
     assert request().wish.client == ""
+
+
+def test_a_framing_that_is_not_there_is_told_before_anything_is_touched() -> None:
+    config = schema.parse(TEXT.replace("run: {path", "run: {framing: 'no_such_place:Framing', path"))
+    with pytest.raises(UserError) as told:
+        _ = request(config).wish
+    what, why, fix = str(told.value).split("\n")
+    assert what == "scenario run cannot be held"
+    assert why.startswith("framing no_such_place:Framing cannot be imported: ModuleNotFoundError")
+    assert fix.endswith("A framing is named package.module:Class.")

@@ -93,16 +93,14 @@ RELAY = Server(
     """
     path: /v1/realtime
     framing: json-lines
-    send:
-      - {type: session.login, user: ann, token: let-me-in}
-      - {type: response.create, id: r1}
-      - {type: tool.result, id: r1, output: cold and dry}
-    expect:
-      - {type: session.created, session.user: ann}
-      - response.created
-      - {type: tool.call, tool: weather, arguments.city: Oslo}
-      - {type: response.delta, text: cold, id: r1}
-      - {type: response.done, id: r1}
+    steps:
+      - send: {type: session.login, user: ann, token: let-me-in}
+      - expect: [{type: session.created, session.user: ann}]
+      - send: {type: response.create, id: "${uuid:run}"}
+      - when: {type: tool.call, tool: weather}
+        reply: {type: tool.result, id: "${message.id}", output: cold and dry}
+      - expect: [response.created, {type: response.delta, id: "${run}", repeats: true}, {type: response.done, id: "${run}"}]
+    never: [error]
     """,
     'server closed with 1011 "tool failed"; still awaited: response.delta, response.done',
 )
