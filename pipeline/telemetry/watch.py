@@ -7,7 +7,6 @@ import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from pipeline.telemetry.book import Book
@@ -110,9 +109,9 @@ class Watch:
             case "websocket.send":
                 if self._frames is not None:
                     for value in self._frames[1].messages(message):
-                        self._event(partial(Wanted.found_in_value, value=value))
+                        self._event(value, Wanted.found_in_value)
                 elif self._undecided:
-                    self._event(partial(Wanted.found_in, message=message))
+                    self._event(message, Wanted.found_in)
             case "websocket.accept":
                 self._accept()
             case "websocket.close":
@@ -157,10 +156,10 @@ class Watch:
         book = self._book
         return asyncio.get_running_loop().call_later(book.known.within_s, book.guarded, note, *args)
 
-    def _event(self, find: Callable[[Wanted], str | None]) -> None:
+    def _event(self, said: Any, find: Callable[[Wanted, Any], str | None]) -> None:
         """Overlapping runs of one socket: an event belongs to the oldest run that still misses it."""
         for run in self._undecided:
-            kind = find(run.missing)
+            kind = find(run.missing, said)
             if kind is not None:
                 break
         else:
