@@ -19,8 +19,8 @@ Fails = Callable[[Scenario, Address, int], bool]
 class Service:
     """Answers a round, and remembers in which order it was asked."""
 
-    def __init__(self, fails: Fails) -> None:
-        self._fails = fails
+    def __init__(self, fails: Fails, kind: Kind = Kind.CLOSED_EARLY) -> None:
+        self._fails, self._kind = fails, kind
         self._count: Counter[tuple[str, Address]] = Counter()
         self.asked: list[tuple[str, Address]] = []
 
@@ -29,7 +29,7 @@ class Service:
         self.asked.append(key)
         self._count[key] += 1
         is_bad = self._fails(scenario, address, self._count[key])
-        return Conversation(scenario.name, Kind.CLOSED_EARLY if is_bad else Kind.OK, 0.1)
+        return Conversation(scenario.name, self._kind if is_bad else Kind.OK, 0.1, "boom" if is_bad else "")
 
     def hold(self, *scenarios: Scenario, control: Address | None = STABLE, **options: bool) -> ProbeReport:
         ask = ProbeAsk(scenarios or (CHAT,), CANDIDATE, control, 3, 3, **options)
@@ -61,6 +61,23 @@ def test_one_that_always_fails_is_asked_for_two_fives_and_no_more() -> None:
     report = Service(lambda s, a, n: a == CANDIDATE).hold()
     assert [each.words for each in report.confirming] == ["5 of 5 against 0 of 5"] * 2
     assert report.is_worse
+
+
+def test_what_is_spoken_with_stable_is_to_be_spoken_with_the_candidate_too() -> None:
+    report = Service(lambda s, a, n: a == CANDIDATE, Kind.NOT_SPOKEN).hold()
+    assert [each.words for each in report.confirming] == ["5 of 5 against 0 of 5"] * 2
+    assert (report.is_worse, report.is_blind) == (True, False)
+    assert {c.kind for c in report.failures} == {Kind.UNREADABLE}
+
+
+def test_what_is_spoken_with_neither_says_nothing() -> None:
+    report = Service(lambda s, a, n: True, Kind.NOT_SPOKEN).hold()
+    assert (report.confirming, report.is_worse, report.is_blind) == ((), False, True)
+
+
+def test_what_cannot_be_spoken_is_no_failure_of_one_scenario_because_of_another() -> None:
+    report = Service(lambda s, a, n: s is CHAT, Kind.NOT_SPOKEN).hold(CHAT, FILES)
+    assert (report.confirming, report.is_blind) == ((), True)
 
 
 def test_where_both_fail_it_is_asked_once() -> None:

@@ -15,11 +15,11 @@ Two such fives decide about a candidate that always fails; more are the next rou
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import cycle, islice
 
-from pipeline.probe.scenario import Address, Confirming, Conversation, ProbeAsk, ProbeReport, Scenario
+from pipeline.probe.scenario import Address, Confirming, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
 
 CONFIRMING = 5
 MOST_BLOCKS = 2
@@ -33,6 +33,7 @@ class Turn:
     addresses: tuple[Address, ...]
 
 
+_Side = tuple[Conversation, ...]
 Held = Sequence[tuple[Conversation, ...]]  # of each turn in order, by its addresses
 Course = Generator[Sequence[Turn], Held, ProbeReport]
 
@@ -40,11 +41,12 @@ Course = Generator[Sequence[Turn], Held, ProbeReport]
 def course(ask: ProbeAsk, started: datetime) -> Course:
     """Yields turns, takes what they came to; returns the report, whose ``seconds`` are still to be filled in."""
     warm_up, _ = _sides((yield _round(ask))) if ask.warm_up else ((), ())
-    candidate, control = _sides((yield _round(ask)))
+    candidate, control = _told_apart(*_sides((yield _round(ask))))
     blocks: list[Confirming] = []
     again = _failed(ask, candidate) if ask.confirms else []
     while again and len(blocks) < MOST_BLOCKS:
-        block = Confirming(*_sides((yield [Turn(s, _both(ask)) for s in islice(cycle(again), CONFIRMING)])))
+        turns = [Turn(scenario, _both(ask)) for scenario in islice(cycle(again), CONFIRMING)]
+        block = Confirming(*_told_apart(*_sides((yield turns))))
         blocks.append(block)
         again = _failed(ask, block.candidate) if block.is_worse else []
     return ProbeReport(
@@ -65,9 +67,18 @@ def _round(ask: ProbeAsk) -> list[Turn]:
     ]
 
 
-def _sides(held: Held) -> tuple[tuple[Conversation, ...], tuple[Conversation, ...]]:
+def _sides(held: Held) -> tuple[_Side, _Side]:
     """The conversations with the candidate, and those with the control."""
     return tuple(turn[0] for turn in held), tuple(each for turn in held for each in turn[1:])
+
+
+def _told_apart(candidate: _Side, control: _Side) -> tuple[_Side, _Side]:
+    """What could not be spoken with the candidate, and was with stable, is the candidate's doing after all."""
+    spoken = {c.scenario for c in control if c.is_ok}
+    return tuple(
+        replace(c, kind=Kind.UNREADABLE) if c.kind is Kind.NOT_SPOKEN and c.scenario in spoken else c
+        for c in candidate
+    ), control
 
 
 def _failed(ask: ProbeAsk, candidate: Iterable[Conversation]) -> list[Scenario]:
