@@ -56,6 +56,7 @@ class Machine:
         self._limit = now + scenario.within_s
         self._grace: float | None = None
         self._error = ""
+        self._has_own_limits = False  # an event of the step has a time of its own
         self._earlier: tuple[str, ...] = ()
         self._disorder = ""
         self._sockets: dict[str, _Socket] = {}
@@ -94,7 +95,8 @@ class Machine:
         if isinstance(step, Stay):
             return self._since + step.seconds
         moments = [self._limit if self._grace is None else min(self._grace, self._limit)]
-        moments += [self._since + each.within_s for each in self._open_events if each.within_s is not None]
+        if self._has_own_limits:
+            moments += [self._since + each.within_s for each in self._open_events if each.within_s]
         return min(moments)
 
     def opened(self, socket: str, now: float) -> None:
@@ -213,6 +215,7 @@ class Machine:
             self._earlier = self.events
             self._disorder = self._disorder or self.progress.disorder
             self.progress = Progress.at_start(step.groups)
+            self._has_own_limits = any(event.within_s for event in step.events)
             kept = self._sockets[step.socket].kept
             while kept and not self.progress.is_complete and self.ending is None:
                 self._hear(kept.popleft(), now)
@@ -303,11 +306,13 @@ class Machine:
         return bound is not None and bound.is_met_by(message)
 
     def _bound(self, event: Expectation) -> Expectation | None:
+        if not event.has_templates:
+            return event
         try:
             match = self._scope.rendered(event.match)
         except Unspeakable:
             return None  # not known yet
-        return event if match is event.match else replace(event, match=match)
+        return replace(event, match=match)
 
     def _fail(self, kind: Kind, detail: str, closing: Closing | None = None) -> None:
         self.end(Ending(kind, detail, close=closing))

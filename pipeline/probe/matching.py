@@ -42,6 +42,12 @@ class Expectation:
     most: int | None = 1
     save: Mapping[str, str] = field(default_factory=dict)
     within_s: float | None = None
+    has_templates: bool = field(
+        init=False
+    )  # looked for once: most have none, and each message is held against all
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "has_templates", "${" in repr(self.match))
 
     @property
     def key(self) -> str:
@@ -57,9 +63,9 @@ class Expectation:
         return str(value) if self.key == "type" else f"{self.key}={value}"
 
     def is_met_by(self, message: object) -> bool:
-        return matches(self.match, message) and all(
-            field_at(message, path) is not ABSENT for path in self.save.values()
-        )
+        if not matches(self.match, message):
+            return False
+        return not self.save or all(field_at(message, path) is not ABSENT for path in self.save.values())
 
     def near_miss(self, message: object) -> str:
         """How a message that may have been meant as this event differs, in plain words; empty when it is another's."""
@@ -158,6 +164,9 @@ _WORDS: Mapping[str, Callable[[object], str]] = {
 }
 
 
+_ERROR = re.compile(r"(?i)(?:^|[^a-z0-9])(?:error|exception)$")
+
+
 def error_words(message: object) -> str:
     """What a message says where it is the server's complaint, by the usual shapes; empty for any other.
 
@@ -165,9 +174,11 @@ def error_words(message: object) -> str:
     """
     if not isinstance(message, Mapping):
         return ""
-    named = [message[key] for key in ("type", "event", "kind", "op") if isinstance(message.get(key), str)]
-    if named:
-        is_error = re.search(r"(?i)(?:^|[^a-z0-9])(?:error|exception)$", str(named[0]))
+    name = next(
+        (message[key] for key in ("type", "event", "kind", "op") if isinstance(message.get(key), str)), None
+    )
+    if name is None:
+        is_error = bool(message.get("error") or message.get("errors"))
     else:
-        is_error = message.get("error") or message.get("errors")
+        is_error = name[-9:].lower().endswith(("error", "exception")) and _ERROR.search(name) is not None
     return repr(dict(message))[:400] if is_error else ""
