@@ -201,6 +201,26 @@ def test_what_is_not_of_a_framing_is_said_so(
         heard(spoken(name, **options), *frames)
 
 
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        ('0{"sid":"x","upgrades":[]}', "set framing: socket.io"),
+        ('{"type":1}\x1e', "set framing: signalr, or json-lines"),
+        ('{"a":1}\n{"b":2}\n', "set framing: json-lines"),
+        (b'{"a":1}', "set framing: {name: json, binary: true}"),
+        (msgpack.packb({"a": 1}), "set framing: msgpack, if it is that"),
+        ("hello", ""),
+        ("[" * 100_000, ""),
+        (b"", ""),
+        (b"\xff\x00", ""),
+    ],
+)
+def test_who_has_named_no_framing_is_told_which_it_looks_like(frame: str | bytes, words: str) -> None:
+    with pytest.raises(BadFrame) as told:
+        spoken("json").decode(frame)
+    assert (words in str(told.value)) if words else ("set framing" not in str(told.value))
+
+
 def test_attachments_take_their_places() -> None:
     framing = spoken("socket.io")
     text = '452-["file",{"parts":[{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]}]'

@@ -86,6 +86,7 @@ PURE = (
     "pipeline.framing.event_stream",
     "pipeline.framing.fields",
     "pipeline.framing.graphql",
+    "pipeline.framing.hints",
     "pipeline.framing.json_text",
     "pipeline.framing.message_pack",
     "pipeline.framing.names",

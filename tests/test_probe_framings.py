@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from pipeline.cli.probe import _ending
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.driving.rounds import seen_in
 from pipeline.errors import UserError
@@ -155,6 +156,7 @@ async def test_a_class_that_fails_midway_is_no_fault_of_the_service(tmp_path: Pa
     assert "fails_midway:Said failed in decode: KeyError" in report.unspoken
     assert (report.is_blind, report.is_worse, report.confirming) == (True, False, ())
     assert seen_in(report) == Round()
+    assert _ending(report) == ("not_spoken", 2)
 
 
 def test_what_cannot_be_said_in_a_framing_is_told_before_a_byte_is_sent() -> None:

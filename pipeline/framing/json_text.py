@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn, TypeVar
 
+from pipeline.framing.hints import hint
 from pipeline.framing.protocol import MOST_MESSAGES, BadFrame, Decoded, Frame
 
 RECORD = "\x1e"
@@ -37,11 +38,17 @@ class Json:
             kind = ("text", "binary") if self._is_binary else ("binary", "text")
             size = len(frame) if isinstance(frame, bytes) else len(frame.encode(errors="replace"))
             wanted = "binary JSON" if self._is_binary else "JSON text"
-            raise BadFrame(f"a {kind[0]} message of {size} bytes, expected {wanted}")
+            raise BadFrame(f"a {kind[0]} message of {size} bytes, expected {wanted}{self._hint(frame)}")
         return Decoded(tuple(self._values(frame)))
 
+    def _hint(self, frame: Frame) -> str:
+        return hint(frame) if type(self) is Json and not self._is_binary else ""
+
     def _values(self, frame: Frame) -> Sequence[object]:
-        return (parsed(frame),)
+        try:
+            return (parsed(frame),)
+        except BadFrame as error:
+            raise BadFrame(f"{error}{self._hint(frame)}") from None
 
 
 class JsonArray(Json):
