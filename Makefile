@@ -56,6 +56,7 @@ test-servers: $(READY) ## real servers that nobody here wrote, probed: into the 
 	$(SERVERS)/servers/bin/python -m pip install -q -r tests/servers/requirements.txt
 	@test -x $(SERVERS)/bin/centrifugo || ! command -v go >/dev/null || \
 	  GOBIN=$(SERVERS)/bin go install github.com/centrifugal/centrifugo/v6@v6.9.1
+	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(SERVERS)/servers/node socket.io@4.8.4
 	SPILLWAY_SERVERS=1 $(BIN)/python -m pytest -q -rs tests/servers
 
 bench-checks: $(READY) ## how right the checks are: precision and recall of every rule

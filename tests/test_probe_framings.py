@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from pipeline.cli.probe import _ending
+from pipeline.config import schema
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.driving.rounds import seen_in
 from pipeline.errors import UserError
@@ -157,6 +158,23 @@ async def test_a_class_that_fails_midway_is_no_fault_of_the_service(tmp_path: Pa
     assert (report.is_blind, report.is_worse, report.confirming) == (True, False, ())
     assert seen_in(report) == Round()
     assert _ending(report) == ("not_spoken", 2)
+
+
+async def test_what_is_filled_in_is_said_when_it_is_known() -> None:
+    """An acknowledgement's number must be one, which no template is."""
+    steps = [
+        {"send": {"type": "run"}},
+        {"when": {"type": "ask"}, "reply": {"type": "ack", "id": "${message.id}", "data": "yes"}},
+        {"expect": ["done"]},
+    ]
+    text = "service: s\nenvironments: {l: {endpoint: local}}\nscenarios: "
+    (wanted,) = schema.parse(
+        text + json.dumps({"s": {"path": "/ws", "framing": "socket.io", "steps": steps}})
+    ).build_scenarios()
+    async with serving(saying(OPEN, None, CONNECTED, None, '4212["ask"]', None, '42["done"]')) as url:
+        ask = ProbeAsk((wanted,), Address(url), None, 1, 1)
+        report = await asyncio.to_thread(run_round, ask, lambda: datetime.now(UTC))
+    assert [c.detail for c in report.failures] == []
 
 
 def test_what_cannot_be_said_in_a_framing_is_told_before_a_byte_is_sent() -> None:

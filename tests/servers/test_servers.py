@@ -25,6 +25,7 @@ ROOT = HERE.parent.parent
 CACHE = Path.home() / ".cache" / "spillway"
 PYTHON = CACHE / "servers" / "bin" / "python"
 CENTRIFUGO = CACHE / "bin" / "centrifugo"
+NODE_PATH = CACHE / "servers" / "node" / "node_modules"
 _NUMBERS = itertools.count()
 
 CONFIG = """\
@@ -114,6 +115,19 @@ SOCKET_IO = Server(
     """,
     "done",
 )
+SOCKET_IO_ON_NODE = Server(
+    "node, socketio_service.cjs",
+    """
+    path: /socket.io/
+    framing: {name: socket.io, namespace: /jobs}
+    steps:
+      - send: {type: run, data: {text: hello}, id: 7}
+      - when: {type: confirm}
+        reply: {type: ack, id: "${message.id}", data: "yes"}
+      - expect: [started, {type: done, data.answer: "yes"}, {type: ack, id: 7, data: thanks}]
+    """,
+    "still awaited: done, ack",
+)
 GRAPHQL = Server(
     installed("graphql_service.py"),
     """
@@ -159,7 +173,7 @@ def project(tmp_path: Path, local: Path) -> Project:
 
 
 def configure(project: Project, server: Server, folder: Path = SERVICES) -> None:
-    env = f'PYTHONPATH: "{ROOT}", CENTRIFUGO: "{CENTRIFUGO}", HOME: "{Path.home()}"'
+    env = f'PYTHONPATH: "{ROOT}", CENTRIFUGO: "{CENTRIFUGO}", NODE_PATH: "{NODE_PATH}", HOME: "{Path.home()}"'
     text = CONFIG.format(
         service=project.service,
         command=server.command,
@@ -197,8 +211,13 @@ WANTED = pytest.mark.skipif(
 @WANTED
 @pytest.mark.parametrize(
     ("server", "needs"),
-    [(SOCKET_IO, PYTHON), (GRAPHQL, PYTHON), (CENTRIFUGO_ROOM, CENTRIFUGO)],
-    ids=["socket.io", "graphql", "centrifugo"],
+    [
+        (SOCKET_IO, PYTHON),
+        (SOCKET_IO_ON_NODE, NODE_PATH / "socket.io"),
+        (GRAPHQL, PYTHON),
+        (CENTRIFUGO_ROOM, CENTRIFUGO),
+    ],
+    ids=["socket.io", "socket.io-node", "graphql", "centrifugo"],
 )
 def test_a_server_that_is_installed(project: Project, server: Server, needs: Path) -> None:
     if not needs.exists():
