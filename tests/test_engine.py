@@ -54,7 +54,7 @@ def test_a_probe_that_fails_on_both_is_our_network_and_stops_nothing_and_raises_
 
 def test_conversations_that_cannot_be_held_stop_nothing_and_raise_nothing() -> None:
     scene = Scene()
-    scene.prober.unspoken_after["http://candidate"] = 0
+    scene.prober.unspoken_after |= {"http://candidate": 0, "http://stable": 0}
     assert scene.roll() is Outcome.PAUSED
     assert max(scene.shares) == 0
     assert "a conversation cannot be held: framing a:B failed in decode: KeyError" in scene.rollout.reason
@@ -62,10 +62,11 @@ def test_conversations_that_cannot_be_held_stop_nothing_and_raise_nothing() -> N
 
 def test_conversations_that_cannot_be_held_keep_no_user_on_what_fails() -> None:
     scene = Scene()
-    scene.prober.unspoken_after["http://candidate"] = 8
+    scene.prober.unspoken_after |= {"http://candidate": 8, "http://stable": 4}
     scene.users.failing[CANDIDATE] = 0.5
     assert scene.roll() is Outcome.ROLLED_BACK
     assert scene.prober.held["http://candidate"] > 8
+    assert "probe" not in scene.rollout.reason
 
 
 def test_a_candidate_that_fails_under_traffic_is_sent_back() -> None:
