@@ -53,6 +53,7 @@ PURE = (
     "pipeline.core.drift",
     "pipeline.core.intent",
     "pipeline.core.pin",
+    "pipeline.core.soak",
     "pipeline.driving.pace",
     "pipeline.judging.sequential",
     "pipeline.judging.terms",

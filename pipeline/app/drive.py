@@ -182,7 +182,18 @@ class Drive:
 
     def tick(self) -> Next:
         self.watch()
+        self.engine.raises_nothing = self.differs()
         return self.engine.tick()
+
+    def differs(self) -> str:
+        """Why this file may raise nothing of the rollout under way, in words; empty where it may, or none is."""
+        current = self.current()
+        if current is None or current.phase not in UNDER_WAY or not current.plan.image:
+            return ""
+        if self.request.with_image(current.plan.image).wish.rollout_id == current.plan.rollout_id:
+            return ""
+        file = self.session.config_file.name
+        return f"{file} is not as it was when this rollout began: users' evidence is judged, and nothing is raised"
 
     def watch(self) -> None:
         """Open the journal of the rollout and what a person sees; once."""

@@ -157,6 +157,8 @@ def open_engine(
     )
     world = World(platform, deployer, prober, place.logs, clock, verifier)
     rhythm = Rhythm.at(place.ref, config.heartbeat)
+    if one_step:
+        rhythm = rhythm.of_a_watchdog(config.watchdog.every, config.watchdog.silent)
     observer = Observer(
         place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated, memory=rhythm.memory,
     )  # fmt: skip

@@ -19,17 +19,21 @@ def tick(session: Session, *, env: Env = None) -> int:
     from pipeline.app.request import Request
 
     with open_drive(Request.of(session, env), one_step=True) as drive:
+        named = {"event": "tick", "service": drive.place.ref.name}  # what the lasting alert counts
         # The service is there and was never rolled out by us: a scheduler need not cry.
         if drive.place.platform.read(drive.place.ref).record_text is None:
-            session.output.result(
-                "no rollout was ever started here", {"outcome": "none", "exit_code": 0, "next_at": None}
-            )
+            document = {**named, "outcome": "none", "exit_code": 0, "next_at": None}
+            session.output.result("no rollout was ever started here", document)
             return 0
         upcoming = drive.tick()
         outcome, at = upcoming.outcome or Outcome.UNDER_WAY, upcoming.at.isoformat()
         code = drive.step_code() if upcoming.outcome is None else outcome.exit_code
         text = outcome.label if upcoming.outcome else f"come again at {at}: {upcoming.why}"
-        document = outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why)
+        limited = drive.engine.raises_nothing
+        if limited:
+            text = f"{text}\n{limited}"
+            named["raises_nothing"] = limited
+        document = {**named, **outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why)}
         seen = drive.seen()
         session.output.result(text, {**document, **(facts_of(seen) if seen else {})})
         return code

@@ -38,6 +38,7 @@ from pipeline.config.judging_section import (
     is_built,
 )
 from pipeline.config.scenarios_section import ScenarioConfig
+from pipeline.config.watchdog_section import WatchdogConfig
 from pipeline.config.webhook_section import WebhookConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.metrics import METRICS, PLATFORM_METRICS
@@ -98,6 +99,7 @@ class Config(Checked):
         drain: what happens to sockets that are open on a revision that lost its traffic; `keep` counts them.
         heartbeat: how long a driver may be silent before another takes over.
         webhook: one address that each step of a rollout is posted to.
+        watchdog: who drives a rollout when no command does.
     """
 
     service: Name
@@ -114,6 +116,7 @@ class Config(Checked):
     drain: Annotated[Drain, is_built] = Drain.KEEP
     heartbeat: Annotated[Duration, between("1s", "20s")] = timedelta(seconds=20)
     webhook: WebhookConfig | None = None
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
         "properties": {
@@ -216,7 +219,7 @@ class Config(Checked):
         """Hash of what decides how a rollout ends, as it stands in the file: comments and key order do not count.
 
         ``${env:NAME}`` stays a name, so that a token which is renewed midway makes no other rollout of it; neither does
-        another address for its news, another pace, or an environment that it does not go to.
+        another address for its news, another watchdog, another pace, or an environment that it does not go to.
 
         Args:
             evidence: what its environment is judged by.

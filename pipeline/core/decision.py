@@ -21,11 +21,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipeline.core import verification
+from pipeline.core import soak, verification
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
 from pipeline.core.verification import Verified
 from pipeline.judging.judgement import Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Revision, Split
+from pipeline.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Situation:
         is_probed_now: a probe round of this stage, with candidate and stable, ended with this look.
         verified: what the stage's own commands came to so far.
         unverified: why those that are left have not ended, in words; empty when none is left.
+        watched: of the running stage's time, with this look, and ``rounds``, its probe rounds: what its soak is made of. All of
+            it, where nobody says otherwise.
+        raises_nothing: why this driver only judges users' evidence and gives back.
+        gives_up: a rollout with a share of the traffic that nobody drove for so long goes back; None: it goes on.
     """
 
     rollout: Rollout
@@ -57,6 +62,10 @@ class Situation:
     is_probed_now: bool = False
     verified: tuple[Verified, ...] = ()
     unverified: str = ""
+    watched: timedelta = timedelta.max
+    rounds: int = soak.ROUNDS
+    raises_nothing: str = ""
+    gives_up: timedelta | None = None
 
 
 # -- actions: what the engine is to do, each one line there ------------------------------------------------------------
@@ -144,9 +153,10 @@ def decide(s: Situation) -> Action:
         return Pause(f"drift: {s.drift}", s.drift)
     if rollout.phase is Phase.PAUSED:
         return Finish(Outcome.PAUSED)
-    if rollout.phase is Phase.DEPLOYING:
-        return _deploy(s)
-    return _roll(s)
+    action = _deploy(s) if rollout.phase is Phase.DEPLOYING else _roll(s)
+    if s.raises_nothing and isinstance(action, Deploy | Enter | Promote):
+        return _hold(s, s.raises_nothing)
+    return action
 
 
 def _finish_rolling_back(s: Situation) -> Action:
@@ -204,13 +214,16 @@ def _deploy(s: Situation) -> Action:
 
 
 def _roll(s: Situation) -> Action:
-    rollout, stage = s.rollout, s.rollout.stage
+    rollout = s.rollout
     if _is_lost(s.candidate):
         note = s.candidate.message if s.candidate else ""
         what = f"the candidate {rollout.plan.candidate} {_is(s.candidate)}: {note}"
         return _give_back(s, what.rstrip(": "))
     if _is_lost(s.stable):
         return Pause(f"the roll-back target {rollout.plan.stable} {_is(s.stable)}")
+    if _is_abandoned(s):
+        silent = format_duration(soak.whole(s.now - rollout.heartbeat))
+        return _give_back(s, f"nobody has driven it for {silent}, and nobody watched its users")
     ahead = max(rollout.since, rollout.stage_began) - s.now
     if ahead > CLOCKS_AGREE:
         ahead_s = ahead.total_seconds()
@@ -225,12 +238,35 @@ def _roll(s: Situation) -> Action:
     unsure = _unsure(s)
     if unsure:
         return _hold(s, unsure)
-    soaked = rollout.arrived + stage.soak
+    return _soak(s, rollout.arrived) or _passed(s)
+
+
+def _is_abandoned(s: Situation) -> bool:
+    silent = s.now - s.rollout.heartbeat
+    return s.gives_up is not None and silent > s.gives_up and 0 < s.rollout.stage.percent < 100
+
+
+def _soak(s: Situation, arrived: datetime) -> Action | None:
+    """What is waited for until the stage has had its time, and somebody who looked; None once it has."""
+    stage = s.rollout.stage
+    soaked = arrived + stage.soak
     if s.now < soaked:
         return Wait(min(soaked, s.now + LOOK_AGAIN), f"soaking at {stage.percent}%")
+    if s.watched < stage.soak:  # it grows with each look, so this ends
+        left = stage.soak - s.watched
+        return Wait(s.now + min(left, LOOK_AGAIN), soak.told(stage, s.watched))
+    owed = soak.rounds_owed(stage, s.rollout.plan.terms.probing)
+    if s.rounds < owed:  # whoever comes back after a deadline holds them first
+        why = f"{s.rounds} of {owed} probe rounds at {stage.percent}%"
+        return _hold(s, why) if s.watched > stage.deadline else Wait(s.now + LOOK_AGAIN, why)
+    return None
+
+
+def _passed(s: Situation) -> Action:
+    stage = s.rollout.stage
     if stage.hold:
-        return Pause(f"stage {rollout.stage_index} ({stage.percent}%) asks for a human: everything passed")
-    return _last(s) if rollout.is_last_stage else _raise(s)
+        return Pause(f"stage {s.rollout.stage_index} ({stage.percent}%) asks for a human: everything passed")
+    return _last(s) if s.rollout.is_last_stage else _raise(s)
 
 
 def _raise(s: Situation) -> Action:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pipeline.core import promoted
@@ -140,6 +140,7 @@ class Rollout:
     Args:
         stage_index: into ``plan.terms.stages``; ``since`` is when its traffic was asked for.
         arrived: when that was first seen to be served; the stage's soak, deadline and evidence begin here. None until then.
+        watched: of the running stage since then, until ``heartbeat``, in which somebody looked: see ``soak.py``.
         epoch: rises by one with each of our writes.
         split_epoch: rises when the live split changes; evidence is bound to it.
         generation: the service's generation at the read that the last write was decided on.
@@ -181,6 +182,7 @@ class Rollout:
     spans: tuple[Span, ...] = ()
     borders: tuple[datetime, ...] = ()
     arrived: datetime | None = None
+    watched: timedelta = timedelta(0)
     last: Last | None = None
     history: tuple[Step, ...] = ()
     unhealthy: bool = False
@@ -272,7 +274,7 @@ class Rollout:
         if "drift" in changes:
             changes["drift"] = str(changes["drift"])[:_REASON_CHARS]
         if "split" in changes:
-            changes["arrived"] = None
+            changes["arrived"], changes["watched"] = None, timedelta(0)
             changes["borders"] = self.windows.borders[-_KEPT_BORDERS:]
             changes.setdefault("verified", ())
         changes.setdefault("apply_until", None)

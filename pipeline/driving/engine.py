@@ -101,6 +101,7 @@ class Engine:
         self.stop = stop
         self._followed: tuple[str, int] | None = None
         self.candidate = ""  # of the rollout that is driven
+        self.raises_nothing = ""  # why this driver only judges users' evidence and gives back
 
     def begin(self, intent: Begin, live: LiveService) -> None:
         """Write the first record: stable pinned by name and tag, the candidate still to be made.
@@ -171,7 +172,7 @@ class Engine:
 
     def tick(self) -> Next:
         """One step. Raises AccessError, RequestRejected, RecordUnreadable; a conflict is not an error."""
-        look = self.observer.look()
+        look = self._look()
         current = look.situation.rollout
         if self._followed is None:
             self.follow(current)
@@ -186,6 +187,12 @@ class Engine:
             return self._do(decision.decide(look.situation), look)
         except StaleWrite:
             return Next(self._clock.now(), "somebody else wrote the service: reading again")
+
+    def _look(self) -> Look:
+        """Who raises nothing holds no probes either: his scenarios may be others than the rollout's."""
+        look = self.observer.look(probe=not self.raises_nothing, pause=self.rhythm.pause)
+        situation = replace(look.situation, raises_nothing=self.raises_nothing, gives_up=self.rhythm.gives_up)
+        return replace(look, situation=situation)
 
     def run(self, *, until: datetime | None = None) -> Outcome:
         """Tick until the rollout ends, pauses, is told to stop or time is up.
@@ -264,7 +271,8 @@ class Engine:
         is_news = bool(look.foreign) or verified != current.verified
         if is_news or (is_due and not is_moving):
             last = Last.of(look.situation.stage_verdict, action.why)
-            after = replace(current, judge=look.judge, last=last, verified=verified)
+            watched = look.situation.watched
+            after = replace(current, judge=look.judge, last=last, verified=verified, watched=watched)
             self.commit(look.situation.live, after)
         return Next(action.until, action.why)
 
@@ -346,7 +354,8 @@ class Engine:
         current = look.situation.rollout
         # The driver that asked for the traffic may have had a clock ahead of ours; a stage does not begin before that.
         now = max(current.since, record.utc(self._clock.now()))
-        self.commit(look.situation.live, replace(current, arrived=now, judge=judge.new_stage(look.judge)))
+        after = replace(current, arrived=now, watched=timedelta(0), judge=judge.new_stage(look.judge))
+        self.commit(look.situation.live, after)
         self.observer.probe_soon()
         self._listen(Arrived(self._clock.now(), current.stage_index, current.stage.percent))
         return Next(self._clock.now(), "traffic has arrived")

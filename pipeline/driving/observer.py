@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.budget import urgent
-from pipeline.core import drift, record
+from pipeline.core import drift, record, soak
 from pipeline.core.decision import Situation
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.driving.ports import World
@@ -70,6 +70,7 @@ class Observer:
         self._last_epoch = 0
         self._asked: tuple[str, int] = ("", 0)  # driver and epoch of our last write, whose answer may be lost
         self._thought: tuple[str, JudgeState] | None = None
+        self._watched: tuple[str, timedelta, datetime] | None = None  # by the record's text, until when
         self._late = ""  # why silence in the logs says nothing
         self._seen: LiveService | None = None  # the last read in which nobody had meddled
         self._our_write: tuple[str, int, LiveService] | None = None
@@ -93,12 +94,14 @@ class Observer:
         """A new share, or a raise, wants a fresh round."""
         self._rounds.soon()
 
-    def look(self, *, probe: bool = True) -> Look:
+    def look(self, *, probe: bool = True, pause: timedelta = timedelta(0)) -> Look:
         """Read, observe and judge; change nothing. Raises UserError when no rollout was ever started.
 
         Args:
             probe: hold probe conversations when they are due; a mere onlooker does not.
+            pause: so much of the time since the look before counts at most for a soak.
         """
+        begun = self._clock.now()
         with urgent(self.current is not None and self.current.phase is Phase.ROLLING_BACK):
             live = self._world.platform.read(self.ref)
             current = self.current = self.decode(live)
@@ -109,12 +112,12 @@ class Observer:
         changed, foreign = self._others(current, live, candidate, stable)
         state, blind = self._judge(current, live, candidate, stable, probe=probe)
         at_the_end = current.is_last_stage and current.phase is Phase.ROLLING
-        last = self._rounds.last
         verified, unverified = self._verifications.look(current, live, candidate, stable, begin=probe)
+        last, now = self._rounds.last, self._clock.now()
         situation = Situation(
             rollout=current,
             live=live,
-            now=self._clock.now(),
+            now=now,
             candidate=candidate,
             stable=stable,
             stage_verdict=judge.judge_stage(state, current.plan, current.stage_index),
@@ -126,8 +129,22 @@ class Observer:
             is_probed_now=self._rounds.is_now,
             verified=verified,
             unverified=unverified,
+            watched=self._watch(current, live, begun, now, pause),
+            rounds=state.probes.rounds,
         )
         return Look(situation, state, last, foreign)
+
+    def _watch(
+        self, current: Rollout, live: LiveService, begun: datetime, now: datetime, pause: timedelta
+    ) -> timedelta:
+        """What was watched of the running stage, this look included: on from our last look, or from the last write."""
+        text = live.record_text or ""
+        before, last = current.watched, current.heartbeat
+        if self._watched and self._watched[0] == text:
+            _, before, last = self._watched
+        seen = soak.watched(before, last, begun, now, pause) if current.arrived else timedelta(0)
+        self._watched = text, seen, now
+        return seen
 
     def forget_revisions(self) -> None:
         """The next look lists them anew."""

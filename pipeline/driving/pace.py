@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from pipeline.model import ServiceRef
@@ -38,6 +38,8 @@ class Rhythm:
             takes over. They are due at half of it: a look takes its time too.
         quiet: where reads have a quota: while nothing happens the rest between two looks doubles from ``look`` to this.
             ``memory``: see ``Observer``.
+        pause: so much of the time between two looks counts at most for a soak: see ``soak.py``.
+        gives_up: see ``decision.Situation``.
         patience: how long the platform may stay unreachable before ``run`` gives up (the service keeps its state).
     """
 
@@ -46,6 +48,8 @@ class Rhythm:
     patience: timedelta = timedelta(minutes=10)
     quiet: timedelta = timedelta(0)
     memory: timedelta = timedelta(0)
+    pause: timedelta = timedelta(seconds=5)
+    gives_up: timedelta | None = None
 
     @classmethod
     def at(cls, ref: ServiceRef, heartbeat: timedelta) -> Rhythm:
@@ -54,6 +58,10 @@ class Rhythm:
             return cls(heartbeat)
         second = timedelta(seconds=1)
         return cls(heartbeat, look=second, quiet=5 * second, memory=20 * second)
+
+    def of_a_watchdog(self, every: timedelta, silent: timedelta) -> Rhythm:
+        """The same for single steps that are this far apart: one may be late, so a pause may be twice as long."""
+        return replace(self, pause=2 * every, gives_up=silent)
 
     def pace(self) -> Pace:
         return Pace(self.look, max(self.look, self.quiet))

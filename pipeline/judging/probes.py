@@ -49,13 +49,14 @@ class Probes:
     """All rounds of a rollout.
 
     Args:
-        ok, bad: conversations with the candidate at this stage.
+        ok, bad: conversations with the candidate at this stage, in so many ``rounds``.
         confirming: all that followed failures, of the whole rollout.
         compared, limited: logarithms of the bets, one per effect size.
     """
 
     ok: int = 0
     bad: int = 0
+    rounds: int = 0
     confirming: Counts = field(default_factory=Counts)
     compared: Bets = (0.0,) * len(sequential.ODDS)
     limited: Bets = (0.0,) * len(sequential.limit_grid(LIMIT))
@@ -83,7 +84,8 @@ class Probes:
 
 def observe(state: Probes, seen: Round) -> Probes:
     """Take one round in."""
-    state = replace(state, ok=state.ok + seen.ok, bad=state.bad + seen.bad)
+    held = seen.ok + seen.bad > 0
+    state = replace(state, ok=state.ok + seen.ok, bad=state.bad + seen.bad, rounds=state.rounds + held)
     for counts in seen.confirming:
         state = _played(state, counts)
     return state
@@ -103,7 +105,7 @@ def _played(state: Probes, counts: Counts) -> Probes:
 
 def next_stage(state: Probes) -> Probes:
     """The next stage holds its own conversations; the bets go on."""
-    return replace(state, ok=0, bad=0)
+    return replace(state, ok=0, bad=0, rounds=0)
 
 
 def doubt(state: Probes, beta: float) -> int:
@@ -132,7 +134,7 @@ def fits(state: Probes) -> bool:
     sizes = len(state.compared), len(state.limited)
     known = len(sequential.ODDS), len(sequential.limit_grid(LIMIT))
     c = state.confirming
-    counts = state.ok, state.bad, *astuple(c)
+    counts = state.ok, state.bad, state.rounds, *astuple(c)
     if not all(0 <= count <= _MOST for count in counts):
         return False
     if c.candidate_failures > c.candidate_trials or c.stable_failures > c.stable_trials:
@@ -143,4 +145,4 @@ def fits(state: Probes) -> bool:
 def grown(bet: float) -> Probes:
     """As large, written down, as a rollout can make it."""
     compared, limited = (bet,) * len(sequential.ODDS), (bet,) * len(sequential.limit_grid(LIMIT))
-    return Probes(_MOST, _MOST, Counts(*(_MOST,) * 4), compared, limited)
+    return Probes(_MOST, _MOST, _MOST, Counts(*(_MOST,) * 4), compared, limited)

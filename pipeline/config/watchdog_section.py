@@ -1,0 +1,36 @@
+"""``watchdog:`` of ``spillway.yaml``: who drives a rollout when no command does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated
+
+from pipeline.config.fields import Duration, Misplaced, between, not_empty
+
+_LOOKS = 3  # of a watchdog that is to be called silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchdogConfig:
+    """A Cloud Run job that takes a step (`spillway tick`) on a schedule, whether or not a command drives.
+
+    Args:
+        every: how often a step is taken; of the time between two steps twice as much counts at most for a soak.
+        silent: a rollout that nobody drove for so long goes back with the next step, if it is below 100%.
+        image: of a container that runs `spillway`; with it the Pulumi program declares the job and its schedule.
+        service_account: that the job runs as and that the schedule starts it as; without one the project's default.
+        secrets: variables of the job by name, each a secret of Secret Manager.
+    """
+
+    every: Annotated[Duration, between("1m", "30m")] = timedelta(minutes=1)
+    silent: Annotated[Duration, between("3m", "24h")] = timedelta(minutes=15)
+    image: Annotated[str, not_empty] | None = None
+    service_account: Annotated[str, not_empty] | None = None
+    secrets: dict[str, Annotated[str, not_empty]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.every % timedelta(minutes=1):
+            raise Misplaced(("every",), "a schedule counts in whole minutes")
+        if self.silent < _LOOKS * self.every:
+            raise Misplaced(("silent",), f"is shorter than {_LOOKS} steps: every step could find it silent")
