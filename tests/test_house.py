@@ -113,6 +113,7 @@ PURE = (
     "pipeline.local.control.state",
     "pipeline.local.control.writes",
     "pipeline.local.provider.fields",
+    "pipeline.local.scheduler.cron",
     "infra.slipped",
 )
 IMPURE_LIBRARIES = (

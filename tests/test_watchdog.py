@@ -105,6 +105,16 @@ def test_another_file_makes_no_revision() -> None:
     assert not scene.deployer.deployed
 
 
+def test_another_file_enters_no_stage() -> None:
+    scene = Scene()
+    scene.start()
+    scene.driver.tick()
+    assert scene.deployer.deployed
+    assert scene.rollout.phase is Phase.DEPLOYING
+    assert a_step(scene, raises_nothing=OTHER_FILE).why == OTHER_FILE
+    assert scene.rollout.phase is Phase.DEPLOYING
+
+
 def test_another_file_sends_back_what_fails_its_users() -> None:
     scene = Scene()
     scene.reach(25)

@@ -19,10 +19,13 @@ def tick(session: Session, *, env: Env = None) -> int:
     from pipeline.app.request import Request
 
     with open_drive(Request.of(session, env), one_step=True) as drive:
-        named = {"event": "tick", "service": drive.place.ref.name}  # what the lasting alert counts
+        named: dict[str, object] = {
+            "event": "tick",
+            "service": drive.place.ref.name,
+        }  # what the lasting alert counts
         # The service is there and was never rolled out by us: a scheduler need not cry.
         if drive.place.platform.read(drive.place.ref).record_text is None:
-            document = {**named, "outcome": "none", "exit_code": 0, "next_at": None}
+            document: dict[str, object] = {**named, "outcome": "none", "exit_code": 0, "next_at": None}
             session.output.result("no rollout was ever started here", document)
             return 0
         upcoming = drive.tick()

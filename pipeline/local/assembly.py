@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ import grpc.aio
 from pipeline.errors import UserError
 from pipeline.local.alerts.book import AlertBook
 from pipeline.local.alerts.watch import AlertWatch
-from pipeline.local.api import admin, alerts, entries, methods
+from pipeline.local.api import admin, alerts, entries, jobs, methods, schedule
 from pipeline.local.api.answering import MAX_REQUEST, unary
 from pipeline.local.api.rest import RestFace
 from pipeline.local.bearer import Access, Guard
 from pipeline.local.control.controller import Controller
+from pipeline.local.control.job_controller import JobController
 from pipeline.local.endpoint import STATUS_METHOD
 from pipeline.local.entries.store import LogStore
 from pipeline.local.front.addresses import PortBook, in_url, listen, reachable
 from pipeline.local.front.ingress import Ingress
 from pipeline.local.run.fleet import Fleet
+from pipeline.local.scheduler.scheduler import Scheduler
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a port in use is an error, not something to share
@@ -64,13 +67,22 @@ class LocalCloudRun:
         self._fleet = Fleet(folder, self._logs, grace_s=settings.grace_s)
         ports = PortBook(folder, settings.bind)
         self.ingress = Ingress(self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded)
-        self._controller = Controller(folder, self._fleet, self.ingress)
+        self._controller = Controller(
+            folder,
+            self._fleet,
+            self.ingress,
+            also_used=lambda: self._jobs.digests(),  # noqa: PLW0108 - made below
+        )
+        self._jobs = JobController(folder, self._fleet, self._controller.operations)
+        self._scheduler = Scheduler(folder, partial(schedule.start, self._jobs))
         book = AlertBook(folder)
         self._watch = AlertWatch(self._logs, book)
         access = Access(token)
         offered = (
             *methods.offered(self._controller, strict_masks=settings.strict_masks),
+            *jobs.offered(self._jobs),
             *alerts.offered(book),
+            *schedule.offered(self._scheduler),
         )
         self._server = grpc.aio.server(interceptors=[Guard(access)], options=_OPTIONS)
         self._server.add_generic_rpc_handlers(
@@ -100,6 +112,8 @@ class LocalCloudRun:
             raise _cannot_listen(bind, "--rest-port", rest_port) from error
         await self._fleet.end_strays()
         await self._controller.resume()
+        self._jobs.resume()
+        self._scheduler.begin()
         await self._watch.start()
         await self._server.start()
         await self._rest.start(listener)
@@ -110,6 +124,8 @@ class LocalCloudRun:
         """Answer no more, end the instances while their sockets can still say goodbye, then close those."""
         await asyncio.gather(self._server.stop(_LAST_CALLS_S), self._rest.close())
         await self._watch.close()
+        await self._scheduler.close()
+        await self._jobs.close()
         await self._controller.close()
         await self._fleet.close()
         await self.ingress.close()
@@ -120,6 +136,7 @@ class LocalCloudRun:
         seen = self.ingress.observations
         return {
             **self._controller.snapshot(),
+            "jobs": self._jobs.snapshot(),
             "alerts": list(self._watch.firing),
             "alerts_not_evaluated": list(self._watch.unevaluated),
             "processes": _rows(self._fleet.pids(), "pids"),

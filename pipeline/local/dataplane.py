@@ -108,6 +108,37 @@ class InstanceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptSpec:
+    """One attempt at a task of a job's execution.
+
+    Args:
+        job: its resource name; ``execution``: the short name.
+        containers: the first one's end is the attempt's; the others are ended with it.
+    """
+
+    job: str
+    execution: str
+    index: int
+    attempt: int
+    count: int
+    containers: tuple[ContainerSpec, ...]
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """How an attempt ended: with ``signal`` 0 by exit, otherwise by that signal. ``message``: why it is a failure."""
+
+    exit_code: int = 0
+    signal: int = 0
+    message: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return not self.message
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
     """Where a service's connections go. Weights are percent and sum to 100 (or there are none: 404)."""
 
@@ -128,6 +159,16 @@ class StartFailed(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class Attempts(Protocol):
+    """Processes of jobs, and the images that they run."""
+
+    def pinned(self, image: str) -> AbstractAsyncContextManager[str]:
+        """As of ``Instances``."""
+
+    async def attempt(self, spec: AttemptSpec) -> AttemptEnd:
+        """Run it to its end, or end it: after its time-out, or when whoever waits is cancelled. Nothing of it is left."""
 
 
 class Instances(Protocol):

@@ -17,6 +17,9 @@ from tests.contract.cloud import Cloud, Rest
 OFFERED = {
     "Services": {"CreateService", "GetService", "ListServices", "UpdateService", "DeleteService"},
     "Revisions": {"GetRevision", "ListRevisions", "DeleteRevision"},
+    "Jobs": {"CreateJob", "GetJob", "ListJobs", "UpdateJob", "DeleteJob", "RunJob"},
+    "Executions": {"GetExecution", "ListExecutions", "DeleteExecution", "CancelExecution"},
+    "Tasks": {"GetTask", "ListTasks"},
 }
 
 

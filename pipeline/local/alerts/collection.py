@@ -85,6 +85,12 @@ class Collection:
         self._made.pop(name, None)
         self._save()
 
+    def keep(self, name: str, document: dict[str, Any]) -> Any:
+        """Replace one by what the server itself found out."""
+        self._kept[name] = document
+        self._save()
+        return self.show(name)
+
     def _put(self, name: str, document: dict[str, Any], before: Json | None) -> Any:
         self._kept[name] = self._written({**document, "name": name}, before)
         self._save()

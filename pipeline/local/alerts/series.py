@@ -40,7 +40,7 @@ class Metric:
         """The cheap questions first: many services share one log, and each has its metrics."""
         if entry.received_ns < self.since_ns:
             return False
-        is_theirs = self.services is not None and entry.resource["service_name"] not in self.services
+        is_theirs = self.services is not None and entry.resource.get("service_name") not in self.services
         return not is_theirs and self.matches(entry)
 
     def labels_of(self, entry: Entry) -> Labels:

@@ -25,6 +25,10 @@ def handlers(methods: Iterable[Method]) -> tuple[grpc.GenericRpcHandler, ...]:
         **client_methods(),
         LONGRUNNING: list(operations_pb2.DESCRIPTOR.services_by_name["Operations"].methods_by_name),
     }
+    for name in offered:  # what no client package that is here tells of
+        service, _, rpc = name.partition("/")
+        if rpc not in every.setdefault(service, []):
+            every[service] = [*every[service], rpc]
     return tuple(
         grpc.method_handlers_generic_handler(
             service, {m: offered.get(f"{service}/{m}") or not_offered(f"{service}/{m}") for m in names}

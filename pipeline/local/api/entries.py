@@ -172,7 +172,7 @@ def as_message(entry: Entry) -> Any:
     """A google.logging.v2.LogEntry."""
     shown = _Entry(
         log_name=entry.log,
-        resource=monitored_resource_pb2.MonitoredResource(type="cloud_run_revision", labels=entry.resource),
+        resource=monitored_resource_pb2.MonitoredResource(type=entry.resource_type, labels=entry.resource),
         severity=SEVERITIES[entry.severity],
         insert_id=entry.insert_id,
         labels=entry.labels,

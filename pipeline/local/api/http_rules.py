@@ -2,9 +2,9 @@
 
 The descriptors of client packages have no services in them, so those of Cloud Run are read where its REST transports
 keep them: ``_Base{Service}RestTransport._Base{Method}._get_http_options()``. The packages of Logging and Monitoring have
-no REST transports; their rules are written down here.
+no REST transports, and that of Cloud Scheduler is not here; their rules are written down.
 Source: ``google.api.http`` (http.proto) for templates, bodies and how a path is decoded; logging_metrics.proto,
-alert_service.proto and notification_service.proto for what is written down.
+alert_service.proto, notification_service.proto and cloudscheduler.proto for what is written down.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pipeline.local.api.methods import LONGRUNNING, PACKAGE, client_methods
 from pipeline.local.control.state import Refused
 
 _VARIABLE = re.compile(r"\{([\w.]+)=([^}]*)\}")
+_SCHEDULED = "projects/*/locations/*/jobs/*"
 _POLICY, _CHANNEL = "projects/*/alertPolicies/*", "projects/*/notificationChannels/*"
 #: Method, verb, template and, where there is one, the field that is the body.
 _WRITTEN = {
@@ -47,6 +48,16 @@ _WRITTEN = {
         ("SendNotificationChannelVerificationCode", "post", f"/v3/{{name={_CHANNEL}}}:sendVerificationCode", "*"),
         ("GetNotificationChannelVerificationCode", "post", f"/v3/{{name={_CHANNEL}}}:getVerificationCode", "*"),
         ("VerifyNotificationChannel", "post", f"/v3/{{name={_CHANNEL}}}:verify", "*"),
+    ),
+    "google.cloud.scheduler.v1.CloudScheduler": (
+        ("ListJobs", "get", "/v1/{parent=projects/*/locations/*}/jobs"),
+        ("GetJob", "get", f"/v1/{{name={_SCHEDULED}}}"),
+        ("CreateJob", "post", "/v1/{parent=projects/*/locations/*}/jobs", "job"),
+        ("UpdateJob", "patch", f"/v1/{{job.name={_SCHEDULED}}}", "job"),
+        ("DeleteJob", "delete", f"/v1/{{name={_SCHEDULED}}}"),
+        ("PauseJob", "post", f"/v1/{{name={_SCHEDULED}}}:pause", "*"),
+        ("ResumeJob", "post", f"/v1/{{name={_SCHEDULED}}}:resume", "*"),
+        ("RunJob", "post", f"/v1/{{name={_SCHEDULED}}}:run", "*"),
     ),
 }  # fmt: skip
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)

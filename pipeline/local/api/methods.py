@@ -1,6 +1,6 @@
 """The methods of the Admin API v2 that are offered, as rows: bare request message in, bare response message out.
 
-Both faces, gRPC (``admin.py``) and REST (``rest.py``), are made of these rows and of those of ``alerts.py``. Messages
+Both faces, gRPC (``admin.py``) and REST (``rest.py``), are made of these rows and of those of ``alerts.py`` and ``jobs.py``. Messages
 in, values to the controller, messages out; no decision is made here.
 """
 
@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 
 from pipeline.local.api.answering import seconds
 from pipeline.local.api.paging import page
-from pipeline.local.control import codec, operations
+from pipeline.local.control import codec
 from pipeline.local.control.controller import Controller
 from pipeline.local.control.operations import Operation
 from pipeline.local.control.state import Refused, Revision, Service
@@ -91,8 +91,8 @@ def client_methods() -> Mapping[str, Sequence[str]]:
 
 def _services(controller: Controller, strict_masks: bool) -> Iterator[Method]:
     async def create(request: Any, caller: Caller) -> Message:
-        ref = _service_ref(f"{_location(request.parent)}/services/{request.service_id}")
-        return _operation(
+        ref = _service_ref(f"{location(request.parent)}/services/{request.service_id}")
+        return operation_message(
             controller.create_service(
                 ref, codec.spec_of(request.service), actor=caller.actor, validate_only=request.validate_only
             )
@@ -102,12 +102,12 @@ def _services(controller: Controller, strict_masks: bool) -> Iterator[Method]:
         return shown(controller.service(_service_ref(request.name)))
 
     async def list_(request: Any, _: Caller) -> Message:
-        found = controller.services(_location(request.parent))
+        found = controller.services(location(request.parent))
         some, token = page(found, lambda s: s.name, size=request.page_size, token=request.page_token)
         return run_v2.ListServicesResponse.pb()(services=map(shown, some), next_page_token=token)
 
     async def update(request: Any, caller: Caller) -> Message:
-        return _operation(
+        return operation_message(
             controller.update_service(
                 _service_ref(request.service.name),
                 codec.spec_of(request.service),
@@ -121,7 +121,7 @@ def _services(controller: Controller, strict_masks: bool) -> Iterator[Method]:
 
     async def delete(request: Any, caller: Caller) -> Message:
         ref = _service_ref(request.name)
-        return _operation(
+        return operation_message(
             controller.delete_service(
                 ref, etag=request.etag, actor=caller.actor, validate_only=request.validate_only
             )
@@ -130,11 +130,11 @@ def _services(controller: Controller, strict_masks: bool) -> Iterator[Method]:
     def shown(service: Service) -> Message:
         return codec.message(run_v2.Service.pb(), service_json(service, controller.uri))
 
-    yield _row("Services/CreateService", run_v2.CreateServiceRequest, operations_pb2.Operation, create)
-    yield _row("Services/GetService", run_v2.GetServiceRequest, run_v2.Service.pb(), get)
-    yield _row("Services/ListServices", run_v2.ListServicesRequest, run_v2.ListServicesResponse.pb(), list_)
-    yield _row("Services/UpdateService", run_v2.UpdateServiceRequest, operations_pb2.Operation, update)
-    yield _row("Services/DeleteService", run_v2.DeleteServiceRequest, operations_pb2.Operation, delete)
+    yield row("Services/CreateService", run_v2.CreateServiceRequest, operations_pb2.Operation, create)
+    yield row("Services/GetService", run_v2.GetServiceRequest, run_v2.Service.pb(), get)
+    yield row("Services/ListServices", run_v2.ListServicesRequest, run_v2.ListServicesResponse.pb(), list_)
+    yield row("Services/UpdateService", run_v2.UpdateServiceRequest, operations_pb2.Operation, update)
+    yield row("Services/DeleteService", run_v2.DeleteServiceRequest, operations_pb2.Operation, delete)
 
 
 def _revisions(controller: Controller) -> Iterator[Method]:
@@ -156,7 +156,7 @@ def _revisions(controller: Controller) -> Iterator[Method]:
 
     async def delete(request: Any, caller: Caller) -> Message:
         ref, name = _revision_ref(request.name)
-        return _operation(
+        return operation_message(
             controller.delete_revision(
                 ref, name, etag=request.etag, actor=caller.actor, validate_only=request.validate_only
             )
@@ -165,32 +165,32 @@ def _revisions(controller: Controller) -> Iterator[Method]:
     def shown(found: tuple[Service, Revision]) -> Message:
         return codec.message(run_v2.Revision.pb(), revision_json(*found))
 
-    yield _row("Revisions/GetRevision", run_v2.GetRevisionRequest, run_v2.Revision.pb(), get)
-    yield _row(
+    yield row("Revisions/GetRevision", run_v2.GetRevisionRequest, run_v2.Revision.pb(), get)
+    yield row(
         "Revisions/ListRevisions", run_v2.ListRevisionsRequest, run_v2.ListRevisionsResponse.pb(), list_
     )
-    yield _row("Revisions/DeleteRevision", run_v2.DeleteRevisionRequest, operations_pb2.Operation, delete)
+    yield row("Revisions/DeleteRevision", run_v2.DeleteRevisionRequest, operations_pb2.Operation, delete)
 
 
 def _operations(controller: Controller) -> Iterator[Method]:
     async def get(request: Any, _: Caller) -> Message:
-        return _operation(controller.operations.get(request.name))
+        return operation_message(controller.operations.get(request.name))
 
     async def list_(request: Any, _: Caller) -> Message:
         if request.filter:
             raise Refused("INVALID_ARGUMENT", f"filter: '{request.filter}' is not supported.")
         some, token = page(
-            controller.operations.under(_location(request.name.removesuffix("/operations"))),
+            controller.operations.under(location(request.name.removesuffix("/operations"))),
             lambda o: f"{o.create_time.isoformat()} {o.name}",
             size=request.page_size,
             token=request.page_token,
         )
-        return pb.ListOperationsResponse(operations=map(_operation, some), next_page_token=token)
+        return pb.ListOperationsResponse(operations=map(operation_message, some), next_page_token=token)
 
     async def wait(request: Any, caller: Caller) -> Message:
         asked = seconds("timeout", request.timeout) if request.HasField("timeout") else _LONGEST_WAIT_S
         limit = _LONGEST_WAIT_S if caller.time_left_s is None else caller.time_left_s
-        return _operation(await controller.operations.wait(request.name, min(asked, limit)))
+        return operation_message(await controller.operations.wait(request.name, min(asked, limit)))
 
     async def delete(request: Any, _: Caller) -> Message:
         controller.operations.delete(request.name)
@@ -203,14 +203,14 @@ def _operations(controller: Controller) -> Iterator[Method]:
     yield Method(f"{LONGRUNNING}/DeleteOperation", pb.DeleteOperationRequest, empty_pb2.Empty, delete)
 
 
-def _row(name: str, request: Any, response: type[Message], call: Any) -> Method:
+def row(name: str, request: Any, response: type[Message], call: Any) -> Method:
+    """Of Cloud Run's own API."""
     return Method(f"{PACKAGE}.{name}", request.pb(), response, call)
 
 
-def _operation(operation: Operation) -> operations_pb2.Operation:
+def operation_message(operation: Operation) -> operations_pb2.Operation:
     """As the API shows it: metadata is the resource when the write was accepted, or at the end."""
-    kind = run_v2.Revision if operation.kind == operations.REVISION else run_v2.Service
-    subject = codec.message(kind.pb(), operation.subject)
+    subject = codec.message(getattr(run_v2, operation.kind).pb(), operation.subject)
     shown = operations_pb2.Operation(name=operation.name, done=operation.is_done)
     shown.metadata.Pack(subject)
     if operation.error:
@@ -221,7 +221,8 @@ def _operation(operation: Operation) -> operations_pb2.Operation:
     return shown
 
 
-def _location(parent: str) -> str:
+def location(parent: str) -> str:
+    """The same, if it is the name of a place. Raises Refused."""
     if not _PARENT.fullmatch(parent) or parent.endswith("/-"):
         raise Refused("INVALID_ARGUMENT", f"parent: '{parent}' is not projects/PROJECT/locations/LOCATION.")
     return parent

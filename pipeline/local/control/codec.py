@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.cloud import run_v2
 from google.protobuf import json_format
@@ -16,6 +16,9 @@ from pipeline.model import OUTPUT_ONLY
 _SERVICE = run_v2.Service.pb().DESCRIPTOR
 #: The fields of a service that its clients own; all others are the server's and are ignored in a request.
 SPEC_FIELDS = frozenset(field.name for field in _SERVICE.fields if field.json_name not in OUTPUT_ONLY)
+_JOB_FIELDS = frozenset(
+    {"labels", "annotations", "client", "client_version", "launch_stage", "binary_authorization", "template"}
+)
 
 M = TypeVar("M", bound=Message)
 
@@ -27,14 +30,24 @@ def message(kind: type[M], value: Json) -> M:
 
 def spec_of(service: Message) -> Json:
     """The part of a (bare) ``Service`` that its client owns; fields at their default are absent. Raises Refused."""
-    try:
-        fields = json_format.MessageToDict(service, preserving_proto_field_name=True)
-    except (json_format.Error, ValueError, OverflowError) as error:  # a time or duration out of range
-        raise Refused("INVALID_ARGUMENT", f"service: {error}") from error
+    fields = as_json(service)
     for container in fields.get("template", {}).get("containers", ()):
         container.pop("build_info", None)  # output only, as is the name of a build
     fields.get("build_config", {}).pop("name", None)
     return {key: value for key, value in fields.items() if key in SPEC_FIELDS}
+
+
+def job_spec_of(job: Message) -> Json:
+    """The same of a (bare) ``Job``."""
+    return {key: value for key, value in as_json(job).items() if key in _JOB_FIELDS}
+
+
+def as_json(given: Message) -> Any:
+    """A message of a client's as proto JSON with snake_case keys, without what is at its default. Raises Refused."""
+    try:
+        return json_format.MessageToDict(given, preserving_proto_field_name=True)
+    except (json_format.Error, ValueError, OverflowError) as error:  # a time or duration out of range
+        raise Refused("INVALID_ARGUMENT", f"{given.DESCRIPTOR.name}: {error}") from error
 
 
 def paths_of(mask: FieldMask, *, is_strict: bool) -> Sequence[str] | None:

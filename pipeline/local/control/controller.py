@@ -14,12 +14,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from pipeline.local.control import operations, validate, writes
-from pipeline.local.control.etags import version_of
 from pipeline.local.control.operations import Operation, Operations
 from pipeline.local.control.reconciler import Reconciler
 from pipeline.local.control.state import Json, Refused, Revision, Service, Stamp
 from pipeline.local.control.store import Registry, Shelf
 from pipeline.local.control.views import accepted_json, deleted_json, revision_json, service_json, summary
+from pipeline.local.control.writes import check_etag
 from pipeline.local.dataplane import Instances, Router
 from pipeline.model import ServiceRef
 
@@ -32,6 +32,7 @@ class Controller:
     Args:
         folder: of the server; what is accepted is kept there.
         revision_limit: of each service; beyond it the oldest that nothing can reach are deleted.
+        also_used: digests of images that others than services name.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class Controller:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         ids: Callable[[], str] = lambda: str(uuid4()),
         revision_limit: int = 1000,
+        also_used: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._registry = Registry(Shelf(folder / "services", Service))
         self.operations = Operations(Shelf(folder / "operations", Operation))
-        self._reconciler = Reconciler(self._registry, self.operations, instances, router, clock)
+        self._reconciler = Reconciler(self._registry, self.operations, instances, router, clock, also_used)
         self._router = router
         self._clock = clock
         self._ids = ids
@@ -124,7 +126,7 @@ class Controller:
         if allow_missing and ref.name not in self._registry:
             return self.create_service(ref, change, actor=actor, validate_only=validate_only)
         current = self.service(ref)
-        _check_etag(ref.service, etag, current.etag)
+        check_etag(ref.service, etag, current.etag)
         spec = _checked(ref, change if paths is None else writes.merge(current.spec, change, paths))
         written = writes.update(current, spec, self._stamp(actor), revision_limit=self._revision_limit)
         return self._accept(written, validate_only)
@@ -133,7 +135,7 @@ class Controller:
         self, ref: ServiceRef, *, etag: str, actor: str = "local", validate_only: bool = False
     ) -> Operation:
         service = self.service(ref)
-        _check_etag(ref.service, etag, service.etag)
+        check_etag(ref.service, etag, service.etag)
         gone = writes.delete(service, self._stamp(actor))
         subject = deleted_json(service, gone, self.uri)
         operation = self._operation(ref, operations.SERVICE, subject, deletes=True)
@@ -150,7 +152,7 @@ class Controller:
         self, ref: ServiceRef, name: str, *, etag: str, actor: str, validate_only: bool = False
     ) -> Operation:
         service, revision = self.revision(ref, name)
-        _check_etag(name, etag, revision.etag)
+        check_etag(name, etag, revision.etag)
         remaining = writes.drop_revision(service, name, self._stamp(actor))
         subject = {**revision_json(service, revision), "delete_time": self._clock().isoformat()}
         operation = self._operation(ref, operations.REVISION, subject, deletes=True)
@@ -189,12 +191,3 @@ def _checked(ref: ServiceRef, spec: Json) -> Json:
     spec = writes.with_defaults(ref, spec)
     validate.check_spec(ref, spec)
     return spec
-
-
-def _check_etag(name: str, asked: str, current: str) -> None:
-    if asked and asked != current:
-        raise Refused(
-            "ABORTED",
-            f"Conflict for resource '{name}': version '{version_of(asked)}' was specified but current version is"
-            f" '{version_of(current)}'.",
-        )

@@ -12,6 +12,8 @@ from pipeline.local.control.store import Shelf
 
 SERVICE = "Service"
 REVISION = "Revision"
+JOB = "Job"
+EXECUTION = "Execution"
 _KEPT = 200
 
 
@@ -20,8 +22,8 @@ class Operation:
     """One accepted write.
 
     Args:
-        kind: message type of metadata and response: ``Service`` or ``Revision``.
-        target: resource name of the service whose reconciliation it waits for.
+        kind: message type of metadata and response: one of the names above.
+        target: resource name of the service or job whose reconciliation, or of the execution whose end, it waits for.
         deletes: it is over when what it deletes has stopped, whatever the service does.
         subject: the resource as proto JSON, when accepted and, once done, at the end.
         error: (name of a grpc.StatusCode, message) when it failed.

@@ -44,12 +44,14 @@ class Reconciler:
         instances: Instances,
         router: Router,
         clock: Callable[[], datetime],
+        also_used: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._registry = registry
         self._operations = operations
         self._instances = instances
         self._router = router
         self._clock = clock
+        self._also_used = also_used
         self._tasks = Tasks("control plane task failed")
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routed: dict[str, tuple[Line, ...]] = {}
@@ -154,7 +156,7 @@ class Reconciler:
 
     def _collect(self) -> None:
         """Take away the images that no revision names any more, nor any record."""
-        self._instances.collect(frozenset().union(*map(state.digests, self._registry)))
+        self._instances.collect(self._also_used().union(*map(state.digests, self._registry)))
 
     def _record_start(self, key: Key, failure: Failure | None) -> None:
         name, revision = key

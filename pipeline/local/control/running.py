@@ -34,7 +34,7 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
         for key, fallback in (("min_instance_count", 0), ("max_instance_count", 1))
     )
     volumes = {each.get("name", ""): each for each in template.get("volumes", ())}
-    containers = [_container(each, revision.images, volumes) for each in template["containers"]]
+    containers = [container_spec(each, revision.images, volumes) for each in template["containers"]]
     main = containers.pop(serving(template["containers"]))
     return InstanceSpec(
         service=service.name,
@@ -65,7 +65,8 @@ def _left_out(template: Json) -> Iterator[str]:
             yield f"working directory {container['working_dir']}"
 
 
-def _container(container: Json, images: Mapping[str, str], volumes: Mapping[str, Json]) -> ContainerSpec:
+def container_spec(container: Json, images: Mapping[str, str], volumes: Mapping[str, Json]) -> ContainerSpec:
+    """How to run one container of a template."""
     env, image = container.get("env", ()), container["image"]
     port = (container.get("ports") or [{}])[0].get("container_port", 0)
     return ContainerSpec(

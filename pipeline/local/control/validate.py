@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from pipeline.local.control.state import BY_NAME, LATEST, Json, Refused
 from pipeline.model import ServiceRef
@@ -131,7 +131,7 @@ def _containers(_: str, spec: Json) -> Problems:
         where = f"template.containers[{index}]"
         if not container.get("image"):
             yield f"{where}.image: must be set."
-        yield from _variables(where, container.get("env", []))
+        yield from check_variables(where, container.get("env", []), RESERVED_VARIABLES)
         if twice := [name for name in names[:index] if name and name == names[index]]:
             yield f"{where}.name: '{twice[0]}' is the name of another container."
         for wanted in container.get("depends_on", []):
@@ -150,7 +150,8 @@ def _waiting_for_ever(containers: list[Json]) -> list[str]:
     return sorted(waiting)
 
 
-def _variables(where: str, env: list[Json]) -> Problems:
+def check_variables(where: str, env: Sequence[Json], reserved: Collection[str]) -> Problems:
+    """What is wrong with a container's environment."""
     names = [variable.get("name", "") for variable in env]
     if len(env) > 1000:
         yield f"{where}.env: {len(env)} variables, at most 1000."
@@ -159,7 +160,7 @@ def _variables(where: str, env: list[Json]) -> Problems:
     for variable in env:
         if "value_source" in variable:
             yield from _secret(f"{where}.env '{variable.get('name')}'", variable["value_source"])
-    if taken := [name for name in names if name in RESERVED_VARIABLES]:
+    if taken := [name for name in names if name in reserved]:
         yield (
             f"{where}.env: The following reserved env names were provided: {', '.join(taken)}."
             " These values are automatically set by the system."

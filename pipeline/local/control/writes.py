@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
-from pipeline.local.control.etags import TICK
+from pipeline.local.control.etags import TICK, version_of
 from pipeline.local.control.state import (
     BY_NAME,
     DEFAULT_CONCURRENCY,
@@ -51,7 +51,7 @@ def with_defaults(ref: ServiceRef, spec: Json) -> Json:
     template = {
         "timeout": DEFAULT_TIMEOUT,
         "max_instance_request_concurrency": DEFAULT_CONCURRENCY,
-        "service_account": f"{_project_number(ref.project)}-compute@developer.gserviceaccount.com",
+        "service_account": default_account(ref.project),
         **spec.get("template", {}),
     }
     if containers := template.get("containers"):
@@ -60,15 +60,15 @@ def with_defaults(ref: ServiceRef, spec: Json) -> Json:
     return {"ingress": "INGRESS_TRAFFIC_ALL", "launch_stage": "GA", **spec, "template": template, "traffic": traffic}  # fmt: skip
 
 
-def _project_number(project: str) -> int:
-    """Every project has one; here it follows from the name."""
-    return 10**11 + crc32(project.encode())
+def default_account(project: str) -> str:
+    """Of a project that names none. It has the project's number, which follows from the name here."""
+    return f"{10**11 + crc32(project.encode())}-compute@developer.gserviceaccount.com"
 
 
 def _containers_with_defaults(containers: Sequence[Json]) -> Sequence[Json]:
     """The one that takes requests listens on 8080 and is asked by TCP until it does; each has a CPU and 512 MiB."""
     made: list[dict[str, Any]] = [
-        {**each, "resources": _resources(each.get("resources"))} for each in containers
+        {**each, "resources": resources_with_defaults(each.get("resources"))} for each in containers
     ]
     main = made[serving(made)]
     if len(made) == 1:
@@ -79,10 +79,20 @@ def _containers_with_defaults(containers: Sequence[Json]) -> Sequence[Json]:
     return made
 
 
-def _resources(given: Json | None) -> Json:
+def resources_with_defaults(given: Json | None) -> Json:
     """Who says nothing of resources gets a CPU between requests that is throttled; who does, says that too."""
     limits = {"cpu": "1000m", "memory": "512Mi", **(given or {}).get("limits", {})}
     return {"limits": limits, "cpu_idle": True} if given is None else {**given, "limits": limits}
+
+
+def check_etag(name: str, asked: str, current: str) -> None:
+    """Refuse a write that was decided on another state than there is."""
+    if asked and asked != current:
+        raise Refused(
+            "ABORTED",
+            f"Conflict for resource '{name}': version '{version_of(asked)}' was specified but current version is"
+            f" '{version_of(current)}'.",
+        )
 
 
 def create(ref: ServiceRef, spec: Json, stamp: Stamp) -> Service:

@@ -36,6 +36,16 @@ class Entry:
     trace: str = ""
 
     @property
+    def resource_type(self) -> str:
+        """The monitored resource's: of a service's entries, or of a job's."""
+        return "cloud_run_job" if "job_name" in self.resource else "cloud_run_revision"
+
+    @property
+    def owner(self) -> str:
+        """Name of the service or of the job."""
+        return self.resource.get("service_name") or self.resource["job_name"]
+
+    @property
     def key(self) -> tuple[int, str]:
         """The order that clients see."""
         return self.at_ns, self.insert_id

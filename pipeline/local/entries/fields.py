@@ -16,7 +16,7 @@ Field = Callable[[Entry], Iterable[Any]]  # the values at a path: none if it is 
 _SEGMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')
 _PATH = re.compile(rf"(?:{_SEGMENT.pattern})(?:\.(?:{_SEGMENT.pattern}))*")
 _SIMPLE: Mapping[str, Callable[[Entry], Any]] = {
-    "resource.type": lambda _: "cloud_run_revision",
+    "resource.type": lambda entry: entry.resource_type,
     "logName": lambda entry: entry.log,
     "insertId": lambda entry: entry.insert_id,
     "textPayload": lambda entry: entry.text or "",

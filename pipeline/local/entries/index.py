@@ -80,7 +80,7 @@ class _Kept:
         self.arrivals.insert(place, entry)
         self.sizes.insert(place, size)
         self.size += size
-        entries = self.revisions.setdefault(entry.resource["revision_name"].casefold(), [])
+        entries = self.revisions.setdefault(entry.resource.get("revision_name", "").casefold(), [])
         if entries and entry.key < entries[-1].key:
             insort(entries, entry, key=lambda e: e.key)
         else:
@@ -133,7 +133,7 @@ class LogIndex:
     def add(self, entry: Entry, size: int) -> tuple[str, str, str]:
         """Keep an entry. Returns whose it is."""
         labels = entry.resource
-        whose = labels["project_id"], labels["location"], labels["service_name"]
+        whose = labels["project_id"], labels["location"], entry.owner
         kept = self._kept.get(whose)
         if kept is None:
             kept = self._kept[whose] = _Kept(whose[2].casefold())

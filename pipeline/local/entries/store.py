@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import structlog
@@ -35,15 +36,28 @@ MAX_BYTES_OF_ALL = 192 * 1024 * 1024
 MAX_LINE = 256 * 1024  # bytes; Cloud Logging's limit of one entry
 _MAX_WAITING = 10_000  # entries that one tail may be behind
 _SPECIAL = "logging.googleapis.com/"
+Labels = Mapping[str, str]
+NO_LABELS: Labels = MappingProxyType({})
 
 log = structlog.get_logger(__name__)
 
 
 class LogSink(Protocol):
-    """Where the data plane writes. ``service`` is a resource name; ``instance`` is the one that it is of, if one is."""
+    """Where the data plane writes. ``service`` is a resource name; ``instance`` is the one that it is of, if one is.
+
+    A job's name may stand for a service's; it has no revisions, and ``labels`` say of which execution's task it is.
+    """
 
     def line(
-        self, service: str, revision: str, stream: str, text: str, container: str = "", instance: str = ""
+        self,
+        service: str,
+        revision: str,
+        stream: str,
+        text: str,
+        container: str = "",
+        instance: str = "",
+        *,
+        labels: Labels = NO_LABELS,
     ) -> None:
         """One line of ``stdout`` or ``stderr``, of the container of that name if it has one."""
 
@@ -53,7 +67,14 @@ class LogSink(Protocol):
         """One request that ended; the keys are HttpRequest's, latency in seconds."""
 
     def system(
-        self, service: str, revision: str, text: str, severity: str = "INFO", instance: str = ""
+        self,
+        service: str,
+        revision: str,
+        text: str,
+        severity: str = "INFO",
+        instance: str = "",
+        *,
+        labels: Labels = NO_LABELS,
     ) -> None:
         """Something that the platform did."""
 
@@ -97,15 +118,23 @@ class LogStore:
             self.index.note_lost(dropped)
 
     def line(
-        self, service: str, revision: str, stream: str, text: str, container: str = "", instance: str = ""
+        self,
+        service: str,
+        revision: str,
+        stream: str,
+        text: str,
+        container: str = "",
+        instance: str = "",
+        *,
+        labels: Labels = NO_LABELS,
     ) -> None:
         fields = json_object(text)
-        ours = _of_instance(instance) | ({"container_name": container} if container else {})
+        ours = {**labels, **_of_instance(instance), **({"container_name": container} if container else {})}
         if fields is None:
             self._add(service, revision, stream, text=text, labels=ours)
             return
         severity = str(fields.pop("severity", "DEFAULT")).upper()
-        labels = fields.pop(f"{_SPECIAL}labels", None)
+        own = fields.pop(f"{_SPECIAL}labels", None)
         self._add(
             service,
             revision,
@@ -114,7 +143,7 @@ class LogStore:
             insert_id=str(fields.pop(f"{_SPECIAL}insertId", "")),
             severity=severity if severity in SEVERITIES else "DEFAULT",
             labels={
-                **({str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}),
+                **({str(k): str(v) for k, v in own.items()} if isinstance(own, dict) else {}),
                 **ours,
             },
             trace=str(fields.pop(f"{_SPECIAL}trace", "")),
@@ -131,10 +160,17 @@ class LogStore:
         )
 
     def system(
-        self, service: str, revision: str, text: str, severity: str = "INFO", instance: str = ""
+        self,
+        service: str,
+        revision: str,
+        text: str,
+        severity: str = "INFO",
+        instance: str = "",
+        *,
+        labels: Labels = NO_LABELS,
     ) -> None:
-        labels = _of_instance(instance)
-        self._add(service, revision, "varlog/system", severity=severity, text=text, labels=labels)
+        ours = {**labels, **_of_instance(instance)}
+        self._add(service, revision, "varlog/system", severity=severity, text=text, labels=ours)
 
     @contextmanager
     def tail(self) -> Iterator[Tail]:
@@ -186,12 +222,8 @@ def _of_instance(instance: str) -> dict[str, str]:
 @lru_cache(maxsize=4096)
 def _origin(service: str, revision: str, log: str) -> tuple[str, Mapping[str, str]]:
     """logName and resource labels; the same objects for each entry of a stream."""
-    _, project, _, location, _, name = service.split("/")
-    labels = {
-        "project_id": project,
-        "location": location,
-        "service_name": name,
-        "revision_name": revision,
-        "configuration_name": name,
-    }
+    _, project, _, location, kind, name = service.split("/")
+    place = {"project_id": project, "location": location}
+    own = {"service_name": name, "revision_name": revision, "configuration_name": name}
+    labels = {**place, **({"job_name": name} if kind == "jobs" else own)}
     return f"projects/{project}/logs/run.googleapis.com%2F{log.replace('/', '%2F')}", labels

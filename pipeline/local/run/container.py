@@ -197,11 +197,21 @@ class Container:
         with suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
             os.killpg(self.pid, number)
 
-    def how_it_ended(self) -> str:
+    @property
+    def exit_code(self) -> int:
+        """Of a process that has ended; 128 and more where a signal ended it."""
         code = self._process.transport.get_returncode() or 0
-        if code > 128 or code < 0:
-            return f"Container terminated on signal {code - 128 if code > 128 else -code}."
-        return f"Container called exit({code})."
+        return code if code >= 0 else 128 - code
+
+    @property
+    def signal(self) -> int:
+        """That ended it; 0 for none."""
+        return max(self.exit_code - 128, 0)
+
+    def how_it_ended(self) -> str:
+        if self.signal:
+            return f"Container terminated on signal {self.signal}."
+        return f"Container called exit({self.exit_code})."
 
     def failure(self, what: str) -> StartFailed:
         """That it did not start, or did not stay, with its last lines."""

@@ -12,11 +12,12 @@ from pathlib import Path
 import structlog
 
 from pipeline.errors import UserError
-from pipeline.local.dataplane import InstanceSpec, StartFailed
+from pipeline.local.dataplane import AttemptEnd, AttemptSpec, InstanceSpec, StartFailed
 from pipeline.local.entries.store import LogSink
 from pipeline.local.images import builds, catalogue
 from pipeline.local.images.builds import Build
 from pipeline.local.run import secret_variables, strays, volumes
+from pipeline.local.run.attempts import Attempt
 from pipeline.local.run.instance import Instance
 from pipeline.local.tasks import Tasks
 
@@ -88,7 +89,7 @@ class _Group:
 
 
 class Fleet:
-    """Implements ``dataplane.Instances``.
+    """Implements ``dataplane.Instances`` and ``dataplane.Attempts``.
 
     Args:
         folder: of the server; holds the image catalogue and the builds.
@@ -163,6 +164,9 @@ class Fleet:
         if left:
             text = f"Not acted out by the local Cloud Run: {', '.join(left)}."
             self._logs.system(spec.service, spec.revision, text, "NOTICE")
+
+    async def attempt(self, spec: AttemptSpec) -> AttemptEnd:
+        return await Attempt(self._folder, self._logs, spec, self._grace_s).run()
 
     async def stop(self, service: str, revision: str) -> None:
         group = self._groups.pop((service, revision), None)

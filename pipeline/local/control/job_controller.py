@@ -1,0 +1,230 @@
+"""The control plane of jobs: accepts or refuses each request; ``job_runner.py`` runs what was accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline.local.control import job_writes, jobs
+from pipeline.local.control.job_runner import JobRunner
+from pipeline.local.control.job_views import execution_json, job_json, job_summary
+from pipeline.local.control.jobs import Execution, Job
+from pipeline.local.control.operations import EXECUTION, JOB, Operation, Operations
+from pipeline.local.control.state import Failure, Json, Refused, Stamp
+from pipeline.local.control.store import Shelf
+from pipeline.local.control.writes import check_etag
+from pipeline.local.dataplane import Attempts, StartFailed
+from pipeline.local.tasks import Tasks
+
+_KEPT = 1000  # executions of a job
+
+
+class JobController:
+    """Jobs and their executions of one local Cloud Run. Call from its event loop alone.
+
+    Args:
+        folder: of the server; what is accepted is kept there.
+        operations: of services and jobs together.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        attempts: Attempts,
+        operations: Operations,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        ids: Callable[[], str] = lambda: str(uuid4()),
+    ) -> None:
+        self._shelf = Shelf(folder / "jobs", Job)
+        self._jobs: dict[str, Job] = {job.name: job for job in self._shelf}
+        self._operations = operations
+        self._attempts = attempts
+        self._runner = JobRunner(Shelf(folder / "executions", Execution), operations, attempts, clock)
+        self._clock = clock
+        self._ids = ids
+        self._tasks = Tasks("a job could not be settled")
+
+    def resume(self) -> None:
+        """Take up where the last server of this state folder ended."""
+        for job in list(self._jobs.values()):
+            if job.reconciling:
+                self._tasks.spawn(self._settle(job.name, job.generation))
+        self._runner.resume()
+
+    async def close(self) -> None:
+        await self._tasks.cancel()
+        await self._runner.close()
+
+    def digests(self) -> frozenset[str]:
+        """Of all images that a job, or a run that is not over, names."""
+        unfinished = (each for each in self._runner if each.completed is None)
+        return jobs.digests(*self._jobs.values(), *unfinished)
+
+    def snapshot(self) -> list[Json]:
+        """What ``local status`` shows."""
+        return [job_summary(job, self._latest(job)) for job in self._jobs.values()]
+
+    def job(self, name: str) -> Job:
+        if name not in self._jobs:
+            raise Refused("NOT_FOUND", f"Resource '{name}' of kind 'JOB' does not exist.")
+        return self._jobs[name]
+
+    def jobs(self, parent: str) -> tuple[Job, ...]:
+        return tuple(job for job in self._jobs.values() if job.parent == parent)
+
+    def shown(self, job: Job) -> Json:
+        return job_json(job, self._latest(job))
+
+    def execution(self, name: str) -> Execution:
+        if found := self._runner.find(name):
+            return found
+        raise Refused("NOT_FOUND", f"Resource '{name}' of kind 'EXECUTION' does not exist.")
+
+    def executions(self, job: str) -> tuple[Execution, ...]:
+        """Of a job; of all jobs of its place for ``.../jobs/-``."""
+        parent, _, short = job.rpartition("/jobs/")
+        if short == "-":
+            return tuple(each for each in self._runner if each.job.startswith(f"{parent}/jobs/"))
+        return self._runner.of(self.job(job).name)
+
+    def create(self, parent: str, job_id: str, spec: Json, *, actor: str, validate_only: bool) -> Operation:
+        job_writes.check_job_id(job_id)
+        name = f"{parent}/jobs/{job_id}"
+        if name in self._jobs:
+            raise Refused("ALREADY_EXISTS", f"Resource '{job_id}' already exists.")
+        spec = job_writes.with_defaults(parent.split("/")[1], spec)
+        return self._accept(job_writes.create(name, spec, self._stamp(actor)), validate_only)
+
+    def update(
+        self, name: str, spec: Json, *, etag: str, actor: str, validate_only: bool, allow_missing: bool
+    ) -> Operation:
+        parent, _, job_id = name.partition("/jobs/")
+        if allow_missing and name not in self._jobs:
+            return self.create(parent, job_id, spec, actor=actor, validate_only=validate_only)
+        current = self.job(name)
+        check_etag(job_id, etag, current.etag)
+        spec = job_writes.with_defaults(parent.split("/")[1], spec)
+        return self._accept(job_writes.update(current, spec, self._stamp(actor)), validate_only)
+
+    def delete(self, name: str, *, etag: str, validate_only: bool) -> Operation:
+        """Its executions go with it, and what runs of them is ended."""
+        job = self.job(name)
+        check_etag(job.short, etag, job.etag)
+        gone = {**self.shown(job), "delete_time": self._clock().isoformat()}
+        operation = self._operation(job.parent, JOB, name, gone, deletes=True)
+        if validate_only:
+            return replace(operation, is_done=True)
+        self._on_disk(lambda: self._shelf.remove(name))
+        del self._jobs[name]
+        self._operations.begin(operation)
+        self._tasks.spawn(self._forget([each.name for each in self._runner.of(name)], operation))
+        return operation
+
+    def run(self, name: str, overrides: Json, *, etag: str, actor: str, validate_only: bool) -> Operation:
+        """Its operation ends with the execution, however that ends."""
+        job = self.job(name)
+        check_etag(job.short, etag, job.etag)
+        execution = job_writes.run(job, overrides, self._stamp(actor))
+        operation = self._operation(job.parent, EXECUTION, execution.name, execution_json(execution))
+        if validate_only:
+            return replace(operation, is_done=True)
+        self._publish(job_writes.counted(job, execution))
+        self._operations.begin(operation)
+        self._runner.start(execution)
+        over = sorted((e for e in self._runner.of(name) if e.completed), key=lambda e: e.create_time)
+        if surplus := [each.name for each in over[: max(len(over) - _KEPT, 0)]]:
+            self._tasks.spawn(self._forget(surplus, None))
+        return operation
+
+    def cancel(self, name: str, *, etag: str, validate_only: bool) -> Operation:
+        execution = self.execution(name)
+        check_etag(execution.short, etag, execution.etag)
+        if execution.completed:
+            raise Refused("FAILED_PRECONDITION", f"Execution '{execution.short}' has completed.")
+        shown = execution_json(replace(execution, cancelled=True))
+        operation = self._operation(execution.job.partition("/jobs/")[0], EXECUTION, name, shown)
+        if validate_only:
+            return replace(operation, is_done=True)
+        self._operations.begin(operation)
+        self._runner.cancel(name)
+        return operation
+
+    def delete_execution(self, name: str, *, etag: str, validate_only: bool) -> Operation:
+        execution = self.execution(name)
+        check_etag(execution.short, etag, execution.etag)
+        gone = {**execution_json(execution), "delete_time": self._clock().isoformat()}
+        place = execution.job.partition("/jobs/")[0]
+        operation = self._operation(place, EXECUTION, name, gone, deletes=True)
+        if validate_only:
+            return replace(operation, is_done=True)
+        self._operations.begin(operation)
+        self._tasks.spawn(self._forget([name], operation))
+        return operation
+
+    async def _forget(self, executions: list[str], operation: Operation | None) -> None:
+        for name in executions:
+            await self._runner.forget(name)
+        if operation:
+            self._operations.finish(operation.name)
+
+    def _accept(self, job: Job, validate_only: bool) -> Operation:
+        operation = self._operation(job.parent, JOB, job.name, self.shown(job))
+        if validate_only:
+            return replace(operation, is_done=True)
+        self._publish(job)
+        self._operations.begin(operation)
+        self._tasks.spawn(self._settle(job.name, job.generation))
+        return operation
+
+    async def _settle(self, name: str, generation: int) -> None:
+        """Find its images, by digest, for good: what their names mean later is the next write's."""
+        failure, images = await self._images(self._jobs[name])
+        job = self._jobs.get(name)
+        if job is None or job.generation != generation:
+            return  # deleted, or written again: that write settles it
+        job = replace(job, images=images, failure=failure, reconciling=False)
+        self._jobs[name] = job
+        self._on_disk(lambda: self._shelf.save(name, job))
+        error = ("FAILED_PRECONDITION", failure.message) if failure else None
+        for operation in self._operations.pending_writes(name):
+            self._operations.finish(operation.name, subject=self.shown(job), error=error)
+
+    async def _images(self, job: Job) -> tuple[Failure | None, Mapping[str, str]]:
+        names = [each["image"] for each in job.spec["template"]["template"]["containers"]]
+        try:
+            async with AsyncExitStack() as stack:
+                return None, {
+                    image: await stack.enter_async_context(self._attempts.pinned(image)) for image in names
+                }
+        except StartFailed as failure:
+            return Failure(failure.reason, failure.message), {}
+
+    def _publish(self, job: Job) -> None:
+        """Raises Refused when it cannot be saved."""
+        self._on_disk(lambda: self._shelf.save(job.name, job))
+        self._jobs[job.name] = job
+
+    @staticmethod
+    def _on_disk(do: Callable[[], None]) -> None:
+        try:
+            do()
+        except OSError as fault:
+            raise Refused(
+                "RESOURCE_EXHAUSTED", f"The local Cloud Run cannot save its state ({fault})."
+            ) from fault
+
+    def _latest(self, job: Job) -> Execution | None:
+        return self._runner.find(f"{job.name}/executions/{job.latest}") if job.latest else None
+
+    def _operation(
+        self, parent: str, kind: str, target: str, subject: Json, *, deletes: bool = False
+    ) -> Operation:
+        return Operation(f"{parent}/operations/{self._ids()}", kind, target, self._clock(), subject, deletes)
+
+    def _stamp(self, actor: str) -> Stamp:
+        return Stamp(actor, self._clock(), self._ids)

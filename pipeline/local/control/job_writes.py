@@ -1,0 +1,130 @@
+"""What a client's write makes of a job, and a run of it, or why it is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.local.control.etags import TICK
+from pipeline.local.control.jobs import DEFAULT_RETRIES, DEFAULT_TASK_TIMEOUT, Execution, Job, Task
+from pipeline.local.control.state import Json, Refused, Stamp
+from pipeline.local.control.validate import check_variables
+from pipeline.local.control.writes import default_account, resources_with_defaults
+
+_JOB_ID = re.compile(r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?")
+_MOST_TASKS, _MOST_RETRIES, _LONGEST_S = 10_000, 10, 168 * 3600
+_RESERVED = frozenset(
+    f"CLOUD_RUN_{name}" for name in ("JOB", "EXECUTION", "TASK_INDEX", "TASK_ATTEMPT", "TASK_COUNT")
+)
+_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz24567"
+
+
+def check_job_id(job_id: str) -> None:
+    """Refuse a name that the API would not take."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise Refused(
+            "INVALID_ARGUMENT",
+            f"job_id '{job_id}': must begin with a letter, hold only lower-case letters, digits and hyphens, not end"
+            " with a hyphen, and be shorter than 50 characters.",
+        )
+
+
+def with_defaults(project: str, spec: Json) -> Json:
+    """``spec`` with what Cloud Run fills in. Raises Refused for what it does not take."""
+    execution = spec.get("template", {})
+    task: dict[str, Any] = {
+        "max_retries": DEFAULT_RETRIES,
+        "timeout": DEFAULT_TASK_TIMEOUT,
+        "service_account": default_account(project),
+        **execution.get("template", {}),
+    }
+    containers = task.get("containers", ())
+    task["containers"] = [{**c, "resources": resources_with_defaults(c.get("resources"))} for c in containers]
+    template = {"task_count": 1, **execution, "template": task}
+    _refuse(_problems(template))
+    return {"launch_stage": "GA", **spec, "template": template}
+
+
+def _refuse(problems: Iterator[str]) -> None:
+    for problem in problems:
+        raise Refused("INVALID_ARGUMENT", problem)
+
+
+def _problems(template: Json) -> Iterator[str]:
+    task = template["template"]
+    if not 1 <= len(task["containers"]) <= 10:
+        yield f"template.template.containers: {len(task['containers'])} containers, at least one and at most 10."
+    for number, container in enumerate(task["containers"]):
+        where = f"template.template.containers[{number}]"
+        if not container.get("image"):
+            yield f"{where}.image: must be set."
+        yield from check_variables(where, container.get("env", []), _RESERVED)
+    if not 1 <= template["task_count"] <= _MOST_TASKS:
+        yield f"template.task_count: {template['task_count']} is not between 1 and {_MOST_TASKS}."
+    if not 0 <= template.get("parallelism", 0) <= _MOST_TASKS:
+        yield f"template.parallelism: {template['parallelism']} is not between 0 and {_MOST_TASKS}."
+    if not 0 <= task["max_retries"] <= _MOST_RETRIES:
+        yield f"template.template.max_retries: {task['max_retries']} is not between 0 and {_MOST_RETRIES}."
+    if not 0 < float(task["timeout"].removesuffix("s")) <= _LONGEST_S:
+        yield f"template.template.timeout: {task['timeout']} is not between 1s and {_LONGEST_S}s."
+
+
+def create(name: str, spec: Json, stamp: Stamp) -> Job:
+    return Job(name, stamp.new_id(), stamp.etag(name), 1, stamp.at, stamp.at, stamp.actor, stamp.actor, spec)
+
+
+def update(job: Job, spec: Json, stamp: Stamp) -> Job:
+    """The job with another spec, its images to be found anew."""
+    stamp = replace(stamp, at=max(stamp.at, job.update_time + TICK))
+    return replace(
+        job, spec=spec, etag=stamp.etag(job.name), generation=job.generation + 1, update_time=stamp.at,
+        last_modifier=stamp.actor, images={}, failure=None, reconciling=True,
+    )  # fmt: skip
+
+
+def run(job: Job, overrides: Json, stamp: Stamp) -> Execution:
+    """A run of the job as it is, with what this run overrides. Raises Refused."""
+    if job.failure or job.reconciling:
+        why = job.failure.message if job.failure else "it is still being written"
+        raise Refused("FAILED_PRECONDITION", f"Job '{job.short}' is not ready to run: {why}")
+    template = _overridden(job.spec["template"], overrides)
+    _refuse(_problems(template))
+    number = int(stamp.new_id().replace("-", "")[-10:], 16)
+    suffix = "".join(_SUFFIX_LETTERS[number // 25**place % 25] for place in range(5))
+    name = f"{job.name}/executions/{job.short}-{suffix}"
+    tasks = tuple(Task(index) for index in range(template["task_count"]))
+    return Execution(
+        name, stamp.new_id(), stamp.etag(name), stamp.at, stamp.actor, template, job.images, tasks
+    )
+
+
+def counted(job: Job, execution: Execution) -> Job:
+    return replace(job, executions=job.executions + 1, latest=execution.short)
+
+
+def _overridden(template: Json, overrides: Json) -> Json:
+    task = dict(template["template"])
+    task["containers"] = _containers(task["containers"], overrides.get("container_overrides", ()))
+    if "timeout" in overrides:
+        task["timeout"] = overrides["timeout"]
+    count = overrides.get("task_count") or template["task_count"]
+    return {**template, "task_count": count, "template": task}
+
+
+def _containers(containers: Sequence[Json], overrides: Sequence[Json]) -> Sequence[Json]:
+    made = [dict(container) for container in containers]
+    for override in overrides:
+        wanted = override.get("name", "")
+        found = [c for c in made if c.get("name", "") == wanted or (not wanted and len(made) == 1)]
+        if not found:
+            raise Refused(
+                "INVALID_ARGUMENT", f"overrides.container_overrides: there is no container '{wanted}'."
+            )
+        (container,) = found
+        if override.get("args") or override.get("clear_args"):
+            container["args"] = list(override.get("args", ()))
+        env = {each["name"]: each for each in (*container.get("env", ()), *override.get("env", ()))}
+        container["env"] = list(env.values())
+    return made

@@ -1,0 +1,152 @@
+"""A job, its executions and their tasks as the Admin API v2 keeps them.
+
+What a client may write of a job is its *spec*, proto JSON with snake_case keys, as for a service. Each run takes the
+template of that moment, with what the run overrides, and keeps it: an execution never changes what it runs. A task is
+attempted until one attempt succeeds or there are no retries left:
+
+    PENDING -> RUNNING -> SUCCEEDED | FAILED | CANCELLED        an attempt that failed goes back to PENDING
+
+An execution is over when all its tasks are.
+Source: docstrings of google.cloud.run_v2.Job, Execution, Task and RunJobRequest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from pipeline.local.control.state import Failure, Json
+from pipeline.local.dataplane import AttemptEnd
+
+DEFAULT_TASK_TIMEOUT = "600s"
+DEFAULT_RETRIES = 3
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+class TaskState(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One of an execution's.
+
+    Args:
+        attempt: of the attempt that runs or ran last, from 0.
+        last: how the attempt before it, or the last, ended.
+    """
+
+    index: int
+    state: TaskState = TaskState.PENDING
+    attempt: int = 0
+    started: datetime | None = None
+    completed: datetime | None = None
+    last: AttemptEnd | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. ``images``: by the template's names of them, by digest; ``failure``: why it cannot run."""
+
+    name: str
+    uid: str
+    etag: str
+    generation: int
+    create_time: datetime
+    update_time: datetime
+    creator: str
+    last_modifier: str
+    spec: Json
+    images: Mapping[str, str] = field(default_factory=dict)
+    failure: Failure | None = None
+    reconciling: bool = True
+    executions: int = 0
+    latest: str = ""
+
+    @property
+    def short(self) -> str:
+        return self.name.rpartition("/")[2]
+
+    @property
+    def parent(self) -> str:
+        return self.name.partition("/jobs/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run of a job. ``template``: an ExecutionTemplate, defaults and overrides in it; ``cancelled``: it was asked for."""
+
+    name: str
+    uid: str
+    etag: str
+    create_time: datetime
+    creator: str
+    template: Json
+    images: Mapping[str, str]
+    tasks: tuple[Task, ...]
+    completed: datetime | None = None
+    cancelled: bool = False
+
+    @property
+    def job(self) -> str:
+        return self.name.partition("/executions/")[0]
+
+    @property
+    def short(self) -> str:
+        return self.name.rpartition("/")[2]
+
+    @property
+    def task_template(self) -> Json:
+        template: Json = self.template["template"]
+        return template
+
+    @property
+    def retries(self) -> int:
+        return int(self.task_template["max_retries"])
+
+    @property
+    def is_over(self) -> bool:
+        return all(task.state in ENDED for task in self.tasks)
+
+    def count(self, *states: TaskState) -> int:
+        return sum(task.state in states for task in self.tasks)
+
+    def with_task(self, task: Task) -> Execution:
+        return replace(self, tasks=tuple(task if old.index == task.index else old for old in self.tasks))
+
+
+def begun(task: Task, at: datetime) -> Task:
+    """The task with its attempt under way; one that was tried before with the next."""
+    attempt = task.attempt + 1 if task.last is not None else task.attempt
+    return replace(task, state=TaskState.RUNNING, attempt=attempt, started=task.started or at)
+
+
+def ended(task: Task, how: AttemptEnd, retries: int, at: datetime) -> Task:
+    """The task after an attempt: done, to be tried again, or failed for good."""
+    if how.is_good:
+        return replace(task, state=TaskState.SUCCEEDED, last=how, completed=at)
+    if task.attempt < retries:
+        return replace(task, state=TaskState.PENDING, last=how)
+    return replace(task, state=TaskState.FAILED, last=how, completed=at)
+
+
+def cancelled(task: Task, at: datetime) -> Task:
+    return task if task.state in ENDED else replace(task, state=TaskState.CANCELLED, completed=at)
+
+
+def digests(*kept: Job | Execution) -> frozenset[str]:
+    """Image digests (64 hex digits) that these name."""
+    texts = [json.dumps(each.spec if isinstance(each, Job) else each.template) for each in kept]
+    texts += [image for each in kept for image in each.images.values()]
+    return frozenset(found for text in texts for found in _DIGEST.findall(text))

@@ -1,0 +1,112 @@
+"""The messages of ``google.cloud.scheduler.v1``, as far as they are spoken here.
+
+Their client package is not among the dependencies, so that what it would bring is declared: names, numbers and types of
+the public API, in a pool of its own, beside which the package may be installed.
+Source: google/cloud/scheduler/v1/job.proto, target.proto and cloudscheduler.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    message_factory,
+    timestamp_pb2,
+)
+from google.rpc import status_pb2
+
+PACKAGE = "google.cloud.scheduler.v1"
+_FILE = "spillway/cloud_scheduler.proto"
+_TYPES = descriptor_pb2.FieldDescriptorProto
+_TIME, _LENGTH, _MASK = "google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"
+_SCALARS = {"string": _TYPES.TYPE_STRING, "bytes": _TYPES.TYPE_BYTES, "int32": _TYPES.TYPE_INT32}
+_METHODS = ("HTTP_METHOD_UNSPECIFIED", "POST", "GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
+_STATES = ("STATE_UNSPECIFIED", "ENABLED", "PAUSED", "DISABLED", "UPDATE_FAILED")
+_ENUMS = {"HttpMethod": _METHODS, "State": _STATES}
+_MAP = "map"
+
+#: Message by name: each field's number and type.
+_MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
+    "OAuthToken": {"service_account_email": (1, "string"), "scope": (2, "string")},
+    "OidcToken": {"service_account_email": (1, "string"), "audience": (2, "string")},
+    "HttpTarget": {
+        "uri": (1, "string"), "http_method": (2, "HttpMethod"), "headers": (3, _MAP), "body": (4, "bytes"),
+        "oauth_token": (5, "OAuthToken"), "oidc_token": (6, "OidcToken"),
+    },
+    "PubsubTarget": {"topic_name": (1, "string"), "data": (3, "bytes"), "attributes": (4, _MAP)},
+    "RetryConfig": {
+        "retry_count": (1, "int32"), "max_retry_duration": (2, _LENGTH), "min_backoff_duration": (3, _LENGTH),
+        "max_backoff_duration": (4, _LENGTH), "max_doublings": (5, "int32"),
+    },
+    "Job": {
+        "name": (1, "string"), "description": (2, "string"), "pubsub_target": (4, "PubsubTarget"),
+        "http_target": (6, "HttpTarget"), "user_update_time": (9, _TIME), "state": (10, "State"),
+        "status": (11, "google.rpc.Status"), "schedule_time": (17, _TIME), "last_attempt_time": (18, _TIME),
+        "retry_config": (19, "RetryConfig"), "schedule": (20, "string"), "time_zone": (21, "string"),
+        "attempt_deadline": (22, _LENGTH),
+    },
+    "ListJobsRequest": {"parent": (1, "string"), "page_size": (5, "int32"), "page_token": (6, "string")},
+    "ListJobsResponse": {"jobs": (1, "Job*"), "next_page_token": (2, "string")},
+    "CreateJobRequest": {"parent": (1, "string"), "job": (2, "Job")},
+    "UpdateJobRequest": {"job": (1, "Job"), "update_mask": (2, _MASK)},
+    **{f"{verb}JobRequest": {"name": (1, "string")} for verb in ("Get", "Delete", "Pause", "Resume", "Run")},
+}  # fmt: skip
+
+
+def _pool() -> descriptor_pool.DescriptorPool:
+    pool, file = descriptor_pool.DescriptorPool(), descriptor_pb2.FileDescriptorProto(syntax="proto3")
+    file.name, file.package = _FILE, PACKAGE
+    for known in (timestamp_pb2, duration_pb2, field_mask_pb2, empty_pb2, any_pb2, status_pb2):
+        needed = descriptor_pb2.FileDescriptorProto()
+        known.DESCRIPTOR.CopyToProto(needed)
+        pool.Add(needed)
+        file.dependency.append(needed.name)
+    for name, values in _ENUMS.items():
+        enum = file.enum_type.add(name=name)
+        for number, value in enumerate(values):
+            enum.value.add(name=value, number=number)
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind) in fields.items():
+            _add(message, field, number, kind)
+    pool.Add(file)
+    return pool
+
+
+def _add(message: Any, name: str, number: int, kind: str) -> None:
+    is_many = kind.endswith("*") or kind == _MAP
+    field = message.field.add(
+        name=name, number=number, label=_TYPES.LABEL_REPEATED if is_many else _TYPES.LABEL_OPTIONAL
+    )
+    if kind in _SCALARS:
+        field.type = _SCALARS[kind]
+    elif kind in _ENUMS:
+        field.type, field.type_name = _TYPES.TYPE_ENUM, f".{PACKAGE}.{kind}"
+    elif kind == _MAP:
+        entry = message.nested_type.add(name=f"{name.title()}Entry")
+        entry.options.map_entry = True
+        for place, part in enumerate(("key", "value"), start=1):
+            entry.field.add(name=part, number=place, type=_TYPES.TYPE_STRING, label=_TYPES.LABEL_OPTIONAL)
+        field.type, field.type_name = _TYPES.TYPE_MESSAGE, f".{PACKAGE}.{message.name}.{entry.name}"
+    else:
+        bare = kind.removesuffix("*")
+        field.type, field.type_name = _TYPES.TYPE_MESSAGE, f".{bare if '.' in bare else f'{PACKAGE}.{bare}'}"
+
+
+_POOL = _pool()
+_KINDS: dict[str, Any] = {
+    name: message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    for name in _MESSAGES
+}
+
+
+def kind(name: str) -> Any:
+    """The class of a message."""
+    return _KINDS[name]
