@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pulumi
 
-from infra import alerts
+from infra import alerts, watchdog
 from infra.live import Live
 from infra.service import CloudRunService
 from infra.settings import CONFIG_KEY, PROJECT, Settings
@@ -27,16 +27,16 @@ def declare(read: Read, hooks: Hooks = lambda *_: None) -> None:
     settings = Settings.decode(pulumi.Config(PROJECT).require(CONFIG_KEY))
     live = read(settings)
     made = CloudRunService(settings.service, settings, live, hooks=hooks(settings, live))
-    for alert in alerts.declared(settings.ref, settings.alert_channels):
-        _declare_plainly(alert)
+    for other in (*alerts.declared(settings.ref, settings.alert_channels), *watchdog.declared(settings)):
+        _declare_plainly(other)
     pulumi.export("uri", made.service.uri)
     pulumi.export("revision", made.revision)
 
 
-def _declare_plainly(alert: alerts.Declared) -> None:
+def _declare_plainly(other: alerts.Declared) -> None:
     """Without the provider's typed class: see ``alerts.py``."""
     options = pulumi.ResourceOptions(version=version("pulumi-gcp"))
-    pulumi.CustomResource(alert.type, alert.name, dict(alert.inputs), options)
+    pulumi.CustomResource(other.type, other.name, dict(other.inputs), options)
 
 
 def run(read: Read, etag: Etag, failed: Callable[[SpillwayError], None] = lambda _: None) -> None:

@@ -71,6 +71,25 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Watchdog:
+    """Who takes a step of a rollout on a schedule.
+
+    Args:
+        image: of a container that runs ``spillway``.
+        environment: which of ``spillway.yaml`` the step is of.
+        secrets: of Secret Manager, by the variable that holds each.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    image: str
+    environment: str
+    service_account: str
+    every_minutes: int = 1
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One service and its next revision.
 
@@ -83,6 +102,7 @@ class Settings:
         alert_channels: resource names of the notification channels that the lasting alerts tell.
         telemetry: environment variables that tell the middleware what the scenarios say, in the container that serves;
             of OWN_VARIABLES. They are no part of what a revision is: another scenario makes no other revision.
+        watchdog: None declares none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -98,6 +118,7 @@ class Settings:
     waive: tuple[str, ...] = ()
     alert_channels: tuple[str, ...] = ()
     telemetry: Mapping[str, str] = field(default_factory=dict)
+    watchdog: Watchdog | None = None
 
     @property
     def ref(self) -> ServiceRef:

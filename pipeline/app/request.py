@@ -13,7 +13,7 @@ from math import ceil
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from infra.settings import Clearable, Settings
+    from infra.settings import Clearable, Settings, Watchdog
     from pipeline.app.session import Session
     from pipeline.config.environments_section import Environment
     from pipeline.config.schema import Config
@@ -82,6 +82,22 @@ class Request:
             waive=tuple(container.waive),
             alert_channels=tuple(self.environment.alert_channels),
             telemetry=self._telemetry,
+            watchdog=self._watchdog,
+        )
+
+    @property
+    def _watchdog(self) -> Watchdog | None:
+        from infra.settings import Watchdog
+
+        asked = self.config.watchdog
+        if asked.image is None:
+            return None
+        return Watchdog(
+            image=asked.image,
+            environment=self.name,
+            service_account=asked.service_account or "",
+            every_minutes=asked.every // timedelta(minutes=1),
+            secrets=asked.secrets,
         )
 
     @property

@@ -52,6 +52,12 @@ def up(
         bool,
         typer.Option("--strict-masks", help="Refuse unknown paths in update masks; the cloud drops them."),
     ] = False,
+    schedule_speed: Annotated[
+        int,
+        typer.Option(
+            "--schedule-speed", min=1, max=600, help="How many minutes of schedules pass in one, to try them."
+        ),
+    ] = 1,
     dry_run: DryRun = False,
 ) -> int:
     """Start it, as a process that outlives this command. One that runs already is left as it is.
@@ -71,7 +77,7 @@ def up(
         return 0
     found = daemon.up(
         folder, known, trust_forwarded=trust_forwarded, bind=bind, port=port, rest_port=rest_port,
-        strict_masks=strict_masks,
+        strict_masks=strict_masks, schedule_speed=schedule_speed,
     )  # fmt: skip
     state = "is up" if is_new else "was up already; it keeps its own address and flags"
     session.output.say(f"local Cloud Run {state}: process {found.pid}, folder {folder}")

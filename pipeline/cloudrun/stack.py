@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from infra.alerts import TYPES
 from infra.compose import unreserved
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from infra.slipped import must_not_have_slipped
@@ -43,7 +42,8 @@ class Resource:
     def summary(self) -> dict[str, object]:
         """What a person wants to know of it: no environment, no secrets."""
         shown: dict[str, object] = {"type": self.type, "name": self.name}
-        if template := self.inputs.get("template"):
+        template = self.inputs.get("template", {})
+        if "revision" in template:
             shown["revision"] = template["revision"]
             shown["image"] = template["containers"][0]["image"]
             shown["traffic"] = [
@@ -162,12 +162,13 @@ class InProcess:
         """What was live when the program looked, if that was written over."""
         with translated(f"deploy {settings.service}", etag=True):
             declaration = declared(settings, self.read)
-            others = [resource for resource in declaration.resources if resource.type not in TYPES]
-            wrote = [self._bring_about(resource, declaration.live) for resource in others]
+            plain = self.provider.plain
+            services = [resource for resource in declaration.resources if resource.type not in plain]
+            wrote = [self._bring_about(resource, declaration.live) for resource in services]
             for resource in declaration.resources:
-                if resource.type in TYPES:
-                    _must_be_right(resource, self.provider.alerts.check(resource.type, resource.inputs))
-                    self.provider.alerts.bring_about(resource.type, resource.inputs)
+                if provider := plain.get(resource.type):
+                    _must_be_right(resource, provider.check(resource.type, resource.inputs))
+                    provider.bring_about(resource.type, resource.inputs)
             return declaration.live if any(wrote) else None
 
     def _bring_about(self, resource: Resource, live: Live | None) -> bool:

@@ -19,7 +19,7 @@ class WatchdogConfig:
         every: how often a step is taken; of the time between two steps twice as much counts at most for a soak.
         silent: a rollout that nobody drove for so long goes back with the next step, if it is below 100%.
         image: of a container that runs `spillway`; with it the Pulumi program declares the job and its schedule.
-        service_account: that the job runs as and that the schedule starts it as; without one the project's default.
+        service_account: that the job runs as and that the schedule starts it as; an image needs one.
         secrets: variables of the job by name, each a secret of Secret Manager.
     """
 
@@ -32,5 +32,9 @@ class WatchdogConfig:
     def __post_init__(self) -> None:
         if self.every % timedelta(minutes=1):
             raise Misplaced(("every",), "a schedule counts in whole minutes")
+        if self.image and not self.service_account:
+            raise Misplaced(
+                ("image",), "needs a service-account beside it: the schedule starts the job as that"
+            )
         if self.silent < _LOOKS * self.every:
             raise Misplaced(("silent",), f"is shorter than {_LOOKS} steps: every step could find it silent")

@@ -92,7 +92,7 @@ class AlertsProvider:
     def differs(self, kind: str, state: Json, inputs: Json) -> tuple[str, ...]:
         """Fields that are not as declared. What is not declared is the server's."""
         wanted = json_format.MessageToDict(_KINDS[kind].message.pb(_message(_KINDS[kind], inputs)))
-        return tuple(sorted(key for key in inputs.keys() - _PLACE if not _holds(wanted.get(key), state.get(key))))  # fmt: skip
+        return tuple(sorted(key for key in inputs.keys() - _PLACE if not holds(wanted.get(key), state.get(key))))  # fmt: skip
 
     def bring_about(self, kind: str, inputs: Json) -> str:
         """Make it as declared, or put it right. Without a state, it is known by what it says of itself. Its id."""
@@ -140,12 +140,12 @@ def _message(of: _Kind, inputs: Json) -> Any:
     return made
 
 
-def _holds(wanted: Any, found: Any) -> bool:
+def holds(wanted: Any, found: Any) -> bool:
     """Whether all that is wanted is found; objects may have more, lists may not."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(
-            _holds(value, found.get(key)) for key, value in wanted.items()
+            holds(value, found.get(key)) for key, value in wanted.items()
         )
     if isinstance(wanted, list):
-        return isinstance(found, list) and len(wanted) == len(found) and all(map(_holds, wanted, found))
+        return isinstance(found, list) and len(wanted) == len(found) and all(map(holds, wanted, found))
     return bool(wanted == found or not (wanted or found))

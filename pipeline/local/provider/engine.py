@@ -18,8 +18,7 @@ from google.api_core import exceptions
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from infra.alerts import TYPES
-from pipeline.local.provider.resources import AlertResource, Resource, ServiceResource
+from pipeline.local.provider.resources import PlainResource, Resource, ServiceResource
 from pipeline.local.provider.service import SERVICE, LocalProvider
 
 PACKAGE = "gcp"
@@ -45,7 +44,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self, services: LocalProvider) -> None:
         self._resources: Mapping[str, Resource] = {
             SERVICE: ServiceResource(services),
-            **{kind: AlertResource(services.alerts, kind) for kind in TYPES},
+            **{kind: PlainResource(provider, kind) for kind, provider in services.plain.items()},
         }
 
     def Handshake(self, request: Any, context: Context) -> provider_pb2.ProviderHandshakeResponse:

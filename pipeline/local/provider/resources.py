@@ -16,6 +16,7 @@ from pipeline.local.provider.alerts import AlertsProvider
 from pipeline.local.provider.fields import PLACE, Json, refreshed
 from pipeline.local.provider.marks import Secrets, has_unknowns, plain
 from pipeline.local.provider.service import LocalProvider, ref_of
+from pipeline.local.provider.watchdog import WatchdogProvider
 from pipeline.model import ServiceRef
 
 _Diff = provider_pb2.DiffResponse
@@ -99,27 +100,27 @@ class ServiceResource:
         return found
 
 
-class AlertResource:
-    """A log-based metric or an alert policy. Nothing in it is secret."""
+class PlainResource:
+    """A log-based metric, an alert policy, a job or its schedule. Nothing in it is secret."""
 
-    def __init__(self, alerts: AlertsProvider, kind: str) -> None:
-        self._alerts, self._kind = alerts, kind
+    def __init__(self, provider: AlertsProvider | WatchdogProvider, kind: str) -> None:
+        self._provider, self._kind = provider, kind
 
     def check(self, request: provider_pb2.CheckRequest) -> provider_pb2.CheckResponse:
-        problems = self._alerts.check(self._kind, plain(request.news))
+        problems = self._provider.check(self._kind, plain(request.news))
         return provider_pb2.CheckResponse(inputs=request.news, failures=_failures(problems))
 
     def diff(self, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:
-        changed = self._alerts.differs(self._kind, plain(request.olds), plain(request.news))
+        changed = self._provider.differs(self._kind, plain(request.olds), plain(request.news))
         return _Diff(changes=_Diff.DIFF_SOME if changed else _Diff.DIFF_NONE, diffs=changed)
 
     def create(self, request: provider_pb2.CreateRequest) -> provider_pb2.CreateResponse:
         """One that is there already was made in process, or by a stack that was lost."""
-        name = self._alerts.bring_about(self._kind, plain(request.properties))
+        name = self._provider.bring_about(self._kind, plain(request.properties))
         return provider_pb2.CreateResponse(id=name, properties=request.properties)
 
     def read(self, request: provider_pb2.ReadRequest) -> provider_pb2.ReadResponse:
-        found = self._alerts.read(self._kind, request.id)
+        found = self._provider.read(self._kind, request.id)
         if found is None:
             return provider_pb2.ReadResponse()
         state = struct_pb2.Struct()
@@ -127,11 +128,11 @@ class AlertResource:
         return provider_pb2.ReadResponse(id=request.id, properties=state, inputs=request.inputs)
 
     def update(self, request: provider_pb2.UpdateRequest) -> provider_pb2.UpdateResponse:
-        self._alerts.update(self._kind, request.id, plain(request.news))
+        self._provider.update(self._kind, request.id, plain(request.news))
         return provider_pb2.UpdateResponse(properties=request.news)
 
     def delete(self, request: provider_pb2.DeleteRequest) -> None:
-        self._alerts.delete(self._kind, request.id)
+        self._provider.delete(self._kind, request.id)
 
 
 def _failures(problems: Iterable[str]) -> list[provider_pb2.CheckFailure]:

@@ -8,16 +8,20 @@ errors come out as the client raises them.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 from google.api_core import exceptions
 from google.longrunning import operations_pb2
 
+from infra.alerts import TYPES as ALERTS
+from infra.watchdog import TYPES as WATCHDOGS
 from pipeline.local.provider import fields
 from pipeline.local.provider.alerts import AlertsProvider
 from pipeline.local.provider.fields import PLACE, Json
 from pipeline.local.provider.spelling import to_message, to_outputs
+from pipeline.local.provider.watchdog import WatchdogProvider
 from pipeline.model import ServiceRef
 from pipeline.rpc.run import Services, run_v2
 
@@ -28,10 +32,14 @@ _POLL_S = 0.1
 
 
 class LocalProvider:
-    """One local Cloud Run's services; ``alerts`` are its metrics and alert policies."""
+    """One local Cloud Run's services; ``plain`` are the providers of its other resources, by type."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        self.alerts = AlertsProvider(channel)
+        alerts, watchdogs = AlertsProvider(channel), WatchdogProvider(channel)
+        self.plain: Mapping[str, AlertsProvider | WatchdogProvider] = {
+            **dict.fromkeys(ALERTS, alerts),
+            **dict.fromkeys(WATCHDOGS, watchdogs),
+        }
         self._services = Services(channel)
         self._operation = channel.unary_unary(
             "/google.longrunning.Operations/GetOperation",

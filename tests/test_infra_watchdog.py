@@ -1,0 +1,146 @@
+"""The watchdog as the Pulumi program declares it, and as the local Cloud Run's provider brings it about."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import struct_pb2
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from pulumi_gcp import cloudrunv2, cloudscheduler
+
+from infra import watchdog
+from infra.live import read
+from infra.settings import Settings, Template, Watchdog
+from infra.watchdog import JOB, SCHEDULE
+from pipeline.cloudrun.stack import InProcess, declared
+from pipeline.config.schema import parse
+from pipeline.errors import ConfigError
+from pipeline.local.provider import engine
+from pipeline.local.provider.service import LocalProvider
+from pipeline.local.provider.watchdog import WatchdogProvider
+from tests.contract.cloud import Cloud
+from tests.contract.targets import local
+from tests.test_config import GOOD
+
+ASKED = Watchdog("good", "production", "w@p.iam.gserviceaccount.com", 2, {"WS_TOKEN": "ws-token"})
+SETTINGS = Settings("local", "here", "chat", Template("good"), deletion_protection=False, watchdog=ASKED)
+JOB_NAME = "projects/local/locations/here/jobs/chat-watchdog"
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Cloud]:
+    """A whole local Cloud Run: jobs and schedules are the server's own."""
+    with local() as cloud:
+        yield cloud
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def has(kind: Any, inputs: Mapping[str, Any]) -> None:
+    """Each key is an argument of the provider's typed class, and so below."""
+    known = inspect.signature(kind.__init__).parameters
+    assert {snake(key) for key in inputs} <= set(known), kind
+
+
+def test_what_is_declared_is_what_the_provider_takes() -> None:
+    job, schedule = watchdog.declared(SETTINGS)
+    assert (job.type, schedule.type) == (JOB, SCHEDULE)
+    has(cloudrunv2.JobArgs, job.inputs)
+    task = job.inputs["template"]["template"]
+    has(cloudrunv2.JobTemplateArgs, job.inputs["template"])
+    has(cloudrunv2.JobTemplateTemplateArgs, task)
+    (container,) = task["containers"]
+    has(cloudrunv2.JobTemplateTemplateContainerArgs, container)
+    has(cloudrunv2.JobTemplateTemplateContainerEnvArgs, container["envs"][0])
+    has(cloudscheduler.JobArgs, schedule.inputs)
+    has(cloudscheduler.JobHttpTargetArgs, schedule.inputs["httpTarget"])
+    assert schedule.inputs["schedule"] == "*/2 * * * *"
+    assert schedule.inputs["httpTarget"]["uri"] == f"https://run.googleapis.com/v2/{JOB_NAME}:run"
+    assert container["args"] == ["tick", "--env", "production", "-o", "ndjson"]
+
+
+def test_without_one_none_is_declared() -> None:
+    assert list(watchdog.declared(replace(SETTINGS, watchdog=None))) == []
+    kinds = [each.type for each in declared(replace(SETTINGS, watchdog=None), lambda _: None).resources]
+    assert not watchdog.TYPES & set(kinds)
+
+
+def test_in_process_it_is_made_once_and_put_right(machine: Cloud) -> None:
+    program = InProcess(LocalProvider(machine.channel), partial(read, channel=machine.channel))
+    program.apply(SETTINGS)
+    provider = WatchdogProvider(machine.channel)
+    made = provider.read(JOB, JOB_NAME)
+    assert made is not None
+    assert made["template"]["template"]["serviceAccount"] == ASKED.service_account
+    (variable,) = made["template"]["template"]["containers"][0]["env"]
+    assert variable["valueSource"]["secretKeyRef"] == {"secret": "ws-token", "version": "latest"}
+    program.apply(SETTINGS)
+    again = provider.read(JOB, JOB_NAME)
+    assert again is not None
+    assert again["generation"] == made["generation"], "nothing differs, nothing is written"
+    program.apply(replace(SETTINGS, watchdog=replace(ASKED, secrets={}, every_minutes=5)))
+    changed, schedule = provider.read(JOB, JOB_NAME), provider.read(SCHEDULE, JOB_NAME)
+    assert changed is not None
+    assert schedule is not None
+    assert "env" not in changed["template"]["template"]["containers"][0]
+    assert schedule["schedule"] == "*/5 * * * *"
+
+
+def test_pulumis_engine_makes_refreshes_changes_and_deletes_it(machine: Cloud) -> None:
+    settings = replace(SETTINGS, service="other")
+    with engine.serving(machine.channel) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        provider = provider_pb2_grpc.ResourceProviderStub(channel)
+        for each in watchdog.declared(settings):
+            urn = f"urn:pulumi:dev::spillway::{each.type}::{each.name}"
+            inputs = struct_pb2.Struct()
+            inputs.update(each.inputs)
+            assert not provider.Check(provider_pb2.CheckRequest(urn=urn, news=inputs)).failures
+            made = provider.Create(provider_pb2.CreateRequest(urn=urn, properties=inputs))
+            found = provider.Read(
+                provider_pb2.ReadRequest(urn=urn, id=made.id, properties=made.properties, inputs=inputs)
+            )
+            for olds in (made.properties, found.properties):
+                same = provider.Diff(provider_pb2.DiffRequest(urn=urn, id=made.id, olds=olds, news=inputs))
+                assert same.changes == provider_pb2.DiffResponse.DIFF_NONE
+            other = struct_pb2.Struct()
+            key = "template" if each.type == JOB else "schedule"
+            other.update({**each.inputs, key: {"taskCount": 2, "template": each.inputs["template"]["template"]}
+                          if each.type == JOB else "0 * * * *"})  # fmt: skip
+            diff = provider.Diff(
+                provider_pb2.DiffRequest(urn=urn, id=made.id, olds=found.properties, news=other)
+            )
+            assert list(diff.diffs) == [key]
+            provider.Update(
+                provider_pb2.UpdateRequest(urn=urn, id=made.id, olds=found.properties, news=other)
+            )
+            after = provider.Read(provider_pb2.ReadRequest(urn=urn, id=made.id))
+            assert after.properties[key] != found.properties[key]
+            provider.Delete(provider_pb2.DeleteRequest(urn=urn, id=made.id, properties=other))
+            assert not provider.Read(provider_pb2.ReadRequest(urn=urn, id=made.id)).id
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("{every: 90s}", "whole minutes"),
+        ("{every: 10m, silent: 15m}", "shorter than 3 steps"),
+        ("{image: watchdog}", "service-account"),
+        ("{every: 30s}", "between 1m and 30m"),
+    ],
+)
+def test_a_watchdog_that_cannot_be_is_refused(section: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse(f"{GOOD}watchdog: {section}\n")
+
+
+def test_another_watchdog_is_no_other_rollout() -> None:
+    assert parse(f"{GOOD}watchdog: {{every: 5m}}\n").fingerprint() == parse(GOOD).fingerprint()
