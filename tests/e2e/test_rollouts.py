@@ -96,6 +96,24 @@ def test_tick_alone_brings_a_rollout_to_its_end(project: Project) -> None:
     pytest.fail(f"not promoted after 30 ticks: {done.stdout}")
 
 
+def test_a_tick_by_another_file_raises_nothing_and_says_so(project: Project) -> None:
+    images = {"good": image(), "next": image("good", "2")}
+    begun = project.run_here("rollout", "--image", "next", "--no-wait", "-o", "json")
+    assert (begun.code, begun.document["outcome"]) == (0, "under_way"), begun.stderr
+    revisions = project.revisions()
+    project.configure(images, (STAGES[0], STAGES[-1]))
+    for _ in range(3):
+        done = project.run_here("tick", "-o", "json")
+        assert (done.code, done.document["outcome"], done.document["percent"]) == (0, "under_way", 0), done.stderr
+        assert "spillway.yaml is not as it was" in done.document["raises_nothing"]
+        assert (done.document["event"], done.document["service"]) == ("tick", project.ref.name)
+    assert project.revisions() == revisions
+    project.configure(images)
+    done = project.run_here("tick", "-o", "json")
+    assert (done.code, "raises_nothing" in done.document) == (0, False), done.stderr
+    assert len(project.revisions()) > len(revisions)
+
+
 @pytest.mark.parametrize(
     ("behaviour", "says"), [("crash", "cannot reach the session store"), ("deaf", "listen")]
 )
