@@ -21,6 +21,7 @@ from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport, Jobs
 from google.cloud.run_v2.services.tasks.transports import TasksGrpcTransport, TasksRestTransport
 from google.oauth2.credentials import Credentials
 
+from pipeline.local import state_secrets
 from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.images import catalogue
@@ -41,6 +42,7 @@ print(json.dumps({"event": "ran", "args": sys.argv[1:], **mine}), flush=True)
 what = sys.argv[1] if len(sys.argv) > 1 else "succeed"
 if what == "fail-once" and os.environ["CLOUD_RUN_TASK_ATTEMPT"] == "0": what = "fail"
 if what == "fail": sys.exit(3)
+if what == "secret": sys.exit(0 if os.environ.get("SECRET") == "s3cret-value" else 4)
 if what == "hang":
     subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(1000)"], start_new_session=True)
     time.sleep(1000)
@@ -257,6 +259,21 @@ def test_a_job_whose_image_is_nowhere_does_not_run(machine: Machine) -> None:
     assert machine.went(job.name).succeeded_count == 1
 
 
+def test_a_secret_is_a_variable_and_one_that_is_not_there_is_told(machine: Machine) -> None:
+    file = state_secrets.place(machine.folder, "token", "1")
+    file.parent.mkdir(parents=True)
+    file.write_text("s3cret-value")
+    for secret, code in (("token", 0), ("nowhere", 1)):
+        job = machine.make(f"secret-{secret}", "secret")
+        key = run_v2.SecretKeySelector(secret=secret, version="latest")
+        source = run_v2.EnvVarSource(secret_key_ref=key)
+        job.template.template.containers[0].env.append(run_v2.EnvVar(name="SECRET", value_source=source))
+        machine.jobs.update_job(job=job).result(polling=OFTEN)
+        done = machine.went(job.name)
+        assert done.failed_count == code
+    assert "secrets/nowhere" in done.conditions[0].message
+
+
 def test_a_job_is_listed_changed_and_deleted_with_its_runs(machine: Machine) -> None:
     job = machine.make("changed", "one")
     first, second = machine.went(job.name), machine.went(job.name)
@@ -284,4 +301,9 @@ def test_a_restart_keeps_jobs_and_goes_on_with_what_ran(machine: Machine) -> Non
     until(lambda: machine.executions.get_execution(name=name).failed_count == 1)
     done = machine.executions.get_execution(name=name)
     assert states(machine, done) == [(0, 1, "FAILED")], "the attempt that was cut off counts"
+    short = name.rpartition("/")[2]
+    assert (
+        len(machine.said(f'labels."run.googleapis.com/execution_name"="{short}" AND jsonPayload.event="ran"'))
+        == 2
+    )
     assert machine.jobs.get_job(name=job.name).execution_count == 1

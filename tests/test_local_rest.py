@@ -187,8 +187,10 @@ class TestCodes:
         assert refused(call(cloud, "DELETE", f"/v2/{revision}"), 400, "FAILED_PRECONDITION")
 
     def test_a_method_that_is_not_offered_is_501_whatever_is_sent(self, cloud: Cloud) -> None:
-        answer = call(cloud, "POST", f"/v2/{OUR_PARENT}/jobs?nonsense=1", b"\xff", **{"Content-Type": "x"})
-        assert "Jobs/CreateJob" in refused(answer, 501, "UNIMPLEMENTED")
+        answer = call(
+            cloud, "POST", f"/v2/{OUR_PARENT}/workerPools?nonsense=1", b"\xff", **{"Content-Type": "x"}
+        )
+        assert "WorkerPools/CreateWorkerPool" in refused(answer, 501, "UNIMPLEMENTED")
 
 
 class TestWaiting:

@@ -24,7 +24,7 @@ class WatchdogConfig:
     """
 
     every: Annotated[Duration, between("1m", "30m")] = timedelta(minutes=1)
-    silent: Annotated[Duration, between("3m", "24h")] = timedelta(minutes=15)
+    silent: Annotated[Duration, between("10m", "24h")] = timedelta(minutes=15)
     image: Annotated[str, not_empty] | None = None
     service_account: Annotated[str, not_empty] | None = None
     secrets: dict[str, Annotated[str, not_empty]] = field(default_factory=dict)

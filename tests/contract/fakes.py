@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
-from pipeline.local.dataplane import InstanceSpec, Routes, StartFailed
+from pipeline.local.dataplane import AttemptEnd, AttemptSpec, InstanceSpec, Routes, StartFailed
 
 
 class FakeInstances:
@@ -27,6 +27,9 @@ class FakeInstances:
 
     def collect(self, used: Collection[str]) -> None:
         self.used = used
+
+    async def attempt(self, spec: AttemptSpec) -> AttemptEnd:
+        raise AssertionError(f"there are no processes here: {spec}")
 
     async def start(self, spec: InstanceSpec) -> None:
         image = spec.container.image

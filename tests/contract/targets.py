@@ -21,15 +21,17 @@ from google.cloud.run_v2.services.services.transports import (
 from google.oauth2.credentials import Credentials
 
 from pipeline.local.alerts.book import AlertBook
-from pipeline.local.api import admin, alerts, methods
+from pipeline.local.api import admin, alerts, jobs, methods, schedule
 from pipeline.local.api.rest import RestFace
 from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.bearer import Access
 from pipeline.local.control.controller import Controller
+from pipeline.local.control.job_controller import JobController
 from pipeline.local.endpoint import Endpoint
 from pipeline.local.front.addresses import listen
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
+from pipeline.local.scheduler.scheduler import Scheduler
 from tests.aio import aio_channel as channel_to
 from tests.contract.cloud import OUR_PARENT, Cloud, LoopThread, Rest
 from tests.contract.fakes import FakeInstances, FakeRouter
@@ -100,6 +102,7 @@ class _ControlPlane:
     """Both faces over one controller."""
 
     controller: Controller
+    jobs: JobController
     server: grpc.aio.Server
     face: RestFace
     address: str
@@ -108,14 +111,18 @@ class _ControlPlane:
     async def close(self) -> None:
         await self.server.stop(grace=None)
         await self.face.close()
+        await self.jobs.close()
         await self.controller.close()
 
 
 async def _serve(folder: Path, strict_masks: bool) -> _ControlPlane:
     controller = Controller(folder, FakeInstances(), FakeRouter())
     await controller.resume()
+    jobs_ = JobController(folder, FakeInstances(), controller.operations)  # kept, and never run
     offered = (
         *methods.offered(controller, strict_masks=strict_masks),
+        *jobs.offered(jobs_),
+        *schedule.offered(Scheduler(folder, partial(schedule.start, jobs_))),
         *alerts.offered(AlertBook(folder)),
     )
     server = grpc.aio.server()
@@ -125,7 +132,7 @@ async def _serve(folder: Path, strict_masks: bool) -> _ControlPlane:
     face, listener = RestFace(offered, Access(_TOKEN)), listen("127.0.0.1", 0)
     await face.start(listener)
     return _ControlPlane(
-        controller, server, face, f"127.0.0.1:{port}", f"127.0.0.1:{listener.getsockname()[1]}"
+        controller, jobs_, server, face, f"127.0.0.1:{port}", f"127.0.0.1:{listener.getsockname()[1]}"
     )
 
 

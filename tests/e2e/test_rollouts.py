@@ -104,7 +104,9 @@ def test_a_tick_by_another_file_raises_nothing_and_says_so(project: Project) -> 
     project.configure(images, (STAGES[0], STAGES[-1]))
     for _ in range(3):
         done = project.run_here("tick", "-o", "json")
-        assert (done.code, done.document["outcome"], done.document["percent"]) == (0, "under_way", 0), done.stderr
+        assert (done.code, done.document["outcome"], done.document["percent"]) == (0, "under_way", 0), (
+            done.stderr
+        )
         assert "spillway.yaml is not as it was" in done.document["raises_nothing"]
         assert (done.document["event"], done.document["service"]) == ("tick", project.ref.name)
     assert project.revisions() == revisions

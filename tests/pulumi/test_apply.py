@@ -10,13 +10,14 @@ import pytest
 from google.cloud import run_v2
 from pulumi import automation
 
-from infra import alerts, program
+from infra import alerts, program, watchdog
 from infra.live import Live
-from infra.settings import Settings
+from infra.settings import Settings, Watchdog
 from pipeline.cloudrun.alerts import policies_of
 from pipeline.cloudrun.service import CloudRun
 from pipeline.errors import AccessError, PlatformError, StaleWrite
 from pipeline.local.provider.alerts import AlertsProvider
+from pipeline.local.provider.watchdog import WatchdogProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, Readiness, Split, Target
 from tests.contract.cloud import latest, shares
 from tests.fakes import said_by
@@ -71,6 +72,23 @@ def test_a_preview_writes_nothing(bench: Bench, settings: Settings) -> None:
             stack.preview(color="never")
     assert bench.message(settings) == before
     assert new.ref.name not in {s.name for s in bench.cloud.services.list_services(parent=bench.cloud.parent)}
+
+
+def test_a_watchdog_is_made_kept_as_declared_and_taken_away(bench: Bench) -> None:
+    asked = Watchdog("good", "production", "w@p.iam.gserviceaccount.com", 2, {"WS_TOKEN": "ws-token"})
+    settings = replace(bench.settings(), watchdog=asked)
+    bench.cli.apply(settings)
+    provider = WatchdogProvider(bench.cloud.channel)
+    name = f"{bench.cloud.parent}/jobs/{settings.service}-watchdog"
+    assert provider.read(watchdog.JOB, name)
+    assert (provider.read(watchdog.SCHEDULE, name) or {})["schedule"] == "*/2 * * * *"
+    assert bench.shows_no_change(settings)
+    assert bench.shows_no_change(settings, refresh=True)
+    bench.cli.apply(replace(settings, watchdog=replace(asked, every_minutes=5, secrets={})))
+    assert (provider.read(watchdog.SCHEDULE, name) or {})["schedule"] == "*/5 * * * *"
+    bench.cli.apply(replace(settings, watchdog=None))
+    assert provider.read(watchdog.JOB, name) is None
+    assert provider.read(watchdog.SCHEDULE, name) is None
 
 
 @pytest.mark.ordinary

@@ -75,7 +75,7 @@ class Attempt:
             "CLOUD_RUN_TASK_COUNT": str(spec.count),
         }
         env = {**container.env, **secrets, **ours}
-        part = Part(container, build, env, 0, f"{self._token}-{number}", runner)
+        part = Part(container, build, env, 0, strays.of_container(self._token, number), runner)
 
         def hand_on(stream: str, line: str) -> None:
             self._logs.line(name, "", stream, line, container.name, self._instance, labels=self._labels)

@@ -14,7 +14,7 @@ from secrets import token_hex
 
 from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe, StartFailed
 from pipeline.local.images.builds import Build
-from pipeline.local.run import probes, volumes
+from pipeline.local.run import probes, strays, volumes
 from pipeline.local.run.container import Container, Part, free_port
 from pipeline.local.tasks import Tasks
 
@@ -173,7 +173,14 @@ class Instance:
         port = 0 if number else self.port
         if port:
             ours["PORT"] = str(port)
-        return Part(spec, build, {**spec.env, **secrets, **ours}, port, f"{self._token}-{number}", runner)
+        return Part(
+            spec,
+            build,
+            {**spec.env, **secrets, **ours},
+            port,
+            strays.of_container(self._token, number),
+            runner,
+        )
 
     async def wait(self) -> str:
         """Return when a container has ended, or its liveness probe has failed: how, in Cloud Run's words."""
