@@ -18,8 +18,8 @@ from pipeline.local.bearer import Access
 from pipeline.local.control.state import Json, Refused
 from pipeline.local.front.addresses import listen
 from pipeline.local.scheduler import cron
-from pipeline.local.scheduler.messages import PACKAGE, kind
 from pipeline.local.scheduler.scheduler import Scheduler
+from pipeline.rpc.scheduler import PACKAGE, kind
 from tests.contract.cloud import LoopThread
 
 RECORDING = Path(__file__).parents[2] / "shared/recordings/cloud_scheduler_job.json"

@@ -20,7 +20,7 @@ from pipeline.core import record
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.local import daemon, endpoint
 from pipeline.local.run import strays
-from pipeline.local.scheduler.messages import PACKAGE, kind
+from pipeline.rpc.scheduler import PACKAGE, kind
 from tests.e2e.project import Project, image
 
 LATE = Path(__file__).with_name("late.py")

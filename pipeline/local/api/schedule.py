@@ -17,8 +17,8 @@ from pipeline.local.api.paging import page
 from pipeline.local.control import codec
 from pipeline.local.control.job_controller import JobController
 from pipeline.local.control.state import Json, Refused
-from pipeline.local.scheduler.messages import PACKAGE, kind
 from pipeline.local.scheduler.scheduler import Scheduler
+from pipeline.rpc.scheduler import PACKAGE, kind
 
 SERVICE = f"{PACKAGE}.CloudScheduler"
 _RUN = re.compile(r"https://run\.googleapis\.com/v2/(projects/[^/]+/locations/[^/]+/jobs/[^/:]+):run")

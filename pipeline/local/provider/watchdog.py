@@ -18,7 +18,7 @@ from google.protobuf import empty_pb2, json_format
 from infra.watchdog import JOB
 from pipeline.local.provider.alerts import holds
 from pipeline.local.provider.fields import Json
-from pipeline.local.scheduler import messages
+from pipeline.rpc import scheduler as messages
 
 _TIMEOUT_S, _SETTLE_S, _POLL_S = 15.0, 60.0, 0.1
 _JOBS, _SCHEDULER = "google.cloud.run.v2.Jobs", f"{messages.PACKAGE}.CloudScheduler"

@@ -19,7 +19,7 @@ import structlog
 from pipeline.local.alerts.collection import Collection
 from pipeline.local.control.state import Json, Refused
 from pipeline.local.scheduler import cron
-from pipeline.local.scheduler.messages import kind
+from pipeline.rpc.scheduler import kind
 
 _EVERY_S = 1.0
 _TARGETS = ("httpTarget", "pubsubTarget")
