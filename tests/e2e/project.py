@@ -21,6 +21,7 @@ from pipeline.cli.app import app
 from pipeline.cloudrun.service import CloudRun
 from pipeline.local import daemon, endpoint
 from pipeline.model import LiveService, Revision, ServiceRef
+from tests import documents
 
 TIMEOUT_S = 100
 
@@ -59,14 +60,18 @@ class Done:
     code: int
     stdout: str
     stderr: str
+    words: tuple[str, ...] = ()
 
     @property
     def document(self) -> dict[str, Any]:
-        """Its one JSON document; with ndjson, the last line."""
+        """Its one JSON document, which is as the published schema says; with ndjson, the last line."""
         try:
-            return json.loads(self.stdout)
+            made = json.loads(self.stdout)
         except ValueError:
-            return json.loads(self.stdout.splitlines()[-1])
+            made = json.loads(self.stdout.splitlines()[-1])
+        if self.words:
+            documents.hold(self.words, made)
+        return made
 
 
 @dataclass(slots=True)
@@ -113,12 +118,12 @@ class Project:
         with self.start(*words) as process:
             out, err = process.communicate(timeout=TIMEOUT_S)
         assert "Traceback" not in err, err
-        return Done(process.returncode, out, err)
+        return Done(process.returncode, out, err, words)
 
     def run_here(self, *words: str) -> Done:
         """The command in this process: for what is not under test, without the price of the imports."""
-        result = CliRunner().invoke(app, [words[0], "-C", str(self.folder), *words[1:]], env=self.environ)
-        return Done(result.exit_code, result.stdout, result.stderr)
+        result = CliRunner().invoke(app, [*words, "-C", str(self.folder)], env=self.environ)
+        return Done(result.exit_code, result.stdout, result.stderr, words)
 
     @property
     def environ(self) -> dict[str, str]:

@@ -1,0 +1,23 @@
+"""What the real commands print of a real service is what the published schema says, key by key."""
+
+from __future__ import annotations
+
+from tests.documents import hold
+from tests.e2e.project import Project, image
+
+COMMANDS = (
+    "plan --image next", "rollout --image next", "status", "tick", "report", "plan --image next", "local status",
+    "local logs -n 5", "doctor", "check", "rollback", "rollout --image next", "unpin --move", "local up", "plan --image third",
+    "rollout --image third --no-wait", "promote --full --reason enough", "probe URL -n 1", "plan --image fourth",
+)  # fmt: skip
+
+
+def test_every_document_is_as_it_is_published(project: Project) -> None:
+    project.configure(
+        {"good": image(), **{name: image("good", name) for name in ("next", "third", "fourth")}}
+    )
+    for line in COMMANDS:
+        words = tuple(word.replace("URL", project.live().uri) for word in line.split())
+        done = project.run_here(*words, "-o", "json")
+        assert done.stdout, (line, done.stderr)
+        hold(words, done.document, closed=True)
