@@ -74,6 +74,7 @@ PURE = (
     "pipeline.report.facts",
     "pipeline.report.figures",
     "pipeline.report.gates",
+    "pipeline.report.junit",
     "pipeline.redact",
     "pipeline.credentials",
     "pipeline.config.conversation",

@@ -1,16 +1,26 @@
-"""report: what a rollout did, as Markdown and HTML."""
+"""report: what a rollout did, as Markdown, HTML, JSON or JUnit."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
 from pipeline.app.session import Session
 from pipeline.cli.command import command
-from pipeline.cli.options import Env
+from pipeline.cli.options import Env, refuse_idle
 from pipeline.errors import UserError
 from pipeline.output import streams
+
+if TYPE_CHECKING:
+    from pipeline.report.document import Report
+
+
+class Format(StrEnum):
+    MARKDOWN = "markdown"
+    HTML = "html"
+    JUNIT = "junit"
 
 
 @command
@@ -21,10 +31,15 @@ def report(
         str | None, typer.Argument(help="Rollout id; default: the one on the service.")
     ] = None,
     env: Env = None,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="Print it in this form, and write no file.", show_default=False),
+    ] = None,
 ) -> int:
     """Write the report of a rollout as Markdown and HTML, from its record, its logs and its journal.
 
-    With -o json the report's own values come on stdout, and the files' names in "reports".
+    With -o json the report's own values come on stdout, and the files' names in "reports". --format junit has a test
+    case for the rollout, each check, each scenario and each gate.
 
     Example:  spillway report
     """
@@ -32,6 +47,8 @@ def report(
     from pipeline.app.reporting import make_report, write_report
     from pipeline.app.request import Request
 
+    if form is not None:
+        refuse_idle(session, "beside --format", "Leave one of them out.", "output")
     with open_drive(Request.of(session, env)) as drive:
         current = drive.current()
         if current is None or (rollout and current.plan.rollout_id != rollout):
@@ -41,6 +58,10 @@ def report(
                 "Start one: spillway rollout --image DIGEST",
             )
         made = make_report(session, drive.world, current, alerts=drive.place.alerts)
+        if form is not None:
+            streams.wait_for_reader()
+            session.output.data(_rendered(made, form).rstrip("\n"))
+            return 0
         try:
             paths = write_report(session, current, made)
         except OSError as error:
@@ -52,3 +73,17 @@ def report(
         "\n".join(map(str, paths)), {"reports": [str(path) for path in paths], **made.to_json()}
     )
     return 0
+
+
+def _rendered(made: Report, form: Format) -> str:
+    from pipeline.report import junit, render
+
+    match form:
+        case Format.MARKDOWN:
+            return render.markdown(made)
+        case Format.HTML:
+            return render.html(made)
+        case Format.JUNIT:
+            return junit.render(made)
+        case _:
+            assert_never(form)

@@ -63,6 +63,7 @@ class Report:
         closes: abnormal closes over time, by revision; empty where they are not known. ``later``: those of the candidate
             that came after the chart's end.
         judged_over: what the gates' counts are of, in words.
+        scenarios: to (ok, all) probe conversations, as far as the journal has them.
         findings: of the static checks; None: they were not handed in.
         missing: which witnesses were absent, in words.
         calls: of Google's APIs, by method, of the drivers that ended on this machine.
@@ -96,6 +97,7 @@ class Report:
     certified: tuple[Gate, ...]
     validations: tuple[Validation, ...]
     failure: Failure | None
+    scenarios: Mapping[str, tuple[int, int]]
     writes: tuple[Write, ...]
     quiet_writes: int
     steps: tuple[facts.Happened, ...]
@@ -195,6 +197,7 @@ def build(
         certified=figures.certified,
         validations=validations_of(journal),
         failure=failure_of(journal),
+        scenarios=figures.scenarios,
         writes=writes,
         quiet_writes=quiet,
         steps=facts.happened(rollout),

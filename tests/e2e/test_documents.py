@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+
 from tests.documents import hold
 from tests.e2e.project import Project, image
 
@@ -21,3 +23,8 @@ def test_every_document_is_as_it_is_published(project: Project) -> None:
         done = project.run_here(*words, "-o", "json")
         assert done.stdout, (line, done.stderr)
         hold(words, done.document, closed=True)
+        if words == ("report",):
+            printed = project.run_here("report", "--format", "junit")
+            assert next(suite.get("failures") for suite in ET.fromstring(printed.stdout)) == "0", printed
+            assert project.run_here("report", "--format", "html").stdout.startswith("<!doctype html>")
+            assert project.run_here("report", "--format", "markdown").stdout.startswith("# Promoted")
