@@ -1,8 +1,9 @@
 """What every command shares: its common options, its errors, its exit code.
 
 ``command`` wraps a function ``f(session, **its own options) -> int`` into one that typer understands: the common options
-(those of ``_session``) are added to its signature, a ``Session`` is made of them, and whatever goes wrong ends as three lines and a code of
-interface.md, never as a traceback for a user's mistake.
+(those of ``_session``) are added to its signature, each option gets the environment variable of its name, a ``Session``
+is made of them, and whatever goes wrong ends as three lines and a code of interface.md, never as a traceback for a
+user's mistake.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import functools
 import inspect
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.models import OptionInfo
 
 from pipeline.app.interrupts import INTERRUPTED, interrupts
 from pipeline.app.programs import EngineChoice
@@ -40,9 +42,21 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
 
     first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (first, *own, *common.values())]
+    _name_variables(parameters)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def _name_variables(parameters: Iterable[inspect.Parameter]) -> None:
+    """``--to-percent`` is SPILLWAY_TO_PERCENT in the environment, unless it says otherwise."""
+    for parameter in parameters:
+        for option in getattr(parameter.annotation, "__metadata__", ()):
+            if isinstance(option, OptionInfo) and not option.envvar:
+                # Its first word is typer's "default" until the option is made.
+                spelt = max(map(str, (option.default, *(option.param_decls or ()))), key=len)
+                words = spelt.partition("/")[0].lstrip("-").replace("-", "_")
+                option.envvar = f"SPILLWAY_{words.upper()}"
 
 
 def _on_the_command_line(context: typer.Context) -> Mapping[str, str]:
@@ -57,6 +71,7 @@ def _on_the_command_line(context: typer.Context) -> Mapping[str, str]:
 
 def _guarded(function: Callable[[Session], int], given: Mapping[str, str], shared: dict[str, Any]) -> int:
     SINK.learn(*secrets_of(os.environ))
+    _prefer_typed(given, shared)
     with streams.installed():
         session = _session(**shared)
         session.given = given
@@ -92,22 +107,27 @@ def _guarded(function: Callable[[Session], int], given: Mapping[str, str], share
         return code
 
 
+def _prefer_typed(given: Mapping[str, str], shared: dict[str, Any]) -> None:
+    """Of -q and -v, one of which the environment set, what was typed holds; a default stands in nobody's way."""
+    if shared["quiet"] and shared["verbose"] and not {"quiet", "verbose"} <= given.keys():
+        shared["quiet"] = "verbose" not in given
+        shared["verbose"] = 0 if shared["quiet"] else shared["verbose"]
+
+
 def _session(
     *,
     output: Annotated[
         Mode,
-        typer.Option(
-            "-o", "--output", help="What stdout carries.", envvar="SPILLWAY_OUTPUT", show_default=True
-        ),
+        typer.Option("-o", "--output", help="What stdout carries.", show_default=True),
     ] = Mode.TEXT,
-    config: Annotated[
-        Path, typer.Option("-c", "--config", help="The configuration file.", envvar="SPILLWAY_CONFIG")
-    ] = Path("spillway.yaml"),
+    config: Annotated[Path, typer.Option("-c", "--config", help="The configuration file.")] = Path(
+        "spillway.yaml"
+    ),
     directory: Annotated[
         Path,
-        typer.Option("-C", "--directory", help="Stand in this folder first.", envvar="SPILLWAY_DIRECTORY"),
+        typer.Option("-C", "--directory", help="Stand in this folder first."),
     ] = Path(),
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.", envvar="SPILLWAY_YES")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more.")] = 0,
 ) -> Session:

@@ -137,7 +137,9 @@ def logs(
         int, typer.Option("-n", "--lines", min=0, max=100_000, help="So many of the newest.")
     ] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Then stay, and print what comes.")] = False,
-    project: Annotated[str, typer.Option("--project", help="Whose entries.")] = LOCAL_PROJECT,
+    project: Annotated[
+        str, typer.Option("--project", help="Whose entries.", envvar="SPILLWAY_LOCAL_PROJECT")
+    ] = LOCAL_PROJECT,
 ) -> int:
     """Print log entries, oldest first: output of the services, requests, and what the platform did.
 

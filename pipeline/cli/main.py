@@ -14,10 +14,13 @@ from typing import NoReturn
 from pipeline.output import streams
 
 INTERRUPTED = 130
+_FLAG = ("", "0", "1", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off")
 _KNOWN = {
     "SPILLWAY_OUTPUT": ("text", "json", "ndjson"),
     "SPILLWAY_ENGINE": ("", "auto", "pulumi", "in-process"),
-    "SPILLWAY_YES": ("", "0", "1", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off"),
+    "SPILLWAY_YES": _FLAG,
+    "SPILLWAY_QUIET": _FLAG,
+    "SPILLWAY_VERBOSE": ("", "0", "1", "2", "3"),
 }
 _FOR_LIBRARIES = {
     "GRPC_VERBOSITY": "NONE",  # its core writes past ``streams``, and could wait there for ever

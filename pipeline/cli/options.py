@@ -17,23 +17,17 @@ from pipeline.units import parse_duration
 if TYPE_CHECKING:
     from pipeline.app.request import Request
 
-Env = Annotated[
-    str | None, typer.Option("--env", "-e", help="Environment of spillway.yaml.", envvar="SPILLWAY_ENV")
-]
+Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment of spillway.yaml.")]
 Image = Annotated[
     str,
-    typer.Option(
-        "--image", help="Image pinned by digest; locally a name under images:.", envvar="SPILLWAY_IMAGE"
-    ),
+    typer.Option("--image", help="Image pinned by digest; locally a name under images:."),
 ]
 From = Annotated[
     str,
     typer.Option("--from", help="The environment whose soaked image is wanted, in place of --image."),
 ]
-Project = Annotated[
-    str | None, typer.Option("--project", help="Google Cloud project.", envvar="SPILLWAY_PROJECT")
-]
-Region = Annotated[str | None, typer.Option("--region", help="Cloud Run region.", envvar="SPILLWAY_REGION")]
+Project = Annotated[str | None, typer.Option("--project", help="Google Cloud project.")]
+Region = Annotated[str | None, typer.Option("--region", help="Cloud Run region.")]
 ServiceArgument = Annotated[
     str | None,
     typer.Argument(help="projects/P/locations/L/services/S, or a name with --project and --region."),
@@ -43,7 +37,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
 Engine = Annotated[
     EngineChoice,
-    typer.Option("--engine", help="Who applies the Pulumi program.", envvar="SPILLWAY_ENGINE"),
+    typer.Option("--engine", help="Who applies the Pulumi program."),
 ]
 Timeout = Annotated[
     str,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
+from pipeline.cli import exit_codes
 from pipeline.cli.parameters import Command, Group
 
 #: Each is a module of this package with a function, or a group called ``app``, in the order of ``--help``.
@@ -15,6 +17,7 @@ COMMANDS = (
     "schema", "doctor", "demo",
 )  # fmt: skip
 GROUPS = ("local",)
+_ENDS_AS_A_ROLLOUT = ("rollout", "promote")
 
 
 def app_for(words: Sequence[str]) -> typer.Typer:
@@ -31,10 +34,11 @@ def build(names: Sequence[str]) -> typer.Typer:
     app = typer.Typer(
         name="spillway",
         cls=Group,
+        epilog=exit_codes.ALL,
         no_args_is_help=True,
         rich_markup_mode=None,  # help in half the time: rich is loaded where something is drawn
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SPILLWAY"},
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_spillway)  # a group, also of a single command
     for name in names:
@@ -42,11 +46,25 @@ def build(names: Sequence[str]) -> typer.Typer:
         if name in GROUPS:
             app.add_typer(module.app, name=name)
         else:
-            app.command(cls=Command)(getattr(module, name))
+            epilog = exit_codes.OF_ROLLOUT if name in _ENDS_AS_A_ROLLOUT else None
+            app.command(cls=Command, epilog=epilog)(getattr(module, name))
     return app
 
 
-def _spillway() -> None:
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"spillway {version('spillway')}")
+        raise typer.Exit
+
+
+def _spillway(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
     """Staged rollouts and automatic roll-back for WebSocket services on Cloud Run.
 
     A revision that closes sockets after the handshake looks healthy to every request metric. Spillway holds whole
