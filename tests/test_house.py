@@ -50,6 +50,7 @@ PURE = (
     "pipeline.core.promoted",
     "pipeline.core.rollout",
     "pipeline.core.decision",
+    "pipeline.core.differs",
     "pipeline.core.drift",
     "pipeline.core.intent",
     "pipeline.core.pin",

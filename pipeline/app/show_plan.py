@@ -11,6 +11,7 @@ from pipeline.app.drive import Drive
 from pipeline.app.gate import Gate
 from pipeline.app.session import Session
 from pipeline.core import plan, record
+from pipeline.core.differs import differences
 from pipeline.core.intent import Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.core.pin import Pin, pin_of
 from pipeline.core.promoted import Admission
@@ -42,7 +43,7 @@ def show(drive: Drive, gate: Gate, admit: Callable[[], Admission | None]) -> int
         case Supersede(other):
             raise PlanRefused(
                 f"{wish.ref.service}: {other.plan.candidate} is under way ({other.phase})",
-                f"It began {other.started.isoformat()}.",
+                f"It began {other.started:%Y-%m-%d %H:%M:%S} UTC. {differences(wish, other.plan)}",
                 "Let it end, roll it back, or begin yours with: spillway rollout --image DIGEST --supersede",
             )
         case Resume(own):

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from pipeline.core import record
 from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN
+from pipeline.core.differs import differences
 from pipeline.core.intent import GOOD, Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.core.plan import Wish
 from pipeline.core.promoted import Admission
@@ -136,7 +137,7 @@ class Start:
             share = current.split.percent_of(current.plan.candidate)
             raise PlanRefused(
                 f"{ref.service}: another rollout is under way: {current.plan.candidate} ({current.phase}, {share}%)",
-                f"Its image is {current.plan.image}; yours is {self.wish.image}.",
+                differences(self.wish, current.plan),
                 "Let it end, roll it back (spillway rollback), or give the same command with --supersede.",
             )
         self.admit()

@@ -1,0 +1,72 @@
+"""Which keys of spillway.yaml another rollout was begun with: of what its record keeps, each by its name.  PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import timedelta
+
+from pipeline.core.plan import Wish
+from pipeline.judging.terms import Plan
+from pipeline.units import format_duration, format_rate
+
+#: As the file has them, where that is another name than ours.
+_KEYS = {
+    "sampling": "evidence", "probing": "probes", "alpha": "false-rollbacks", "beta": "bad-promotions",
+}  # fmt: skip
+_RATES = ("limit", "certify")
+_MOST = 3
+
+
+def differences(wish: Wish, plan: Plan) -> str:
+    """In words, "its X is ..., yours is ..."; where the record keeps nothing that differs, that is said."""
+    if plan.image != wish.image:
+        return f"Its image is {plan.image}; yours is {wish.image}."
+    found = list(_between("", plan.terms, wish.terms))
+    if not found:
+        return (
+            "Its image is yours; spillway.yaml has changed in what the record does not keep: the container's settings, "
+            "or what the scenarios send and expect."
+        )
+    more = f", and {len(found) - _MOST} more keys differ" if len(found) > _MOST else ""
+    return f"Its image is yours; {'; '.join(found[:_MOST])}{more}."
+
+
+def _between(name: str, its: object, ours: object) -> Iterator[str]:
+    if its == ours:
+        return
+    if is_dataclass(its) and type(its) is type(ours):
+        for each in fields(its):
+            key = _KEYS.get(each.name, each.name).replace("_", "-")
+            below = f"{name}.{key}" if name else key
+            yield from _between(below, getattr(its, each.name), getattr(ours, each.name))
+        return
+    named, other = _by_name(its), _by_name(ours)
+    if named is not None and other is not None:
+        for key in dict.fromkeys((*named, *other)):
+            yield from _between(f"{name}.{key}", named.get(key), other.get(key))
+        return
+    yield f"its {name} is {_shown(name, its)}, yours is {_shown(name, ours)}"
+
+
+def _by_name(value: object) -> Mapping[str, object] | None:
+    """A list of stages by their number, of criteria by their metric; None for whatever is no such list."""
+    if not isinstance(value, tuple) or not value or not is_dataclass(value[0]):
+        return None
+    return {getattr(each, "metric", str(number)): each for number, each in enumerate(value)}
+
+
+def _shown(name: str, value: object) -> str:
+    if value is None:
+        return "not there"
+    if is_dataclass(value):
+        percent = getattr(value, "percent", None)
+        return "there" if percent is None else f"{percent}%"
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "empty"
+    if isinstance(value, float):
+        is_rate = name.rpartition(".")[2] in _RATES
+        return format_rate(value) if is_rate else f"1 in {round(1 / value)}" if value < 1 else f"{value:g}"
+    return str(value)
