@@ -321,7 +321,8 @@ class FakeProber:
         if self.held[url] > self.unspoken_after.get(url, self.held[url]):
             return Conversation(scenario.name, Kind.NOT_SPOKEN, 0.1, "framing a:B failed in decode: KeyError")
         if url in self.failing or self.held[url] in self.stumbles.get(url, ()):
-            return Conversation(scenario.name, Kind.CLOSED_EARLY, 0.1, close_code=1011)
+            said = "server closed with 1011"
+            return Conversation(scenario.name, Kind.CLOSED_EARLY, 0.1, said, close_code=1011)
         return Conversation(scenario.name, Kind.OK, 0.1, close_code=1000)
 
     def poll(self) -> ProbeReport | None:

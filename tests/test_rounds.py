@@ -7,10 +7,13 @@ from functools import partial
 
 import pytest
 
+from pipeline.driving.rounds import cause_of
 from pipeline.events import Looked, Probed
 from pipeline.judging.judgement import Verdict
 from pipeline.judging.terms import Probing
 from pipeline.model import Outcome
+from pipeline.probe.scenario import Conversation, Kind, ProbeReport
+from tests.fakes import START
 from tests.rollouts import CANDIDATE, SECOND, Scene, a_wish
 
 FAILING, STABLE = "http://candidate", "http://stable"
@@ -31,7 +34,8 @@ def test_one_that_always_fails_is_stopped_by_two_fives_at_any_stage(percent: int
     assert outcome is (Outcome.ROLLED_BACK if percent else Outcome.STOPPED_AT_ZERO)
     (words,) = rounds_with_failures(scene)
     assert words.endswith("confirming with 5 on each: 5 of 5 against 0 of 5; again: 5 of 5 against 0 of 5")
-    assert scene.rollout.reason == "10 of 10 probe conversations failed, against 0 of 10 on stable"
+    figures = "10 of 10 probe conversations failed, against 0 of 10 on stable"
+    assert scene.rollout.reason == f"{figures}: closed_early: server closed with 1011"
 
 
 def test_one_conversation_in_a_rollout_that_fails_sends_nobody_back() -> None:
@@ -100,3 +104,17 @@ def test_what_was_idle_for_long_is_warmed_up_again() -> None:
     scene.clock.sleep(timedelta(minutes=11))
     scene.driver.observer.look()
     assert [ask.warm_up for ask in scene.prober.rounds[-2:]] == [False, True]
+
+
+def test_the_cause_of_most_is_told_and_fits_the_record() -> None:
+    early = Conversation("run", Kind.CLOSED_EARLY, 0.1, 'server closed with 1011 "x"', close_code=1011)
+    hang = Conversation("run", Kind.TIMED_OUT, 9.0, "still awaited: " + "\u4e00" * 400)
+    good = Conversation("run", Kind.OK, 0.1)
+    assert (
+        cause_of(ProbeReport(START, 1.0, (good, early, hang, early)))
+        == 'closed_early: server closed with 1011 "x"'
+    )
+    told = cause_of(ProbeReport(START, 1.0, (hang,)))
+    assert told.startswith("timed_out: still awaited: ??")
+    assert len(told.encode()) == 120
+    assert cause_of(ProbeReport(START, 1.0, (good,))) == ""

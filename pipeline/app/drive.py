@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,7 +29,7 @@ from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
 from pipeline.errors import SpillwayError
-from pipeline.events import Called, Listener, Looked, RolloutEvent
+from pipeline.events import Called, Listener, Looked, RolloutEvent, Said
 from pipeline.model import LiveService, Outcome
 from pipeline.output.writer import outcome_document
 
@@ -210,7 +211,7 @@ class Drive:
                 write=self.session.output.say,
                 see=UserFigures(self.place, self.world.clock, self.seen),
             )
-            self.listeners.join(self.stack.enter_context(view))
+            self.listeners.join(naming_promote(self.stack.enter_context(view), self.request))
 
     def _keep_journal(self, current: Rollout | None) -> None:
         """Of the attempt that is on the service when we begin, and of no later one."""
@@ -261,11 +262,12 @@ class Drive:
             "reason": reason,
             "reports": [str(path) for path in paths],
         }
+        text = f"{outcome.label}: {current.plan.candidate}: {reason}"
         if outcome is Outcome.PAUSED:
-            document["next"] = (
-                f"spillway promote --env {self.request.name}, or {writes.roll_back(self.place.ref)}"
-            )
-        return Ending(f"{outcome.label}: {current.plan.candidate}: {reason}", document, paths)
+            promote = promote_of(self.request)
+            document["next"] = f"{promote}, or {writes.roll_back(self.place.ref)}"
+            text += f"; let it go on: {promote}"
+        return Ending(text, document, paths)
 
     def finish(self, ended: Outcome | Ended, code: int | None = None) -> int:
         """Conclude, and say how it ended; the exit code: the outcome's own, unless another is given.
@@ -303,6 +305,22 @@ def facts_of(current: Rollout) -> Mapping[str, object]:
     }
 
 
+def promote_of(request: Request) -> str:
+    """The command that lets a paused rollout of this environment go on."""
+    return shlex.join(["spillway", "promote", "--env", request.name])
+
+
+def naming_promote(listener: Listener, request: Request) -> Listener:
+    """The same listener, told of a pause together with the command that ends it."""
+
+    def heard(event: RolloutEvent, /) -> None:
+        if isinstance(event, Said) and event.kind == "paused":
+            event = replace(event, text=f"{event.text}; let it go on: {promote_of(request)}")
+        listener(event)
+
+    return heard
+
+
 @contextmanager
 def open_drive(request: Request, *, one_step: bool = False) -> Iterator[Drive]:
     """Everything that a rollout of this environment needs, opened; closed with the block.
@@ -312,7 +330,7 @@ def open_drive(request: Request, *, one_step: bool = False) -> Iterator[Drive]:
     """
     session = request.session
     session.leaves_at_once = True
-    listeners = Listeners([session.output.event], session.output.say)
+    listeners = Listeners([naming_promote(session.output.event, request)], session.output.say)
     with ExitStack() as stack:
         place = stack.enter_context(open_place(session, request.ref))
         folder = session.config_file.parent if place.channel is None else session.local_folder

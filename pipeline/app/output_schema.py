@@ -194,7 +194,7 @@ _COMMANDS: Mapping[str, Schema] = {
     }),
     "tick": record(
         {"outcome": one_of("none", *(each.label for each in Outcome)), "exit_code": COUNT, "next_at": or_null(MOMENT)},
-        {"why": TEXT, **_REVISIONS},
+        {"why": TEXT, "next": TEXT, **_REVISIONS},
     ),
     "probe": record({
         **_ends("ok", "failed", "unreachable"), "seconds": NUMBER, "scenarios": rows(of(Row)),

@@ -15,7 +15,7 @@ def tick(session: Session, *, env: Env = None) -> int:
 
     Example:  */1 * * * *  spillway tick --env production
     """
-    from pipeline.app.drive import facts_of, open_drive
+    from pipeline.app.drive import facts_of, open_drive, promote_of
     from pipeline.app.request import Request
 
     with open_drive(Request.of(session, env), one_step=True) as drive:
@@ -37,6 +37,9 @@ def tick(session: Session, *, env: Env = None) -> int:
             text = f"{text}\n{limited}"
             named["raises_nothing"] = limited
         document = {**named, **outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why)}
+        if outcome is Outcome.PAUSED:
+            document["next"] = promote_of(drive.request)
+            text = f"{text}; let it go on: {document['next']}"
         seen = drive.seen()
         session.output.result(text, {**document, **(facts_of(seen) if seen else {})})
         return code

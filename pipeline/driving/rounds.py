@@ -6,6 +6,7 @@ it showed is told to the judge again at each look, until a record holds it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,12 +21,15 @@ from pipeline.judging.terms import Plan
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision
 from pipeline.probe.course import CONFIRMING
 from pipeline.probe.scenario import Address, Confirming, ProbeAsk, ProbeReport, Scenario
+from pipeline.redact import SINK, plain
 from pipeline.telemetry.asgi import probe_key
 
 _IN_DOUBT = timedelta(
     seconds=10
 )  # the longest pause between rounds while a failure is neither proved nor cleared
 _KEEPS_WARM = timedelta(minutes=10)  # Cloud Run keeps an idle instance for at most 15
+
+_CAUSE_CHARS = 120  # of what goes into the record, a byte each
 
 _Stage = tuple[int, datetime | None]
 
@@ -43,7 +47,15 @@ def seen_in(report: ProbeReport, *, is_fresh: bool = True) -> probes.Round:
     counts = is_fresh and not report.is_blind
     bad = len(report.failures) if counts else 0
     ok = len(report.held) - len(report.failures) if counts else 0
-    return probes.Round(ok, bad, () if report.unspoken else tuple(map(_counts, report.confirming)))
+    confirming = () if report.unspoken else tuple(map(_counts, report.confirming))
+    return probes.Round(ok, bad, confirming, cause_of(report))
+
+
+def cause_of(report: ProbeReport) -> str:
+    """How most of the failed conversations with the candidate failed, with the close code or the missing event."""
+    words = Counter(f"{c.kind}: {c.detail}".rstrip(": ") for c in report.failures)
+    most = words.most_common(1)[0][0] if words else ""
+    return SINK.cut(plain(most), _CAUSE_CHARS).encode("ascii", "replace").decode()
 
 
 def _counts(block: Confirming) -> Counts:

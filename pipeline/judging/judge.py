@@ -53,8 +53,11 @@ def new_stage(state: JudgeState) -> JudgeState:
 
 
 def observe_probes(state: JudgeState, plan: Plan, seen: probes.Round) -> JudgeState:
-    """Take a probe round in."""
-    return bound.latched(replace(state, probes=probes.observe(state.probes, seen)), plan)
+    """Take a probe round in. What it proved is told with how the conversations failed."""
+    judged = bound.latched(replace(state, probes=probes.observe(state.probes, seen)), plan)
+    if seen.cause and judged.failed and not (state.failed or judged.blamed):
+        return replace(judged, failed=f"{judged.failed}: {seen.cause}")
+    return judged
 
 
 def judge_stage(state: JudgeState, plan: Plan, stage: int) -> Judgement:

@@ -37,11 +37,13 @@ class Round:
     Args:
         ok, bad: conversations with the candidate at this stage, those of ``confirming`` among them.
         confirming: each block of conversations that followed a failure; without stable's where there is none.
+        cause: how most of those with the candidate failed, in words; decides nothing.
     """
 
     ok: int = 0
     bad: int = 0
     confirming: tuple[Counts, ...] = ()
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

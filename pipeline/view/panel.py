@@ -20,6 +20,7 @@ from pipeline.events import Look
 from pipeline.judging.exposure import Exposure
 from pipeline.model import LiveService, Outcome, Split
 from pipeline.redact import SINK
+from pipeline.report import writes
 from pipeline.report.facts import unasked_words, words_of
 from pipeline.report.notes import uncompared
 from pipeline.view.gate_lines import gate_lines
@@ -175,6 +176,9 @@ def _reason(look: Look) -> Iterator[Text]:
         yield Text(f"? cannot look: {SINK.shown(s.blind)}", style="yellow")
     if s.rollout.reason and s.rollout.phase not in (Phase.ROLLING, Phase.DEPLOYING) and not s.drift:
         yield Text(f"why      {SINK.shown(s.rollout.reason)}")
+    if s.rollout.phase is Phase.PAUSED:
+        back = writes.roll_back(s.rollout.plan.ref)
+        yield Text(SINK.shown(f"let it go on  spillway promote   or give traffic back: {back}"))
     if pin := pin_of(s.live, s.rollout):
         yield Text(
             f"pinned   {SINK.shown(pin.revision)} by name: plain deploys get 0%; give it back: spillway unpin"

@@ -81,6 +81,15 @@ def test_a_stage_that_asks_for_a_human_waits_for_promote(project: Project) -> No
     paused = project.run("rollout", "--image", "next", "-o", "json")
     assert (paused.code, paused.document["outcome"]) == (13, "paused"), paused.stderr
     assert project.live().serving.percent_of(paused.document["candidate"]) == 50
+    promote = "spillway promote --env local"
+    assert paused.document["next"].startswith(promote)
+    (told,) = [line for line in paused.stderr.splitlines() if "  paused  " in line]
+    assert told.endswith(f"; let it go on: {promote}")
+    assert project.run_here("tick", "-o", "json").document["next"] == promote
+    for words in (("tick",), ("rollout", "--image", "next", "-q")):
+        asked = project.run_here(*words)
+        assert (asked.code, asked.stdout.strip().endswith(promote)) == (13, True), asked
+    assert "let it go on  spillway promote" in project.run_here("status").stdout
     done = project.run("promote", "--reason", "looks good", "-o", "json")
     assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
 
