@@ -183,7 +183,7 @@ def test_a_report_that_cannot_be_put_in_place_leaves_the_old_one_and_no_draft(tm
     page.unlink()
     page.mkdir()
     before = machine.files
-    assert reporting.write_reports(machine.session, machine.scene.world, machine.scene.rollout) == []
+    assert reporting.write_reports(machine.session, machine.scene.world, machine.scene.rollout) == ([], "")
     assert machine.files == before
     assert "no report" in machine.session.said[-1]
 

@@ -157,7 +157,7 @@ def test_a_report_agrees_with_itself(story: Any, logs: str, tmp_path: Path) -> N
         assert said.missing == (
             "The logs hold less than was judged: a part of them is gone, and what users met is not shown whole.",
         )
-    for path in reporting.write_reports(machine.session, machine.scene.world, machine.scene.rollout):
+    for path in reporting.write_reports(machine.session, machine.scene.world, machine.scene.rollout)[0]:
         assert said.headline.split(":")[0] in path.read_text()
 
 

@@ -75,6 +75,7 @@ PURE = (
     "pipeline.report.facts",
     "pipeline.report.figures",
     "pipeline.report.gates",
+    "pipeline.report.examples",
     "pipeline.report.junit",
     "pipeline.redact",
     "pipeline.credentials",

@@ -38,6 +38,34 @@ def test_what_the_platform_said_is_told_of_each_revision() -> None:
     assert f"{STABLE}: 2 requests answered with 5xx or 429 by the platform." in said
 
 
+def test_a_hang_and_a_missing_line_are_told_of_their_revision() -> None:
+    said = notes(Exposure(sessions=9, hung=2, silent=1, windows={0: 9}), Exposure(sessions=9, windows={0: 9}))
+    assert f"{CANDIDATE}: 2 runs hung: not done in time, on a socket that nobody had closed." in said
+    assert f"{CANDIDATE}: 1 socket fell silent after the accept: log lines that were due are missing." in said
+    assert STABLE not in said
+
+
+@pytest.mark.parametrize(
+    ("percent", "stable", "is_told"),
+    [
+        (25, Exposure(), True),
+        (25, Exposure(forged=7), True),
+        (25, Exposure(sessions=1), False),
+        (25, Exposure(windows={UNKNOWN: 1}), False),  # of sockets that were there before
+        (0, Exposure(), False),
+        (100, Exposure(), False),
+    ],
+)
+def test_a_stable_that_says_nothing_is_told(percent: int, stable: Exposure, *, is_told: bool) -> None:
+    index = [0, 5, 25, 50, 100].index(percent)
+    rollout = a_rollout(percent=percent, stage_index=index)
+    met = {CANDIDATE: Exposure(sessions=9, windows={0: 9}), STABLE: stable}
+    said = " ".join(report_notes.notes(rollout, met))
+    assert (f"No telemetry line from stable {STABLE}" in said) == is_told
+    assert ("(7 lines with another nonce): it cannot be compared" in said) == bool(stable.forged)
+    assert not report_notes.blind_stable(rollout, {STABLE: stable})
+
+
 def test_without_telemetry_it_is_said_what_cannot_be_seen() -> None:
     assert "writes no telemetry" in notes(Exposure(requests=4), Exposure(requests=40))
     assert "writes no telemetry" not in notes(Exposure(requests=4), Exposure(sessions=1, requests=40))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.events import Looked, RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.report.journal import Attempt
 from tests.fakes import REF, START
+from tests.reported import Reported
 from tests.reports import a_look
 from tests.rollouts import CANDIDATE, STABLE, Scene
 
@@ -46,12 +48,22 @@ def sent_back() -> Scene:
 
 def test_a_rollout_leaves_markdown_and_html(tmp_path: Path) -> None:
     scene, standing = sent_back(), Standing(tmp_path)
-    paths = reporting.write_reports(standing, scene.world, scene.rollout)  # type: ignore[arg-type]
+    paths, cause = reporting.write_reports(standing, scene.world, scene.rollout)  # type: ignore[arg-type]
     name = Attempt.of(scene.rollout).name
     assert [path.name for path in paths] == [f"{name}.md", f"{name}.html"]
     assert all("read back and seen" in path.read_text() for path in paths)
     assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
     assert standing.said == []
+    assert re.fullmatch(r"most often: closed by the server with 1011 \(\d+\)", cause)
+
+
+def test_the_last_line_tells_how_most_runs_failed(tmp_path: Path) -> None:
+    machine = Reported(tmp_path)
+    machine.scene.users.failing[CANDIDATE] = 0.5
+    assert machine.roll() is Outcome.ROLLED_BACK
+    ending = machine.drive().conclude(Outcome.ROLLED_BACK)
+    assert "failed against" in ending.text
+    assert "; most often: closed by the server with 1011 (" in ending.text
 
 
 def test_the_report_counts_what_the_logs_count(tmp_path: Path) -> None:
@@ -78,7 +90,7 @@ def test_logs_that_cannot_be_read_are_said_in_the_report(tmp_path: Path) -> None
 def test_a_report_that_cannot_be_written_is_said_and_nothing_more(tmp_path: Path) -> None:
     (tmp_path / "rollouts").touch()
     scene, standing = sent_back(), Standing(tmp_path)
-    assert reporting.write_reports(standing, scene.world, scene.rollout) == []  # type: ignore[arg-type]
+    assert reporting.write_reports(standing, scene.world, scene.rollout) == ([], "")  # type: ignore[arg-type]
     assert len(standing.said) >= 1
     assert "no report" in standing.said[-1]
 

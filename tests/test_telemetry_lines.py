@@ -24,6 +24,7 @@ LINES: tuple[Line, ...] = (
     Refused(1.0, 503, "/ws"),
     Started(1.0, 2),
     Run(2.0, 2, 1.0, "ok", first_event_ms=50.0),
+    Run(7.0, 1, 1.0, "timeout", ("agent_completed",)),
     Run(2.0, 0, 1.0, "idle"),
     Closed(3.0, 1011, "boom", "server"),
     Unasked(4.0, 10, ("execute_agent",)),

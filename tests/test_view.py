@@ -113,6 +113,14 @@ def test_words_that_nobody_ever_said_are_told_beside_their_revision() -> None:
     assert STABLE in lines[lines.index(line) - 1]
 
 
+def test_a_hang_a_missing_line_and_a_blind_stable_are_told() -> None:
+    met = {CANDIDATE: Exposure(sessions=9, hung=2, silent=1, windows={0: 9}), STABLE: Exposure()}
+    text = picture(a_look(), Seen(met, {}), 140)
+    assert f"! No telemetry line from stable {STABLE}: it cannot be compared." in text
+    assert "hung 2" in text
+    assert "log lines missing 1" in text
+
+
 def test_a_share_that_is_moving_is_said() -> None:
     look = a_look()
     serving = Split.between(STABLE, CANDIDATE, 5)

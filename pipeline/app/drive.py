@@ -254,7 +254,8 @@ class Drive:
             document |= {"candidate": own, "superseded_by": other}
             return Ending(f"{outcome.label}: {own} by {other}", document)
         reason = current.waiting if outcome is Outcome.UNDER_WAY and current.waiting else current.reason
-        paths = write_reports(self.session, self.world, current, self.place.alerts)
+        paths, cause = write_reports(self.session, self.world, current, self.place.alerts)
+        reason = "; ".join(filter(None, (reason, cause)))
         document |= {
             "rollout": current.plan.rollout_id,
             "attempt": current.attempt,

@@ -18,6 +18,7 @@ from pipeline.judging.exposure import Exposure
 from pipeline.judging.reading import Arm
 from pipeline.model import LogLine
 from pipeline.report import facts
+from pipeline.report.examples import Examples
 from pipeline.report.tally import Tally
 from pipeline.report.timeline import Closes, Timeline
 
@@ -39,11 +40,13 @@ class Met:
     """What the logs hold of an attempt.
 
     Args:
+        examples: some of the runs that failed.
         until: the logs were read up to here, because there were too many; None: all of them.
     """
 
     exposures: Mapping[str, Exposure]
     closes: Sequence[Closes]
+    examples: Examples | None = None
     until: datetime | None = None
 
 
@@ -60,6 +63,7 @@ def read_logs(world: World, current: Rollout) -> Met | None:
         tally = Tally(
             _arms(world.platform, current), current.plan.terms.sampling, current.started, ended, axis,
             windows=current.windows, ignored=_ignored(current),
+            examples=Examples(current.plan.terms.sampling, _ignored(current)),
         )  # fmt: skip
         pages = world.logs.pages(
             current.plan.ref, since=current.started, until=last, revisions=_revisions(current)
@@ -68,7 +72,8 @@ def read_logs(world: World, current: Rollout) -> Met | None:
     except SpillwayError:
         return None
     seen_at = last if is_whole else tally.newest
-    return Met(tally.exposures(seen_at), tally.closes(), None if is_whole else seen_at)
+    until = None if is_whole else seen_at
+    return Met(tally.exposures(seen_at), tally.closes(), tally.examples(seen_at), until)
 
 
 def _take(pages: Iterator[Sequence[LogLine]], tally: Tally, clock: Clock) -> bool:
@@ -172,6 +177,7 @@ def make_report(
         met.exposures if met else None,
         world.clock.now(),
         closes=met.closes if met else (),
+        examples=met.examples if met else None,
         checks=static_checks.of_attempt(folder, attempt),
         read_until=met.until if met else None,
         alerts=_looked(alerts),
@@ -188,14 +194,19 @@ def _looked(alerts: Callable[[], Sequence[str]] | None) -> Sequence[str] | None:
 
 def write_reports(
     session: Session, world: World, current: Rollout, alerts: Callable[[], Sequence[str]] | None = None
-) -> list[Path]:
+) -> tuple[list[Path], str]:
     """Make the report and write it. Whatever goes wrong is said, never an error: a roll-back must not end badly
-    because of its report."""
+    because of its report.
+
+    Returns: the files, and how most of the runs failed that the candidate was sent back for, if it was for some.
+    """
     try:
-        return write_report(session, current, make_report(session, world, current, alerts=alerts))
+        made = make_report(session, world, current, alerts=alerts)
+        cause = next((f"most often: {cause} ({n:,})" for cause, n in made.causes.items()), "")
+        return write_report(session, current, made), cause if current.blamed else ""
     except Exception as error:  # noqa: BLE001 - a full disk, or a fault of ours: the outcome stands
         session.output.say(f"no report: {error!r}")
-        return []
+        return [], ""
 
 
 def write_report(session: Session, current: Rollout, made: Report) -> list[Path]:

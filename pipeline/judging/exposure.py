@@ -30,6 +30,7 @@ class Exposure:
         affected: distinct sockets with a failed trial.
         errors: log lines that match an error pattern.
         silent: accepts after which nothing was written though something was due: missing log lines.
+        hung: runs that were not done by their deadline, on sockets that nobody had closed.
         unasked: sockets on which nobody asked for a run while nobody ever had, by the words that would have asked.
         windows: runs by the window of splits in which their socket was accepted, those of older sessions among them:
             only what lies in one window with runs of the other revision is compared. ``UNKNOWN``: nobody told.
@@ -51,6 +52,7 @@ class Exposure:
     last_close_at: datetime | None = None
     errors: int = 0
     silent: int = 0
+    hung: int = 0
     unasked: Mapping[str, int] = field(default_factory=dict)
     windows: Mapping[int, int] = field(default_factory=dict)
     turned_away: int = 0
@@ -101,6 +103,7 @@ def exposure(
         last_close_at=_moment(max((s.closed for s in sockets if s.closed is not None), default=None)),
         errors=len(reading.errors_at),
         silent=sum(is_silent(s, sampling.within, moment) for s in sockets),
+        hung=sum(run.outcome == "timeout" for s in sockets for run in s.runs),
         unasked=dict(reading.unasked),
         windows=_by_window(reading, windows or Windows()),
         turned_away=sum(each.is_refused for each in reading.requests.values()),

@@ -75,8 +75,12 @@ def headline(f: Figures, failed: Sequence[int] = ()) -> str:
     return words.get(f.outcome) or words[f.rollout.phase]
 
 
-def impact(f: Figures) -> str:
-    """What users met on the candidate, in one sentence."""
+def impact(f: Figures, causes: Mapping[str, int] | None = None) -> str:
+    """What users met on the candidate, and how most of what failed did, in one sentence.
+
+    Args:
+        causes: of the runs that failed, the most frequent first.
+    """
     met = f.users
     if met is None:
         return "What users met is not shown: the logs could not be read."
@@ -94,7 +98,8 @@ def impact(f: Figures) -> str:
         for kind, words in zip(BROKEN, ("1011", "1006 (no close frame)"), strict=True)
         if (n := met.closes.get(kind, 0))
     ]
-    return f"{sessions}; {met.affected:,} of them failed{': ' if saw else ''}{', '.join(saw)}."
+    why = next((f"; most often: {cause} ({n:,})" for cause, n in (causes or {}).items()), "")
+    return f"{sessions}; {met.affected:,} of them failed{': ' if saw else ''}{', '.join(saw)}{why}."
 
 
 def tiles(f: Figures) -> tuple[Tile, ...]:

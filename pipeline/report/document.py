@@ -19,6 +19,7 @@ from checks import finding as checked
 from pipeline.core.rollout import Rollout
 from pipeline.judging.exposure import Exposure
 from pipeline.report import advice, banner, checklist, facts, notes
+from pipeline.report.examples import Example, Examples
 from pipeline.report.figures import Figures, figures_of
 from pipeline.report.gates import Combined, Gate
 from pipeline.report.journal_lines import Failure, Line, Validation, failure_of, validations_of
@@ -27,6 +28,7 @@ from pipeline.report.writes import Write, writes_of
 
 MAX_FINDINGS = 200
 MAX_METHODS = 20
+MAX_CAUSES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Report:
         closes: abnormal closes over time, by revision; empty where they are not known. ``later``: those of the candidate
             that came after the chart's end.
         judged_over: what the gates' counts are of, in words.
+        examples: some of the candidate's runs that failed users. ``causes``: how often each way of failing was met.
         scenarios: to (ok, all) probe conversations, as far as the journal has them.
         findings: of the static checks; None: they were not handed in.
         missing: which witnesses were absent, in words.
@@ -97,6 +100,8 @@ class Report:
     certified: tuple[Gate, ...]
     validations: tuple[Validation, ...]
     failure: Failure | None
+    examples: tuple[Example, ...]
+    causes: Mapping[str, int]
     scenarios: Mapping[str, tuple[int, int]]
     writes: tuple[Write, ...]
     quiet_writes: int
@@ -140,6 +145,7 @@ def build(
     checks: checked.Report | None = None,
     read_until: datetime | None = None,
     alerts: Sequence[str] | None = None,
+    examples: Examples | None = None,
 ) -> Report:
     """The report of a rollout attempt as far as it has come.
 
@@ -149,6 +155,7 @@ def build(
         closes: of the timeline over ``facts.end_of_axis``.
         checks: what the static checks found before the attempt began; None: nobody handed it in.
         read_until: the logs were too many, and were read up to here; None: all were read.
+        examples: some of the user runs that failed; None where the logs cannot be read.
         alerts: titles of the alert policies on the service; None: nobody could look.
     """
     plan, axis = rollout.plan, facts.end_of_axis(rollout, now)
@@ -158,6 +165,7 @@ def build(
     rows = checklist.items(
         checklist.Evidence(figures, checks, tuple(_absent(plan_back, figures, writes, checks)), alerts)
     )
+    causes = dict(list(examples.causes(plan.candidate).items())[:MAX_CAUSES]) if examples else {}
     failed = [row.number for row in rows if row.state is checklist.State.FAILED]
     is_first = plan.candidate == plan.stable
     roles = (
@@ -169,7 +177,7 @@ def build(
         outcome=figures.outcome.label,
         tone=banner.tone(figures, failed),
         headline=banner.headline(figures, failed),
-        impact=banner.impact(figures),
+        impact=banner.impact(figures, causes),
         tiles=banner.tiles(figures),
         reason=rollout.reason,
         service=plan.ref.name,
@@ -197,6 +205,8 @@ def build(
         certified=figures.certified,
         validations=validations_of(journal),
         failure=failure_of(journal),
+        examples=examples.of(plan.candidate) if examples else (),
+        causes=causes,
         scenarios=figures.scenarios,
         writes=writes,
         quiet_writes=quiet,

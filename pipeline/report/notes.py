@@ -20,6 +20,7 @@ def notes(rollout: Rollout, met: Mapping[str, Exposure] | None) -> tuple[str, ..
     names = dict.fromkeys((plan.candidate, plan.stable))
     said = [line for name in names for line in _of_one(name, met.get(name, _NOBODY))]
     if plan.candidate != plan.stable:
+        said += [each for each in (blind_stable(rollout, met),) if each]
         said += uncompared(rollout, met)
     if not any(e.sessions for e in met.values()) and any(e.requests for e in met.values()):
         said.append(f"The service writes no telemetry. {UNSEEN}")
@@ -31,8 +32,22 @@ def _of_one(name: str, met: Exposure) -> Iterator[str]:
         yield f"{name}: {_count(met.exits, 'instance')} ended though nobody had asked for it."
     if met.turned_away:
         yield f"{name}: {_count(met.turned_away, 'request')} answered with 5xx or 429 by the platform."
+    if met.hung:
+        yield f"{name}: {_count(met.hung, 'run')} hung: not done in time, on a socket that nobody had closed."
+    if met.silent:
+        yield f"{name}: {_count(met.silent, 'socket')} fell silent after the accept: log lines that were due are missing."
     if ignored := met.closes.get("ignored", 0):
         yield f"{name}: {_count(ignored, 'close')} not held against it, by ignore-reasons."
+
+
+def blind_stable(rollout: Rollout, met: Mapping[str, Exposure]) -> str:
+    """That stable says nothing while it has users and the candidate speaks; empty where it speaks, or need not."""
+    plan, stable = rollout.plan, met.get(rollout.plan.stable, _NOBODY)
+    has_users = plan.stable != plan.candidate and 0 < rollout.stage.percent < 100
+    if not has_users or stable.sessions or stable.windows or not met.get(plan.candidate, _NOBODY).sessions:
+        return ""
+    forged = f" ({_count(stable.forged, 'line')} with another nonce)" if stable.forged else ""
+    return f"No telemetry line from stable {plan.stable}{forged}: it cannot be compared."
 
 
 def uncompared(rollout: Rollout, met: Mapping[str, Exposure]) -> Iterator[str]:

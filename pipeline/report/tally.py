@@ -20,6 +20,7 @@ from pipeline.judging.reading import Arm
 from pipeline.judging.spans import Windows
 from pipeline.judging.terms import Sampling
 from pipeline.model import SYSTEM_LOG, LogLine
+from pipeline.report.examples import Examples
 from pipeline.report.timeline import Closes, Timeline
 from pipeline.telemetry.lines import Closed, from_payload
 
@@ -43,6 +44,7 @@ class Tally:
         arms: the revisions.
         start, end: of the attempt. Sessions that begin in it are counted, and followed until they end; None: it goes on.
         axis: counts their closes over time as well.
+        examples: keeps some of the runs that failed.
         windows: of the rollout's splits. ``ignored``: patterns of closes' reasons that are somebody else's doing.
     """
 
@@ -56,10 +58,12 @@ class Tally:
         *,
         windows: Windows | None = None,
         ignored: Iterable[str] = (),
+        examples: Examples | None = None,
     ) -> None:
         self._arms = tuple(arms)
         self._end = end
         self._axis = axis
+        self._examples = examples
         self._sampling = sampling
         self.windows = windows
         self._ignored = tuple(ignored)
@@ -100,6 +104,14 @@ class Tally:
         for arm in self._arms:
             axis.add([*self._lines_of(arm), *self._context(arm)], arm)
         return axis.closes
+
+    def examples(self, now: datetime) -> Examples | None:
+        """Of all sessions; those that are not settled yet among them."""
+        whole = deepcopy(self._examples)
+        if whole is not None:
+            for arm in self._arms:
+                whole.add([*self._lines_of(arm), *self._context(arm)], arm, now)
+        return whole
 
     def exposures(self, now: datetime) -> Mapping[str, Exposure]:
         """By revision, since the start."""
@@ -156,6 +168,8 @@ class Tally:
             self._fresh[arm.revision] += self._accepted(lines, arm, now)
             if self._axis is not None:
                 self._axis.add([*lines, *self._context(arm)], arm)
+            if self._examples is not None:
+                self._examples.add([*lines, *self._context(arm)], arm, now)
         for key in done:
             del self._open[key]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 
 VERSION = 2
 _READ = (1, 2)
+_MOST_MISSING = 20  # of a run's events; a forged line may name any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,9 @@ def _run(at: float, payload: Mapping[str, object]) -> Run | None:
     if started is None and outcome != "idle":
         return None
     first, number = _number(payload.get("first_event_ms")), int(_number(payload.get("run")) or 0)
-    return Run(at, number, at if started is None else started, outcome, first_event_ms=first)
+    said = payload.get("missing")
+    missing = tuple(map(str, said[:_MOST_MISSING])) if isinstance(said, list | tuple) else ()
+    return Run(at, number, at if started is None else started, outcome, missing, first)
 
 
 def _number(value: object) -> float | None:

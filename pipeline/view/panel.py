@@ -22,7 +22,7 @@ from pipeline.model import LiveService, Outcome, Split
 from pipeline.redact import SINK
 from pipeline.report import writes
 from pipeline.report.facts import unasked_words, words_of
-from pipeline.report.notes import uncompared
+from pipeline.report.notes import blind_stable, uncompared
 from pipeline.view.gate_lines import gate_lines
 
 PHASES = {
@@ -163,6 +163,8 @@ def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
     opened = [f"{role} {e.open_sockets:,}" for role, name in roles if (e := seen.exposures.get(name))]
     if opened:
         yield Text(f"still open: {', '.join(opened)}")
+    if blind := blind_stable(s.rollout, seen.exposures):
+        yield Text(SINK.shown(f"! {blind}"), style="bold yellow")
     for line in uncompared(s.rollout, seen.exposures):
         yield Text(SINK.shown(line), style="dim")
 
@@ -232,7 +234,11 @@ def _closes(seen: Seen | None, revision: str) -> Text:
     closes = "  ".join(f"{kind} {number:,}" for kind, number in sorted(exposure.closes.items())) or "none yet"
     affected = (f"affected {exposure.affected:,}", "bold red" if exposure.affected else "")
     line = Text.assemble(f"sessions {exposure.sessions:,}   ", affected, f"   closes: {closes}")
-    for words, number in (("exits", exposure.exits), ("turned away", exposure.turned_away)):
+    alarming = {
+        "hung": exposure.hung, "log lines missing": exposure.silent, "exits": exposure.exits,
+        "turned away": exposure.turned_away,
+    }  # fmt: skip
+    for words, number in alarming.items():
         if number:
             line.append(f"   {words} {number:,}", style="bold red")
     return line
