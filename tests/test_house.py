@@ -51,6 +51,7 @@ PURE = (
     "pipeline.core.rollout",
     "pipeline.core.decision",
     "pipeline.core.differs",
+    "pipeline.core.earliest",
     "pipeline.core.drift",
     "pipeline.core.intent",
     "pipeline.core.pin",

@@ -174,7 +174,7 @@ def test_the_time_to_certify_is_told_in_trials() -> None:
     assert 298 <= trials["agent_completed"] <= 500  # ln(20)/-ln(0.99) at the least
 
 
-def test_the_earliest_promotion_is_the_sum_of_soaks() -> None:
+def test_the_soak_is_that_of_all_stages() -> None:
     assert propose(a_wish(stages=stages(0, 5, 100, soak=60))).soak == timedelta(minutes=2)
 
 

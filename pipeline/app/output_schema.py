@@ -154,7 +154,7 @@ _CRITERION = record({
 _AGREED: Schema = {
     **dict.fromkeys(("rollout", "service", "stable", "candidate", "image"), TEXT), "now": _SHARES, "stages": rows(_STAGE),
     "writes": rows(_SHARES), "criteria": rows(_CRITERION), "certification_trials": by_name(COUNT),
-    "earliest_promotion_seconds": NUMBER, "warnings": rows(TEXT),
+    "earliest_promotion_seconds": NUMBER, "soak_seconds": NUMBER, "runs_per_second": or_null(NUMBER), "warnings": rows(TEXT),
 }  # fmt: skip
 _NEW: Schema = {
     "changes": rows(record({"path": TEXT, "before": ANY, "after": ANY})), "beyond_provider": rows(TEXT),

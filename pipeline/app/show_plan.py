@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from pipeline.app import template_diff, who_counts
@@ -12,12 +12,15 @@ from pipeline.app.gate import Gate
 from pipeline.app.session import Session
 from pipeline.core import plan, record
 from pipeline.core.differs import differences
+from pipeline.core.earliest import legs
 from pipeline.core.intent import Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.core.pin import Pin, pin_of
 from pipeline.core.promoted import Admission
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused, ServiceNotFound
+from pipeline.judging.judge import counts_runs
 from pipeline.model import LiveService, Split
+from pipeline.report.banner import short
 from pipeline.units import format_duration, format_rate
 
 
@@ -56,10 +59,10 @@ def show(drive: Drive, gate: Gate, admit: Callable[[], Admission | None]) -> int
             return _show_ended(session, ended, live, pin)
         case Begin(proposal):
             wanted = live.wanted if live is not None else Split()
-            counted = who_counts.lines(drive.world, wish, proposal)
-            admitted = _admitted(admit())
-            lines = [*_lines(proposal), *admitted.values(), *counted, *_pinned(pin)]
-            document = {**_document(proposal, wanted), **_pin_document(pin), **admitted}
+            met, admitted = who_counts.look(drive.world, wish, proposal), _admitted(admit())
+            counted = who_counts.lines(met, wish)
+            lines = [*_lines(proposal, met.rate), *admitted.values(), *counted, *_pinned(pin)]
+            document = {**_document(proposal, wanted, met.rate), **_pin_document(pin), **admitted}
             return _show_new(drive, gate, lines, document)
 
 
@@ -136,7 +139,8 @@ def _head(proposal: plan.Proposal) -> list[str]:
     ]
 
 
-def _lines(proposal: plan.Proposal) -> list[str]:
+def _lines(proposal: plan.Proposal, rate: float | None = None) -> list[str]:
+    """Args: rate: users' runs per second, where they were counted."""
     made = proposal.plan
     out = [
         *_head(proposal),
@@ -161,12 +165,28 @@ def _lines(proposal: plan.Proposal) -> list[str]:
         if criterion.certify:
             words += f", certify {format_rate(criterion.certify)} ({trials[criterion.metric]} clean trials)"
         out.append(f"  {criterion.metric:<26} {words}")
-    out += ["", f"earliest promotion  {format_duration(proposal.soak)} after the start"]
+    out += ["", *_earliest(proposal, rate)]
     return out + [f"warning: {warning}" for warning in proposal.warnings]
 
 
-def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
+def _earliest(proposal: plan.Proposal, rate: float | None) -> Iterator[str]:
+    """When it can be promoted, and which stages wait for users' runs longer than for their soak."""
+    made = legs(proposal.plan, rate, proposal.certification_trials())
+    takes = sum((leg.takes for leg in made), timedelta(0))
+    at = (
+        f"at the {rate:.3g} runs a second of now"
+        if rate
+        else "if users bring the runs by then: none is known of"
+    )
+    yield f"earliest promotion  {short(takes)} after the start{f', {at}' if counts_runs(proposal.plan) else ''}"
+    for leg in made:
+        if leg.runs and rate:
+            yield f"  {leg.percent:>4}%  {short(leg.takes)} until {leg.runs:,} runs on the candidate are judged"
+
+
+def _document(proposal: plan.Proposal, wanted: Split, rate: float | None = None) -> dict[str, object]:
     made = proposal.plan
+    earliest = legs(made, rate, proposal.certification_trials())
     return {
         "rollout": made.rollout_id,
         "service": made.ref.name,
@@ -195,7 +215,9 @@ def _document(proposal: plan.Proposal, wanted: Split) -> dict[str, object]:
             for each in made.terms.verify
         ],
         "certification_trials": dict(proposal.certification_trials()),
-        "earliest_promotion_seconds": proposal.soak.total_seconds(),
+        "soak_seconds": proposal.soak.total_seconds(),
+        "runs_per_second": rate,
+        "earliest_promotion_seconds": sum(leg.takes.total_seconds() for leg in earliest),
         "warnings": list(proposal.warnings),
     }
 

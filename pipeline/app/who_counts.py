@@ -1,38 +1,74 @@
-"""What ``plan`` says of whom runs are counted for: the rule, and what stable's last lines show."""
+"""What ``plan`` says of whom runs are counted for, the rule and what stable's last lines show, and how often they come."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 
 from pipeline.core.plan import Proposal, Wish
 from pipeline.driving.ports import World
 from pipeline.errors import SpillwayError
-from pipeline.judging.population import population
+from pipeline.judging.population import Population, population
 from pipeline.judging.reading import Arm
+from pipeline.report.banner import short
 from pipeline.units import format_duration
 
-_LOOKS_BACK = timedelta(minutes=15)
+LOOKS_BACK = timedelta(minutes=15)
 _MOST_PAGES = 5  # of a thousand lines: a plan is for a glance
 
 
-def lines(world: World, wish: Wish, proposal: Proposal) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What stable's last lines show.
+
+    Args:
+        population: None where they could not be read; ``fault`` says why.
+        over: the time that they are of.
+    """
+
+    population: Population | None
+    over: timedelta = LOOKS_BACK
+    fault: str = ""
+
+    @property
+    def rate(self) -> float | None:
+        """Users' runs per second; None while none were seen."""
+        seconds = self.over.total_seconds()
+        return (
+            self.population.runs / seconds if self.population and self.population.runs and seconds else None
+        )
+
+
+def look(world: World, wish: Wish, proposal: Proposal) -> Met:
     """Never an error: what cannot be looked at is said."""
+    stable, now = proposal.plan.stable, world.clock.now()
+    since = now - LOOKS_BACK
+    try:
+        nonces = {r.name: r.nonce for r in world.platform.revisions(wish.ref)}
+        pages = world.logs.pages(wish.ref, since=since, until=now, revisions=(stable,))
+        read = list(islice(pages, _MOST_PAGES))
+    except SpillwayError as error:
+        return Met(None, fault=error.what)
+    found = [line for page in read for line in page]
+    seen = population(found, Arm(stable, nonces.get(stable, "")), wish.terms.sampling)
+    is_cut = len(read) == _MOST_PAGES
+    return Met(seen, max(line.at for line in found) - since if is_cut and found else LOOKS_BACK)
+
+
+def lines(met: Met, wish: Wish) -> Iterator[str]:
     yield ""
     yield "clients"
     yield f"  counted by {rule(wish.client)}"
-    stable, now = proposal.plan.stable, world.clock.now()
-    try:
-        nonces = {r.name: r.nonce for r in world.platform.revisions(wish.ref)}
-        pages = world.logs.pages(wish.ref, since=now - _LOOKS_BACK, until=now, revisions=(stable,))
-        found = [line for page in islice(pages, _MOST_PAGES) for line in page]
-    except SpillwayError as error:
-        yield f"  seen       not looked at: {error.what}"
+    if met.population is None:
+        yield f"  seen       not looked at: {met.fault}"
         return
-    seen = population(found, Arm(stable, nonces.get(stable, "")), wish.terms.sampling)
-    for line in seen.lines(f"in the last {format_duration(_LOOKS_BACK)}", wish.terms.sampling.min_clients):
+    within = (
+        f"in {short(met.over)}" if met.over != LOOKS_BACK else f"in the last {format_duration(LOOKS_BACK)}"
+    )
+    for line in met.population.lines(within, wish.terms.sampling.min_clients):
         yield line if line.startswith("warning") else f"  {line}"
 
 

@@ -69,7 +69,7 @@ class Proposal:
 
     @property
     def soak(self) -> timedelta:
-        """The earliest possible promotion, counted from the start."""
+        """That of all stages."""
         return sum((stage.soak for stage in self.plan.terms.stages), timedelta(0))
 
     def certification_trials(self) -> Mapping[str, int]:
