@@ -54,8 +54,10 @@ def look(world: World, wish: Wish, proposal: Proposal) -> Met:
         return Met(None, fault=error.what)
     found = [line for page in read for line in page]
     seen = population(found, Arm(stable, nonces.get(stable, "")), wish.terms.sampling)
-    is_cut = len(read) == _MOST_PAGES
-    return Met(seen, max(line.at for line in found) - since if is_cut and found else LOOKS_BACK)
+    is_cut = len(read) == _MOST_PAGES and found
+    return Met(
+        seen, max(line.at for line in found) - min(line.at for line in found) if is_cut else LOOKS_BACK
+    )
 
 
 def lines(met: Met, wish: Wish) -> Iterator[str]:
