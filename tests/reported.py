@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.app import reporting
 from pipeline.app.drive import Drive, Listeners
+from pipeline.app.orders import Orders
 from pipeline.core.plan import Wish
 from pipeline.events import RolloutEvent
 from pipeline.model import Outcome
@@ -31,6 +32,7 @@ class Standing:
     state_folder: Path
     said: list[str] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Event = field(default_factory=threading.Event)
 
     @property
     def output(self) -> Any:
@@ -76,6 +78,7 @@ class Reported:
             world=self.scene.world,
             listeners=listeners,
             stack=ExitStack(),
+            orders=Orders(self.session),
         )
 
     def roll(self, wish: Wish | None = None, *, hours: float = 2, **options: bool) -> Outcome:

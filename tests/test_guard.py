@@ -17,6 +17,7 @@ from infra.guard import Loss
 from infra.live import Live
 from infra.settings import Settings, Template
 from pipeline.app.drive import Drive, Listeners
+from pipeline.app.orders import Orders
 from pipeline.app.programs import EngineChoice, Program
 from pipeline.app.request import Request
 from pipeline.app.session import Session
@@ -121,8 +122,9 @@ def drive(scene: Scene, folder: Path, place: Blind) -> Drive:
     request = Request.of(session, None, schema.parse(CONFIG)).with_image("chat@sha256:" + "2" * 64)
     program = Program(grpc.insecure_channel("127.0.0.1:1"), folder, EngineChoice.IN_PROCESS)
     return Drive(
-        request, cast("Place", place), program, scene.engine(), scene.world, Listeners(), ExitStack()
-    )
+        request, cast("Place", place), program, scene.engine(), scene.world, Listeners(), ExitStack(),
+        Orders(session),
+    )  # fmt: skip
 
 
 def test_before_the_first_write_it_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import budget
 from pipeline.app import ci
+from pipeline.app.orders import Orders, obey
 from pipeline.app.programs import Program
 from pipeline.app.reporting import UserFigures, rollouts_of, write_reports
 from pipeline.app.request import Request
@@ -95,6 +96,7 @@ class Drive:
     world: World
     listeners: Listeners
     stack: ExitStack
+    orders: Orders
     before: Mapping[str, int] = field(default_factory=lambda: budget.PROCESS.calls)
     is_watched: bool = False
     has_journal: bool = False
@@ -169,9 +171,16 @@ class Drive:
         )()  # fmt: skip
 
     def run(self, timeout: timedelta | None = None) -> Outcome:
+        """Drive it until it ends, pauses, is told to stop or time is up; between two steps do what a person asks for."""
         until = self.world.clock.now() + timeout if timeout else None
         self.watch()
-        return self.engine.run(until=until)
+        while True:
+            outcome = self.engine.run(until=until, interrupted=self.orders.is_waiting)
+            order = self.orders.take()
+            if order is None or outcome is not Outcome.UNDER_WAY:
+                return outcome
+            obey(order, self.engine, self.world, self.listeners)
+            self.orders.done()
 
     def go_on(self, *, wait: bool, timeout: timedelta | None) -> int:
         """Drive it to its end, or let it stand once the step that was taken is read back; the exit code."""
@@ -201,6 +210,7 @@ class Drive:
         if self.is_watched:
             return
         self.is_watched = True
+        from pipeline.view.keyboard import has_keyboard
         from pipeline.view.live import choose_view
 
         self._keep_journal(self.current())
@@ -210,8 +220,11 @@ class Drive:
                 ci=bool(os.environ.get("CI")),
                 write=self.session.output.say,
                 see=UserFigures(self.place, self.world.clock, self.seen),
+                order=self.orders.give if has_keyboard() else None,
             )
-            self.listeners.join(naming_promote(self.stack.enter_context(view), self.request))
+            shown = self.stack.enter_context(view)
+            self.orders.done = getattr(shown, "obeyed", self.orders.done)
+            self.listeners.join(naming_promote(shown, self.request))
 
     def _keep_journal(self, current: Rollout | None) -> None:
         """Of the attempt that is on the service when we begin, and of no later one."""
@@ -345,4 +358,4 @@ def open_drive(request: Request, *, one_step: bool = False) -> Iterator[Drive]:
             hook = webhook.of(session, request.config, request.name)
             listeners.join(stack.enter_context(hook))
         with ExitStack() as views:
-            yield Drive(request, place, program, engine, world, listeners, views)
+            yield Drive(request, place, program, engine, world, listeners, views, Orders(session))

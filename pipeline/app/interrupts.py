@@ -31,6 +31,7 @@ def interrupts(session: Session) -> Iterator[None]:
             raise KeyboardInterrupt
         session.signal = INTERRUPTED if number == signal.SIGINT else TERMINATED
         session.stopped.set()
+        session.woken.set()
         if session.ends_now:
             raise KeyboardInterrupt
         if session.leaves_at_once:

@@ -42,6 +42,7 @@ class Session:
         state_folder: journals and reports; safe to lose. Relative when the working directory is gone.
         local: where the local Cloud Run of this project lives; None when nothing tells.
         nowhere: why there is no folder to stand in, if there is none.
+        woken: whoever sleeps between two steps of a rollout goes on at once; set with ``stopped`` too.
         leaves_at_once: nothing of this command has to be cleaned up, so a signal is obeyed within three seconds.
         ends_now: nothing is under way that has to come to an end, so the first signal ends the command where it is.
         engine: who applies the Pulumi program.
@@ -56,6 +57,7 @@ class Session:
     yes: bool
     nowhere: UserError | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Event = field(default_factory=threading.Event)
     signal: int = 0
     leaves_at_once: bool = False
     ends_now: bool = False

@@ -29,8 +29,12 @@ from pipeline.output.writer import Mode, Output
 from pipeline.redact import SINK, secrets_of
 
 
-def command(function: Callable[..., int]) -> Callable[..., None]:
-    """The typer form of a command. See the module docstring."""
+def command(function: Callable[..., int], *, connects: bool = False) -> Callable[..., None]:
+    """The typer form of a command. See the module docstring.
+
+    Args:
+        connects: it reaches a service, or waits for a machine: a person at a terminal is told so at once.
+    """
     common = inspect.signature(_session, eval_str=True).parameters
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
@@ -38,7 +42,13 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
     def run(context: typer.Context | None = None, **options: Any) -> None:
         shared = {name: options.pop(name) for name in common}
         given = _on_the_command_line(context) if context else {}
-        raise SystemExit(_guarded(lambda session: function(session, **options), given, shared))
+
+        def body(session: Session) -> int:
+            if connects and session.is_terminal and session.output.mode is Mode.TEXT:
+                session.output.say("connecting ...")
+            return function(session, **options)
+
+        raise SystemExit(_guarded(body, given, shared))
 
     first = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (first, *own, *common.values())]
@@ -46,6 +56,9 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+connecting = functools.partial(command, connects=True)
 
 
 def _name_variables(parameters: Iterable[inspect.Parameter]) -> None:

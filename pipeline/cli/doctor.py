@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.app.session import Session
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.cli.options import Env
 from pipeline.errors import AccessError, UserError
 from pipeline.output import streams
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.doctor.answer import Answer
 
 
-@command
+@connecting
 def doctor(session: Session, *, env: Env = None) -> int:
     """Ask everything that a rollout needs: each line says ok, or what is wrong and the fix. Changes nothing.
 

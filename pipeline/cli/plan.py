@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline.app.session import Session
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.cli.options import Env, From, Image, image_of
 
 
-@command
+@connecting
 def plan(session: Session, *, image: Image = "", source: From = "", env: Env = None) -> int:
     """Show what a rollout would do: revision, every traffic write, gates, refusals. Writes nothing.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.app.session import Session
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.errors import UserError
 from pipeline.output import streams
 from pipeline.output.writer import Mode
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.probe.summary import Row
 
 
-@command
+@connecting
 def probe(
     session: Session,
     *,

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from pipeline.app.session import Session, who
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.cli.options import DryRun, Env, Reason, Timeout, Wait, refuse_idle, timeout_of
 
 
-@command
+@connecting
 def promote(
     session: Session,
     *,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 import typer
 
 from pipeline.app.session import Session
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.cli.options import Env, refuse_idle
 from pipeline.errors import UserError
 from pipeline.output import streams
@@ -23,7 +23,7 @@ class Format(StrEnum):
     JUNIT = "junit"
 
 
-@command
+@connecting
 def report(
     session: Session,
     *,

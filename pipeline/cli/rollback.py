@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from pipeline.app.session import Session, who
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
 from pipeline.errors import UserError
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
 
 
-@command
+@connecting
 def rollback(
     session: Session,
     *,

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.app.programs import EngineChoice
 from pipeline.app.session import Session
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.cli.options import (
     DryRun,
     Engine,
@@ -27,7 +27,7 @@ from pipeline.errors import LocalCloudRunDown, PlatformUnavailable, UserError
 from pipeline.model import Outcome
 
 
-@command
+@connecting
 def rollout(
     session: Session,
     *,

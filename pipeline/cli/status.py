@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.app.session import Session
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.cli.options import Env, Project, Region, ServiceArgument, find_service
 from pipeline.model import Outcome
 from pipeline.output import streams
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.local.endpoint import Alerts
 
 
-@command
+@connecting
 def status(
     session: Session,
     *,

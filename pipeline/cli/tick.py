@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pipeline.app.session import Session
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.cli.options import Env
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
 
 
-@command
+@connecting
 def tick(session: Session, *, env: Env = None) -> int:
     """Take one step of whatever is under way, for a scheduler, and print when to come again.
 

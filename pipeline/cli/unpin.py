@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from pipeline.app.session import Session, who
-from pipeline.cli.command import command
+from pipeline.cli.command import connecting
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
 from pipeline.model import Outcome
 from pipeline.output.writer import outcome_document
 
 
-@command
+@connecting
 def unpin(
     session: Session,
     *,

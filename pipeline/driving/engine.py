@@ -40,6 +40,7 @@ from pipeline.driving.pace import USUAL, Pace, Rhythm
 from pipeline.driving.ports import World
 from pipeline.errors import (
     FieldsLost,
+    PlanRefused,
     PlatformError,
     PlatformUnavailable,
     RequestRejected,
@@ -194,15 +195,24 @@ class Engine:
         situation = replace(look.situation, raises_nothing=self.raises_nothing, gives_up=self.rhythm.gives_up)
         return replace(look, situation=situation)
 
-    def run(self, *, until: datetime | None = None) -> Outcome:
-        """Tick until the rollout ends, pauses, is told to stop or time is up.
+    def hold(self, reason: str) -> None:
+        """Pause it where it is, by hand. Raises PlanRefused where there is nothing to hold; StaleWrite."""
+        look = self.observer.look(probe=False)
+        if look.situation.rollout.phase not in (Phase.ROLLING, Phase.DEPLOYING):
+            raise PlanRefused("there is nothing to hold", f"it is {look.situation.rollout.phase.value}")
+        self._stop_at(Event.HELD, "paused", reason, look)
+
+    def run(
+        self, *, until: datetime | None = None, interrupted: Callable[[], bool] = lambda: False
+    ) -> Outcome:
+        """Tick until the rollout ends, pauses, is told to stop, is ``interrupted`` or time is up.
 
         Raises: what ``tick`` raises; PlatformUnavailable only after ``rhythm.patience`` without an answer. Whatever is
             raised, the service keeps its state.
         """
         unreachable_since: datetime | None = None
         was_refused, pace = False, self.rhythm.pace()
-        while not self.stop() and (until is None or self._clock.now() < until):
+        while not (self.stop() or interrupted()) and (until is None or self._clock.now() < until):
             try:
                 upcoming = self.tick()
             except RequestRejected as error:

@@ -18,18 +18,26 @@ from pipeline.events import Listener, Look, Looked, Probed, RolloutEvent, Wrote
 from pipeline.output import streams
 from pipeline.redact import SINK
 from pipeline.view.gate_lines import gates_in_words
+from pipeline.view.keyboard import Keyboard
+from pipeline.view.keys import Keys, Order
 from pipeline.view.panel import Happening, Seen, clock, render, upcoming
 
 HEARTBEAT = timedelta(seconds=60)
 LOGS_EVERY_S = 2.0
 _KEPT_EVENTS = 20
+_CONNECTING = "connecting ..."
 
 See = Callable[[], Seen | None]
 
 
 @contextmanager
 def choose_view(
-    *, is_terminal: bool, ci: bool, write: Callable[[str], None], see: See = lambda: None
+    *,
+    is_terminal: bool,
+    ci: bool,
+    write: Callable[[str], None],
+    see: See = lambda: None,
+    order: Callable[[Order], None] | None = None,
 ) -> Iterator[Listener]:
     """The view that fits where stderr goes: lines also on a terminal on which nothing can be drawn.
 
@@ -37,12 +45,15 @@ def choose_view(
         write: says a line to people.
         see: reads what users met from the logs; called at most every two seconds, on a thread of its own, by the
             live view alone.
+        order: is given what a person asks for at the keys of the live view; None: there are none.
     """
     with ExitStack() as stack:
         view: Listener = LineView(write)
         if is_terminal and not ci and os.environ.get("TERM") != "dumb":
             with suppress(Exception):
-                view = stack.enter_context(LiveView(streams.console("stderr"), Watcher(see)))
+                view = live = stack.enter_context(LiveView(streams.console("stderr"), Watcher(see)))
+                if order is not None:
+                    stack.enter_context(live.listening(order))
         yield view
 
 
@@ -102,6 +113,7 @@ class LiveView:
         self._events: deque[Happening] = deque(maxlen=_KEPT_EVENTS)
         self._look: Look | None = None
         self._now: datetime | None = None
+        self._keys: Keys | None = None
         self._live = Live(
             console=console, get_renderable=self.picture, refresh_per_second=4, vertical_overflow="crop",
             redirect_stdout=False,  # that is data, and may go elsewhere
@@ -121,6 +133,24 @@ class LiveView:
             self._live.stop()
         self._watcher.stop()
 
+    def listening(self, order: Callable[[Order], None]) -> Keyboard:
+        """The keyboard, whose keys are shown and heard here."""
+        self._keys = keys = Keys()
+
+        def press(key: str) -> None:
+            asked = keys.press(key)
+            if asked is not None:
+                order(asked)
+            self._live.refresh()
+
+        # Stopped, the picture stands still and the cursor is the shell's.
+        return Keyboard(press, stopping=self._live.stop, going_on=self._live.start)
+
+    def obeyed(self) -> None:
+        """What was asked for at the keys is done."""
+        if self._keys is not None:
+            self._keys.obeyed()
+
     def __call__(self, event: RolloutEvent, /) -> None:
         line = self._transitions.line_of(event)
         if line is not None:
@@ -136,8 +166,9 @@ class LiveView:
         events = tuple(self._events)
         try:
             if self._look is None or self._now is None:
-                return Group(*(Text(SINK.shown(event.text)) for event in events))
-            return render(self._look, events, self._watcher.seen, self._now, self._console.width)
+                return Group(*map(Text, [SINK.shown(event.text) for event in events] or [_CONNECTING]))
+            keys = self._keys.line if self._keys else ""
+            return render(self._look, events, self._watcher.seen, self._now, self._console.width, keys)
         except Exception as error:  # noqa: BLE001 - the next one may be drawn again
             return Group(Text(f"no picture: {type(error).__name__}"))
 

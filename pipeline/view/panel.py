@@ -64,17 +64,25 @@ class Happening:
         return cls(step.at, f"{words_of(step)} {step.percent}%{by}  {step.reason}".rstrip())
 
 
-def render(look: Look, events: Sequence[Happening], seen: Seen | None, now: datetime, width: int) -> Group:
+def render(
+    look: Look,
+    events: Sequence[Happening],
+    seen: Seen | None,
+    now: datetime,
+    width: int,
+    keys: str = "",
+) -> Group:
     """The whole picture, one fact after the other, no line wider than ``width`` columns.
 
     Args:
         events: newest last; empty: the record's own history.
         seen: None when the logs were not, or could not be, read.
+        keys: what the keyboard may ask for, or has asked.
     """
     width = max(NARROWEST, width)
     happened = events or [Happening.of(step) for step in look.situation.rollout.history]
     lines = [
-        *flow(_header(look, now), width),
+        *flow([*_header(look, now), *([Text(keys, style="bold")] if keys else [])], width),
         *flow(_weight(look, seen), width, indent=9),
         *_reason(look),
         *_tree(look, seen, now),

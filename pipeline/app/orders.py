@@ -1,0 +1,84 @@
+"""What an operator asks for at the keys of a rollout that this process drives: done between two of its steps."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from pipeline.app.session import Session, who
+from pipeline.core.rollout import Phase
+from pipeline.driving.engine import Engine
+from pipeline.driving.ports import World
+from pipeline.driving.promote import promote
+from pipeline.driving.restore import Cause, restore
+from pipeline.errors import PlanRefused, SpillwayError
+from pipeline.events import Listener
+from pipeline.view.keys import Order
+
+_REASON = "an operator said so at the keyboard"
+
+
+@dataclass(slots=True)
+class Orders:
+    """The one that waits, given on another thread. ``done`` is told when it was taken."""
+
+    session: Session
+    done: Callable[[], None] = lambda: None
+    _order: Order | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def give(self, order: Order) -> None:
+        if order is Order.QUIT:  # as Ctrl-C does, words and exit code
+            os.kill(os.getpid(), signal.SIGINT)
+            return
+        with self._lock:
+            self._order = order
+        self.session.woken.set()
+
+    def is_waiting(self) -> bool:
+        return self._order is not None
+
+    def take(self) -> Order | None:
+        with self._lock:
+            order, self._order = self._order, None
+        self.session.woken.clear()
+        if self.session.stopped.is_set():  # said in that moment
+            self.session.woken.set()
+        return order
+
+
+def obey(order: Order, engine: Engine, world: World, listen: Listener) -> None:
+    """Do it. What is refused is told, and the rollout goes on as it was."""
+    try:
+        match order:
+            case Order.PROMOTE:
+                _raise(engine, world)
+            case Order.HOLD:
+                engine.hold(f"held by {who()}: {_REASON}")
+            case Order.ROLL_BACK:
+                cause = Cause(_REASON, who(), by_hand=True)
+                restore(
+                    world.platform, world.clock, engine.observer.ref, cause, listen=listen, stop=engine.stop
+                )
+            case Order.QUIT:
+                pass  # never waits
+            case _:
+                assert_never(order)
+    except SpillwayError as error:
+        with suppress(Exception):
+            engine.say("refused", f"{order}: {': '.join(filter(None, (error.what, error.why)))}")
+
+
+def _raise(engine: Engine, world: World) -> None:
+    """One stage further, with an operator's name and reason. Raises PlanRefused where there is none."""
+    current = engine.observer.look(probe=False).situation.rollout
+    if current.phase is not Phase.ROLLING or current.is_last_stage:
+        where = "it is at its last stage" if current.is_last_stage else f"it is {current.phase.value}"
+        raise PlanRefused("there is no next stage to go to", f"{where}: {current.waiting or current.reason}")
+    percent = current.plan.terms.stages[current.stage_index + 1].percent
+    promote(engine, world.clock, to_percent=percent, reason=_REASON, by=who())

@@ -1,0 +1,175 @@
+"""The keys of the live view: each is confirmed, what is asked is done between two steps, and the terminal is given back."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from datetime import timedelta
+
+import pytest
+
+from pipeline.app.orders import obey
+from pipeline.core.rollout import Phase
+from pipeline.events import RolloutEvent, Said
+from pipeline.model import Outcome
+from pipeline.view.keys import HELP, Keys, Order
+from tests.processes import until
+from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
+from tests.terminals import Terminal
+
+
+@pytest.mark.parametrize(
+    ("typed", "orders"),
+    [
+        ("py", [Order.PROMOTE]),
+        ("hy", [Order.HOLD]),
+        ("RY", [Order.ROLL_BACK]),
+        ("qy", [Order.QUIT]),
+        ("rn", []),
+        ("rpy", []),  # another letter is a no, and no new question
+        ("y", []),
+        ("xyz\n", []),
+        ("r\nry", [Order.ROLL_BACK]),
+        ("pypy", [Order.PROMOTE, Order.PROMOTE]),
+    ],
+)
+def test_nothing_comes_of_a_key_that_was_not_confirmed(typed: str, orders: list[Order]) -> None:
+    keys = Keys()
+    assert [order for key in typed if (order := keys.press(key))] == orders
+
+
+def test_what_was_asked_stands_in_the_line() -> None:
+    keys = Keys()
+    assert keys.line == HELP
+    keys.press("r")
+    assert keys.line == "roll back: all traffic to stable? [y/n]"
+    keys.obeyed()  # of an earlier order: the question stays
+    assert keys.line.endswith("[y/n]")
+    keys.press("y")
+    assert keys.line == "roll back ..."
+    keys.obeyed()
+    assert keys.line == HELP
+
+
+class Driven:
+    """A rollout under way at 5 %, whose driver is given one order."""
+
+    def __init__(self, *shares: int, at: int = 5) -> None:
+        self.scene = Scene()
+        self.scene.reach(at, wish=a_wish(stages=stages(*shares or (0, 5, 25, 100), soak=60)))
+        self.engine = self.scene.driver
+
+    def obey(self, order: Order) -> None:
+        obey(order, self.engine, self.scene.world, self.scene.told.append)
+
+    def run(self) -> Outcome:
+        return self.engine.run(until=self.scene.clock.now() + timedelta(minutes=5))
+
+    def refused(self) -> list[str]:
+        def is_refusal(event: RolloutEvent) -> bool:
+            return isinstance(event, Said) and event.kind == "refused"
+
+        return [event.text for event in self.scene.told if is_refusal(event)]
+
+
+def test_promote_goes_to_the_next_stage_before_its_soak_is_over() -> None:
+    driven = Driven()
+    driven.obey(Order.PROMOTE)
+    assert driven.scene.live.wanted.percent_of(CANDIDATE) == 25
+    step = driven.scene.rollout.history[-1]
+    assert "keyboard" in step.reason
+    assert step.by
+    assert driven.scene.rollout.phase is Phase.ROLLING
+
+
+def test_promote_at_the_last_stage_is_refused_and_told() -> None:
+    driven = Driven(0, 100, at=100)
+    driven.obey(Order.PROMOTE)
+    (told,) = driven.refused()
+    assert told.startswith("promote: there is no next stage to go to: it is at its last stage")
+    assert driven.scene.rollout.phase is Phase.ROLLING
+
+
+def test_promote_never_goes_past_a_fail() -> None:
+    driven = Driven()
+    driven.scene.users.failing[CANDIDATE] = 1.0
+    driven.scene.clock.sleep(timedelta(seconds=60))
+    driven.obey(Order.PROMOTE)
+    assert any("failed: it is not promoted past that" in told for told in driven.refused())
+    assert driven.scene.live.wanted.percent_of(CANDIDATE) == 5
+
+
+def test_hold_pauses_it_where_it_is() -> None:
+    driven = Driven()
+    driven.obey(Order.HOLD)
+    assert driven.run() is Outcome.PAUSED
+    assert driven.scene.live.wanted.percent_of(CANDIDATE) == 5
+    assert "held by" in driven.scene.rollout.reason
+    driven.obey(Order.HOLD)
+    assert driven.refused() == ["hold: there is nothing to hold: it is paused"]
+
+
+def test_roll_back_gives_everything_back() -> None:
+    driven = Driven()
+    driven.obey(Order.ROLL_BACK)
+    assert driven.scene.live.wanted.serving == {STABLE: 100}
+    assert driven.run() is Outcome.ROLLED_BACK_BY_HAND
+
+
+def test_an_interrupted_run_stands_where_it_stood() -> None:
+    driven = Driven()
+    epoch = driven.scene.rollout.epoch
+    assert driven.engine.run(interrupted=lambda: True) is Outcome.UNDER_WAY
+    assert driven.scene.rollout.epoch == epoch
+
+
+PROGRAM = textwrap.dedent("""
+    import sys, termios, threading
+    from pipeline.view.keyboard import Keyboard
+    pressed, done = [], threading.Event()
+    def press(key):
+        print("got", key, flush=True)
+        if key == "q":
+            done.set()
+    with Keyboard(press, stopping=lambda: print("stopping", flush=True), going_on=lambda: print("going on", flush=True)):
+        print("ready", flush=True)
+        while not done.wait(0.05):
+            pass
+    attributes = termios.tcgetattr(0)[3]
+    print("restored", bool(attributes & termios.ICANON), bool(attributes & termios.ECHO), flush=True)
+""")
+
+
+#: As much of a shell as job control needs: a job in the foreground, which gets it back when it was stopped.
+SHELL = textwrap.dedent("""
+    import os, signal, subprocess, sys, termios
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    job = subprocess.Popen([sys.executable, "-c", sys.argv[1]], process_group=0)
+    os.tcsetpgrp(0, job.pid)
+    while os.WIFSTOPPED(os.waitpid(job.pid, os.WUNTRACED)[1]):
+        os.tcsetpgrp(0, os.getpgrp())
+        print("stopped:", "echo" if termios.tcgetattr(0)[3] & termios.ECHO else "no echo", flush=True)
+        sys.stdin.readline()
+        os.tcsetpgrp(0, job.pid)
+        os.killpg(job.pid, signal.SIGCONT)
+    print("ended", flush=True)
+""")
+
+
+def test_a_terminal_is_given_back_at_the_end_and_at_every_stop() -> None:
+    terminal = Terminal(sys.executable, "-c", SHELL, PROGRAM)
+    terminal.expect("ready")
+    until(lambda: not terminal.echoes)
+    terminal.type("p\x1b[Ay")
+    terminal.expect("got p")
+    terminal.type("\x1a")  # Ctrl-Z
+    terminal.expect("stopping")
+    terminal.expect("stopped: echo")
+    terminal.type("fg\n")
+    terminal.expect("going on")
+    until(lambda: not terminal.echoes)
+    terminal.type("q")
+    terminal.expect("got q")
+    terminal.expect("restored True True")
+    terminal.expect("ended")
+    assert terminal.close() == 0
