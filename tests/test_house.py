@@ -103,6 +103,7 @@ PURE = (
     "pipeline.telemetry.settings",
     "pipeline.telemetry.words",
     "pipeline.probe.commands",
+    "pipeline.view.flow",
     "pipeline.view.keys",
     "pipeline.probe.course",
     "pipeline.probe.machine",

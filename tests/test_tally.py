@@ -205,3 +205,37 @@ def test_sockets_that_ended_with_their_instance_are_closed_and_its_end_counts_on
         assert (told.sessions, told.open_sockets, told.exits) == (20, 0, 1)
         assert told.closes == {"abnormal_1006": 20}
     assert not tally._open  # nothing is kept of what is over
+
+
+def test_instances_that_were_heard_of_lately_and_have_not_ended_are_counted() -> None:
+    tally = Tally(ARMS, SAMPLING, START)
+    ended = "Container called exit(3)."
+    tally.add([
+        LogLine("1", after(0), "c", instance="old"),
+        LogLine("2", after(400), "c", instance="a"),
+        LogLine("3", after(410), "c", instance="b"),
+        LogLine("4", after(411), "c", text=ended, instance="b", log=SYSTEM_LOG),
+        LogLine("5", after(412), "s", instance="x"),
+        LogLine("6", after(413), "s"),
+    ])  # fmt: skip
+    assert tally.instances(after(420)) == {"c": 1, "s": 1}
+
+
+def test_the_first_events_percentile_is_of_all_chunks_to_a_twentieth() -> None:
+    shared = {"spillway": 1, "nonce": "nc", "client": "k"}
+    lines = [
+        LogLine(f"{n}/{kind}", after(n), "c", payload={**shared, "session": f"s{n}", "at": after(n).timestamp(), **payload})
+        for n in range(200)
+        for kind, payload in (
+            ("a", {"event": "ws_accept"}),
+            ("r", {"event": "agent_run", "run": 1, "started": after(n).timestamp(), "outcome": "ok", "first_event_ms": 10.0 * (n + 1)}),
+        )
+    ]  # fmt: skip
+    tally = Tally(ARMS, SAMPLING, START)
+    for first in range(0, 400, 50):
+        tally.add(lines[first : first + 50])
+        tally.settle(after(first))
+    p95 = tally.exposures(after(500))["c"].first_event_p95_ms
+    assert p95 is not None
+    assert 1900 / 1.05 <= p95 <= 1900 * 1.05
+    assert tally.exposures(after(500))["s"].first_event_p95_ms is None

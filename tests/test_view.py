@@ -9,6 +9,7 @@ import threading
 from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import timedelta
+from math import log
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,15 @@ from pipeline.events import (
     Started,
     Wrote,
 )
-from pipeline.judging.exposure import Exposure
+from pipeline.judging.counts import Counts
+from pipeline.judging.exposure import STEP, Exposure
 from pipeline.judging.judgement import Verdict
 from pipeline.judging.judgestate import JudgeState
 from pipeline.model import Readiness, Revision, Split, Target
 from pipeline.output.writer import Mode, Output
+from pipeline.redact import SINK
 from pipeline.view.gate_lines import gates_in_words
+from pipeline.view.keys import HELP
 from pipeline.view.live import LineView, LiveView, Transitions, Watcher, choose_view
 from pipeline.view.panel import Happening, Seen, bar, clock, render
 from tests.fakes import START
@@ -65,12 +69,12 @@ def picture(look: Look, seen: Seen | None = SEEN, width: int = 80, *, color: boo
     return out.getvalue()
 
 
-@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("width", [60, 80, 110, 140])
 def test_a_rollout_under_way(snapshot: SnapshotAssertion, width: int) -> None:
     assert picture(a_look(), width=width) == snapshot
 
 
-@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("width", [60, 80, 110, 140])
 def test_a_roll_back_under_way(snapshot: SnapshotAssertion, width: int) -> None:
     rollout = a_rollout(
         Phase.ROLLING_BACK, 0, reason="server_error_1011: 9/31 failed against 0/412 on stable"
@@ -85,6 +89,40 @@ def test_nothing_is_known_yet(snapshot: SnapshotAssertion) -> None:
     rollout = a_rollout(Phase.DEPLOYING, 0, stage_index=0, history=(), reached=0)
     look = a_look(rollout, candidate=None, probe=None, judge=JudgeState(), stage_verdict=a_judgement())
     assert picture(look, None) == snapshot
+
+
+@pytest.mark.parametrize("width", [60, 80, 110])
+@pytest.mark.parametrize("phase", Phase)
+def test_no_figure_is_lost_on_a_narrow_terminal(phase: Phase, width: int) -> None:
+    reason = "server_error_1011: 9/31 failed against 0/412 on stable; most often: closed by the server with 1011 (9)"
+    drift = "traffic was set to agent-chat-0001 71%, agent-chat-0002 29% by somebody at 12:34:56 UTC"
+    look = a_look(a_rollout(phase, reason=reason), drift=drift, probe=a_probe(failing=True))
+
+    def figures(columns: int) -> list[str]:
+        return sorted(re.findall(r"\d[\d,.:%]*\d|\d", picture(look, width=columns).replace("\n", " ")))
+
+    assert figures(width) == figures(400)
+    assert "\u2026" not in picture(look, width=width)
+
+
+def test_image_instances_codes_and_the_runs_that_count_are_told() -> None:
+    met = exposures()
+    met[CANDIDATE] = replace(met[CANDIDATE], first_events={round(log(410, STEP)): 95, 1: 5})
+    judged = JudgeState(total={"agent_completed": Counts(95, 1, 412, 0)})
+    text = picture(a_look(judge=judged), Seen(met, {}, {CANDIDATE: 3, STABLE: 9}), 140)
+    assert "3 inst" in text
+    assert "9 inst  rollback target" in text
+    assert "image chat@0a1b" in text
+    assert "431 runs, 95 independent" in text
+    assert "closes: normal 366, 1011 9" in text
+    assert re.search(r"first_event +undecided +p95 4\d\dms  4/31 vs 50/412 .* slower than 500ms", text)
+
+
+def test_the_keys_stand_in_the_header() -> None:
+    out = io.StringIO()
+    Console(file=out, width=80).print(render(a_look(), EVENTS, SEEN, at(372), 80, HELP))
+    assert HELP in out.getvalue()
+    assert out.getvalue().index(HELP) < out.getvalue().index("weight")
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
@@ -172,8 +210,15 @@ def test_hostile_text_moves_nothing(text: str) -> None:
         replace(rollout, reason=text), drift=text, blind=text, probe=a_probe(failing=True, text=text)
     )
     shown = picture(look, width=140)
-    calm = picture(a_look(replace(rolled_back(plan=a_plan(candidate="cx", stable="sx")), reason="x"), drift="x", blind="x",
-                          probe=a_probe(failing=True, text="x")), width=140)  # fmt: skip
+    as_long = "x" * len(SINK.shown(text))
+    plan = a_plan(candidate=f"c{as_long}", stable=f"s{as_long}")
+    calm = picture(
+        a_look(
+            replace(rolled_back(plan=plan), reason=as_long), drift=as_long, blind=as_long,
+            probe=a_probe(failing=True, text=as_long),
+        ),
+        width=140,
+    )  # fmt: skip
     assert len(shown.splitlines()) == len(calm.splitlines())
     assert all(c.isprintable() or c == "\n" for c in shown)
 

@@ -135,7 +135,7 @@ class UserFigures:
         except SpillwayError:
             return None
         now = self._clock.now()
-        return Seen(tally.exposures(now), tally.fresh(current.stage_began, now))
+        return Seen(tally.exposures(now), tally.fresh(current.stage_began, now), tally.instances(now))
 
     @cached_property
     def _platform(self) -> Platform:

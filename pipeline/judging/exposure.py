@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil, log
 
 from pipeline.judging.cohorts import is_ignored
 from pipeline.judging.metrics import ERROR_PATTERNS
@@ -16,6 +17,7 @@ from pipeline.judging.terms import Sampling
 from pipeline.judging.trials import is_abandoned, is_silent, trials_of
 from pipeline.model import LogLine
 
+STEP = 1.05
 UNKNOWN = -1  # the window of a socket whose beginning nobody told
 
 
@@ -31,6 +33,7 @@ class Exposure:
         errors: log lines that match an error pattern.
         silent: accepts after which nothing was written though something was due: missing log lines.
         hung: runs that were not done by their deadline, on sockets that nobody had closed.
+        first_events: runs by when their first event came, in steps of a twentieth: n is about ``STEP ** n`` milliseconds.
         unasked: sockets on which nobody asked for a run while nobody ever had, by the words that would have asked.
         windows: runs by the window of splits in which their socket was accepted, those of older sessions among them:
             only what lies in one window with runs of the other revision is compared. ``UNKNOWN``: nobody told.
@@ -53,11 +56,22 @@ class Exposure:
     errors: int = 0
     silent: int = 0
     hung: int = 0
+    first_events: Mapping[int, int] = field(default_factory=dict)
     unasked: Mapping[str, int] = field(default_factory=dict)
     windows: Mapping[int, int] = field(default_factory=dict)
     turned_away: int = 0
     exits: int = 0
     requests: int = 0
+
+    @property
+    def first_event_p95_ms(self) -> float | None:
+        """By nearest rank, to a twentieth; None where no first event came."""
+        left = ceil(0.95 * sum(self.first_events.values()))
+        for step, runs in sorted(self.first_events.items()):
+            left -= runs
+            if left <= 0:
+                return STEP**step
+        return None
 
 
 def exposure(
@@ -104,6 +118,14 @@ def exposure(
         errors=len(reading.errors_at),
         silent=sum(is_silent(s, sampling.within, moment) for s in sockets),
         hung=sum(run.outcome == "timeout" for s in sockets for run in s.runs),
+        first_events=dict(
+            Counter(
+                round(log(max(run.first_event_ms, 1.0), STEP))
+                for s in sockets
+                for run in s.runs
+                if run.first_event_ms is not None
+            )
+        ),
         unasked=dict(reading.unasked),
         windows=_by_window(reading, windows or Windows()),
         turned_away=sum(each.is_refused for each in reading.requests.values()),

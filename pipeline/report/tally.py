@@ -26,6 +26,7 @@ from pipeline.telemetry.lines import Closed, from_payload
 
 OVERLAP = timedelta(seconds=30)  # a line may be found this much later than others of its time
 _CHOICES = {"first_bad_at": min, "last_line_at": max, "last_close_at": max}
+_ALIVE = timedelta(minutes=5)  # an instance that was heard of so lately is there
 _WITNESSES = 200  # lines that say that an instance was not idle
 
 
@@ -140,6 +141,15 @@ class Tally:
         else:
             stub = LogLine(line.insert_id, line.at, line.revision, log=SYSTEM_LOG, instance=line.instance)
             instance.seen.append(stub)
+
+    def instances(self, now: datetime) -> Mapping[str, int]:
+        """By revision, those that wrote something lately and have not ended."""
+        alive = [
+            name
+            for (name, _), each in self._instances.items()
+            if not each.ends and each.seen and now - each.seen[-1].at < _ALIVE
+        ]
+        return {arm.revision: alive.count(arm.revision) for arm in self._arms}
 
     def fresh(self, since: datetime, now: datetime) -> Mapping[str, int]:
         """Connections accepted since a moment, by revision. The moment may go forward from call to call, not back."""

@@ -9,6 +9,7 @@ from rich.text import Text
 from pipeline.core.verification import asked_at
 from pipeline.events import Look
 from pipeline.judging import probes
+from pipeline.judging.exposure import Exposure
 from pipeline.judging.judgement import CriterionJudgement, Verdict
 from pipeline.judging.metrics import LATENCY_NEEDS_PERCENT
 from pipeline.judging.terms import Criterion
@@ -24,22 +25,29 @@ _SHOWN = {
 }
 
 
-def gate_lines(look: Look) -> Iterator[Text]:
-    """Probes first, then the team's own commands, each criterion, and what certification still waits for."""
+Parts = list[Text]
+
+
+def gate_lines(look: Look, met: Exposure | None = None) -> Iterator[Parts]:
+    """Probes first, then the team's own commands, each criterion, and what certification still waits for: each as parts.
+
+    Args:
+        met: what users met on the candidate; None: not known.
+    """
     s = look.situation
     yield _probes(look)
     yield from _verifications(look)
     criteria = {c.metric: c for c in s.rollout.plan.terms.criteria}
     for judged in s.stage_verdict.criteria:
         verdict = Verdict.FAIL if judged.metric == s.stage_verdict.blamed else judged.verdict
-        yield _gate(
-            judged, verdict, criteria.get(judged.metric, Criterion(judged.metric)), s.rollout.stage.percent
-        )
+        criterion = criteria.get(judged.metric, Criterion(judged.metric))
+        p95 = met.first_event_p95_ms if met and judged.metric == "first_event" else None
+        yield _gate(judged, verdict, criterion, s.rollout.stage.percent, p95)
     if s.certification is not None:
-        yield _line(s.certification.verdict, "certified", SINK.shown(s.certification.reason))
+        yield _line(s.certification.verdict, "certified", [SINK.shown(s.certification.reason)])
 
 
-def _probes(look: Look) -> Text:
+def _probes(look: Look) -> Parts:
     seen, beta = look.judge.probes, look.situation.rollout.plan.terms.beta
     unsure = probes.unsure(seen, beta)
     is_proved = bool(look.judge.failed) and not look.judge.blamed
@@ -47,18 +55,18 @@ def _probes(look: Look) -> Text:
     if look.probe is not None:
         facts += _last_round(look.probe)
     verdict = Verdict.FAIL if is_proved else Verdict.INCONCLUSIVE if unsure else Verdict.PASS
-    return _line(verdict, "probes", " | ".join(facts))
+    return _line(verdict, "probes", [SINK.shown(fact) for fact in facts])
 
 
-def _verifications(look: Look) -> Iterator[Text]:
+def _verifications(look: Look) -> Iterator[Parts]:
     s = look.situation
     ended = {each.name: each for each in s.verified}
     for asked in asked_at(s.rollout.plan.terms.verify, s.rollout.stage.percent):
         if (found := ended.get(asked.name)) is None:
-            yield _line(Verdict.INCONCLUSIVE, asked.name, "a command of yours, not ended yet")
+            yield _line(Verdict.INCONCLUSIVE, asked.name, ["a command of yours, not ended yet"])
         else:
             words = SINK.shown(found.words.removeprefix(f"{found.name} "))
-            yield _line(Verdict.PASS if found.is_ok else Verdict.FAIL, asked.name, words)
+            yield _line(Verdict.PASS if found.is_ok else Verdict.FAIL, asked.name, [words])
 
 
 def _last_round(report: ProbeReport) -> Iterator[str]:
@@ -73,24 +81,29 @@ def _last_round(report: ProbeReport) -> Iterator[str]:
         yield f"slowest first event {slowest * 1000:.0f}ms"
 
 
-def _gate(judged: CriterionJudgement, verdict: Verdict, criterion: Criterion, percent: int) -> Text:
+def _gate(
+    judged: CriterionJudgement, verdict: Verdict, criterion: Criterion, percent: int, p95_ms: float | None
+) -> Parts:
     slower, limit = criterion.slower_than, criterion.limit
+    measured = "" if p95_ms is None else f"p95 {p95_ms:.0f}ms"
     if slower is not None and percent < LATENCY_NEEDS_PERCENT:
-        return _line(verdict, judged.metric, f"judged from {LATENCY_NEEDS_PERCENT}% on", word="not yet")
+        early = [measured, f"judged from {LATENCY_NEEDS_PERCENT}% on"]
+        return _line(verdict, judged.metric, filter(None, early), word="not yet")
     is_open = verdict is Verdict.INCONCLUSIVE and judged.needed
     facts = (
-        f"{judged.candidate_failures}/{judged.candidate_trials}",
-        f"vs {judged.stable_failures}/{judged.stable_trials}" if judged.stable_trials else "",
-        f" about {judged.needed} more runs" if is_open else "",
-        "" if slower is None else f" slower than {format_duration(slower)}",
-        "" if limit is None else f" limit {format_rate(limit)}",
+        measured,
+        f"{judged.candidate_failures}/{judged.candidate_trials}"
+        + (f" vs {judged.stable_failures}/{judged.stable_trials}" if judged.stable_trials else ""),
+        f"about {judged.needed} more runs" if is_open else "",
+        "" if slower is None else f"slower than {format_duration(slower)}",
+        "" if limit is None else f"limit {format_rate(limit)}",
     )
-    return _line(verdict, judged.metric, " ".join(filter(None, facts)))
+    return _line(verdict, judged.metric, filter(None, facts))
 
 
-def _line(verdict: Verdict, name: str, facts: str, word: str = "") -> Text:
+def _line(verdict: Verdict, name: str, facts: Iterable[str], word: str = "") -> Parts:
     glyph, style, usual = _SHOWN[verdict]
-    return Text.assemble((f"{glyph} {name:<24} {word or usual:<9}", style), f"  {facts}")
+    return [Text(f"{glyph} {name:<24} {word or usual:<9}", style=style), *map(Text, facts)]
 
 
 def gates_in_words(judged: Iterable[CriterionJudgement]) -> str:

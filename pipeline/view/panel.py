@@ -1,13 +1,13 @@
 """What a look at a rollout shows: header, weight, revisions as a tree with gates, events.  Values in, text out.
 
 Every line is a ``rich.text.Text`` no wider than asked; no markup is parsed, and whatever a service said goes through
-``SINK.shown`` first. A state is told by glyph and word; colour only repeats it. What may be long comes last in its
-line, because lines are cut at their end.
+``SINK.shown`` first. A state is told by glyph and word; colour only repeats it. What does not fit goes on in the next
+line (``flow.py``), so no figure is cut off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from pipeline.redact import SINK
 from pipeline.report import writes
 from pipeline.report.facts import unasked_words, words_of
 from pipeline.report.notes import blind_stable, uncompared
+from pipeline.view.flow import flow
 from pipeline.view.gate_lines import gate_lines
 
 PHASES = {
@@ -34,6 +35,10 @@ PHASES = {
     Phase.ROLLED_BACK: ("ROLLED BACK", "bold red"),
 }
 NARROWEST = 40
+_CLOSES = {
+    "server_error_1011": "1011", "abnormal_1006": "1006", "restart_1012": "1012", "keepalive_1011": "1011 keepalive",
+    "by_client": "by client",
+}  # fmt: skip
 _BAR = 20
 _EVENTS = 6
 
@@ -43,12 +48,13 @@ class Seen:
     """What users met, from the logs.
 
     Args:
-        exposures: revision to what was met since the rollout began.
+        exposures: revision to what was met since the rollout began. ``instances``: to how many were heard of lately.
         fresh: revision to connections accepted since the running stage began: the weight as it really is.
     """
 
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
     fresh: Mapping[str, int] = field(default_factory=dict)
+    instances: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +90,10 @@ def render(
     lines = [
         *flow([*_header(look, now), *([Text(keys, style="bold")] if keys else [])], width),
         *flow(_weight(look, seen), width, indent=9),
-        *_reason(look),
-        *_tree(look, seen, now),
+        *(line for part in _reason(look) for line in flow([part], width, indent=9)),
+        *_tree(look, seen, now, width),
         Text("events", style="bold"),
-        *(
-            Text.assemble((f" {each.at:%H:%M:%S}", "dim"), f"  {SINK.shown(each.text)}")
-            for each in happened[-_EVENTS:]
-        ),
+        *(line for each in happened[-_EVENTS:] for line in _event(each, width)),
     ]
     for line in lines:
         line.truncate(width, overflow="ellipsis")
@@ -98,15 +101,8 @@ def render(
     return Group(*lines)
 
 
-def flow(parts: Iterable[Text], width: int, indent: int = 2) -> list[Text]:
-    """The parts side by side, three blanks between them; what does not fit goes on in the next line."""
-    lines: list[Text] = []
-    for part in parts:
-        if lines and lines[-1].cell_len + 3 + part.cell_len <= width:
-            lines[-1] = Text.assemble(lines[-1], "   ", part)
-        else:
-            lines.append(Text.assemble(" " * indent, part) if lines else part)
-    return lines
+def _event(each: Happening, width: int) -> list[Text]:
+    return flow([Text(SINK.shown(each.text))], width, 0, branch=f" {each.at:%H:%M:%S}  ", below=" " * 11)
 
 
 def _header(look: Look, now: datetime) -> Iterator[Text]:
@@ -197,59 +193,78 @@ def _reason(look: Look) -> Iterator[Text]:
             yield Text(f"! {SINK.shown(pin.warning)}", style="yellow")
 
 
-def _tree(look: Look, seen: Seen | None, now: datetime) -> Iterator[Text]:
+def _tree(look: Look, seen: Seen | None, now: datetime, width: int) -> Iterator[Text]:
     plan = look.situation.rollout.plan
     yield Text(f"~ {SINK.shown(plan.ref.service)}")
     if plan.candidate != plan.stable:
-        yield _revision("|-- ", look, now, is_stable=False)
-        for line in gate_lines(look):
-            yield Text("|   |-- ") + line
-        yield from _unasked("|   |-- ", seen, plan.candidate)
-        yield Text("|   `-- ") + _closes(seen, plan.candidate)
-    yield _revision("`-- ", look, now, is_stable=True)
-    yield from _unasked("    |-- ", seen, plan.stable)
-    yield Text("    `-- ") + _closes(seen, plan.stable)
+        exposure = seen.exposures.get(plan.candidate) if seen else None
+        yield from flow(
+            _revision(look, seen, now, is_stable=False), width, 4, branch="|-- ", below="|   ", gap=2
+        )
+        inner, last, below = "|   |-- ", "|   `-- ", "|   |   "
+        for parts in gate_lines(look, exposure):
+            yield from flow(parts, width, 2, branch=inner, below=below, gap=2)
+        yield from flow(_unasked(seen, plan.candidate), width, 2, branch=inner, below=below)
+        yield from flow(_users(look, seen, plan.candidate), width, 2, branch=last, below="|       ")
+    yield from flow(_revision(look, seen, now, is_stable=True), width, 4, branch="`-- ", below="    ", gap=2)
+    yield from flow(_unasked(seen, plan.stable), width, 2, branch="    |-- ", below="    |   ")
+    yield from flow(_users(look, seen, plan.stable), width, 2, branch="    `-- ", below="        ")
 
 
-def _revision(branch: str, look: Look, now: datetime, *, is_stable: bool) -> Text:
+def _revision(look: Look, seen: Seen | None, now: datetime, *, is_stable: bool) -> Iterator[Text]:
     s, plan = look.situation, look.situation.rollout.plan
     name, revision = (plan.stable, s.stable) if is_stable else (plan.candidate, s.candidate)
     percent = _share(s.live, s.live.serving, name)
-    role, style, more = ("stable", "green", "  rollback target") if is_stable else ("candidate", "cyan", "")
-    line = Text.assemble(
-        branch, (SINK.shown(name), "bold"), f"  {role:<9} {percent:>3}%  ", (bar(percent), style), more
-    )
+    role, style = ("stable", "green") if is_stable else ("candidate", "cyan")
+    yield Text(SINK.shown(name), style="bold")
+    yield Text.assemble(f"{role:<9} {percent:>3}%  ", (bar(percent), style))
+    if instances := seen.instances.get(name) if seen else None:
+        yield Text(f"{instances} inst")
+    if is_stable:
+        yield Text("rollback target")
     if revision is None:
-        line.append("  is gone" if is_stable else "  not there yet", style="yellow")
+        yield Text("is gone" if is_stable else "not there yet", style="yellow")
     elif not revision.is_ready:
-        line.append(f"  {revision.readiness.value}: {SINK.shown(revision.message)}", style="red")
+        yield Text(f"{revision.readiness.value}: {SINK.shown(revision.message)}", style="red")
     elif not is_stable:
-        line.append(f"  up {clock(now - revision.create_time)}")
-    return line
+        yield Text(f"up {clock(now - revision.create_time)}")
+    image = plan.image if not is_stable else revision.image if revision else ""
+    if image:
+        yield Text(f"image {SINK.shown(short_image(image))}", style="dim")
 
 
-def _unasked(branch: str, seen: Seen | None, revision: str) -> Iterator[Text]:
+def short_image(image: str) -> str:
+    """``chat@0a1b2c3d4e5f``: the last part of its name, and as much of the digest as tells it apart."""
+    name, _, digest = image.rpartition("/")[2].partition("@")
+    return f"{name}@{digest.partition(':')[2][:12]}" if digest else name
+
+
+def _unasked(seen: Seen | None, revision: str) -> Iterator[Text]:
     exposure = seen.exposures.get(revision) if seen else None
     if exposure is not None and (words := unasked_words(exposure)):
-        yield Text.assemble(branch, (f"! {SINK.shown(words)}", "yellow"))
+        yield Text(f"! {SINK.shown(words)}", style="yellow")
 
 
-def _closes(seen: Seen | None, revision: str) -> Text:
-    """How users' sockets ended, and how many users were hurt."""
+def _users(look: Look, seen: Seen | None, revision: str) -> Iterator[Text]:
+    """How users' sockets ended, how many users were hurt, and how many of their runs could be counted."""
     exposure = seen.exposures.get(revision) if seen else None
     if exposure is None:
-        return Text("users: no log lines yet", style="dim")
-    closes = "  ".join(f"{kind} {number:,}" for kind, number in sorted(exposure.closes.items())) or "none yet"
-    affected = (f"affected {exposure.affected:,}", "bold red" if exposure.affected else "")
-    line = Text.assemble(f"sessions {exposure.sessions:,}   ", affected, f"   closes: {closes}")
+        yield Text("users: no log lines yet", style="dim")
+        return
+    yield Text(f"sessions {exposure.sessions:,}")
+    yield Text(f"affected {exposure.affected:,}", style="bold red" if exposure.affected else "")
+    if revision == look.situation.rollout.plan.candidate and exposure.runs:
+        counted = max((c.candidate_trials for c in look.judge.total.values()), default=0)
+        yield Text(f"{exposure.runs:,} runs, {counted:,} independent")
     alarming = {
         "hung": exposure.hung, "log lines missing": exposure.silent, "exits": exposure.exits,
         "turned away": exposure.turned_away,
     }  # fmt: skip
     for words, number in alarming.items():
         if number:
-            line.append(f"   {words} {number:,}", style="bold red")
-    return line
+            yield Text(f"{words} {number:,}", style="bold red")
+    closes = [f"{_CLOSES.get(kind, kind)} {number:,}" for kind, number in sorted(exposure.closes.items())]
+    yield Text(f"closes: {', '.join(closes) or 'none yet'}")
 
 
 def bar(percent: int, width: int = _BAR) -> str:
