@@ -22,6 +22,7 @@ from pipeline.judging.exposure import Exposure
 from pipeline.redact import SINK
 from pipeline.report import document, render
 from pipeline.report.document import Report
+from pipeline.report.examples import Example
 from pipeline.report.facts import Happened, Share
 from tests.reports import CANDIDATE, a_plan, a_report, a_rollout, at, exposures, journal_lines, rolled_back
 
@@ -60,7 +61,16 @@ def hostile_report(text: str) -> Report:
     gates = tuple(
         replace(gate, metric=text, meaning=text, limit=text, detail=text) for gate in a_report().gates
     )
-    return replace(made, gates=gates, certified=gates)
+    example = Example(text, text, at(3), text, text, (text,), text)
+    return replace(
+        made,
+        gates=gates,
+        certified=gates,
+        examples=(example,),
+        causes={text: 1},
+        commit=text,
+        changed=(text, text),
+    )
 
 
 class Page(HTMLParser):
@@ -109,10 +119,13 @@ class TestHtml:
             "object",
             "embed",
             "form",
-            "a",
             "base",
         }
-        assert not [name for name, _ in built.attributes if name.startswith("on") or name in ("src", "href")]
+        assert not [name for name, _ in built.attributes if name.startswith("on") or name == "src"]
+        ids = {value for name, value in built.attributes if name == "id"}
+        links = {value for name, value in built.attributes if name == "href"}
+        assert {f"#{each}" for each in ids} >= links
+        assert "#gates" in links
         assert not re.findall(r"url\(|@import|https?://", text)
         assert "default-src 'none'" in text
         assert not built.open

@@ -158,12 +158,22 @@ class UserFigures:
 
 
 def make_report(
-    session: Session, world: World, current: Rollout, *, alerts: Callable[[], Sequence[str]] | None = None
+    session: Session,
+    world: World,
+    current: Rollout,
+    *,
+    alerts: Callable[[], Sequence[str]] | None = None,
+    commit: str = "",
 ) -> Report:
-    """The report's values, as far as the logs and this machine know. A journal that cannot be read is an absent one."""
-    from pipeline.app import static_checks
+    """The report's values, as far as the logs and this machine know. A journal that cannot be read is an absent one.
+
+    Args:
+        commit: stable's; what changed since is asked of the repository. Raises UserError when it has no such commit.
+    """
+    from pipeline.app import changes, static_checks
     from pipeline.report import document, journal
 
+    changed = changes.since(session.config_file.parent, commit) if commit else None
     folder, attempt = rollouts_of(session), journal.Attempt.of(current)
     met = read_logs(world, current)
     try:
@@ -181,6 +191,8 @@ def make_report(
         checks=static_checks.of_attempt(folder, attempt),
         read_until=met.until if met else None,
         alerts=_looked(alerts),
+        commit=commit,
+        changed=changed,
     )
 
 

@@ -1,4 +1,4 @@
-"""The chart of a report as numbers: the staircase of shares, and abnormal closes under it, on one axis of time.  PURE.
+"""The chart of a report as numbers: the staircase of shares, and under it on the same axis the rate of abnormal closes.  PURE.
 
 The template draws it; here is only where things lie, in units of the SVG's view box.
 """
@@ -19,6 +19,7 @@ BAR_TOP, BAR_FLOOR = 214, 268
 _STEPS = [timedelta(seconds=s) for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)]
 _STEPS += [timedelta(hours=h) for h in (1, 2, 4, 6, 12, 24, 48, 96, 168)]
 _TICKS = 7
+_TOPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the axis of rates
 _STEP_OF_TOP = {10: 2, 25: 5, 50: 10, 100: 25}  # of the axis of shares: small shares shall be seen
 
 
@@ -30,7 +31,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bucket of abnormal closes. ``role`` is "candidate" or "stable"; ``words`` is its tool tip."""
+    """One bucket of closes, as high as their abnormal share. ``role`` is "candidate" or "stable"; ``words`` is its tool tip."""
 
     x: float
     y: float
@@ -51,7 +52,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """``line`` and ``area`` are SVG path data; ``most`` is the tallest bar's count of abnormal closes."""
+    """``line`` and ``area`` are SVG path data; ``most`` is the rate at the top of the bars' axis, 0 to 1."""
 
     line: str
     area: str
@@ -59,7 +60,7 @@ class Chart:
     percents: tuple[Tick, ...]
     bars: tuple[Bar, ...]
     marks: tuple[Mark, ...]
-    most: int
+    most: float
 
 
 def draw(
@@ -88,7 +89,8 @@ def draw(
         return round(FLOOR - (FLOOR - TOP) * percent / top, 1)
 
     line = f"M{x(start)} {y(shares[0].percent)}" + "".join(f"H{x(s.at)}V{y(s.percent)}" for s in shares[1:])
-    most = max((c.abnormal for c in closes), default=0)
+    highest = max((c.abnormal / c.ended for c in closes if c.ended), default=0.0)
+    most = next(top for top in _TOPS if top >= highest)
     return Chart(
         line=line,
         area=f"{line}V{FLOOR}H{LEFT}Z",
@@ -104,17 +106,19 @@ def draw(
     )  # fmt: skip
 
 
-def _bar(closes: Closes, left: float, right: float, most: int, *, is_candidate: bool) -> Bar:
+def _bar(closes: Closes, left: float, right: float, most: float, *, is_candidate: bool) -> Bar:
     """Candidate and stable side by side in their bucket."""
     half = max(1.5, (right - left) / 2 - 0.5)
-    height = max(2.0, (BAR_FLOOR - BAR_TOP) * closes.abnormal / most)
+    rate = closes.abnormal / closes.ended
+    height = max(2.0, (BAR_FLOOR - BAR_TOP) * rate / most)
     return Bar(
         x=round(left if is_candidate else left + half, 1),
         y=round(BAR_FLOOR - height, 1),
         width=round(half, 1),
         height=round(height, 1),
         role="candidate" if is_candidate else "stable",
-        words=f"{closes.revision}: {closes.abnormal} of {closes.ended} closes abnormal at {closes.start:%H:%M:%S}",
+        words=f"{closes.revision}: {closes.abnormal} of {closes.ended} closes abnormal ({100 * rate:.3g}%) at "
+        f"{closes.start:%H:%M:%S}",
     )
 
 

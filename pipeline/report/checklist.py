@@ -33,12 +33,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row. ``evidence`` says what was measured, or what would have to be."""
+    """One row. ``evidence`` says what was measured, or what would have to be.
+
+    Args:
+        where: the section of the report that holds it, as the anchor of its heading; empty where none does.
+    """
 
     number: int
     title: str
     state: State
     evidence: str
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ Answer = tuple[State, str]
 def items(evidence: Evidence) -> tuple[Item, ...]:
     """The twelve rows in order."""
     return tuple(
-        Item(number, title, *answer(evidence)) for number, (title, answer) in enumerate(_ROWS, start=1)
+        Item(number, title, *answer(evidence), "" if where == _CHECKS and evidence.checks is None else where)
+        for number, (title, answer, where) in enumerate(_ROWS, start=1)
     )
 
 
@@ -250,17 +256,22 @@ def _probes(e: Evidence) -> str:
     return f"{failed}{f.probes:,} probe conversations"
 
 
-_ROWS: Sequence[tuple[str, Callable[[Evidence], Answer]]] = (
-    ("One definition of each shared helper, and every user imports that one", _check("single-source")),
-    ("Every message type is mapped, to the right member", _check("event-map")),
-    ("Log payloads are JSON-safe; nothing that exists breaks", _check("json-safe-logs", "additive")),
-    ("Deployed on Cloud Run at 0 %, behind a tag", _deployed),
-    ("WebSocket connections succeed, no 1011", _connects),
-    ("The request is routed, and a run completes end to end", _completes),
-    ("Every expected event reaches the client", _events),
-    ("Structured logs show no JSON serialisation error, and no line is missing", _logs),
-    ("The success metrics hold, or traffic goes back", _metrics),
-    ("24 to 48 hours in staging, then production", _soaked),
-    ("Lasting alerts on the 1011 rate", _alerts),
-    ("Roll-back plan, risk assessment, deployment report", _papers),
+_CHECKS, _MET, _HISTORY = "static-checks", "what-users-met", "history"
+_ROWS: Sequence[tuple[str, Callable[[Evidence], Answer], str]] = (
+    (
+        "One definition of each shared helper, and every user imports that one",
+        _check("single-source"),
+        _CHECKS,
+    ),
+    ("Every message type is mapped, to the right member", _check("event-map"), _CHECKS),
+    ("Log payloads are JSON-safe; nothing that exists breaks", _check("json-safe-logs", "additive"), _CHECKS),
+    ("Deployed on Cloud Run at 0 %, behind a tag", _deployed, _HISTORY),
+    ("WebSocket connections succeed, no 1011", _connects, _MET),
+    ("The request is routed, and a run completes end to end", _completes, _MET),
+    ("Every expected event reaches the client", _events, _MET),
+    ("Structured logs show no JSON serialisation error, and no line is missing", _logs, _MET),
+    ("The success metrics hold, or traffic goes back", _metrics, "gates"),
+    ("24 to 48 hours in staging, then production", _soaked, _HISTORY),
+    ("Lasting alerts on the 1011 rate", _alerts, ""),
+    ("Roll-back plan, risk assessment, deployment report", _papers, "rolling-back"),
 )

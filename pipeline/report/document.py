@@ -68,6 +68,7 @@ class Report:
         examples: some of the candidate's runs that failed users. ``causes``: how often each way of failing was met.
         scenarios: to (ok, all) probe conversations, as far as the journal has them.
         findings: of the static checks; None: they were not handed in.
+        changed: files that changed since ``commit``, which is stable's; None: nobody named it.
         missing: which witnesses were absent, in words.
         calls: of Google's APIs, by method, of the drivers that ended on this machine.
     """
@@ -111,6 +112,8 @@ class Report:
     risks: tuple[str, ...]
     next_steps: tuple[advice.Command, ...]
     findings: tuple[Finding, ...] | None
+    commit: str
+    changed: tuple[str, ...] | None
     missing: tuple[str, ...]
     calls: Mapping[str, int]
 
@@ -146,6 +149,8 @@ def build(
     read_until: datetime | None = None,
     alerts: Sequence[str] | None = None,
     examples: Examples | None = None,
+    commit: str = "",
+    changed: tuple[str, ...] | None = None,
 ) -> Report:
     """The report of a rollout attempt as far as it has come.
 
@@ -156,6 +161,7 @@ def build(
         checks: what the static checks found before the attempt began; None: nobody handed it in.
         read_until: the logs were too many, and were read up to here; None: all were read.
         examples: some of the user runs that failed; None where the logs cannot be read.
+        commit: stable's. ``changed``: the files that changed since; None: nobody named it.
         alerts: titles of the alert policies on the service; None: nobody could look.
     """
     plan, axis = rollout.plan, facts.end_of_axis(rollout, now)
@@ -216,6 +222,8 @@ def build(
         risks=tuple(advice.risks(figures, checks)),
         next_steps=advice.next_steps(figures),
         findings=None if checks is None else tuple(map(_finding, checks.findings[:MAX_FINDINGS])),
+        commit=commit,
+        changed=changed,
         missing=tuple(_missing(journal, figures, read_until)),
         calls=_calls(journal),
     )

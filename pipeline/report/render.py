@@ -144,7 +144,12 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def _lines(text: str) -> Markup:
+    """For a block of HTML that keeps its lines: each made harmless by itself."""
+    return Markup("\n").join(SINK.shown(line) for line in text.split("\n"))
+
+
 _FILTERS = {
     "time": _time, "clock": _clock, "took": short, "fence": _fence, "split": _split, "rate": _rate, "figure": _figure,
-    "words": _words, "count": _count, "pair": _pair,
+    "words": _words, "lines": _lines, "count": _count, "pair": _pair,
 }  # fmt: skip
