@@ -41,6 +41,20 @@ def test_everything_lies_inside() -> None:
     assert all(chart.LEFT <= tick.at <= chart.WIDTH - chart.RIGHT for tick in drawn.times)
 
 
+def test_bars_are_as_high_as_the_share_of_closes_that_were_abnormal() -> None:
+    """2 of 8 and 7 of 20 on the candidate: not 2 and 7."""
+    made = a_report()
+    drawn = chart.draw(made.shares, made.closes, CANDIDATE)
+    assert drawn is not None
+    assert drawn.most == 0.5
+    heights = [bar.height for bar in drawn.bars]
+    whole = chart.BAR_FLOOR - chart.BAR_TOP
+    assert heights == pytest.approx([whole * 0.25 / 0.5, whole * 0.35 / 0.5], abs=0.1)
+    assert [bar.words.partition(": ")[2].partition(" at")[0] for bar in drawn.bars] == [
+        "2 of 8 closes abnormal (25%)", "7 of 20 closes abnormal (35%)",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("seconds", [0.5, 3, 7.5, 90, 372, 4000, 86_400, 200_000, 5_000_000])
 def test_there_are_a_few_ticks_whatever_the_length(seconds: float) -> None:
     drawn = chart.draw((Share(at(0), 0, ""), Share(at(seconds), 5, "")), (), CANDIDATE)
