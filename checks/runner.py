@@ -83,7 +83,11 @@ def _asked(only: Iterable[str] | None) -> tuple[str, ...]:
     names = tuple(BY_NAME) if only is None else tuple(only)
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
-        raise CheckError(f"no rule {unknown[0]!r}", f"There are: {', '.join(BY_NAME)}")
+        raise CheckError(
+            f"no rule {unknown[0]!r}",
+            f"There are: {', '.join(BY_NAME)}",
+            "What each finds: spillway check --explain RULE",
+        )
     return tuple(rule.name for rule in RULES if rule.name in names)
 
 

@@ -49,13 +49,24 @@ class SpillwayError(Exception):
 
 
 class UserError(SpillwayError):
-    """The command or a file it was given is wrong; nothing was touched."""
+    """The command or a file it was given is wrong; nothing was touched.
+
+    Where there is no better second or third line, the usual ones are told.
+    """
 
     exit_code = 2
+    usual_why = "It was told before anything was done: nothing was touched."
+    usual_fix = "How it is asked: spillway --help, and --help of each command"
+
+    def __init__(self, what: str, why: str = "", fix: str = "") -> None:
+        super().__init__(what, why or self.usual_why, fix or self.usual_fix)
 
 
 class ConfigError(UserError):
     """``spillway.yaml`` cannot be used; ``what`` starts with ``file:line:column``."""
+
+    usual_why = "The file is read whole before anything is done: nothing was touched."
+    usual_fix = "Mend it there; each key is explained by: spillway schema --markdown"
 
 
 class PlanRefused(UserError):

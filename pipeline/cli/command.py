@@ -154,7 +154,13 @@ def _session(
         state,
         _absolute(Path(named)) if named else state / "local" if here and is_there else None,
         yes,
-        None if is_there else UserError(f"-C {directory}: no such folder"),
+        None
+        if is_there
+        else UserError(
+            f"-C {directory}: no such folder",
+            "It is where spillway.yaml and the state are looked for.",
+            "Name one that is there: -C FOLDER",
+        ),
         engine=EngineChoice.named(os.environ.get("SPILLWAY_ENGINE", "")),
     )
 

@@ -123,4 +123,8 @@ def timeout_of(session: Session, text: str, *, wait: bool) -> timedelta | None:
     try:
         return parse_duration(text) if text else None
     except ValueError as error:
-        raise UserError(f"--timeout: {error}") from error
+        raise UserError(
+            f"--timeout: {error}",
+            "It is how long this command drives; the rollout stays under way after it.",
+            "Give one: --timeout 45m",
+        ) from error

@@ -46,7 +46,11 @@ def probe(
     made = {s.name: s for s in session.load_config().build_scenarios()}
     unknown = [name for name in scenario or () if name not in made]
     if unknown:
-        raise UserError(f"no scenario {unknown[0]!r}", f"spillway.yaml has: {', '.join(made)}")
+        raise UserError(
+            f"no scenario {unknown[0]!r}",
+            f"spillway.yaml has: {', '.join(made)}",
+            "Name one of them: --scenario NAME",
+        )
     chosen = tuple(made[name] for name in scenario or made)
     session.output.say(
         f"{sessions} conversations of {', '.join(s.name for s in chosen)}, {concurrency} at once"

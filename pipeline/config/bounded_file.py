@@ -34,7 +34,9 @@ def read_bytes(path: Path) -> bytes:
             data = _read_most(file.fileno())
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path}: not there", fix="Name one with -c FILE, or stand in its folder."
+            f"{path}: not there",
+            "No command that needs a configuration can go on without it.",
+            "Write one: spillway init; or name one with -c FILE, or stand in its folder: -C FOLDER",
         ) from error
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

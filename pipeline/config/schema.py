@@ -165,7 +165,11 @@ class Config(Checked):
         known = ", ".join(self.environments)
         if name is None:
             if len(self.environments) > 1:
-                raise UserError(f"{len(self.environments)} environments: {known}", fix="Name one: --env NAME")
+                raise UserError(
+                    f"which environment? spillway.yaml has {len(self.environments)}",
+                    f"They are: {known}.",
+                    "Name one: --env NAME",
+                )
             name = next(iter(self.environments))
         if name not in self.environments:
             raise UserError(

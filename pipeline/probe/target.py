@@ -21,7 +21,11 @@ def check_address(address: Address) -> None:
     parts = _split(address.base_url)
     shown = f"{parts.scheme}://{parts.hostname or ''}"  # never the credentials
     if parts.scheme not in _SECURE or not parts.hostname:
-        raise UserError(f"cannot probe {shown}: not a http, https, ws or wss URL with a host")
+        raise UserError(
+            f"cannot probe {shown}: not a http, https, ws or wss URL with a host",
+            "A scheme and a host are what a socket is opened by.",
+            "Write both: spillway probe http://HOST:PORT",
+        )
     if parts.username is not None or parts.password is not None:
         raise UserError(
             f"cannot probe {shown}: the URL carries credentials", fix="Write headers into the scenario."
