@@ -151,9 +151,10 @@ _STAGE = record({"percent": PERCENT, "soak": NUMBER, "deadline": NUMBER, "hold":
 _CRITERION = record({
     "metric": TEXT, "limit": or_null(NUMBER), "certify": or_null(NUMBER), "slower_than": or_null(NUMBER),
 })  # fmt: skip
+_COMMAND = record({"name": TEXT, "percents": rows(PERCENT), "within": NUMBER})
 _AGREED: Schema = {
     **dict.fromkeys(("rollout", "service", "stable", "candidate", "image"), TEXT), "now": _SHARES, "stages": rows(_STAGE),
-    "writes": rows(_SHARES), "criteria": rows(_CRITERION), "certification_trials": by_name(COUNT),
+    "writes": rows(_SHARES), "verify": rows(_COMMAND), "criteria": rows(_CRITERION), "certification_trials": by_name(COUNT),
     "earliest_promotion_seconds": NUMBER, "soak_seconds": NUMBER, "runs_per_second": or_null(NUMBER), "warnings": rows(TEXT),
 }  # fmt: skip
 _NEW: Schema = {
