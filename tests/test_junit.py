@@ -11,8 +11,8 @@ from pipeline.core.rollout import Phase
 from pipeline.report import junit
 from pipeline.report.banner import Tone
 from pipeline.report.document import Finding, Report
-from pipeline.report.journal_lines import Failure
-from tests.reports import a_report, a_rollout
+from pipeline.report.journal_lines import Failure, Validation
+from tests.reports import a_report, a_rollout, at
 
 HOSTILE = "]]>\x1b[2J\x00\ufffe <b> & \"'\n::error::x ##[error]x"
 FOUND = Finding("app/ws.py:7", "json-safe-logs", "warning", "ws.client_state is an enum", "Log its name")
@@ -61,6 +61,19 @@ def test_no_case_denies_the_outcome(phase: Phase, tone: Tone, result: str) -> No
     found = suites(report)
     assert list(results(found["rollout"]).values()) == [result]
     assert results(found["scenarios"]) == {"agent-run": "failure" if tone is not Tone.GOOD else "skipped"}
+
+
+def test_the_teams_own_commands_are_cases() -> None:
+    ended = [Validation(at(1), 5, "smoke", code, 2.0, "line one\nline two") for code in (0, 3, None)]
+    suite = suites(replace(a_report(), validations=tuple(ended)))["commands"]
+    kinds = [case.find("failure") for case in suite.findall("testcase")]
+    assert [None if kind is None else kind.get("message") for kind in kinds] == [
+        None,
+        "exit 3",
+        "ended after its time",
+    ]
+    assert kinds[1] is not None
+    assert kinds[1].text == "line one\nline two\n"
 
 
 def test_what_was_not_looked_at_is_skipped_and_what_is_clean_passes() -> None:

@@ -1,4 +1,4 @@
-"""A report as JUnit XML, for CI's own page of test results: the rollout, its checks, scenarios and gates as cases.  PURE.
+"""A report as JUnit XML, for CI's own page of test results: the rollout, its checks, scenarios, commands and gates.  PURE.
 
 A case fails where a person has to look, and is skipped where nothing was decided. What a rollout that ended well was
 allowed is no failure: the page must not deny the exit code.
@@ -15,6 +15,7 @@ from pipeline.redact import SINK, uncommanded
 from pipeline.report.banner import Tone
 from pipeline.report.document import Report
 from pipeline.report.gates import Gate
+from pipeline.report.journal_lines import Validation
 
 _RESULTS = {Tone.GOOD: "", Tone.BAD: "failure", Tone.WAITING: "skipped"}
 
@@ -35,6 +36,7 @@ def render(report: Report) -> str:
         "rollout": [Case(report.headline, _RESULTS[report.tone], report.reason or report.impact)],
         "checks": list(_checks(report)),
         "scenarios": list(_scenarios(report)),
+        "commands": [_command(each) for each in report.validations],
         "gates": [_gate(gate) for gate in report.gates],
         "certified": [_gate(gate) for gate in report.certified],
     }
@@ -68,6 +70,13 @@ def _scenarios(report: Report) -> Iterator[Case]:
             )
         else:
             yield Case(name, result, words)
+
+
+def _command(ended: Validation) -> Case:
+    """One of the team's own, as it ended at its stage."""
+    words = "ended after its time" if ended.exit_code is None else f"exit {ended.exit_code}"
+    name = f"{ended.name} at {ended.percent}%"
+    return Case(name, "" if ended.is_ok else "failure", words, ended.said.splitlines())
 
 
 def _gate(gate: Gate) -> Case:
