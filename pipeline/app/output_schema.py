@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from checks.finding import Confidence, Severity
 from pipeline.core.rollout import Event, Phase
 from pipeline.doctor.answer import Answer
+from pipeline.errors import NotYet
 from pipeline.judging.judgement import CriterionJudgement, Verdict
 from pipeline.model import Outcome
 from pipeline.probe.scenario import Kind, Message
@@ -120,7 +121,10 @@ def _ends(*outcomes: str) -> Schema:
     return {"outcome": one_of(*outcomes), "exit_code": COUNT}
 
 
-_ERROR = record({**_ends("error"), **dict.fromkeys(("error", "what", "why", "fix"), TEXT)})
+_ERROR = record(
+    {**_ends("error", NotYet.outcome), **dict.fromkeys(("error", "what", "why", "fix"), TEXT)},
+    {"next_at": TEXT},
+)
 _EVENT = beginning({"at": MOMENT, "event": TEXT, "text": TEXT})
 _SHARES = by_name(PERCENT)
 _PIN = or_null(
@@ -164,6 +168,7 @@ _NEW: Schema = {
 _STEP = record(
     {"at": MOMENT, "event": of(Event), "percent": PERCENT, "reason": TEXT, "by": TEXT},
 )
+_SOAKING = or_null(record({"revision": TEXT, "since": MOMENT, "ready": by_name(MOMENT)}))
 _LOCAL = {"address": TEXT, "rest_address": TEXT, "pid": COUNT}
 
 _COMMANDS: Mapping[str, Schema] = {
@@ -174,7 +179,7 @@ _COMMANDS: Mapping[str, Schema] = {
         record({"baseline": TEXT, "findings": COUNT}),
     ),
     "plan": either(
-        record({**_AGREED, "pinned": _PIN}, {**_NEW, "outcome": one_of("ended")}),
+        record({**_AGREED, "pinned": _PIN}, {**_NEW, "outcome": one_of("ended"), "admission": TEXT}),
         record({"first_deployment": FLAG, "candidate": TEXT, "image": TEXT, **_NEW}),
         record({"outcome": one_of("ended"), "pinned": _PIN}),
     ),
@@ -191,7 +196,7 @@ _COMMANDS: Mapping[str, Schema] = {
         "service": TEXT, "rollout": TEXT, "attempt": COUNT, "outcome": _OUTCOME["outcome"], "phase": of(Phase),
         "stage": COUNT, **_REVISIONS, "wanted": _SHARES, "serving": _SHARES, "epoch": COUNT, "driver": TEXT,
         "heartbeat": MOMENT, "pinned": _PIN, "drift": TEXT, "reason": TEXT, "judgement": _JUDGEMENT, "waiting": TEXT,
-        "history": rows(_STEP), "alerts": rows({"type": "object"}),
+        "history": rows(_STEP), "alerts": rows({"type": "object"}), "alerts_not_evaluated": rows({"type": "object"}), "soaking": _SOAKING,
     }),
     "tick": record(
         {"outcome": one_of("none", *(each.label for each in Outcome)), "exit_code": COUNT, "next_at": or_null(MOMENT)},
