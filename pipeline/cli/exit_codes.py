@@ -16,7 +16,7 @@ CODES = {
     "15": "time-out: still under way",
     "16": "superseded by another image",
     "17": "first deployment: it answers badly, or never got ready",
-    "18": "not yet: what the image or the service waits for is not over; untouched",
+    "18": "not yet: a soak that is waited for is not over: untouched",
     "20, 21": "probe: conversations failed; nothing could be reached",
     "130, 143": "interrupted: the service keeps the state",
 }
