@@ -124,8 +124,10 @@ def test_an_interrupted_run_stands_where_it_stood() -> None:
 
 
 PROGRAM = textwrap.dedent("""
-    import sys, termios, threading
+    import os, sys, termios, threading, time
     from pipeline.view.keyboard import Keyboard
+    while os.tcgetpgrp(0) != os.getpgrp():
+        time.sleep(0.01)  # a job of the background would be stopped by its first touch of the terminal
     pressed, done = [], threading.Event()
     def press(key):
         print("got", key, flush=True)

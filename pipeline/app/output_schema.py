@@ -141,6 +141,7 @@ _FINDING = record({
 _CHECKED: Schema = {
     "version": COUNT, "findings": rows(_FINDING), "skipped": rows(record({"path": TEXT, "line": COUNT, "reason": TEXT})),
     "files": COUNT, "seconds": NUMBER, "failed": FLAG, "additive_only": or_null(FLAG), "baselined": COUNT, "rules": rows(TEXT),
+    "generated": rows(TEXT), "folders": rows(TEXT),
 }  # fmt: skip
 _OUTCOME: Schema = {"outcome": one_of(*(each.label for each in Outcome)), "exit_code": COUNT}
 _REVISIONS: Schema = {"candidate": TEXT, "stable": TEXT, "percent": PERCENT}
@@ -174,7 +175,10 @@ _LOCAL = {"address": TEXT, "rest_address": TEXT, "pid": COUNT}
 _COMMANDS: Mapping[str, Schema] = {
     "init": record({"written": FLAG, "files": by_name(TEXT), "left": by_name(TEXT)}),
     "check": either(
-        record({**_ends("checks_passed", "checks_failed"), **_CHECKED, "root": TEXT, "mended": rows(TEXT)}),
+        record(
+            {**_ends("checks_passed", "checks_failed"), **_CHECKED, "root": TEXT, "mended": rows(TEXT)},
+            {"event_map": rows({"type": "object"}), "unhandled": by_name(TEXT)},
+        ),
         record(dict.fromkeys(("name", "summary", "why"), TEXT)),
         record({"baseline": TEXT, "findings": COUNT}),
     ),
@@ -199,8 +203,11 @@ _COMMANDS: Mapping[str, Schema] = {
         "history": rows(_STEP), "alerts": rows({"type": "object"}), "alerts_not_evaluated": rows({"type": "object"}), "soaking": _SOAKING,
     }),
     "tick": record(
-        {"outcome": one_of("none", *(each.label for each in Outcome)), "exit_code": COUNT, "next_at": or_null(MOMENT)},
-        {"why": TEXT, "next": TEXT, **_REVISIONS},
+        {
+            "event": one_of("tick"), "service": TEXT, "outcome": one_of("none", *(each.label for each in Outcome)),
+            "exit_code": COUNT, "next_at": or_null(MOMENT),
+        },
+        {"why": TEXT, "next": TEXT, "raises_nothing": TEXT, **_REVISIONS},
     ),
     "probe": record({
         **_ends("ok", "failed", "unreachable"), "seconds": NUMBER, "scenarios": rows(of(Row)),
