@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from multiprocessing import Pool
 from random import Random
 
@@ -253,6 +254,7 @@ def _lines_of_instances(lives: list[Life], begin: float, end: float) -> Iterator
             yield _text(life.exited, life.is_candidate, life.name, "Container called exit(1)", SYSTEM_LOG)
 
 
+@lru_cache(maxsize=16_384)
 def _s(at: float) -> float:
     return _at(at).timestamp()
 

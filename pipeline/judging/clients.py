@@ -97,6 +97,7 @@ def grown(epoch: int) -> Clients:
     return Clients(epoch, _text_of(noise), _text_of(noise))
 
 
+@lru_cache(maxsize=16_384)
 def place_of(key: str) -> int:
     """The bit of a key. Names that follow each other share none more often than chance: a checksum would not do."""
     digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=4).digest()

@@ -137,6 +137,16 @@ def _order(trial: Trial) -> tuple[Seconds, str]:
     return trial.start, trial.session
 
 
+class _First(NamedTuple):
+    """A client's first trial in a block. ``arm``: 1 is stable. ``stratum``: the place of its table."""
+
+    arm: int
+    client: str
+    trial: Trial
+    is_known: bool
+    stratum: int
+
+
 class Tally(NamedTuple):
     """One metric in one block: a table for each stratum, and what is of clients that were not seen before."""
 
@@ -159,70 +169,72 @@ class Cohort:
     windows: Windows
     memory: Memory
     _failed: set[tuple[str, str]] = field(default_factory=set)
-    _firsts: dict[Unit, list[tuple[int, str, Trial]]] = field(default_factory=dict)
+    _firsts: dict[Unit, list[_First]] = field(default_factory=dict)
     _offices: dict[Unit, set[str]] = field(default_factory=dict)
 
     def tally(self, criterion: Criterion) -> Tally:
-        metric, strata, fresh = criterion.metric, self._empty(criterion.metric), Counts()
-        has_failed, firsts = self._failing(criterion), self._firsts_of(unit_of(metric))
-        office, lost = self._offices[unit_of(metric)], Counter[str]()
-        for arm, client, trial in firsts:
+        metric, unit = criterion.metric, unit_of(criterion.metric)
+        has_failed, firsts = self._failing(criterion), self._firsts_of(unit)
+        strata, fresh = [[0] * 4 for _ in range(self._strata(unit))], [0] * 4
+        office, lost = self._offices[unit], Counter[str]()
+        for arm, client, trial, is_known, stratum in firsts:
             is_office = trial.client in office
             if self.memory.is_out(client, metric) or (is_office and self.memory.is_out(trial.client, metric)):
                 continue
-            is_bad, is_known = int(has_failed(arm, trial)), self.memory.is_known(client)
-            one = Counts(0, 0, 1, is_bad) if arm else Counts(1, is_bad, 0, 0)
-            strata[self._stratum(metric, arm, trial, is_known=is_known)] += one
-            if not is_known:
-                fresh += one
+            is_bad = has_failed(arm, trial)
+            for table in (strata[stratum],) if is_known else (strata[stratum], fresh):
+                table[2 * arm] += 1
+                table[2 * arm + 1] += is_bad
             if is_bad:
                 self._failed.add((client, metric))
             if is_office:
                 lost[trial.client] += 1 if is_bad else -1
         self._failed |= {(address, metric) for address, most in lost.items() if most > 0}
-        return Tally(tuple(strata), fresh)
+        return Tally(tuple(Counts(*table) for table in strata), Counts(*fresh))
 
     @property
     def new_clients(self) -> int:
         """Of the candidate, those with a run that were not seen before in this epoch."""
-        firsts = self._firsts_of(Unit.RUN)
-        return sum(not arm and not self.memory.is_known(client) for arm, client, _ in firsts)
+        return sum(not (first.arm or first.is_known) for first in self._firsts_of(Unit.RUN))
 
     @property
     def shown(self) -> int:
         """The candidate's runs that were seen and are of clients that were judged by another, or of a warm-up."""
         all_runs = len(self.sides[0].between(Unit.RUN, self.start, self.end))
-        return all_runs - sum(not arm for arm, _, _ in self._firsts_of(Unit.RUN))
+        return all_runs - sum(not first.arm for first in self._firsts_of(Unit.RUN))
 
     def remember(self) -> None:
         """Once all of the block is counted."""
         for firsts in self._firsts.values():
-            for _, client, _ in firsts:
-                self.memory.saw(client)
+            for first in firsts:
+                self.memory.saw(first.client)
         for client, metric in self._failed:
             self.memory.failed(client, metric)
 
-    def _firsts_of(self, unit: Unit) -> list[tuple[int, str, Trial]]:
-        """Each client's first trial over both arms: arm (1 is stable), client, trial."""
+    def _firsts_of(self, unit: Unit) -> list[_First]:
+        """Each client's first trial over both arms."""
         if unit not in self._firsts:
             # Over both arms: a client that connects again lands on either, and would be judged once in each.
             start = max(self.start, self.warm)
             both = [(arm, t) for arm in (0, 1) for t in self.sides[arm].between(unit, start, self.end)]
             both.sort(key=lambda each: (*_order(each[1]), each[0]))
             office = self._offices[unit] = offices([t for _, t in both])
-            first: dict[str, tuple[int, str, Trial]] = {}
+            firsts: dict[str, _First] = {}
             for arm, trial in both:
                 client = f"{unit}/{trial.session if trial.client in office else trial.client}"
-                first.setdefault(client, (arm, client, trial))
-            self._firsts[unit] = list(first.values())
+                if client not in firsts:
+                    is_known = self.memory.is_known(client)
+                    stratum = self._stratum(unit, arm, trial, is_known=is_known)
+                    firsts[client] = _First(arm, client, trial, is_known, stratum)
+            self._firsts[unit] = list(firsts.values())
         return self._firsts[unit]
 
-    def _empty(self, metric: str) -> list[Counts]:
-        return [Counts()] * (2 if unit_of(metric) is Unit.INSTANCE else 2 + 2 * len(self.windows))
+    def _strata(self, unit: Unit) -> int:
+        return 2 if unit is Unit.INSTANCE else 2 + 2 * len(self.windows)
 
-    def _stratum(self, metric: str, arm: int, trial: Trial, *, is_known: bool) -> int:
+    def _stratum(self, unit: Unit, arm: int, trial: Trial, *, is_known: bool) -> int:
         """The place of its table. The first two are of one arm each, where nothing is compared."""
-        if unit_of(metric) is Unit.INSTANCE:
+        if unit is Unit.INSTANCE:
             return self._age(arm, trial)
         # What the reader of a later stretch of lines cannot know, nobody may.
         if trial.accepted is None or not (trial.is_told or trial.accepted >= self.start - _LOOKBACK_S):

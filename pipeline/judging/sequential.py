@@ -59,7 +59,8 @@ def _log_add(a: float, b: float) -> float:
     return top if top in (-inf, inf) else top + log(1.0 + exp(low - top))
 
 
-def log_mean(logs: Sequence[float]) -> float:
+@lru_cache(maxsize=4096)  # most bets are asked for at each look, and few were played since the one before
+def log_mean(logs: Bets) -> float:
     return log_sum(logs) - log(len(logs))
 
 
@@ -149,7 +150,7 @@ def against_limit(n: int, x: int, limit: float) -> Bets:
 @lru_cache(maxsize=4096)
 def below_level(n: int, x: int, level: float) -> float:
     """log E' that the failure rate is below ``level``: the mean over rates below it. Grows with clean trials."""
-    return log_mean([_log_ratio(n, x, level * part, level) for part in _BELOW])
+    return log_mean(tuple(_log_ratio(n, x, level * part, level) for part in _BELOW))
 
 
 def _log_ratio(n: int, x: int, q: float, limit: float) -> float:
