@@ -33,6 +33,7 @@ class Client:
     revision: str = STABLE
     accepted: float = -600.0
     sockets: int = 0
+    is_gone: bool = False
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Crowd:
         reconnects: chance in a block that a client whose runs hold opens a new socket; one that fails does with
             ``fails_reconnects``.
         fails: whether a run fails, by client, revision and second; beside those that always do.
+        leaves: whether the client leaves a run before anything came of it; it connects again in the next block.
     """
 
     rng: random.Random
@@ -52,6 +54,7 @@ class Crowd:
     reconnects: float = 0.01
     fails_reconnects: float = 1.0
     fails: Callable[[Client, str, float], bool] = lambda client, revision, at: False
+    leaves: Callable[[Client, str, float], bool] = lambda client, revision, at: False
     lines: list[LogLine] = field(default_factory=list)
 
     def live(self, blocks: int) -> Crowd:
@@ -59,7 +62,7 @@ class Crowd:
             for client in self.clients:
                 chance = self.fails_reconnects if client.always_fails else self.reconnects
                 at = block * BLOCK_S + self.rng.random() * (BLOCK_S - 1)
-                if self.rng.random() < chance:
+                if self.rng.random() < chance or client.is_gone:
                     self._connect(client, at)
                 self._run(client, at + 0.1, block)
         self.lines.sort(key=lambda each: each.at)
@@ -67,19 +70,22 @@ class Crowd:
 
     def _connect(self, client: Client, at: float) -> None:
         client.revision = CANDIDATE if self.rng.random() < self.share else STABLE
-        client.accepted, client.sockets = at, client.sockets + 1
+        client.accepted, client.sockets, client.is_gone = at, client.sockets + 1, False
         self.lines.append(self._line(client, at, "ws_accept"))
 
     def _run(self, client: Client, at: float, number: int) -> None:
         bad = client.always_fails or self.fails(client, client.revision, at)
+        client.is_gone = self.leaves(client, client.revision, at)
         started = (START + at * SECOND).timestamp()
         said = {
             "run": number + 1,
             "started": started,
-            "outcome": "timeout" if bad else "ok",
+            "outcome": "closed" if client.is_gone else "timeout" if bad else "ok",
             "first_event_ms": 50.0,
         }
         self.lines.append(self._line(client, at + 0.2, "agent_run", **said))
+        if client.is_gone:
+            self.lines.append(self._line(client, at + 0.2, "ws_close", code=1001, closed_by="client"))
 
     def _line(self, client: Client, at: float, event: str, **values: object) -> LogLine:
         accepted = (START + client.accepted * SECOND).timestamp()

@@ -18,12 +18,13 @@ from pipeline.judging.reading import Arm
 from pipeline.judging.spans import Span, Windows
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import REQUEST_LOG, SYSTEM_LOG, LogLine, Request
-from tests.crowd import ARMS, SAMPLING, SECOND, blocks_of, crowd_of, is_sent_back
+from tests.crowd import ARMS, SAMPLING, SECOND, blocks_of, crowd_of, is_sent_back, judged
 from tests.fakes import START
 from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, text
 from tests.rollouts import a_wish
 
 COMPLETED = Criterion("agent_completed")
+ABANDONED = Criterion("abandoned", weight=0.25)
 ERRORS = Criterion("log_serialisation_errors")
 EXITS = Criterion("container_exits")
 REFUSED = Criterion("refused_requests")
@@ -90,6 +91,41 @@ def test_a_fault_that_begins_later_among_returning_clients_is_found() -> None:
         assert not is_sent_back(made, blocks[:10])
         found += is_sent_back(made, blocks)
     assert found == 20
+
+
+def test_a_hang_whose_users_leave_before_the_deadline_is_found() -> None:
+    """None of its runs is decided, so by them alone the candidate would have shown nothing."""
+    found = 0
+    for seed in range(10):
+        crowd = crowd_of(
+            60, seed, 0.25, reconnects=0.3, leaves=lambda _, revision, at: revision == CANDIDATE and at > 60
+        )
+        blocks = blocks_of(crowd.live(16).lines, a_plan(COMPLETED, ABANDONED), 16)
+        assert not is_sent_back(a_plan(), blocks)
+        *_, state = judged(a_plan(COMPLETED, ABANDONED), blocks)
+        found += state.blamed == "abandoned"
+    assert found == 10
+
+
+@pytest.mark.parametrize(("always", "now_and_then"), [(0.05, 0.02), (0.2, 0.3)])
+def test_users_who_leave_both_revisions_alike_send_nobody_back(always: float, now_and_then: float) -> None:
+    back, made = 0, a_plan(COMPLETED, ABANDONED)
+    for seed in range(12):
+        impatient = {f"c{seed}-{n}" for n in range(round(100 * always))}
+        mood = random.Random(seed)
+        crowd = crowd_of(
+            100, seed, 0.25, leaves=lambda client, _, __: client.name in impatient or mood.random() < now_and_then  # noqa: B023
+        )  # fmt: skip
+        back += is_sent_back(made, blocks_of(crowd.live(16).lines, made, 16))
+    assert back == 0
+
+
+def test_runs_that_users_left_do_not_speak_for_a_stage() -> None:
+    made = a_plan(COMPLETED, ABANDONED)
+    crowd = crowd_of(60, 1, 0.5, reconnects=0.5, leaves=lambda *_: True)
+    *_, state = judged(made, blocks_of(crowd.live(8).lines, made, 8))
+    assert (state.comparable, state.fresh["agent_completed"]) == (0, Counts())
+    assert state.total["abandoned"].candidate_trials > 10
 
 
 def test_a_client_is_out_after_its_first_failure_and_of_no_other_metric() -> None:

@@ -128,7 +128,8 @@ def test_every_setting_of_the_rollout_reaches_the_plan() -> None:
         Criterion("first_event", slower_than=timedelta(milliseconds=500), report_only=True),
         Criterion("server_error_1011", ignore_reasons=("upstream *",)),
         Criterion("container_exits", report_only=True),
-        Criterion("refused_requests", weight=0.25),  # nobody named it: the platform tells of it anyway
+        Criterion("refused_requests", weight=0.25),  # nobody named these two: they are judged anyway
+        Criterion("abandoned", weight=0.25),
     )
     assert wish.terms.sampling == Sampling(11 * SECOND, 12 * SECOND, 13 * SECOND, 14 * SECOND, 15, 16)
     assert wish.terms.probing == Probing(16 * SECOND, 17, 18)

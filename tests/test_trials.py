@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.judging.trials import Reading, Trial, is_abandoned, read_lines, trials_of
+from pipeline.judging.trials import Reading, Trial, asked_of, is_abandoned, read_lines, trials_of
 from pipeline.model import LogLine
 from tests.fakes import START
 from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, start, text
@@ -179,6 +179,23 @@ def test_abandoned_is_told_from_failed() -> None:
     (broken,) = reading(conversation(1, "s", ok=False)).sockets.values()
     assert is_abandoned(left, left.runs[0])
     assert not is_abandoned(broken, broken.runs[0])
+
+
+def test_what_its_user_left_was_asked_for_all_the_same() -> None:
+    """Whatever line of it is missing; and whoever waited for the deadline did not leave."""
+    lines = [
+        *(accept(1, "left"), start(1, "left"), run(1, "closed", "left"), close(2, 1000, "left", by="client")),
+        *(accept(1, "lost"), start(1, "lost"), close(2, 1006, "lost", by="lost")),
+        *(accept(1, "waited"), start(1, "waited"), close(12, 1000, "waited", by="client")),
+        *(accept(1, "held"), start(1, "held"), run(1, "ok", "held"), close(2, 1000, "held", by="client")),
+        *(accept(1, "broken"), start(1, "broken"), run(1, "closed", "broken"), close(2, 1011, "broken")),
+        *(accept(1, "idle"), run(1, "idle", "idle", took=10, first=None)),
+    ]
+    sockets, now = reading(lines).sockets, (START + timedelta(seconds=60)).timestamp()
+    asked = {name: [t.failed for t in asked_of(s, D, now)] for name, s in sockets.items()}
+    left, kept = [frozenset({"abandoned"})], [frozenset()]
+    assert asked == {"left": left, "lost": left, "waited": kept, "held": kept, "broken": kept, "idle": []}
+    assert not list(asked_of(sockets["lost"], D, (START + timedelta(seconds=5)).timestamp()))
 
 
 def test_of_what_was_written_before_only_accepts_and_instances_are_taken() -> None:

@@ -41,7 +41,7 @@ from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.config.watchdog_section import WatchdogConfig
 from pipeline.config.webhook_section import WebhookConfig
 from pipeline.errors import ConfigError, UserError
-from pipeline.judging.metrics import METRICS, PLATFORM_METRICS
+from pipeline.judging.metrics import METRICS, UNASKED_METRICS
 from pipeline.judging.terms import Criterion, Drain, Probing, Terms
 from pipeline.judging.trials import ERROR_CLOSES
 from pipeline.model import ServiceRef
@@ -201,9 +201,9 @@ class Config(Checked):
         return image
 
     def _criteria(self) -> tuple[Criterion, ...]:
-        """Those that are named, and what the platform tells of any service; ``report-only`` takes a say from those."""
+        """Those that are named, and what is judged of any service; ``report-only`` takes a say from those."""
         named = tuple(criterion.build(metric) for metric, criterion in self.criteria.items())
-        unasked = (metric for metric in PLATFORM_METRICS if metric not in self.criteria)
+        unasked = (metric for metric in UNASKED_METRICS if metric not in self.criteria)
         return (*named, *(Criterion(metric, weight=_UNASKED_WEIGHT) for metric in unasked))
 
     def terms(self) -> Terms:

@@ -16,7 +16,7 @@ from datetime import timedelta
 from pipeline.core.pin import pin_of
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused
-from pipeline.judging.metrics import PLATFORM_METRICS
+from pipeline.judging.metrics import PLATFORM_METRICS, UNASKED_METRICS
 from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Plan, Terms
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
@@ -232,7 +232,7 @@ def _refuse_blind_criteria(wish: Wish) -> None:
 
 
 def _warnings(wish: Wish, live: LiveService, stable: Revision) -> Iterator[str]:
-    unused = ", ".join(c.metric for c in wish.terms.criteria if c.metric not in PLATFORM_METRICS)
+    unused = ", ".join(c.metric for c in wish.terms.criteria if c.metric not in UNASKED_METRICS)
     if wish.evidence != "users" and unused:
         yield f"evidence is {wish.evidence!r}: no user runs are counted, so {unused} is not judged here"
     if live.session_affinity:

@@ -28,7 +28,7 @@ from pipeline.judging.metrics import Unit, unit_of
 from pipeline.judging.reading import Complaint, Ended, Reading
 from pipeline.judging.spans import Windows
 from pipeline.judging.terms import Criterion, Sampling
-from pipeline.judging.trials import ERROR_CLOSES, Seconds, Socket, Trial, trials_of
+from pipeline.judging.trials import ERROR_CLOSES, Seconds, Socket, Trial, asked_of, trials_of
 
 _OFFICE_SHARE = 0.2
 _OFFICE_NEEDS = (
@@ -52,12 +52,10 @@ class Side:
     def of(cls, reading: Reading, sampling: Sampling, now: Seconds) -> Side:
         """Args: now: nothing is called missing before its time."""
         ended, within_s = reading.requests.values(), sampling.within.total_seconds()
+        sockets, terms = reading.sockets.values(), (sampling.within, now, sampling.lateness)
         trials = {
-            Unit.RUN: [
-                t
-                for s in reading.sockets.values()
-                for t in trials_of(s, sampling.within, now, sampling.lateness)
-            ],
+            Unit.RUN: [t for socket in sockets for t in trials_of(socket, *terms)],
+            Unit.ASKED: [t for socket in sockets for t in asked_of(socket, *terms)],
             Unit.REQUEST: [_ended(each, "refused_requests", has_failed=each.is_refused) for each in ended],
             Unit.SOCKET: [
                 _ended(each, "ended_early", has_failed=each.ended - each.began < within_s)
@@ -205,8 +203,8 @@ class Cohort:
 
     def remember(self) -> None:
         """Once all of the block is counted."""
-        for firsts in self._firsts.values():
-            for first in firsts:
+        for unit, firsts in self._firsts.items():
+            for first in firsts if unit is not Unit.ASKED else ():
                 self.memory.saw(first.client)
         for client, metric in self._failed:
             self.memory.failed(client, metric)
@@ -221,7 +219,9 @@ class Cohort:
             office = self._offices[unit] = offices([t for _, t in both])
             firsts: dict[str, _First] = {}
             for arm, trial in both:
-                client = f"{unit}/{trial.session if trial.client in office else trial.client}"
+                # Who asked is the same person as who had a run judged, and needs no bit of his own.
+                kind = Unit.RUN if unit is Unit.ASKED else unit
+                client = f"{kind}/{trial.session if trial.client in office else trial.client}"
                 if client not in firsts:
                     is_known = self.memory.is_known(client)
                     stratum = self._stratum(unit, arm, trial, is_known=is_known)

@@ -21,7 +21,7 @@ from math import log
 from pipeline.judging import bound, sequential
 from pipeline.judging.counts import Block, Counts
 from pipeline.judging.judgestate import KEPT_STRATA, JudgeState
-from pipeline.judging.metrics import PLATFORM_METRICS
+from pipeline.judging.metrics import UNASKED_METRICS, Unit, unit_of
 from pipeline.judging.sequential import Bets
 from pipeline.judging.spans import horizon
 from pipeline.judging.terms import Criterion, Plan
@@ -42,7 +42,7 @@ def observe(state: JudgeState, plan: Plan, block: Block, *, in_stage: bool = Tru
     intake = _Intake(state, plan, block, in_stage=in_stage)
     criteria = [c for c in plan.terms.criteria if c.metric in block.counts]
     played = {c.metric: intake.take(c) for c in criteria}
-    runs = max((n for metric, n in played.items() if metric not in PLATFORM_METRICS), default=0)
+    runs = max((n for metric, n in played.items() if metric not in UNASKED_METRICS), default=0)
     return bound.latched(intake.state(runs), plan)
 
 
@@ -158,6 +158,8 @@ def _limit_alone(plan: Plan, criterion: Criterion, before: Counts) -> float:
         before: the first block that it judges.
     """
     trials, failures = before.stable_trials, before.stable_failures
+    if criterion.limit is None and unit_of(criterion.metric) is Unit.ASKED:
+        return 1.0  # how long people wait is not the service's doing alone
     if criterion.limit is not None:
         excess = sequential.against_limit(trials, failures, criterion.limit)
         if not excess or sequential.log_mean(excess) < -log(plan.terms.beta):

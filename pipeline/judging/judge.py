@@ -28,7 +28,7 @@ from pipeline.judging.counts import Counts
 from pipeline.judging.intake import observe
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
 from pipeline.judging.judgestate import JudgeState
-from pipeline.judging.metrics import PLATFORM_METRICS
+from pipeline.judging.metrics import UNASKED_METRICS
 from pipeline.judging.pace import time_to_compare
 from pipeline.judging.terms import Criterion, Plan
 from pipeline.units import format_rate
@@ -91,8 +91,8 @@ def _unsure(state: JudgeState, plan: Plan, percent: int) -> str:
 
 
 def counts_runs(plan: Plan) -> bool:
-    """Whether users' runs are waited for: an environment without users has the platform's own criteria alone."""
-    return any(c.metric not in PLATFORM_METRICS for c in plan.terms.criteria)
+    """Whether users' runs are waited for: where nobody asks for a criterion of them there may be none."""
+    return any(c.metric not in UNASKED_METRICS for c in plan.terms.criteria)
 
 
 def _crash_loop(state: JudgeState) -> str:

@@ -52,6 +52,10 @@ class Socket:
         """Its user closed it, or vanished."""
         return self.closed_by in ("client", "lost")
 
+    def left_before(self, deadline: Seconds) -> bool:
+        """Its user left by then."""
+        return self.was_left and self.closed is not None and self.closed <= deadline
+
     def server_broke_it(self, start: Seconds, within_s: float) -> frozenset[str]:
         """The metric of an error close by the server inside [start, start + D]; empty when there was none."""
         is_inside = self.closed is not None and start <= self.closed <= start + within_s

@@ -14,7 +14,8 @@ A socket whose instance exited ended with it, by the server, without a close fra
 was no more.
 
 A run that the user left by closing is *abandoned*: no trial. So is one whose user vanished (``lost``): had the service
-vanished, no line would have been written. Lines without the revision's nonce are forged, or at least not ours: counted,
+vanished, no line would have been written. But users leave a service that hangs, and how often they leave is counted of
+its own (``asked_of``), for the comparison. Lines without the revision's nonce are forged, or at least not ours: counted,
 not judged. Our own probes' sockets are marked by the middleware and left out; they are evidence of another kind.
 """
 
@@ -34,6 +35,7 @@ __all__ = [
     "Seconds",
     "Socket",
     "Trial",
+    "asked_of",
     "is_abandoned",
     "is_silent",
     "read_lines",
@@ -42,6 +44,7 @@ __all__ = [
 
 _NOTHING: frozenset[str] = frozenset()
 _NOT_COMPLETED = frozenset({"agent_completed"})
+_ABANDONED = frozenset({"abandoned"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,18 @@ def trials_of(
         yield _trial(socket, socket.accepted, _NOT_COMPLETED | broken)
 
 
+def asked_of(
+    socket: Socket, within: timedelta, now: Seconds, lateness: timedelta = timedelta()
+) -> Iterable[Trial]:
+    """Every run of one socket that was asked for, and whether its user left it; arguments as for ``trials_of``."""
+    within_s, decided = within.total_seconds(), {run.run for run in socket.runs}
+    for run in socket.runs:
+        yield _trial(socket, run.started, _ABANDONED if is_abandoned(socket, run) else _NOTHING)
+    for number, start in socket.starts.items():
+        if number not in decided and now - lateness.total_seconds() >= start + within_s:
+            yield _trial(socket, start, _ABANDONED if socket.left_before(start + within_s) else _NOTHING)
+
+
 def is_silent(socket: Socket, within: timedelta, now: Seconds) -> bool:
     """Nothing at all was written after the accept, though something was due by accept + D: the logger died, or more."""
     if socket.accepted is None or socket.was_idle:
@@ -115,8 +130,7 @@ def _unanswered(socket: Socket, within_s: float, told_until: Seconds) -> Iterato
     decided = {run.run for run in socket.runs}
     for number, start in socket.starts.items():
         deadline = start + within_s
-        has_left = socket.was_left and socket.closed is not None and socket.closed <= deadline
-        if number not in decided and not has_left and told_until >= deadline:
+        if number not in decided and not socket.left_before(deadline) and told_until >= deadline:
             yield _trial(socket, start, _NOT_COMPLETED | socket.server_broke_it(start, within_s))
 
 
