@@ -39,6 +39,7 @@ CRITERIA = (
     Criterion("server_error_1011", limit=0.01),
     Criterion("log_serialisation_errors"),
     Criterion("container_exits", weight=0.25),
+    Criterion("abandoned", weight=0.25),
 )
 STAGES = tuple(
     Stage(p, m * timedelta(minutes=1), (m + 10) * timedelta(minutes=1))
@@ -53,6 +54,7 @@ _CLOSED_S = _WITHIN_S + SAMPLING.lateness.total_seconds()  # after its end a blo
 _MOVES_S = 3.0  # from a shift to its traffic being served
 _ROUNDS, _SESSIONS = 3, 5  # of probes in a block, and conversations in a round
 _COMPLAINTS = 20  # lines that one run writes
+_EXIT = "Container called exit(1)"
 _ERROR = "Object of type Reply is not JSON serializable"
 
 
@@ -191,18 +193,21 @@ class Rollout:
 
 def _side(runs: list[Run], lives: list[Life], begin: float, end: float, *, is_candidate: bool) -> Side:
     own = [run for run in runs if run.is_candidate is is_candidate]
-    trials = [_trial(run) for run in own if begin <= run.at < end]
-    instances = [
-        Instance(life.name, [_s(t) for t in life.beats(begin - LOOKBACK.total_seconds(), end)], [(_s(life.exited), "Container called exit(1)")] if life.exited is not None else [])
-        for life in lives
-        if life.is_candidate is is_candidate
-    ]  # fmt: skip
+    here = [run for run in own if begin <= run.at < end]
+    trials = {Unit.RUN: [_trial(run) for run in here if not run.is_left], Unit.ASKED: list(map(_asked, here))}
+    since = begin - LOOKBACK.total_seconds()
+    instances = [_instance(life, since, end) for life in lives if life.is_candidate is is_candidate]
     complaints = [
         Complaint(_s(run.at + 0.05 * n)) for run in own if run.complains for n in range(_COMPLAINTS)
     ]
     began = sorted({(_s(at), run.session) for run in own for at in (run.at, run.accepted)})
     ordered = sorted(complaints, key=lambda c: c.at)
-    return Side({Unit.RUN: trials}, sorted(instances, key=lambda i: i.name), ordered, {"": began}, _WITHIN_S)
+    return Side(trials, sorted(instances, key=lambda i: i.name), ordered, {"": began}, _WITHIN_S)
+
+
+def _instance(life: Life, since: float, end: float) -> Instance:
+    exits = [] if life.exited is None else [(_s(life.exited), _EXIT)]
+    return Instance(life.name, seen=[_s(t) for t in life.beats(since, end)], ends=exits)
 
 
 def _trial(run: Run) -> Trial:
@@ -211,10 +216,15 @@ def _trial(run: Run) -> Trial:
     return Trial(run.client, run.session, _s(run.at), frozenset(failed), 0.05, _s(run.accepted), is_told=True)
 
 
+def _asked(run: Run) -> Trial:
+    failed = frozenset({"abandoned"} if run.is_left else ())
+    return Trial(run.client, run.session, _s(run.at), failed, 0.05, _s(run.accepted), is_told=True)
+
+
 def _lines_of(run: Run) -> Iterator[LogLine]:
     """As the middleware writes them."""
     ended = run.at + (_WITHIN_S if run.is_bad and not run.closes else 0.3)
-    outcome = ("closed" if run.closes else "timeout") if run.is_bad else "ok"
+    outcome = ("closed" if run.closes else "timeout") if run.is_bad else "closed" if run.is_left else "ok"
     yield _line(run, run.accepted, "ws_accept")
     yield _line(run, run.at, "agent_start", run=_number(run))
     yield _line(
@@ -222,6 +232,8 @@ def _lines_of(run: Run) -> Iterator[LogLine]:
     )
     if run.closes:
         yield _line(run, ended, "ws_close", code=1011, reason="", closed_by="server")
+    if run.is_left:
+        yield _line(run, ended, "ws_close", code=1001, reason="", closed_by="client")
     if run.complains:
         for n in range(_COMPLAINTS):
             yield _text(run.at + 0.05 * n, run.is_candidate, "", _ERROR)
@@ -251,7 +263,7 @@ def _lines_of_instances(lives: list[Life], begin: float, end: float) -> Iterator
         for at in life.beats(begin, end):
             yield _text(at, life.is_candidate, life.name, "tick")
         if life.exited is not None and begin <= life.exited < end:
-            yield _text(life.exited, life.is_candidate, life.name, "Container called exit(1)", SYSTEM_LOG)
+            yield _text(life.exited, life.is_candidate, life.name, _EXIT, SYSTEM_LOG)
 
 
 @lru_cache(maxsize=16_384)

@@ -29,6 +29,7 @@ class Kind:
         residents: sockets that stable holds when the rollout begins, for as long as it lasts.
         flake: of probe conversations, on either revision. ``bursts``: of runs that write twenty error lines.
         crashes: of an instance, a day.
+        leaves: of runs, how many their user leaves, whatever the revision; ``impatient``: of clients, how many always do.
         incident_s: how long 60 % of everything fails, some time before 100 %; 0: never.
     """
 
@@ -48,10 +49,12 @@ class Kind:
     bursts: float = 0.0
     crashes: float = 0.0
     incident_s: float = 0.0
+    leaves: float = 0.0
+    impatient: float = 0.0
 
 
 def drawn(seed: int) -> Kind:
-    """The kind of a seed: each of the ten gets a tenth of them."""
+    """The kind of a seed: each kind gets as many of them."""
     rng = Random(f"kind/{seed}")
     rate = rng.choice((0.0, 0.001, 0.004, 0.01, 0.05))
     flake = rng.choice((0.0001, 0.001, 0.01))
@@ -77,13 +80,21 @@ def drawn(seed: int) -> Kind:
         ),
         Kind("small", rng.choice((0.5, 2.0)), 2, 60, rate=rate, residents=3, returning=0.5),
         Kind("incident", rate=rate, incident_s=rng.choice((120.0, 600.0))),
+        Kind(
+            "leaving",
+            rate=rate / 4,
+            returning=0.5,
+            retries=20,
+            leaves=rng.choice((0.02, 0.3)),
+            impatient=rng.choice((0.01, 0.1)),
+        ),
     )
     return kinds[seed % len(kinds)]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One agent run, or what came of it. ``closes``: the server closed the socket with 1011 then."""
+    """One agent run, or what came of it. ``closes``: the server closed the socket with 1011 then; ``is_left``: its user did."""
 
     at: float
     client: str
@@ -93,6 +104,7 @@ class Run:
     is_bad: bool
     closes: bool
     complains: bool
+    is_left: bool = False
 
 
 @dataclass(slots=True)
@@ -157,7 +169,17 @@ class World:
         return f"c{self._clients - 1}"
 
     def _is_broken(self, client: str) -> bool:
-        return Random(f"{self.seed}/{client}").random() < self.kind.broken
+        return self._always(client, self.kind.broken)
+
+    def _leaves(self, client: str) -> tuple[bool, bool]:
+        """Whether it leaves the run, and whether it always does."""
+        if not (self.kind.leaves or self.kind.impatient):
+            return False, False
+        always = self._always(client, self.kind.impatient)
+        return always or self.rng.random() < self.kind.leaves, always
+
+    def _always(self, client: str, share: float) -> bool:
+        return share > 0 and Random(f"{self.seed}/{client}").random() < share
 
     def _open(self, at: float, client: str, until: float | None = None) -> None:
         self._count += 1
@@ -173,12 +195,13 @@ class World:
         if at > socket.until:
             del self._sockets[number]
             return None
-        is_broken = self.kind.broken > 0 and self._is_broken(socket.client)
-        is_bad = is_broken or self.rng.random() < self._rate(at)
+        is_left, always_leaves = self._leaves(socket.client)
+        is_broken = self._is_broken(socket.client)
+        is_bad = not is_left and (is_broken or self.rng.random() < self._rate(at))
         closes = is_bad and not self.kind.keeps
-        if closes:
+        if closes or is_left:
             del self._sockets[number]
-            if is_broken and socket.client not in self._waiting:
+            if (is_broken or always_leaves) and socket.client not in self._waiting:
                 self._waiting.add(socket.client)
                 pause = self.rng.expovariate(self.kind.retries / 60)
                 heapq.heappush(self._back, (at + 1 + pause, socket.client))
@@ -186,8 +209,9 @@ class World:
             heapq.heappush(self._due, (at + 11 + self.rng.expovariate(1 / self.kind.gap_s), number))
         complains = self.kind.bursts > 0 and self.rng.random() < self.kind.bursts
         return Run(
-            at, socket.client, socket.session, socket.is_candidate, socket.accepted, is_bad, closes, complains
-        )
+            at, socket.client, socket.session, socket.is_candidate, socket.accepted, is_bad, closes, complains,
+            is_left,
+        )  # fmt: skip
 
     def _rate(self, at: float) -> float:
         kind = self.kind
