@@ -169,12 +169,12 @@ class Rollout:
         warm = span.warm_from(SAMPLING.warm_up).timestamp()
         cohort = Cohort((sides[0], sides[1]), start.timestamp(), end.timestamp(), warm, self._windows, memory)
         tallies = {c.metric: cohort.tally(c) for c in CRITERIA}
-        new = cohort.new_clients
+        new, came = cohort.new_clients, cohort.came
         cohort.remember()
         self._runs = [run for run in self._runs if run.at >= begin_s - _BLOCK_S]
         return Block(
             index, start, end, span.split_epoch, span.percent, {m: t.strata for m, t in tallies.items()},
-            {m: t.fresh for m, t in tallies.items()}, new, 0, memory.kept(),
+            {m: t.fresh for m, t in tallies.items()}, new, 0, memory.kept(), came,
         )  # fmt: skip
 
     def _by_lines(self, span: Span, index: int) -> Block:

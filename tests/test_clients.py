@@ -56,6 +56,16 @@ def test_clients_with_the_same_bit_are_few_and_left_out_whatever_their_arm():
     assert abs(taken - expected) < 60
 
 
+def test_how_many_are_left_out_is_the_share_of_bits_that_are_set():
+    assert Clients().left_out == 0
+    many = remembering(*[(f"client-{n}", "m") for n in range(BITS)])
+    assert many.left_out == pytest.approx(1 - 1 / 2.718, abs=0.02)
+    memory = Memory(many, 3)
+    assert sum(memory.is_out(f"another-{n}", "x") for n in range(1000)) / 1000 == pytest.approx(
+        many.left_out, abs=0.05
+    )
+
+
 def test_a_table_takes_little_room_however_full_it_gets():
     few = remembering(*[(str(n), "m") for n in range(10)])
     assert len(few.failed) < 120

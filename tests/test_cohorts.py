@@ -128,6 +128,14 @@ def test_runs_that_users_left_do_not_speak_for_a_stage() -> None:
     assert state.total["abandoned"].candidate_trials > 10
 
 
+def test_whose_connections_came_to_which_revision_is_told_of_new_clients_alone() -> None:
+    crowd = crowd_of(200, 3, 0.25, reconnects=0.5).live(6)
+    blocks = blocks_of(crowd.lines, a_plan(), 6)
+    assert 70 < blocks[0].came.candidate_trials + blocks[0].came.stable_trials < 130  # half of them, once
+    assert 10 < blocks[0].came.candidate_trials < 40
+    assert not any(c.came.candidate_trials + c.came.stable_trials for c in blocks[1:6])
+
+
 def test_a_client_is_out_after_its_first_failure_and_of_no_other_metric() -> None:
     dropped = Criterion("abnormal_1006")
     lines = [

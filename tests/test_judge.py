@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import plan, record
 from pipeline.judging import clients, judge
+from pipeline.judging.clients import Clients, Memory
 from pipeline.judging.counts import Block, Counts
 from pipeline.judging.judgement import Verdict
 from pipeline.judging.judgestate import JudgeState
@@ -95,6 +96,81 @@ def test_verdicts(counts: list[tuple[int, ...]], probes_ok: int, verdict: Verdic
     said = judge.judge_stage(judged(made, blocks, probes_ok=probes_ok), made, AT[5])
     assert said.verdict is verdict
     assert words in said.reason
+
+
+def full_of_failures(share: float, epoch: int = 2) -> Clients:
+    memory, rng = Memory(Clients(), epoch), random.Random(7)
+    while memory.kept().left_out < share:
+        for _ in range(200):
+            memory.failed(f"{rng.getrandbits(64):016x}", METRIC)
+    return memory.kept()
+
+
+def test_a_stage_is_held_once_so_many_failed_that_the_next_ones_would_hardly_be_seen() -> None:
+    """What made it pass was counted before the incident; after it hardly anybody is judged."""
+    made = a_plan()
+    good = block(0, 100, 0, 900, 0)
+    after = judged(made, [good, replace(block(1, 0, 0, 0, 0), memory=full_of_failures(0.8))])
+    said = judge.judge_stage(after, made, AT[5])
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert "80% of all runs are left out" in said.reason
+    some = judged(made, [good, replace(block(1, 0, 0, 0, 0), memory=full_of_failures(0.5))])
+    assert judge.judge_stage(some, made, AT[5]).verdict is Verdict.PASS
+    failing = judge.observe(after, made, replace(block(2, 30, 30, 300, 0), memory=after.clients))
+    assert judge.judge_stage(failing, made, AT[5]).verdict is Verdict.FAIL
+    next_stage = judge.observe(judge.new_stage(after), made, block(0, 100, 0, 300, 0, percent=25, epoch=3))
+    assert "left out" not in judge.judge_stage(next_stage, made, AT[25]).reason
+
+
+def came(index: int, candidate: int, stable: int, *, percent: int = 25) -> Block:
+    return replace(
+        block(index, candidate, 0, stable, 0, percent=percent), came=Counts(candidate_trials=candidate, stable_trials=stable)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("percent", "candidate", "stable"), [(25, 13, 487), (25, 0, 60), (5, 12, 2388), (50, 20, 80)]
+)
+def test_far_fewer_clients_than_the_share_hold_the_stage_in_words(
+    percent: int, candidate: int, stable: int
+) -> None:
+    made = a_plan(Criterion(METRIC))
+    made = replace(made, terms=replace(made.terms, stages=stages(0, percent, 100)))
+    said = judge.judge_stage(judged(made, [came(0, candidate, stable, percent=percent)]), made, 1)
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert f"{candidate} of {candidate + stable} new clients asked the candidate for a run" in said.reason
+    later = judge.new_stage(judged(made, [came(0, candidate, stable, percent=percent)]))
+    assert "new clients" not in judge.judge_stage(later, made, 1).reason
+
+
+@pytest.mark.parametrize(
+    ("percent", "candidate", "stable"),
+    [(25, 0, 30), (25, 40, 160), (25, 14, 86), (5, 0, 100), (5, 300, 9700), (50, 300, 700)],
+    ids=[
+        "few",
+        "a fifth",
+        "a few more",
+        "none of a hundred at 5%",
+        "more than half",
+        "much less than half of all",
+    ],
+)
+def test_a_few_clients_fewer_than_the_share_hold_nothing(percent: int, candidate: int, stable: int) -> None:
+    made = a_plan(Criterion(METRIC))
+    made = replace(made, terms=replace(made.terms, stages=stages(0, percent, 100)))
+    said = judge.judge_stage(judged(made, [came(0, candidate, stable, percent=percent)]), made, 1)
+    assert "new clients" not in said.reason
+
+
+def test_a_fair_split_is_called_unfair_by_nobody_who_looks_all_the_time() -> None:
+    made, rng = a_plan(Criterion(METRIC)), random.Random(5)
+    for share in (5, 25):
+        for _ in range(40):
+            state = judge.begin(made)
+            for index in range(60):
+                new = sum(rng.random() < share / 100 for _ in range(20))
+                state = judge.observe(state, made, came(index, new, 20 - new, percent=share))
+                assert "new clients" not in judge.judge_stage(state, made, AT[share]).reason
 
 
 def test_a_fail_stays_one_whatever_comes_after_it() -> None:

@@ -21,7 +21,7 @@ from pipeline.driving.verifications import Verifications
 from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, UserError
 from pipeline.events import Listener, Look, Said, harmless, unheard
 from pipeline.judging import evidence, judge
-from pipeline.judging.counts import Block
+from pipeline.judging.counts import Block, Counts
 from pipeline.judging.instances import LOOKBACK
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.reading import Arm
@@ -216,7 +216,9 @@ class Observer:
             blocks = self._blocks(current, candidate, stable, state)
             for block in blocks:
                 in_stage = current.arrived is not None and block.start >= current.arrived
-                state = judge.observe(state, current.plan, block, in_stage=in_stage)
+                # With session affinity whoever was here before stays where he was, and the share is not of everybody.
+                told = replace(block, came=Counts()) if live.session_affinity else block
+                state = judge.observe(state, current.plan, told, in_stage=in_stage)
             if len(blocks) >= evidence.MOST_BLOCKS:
                 blind = f"evidence is taken in up to {blocks[-1].end.isoformat()}, and goes on"
             elif current.stage.percent:

@@ -8,7 +8,8 @@ that it keeps, vote again and again; counting it once an epoch never sees a faul
 The record has room for no list of clients. Each is one bit among ``BITS``: ``failed`` by client and metric, ``seen`` by
 client. Two clients may share a bit; then the later one is left out. Which one that is depends on its name and on
 blocks before, never on its arm or on how its run ends, so both arms are thinned alike and the bound holds. It costs
-power alone: at 1,000 failed clients of one metric, an eighth of the trials.
+power alone: at 1,000 failed clients of one metric, an eighth of the trials. After an incident that many thousands met
+it may leave hardly anybody: from ``FULL`` on nothing passes on what was counted before it (``judge.py``).
 
 A new epoch empties both tables: whoever was out may be on the other arm now.
 """
@@ -24,6 +25,7 @@ from functools import lru_cache
 
 BITS = 8192
 _BYTES = BITS // 8
+FULL = 0.75  # of the bits of ``failed``: a fault is then found four times as late
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Clients:
             return all(len(_bytes_of(text)) == _BYTES for text in (self.failed, self.seen))
         except ValueError:
             return False
+
+    @property
+    def left_out(self) -> float:
+        """Of clients that never failed, the share that is left out all the same; of each metric."""
+        return int.from_bytes(_bytes_of(self.failed), "big").bit_count() / BITS
 
 
 class Memory:

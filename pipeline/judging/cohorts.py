@@ -196,6 +196,13 @@ class Cohort:
         return sum(not (first.arm or first.is_known) for first in self._firsts_of(Unit.RUN))
 
     @property
+    def came(self) -> Counts:
+        """Of both arms, clients not seen before in this epoch who asked for a run on a socket accepted in the block."""
+        asked = [first for first in self._firsts_of(Unit.ASKED) if not first.is_known]
+        arms = Counter(first.arm for first in asked if (first.trial.accepted or 0.0) >= self.start)
+        return Counts(candidate_trials=arms[0], stable_trials=arms[1])
+
+    @property
     def shown(self) -> int:
         """The candidate's runs that were seen and are of clients that were judged by another, or of a warm-up."""
         all_runs = len(self.sides[0].between(Unit.RUN, self.start, self.end))

@@ -38,6 +38,8 @@ class Block:
         clients: of the candidate, those that were not seen before in this epoch.
         shown: candidate trials that were seen and not judged (warm-up, repeats, sockets of unknown age).
         memory: who was counted in this epoch, this block included.
+        came: clients who asked for a run on a socket that was accepted in this block, and were not counted before in this
+            epoch; trials alone. The split sends a share of them to the candidate.
     """
 
     index: int
@@ -50,6 +52,7 @@ class Block:
     clients: int = 0
     shown: int = 0
     memory: Clients = field(default_factory=Clients)
+    came: Counts = field(default_factory=Counts)
 
     def whole(self, metric: str) -> Counts:
         """Over all strata."""

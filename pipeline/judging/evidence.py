@@ -97,7 +97,7 @@ class _Counting:
         warm = span.warm_from(self.sampling.warm_up).timestamp()
         cohort = Cohort(self.sides, start.timestamp(), end.timestamp(), warm, self.windows, self.memory)
         tallies = {c.metric: cohort.tally(c) for c in judged_at(span.percent, self.criteria)}
-        new, shown = cohort.new_clients, cohort.shown
+        new, came, shown = cohort.new_clients, cohort.came, cohort.shown
         cohort.remember()
         return Block(
             index,
@@ -110,4 +110,5 @@ class _Counting:
             new,
             shown,
             self.memory.kept(),
+            came,
         )

@@ -88,6 +88,7 @@ class _Intake:
             clients=block.memory,
             comparable=before.comparable + runs * in_stage,
             epoch_clients=(0 if self._is_new else before.epoch_clients) + block.clients,
+            came=before.came + block.came if in_stage else before.came,
             stage_blocks=before.stage_blocks + in_stage,
             blocks=before.blocks + 1, seen=(block.split_epoch, block.index),
         )  # fmt: skip

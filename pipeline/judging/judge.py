@@ -24,6 +24,7 @@ from math import log
 
 from pipeline.judging import bound, probes, sequential
 from pipeline.judging.certification import certify
+from pipeline.judging.clients import FULL
 from pipeline.judging.counts import Counts
 from pipeline.judging.intake import observe
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
@@ -35,6 +36,7 @@ from pipeline.units import format_rate
 
 __all__ = ["begin", "certify", "counts_runs", "judge_stage", "new_stage", "observe", "observe_probes"]
 
+_FAR_FEWER, _BY_CHANCE = 0.5, log(1e6)  # of what a share should bring; and how sure that must be
 _CRASH_LOOP = 3  # exits of the candidate's containers in a stage, or in all of them, and none of stable's
 
 
@@ -48,7 +50,13 @@ def begin(plan: Plan) -> JudgeState:
 def new_stage(state: JudgeState) -> JudgeState:
     """The next stage counts its own trials and probes; the bets go on."""
     return replace(
-        state, stage={}, recent={}, comparable=0, stage_blocks=0, probes=probes.next_stage(state.probes)
+        state,
+        stage={},
+        recent={},
+        comparable=0,
+        came=Counts(),
+        stage_blocks=0,
+        probes=probes.next_stage(state.probes),
     )
 
 
@@ -85,7 +93,9 @@ def _unsure(state: JudgeState, plan: Plan, percent: int) -> str:
     return (
         probes.unsure(state.probes, plan.terms.beta)
         or _crash_loop(state)
+        or _too_many_out(state, percent)
         or (_common_incident(state, plan) if percent < 100 else _past_limit(state, plan))
+        or _unserved(state, percent)
         or (_too_little(state, plan, percent) if percent and counts_runs(plan) else "")
     )
 
@@ -104,6 +114,17 @@ def _crash_loop(state: JudgeState) -> str:
     exits = loops[0]
     return (
         f"{exits.candidate_failures} times a container of the candidate exited unasked, and none of stable's"
+    )
+
+
+def _too_many_out(state: JudgeState, percent: int) -> str:
+    """So many clients failed that whoever fails next would hardly be seen: what passed before says nothing of now."""
+    share = state.clients.left_out
+    if not percent or share < FULL:
+        return ""
+    return (
+        f"too many clients failed since the traffic was split: {share:.0%} of all runs are left out with theirs, and what "
+        "fails next would hardly be seen"
     )
 
 
@@ -142,6 +163,23 @@ def _past_limit(state: JudgeState, plan: Plan) -> str:
         here = bound.figures(state.alone.get(metric, Counts()))
         return f"{metric} past its limit of {format_rate(state.limits.get(metric, 1.0))}: {here}{beside}"
     return ""
+
+
+def _unserved(state: JudgeState, percent: int) -> str:
+    """Far fewer new clients came to the candidate than its share, whether their connections or their runs stay away.
+
+    A test of the share that may be looked at as often as one likes, at a level at which nobody is called for chance.
+    """
+    came, share = state.came.candidate_trials, percent / 100
+    everybody = came + state.came.stable_trials
+    if not 0 < share < 1 or came >= _FAR_FEWER * share * everybody:
+        return ""
+    if sequential.below_level(everybody, came, share) < _BY_CHANCE:
+        return ""
+    return (
+        f"{came} of {everybody} new clients asked the candidate for a run, where {percent}% of connections should have "
+        f"brought {share * everybody:.0f}: they do not reach it, or end before a run begins"
+    )
 
 
 def _too_little(state: JudgeState, plan: Plan, percent: int) -> str:

@@ -31,6 +31,7 @@ class JudgeState:
         comparable: candidate trials of the stage that were played.
         stage_blocks: of how many blocks ``stage`` is.
         epoch_clients: whom the candidate met since the split changed.
+        came: of the stage, new clients by the arm that their connections came to (``Block.came``).
         seen: split epoch and index of the last block taken in.
     """
 
@@ -47,6 +48,7 @@ class JudgeState:
     comparable: int = 0
     stage_blocks: int = 0
     epoch_clients: int = 0
+    came: Counts = field(default_factory=Counts)
     blocks: int = 0
     seen: tuple[int, int] = (-1, -1)
     probes: Probes = field(default_factory=Probes)
@@ -86,6 +88,7 @@ def grown(plan: Plan) -> JudgeState:
         pending=dict.fromkeys(metrics, (few,) * KEPT_STRATA),
         recent=dict.fromkeys(metrics, (few, few)),
         fresh=dict.fromkeys(metrics, Counts(10**8, 10**8)),
+        came=counts,
         clients=clients.grown(10**6),
         comparable=10**8, epoch_clients=10**8, stage_blocks=10**6,
         blocks=10**6, seen=(10**6, 10**6), probes=probes.grown(bet), failed="x" * 200, blamed="x" * 40,
