@@ -1,6 +1,6 @@
 """How right the judge is, and how fast: beside a test that knows the true rates, beside other tools, on whole rollouts.
 
-    python -m bench.judge [--quick] [--rollouts N] [--workers N]
+    python -m bench.judge [--quick] [--only streams|rollouts] [--rollouts N] [--workers N]
 
 All is drawn from seeds. Exits 1 when a gate is missed.
 """
@@ -111,38 +111,42 @@ def cost(table: Table) -> None:
     )
 
 
-def rollouts(table: Table, count: int, through_lines: int, workers: int) -> None:
+def rollouts(table: Table, pool: Workers, count: int, through_lines: int) -> None:
     began = time.monotonic()
-    ended, other = judge_rollouts.main(count, through_lines, workers)
+    ended = judge_rollouts.play_all(count, pool)
     took = (time.monotonic() - began) / 60
     kinds: dict[str, Counter[str]] = {}
     for (kind, outcome), n in ended.items():
         kinds.setdefault(kind, Counter())[outcome] += n
-    for kind, outcomes in kinds.items():
+    for kind, outcomes in sorted(kinds.items()):
         words = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(outcomes.items()))
         table.row(f"rollouts: {kind}", words)
-    false = sum(n for (_, outcome), n in ended.items() if outcome not in ("promoted", "held"))
+    false = sum(n for (_, outcome), n in ended.items() if outcome not in judge_rollouts.GOOD)
     bound = highest_rate(count, false, 0.05)
     table.row(f"{count:,} whole rollouts, {took:.0f} min", f"{false} false, 95 % bound {bound:.2g}",
               f"<= {_MOST_FALSE} in {_OF:,}", ok=false <= max(1, _MOST_FALSE * count / _OF))  # fmt: skip
+    other = judge_rollouts.differing(through_lines, pool)
     table.row(f"{through_lines} of them through log lines", f"{other} differ", "0", ok=not other)
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--quick", action="store_true", help="a hundredth of the streams and rollouts")
-    arguments.add_argument("--rollouts", type=int, default=0)
+    arguments.add_argument("--rollouts", type=int, default=0, help="so many instead of 20,000")
+    arguments.add_argument("--only", choices=("streams", "rollouts"), default="")
     arguments.add_argument("--workers", type=int, default=2)
     given = arguments.parse_args()
     part = 100 if given.quick else 1
     table = Table()
+    count = given.rollouts or _OF // part
     with Pool(given.workers) as pool:
-        equal_rates(table, pool, 20_000 // part)
-    power(table, 1_000)
-    peers(table, 400 // min(part, 20))
-    cost(table)
-    count = given.rollouts or _OF // (2 * part)
-    rollouts(table, count, max(10, 500 * count // _OF), given.workers)
+        if given.only != "rollouts":
+            equal_rates(table, pool, 20_000 // part)
+            power(table, 1_000)
+            peers(table, 400 // min(part, 20))
+            cost(table)
+        if given.only != "streams":
+            rollouts(table, pool, count, max(11, 500 * count // _OF))
     for what in table.missed:
         print(f"missed: {what}", file=sys.stderr)
     return bool(table.missed)

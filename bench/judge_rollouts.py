@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from multiprocessing import Pool
+from multiprocessing.pool import Pool as Workers
 from random import Random
 
 from bench.judge_world import Fleet, Kind, Life, Run, World, drawn
@@ -285,13 +285,38 @@ def differs(seed: int) -> bool:
     return Rollout(seed).play() != Rollout(seed, as_lines=True).play()
 
 
-def main(seeds: int, through_lines: int, workers: int) -> tuple[Counter[tuple[str, str]], int]:
-    """Play them all. Returns how many of each kind ended how, and how many differ through log lines."""
+GOOD = ("promoted", "held")  # ends of a candidate that is like stable; any other is a false roll-back
+_TOLD_EVERY = 200
+
+
+def play_all(seeds: int, pool: Workers) -> Counter[tuple[str, str]]:
+    """How many of each kind ended how; what is known so far goes to standard error."""
     ended: Counter[tuple[str, str]] = Counter()
-    with Pool(workers) as pool:
-        for number, each in enumerate(pool.imap_unordered(play, range(seeds), chunksize=20), 1):
-            ended[each.kind, each.outcome] += 1
-            if number % 1000 == 0:
-                print(f"  {number} rollouts", file=sys.stderr, flush=True)
-        other = sum(pool.imap_unordered(differs, range(through_lines), chunksize=5))
-    return ended, other
+    for number, each in enumerate(pool.imap_unordered(play, range(seeds), chunksize=20), 1):
+        ended[each.kind, each.outcome] += 1
+        if each.outcome not in GOOD:
+            _tell(f"  seed {each.seed}, {each.kind}: sent back at {each.percent} % for {each.outcome}")
+        if number % _TOLD_EVERY == 0 or number == seeds:
+            false = sum(n for (_, outcome), n in ended.items() if outcome not in GOOD)
+            _tell(f"  {number} rollouts, {false} of them false")
+    return ended
+
+
+def differing(seeds: int, pool: Workers) -> int:
+    """How many of the first seeds differ through log lines."""
+    other = 0
+    for number, (seed, is_other) in enumerate(pool.imap_unordered(_compared, range(seeds), chunksize=5), 1):
+        other += is_other
+        if is_other:
+            _tell(f"  seed {seed} differs through log lines")
+        if number % _TOLD_EVERY == 0 or number == seeds:
+            _tell(f"  {number} through log lines, {other} of them differ")
+    return other
+
+
+def _compared(seed: int) -> tuple[int, bool]:
+    return seed, differs(seed)
+
+
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
