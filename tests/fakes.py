@@ -300,6 +300,7 @@ class FakeProber:
     clock: FakeClock
     failing: set[str] = field(default_factory=set)  # base urls
     stumbles: dict[str, list[int]] = field(default_factory=dict)  # base url to which conversations fail there
+    failing_by: Kind = Kind.CLOSED_EARLY
     unspoken_after: dict[str, int] = field(
         default_factory=dict
     )  # base url to conversations before none can be held
@@ -322,7 +323,7 @@ class FakeProber:
             return Conversation(scenario.name, Kind.NOT_SPOKEN, 0.1, "framing a:B failed in decode: KeyError")
         if url in self.failing or self.held[url] in self.stumbles.get(url, ()):
             said = "server closed with 1011"
-            return Conversation(scenario.name, Kind.CLOSED_EARLY, 0.1, said, close_code=1011)
+            return Conversation(scenario.name, self.failing_by, 0.1, said, close_code=1011)
         return Conversation(scenario.name, Kind.OK, 0.1, close_code=1000)
 
     def poll(self) -> ProbeReport | None:

@@ -21,7 +21,7 @@ from pipeline.events import RolloutEvent
 from pipeline.judging.judgement import Verdict
 from pipeline.judging.terms import Probing
 from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Readiness, Split, Target
-from pipeline.probe.scenario import ProbeReport
+from pipeline.probe.scenario import Kind, ProbeReport
 from pipeline.view.panel import upcoming
 from tests.fakes import REF, FakePlatform, FakeProber, SlowProber
 from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene, a_wish, stages
@@ -85,6 +85,27 @@ def test_a_common_incident_raises_nothing_and_sends_nothing_back() -> None:
     outcome = scene.roll(a_wish(stages=stages(0, 5, 100)))
     assert outcome is Outcome.PAUSED
     assert scene.live.serving.percent_of(CANDIDATE) == 5
+
+
+@pytest.mark.parametrize("kind", [Kind.CLOSED_EARLY, Kind.TIMED_OUT])
+def test_an_incident_that_breaks_everything_at_100_calls_a_human(kind: Kind) -> None:
+    """Stable has no users there who would show it; its tag answers no better, so there is nothing to go back to."""
+    scene = Scene()
+    scene.reach(100)
+    scene.users.failing |= {CANDIDATE: 1.0, STABLE: 1.0}
+    scene.prober.failing, scene.prober.failing_by = {"http://candidate", "http://stable"}, kind
+    assert scene.driver.run(until=scene.clock.now() + timedelta(hours=2)) is Outcome.PAUSED
+    assert scene.live.serving.serving == {CANDIDATE: 100}
+    assert f"not sent back: {STABLE} fails its probe too" in scene.rollout.reason
+
+
+@pytest.mark.parametrize("failing", [{"http://candidate"}, set()])
+def test_what_breaks_at_100_while_stable_answers_is_sent_back(failing: set[str]) -> None:
+    scene = Scene()
+    scene.reach(100)
+    scene.users.failing[CANDIDATE] = 1.0
+    scene.prober.failing, scene.prober.failing_by = failing, Kind.TIMED_OUT
+    assert scene.driver.run(until=scene.clock.now() + timedelta(hours=2)) is Outcome.ROLLED_BACK
 
 
 def test_no_logs_is_neither_good_nor_bad() -> None:

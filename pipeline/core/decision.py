@@ -37,7 +37,7 @@ class Situation:
         candidate, stable: the two revisions; None when there is no such revision.
         stage_verdict: of the running stage. ``certification`` is asked for at the last stage only.
         blind: a reason why nothing could be looked at (logs unreadable, probe host cut off); not good, not bad.
-        is_stable_bad: the last probe of stable was answered, and wrongly.
+        is_stable_bad: the last probe of stable was answered, and wrongly; or hung as often as the candidate beside it.
         stable_fails: how stable failed its last probe, if it did; that it was not answered counts too.
         is_probed_now: a probe round of this stage, with candidate and stable, ended with this look.
         verified: what the stage's own commands came to so far.

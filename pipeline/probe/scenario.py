@@ -347,9 +347,15 @@ class ProbeReport:
 
     @property
     def is_stable_bad(self) -> bool:
-        """Stable answered, and wrongly, at least every other time: more than our network being away."""
-        stable = self.confirming[-1].control if self.confirming else self.control
-        wrong = sum(c.kind not in _NOT_WRONG for c in stable)
+        """Stable answered wrongly at least every other time, which is more than our network being away.
+
+        Asked at the same moments as the candidate it may have hung, too, as often as that.
+        """
+        last = self.confirming[-1] if self.confirming else None
+        stable = last.control if last else self.control
+        may_hang = last is None or last.is_worse
+        excused = _NOT_WRONG if may_hang else _NOT_WRONG - {Kind.TIMED_OUT}
+        wrong = sum(c.kind not in excused for c in stable)
         return bool(wrong) and (2 * wrong >= len(stable) or not self.confirming)
 
     @property
