@@ -1,6 +1,6 @@
 """How right the judge is, and how fast: beside a test that knows the true rates, beside other tools, on whole rollouts.
 
-    python -m bench.judge [--quick] [--only streams|rollouts] [--rollouts N] [--workers N]
+    python -m bench.judge [--quick] [--only streams|rollouts|lines] [--rollouts N] [--workers N]
 
 All is drawn from seeds. Exits 1 when a gate is missed.
 """
@@ -25,6 +25,7 @@ from pipeline.judging.sequential import highest_rate
 
 _LONG = 100_000  # looks after which a stream that must fail is given up
 _POWER = ((0.2, 0.001, 1.05, 1.35), (0.05, 0.001, 1.12, 1.45), (0.05, 0.01, 1.28, 1.6))
+_PARTS = ("streams", "rollouts", "lines")
 _MOST_FALSE, _OF = 10, 20_000
 
 
@@ -111,7 +112,7 @@ def cost(table: Table) -> None:
     )
 
 
-def rollouts(table: Table, pool: Workers, count: int, through_lines: int) -> None:
+def rollouts(table: Table, pool: Workers, count: int) -> None:
     began = time.monotonic()
     ended = judge_rollouts.play_all(count, pool)
     took = (time.monotonic() - began) / 60
@@ -125,28 +126,33 @@ def rollouts(table: Table, pool: Workers, count: int, through_lines: int) -> Non
     bound = highest_rate(count, false, 0.05)
     table.row(f"{count:,} whole rollouts, {took:.0f} min", f"{false} false, 95 % bound {bound:.2g}",
               f"<= {_MOST_FALSE} in {_OF:,}", ok=false <= max(1, _MOST_FALSE * count / _OF))  # fmt: skip
-    other = judge_rollouts.differing(through_lines, pool)
-    table.row(f"{through_lines} of them through log lines", f"{other} differ", "0", ok=not other)
+
+
+def through_lines(table: Table, pool: Workers, count: int) -> None:
+    other = judge_rollouts.differing(count, pool)
+    table.row(f"{count} of them through log lines", f"{other} differ", "0", ok=not other)
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--quick", action="store_true", help="a hundredth of the streams and rollouts")
     arguments.add_argument("--rollouts", type=int, default=0, help="so many instead of 20,000")
-    arguments.add_argument("--only", choices=("streams", "rollouts"), default="")
+    arguments.add_argument("--only", choices=_PARTS, default="")
     arguments.add_argument("--workers", type=int, default=2)
     given = arguments.parse_args()
     part = 100 if given.quick else 1
     table = Table()
     count = given.rollouts or _OF // part
     with Pool(given.workers) as pool:
-        if given.only != "rollouts":
+        if given.only in ("", "streams"):
             equal_rates(table, pool, 20_000 // part)
             power(table, 1_000)
             peers(table, 400 // min(part, 20))
             cost(table)
-        if given.only != "streams":
-            rollouts(table, pool, count, max(11, 500 * count // _OF))
+        if given.only in ("", "rollouts"):
+            rollouts(table, pool, count)
+        if given.only in ("", "lines"):
+            through_lines(table, pool, max(11, 500 * count // _OF))
     for what in table.missed:
         print(f"missed: {what}", file=sys.stderr)
     return bool(table.missed)

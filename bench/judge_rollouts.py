@@ -200,7 +200,8 @@ def _side(runs: list[Run], lives: list[Life], begin: float, end: float, *, is_ca
     complaints = [
         Complaint(_s(run.at + 0.05 * n)) for run in own if run.complains for n in range(_COMPLAINTS)
     ]
-    began = sorted({(_s(at), run.session) for run in own for at in (run.at, run.accepted)})
+    told = own if complaints else []  # what a complaint may be of
+    began = sorted({(_s(at), run.session) for run in told for at in (run.at, run.accepted)})
     ordered = sorted(complaints, key=lambda c: c.at)
     return Side(trials, sorted(instances, key=lambda i: i.name), ordered, {"": began}, _WITHIN_S)
 

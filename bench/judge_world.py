@@ -128,6 +128,9 @@ class World:
     incident_at: float = 0.0
     _due: list[tuple[float, int]] = field(default_factory=list)
     _sockets: dict[int, _Socket] = field(default_factory=dict)
+    _nature: dict[str, float] = field(
+        default_factory=dict
+    )  # of clients: the lowest always fail, or always leave
     _waiting: set[str] = field(default_factory=set)  # clients in ``_back``
     _count: int = 0
     _clients: int = 0
@@ -179,7 +182,11 @@ class World:
         return always or self.rng.random() < self.kind.leaves, always
 
     def _always(self, client: str, share: float) -> bool:
-        return share > 0 and Random(f"{self.seed}/{client}").random() < share
+        if not share:
+            return False
+        if client not in self._nature:
+            self._nature[client] = Random(f"{self.seed}/{client}").random()
+        return self._nature[client] < share
 
     def _open(self, at: float, client: str, until: float | None = None) -> None:
         self._count += 1
@@ -242,12 +249,13 @@ class Life:
 
 
 class Fleet:
-    """The instances of both revisions. One that exits is replaced at once."""
+    """The instances of both revisions. One that exits is replaced at once; where none ever does there is none to see."""
 
     def __init__(self, kind: Kind, seed: int) -> None:
         self._rng, self._rate = Random(f"fleet/{seed}"), kind.crashes / _DAY_S
         self.lives: list[Life] = []
-        self._grow(0, INSTANCES, -1200.0)
+        if self._rate:
+            self._grow(0, INSTANCES, -1200.0)
 
     def live(self, begin: float, end: float, share: float) -> None:
         """Let the time pass: to a share belong so many instances, and each may exit."""
