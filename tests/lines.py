@@ -34,7 +34,7 @@ def accept(at: float, session: str, revision: str = CANDIDATE, **values: object)
 
 def start(at: float, session: str, revision: str = CANDIDATE, *, run: int = 1, **values: object) -> LogLine:
     """A run is asked for: version 2 of the lines."""
-    return line(at, "agent_start", session, revision, spillway=2, run=run, **values)  # type: ignore[arg-type]
+    return line(at, "agent_start", session, revision, **{"spillway": 2, "run": run, **values})  # type: ignore[arg-type]
 
 
 def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,8 +19,9 @@ from pipeline.judging.reading import Arm
 from pipeline.judging.spans import Span, horizon, last_closed
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import LogLine
+from tests.crowd import blocks_of, is_sent_back
 from tests.fakes import START
-from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, text
+from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, start, text
 from tests.rollouts import a_wish
 
 SECOND = timedelta(seconds=1)
@@ -305,3 +307,73 @@ def test_exposure_is_of_the_sessions_that_began_in_it_and_they_add_up() -> None:
 def test_of_a_client_on_both_arms_the_run_that_began_first_counts(first: str, second: str) -> None:
     lines = [*conversation(1, "a", first, client="c"), *conversation(2, "b", second, client="c", ok=False)]
     assert counts(lines) == (Counts(1, 0, 0, 0) if first == CANDIDATE else Counts(0, 0, 1, 0))
+
+
+def of_version_1(lines: Iterable[LogLine], *revisions: str) -> list[LogLine]:
+    """The same service with the middleware of then: no line at a run's start, and none that repeats the accept."""
+    found = []
+    for each in lines:
+        if each.revision not in revisions:
+            found.append(each)
+        elif each.payload["event"] != "agent_start":
+            told = {key: value for key, value in each.payload.items() if key != "accepted"}
+            found.append(replace(each, payload={**told, "spillway": 1}))
+    return found
+
+
+def unended(seed: int, *, rate: float, rates: tuple[float, float] | None = None) -> list[LogLine]:
+    """Sockets of two runs; of the second one nothing more is heard, for a share of them.
+
+    Args:
+        rates: of the candidate, and of stable; else ``rate``.
+    """
+    rng, lines = random.Random(seed), []
+    of_candidate, of_stable = rates or (rate, rate)
+    for n in range(600):
+        at, name = n * 0.25, f"s{seed}-{n}"
+        revision = CANDIDATE if rng.random() < 0.25 else STABLE
+        told = {"spillway": 2, "accepted": (START + timedelta(seconds=at)).timestamp()}
+        lines += [accept(at, name, revision, **told), start(at + 0.1, name, revision, **told)]
+        lines += [run(at + 0.1, "ok", name, revision, **told), start(at + 11, name, revision, run=2, **told)]
+        if rng.random() >= (of_candidate if revision == CANDIDATE else of_stable):
+            later = (START + timedelta(seconds=at + 11)).timestamp()
+            ended = {**told, "run": 2, "started": later, "outcome": "ok", "first_event_ms": 1.0}
+            lines.append(line(at + 11.1, "agent_run", name, revision, **ended))
+            lines.append(close(at + 12, 1000, name, revision, by="client", **told))
+    return sorted(lines, key=lambda each: each.at)
+
+
+def test_a_run_that_never_ended_is_held_against_a_revision_only_beside_one_that_would_have_told_it() -> None:
+    made, back = plan.first(a_wish(criteria=(Criterion("agent_completed"),))), 0
+    for seed in range(4):
+        lines = unended(seed, rate=0.3)
+        for revisions in ((STABLE,), (CANDIDATE,)):
+            told = of_version_1(lines, *revisions)
+            back += is_sent_back(made, blocks_of(told, made, 15))
+            as_both = blocks_of(of_version_1(lines, STABLE, CANDIDATE), made, 15)
+            assert [b.counts for b in blocks_of(told, made, 15)] == [b.counts for b in as_both]
+        assert not is_sent_back(made, blocks_of(lines, made, 15))
+    assert back == 0
+    assert is_sent_back(made, blocks_of(unended(1, rate=0.0, rates=(1.0, 0.0)), made, 15))
+
+
+def test_where_stable_was_not_heard_the_candidates_unended_runs_wait_for_nobody() -> None:
+    """What stable would have told is known of no one; stable's own are its failures all the same."""
+    made = plan.first(a_wish(criteria=(Criterion("agent_completed"),)))
+    lines = unended(1, rate=1.0)
+    alone = blocks_of([each for each in lines if each.revision == CANDIDATE], made, 15)
+    assert not sum(b.whole("agent_completed").candidate_failures for b in alone)
+    assert sum(b.whole("agent_completed").candidate_trials for b in alone)
+    at_100 = blocks_of([each for each in lines if each.revision == CANDIDATE], made, 15, percent=100)
+    assert sum(b.whole("agent_completed").candidate_failures for b in at_100) > 50
+    of_stable = blocks_of([each for each in lines if each.revision == STABLE], made, 15)
+    assert sum(b.whole("agent_completed").stable_failures for b in of_stable) > 50
+
+
+def test_beside_version_1_nobody_knows_of_either_how_old_its_sockets_are() -> None:
+    """Stable's old ones tell it no more; the candidate's old ones against stable's young ones would be no comparison."""
+    old = {"spillway": 2, "accepted": (START - timedelta(minutes=5)).timestamp()}
+    for version, of_unknown_age in ((1, [Counts(1, 0, 0, 0), Counts(0, 0, 1, 0)]), (2, [Counts(), Counts()])):
+        beside = old if version == 2 else {}
+        found, *_ = blocks([run(1, "ok", "a", **old), run(1, "ok", "b", STABLE, **beside)])
+        assert list(found.counts["agent_completed"][:2]) == of_unknown_age

@@ -10,10 +10,11 @@ import pytest
 
 from pipeline.driving.observer import Observer
 from pipeline.errors import RecordLost
+from pipeline.judging.judgement import Verdict
 from pipeline.model import LogLine, Outcome, ServiceRef, Split, Target
 from pipeline.telemetry.asgi import probe_key
 from tests.fakes import REF
-from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene
+from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene, a_wish, stages
 
 METRIC = "agent_completed"
 SECOND = timedelta(seconds=1)
@@ -126,3 +127,21 @@ def test_lines_of_both_revisions_are_asked_for() -> None:
     for seen in scene.driver.observer.look().judge.total.values():
         assert seen.candidate_trials
         assert seen.stable_trials
+
+
+@pytest.mark.parametrize("sticks", [False, True])
+def test_new_clients_who_stay_away_from_the_candidate_are_told_unless_they_stick_to_stable(
+    *, sticks: bool
+) -> None:
+    """With session affinity whoever was there before comes back to stable, which is no fault of the candidate."""
+    scene = Scene()
+    assert scene.platform.live is not None
+    scene.platform.live = replace(scene.platform.live, session_affinity=sticks)
+    scene.users.silent.add(CANDIDATE)
+    scene.reach(25, wish=a_wish(stages=stages(0, 25, 100)))
+    for _ in range(40):
+        scene.clock.sleep(SECOND)
+        look = scene.driver.observer.look()
+    said = look.situation.stage_verdict
+    assert said.verdict is Verdict.INCONCLUSIVE
+    assert ("0 of" in said.reason and "new clients asked the candidate" in said.reason) is not sticks

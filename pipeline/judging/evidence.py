@@ -5,21 +5,24 @@ of equal length (a new split cuts the last one); a block holds the trials that *
 arms alike, at its end + D + lateness: only then is every one of its trials decided. Counting sockets when they end
 instead would see the short and broken ones first. A block is the unit that the judge takes in, once.
 
+Where the arms' lines are of two versions (``telemetry/lines.py``), each is read for no more than the other can tell.
+
 What is a trial is said in ``trials.py`` (runs), ``instances.py`` (the platform's words) and ``reading.py``; which of
 them are judged, and compared with which, in ``cohorts.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.judging.clients import Clients, Memory
 from pipeline.judging.cohorts import Cohort, Side
 from pipeline.judging.counts import Block
+from pipeline.judging.instances import LOOKBACK
 from pipeline.judging.metrics import ERROR_PATTERNS, Unit, unit_of
-from pipeline.judging.reading import Arm, read_lines
+from pipeline.judging.reading import Arm, Reading, read_lines
 from pipeline.judging.spans import Span, Windows, last_closed
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import LogLine
@@ -52,26 +55,61 @@ def closed_blocks(
     if last <= after:
         return ()
     first = span.since + (max(after, -1) + 1) * sampling.block - sampling.within
-    candidate, stable = (_side(lines, arm, sampling, now, first) for arm in arms)
+    readings = [_reading(lines, arm, first) for arm in arms if arm is not None]
     counting = _Counting(
         span,
         sampling,
         tuple(criteria),
-        (candidate, stable),
+        _Arms(readings, sampling, now.timestamp(), is_alone=span.percent == 100),
         Windows.between((span.since, span.arrived)) if windows is None else windows,
         Memory(clients or Clients(), span.split_epoch, is_alone=span.percent == 100),
     )
     return tuple(counting.block(index) for index in range(max(after, -1) + 1, last + 1))
 
 
-def _side(
-    lines: Sequence[LogLine], arm: Arm | None, sampling: Sampling, now: datetime, since: datetime
-) -> Side:
+def _reading(lines: Sequence[LogLine], arm: Arm, since: datetime) -> Reading:
     """Args: since: what was written before cannot be of these blocks."""
-    if arm is None:
-        return Side()
-    reading = read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS, since.timestamp())
-    return Side.of(reading, sampling, now.timestamp())
+    return read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS, since.timestamp())
+
+
+class _Arms:
+    """The candidate's lines and stable's, as far as each may be held against the other in a block.
+
+    A run that was asked for and never ended is told by lines of version 2 alone, and so is when an old socket was
+    accepted. Where stable was not heard, nobody knows what it would have told: then the candidate's unended runs are
+    left out. Stable's are not, for they are its failures.
+
+    Args:
+        readings: of the candidate, and of stable if it is there.
+        is_alone: nothing is compared.
+    """
+
+    def __init__(
+        self, readings: Sequence[Reading], sampling: Sampling, now: float, *, is_alone: bool
+    ) -> None:
+        self._readings, self._sampling, self._now = readings, sampling, now
+        self._is_alone = is_alone or len(readings) < 2
+        self._sides: dict[tuple[int, Callable[[Reading], Reading]], Side] = {}
+
+    def sides(self, start: float, end: float) -> tuple[Side, Side]:
+        """Of a block."""
+        if self._is_alone:
+            candidate, *stable = (self._side(arm, _whole) for arm in range(len(self._readings)))
+            return candidate, stable[0] if stable else Side()
+        since, (candidate_told, stable_told) = start - LOOKBACK.total_seconds(), self._readings
+        of_candidate = _whole if stable_told.is_heard(2, since, end) else Reading.without_starts
+        of_candidate = Reading.as_version_1 if stable_told.is_heard(1, since, end) else of_candidate
+        of_stable = Reading.as_version_1 if candidate_told.is_heard(1, since, end) else _whole
+        return self._side(0, of_candidate), self._side(1, of_stable)
+
+    def _side(self, arm: int, read_as: Callable[[Reading], Reading]) -> Side:
+        if (arm, read_as) not in self._sides:
+            self._sides[arm, read_as] = Side.of(read_as(self._readings[arm]), self._sampling, self._now)
+        return self._sides[arm, read_as]
+
+
+def _whole(reading: Reading) -> Reading:
+    return reading
 
 
 def judged_at(percent: int, criteria: Iterable[Criterion]) -> tuple[Criterion, ...]:
@@ -86,7 +124,7 @@ class _Counting:
     span: Span
     sampling: Sampling
     criteria: tuple[Criterion, ...]
-    sides: tuple[Side, Side]
+    arms: _Arms
     windows: Windows
     memory: Memory
 
@@ -95,7 +133,9 @@ class _Counting:
         start = span.since + index * self.sampling.block
         end = min(start + self.sampling.block, span.until or datetime.max.replace(tzinfo=UTC))
         warm = span.warm_from(self.sampling.warm_up).timestamp()
-        cohort = Cohort(self.sides, start.timestamp(), end.timestamp(), warm, self.windows, self.memory)
+        start_s, end_s = start.timestamp(), end.timestamp()
+        sides = self.arms.sides(start_s, end_s)
+        cohort = Cohort(sides, start_s, end_s, warm, self.windows, self.memory)
         tallies = {c.metric: cohort.tally(c) for c in judged_at(span.percent, self.criteria)}
         new, came, shown = cohort.new_clients, cohort.came, cohort.shown
         cohort.remember()

@@ -5,9 +5,10 @@ Order, repetition and lateness of the lines change nothing: what is read is the 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 
 from pipeline.judging.instances import Instance, is_exit
@@ -23,6 +24,7 @@ from pipeline.telemetry.lines import (
     accepted_of,
     from_payload,
     is_telemetry,
+    version_of,
 )
 
 TOO_MANY = 429
@@ -71,6 +73,7 @@ class Reading:
     instances: dict[str, Instance] = field(default_factory=dict)
     requests: dict[str, Ended] = field(default_factory=dict)
     forged: int = 0
+    heard: dict[int, list[Seconds]] = field(default_factory=dict)  # when each version of the format was
     unasked: Counter[str] = field(default_factory=Counter)  # sockets, by what none of them asked for
     last_line_at: Seconds | None = None
 
@@ -78,6 +81,21 @@ class Reading:
     def errors_at(self) -> list[Seconds]:
         """When the service complained, without what it said of our own conversations."""
         return sorted(c.at for c in self.complaints if c.session not in self.probes)
+
+    def is_heard(self, version: int, start: Seconds, end: Seconds) -> bool:
+        """Whether a line of that version of the format was written in [start, end)."""
+        moments = self.heard.get(version, [])
+        return bisect_left(moments, start) < bisect_left(moments, end)
+
+    def without_starts(self) -> Reading:
+        """As if no line had said that a run was asked for."""
+        sockets = {name: replace(socket, starts={}) for name, socket in self.sockets.items()}
+        return replace(self, sockets=sockets)
+
+    def as_version_1(self) -> Reading:
+        """As if its lines were of version 1, which tell no run's start, and of no old socket when it was accepted."""
+        bare = self.without_starts()
+        return replace(bare, sockets={name: replace(s, told=None) for name, s in bare.sockets.items()})
 
 
 def read_lines(
@@ -101,10 +119,14 @@ def read_lines(
             _take(reading, line, at, nonce, wanted)
             continue
         _note_instance(reading, line, at)
-        if line.payload.get("event") == "ws_accept" and line.payload.get("nonce", "") == nonce:
-            accepts[_text(line.payload.get("session"))] = accepted_of(line.payload)
+        if is_telemetry(line.payload) and line.payload.get("nonce", "") == nonce:
+            _hear(reading, line.payload, at)
+            if line.payload.get("event") == "ws_accept":
+                accepts[_text(line.payload.get("session"))] = accepted_of(line.payload)
     for instance in reading.instances.values():
         instance.settle()
+    for moments in reading.heard.values():
+        moments.sort()
     for socket in (*reading.sockets.values(), *reading.probes.values()):
         socket.runs.sort(key=lambda run: (run.started, run.run))
         socket.accepted = accepts.get(socket.session) if socket.accepted is None else socket.accepted
@@ -140,7 +162,12 @@ def _take(reading: Reading, line: LogLine, at: Seconds, nonce: str, patterns: tu
     elif payload.get("nonce", "") != nonce:
         reading.forged += 1
     else:
+        _hear(reading, payload, at)
         _note(reading, reading.probes if payload.get("probe") else reading.sockets, payload, line.instance)
+
+
+def _hear(reading: Reading, payload: Mapping[str, object], at: Seconds) -> None:
+    reading.heard.setdefault(version_of(payload), []).append(at)
 
 
 def _note_request(reading: Reading, line: LogLine, at: Seconds) -> None:

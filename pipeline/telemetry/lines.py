@@ -114,6 +114,11 @@ def is_telemetry(payload: Mapping[str, object]) -> bool:
     return payload.get("spillway") in _READ
 
 
+def version_of(payload: Mapping[str, object]) -> int:
+    """Of a line that ``is_telemetry``."""
+    return 1 if payload.get("spillway") == 1 else VERSION
+
+
 def accepted_of(payload: Mapping[str, object]) -> float | None:
     """When the line's socket was accepted, in seconds since the epoch; None where the line does not say it.
 
