@@ -227,7 +227,7 @@ def test_a_newcomer_that_shares_a_bit_is_none_of_those_who_stay() -> None:
     taken = place_of("run/stays")
     twin = next(name for n in range(10**6) if place_of(f"run/{(name := f'twin{n}')}") == taken)
     lines = [run(n * 10 + 5, "ok", "stays", STABLE, spillway=2, accepted=_at(1)) for n in range(2)]
-    lines += conversation(16, twin, CANDIDATE, ok=False)
+    lines += conversation(16, twin, CANDIDATE, ok=False, spillway=2, accepted=_at(16))
     second = blocks_of(lines, a_plan(), 2)[1]
     assert second.counts["agent_completed"][-2:] == (Counts(1, 1, 0, 0), Counts(0, 0, 1, 0))
 

@@ -27,6 +27,7 @@ from pipeline.judging.spans import Span, Windows, last_closed
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.model import LogLine
 
+_ReadAs = Callable[[Reading], Reading]
 MOST_BLOCKS = 5_000  # taken in by one look: some 40 hours at half a minute each
 
 
@@ -89,7 +90,7 @@ class _Arms:
     ) -> None:
         self._readings, self._sampling, self._now = readings, sampling, now
         self._is_alone = is_alone or len(readings) < 2
-        self._sides: dict[tuple[int, Callable[[Reading], Reading]], Side] = {}
+        self._sides: dict[tuple[int, _ReadAs], Side] = {}
 
     def sides(self, start: float, end: float) -> tuple[Side, Side]:
         """Of a block."""
@@ -97,12 +98,14 @@ class _Arms:
             candidate, *stable = (self._side(arm, _whole) for arm in range(len(self._readings)))
             return candidate, stable[0] if stable else Side()
         since, (candidate_told, stable_told) = start - LOOKBACK.total_seconds(), self._readings
-        of_candidate = _whole if stable_told.is_heard(2, since, end) else Reading.without_starts
-        of_candidate = Reading.as_version_1 if stable_told.is_heard(1, since, end) else of_candidate
-        of_stable = Reading.as_version_1 if candidate_told.is_heard(1, since, end) else _whole
+        of_candidate = self._as_told_by(stable_told.version(since, end), unheard=Reading.without_starts)
+        of_stable = self._as_told_by(candidate_told.version(since, end), unheard=_whole)
         return self._side(0, of_candidate), self._side(1, of_stable)
 
-    def _side(self, arm: int, read_as: Callable[[Reading], Reading]) -> Side:
+    def _as_told_by(self, version: int, *, unheard: _ReadAs) -> _ReadAs:
+        return (unheard, Reading.as_version_1, _whole)[version]
+
+    def _side(self, arm: int, read_as: _ReadAs) -> Side:
         if (arm, read_as) not in self._sides:
             self._sides[arm, read_as] = Side.of(read_as(self._readings[arm]), self._sampling, self._now)
         return self._sides[arm, read_as]

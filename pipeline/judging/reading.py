@@ -82,10 +82,10 @@ class Reading:
         """When the service complained, without what it said of our own conversations."""
         return sorted(c.at for c in self.complaints if c.session not in self.probes)
 
-    def is_heard(self, version: int, start: Seconds, end: Seconds) -> bool:
-        """Whether a line of that version of the format was written in [start, end)."""
-        moments = self.heard.get(version, [])
-        return bisect_left(moments, start) < bisect_left(moments, end)
+    def version(self, start: Seconds, end: Seconds) -> int:
+        """The newest version of the format that was written in [start, end); 0: nothing was."""
+        versions = (v for v, at in self.heard.items() if bisect_left(at, start) < bisect_left(at, end))
+        return max(versions, default=0)
 
     def without_starts(self) -> Reading:
         """As if no line had said that a run was asked for."""
