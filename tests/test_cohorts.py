@@ -107,6 +107,21 @@ def test_a_hang_whose_users_leave_before_the_deadline_is_found() -> None:
     assert found == 10
 
 
+def test_in_a_block_that_is_all_warm_up_no_instance_is_at_risk() -> None:
+    lines = [
+        replace(text(n, "tick", revision), instance=revision)
+        for n in range(40)
+        for revision in (CANDIDATE, STABLE)
+    ]
+    warm = replace(SAMPLING, warm_up=15 * SECOND)
+    blocks = blocks_of(lines, a_plan(EXITS), 3, sampling=warm)
+    assert [b.whole("container_exits") for b in blocks[:3]] == [
+        Counts(),
+        Counts(1, 0, 1, 0),
+        Counts(1, 0, 1, 0),
+    ]
+
+
 @pytest.mark.parametrize(("always", "now_and_then"), [(0.05, 0.02), (0.2, 0.3)])
 def test_users_who_leave_both_revisions_alike_send_nobody_back(always: float, now_and_then: float) -> None:
     back, made = 0, a_plan(COMPLETED, ABANDONED)

@@ -75,6 +75,8 @@ class Side:
 
     def between(self, unit: Unit, start: Seconds, end: Seconds) -> list[Trial]:
         """What began in [start, end); of instances, which were there."""
+        if start >= end:  # the whole block is warm-up
+            return []
         if unit is Unit.INSTANCE:
             return [_instance(i, start, end) for i in self.instances if i.risk_in(start, end) is not None]
         trials = self.trials.get(unit, [])
