@@ -20,6 +20,7 @@ from typing import Any
 from tests.e2e.project import Project
 
 RUNS = 50
+_PATIENCE_S = 300  # for a chapter of half a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ def main() -> int:
 def _chapter_b(folder: Path) -> Safe:
     folder.mkdir()
     try:
-        done = Project(folder, folder / "none").run("demo", "--only", "b", "-o", "json")
+        done = Project(folder, folder / "none", patience_s=_PATIENCE_S).run(
+            "demo", "--only", "b", "-o", "json"
+        )
     except subprocess.TimeoutExpired:  # it has ended by now; what the others showed is not lost
         return Safe("did not end in time", None, 0)
     if done.code:

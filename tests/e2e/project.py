@@ -81,12 +81,14 @@ class Project:
     Args:
         local: state folder of the local Cloud Run.
         engine: who applies the Pulumi program.
+        patience_s: seconds after which a command that has not ended is given up.
     """
 
     folder: Path
     local: Path
     service: str = "chat"
     engine: str = "in-process"
+    patience_s: float = TIMEOUT_S
 
     @property
     def ref(self) -> ServiceRef:
@@ -116,7 +118,7 @@ class Project:
     def run(self, *words: str) -> Done:
         """The command, ended."""
         with self.start(*words) as process:
-            out, err = process.communicate(timeout=TIMEOUT_S)
+            out, err = process.communicate(timeout=self.patience_s)
         assert "Traceback" not in err, err
         return Done(process.returncode, out, err, words)
 

@@ -24,6 +24,7 @@ from tests.e2e.project import Project
 TIMES = int(os.environ.get("SPILLWAY_ROLLOUTS", "1"))
 PATIENT = Path(__file__).with_name("patient.py")
 BACK = {"rolled_back", "stopped_at_zero"}
+PATIENCE_S = 600  # its stages end by their own deadlines, after six minutes at the most
 
 CONFIG = """\
 service: {service}
@@ -97,7 +98,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def clinic(tmp_path: Path, place: Path, container: str = "max-instances: 1", **faults: object) -> Clinic:
-    made = Clinic(Project(tmp_path / "project", place, f"patient-{next(_NUMBERS)}"), container)
+    project = Project(tmp_path / "project", place, f"patient-{next(_NUMBERS)}", patience_s=PATIENCE_S)
+    made = Clinic(project, container)
     said = made.roll(**faults)
     assert said["outcome"] == "first_deployment", said
     return made
@@ -118,7 +120,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(12000)
 @pytest.mark.parametrize(("faults", "network", "wanted"), KINDS)
 def test_each_gets_what_it_deserves(
     tmp_path: Path, place: Path, faults: dict[str, object], network: dict[str, object], wanted: set[str]
@@ -133,7 +135,7 @@ def test_each_gets_what_it_deserves(
     assert {words.partition(":")[0] for words in ended} <= wanted, ended
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     "faults",
     [
@@ -149,7 +151,7 @@ def test_what_shows_late_is_not_promoted(tmp_path: Path, place: Path, faults: di
     assert said["outcome"] in {*BACK, "paused"}, said
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_one_sick_instance_of_three_is_not_promoted(tmp_path: Path, place: Path) -> None:
     made = clinic(tmp_path, place, "min-instances: 3, max-instances: 3")
     with made.visited():
