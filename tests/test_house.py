@@ -108,6 +108,7 @@ PURE = (
     "pipeline.probe.course",
     "pipeline.probe.machine",
     "pipeline.probe.matching",
+    "pipeline.probe.route",
     "pipeline.probe.scenario",
     "pipeline.probe.steps",
     "pipeline.probe.summary",

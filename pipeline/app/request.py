@@ -140,6 +140,7 @@ class Request:
             longest_scenario=timedelta(seconds=max(s.longest_s for s in config.build_scenarios())),
             client=self._client,
             evidence=self.environment.evidence,
+            is_reached=config.ways(self.environment) is not None,
             min_instances=config.container.min_instances or 0,
         )
 

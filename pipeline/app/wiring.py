@@ -161,6 +161,7 @@ def open_engine(
         rhythm = rhythm.of_a_watchdog(config.watchdog.every, config.watchdog.silent)
     observer = Observer(
         place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated, memory=rhythm.memory,
+        ways=config.ways(request.environment),
     )  # fmt: skip
     try:
         yield (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
+from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Misplaced, Name, between, text_like
 from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, ServiceRef
 from pipeline.units import shown
@@ -61,6 +62,7 @@ class Environment:
         soak_lock: what soaks here for an environment that comes after is not cut short: a rollout waits for its end.
         evidence: `users` judges by users' runs, from the lines of the telemetry; `probes` by scenarios alone.
         id_token: probes carry an ID token for the service's address: for a service that asks for an invoker.
+        probe_address: where probes go here, instead of `address` of `probes`.
         alert_channels: notification channels that the lasting alerts tell: `projects/P/notificationChannels/N`.
     """
 
@@ -73,6 +75,7 @@ class Environment:
     soak_lock: bool = False
     evidence: Literal["users", "probes"] = "users"
     id_token: bool = False
+    probe_address: AddressConfig | None = None
     alert_channels: list[str] = field(default_factory=list)
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Annotated
 
+from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Rate, between, not_empty, text_like, told, whole
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.judging.terms import Criterion, Drain, Sampling, Stage, Verification
+from pipeline.judging.terms import Criterion, Drain, Probing, Sampling, Stage, Verification
 from pipeline.units import format_rate, shown
 
 
@@ -162,7 +163,7 @@ class VerifyConfig:
     """A command of yours that the candidate must pass: it ends with 0, or the candidate goes back.
 
     Args:
-        command: the words of the command; `{project}` stands for this file's folder, `{python}` for Spillway's interpreter. It finds `SPILLWAY_URL`, `SPILLWAY_STABLE_URL`, `SPILLWAY_REVISION` and `SPILLWAY_PROBE_KEY` in its environment.
+        command: the words of the command; `{project}` stands for this file's folder, `{python}` for Spillway's interpreter. It finds `SPILLWAY_URL`, `SPILLWAY_STABLE_URL`, `SPILLWAY_REVISION` and `SPILLWAY_PROBE_KEY` in its environment, and `SPILLWAY_HEADER` and `SPILLWAY_STABLE_HEADER` where a header leads to the revisions.
         percents: the stages that wait for it.
         within: how long it may take.
     """
@@ -183,8 +184,13 @@ class ProbesConfig:
         every: from one round to the next.
         sessions: conversations per scenario and round.
         concurrency: conversations at once.
+        address: where they go instead of the tags' addresses, in every environment that has none of its own.
     """
 
     every: Annotated[Duration, between("100ms", "1d")] = timedelta(seconds=10)
     sessions: Annotated[int, whole(1, 1000)] = 5
     concurrency: Annotated[int, whole(1, 500)] = 5
+    address: AddressConfig | None = None
+
+    def build(self) -> Probing:
+        return Probing(self.every, self.sessions, self.concurrency)

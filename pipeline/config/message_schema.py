@@ -53,10 +53,9 @@ def of_section(path: Path, definitions: Schema) -> Schema:
     properties = made["properties"]
     for name in ("labels", "annotations"):
         properties[name] = {**properties[name], "propertyNames": _theirs()}
-    if path == SERVICE:  # with others, tag addresses answer 404
-        properties["ingress"] = {"enum": ["INGRESS_TRAFFIC_ALL", None]}
-        for name in ("default_uri_disabled", "defaultUriDisabled"):
-            properties[name] = {"enum": [False, None]}
+    if path == SERVICE:  # whom nobody reaches cannot be rolled out to; the others need probes.address
+        reached = ("ALL", "INTERNAL_ONLY", "INTERNAL_LOAD_BALANCER")
+        properties["ingress"] = {"enum": [*(f"INGRESS_TRAFFIC_{each}" for each in reached), None]}
     return made
 
 

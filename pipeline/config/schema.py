@@ -42,9 +42,10 @@ from pipeline.config.watchdog_section import WatchdogConfig
 from pipeline.config.webhook_section import WebhookConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.metrics import METRICS, UNASKED_METRICS
-from pipeline.judging.terms import Criterion, Drain, Probing, Terms
+from pipeline.judging.terms import Criterion, Drain, Terms
 from pipeline.judging.trials import ERROR_CLOSES
 from pipeline.model import ServiceRef
+from pipeline.probe.route import Ways
 from pipeline.probe.scenario import Scenario
 from pipeline.units import format_duration, format_rate
 
@@ -78,6 +79,11 @@ class Checked:
     scenarios: dict[str, ScenarioConfig] = field(default_factory=dict)
     checks: Settings | None = None
     folder: str = field(default="", metadata={"key": None})  # of the file
+
+    @property
+    def is_reached(self) -> bool:
+        """Probes go by addresses of a load balancer, at least in some environment."""
+        return any(each.probe_address for each in self.environments.values())
 
     def build_scenarios(self) -> tuple[Scenario, ...]:
         return tuple(scenario.build(name, self.folder) for name, scenario in self.scenarios.items())
@@ -177,6 +183,15 @@ class Config(Checked):
             )
         return name, self.environments[name]
 
+    @property
+    def is_reached(self) -> bool:
+        return any(self.ways(each) for each in self.environments.values())
+
+    def ways(self, environment: Environment) -> Ways | None:
+        """To the revisions, where probes do not go by their tags' addresses."""
+        address = environment.probe_address or self.probes.address
+        return address.build() if address else None
+
     def ref(self, environment: Environment) -> ServiceRef:
         return environment.ref(self.service)
 
@@ -212,7 +227,7 @@ class Config(Checked):
             criteria=self._criteria(),
             scenarios=tuple(self.scenarios),
             sampling=self.evidence.build(),
-            probing=Probing(**asdict(self.probes)),
+            probing=self.probes.build(),
             alpha=self.false_rollbacks,
             beta=self.bad_promotions,
             drain=self.drain,
@@ -290,7 +305,7 @@ def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
         raise _told(reader.complaints)
     _refuse_words(document)
     made = replace(made, folder=posixpath.dirname(document.file) or ".")
-    template_section.check(document, made.container)
+    template_section.check(document, made.container, is_reached=made.is_reached)
     cleared = template_section.cleared(document)
     return replace(made, container=replace(made.container, cleared=cleared)) if cleared else made
 

@@ -47,11 +47,16 @@ _LEAVE_OUT = ": leave one of them out"
 _KINDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
-def check(document: Document, container: Any) -> None:
-    """Raises ConfigError: the first complaint in full. Args: container: the section as it was validated."""
+def check(document: Document, container: Any, *, is_reached: bool = False) -> None:
+    """Raises ConfigError: the first complaint in full.
+
+    Args:
+        container: the section as it was validated.
+        is_reached: probes go by other addresses than the tags'.
+    """
     for path, value in ((TEMPLATE, container.template), (SERVICE, container.service)):
         if value:
-            for where, problem in _problems(path, value, document):
+            for where, problem in _problems(path, value, document, is_reached=is_reached):
                 more = problem.split("\n")
                 raise ConfigError(f"{document.where(where)}: {path_text(where)}: {more[0]}", *more[1:3])
 
@@ -76,13 +81,15 @@ def descriptor_of(path: Path) -> Any:
     return kind.pb(kind()).DESCRIPTOR
 
 
-def _problems(path: Path, value: Mapping[str, Any], document: Document) -> Iterator[Problem]:
+def _problems(
+    path: Path, value: Mapping[str, Any], document: Document, *, is_reached: bool
+) -> Iterator[Problem]:
     reading = _Reading(path)
     made = reading.message(descriptor_of(path), value, path)
     yield from reading.problems
     yield from _reserved(made, path)
     if path == SERVICE:
-        yield from _unreachable(made, path)
+        yield from _unreachable(made, path, is_reached=is_reached)
     else:
         yield from _of_containers(made, path)
         whole = document.value if isinstance(document.value, Mapping) else {}
@@ -234,14 +241,21 @@ def _reserved(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
                 yield (*path, kind, key), "Spillway's own: it is written by the rollout"
 
 
-def _unreachable(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
-    """With these, tag addresses answer 404, and no candidate can be probed at 0 %."""
-    why = "\nTag addresses then answer 404, so the candidate cannot be probed at 0%.\nLeave it out."
-    if made.get("ingress") not in (None, "INGRESS_TRAFFIC_ALL"):
-        yield (*path, "ingress"), f"{made['ingress']} cannot be rolled out to{why}"
+def _unreachable(made: Mapping[str, Any], path: Path, *, is_reached: bool) -> Iterator[Problem]:
+    """With these, tag addresses answer 404, and no candidate can be probed there at 0 %."""
+    ingress = made.get("ingress")
+    if ingress == "INGRESS_TRAFFIC_NONE":
+        yield (*path, "ingress"), f"{ingress} cannot be rolled out to: nobody reaches the service"
+    if is_reached:
+        return
+    why = (
+        "without probes.address\nTag addresses then answer 404, so the candidate cannot be probed at 0%.\n"
+        "Name a load balancer's under probes.address (docs/reaching.md), or leave it out."
+    )
+    if ingress not in (None, "INGRESS_TRAFFIC_ALL"):
+        yield (*path, "ingress"), f"{ingress} cannot be rolled out to {why}"
     if made.get("defaultUriDisabled"):
-        name = "default_uri_disabled"
-        yield (*path, name), f"the default address must stay enabled{why}"
+        yield (*path, "default_uri_disabled"), f"the default address must stay enabled {why}"
 
 
 def _namesakes(kind: str, made: list[Any], path: Path) -> Iterator[Problem]:

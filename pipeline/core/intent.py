@@ -112,7 +112,7 @@ def intent_of(
     """
     if live is None or (current is None and _never_served(wish, live, revisions)):
         if live is not None:
-            plan.refuse_no_address(live)
+            plan.refuse_no_address(wish, live)
         return First(plan.first(wish))
     if current is not None and current.phase in UNDER_WAY:
         return Resume(current) if _is_wished(wish, current) else Supersede(current)

@@ -32,6 +32,7 @@ class Wish:
     Args:
         fingerprint: hash of the validated config.
         config: hash of the same but for its environments: what an image is taken from one into the next with.
+        is_reached: probes go by addresses of a load balancer, not by those of the tags.
         candidate: the revision's name, from the content hash of its template.
         longest_scenario: the longest ``within`` of any scenario.
         evidence: "users", or "probes" for an environment without users.
@@ -48,6 +49,7 @@ class Wish:
     min_instances: int = 0
     client: str = ""
     config: str = ""
+    is_reached: bool = False
 
     @property
     def rollout_id(self) -> str:
@@ -191,19 +193,21 @@ def _foreign_tags(
             yield f"the tag {tag!r} is somebody else's, on {found}"
 
 
-def refuse_no_address(live: LiveService) -> None:
-    """Nothing of the service can be probed from here."""
-    if not live.ingress_all or live.default_uri_disabled:
-        what = "ingress is not open to all" if not live.ingress_all else "the default address is disabled"
-        raise PlanRefused(
-            f"{live.ref.service}: {what}",
-            "Tag addresses then answer 404, so the candidate cannot be probed at 0%.",
-            "Set ingress to INGRESS_TRAFFIC_ALL and enable the default address, then plan again.",
-        )
+def refuse_no_address(wish: Wish, live: LiveService) -> None:
+    """Nothing of the service can be probed from here, unless a load balancer leads there."""
+    if wish.is_reached or (live.ingress_all and not live.default_uri_disabled):
+        return
+    what = "ingress is not open to all" if not live.ingress_all else "the default address is disabled"
+    raise PlanRefused(
+        f"{live.ref.service}: {what}",
+        "Tag addresses then answer 404 to whoever comes from outside, so the candidate cannot be probed at 0%.",
+        "Name the load balancer's addresses of both tags under probes.address (docs/reaching.md), or set ingress to "
+        "INGRESS_TRAFFIC_ALL and enable the default address; then plan again.",
+    )
 
 
 def _refuse_unreachable(wish: Wish, live: LiveService) -> None:
-    refuse_no_address(live)
+    refuse_no_address(wish, live)
     service = live.ref.service
     if live.request_timeout < wish.longest_scenario:
         raise PlanRefused(
@@ -253,5 +257,10 @@ def _warnings(wish: Wish, live: LiveService, stable: Revision) -> Iterator[str]:
         yield f"min-instances {wish.min_instances} is set on the revision: it is billed at 0% too"
     if not stable.nonce and wish.evidence == "users":
         yield f"{stable.name} was not deployed by Spillway: its telemetry lines cannot be told from forged ones"
+    if wish.is_reached and not stable.nonce:
+        yield (
+            f"{stable.name} was not deployed by Spillway: that the address of stable leads to it cannot be proven,"
+            " so it is taken on trust"
+        )
     if live.failure:
         yield f"the service's last reconciliation failed: {live.failure.splitlines()[0]}"

@@ -28,6 +28,7 @@ from pipeline.judging.reading import Arm
 from pipeline.judging.spans import Reach, Span, last_closed
 from pipeline.judging.terms import Plan, Sampling
 from pipeline.model import LiveService, Revision, ServiceRef, Split
+from pipeline.probe.route import Ways
 from pipeline.probe.scenario import ProbeReport, Scenario
 
 
@@ -57,6 +58,7 @@ class Observer:
         listen: Listener = unheard,
         authenticated: bool = False,
         memory: timedelta = timedelta(0),
+        ways: Ways | None = None,
     ) -> None:
         self.ref = ref
         self.current: Rollout | None = None  # as last read, for who only shows it
@@ -65,8 +67,10 @@ class Observer:
         self._world = world
         self._clock = world.clock
         self._listen = harmless(listen)
-        self._rounds = Rounds(world.prober, world.clock, scenarios, self._listen, authenticated=authenticated)
-        self._verifications = Verifications(world.verifier, world.clock, self._listen)
+        self._rounds = Rounds(
+            world.prober, world.clock, scenarios, self._listen, authenticated=authenticated, ways=ways
+        )
+        self._verifications = Verifications(world.verifier, world.clock, self._listen, ways)
         self._last_epoch = 0
         self._asked: tuple[str, int] = ("", 0)  # driver and epoch of our last write, whose answer may be lost
         self._thought: tuple[str, JudgeState] | None = None

@@ -7,7 +7,7 @@ it showed is told to the judge again at each look, until a record holds it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,9 +20,10 @@ from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.terms import Plan
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision
 from pipeline.probe.course import CONFIRMING
+from pipeline.probe.route import Route, Ways
 from pipeline.probe.scenario import Address, Confirming, ProbeAsk, ProbeReport, Scenario
 from pipeline.redact import SINK, plain
-from pipeline.telemetry.asgi import probe_key
+from pipeline.telemetry.proof import probe_key, revision_mark
 
 _IN_DOUBT = timedelta(
     seconds=10
@@ -74,6 +75,7 @@ class Rounds:
 
     Args:
         authenticated: the service wants an ID token.
+        ways: to the revisions, where it is not by their tags' addresses.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Rounds:
         listen: Listener,
         *,
         authenticated: bool,
+        ways: Ways | None = None,
     ) -> None:
         self.last: ProbeReport | None = None
         self.is_now = False  # a round of the running stage ended with this look
@@ -92,6 +95,7 @@ class Rounds:
         self._scenarios = tuple(scenarios)
         self._listen = listen
         self._authenticated = authenticated
+        self._ways = ways
         self._unwritten: list[_Held] = []
         self._subject = ""  # a rollout's attempt and its candidate's uid
         self._under_way: tuple[str, _Stage] = ("", (0, None))
@@ -154,7 +158,7 @@ class Rounds:
         self, plan: Plan, uri: str, revision: Revision, stop: Callable[[], bool], *, warm_up: bool
     ) -> ProbeReport | None:
         """One round against the address of a revision, waited for; nothing to compare it with. None when stopped."""
-        address, probing = self._address(uri, uri, revision), plan.terms.probing
+        address, probing = self._address(uri, uri, self._alone(revision), revision), plan.terms.probing
         self._prober.start(
             ProbeAsk(self._scenarios, address, None, probing.sessions, probing.concurrency, warm_up)
         )
@@ -187,19 +191,44 @@ class Rounds:
     ) -> ProbeAsk | None:
         """A round against both tags; None while they do not lead where they should, or soon will not."""
         addresses = []
-        for tag, revision in ((CANDIDATE_TAG, candidate), (STABLE_TAG, stable)):
+        routes = self._routes(candidate, stable)
+        for tag, revision, other in ((CANDIDATE_TAG, candidate, stable), (STABLE_TAG, stable, candidate)):
             uri = live.serving.uri_of(tag)
             if revision is None or not uri:
                 return None
             # Served but not wanted any more: before the round ends the address may lead to another revision.
             if not live.serving.tagged(tag) == live.wanted.tagged(tag) == revision.name:
                 return None
-            addresses.append(self._address(uri, live.uri, revision))
+            addresses.append(self._address(uri, live.uri, routes.get(tag), revision, other))
         probing = plan.terms.probing
         sessions = max(probing.sessions, CONFIRMING) if self._is_in_doubt else probing.sessions
         is_cold = self._ended is None or self._clock.now() - self._ended > _KEEPS_WARM
         return ProbeAsk(self._scenarios, addresses[0], addresses[1], sessions, probing.concurrency, is_cold)
 
-    def _address(self, uri: str, service_uri: str, revision: Revision) -> Address:
+    def _routes(self, candidate: Revision, stable: Revision | None) -> Mapping[str, Route]:
+        """By tag; none where the tags' own addresses are asked."""
+        if self._ways is None or stable is None:
+            return {}
+        marks = _mark(candidate), _mark(stable)
+        return {
+            CANDIDATE_TAG: self._ways.to_candidate(*marks),
+            STABLE_TAG: self._ways.to_stable(*reversed(marks)),
+        }
+
+    def _alone(self, revision: Revision) -> Route | None:
+        """To the only revision of a service, which its first deployment gave the tag of stable."""
+        return self._ways.to_stable(_mark(revision)) if self._ways else None
+
+    def _address(
+        self, uri: str, service_uri: str, route: Route | None, *revisions: Revision | None
+    ) -> Address:
+        """Args: revisions: whose it is, and who else may be met on a way there; both know the probe by its key."""
         # The token's audience stays the service's own address, for tags too (Cloud Run, service-to-service).
-        return Address(uri, service_uri if self._authenticated else "", probe_key(revision.nonce))
+        audience = service_uri if self._authenticated else ""
+        known = [probe_key(each.nonce) for each in revisions if each is not None]
+        return Address(route.url if route else uri, audience, ", ".join(known if route else known[:1]), route)
+
+
+def _mark(revision: Revision) -> str:
+    """Empty for one that we did not deploy: nobody knows it, and nothing proves it."""
+    return revision_mark(revision.nonce) if revision.nonce else ""

@@ -18,7 +18,8 @@ from pipeline.events import Verified as VerifiedEvent
 from pipeline.judging.terms import Verification
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision
 from pipeline.probe.command import Command
-from pipeline.telemetry.watch import probe_key
+from pipeline.probe.route import Ways
+from pipeline.telemetry.proof import probe_key
 
 _AGAIN = timedelta(seconds=30)  # after one that could not be begun
 
@@ -32,10 +33,11 @@ class _UnderWay:
 class Verifications:
     """Those of one service; remembers what no record holds yet."""
 
-    def __init__(self, verifier: Verifier, clock: Clock, listen: Listener) -> None:
+    def __init__(self, verifier: Verifier, clock: Clock, listen: Listener, ways: Ways | None = None) -> None:
         self._verifier = verifier
         self._clock = clock
         self._listen = listen
+        self._ways = ways
         self._subject = ""
         self._unwritten: tuple[Verified, ...] = ()
         self._under_way: _UnderWay | None = None
@@ -103,11 +105,20 @@ class Verifications:
         url, stable_url = _address(live, CANDIDATE_TAG, candidate), _address(live, STABLE_TAG, stable)
         if candidate is None or not url or not stable_url:
             return
+        header = stable_header = ""
+        if (ways := self._ways) is not None:
+            url, stable_url = ways.candidate, ways.stable
+            header, stable_header = (
+                ways.header_line(ways.candidate_value),
+                ways.header_line(ways.stable_value),
+            )
         self._obstacle = ""
         self._under_way = _UnderWay(self._subject, asked.name)
         self._listen(Said(self._clock.now(), "verifying", f"{asked.name} at {current.stage.percent}%"))
         key = probe_key(candidate.nonce)
-        self._verifier.start(Command(asked.name, url, stable_url, candidate.name, key, asked.within))
+        self._verifier.start(
+            Command(asked.name, url, stable_url, candidate.name, key, asked.within, header, stable_header)
+        )
 
     def _why(self, left: tuple[Verification, ...]) -> str:
         if self._obstacle:

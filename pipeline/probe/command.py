@@ -16,6 +16,7 @@ class Command:
         url, stable_url: addresses of the candidate and of stable, which their tags lead to.
         probe_key: value of the header ``X-Spillway-Probe`` that keeps its sockets out of the users' evidence.
         within: after this long it is ended.
+        header, stable_header: ``name: value`` that leads to each of the two where both have one address; else empty.
     """
 
     name: str
@@ -24,6 +25,8 @@ class Command:
     revision: str
     probe_key: str
     within: timedelta
+    header: str = ""
+    stable_header: str = ""
 
 
 @dataclass(frozen=True, slots=True)

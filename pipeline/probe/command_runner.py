@@ -24,7 +24,8 @@ class CommandRunner:
     """Implements ``ports.Verifier``.
 
     What a command writes goes to a file that is gone with it. It sees the environment of this process and, beside it,
-    ``SPILLWAY_URL``, ``SPILLWAY_STABLE_URL``, ``SPILLWAY_REVISION`` and ``SPILLWAY_PROBE_KEY``.
+    ``SPILLWAY_URL``, ``SPILLWAY_STABLE_URL``, ``SPILLWAY_REVISION`` and ``SPILLWAY_PROBE_KEY``; where a header leads to
+    each of the two, ``SPILLWAY_HEADER`` and ``SPILLWAY_STABLE_HEADER``.
 
     Args:
         words: the words of each command, by its name.
@@ -124,7 +125,9 @@ class _Running:
 
 
 def _told(command: Command) -> Mapping[str, str]:
+    led = {"SPILLWAY_HEADER": command.header, "SPILLWAY_STABLE_HEADER": command.stable_header}
     return {
+        **(led if command.header else {}),
         "SPILLWAY_URL": command.url,
         "SPILLWAY_STABLE_URL": command.stable_url,
         "SPILLWAY_REVISION": command.revision,

@@ -24,6 +24,7 @@ from websockets.typing import Subprotocol
 
 from pipeline.probe.dial import dial
 from pipeline.probe.event_source import EventSource, NotStreamed
+from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import USER_AGENT, Kind, Scenario
 from pipeline.probe.target import http_url, proxy_for, socket_url, target_of
 from pipeline.probe.verdict import NO_FRAME, Closing, Ending
@@ -42,30 +43,32 @@ _COMPLAINTS: Mapping[int, str] = {
 
 
 async def open_socket(
-    scenario: Scenario, base_url: str, path: str, headers: Mapping[str, str]
+    scenario: Scenario, base_url: str, path: str, headers: Mapping[str, str], saw: Saw = unseen
 ) -> ClientConnection | Ending:
-    """A connection, or why there is none. The caller limits the time."""
+    """A connection, or why there is none. The caller limits the time. Args: saw: told the headers of the answer."""
     if scenario.framing.is_http:
-        return cast("ClientConnection", EventSource(scenario, http_url(base_url, path), headers))
+        return cast("ClientConnection", EventSource(scenario, http_url(base_url, path), headers, saw))
     url = socket_url(base_url, path)
     try:
         proxy = proxy_for(url)
         if proxy is not None:
-            return await _handshake(scenario, url, headers, proxy=proxy)
+            return await _handshake(scenario, url, headers, saw, proxy=proxy)
         reached = await dial(*target_of(url))
         try:
-            return await _handshake(scenario, url, headers, sock=reached)
+            return await _handshake(scenario, url, headers, saw, sock=reached)
         except BaseException:
             reached.close()
             raise
     except (OSError, WebSocketException) as error:
+        if isinstance(error, InvalidStatus):
+            saw(error.response.headers)
         return _handshake_fault(error)
 
 
 async def _handshake(
-    scenario: Scenario, url: str, headers: Mapping[str, str], **way: Any
+    scenario: Scenario, url: str, headers: Mapping[str, str], saw: Saw, **way: Any
 ) -> ClientConnection:
-    return await _Connect(
+    made = await _Connect(
         url,
         additional_headers={**scenario.headers, **headers},
         subprotocols=[Subprotocol(name) for name in scenario.subprotocols] or None,
@@ -77,6 +80,8 @@ async def _handshake(
         create_connection=_Guarded,
         **way,
     )
+    saw(made.response.headers if made.response else {})
+    return made
 
 
 async def hang_up(connection: ClientConnection, code: int) -> Closing | None:

@@ -15,6 +15,7 @@ from websockets.frames import Close
 from pipeline.framing.event_stream import MEDIA_TYPE
 from pipeline.framing.protocol import Frame
 from pipeline.probe.http_steps import client
+from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import Kind, Scenario
 from pipeline.probe.target import proxy_for
 from pipeline.probe.verdict import Ending
@@ -36,11 +37,11 @@ class EventSource:
         url: http(s)://...
     """
 
-    def __init__(self, scenario: Scenario, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, scenario: Scenario, url: str, headers: Mapping[str, str], saw: Saw = unseen) -> None:
         self.transport = self.protocol = self
         self.close_rcvd: Close | None = None
         self.close_exc: ConnectionClosed = ConnectionClosedOK(None, None)
-        self._url = url
+        self._url, self._saw = url, saw
         self._client = client({"Accept": MEDIA_TYPE, **scenario.headers, **headers}, url)
         self._response: aiohttp.ClientResponse | None = None
         self._fault: ConnectionClosed | None = None
@@ -87,6 +88,7 @@ class EventSource:
             self._response = await self._client.request(
                 method, self._url, data=body, headers=kind, allow_redirects=False, proxy=proxy_for(self._url)
             )
+            self._saw(self._response.headers)
             ending = await _refusal(method, self._response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             ending = Ending(Kind.UNREACHABLE, f"{method}: {error or type(error).__name__}")

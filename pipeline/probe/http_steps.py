@@ -10,6 +10,7 @@ import aiohttp
 
 from pipeline.probe.dial import Resolver
 from pipeline.probe.matching import first_difference
+from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import USER_AGENT, Kind, Scenario
 from pipeline.probe.steps import HttpStep
 from pipeline.probe.target import http_url, proxy_for
@@ -20,7 +21,9 @@ from pipeline.redact import SINK
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
 
 
-async def run_steps(scenario: Scenario, base_url: str, headers: Mapping[str, str]) -> Ending | None:
+async def run_steps(
+    scenario: Scenario, base_url: str, headers: Mapping[str, str], saw: Saw = unseen
+) -> Ending | None:
     """Run the steps in order, all of them within ``scenario.within_s``; None if each answered as expected.
 
     No redirect is followed and no cookie kept. aiohttp because its time limit is on the whole exchange: one that is
@@ -33,7 +36,7 @@ async def run_steps(scenario: Scenario, base_url: str, headers: Mapping[str, str
     try:
         async with asyncio.timeout(scenario.within_s), session:
             for step in scenario.http:
-                if fault := await _run_step(session, step, base_url, scenario.max_message_bytes):
+                if fault := await _run_step(session, step, base_url, scenario.max_message_bytes, saw):
                     return fault
     except TimeoutError:
         detail = f"{_name(step)}: no complete answer within {scenario.within_s:g} s"
@@ -57,10 +60,11 @@ def client(headers: Mapping[str, str], url: str) -> aiohttp.ClientSession:
 
 
 async def _run_step(
-    session: aiohttp.ClientSession, step: HttpStep, base_url: str, limit: int
+    session: aiohttp.ClientSession, step: HttpStep, base_url: str, limit: int, saw: Saw
 ) -> Ending | None:
     url = http_url(base_url, step.path)
     async with session.request(step.method, url, allow_redirects=False, proxy=proxy_for(url)) as response:
+        saw(response.headers)
         body = await _read(response, limit) if step.body or response.status != step.status else b""
         wrong = _difference(step, response.status, body, limit)
     return Ending(Kind.HTTP_MISMATCH, f"{_name(step)}: {wrong}", response.status) if wrong else None

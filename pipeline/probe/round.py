@@ -62,6 +62,7 @@ def headers_for(address: Address, token: TokenSource | None) -> Mapping[str, str
     Raises: AccessError when nobody can give a token; whatever the token source raises.
     """
     mark = {PROBE_HEADER.decode(): address.key} if address.key else {}
+    mark |= address.route.headers if address.route else ()
     if not address.audience:
         return mark
     if token is None:
@@ -149,7 +150,7 @@ async def _hold_all(
     done: dict[int, tuple[Conversation, ...]] = {}
 
     async def talk(scenario: Scenario, address: Address) -> Conversation:
-        conversation = await hold_conversation(scenario, address.base_url, headers[address])
+        conversation = await hold_conversation(scenario, address.base_url, headers[address], address.route)
         kept[address, conversation.kind] += 1
         is_kept = not conversation.is_ok and kept[address, conversation.kind] <= TRANSCRIPTS_PER_KIND
         return conversation if is_kept else replace(conversation, transcript=())

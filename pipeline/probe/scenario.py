@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from pipeline.framing.choice import JSON, Choice
 from pipeline.probe.matching import Expectation
+from pipeline.probe.route import Route
 from pipeline.probe.steps import Close, Expect, HttpStep, Open, Send, Stay, Step, When
 
 USER_AGENT = "spillway-probe"  # by which the platform's request log knows our conversations
@@ -209,11 +210,13 @@ class Address:
         base_url: http(s)://host[:port].
         audience: asks for an ID token for it.
         key: marks our sockets as a probe's to the telemetry behind it, so that they are not counted among users.
+        route: for an address that is not a tag's own: who answers there is to be proven.
     """
 
     base_url: str
     audience: str = ""
     key: str = ""
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)

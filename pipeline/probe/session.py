@@ -26,6 +26,7 @@ from pipeline.probe.commands import Command, Dial, HangUp, Say
 from pipeline.probe.connection import closing_of, complaint, hang_up, let_go, open_socket
 from pipeline.probe.http_steps import run_steps
 from pipeline.probe.machine import Machine
+from pipeline.probe.route import Route, Witness
 from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
 from pipeline.probe.steps import MAIN
 from pipeline.probe.templates import Scope, Unspeakable
@@ -36,11 +37,19 @@ TRANSCRIPT_MESSAGES = 200
 TRANSCRIPT_BYTES = 4096  # of each message
 
 
-async def hold_conversation(scenario: Scenario, base_url: str, headers: Mapping[str, str]) -> Conversation:
-    """Hold one conversation and judge it. ``headers`` go with the scenario's own (authorization)."""
-    session = _Session(scenario, base_url, headers)
+async def hold_conversation(
+    scenario: Scenario, base_url: str, headers: Mapping[str, str], route: Route | None = None
+) -> Conversation:
+    """Hold one conversation and judge it. ``headers`` go with the scenario's own (authorization).
+
+    Args:
+        route: what the address is, if not a tag's own: answers that another revision may have given say nothing.
+    """
+    session = _Session(scenario, base_url, headers, Witness(route))
     begun = perf_counter()
     ending = await session.run()
+    if ending.fault is not Kind.NOT_SPOKEN and (doubt := session.witness.doubt):
+        ending = Ending(Kind.NOT_SPOKEN, doubt)
     machine = session.machine
     return judge_conversation(
         scenario,
@@ -65,10 +74,13 @@ class _Line:
 class _Session:
     """One conversation under way: its sockets, and what was said."""
 
-    def __init__(self, scenario: Scenario, base_url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, scenario: Scenario, base_url: str, headers: Mapping[str, str], witness: Witness
+    ) -> None:
         self.scenario = scenario
         self.base_url = base_url
         self.headers = headers
+        self.witness = witness
         self.machine: Machine | None = None
         self.started = perf_counter()
         self.lines: dict[str, _Line] = {}
@@ -83,7 +95,7 @@ class _Session:
             return Ending(Kind.NOT_SPOKEN, f"{error.what}: {error.why}")
         except Unspeakable as error:
             return Ending(Kind.NOT_SPOKEN, str(error))
-        fault = await run_steps(self.scenario, self.base_url, self.headers)
+        fault = await run_steps(self.scenario, self.base_url, self.headers, self.witness.saw)
         if fault or not self.scenario.path:
             return fault or Ending()
         self.started = perf_counter()
@@ -133,7 +145,9 @@ class _Session:
         again = "" if not self.lines else f"opening {command.path}: "
         try:
             async with asyncio.timeout_at(machine.deadline):
-                opened = await open_socket(self.scenario, self.base_url, command.path, self.headers)
+                opened = await open_socket(
+                    self.scenario, self.base_url, command.path, self.headers, self.witness.saw
+                )
         except TimeoutError:
             words = f"no answer to the handshake within {self.scenario.within_s:g} s"
             opened = Ending(Kind.UNREACHABLE, words)

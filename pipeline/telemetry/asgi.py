@@ -14,7 +14,7 @@ Lines are enum-safe: what JSON cannot hold becomes its name or its repr. (Loggin
 ``json.dumps`` is the very bug that started all this.)
 
 A request header ``X-Spillway-Probe`` that matches the revision's nonce marks the socket as a probe's: shown, and never
-counted among users.
+counted among users; the answer to it proves which revision it is (``proof.py``).
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pipeline.telemetry.book import Book, Write, say, to_stdout
+from pipeline.telemetry.proof import PROBE_HEADER, Proving, probe_key
 from pipeline.telemetry.settings import CLIENT_VARIABLE, TELEMETRY_VARIABLE, ClientRule, Known
 from pipeline.telemetry.stopping import Stopping
-from pipeline.telemetry.watch import PROBE_HEADER, Receive, Send, Watch, probe_key
+from pipeline.telemetry.watch import Receive, Send, Watch
 
 __all__ = ["PROBE_HEADER", "SpillwayTelemetry", "probe_key"]
 
@@ -76,14 +78,19 @@ class SpillwayTelemetry:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         self.book.guarded(self._stopping.install)
         is_socket = scope.get("type") == "websocket"
+        proving: Proving | None = self.book.guarded(Proving, scope, send, self.book.nonce)
+        send = proving or send
         watch: Watch | None = self.book.guarded(Watch, self.book, scope) if is_socket else None
         if watch is None:
             await self.app(scope, receive, send)
             return
         try:
             await self.app(scope, watch.receiving(receive), watch.sending(send))
-        except BaseException:
+        except BaseException as error:
             self.book.guarded(watch.broke)
+            if proving is not None and isinstance(error, Exception):
+                with suppress(Exception):
+                    await proving.failed()
             raise
         self.book.guarded(
             watch.ended, 1006, "", "server"

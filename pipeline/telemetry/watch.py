@@ -11,19 +11,14 @@ from typing import Any
 
 from pipeline.telemetry.book import Book
 from pipeline.telemetry.lines import Accepted, Closed, Line, Refused, Run, Started
+from pipeline.telemetry.proof import is_probe
 from pipeline.telemetry.words import Wanted, wanted
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-PROBE_HEADER = b"x-spillway-probe"
 RESTART = 1012  # what uvicorn closes with when it is told to stop; a browser's tab leaves with 1001
-
-
-def probe_key(nonce: str) -> str:
-    """What a probe's ``X-Spillway-Probe`` header holds: shows knowledge of the nonce without telling it."""
-    return hashlib.sha256(f"spillway probe {nonce}".encode()).hexdigest()[:32]
 
 
 @dataclass(slots=True)
@@ -59,7 +54,7 @@ class Watch:
             "session": uuid.uuid4().hex,
             "client": hashlib.sha256(f"{book.salt}/{client}".encode()).hexdigest()[:16],
         }
-        if dict(headers).get(PROBE_HEADER, b"").decode("latin-1") == probe_key(book.nonce):
+        if is_probe(headers, book.nonce):
             self._shared["probe"] = True
 
     def receiving(self, receive: Receive) -> Receive:

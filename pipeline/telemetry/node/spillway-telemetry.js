@@ -30,6 +30,7 @@ const PLAIN = /^[A-Za-z0-9 _.:;,=+*@#!?()[\]{}$%^~|-]+$/;
  */
 function spillwayTelemetry(server, options = {}) {
   const book = new Book(options);
+  book.guarded(() => proveRevision(book, server));
   server.prependListener("connection", (socket, request) => book.guarded(() => new Watch(book, socket, request)));
   book.guarded(() => watchVerification(book, server));
   const stop = () => book.stop();
@@ -54,6 +55,7 @@ class Book {
     this.nonce = environ.SPILLWAY_NONCE || "";
     this.salt = environ.SPILLWAY_SALT || environ.K_SERVICE || "";
     this.probeKey = sha256(`spillway probe ${this.nonce}`).slice(0, 32);
+    this.revisionMark = sha256(`spillway revision ${this.nonce}`).slice(0, 32);
     this.origin = { spillway: VERSION, severity: "INFO", revision: environ.K_REVISION || "", nonce: this.nonce };
     if (environ.SPILLWAY_INSTANCE) this.origin.instance = environ.SPILLWAY_INSTANCE;
     this.open = new Set();
@@ -121,8 +123,14 @@ class Book {
     const headers = request.headers;
     const client = sha256(`${this.salt}/${this.clientOf(headers, request.socket)}`).slice(0, 16);
     const shared = { session: randomUUID().replaceAll("-", ""), client };
-    if (headers["x-spillway-probe"] === this.probeKey) shared.probe = true;
+    if (this.isProbe(headers)) shared.probe = true;
     return shared;
+  }
+
+  /** A probe that may be led to either of two revisions names both keys. */
+  isProbe(headers) {
+    const keys = (headers["x-spillway-probe"] || "").split(",");
+    return keys.some((key) => key.trim() === this.probeKey);
   }
 
   clientOf(headers, peer) {
@@ -273,6 +281,19 @@ class Watch {
   later(note) {
     return setTimeout(() => this.book.guarded(note), this.book.known.within_s * 1000).unref();
   }
+}
+
+/** Which revision answered, told to a probe that knows it and to nobody else; of plain HTTP where the server is given. */
+function proveRevision(book, server) {
+  const isAsked = (request) => book.nonce && book.guarded(() => book.isProbe(request.headers));
+  server.on("headers", (headers, request) => {
+    if (isAsked(request)) headers.push(`X-Spillway-Revision: ${book.revisionMark}`);
+  });
+  const http = server.options && server.options.server;
+  if (!http) return;
+  http.prependListener("request", (request, response) => {
+    if (isAsked(request)) response.setHeader("X-Spillway-Revision", book.revisionMark);
+  });
 }
 
 /** A `verifyClient` that answers later may answer 5xx. */

@@ -1,0 +1,252 @@
+"""Probes that go by a load balancer's addresses: who answered is proven, and nobody is judged for another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route as HttpRoute
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from pipeline.config import schema
+from pipeline.driving.engine import Engine
+from pipeline.driving.observer import Observer
+from pipeline.driving.pace import Rhythm
+from pipeline.errors import ConfigError, PlanRefused
+from pipeline.judging.terms import Verification
+from pipeline.model import Outcome
+from pipeline.probe.matching import Expectation
+from pipeline.probe.route import Route, Ways
+from pipeline.probe.scenario import Conversation, Kind, Scenario
+from pipeline.probe.session import hold_conversation
+from pipeline.probe.steps import HttpStep
+from pipeline.telemetry import SpillwayTelemetry
+from pipeline.telemetry.proof import PROBE_HEADER, probe_key, revision_mark
+from tests.rollouts import CANDIDATE, REF, SCENARIO, SECOND, STABLE, Scene, a_wish
+from tests.test_config import GOOD
+from tests.test_plan import propose, revision
+
+BOTH = {PROBE_HEADER.decode(): f"{probe_key('new')}, {probe_key('old')}"}
+HELLO = (Expectation({"type": "hello"}),)
+
+
+async def _hello(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_json({"type": "hello"})
+    await socket.receive()
+
+
+async def _forbid(socket: WebSocket) -> None:
+    await socket.close()
+
+
+async def _raise(_socket: WebSocket) -> None:
+    raise RuntimeError("no store")
+
+
+async def _health(_request: Request) -> JSONResponse:
+    return JSONResponse({"status": "ok"})
+
+
+APP = Starlette(
+    routes=[
+        WebSocketRoute("/ws", _hello),
+        WebSocketRoute("/forbidden", _forbid),
+        WebSocketRoute("/broken", _raise),
+        HttpRoute("/healthz", _health),
+    ]
+)
+
+
+@asynccontextmanager
+async def served(nonce: str | None) -> AsyncIterator[str]:
+    """The service as the revision with this nonce; None: without the middleware."""
+    app: Any = APP
+    if nonce is not None:
+        app = SpillwayTelemetry(APP, environ={"SPILLWAY_NONCE": nonce}, write=lambda _line: None)
+    config = uvicorn.Config(app, "127.0.0.1", 0, ws="websockets-sansio", log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await serving
+
+
+def candidate_at(url: str) -> Route:
+    return Ways("http://127.0.0.1:9", url).to_candidate(revision_mark("new"), revision_mark("old"))
+
+
+def stable_at(url: str) -> Route:
+    return Ways(url, "http://127.0.0.1:9").to_stable(revision_mark("old"), revision_mark("new"))
+
+
+async def hold(
+    route: Route, path: str = "/ws", headers: Mapping[str, str] = BOTH, **more: Any
+) -> Conversation:
+    groups = (HELLO,) if path else ()
+    return await hold_conversation(Scenario.short("s", path, (), groups, **more), route.url, headers, route)
+
+
+async def test_a_conversation_counts_where_the_revision_proves_itself() -> None:
+    async with served("new") as url:
+        assert (await hold(candidate_at(url))).is_ok
+        health = (HttpStep("GET", "/healthz", 200, {}),)
+        assert (await hold(candidate_at(url), "", http=health)).is_ok
+
+
+@pytest.mark.parametrize("path", ["/forbidden", "/broken"])
+async def test_a_refusal_that_is_proven_is_the_revisions(path: str) -> None:
+    async with served("new") as url:
+        assert (await hold(candidate_at(url), path)).kind is Kind.REFUSED
+
+
+async def test_what_another_revision_answered_is_not_the_candidates() -> None:
+    async with served("old") as url:
+        for path in ("/ws", "/forbidden", "/broken"):
+            seen = await hold(candidate_at(url), path)
+            assert seen.kind is Kind.NOT_SPOKEN
+            assert f"the address of the candidate ({url}) leads to stable" in seen.detail
+
+
+@pytest.mark.parametrize("nonce", ["somebody", None])
+async def test_what_cannot_be_proven_is_not_the_candidates(nonce: str | None) -> None:
+    async with served(nonce) as url:
+        seen = await hold(candidate_at(url))
+        assert (seen.kind, "may lead to another revision" in seen.detail) == (Kind.NOT_SPOKEN, True)
+        health = (HttpStep("GET", "/healthz", 500, {}),)
+        assert (await hold(candidate_at(url), "", http=health)).kind is Kind.NOT_SPOKEN
+
+
+async def test_nobody_at_the_balancers_address_says_nothing_of_the_candidate() -> None:
+    seen = await hold(candidate_at("http://127.0.0.1:1"))
+    assert (seen.kind, "nobody answered" in seen.detail) == (Kind.NOT_SPOKEN, True)
+
+
+async def test_stable_counts_unless_it_is_the_candidate_that_answers() -> None:
+    async with served(None) as older, served("new") as candidate, served("old") as stable:
+        assert (await hold(stable_at(stable))).is_ok
+        assert (await hold(stable_at(older))).is_ok
+        assert "leads to the candidate" in (await hold(stable_at(candidate))).detail
+
+
+async def test_only_a_probe_that_knows_the_revision_is_told_which_it_is() -> None:
+    async with served("new") as url:
+        for headers in ({}, {PROBE_HEADER.decode(): probe_key("old")}, {PROBE_HEADER.decode(): ""}):
+            assert (await hold(candidate_at(url), headers=headers)).kind is Kind.NOT_SPOKEN
+
+
+# --- a rollout
+
+
+WAYS = Ways("https://chat.example.com", "https://chat.example.com", "X-Revision", "stable", "candidate")
+
+
+def driven(scene: Scene, ways: Ways) -> Engine:
+    """An engine whose probes go these ways."""
+    observer = Observer(REF, scene.world, (SCENARIO,), ways=ways)
+    return Engine(observer, scene.world, driver="host/1", rhythm=Rhythm(look=SECOND))
+
+
+def test_probes_and_commands_go_the_balancers_way_and_show_both_keys() -> None:
+    scene = Scene()
+    engine = driven(scene, WAYS)
+    wish = a_wish(verify=(Verification("smoke", (0,), timedelta(minutes=1)),), is_reached=True)
+    scene.start(wish, engine)
+    assert engine.run(until=scene.clock.now() + timedelta(hours=1)) is Outcome.PROMOTED
+    ask = scene.prober.rounds[-1]
+    assert ask.control is not None
+    keys = [probe_key(f"n-{name}") for name in (CANDIDATE, STABLE)]
+    assert [ask.candidate.key, ask.control.key] == [", ".join(keys), ", ".join(reversed(keys))]
+    assert ask.candidate.route == WAYS.to_candidate(
+        *(revision_mark(f"n-{name}") for name in (CANDIDATE, STABLE))
+    )
+    assert ask.control.route is not None
+    assert ask.control.route.headers == (("X-Revision", "stable"),)
+    command = scene.verifier.started[0]
+    assert (command.url, command.header) == ("https://chat.example.com", "X-Revision: candidate")
+    assert (command.stable_url, command.stable_header) == (
+        "https://chat.example.com",
+        "X-Revision: stable",
+    )
+
+
+@pytest.mark.parametrize("closed", [{"ingress_all": False}, {"default_uri_disabled": True}])
+def test_a_plan_says_what_a_closed_service_needs_and_takes_it(closed: dict[str, bool]) -> None:
+    with pytest.raises(PlanRefused, match=r"probes\.address") as refused:
+        propose(**closed)
+    assert "404" in refused.value.why
+    assert propose(a_wish(is_reached=True), **closed).plan.candidate == CANDIDATE
+
+
+@pytest.mark.parametrize("is_reached", [True, False])
+def test_a_stable_that_cannot_be_proven_is_told(is_reached: bool) -> None:
+    foreign = replace(revision(STABLE), nonce="")
+    made = propose(a_wish(is_reached=is_reached), (foreign,))
+    assert any("taken on trust" in warning for warning in made.warnings) == is_reached
+
+
+# --- spillway.yaml
+
+STABLE_URL, CANDIDATE_URL = "https://stable.example.com", "https://candidate.example.com"
+ONE = "stable: 'https://chat.example.com', candidate: 'https://chat.example.com'"
+LED = "header: {name: X-Revision, stable: s, candidate: c}"
+
+
+def parsed(address: str, text: str = GOOD) -> schema.Config:
+    return schema.parse(f"{text}probes:\n  address: {{{address}}}\n")
+
+
+def test_each_environment_may_have_addresses_of_its_own() -> None:
+    own = f"probe-address: {{{ONE}, {LED}}}"
+    text = GOOD.replace(
+        "  local: {endpoint: local}\n",
+        f"  a: {{endpoint: local}}\n  b: {{endpoint: local, service: b, {own}}}\n",
+    )
+    made = parsed(f"stable: '{STABLE_URL}', candidate: '{CANDIDATE_URL}'", text)
+    assert made.ways(made.environments["a"]) == Ways(STABLE_URL, CANDIDATE_URL)
+    url = "https://chat.example.com"
+    assert made.ways(made.environments["b"]) == Ways(url, url, "X-Revision", "s", "c")
+    assert schema.parse(GOOD).ways(schema.parse(GOOD).environments["local"]) is None
+
+
+def test_another_address_makes_no_other_rollout() -> None:
+    assert parsed(f"{ONE}, {LED}").fingerprint() == schema.parse(GOOD).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("address", "place", "words"),
+    [
+        (ONE, "18:49", "the same URL as that of stable"),
+        (f"{ONE}, header: {{name: X-Revision, stable: s, candidate: s}}", "18:", "leads to stable"),
+        (f"{ONE}, header: {{name: Host, stable: s, candidate: c}}", "18:", "a header of your own"),
+        (f"{ONE}, header: {{name: X, stable: s}}", "18:", "candidate"),
+        (f"stable: '{STABLE_URL}'", "18:", "candidate"),
+        (f"stable: ftp://a, candidate: '{CANDIDATE_URL}'", "18:13", "a URL that starts with"),
+        (f"stable: '{STABLE_URL}', candidate: 'http://169.254.169.254'", "18:", "metadata server"),
+        (f"stable: '{STABLE_URL}', candidate: 'https://u:p@a.example.com'", "18:", "carries credentials"),
+        (f"stable: '{STABLE_URL}', candidate: 'https://a.example.com/?x=1'", "18:", "query or fragment"),
+    ],
+)
+def test_an_address_that_cannot_be(address: str, place: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=f":{place}") as refused:
+        parsed(address)
+    assert words in str(refused.value)
+
+
+def test_an_internal_ingress_is_asked_for_with_addresses_alone() -> None:
+    internal = f"{GOOD}container: {{service: {{ingress: INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER}}}}\n"
+    with pytest.raises(ConfigError, match=r"without probes\.address"):
+        schema.parse(internal)
+    assert parsed(f"{ONE}, {LED}", internal).container.service
