@@ -19,6 +19,8 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from pipeline.config import schema
+from pipeline.doctor import service
+from pipeline.doctor.answer import Verdict
 from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import Rhythm
@@ -250,3 +252,10 @@ def test_an_internal_ingress_is_asked_for_with_addresses_alone() -> None:
     with pytest.raises(ConfigError, match=r"without probes\.address"):
         schema.parse(internal)
     assert parsed(f"{ONE}, {LED}", internal).container.service
+
+
+def test_doctor_asks_for_open_ingress_only_where_probes_go_by_the_tags() -> None:
+    closed = replace(Scene().live, ingress_all=False, default_uri_disabled=True)
+    wrong = [each.name for each in service.settings(closed) if each.verdict is Verdict.WRONG]
+    assert wrong == ["ingress", "address"]
+    assert all(each.verdict is Verdict.OK for each in service.settings(closed, WAYS))

@@ -123,6 +123,7 @@ class Doctor:
     def _service(self, place: Place) -> dict[str, Check]:
         """Questions to the service; they share one read of it."""
         ref, environment = self.request.ref, self.request.environment
+        ways = self.request.config.ways(environment)
 
         @cache
         def found() -> LiveService | None:
@@ -152,8 +153,8 @@ class Doctor:
             return service.telemetry(live, place.logs, self.request.config, environment, datetime.now(UTC))
 
         return {
-            "service": partial(about, service.settings, "service"),
-            "tags": partial(about, service.tags, "tags"),
+            "service": partial(about, partial(service.settings, ways=ways), "service"),
+            "tags": partial(about, partial(service.tags, ways=ways), "tags"),
             "telemetry": partial(about, telemetry, "telemetry"),
         }
 

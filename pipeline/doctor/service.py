@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from pipeline.config.schema import Config
 from pipeline.doctor.answer import Answer, note, ok, unasked, wrong
 from pipeline.driving.ports import LogSource
 from pipeline.model import LiveService, LogLine
+from pipeline.probe.route import Ways
 from pipeline.probe.target import target_of
 from pipeline.telemetry.lines import Accepted, Run, Unasked, from_payload, is_telemetry
 
@@ -21,16 +22,16 @@ _TIMEOUT_S = 5.0
 _LOOKED_BACK = timedelta(hours=1)
 
 
-def settings(live: LiveService) -> Sequence[Answer]:
-    """What of the service decides whether a rollout can be."""
+def settings(live: LiveService, ways: Ways | None = None) -> Sequence[Answer]:
+    """What of the service decides whether a rollout can be. Args: ways: by which probes go, if not the tags' addresses."""
     made = [ok("service", f"{live.ref.name}, {live.wanted or 'no traffic'}")]
-    if not live.ingress_all:
+    if not live.ingress_all and ways is None:
         made.append(
-            wrong("ingress", "not open to all: tag addresses answer 404", _update(live, "--ingress all"))
+            wrong("ingress", "not open to all: tag addresses answer 404", _open(live, "--ingress all"))
         )
-    if live.default_uri_disabled:
+    if live.default_uri_disabled and ways is None:
         made.append(
-            wrong("address", "the default address is off: tag addresses too", _update(live, "--default-url"))
+            wrong("address", "the default address is off: tag addresses too", _open(live, "--default-url"))
         )
     if live.session_affinity:
         made.append(
@@ -45,8 +46,13 @@ def settings(live: LiveService) -> Sequence[Answer]:
     if live.failure:
         made.append(note("condition", live.failure.splitlines()[0][:160], "See it: spillway status"))
     if len(made) == 1:
-        made.append(ok("ingress", "open, HTTP/1, no session affinity"))
+        way = "open" if ways is None else "probes go by probes.address"
+        made.append(ok("ingress", f"{way}, HTTP/1, no session affinity"))
     return made
+
+
+def _open(live: LiveService, option: str) -> str:
+    return f"Name a load balancer's addresses (docs/reaching.md), or: {_update(live, option)}"
 
 
 def _update(live: LiveService, option: str) -> str:
@@ -56,15 +62,18 @@ def _update(live: LiveService, option: str) -> str:
     )
 
 
-def tags(live: LiveService) -> Sequence[Answer]:
+def tags(live: LiveService, ways: Ways | None = None) -> Sequence[Answer]:
     """Whether each tag's address reaches the revision: any answer of the service will do, 404 with no tag will not."""
+    if ways is not None:
+        both = (ways.to_stable(""), ways.to_candidate("", ""))
+        return [_reached(route.name, route.url, dict(route.headers)) for route in both]
     tagged = [target for target in live.serving.targets if target.tag and target.uri]
     if not tagged:
         return [unasked("tags", "no revision is tagged yet: the first rollout sets stable and candidate")]
     return [_reached(target.tag, target.uri) for target in tagged]
 
 
-def _reached(tag: str, uri: str) -> Answer:
+def _reached(tag: str, uri: str, led: Mapping[str, str] | None = None) -> Answer:
     name = f"tag {tag}"
     host, port = target_of(uri)
     is_secure = urlsplit(uri).scheme in ("https", "wss")
@@ -77,7 +86,9 @@ def _reached(tag: str, uri: str) -> Answer:
             )
         )
         connection.request(
-            "GET", "/", headers={"Host": urlsplit(uri).netloc, "User-Agent": "spillway-doctor"}
+            "GET",
+            "/",
+            headers={"Host": urlsplit(uri).netloc, "User-Agent": "spillway-doctor", **(led or {})},
         )
         status = connection.getresponse().status
         connection.close()
