@@ -96,9 +96,9 @@ def deployment(settings: Settings, live: Live | None, nonce: str) -> Deployment:
 
 
 def split_of(revision: str, live: Live | None) -> Split:
-    """The split to declare: the one that is live; 100 % to the first revision where there is none to keep."""
+    """The split to declare: the one that is live; 100 % to the first revision, tagged, where there is none to keep."""
     if live is None or live.serves_nobody:
-        return Split((Target(revision, 100),))
+        return Split.between(revision, None, 0)
     # LATEST while nothing is ready: whoever is ready first gets it, and that is the revision declared here.
     return Split(tuple(_declared(revision, target) for target in live.split.targets))
 

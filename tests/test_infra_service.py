@@ -21,7 +21,7 @@ NEW = compose(SETTINGS).revision
 
 
 def test_the_first_revision_gets_everything() -> None:
-    assert split_of(NEW, None) == Split((Target(NEW, 100),))
+    assert split_of(NEW, None) == Split((Target(NEW, 100, "stable"),))
 
 
 def test_a_live_split_is_declared_as_it_is_with_every_tag() -> None:
@@ -35,7 +35,7 @@ def test_latest_before_anything_is_ready_is_the_declared_revision() -> None:
 
 def test_a_service_that_never_served_has_no_split_to_keep() -> None:
     dead = Live("e", Split((Target("chat-failed", 100),)), serves_nobody=True)
-    assert split_of(NEW, dead) == Split((Target(NEW, 100),))
+    assert split_of(NEW, dead) == Split((Target(NEW, 100, "stable"),))
 
 
 def nonce_of(live: Live | None) -> list[str]:

@@ -316,7 +316,7 @@ def test_the_declaration_is_a_list_without_secrets(settings: Settings, program: 
         "name": settings.service,
         "revision": resource.inputs["template"]["revision"],
         "image": "good",
-        "traffic": [{"revision": resource.inputs["template"]["revision"], "percent": 100}],
+        "traffic": [{"revision": resource.inputs["template"]["revision"], "percent": 100, "tag": "stable"}],
     }
     assert "hush" not in str(resource.summary)
 
