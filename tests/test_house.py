@@ -114,6 +114,7 @@ PURE = (
     "pipeline.probe.summary",
     "pipeline.probe.templates",
     "pipeline.probe.verdict",
+    "pipeline.local.front.balancer",
     "pipeline.local.images.dockerignore",
     "pipeline.local.run.output_lines",
     "pipeline.local.control.etags",

@@ -58,6 +58,12 @@ def up(
             "--schedule-speed", min=1, max=600, help="How many minutes of schedules pass in one, to try them."
         ),
     ] = 1,
+    balancer_port: Annotated[
+        int | None,
+        typer.Option(
+            "--balancer-port", min=1, max=65535, help="Of a load balancer in front of the services."
+        ),
+    ] = None,
     dry_run: DryRun = False,
 ) -> int:
     """Start it, as a process that outlives this command. One that runs already is left as it is.
@@ -77,7 +83,7 @@ def up(
         return 0
     found = daemon.up(
         folder, known, trust_forwarded=trust_forwarded, bind=bind, port=port, rest_port=rest_port,
-        strict_masks=strict_masks, schedule_speed=schedule_speed,
+        strict_masks=strict_masks, schedule_speed=schedule_speed, balancer_port=balancer_port,
     )  # fmt: skip
     state = "is up" if is_new else "was up already; it keeps its own address and flags"
     session.output.say(f"local Cloud Run {state}: process {found.pid}, folder {folder}")

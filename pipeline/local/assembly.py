@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +47,7 @@ class Settings:
         port: of the Admin and Logging services over gRPC; 0 takes any.
         rest_port: of the same APIs over HTTP and JSON, but the log; 0 takes any.
         grace_s: between SIGTERM and SIGKILL of an instance.
+        balancer_port: of a load balancer in front of the services; without one there is none.
         strict_masks: refuse an update mask with a path that a service does not have. The cloud drops such a path.
         schedule_speed: how many minutes pass in one for whoever waits for a schedule.
     """
@@ -58,6 +60,7 @@ class Settings:
     rest_port: int = 0
     strict_masks: bool = False
     schedule_speed: int = 1
+    balancer_port: int | None = None
 
 
 class LocalCloudRun:
@@ -114,6 +117,7 @@ class LocalCloudRun:
             listener = listen(bind, rest_port)
         except OSError as error:
             raise _cannot_listen(bind, "--rest-port", rest_port) from error
+        balancing = self._balancing()
         await self._fleet.end_strays()
         await self._controller.resume()
         self._jobs.resume()
@@ -121,8 +125,17 @@ class LocalCloudRun:
         await self._watch.start()
         await self._server.start()
         await self._rest.start(listener)
+        if balancing is not None:
+            await self.ingress.balance(balancing)
         self.rest_address = f"{reachable(bind)}:{listener.getsockname()[1]}"
         return f"{reachable(bind)}:{port}"
+
+    def _balancing(self) -> socket.socket | None:
+        bind, port = self._settings.bind, self._settings.balancer_port
+        try:
+            return None if port is None else listen(bind, port)
+        except OSError as error:
+            raise _cannot_listen(bind, "--balancer-port", port or 0) from error
 
     async def close(self) -> None:
         """Answer no more, end the instances while their sockets can still say goodbye, then close those."""

@@ -41,12 +41,13 @@ def up(
     rest_port: int = 0,
     strict_masks: bool = False,
     schedule_speed: int = 1,
+    balancer_port: int | None = None,
 ) -> Endpoint:
     """A local Cloud Run that answers and knows these images; the one that runs already, if there is one.
 
     Args:
-        trust_forwarded, bind, port, rest_port, strict_masks, schedule_speed: of a server that has to be started; one
-            that runs keeps its own.
+        trust_forwarded, bind, port, rest_port, strict_masks, schedule_speed, balancer_port: of a server that has to be
+            started; one that runs keeps its own.
     Raises: SpillwayError when it does not come up; UserError when folder, address or port cannot be had.
     """
     folder = folder.absolute()
@@ -54,6 +55,7 @@ def up(
     catalogue.write(folder, known)
     options = ["--bind", bind, "--port", str(port), "--rest-port", str(rest_port)]
     options += ["--trust-forwarded"] if trust_forwarded else []
+    options += [] if balancer_port is None else ["--balancer-port", str(balancer_port)]
     options += ["--strict-masks"] if strict_masks else []
     options += ["--schedule-speed", str(schedule_speed)]
     for _ in range(_TRIES):

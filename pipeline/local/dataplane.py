@@ -140,10 +140,15 @@ class AttemptEnd:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Where a service's connections go. Weights are percent and sum to 100 (or there are none: 404)."""
+    """Where a service's connections go. Weights are percent and sum to 100 (or there are none: 404).
+
+    Args:
+        is_internal: only a load balancer leads there: the service's own addresses and its tags' answer 404.
+    """
 
     weights: tuple[tuple[str, int], ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)  # tag -> revision
+    is_internal: bool = False
 
 
 class StartFailed(Exception):

@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         rest_port=given.rest_port,
         strict_masks=given.strict_masks,
         schedule_speed=given.schedule_speed,
+        balancer_port=given.balancer_port,
     )
     return _run(settings, given.ready_fd)
 
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="of the Admin API over gRPC; 0 takes any")
     parser.add_argument("--rest-port", type=int, default=0, help="of the Admin API over HTTP; 0 takes any")
+    parser.add_argument("--balancer-port", type=int, help="of a load balancer in front of the services")
     parser.add_argument("--strict-masks", action="store_true", help="refuse unknown paths of update masks")
     parser.add_argument("--schedule-speed", type=int, default=1, help="how fast time goes for schedules")
     parser.add_argument(

@@ -22,7 +22,7 @@ import structlog
 from pipeline.local.control import state
 from pipeline.local.control.operations import Operation, Operations
 from pipeline.local.control.running import instance_spec
-from pipeline.local.control.state import Failure, Line, Service
+from pipeline.local.control.state import Failure, Service
 from pipeline.local.control.store import Registry
 from pipeline.local.control.views import service_json, settled_json
 from pipeline.local.dataplane import Instances, InstanceSpec, Router, Routes, StartFailed
@@ -54,7 +54,7 @@ class Reconciler:
         self._also_used = also_used
         self._tasks = Tasks("control plane task failed")
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._routed: dict[str, tuple[Line, ...]] = {}
+        self._routed: dict[str, Routes] = {}
         self._starts: dict[Key, asyncio.Task[None]] = {}
         self._stops: dict[Key, asyncio.Task[None]] = {}
         self._started: set[Key] = set()
@@ -168,12 +168,13 @@ class Reconciler:
             log.warning("revision did not start again", service=name, revision=revision, why=failure.message)
 
     async def _route(self, service: Service) -> None:
-        """Send new connections where ``serving`` says, unless they go there already."""
-        if self._routed.get(service.name) == service.serving:
+        """Send new connections where ``serving`` and the ingress say, unless they go there already."""
+        routes = _routes(service)
+        if self._routed.get(service.name) == routes:
             return
         self._routed.pop(service.name, None)  # unknown until the router says so
-        await self._router.route(service.name, _routes(service.serving))
-        self._routed[service.name] = service.serving
+        await self._router.route(service.name, routes)
+        self._routed[service.name] = routes
 
     def _settle(self, current: Service, goal: Service) -> None:
         if goal != current:
@@ -207,12 +208,14 @@ class Reconciler:
             del self._stops[key]
 
 
-def _routes(lines: Iterable[Line]) -> Routes:
+def _routes(service: Service) -> Routes:
     weights: defaultdict[str, int] = defaultdict(int)
     tags: dict[str, str] = {}
-    for line in lines:
+    for line in service.serving:
         if line.percent:
             weights[line.revision] += line.percent
         if line.tag:
             tags[line.tag] = line.revision
-    return Routes(tuple(weights.items()), tags)
+    is_open = service.spec.get("ingress") in (None, "INGRESS_TRAFFIC_ALL")
+    is_internal = not is_open or bool(service.spec.get("default_uri_disabled"))
+    return Routes(tuple(weights.items()), tags, is_internal)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from contextlib import suppress
 from ipaddress import ip_address
 
 from pipeline.local.dataplane import Routes, StartFailed
 from pipeline.local.entries.store import LogSink
-from pipeline.local.front import http1
+from pipeline.local.front import balancer, http1
 from pipeline.local.front.addresses import PortBook, reachable
 from pipeline.local.front.exchange import TRUNCATED, Exchange, affinity_of, answer, forward
 from pipeline.local.front.http1 import BadMessage, Request
@@ -23,6 +24,8 @@ from pipeline.local.front.wire import Wire
 from pipeline.local.hosts import is_address, is_ours
 from pipeline.local.run.fleet import Fleet, NoInstance
 from pipeline.local.tasks import Tasks
+
+Door = tuple[str, str]  # a service and a tag, empty for the service's own address
 
 
 class Ingress:
@@ -53,6 +56,8 @@ class Ingress:
         self._listeners: dict[tuple[str, str], asyncio.Server] = {}
         self._connections = Tasks("connection failed")
         self._wires: set[Wire] = set()  # also those that only wait for their client to read the last of it
+        self._balancer: asyncio.Server | None = None
+        self._balancer_port = 0
         self.observations = Observations()
 
     async def route(self, service: str, routes: Routes) -> None:
@@ -76,31 +81,38 @@ class Ingress:
         for service, tag in list(self._listeners):
             self._unlisten(service, tag)
         self._ports.close()
+        if self._balancer is not None:
+            self._balancer.close()
         await self._connections.cancel()
         for wire in self._wires:
             wire.abort()
 
     async def _listen(self, service: str, tag: str) -> None:
-        if (service, tag) in self._listeners:
-            return
+        if (service, tag) not in self._listeners:
+            sock = self._ports.listener(service, tag)
+            self._listeners[service, tag] = await self._listen_at(sock, (service, tag))
 
+    async def _listen_at(self, sock: socket.socket, door: Door | None) -> asyncio.Server:
         def take(wire: Wire) -> None:
             self._wires.add(wire)
             wire.ended.add_done_callback(lambda _: self._wires.discard(wire))
-            self._connections.spawn(self._serve(wire, service, tag))
+            self._connections.spawn(self._serve(wire, door))
 
-        sock = self._ports.listener(service, tag)
-        loop = asyncio.get_running_loop()
-        self._listeners[service, tag] = await loop.create_server(lambda: Wire(take), sock=sock)
+        return await asyncio.get_running_loop().create_server(lambda: Wire(take), sock=sock)
+
+    async def balance(self, sock: socket.socket) -> None:
+        """Be a load balancer there too, in front of every service (``balancer.py``)."""
+        self._balancer_port = sock.getsockname()[1]
+        self._balancer = await self._listen_at(sock, None)
 
     def _unlisten(self, service: str, tag: str) -> None:
         self._listeners.pop((service, tag)).close()  # its connections stay
         self._ports.release(service, tag)
 
-    async def _serve(self, wire: Wire, service: str, tag: str) -> None:
+    async def _serve(self, wire: Wire, door: Door | None) -> None:
         """Request after request on one client connection, until it ends or was a WebSocket."""
         try:
-            while await self._one(wire, service, tag):
+            while await self._one(wire, door):
                 pass
             await wire.finish()
         except BadMessage as error:
@@ -109,7 +121,7 @@ class Ingress:
         finally:
             wire.end(self._limits.linger_s)
 
-    async def _one(self, wire: Wire, service: str, tag: str) -> bool:
+    async def _one(self, wire: Wire, door: Door | None) -> bool:
         """Read a request and answer it. Returns whether another may follow. Raises BadMessage."""
         head = await self._head(wire)
         if not head:
@@ -122,19 +134,31 @@ class Ingress:
                 f"The request is too large: its body has {request.framing} bytes, at most {self._limits.body} may come.",
                 status=413,
             )
-        hosts = request.headers.all("host")
-        if not is_ours(hosts, self._ports.port(service, tag), is_public=self._ports.is_public):
-            raise BadMessage(f"host {request.headers.get('host')!r} is not this service's", status=403)
+        service, tag = self._led(request, door)
         wanted = affinity_of(request)
         revision = self._choose(service, tag, wanted)
         if revision is None:
             raise BadMessage("The requested URL was not found on this server.", status=404)
         chain = self._chain(request, wire.peer_address)
+        chain = chain if door else f"{chain}, {balancer.ADDRESS}"
         exchange = Exchange(service, revision, request, wire, chain, limits=self._limits)
         port = wanted[1] if wanted and wanted[0] == revision else None
         goes_on = await self._carry(exchange, port)
         self._log(exchange)
         return goes_on
+
+    def _led(self, request: Request, door: Door | None) -> Door:
+        """The service and the tag that a request came for. Raises BadMessage. Args: door: None at the load balancer."""
+        hosts = request.headers.all("host")
+        port = self._ports.port(*door) if door else self._balancer_port
+        plain = hosts if door else [balancer.plain_host(host) for host in hosts]
+        if not is_ours(plain, port, is_public=self._ports.is_public):
+            raise BadMessage(f"host {request.headers.get('host')!r} is not this service's", status=403)
+        if door is None:
+            return balancer.led(hosts[0], request.headers.get(balancer.HEADER) or "", self._routes)
+        if self._routes.get(door[0], Routes()).is_internal:
+            raise BadMessage("The requested URL was not found on this server.", status=404)
+        return door
 
     async def _head(self, wire: Wire) -> bytes | None:
         """The next request's head; None when none comes. Raises BadMessage."""
