@@ -28,12 +28,14 @@ from pipeline.errors import ConfigError, PlanRefused
 from pipeline.judging.terms import Verification
 from pipeline.model import Outcome
 from pipeline.probe.matching import Expectation
+from pipeline.probe.round import run_round
 from pipeline.probe.route import Route, Ways
-from pipeline.probe.scenario import Conversation, Kind, Scenario
+from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, Scenario
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.steps import HttpStep
 from pipeline.telemetry import SpillwayTelemetry
 from pipeline.telemetry.proof import PROBE_HEADER, probe_key, revision_mark
+from tests.fakes import START
 from tests.rollouts import CANDIDATE, REF, SCENARIO, SECOND, STABLE, Scene, a_wish
 from tests.test_config import GOOD
 from tests.test_plan import propose, revision
@@ -118,7 +120,7 @@ async def test_what_another_revision_answered_is_not_the_candidates() -> None:
     async with served("old") as url:
         for path in ("/ws", "/forbidden", "/broken"):
             seen = await hold(candidate_at(url), path)
-            assert seen.kind is Kind.NOT_SPOKEN
+            assert seen.kind is Kind.UNPROVEN
             assert f"the address of the candidate ({url}) leads to stable" in seen.detail
 
 
@@ -126,14 +128,14 @@ async def test_what_another_revision_answered_is_not_the_candidates() -> None:
 async def test_what_cannot_be_proven_is_not_the_candidates(nonce: str | None) -> None:
     async with served(nonce) as url:
         seen = await hold(candidate_at(url))
-        assert (seen.kind, "may lead to another revision" in seen.detail) == (Kind.NOT_SPOKEN, True)
+        assert (seen.kind, "may lead to another revision" in seen.detail) == (Kind.UNPROVEN, True)
         health = (HttpStep("GET", "/healthz", 500, {}),)
-        assert (await hold(candidate_at(url), "", http=health)).kind is Kind.NOT_SPOKEN
+        assert (await hold(candidate_at(url), "", http=health)).kind is Kind.UNPROVEN
 
 
 async def test_nobody_at_the_balancers_address_says_nothing_of_the_candidate() -> None:
     seen = await hold(candidate_at("http://127.0.0.1:1"))
-    assert (seen.kind, "nobody answered" in seen.detail) == (Kind.NOT_SPOKEN, True)
+    assert (seen.kind, "nobody answered" in seen.detail) == (Kind.UNPROVEN, True)
 
 
 async def test_stable_counts_unless_it_is_the_candidate_that_answers() -> None:
@@ -143,10 +145,24 @@ async def test_stable_counts_unless_it_is_the_candidate_that_answers() -> None:
         assert "leads to the candidate" in (await hold(stable_at(candidate))).detail
 
 
+async def test_a_round_at_a_candidates_address_that_leads_to_stable_is_blind() -> None:
+    """What stable does well is no proof that the candidate did it badly."""
+    unheard = Scenario.short("s", "/ws", (), ((Expectation({"type": "never"}),),), within_s=0.2)
+    async with served("old") as url:
+        key = BOTH[PROBE_HEADER.decode()]
+        ways = Address(url, "", key, candidate_at(url)), Address(url, "", key, stable_at(url))
+        for scenario in (Scenario.short("s", "/ws", (), (HELLO,)), unheard):
+            ask = ProbeAsk((scenario,), *ways, 2, 2)
+            report = await asyncio.to_thread(run_round, ask, lambda: START)
+            assert {each.kind for each in report.candidate} == {Kind.UNPROVEN}
+            assert "leads to stable" in report.unspoken
+            assert (report.is_blind, report.is_worse, report.confirming) == (True, False, ())
+
+
 async def test_only_a_probe_that_knows_the_revision_is_told_which_it_is() -> None:
     async with served("new") as url:
         for headers in ({}, {PROBE_HEADER.decode(): probe_key("old")}, {PROBE_HEADER.decode(): ""}):
-            assert (await hold(candidate_at(url), headers=headers)).kind is Kind.NOT_SPOKEN
+            assert (await hold(candidate_at(url), headers=headers)).kind is Kind.UNPROVEN
 
 
 # --- a rollout

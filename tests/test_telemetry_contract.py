@@ -34,6 +34,7 @@ from pipeline.telemetry.lines import (
     is_telemetry,
     to_payload,
 )
+from pipeline.telemetry.proof import probe_key, revision_mark
 from pipeline.telemetry.settings import Known
 
 ROOT = Path(__file__).parents[1]
@@ -159,10 +160,20 @@ async def test_the_same_story(service: tuple[subprocess.Popen[str], Path, str]) 
     with pytest.raises(InvalidStatus) as refused:
         await opened("/refuse")
     assert refused.value.response.status_code == 503
-    await (await opened("/probe", **PROBE)).close()
+    marks = []
+    other = probe_key("n2")
+    for path, key in (
+        ("/probe", f"{other}, {PROBE['X-Spillway-Probe']}"),
+        ("/lost-probe", other),
+    ):
+        socket = await opened(path, **{"X-Spillway-Probe": key})
+        assert socket.response is not None
+        marks.append(socket.response.headers.get("X-Spillway-Revision"))
+        await socket.close()
+    assert marks == [revision_mark("n1"), None]
     await until(lines, "agent_run", 6)  # two ok, two closed, a time-out, an idle socket
     await hang.close(1001)
-    await until(lines, "ws_close", 6)
+    await until(lines, "ws_close", 7)
     process.send_signal(signal.SIGTERM)
     assert await ending(idle) == 1012
     assert await asyncio.to_thread(process.wait) == -signal.SIGTERM

@@ -77,6 +77,11 @@ class Witness:
             self._seen.append("")
 
     @property
+    def has_seen(self) -> bool:
+        """Somebody answered."""
+        return bool(self._seen)
+
+    @property
     def doubt(self) -> str:
         """Why the conversation says nothing of the revision; empty when it does."""
         if self._route is None:

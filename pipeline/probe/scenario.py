@@ -127,11 +127,13 @@ class Kind(StrEnum):
     NOT_SPOKEN = (
         "not_spoken"  # nobody's fault: something of the scenario cannot be said, or what came understood
     )
+    UNPROVEN = "unproven"  # nobody's fault: another revision may have answered
     UNREADABLE = "unreadable"  # not JSON, not text, larger than the limit, broken frames
     HTTP_MISMATCH = "http_mismatch"  # a plain HTTP step answered otherwise
 
 
-_NOT_WRONG = frozenset({Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT, Kind.NOT_SPOKEN})
+_NOBODYS = frozenset({Kind.NOT_SPOKEN, Kind.UNPROVEN})
+_NOT_WRONG = frozenset({Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT, *_NOBODYS})
 
 
 class CloseClass(StrEnum):
@@ -194,7 +196,7 @@ class Conversation:
     @property
     def is_bad(self) -> bool:
         """It says something against the service."""
-        return self.kind not in (Kind.OK, Kind.NOT_SPOKEN)
+        return self.kind is not Kind.OK and self.kind not in _NOBODYS
 
 
 ClockNow = Callable[[], datetime]
@@ -313,7 +315,7 @@ class ProbeReport:
     def unspoken(self) -> str:
         """Why a conversation could not be held, whoever it was with; empty when all were. Such a round says nothing."""
         every = (*self.held, *self._stable)
-        return next((c.detail for c in every if c.kind is Kind.NOT_SPOKEN), "")
+        return next((c.detail for c in every if c.kind in _NOBODYS), "")
 
     @property
     def is_blind(self) -> bool:

@@ -48,8 +48,9 @@ async def hold_conversation(
     session = _Session(scenario, base_url, headers, Witness(route))
     begun = perf_counter()
     ending = await session.run()
-    if ending.fault is not Kind.NOT_SPOKEN and (doubt := session.witness.doubt):
-        ending = Ending(Kind.NOT_SPOKEN, doubt)
+    was_held = ending.fault is not Kind.NOT_SPOKEN or session.witness.has_seen
+    if was_held and (doubt := session.witness.doubt):
+        ending = Ending(Kind.UNPROVEN, doubt)
     machine = session.machine
     return judge_conversation(
         scenario,
