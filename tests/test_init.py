@@ -45,8 +45,8 @@ def test_what_is_written_loads_and_says_what_was_seen(repository: Repository, tm
     config = schema.parse(text)
     assert config.service == repository.service
     (scenario,) = config.build_scenarios()
-    assert (scenario.path, repository.start in str(scenario.send)) == (repository.path, True)
-    assert len(scenario.groups) >= 3
+    assert (scenario.path, repository.start in str(scenario.sent)) == (repository.path, True)
+    assert len(scenario.expected) >= 3
     assert config.images["app"].command
     assert text.startswith("# yaml-language-server: $schema=spillway.schema.json\n")
     assert json.loads((folder / "spillway.schema.json").read_text()) == json_schema.schema()
@@ -81,7 +81,7 @@ def test_names_of_the_source_stay_on_their_line(tmp_path: Path) -> None:
     made = schema.parse((folder / "spillway.yaml").read_text(encoding="utf-8"))
     assert made.service == "chat"
     (scenario,) = made.build_scenarios()
-    assert scenario.groups[0][0].match == {"type": "x\ny: 1"}
+    assert scenario.expected[0].match == {"type": "x\ny: 1"}
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_only_what_cannot_be_seen_is_asked(tmp_path: Path) -> None:
     made = schema.parse(configuration.text(empty, said))
     assert made.environments["production"].project == "acme-prd"
     (scenario,) = made.build_scenarios()
-    assert (scenario.path, scenario.send) == ("/live", ({"type": "begin"},))
-    assert [group[0].name for group in scenario.groups] == ["begun", "done"]
+    assert (scenario.path, scenario.sent) == ("/live", ({"type": "begin"},))
+    assert [event.name for event in scenario.expected] == ["begun", "done"]
 
 
 def test_where_it_is_deployed_is_seen_in_what_deploys_it(tmp_path: Path) -> None:
