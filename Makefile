@@ -10,7 +10,7 @@ demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
 
 test: $(READY) lint types ## lint, types, tests: what CI runs
-	$(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2} --dist worksteal
+	$(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-3} --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
