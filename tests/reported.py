@@ -71,7 +71,7 @@ class Reported:
         engine = self.scene.engine(driver)
         place = SimpleNamespace(ref=REF, platform=self.scene.platform, alerts=_alerts)
         return Drive(
-            SimpleNamespace(session=self.session, name="production"),  # type: ignore[arg-type]
+            SimpleNamespace(session=self.session, name="production", with_image=self._same),  # type: ignore[arg-type]
             place=place,  # type: ignore[arg-type]
             program=None,  # type: ignore[arg-type]
             engine=engine,
@@ -80,6 +80,10 @@ class Reported:
             stack=ExitStack(),
             orders=Orders(self.session),
         )
+
+    def _same(self, _: str) -> Any:
+        """Its file is the one that the rollout was begun with."""
+        return SimpleNamespace(wish=SimpleNamespace(rollout_id=self.scene.rollout.plan.rollout_id))
 
     def roll(self, wish: Wish | None = None, *, hours: float = 2, **options: bool) -> Outcome:
         """Begin, drive and report, as ``spillway rollout`` does."""

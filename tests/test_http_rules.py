@@ -9,6 +9,7 @@ import pytest
 from pipeline.local.api.http_rules import Rule, rules
 from pipeline.local.api.methods import LONGRUNNING, client_methods
 from pipeline.local.control.state import Refused
+from pipeline.rpc import scheduler
 
 RULES = tuple(rules())
 NAME = "projects/p/locations/l/services/s"
@@ -21,7 +22,9 @@ def found(verb: str, path: str) -> list[Rule]:
 def test_every_method_of_the_client_package_has_a_rule() -> None:
     named = {f"{service}/{method}" for service, methods in client_methods().items() for method in methods}
     operations = {f"{LONGRUNNING}/{verb}Operation" for verb in ("Get", "Wait", "Delete")}
-    assert {rule.method for rule in RULES} == named | operations | {f"{LONGRUNNING}/ListOperations"}
+    # Cloud Scheduler's client package is not among the dependencies: its rules are held to the recording.
+    google = {rule.method for rule in RULES if not rule.method.startswith(scheduler.PACKAGE)}
+    assert google == named | operations | {f"{LONGRUNNING}/ListOperations"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.verb} {rule.path.pattern}")

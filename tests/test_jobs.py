@@ -292,18 +292,17 @@ def test_a_job_is_listed_changed_and_deleted_with_its_runs(machine: Machine) -> 
 
 
 def test_a_restart_keeps_jobs_and_goes_on_with_what_ran(machine: Machine) -> None:
-    job = machine.make("kept", "hang", retries=1, timeout=timedelta(seconds=2))
+    job = machine.make("kept", "hang", retries=1, timeout=timedelta(seconds=5))
     name = machine.jobs.run_job(name=job.name).metadata.name
-    until(lambda: machine.executions.get_execution(name=name).running_count == 1)
+    ran = (
+        f'labels."run.googleapis.com/execution_name"="{name.rpartition("/")[2]}" AND jsonPayload.event="ran"'
+    )
+    until(lambda: len(machine.said(ran)) == 1)
     machine.down()
     assert machine.processes() == [], "nothing outlives the server"
     machine.up()
     until(lambda: machine.executions.get_execution(name=name).failed_count == 1)
     done = machine.executions.get_execution(name=name)
     assert states(machine, done) == [(0, 1, "FAILED")], "the attempt that was cut off counts"
-    short = name.rpartition("/")[2]
-    assert (
-        len(machine.said(f'labels."run.googleapis.com/execution_name"="{short}" AND jsonPayload.event="ran"'))
-        == 2
-    )
+    assert len(machine.said(ran)) == 2
     assert machine.jobs.get_job(name=job.name).execution_count == 1

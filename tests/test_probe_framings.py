@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ async def test_a_class_that_fails_midway_is_no_fault_of_the_service(tmp_path: Pa
     assert {c.kind for c in report.held} == {Kind.NOT_SPOKEN}
     assert "fails_midway:Said failed in decode: KeyError" in report.unspoken
     assert (report.is_blind, report.is_worse, report.confirming) == (True, False, ())
-    assert seen_in(report) == Round()
+    assert replace(seen_in(report), cause="") == Round()
     assert _ending(report) == ("not_spoken", 2)
 
 

@@ -258,7 +258,7 @@ def test_the_last_block_tells() -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_stable_is_bad_only_where_it_answered_or_hung_like_the_candidate(kind: Kind) -> None:
-    is_bad = kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT, Kind.NOT_SPOKEN)
+    is_bad = kind not in (Kind.OK, Kind.UNREACHABLE, Kind.TIMED_OUT, Kind.NOT_SPOKEN, Kind.UNPROVEN)
     report = ProbeReport(START, 1.0, held(("chat", OK)), held(("chat", Kind.OK), ("files", kind)))
     assert report.is_stable_bad is is_bad
     for often, expected in ((5, is_bad or kind is Kind.TIMED_OUT), (3, is_bad), (1, False)):

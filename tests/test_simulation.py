@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -145,7 +146,12 @@ def _served_blind(told: Simulation) -> None:
 def _hasty(told: Simulation) -> None:
     """The guard of S2: the soak."""
     soon = timedelta(seconds=6)
-    _replace_looks(told, lambda s: replace(s, now=s.now + soon if s.rollout.phase == "rolling" else s.now))
+    _replace_looks(
+        told,
+        lambda s: (
+            replace(s, now=s.now + soon, watched=s.watched + soon) if s.rollout.phase == "rolling" else s
+        ),
+    )
 
 
 def _replace_looks(told: Simulation, change: Callable[[Situation], Situation]) -> None:
@@ -155,8 +161,8 @@ def _replace_looks(told: Simulation, change: Callable[[Situation], Situation]) -
         made = make(name, inline=inline)
         look = made.engine.observer.look
 
-        def changed(*, probe: bool = True) -> Look:
-            found = look(probe=probe)
+        def changed(**how: Any) -> Look:
+            found = look(**how)
             return replace(found, situation=change(found.situation))
 
         made.engine.observer.look = changed  # type: ignore[method-assign]
