@@ -207,5 +207,7 @@ class TestWaiting:
         with ThreadPoolExecutor(1) as pool, control_plane(over_rest=True) as cloud:
             accepted = call(cloud, "POST", f"{SERVICES}?serviceId={cloud.fresh_id()}", self.SLOW).json()
             waiting = pool.submit(call, cloud, "POST", f"/v2/{accepted['name']}:wait")
-        with pytest.raises(requests.ConnectionError):  # cut off, or come too late to be taken
+        # Cut off, or come too late to be taken; one that was taken by a loop that had ended is never answered, since in
+        # a test the process lives on. That the block above has ended is the point.
+        with pytest.raises((requests.ConnectionError, requests.ReadTimeout)):
             waiting.result()
