@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from pipeline.errors import UserError
 from pipeline.probe.host import fold, is_local, refusal
@@ -52,6 +51,8 @@ def http_url(base_url: str, path: str) -> str:
 
 def proxy_for(url: str) -> str | None:
     """The proxy that the environment asks for; none for loopback, where a proxy would reach another machine."""
+    from urllib.request import getproxies, proxy_bypass  # and HTTP with it: not for who only reads addresses
+
     parts = _split(url)
     host = _host(parts)
     if is_local(host) or proxy_bypass(host):
