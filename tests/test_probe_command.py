@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.probe.command import Command, CommandEnd
 from pipeline.probe.command_runner import CommandRunner
+from pipeline.redact import SINK
 
 GIVE_UP_S = 60
 
@@ -89,6 +90,13 @@ def test_of_a_flood_the_last_lines_are_kept(runner: Callable[..., CommandRunner]
     end = ended(it)
     assert end.said.endswith("the end")
     assert len(end.said) <= 300
+
+
+def test_a_secret_that_it_writes_goes_into_no_record(runner: Callable[..., CommandRunner]) -> None:
+    SINK.learn("hunter2-hunter2")
+    it = runner(*python("print('x' * 290 + 'hunter2-hunter2')"))
+    it.start(command())
+    assert "hunter2" not in ended(it).said
 
 
 def test_one_whose_time_is_over_is_ended_with_all_that_it_started(

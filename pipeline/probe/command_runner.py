@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.probe.command import SAID_CHARS, Command, CommandEnd
+from pipeline.redact import SINK
 
 _MOST_SAID = 64 * 1024  # of its output that is looked at for its last lines
 _LAST_LINES = 20
@@ -121,7 +122,7 @@ class _Running:
         size = self._said.seek(0, os.SEEK_END)
         self._said.seek(max(0, size - _MOST_SAID))
         lines = self._said.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-        return "\n".join(lines)[-SAID_CHARS:]
+        return SINK.text("\n".join(lines))[-SAID_CHARS:]
 
 
 def _told(command: Command) -> Mapping[str, str]:
