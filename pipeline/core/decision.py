@@ -67,6 +67,13 @@ class Situation:
     raises_nothing: str = ""
     gives_up: timedelta | None = None
 
+    @property
+    def failure(self) -> str | None:
+        """Why the candidate has failed, by the judge or by a command of the team's own; None while it has not."""
+        if self.stage_verdict.verdict is Verdict.FAIL:
+            return self.stage_verdict.reason
+        return verification.failed(self.verified) or None
+
 
 # -- actions: what the engine is to do, each one line there ------------------------------------------------------------
 
@@ -145,9 +152,7 @@ def decide(s: Situation) -> Action:
     if rollout.phase in ENDED:
         assert rollout.outcome is not None
         return Finish(rollout.outcome)
-    if s.stage_verdict.verdict is Verdict.FAIL:
-        return _give_back(s, s.stage_verdict.reason)
-    if failure := verification.failed(s.verified):
+    if (failure := s.failure) is not None:
         return _give_back(s, failure)
     if s.drift and rollout.phase is not Phase.PAUSED:  # a paused one raises nothing, and its human was told
         return Pause(f"drift: {s.drift}", s.drift)

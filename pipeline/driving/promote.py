@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pipeline.core import rollout, verification
+from pipeline.core import rollout
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
 from pipeline.driving.engine import Engine
 from pipeline.driving.ports import Clock
 from pipeline.errors import PlanRefused, UserError
 from pipeline.events import Look
-from pipeline.judging.judgement import Verdict
 
 _EYES = timedelta(seconds=60)  # beyond a scenario's own time: how long a probe round is waited for
 
@@ -73,13 +72,7 @@ def _is_rolling(look: Look) -> bool:
 
 def _refuse_unsafe(look: Look, reason: str) -> None:
     s = look.situation
-    if s.stage_verdict.verdict is Verdict.FAIL:
-        raise PlanRefused(
-            f"{s.rollout.plan.candidate} failed: it is not promoted past that",
-            s.stage_verdict.reason,
-            f"Roll back: spillway rollback {s.live.ref.name}",
-        )
-    if failure := verification.failed(s.verified):
+    if (failure := s.failure) is not None:
         raise PlanRefused(
             f"{s.rollout.plan.candidate} failed: it is not promoted past that",
             failure,
