@@ -72,7 +72,7 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class CommandEnded:
     """A command of the team's own ended. ``percent``: of the stage that asked for it."""
 
     at: datetime
@@ -233,7 +233,9 @@ class Said:
         return {} if self.why is None else {"why": self.why}
 
 
-RolloutEvent = Looked | Probed | Verified | Wrote | Started | Shifted | Arrived | RolledBack | Called | Said
+RolloutEvent = (
+    Looked | Probed | CommandEnded | Wrote | Started | Shifted | Arrived | RolledBack | Called | Said
+)
 
 
 Listener = Callable[[RolloutEvent], None]

@@ -12,7 +12,7 @@ from pipeline.core.plan import Wish
 from pipeline.core.rollout import Phase
 from pipeline.driving.promote import promote
 from pipeline.errors import PlanRefused
-from pipeline.events import Verified
+from pipeline.events import CommandEnded
 from pipeline.judging.terms import Verification
 from pipeline.model import Outcome
 from pipeline.probe.command import CommandEnd
@@ -30,7 +30,7 @@ def test_each_stage_waits_for_its_own() -> None:
     scene = Scene()
     assert scene.roll(wish(SMOKE, LOAD)) is Outcome.PROMOTED
     assert [command.name for command in scene.verifier.started] == ["smoke", "load", "load"]
-    told = [(event.verified.name, event.percent) for event in scene.told if isinstance(event, Verified)]
+    told = [(event.verified.name, event.percent) for event in scene.told if isinstance(event, CommandEnded)]
     assert told == [("smoke", 0), ("load", 5), ("load", 25)]
 
 

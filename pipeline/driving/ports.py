@@ -92,10 +92,6 @@ class Prober(Protocol):
 class Verifier(Protocol):
     """Runs a team's own commands, one at a time, without stopping the engine."""
 
-    @property
-    def is_busy(self) -> bool:
-        """From ``start`` until ``poll`` has handed out how it ended."""
-
     def start(self, command: Command) -> None:
         """Begin it. Only called when none is under way."""
 

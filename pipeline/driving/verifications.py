@@ -13,8 +13,7 @@ from datetime import datetime, timedelta
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.core.verification import Verified, asked_at, missing, of_split, result_of
 from pipeline.driving.ports import Clock, Verifier
-from pipeline.events import Listener, Said
-from pipeline.events import Verified as VerifiedEvent
+from pipeline.events import CommandEnded, Listener, Said
 from pipeline.judging.terms import Verification
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision
 from pipeline.probe.command import Command
@@ -91,7 +90,7 @@ class Verifications:
             return
         found = result_of(name, current.split_epoch, ended)
         self._unwritten = (*self._unwritten, found)
-        self._listen(VerifiedEvent(self._clock.now(), found, current.stage.percent))
+        self._listen(CommandEnded(self._clock.now(), found, current.stage.percent))
 
     def _may_begin(self, current: Rollout) -> bool:
         is_rolling = current.phase is Phase.ROLLING and current.arrived is not None
