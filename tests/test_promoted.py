@@ -63,6 +63,15 @@ def test_a_soak_that_was_cut_short_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("left", "after", "words"),
+    [(None, timedelta(seconds=90.9), "1m30s"), (1, 30 * HOUR, "1h"), (None, timedelta(seconds=-0.2), "0s")],
+)
+def test_how_long_it_soaked_is_told_to_the_second(left: float | None, after: timedelta, words: str) -> None:
+    """Never as a time below none: the machine that wrote the record may have a clock that is ahead."""
+    assert entry(left=left).soaked(START + after) == words
+
+
+@pytest.mark.parametrize(
     ("believed", "there", "words"),
     [
         (entry(), revision(image="here/chat@sha256:other"), "a runs sha256:other, its record says sha256:a"),

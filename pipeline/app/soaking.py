@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 
 from pipeline.app.session import Session
 from pipeline.config.environments_section import followers
-from pipeline.core.promoted import Promoted, soaking, when
+from pipeline.core.promoted import soaking_alone, when
 from pipeline.core.rollout import Rollout
 from pipeline.errors import UserError
 from pipeline.model import LiveService, ServiceRef
-from pipeline.units import format_duration
 
 
 def followers_of(session: Session, ref: ServiceRef) -> Mapping[str, timedelta]:
@@ -26,7 +25,7 @@ def followers_of(session: Session, ref: ServiceRef) -> Mapping[str, timedelta]:
 
 def document(live: LiveService, current: Rollout, after: Mapping[str, timedelta]) -> dict[str, object] | None:
     """Of the image that has all traffic; None where none was promoted, or it lost some since."""
-    which = _soaking(live, current)
+    which = soaking_alone(current.promoted, live.pinned.serving)
     if which is None:
         return None
     ready = {name: (which.at + soak).isoformat() for name, soak in after.items()}
@@ -35,17 +34,11 @@ def document(live: LiveService, current: Rollout, after: Mapping[str, timedelta]
 
 def lines(live: LiveService, current: Rollout, after: Mapping[str, timedelta], now: datetime) -> list[str]:
     """The same in words; none where no environment comes after."""
-    which = _soaking(live, current)
+    which = soaking_alone(current.promoted, live.pinned.serving)
     if which is None or not after:
         return []
-    lasted = format_duration(timedelta(seconds=int(max(0.0, (now - which.at).total_seconds()))))
     ready = [f"         {_ready(name, which.at + soak, now)}" for name, soak in after.items()]
-    return [f"soaking  {which.revision} since {when(which.at)} ({lasted})", *ready]
-
-
-def _soaking(live: LiveService, current: Rollout) -> Promoted | None:
-    which = soaking(current.promoted)
-    return which if which is not None and live.pinned.serving == {which.revision: 100} else None
+    return [f"soaking  {which.revision} since {when(which.at)} ({which.soaked(now)})", *ready]
 
 
 def _ready(name: str, at: datetime, now: datetime) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from pipeline.core.soak import whole
 from pipeline.model import Revision
 from pipeline.units import format_duration
 
@@ -43,6 +44,10 @@ class Promoted:
     at: datetime
     left: datetime | None = None
     failed: datetime | None = None
+
+    def soaked(self, now: datetime) -> str:
+        """For how long, in words: to the second, and no time at all where the clock that wrote it is ahead."""
+        return format_duration(whole(max((self.left or now) - self.at, timedelta(0))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,12 @@ def digest_of(image: str) -> str:
 def soaking(known: Sequence[Promoted]) -> Promoted | None:
     """The one that has all traffic now, as far as the record knows."""
     return known[-1] if known and known[-1].left is None else None
+
+
+def soaking_alone(known: Sequence[Promoted], serving: Mapping[str, int]) -> Promoted | None:
+    """The same, where the traffic that is asked for says so too."""
+    open_one = soaking(known)
+    return open_one if open_one is not None and serving == {open_one.revision: 100} else None
 
 
 def joined(known: Sequence[Promoted], new: Promoted) -> tuple[Promoted, ...]:
@@ -181,7 +192,7 @@ def choose(known: Sequence[Promoted], soak: timedelta, found: Found) -> Choice:
             return Ship(each)
         if not doubt and each.left is None:
             upcoming = NotBefore(each.at + soak, each)
-        doubts.append(doubt or f"{each.revision} soaked {format_duration(lasted)} of {format_duration(soak)}")
+        doubts.append(doubt or f"{each.revision} soaked {each.soaked(found.now)} of {format_duration(soak)}")
     return upcoming or Refused(doubts[0] if doubts else "it was never promoted there")
 
 

@@ -108,7 +108,7 @@ class Predecessor:
 
     def _soaked(self, which: Promoted, now: datetime) -> str:
         until = f"until {when(which.left)}" if which.left else "and still does"
-        lasted = format_duration(_whole((which.left or now) - which.at))
+        lasted = which.soaked(now)
         return (
             f"{which.revision} soaked in {self.name} for {lasted}: all traffic since {when(which.at)} {until}"
         )
@@ -129,8 +129,7 @@ class Predecessor:
         )
         if which is not None:
             what = f"{self.follower}: not yet: {which.revision} soaks in {self.name} until {when(choice.at)}"
-            lasted = format_duration(_whole(max(now - which.at, timedelta(0))))
-            why = f"It has all traffic there since {when(which.at)}: {lasted} of {soak}."
+            why = f"It has all traffic there since {when(which.at)}: {which.soaked(now)} of {soak}."
         fix = f"Nothing was touched: give the same command again then. Sooner: {sooner}"
         return NotYet(what, why, fix, at=choice.at.isoformat())
 
@@ -156,19 +155,16 @@ def must_not_be_locked(
     current, soak = record.of(live), max(followers.values())
     if current is None or current.phase is not Phase.PROMOTED:
         return
-    which = promoted.soaking(current.promoted)
-    if which is None or live.pinned.serving != {which.revision: 100} or now >= which.at + soak:
+    which = promoted.soaking_alone(current.promoted, live.pinned.serving)
+    if which is None:
         return
     until = which.at + soak
+    if now >= until:
+        return
     raise NotYet(
         f"{name}: not yet: {which.revision} soaks here until {when(until)}, for {' and '.join(followers)}",
         f"soak-lock keeps that whole: all traffic since {when(which.at)},"
-        f" {format_duration(_whole(now - which.at))} of {format_duration(soak)}.",
+        f" {which.soaked(now)} of {format_duration(soak)}.",
         "Nothing was touched: give the same command again then. Sooner: add --override-soak --reason TEXT",
         at=until.isoformat(),
     )
-
-
-def _whole(duration: timedelta) -> timedelta:
-    """Without the part of a second, which nobody wants to read."""
-    return timedelta(seconds=int(duration.total_seconds()))
