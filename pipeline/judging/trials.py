@@ -85,7 +85,9 @@ def trials_of(
     for run in socket.runs:
         if not is_abandoned(socket, run):
             yield _run_trial(socket, run, within_s)
-    yield from _unanswered(socket, within_s, now - lateness.total_seconds())
+    for start in _unanswered(socket, within_s, now - lateness.total_seconds()):
+        if not socket.left_before(start + within_s):
+            yield _trial(socket, start, _NOT_COMPLETED | socket.server_broke_it(start, within_s))
     if socket.accepted is None:
         return
     if is_silent(socket, within, now):
@@ -101,12 +103,11 @@ def asked_of(
     socket: Socket, within: timedelta, now: Seconds, lateness: timedelta = timedelta()
 ) -> Iterable[Trial]:
     """Every run of one socket that was asked for, and whether its user left it; arguments as for ``trials_of``."""
-    within_s, decided = within.total_seconds(), {run.run for run in socket.runs}
+    within_s = within.total_seconds()
     for run in socket.runs:
         yield _trial(socket, run.started, _ABANDONED if is_abandoned(socket, run) else _NOTHING)
-    for number, start in socket.starts.items():
-        if number not in decided and now - lateness.total_seconds() >= start + within_s:
-            yield _trial(socket, start, _ABANDONED if socket.left_before(start + within_s) else _NOTHING)
+    for start in _unanswered(socket, within_s, now - lateness.total_seconds()):
+        yield _trial(socket, start, _ABANDONED if socket.left_before(start + within_s) else _NOTHING)
 
 
 def is_silent(socket: Socket, within: timedelta, now: Seconds) -> bool:
@@ -125,13 +126,12 @@ def is_abandoned(socket: Socket, run: Run) -> bool:
     return run.outcome == "closed" and socket.was_left
 
 
-def _unanswered(socket: Socket, within_s: float, told_until: Seconds) -> Iterator[Trial]:
-    """Runs that were asked for and never decided: what should have said so died with them."""
+def _unanswered(socket: Socket, within_s: float, told_until: Seconds) -> Iterator[Seconds]:
+    """When each run was asked for that nothing decided by its deadline: the line of it is lost, or what should write it."""
     decided = {run.run for run in socket.runs}
     for number, start in socket.starts.items():
-        deadline = start + within_s
-        if number not in decided and not socket.left_before(deadline) and told_until >= deadline:
-            yield _trial(socket, start, _NOT_COMPLETED | socket.server_broke_it(start, within_s))
+        if number not in decided and told_until >= start + within_s:
+            yield start
 
 
 def _run_trial(socket: Socket, run: Run, within_s: float) -> Trial:
