@@ -11,7 +11,7 @@ from pipeline.core import plan
 from pipeline.core.differs import differences
 from pipeline.core.plan import Wish
 from pipeline.errors import PlanRefused
-from pipeline.judging.terms import Criterion, Probing, Terms
+from pipeline.judging.terms import Criterion, Probing, Terms, Verification
 from tests.rollouts import Scene, a_wish, stages
 
 WISH = a_wish()
@@ -32,6 +32,7 @@ def changed(**terms: object) -> Wish:
         (changed(stages=stages(0, 100)), "its stages.2 is 25%, yours is not there"),
         (changed(criteria=(replace(FIRST, limit=0.05), *WISH.terms.criteria[1:])), "criteria.server_error_1011.limit is 1%, yours is 5%"),
         (changed(criteria=(*WISH.terms.criteria, Criterion("first_event"))), "criteria.first_event is not there, yours is there"),
+        (changed(verify=(Verification("load"),)), "its verify.load is not there, yours is there"),
         (changed(scenarios=("agent-run", "realtime")), "its scenarios is agent-run, yours is agent-run, realtime"),
         (changed(probing=Probing(timedelta(seconds=7), 2, 2)), "its probes.every is 5s, yours is 7s"),
         (changed(sampling=replace(WISH.terms.sampling, min_trials=99)), "its evidence.min-trials is 10, yours is 99"),
@@ -41,6 +42,15 @@ def changed(**terms: object) -> Wish:
 )  # fmt: skip
 def test_the_key_that_differs_is_named(wish: Wish, told: str) -> None:
     assert told in differences(wish, THEIRS)
+
+
+def test_a_command_is_told_by_its_name_wherever_it_stands() -> None:
+    smoke, load = Verification("smoke"), Verification("load")
+    theirs = plan.first(changed(verify=(smoke, load)))
+    ours = changed(verify=(replace(load, within=timedelta(minutes=9)),))
+    said = differences(ours, theirs)
+    assert "its verify.smoke is there, yours is not there" in said
+    assert "its verify.load.within is 5m, yours is 9m" in said
 
 
 def test_many_are_counted() -> None:

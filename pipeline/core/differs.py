@@ -50,10 +50,14 @@ def _between(name: str, its: object, ours: object) -> Iterator[str]:
 
 
 def _by_name(value: object) -> Mapping[str, object] | None:
-    """A list of stages by their number, of criteria by their metric; None for whatever is no such list."""
-    if not isinstance(value, tuple) or not value or not is_dataclass(value[0]):
+    """A list of stages by their number, of others by their metric or name; None for whatever is no such list."""
+    if not isinstance(value, tuple) or not all(map(is_dataclass, value)):
         return None
-    return {getattr(each, "metric", str(number)): each for number, each in enumerate(value)}
+    return {_name_of(each) or str(number): each for number, each in enumerate(value)}
+
+
+def _name_of(one: object) -> str:
+    return str(getattr(one, "metric", getattr(one, "name", "")))
 
 
 def _shown(name: str, value: object) -> str:
