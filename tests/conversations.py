@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from pipeline.config import schema
-from pipeline.probe.commands import Dial, HangUp, Say
+from pipeline.probe.effects import Dial, HangUp, Say
 from pipeline.probe.machine import Machine
 from pipeline.probe.scenario import Conversation, Scenario
 from pipeline.probe.steps import MAIN
@@ -81,8 +81,8 @@ class _Held:
 
     def obey(self) -> None:
         """Do what the machine wants done."""
-        while self.machine.commands and self.machine.ending is None:
-            match self.machine.commands.pop(0):
+        while self.machine.effects and self.machine.ending is None:
+            match self.machine.effects.pop(0):
                 case Dial(socket, path):
                     self.opened.append((socket, path))
                     if self.left and isinstance(self.left[0], Ending):

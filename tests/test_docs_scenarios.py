@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.probe.commands import Dial, HangUp
+from pipeline.probe.effects import Dial, HangUp
 from pipeline.probe.machine import Machine
 from pipeline.probe.matching import TESTS, Expectation, Predicate
 from pipeline.probe.scenario import Kind
@@ -52,8 +52,8 @@ def test_an_example_is_held_to_its_good_end(text: str) -> None:
     machine, now = Machine(wanted, scope, 0.0), 0.0
     steps = iter(step for step in (*wanted.steps, wanted.close) if isinstance(step, Expect | Close))
     while machine.ending is None:
-        while machine.commands:
-            match machine.commands.pop(0):
+        while machine.effects:
+            match machine.effects.pop(0):
                 case Dial(socket, _):
                     machine.opened(socket, now)
                 case HangUp(socket, code):
@@ -71,7 +71,7 @@ def test_an_example_is_held_to_its_good_end(text: str) -> None:
                 machine.message(
                     step.socket, obliging(machine.progress.wanted[machine.progress.open[0]][1], scope), now
                 )
-        elif machine.ending is None and not machine.commands:
+        elif machine.ending is None and not machine.effects:
             if wanted.close.by == "server":
                 machine.closed("main", Closing(wanted.close.code, wanted.close.reason), now)
             else:

@@ -102,7 +102,7 @@ PURE = (
     "pipeline.telemetry.lines",
     "pipeline.telemetry.settings",
     "pipeline.telemetry.words",
-    "pipeline.probe.commands",
+    "pipeline.probe.effects",
     "pipeline.view.flow",
     "pipeline.view.keys",
     "pipeline.probe.course",

@@ -1,7 +1,7 @@
 """The steps of one conversation, gone through.  PURE.
 
 Theory of operation. Whoever has sockets and a clock tells the machine what happens (``opened``, ``message``, ``closed``,
-``passed``) and does in order what it puts into ``commands``; nothing else is between the two. It ends when ``ending`` is
+``passed``) and does in order what it puts into ``effects``; nothing else is between the two. It ends when ``ending`` is
 there. A step is done at once (Send, When), when its events came (Expect), when its time is over (Stay), or when its
 socket is open or closed. Sockets other than the one that is waited on are heard too: what a later step expects of them
 is kept for it.
@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from pipeline.framing.fields import field_at
-from pipeline.probe.commands import Command, Dial, HangUp, Say
+from pipeline.probe.effects import Dial, Effect, HangUp, Say
 from pipeline.probe.matching import Expectation, error_words, matches
 from pipeline.probe.scenario import Kind, Scenario
 from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When
@@ -44,7 +44,7 @@ class Machine:
 
     def __init__(self, scenario: Scenario, scope: Scope, now: float) -> None:
         self.scenario = scenario
-        self.commands: list[Command] = []
+        self.effects: list[Effect] = []
         self.ending: Ending | None = None
         self.progress = Progress.at_start(())
         self.secrets: list[str] = []  # values that were saved under a name of a secret
@@ -200,7 +200,7 @@ class Machine:
                 case Stay():
                     return self._stays()
                 case Open() if is_first:
-                    self.commands.append(Dial(step.socket, self._scope.path(step.path)))
+                    self.effects.append(Dial(step.socket, self._scope.path(step.path)))
                     return False
                 case Close():
                     return self._closes(step, now, is_first=is_first)
@@ -240,7 +240,7 @@ class Machine:
             closing, socket.closing = socket.closing, None
             self._judge_close(step, closing, now)
         elif is_first and step.by != "server":
-            self.commands.append(HangUp(step.socket, step.code))
+            self.effects.append(HangUp(step.socket, step.code))
         return False
 
     def _judge_close(self, step: Close, closing: Closing | None, now: float) -> None:
@@ -293,7 +293,7 @@ class Machine:
 
     def _say(self, socket: str, message: object) -> None:
         if self._sockets[socket].closing is None:
-            self.commands.append(Say(socket, message))
+            self.effects.append(Say(socket, message))
 
     def _keep(self, socket: str, message: object) -> None:
         kept = self._sockets[socket].kept

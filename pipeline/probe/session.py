@@ -22,8 +22,8 @@ from websockets.exceptions import ConnectionClosed
 from pipeline.errors import UserError
 from pipeline.framing.protocol import BadFrame, CannotSpeak, Declined, Decoded, Frame, Framing
 from pipeline.probe import secrets
-from pipeline.probe.commands import Command, Dial, HangUp, Say
 from pipeline.probe.connection import closing_of, complaint, hang_up, let_go, open_socket
+from pipeline.probe.effects import Dial, Effect, HangUp, Say
 from pipeline.probe.http_steps import run_steps
 from pipeline.probe.machine import Machine
 from pipeline.probe.route import Route, Witness
@@ -124,30 +124,30 @@ class _Session:
 
     async def _obey(self, machine: Machine, limit: asyncio.Timeout) -> None:
         """Do all that is to be done before the next message."""
-        while machine.commands and machine.ending is None:
-            command: Command = machine.commands.pop(0)
-            match command:
+        while machine.effects and machine.ending is None:
+            effect: Effect = machine.effects.pop(0)
+            match effect:
                 case Dial():
                     limit.reschedule(None)  # it has the same limit, and words of its own
-                    await self._dial(machine, command)
+                    await self._dial(machine, effect)
                 case Say():
                     limit.reschedule(machine.deadline)
-                    await self._say(machine, command)
+                    await self._say(machine, effect)
                 case HangUp():
                     limit.reschedule(None)
-                    line = self.lines[command.socket]
+                    line = self.lines[effect.socket]
                     if line.reading is not None:
                         await _stopped(line.reading)
                         line.reading = None
-                    closing = await hang_up(line.connection, command.code)
-                    machine.closed(command.socket, closing, _now())
+                    closing = await hang_up(line.connection, effect.code)
+                    machine.closed(effect.socket, closing, _now())
 
-    async def _dial(self, machine: Machine, command: Dial) -> None:
-        again = "" if not self.lines else f"opening {command.path}: "
+    async def _dial(self, machine: Machine, effect: Dial) -> None:
+        again = "" if not self.lines else f"opening {effect.path}: "
         try:
             async with asyncio.timeout_at(machine.deadline):
                 opened = await open_socket(
-                    self.scenario, self.base_url, command.path, self.headers, self.witness.saw
+                    self.scenario, self.base_url, effect.path, self.headers, self.witness.saw
                 )
         except TimeoutError:
             words = f"no answer to the handshake within {self.scenario.within_s:g} s"
@@ -155,10 +155,10 @@ class _Session:
         if isinstance(opened, Ending):
             machine.end(replace(opened, detail=again + opened.detail))
             return
-        if command.socket in self.lines:
-            await _dispose(self.lines[command.socket])
-        self.lines[command.socket] = _Line(opened, self.scenario.framing.connect())
-        await self._greet(machine, command.socket)
+        if effect.socket in self.lines:
+            await _dispose(self.lines[effect.socket])
+        self.lines[effect.socket] = _Line(opened, self.scenario.framing.connect())
+        await self._greet(machine, effect.socket)
 
     async def _greet(self, machine: Machine, socket: str) -> None:
         """What the framing wants said before any message."""
@@ -189,13 +189,13 @@ class _Session:
             early += taken.messages
         return None
 
-    async def _say(self, machine: Machine, command: Say) -> None:
+    async def _say(self, machine: Machine, effect: Say) -> None:
         try:
-            frames = list(self.lines[command.socket].framing.encode(command.message))
+            frames = list(self.lines[effect.socket].framing.encode(effect.message))
         except (TypeError, ValueError) as error:
             machine.end(Ending(Kind.NOT_SPOKEN, f"a message is not {self.scenario.framing.name}: {error}"))
             return
-        await self._put(command.socket, frames)
+        await self._put(effect.socket, frames)
 
     async def _put(self, socket: str, frames: Iterable[Frame]) -> None:
         for frame in frames:

@@ -27,4 +27,4 @@ class HangUp:
     code: int
 
 
-Command = Dial | Say | HangUp
+Effect = Dial | Say | HangUp
