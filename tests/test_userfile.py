@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.config import bounded_file, raw, schema
 from pipeline.errors import ConfigError
+from pipeline.probe import secret_file
 
 
 def refusal(path: Path) -> str:
@@ -33,6 +34,23 @@ def test_a_folder_a_pipe_a_device_and_a_socket_are_no_files(tmp_path: Path) -> N
             link.symlink_to(target)
             assert f"{kind}, not a file" in refusal(link)
             assert f"{kind}, not a file" in refusal(target)
+
+
+def test_a_secret_is_no_pipe_and_no_device_either(tmp_path: Path) -> None:
+    """Every command reads secrets as soon as the file that names them, so that it never shows one."""
+    os.mkfifo(tmp_path / "pipe")
+    file = tmp_path / "spillway.yaml"
+    file.write_text(
+        'scenarios: {a: {path: /ws, send: ["${file:pipe}", "${file:/dev/zero}"], expect: [done]}}'
+    )
+    assert raw.read(file).value
+    for path, kind in (
+        (tmp_path / "pipe", "a pipe"),
+        (Path("/dev/zero"), "a device"),
+        (tmp_path, "a folder"),
+    ):
+        with pytest.raises(ValueError, match=f"^{kind}, not a file$"):
+            secret_file.read(path)
 
 
 def test_links_that_lead_nowhere(tmp_path: Path) -> None:

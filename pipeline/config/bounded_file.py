@@ -1,22 +1,13 @@
-"""A file that a user named, as text: never a hang on a device or a fifo, never more memory than a configuration needs."""
+"""A file that a user named, as text of the size of a configuration; what cannot be read is told with its place."""
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
+from pipeline import regular_file
 from pipeline.errors import ConfigError
 
 MAX_BYTES = 1 << 20
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
 
 
 def read(path: Path) -> str:
@@ -27,11 +18,9 @@ def read(path: Path) -> str:
 def read_bytes(path: Path) -> bytes:
     """The bytes of a regular file (or what a link leads to) of at most ``MAX_BYTES``. Raises ConfigError."""
     try:
-        _check_kind(path, os.stat(path).st_mode)  # noqa: PTH116 - opening alone can set a device going
-        handle = os.open(path, _FLAGS)
-        with open(handle, "rb", buffering=0) as file:  # noqa: PTH123 - a handle, not a path
-            _check_kind(path, os.fstat(handle).st_mode)
-            data = _read_most(file.fileno())
+        data = regular_file.read(path, MAX_BYTES)
+    except regular_file.NotAFile as error:
+        raise ConfigError(f"{path}: {error}", fix="Name a regular file: -c FILE") from error
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: not there",
@@ -46,19 +35,6 @@ def read_bytes(path: Path) -> bytes:
             f"{path}:1:1: too large", f"It has more than {MAX_BYTES:,} bytes, which is the most that is read."
         )
     return data
-
-
-def _check_kind(path: Path, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no file")
-        raise ConfigError(f"{path}: {kind}, not a file", fix="Name a regular file: -c FILE")
-
-
-def _read_most(handle: int) -> bytes:
-    data = bytearray()
-    while len(data) <= MAX_BYTES and (piece := os.read(handle, MAX_BYTES + 1 - len(data))):
-        data += piece
-    return bytes(data)
 
 
 def _decoded(path: Path, data: bytes) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline import regular_file
+
 _LONGEST = 64 * 1024  # bytes
 
 
 def read(path: Path) -> str:
     """Its text, without blanks and line ends around it, which editors add. Raises: OSError; ValueError with the reason."""
-    with path.open("rb") as file:
-        data = file.read(_LONGEST + 1)
+    data = regular_file.read(path, _LONGEST)
     if len(data) > _LONGEST:
         raise ValueError(f"it is larger than {_LONGEST} bytes")
     try:
