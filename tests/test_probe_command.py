@@ -145,6 +145,10 @@ def test_what_cannot_be_begun_is_an_obstacle_and_no_failure(
     it = runner(str(tmp_path / "script"))
     it.start(command())
     assert ended(it).obstacle.startswith("Permission denied")
+    for word in ("a\0b", "\ud800"):
+        it = runner(*python("pass"), word)
+        it.start(command())
+        assert ended(it).obstacle.startswith("it has a word that none can be: ")
 
 
 def test_who_takes_one_step_waits_for_the_end(runner: Callable[..., CommandRunner]) -> None:

@@ -58,6 +58,8 @@ class CommandRunner:
             self._end = CommandEnd(None, 0, obstacle=f"verify has no {command.name} any more")
         except OSError as error:
             self._end = CommandEnd(None, 0, obstacle=f"{error.strerror}: {error.filename}")
+        except ValueError as error:
+            self._end = CommandEnd(None, 0, obstacle=f"{command.name} has a word that none can be: {error}")
         while self._waits and self._end is None and not self._is_stopped():
             self._look()
             time.sleep(_POLL_S)
@@ -79,7 +81,7 @@ class CommandRunner:
 
 
 class _Running:
-    """One command under way. Raises OSError when it cannot be begun."""
+    """One command under way. Raises OSError when it cannot be begun, ValueError for words that no command can have."""
 
     def __init__(self, words: Sequence[str], folder: Path, command: Command) -> None:
         self._within_s = command.within.total_seconds()
@@ -91,7 +93,7 @@ class _Running:
                 words, cwd=folder, env={**os.environ, **_told(command)}, stdin=subprocess.DEVNULL,
                 stdout=self._said, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-        except OSError:
+        except (OSError, ValueError):
             self._said.close()
             raise
 
