@@ -32,7 +32,7 @@ from pipeline.probe.speech import framing_of
 from pipeline.probe.steps import Close
 from pipeline.probe.target import check_address
 from pipeline.probe.templates import references
-from pipeline.telemetry.asgi import PROBE_HEADER
+from pipeline.telemetry.proof import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
 _FILLED_IN = re.compile(r"\$\{[^{}]*\}")  # escaped in a path, looked at again in a header

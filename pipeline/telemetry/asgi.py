@@ -26,7 +26,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from pipeline.telemetry.book import Book, Write, say, to_stdout
-from pipeline.telemetry.proof import PROBE_HEADER, Proving, probe_key
+from pipeline.telemetry.proof import PROBE_HEADER, Proving, probe_key, proving
 from pipeline.telemetry.settings import CLIENT_VARIABLE, TELEMETRY_VARIABLE, ClientRule, Known
 from pipeline.telemetry.stopping import Stopping
 from pipeline.telemetry.watch import Receive, Send, Watch
@@ -78,8 +78,8 @@ class SpillwayTelemetry:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         self.book.guarded(self._stopping.install)
         is_socket = scope.get("type") == "websocket"
-        proving: Proving | None = self.book.guarded(Proving, scope, send, self.book.nonce)
-        send = proving or send
+        proof: Proving | None = self.book.guarded(proving, scope, send, self.book.nonce)
+        send = proof or send
         watch: Watch | None = self.book.guarded(Watch, self.book, scope) if is_socket else None
         if watch is None:
             await self.app(scope, receive, send)
@@ -88,9 +88,9 @@ class SpillwayTelemetry:
             await self.app(scope, watch.receiving(receive), watch.sending(send))
         except BaseException as error:
             self.book.guarded(watch.broke)
-            if proving is not None and isinstance(error, Exception):
+            if proof is not None and isinstance(error, Exception):
                 with suppress(Exception):
-                    await proving.failed()
+                    await proof.failed()
             raise
         self.book.guarded(
             watch.ended, 1006, "", "server"

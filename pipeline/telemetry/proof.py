@@ -32,23 +32,30 @@ def revision_mark(nonce: str) -> str:
 
 def is_probe(headers: Iterable[tuple[bytes, bytes]], nonce: str) -> bool:
     """Whether a request is a probe's of this revision; a probe that may be led to either of two names both."""
-    given = dict(headers).get(PROBE_HEADER, b"").decode("latin-1")
-    return probe_key(nonce) in map(str.strip, given.split(","))
+    given = dict(headers).get(PROBE_HEADER)
+    if given is None:  # a user's, as nearly all are
+        return False
+    return probe_key(nonce) in map(str.strip, given.decode("latin-1").split(","))
+
+
+def proving(scope: MutableMapping[str, Any], send: Send, nonce: str) -> Proving | None:
+    """For a probe's request; None for anybody else's."""
+    is_asked = nonce and is_probe(scope.get("headers") or (), nonce)
+    return Proving(scope, send, nonce) if is_asked else None
 
 
 class Proving:
-    """A ``send`` that proves who answers; to anybody but a probe it changes nothing."""
+    """A ``send`` that proves to a probe who answers."""
 
     def __init__(self, scope: MutableMapping[str, Any], send: Send, nonce: str) -> None:
         self._send = send
         self._header = (REVISION_HEADER, revision_mark(nonce).encode())
-        self._is_asked = bool(nonce) and is_probe(scope.get("headers") or (), nonce)
         self._is_answered = False
         offered = scope.get("extensions") or {}
         self._refuses = "websocket.http.response" in offered and scope.get("type") == "websocket"
 
     async def __call__(self, message: Message) -> None:
-        if not self._is_asked or self._is_answered:
+        if self._is_answered:
             await self._send(message)
         elif message["type"] == "websocket.close" and self._refuses:
             await self._refuse(403)  # what a server makes of a close before the accept
@@ -60,7 +67,7 @@ class Proving:
 
     async def failed(self) -> None:
         """The app raised: before an answer a server makes a 500 of that."""
-        if self._is_asked and self._refuses and not self._is_answered:
+        if self._refuses and not self._is_answered:
             await self._refuse(500)
 
     async def _refuse(self, status: int) -> None:
