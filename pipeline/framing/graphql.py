@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from pipeline.framing.json_text import an_object, only_text, parsed
 from pipeline.framing.protocol import Decoded, Frame
 
-SUBPROTOCOL = "graphql-transport-ws"
-
 
 class GraphqlTransportWs:
     """Messages are the protocol's own; one that is sent without ``type`` subscribes, without ``id`` gets the next.
@@ -35,7 +33,7 @@ class GraphqlTransportWs:
         return (json.dumps({"type": "subscribe", **own, **message}, allow_nan=False),)
 
     def decode(self, frame: Frame) -> Decoded:
-        message = an_object(parsed(only_text(frame, "JSON text")), f"message of {SUBPROTOCOL}")
+        message = an_object(parsed(only_text(frame, "JSON text")), "message of graphql-transport-ws")
         match message.get("type"):
             case "ping":
                 return Decoded(replies=(json.dumps({"type": "pong"}),))

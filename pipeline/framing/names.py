@@ -5,17 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 
-from pipeline.framing import graphql, socket_io
-from pipeline.framing.centrifugo import Centrifugo
-from pipeline.framing.event_stream import EventStream
-from pipeline.framing.graphql import GraphqlTransportWs
 from pipeline.framing.json_text import SEPARATORS, Json, JsonArray, JsonLines
-from pipeline.framing.message_pack import MessagePack
-from pipeline.framing.plain_text import PlainText
 from pipeline.framing.protocol import Framing
-from pipeline.framing.signalr import SignalR
-from pipeline.framing.socket_io import SocketIo
 
 OWN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # a class of the user's
 
@@ -55,6 +48,16 @@ class Named:
     is_http: bool = False
 
 
+def _of(module: str, name: str) -> Callable[..., Framing]:
+    """Makes objects of a class; its module is imported by the first, since most commands merely know of framings."""
+
+    def make(**options: object) -> Framing:
+        made: Framing = getattr(import_module(f"pipeline.framing.{module}"), name)(**options)
+        return made
+
+    return make
+
+
 def _is_pattern(value: object) -> bool:
     try:
         return isinstance(value, str) and re.compile(value) is not None
@@ -77,11 +80,19 @@ FRAMINGS: Mapping[str, Named] = {
     "json": Named(Json, {"binary": _BINARY}),
     "json-lines": Named(JsonLines, {"binary": _BINARY, "separator": _SEPARATOR}),
     "json-array": Named(JsonArray, {"binary": _BINARY}),
-    "text": Named(PlainText, {"pattern": _PATTERN}, type_path="text"),
-    "msgpack": Named(MessagePack),
-    "socket.io": Named(SocketIo, {"namespace": _NAMESPACE, "auth": _ANY}, query=socket_io.QUERY),
-    "graphql-transport-ws": Named(GraphqlTransportWs, {"payload": _ANY}, subprotocol=graphql.SUBPROTOCOL),
-    "signalr": Named(SignalR, type_path="target"),
-    "centrifugo": Named(Centrifugo, {"token": _TEXT, "data": _ANY}, type_path="push.pub.data.type"),
-    "sse": Named(EventStream, is_http=True),
+    "text": Named(_of("plain_text", "PlainText"), {"pattern": _PATTERN}, type_path="text"),
+    "msgpack": Named(_of("message_pack", "MessagePack")),
+    "socket.io": Named(
+        _of("socket_io", "SocketIo"),
+        {"namespace": _NAMESPACE, "auth": _ANY},
+        query="EIO=4&transport=websocket",
+    ),
+    "graphql-transport-ws": Named(
+        _of("graphql", "GraphqlTransportWs"), {"payload": _ANY}, subprotocol="graphql-transport-ws"
+    ),
+    "signalr": Named(_of("signalr", "SignalR"), type_path="target"),
+    "centrifugo": Named(
+        _of("centrifugo", "Centrifugo"), {"token": _TEXT, "data": _ANY}, type_path="push.pub.data.type"
+    ),
+    "sse": Named(_of("event_stream", "EventStream"), is_http=True),
 }

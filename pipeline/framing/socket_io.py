@@ -17,7 +17,6 @@ from typing import Any
 from pipeline.framing.json_text import an_object, parsed
 from pipeline.framing.protocol import BadFrame, Declined, Decoded, Frame
 
-QUERY = "EIO=4&transport=websocket"
 _PACKET = re.compile(r"([0-6])(?:([0-9]{1,6})-)?(?:(/[^,]*),)?([0-9]{1,18})?(.*)", re.DOTALL)
 _CONNECT, _DISCONNECT, _EVENT, _ACK, _ERROR, _BINARY_EVENT, _BINARY_ACK = "0123456"
 _MOST_ATTACHMENTS = 1_000
