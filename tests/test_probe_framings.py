@@ -133,6 +133,24 @@ async def test_bad_conversations(
     assert words in seen.detail
 
 
+DEEP = '451-["done",' + "[" * 900 + "]" * 900 + "]"
+
+
+@pytest.mark.parametrize(
+    ("framing", "script"),
+    [
+        ("msgpack", [None, b"\x82\xa4type\xa4done\xa1x" + b"\x91" * 990 + b"\x01"]),
+        ("socket.io", [OPEN, None, CONNECTED, None, DEEP, b"x"]),
+    ],
+)
+async def test_what_is_nested_too_deep_to_look_at_is_unreadable(
+    framing: str, script: list[str | bytes | None]
+) -> None:
+    """What a library still reads may be more than is compared, told or filled in."""
+    seen = await hold(scenario(framing, expect=[{"type": "done", "x": 1}]), saying(*script))
+    assert (seen.kind, seen.detail) == (Kind.UNREADABLE, "a message that is nested too deep")
+
+
 async def test_a_server_that_closes_before_it_is_ready_closed_early() -> None:
     async def talk(socket: ServerConnection) -> None:
         await socket.send(OPEN)

@@ -105,6 +105,8 @@ class _Session:
             return await self._converse(self.machine)
         except CannotSpeak as error:
             return Ending(Kind.NOT_SPOKEN, str(error))
+        except RecursionError:  # of whoever looks at a message, though a library had read it
+            return Ending(Kind.UNREADABLE, "a message that is nested too deep")
         finally:
             for line in self.lines.values():
                 await _dispose(line)
