@@ -192,6 +192,7 @@ def test_a_refusal_in_the_protocols_own_words(name: str, frame: str, words: str)
         ("centrifugo", {}, [""], "an empty message"),
         ("sse", {}, ["data: " + "x" * (2 << 20)], "an event that is too large"),
         ("sse", {}, ["data: " + "x" * (1 << 19) + "\n"] * 3, "an event that is too large"),
+        ("sse", {}, ["data\n" * 200_000] * 6, "an event that is too large"),
     ],
 )  # fmt: skip
 def test_what_is_not_of_a_framing_is_said_so(

@@ -59,7 +59,7 @@ class EventStream:
         value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
-            self._size += len(value)
+            self._size += len(value) + 1  # each line of it takes room, an empty one too
         elif name == "id" and "\0" not in value:
             self._id = value
         elif name == "event":
