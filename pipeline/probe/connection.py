@@ -24,11 +24,11 @@ from websockets.typing import Subprotocol
 
 from pipeline.probe.dial import dial
 from pipeline.probe.event_source import EventSource, NotStreamed
+from pipeline.probe.http_steps import excerpt
 from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import USER_AGENT, Kind, Scenario
 from pipeline.probe.target import http_url, proxy_for, socket_url, target_of
 from pipeline.probe.verdict import NO_FRAME, Closing, Ending
-from pipeline.redact import SINK
 
 CLOSE_S = 2.0  # for the answer to our close
 UNSENT_BYTES = 1 << 20  # of pongs that a flood of pings may pile up before we hang up
@@ -139,8 +139,7 @@ def _handshake_fault(error: Exception) -> Ending:
     """Refused, if an HTTP answer came; unreachable otherwise."""
     if isinstance(error, InvalidStatus):
         answer = error.response
-        said = SINK.cut((answer.body or b"")[:800].decode(errors="replace"), 200)
-        detail = f"handshake got {answer.status_code} {answer.reason_phrase}" + (f": {said}" if said else "")
+        detail = f"handshake got {answer.status_code} {answer.reason_phrase}{excerpt(answer.body or b'')}"
         return Ending(Kind.REFUSED, detail, answer.status_code)
     if isinstance(error, InvalidHandshake) and not isinstance(error, InvalidMessage | ProxyError):
         return Ending(Kind.REFUSED, f"the answer to the handshake is wrong: {_chain(error)}", 101)

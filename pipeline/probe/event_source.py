@@ -14,12 +14,11 @@ from websockets.frames import Close
 
 from pipeline.framing.event_stream import MEDIA_TYPE
 from pipeline.framing.protocol import Frame
-from pipeline.probe.http_steps import client
+from pipeline.probe.http_steps import client, excerpt
 from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import Kind, Scenario
 from pipeline.probe.target import proxy_for
 from pipeline.probe.verdict import Ending
-from pipeline.redact import SINK
 
 
 class NotStreamed(ConnectionClosed):
@@ -98,8 +97,8 @@ class EventSource:
 
 async def _refusal(method: str, response: aiohttp.ClientResponse) -> Ending | None:
     if response.status != 200:
-        said = SINK.cut((await response.content.read(800)).decode(errors="replace"), 200)
-        detail = f"{method} got {response.status} {response.reason}" + (f": {said}" if said else "")
+        said = excerpt(await response.content.read(800))
+        detail = f"{method} got {response.status} {response.reason}{said}"
         return Ending(Kind.REFUSED, detail, response.status)
     if response.content_type != MEDIA_TYPE:
         return Ending(Kind.UNREADABLE, f"{method} got {response.content_type}, expected {MEDIA_TYPE}", 200)

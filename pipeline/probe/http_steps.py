@@ -59,6 +59,12 @@ def client(headers: Mapping[str, str], url: str) -> aiohttp.ClientSession:
     )
 
 
+def excerpt(body: bytes | bytearray) -> str:
+    """How an answer begins that was not the wanted one, after a colon; empty where it has no body."""
+    said = SINK.cut(body[:800].decode(errors="replace"), 200)
+    return f": {said}" if said else ""
+
+
 async def _run_step(
     session: aiohttp.ClientSession, step: HttpStep, base_url: str, limit: int, saw: Saw
 ) -> Ending | None:
@@ -82,8 +88,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 def _difference(step: HttpStep, status: int, body: bytes, limit: int) -> str:
     if status != step.status:
-        said = SINK.cut(body[:800].decode(errors="replace"), 200)
-        return f"status {status}, expected {step.status}" + (f": {said}" if said else "")
+        return f"status {status}, expected {step.status}{excerpt(body)}"
     if not step.body:
         return ""
     if len(body) > limit:
