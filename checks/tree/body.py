@@ -92,7 +92,7 @@ def functions(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, Function]]:
             name = f"{owner}.{child.name}" if owner else child.name
         if isinstance(child, Function):
             yield name, child
-        if hasattr(child, "body"):
+        if isinstance(child, ast.Match) or hasattr(child, "body"):
             yield from functions(child, name)
 
 
