@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Mapping
 
 from checks.tree.containers import DICT, VIEWS, at, is_dict, item, iterable, joined, member, row, spread, view
@@ -304,9 +305,9 @@ def _fields_of(base: Symbol | None, word: str) -> Symbol | None:
 def _place_of(node: ast.expr) -> int | None:
     """A place that is written as a number, negative ones too."""
     match node:
-        case ast.Constant(value=int(place)):
-            return place
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(place))):
+        case ast.Constant(value=int(place)) if abs(place) < sys.maxsize:
+            return int(place)  # True is a place, too
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(place))) if abs(place) < sys.maxsize:
             return -place
     return None
 

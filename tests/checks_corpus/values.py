@@ -351,9 +351,9 @@ KINDS_OF_VALUES = (
         "{phase.name: text for phase, text in BY_PHASE.items()}", "sorted(BY_NAME)", "[*BY_NAME]",
     )),
     Kind("places of tuples", _TUPLES.replace("MARK", "  #!"), (
-        "both()", "both()[0]", "plainly()[1]", "both()[-2]", "(1, Phase.OPEN)", "[(1, Phase.OPEN)]",
+        "both()", "both()[0]", "both()[False]", "plainly()[1]", "both()[-2]", "(1, Phase.OPEN)", "[(1, Phase.OPEN)]",
     ), (
-        "both()[1]", "plainly()[0]", "both()[-1]", "('a', Phase.OPEN)[0]", "('a', 1)", "plainly()[-2]",
+        "both()[1]", "both()[True]", "plainly()[0]", "both()[-1]", "('a', Phase.OPEN)[0]", "('a', 1)", "plainly()[-2]",
     ), doubted=("list(both())",)),
     Kind("elements apart from their set", _SETS, (
         "PHASES", "NUMBERS", "list(PHASES)", "[phase for phase in PHASES]", "{number for number in [1]}", "set([1])",
