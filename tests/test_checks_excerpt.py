@@ -10,6 +10,7 @@ from checks.tree.excerpt import parse_part
 from checks.tree.parse import Parsed, Unparsable
 
 LONG = "    x = 1\n" * 300  # a small file is parsed whole
+LONG_METHOD = LONG.replace("    ", "        ")
 TEXT = f'''\
 """A module."""
 
@@ -42,7 +43,7 @@ class Asked:
         self.rows[1] = 2
 
     async def other(self):
-{LONG.replace("    ", "        ")}
+{LONG_METHOD}
     @property
     def asked_too(self):
         return self.limit
@@ -80,9 +81,32 @@ def test_lines_and_columns_stay_what_they_are() -> None:
             assert ast.dump(node, include_attributes=True) in whole
 
 
+GIVEN = (
+    "self.limit = 1", "self.limit: int = 1", "self.rows['a'] = 1", "a, (self.b, c) = x", "(self.a, self.b) = x",
+    "if x: self.limit = 1", "a = self.limit = 1", "x = 1; self.limit = 1", "if x: ...\n        else: self.rows[x] = 1",
+)  # fmt: skip
+NOT_GIVEN = (
+    "x = self.limit", "f(self.limit, 1)", "if x: self.limit()", "f(a=self.limit == 1)", "return self.limit",
+    ", ".join(f"name_{n}" for n in range(60)) + " = x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("row", [*GIVEN, *NOT_GIVEN])
+def test_a_method_stays_that_gives_the_object_something(row: str) -> None:
+    text = f"class Asked:\n    def other(self, x):\n        {row}\n{LONG_METHOD}\n    def asked(self):\n        os.sep\n"
+    line = text.count("\n")
+    parsed = parse_part("a.py", text.encode(), [line])
+    assert parsed.lines == (line,)
+    assert (names(parsed)["other"] > 1) == (row in GIVEN)
+
+
 WHOLE = {
     "inside a string": f"TEXT = '''\ndef asked():\n    os.sep\n'''\n\n\ndef other():\n{LONG}",
     "a string that a line ends in": f"def other():\n    '''\n    a\nwith text\ndef asked(): os.sep\n'''\n{LONG}",
+    "a function that seems to end in a string": "".join(
+        f'def {name}():\n    return """\nimport a\n"""\n\n\n{between}'
+        for name, between in (("other", f"def asked():\n    os.sep\n{LONG}"), ("third", ""))
+    ),
     "a line that goes on": f"def other(): \\\n    return 1\n\n\ndef third():\n{LONG}    return os.sep\n",
     "other line ends": f"def other():\n{LONG}    return os.sep\n".replace("\n", "\r\n"),
     "small": "def other():\n    return 1\n\n\ndef asked():\n    return os.sep\n",

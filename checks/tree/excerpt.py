@@ -3,8 +3,8 @@
 Theory of operation. Functions and classes begin with a line of their own, and end before the next line that is indented
 no further. Those that hold no line of interest are cut down to their name, and blank lines take the place of the rest, so
 that lines and columns stay what they are. Kept is what stands outside of them, and in a class with such a line every method
-that gives something to ``self``. Lines do not tell what is inside a
-string: where an excerpt begins inside of one, or cannot be parsed, the whole file is parsed.
+that gives something to ``self``. Lines do not tell what is inside a string: where a function begins or seems to end
+inside of one, or the excerpt cannot be parsed, the whole file is parsed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _GOES_ON = (b")", b"]", b"}", b"#", b'"""', b"'''")
 _QUOTES = (b'"""', b"'''")
 _METHOD = re.compile(rb"([ \t]+)(?:async +def|def) ")
 #: what an object is given: that tells what it holds
-_OWN = re.compile(rb"[ \t]*(?:\(|[\w ]+,\s*)*self\.\w+\s*[,=:\[|+)]")
+_OWN = re.compile(
+    rb"^[ \t(]*(?:\w[\w ]*,[\s(]*)*self\.\w+\s*[,=:\[|+)]"
+    rb"|[:;=]\s*self\.\w+\s*(?:\[[^]]{0,80}\]\s*)?=(?!=)"  # behind something else in its line
+)
 #: of a smaller file the whole is parsed as fast
 _LEAST_BYTES = 2000
 
@@ -46,16 +49,16 @@ def _excerpt(data: bytes, lines: Sequence[int]) -> bytes | None:
     rows = data.split(b"\n")
     kept, quoted = rows[:], _quoted(rows)
     for first, last in _blocks(rows, 0, len(rows), b""):
-        if first in quoted:
+        if first in quoted or last in quoted:
             return None
         if not _holds(lines, first, last):
             _cut(rows, kept, first, last, b"")
         elif rows[first].startswith(b"class"):
             indent = next((m[1] for row in rows[first + 1 : last] if (m := _METHOD.match(row))), b"")
             for start, end in _blocks(rows, first + 1, last, indent) if indent else ():
-                if start in quoted:
+                if start in quoted or end in quoted:
                     return None
-                if not _holds(lines, start, end) and not any(map(_OWN.match, rows[start + 1 : end])):
+                if not _holds(lines, start, end) and not any(map(_OWN.search, rows[start + 1 : end])):
                     _cut(rows, kept, start, end, indent)
     return b"\n".join(kept)
 
