@@ -167,9 +167,10 @@ class Sweep:
         except files.Unreadable as error:
             self.skipped.append(Skipped(path, str(error)))
             return None
-        if files.is_generated(path, data):
+        taken = [name for name in names if name not in BY_NAME or BY_NAME[name].takes_generated]
+        if len(taken) < len(names) and files.is_generated(path, data):
             self.generated.add(path)
-            names = [name for name in names if name not in BY_NAME or BY_NAME[name].takes_generated]
+            names = taken
         quick = wanted(path, data, [name for name in names if name in QUICK], self.briefs)
         names = [name for name in names if name not in QUICK or name in quick]
         if self._cache and names:
