@@ -155,7 +155,9 @@ def _is_source_folder(parent: str, name: str) -> bool:
 
 def is_generated(path: str, data: bytes) -> bool:
     """Whether a program wrote the file, by its name or by what its first lines say."""
-    return bool(_GENERATED_NAME.search(path) or _GENERATED.search(data, 0, _HEAD_BYTES))
+    head = data[:_HEAD_BYTES]
+    may_say_so = b"generated" in head.lower()
+    return bool(_GENERATED_NAME.search(path) or (may_say_so and _GENERATED.search(head)))
 
 
 def packages_around(root: Path) -> tuple[str, ...]:
