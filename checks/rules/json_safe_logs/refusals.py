@@ -145,8 +145,9 @@ def _of_outside(thing: Thing) -> Refusal | None:
     is_state = (is_instance or is_member) and _SOCKET_STATE.fullmatch(name)
     if is_state or (thing.what == "outside attribute" and _SOCKET_ATTRIBUTE.fullmatch(name)):
         return Refusal("enum WebSocketState", True)
-    if name in _ENUMS if is_instance else is_member and name.rpartition(".")[0] in _ENUMS:
-        return Refusal(f"enum {(name if is_instance else name.rpartition('.')[0]).rpartition('.')[2]}", True)
+    owner = name if is_instance else name.rpartition(".")[0] if is_member else ""
+    if owner in _ENUMS:
+        return Refusal(f"enum {owner.rpartition('.')[2]}", True)
     if thing.what == "outside" and _is_builtin_class(name):
         return Refusal("class", True)
     word = "exception" if _is_exception(name) else REFUSED.get(name)
