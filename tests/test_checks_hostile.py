@@ -146,6 +146,24 @@ def test_a_value_that_doubles_line_by_line(line: str, tmp_path: Path) -> None:
     assert [f for f in report.findings if "broke" in f.message] == []
 
 
+CALLING = {
+    "itself, many times": ("def g():\n    return g(), [g(), h()], g(), g(), {'a': g()}, g()\n", "g()"),
+    "one another, by a branch": (
+        "def g(a):\n    if a:\n        return g\n    return h\n",
+        f"g(1){'(1)' * 20}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CALLING)
+def test_functions_that_give_what_they_give(case: str, tmp_path: Path) -> None:
+    made, value = CALLING[case]
+    other = made.replace("g", "_").replace("h", "g").replace("_", "h")
+    body = f"{made}\n\n{other}\n\ndef tell():\n    logger.info('a', extra={{'s': {value}}})\n"
+    report = beside(tmp_path, f"{HEAD}{body}")
+    assert [f for f in report.findings if "broke" in f.message] == []
+
+
 def test_many_imports_of_one_name_take_no_long_time(tmp_path: Path) -> None:
     report = beside(tmp_path, "".join(f"from m{n} import HELPER\n" for n in range(2000)))
     assert len([f for f in report.findings if f.rule == "single-source"]) == 2000

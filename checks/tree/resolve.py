@@ -15,7 +15,7 @@ from checks.tree.containers import DICT, VIEWS
 from checks.tree.defined import Class, Definitions
 from checks.tree.modules import ModuleIndex
 from checks.tree.symbols import Symbol
-from checks.tree.things import Thing, at_of, instance_of, item_of, outside_result, perhaps, view_of
+from checks.tree.things import Thing, any_of, at_of, instance_of, item_of, outside_result, perhaps, view_of
 
 _DEPTH = 24
 
@@ -26,6 +26,7 @@ class Resolver:
     def __init__(self, modules: ModuleIndex, definitions: Callable[[str], Definitions | None]) -> None:
         self._modules = modules
         self._definitions = definitions
+        self._open: set[Thing] = set()
 
     def what(self, symbol: Symbol | None, importer: str, depth: int = _DEPTH) -> Thing | None:
         """The thing, as seen from the file ``importer``."""
@@ -130,7 +131,7 @@ class Resolver:
             case "const":
                 return Thing("outside attribute", name=f"builtins.str.{name}")
             case "any":
-                return Thing("any", parts=tuple(self.attribute(p, name, depth - 1) for p in thing.parts))
+                return any_of(self.attribute(p, name, depth - 1) for p in thing.parts)
             case "iter" if thing.name == "set":
                 return Thing("outside attribute", name=f"builtins.set.{name}")
             case "box" if thing.name == DICT and name in VIEWS:
@@ -219,18 +220,28 @@ class Resolver:
         if thing.what == "view":
             return view_of(thing)
         if thing.what == "any":
-            return Thing("any", parts=tuple(self._called(part, depth - 1) for part in thing.parts))
+            return any_of(self._called(part, depth - 1) for part in thing.parts)
         if thing.what in ("outside", "outside attribute"):
             return outside_result(thing.name)
         module = self._definitions(thing.path) if thing.path else None
         if module is None:
             return None
         if thing.what == "function":
-            return self.what(module.functions[thing.name], thing.path, depth)
+            return self._result(thing, module.functions[thing.name], depth)
         owner, _, method = thing.name.rpartition(".")
         if thing.what == "method" and owner in module.classes:
-            return self.what(module.classes[owner].returns.get(method), thing.path, depth)
+            return self._result(thing, module.classes[owner].returns.get(method), depth)
         return None
+
+    def _result(self, function: Thing, symbol: Symbol | None, depth: int) -> Thing | None:
+        """What a function gives; what it gives by calling itself is nothing else, and steps alone would not bound that."""
+        if function in self._open:
+            return None
+        self._open.add(function)
+        try:
+            return self.what(symbol, function.path, depth)
+        finally:
+            self._open.remove(function)
 
     def is_enum(self, thing: Thing) -> bool:
         """Whether a class descends from ``enum``'s classes, plain or mixed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from checks.tree.library import LOWER_CASE_CLASSES, RESULTS
@@ -71,6 +71,11 @@ def _values(thing: Thing) -> list[Thing | None]:
 
 def _one_of(several: list[Thing | None]) -> Thing | None:
     return several[0] if len(several) == 1 else Thing("any", parts=tuple(several)) if several else None
+
+
+def any_of(things: Iterable[Thing | None]) -> Thing:
+    """One of these, each named once: what branches give in turn would double with every step."""
+    return Thing("any", parts=tuple(dict.fromkeys(things)))
 
 
 def perhaps(thing: Thing | None) -> Thing | None:
