@@ -134,6 +134,12 @@ def test_what_git_ignores_is_left_out(is_repository: bool, tmp_path: Path) -> No
     assert not list(tmp_path.glob("HEAD"))
 
 
+def test_where_nothing_can_be_written_all_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = plant(tmp_path, {".gitignore": "made/\n", "made/a.py": SAFE, "b.py": SAFE})
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    assert run(root, Settings(json_safe_logs=JsonSafeLogs()), cache=False, jobs=1).files == 2
+
+
 @pytest.mark.parametrize("is_repository", [True, False])
 def test_folders_that_are_no_source_are_named_in_one_line(is_repository: bool, spillway: Spillway) -> None:
     plant(Path(), {"env/pyvenv.cfg": "", "env/lib/a.py": UNSAFE, "app/.hidden/b.py": UNSAFE, "c.py": SAFE})

@@ -122,7 +122,7 @@ def _is_in_repository(root: Path) -> bool:
 
 def _without_ignored(root: Path, names: list[str]) -> list[str]:
     """Without what ``.gitignore`` names, as git reads it; of a folder that is no repository. All, where git cannot say."""
-    with tempfile.TemporaryDirectory() as folder, suppress(GitRefused):
+    with suppress(GitRefused, OSError), tempfile.TemporaryDirectory() as folder:
         run_git(Path(folder), "init", "-q", "--bare", "--template=", ".")
         places = (f"--git-dir={folder}", f"--work-tree={root.absolute()}")
         asked = b"\0".join(map(os.fsencode, names))
