@@ -106,7 +106,7 @@ class Controller:
     def create_service(
         self, ref: ServiceRef, spec: Json, *, actor: str, validate_only: bool = False
     ) -> Operation:
-        validate.check_service_id(ref.service)
+        validate.check_id("service_id", ref.service)
         if ref.name in self._registry:
             raise Refused("ALREADY_EXISTS", f"Resource '{ref.service}' already exists.")
         return self._accept(writes.create(ref, _checked(ref, spec), self._stamp(actor)), validate_only)

@@ -16,6 +16,7 @@ from pipeline.local.control.jobs import Execution, Job
 from pipeline.local.control.operations import EXECUTION, JOB, Operation, Operations
 from pipeline.local.control.state import Failure, Json, Refused, Stamp
 from pipeline.local.control.store import Shelf
+from pipeline.local.control.validate import check_id
 from pipeline.local.control.writes import check_etag
 from pipeline.local.dataplane import Attempts, StartFailed
 from pipeline.local.tasks import Tasks
@@ -93,7 +94,7 @@ class JobController:
         return self._runner.of(self.job(job).name)
 
     def create(self, parent: str, job_id: str, spec: Json, *, actor: str, validate_only: bool) -> Operation:
-        job_writes.check_job_id(job_id)
+        check_id("job_id", job_id)
         name = f"{parent}/jobs/{job_id}"
         if name in self._jobs:
             raise Refused("ALREADY_EXISTS", f"Resource '{job_id}' already exists.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,25 +9,14 @@ from typing import Any
 from pipeline.local.control.etags import TICK
 from pipeline.local.control.jobs import DEFAULT_RETRIES, DEFAULT_TASK_TIMEOUT, Execution, Job, Task
 from pipeline.local.control.state import Json, Refused, Stamp
-from pipeline.local.control.validate import check_variables
+from pipeline.local.control.validate import check_container, check_count
 from pipeline.local.control.writes import default_account, resources_with_defaults
 
-_JOB_ID = re.compile(r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?")
 _MOST_TASKS, _MOST_RETRIES, _LONGEST_S = 10_000, 10, 168 * 3600
 _RESERVED = frozenset(
     f"CLOUD_RUN_{name}" for name in ("JOB", "EXECUTION", "TASK_INDEX", "TASK_ATTEMPT", "TASK_COUNT")
 )
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz24567"
-
-
-def check_job_id(job_id: str) -> None:
-    """Refuse a name that the API would not take."""
-    if not _JOB_ID.fullmatch(job_id):
-        raise Refused(
-            "INVALID_ARGUMENT",
-            f"job_id '{job_id}': must begin with a letter, hold only lower-case letters, digits and hyphens, not end"
-            " with a hyphen, and be shorter than 50 characters.",
-        )
 
 
 def with_defaults(project: str, spec: Json) -> Json:
@@ -54,13 +42,9 @@ def _refuse(problems: Iterator[str]) -> None:
 
 def _problems(template: Json) -> Iterator[str]:
     task = template["template"]
-    if not 1 <= len(task["containers"]) <= 10:
-        yield f"template.template.containers: {len(task['containers'])} containers, at least one and at most 10."
+    yield from check_count("template.template.containers", task["containers"])
     for number, container in enumerate(task["containers"]):
-        where = f"template.template.containers[{number}]"
-        if not container.get("image"):
-            yield f"{where}.image: must be set."
-        yield from check_variables(where, container.get("env", []), _RESERVED)
+        yield from check_container(f"template.template.containers[{number}]", container, _RESERVED)
     if not 1 <= template["task_count"] <= _MOST_TASKS:
         yield f"template.task_count: {template['task_count']} is not between 1 and {_MOST_TASKS}."
     if not 0 <= template.get("parallelism", 0) <= _MOST_TASKS:

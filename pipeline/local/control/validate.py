@@ -23,7 +23,7 @@ RESERVED_NAMESPACES = (
     "autoscaling.knative.dev",
 )
 RESERVED_VARIABLES = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
-_SERVICE_ID = re.compile(r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?")
+_ID = re.compile(r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?")
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_KEY = re.compile(r"[a-z][-a-z0-9_./]{0,62}")
 _LABEL_VALUE = re.compile(r"[-a-z0-9_.]{0,63}")
@@ -36,12 +36,12 @@ _TAG_AND_SERVICE = 46  # what the host name leaves for both: 63 less "---" and t
 Problems = Iterator[str]
 
 
-def check_service_id(service_id: str) -> None:
-    """Refuse a service name that the API would not take."""
-    if not _SERVICE_ID.fullmatch(service_id):
+def check_id(field: str, given: str) -> None:
+    """Refuse a name of a service or a job that the API would not take. Args: field: of the request, that it is in."""
+    if not _ID.fullmatch(given):
         raise Refused(
             "INVALID_ARGUMENT",
-            f"service_id '{service_id}': must begin with a letter, hold only lower-case letters, digits and hyphens,"
+            f"{field} '{given}': must begin with a letter, hold only lower-case letters, digits and hyphens,"
             " not end with a hyphen, and be shorter than 50 characters.",
         )
 
@@ -120,8 +120,7 @@ def _template(_: str, spec: Json) -> Problems:
 
 def _containers(_: str, spec: Json) -> Problems:
     containers = spec["template"].get("containers", [])
-    if not 1 <= len(containers) <= 10:
-        yield f"template.containers: {len(containers)} containers, at least one and at most 10."
+    yield from check_count("template.containers", containers)
     names = [container.get("name", "") for container in containers]
     if len(containers) > 1 and (exposed := sum(bool(each.get("ports")) for each in containers)) != 1:
         yield f"template.containers: Revision template should contain exactly one container with an exposed port, not {exposed}."  # fmt: skip
@@ -129,9 +128,7 @@ def _containers(_: str, spec: Json) -> Problems:
         yield f"template.containers.depends_on: {', '.join(waiting)} wait for each other."
     for index, container in enumerate(containers):
         where = f"template.containers[{index}]"
-        if not container.get("image"):
-            yield f"{where}.image: must be set."
-        yield from check_variables(where, container.get("env", []), RESERVED_VARIABLES)
+        yield from check_container(where, container, RESERVED_VARIABLES)
         if twice := [name for name in names[:index] if name and name == names[index]]:
             yield f"{where}.name: '{twice[0]}' is the name of another container."
         for wanted in container.get("depends_on", []):
@@ -150,8 +147,20 @@ def _waiting_for_ever(containers: list[Json]) -> list[str]:
     return sorted(waiting)
 
 
-def check_variables(where: str, env: Sequence[Json], reserved: Collection[str]) -> Problems:
-    """What is wrong with a container's environment."""
+def check_count(where: str, containers: Sequence[Json]) -> Problems:
+    """Whether a template has too few or too many."""
+    if not 1 <= len(containers) <= 10:
+        yield f"{where}: {len(containers)} containers, at least one and at most 10."
+
+
+def check_container(where: str, container: Json, reserved: Collection[str]) -> Problems:
+    """What is wrong with one, of a service or a job. Args: reserved: variables that the system sets."""
+    if not container.get("image"):
+        yield f"{where}.image: must be set."
+    yield from _variables(where, container.get("env", []), reserved)
+
+
+def _variables(where: str, env: Sequence[Json], reserved: Collection[str]) -> Problems:
     names = [variable.get("name", "") for variable in env]
     if len(env) > 1000:
         yield f"{where}.env: {len(env)} variables, at most 1000."
