@@ -141,8 +141,7 @@ class Controller:
         operation = self._operation(ref, operations.SERVICE, subject, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
-        for other in self.operations.pending_writes(ref.name):
-            self.operations.finish(other.name, error=("ABORTED", f"{ref.service} was deleted meanwhile."))
+        self.operations.finish_writes(ref.name, error=("ABORTED", f"{ref.service} was deleted meanwhile."))
         self._registry.remove(ref.name)
         self.operations.begin(operation)
         self._reconciler.forget_service(service, operation)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
+
+import structlog
 
 from pipeline.local.control import job_writes, jobs
 from pipeline.local.control.job_runner import JobRunner
@@ -22,6 +25,8 @@ from pipeline.local.dataplane import Attempts, StartFailed
 from pipeline.local.tasks import Tasks
 
 _KEPT = 1000  # executions of a job
+
+log = structlog.get_logger(__name__)
 
 
 class JobController:
@@ -55,7 +60,11 @@ class JobController:
         for job in list(self._jobs.values()):
             if job.reconciling:
                 self._tasks.spawn(self._settle(job.name, job.generation))
+        orphans = [each.name for each in self._runner if each.job not in self._jobs]
+        for name in orphans:  # the server ended while they were being deleted
+            self._runner.cancel(name)
         self._runner.resume()
+        self._tasks.spawn(self._forget(orphans, None))
 
     async def close(self) -> None:
         await self._tasks.cancel()
@@ -122,6 +131,7 @@ class JobController:
             return replace(operation, is_done=True)
         self._on_disk(lambda: self._shelf.remove(name))
         del self._jobs[name]
+        self._operations.finish_writes(name, error=("ABORTED", f"{job.short} was deleted meanwhile."))
         self._operations.begin(operation)
         self._tasks.spawn(self._forget([each.name for each in self._runner.of(name)], operation))
         return operation
@@ -168,8 +178,7 @@ class JobController:
         return operation
 
     async def _forget(self, executions: list[str], operation: Operation | None) -> None:
-        for name in executions:
-            await self._runner.forget(name)
+        await asyncio.gather(*map(self._runner.forget, executions))
         if operation:
             self._operations.finish(operation.name)
 
@@ -188,12 +197,13 @@ class JobController:
         job = self._jobs.get(name)
         if job is None or job.generation != generation:
             return  # deleted, or written again: that write settles it
-        job = replace(job, images=images, failure=failure, reconciling=False)
-        self._jobs[name] = job
-        self._on_disk(lambda: self._shelf.save(name, job))
+        job = self._jobs[name] = replace(job, images=images, failure=failure, reconciling=False)
+        try:
+            self._shelf.save(name, job)
+        except OSError as fault:  # who starts anew finds it as it was written, and settles it again
+            log.warning("a job was not saved", job=name, why=str(fault))
         error = ("FAILED_PRECONDITION", failure.message) if failure else None
-        for operation in self._operations.pending_writes(name):
-            self._operations.finish(operation.name, subject=self.shown(job), error=error)
+        self._operations.finish_writes(name, subject=self.shown(job), error=error)
 
     async def _images(self, job: Job) -> tuple[Failure | None, Mapping[str, str]]:
         names = [each["image"] for each in job.spec["template"]["template"]["containers"]]
@@ -204,6 +214,8 @@ class JobController:
                 }
         except StartFailed as failure:
             return Failure(failure.reason, failure.message), {}
+        except OSError as fault:
+            return Failure("INTERNAL", f"The local Cloud Run could not keep its images: {fault}"), {}
 
     def _publish(self, job: Job) -> None:
         """Raises Refused when it cannot be saved."""

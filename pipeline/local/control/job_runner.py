@@ -79,12 +79,16 @@ class JobRunner:
 
     async def forget(self, name: str) -> None:
         """Cancel it if it runs, and keep nothing of it."""
-        if self._known[name].completed is None:
+        known = self._known.get(name)
+        if known and known.completed is None:
             self.cancel(name)
             if running := self._running.get(name):
                 await asyncio.wait([running])
         self._known.pop(name, None)
-        self._shelf.remove(name)
+        try:
+            self._shelf.remove(name)
+        except OSError as fault:
+            log.warning("an execution was not removed", execution=name, why=str(fault))
 
     def _begin(self, name: str) -> None:
         self._running[name] = self._tasks.spawn(self._run(name))
@@ -109,8 +113,7 @@ class JobRunner:
         tasks = tuple(jobs.cancelled(task, now) for task in execution.tasks)
         execution = replace(execution, tasks=tasks, completed=now)
         self._keep(execution)
-        for operation in self._operations.pending_writes(name):
-            self._operations.finish(operation.name, subject=execution_json(execution))
+        self._operations.finish_writes(name, subject=execution_json(execution))
 
     async def _drive(self, name: str, index: int, turns: asyncio.Semaphore) -> None:
         while self._task(name, index).state not in ENDED:

@@ -73,10 +73,12 @@ class Operations:
         self._keep(replace(operation, is_done=True, subject=subject or operation.subject, error=error))
         self._ends.pop(name).set()
 
-    def pending_writes(self, target: str) -> tuple[Operation, ...]:
-        return tuple(
-            o for o in self._known.values() if o.target == target and not o.deletes and not o.is_done
-        )
+    def finish_writes(
+        self, target: str, *, subject: Json | None = None, error: tuple[str, str] | None = None
+    ) -> None:
+        """End all that wait for one resource, but for its deletion."""
+        for name in [o.name for o in self._known.values() if o.target == target and not o.deletes]:
+            self.finish(name, subject=subject, error=error)
 
     def unfinished_deletions(self) -> tuple[Operation, ...]:
         return tuple(o for o in self._known.values() if o.deletes and not o.is_done)

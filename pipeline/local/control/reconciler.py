@@ -185,9 +185,7 @@ class Reconciler:
             return
         failure = goal.failure
         error = ("FAILED_PRECONDITION", failure.message) if failure else None
-        for operation in self._operations.pending_writes(goal.name):
-            shown = service_json(goal, self._router.uri)
-            self._operations.finish(operation.name, subject=shown, error=error)
+        self._operations.finish_writes(goal.name, subject=service_json(goal, self._router.uri), error=error)
 
     async def _forget(self, operation: Operation, stops: Iterable[asyncio.Task[None]]) -> None:
         async with self._turns[operation.target]:
