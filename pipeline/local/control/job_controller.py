@@ -18,7 +18,7 @@ from pipeline.local.control.job_views import execution_json, job_json, job_summa
 from pipeline.local.control.jobs import Execution, Job
 from pipeline.local.control.operations import EXECUTION, JOB, Operation, Operations
 from pipeline.local.control.state import Failure, Json, Refused, Stamp
-from pipeline.local.control.store import Shelf
+from pipeline.local.control.store import Shelf, must_be_saved
 from pipeline.local.control.validate import check_id
 from pipeline.local.control.writes import check_etag
 from pipeline.local.dataplane import Attempts, StartFailed
@@ -129,7 +129,8 @@ class JobController:
         operation = self._operation(job.parent, JOB, name, gone, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
-        self._on_disk(lambda: self._shelf.remove(name))
+        with must_be_saved():
+            self._shelf.remove(name)
         del self._jobs[name]
         self._operations.finish_writes(name, error=("ABORTED", f"{job.short} was deleted meanwhile."))
         self._operations.begin(operation)
@@ -219,17 +220,9 @@ class JobController:
 
     def _publish(self, job: Job) -> None:
         """Raises Refused when it cannot be saved."""
-        self._on_disk(lambda: self._shelf.save(job.name, job))
+        with must_be_saved():
+            self._shelf.save(job.name, job)
         self._jobs[job.name] = job
-
-    @staticmethod
-    def _on_disk(do: Callable[[], None]) -> None:
-        try:
-            do()
-        except OSError as fault:
-            raise Refused(
-                "RESOURCE_EXHAUSTED", f"The local Cloud Run cannot save its state ({fault})."
-            ) from fault
 
     def _latest(self, job: Job) -> Execution | None:
         return self._runner.find(f"{job.name}/executions/{job.latest}") if job.latest else None

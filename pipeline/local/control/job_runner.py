@@ -16,7 +16,7 @@ from pipeline.local.control import jobs
 from pipeline.local.control.job_views import execution_json
 from pipeline.local.control.jobs import ENDED, Execution, Task, TaskState
 from pipeline.local.control.operations import Operations
-from pipeline.local.control.running import container_spec
+from pipeline.local.control.running import container_specs
 from pipeline.local.control.store import Shelf
 from pipeline.local.dataplane import AttemptEnd, Attempts, AttemptSpec, StartFailed
 from pipeline.local.tasks import Tasks
@@ -125,11 +125,9 @@ class JobRunner:
 
     async def _attempt(self, execution: Execution, task: Task) -> AttemptEnd:
         template = execution.task_template
-        volumes = {each.get("name", ""): each for each in template.get("volumes", ())}
-        containers = (container_spec(each, execution.images, volumes) for each in template["containers"])
         spec = AttemptSpec(
             execution.job, execution.short, task.index, task.attempt, len(execution.tasks),
-            tuple(containers), float(template["timeout"].removesuffix("s")),
+            tuple(container_specs(template, execution.images)), float(template["timeout"].removesuffix("s")),
         )  # fmt: skip
         try:
             return await self._attempts.attempt(spec)

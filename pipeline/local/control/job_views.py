@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.local.control.jobs import Execution, Job, Task, TaskState
-from pipeline.local.control.state import Failure, Json
+from pipeline.local.control.state import Json
+from pipeline.local.control.views import why
 
 _SUCCEEDED, _FAILED, _PENDING = "CONDITION_SUCCEEDED", "CONDITION_FAILED", "CONDITION_PENDING"
 _RECONCILING = "CONDITION_RECONCILING"
@@ -20,7 +21,7 @@ _TASK_STATES = {
     TaskState.RUNNING: _RECONCILING,
     TaskState.SUCCEEDED: _SUCCEEDED,
 }
-_UNKNOWN, _CANCELLED = 2, 1  # google.rpc.Code
+_UNKNOWN = 2  # google.rpc.Code
 
 
 def job_json(job: Job, latest: Execution | None) -> Json:
@@ -33,7 +34,9 @@ def job_json(job: Job, latest: Execution | None) -> Json:
         "generation": job.generation,
         "last_modifier": job.last_modifier,
         "observed_generation": 0 if job.reconciling else job.generation,
-        "terminal_condition": _condition("Ready", state, job.update_time, _why(job.failure)),
+        "terminal_condition": _condition(
+            "Ready", state, job.update_time, why(job.failure) if job.failure else {}
+        ),
         "execution_count": job.executions,
         "reconciling": job.reconciling,
         **({"latest_created_execution": _reference(latest)} if latest else {}),
@@ -69,6 +72,7 @@ def execution_json(execution: Execution) -> Json:
 
 def task_json(execution: Execution, task: Task) -> Json:
     """A ``run_v2.Task``."""
+    at = task.completed or task.started or execution.create_time
     shown: dict[str, Any] = {
         **_times(task.started, task.completed),
         **execution.task_template,
@@ -77,7 +81,7 @@ def task_json(execution: Execution, task: Task) -> Json:
         "generation": 1,
         "observed_generation": 1,
         "create_time": execution.create_time.isoformat(),
-        "update_time": (task.completed or task.started or execution.create_time).isoformat(),
+        "update_time": at.isoformat(),
         "job": execution.job.rpartition("/")[2],
         "execution": execution.short,
         "index": task.index,
@@ -85,7 +89,6 @@ def task_json(execution: Execution, task: Task) -> Json:
         "reconciling": task.state in _UNFINISHED,
         "etag": execution.etag,
     }
-    at = task.completed or task.started or execution.create_time
     state = _TASK_STATES.get(task.state, _FAILED)
     shown["conditions"] = [_condition("Completed", state, at, _task_reason(task))]
     if task.last is not None:
@@ -174,14 +177,6 @@ def _task_reason(task: Task) -> Json:
     if task.state is TaskState.FAILED and task.last:
         return {"execution_reason": "NON_ZERO_EXIT_CODE", "message": task.last.message, "severity": "ERROR"}
     return {}
-
-
-def _why(failure: Failure | None) -> Json:
-    """A reason that the API has no word for is UNKNOWN."""
-    if failure is None:
-        return {}
-    reason = failure.reason if failure.reason == "CONTAINER_MISSING" else "UNKNOWN"
-    return {"message": failure.message, "severity": "ERROR", "reason": reason}
 
 
 def _condition(kind: str, state: str, at: datetime, more: Json) -> Json:

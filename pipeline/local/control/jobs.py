@@ -12,19 +12,16 @@ Source: docstrings of google.cloud.run_v2.Job, Execution, Task and RunJobRequest
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from pipeline.local.control.state import Failure, Json
+from pipeline.local.control.state import Failure, Json, digests_in
 from pipeline.local.dataplane import AttemptEnd
 
 DEFAULT_TASK_TIMEOUT = "600s"
 DEFAULT_RETRIES = 3
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
 class TaskState(StrEnum):
@@ -147,6 +144,6 @@ def cancelled(task: Task, at: datetime) -> Task:
 
 def digests(*kept: Job | Execution) -> frozenset[str]:
     """Image digests (64 hex digits) that these name."""
-    texts = [json.dumps(each.spec if isinstance(each, Job) else each.template) for each in kept]
-    texts += [image for each in kept for image in each.images.values()]
-    return frozenset(found for text in texts for found in _DIGEST.findall(text))
+    return digests_in(
+        *((each.spec if isinstance(each, Job) else each.template, dict(each.images)) for each in kept)
+    )

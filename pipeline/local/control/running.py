@@ -33,8 +33,7 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
         own.get(key) or of_service.get(key) or fallback
         for key, fallback in (("min_instance_count", 0), ("max_instance_count", 1))
     )
-    volumes = {each.get("name", ""): each for each in template.get("volumes", ())}
-    containers = [container_spec(each, revision.images, volumes) for each in template["containers"]]
+    containers = container_specs(template, revision.images)
     main = containers.pop(serving(template["containers"]))
     return InstanceSpec(
         service=service.name,
@@ -65,8 +64,13 @@ def _left_out(template: Json) -> Iterator[str]:
             yield f"working directory {container['working_dir']}"
 
 
-def container_spec(container: Json, images: Mapping[str, str], volumes: Mapping[str, Json]) -> ContainerSpec:
-    """How to run one container of a template."""
+def container_specs(template: Json, images: Mapping[str, str]) -> list[ContainerSpec]:
+    """How to run each container of a template, of a revision's or a task's."""
+    volumes = {each.get("name", ""): each for each in template.get("volumes", ())}
+    return [_container(each, images, volumes) for each in template["containers"]]
+
+
+def _container(container: Json, images: Mapping[str, str], volumes: Mapping[str, Json]) -> ContainerSpec:
     env, image = container.get("env", ()), container["image"]
     port = (container.get("ports") or [{}])[0].get("container_port", 0)
     return ContainerSpec(

@@ -197,8 +197,12 @@ def serving(containers: Sequence[Json]) -> int:
 
 def digests(service: Service) -> frozenset[str]:
     """Image digests (64 hex digits) that any text of the service names: its revisions', its template's, its record's."""
-    texts = (json.dumps(service.spec), *(i for r in service.revisions for i in r.images.values()), *(json.dumps(r.template) for r in service.revisions))  # fmt: skip
-    return frozenset(found for text in texts for found in _DIGEST.findall(text))
+    return digests_in(service.spec, *((r.template, dict(r.images)) for r in service.revisions))
+
+
+def digests_in(*kept: object) -> frozenset[str]:
+    """Image digests in any text of these values of JSON."""
+    return frozenset(_DIGEST.findall(json.dumps(kept)))
 
 
 def advance(service: Service, at: datetime) -> Service:

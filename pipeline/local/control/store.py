@@ -12,6 +12,7 @@ saved as soon as the disk takes it. Until then a restart finds what was saved la
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import quote
@@ -57,6 +58,17 @@ class Shelf(Generic[T]):
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{quote(name, safe='')}.json"
+
+
+@contextmanager
+def must_be_saved() -> Iterator[None]:
+    """Refuse what the disk does not take."""
+    try:
+        yield
+    except OSError as fault:
+        raise Refused(
+            "RESOURCE_EXHAUSTED", f"The local Cloud Run cannot save its state ({fault})."
+        ) from fault
 
 
 class Registry:
@@ -107,12 +119,8 @@ class Registry:
 
     def remove(self, name: str) -> None:
         """Raises Refused."""
-        try:
+        with must_be_saved():
             self._shelf.remove(name)
-        except OSError as fault:
-            raise Refused(
-                "RESOURCE_EXHAUSTED", f"The local Cloud Run cannot save its state ({fault})."
-            ) from fault
         del self._services[name]
         self._unsaved.pop(name, None)
 

@@ -201,8 +201,13 @@ def _condition(kind: str, state: Readiness, failure: Failure | None, at: datetim
         "last_transition_time": at.isoformat(),
     }
     if failure:
-        condition |= {"message": failure.message, "severity": "ERROR", **_reason(failure.reason)}
+        condition |= why(failure)
     return condition
+
+
+def why(failure: Failure) -> Json:
+    """What a condition says of it."""
+    return {"message": failure.message, "severity": "ERROR", **_reason(failure.reason)}
 
 
 def _reason(name: str) -> Json:
