@@ -236,10 +236,15 @@ def test_what_cannot_be_is_refused(machine: Machine) -> None:
     kind = run_v2.RunJobRequest.Overrides.ContainerOverride
     for wrong, words in (
         (kind(env=[run_v2.EnvVar(name="CLOUD_RUN_JOB", value="x")]), "CLOUD_RUN_JOB"),
+        (kind(env=[run_v2.EnvVar(value="x")]), "a variable without a name"),
         (kind(name="other"), "no container 'other'"),
     ):
         with pytest.raises(exceptions.BadRequest, match=words):
             machine.went(job.name, container_overrides=[wrong])
+    job.template.template.containers.append(run_v2.Container(image="worker"))
+    machine.jobs.update_job(job=job).result(polling=OFTEN)
+    with pytest.raises(exceptions.BadRequest, match="more than one container ''"):
+        machine.went(job.name, container_overrides=[kind(args=["x"])])
     with pytest.raises(exceptions.Conflict):
         machine.jobs.delete_job(request=run_v2.DeleteJobRequest(name=job.name, etag='"old"'))
     with pytest.raises(exceptions.NotFound):

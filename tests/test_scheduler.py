@@ -162,6 +162,15 @@ async def test_a_schedule_that_never_comes_harms_no_other(world: World) -> None:
     assert world.minutes == [2, 4]
 
 
+async def test_a_job_that_cannot_be_looked_at_stops_no_other(world: World) -> None:
+    """As one of a time zone that this machine knows no more."""
+    name = world.make("lost")
+    world.scheduler.jobs.keep(name, {**dict(world.scheduler.jobs)[name], "timeZone": "Nowhere/Else"})
+    world.make("two")
+    await world.wait(4 * MINUTE)
+    assert world.minutes == [2, 4]
+
+
 # -- over the wire -----------------------------------------------------------------------------------------------------
 
 

@@ -102,13 +102,14 @@ def _containers(containers: Sequence[Json], overrides: Sequence[Json]) -> Sequen
     for override in overrides:
         wanted = override.get("name", "")
         found = [c for c in made if c.get("name", "") == wanted or (not wanted and len(made) == 1)]
-        if not found:
+        if len(found) != 1:
             raise Refused(
-                "INVALID_ARGUMENT", f"overrides.container_overrides: there is no container '{wanted}'."
+                "INVALID_ARGUMENT",
+                f"overrides.container_overrides: there is {'more than one' if found else 'no'} container '{wanted}'.",
             )
         (container,) = found
         if override.get("args") or override.get("clear_args"):
             container["args"] = list(override.get("args", ()))
-        env = {each["name"]: each for each in (*container.get("env", ()), *override.get("env", ()))}
+        env = {each.get("name", ""): each for each in (*container.get("env", ()), *override.get("env", ()))}
         container["env"] = list(env.values())
     return made

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import grpc
 import structlog
 
 from pipeline.local.alerts.collection import Collection
@@ -23,8 +24,6 @@ from pipeline.rpc.scheduler import kind
 
 _EVERY_S = 1.0
 _TARGETS = ("httpTarget", "pubsubTarget")
-_CODES = {"INVALID_ARGUMENT": 3, "NOT_FOUND": 5, "FAILED_PRECONDITION": 9, "UNIMPLEMENTED": 12}
-_UNKNOWN = 2
 #: What clients cannot set.
 _OURS = ("userUpdateTime", "state", "status", "scheduleTime", "lastAttemptTime")
 
@@ -63,13 +62,19 @@ class Scheduler:
         """Start what is due as of now."""
         now = self._clock()
         for name, job in list(self.jobs):
-            if job["state"] != "ENABLED":
-                continue
-            due = job.get("scheduleTime")
-            if due and datetime.fromisoformat(due) <= now:
-                await self.run(name)
-            if not due or datetime.fromisoformat(due) <= now:
-                self._set(name, scheduleTime=_shown(_schedule(job).after(now)))
+            try:
+                await self._look_at(name, job, now)
+            except Exception as fault:  # one job that cannot be looked at must not stop the others for good
+                log.exception("a schedule could not be looked at", job=name, exc_info=fault)
+
+    async def _look_at(self, name: str, job: Json, now: datetime) -> None:
+        if job["state"] != "ENABLED":
+            return
+        due = job.get("scheduleTime")
+        if due and datetime.fromisoformat(due) <= now:
+            await self.run(name)
+        if not due or datetime.fromisoformat(due) <= now:
+            self._set(name, scheduleTime=_shown(_schedule(job).after(now)))
 
     async def run(self, name: str) -> Any:
         """Start it now, whatever its schedule says. Returns the job. Raises Refused when there is none."""
@@ -78,7 +83,7 @@ class Scheduler:
         try:
             await self._start(job.get("httpTarget", {}))
         except Refused as refused:
-            status = {"code": _CODES.get(refused.code, _UNKNOWN), "message": refused.message}
+            status = {"code": grpc.StatusCode[refused.code].value[0], "message": refused.message}
             log.warning("a scheduled job was not started", job=name, why=refused.message)
         return self._set(name, lastAttemptTime=_shown(self._clock()), status=status)
 
