@@ -24,7 +24,7 @@ from google.oauth2.credentials import Credentials
 from pipeline.local import state_secrets
 from pipeline.local.assembly import LocalCloudRun, Settings
 from pipeline.local.endpoint import Endpoint
-from pipeline.local.images import catalogue
+from pipeline.local.images import builds, catalogue
 from pipeline.local.images.catalogue import Image
 from pipeline.local.run import strays
 from pipeline.rpc.logs import Logs, logging_v2
@@ -192,6 +192,22 @@ def test_a_task_that_takes_too_long_is_ended_with_all_that_it_started(machine: M
     assert done.failed_count == 1
     assert "time-out" in done.conditions[0].message
     assert machine.processes() == []
+
+
+def test_an_image_is_compared_with_its_digest_once_and_not_for_each_attempt(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared, find = [], builds.find
+
+    def watched(folder: Path, reference: str, *, verify: bool = True) -> builds.Build:
+        compared.append(verify)
+        return find(folder, reference, verify=verify)
+
+    job = machine.make("compared", "fail", retries=1)
+    machine.went(job.name)
+    monkeypatch.setattr(builds, "find", watched)
+    machine.went(job.name)
+    assert compared == [False, False]
 
 
 def test_a_run_is_cancelled(machine: Machine) -> None:

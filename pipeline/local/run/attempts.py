@@ -6,13 +6,13 @@ The first container's end is the attempt's. The others, and whatever a container
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
 
 from pipeline.local.dataplane import AttemptEnd, AttemptSpec, ContainerSpec
 from pipeline.local.entries.store import LogSink
-from pipeline.local.images import builds
+from pipeline.local.images.builds import Build
 from pipeline.local.run import secret_variables, strays, volumes
 from pipeline.local.run.container import Container, Part
 
@@ -23,12 +23,21 @@ class Attempt:
     """``run`` it once.
 
     Args:
+        find: the build of an image. Raises StartFailed.
         grace_s: between SIGTERM and SIGKILL; Cloud Run's is 10.
     """
 
-    def __init__(self, folder: Path, logs: LogSink, spec: AttemptSpec, grace_s: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        logs: LogSink,
+        find: Callable[[str], Awaitable[Build]],
+        spec: AttemptSpec,
+        grace_s: float,
+    ) -> None:
         self._folder = folder
         self._logs = logs
+        self._find = find
         self._spec = spec
         self._grace_s = grace_s
         self._token = strays.fresh_token(folder)
@@ -64,7 +73,7 @@ class Attempt:
 
     async def _start(self, number: int, container: ContainerSpec) -> Container:
         spec, name = self._spec, self._spec.job
-        build = await asyncio.to_thread(builds.find, self._folder, container.image)
+        build = await self._find(container.image)
         secrets = await asyncio.to_thread(secret_variables.read, self._folder, name, container)
         runner = await asyncio.to_thread(volumes.runner, self._folder, self._token, name, container)
         ours = {

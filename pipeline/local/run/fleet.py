@@ -166,7 +166,7 @@ class Fleet:
             self._logs.system(spec.service, spec.revision, text, "NOTICE")
 
     async def attempt(self, spec: AttemptSpec) -> AttemptEnd:
-        return await Attempt(self._folder, self._logs, spec, self._grace_s).run()
+        return await Attempt(self._folder, self._logs, self._build, spec, self._grace_s).run()
 
     async def stop(self, service: str, revision: str) -> None:
         group = self._groups.pop((service, revision), None)
