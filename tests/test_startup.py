@@ -77,6 +77,22 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         made.down()
 
 
+def test_a_watchdog_is_declared_by_messages_alone(tmp_path: Path) -> None:
+    """Whoever applies one to the local Cloud Run loads no clients for it."""
+    program = """
+import sys
+import grpc
+from infra.watchdog import TYPES
+from pipeline.local.provider.watchdog import WatchdogProvider
+provider = WatchdogProvider(grpc.insecure_channel("127.0.0.1:1"))
+place = {"project": "p", "location": "l", "region": "l", "name": "n"}
+assert not any(provider.check(kind, place) for kind in TYPES)
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not NEVER & set(done.stdout.split())
+
+
 def test_a_roll_back_imports_a_channel_and_messages(project: Project) -> None:
     words = ("rollback", project.ref.name, "-o", "json")
     seen = imported(project.folder, *words, "--dry-run", SPILLWAY_LOCAL_DIR=str(project.local))

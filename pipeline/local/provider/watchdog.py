@@ -11,7 +11,6 @@ from typing import Any
 
 import grpc
 from google.api_core import exceptions
-from google.cloud import run_v2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, json_format
 
@@ -19,6 +18,7 @@ from infra.watchdog import JOB
 from pipeline.local.provider.alerts import holds
 from pipeline.local.provider.fields import Json
 from pipeline.rpc import scheduler as messages
+from pipeline.rpc.run import run_v2
 
 _TIMEOUT_S, _SETTLE_S, _POLL_S = 15.0, 60.0, 0.1
 _JOBS, _SCHEDULER = "google.cloud.run.v2.Jobs", f"{messages.PACKAGE}.CloudScheduler"
