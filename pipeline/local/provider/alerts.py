@@ -15,11 +15,11 @@ from google.api_core import exceptions
 from google.protobuf import empty_pb2, json_format
 
 from infra.alerts import METRIC, POLICY
+from pipeline.local.provider.calls import send
 from pipeline.local.provider.fields import Json
 from pipeline.rpc.logs import logging_v2
 from pipeline.rpc.monitoring import monitoring_v3
 
-_TIMEOUT_S = 15.0
 _PLACE = frozenset({"project"})
 
 
@@ -123,14 +123,8 @@ class AlertsProvider:
 
     def _call(self, of: _Kind, method: str, fields: Mapping[str, Any], answer: Any) -> Any:
         request = getattr(of.types, f"{method}Request")
-        call = self._channel.unary_unary(
-            f"/{of.service}/{method}", request_serializer=request.serialize,
-            response_deserializer=answer.deserialize if answer else empty_pb2.Empty.FromString,
-        )  # fmt: skip
-        try:
-            return call(request(**fields), timeout=_TIMEOUT_S)
-        except grpc.RpcError as error:
-            raise exceptions.from_grpc_error(error) from error
+        read = answer.deserialize if answer else empty_pb2.Empty.FromString
+        return send(self._channel, f"{of.service}/{method}", request.pb(request(**fields)), read)
 
 
 def _message(of: _Kind, inputs: Json) -> Any:

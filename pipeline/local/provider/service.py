@@ -7,7 +7,6 @@ errors come out as the client raises them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from infra.alerts import TYPES as ALERTS
 from infra.watchdog import TYPES as WATCHDOGS
 from pipeline.local.provider import fields
 from pipeline.local.provider.alerts import AlertsProvider
+from pipeline.local.provider.calls import CALL_TIMEOUT_S, settle
 from pipeline.local.provider.fields import PLACE, Json
 from pipeline.local.provider.spelling import to_message, to_outputs
 from pipeline.local.provider.watchdog import WatchdogProvider
@@ -26,9 +26,6 @@ from pipeline.model import ServiceRef
 from pipeline.rpc.run import Services, run_v2
 
 SERVICE = "gcp:cloudrunv2/service:Service"
-_CALL_TIMEOUT_S = 15.0
-_SETTLE_TIMEOUT_S = 20 * 60.0  # the real provider's
-_POLL_S = 0.1
 
 
 class LocalProvider:
@@ -40,12 +37,8 @@ class LocalProvider:
             **dict.fromkeys(ALERTS, alerts),
             **dict.fromkeys(WATCHDOGS, watchdogs),
         }
+        self._channel = channel
         self._services = Services(channel)
-        self._operation = channel.unary_unary(
-            "/google.longrunning.Operations/GetOperation",
-            request_serializer=operations_pb2.GetOperationRequest.SerializeToString,
-            response_deserializer=operations_pb2.Operation.FromString,
-        )
 
     def check(self, inputs: Json) -> tuple[str, ...]:
         """What is wrong with these inputs, before anything is sent; empty if nothing is."""
@@ -66,7 +59,7 @@ class LocalProvider:
             last: the state before; without one, no label and no annotation is taken for the program's.
         """
         try:
-            service = self._services.get_service(name=ref_of(place).name, timeout=_CALL_TIMEOUT_S)
+            service = self._services.get_service(name=ref_of(place).name, timeout=CALL_TIMEOUT_S)
         except exceptions.NotFound:
             return None
         return fields.kept(to_outputs(service), {**(last or {}), **{key: place[key] for key in PLACE}})
@@ -80,7 +73,7 @@ class LocalProvider:
         ref = ref_of(inputs)
         answer = self._services.create_service(
             parent=ref.parent, service=to_message(fields.sent({}, inputs)), service_id=ref.service,
-            timeout=_CALL_TIMEOUT_S,
+            timeout=CALL_TIMEOUT_S,
         )  # fmt: skip
         return _operation_name(answer)
 
@@ -92,21 +85,11 @@ class LocalProvider:
         service = to_message(fields.sent(olds, news))
         service.name = ref_of(olds).name
         request = run_v2.UpdateServiceRequest(service=service)
-        return _operation_name(self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S))
+        return _operation_name(self._services.update_service(request=request, timeout=CALL_TIMEOUT_S))
 
     def settle(self, operation: str) -> None:
-        """Wait for what was accepted, as the real provider does. Raises GoogleAPICallError as the operation ended."""
-        give_up = time.monotonic() + _SETTLE_TIMEOUT_S
-        while True:
-            request = operations_pb2.GetOperationRequest(name=operation)
-            found = self._operation(request, timeout=_CALL_TIMEOUT_S)
-            if found.done:
-                break
-            if time.monotonic() >= give_up:
-                raise exceptions.DeadlineExceeded(f"{operation} did not end within 20 minutes")
-            time.sleep(_POLL_S)
-        if found.HasField("error"):
-            raise exceptions.from_grpc_status(found.error.code, found.error.message)
+        """Wait for what was accepted. Raises GoogleAPICallError as the operation ended."""
+        settle(self._channel, operation)
 
     def delete(self, olds: Json) -> None:
         """Raises ValueError while deletion protection is on. A service that is gone already is no error."""
@@ -115,7 +98,7 @@ class LocalProvider:
                 f"{olds['name']}: deletion protection is on; switch it off, apply that, then delete"
             )
         try:
-            self._services.delete_service(name=ref_of(olds).name, timeout=_CALL_TIMEOUT_S)
+            self._services.delete_service(name=ref_of(olds).name, timeout=CALL_TIMEOUT_S)
         except exceptions.NotFound:
             return
 

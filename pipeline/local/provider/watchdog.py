@@ -5,8 +5,7 @@ Inputs are spelled as pulumi-gcp does, a state as the APIs do. What the server f
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -16,11 +15,11 @@ from google.protobuf import empty_pb2, json_format
 
 from infra.watchdog import JOB
 from pipeline.local.provider.alerts import holds
+from pipeline.local.provider.calls import send, settle
 from pipeline.local.provider.fields import Json
 from pipeline.rpc import scheduler as messages
 from pipeline.rpc.run import run_v2
 
-_TIMEOUT_S, _SETTLE_S, _POLL_S = 15.0, 60.0, 0.1
 _JOBS, _SCHEDULER = "google.cloud.run.v2.Jobs", f"{messages.PACKAGE}.CloudScheduler"
 #: What says where it is, or is the provider's own.
 _BESIDE = frozenset({"project", "location", "region", "name", "deletionProtection"})
@@ -82,35 +81,17 @@ class WatchdogProvider:
 
     def _settle(self, answer: Any) -> None:
         """Wait for an operation, where the answer is one. Raises as it ended."""
-        give_up = time.monotonic() + _SETTLE_S
-        while isinstance(answer, operations_pb2.Operation) and not answer.done:
-            if time.monotonic() >= give_up:
-                raise exceptions.DeadlineExceeded(f"{answer.name} did not end within {_SETTLE_S:g} s")
-            time.sleep(_POLL_S)
-            request = operations_pb2.GetOperationRequest(name=answer.name)
-            answer = self._send(
-                "google.longrunning.Operations/GetOperation", request, operations_pb2.Operation.FromString
-            )
-        if isinstance(answer, operations_pb2.Operation) and answer.HasField("error"):
-            raise exceptions.from_grpc_status(answer.error.code, answer.error.message)
+        if isinstance(answer, operations_pb2.Operation):
+            settle(self._channel, answer.name)
 
     def _call(self, kind: str, method: str, fields: Mapping[str, Any]) -> Any:
         if kind == JOB:
             request = getattr(run_v2, f"{method}Request").pb()(**fields)
             answer = run_v2.Job.pb() if method == "GetJob" else operations_pb2.Operation
-            return self._send(f"{_JOBS}/{method}", request, answer.FromString)
+            return send(self._channel, f"{_JOBS}/{method}", request, answer.FromString)
         request = messages.kind(f"{method}Request")(**fields)
         made = empty_pb2.Empty if method == "DeleteJob" else messages.kind("Job")
-        return self._send(f"{_SCHEDULER}/{method}", request, made.FromString)
-
-    def _send(self, method: str, request: Any, read: Callable[[bytes], Any]) -> Any:
-        call = self._channel.unary_unary(
-            f"/{method}", request_serializer=type(request).SerializeToString, response_deserializer=read
-        )
-        try:
-            return call(request, timeout=_TIMEOUT_S)
-        except grpc.RpcError as error:
-            raise exceptions.from_grpc_error(error) from error
+        return send(self._channel, f"{_SCHEDULER}/{method}", request, made.FromString)
 
 
 def _name(inputs: Json) -> str:
