@@ -16,15 +16,19 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from pipeline.cli.probe import _ending
+from pipeline.app.session import Session
+from pipeline.cli.probe import _ending, _print
 from pipeline.config import schema
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.driving.rounds import seen_in
 from pipeline.errors import UserError
 from pipeline.judging.probes import Round
+from pipeline.output.writer import Mode, Output
 from pipeline.probe.round import run_round
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, Scenario
 from pipeline.probe.session import hold_conversation
+from pipeline.probe.summary import summarise
+from tests.documents import hold as hold_to_schema
 
 OPEN, CONNECTED = '0{"sid":"x","pingInterval":25000,"pingTimeout":20000}', '40{"sid":"y"}'
 Talk = Callable[[ServerConnection], Awaitable[None]]
@@ -160,7 +164,9 @@ async def test_a_server_that_closes_before_it_is_ready_closed_early() -> None:
     assert (seen.kind, seen.close_code) == (Kind.CLOSED_EARLY, 1011)
 
 
-async def test_a_class_that_fails_midway_is_no_fault_of_the_service(tmp_path: Path) -> None:
+async def test_a_class_that_fails_midway_is_no_fault_of_the_service(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "fails_midway.py").write_text(
         "class Said:\n"
         "    is_ready = True\n"
@@ -177,6 +183,9 @@ async def test_a_class_that_fails_midway_is_no_fault_of_the_service(tmp_path: Pa
     assert (report.is_blind, report.is_worse, report.confirming) == (True, False, ())
     assert replace(seen_in(report), cause="") == Round()
     assert _ending(report) == ("not_spoken", 2)
+    output = Output(Mode.JSON)
+    _print(Session(output, tmp_path / "spillway.yaml", tmp_path, None, yes=False), report, summarise(report))
+    hold_to_schema(("probe",), json.loads(capsys.readouterr().out), closed=True)
 
 
 async def test_what_is_filled_in_is_said_when_it_is_known() -> None:

@@ -210,7 +210,7 @@ _COMMANDS: Mapping[str, Schema] = {
         {"why": TEXT, "next": TEXT, "raises_nothing": TEXT, **_REVISIONS},
     ),
     "probe": record({
-        **_ends("ok", "failed", "unreachable"), "seconds": NUMBER, "scenarios": rows(of(Row)),
+        **_ends("ok", "failed", "unreachable", "not_spoken"), "seconds": NUMBER, "scenarios": rows(of(Row)),
         "failures": rows(record({
             "scenario": TEXT, "kind": of(Kind), "detail": TEXT, "close_code": or_null(COUNT), "close_reason": TEXT,
             "status": or_null(COUNT), "transcript": rows(of(Message)),
