@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.app import soaking
 from pipeline.core import promoted, record
 from pipeline.core.promoted import KEPT, Found, NotBefore, Promoted, Refused, Ship, choose
 from pipeline.core.rollout import Event, Phase, Rollout
@@ -265,6 +266,37 @@ def test_traffic_that_somebody_moved_ends_a_soak_when_it_was_last_known_to_be_ou
     scene.roll(wish("b"))
     first = scene.rollout.promoted[0]
     assert first.left == first.at, "nobody knows how long it had all traffic"
+
+
+def test_who_comes_after_is_asked_only_where_something_soaks(scene: Scene) -> None:
+    """That is in the configuration, and a look at a service that is named in full reads none for nothing."""
+    asked: list[dict[str, timedelta]] = []
+
+    def after() -> dict[str, timedelta]:
+        asked.append({"production": SOAK})
+        return asked[-1]
+
+    def shown() -> tuple[object, list[str]]:
+        live, now = scene.live, scene.clock.now()
+        return (
+            soaking.document(live, scene.rollout, after),
+            soaking.lines(live, scene.rollout, after, now),
+        )
+
+    scene.reach(5)
+    assert (shown(), asked) == ((None, []), [])
+    scene.roll(wish("a"), supersede=True)
+    at = scene.rollout.promoted[-1].at
+    document, lines = shown()
+    assert document == {
+        "revision": "a",
+        "since": at.isoformat(),
+        "ready": {"production": (at + SOAK).isoformat()},
+    }
+    assert lines[1].strip() == f"ready for production at {promoted.when(at + SOAK)}"
+    assert len(asked) == 2
+    scene.platform.foreign_write(split=Split.between(STABLE, None, 0))
+    assert (shown(), len(asked)) == ((None, []), 2)
 
 
 def test_a_first_deployment_that_answers_well_soaks(scene: Scene) -> None:

@@ -151,6 +151,7 @@ def test_a_command_sees_one_file_whatever_becomes_of_it_meanwhile(tmp_path: Path
     file.write_text("service: [half a file")
     made = Request.of(mine, None).with_image(DIGEST)
     assert made.ref.service == "chat"
+    assert mine.load_config() is made.config, "it is validated once"
     report = Gate(made).report
     assert report is not None
     assert "json-safe-logs" in report.rules

@@ -65,6 +65,7 @@ class Session:
     decided: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     _document: Document | None = field(default=None, init=False)
+    _config: Config | None = field(default=None, init=False)
 
     def ending(self, code: int) -> int:
         """The exit code of a command that ends with this one: a signal goes before it, what was decided before both."""
@@ -97,10 +98,12 @@ class Session:
         return self._document
 
     def load_config(self) -> Config:
-        """The same, validated. Raises UserError."""
+        """The same, validated once. Raises UserError."""
         from pipeline.config import schema
 
-        return schema.validate(self.read_config())
+        if self._config is None:
+            self._config = schema.validate(self.read_config())
+        return self._config
 
     def learn_secrets(self) -> None:
         """Let the sink know what the configuration trusts us with, for commands that print without reading it.

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from pipeline.app.session import Session
-from pipeline.config.environments_section import followers
 from pipeline.core.promoted import soaking_alone, when
 from pipeline.core.rollout import Rollout
 from pipeline.errors import UserError
 from pipeline.model import LiveService, ServiceRef
 
+#: The environments that come after, and how long an image soaks for each; asked only where one soaks.
+Followers = Callable[[], Mapping[str, timedelta]]
+
 
 def followers_of(session: Session, ref: ServiceRef) -> Mapping[str, timedelta]:
     """The environments that come after this service, and how long it soaks for each; none without a configuration."""
+    from pipeline.config.environments_section import followers
+
     with suppress(UserError):
         config = session.load_config()
         own = [name for name, each in config.environments.items() if config.ref(each) == ref]
@@ -23,21 +27,21 @@ def followers_of(session: Session, ref: ServiceRef) -> Mapping[str, timedelta]:
     return {}
 
 
-def document(live: LiveService, current: Rollout, after: Mapping[str, timedelta]) -> dict[str, object] | None:
+def document(live: LiveService, current: Rollout, after: Followers) -> dict[str, object] | None:
     """Of the image that has all traffic; None where none was promoted, or it lost some since."""
     which = soaking_alone(current.promoted, live.pinned.serving)
     if which is None:
         return None
-    ready = {name: (which.at + soak).isoformat() for name, soak in after.items()}
+    ready = {name: (which.at + soak).isoformat() for name, soak in after().items()}
     return {"revision": which.revision, "since": which.at.isoformat(), "ready": ready}
 
 
-def lines(live: LiveService, current: Rollout, after: Mapping[str, timedelta], now: datetime) -> list[str]:
+def lines(live: LiveService, current: Rollout, after: Followers, now: datetime) -> list[str]:
     """The same in words; none where no environment comes after."""
     which = soaking_alone(current.promoted, live.pinned.serving)
-    if which is None or not after:
+    if which is None or not (waiting := after()):
         return []
-    ready = [f"         {_ready(name, which.at + soak, now)}" for name, soak in after.items()]
+    ready = [f"         {_ready(name, which.at + soak, now)}" for name, soak in waiting.items()]
     return [f"soaking  {which.revision} since {when(which.at)} ({which.soaked(now)})", *ready]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ from pipeline.output.writer import Mode
 
 if TYPE_CHECKING:
     from pipeline.app.reporting import UserFigures
+    from pipeline.app.soaking import Followers
     from pipeline.driving.ports import Clock
     from pipeline.events import Look
     from pipeline.local.endpoint import Alerts
@@ -47,7 +49,7 @@ def status(
 
     ref = find_service(session, service, project, region, env)
     session.leaves_at_once = True
-    clock, after = SystemClock(session.stopped), followers_of(session, ref)
+    clock, after = SystemClock(session.stopped), cache(partial(followers_of, session, ref))
     with open_place(session, ref) as place:
         observer, rhythm = open_onlooker(place, clock)
         figures = UserFigures(place, clock, lambda: observer.current)
@@ -61,7 +63,7 @@ def status(
 
 @contextmanager
 def _screen(
-    session: Session, figures: UserFigures, clock: Clock, after: Mapping[str, timedelta], *, stays: bool
+    session: Session, figures: UserFigures, clock: Clock, after: Followers, *, stays: bool
 ) -> Iterator[Callable[[Look, Alerts], None]]:
     """What shows a look on stdout: the document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
@@ -100,8 +102,7 @@ def _listed(alerts: Alerts) -> dict[str, object]:
     return {"alerts": list(alerts.firing), "alerts_not_evaluated": list(alerts.not_evaluated)}
 
 
-def _document(look: Look, after: Mapping[str, timedelta]) -> dict[str, object]:
-    """Args: after: the environments that come after this one, and how long an image soaks here for each."""
+def _document(look: Look, after: Followers) -> dict[str, object]:
     from pipeline.app import soaking
     from pipeline.core.pin import pin_of
 
