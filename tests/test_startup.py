@@ -105,6 +105,7 @@ def test_a_look_imports_what_it_shows(project: Project) -> None:
     assert "rich" in seen
     assert not seen & (NEVER | {"infra", "pydantic", "urllib.request", "websockets"})
     assert not seen & {f"pipeline.framing.{name}" for name in ("graphql", "message_pack", "socket_io")}
+    assert not seen & {f"pipeline.report.{name}" for name in ("examples", "journal_lines", "timeline")}
     assert {name for name in seen if name.startswith("checks.")} <= {
         "checks.settings"
     }  # the file's schema has them

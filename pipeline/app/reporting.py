@@ -18,13 +18,13 @@ from pipeline.judging.exposure import Exposure
 from pipeline.judging.reading import Arm
 from pipeline.model import LogLine
 from pipeline.report import facts
-from pipeline.report.examples import Examples
 from pipeline.report.tally import Tally
-from pipeline.report.timeline import Closes, Timeline
 
 if TYPE_CHECKING:
     from pipeline.app.wiring import Place
     from pipeline.report.document import Report
+    from pipeline.report.examples import Examples
+    from pipeline.report.timeline import Closes
     from pipeline.view.panel import Seen
 
 
@@ -55,6 +55,9 @@ def read_logs(world: World, current: Rollout) -> Met | None:
 
     Page by page, in memory for what is open: neither grows with a rollout of two days.
     """
+    from pipeline.report.examples import Examples
+    from pipeline.report.timeline import Timeline
+
     now = world.clock.now()
     ended = facts.end_of(current)
     last = min(now, ended + DRAINS_WITHIN) if ended else now

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pipeline.judging.exposure import Exposure, exposure
 from pipeline.judging.instances import is_exit
@@ -20,9 +21,11 @@ from pipeline.judging.reading import Arm
 from pipeline.judging.spans import Windows
 from pipeline.judging.terms import Sampling
 from pipeline.model import SYSTEM_LOG, LogLine
-from pipeline.report.examples import Examples
-from pipeline.report.timeline import Closes, Timeline
 from pipeline.telemetry.lines import Closed, from_payload
+
+if TYPE_CHECKING:
+    from pipeline.report.examples import Examples
+    from pipeline.report.timeline import Closes, Timeline
 
 OVERLAP = timedelta(seconds=30)  # a line may be found this much later than others of its time
 _CHOICES = {"first_bad_at": min, "last_line_at": max, "last_close_at": max}

@@ -10,10 +10,13 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pipeline.core.rollout import Rollout
 from pipeline.model import ServiceRef
-from pipeline.report.journal_lines import Line
+
+if TYPE_CHECKING:
+    from pipeline.report.journal_lines import Line
 
 MAX_WRITES = 200
 ROLL_OUT = "spillway rollout --image DIGEST"  # of a new image
