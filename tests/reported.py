@@ -21,6 +21,17 @@ from tests.fakes import REF
 from tests.rollouts import Scene
 
 
+class Resting(Orders):
+    """Rests in the scene's time."""
+
+    def __init__(self, session: Any, scene: Scene) -> None:
+        super().__init__(session)
+        self.scene = scene
+
+    def sleep(self, duration: timedelta) -> None:
+        self.scene.clock.sleep(duration)
+
+
 def _alerts() -> tuple[str, ...]:
     return ("agent-chat: sockets closed with 1011",)
 
@@ -78,7 +89,7 @@ class Reported:
             world=self.scene.world,
             listeners=listeners,
             stack=ExitStack(),
-            orders=Orders(self.session),
+            orders=Resting(self.session, self.scene),
         )
 
     def _same(self, _: str) -> Any:

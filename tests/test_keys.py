@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import textwrap
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from pipeline.app.orders import obey
+from pipeline.app.orders import Orders, obey
+from pipeline.app.session import Session
 from pipeline.core.rollout import Phase
 from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
+from pipeline.output.writer import Mode, Output
 from pipeline.view.keys import HELP, Keys, Order
 from tests.processes import until
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
@@ -121,6 +124,26 @@ def test_an_interrupted_run_stands_where_it_stood() -> None:
     epoch = driven.scene.rollout.epoch
     assert driven.engine.run(interrupted=lambda: True) is Outcome.UNDER_WAY
     assert driven.scene.rollout.epoch == epoch
+
+
+def test_an_order_ends_the_rest_between_two_steps_and_no_wait_in_a_step(tmp_path: Path) -> None:
+    session = Session(Output(Mode.JSON), tmp_path / "spillway.yaml", tmp_path, None, yes=False)
+    driven, orders, rested = Driven(), Orders(session), []
+
+    def rest(duration: timedelta) -> None:
+        rested.append(duration)
+        driven.scene.clock.sleep(duration)
+        if len(rested) == 3:
+            orders.give(Order.ROLL_BACK)
+
+    assert driven.engine.run(interrupted=orders.is_waiting, sleep=rest) is Outcome.UNDER_WAY
+    orders.sleep(timedelta(hours=1))  # at once: an order waits
+    before = driven.scene.clock.now()
+    driven.obey(Order.ROLL_BACK)
+    assert driven.scene.clock.now() > before, "it was watched"
+    assert len(rested) == 3
+    assert orders.take() is Order.ROLL_BACK
+    assert not session.woken.is_set()
 
 
 PROGRAM = textwrap.dedent("""

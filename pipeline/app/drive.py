@@ -175,7 +175,9 @@ class Drive:
         until = self.world.clock.now() + timeout if timeout else None
         self.watch()
         while True:
-            outcome = self.engine.run(until=until, interrupted=self.orders.is_waiting)
+            outcome = self.engine.run(
+                until=until, interrupted=self.orders.is_waiting, sleep=self.orders.sleep
+            )
             order = self.orders.take()
             if order is None or outcome is not Outcome.UNDER_WAY:
                 return outcome

@@ -139,7 +139,7 @@ def open_engine(
     from pipeline.probe.prober import ThreadedProber
 
     config, authenticated, stopped = request.config, request.environment.id_token, request.session.stopped
-    clock = SystemClock(request.session.woken)
+    clock = SystemClock(stopped)
     token = token_source() if authenticated else None
     prober = ThreadedProber(clock.now, token, waits=one_step)
     folder = request.session.config_file.parent

@@ -203,15 +203,22 @@ class Engine:
         self._stop_at(Event.HELD, "paused", reason, look)
 
     def run(
-        self, *, until: datetime | None = None, interrupted: Callable[[], bool] = lambda: False
+        self,
+        *,
+        until: datetime | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+        sleep: Callable[[timedelta], None] | None = None,
     ) -> Outcome:
         """Tick until the rollout ends, pauses, is told to stop, is ``interrupted`` or time is up.
+
+        Args:
+            sleep: how it rests between two steps, where whoever interrupts it ends that too; None: as in a step.
 
         Raises: what ``tick`` raises; PlatformUnavailable only after ``rhythm.patience`` without an answer. Whatever is
             raised, the service keeps its state.
         """
         unreachable_since: datetime | None = None
-        was_refused, pace = False, self.rhythm.pace()
+        was_refused, pace, sleep = False, self.rhythm.pace(), sleep or self._clock.sleep
         while not (self.stop() or interrupted()) and (until is None or self._clock.now() < until):
             try:
                 upcoming = self.tick()
@@ -228,20 +235,20 @@ class Engine:
                 if self._clock.now() - unreachable_since > self.rhythm.patience:
                     raise
                 self.say("retrying", f"{error.what}: trying again in {error.retry_after_s:g}s")
-                self._clock.sleep(timedelta(seconds=error.retry_after_s))
+                sleep(timedelta(seconds=error.retry_after_s))
                 continue
             unreachable_since, was_refused = None, False
             if upcoming.outcome is not None:
                 return upcoming.outcome
-            self._rest(upcoming, pace)
+            sleep(self._rest(upcoming, pace))
         return Outcome.UNDER_WAY
 
-    def _rest(self, upcoming: Next, pace: Pace) -> None:
+    def _rest(self, upcoming: Next, pace: Pace) -> timedelta:
         left = upcoming.at - self._clock.now()
         if left <= timedelta(0):
             pace.again()
         rest = pace.rest()
-        self._clock.sleep(rest if self.rhythm.quiet else max(timedelta(0), min(left, rest)))
+        return rest if self.rhythm.quiet else max(timedelta(0), min(left, rest))
 
     def _do(self, action: Action, look: Look) -> Next:
         match action:
