@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import ceil, log
@@ -11,10 +11,10 @@ from math import ceil, log
 from pipeline.judging.cohorts import is_ignored
 from pipeline.judging.metrics import ERROR_PATTERNS
 from pipeline.judging.reading import Arm, Reading, read_lines
-from pipeline.judging.sockets import ERROR_CLOSES, Socket
+from pipeline.judging.sockets import ERROR_CLOSES, Seconds, Socket
 from pipeline.judging.spans import Windows
 from pipeline.judging.terms import Sampling
-from pipeline.judging.trials import is_abandoned, is_silent, trials_of
+from pipeline.judging.trials import Trial, is_abandoned, is_silent, trials_of
 from pipeline.model import LogLine
 
 STEP = 1.05
@@ -95,12 +95,7 @@ def exposure(
     # All counts are of these, so that no part is larger than the whole.
     sockets = [s for s in reading.sockets.values() if s.accepted is not None or s.refused is not None]
     broken = [s for s in sockets if s.is_broken and not is_ignored(s.reason, patterns)]
-    bad = [
-        t
-        for s in sockets
-        for t in trials_of(s, sampling.within, moment, sampling.lateness)
-        if t.failed - (ERROR_CLOSES if is_ignored(t.reason, patterns) else frozenset())
-    ]
+    bad = [t for s in sockets for t in failed_runs(s, sampling, moment, patterns)]
     ended = [s for s in sockets if s.closed is not None and s.accepted is not None]
     broken_at = [s.closed for s in broken if s.closed is not None]
     return Exposure(
@@ -132,6 +127,13 @@ def exposure(
         exits=sum(each.exited is not None for each in reading.instances.values()),
         requests=len(reading.requests),
     )
+
+
+def failed_runs(socket: Socket, sampling: Sampling, now: Seconds, ignored: Iterable[str]) -> Iterator[Trial]:
+    """A socket's runs that failed their user; a close that is somebody else's doing is no failure."""
+    for trial in trials_of(socket, sampling.within, now, sampling.lateness):
+        if trial.failed - (ERROR_CLOSES if is_ignored(trial.reason, ignored) else frozenset()):
+            yield trial
 
 
 def close_word(socket: Socket) -> str:

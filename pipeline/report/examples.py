@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.judging.cohorts import is_ignored
+from pipeline.judging.exposure import failed_runs
 from pipeline.judging.metrics import ERROR_PATTERNS
 from pipeline.judging.reading import Arm, read_lines
-from pipeline.judging.sockets import ERROR_CLOSES, Socket
+from pipeline.judging.sockets import Socket
 from pipeline.judging.terms import Sampling
-from pipeline.judging.trials import Trial, trials_of
+from pipeline.judging.trials import Trial
 from pipeline.model import LogLine
 from pipeline.telemetry.lines import Run
 
@@ -64,7 +64,7 @@ class Examples:
         for socket in reading.sockets.values():
             if socket.accepted is None and socket.refused is None:
                 continue
-            for trial in self._failed(socket, now):
+            for trial in failed_runs(socket, self._sampling, now.timestamp(), self._ignored):
                 cause = cause_of(socket, trial)
                 self._causes.setdefault(arm.revision, Counter())[cause] += 1
                 kept = self._kept.setdefault(arm.revision, [])
@@ -72,12 +72,6 @@ class Examples:
                     kept.append(
                         _example(arm.revision, socket, trial, cause, payloads.get(socket.session, ()))
                     )
-
-    def _failed(self, socket: Socket, now: datetime) -> Iterator[Trial]:
-        for trial in trials_of(socket, self._sampling.within, now.timestamp(), self._sampling.lateness):
-            forgiven = ERROR_CLOSES if is_ignored(trial.reason, self._ignored) else frozenset()
-            if trial.failed - forgiven:
-                yield trial
 
     def of(self, revision: str) -> tuple[Example, ...]:
         """Some of them, the earliest first."""
