@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -33,6 +32,7 @@ from pipeline.errors import SpillwayError
 from pipeline.events import Called, Listener, Looked, RolloutEvent, Said
 from pipeline.model import LiveService, Outcome
 from pipeline.output.writer import outcome_document
+from pipeline.report import writes
 
 if TYPE_CHECKING:
     from infra.deployment import Deployment
@@ -249,8 +249,6 @@ class Drive:
 
     def conclude(self, outcome: Outcome, code: int | None = None) -> Ending:
         """Close the view and write the report. ``code``: where it is not the outcome's own."""
-        from pipeline.report import writes
-
         calls = budget.since(self.before, budget.PROCESS.calls)
         self.listeners(Called(self.world.clock.now(), calls))
         self.stack.close()
@@ -280,7 +278,7 @@ class Drive:
         }
         text = f"{outcome.label}: {current.plan.candidate}: {reason}"
         if outcome is Outcome.PAUSED:
-            promote = promote_of(self.request)
+            promote = writes.promote(self.request.name)
             document["next"] = f"{promote}, or {writes.roll_back(self.place.ref)}"
             text += f"; let it go on: {promote}"
         return Ending(text, document, paths)
@@ -321,17 +319,12 @@ def facts_of(current: Rollout) -> Mapping[str, object]:
     }
 
 
-def promote_of(request: Request) -> str:
-    """The command that lets a paused rollout of this environment go on."""
-    return shlex.join(["spillway", "promote", "--env", request.name])
-
-
 def naming_promote(listener: Listener, request: Request) -> Listener:
     """The same listener, told of a pause together with the command that ends it."""
 
     def heard(event: RolloutEvent, /) -> None:
         if isinstance(event, Said) and event.kind == "paused":
-            event = replace(event, text=f"{event.text}; let it go on: {promote_of(request)}")
+            event = replace(event, text=f"{event.text}; let it go on: {writes.promote(request.name)}")
         listener(event)
 
     return heard

@@ -112,7 +112,7 @@ class Webhook:
             "reason": SINK.text(plain(current.reason))
             if current and step == "end" and current.reason
             else None,
-            "promote": f"spillway promote --env {self._environment}" if step == "waiting" else None,
+            "promote": writes.promote(self._environment) if step == "waiting" else None,
             "rollback": writes.roll_back(self._ref) if step in ("waiting", "stage") else None,
         }
 

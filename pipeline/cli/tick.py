@@ -15,8 +15,9 @@ def tick(session: Session, *, env: Env = None) -> int:
 
     Example:  */1 * * * *  spillway tick --env production
     """
-    from pipeline.app.drive import facts_of, open_drive, promote_of
+    from pipeline.app.drive import facts_of, open_drive
     from pipeline.app.request import Request
+    from pipeline.report import writes
 
     with open_drive(Request.of(session, env), one_step=True) as drive:
         named: dict[str, object] = {
@@ -38,7 +39,7 @@ def tick(session: Session, *, env: Env = None) -> int:
             named["raises_nothing"] = limited
         document = {**named, **outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why)}
         if outcome is Outcome.PAUSED:
-            document["next"] = promote_of(drive.request)
+            document["next"] = writes.promote(drive.request.name)
             text = f"{text}; let it go on: {document['next']}"
         seen = drive.seen()
         session.output.result(text, {**document, **(facts_of(seen) if seen else {})})

@@ -90,6 +90,11 @@ def roll_back(ref: ServiceRef, to: str = "") -> str:
     return shlex.join(["spillway", "rollback", ref.name, *(["--to", to] if to else [])])
 
 
+def promote(environment: str) -> str:
+    """A rollout that is paused goes on."""
+    return shlex.join(["spillway", "promote", "--env", environment])
+
+
 def unpin(ref: ServiceRef) -> str:
     """Traffic follows the latest ready revision again."""
     return shlex.join(["spillway", "unpin", ref.name])
