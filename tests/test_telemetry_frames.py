@@ -26,8 +26,8 @@ def hand(scenario: Scenario) -> Hand:
     return Hand(expects=None, within_s=None, environ=environ)
 
 
-def frame(kind: str, data: str | bytes) -> Mapping[str, object]:
-    return {"type": f"websocket.{kind}", "bytes" if isinstance(data, bytes) else "text": data}
+def frame(kind: str, data: str | bytes | bytearray) -> Mapping[str, object]:
+    return {"type": f"websocket.{kind}", "text" if isinstance(data, str) else "bytes": data}
 
 
 def summary(lines: list[dict[str, Any]]) -> list[tuple[object, ...]]:
@@ -45,6 +45,7 @@ def summary(lines: list[dict[str, Any]]) -> list[tuple[object, ...]]:
         ({"framing": {"name": "text", "pattern": r"^(?P<type>\w+)"}, "type": "type", "send": "RUN 1", "expect": ["DONE"]}, ["DONE 2"]),
         ({"framing": "text", "send": "RUN", "expect": ["DONE"]}, ["other", "DONE"]),
         ({"framing": "msgpack", "send": {"type": "run"}, "expect": ["a", "b"]}, [b"\x81\xa4type\xa1a\x81\xa4type\xa1b"]),
+        ({"framing": "msgpack", "send": {"type": "run"}, "expect": ["a"]}, [bytearray(b"\x81\xa4type\xa1a")]),
         ({"framing": "socket.io", "send": {"type": "run", "data": 1}, "expect": ["a", "b"]},
          ['0{"sid":"x"}', '40{"sid":"y"}', "2", '451-["a",{"_placeholder":true,"num":0}]', b"x", '42["b"]']),
         ({"framing": {"name": "socket.io", "namespace": "/c", "auth": {"token": "s3cr3t"}}, "send": {"type": "run"}, "expect": ["a"]},
@@ -55,7 +56,7 @@ def summary(lines: list[dict[str, Any]]) -> list[tuple[object, ...]]:
         ({"framing": "centrifugo", "send": {"rpc": {"method": "run"}}, "expect": [{"rpc.data.kind": "done"}]}, None),
     ],
 )  # fmt: skip
-async def test_runs_are_counted(config: dict[str, Any], answers: list[str | bytes] | None) -> None:
+async def test_runs_are_counted(config: dict[str, Any], answers: list[str | bytes | bytearray] | None) -> None:
     fields = {**config, "type_path": config.get("type", "")}
     fields.pop("type", None)
     scenario = ScenarioConfig(path="/ws", **fields).build("s")

@@ -8,7 +8,7 @@ from functools import partial
 from pipeline.framing.names import FRAMINGS
 from pipeline.framing.own import own
 from pipeline.framing.protocol import BadFrame, Framing
-from pipeline.telemetry.words import MOST_PARSED
+from pipeline.telemetry.words import data_of
 
 
 class Reader:
@@ -19,8 +19,8 @@ class Reader:
 
     def messages(self, frame: Mapping[str, object]) -> tuple[object, ...]:
         """What a WebSocket message of ASGI's holds: nothing if it is larger than a megabyte, or not of the framing."""
-        data = frame.get("text") or frame.get("bytes")
-        if not isinstance(data, str | bytes) or len(data) > MOST_PARSED:
+        data = data_of(frame)
+        if data is None:
             return ()
         try:
             return self._framing.decode(data).messages

@@ -32,14 +32,11 @@ class Wanted:
 
     def found_in(self, message: Mapping[str, object]) -> str | None:
         """Which of them stands in the field of the message's JSON object; None for anything else."""
-        data = message.get("text") or message.get("bytes")
+        data = data_of(message)
         if isinstance(data, str):
-            if len(data) > MOST_PARSED or (self.in_text and not self.in_text.search(data)):
+            if self.in_text and not self.in_text.search(data):
                 return None
-        elif isinstance(data, bytes):
-            if len(data) > MOST_PARSED or (self.in_bytes and not self.in_bytes.search(data)):
-                return None
-        else:
+        elif data is None or (self.in_bytes and not self.in_bytes.search(data)):
             return None
         try:
             value: object = json.loads(data)
@@ -57,6 +54,14 @@ class Wanted:
             else:
                 return None
         return value if isinstance(value, str) and value in self.words else None
+
+
+def data_of(message: Mapping[str, object]) -> str | bytes | None:
+    """What a WebSocket message of ASGI's holds; None where that is nothing, or larger than what is parsed."""
+    data = message.get("text") or message.get("bytes")
+    if isinstance(data, bytearray | memoryview):  # no bytes by ASGI's words, and servers send them all the same
+        data = bytes(data) if memoryview(data).nbytes <= MOST_PARSED else None
+    return data if isinstance(data, str | bytes) and len(data) <= MOST_PARSED else None
 
 
 @lru_cache(maxsize=1024)

@@ -14,7 +14,7 @@ server.on("connection", (socket) => {
       case "run":
         socket.send(JSON.stringify({ type: "agent_started" }));
         socket.send(JSON.stringify({ type: "token" }));
-        socket.send(JSON.stringify({ type: "agent_completed" }));
+        socket.send(wide(JSON.stringify({ type: "agent_completed" })));
         break;
       case "1011":
         socket.close(1011, "boom");
@@ -25,4 +25,10 @@ server.on("connection", (socket) => {
     }
   });
 });
+/** The text's bytes in items of two each, as an encoder of its own may hand them over. */
+function wide(text) {
+  const bytes = Buffer.from(text.padEnd(text.length + (text.length % 2)));
+  return new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+}
+
 server.on("listening", () => process.stderr.write(`port ${server.address().port}\n`));

@@ -22,8 +22,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             continue
         match json.loads(message["text"]).get("do"):
             case "run":
-                for kind in ("agent_started", "token", "agent_completed"):
+                for kind in ("agent_started", "token"):
                     await send({"type": "websocket.send", "text": json.dumps({"type": kind})})
+                last = bytearray(json.dumps({"type": "agent_completed"}).encode())
+                await send({"type": "websocket.send", "bytes": last})
             case "1011":
                 await send({"type": "websocket.close", "code": 1011, "reason": "boom"})
             case "drop":

@@ -311,7 +311,7 @@ function watchVerification(book, server) {
 function wordIn(data, path, words) {
   const text = Array.isArray(data) ? Buffer.concat(data) : data;
   if ((text.byteLength ?? text.length) > MOST_PARSED) return undefined;
-  const said = typeof text === "string" ? text : Buffer.from(text).toString();
+  const said = typeof text === "string" ? text : bytesOf(text).toString();
   if (!words.some((word) => !PLAIN.test(word) || said.includes(word))) return undefined;
   let value;
   try {
@@ -324,6 +324,11 @@ function wordIn(data, path, words) {
     value = value[key];
   }
   return typeof value === "string" && words.includes(value) ? value : undefined;
+}
+
+/** The bytes under a view of any kind: one of two bytes each is copied item by item by `Buffer.from`. */
+function bytesOf(data) {
+  return ArrayBuffer.isView(data) ? Buffer.from(data.buffer, data.byteOffset, data.byteLength) : Buffer.from(data);
 }
 
 function isWord(value) {
