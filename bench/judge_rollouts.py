@@ -165,9 +165,11 @@ class Rollout:
         sides = tuple(
             _side(runs, self._fleet.lives, begin_s, end_s, is_candidate=arm) for arm in (True, False)
         )
-        memory = Memory(self.state.clients, span.split_epoch, is_alone=span.percent == 100)
+        is_alone = span.percent == 100
+        memory = Memory(self.state.clients, span.split_epoch, is_alone=is_alone)
         warm = span.warm_from(SAMPLING.warm_up).timestamp()
-        cohort = Cohort((sides[0], sides[1]), start.timestamp(), end.timestamp(), warm, self._windows, memory)
+        begun, ended = start.timestamp(), end.timestamp()
+        cohort = Cohort((sides[0], sides[1]), begun, ended, warm, self._windows, memory, is_alone)
         tallies = {c.metric: cohort.tally(c) for c in CRITERIA}
         new, came = cohort.new_clients, cohort.came
         cohort.remember()

@@ -253,7 +253,8 @@ def test_an_address_that_retries_in_a_loop_is_no_office_after_its_first_block() 
     for block in range(6):
         at = block * 10
         for n in range(80):
-            lines += conversation(at + n / 10, f"r{block}-{n}", STABLE, client=f"r{n}")
+            revision = STABLE if n % 4 else CANDIDATE
+            lines += conversation(at + n / 10, f"r{block}-{n}", revision, client=f"r{n}")
         for n in range(25):
             session, revision = f"b{block}-{n}", STABLE if n % 4 else CANDIDATE
             lines += conversation(at + n / 5, session, revision, ok=False, client="broken")

@@ -43,6 +43,7 @@ PURE = (
     "pipeline.judging.probes",
     "pipeline.judging.judgestate",
     "pipeline.judging.metrics",
+    "pipeline.judging.offices",
     "pipeline.judging.population",
     "pipeline.judging.reading",
     "pipeline.judging.sockets",

@@ -2,9 +2,9 @@
 
 Theory of operation. Of one client only the first trial in a block, over both arms together, is judged, and none any more
 once it failed in this epoch (``clients.py``): one broken client that reconnects twenty times, or that keeps its socket
-for a day, must not send a healthy candidate back. A client that makes up more than a fifth of a well-filled block, on
-many sockets, is an office behind one address: its sockets are its clients. One socket is never an office; and an
-address of whose sockets most failed in a block is out after it, like any client: it may be one that retries in a loop.
+for a day, must not send a healthy candidate back. Of an office behind one address (``offices.py``) its sockets are the
+clients. An address of whose sockets most failed in a block is out after it, like any client: it may be one that retries
+in a loop.
 
 What is compared was accepted in the same window (``spans.Windows``), and newcomers of the epoch are compared with
 newcomers, those that were counted before with one another: whoever stays is healthier than who comes, and how many of
@@ -25,16 +25,12 @@ from pipeline.judging.clients import Memory
 from pipeline.judging.counts import Counts
 from pipeline.judging.instances import LOOKBACK, Instance
 from pipeline.judging.metrics import Unit, unit_of
+from pipeline.judging.offices import split_offices
 from pipeline.judging.reading import Complaint, Ended, Reading
 from pipeline.judging.spans import Windows
 from pipeline.judging.terms import Criterion, Sampling
 from pipeline.judging.trials import ERROR_CLOSES, Seconds, Socket, Trial, asked_of, trials_of
 
-_OFFICE_SHARE = 0.2
-_OFFICE_NEEDS = (
-    100  # trials in the block: below that, a fifth is a handful, and a handful can be one broken client
-)
-_OFFICE_SOCKETS = 20
 _LOOKBACK_S = LOOKBACK.total_seconds()
 
 
@@ -160,6 +156,7 @@ class Cohort:
 
     Args:
         warm: from when on trials are judged.
+        is_alone: nothing runs beside the candidate.
     """
 
     sides: tuple[Side, Side]
@@ -168,6 +165,7 @@ class Cohort:
     warm: Seconds
     windows: Windows
     memory: Memory
+    is_alone: bool = False
     _failed: set[tuple[str, str]] = field(default_factory=set)
     _firsts: dict[Unit, list[_First]] = field(default_factory=dict)
     _offices: dict[Unit, set[str]] = field(default_factory=dict)
@@ -225,7 +223,8 @@ class Cohort:
             start = max(self.start, self.warm)
             both = [(arm, t) for arm in (0, 1) for t in self.sides[arm].between(unit, start, self.end)]
             both.sort(key=lambda each: (*_order(each[1]), each[0]))
-            office = self._offices[unit] = offices([t for _, t in both])
+            office = split_offices(both, self.windows, is_alone=self.is_alone)
+            self._offices[unit] = office
             firsts: dict[str, _First] = {}
             for arm, trial in both:
                 # Who asked is the same person as who had a run judged, and needs no bit of his own.
@@ -272,12 +271,3 @@ class Cohort:
 def is_ignored(reason: str, patterns: Iterable[str]) -> bool:
     """Whether a close with this reason is somebody else's doing, as the configuration says."""
     return any(fnmatchcase(reason, pattern) for pattern in patterns)
-
-
-def offices(trials: Sequence[Trial]) -> set[str]:
-    """Clients that are many people behind one address."""
-    if len(trials) < _OFFICE_NEEDS:
-        return set()
-    runs = Counter(t.client for t in trials)
-    many = {client for client, n in runs.items() if n > _OFFICE_SHARE * len(trials)}
-    return {c for c in many if len({t.session for t in trials if t.client == c}) >= _OFFICE_SOCKETS}

@@ -138,7 +138,8 @@ class _Counting:
         warm = span.warm_from(self.sampling.warm_up).timestamp()
         start_s, end_s = start.timestamp(), end.timestamp()
         sides = self.arms.sides(start_s, end_s)
-        cohort = Cohort(sides, start_s, end_s, warm, self.windows, self.memory)
+        is_alone = span.percent == 100
+        cohort = Cohort(sides, start_s, end_s, warm, self.windows, self.memory, is_alone)
         tallies = {c.metric: cohort.tally(c) for c in judged_at(span.percent, self.criteria)}
         new, came, shown = cohort.new_clients, cohort.came, cohort.shown
         cohort.remember()

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline.judging.cohorts import offices
 from pipeline.judging.metrics import ERROR_PATTERNS
+from pipeline.judging.offices import offices
 from pipeline.judging.reading import Arm, read_lines
 from pipeline.judging.terms import Sampling
 from pipeline.judging.trials import trials_of
