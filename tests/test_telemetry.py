@@ -181,7 +181,9 @@ async def test_a_word_is_found_however_it_is_written(word: str, ensure_ascii: bo
 @pytest.mark.parametrize("kind", [bytearray, memoryview])
 async def test_what_holds_bytes_is_read_as_bytes(kind: Callable[[bytes], object]) -> None:
     """ASGI knows bytes alone, and servers take what is like them: what the user got must be no failure."""
-    events = [{"type": "websocket.send", "bytes": kind(json.dumps({"type": each}).encode())} for each in EVENTS]
+    events = [
+        {"type": "websocket.send", "bytes": kind(json.dumps({"type": each}).encode())} for each in EVENTS
+    ]
     asks = {"type": "websocket.receive", "bytes": kind(b'{"type": "execute_agent"}')}
     assert told(await Hand().play(ACCEPT, asks, *events, LEAVE))[1] == ("agent_run", "ok")
 

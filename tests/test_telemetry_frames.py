@@ -56,7 +56,9 @@ def summary(lines: list[dict[str, Any]]) -> list[tuple[object, ...]]:
         ({"framing": "centrifugo", "send": {"rpc": {"method": "run"}}, "expect": [{"rpc.data.kind": "done"}]}, None),
     ],
 )  # fmt: skip
-async def test_runs_are_counted(config: dict[str, Any], answers: list[str | bytes | bytearray] | None) -> None:
+async def test_runs_are_counted(
+    config: dict[str, Any], answers: list[str | bytes | bytearray] | None
+) -> None:
     fields = {**config, "type_path": config.get("type", "")}
     fields.pop("type", None)
     scenario = ScenarioConfig(path="/ws", **fields).build("s")

@@ -59,7 +59,9 @@ class Wanted:
 def data_of(message: Mapping[str, object]) -> str | bytes | None:
     """What a WebSocket message of ASGI's holds; None where that is nothing, or larger than what is parsed."""
     data = message.get("text") or message.get("bytes")
-    if isinstance(data, bytearray | memoryview):  # no bytes by ASGI's words, and servers send them all the same
+    if isinstance(
+        data, bytearray | memoryview
+    ):  # no bytes by ASGI's words, and servers send them all the same
         data = bytes(data) if memoryview(data).nbytes <= MOST_PARSED else None
     return data if isinstance(data, str | bytes) and len(data) <= MOST_PARSED else None
 
