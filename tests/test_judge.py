@@ -378,6 +378,19 @@ def test_at_full_traffic_the_limit_acts() -> None:
     assert judge.judge_stage(judged(made, [full(0, 200, 30)]), made, AT[100]).verdict is Verdict.FAIL
 
 
+def test_at_full_traffic_what_was_held_against_the_limit_is_what_is_told() -> None:
+    """Stable's figures are of another time: 75 of 1,110 against 30 of 1,000 were never compared."""
+    made = a_plan(Criterion(METRIC, limit=0.05))
+    before = [block(n, 100, 1 + n % 2, 100, 3) for n in range(10)]
+    state = judge.new_stage(judged(made, before))
+    state = judge.observe(state, made, full(0, 110, 60))
+    said = judge.judge_stage(judge.observe_probes(state, made, Round(ok=5)), made, AT[100])
+    shown = "stable showed 30/1000 while it ran beside"
+    assert said.reason == f"{METRIC} past its limit of 5%: 60/110 failed; {shown}"
+    assert said.verdict is Verdict.FAIL
+    assert (said.blamed, said.criteria[0].detail) == (METRIC, "60/110 failed")
+
+
 def test_at_full_traffic_a_candidate_like_stable_is_not_sent_back_though_past_the_limit() -> None:
     """Stable showed 5 % beside it; a limit of 1 % was a wish."""
     made = a_plan()

@@ -21,6 +21,7 @@ from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.metrics import LATENCY_NEEDS_PERCENT
 from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Criterion, Plan
+from pipeline.units import format_rate
 
 STAKE = 0.95  # of a metric's bet, on the comparison
 PROBES = 0.1  # of alpha, for what follows a probe that failed
@@ -50,11 +51,15 @@ def threshold(plan: Plan, criterion: Criterion) -> float:
 
 def log_metric(state: JudgeState, plan: Plan, criterion: Criterion) -> float:
     """One metric's bet. What is not played lies untouched."""
-    compared = sequential.log_mean(state.compared[criterion.metric])
     limited = log_limited(state, criterion.metric)
     if may_be_night(state, plan, criterion.metric):
         limited = min(limited, 0.0)
-    return sequential.log_sum((log(STAKE) + compared, log(1 - STAKE) + limited))
+    return sequential.log_sum((log(STAKE) + _log_compared(state, criterion.metric), log(1 - STAKE) + limited))
+
+
+def _log_compared(state: JudgeState, metric: str) -> float:
+    """A metric's bet against stable."""
+    return sequential.log_mean(state.compared[metric])
 
 
 def log_limited(state: JudgeState, metric: str) -> float:
@@ -93,21 +98,37 @@ def is_proved_by_probes(seen: Probes, plan: Plan) -> bool:
 def latched(state: JudgeState, plan: Plan) -> JudgeState:
     """A FAIL stays one, whatever the blocks after it show.
 
-    The counts are from then on those that decided: the stage's if all failures are of this stage, else the whole
-    rollout's (the last blocks of the stage before, and those while traffic was moving, belong to no stage).
+    The counts are from then on those that decided. Against a limit these are what was held against it. Beside stable they
+    are the stage's if all failures are of this stage, else the whole rollout's (the last blocks of the stage before, and
+    those while traffic was moving, belong to no stage).
     """
     if state.failed or not is_reached(state, plan):
         return state
+    bets = [(log(part) + log_metric(state, plan, c), c.metric) for c, part in parts(plan)]
+    _, blamed = max([(log(PROBES) + state.probes.log_e, ""), *bets], key=lambda each: each[0])
+    if blamed and log(1 - STAKE) + log_limited(state, blamed) > log(STAKE) + _log_compared(state, blamed):
+        stage = {**state.stage, blamed: state.alone.get(blamed, Counts())}
+        return replace(state, failed=past_limit(state, blamed), blamed=blamed, stage=stage)
     if any(
         c.candidate_failures != state.stage.get(m, Counts()).candidate_failures
         for m, c in state.total.items()
     ):
         state = replace(state, stage=state.total)
-    bets = [(log(part) + log_metric(state, plan, c), c.metric) for c, part in parts(plan)]
-    _, blamed = max([(log(PROBES) + state.probes.log_e, ""), *bets], key=lambda each: each[0])
     if not blamed:
         return replace(state, failed=state.probes.words)
     return replace(state, failed=f"{blamed}: {figures(state.stage.get(blamed, Counts()))}", blamed=blamed)
+
+
+def past_limit(state: JudgeState, metric: str) -> str:
+    """What was held against a limit, in words: stable's figures beside it are of another time, and decided nothing."""
+    shown = state.total.get(metric, Counts())
+    beside = (
+        f"; stable showed {shown.stable_failures}/{shown.stable_trials} while it ran beside"
+        if shown.stable_trials
+        else ""
+    )
+    here = figures(state.alone.get(metric, Counts()))
+    return f"{metric} past its limit of {format_rate(state.limits.get(metric, 1.0))}: {here}{beside}"
 
 
 def figures(c: Counts) -> str:

@@ -32,7 +32,6 @@ from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.metrics import UNASKED_METRICS
 from pipeline.judging.pace import time_to_compare
 from pipeline.judging.terms import Criterion, Plan
-from pipeline.units import format_rate
 
 __all__ = ["begin", "certify", "counts_runs", "judge_stage", "new_stage", "observe", "observe_probes"]
 
@@ -154,14 +153,7 @@ def _past_limit(state: JudgeState, plan: Plan) -> str:
         metric = criterion.metric
         if criterion.report_only or bound.log_limited(state, metric) < bound.CLEARLY:
             continue
-        total = state.total.get(metric, Counts())
-        beside = (
-            f"; stable showed {total.stable_failures}/{total.stable_trials} while it ran beside"
-            if total.stable_trials
-            else ""
-        )
-        here = bound.figures(state.alone.get(metric, Counts()))
-        return f"{metric} past its limit of {format_rate(state.limits.get(metric, 1.0))}: {here}{beside}"
+        return bound.past_limit(state, metric)
     return ""
 
 
