@@ -139,6 +139,9 @@ def test_far_fewer_clients_than_the_share_hold_the_stage_in_words(
     said = judge.judge_stage(judged(made, [came(0, candidate, stable, percent=percent)]), made, 1)
     assert said.verdict is Verdict.INCONCLUSIVE
     assert f"{candidate} of {candidate + stable} new clients asked the candidate for a run" in said.reason
+    assert said.reason.endswith(
+        "or its log tells nothing of them"
+    )  # lines without the nonce, or no telemetry at all
     later = judge.new_stage(judged(made, [came(0, candidate, stable, percent=percent)]))
     assert "new clients" not in judge.judge_stage(later, made, 1).reason
 
@@ -599,7 +602,8 @@ def test_a_common_incident_holds_no_longer_than_it_lasts() -> None:
     state = judged(made, [block(n, 2, 0, 38, 0) for n in range(10)])
     for n in range(10, 14):
         state = judge.observe(state, made, block(n, 2, 2, 38, 38))
-    assert judge.judge_stage(state, made, AT[5]).reason == f"common incident: {METRIC} past its limit on both"
+    told = f"common incident: {METRIC} past its limit of 1% on both: 8/28 failed against 152/532 on stable"
+    assert judge.judge_stage(state, made, AT[5]).reason == told
     held = 0
     while judge.judge_stage(state, made, AT[5]).verdict is not Verdict.PASS:
         held += 1

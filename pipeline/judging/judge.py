@@ -32,6 +32,7 @@ from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.metrics import UNASKED_METRICS
 from pipeline.judging.pace import time_to_compare
 from pipeline.judging.terms import Criterion, Plan
+from pipeline.units import format_rate
 
 __all__ = ["begin", "certify", "counts_runs", "judge_stage", "new_stage", "observe", "observe_probes"]
 
@@ -129,22 +130,25 @@ def _too_many_out(state: JudgeState, percent: int) -> str:
 
 def _common_incident(state: JudgeState, plan: Plan) -> str:
     """Both arms are clearly past a limit in what came last: rolling back would help nobody."""
-    common = [c.metric for c in plan.terms.criteria if not c.report_only and _is_common(state, c)]
-    return f"common incident: {', '.join(common)} past its limit on both" if common else ""
+    lately = {
+        c: sum(state.recent.get(c.metric, ()), Counts()) for c in plan.terms.criteria if not c.report_only
+    }
+    common = [
+        f"{criterion.metric} past its limit of {format_rate(criterion.limit or 0)} on both: {bound.figures(counts)}"
+        for criterion, counts in lately.items()
+        if _is_common(counts, criterion.limit)
+    ]
+    return f"common incident: {'; '.join(common)}" if common else ""
 
 
-def _is_common(state: JudgeState, criterion: Criterion) -> bool:
-    old, new = state.recent.get(criterion.metric, (Counts(), Counts()))
-    counts = old + new
-    if not criterion.limit or not counts.stable_trials:
+def _is_common(counts: Counts, limit: float | None) -> bool:
+    if not limit or not counts.stable_trials:
         return False
     arms = (
         (counts.candidate_trials, counts.candidate_failures),
         (counts.stable_trials, counts.stable_failures),
     )
-    return all(
-        sequential.log_mean(sequential.against_limit(n, x, criterion.limit)) >= bound.CLEARLY for n, x in arms
-    )
+    return all(sequential.log_mean(sequential.against_limit(n, x, limit)) >= bound.CLEARLY for n, x in arms)
 
 
 def _past_limit(state: JudgeState, plan: Plan) -> str:
@@ -170,7 +174,7 @@ def _unserved(state: JudgeState, percent: int) -> str:
         return ""
     return (
         f"{came} of {everybody} new clients asked the candidate for a run, where {percent}% of connections should have "
-        f"brought {share * everybody:.0f}: they do not reach it, or end before a run begins"
+        f"brought {share * everybody:.0f}: they do not reach it, end before a run begins, or its log tells nothing of them"
     )
 
 
