@@ -32,12 +32,16 @@ class Wanted:
 
     def found_in(self, message: Mapping[str, object]) -> str | None:
         """Which of them stands in the field of the message's JSON object; None for anything else."""
-        data = data_of(message)
+        data = message.get("text") or message.get("bytes")
         if isinstance(data, str):
-            if self.in_text and not self.in_text.search(data):
+            if len(data) > MOST_PARSED or (self.in_text and not self.in_text.search(data)):
                 return None
-        elif data is None or (self.in_bytes and not self.in_bytes.search(data)):
-            return None
+        elif isinstance(data, bytes):
+            if len(data) > MOST_PARSED or (self.in_bytes and not self.in_bytes.search(data)):
+                return None
+        else:  # asked last: this is done for each message of a chat
+            held = data_of(message)
+            return None if held is None else self.found_in({"bytes": held})
         try:
             value: object = json.loads(data)
         except (ValueError, RecursionError):
