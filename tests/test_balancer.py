@@ -81,6 +81,26 @@ async def test_an_internal_service_is_reached_through_the_balancer_alone(world: 
     assert b" 403 " in (await _ask(port, "evil.example.com")).split(b"\r\n")[0]
 
 
+async def test_an_internal_service_answers_who_is_inside_at_its_own_addresses(world: World) -> None:
+    await _says_its_name(world, "one")
+    asked: list[tuple[int, int]] = []
+
+    def is_inside(client: int, server: int) -> bool:
+        asked.append((client, server))
+        return len(asked) > 1
+
+    world.ingress._is_inside = is_inside
+    await world.ingress.route(SERVICE, Routes((("one", 100),), is_internal=True))
+    assert b" 404 " in (await _ask(world.port(), "127.0.0.1")).split(b"\r\n")[0]
+    assert b"one " in await _ask(world.port(), "127.0.0.1")
+    assert {server for _, server in asked} == {world.port()}
+    await world.ingress.route(SERVICE, Routes((("one", 100),), is_internal=True, is_disabled=True))
+    assert b" 404 " in (await _ask(world.port(), "127.0.0.1")).split(b"\r\n")[0], "no address, no answer"
+    await world.ingress.route(SERVICE, Routes((("one", 100),), is_disabled=True))
+    assert b" 404 " in (await _ask(world.port(), "127.0.0.1")).split(b"\r\n")[0]
+    assert len(asked) == 2
+
+
 async def test_an_open_service_is_reached_both_ways(world: World) -> None:
     await _says_its_name(world, "one")
     await world.ingress.route(SERVICE, Routes((("one", 100),)))

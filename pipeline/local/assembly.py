@@ -28,6 +28,7 @@ from pipeline.local.endpoint import STATUS_METHOD
 from pipeline.local.entries.store import LogStore
 from pipeline.local.front.addresses import PortBook, in_url, listen, reachable
 from pipeline.local.front.ingress import Ingress
+from pipeline.local.run import inside
 from pipeline.local.run.fleet import Fleet
 from pipeline.local.scheduler.scheduler import Scheduler
 
@@ -72,7 +73,10 @@ class LocalCloudRun:
         self._logs = LogStore(folder)
         self._fleet = Fleet(folder, self._logs, grace_s=settings.grace_s)
         ports = PortBook(folder, settings.bind)
-        self.ingress = Ingress(self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded)
+        self.ingress = Ingress(
+            self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded,
+            is_inside=partial(inside.holds, folder),
+        )  # fmt: skip
         self._controller = Controller(
             folder,
             self._fleet,

@@ -114,6 +114,7 @@ class AttemptSpec:
     Args:
         job: its resource name; ``execution``: the short name.
         containers: the first one's end is the attempt's; the others are ended with it.
+        is_inside: it has VPC access, so that services with internal ingress answer it.
     """
 
     job: str
@@ -123,6 +124,7 @@ class AttemptSpec:
     count: int
     containers: tuple[ContainerSpec, ...]
     timeout_s: float
+    is_inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +145,14 @@ class Routes:
     """Where a service's connections go. Weights are percent and sum to 100 (or there are none: 404).
 
     Args:
-        is_internal: only a load balancer leads there: the service's own addresses and its tags' answer 404.
+        is_internal: the service's own addresses and its tags' answer who is inside the network, and 404 to others.
+        is_disabled: they answer 404 to everybody: only a load balancer leads there.
     """
 
     weights: tuple[tuple[str, int], ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)  # tag -> revision
     is_internal: bool = False
+    is_disabled: bool = False
 
 
 class StartFailed(Exception):

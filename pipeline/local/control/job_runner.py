@@ -128,6 +128,7 @@ class JobRunner:
         spec = AttemptSpec(
             execution.job, execution.short, task.index, task.attempt, len(execution.tasks),
             tuple(container_specs(template, execution.images)), float(template["timeout"].removesuffix("s")),
+            is_inside=bool(template.get("vpc_access")),
         )  # fmt: skip
         try:
             return await self._attempts.attempt(spec)

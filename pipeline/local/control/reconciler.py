@@ -215,5 +215,5 @@ def _routes(service: Service) -> Routes:
         if line.tag:
             tags[line.tag] = line.revision
     is_open = service.spec.get("ingress") in (None, "INGRESS_TRAFFIC_ALL")
-    is_internal = not is_open or bool(service.spec.get("default_uri_disabled"))
-    return Routes(tuple(weights.items()), tags, is_internal)
+    is_disabled = bool(service.spec.get("default_uri_disabled"))
+    return Routes(tuple(weights.items()), tags, not is_open, is_disabled)

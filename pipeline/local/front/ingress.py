@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
 
@@ -34,6 +35,7 @@ class Ingress:
     Args:
         chance: chooses revisions by weight.
         trust_forwarded: a loopback client's own X-Forwarded-For stands for its address (crowds of test users).
+        is_inside: whether a connection comes from inside the network, by its ports: the client's, and ours.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Ingress:
         chance: random.Random | None = None,
         trust_forwarded: bool = False,
         limits: Limits = USUAL,
+        is_inside: Callable[[int, int], bool] = lambda *_: False,
     ) -> None:
         self._fleet = fleet
         self._ports = ports
@@ -52,6 +55,7 @@ class Ingress:
         self._chance = chance or random.Random()
         self._trust_forwarded = trust_forwarded
         self._limits = limits
+        self._is_inside = is_inside
         self._routes: dict[str, Routes] = {}
         self._listeners: dict[tuple[str, str], asyncio.Server] = {}
         self._connections = Tasks("connection failed")
@@ -135,6 +139,8 @@ class Ingress:
                 status=413,
             )
         service, tag = self._led(request, door)
+        if door and not await self._lets_in(wire, door):
+            raise BadMessage("The requested URL was not found on this server.", status=404)
         wanted = affinity_of(request)
         revision = self._choose(service, tag, wanted)
         if revision is None:
@@ -156,9 +162,14 @@ class Ingress:
             raise BadMessage(f"host {request.headers.get('host')!r} is not this service's", status=403)
         if door is None:
             return balancer.led(hosts[0], request.headers.get(balancer.HEADER) or "", self._routes)
-        if self._routes.get(door[0], Routes()).is_internal:
-            raise BadMessage("The requested URL was not found on this server.", status=404)
         return door
+
+    async def _lets_in(self, wire: Wire, door: Door) -> bool:
+        """At an address of the service's own."""
+        routes = self._routes.get(door[0], Routes())
+        if routes.is_disabled or not routes.is_internal:
+            return not routes.is_disabled
+        return await asyncio.to_thread(self._is_inside, wire.peer_port, self._ports.port(*door))
 
     async def _head(self, wire: Wire) -> bytes | None:
         """The next request's head; None when none comes. Raises BadMessage."""

@@ -94,6 +94,12 @@ class Wire(asyncio.Protocol):
         return str(address[0]) if address else ""
 
     @property
+    def peer_port(self) -> int:
+        """0 where nobody is there any more."""
+        address = self._transport.get_extra_info("peername")
+        return int(address[1]) if address else 0
+
+    @property
     def is_readable(self) -> bool:
         """Whether something is there to be read."""
         return bool(self._buffer)

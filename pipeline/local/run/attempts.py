@@ -13,7 +13,7 @@ from secrets import token_hex
 from pipeline.local.dataplane import AttemptEnd, AttemptSpec, ContainerSpec
 from pipeline.local.entries.store import LogSink
 from pipeline.local.images.builds import Build
-from pipeline.local.run import secret_variables, strays, volumes
+from pipeline.local.run import inside, secret_variables, strays, volumes
 from pipeline.local.run.container import Container, Part
 
 _PREFIX = "run.googleapis.com/"
@@ -40,7 +40,7 @@ class Attempt:
         self._find = find
         self._spec = spec
         self._grace_s = grace_s
-        self._token = strays.fresh_token(folder)
+        self._token = inside.fresh_token(folder) if spec.is_inside else strays.fresh_token(folder)
         self._instance = token_hex(20)
         self._running: list[Container] = []
 

@@ -16,7 +16,7 @@ _LISTEN = "0A"  # the state's number in /proc/net/tcp
 
 def elsewhere(token: str, port: int) -> str:
     """``it listens on 8080, not on $PORT``, or empty when it listens on nothing that can be seen."""
-    found = sorted(set(_addresses(_sockets(strays.pids(token)))))
+    found = sorted(set(_addresses(sockets(strays.pids(token)))))
     if not found:
         return ""
     by_port = [address for address, number in found if number == port]
@@ -26,7 +26,7 @@ def elsewhere(token: str, port: int) -> str:
     return f"it listens on {numbers}, not on $PORT"
 
 
-def _sockets(pids: Iterable[int]) -> set[str]:
+def sockets(pids: Iterable[int]) -> set[str]:
     """Inodes of the sockets that the processes hold open."""
     found: set[str] = set()
     for pid in pids:
