@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pulumi
 
-from infra import alerts, watchdog
+from infra import alerts, probe_job, watchdog
 from infra.live import Live
 from infra.service import CloudRunService
 from infra.settings import CONFIG_KEY, PROJECT, Settings
@@ -27,7 +27,8 @@ def declare(read: Read, hooks: Hooks = lambda *_: None) -> None:
     settings = Settings.decode(pulumi.Config(PROJECT).require(CONFIG_KEY))
     live = read(settings)
     made = CloudRunService(settings.service, settings, live, hooks=hooks(settings, live))
-    for other in (*alerts.declared(settings.ref, settings.alert_channels), *watchdog.declared(settings)):
+    lasting = alerts.declared(settings.ref, settings.alert_channels)
+    for other in (*lasting, *watchdog.declared(settings), *probe_job.declared(settings)):
         _declare_plainly(other)
     pulumi.export("uri", made.service.uri)
     pulumi.export("revision", made.revision)

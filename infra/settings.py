@@ -90,6 +90,27 @@ class Watchdog:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeJob:
+    """Who holds the probes' rounds inside the network.
+
+    Args:
+        image: of a container that runs ``spillway``.
+        longest_s: of one round.
+        secrets: of Secret Manager, by the variable that holds each.
+        network, subnetwork: that its traffic goes through.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    image: str
+    longest_s: int
+    service_account: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    network: str = ""
+    subnetwork: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One service and its next revision.
 
@@ -102,7 +123,7 @@ class Settings:
         alert_channels: resource names of the notification channels that the lasting alerts tell.
         telemetry: environment variables that tell the middleware what the scenarios say, in the container that serves;
             of OWN_VARIABLES. They are no part of what a revision is: another scenario makes no other revision.
-        watchdog: None declares none.
+        watchdog, probe_job: None declares none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -119,6 +140,7 @@ class Settings:
     alert_channels: tuple[str, ...] = ()
     telemetry: Mapping[str, str] = field(default_factory=dict)
     watchdog: Watchdog | None = None
+    probe_job: ProbeJob | None = None
 
     @property
     def ref(self) -> ServiceRef:

@@ -136,6 +136,10 @@ class RevisionNotFound(PlatformError):
     exit_code = 2
 
 
+class JobNotFound(PlatformError):
+    """There is no such job of Cloud Run, or no such run of it."""
+
+
 class RequestRejected(PlatformError):
     """Cloud Run refuses the request itself (invalid argument, failed precondition, name taken)."""
 

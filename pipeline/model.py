@@ -67,6 +67,11 @@ class ServiceRef:
         """The resource name that the Admin API takes."""
         return f"{self.parent}/services/{self.service}"
 
+    @property
+    def probe_job(self) -> str:
+        """The resource name of the job that holds its probes, where they are held inside the network."""
+        return f"{self.parent}/jobs/{self.service}-probe"
+
     def revision_name(self, revision: str) -> str:
         return f"{self.name}/revisions/{revision}"
 
@@ -204,6 +209,7 @@ class LiveService:
     request_timeout: timedelta = timedelta(minutes=5)
     session_affinity: bool = False
     ingress_all: bool = True
+    ingress_balanced: bool = False  # not all, and a load balancer of the internet too
     default_uri_disabled: bool = False
     http2: bool = False
     failure: str = ""  # the terminal condition's message when it failed

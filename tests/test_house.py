@@ -108,6 +108,8 @@ PURE = (
     "pipeline.view.keys",
     "pipeline.probe.course",
     "pipeline.probe.machine",
+    "pipeline.probe.order",
+    "pipeline.probe.result_lines",
     "pipeline.probe.matching",
     "pipeline.probe.route",
     "pipeline.probe.scenario",

@@ -132,7 +132,7 @@ def test_a_mistake_ends_in_three_lines(name: str, tmp_path: Path) -> None:
     ("line", "told"),
     [
         ("deploy", "No such command 'deploy'"),
-        ("probe", "Missing argument 'url'"),
+        ("local pulumi", "Missing argument 'words'"),
         ("rollout --img x", "No such option: --img"),
         ("status -o xml", "'text', 'json', 'ndjson'"),
         ("promote --to-percent 101", "less than or equal to 100"),

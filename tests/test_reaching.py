@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import uvicorn
@@ -265,7 +265,7 @@ def test_an_address_that_cannot_be(address: str, place: str, words: str) -> None
 
 def test_an_internal_ingress_is_asked_for_with_addresses_alone() -> None:
     internal = f"{GOOD}container: {{service: {{ingress: INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER}}}}\n"
-    with pytest.raises(ConfigError, match=r"without probes\.address"):
+    with pytest.raises(ConfigError, match=r"without .*probes\.address"):
         schema.parse(internal)
     assert parsed(f"{ONE}, {LED}", internal).container.service
 
@@ -275,3 +275,118 @@ def test_doctor_asks_for_open_ingress_only_where_probes_go_by_the_tags() -> None
     wrong = [each.name for each in service.settings(closed) if each.verdict is Verdict.WRONG]
     assert wrong == ["ingress", "address"]
     assert all(each.verdict is Verdict.OK for each in service.settings(closed, WAYS))
+
+
+def test_doctor_asks_nothing_of_the_outside_where_a_job_holds_the_probes() -> None:
+    closed = replace(Scene().live, ingress_all=False)
+    assert all(each.verdict is Verdict.OK for each in service.settings(closed, is_inside=True))
+    assert [each.verdict for each in service.tags(closed, is_inside=True)] == [Verdict.UNASKED]
+
+
+# --- which way is needed, and why
+
+
+@pytest.mark.parametrize(
+    ("closed", "why", "fix"),
+    [
+        ({"ingress_all": False}, "the network alone", "Hold the probes inside the network with probes.from: job"),
+        (
+            {"ingress_all": False, "ingress_balanced": True}, "the network and a load balancer",
+            "Name a load balancer's addresses of both tags under probes.address, or hold the probes inside",
+        ),
+        ({"default_uri_disabled": True}, "no addresses", "Name a load balancer's addresses"),
+        ({"default_uri_disabled": True, "ingress_all": False}, "no addresses", "Name a load balancer's addresses"),
+    ],
+)  # fmt: skip
+def test_a_plan_names_the_way_that_is_needed_and_why(closed: dict[str, bool], why: str, fix: str) -> None:
+    with pytest.raises(PlanRefused) as refused:
+        propose(**closed)
+    assert why in refused.value.why
+    assert refused.value.fix.startswith(fix)
+    assert propose(a_wish(is_reached=True), **closed)
+    if "default_uri_disabled" in closed:  # inside the network there is no address of the tags either
+        with pytest.raises(PlanRefused, match="the default address is disabled"):
+            propose(a_wish(is_inside=True), **closed)
+    else:
+        assert propose(a_wish(is_inside=True), **closed)
+
+
+@pytest.mark.parametrize("way", ["is_reached", "is_inside"])
+@pytest.mark.parametrize("evidence", ["users", "probes"])
+def test_a_plan_says_that_answers_are_unproven_without_the_telemetry(way: str, evidence: str) -> None:
+    made = propose(a_wish(evidence=evidence, criteria=(), **{way: True}))
+    told = [each for each in made.warnings if "every answer is unproven" in each]
+    assert bool(told) == (evidence == "probes"), "users' evidence needs the middleware anyway"
+    assert not [
+        each for each in propose(a_wish(evidence=evidence, criteria=())).warnings if "unproven" in each
+    ]
+
+
+def test_a_plan_says_that_commands_of_ones_own_stay_outside() -> None:
+    wish = a_wish(is_inside=True, verify=(Verification("smoke"),))
+    assert any("verify" in each for each in propose(wish, ingress_all=False).warnings)
+    assert not any("verify" in each for each in propose(wish).warnings)
+
+
+# --- probes.from: job in spillway.yaml
+
+
+def held(probes: str, text: str = GOOD) -> schema.Config:
+    return schema.parse(f"{text}probes: {probes}\n")
+
+
+JOB = "{image: probe, network: default}"
+
+
+def test_each_environment_may_have_a_job_of_its_own() -> None:
+    text = GOOD.replace(
+        "  local: {endpoint: local}\n",
+        "  a: {endpoint: local}\n  b: {endpoint: local, service: b, probe-job: {image: other, subnetwork: s}}\n",
+    )
+    made = held(f"{{from: job, job: {JOB}}}", text)
+    assert [(made.probe_job(each) or fail()).image for each in made.environments.values()] == [
+        "probe",
+        "other",
+    ]
+    here = schema.parse(GOOD)
+    assert here.probe_job(here.environments["local"]) is None
+
+
+def fail() -> NoReturn:
+    raise AssertionError("a job was asked for")
+
+
+def test_who_holds_the_probes_makes_no_other_rollout() -> None:
+    assert held(f"{{from: job, job: {JOB}}}").fingerprint() == schema.parse(GOOD).fingerprint()
+
+
+def test_the_fingerprint_of_the_scenarios_is_theirs_alone() -> None:
+    one = schema.parse(GOOD).scenarios_fingerprint()
+    assert schema.parse(GOOD.replace("limit: 0.1%", "limit: 0.2%")).scenarios_fingerprint() == one
+    assert schema.parse(GOOD.replace("within: 10s", "within: 11s")).scenarios_fingerprint() != one
+
+
+@pytest.mark.parametrize(
+    ("probes", "place", "words"),
+    [
+        ("{from: job}", "17:10", "no job for the environment local"),
+        (f"{{job: {JOB}}}", "17:", "the driver holds the probes itself"),
+        ("{from: job, job: {image: probe}}", "17:", "needs a network"),
+        ("{from: job, job: {network: default}}", "17:", "missing key probes.job.image"),
+        ("{from: inside}", "17:10", "must be here or job"),
+        (f"{{from: job, job: {JOB[:-1]}, within: 2h}}}}", "17:", "between 10s and 1h"),
+    ],
+)
+def test_a_job_that_cannot_be(probes: str, place: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=f":{place}") as refused:
+        held(probes)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("ingress", ["INTERNAL_LOAD_BALANCER", "INTERNAL_ONLY"])
+def test_an_internal_ingress_is_asked_for_with_a_job(ingress: str) -> None:
+    internal = f"{GOOD}container: {{service: {{ingress: INGRESS_TRAFFIC_{ingress}}}}}\n"
+    assert held(f"{{from: job, job: {JOB}}}", internal).container.service
+    disabled = internal.replace("}}", ", default_uri_disabled: true}}")
+    with pytest.raises(ConfigError, match="default address must stay enabled"):
+        held(f"{{from: job, job: {JOB}}}", disabled)

@@ -20,7 +20,7 @@ from pipeline.cloudrun.project import Identity, Project, open_project
 from pipeline.doctor import machine, service
 from pipeline.doctor.answer import Answer, Check, note, ok, unasked, wrong
 from pipeline.doctor.examine import examine
-from pipeline.doctor.project import ProjectQuestions, compared
+from pipeline.doctor.project import OF_A_JOB, PERMISSIONS, ProjectQuestions, compared
 from pipeline.errors import ServiceNotFound, SpillwayError
 from pipeline.model import LiveService, ServiceRef
 
@@ -110,8 +110,9 @@ class Doctor:
     def _project(self, place: Place, project: Project, who: Identity) -> dict[str, Check]:
         config = self.request.config
         asked = ProjectQuestions(
-            project, who, self.request.ref, config.container.service_account or "", config.evidence.lateness
-        )
+            project, who, self.request.ref, config.container.service_account or "", config.evidence.lateness,
+            needed={**PERMISSIONS, **(OF_A_JOB if config.is_inside else {})},
+        )  # fmt: skip
         return {
             "api": asked.apis,
             "permission": asked.permissions,
@@ -152,11 +153,16 @@ class Doctor:
         def telemetry(live: LiveService) -> Sequence[Answer]:
             return service.telemetry(live, place.logs, self.request.config, environment, datetime.now(UTC))
 
-        return {
-            "service": partial(about, partial(service.settings, ways=ways), "service"),
-            "tags": partial(about, partial(service.tags, ways=ways), "tags"),
+        is_inside = self.request.config.is_inside
+        settings = partial(service.settings, ways=ways, is_inside=is_inside)
+        asked: dict[str, Check] = {
+            "service": partial(about, settings, "service"),
+            "tags": partial(about, partial(service.tags, ways=ways, is_inside=is_inside), "tags"),
             "telemetry": partial(about, telemetry, "telemetry"),
         }
+        if is_inside:
+            asked["probe job"] = lambda: service.probe_job(place.probe_job.image)
+        return asked
 
 
 def _image(place: Place) -> str:

@@ -13,7 +13,7 @@ from math import ceil
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from infra.settings import Clearable, Settings, Watchdog
+    from infra.settings import Clearable, ProbeJob, Settings, Watchdog
     from pipeline.app.session import Session
     from pipeline.config.environments_section import Environment
     from pipeline.config.schema import Config
@@ -83,6 +83,7 @@ class Request:
             alert_channels=tuple(self.environment.alert_channels),
             telemetry=self._telemetry,
             watchdog=self._watchdog,
+            probe_job=self._probe_job,
         )
 
     @property
@@ -98,6 +99,22 @@ class Request:
             service_account=asked.service_account or "",
             every_minutes=asked.every // timedelta(minutes=1),
             secrets=asked.secrets,
+        )
+
+    @property
+    def _probe_job(self) -> ProbeJob | None:
+        from infra.settings import ProbeJob
+
+        asked = self.config.probe_job(self.environment)
+        if asked is None:
+            return None
+        return ProbeJob(
+            image=asked.image,
+            longest_s=ceil(asked.within.total_seconds()),
+            service_account=asked.service_account or "",
+            secrets=asked.secrets,
+            network=asked.network or "",
+            subnetwork=asked.subnetwork or "",
         )
 
     @property
@@ -129,7 +146,8 @@ class Request:
         config = self.config
         for scenario in config.build_scenarios():
             framing_of(scenario)
-            secrets.read(scenario)  # what is missing is told before anything is deployed
+            if not config.is_inside:  # a job has its own
+                secrets.read(scenario)  # what is missing is told before anything is deployed
         return Wish(
             ref=self.ref,
             image=self.image,
@@ -141,6 +159,7 @@ class Request:
             client=self._client,
             evidence=self.environment.evidence,
             is_reached=config.ways(self.environment) is not None,
+            is_inside=config.is_inside,
             min_instances=config.container.min_instances or 0,
         )
 

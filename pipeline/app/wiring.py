@@ -29,13 +29,17 @@ if TYPE_CHECKING:
     from pipeline.app.programs import Program
     from pipeline.app.request import Request
     from pipeline.app.session import Session
+    from pipeline.cloudrun.jobs import CloudRunJobs
+    from pipeline.cloudrun.logs import LoggingSource
     from pipeline.cloudrun.service import CloudRun
     from pipeline.driving.engine import Engine
     from pipeline.driving.observer import Observer
     from pipeline.driving.pace import Rhythm
-    from pipeline.driving.ports import LogSource, World
+    from pipeline.driving.ports import World
     from pipeline.events import Listener
     from pipeline.local.endpoint import Alerts
+    from pipeline.probe.prober import BackgroundProber
+    from pipeline.probe.scenario import ProbeAsk
 
 
 def elapsed_s() -> float:
@@ -83,7 +87,16 @@ class Place:
         return CloudRun.over(self.channel) if self.channel is not None else CloudRun.cloud()
 
     @property
-    def logs(self) -> LogSource:
+    def probe_job(self) -> CloudRunJobs:
+        """Who holds its probes inside the network."""
+        from pipeline.cloudrun.jobs import CloudRunJobs
+
+        if self.channel is None:
+            return CloudRunJobs.cloud(self.ref, self.logs)
+        return CloudRunJobs(self.ref, self.channel, self.logs)
+
+    @property
+    def logs(self) -> LoggingSource:
         from pipeline.cloudrun.logs import LoggingSource
 
         return LoggingSource.over(self.channel) if self.channel is not None else LoggingSource.cloud()
@@ -136,12 +149,10 @@ def open_engine(
     from pipeline.driving.ports import World
     from pipeline.events import Said
     from pipeline.probe.command_runner import CommandRunner
-    from pipeline.probe.prober import ThreadedProber
 
     config, authenticated, stopped = request.config, request.environment.id_token, request.session.stopped
     clock = SystemClock(stopped)
-    token = token_source() if authenticated else None
-    prober = ThreadedProber(clock.now, token, waits=one_step)
+    prober = _prober(request, place, clock, one_step=one_step)
     folder = request.session.config_file.parent
     commands = {name: words_of(each.command, folder) for name, each in config.verify.items()}
     verifier = CommandRunner(commands, folder, waits=one_step, is_stopped=stopped.is_set)
@@ -161,7 +172,7 @@ def open_engine(
         rhythm = rhythm.of_a_watchdog(config.watchdog.every, config.watchdog.silent)
     observer = Observer(
         place.ref, world, config.build_scenarios(), listen=listen, authenticated=authenticated, memory=rhythm.memory,
-        ways=config.ways(request.environment),
+        ways=config.ways(request.environment), is_inside=config.is_inside,
     )  # fmt: skip
     try:
         yield (
@@ -171,6 +182,25 @@ def open_engine(
     finally:
         verifier.stop()
         prober.close()
+
+
+def _prober(request: Request, place: Place, clock: SystemClock, *, one_step: bool) -> BackgroundProber:
+    """Who holds the rounds: this process, or a job inside the network."""
+    from pipeline.probe.prober import BackgroundProber, ThreadedProber
+
+    job = request.config.probe_job(request.environment)
+    if job is None:
+        token = token_source() if request.environment.id_token else None
+        return ThreadedProber(clock.now, token, waits=one_step)
+    from pipeline.probe.job_round import CLOUD, LOCAL, JobRound
+
+    jobs, scenarios, within = place.probe_job, request.config.scenarios_fingerprint(), job.within
+    pace = LOCAL if place.ref.is_local else CLOUD
+
+    def begin(ask: ProbeAsk) -> JobRound:
+        return JobRound(ask, jobs, scenarios, within, clock.now, pace)
+
+    return BackgroundProber(begin, waits=one_step, is_stopped=request.session.stopped.is_set)
 
 
 def open_onlooker(place: Place, clock: SystemClock) -> tuple[Observer, Rhythm]:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def probe(
     session: Session,
     *,
-    url: Annotated[str, typer.Argument(help="http(s):// or ws(s):// address of the service or of a tag.")],
+    url: Annotated[
+        str, typer.Argument(help="http(s):// or ws(s):// address of the service or of a tag.")
+    ] = "",
     sessions: Annotated[
         int, typer.Option("--sessions", "-n", min=1, max=10_000, help="Of each scenario.")
     ] = 5,
@@ -31,6 +33,12 @@ def probe(
     scenario: Annotated[
         list[str] | None, typer.Option("--scenario", help="Only these; default: all.")
     ] = None,
+    ordered: Annotated[
+        str,
+        typer.Option(
+            "--round", envvar="SPILLWAY_ROUND", help="In a job of probes.from: job, what its driver asks for."
+        ),
+    ] = "",
 ) -> int:
     """Hold the scenarios of spillway.yaml with any address: outcomes, close codes, first-event times.
 
@@ -43,6 +51,8 @@ def probe(
     from pipeline.probe.scenario import Address, ProbeAsk
     from pipeline.probe.summary import summarise
 
+    if not url:
+        return _ordered(session, ordered)
     made = {s.name: s for s in session.load_config().build_scenarios()}
     unknown = [name for name in scenario or () if name not in made]
     if unknown:
@@ -60,6 +70,19 @@ def probe(
     streams.wait_for_reader()
     _print(session, report, rows)
     return _ending(report)[1]
+
+
+def _ordered(session: Session, text: str) -> int:
+    """A round for a driver elsewhere. Raises: UserError when none was ordered."""
+    from pipeline.app.ordered_round import hold
+
+    if not text:
+        raise UserError(
+            "probe: which address?",
+            "Conversations are held with one service, by its URL or a tag's.",
+            "Name it: spillway probe http://HOST:PORT",
+        )
+    return hold(session, text)
 
 
 def _ending(report: ProbeReport) -> tuple[str, int]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 
 import grpc
@@ -45,6 +46,7 @@ _SEVERITIES = {
 
 _LAST = logging_v2.ListLogEntriesResponse.pb()()  # where a token promised a page, and none came
 _QUOTA = Bucket.of(Quota.LOGS)  # of the process; Cloud Logging's is the project's
+_LOCK = Lock()  # of any bucket: the probes' job is read by a thread of its own
 
 Key = tuple[ServiceRef, tuple[str, ...]]
 
@@ -159,7 +161,7 @@ class LoggingSource:
         self, ref: ServiceRef, *, since: datetime, until: datetime, revisions: Iterable[str]
     ) -> Iterator[Sequence[LogLine]]:
         text = entry_filter(ref, sorted(set(revisions)), since, longest_request=self._longest_request)
-        text += f" AND timestamp<={_quoted(_rfc3339(until))}"
+        text += f" AND timestamp<={quoted(rfc3339(until))}"
         with translated(f"read the logs of {ref.service}"):
             pages = self._pages(ref.project, text)
             while True:
@@ -167,6 +169,15 @@ class LoggingSource:
                 yield [line for entry in page.entries if (line := _line(entry)) is not None]
                 if not page.next_page_token:
                     return
+
+    def payloads(self, project: str, text: str) -> Iterator[Mapping[str, Any]]:
+        """JSON payloads of all entries that a filter finds. Waits for the quota; raises what the client does."""
+        pages = self._pages(project, text)
+        while True:
+            page = self._page(pages, waits=True)
+            yield from (line.payload for entry in page.entries if (line := _line(entry)) is not None)
+            if not page.next_page_token:
+                return
 
     def _read(self, key: Key, seen: _Seen, since: datetime) -> _Seen:
         """What is new, merged into what was seen; or what was left of an earlier search that still serves."""
@@ -207,7 +218,8 @@ class LoggingSource:
         self, pages: Iterator[Any], *, waits: bool = False, keep: tuple[Key, _Reading] | None = None
     ) -> Any:
         """The next page; its token says whether it is the last. Raises PlatformUnavailable when the quota is used up."""
-        seconds = self._quota.wait(self._monotonic()) if self._quota else 0.0
+        with _LOCK:
+            seconds = self._quota.wait(self._monotonic()) if self._quota else 0.0
         if seconds and waits:
             self._sleep(seconds)
         elif seconds:
@@ -219,7 +231,8 @@ class LoggingSource:
                 retry_after_s=seconds,
             )
         if self._quota:
-            self._quota.count(self._monotonic())
+            with _LOCK:
+                self._quota.count(self._monotonic())
         return next(pages, _LAST)
 
     def _pages(self, project: str, text: str) -> Iterator[Any]:
@@ -246,20 +259,20 @@ def entry_filter(
         since: of the entry's own time; ``received_since``: of the time Logging got it.
         longest_request: so much earlier an entry may be dated that was written since.
     """
-    named = " OR ".join(map(_quoted, revisions))
+    named = " OR ".join(map(quoted, revisions))
     terms = [
         'resource.type="cloud_run_revision"',
-        f"resource.labels.service_name={_quoted(ref.service)}",
-        f"resource.labels.location={_quoted(ref.location)}",
+        f"resource.labels.service_name={quoted(ref.service)}",
+        f"resource.labels.location={quoted(ref.location)}",
         f"resource.labels.revision_name=({named})",
-        f"timestamp>={_quoted(_rfc3339(since - longest_request))}",
+        f"timestamp>={quoted(rfc3339(since - longest_request))}",
         f"({' OR '.join(_wanted())})",
     ]
     if longest_request:
-        at = _quoted(_rfc3339(since))
+        at = quoted(rfc3339(since))
         terms.append(f"(timestamp>={at} OR receiveTimestamp>={at})")
     if received_since is not None:
-        terms.append(f"receiveTimestamp>={_quoted(_rfc3339(received_since))}")
+        terms.append(f"receiveTimestamp>={quoted(rfc3339(received_since))}")
     return " AND ".join(terms)
 
 
@@ -267,26 +280,26 @@ def _wanted() -> Iterator[str]:
     """What evidence can use, a term each."""
     yield "jsonPayload.spillway>=1"
     for pattern in ERROR_PATTERNS:
-        yield from (f"{where}:{_quoted(pattern)}" for where in ("textPayload", "jsonPayload.message"))
-    said = " OR ".join(map(_quoted, (START_WORDS, *EXIT_WORDS)))
-    yield f"(logName:{_quoted(_log_id(SYSTEM_LOG))} AND textPayload:({said}))"
+        yield from (f"{where}:{quoted(pattern)}" for where in ("textPayload", "jsonPayload.message"))
+    said = " OR ".join(map(quoted, (START_WORDS, *EXIT_WORDS)))
+    yield f"(logName:{quoted(_log_id(SYSTEM_LOG))} AND textPayload:({said}))"
     # A probe's own: by how it calls itself, and by where it goes. Who borrows its name hides himself alone.
-    ours = [f"httpRequest.userAgent:{_quoted(USER_AGENT)}"]
-    ours += [f"httpRequest.requestUrl:{_quoted(f'://{tag}---')}" for tag in (CANDIDATE_TAG, STABLE_TAG)]
+    ours = [f"httpRequest.userAgent:{quoted(USER_AGENT)}"]
+    ours += [f"httpRequest.requestUrl:{quoted(f'://{tag}---')}" for tag in (CANDIDATE_TAG, STABLE_TAG)]
     told = "httpRequest.status=101 OR httpRequest.status=429 OR httpRequest.status>=500"
-    yield f"(logName:{_quoted(_log_id(REQUEST_LOG))} AND ({told}) AND NOT ({' OR '.join(ours)}))"
+    yield f"(logName:{quoted(_log_id(REQUEST_LOG))} AND ({told}) AND NOT ({' OR '.join(ours)}))"
 
 
 def _log_id(log: str) -> str:
     return f"run.googleapis.com%2F{log.replace('/', '%2F')}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

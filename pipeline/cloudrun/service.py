@@ -181,6 +181,7 @@ def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
         request_timeout=_duration(bare.template.timeout) or timedelta(minutes=5),
         session_affinity=template.session_affinity,
         ingress_all=bare.ingress in (run_v2.IngressTraffic.INGRESS_TRAFFIC_ALL, 0),
+        ingress_balanced=bare.ingress == run_v2.IngressTraffic.INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER,
         default_uri_disabled=service.default_uri_disabled,
         http2="h2c" in ports,
         failure=condition.message if condition.state == _FAILED else "",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Misplaced, Name, between, text_like
+from pipeline.config.probe_job_section import ProbeJobConfig
 from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, ServiceRef
 from pipeline.units import shown
 
@@ -63,6 +64,7 @@ class Environment:
         evidence: `users` judges by users' runs, from the lines of the telemetry; `probes` by scenarios alone.
         id_token: probes carry an ID token for the service's address: for a service that asks for an invoker.
         probe_address: where probes go here, instead of `address` of `probes`.
+        probe_job: who holds the probes here, instead of `job` of `probes`.
         alert_channels: notification channels that the lasting alerts tell: `projects/P/notificationChannels/N`.
     """
 
@@ -76,6 +78,7 @@ class Environment:
     evidence: Literal["users", "probes"] = "users"
     id_token: bool = False
     probe_address: AddressConfig | None = None
+    probe_job: ProbeJobConfig | None = None
     alert_channels: list[str] = field(default_factory=list)
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
@@ -144,3 +147,26 @@ def followers(environments: Mapping[str, Environment], name: str) -> Mapping[str
         for other, each in environments.items()
         if each.after is not None and each.after.environment == name
     }
+
+
+def check_jobs(held: str, job: ProbeJobConfig | None, environments: Mapping[str, Environment]) -> None:
+    """Raises Misplaced where nobody would hold the probes, and for a job that would hold none.
+
+    Args:
+        held: ``from`` of ``probes``, beside its ``job``.
+    """
+    own = [name for name, each in environments.items() if each.probe_job]
+    without = [name for name in environments if name not in own]
+    if held == "job" and job is None and without:
+        raise Misplaced(
+            ("probes", "from"),
+            f"no job for the environment {without[0]}\nProbes are held by a job that has an image.\n"
+            f"Name it under probes.job, or under environments.{without[0]}.probe-job.",
+        )
+    if held != "job" and (own or job):
+        raise Misplaced(
+            ("environments", own[0], "probe-job") if own else ("probes", "job"),
+            "stands there, and the driver holds the probes itself\n"
+            "probes.from says who does; without it nobody would run this job.\n"
+            "Write from: job under probes, or leave the job out.",
+        )

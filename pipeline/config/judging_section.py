@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Rate, between, not_empty, text_like, told, whole
+from pipeline.config.probe_job_section import ProbeJobConfig
 from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Criterion, Drain, Probing, Sampling, Stage, Verification
 from pipeline.units import format_rate, shown
@@ -185,12 +186,16 @@ class ProbesConfig:
         sessions: conversations per scenario and round.
         concurrency: conversations at once.
         address: where they go instead of the tags' addresses, in every environment that has none of its own.
+        from_: `here` is the machine that drives the rollout; `job` is a Cloud Run job inside the service's network.
+        job: that job, in every environment that has none of its own.
     """
 
     every: Annotated[Duration, between("100ms", "1d")] = timedelta(seconds=10)
     sessions: Annotated[int, whole(1, 1000)] = 5
     concurrency: Annotated[int, whole(1, 500)] = 5
     address: AddressConfig | None = None
+    from_: Literal["here", "job"] = field(default="here", metadata={"key": "from"})
+    job: ProbeJobConfig | None = None
 
     def build(self) -> Probing:
         return Probing(self.every, self.sessions, self.concurrency)

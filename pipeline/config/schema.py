@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from checks.settings import Settings
 from pipeline.config import sections, template_section, yamltree
 from pipeline.config.container_section import Container, Image
-from pipeline.config.environments_section import Environment, check_order
+from pipeline.config.environments_section import Environment, check_jobs, check_order
 from pipeline.config.fields import (
     Duration,
     Misplaced,
@@ -37,6 +37,7 @@ from pipeline.config.judging_section import (
     VerifyConfig,
     is_built,
 )
+from pipeline.config.probe_job_section import ProbeJobConfig
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.config.watchdog_section import WatchdogConfig
 from pipeline.config.webhook_section import WebhookConfig
@@ -84,6 +85,11 @@ class Checked:
     def is_reached(self) -> bool:
         """Probes go by addresses of a load balancer, at least in some environment."""
         return any(each.probe_address for each in self.environments.values())
+
+    @property
+    def is_inside(self) -> bool:
+        """Probes are held inside the network, at least in some environment."""
+        return any(each.probe_job for each in self.environments.values())
 
     def build_scenarios(self) -> tuple[Scenario, ...]:
         return tuple(scenario.build(name, self.folder) for name, scenario in self.scenarios.items())
@@ -151,6 +157,7 @@ class Config(Checked):
                     f"no stage has {strange[0]}%: stages has {', '.join(map(str, percents))}",
                 )
         check_order(self.environments, self.service)
+        check_jobs(self.probes.from_, self.probes.job, self.environments)
         for metric, criterion in self.criteria.items():
             if metric not in METRICS:
                 near = difflib.get_close_matches(metric, METRICS, n=1)
@@ -186,6 +193,14 @@ class Config(Checked):
     @property
     def is_reached(self) -> bool:
         return any(self.ways(each) for each in self.environments.values())
+
+    @property
+    def is_inside(self) -> bool:
+        return self.probes.from_ == "job"
+
+    def probe_job(self, environment: Environment) -> ProbeJobConfig | None:
+        """Who holds the probes, where it is not the driver itself."""
+        return (environment.probe_job or self.probes.job) if self.is_inside else None
 
     def ways(self, environment: Environment) -> Ways | None:
         """To the revisions, where probes do not go by their tags' addresses."""
@@ -249,6 +264,10 @@ class Config(Checked):
         """The same but for the environment, 16 hex digits: an image goes from one into the next with this."""
         return _hashed(self._decisive())[:16]
 
+    def scenarios_fingerprint(self) -> str:
+        """The same of the scenarios alone: who holds them elsewhere holds the same."""
+        return _hashed({name: asdict(each) for name, each in self.scenarios.items()})
+
     def _decisive(self) -> dict[str, Any]:
         whole = asdict(self)
         row = {name: whole[name] for name in _DECIDES}
@@ -305,7 +324,7 @@ def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
         raise _told(reader.complaints)
     _refuse_words(document)
     made = replace(made, folder=posixpath.dirname(document.file) or ".")
-    template_section.check(document, made.container, is_reached=made.is_reached)
+    template_section.check(document, made.container, is_reached=made.is_reached, is_inside=made.is_inside)
     cleared = template_section.cleared(document)
     return replace(made, container=replace(made.container, cleared=cleared)) if cleared else made
 

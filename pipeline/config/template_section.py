@@ -44,19 +44,22 @@ Name that field in place of the key."""
 #: Lists whose things have names of their own, and what one is called.
 _NAMED = {"containers": "container", "volumes": "volume", "env": "variable", "volumeMounts": "mount"}
 _LEAVE_OUT = ": leave one of them out"
+_BALANCED = "Name a load balancer's under probes.address (docs/reaching.md), or leave it out."
+_INSIDE = "Hold the probes inside the network, or name a load balancer's addresses (docs/reaching.md); or leave it out."
 _KINDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
-def check(document: Document, container: Any, *, is_reached: bool = False) -> None:
+def check(document: Document, container: Any, *, is_reached: bool = False, is_inside: bool = False) -> None:
     """Raises ConfigError: the first complaint in full.
 
     Args:
         container: the section as it was validated.
         is_reached: probes go by other addresses than the tags'.
+        is_inside: probes are held inside the network.
     """
     for path, value in ((TEMPLATE, container.template), (SERVICE, container.service)):
         if value:
-            for where, problem in _problems(path, value, document, is_reached=is_reached):
+            for where, problem in _problems(path, value, document, (is_reached, is_inside)):
                 more = problem.split("\n")
                 raise ConfigError(f"{document.where(where)}: {path_text(where)}: {more[0]}", *more[1:3])
 
@@ -82,14 +85,14 @@ def descriptor_of(path: Path) -> Any:
 
 
 def _problems(
-    path: Path, value: Mapping[str, Any], document: Document, *, is_reached: bool
+    path: Path, value: Mapping[str, Any], document: Document, reached: tuple[bool, bool]
 ) -> Iterator[Problem]:
     reading = _Reading(path)
     made = reading.message(descriptor_of(path), value, path)
     yield from reading.problems
     yield from _reserved(made, path)
     if path == SERVICE:
-        yield from _unreachable(made, path, is_reached=is_reached)
+        yield from _unreachable(made, path, *reached)
     else:
         yield from _of_containers(made, path)
         whole = document.value if isinstance(document.value, Mapping) else {}
@@ -241,21 +244,24 @@ def _reserved(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
                 yield (*path, kind, key), "Spillway's own: it is written by the rollout"
 
 
-def _unreachable(made: Mapping[str, Any], path: Path, *, is_reached: bool) -> Iterator[Problem]:
+def _unreachable(made: Mapping[str, Any], path: Path, is_reached: bool, is_inside: bool) -> Iterator[Problem]:
     """With these, tag addresses answer 404, and no candidate can be probed there at 0 %."""
     ingress = made.get("ingress")
     if ingress == "INGRESS_TRAFFIC_NONE":
         yield (*path, "ingress"), f"{ingress} cannot be rolled out to: nobody reaches the service"
     if is_reached:
         return
-    why = (
-        "without probes.address\nTag addresses then answer 404, so the candidate cannot be probed at 0%.\n"
-        "Name a load balancer's under probes.address (docs/reaching.md), or leave it out."
-    )
-    if ingress not in (None, "INGRESS_TRAFFIC_ALL"):
-        yield (*path, "ingress"), f"{ingress} cannot be rolled out to {why}"
+    why = "Tag addresses then answer 404, so the candidate cannot be probed at 0%.\n"
+    if ingress not in (None, "INGRESS_TRAFFIC_ALL") and not is_inside:
+        yield (
+            (*path, "ingress"),
+            f"{ingress} cannot be rolled out to without probes.from: job, or probes.address\n{why}{_INSIDE}",
+        )
     if made.get("defaultUriDisabled"):
-        yield (*path, "default_uri_disabled"), f"the default address must stay enabled {why}"
+        yield (
+            (*path, "default_uri_disabled"),
+            f"the default address must stay enabled without probes.address\n{why}{_BALANCED}",
+        )
 
 
 def _namesakes(kind: str, made: list[Any], path: Path) -> Iterator[Problem]:

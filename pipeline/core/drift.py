@@ -110,6 +110,7 @@ _SETTINGS = {
     "request_timeout": "request timeout",
     "session_affinity": "session affinity",
     "ingress_all": "ingress open to all",
+    "ingress_balanced": "ingress open to a load balancer",
     "default_uri_disabled": "default address disabled",
     "http2": "HTTP/2 end to end",
 }

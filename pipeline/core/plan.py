@@ -33,6 +33,7 @@ class Wish:
         fingerprint: hash of the validated config.
         config: hash of the same but for its environments: what an image is taken from one into the next with.
         is_reached: probes go by addresses of a load balancer, not by those of the tags.
+        is_inside: probes are held inside the network, by a job.
         candidate: the revision's name, from the content hash of its template.
         longest_scenario: the longest ``within`` of any scenario.
         evidence: "users", or "probes" for an environment without users.
@@ -50,6 +51,7 @@ class Wish:
     client: str = ""
     config: str = ""
     is_reached: bool = False
+    is_inside: bool = False
 
     @property
     def rollout_id(self) -> str:
@@ -194,15 +196,31 @@ def _foreign_tags(
 
 
 def refuse_no_address(wish: Wish, live: LiveService) -> None:
-    """Nothing of the service can be probed from here, unless a load balancer leads there."""
-    if wish.is_reached or (live.ingress_all and not live.default_uri_disabled):
+    """Nothing of the service can be probed from here, unless a load balancer or a job inside the network leads there."""
+    if wish.is_reached or (not live.default_uri_disabled and (live.ingress_all or wish.is_inside)):
         return
-    what = "ingress is not open to all" if not live.ingress_all else "the default address is disabled"
+    balanced = "name a load balancer's addresses of both tags under probes.address"
+    inside = "hold the probes inside the network with probes.from: job"
+    if live.default_uri_disabled:
+        what = "the default address is disabled"
+        why = "The tags then have no addresses: they answer 404 outside the network and inside"
+        ways = f"{balanced}, or enable the default address"
+    elif live.ingress_balanced:
+        what, why = (
+            "ingress is not open to all",
+            "It lets in the network and a load balancer; to others tag addresses answer 404",
+        )
+        ways = f"{balanced}, or {inside}; or set ingress to INGRESS_TRAFFIC_ALL"
+    else:
+        what, why = (
+            "ingress is not open to all",
+            "It lets in the network alone; to others tag addresses answer 404",
+        )
+        ways = f"{inside}, or, if this machine is in the network, {balanced}; or set ingress to INGRESS_TRAFFIC_ALL"
     raise PlanRefused(
         f"{live.ref.service}: {what}",
-        "Tag addresses then answer 404 to whoever comes from outside, so the candidate cannot be probed at 0%.",
-        "Name the load balancer's addresses of both tags under probes.address (docs/reaching.md), or set ingress to "
-        "INGRESS_TRAFFIC_ALL and enable the default address; then plan again.",
+        f"{why}, so the candidate cannot be probed at 0% from here.",
+        f"{ways[0].upper()}{ways[1:]}. docs/reaching.md says how; then plan again.",
     )
 
 
@@ -257,10 +275,24 @@ def _warnings(wish: Wish, live: LiveService, stable: Revision) -> Iterator[str]:
         yield f"min-instances {wish.min_instances} is set on the revision: it is billed at 0% too"
     if not stable.nonce and wish.evidence == "users":
         yield f"{stable.name} was not deployed by Spillway: its telemetry lines cannot be told from forged ones"
-    if wish.is_reached and not stable.nonce:
+    yield from _unproven(wish, live, stable)
+    if live.failure:
+        yield f"the service's last reconciliation failed: {live.failure.splitlines()[0]}"
+
+
+def _unproven(wish: Wish, live: LiveService, stable: Revision) -> Iterator[str]:
+    """What is not known of who answers, where it is not the tags' addresses that are asked from here."""
+    if not (wish.is_reached or wish.is_inside):
+        return
+    if wish.is_inside and wish.terms.verify and not (wish.is_reached or live.ingress_all):
+        yield "verify: its commands run where the rollout is driven, and the tags' addresses answer 404 there"
+    if wish.evidence != "users":
+        yield (
+            f"{'probes.address' if wish.is_reached else 'probes.from: job'} counts what the telemetry middleware proves:"
+            f" without it in {wish.candidate} every answer is unproven, no round counts, and the rollout pauses"
+        )
+    if not stable.nonce:
         yield (
             f"{stable.name} was not deployed by Spillway: that the address of stable leads to it cannot be proven,"
             " so it is taken on trust"
         )
-    if live.failure:
-        yield f"the service's last reconciliation failed: {live.failure.splitlines()[0]}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pipeline import budget
@@ -40,19 +40,31 @@ PERMISSIONS = {
     "monitoring.alertPolicies.list": ("to show which alerts there are", _ALERTS),
     "monitoring.alertPolicies.update": ("for the lasting alerts", _ALERTS),
 }
+_JOB = "to hold probes by a job (probes.from: job)"
+#: the same where a job holds the probes
+OF_A_JOB = {
+    "run.jobs.run": (_JOB, _DEVELOPER),
+    "run.jobs.runWithOverrides": (_JOB, _DEVELOPER),
+    "run.executions.get": (_JOB, _DEVELOPER),
+    "run.executions.cancel": ("to end a round that nobody waits for", _DEVELOPER),
+    "run.jobs.get": ("to declare the job of probes.from: job", _DEVELOPER),
+    "run.jobs.create": ("to declare the job of probes.from: job", _DEVELOPER),
+    "run.jobs.update": ("to declare the job of probes.from: job", _DEVELOPER),
+}
 #: LOCATION-docker.HOST/PROJECT/REPOSITORY/IMAGE
 _REPOSITORY = re.compile(r"([a-z0-9-]+)-docker\.[^/]+/([^/]+)/([^/]+)/.+")
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectQuestions:
-    """Args: account: that revisions run as; empty: the project's default."""
+    """Args: account: that revisions run as; empty: the project's default. ``needed``: permissions, by name."""
 
     project: Project
     who: Identity
     ref: ServiceRef
     account: str = ""
     lateness: timedelta = timedelta(seconds=10)
+    needed: Mapping[str, tuple[str, str]] = field(default_factory=lambda: PERMISSIONS)
 
     def apis(self) -> Sequence[Answer]:
         enabled = self.project.enabled(APIS)
@@ -67,16 +79,16 @@ class ProjectQuestions:
 
     def permissions(self) -> Sequence[Answer]:
         """On the project; what is missing there may be granted on the service or the account alone."""
-        granted = self.project.granted(PERMISSIONS)
-        missing = {name for name in PERMISSIONS.keys() - granted if name.startswith("run.")}
+        granted = self.project.granted(self.needed)
+        missing = {name for name in self.needed.keys() - granted if name.startswith("run.")}
         if missing:
             granted |= _or_none(lambda: self.project.granted_on(self.ref.name, missing))
         if ACT_AS not in granted and self.account:
             granted |= _or_none(lambda: {ACT_AS} if self.project.may_act_as(self.account) else set())
-        return [self._permission(name, is_granted=name in granted) for name in PERMISSIONS]
+        return [self._permission(name, is_granted=name in granted) for name in self.needed]
 
     def _permission(self, name: str, *, is_granted: bool) -> Answer:
-        purpose, role = PERMISSIONS[name]
+        purpose, role = self.needed[name]
         if is_granted:
             return ok(f"permission {name}", "granted", is_access=True)
         fix = f"gcloud projects add-iam-policy-binding {self.project.name} --member {self.who.member} --role {role}"

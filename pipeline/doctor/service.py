@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from pipeline.config.environments_section import Environment
 from pipeline.config.schema import Config
 from pipeline.doctor.answer import Answer, note, ok, unasked, wrong
 from pipeline.driving.ports import LogSource
+from pipeline.errors import JobNotFound, RequestRejected
 from pipeline.model import LiveService, LogLine
 from pipeline.probe.route import Ways
 from pipeline.probe.target import target_of
@@ -22,10 +23,15 @@ _TIMEOUT_S = 5.0
 _LOOKED_BACK = timedelta(hours=1)
 
 
-def settings(live: LiveService, ways: Ways | None = None) -> Sequence[Answer]:
-    """What of the service decides whether a rollout can be. Args: ways: by which probes go, if not the tags' addresses."""
+def settings(live: LiveService, ways: Ways | None = None, *, is_inside: bool = False) -> Sequence[Answer]:
+    """What of the service decides whether a rollout can be.
+
+    Args:
+        ways: by which probes go, if not the tags' addresses.
+        is_inside: a job inside the network holds them.
+    """
     made = [ok("service", f"{live.ref.name}, {live.wanted or 'no traffic'}")]
-    if not live.ingress_all and ways is None:
+    if not live.ingress_all and ways is None and not is_inside:
         made.append(
             wrong("ingress", "not open to all: tag addresses answer 404", _open(live, "--ingress all"))
         )
@@ -47,6 +53,7 @@ def settings(live: LiveService, ways: Ways | None = None) -> Sequence[Answer]:
         made.append(note("condition", live.failure.splitlines()[0][:160], "See it: spillway status"))
     if len(made) == 1:
         way = "open" if ways is None else "probes go by probes.address"
+        way = "probes are held inside, by probes.from: job" if is_inside and not live.ingress_all else way
         made.append(ok("ingress", f"{way}, HTTP/1, no session affinity"))
     return made
 
@@ -62,8 +69,22 @@ def _update(live: LiveService, option: str) -> str:
     )
 
 
-def tags(live: LiveService, ways: Ways | None = None) -> Sequence[Answer]:
+def probe_job(image: Callable[[], str]) -> Sequence[Answer]:
+    """Whether the job that holds the probes is there, and may be looked at. Args: image: of it."""
+    try:
+        return [ok("probe job", f"there, of {image()}")]
+    except RequestRejected as error:
+        fix = "Mend its image under probes.job; the next deployment's Pulumi program declares it anew"
+        return [wrong("probe job", f"{error.what}: {error.why}", fix)]
+    except JobNotFound as error:
+        fix = "The Pulumi program makes it with the next deployment: spillway rollout --image IMAGE"
+        return [note("probe job", error.what, fix)]
+
+
+def tags(live: LiveService, ways: Ways | None = None, *, is_inside: bool = False) -> Sequence[Answer]:
     """Whether each tag's address reaches the revision: any answer of the service will do, 404 with no tag will not."""
+    if is_inside:
+        return [unasked("tags", "probes are held inside the network (probes.from: job), and this is outside")]
     if ways is not None:
         both = (ways.to_stable(""), ways.to_candidate("", ""))
         return [_reached(route.name, route.url, dict(route.headers)) for route in both]

@@ -59,6 +59,7 @@ class Observer:
         authenticated: bool = False,
         memory: timedelta = timedelta(0),
         ways: Ways | None = None,
+        is_inside: bool = False,
     ) -> None:
         self.ref = ref
         self.current: Rollout | None = None  # as last read, for who only shows it
@@ -68,8 +69,9 @@ class Observer:
         self._clock = world.clock
         self._listen = harmless(listen)
         self._rounds = Rounds(
-            world.prober, world.clock, scenarios, self._listen, authenticated=authenticated, ways=ways
-        )
+            world.prober, world.clock, scenarios, self._listen, authenticated=authenticated, ways=ways,
+            is_inside=is_inside,
+        )  # fmt: skip
         self._verifications = Verifications(world.verifier, world.clock, self._listen, ways)
         self._last_epoch = 0
         self._asked: tuple[str, int] = ("", 0)  # driver and epoch of our last write, whose answer may be lost

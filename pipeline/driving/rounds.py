@@ -76,6 +76,7 @@ class Rounds:
     Args:
         authenticated: the service wants an ID token.
         ways: to the revisions, where it is not by their tags' addresses.
+        is_inside: a network lies between them and the prober, who must be told by each answer which revision it met.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Rounds:
         *,
         authenticated: bool,
         ways: Ways | None = None,
+        is_inside: bool = False,
     ) -> None:
         self.last: ProbeReport | None = None
         self.is_now = False  # a round of the running stage ended with this look
@@ -96,6 +98,7 @@ class Rounds:
         self._listen = listen
         self._authenticated = authenticated
         self._ways = ways
+        self._is_inside = is_inside
         self._unwritten: list[_Held] = []
         self._subject = ""  # a rollout's attempt and its candidate's uid
         self._under_way: tuple[str, _Stage] = ("", (0, None))
@@ -158,7 +161,7 @@ class Rounds:
         self, plan: Plan, uri: str, revision: Revision, stop: Callable[[], bool], *, warm_up: bool
     ) -> ProbeReport | None:
         """One round against the address of a revision, waited for; nothing to compare it with. None when stopped."""
-        address, probing = self._address(uri, uri, self._alone(revision), revision), plan.terms.probing
+        address, probing = self._address(uri, uri, self._alone(revision, uri), revision), plan.terms.probing
         self._prober.start(
             ProbeAsk(self._scenarios, address, None, probing.sessions, probing.concurrency, warm_up)
         )
@@ -191,7 +194,7 @@ class Rounds:
     ) -> ProbeAsk | None:
         """A round against both tags; None while they do not lead where they should, or soon will not."""
         addresses = []
-        routes = self._routes(candidate, stable)
+        routes = self._routes(live, candidate, stable)
         for tag, revision, other in ((CANDIDATE_TAG, candidate, stable), (STABLE_TAG, stable, candidate)):
             uri = live.serving.uri_of(tag)
             if revision is None or not uri:
@@ -205,19 +208,25 @@ class Rounds:
         is_cold = self._ended is None or self._clock.now() - self._ended > _KEEPS_WARM
         return ProbeAsk(self._scenarios, addresses[0], addresses[1], sessions, probing.concurrency, is_cold)
 
-    def _routes(self, candidate: Revision, stable: Revision | None) -> Mapping[str, Route]:
-        """By tag; none where the tags' own addresses are asked."""
-        if self._ways is None or stable is None:
+    def _routes(self, live: LiveService, candidate: Revision, stable: Revision | None) -> Mapping[str, Route]:
+        """By tag; none where the tags' own addresses are asked, and taken for what they are."""
+        ways = self._ways_by(live.serving.uri_of(STABLE_TAG), live.serving.uri_of(CANDIDATE_TAG))
+        if ways is None or stable is None:
             return {}
         marks = _mark(candidate), _mark(stable)
         return {
-            CANDIDATE_TAG: self._ways.to_candidate(*marks),
-            STABLE_TAG: self._ways.to_stable(*reversed(marks)),
+            CANDIDATE_TAG: ways.to_candidate(*marks),
+            STABLE_TAG: ways.to_stable(*reversed(marks)),
         }
 
-    def _alone(self, revision: Revision) -> Route | None:
+    def _alone(self, revision: Revision, uri: str) -> Route | None:
         """To the only revision of a service, which its first deployment gave the tag of stable."""
-        return self._ways.to_stable(_mark(revision)) if self._ways else None
+        ways = self._ways_by(uri, uri)
+        return ways.to_stable(_mark(revision)) if ways else None
+
+    def _ways_by(self, stable: str, candidate: str) -> Ways | None:
+        """Args: stable, candidate: the tags' own addresses."""
+        return self._ways or (Ways(stable, candidate) if self._is_inside else None)
 
     def _address(
         self, uri: str, service_uri: str, route: Route | None, *revisions: Revision | None

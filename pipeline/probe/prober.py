@@ -3,40 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
+from typing import Protocol
 
 from pipeline.probe.scenario import ClockNow, ProbeAsk, ProbeReport, TokenSource
 
+_HEARS_S = 0.2  # between two looks whether anybody still waits
 
-class ThreadedProber:
+
+class Round(Protocol):
+    """One round, to be held once."""
+
+    def hold(self) -> ProbeReport:
+        """Wait for its end."""
+
+    def abort(self) -> None:
+        """From another thread: ``hold`` ends soon, however. Before it began, too."""
+
+
+class BackgroundProber:
     """Holds rounds in a thread of its own; implements ``ports.Prober``.
 
     A round stays "busy" until ``poll`` has handed out its report, so that none is lost. Errors of a round (an address
     that may not be probed, a token that cannot be had) are raised by ``poll``.
 
     Args:
+        begin: makes what holds one round.
         waits: ``start`` returns when the round has ended: for a process that takes one step, which is to see one.
+        is_stopped: nobody waits any more.
     """
 
-    def __init__(self, clock_now: ClockNow, token: TokenSource | None = None, *, waits: bool = False) -> None:
-        self._now = clock_now
-        self._token = token
+    def __init__(
+        self,
+        begin: Callable[[ProbeAsk], Round],
+        *,
+        waits: bool = False,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._begin = begin
         self._waits = waits
+        self._is_stopped = is_stopped
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="probe")
+        self._held: Round | None = None
         self._round: Future[ProbeReport] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, ask: ProbeAsk) -> None:
         """Begin one round."""
-        from pipeline.probe.round import new_runner, run_round
-
         assert self._round is None, "a round is under way"
-        runner = new_runner()
-        self._loop = runner.get_loop()  # made here, so that close() can reach it from the first moment on
-        self._round = self._thread.submit(run_round, ask, self._now, self._token, runner)
-        if self._waits:
-            wait([self._round])
+        self._held = self._begin(ask)
+        self._round = self._thread.submit(self._held.hold)
+        while self._waits and not self._is_stopped() and not wait([self._round], timeout=_HEARS_S).done:
+            pass
 
     def poll(self) -> ProbeReport | None:
         if self._round is None or not self._round.done():
@@ -50,14 +70,42 @@ class ThreadedProber:
 
     def close(self) -> None:
         """Abort the round under way, if any, and end the thread. The prober is not used again."""
-        if self._round is not None and self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the round ended by itself
-                self._loop.call_soon_threadsafe(_cancel_all, self._loop)
+        if self._round is not None and self._held is not None:
+            self._held.abort()
         self._thread.shutdown(wait=True)
         if self._round is not None:
             with suppress(asyncio.CancelledError):
                 self._round.result()
         self._round = None
+
+
+class ThreadedProber(BackgroundProber):
+    """Holds them in this process."""
+
+    def __init__(self, clock_now: ClockNow, token: TokenSource | None = None, *, waits: bool = False) -> None:
+        super().__init__(partial(_Here, clock_now, token), waits=waits)
+
+
+class _Here:
+    """A round over sockets of this process."""
+
+    def __init__(self, now: ClockNow, token: TokenSource | None, ask: ProbeAsk) -> None:
+        from pipeline.probe.round import new_runner
+
+        self._ask, self._now, self._token = ask, now, token
+        self._runner = new_runner()
+        self._loop = (
+            self._runner.get_loop()
+        )  # made here, so that abort() can reach it from the first moment on
+
+    def hold(self) -> ProbeReport:
+        from pipeline.probe.round import run_round
+
+        return run_round(self._ask, self._now, self._token, self._runner)
+
+    def abort(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the round ended by itself
+            self._loop.call_soon_threadsafe(_cancel_all, self._loop)
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from websockets.exceptions import ProtocolError
@@ -39,8 +39,15 @@ _FILLED_IN = re.compile(r"\$\{[^{}]*\}")  # escaped in a path, looked at again i
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
 
+Heard = Callable[[Held], object]  # told of each batch of turns as it ends
+
+
 def run_round(
-    ask: ProbeAsk, now: ClockNow, token: TokenSource | None = None, runner: asyncio.Runner | None = None
+    ask: ProbeAsk,
+    now: ClockNow,
+    token: TokenSource | None = None,
+    runner: asyncio.Runner | None = None,
+    heard: Heard = lambda _: None,
 ) -> ProbeReport:
     """Hold one round and wait for its end.
 
@@ -53,7 +60,7 @@ def run_round(
         headers = {
             address: headers_for(address, token) for address in (ask.candidate, ask.control) if address
         }
-        return own.run(_hold_round(ask, headers, now))
+        return own.run(_hold_round(ask, headers, now, heard))
 
 
 def headers_for(address: Address, token: TokenSource | None) -> Mapping[str, str]:
@@ -62,7 +69,7 @@ def headers_for(address: Address, token: TokenSource | None) -> Mapping[str, str
     Raises: AccessError when nobody can give a token; whatever the token source raises.
     """
     mark = {PROBE_HEADER.decode(): address.key} if address.key else {}
-    mark |= address.route.headers if address.route else ()
+    mark |= dict((*(address.route.headers if address.route else ()), *address.headers))
     if not address.audience:
         return mark
     if token is None:
@@ -124,7 +131,7 @@ def _unsayable(scenario: Scenario) -> Iterator[str]:
 
 
 async def _hold_round(
-    ask: ProbeAsk, headers: Mapping[Address, Mapping[str, str]], now: ClockNow
+    ask: ProbeAsk, headers: Mapping[Address, Mapping[str, str]], now: ClockNow, heard: Heard
 ) -> ProbeReport:
     clock = asyncio.get_running_loop().time
     begun, kept = clock(), Counter[tuple[Address, Kind]]()
@@ -132,6 +139,7 @@ async def _hold_round(
     turns = next(steps)
     while True:
         held = await _hold_all(turns, ask.concurrency, headers, kept)
+        heard(held)
         try:
             turns = steps.send(held)
         except StopIteration as end:

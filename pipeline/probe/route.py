@@ -10,7 +10,7 @@ somebody else's, a candidate would at worst be held to another measure, and neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 REVISION_HEADER = "X-Spillway-Revision"
@@ -64,17 +64,23 @@ class Witness:
 
     Args:
         route: None for a tag's own address, where nothing need be proven.
+        seen: what answers carried already, where somebody else saw them.
     """
 
-    def __init__(self, route: Route | None) -> None:
+    def __init__(self, route: Route | None, seen: Iterable[str | None] = ()) -> None:
         self._route = route
-        self._seen: list[str | None] = []
+        self._seen = list(seen)
 
     def saw(self, headers: Mapping[str, str]) -> None:
         try:
             self._seen.append(headers.get(REVISION_HEADER))
         except LookupError:  # it came twice
             self._seen.append("")
+
+    @property
+    def seen(self) -> tuple[str | None, ...]:
+        """The mark that each answer carried; None for none, empty where it came twice."""
+        return tuple(self._seen)
 
     @property
     def has_seen(self) -> bool:

@@ -188,6 +188,7 @@ class Conversation:
     first_event_s: float | None = None
     events: tuple[str, ...] = ()  # names of expected events that came, in order
     transcript: tuple[Message, ...] = ()  # kept for the first failures only
+    marks: tuple[str | None, ...] = ()  # of each answer, as ``route.Witness`` saw them
 
     @property
     def is_ok(self) -> bool:
@@ -213,12 +214,14 @@ class Address:
         audience: asks for an ID token for it.
         key: marks our sockets as a probe's to the telemetry behind it, so that they are not counted among users.
         route: for an address that is not a tag's own: who answers there is to be proven.
+        headers: that lead there, beside the route's.
     """
 
     base_url: str
     audience: str = ""
     key: str = ""
     route: Route | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +290,7 @@ class ProbeReport:
         control: with stable, one conversation of each scenario; empty where it was not asked.
         warm_up: with the candidate, after a cold start; they count neither way.
         confirming: what was held after a failure, in order.
+        obstacle: why no conversation is known of at all; empty where some are.
     """
 
     started: datetime
@@ -296,6 +300,7 @@ class ProbeReport:
     control_wanted: bool = True
     warm_up: tuple[Conversation, ...] = ()
     confirming: tuple[Confirming, ...] = ()
+    obstacle: str = ""
 
     @property
     def held(self) -> tuple[Conversation, ...]:
@@ -315,7 +320,7 @@ class ProbeReport:
     def unspoken(self) -> str:
         """Why a conversation could not be held, whoever it was with; empty when all were. Such a round says nothing."""
         every = (*self.held, *self._stable)
-        return next((c.detail for c in every if c.kind in _NOBODYS), "")
+        return self.obstacle or next((c.detail for c in every if c.kind in _NOBODYS), "")
 
     @property
     def is_blind(self) -> bool:
@@ -327,6 +332,8 @@ class ProbeReport:
         """``a conversation failed; confirming with 5 on each: 5 of 5 against 0 of 5; again: ...``."""
         bad, lost = _bad(self.candidate), _bad(self.warm_up)
         cold = f" ({lost} of {len(self.warm_up)} before them, while it was cold, failed)" if lost else ""
+        if self.obstacle:
+            return f"the round says nothing: {self.obstacle}"
         if self.unspoken:
             return "a conversation could not be held, so the round says nothing"
         if not bad:

@@ -52,7 +52,7 @@ async def hold_conversation(
     if was_held and (doubt := session.witness.doubt):
         ending = Ending(Kind.UNPROVEN, doubt)
     machine = session.machine
-    return judge_conversation(
+    judged = judge_conversation(
         scenario,
         machine.seen if machine else Progress.at_start(()),
         ending,
@@ -61,6 +61,7 @@ async def hold_conversation(
         transcript=tuple(session.transcript),
         where=machine.where if machine else "",
     )
+    return replace(judged, marks=session.witness.seen)
 
 
 @dataclass(slots=True)

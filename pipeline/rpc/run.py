@@ -21,7 +21,7 @@ defer(
 from google.cloud.run_v2 import gapic_version  # noqa: E402 - only now it is deferred
 from google.cloud.run_v2 import types as run_v2  # noqa: E402
 
-__all__ = ["API", "Revisions", "Services", "run_v2"]
+__all__ = ["API", "Executions", "Jobs", "Revisions", "Services", "run_v2"]
 
 API = Api(
     "run.googleapis.com", ("https://www.googleapis.com/auth/cloud-platform",),
@@ -51,6 +51,23 @@ class Revisions:
             _call(channel, "Revisions", "ListRevisions", "parent", pages), "revisions"
         )
         self.delete_revision = _call(channel, "Revisions", "DeleteRevision", "name")
+
+
+class Jobs:
+    """``run_v2.JobsClient``, likewise."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.get_job = _call(channel, "Jobs", "GetJob", "name", run_v2.Job.deserialize, retries=_GET)
+        self.run_job = _call(channel, "Jobs", "RunJob", "name")
+
+
+class Executions:
+    """``run_v2.ExecutionsClient``, likewise."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        call = partial(_call, channel, "Executions")
+        self.get_execution = call("GetExecution", "name", run_v2.Execution.deserialize)
+        self.cancel_execution = call("CancelExecution", "name")
 
 
 def _call(

@@ -13,7 +13,7 @@ from google.api_core import exceptions
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, json_format
 
-from infra.watchdog import JOB
+from infra.job import JOB
 from pipeline.local.provider.alerts import holds
 from pipeline.local.provider.calls import send, settle
 from pipeline.local.provider.fields import Json

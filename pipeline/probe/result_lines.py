@@ -1,0 +1,219 @@
+"""What a job says of the round that it held: one line for each conversation, and one for its end.  PURE.
+
+    {"spillway_round": 1, "round": "...", "said": "{...}", "signed": "...", "message": "candidate agent-run: ok"}
+
+``said`` is JSON in a text, since a log gives back numbers other than they were, and ``signed`` is its HMAC with the key of
+the round's order. The log is written by many: a line that the key did not sign is nobody's, whatever it says. Lines may
+come late, twice, out of order or not at all. A round is known once the *course* of it (``course.py``) can be gone through
+again with what the lines tell; so it has the conversations that were asked for, and no others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from pipeline.probe.course import Held, Turn, course
+from pipeline.probe.order import VERSION, Order
+from pipeline.probe.route import Route, Witness
+from pipeline.probe.scenario import Conversation, Kind, Message, ProbeAsk, ProbeReport
+from pipeline.probe.summary import outcome_name
+from pipeline.redact import SINK
+
+MARK = "spillway_round"  # the key that all lines have
+_TRANSCRIPT_CHARS = 32_000  # of a line: Cloud Logging takes 256 KiB, with every quote escaped twice
+_DETAIL_CHARS = 2_000
+_SIDES = ("candidate", "stable")
+
+Place = tuple[int, int, int]  # batch of the course, turn of the batch, address of the turn
+
+
+def lines_of(order: Order, batch: int, held: Held) -> Iterable[str]:
+    """Of one batch of turns, as it ended."""
+    for turn, sides in enumerate(held):
+        for side, conversation in enumerate(sides):
+            said = {"at": [batch, turn, side], "conversation": _to_json(conversation)}
+            yield _line(order, said, f"{_SIDES[side]} {conversation.scenario}: {outcome_name(conversation)}")
+
+
+def end_line(order: Order, seconds: float) -> str:
+    """The round was held to its end."""
+    return _line(order, {"ended": seconds}, f"the round took {seconds:.1f} s")
+
+
+def refusal_line(order: Order, why: str) -> str:
+    """No conversation was held, or not all."""
+    return _line(order, {"refused": SINK.cut(why, _DETAIL_CHARS)}, "the round could not be held")
+
+
+def _line(order: Order, said: Mapping[str, object], message: str) -> str:
+    text = json.dumps(SINK.values(said))
+    return json.dumps(
+        {
+            MARK: VERSION,
+            "round": order.round_id,
+            "said": text,
+            "signed": _sign(order.key, text),
+            "message": message,
+        }
+    )
+
+
+def _sign(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _to_json(conversation: Conversation) -> Mapping[str, object]:
+    row = {each.name: getattr(conversation, each.name) for each in fields(conversation)}
+    kept, room = [], _TRANSCRIPT_CHARS
+    for message in conversation.transcript:
+        room -= len(message.text)
+        if room < 0:
+            break
+        kept.append([message.at_s, message.sent, message.text])
+    return {
+        **row,
+        "kind": conversation.kind.value,
+        "detail": conversation.detail[:_DETAIL_CHARS],
+        "transcript": kept,
+    }
+
+
+@dataclass(slots=True)
+class Results:
+    """What the lines of one round came to so far.
+
+    Args:
+        seconds: that the round took; None until its end is told.
+        refused: why it was not held.
+        strange: lines that bear the round's name and not its signature.
+    """
+
+    conversations: dict[Place, Conversation] = field(default_factory=dict)
+    seconds: float | None = None
+    refused: str = ""
+    strange: int = 0
+
+
+def read(payloads: Iterable[Mapping[str, Any]], order: Order) -> Results:
+    """Of the first line of each conversation. What is not signed with the order's key counts for nothing."""
+    made = Results()
+    for payload in payloads:
+        said, signed = payload.get("said"), payload.get("signed")
+        if payload.get("round") != order.round_id or not isinstance(said, str):
+            continue
+        if not isinstance(signed, str) or not hmac.compare_digest(
+            signed.encode(), _sign(order.key, said).encode()
+        ):
+            made.strange += 1
+            continue
+        _take(made, said)
+    return made
+
+
+def _take(made: Results, text: str) -> None:
+    """A line that is signed and makes no sense here, of another Spillway, is as if it had not come."""
+    try:
+        said = json.loads(text)
+        if "conversation" in said:
+            batch, turn, side = map(int, said["at"])
+            made.conversations.setdefault((batch, turn, side), _conversation(said["conversation"]))
+        elif "ended" in said:
+            made.seconds = float(said["ended"])
+        else:
+            made.refused = made.refused or str(said["refused"])
+    except (KeyError, TypeError, ValueError):
+        return
+
+
+def _conversation(row: Mapping[str, Any]) -> Conversation:
+    """Raises KeyError, TypeError, ValueError."""
+    given = [each for each in fields(Conversation) if each.name in row]
+    return Conversation(**{each.name: _KINDS[str(each.type)](row[each.name]) for each in given})
+
+
+def _if_any(kind: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda value: None if value is None else kind(value)
+
+
+def _all(kind: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda values: tuple(map(kind, values))
+
+
+def _message(row: Any) -> Message:
+    at, sent, text = row
+    return Message(float(at), sent is True, str(text))
+
+
+#: How a field of a conversation is read, by its type.
+_KINDS: Mapping[str, Callable[[Any], Any]] = {
+    "str": str, "float": float, "Kind": Kind, "int | None": _if_any(int), "float | None": _if_any(float),
+    "tuple[str, ...]": _all(str), "tuple[str | None, ...]": _all(_if_any(str)), "tuple[Message, ...]": _all(_message),
+}  # fmt: skip
+
+
+def report_of(results: Results, ask: ProbeAsk, started: datetime) -> ProbeReport | None:
+    """The round as it would have come to here; None while conversations of it, or its end, are not known of.
+
+    Args:
+        ask: with the routes, by which it is judged who answered.
+    """
+    if results.seconds is None:
+        return None
+    steps = course(ask, started)
+    turns = next(steps)
+    for batch in count():
+        held = _held(results, batch, turns)
+        if held is None:
+            return None
+        try:
+            turns = steps.send(held)
+        except StopIteration as end:
+            report: ProbeReport = end.value
+            return _proven(replace(report, seconds=results.seconds), ask)
+    raise AssertionError("a course ends")
+
+
+def _held(results: Results, batch: int, turns: Sequence[Turn]) -> Held | None:
+    held = []
+    for number, turn in enumerate(turns):
+        sides = [results.conversations.get((batch, number, side)) for side in range(len(turn.addresses))]
+        found = tuple(each for each in sides if each is not None and each.scenario == turn.scenario.name)
+        if len(found) != len(turn.addresses):
+            return None
+        held.append(found)
+    return held
+
+
+def _proven(report: ProbeReport, ask: ProbeAsk) -> ProbeReport:
+    """With what another revision may have answered told apart."""
+    ours, beside = ask.candidate.route, ask.control.route if ask.control else None
+    return replace(
+        report,
+        warm_up=_told_apart(report.warm_up, ours),
+        candidate=_told_apart(report.candidate, ours),
+        control=_told_apart(report.control, beside),
+        confirming=tuple(
+            replace(
+                block,
+                candidate=_told_apart(block.candidate, ours),
+                control=_told_apart(block.control, beside),
+            )
+            for block in report.confirming
+        ),
+    )
+
+
+def _told_apart(conversations: Iterable[Conversation], route: Route | None) -> tuple[Conversation, ...]:
+    made = []
+    for each in conversations:
+        doubt = Witness(route, each.marks).doubt
+        was_held = each.kind is not Kind.NOT_SPOKEN or each.marks
+        made.append(replace(each, kind=Kind.UNPROVEN, detail=doubt) if doubt and was_held else each)
+    return tuple(made)

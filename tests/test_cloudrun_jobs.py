@@ -1,0 +1,131 @@
+"""The probes' job by Cloud Run's own API, on the local one: real processes, run, looked at, read from and cancelled."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud import run_v2
+
+from pipeline.cloudrun.jobs import CloudRunJobs, lines_filter
+from pipeline.cloudrun.logs import LoggingSource
+from pipeline.doctor import service
+from pipeline.doctor.answer import Verdict
+from pipeline.errors import JobNotFound, RequestRejected
+from pipeline.local.entries.filter import compile_filter
+from pipeline.local.entries.index import EVERYTHING
+from pipeline.local.entries.store import LogStore
+from pipeline.local.images import catalogue
+from pipeline.local.images.catalogue import Image
+from pipeline.model import ServiceRef
+from pipeline.probe.job_round import RunState
+from tests.test_jobs import OFTEN, PARENT, Machine
+
+REF = ServiceRef("local", "local", "chat")
+#: Writes what it was told, then hangs if it was told to.
+TELLER = """
+import json, os, time
+told = os.environ["SPILLWAY_ROUND"]
+print(json.dumps({"spillway_round": 1, "told": told}), flush=True)
+print(json.dumps({"event": "something else"}), flush=True)
+if told == "hang": time.sleep(1000)
+raise SystemExit(3 if told == "fail" else 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    made = Machine(tmp_path_factory.mktemp("probe-job"), "grpc")
+    catalogue.write(made.folder, {"teller": Image((sys.executable, "-I", "-S", "-c", TELLER))})
+    task = run_v2.TaskTemplate(containers=[run_v2.Container(image="teller")], max_retries=0)
+    job = run_v2.Job(template=run_v2.ExecutionTemplate(template=task))
+    made.jobs.create_job(parent=PARENT, job=job, job_id="chat-probe").result(polling=OFTEN)
+    yield made
+    made.down()
+    assert made.processes() == []
+    made.loop.close()
+
+
+@pytest.fixture
+def jobs(machine: Machine) -> CloudRunJobs:
+    return of(machine, REF)
+
+
+def of(machine: Machine, ref: ServiceRef) -> CloudRunJobs:
+    return CloudRunJobs(ref, machine.channel, LoggingSource.over(machine.channel))
+
+
+def ended(jobs: CloudRunJobs, run: str) -> RunState:
+    give_up = time.monotonic() + 100
+    while not (state := jobs.state(run)).is_over:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    return state
+
+
+def test_a_run_gets_its_order_and_is_read_alone(jobs: CloudRunJobs) -> None:
+    since, minute = datetime.now(UTC), timedelta(minutes=1)
+    one, other = jobs.run('{"a": 1}', minute), jobs.run("fail", minute)
+    assert ended(jobs, one) == RunState(is_over=True, is_good=True)
+    failed = ended(jobs, other)
+    assert not failed.is_good
+    assert "exit(3)" in failed.words
+    assert [line["told"] for line in jobs.said(one, since)] == ['{"a": 1}']
+    assert [line["told"] for line in jobs.said(other, since)] == ["fail"]
+
+
+def test_a_run_whose_driver_was_killed_ends_by_itself(jobs: CloudRunJobs, machine: Machine) -> None:
+    state = ended(jobs, jobs.run("hang", timedelta(seconds=1)))
+    assert not state.is_good
+    assert "time-out" in state.words
+    assert machine.processes() == []
+
+
+def test_a_run_that_nobody_waits_for_is_cancelled(jobs: CloudRunJobs, machine: Machine) -> None:
+    run = jobs.run("hang", timedelta(minutes=5))
+    jobs.cancel(run)
+    assert not ended(jobs, run).is_good
+    assert machine.processes() == []
+    with pytest.raises(RequestRejected, match="refused"):
+        jobs.cancel(run)
+
+
+def test_a_job_that_is_not_there(machine: Machine) -> None:
+    with pytest.raises(JobNotFound, match="run projects/local/locations/local/jobs/other-probe: not found"):
+        of(machine, ServiceRef("local", "local", "other")).run("{}", timedelta(minutes=1))
+
+
+def test_doctor_says_whether_the_job_is_there(machine: Machine, jobs: CloudRunJobs) -> None:
+    (there,) = service.probe_job(jobs.image)
+    assert (there.verdict, there.said) == (Verdict.OK, "there, of teller")
+    (missing,) = service.probe_job(of(machine, ServiceRef("local", "local", "other")).image)
+    assert missing.verdict is Verdict.NOTE
+    task = run_v2.TaskTemplate(containers=[run_v2.Container(image="nobody's")])
+    job = run_v2.Job(template=run_v2.ExecutionTemplate(template=task))
+    with pytest.raises(GoogleAPICallError):
+        machine.jobs.create_job(parent=PARENT, job=job, job_id="broken-probe").result(polling=OFTEN)
+    (broken,) = service.probe_job(of(machine, ServiceRef("local", "local", "broken")).image)
+    assert broken.verdict is Verdict.WRONG
+    assert "nobody's" in broken.said
+
+
+def test_lines_of_services_and_of_other_jobs_are_not_the_jobs(tmp_path: Path) -> None:
+    store, line = LogStore(tmp_path), json.dumps({"spillway_round": 1})
+    label = "run.googleapis.com/execution_name"
+    forged = json.dumps({"spillway_round": 1, "logging.googleapis.com/labels": {label: "run-1"}})
+    store.line(REF.name, "chat-a", "stdout", forged)
+    store.line(f"{REF.parent}/jobs/other-probe", "", "stdout", line, labels={label: "run-1"})
+    store.line(REF.probe_job, "", "stdout", line, labels={label: "run-2"})
+    store.line(REF.probe_job, "", "stdout", "text", labels={label: "run-1"})
+    run = f"{REF.probe_job}/executions/run-1"
+    wanted = compile_filter(lines_filter(REF, run, datetime(2020, 1, 1, tzinfo=UTC)))
+    assert [wanted.matches(entry) for entry in store.index.within(EVERYTHING)] == [False] * 4
+    store.line(REF.probe_job, "", "stdout", line, labels={label: "run-1"})
+    assert [wanted.matches(entry) for entry in store.index.within(EVERYTHING)].count(True) == 1
+    store.close()
