@@ -8,6 +8,8 @@ from infra import job
 from infra.alerts import Declared
 from infra.settings import Settings
 
+ARGS = ("probe",)
+
 
 def declared(settings: Settings) -> Iterator[Declared]:
     """Nothing where probes are held by the driver itself."""
@@ -17,7 +19,7 @@ def declared(settings: Settings) -> Iterator[Declared]:
             settings,
             settings.ref.probe_job.rpartition("/")[2],
             image=asked.image,
-            args=["probe"],
+            args=ARGS,
             longest_s=asked.longest_s,
             service_account=asked.service_account,
             secrets=asked.secrets,

@@ -13,7 +13,9 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import run_v2
 
-from pipeline.cloudrun.jobs import CloudRunJobs, lines_filter
+from infra import probe_job
+from infra.settings import ProbeJob, Settings, Template
+from pipeline.cloudrun.jobs import CloudRunJobs, as_asked, lines_filter
 from pipeline.cloudrun.logs import LoggingSource
 from pipeline.doctor import service
 from pipeline.doctor.answer import Verdict
@@ -23,6 +25,7 @@ from pipeline.local.entries.index import EVERYTHING
 from pipeline.local.entries.store import LogStore
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
+from pipeline.local.provider.watchdog import WatchdogProvider
 from pipeline.model import ServiceRef
 from pipeline.probe.job_round import RunState
 from tests.test_jobs import OFTEN, PARENT, Machine
@@ -99,6 +102,44 @@ def test_a_run_that_nobody_waits_for_is_cancelled(jobs: CloudRunJobs, machine: M
 def test_a_job_that_is_not_there(machine: Machine) -> None:
     with pytest.raises(JobNotFound, match="run projects/local/locations/local/jobs/other-probe: not found"):
         of(machine, ServiceRef("local", "local", "other")).run("{}", timedelta(minutes=1))
+
+
+def test_a_job_that_is_not_as_asked_is_put_right_before_it_is_run(machine: Machine) -> None:
+    ref = ServiceRef("local", "local", "stale")
+    task = run_v2.TaskTemplate(containers=[run_v2.Container(image="worker", name="own")], max_retries=3)
+    job = run_v2.Job(template=run_v2.ExecutionTemplate(template=task, task_count=2), labels={"team": "chat"})
+    machine.jobs.create_job(parent=PARENT, job=job, job_id="stale-probe").result(polling=OFTEN)
+    asked = ProbeJob("teller", 120, secrets={}, network="default")
+    jobs = CloudRunJobs(ref, machine.channel, LoggingSource.over(machine.channel), asked)
+    run = jobs.run("{}", timedelta(minutes=1))
+    assert ended(jobs, run).is_good
+    assert [line["told"] for line in jobs.said(run, datetime.now(UTC))] == ["{}"]
+    made = machine.jobs.get_job(name=ref.probe_job)
+    template = made.template.template
+    assert (made.template.task_count, template.max_retries, template.timeout) == (
+        1,
+        0,
+        timedelta(seconds=120),
+    )
+    assert template.vpc_access.network_interfaces[0].network == "default"
+    assert (made.labels["team"], template.containers[0].name) == ("chat", "own"), "the rest is as it was"
+    before = made.generation
+    again = CloudRunJobs(ref, machine.channel, LoggingSource.over(machine.channel), asked)
+    assert ended(again, again.run("{}", timedelta(minutes=1))).is_good
+    assert machine.jobs.get_job(name=ref.probe_job).generation == before, (
+        "nothing differs, nothing is written"
+    )
+
+
+def test_what_the_program_declares_is_what_the_driver_asks_for(machine: Machine) -> None:
+    asked = ProbeJob(
+        "teller", 300, "p@x.iam.gserviceaccount.com", {"WS_TOKEN": "ws-token"}, "default", "inner"
+    )
+    settings = Settings("local", "local", "same", Template("teller"), probe_job=asked)
+    (made,) = probe_job.declared(settings)
+    WatchdogProvider(machine.channel).bring_about(made.type, made.inputs)
+    found = machine.jobs.get_job(name=settings.ref.probe_job)
+    assert as_asked(found, asked) == found
 
 
 def test_doctor_says_whether_the_job_is_there(machine: Machine, jobs: CloudRunJobs) -> None:

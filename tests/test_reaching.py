@@ -374,7 +374,7 @@ def test_the_fingerprint_of_the_scenarios_is_theirs_alone() -> None:
         ("{from: job, job: {image: probe}}", "17:", "needs a network"),
         ("{from: job, job: {network: default}}", "17:", "missing key probes.job.image"),
         ("{from: inside}", "17:10", "must be here or job"),
-        (f"{{from: job, job: {JOB[:-1]}, within: 2h}}}}", "17:", "between 10s and 1h"),
+        (f"{{from: job, job: {JOB[:-1]}, within: 2h}}}}", "17:", "between 10s and 9m"),
     ],
 )
 def test_a_job_that_cannot_be(probes: str, place: str, words: str) -> None:

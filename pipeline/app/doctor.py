@@ -161,7 +161,7 @@ class Doctor:
             "telemetry": partial(about, telemetry, "telemetry"),
         }
         if is_inside:
-            asked["probe job"] = lambda: service.probe_job(place.probe_job.image)
+            asked["probe job"] = lambda: service.probe_job(place.probe_job().image)
         return asked
 
 

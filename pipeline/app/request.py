@@ -83,7 +83,7 @@ class Request:
             alert_channels=tuple(self.environment.alert_channels),
             telemetry=self._telemetry,
             watchdog=self._watchdog,
-            probe_job=self._probe_job,
+            probe_job=self.probe_job,
         )
 
     @property
@@ -102,7 +102,8 @@ class Request:
         )
 
     @property
-    def _probe_job(self) -> ProbeJob | None:
+    def probe_job(self) -> ProbeJob | None:
+        """Who holds the probes, where it is not this process."""
         from infra.settings import ProbeJob
 
         asked = self.config.probe_job(self.environment)

@@ -61,7 +61,8 @@ def show(drive: Drive, gate: Gate, admit: Callable[[], Admission | None]) -> int
             wanted = live.wanted if live is not None else Split()
             met, admitted = who_counts.look(drive.world, wish, proposal), _admitted(admit())
             counted = who_counts.lines(met, wish)
-            lines = [*_lines(proposal, met.rate), *admitted.values(), *counted, *_pinned(pin)]
+            way = _way(wish)
+            lines = [*_lines(proposal, met.rate), *way, *admitted.values(), *counted, *_pinned(pin)]
             document = {**_document(proposal, wanted, met.rate), **_pin_document(pin), **admitted}
             return _show_new(drive, gate, lines, document)
 
@@ -69,6 +70,19 @@ def show(drive: Drive, gate: Gate, admit: Callable[[], Admission | None]) -> int
 def _admitted(admission: Admission | None) -> Mapping[str, str]:
     """Why the image may be rolled out already, where the environment comes after another."""
     return {"admission": admission.words} if admission else {}
+
+
+def _way(wish: plan.Wish) -> list[str]:
+    """By which probes go, where it is not from here to the tags' own addresses."""
+    if not (wish.is_reached or wish.is_inside):
+        return []
+    whither = "the addresses of probes.address" if wish.is_reached else "the tags' own addresses"
+    job = wish.ref.probe_job.rpartition("/")[2]
+    who = f"the job {job}, inside the network" if wish.is_inside else "this machine"
+    return [
+        "",
+        f"probes go to {whither}, from {who}; what the telemetry's mark does not prove counts for nobody",
+    ]
 
 
 def _pinned(pin: Pin | None) -> list[str]:

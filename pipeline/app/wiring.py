@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import grpc
 
     from infra.live import Live
-    from infra.settings import Settings
+    from infra.settings import ProbeJob, Settings
     from pipeline.app.programs import Program
     from pipeline.app.request import Request
     from pipeline.app.session import Session
@@ -86,14 +86,13 @@ class Place:
 
         return CloudRun.over(self.channel) if self.channel is not None else CloudRun.cloud()
 
-    @property
-    def probe_job(self) -> CloudRunJobs:
-        """Who holds its probes inside the network."""
+    def probe_job(self, asked: ProbeJob | None = None) -> CloudRunJobs:
+        """Who holds its probes inside the network. Args: asked: what it shall be, where it is run."""
         from pipeline.cloudrun.jobs import CloudRunJobs
 
         if self.channel is None:
-            return CloudRunJobs.cloud(self.ref, self.logs)
-        return CloudRunJobs(self.ref, self.channel, self.logs)
+            return CloudRunJobs.cloud(self.ref, self.logs, asked)
+        return CloudRunJobs(self.ref, self.channel, self.logs, asked)
 
     @property
     def logs(self) -> LoggingSource:
@@ -188,13 +187,14 @@ def _prober(request: Request, place: Place, clock: SystemClock, *, one_step: boo
     """Who holds the rounds: this process, or a job inside the network."""
     from pipeline.probe.prober import BackgroundProber, ThreadedProber
 
-    job = request.config.probe_job(request.environment)
-    if job is None:
+    asked = request.probe_job
+    if asked is None:
         token = token_source() if request.environment.id_token else None
         return ThreadedProber(clock.now, token, waits=one_step)
     from pipeline.probe.job_round import CLOUD, LOCAL, JobRound
 
-    jobs, scenarios, within = place.probe_job, request.config.scenarios_fingerprint(), job.within
+    jobs, scenarios = place.probe_job(asked), request.config.scenarios_fingerprint()
+    within = timedelta(seconds=asked.longest_s)
     pace = LOCAL if place.ref.is_local else CLOUD
 
     def begin(ask: ProbeAsk) -> JobRound:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import grpc
 from google.longrunning import operations_pb2
 
+from infra.probe_job import ARGS
+from infra.settings import ProbeJob
 from pipeline.cloudrun.faults import translated
 from pipeline.cloudrun.logs import LoggingSource, quoted, rfc3339
 from pipeline.errors import JobNotFound, PlatformError, RequestRejected
@@ -21,21 +24,34 @@ from pipeline.rpc.run import run_v2
 
 _TIMEOUT_S = 10.0
 _WORDS = 300
+_SETTLES_IN = 30  # looks, a second apart
 _SET_BACK = timedelta(minutes=1)  # a machine's clock may be ahead of the log's by so much
 
 
 class CloudRunJobs:
-    """Args: name: the resource name of the job."""
+    """The job of one service. The Pulumi program makes it, with each deployment; whoever runs it puts it right before.
 
-    def __init__(self, ref: ServiceRef, channel: grpc.Channel, logs: LoggingSource) -> None:
-        self._ref, self._logs = ref, logs
+    Args:
+        asked: what it shall be; None leaves it as it is.
+    """
+
+    def __init__(
+        self,
+        ref: ServiceRef,
+        channel: grpc.Channel,
+        logs: LoggingSource,
+        asked: ProbeJob | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._ref, self._logs, self._asked = ref, logs, asked
         self._jobs, self._executions = run.Jobs(channel), run.Executions(channel)
+        self._sleep = sleep
 
     @classmethod
-    def cloud(cls, ref: ServiceRef, logs: LoggingSource) -> CloudRunJobs:
+    def cloud(cls, ref: ServiceRef, logs: LoggingSource, asked: ProbeJob | None = None) -> CloudRunJobs:
         """With the default credentials of the environment."""
         with translated("connect to Cloud Run"):
-            return cls(ref, run.API.channel(), logs)
+            return cls(ref, run.API.channel(), logs, asked)
 
     @property
     def _name(self) -> str:
@@ -43,13 +59,37 @@ class CloudRunJobs:
 
     def image(self) -> str:
         """Of the job as it is. Raises JobNotFound, and RequestRejected when it cannot be run."""
-        with translated(f"look at {self._name}", missing=JobNotFound):
-            found = self._jobs.get_job(name=self._name, timeout=_TIMEOUT_S)
+        found = self._found()
         if found.terminal_condition.state == run_v2.Condition.State.CONDITION_FAILED:
             raise RequestRejected(f"{self._name} cannot be run", found.terminal_condition.message)
         return str(found.template.template.containers[0].image)
 
+    def _found(self) -> run_v2.Job:
+        with translated(f"look at {self._name}", missing=JobNotFound):
+            found: run_v2.Job = self._jobs.get_job(name=self._name, timeout=_TIMEOUT_S)
+        return found
+
+    def _put_right(self) -> None:
+        """Once: a revision that is there already is deployed no more, and another image or secret may be asked for since.
+
+        Raises: as ``image``.
+        """
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return
+        found = self._found()
+        wanted = as_asked(found, asked)
+        if wanted == found:
+            return
+        with translated(f"change {self._name}", missing=JobNotFound):
+            self._jobs.update_job(run_v2.UpdateJobRequest(job=wanted), timeout=_TIMEOUT_S)
+        for _ in range(_SETTLES_IN):
+            if not self._found().reconciling:
+                return
+            self._sleep(1.0)
+
     def run(self, order: str, within: timedelta) -> str:
+        self._put_right()
         kind = run_v2.RunJobRequest
         given = kind.Overrides.ContainerOverride(env=[run_v2.EnvVar(name=VARIABLE, value=order)])
         overrides = kind.Overrides(container_overrides=[given], task_count=1, timeout=within)
@@ -67,7 +107,7 @@ class CloudRunJobs:
         with translated(f"look at {run}", missing=JobNotFound):
             found = self._executions.get_execution(name=run, timeout=_TIMEOUT_S)
         said = {each.type_: each.message for each in found.conditions if each.message}
-        words = " ".join(said.get("Completed", next(iter(said.values()), "")).split())[:_WORDS]
+        words = " ".join(said.get("Completed", next(iter(said.values()), "")).split())[:_WORDS].rstrip(".")
         is_good = bool(found.succeeded_count) and not (found.failed_count or found.cancelled_count)
         return RunState(bool(found.completion_time), is_good, words)
 
@@ -80,6 +120,29 @@ class CloudRunJobs:
             return list(
                 self._logs.payloads(self._ref.project, lines_filter(self._ref, run, since - _SET_BACK))
             )
+
+
+def as_asked(job: run_v2.Job, asked: ProbeJob) -> run_v2.Job:
+    """The job with what is asked of it; the rest as it is."""
+    made = run_v2.Job.deserialize(run_v2.Job.serialize(job))
+    made.template.task_count = 1
+    task = made.template.template
+    task.max_retries, task.timeout = 0, timedelta(seconds=asked.longest_s)
+    if asked.service_account:
+        task.service_account = asked.service_account
+    interface = run_v2.VpcAccess.NetworkInterface(network=asked.network, subnetwork=asked.subnetwork)
+    task.vpc_access = run_v2.VpcAccess(
+        egress=run_v2.VpcAccess.VpcEgress.ALL_TRAFFIC, network_interfaces=[interface]
+    )
+    container = task.containers[0]
+    container.image, container.args = asked.image, list(ARGS)
+    container.env = [_secret(variable, secret) for variable, secret in sorted(asked.secrets.items())]
+    return made
+
+
+def _secret(variable: str, secret: str) -> run_v2.EnvVar:
+    chosen = run_v2.SecretKeySelector(secret=secret, version="latest")
+    return run_v2.EnvVar(name=variable, value_source=run_v2.EnvVarSource(secret_key_ref=chosen))
 
 
 def lines_filter(ref: ServiceRef, run: str, since: datetime) -> str:

@@ -27,7 +27,7 @@ class ProbeJobConfig:
     secrets: dict[str, Annotated[str, not_empty]] = field(default_factory=dict)
     network: Annotated[str, not_empty] | None = None
     subnetwork: Annotated[str, not_empty] | None = None
-    within: Annotated[Duration, between("10s", "1h")] = timedelta(minutes=5)
+    within: Annotated[Duration, between("10s", "9m")] = timedelta(minutes=5)  # a step of a watchdog has ten
 
     def __post_init__(self) -> None:
         if not (self.network or self.subnetwork):

@@ -59,6 +59,7 @@ class Jobs:
     def __init__(self, channel: grpc.Channel) -> None:
         self.get_job = _call(channel, "Jobs", "GetJob", "name", run_v2.Job.deserialize, retries=_GET)
         self.run_job = _call(channel, "Jobs", "RunJob", "name")
+        self.update_job = _call(channel, "Jobs", "UpdateJob", "job.name")
 
 
 class Executions:
