@@ -19,6 +19,7 @@ from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import Rhythm
 from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected, SpillwayError, UserError
+from pipeline.events import Looked
 from pipeline.model import Outcome
 from pipeline.probe.course import course
 from pipeline.probe.job_round import JobRound, RunState
@@ -28,6 +29,7 @@ from pipeline.probe.result_lines import end_line, lines_of, read, refusal_line, 
 from pipeline.probe.route import Ways
 from pipeline.probe.scenario import Address, Conversation, Kind, Message, ProbeAsk, ProbeReport, Scenario
 from pipeline.telemetry.proof import revision_mark
+from pipeline.view.gate_lines import gate_lines
 from tests.fakes import START, FakeClock, followed
 from tests.probe_jobs import FakeJobs, JobProber, Payload, Talk, failed, held_by, marked, payload_of, round_of
 from tests.rollouts import CANDIDATE, REF, SCENARIO, SECOND, STABLE, Scene, a_wish, stages
@@ -123,7 +125,7 @@ def test_a_line_that_the_service_forged_counts_for_nothing(change: Callable[[Pay
     assert (report.is_worse, len(report.failures)) == (True, 13)
 
 
-HOSTILE = (
+HOSTILE: tuple[Payload, ...] = (
     {}, {"said": None, "signed": None}, {"said": "{}", "signed": "\u00e9"}, {"said": "[" * 10_000, "signed": ""},
     {"said": 7.0, "signed": 7.0}, {"said": "{}"},
 )  # fmt: skip
@@ -342,6 +344,9 @@ def test_a_job_that_never_starts_pauses_the_rollout_at_its_deadline() -> None:
     assert scene.roll(a_wish(stages=stages(0, 100)), driven(scene, prober)) is Outcome.PAUSED
     assert scene.shares[-1] == 0
     assert "Image 'probe' not found." in scene.rollout.reason
+    looks = [event.look for event in scene.told if isinstance(event, Looked)]
+    shown = " ".join(str(part) for line in gate_lines(looks[-1]) for part in line)
+    assert "no conversation: the probes' job was not started" in shown
 
 
 class _Hanging:

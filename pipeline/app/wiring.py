@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -193,12 +194,12 @@ def _prober(request: Request, place: Place, clock: SystemClock, *, one_step: boo
         return ThreadedProber(clock.now, token, waits=one_step)
     from pipeline.probe.job_round import CLOUD, LOCAL, JobRound
 
-    jobs, scenarios = place.probe_job(asked), request.config.scenarios_fingerprint()
+    jobs, scenarios = cache(lambda: place.probe_job(asked)), request.config.scenarios_fingerprint()
     within = timedelta(seconds=asked.longest_s)
     pace = LOCAL if place.ref.is_local else CLOUD
 
     def begin(ask: ProbeAsk) -> JobRound:
-        return JobRound(ask, jobs, scenarios, within, clock.now, pace)
+        return JobRound(ask, jobs(), scenarios, within, clock.now, pace)
 
     return BackgroundProber(begin, waits=one_step, is_stopped=request.session.stopped.is_set)
 

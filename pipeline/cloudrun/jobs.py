@@ -24,7 +24,7 @@ from pipeline.rpc.run import run_v2
 
 _TIMEOUT_S = 10.0
 _WORDS = 300
-_SETTLES_IN = 30  # looks, a second apart
+_SETTLES_IN = 10  # looks, a second apart
 _SET_BACK = timedelta(minutes=1)  # a machine's clock may be ahead of the log's by so much
 
 
@@ -74,13 +74,15 @@ class CloudRunJobs:
 
         Raises: as ``image``.
         """
-        asked, self._asked = self._asked, None
-        if asked is None:
+        if self._asked is None:
             return
         found = self._found()
-        wanted = as_asked(found, asked)
-        if wanted == found:
-            return
+        wanted = as_asked(found, self._asked)
+        if wanted != found:
+            self._write(wanted)
+        self._asked = None
+
+    def _write(self, wanted: run_v2.Job) -> None:
         with translated(f"change {self._name}", missing=JobNotFound):
             self._jobs.update_job(run_v2.UpdateJobRequest(job=wanted), timeout=_TIMEOUT_S)
         for _ in range(_SETTLES_IN):

@@ -106,7 +106,7 @@ def _probed(engine: Engine, plan: Plan, uri: str, revision: Revision) -> tuple[b
             raise SpillwayError(
                 f"{plan.candidate} is not judged: a conversation cannot be held",
                 report.unspoken,
-                "It is no fault of the service's: correct the scenario or probes.address, and try it: spillway probe URL",
+                "It is no fault of the service's: correct the scenario, probes.address or probes.job, and try it: spillway probe URL",
             )
         failures += report.failures
         state = probes.observe(state, seen_in(report))

@@ -27,7 +27,7 @@ from pipeline.probe.summary import outcome_name
 from pipeline.redact import SINK
 
 MARK = "spillway_round"  # the key that all lines have
-_TRANSCRIPT_CHARS = 32_000  # of a line: Cloud Logging takes 256 KiB, with every quote escaped twice
+_TRANSCRIPT_CHARS = 16_000  # of a line: Cloud Logging takes 256 KiB, with every quote escaped twice
 _DETAIL_CHARS = 2_000
 _SIDES = ("candidate", "stable")
 

@@ -70,6 +70,9 @@ def _verifications(look: Look) -> Iterator[Parts]:
 
 
 def _last_round(report: ProbeReport) -> Iterator[str]:
+    if report.obstacle:
+        yield SINK.shown(f"no conversation: {report.obstacle}")
+        return
     every = report.candidate
     yield f"last round {sum(c.is_ok for c in every)}/{len(every)}"
     if report.confirming:
