@@ -94,7 +94,7 @@ class FakeJobs:
     def cancel(self, run: str) -> None:
         self.cancelled.append(run)
 
-    def said(self, run: str, since: datetime) -> Sequence[Payload]:
+    def said(self, run: str, round_id: str, since: datetime) -> Sequence[Payload]:
         self.searches += 1
         if self.deaf:
             raise self.deaf.pop()

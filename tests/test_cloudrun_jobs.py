@@ -35,7 +35,8 @@ REF = ServiceRef("local", "local", "chat")
 TELLER = """
 import json, os, time
 told = os.environ["SPILLWAY_ROUND"]
-print(json.dumps({"spillway_round": 1, "told": told}), flush=True)
+print(json.dumps({"spillway_round": 1, "round": "r1", "told": told}), flush=True)
+print(json.dumps({"spillway_round": 1, "round": "r2", "told": "of another round"}), flush=True)
 print(json.dumps({"event": "something else"}), flush=True)
 if told == "hang": time.sleep(1000)
 raise SystemExit(3 if told == "fail" else 0)
@@ -79,8 +80,8 @@ def test_a_run_gets_its_order_and_is_read_alone(jobs: CloudRunJobs) -> None:
     failed = ended(jobs, other)
     assert not failed.is_good
     assert "exit(3)" in failed.words
-    assert [line["told"] for line in jobs.said(one, since)] == ['{"a": 1}']
-    assert [line["told"] for line in jobs.said(other, since)] == ["fail"]
+    assert [line["told"] for line in jobs.said(one, "r1", since)] == ['{"a": 1}']
+    assert [line["told"] for line in jobs.said(other, "r1", since)] == ["fail"]
 
 
 def test_a_run_whose_driver_was_killed_ends_by_itself(jobs: CloudRunJobs, machine: Machine) -> None:
@@ -113,7 +114,7 @@ def test_a_job_that_is_not_as_asked_is_put_right_before_it_is_run(machine: Machi
     jobs = CloudRunJobs(ref, machine.channel, LoggingSource.over(machine.channel), asked)
     run = jobs.run("{}", timedelta(minutes=1))
     assert ended(jobs, run).is_good
-    assert [line["told"] for line in jobs.said(run, datetime.now(UTC))] == ["{}"]
+    assert [line["told"] for line in jobs.said(run, "r1", datetime.now(UTC))] == ["{}"]
     made = machine.jobs.get_job(name=ref.probe_job)
     template = made.template.template
     assert (made.template.task_count, template.max_retries, template.timeout) == (
@@ -157,15 +158,17 @@ def test_doctor_says_whether_the_job_is_there(machine: Machine, jobs: CloudRunJo
 
 
 def test_lines_of_services_and_of_other_jobs_are_not_the_jobs(tmp_path: Path) -> None:
-    store, line = LogStore(tmp_path), json.dumps({"spillway_round": 1})
+    store, line = LogStore(tmp_path), json.dumps({"spillway_round": 1, "round": "r1"})
     label = "run.googleapis.com/execution_name"
-    forged = json.dumps({"spillway_round": 1, "logging.googleapis.com/labels": {label: "run-1"}})
+    forged = json.dumps(
+        {"spillway_round": 1, "round": "r1", "logging.googleapis.com/labels": {label: "run-1"}}
+    )
     store.line(REF.name, "chat-a", "stdout", forged)
     store.line(f"{REF.parent}/jobs/other-probe", "", "stdout", line, labels={label: "run-1"})
     store.line(REF.probe_job, "", "stdout", line, labels={label: "run-2"})
     store.line(REF.probe_job, "", "stdout", "text", labels={label: "run-1"})
     run = f"{REF.probe_job}/executions/run-1"
-    wanted = compile_filter(lines_filter(REF, run, datetime(2020, 1, 1, tzinfo=UTC)))
+    wanted = compile_filter(lines_filter(REF, run, "r1", datetime(2020, 1, 1, tzinfo=UTC)))
     assert [wanted.matches(entry) for entry in store.index.within(EVERYTHING)] == [False] * 4
     store.line(REF.probe_job, "", "stdout", line, labels={label: "run-1"})
     assert [wanted.matches(entry) for entry in store.index.within(EVERYTHING)].count(True) == 1

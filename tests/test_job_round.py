@@ -366,7 +366,7 @@ class _Hanging:
     def cancel(self, run: str) -> None:
         """Nothing hangs for it."""
 
-    def said(self, run: str, since: object) -> list[Payload]:
+    def said(self, run: str, round_id: str, since: object) -> list[Payload]:
         return []
 
 

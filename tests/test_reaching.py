@@ -25,7 +25,7 @@ from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import Rhythm
 from pipeline.errors import ConfigError, PlanRefused
-from pipeline.judging.terms import Verification
+from pipeline.judging.terms import Probing, Verification
 from pipeline.model import Outcome
 from pipeline.probe.matching import Expectation
 from pipeline.probe.round import run_round
@@ -320,6 +320,19 @@ def test_a_plan_says_that_answers_are_unproven_without_the_telemetry(way: str, e
     assert not [
         each for each in propose(a_wish(evidence=evidence, criteria=())).warnings if "unproven" in each
     ]
+
+
+def test_a_plan_says_that_a_round_which_hangs_would_say_nothing() -> None:
+    """A candidate that hangs is to be seen to hang, and not to be taken for a job that does not end."""
+    probing = Probing(
+        SECOND, sessions=20, concurrency=4
+    )  # 5 batches cold, 5 warm, 2 of 2 to confirm, of 10 s
+    short, long = (
+        propose(a_wish(is_inside=True, probing=probing, round_within=SECOND * n)) for n in (140, 141)
+    )
+    assert any("takes up to 2m20s and then says nothing" in each for each in short.warnings)
+    assert not any("says nothing" in each for each in long.warnings)
+    assert not any("says nothing" in each for each in propose(a_wish(probing=probing)).warnings)
 
 
 def test_a_plan_says_that_commands_of_ones_own_stay_outside() -> None:

@@ -73,7 +73,8 @@ def of_live(said: Answers, ref: ServiceRef, live: LiveService) -> Answers:
         notes.append("Session affinity is on: it beats the traffic split, and a rollout warns of it.")
     if not live.ingress_all:
         notes.append(
-            "Its ingress is not open to all: tag addresses answer 404, so probes need probes.address (docs/reaching.md)."
+            "Its ingress is not open to all: tag addresses answer 404, so probes need probes.address or probes.from: job"
+            " (docs/reaching.md)."
         )
     if live.http2:
         notes.append("HTTP/2 end-to-end is on: WebSockets need HTTP/1.")

@@ -161,6 +161,7 @@ class Request:
             evidence=self.environment.evidence,
             is_reached=config.ways(self.environment) is not None,
             is_inside=config.is_inside,
+            round_within=timedelta(seconds=self.probe_job.longest_s) if self.probe_job else timedelta(0),
             min_instances=config.container.min_instances or 0,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import grpc
@@ -24,6 +25,7 @@ from pipeline.rpc.run import run_v2
 
 _TIMEOUT_S = 10.0
 _WORDS = 300
+_MOST_LINES = 50_000  # of a round, whoever wrote them
 _SETTLES_IN = 10  # looks, a second apart
 _SET_BACK = timedelta(minutes=1)  # a machine's clock may be ahead of the log's by so much
 
@@ -117,11 +119,10 @@ class CloudRunJobs:
         with translated(f"cancel {run}", missing=JobNotFound):
             self._executions.cancel_execution(name=run, timeout=_TIMEOUT_S)
 
-    def said(self, run: str, since: datetime) -> Sequence[Mapping[str, Any]]:
+    def said(self, run: str, round_id: str, since: datetime) -> Sequence[Mapping[str, Any]]:
         with translated(f"read the log of {run}"):
-            return list(
-                self._logs.payloads(self._ref.project, lines_filter(self._ref, run, since - _SET_BACK))
-            )
+            text = lines_filter(self._ref, run, round_id, since - _SET_BACK)
+            return list(islice(self._logs.payloads(self._ref.project, text), _MOST_LINES))
 
 
 def as_asked(job: run_v2.Job, asked: ProbeJob) -> run_v2.Job:
@@ -147,8 +148,8 @@ def _secret(variable: str, secret: str) -> run_v2.EnvVar:
     return run_v2.EnvVar(name=variable, value_source=run_v2.EnvVarSource(secret_key_ref=chosen))
 
 
-def lines_filter(ref: ServiceRef, run: str, since: datetime) -> str:
-    """Result lines of one run, in Logging's query language. A service's own lines are of another resource."""
+def lines_filter(ref: ServiceRef, run: str, round_id: str, since: datetime) -> str:
+    """Result lines of one round, in Logging's query language. A service's own lines are of another resource."""
     return " AND ".join(
         (
             'resource.type="cloud_run_job"',
@@ -156,6 +157,7 @@ def lines_filter(ref: ServiceRef, run: str, since: datetime) -> str:
             f"resource.labels.location={quoted(ref.location)}",
             f'labels."run.googleapis.com/execution_name"={quoted(run.rpartition("/")[2])}',
             f"jsonPayload.{MARK}>=1",
+            f"jsonPayload.round={quoted(round_id)}",
             f"timestamp>={quoted(rfc3339(since))}",
         )
     )

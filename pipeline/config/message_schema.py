@@ -53,7 +53,9 @@ def of_section(path: Path, definitions: Schema) -> Schema:
     properties = made["properties"]
     for name in ("labels", "annotations"):
         properties[name] = {**properties[name], "propertyNames": _theirs()}
-    if path == SERVICE:  # whom nobody reaches cannot be rolled out to; the others need probes.address
+    if (
+        path == SERVICE
+    ):  # whom nobody reaches cannot be rolled out to; the others need probes.address, or a job
         reached = ("ALL", "INTERNAL_ONLY", "INTERNAL_LOAD_BALANCER")
         properties["ingress"] = {"enum": [*(f"INGRESS_TRAFFIC_{each}" for each in reached), None]}
     return made

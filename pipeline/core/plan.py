@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from math import ceil
 
 from pipeline.core.pin import pin_of
 from pipeline.core.rollout import Rollout
@@ -20,6 +21,8 @@ from pipeline.judging.metrics import PLATFORM_METRICS, UNASKED_METRICS
 from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Plan, Terms
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
+from pipeline.probe.course import CONFIRMING, MOST_BLOCKS
+from pipeline.units import format_duration
 
 MAX_TAGGED_NAME = 46  # service and tag together: they become one label of a host name, with a hash
 MAX_REVISION_NAME = 63
@@ -33,7 +36,7 @@ class Wish:
         fingerprint: hash of the validated config.
         config: hash of the same but for its environments: what an image is taken from one into the next with.
         is_reached: probes go by addresses of a load balancer, not by those of the tags.
-        is_inside: probes are held inside the network, by a job.
+        is_inside: probes are held inside the network, by a job, which has ``round_within`` for a round.
         candidate: the revision's name, from the content hash of its template.
         longest_scenario: the longest ``within`` of any scenario.
         evidence: "users", or "probes" for an environment without users.
@@ -52,6 +55,14 @@ class Wish:
     config: str = ""
     is_reached: bool = False
     is_inside: bool = False
+    round_within: timedelta = timedelta(0)
+
+    @property
+    def longest_round(self) -> timedelta:
+        """How long a round may take in which every conversation hangs: a cold start, a failure, and what follows it."""
+        probing, turns = self.terms.probing, len(self.terms.scenarios) * self.terms.probing.sessions
+        batches = 2 * ceil(turns / probing.concurrency) + MOST_BLOCKS * ceil(CONFIRMING / probing.concurrency)
+        return batches * self.longest_scenario
 
     @property
     def rollout_id(self) -> str:
@@ -284,6 +295,11 @@ def _unproven(wish: Wish, live: LiveService, stable: Revision) -> Iterator[str]:
     """What is not known of who answers, where it is not the tags' addresses that are asked from here."""
     if not (wish.is_reached or wish.is_inside):
         return
+    if wish.is_inside and (longest := wish.longest_round) >= wish.round_within:
+        yield (
+            f"probes.job.within is {format_duration(wish.round_within)}: a round whose conversations all hang takes up to"
+            f" {format_duration(longest)} and then says nothing; raise it, or hold fewer conversations or more at once"
+        )
     if wish.is_inside and wish.terms.verify and not (wish.is_reached or live.ingress_all):
         yield "verify: its commands run where the rollout is driven, and the tags' addresses answer 404 there"
     if wish.evidence != "users":

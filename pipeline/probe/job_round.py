@@ -48,8 +48,8 @@ class Jobs(Protocol):
 
     def cancel(self, run: str) -> None: ...
 
-    def said(self, run: str, since: datetime) -> Sequence[Mapping[str, Any]]:
-        """Payloads of its result lines that can be found by now; one search of the log's quota, or a few."""
+    def said(self, run: str, round_id: str, since: datetime) -> Sequence[Mapping[str, Any]]:
+        """Payloads of the round's lines that can be found by now; one search of the log's quota, or a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,10 @@ class JobRound:
         unread, results = "", result_lines.Results()
         while True:
             try:
-                results, unread = result_lines.read(self._jobs.said(run, started), self._order), ""
+                results, unread = (
+                    result_lines.read(self._jobs.said(run, self._order.round_id, started), self._order),
+                    "",
+                )
             except SpillwayError as error:
                 unread = f"; its log cannot be read: {_words(error)}"
             if results.refused:
