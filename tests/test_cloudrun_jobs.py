@@ -16,7 +16,6 @@ from google.cloud import run_v2
 from infra import probe_job
 from infra.settings import ProbeJob, Settings, Template
 from pipeline.cloudrun.jobs import CloudRunJobs, as_asked, lines_filter
-from pipeline.cloudrun.logs import LoggingSource
 from pipeline.doctor import service
 from pipeline.doctor.answer import Verdict
 from pipeline.errors import JobNotFound, RequestRejected
@@ -62,7 +61,7 @@ def jobs(machine: Machine) -> CloudRunJobs:
 
 
 def of(machine: Machine, ref: ServiceRef) -> CloudRunJobs:
-    return CloudRunJobs(ref, machine.channel, LoggingSource.over(machine.channel))
+    return CloudRunJobs.over(machine.channel, ref)
 
 
 def ended(jobs: CloudRunJobs, run: str) -> RunState:
@@ -111,7 +110,7 @@ def test_a_job_that_is_not_as_asked_is_put_right_before_it_is_run(machine: Machi
     job = run_v2.Job(template=run_v2.ExecutionTemplate(template=task, task_count=2), labels={"team": "chat"})
     machine.jobs.create_job(parent=PARENT, job=job, job_id="stale-probe").result(polling=OFTEN)
     asked = ProbeJob("teller", 120, secrets={}, network="default")
-    jobs = CloudRunJobs(ref, machine.channel, LoggingSource.over(machine.channel), asked)
+    jobs = CloudRunJobs.over(machine.channel, ref, asked)
     run = jobs.run("{}", timedelta(minutes=1))
     assert ended(jobs, run).is_good
     assert [line["told"] for line in jobs.said(run, "r1", datetime.now(UTC))] == ["{}"]
@@ -125,7 +124,7 @@ def test_a_job_that_is_not_as_asked_is_put_right_before_it_is_run(machine: Machi
     assert template.vpc_access.network_interfaces[0].network == "default"
     assert (made.labels["team"], template.containers[0].name) == ("chat", "own"), "the rest is as it was"
     before = made.generation
-    again = CloudRunJobs(ref, machine.channel, LoggingSource.over(machine.channel), asked)
+    again = CloudRunJobs.over(machine.channel, ref, asked)
     assert ended(again, again.run("{}", timedelta(minutes=1))).is_good
     assert machine.jobs.get_job(name=ref.probe_job).generation == before, (
         "nothing differs, nothing is written"

@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from pipeline.app.request import Request
     from pipeline.app.session import Session
     from pipeline.cloudrun.jobs import CloudRunJobs
-    from pipeline.cloudrun.logs import LoggingSource
     from pipeline.cloudrun.service import CloudRun
     from pipeline.driving.engine import Engine
     from pipeline.driving.observer import Observer
     from pipeline.driving.pace import Rhythm
-    from pipeline.driving.ports import World
+    from pipeline.driving.ports import LogSource, World
     from pipeline.events import Listener
     from pipeline.local.endpoint import Alerts
     from pipeline.probe.prober import BackgroundProber
@@ -92,11 +91,11 @@ class Place:
         from pipeline.cloudrun.jobs import CloudRunJobs
 
         if self.channel is None:
-            return CloudRunJobs.cloud(self.ref, self.logs, asked)
-        return CloudRunJobs(self.ref, self.channel, self.logs, asked)
+            return CloudRunJobs.cloud(self.ref, asked)
+        return CloudRunJobs.over(self.channel, self.ref, asked)
 
     @property
-    def logs(self) -> LoggingSource:
+    def logs(self) -> LogSource:
         from pipeline.cloudrun.logs import LoggingSource
 
         return LoggingSource.over(self.channel) if self.channel is not None else LoggingSource.cloud()

@@ -50,10 +50,15 @@ class CloudRunJobs:
         self._sleep = sleep
 
     @classmethod
-    def cloud(cls, ref: ServiceRef, logs: LoggingSource, asked: ProbeJob | None = None) -> CloudRunJobs:
+    def over(cls, channel: grpc.Channel, ref: ServiceRef, asked: ProbeJob | None = None) -> CloudRunJobs:
+        """Through a channel of one's own: the local Cloud Run."""
+        return cls(ref, channel, LoggingSource.over(channel), asked)
+
+    @classmethod
+    def cloud(cls, ref: ServiceRef, asked: ProbeJob | None = None) -> CloudRunJobs:
         """With the default credentials of the environment."""
         with translated("connect to Cloud Run"):
-            return cls(ref, run.API.channel(), logs, asked)
+            return cls(ref, run.API.channel(), LoggingSource.cloud(), asked)
 
     @property
     def _name(self) -> str:
