@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 from google.cloud.logging_v2.types import ListLogEntriesRequest
 
-from pipeline.cloudrun.logs import entry_filter
+from pipeline.cloudrun.log_filter import entry_filter
 from pipeline.local.api import entries
 from pipeline.local.entries import store
 from pipeline.local.entries.store import LogStore

@@ -3,7 +3,8 @@
 Theory of operation. Quotas belong to a project, and everybody in it draws on them, so a process takes a small part: a
 token bucket for each quota (``Bucket``: values in, seconds out), and one ``Budget`` for the whole process that every
 call goes through (``rpc/call.py``). A caller who is too fast waits; a roll-back never does (``urgent``), but what it
-calls counts, so that others wait a little longer. On this machine nothing is limited, only counted.
+calls counts, so that others wait a little longer. On this machine nothing is limited, only counted. Who watches a whole
+fleet takes all of the project's, shared evenly between the tasks that do it together (``Bucket.share``).
 
 Source: cloud.google.com/run/quotas (1,000 reads and 100 writes per 100 s when numbers were last published),
 cloud.google.com/logging/quotas (60 ``entries.list`` a minute).
@@ -22,12 +23,20 @@ from enum import Enum
 _urgent = ContextVar("urgent", default=False)
 
 
+MOST_TASKS = 20  # that share a quota: a smaller part of the searches would be none
+
+
 class Quota(Enum):
     """What is counted together: (calls at once, calls a minute after that). In no minute are there more than both."""
 
     READS = (5, 15)
     WRITES = (10, 30)
     LOGS = (6, 24)
+
+    @property
+    def of_project(self) -> int:
+        """Calls a minute that a project has, of everybody in it."""
+        return {Quota.READS: 600, Quota.WRITES: 60, Quota.LOGS: 60}[self]
 
     @classmethod
     def of(cls, path: str) -> Quota:
@@ -57,8 +66,22 @@ class Bucket:
     def of(cls, quota: Quota) -> Bucket:
         return cls(*quota.value)
 
-    def wait(self, now: float) -> float:
-        """Seconds until the next token is there. Takes nothing.
+    @classmethod
+    def share(cls, quota: Quota, tasks: int) -> Bucket:
+        """One task's part of the project's quota.
+
+        A task of a job on a schedule is another process each time, whose bucket is full again: in a minute there are
+        two bursts and what comes back, and all three together are the part.
+
+        Args:
+            tasks: at most ``MOST_TASKS``.
+        """
+        part = quota.of_project / tasks
+        burst = max(1.0, part / 4)
+        return cls(burst, part - 2 * burst)
+
+    def wait(self, now: float, count: float = 1) -> float:
+        """Seconds until so many tokens are there. Takes nothing.
 
         Args:
             now: seconds since some moment; a clock that goes back brings nothing back.
@@ -66,7 +89,7 @@ class Bucket:
         if self._at is not None and now > self._at:
             self._left = min(self.burst, self._left + (now - self._at) * self.per_minute / 60)
         self._at = now if self._at is None else max(self._at, now)
-        return max(0.0, (1 - self._left) * 60 / self.per_minute)
+        return max(0.0, (count - self._left) * 60 / self.per_minute)
 
     def take(self, now: float) -> float:
         """Take one, and return the seconds to wait before it may be used."""
@@ -90,17 +113,27 @@ class Budget:
         self._sleep: Callable[[float], object] = lambda _: None
         self._lock = threading.Lock()
 
-    def limit(self, now: Callable[[], float], sleep: Callable[[float], object]) -> None:
+    def limit(
+        self,
+        now: Callable[[], float],
+        sleep: Callable[[float], object],
+        part: Callable[[Quota], Bucket] = Bucket.of,
+    ) -> None:
         """From now on whoever is too fast waits. Once limited, what was used stays used.
 
         Args:
             now, sleep: seconds.
+            part: what this process takes of a quota.
         """
         with self._lock:
             self._now, self._sleep = now, sleep
-            self._buckets = self._buckets or {
-                quota: Bucket.of(quota) for quota in (Quota.READS, Quota.WRITES)
-            }
+            self._buckets = self._buckets or {quota: part(quota) for quota in (Quota.READS, Quota.WRITES)}
+
+    def room(self, calls: Mapping[Quota, float]) -> float:
+        """Seconds until so many calls may be made at once and none of them waits; 0 where nothing is limited."""
+        with self._lock:
+            known = ((self._buckets.get(quota), count) for quota, count in calls.items())
+            return max((bucket.wait(self._now(), count) for bucket, count in known if bucket), default=0.0)
 
     def spend(self, path: str) -> None:
         """Count one call of a method; returns when it may be made. (Who reads logs has limits of its own.)"""

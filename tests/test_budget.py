@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import budget
-from pipeline.budget import Bucket, Budget, Quota, urgent
+from pipeline.budget import MOST_TASKS, Bucket, Budget, Quota, urgent
 from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import Rhythm
@@ -43,6 +43,36 @@ def test_no_minute_has_more_than_the_burst_and_the_rate(quota: Quota, pause: flo
         at.append(now)
         now += pause
     assert most_in_a_minute(at) <= sum(quota.value)
+
+
+@pytest.mark.parametrize("quota", Quota)
+@pytest.mark.parametrize("tasks", [1, 4, 7, MOST_TASKS])
+@pytest.mark.parametrize("idle_s", [0.0, 55.0])
+def test_tasks_that_begin_anew_each_minute_share_the_projects_quota(
+    quota: Quota, tasks: int, idle_s: float
+) -> None:
+    """Each as fast as it may: from its start on, or all at its end, right before the next one starts."""
+    at: list[float] = []
+    for begun in (MINUTE * run for run in range(4)):
+        bucket = Bucket.share(quota, tasks)
+        bucket.wait(begun)
+        now = begun + idle_s
+        while (now := now + bucket.take(now)) < begun + MINUTE:
+            at.append(now)
+    assert at, "none may be left without any"
+    assert most_in_a_minute(at) * tasks <= quota.of_project
+
+
+def test_room_is_told_before_it_is_needed() -> None:
+    limited = Limited()
+    wanted = {Quota.READS: 3, Quota.WRITES: 1}
+    assert limited.budget.room(wanted) == 0
+    for _ in range(3):
+        limited.budget.spend(METHODS["read"])
+    assert limited.budget.room(wanted) == pytest.approx(60 / 15)
+    assert limited.budget.room({Quota.WRITES: 1}) == 0
+    assert limited.clock.seconds == 0
+    assert Budget().room(wanted) == 0
 
 
 def test_what_was_not_used_comes_back_up_to_the_burst() -> None:

@@ -15,7 +15,8 @@ from google.cloud.logging_v2.types import ListLogEntriesRequest
 
 from pipeline.budget import Bucket, Quota
 from pipeline.cloudrun import logs as source_module
-from pipeline.cloudrun.logs import LoggingSource, entry_filter
+from pipeline.cloudrun.log_filter import entry_filter
+from pipeline.cloudrun.logs import LoggingSource
 from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected
 from pipeline.local.api import entries
 from pipeline.local.entries.filter import compile_filter

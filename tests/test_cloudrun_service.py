@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from google.cloud import run_v2
 
+from pipeline.cloudrun import service as service_module
 from pipeline.cloudrun.service import CloudRun, _live, _revision
 from pipeline.errors import RequestRejected, RevisionNotFound, ServiceNotFound, StaleWrite
 from pipeline.model import NONCE_VARIABLE, LiveService, Readiness, ServiceRef, Split, Target
@@ -56,6 +57,16 @@ def test_traffic_and_annotations_are_one_write(here: Here) -> None:
     assert said_by(after.serving) == said_by(split)
     assert after.annotations == {"theirs": "kept", "ours": "x"}
     assert after.generation == live.generation + 1
+
+
+def test_a_list_tells_of_each_service_what_a_read_tells(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "_PAGE", 2)
+    others = [ServiceRef.parse(here.cloud.create().name) for _ in range(4)]
+    settled(here)
+    found = here.port.services(here.ref.project, here.ref.location)
+    assert {here.ref, *others} <= found.keys()
+    assert found[here.ref] == here.port.read(here.ref)
+    assert here.port.services(here.ref.project, "nowhere-else1") == {}
 
 
 def test_annotations_alone_leave_traffic_and_template_alone(here: Here) -> None:

@@ -23,6 +23,7 @@ PURE = (
     "infra.settings",
     "pipeline.model",
     "pipeline.core.codec",
+    "pipeline.cloudrun.log_filter",
     "checks.finding",
     "pipeline.core.plan",
     "pipeline.core.verification",

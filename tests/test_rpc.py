@@ -105,6 +105,9 @@ ENTRIES = ListLogEntriesRequest(
 )
 CALLS: dict[str, Ask] = {
     "get service": lambda of: of.services.get_service(name=SERVICE, timeout=15.0),
+    "list services": lambda of: list(of.services.list_services(
+        request={"parent": "projects/p/locations/here", "page_size": 9}, timeout=15.0
+    )),
     "create service": lambda of: of.services.create_service(
         parent="projects/p/locations/here", service=run_v2.Service(description="d"), service_id="s", timeout=15.0
     ),

@@ -14,7 +14,8 @@ from google.longrunning import operations_pb2
 from infra.probe_job import ARGS
 from infra.settings import ProbeJob
 from pipeline.cloudrun.faults import translated
-from pipeline.cloudrun.logs import LoggingSource, quoted, rfc3339
+from pipeline.cloudrun.log_filter import quoted, rfc3339
+from pipeline.cloudrun.logs import LoggingSource
 from pipeline.errors import JobNotFound, PlatformError, RequestRejected
 from pipeline.model import ServiceRef
 from pipeline.probe.job_round import RunState

@@ -25,11 +25,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pipeline.budget import Bucket, Quota
 from pipeline.cloudrun.faults import translated
+from pipeline.cloudrun.log_filter import Asked, entry_filter, in_questions, quoted, rfc3339, shared_filter
 from pipeline.errors import PlatformUnavailable
-from pipeline.judging.instances import EXIT_WORDS, START_WORDS
-from pipeline.judging.metrics import ERROR_PATTERNS
-from pipeline.model import CANDIDATE_TAG, REQUEST_LOG, STABLE_TAG, SYSTEM_LOG, LogLine, Request, ServiceRef
-from pipeline.probe.scenario import USER_AGENT
+from pipeline.model import SYSTEM_LOG, LogLine, Request, ServiceRef
 from pipeline.rpc import logs
 from pipeline.rpc.logs import Logs, logging_v2
 
@@ -49,6 +47,7 @@ _QUOTA = Bucket.of(Quota.LOGS)  # of the process; Cloud Logging's is the project
 _LOCK = Lock()  # of any bucket: the probes' job is read by a thread of its own
 
 Key = tuple[ServiceRef, tuple[str, ...]]
+Label = tuple[str, str, str]  # location, service, revision
 
 
 @dataclass(slots=True)
@@ -83,18 +82,45 @@ class _Seen:
 
 @dataclass(slots=True)
 class _Reading:
-    """One search, as far as it has come: what is left of it is read later when the quota is used up midway."""
+    """One search, as far as it has come: what is left of it is read later when the quota is used up midway.
 
-    seen: _Seen
+    Args:
+        seen: what it goes on from, of each who asked.
+    """
+
+    seen: Mapping[Key, _Seen]
     started: float
     sweeps: bool
     pages: Iterator[Any]
-    found: list[LogLine] = field(default_factory=list)
-    received: datetime | None = None
+    received: datetime | None
+    found: dict[Key, list[LogLine]] = field(init=False)
+    _whose: Mapping[Label, Key] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.found = {key: [] for key in self.seen}
+        self._whose = {
+            (ref.location, ref.service, name): (ref, names) for ref, names in self.seen for name in names
+        }
+
+    def take(self, entries: Iterable[Any]) -> None:
+        for entry in entries:
+            line, at, labels = _line(entry), _time(entry.receive_timestamp), entry.resource.labels
+            key = self._whose.get((labels["location"], labels["service_name"], labels["revision_name"]))
+            if line is not None and key is not None:
+                self.found[key].append(line)
+            if at is not None:
+                self.received = at if self.received is None else max(self.received, at)
+
+    def end(self) -> None:
+        """All pages are there: what was found belongs to what was seen before."""
+        for key, seen in self.seen.items():
+            seen.merge(self.found[key])
+            seen.received, seen.read_at = self.received, self.started
+            seen.swept_at = self.started if self.sweeps else seen.swept_at
 
 
 class LoggingSource:
-    """One project's Cloud Logging.
+    """Cloud Logging.
 
     Args:
         overlap: how long after it was received an entry usually takes to be found by a search; ``longest``: at most.
@@ -127,31 +153,47 @@ class LoggingSource:
         self._quota = quota
         self._sleep = sleep
         self._seen: dict[Key, _Seen] = {}
-        self._unfinished: dict[Key, _Reading] = {}
+        self._together: dict[Key, tuple[Key, ...]] = {}
+        self._unfinished: dict[tuple[Key, ...], _Reading] = {}
 
     @classmethod
-    def over(cls, channel: grpc.Channel) -> LoggingSource:
+    def over(cls, channel: grpc.Channel, *, rest: timedelta = timedelta(0)) -> LoggingSource:
         """Through a channel of one's own: the local Cloud Run, which finds what it received at once."""
-        return cls(Logs(channel), overlap=_AT_ONCE, longest=_AT_ONCE, rest=timedelta(0))
+        return cls(Logs(channel), overlap=_AT_ONCE, longest=_AT_ONCE, rest=rest)
 
     @classmethod
-    def cloud(cls) -> LoggingSource:
+    def cloud(cls, *, quota: Bucket = _QUOTA, rest: timedelta = timedelta(seconds=5)) -> LoggingSource:
         """With the default credentials of the environment."""
         with translated("connect to Cloud Logging"):
             client = Logs(logs.API.channel())
         return cls(
-            client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=timedelta(seconds=5),
-            longest_request=_LONGEST_REQUEST, quota=_QUOTA,
+            client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=rest,
+            longest_request=_LONGEST_REQUEST, quota=quota,
         )  # fmt: skip
 
+    def together(self, asked: Iterable[Asked]) -> int:
+        """From now on one search reads for all of these, whoever of them asks; returns how many searches that takes.
+
+        Who asks for earlier lines, or other revisions, than were told here has a search of his own.
+        """
+        groups = [*in_questions(asked, longest_request=self._longest_request)]
+        for group in groups:
+            keys = tuple((each.ref, each.revisions) for each in group)
+            self._seen |= {key: _Seen(each.since) for key, each in zip(keys, group, strict=True)}
+            self._together |= dict.fromkeys(keys, keys)
+        return len(groups)
+
     def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
-        names = tuple(sorted(set(revisions)))
-        seen = self._seen.get((ref, names))
+        key = (ref, tuple(sorted(set(revisions))))
+        seen = self._seen.get(key)
         if seen is None or since < seen.floor:
             seen = _Seen(floor=since)
+            self._together.pop(key, None)
         if self._monotonic() - seen.read_at >= self._rest_s:
-            seen = self._read((ref, names), seen, since)
-            self._seen[ref, names] = seen  # only once it is whole
+            keys = self._together.get(key, (key,))
+            read = self._read({each: seen if each == key else self._seen[each] for each in keys})
+            self._seen |= read  # only once it is whole
+            seen = read[key]
         found = seen.since(since)
         if len(seen.lines) > _KEPT:
             seen.forget_before(since)
@@ -179,31 +221,25 @@ class LoggingSource:
             if not page.next_page_token:
                 return
 
-    def _read(self, key: Key, seen: _Seen, since: datetime) -> _Seen:
+    def _read(self, asked: Mapping[Key, _Seen]) -> Mapping[Key, _Seen]:
         """What is new, merged into what was seen; or what was left of an earlier search that still serves."""
-        reading = self._unfinished.pop(key, None)
-        if reading is None or since < reading.seen.floor:
-            reading = self._begin(key, seen)
-        with translated(f"read the logs of {key[0].service}"):
+        keys = tuple(asked)
+        reading = self._unfinished.pop(keys, None)
+        if reading is None or any(seen.floor < reading.seen[key].floor for key, seen in asked.items()):
+            reading = self._begin(asked)
+        whose = keys[0][0].service if len(keys) == 1 else f"{len(keys)} services"
+        with translated(f"read the logs of {whose}"):
             while True:
-                page = self._page(reading.pages, keep=(key, reading))
-                for entry in page.entries:
-                    line, at = _line(entry), _time(entry.receive_timestamp)
-                    if line is not None:
-                        reading.found.append(line)
-                    if at is not None:
-                        reading.received = at if reading.received is None else max(reading.received, at)
+                page = self._page(reading.pages, keep=(keys, reading))
+                reading.take(page.entries)
                 if not page.next_page_token:
                     break
-        seen = reading.seen
-        seen.merge(reading.found)
-        seen.received, seen.read_at = reading.received, reading.started
-        seen.swept_at = reading.started if reading.sweeps else seen.swept_at
-        return seen
+        reading.end()
+        return reading.seen
 
-    def _begin(self, key: Key, seen: _Seen) -> _Reading:
-        ref, names = key
+    def _begin(self, asked: Mapping[Key, _Seen]) -> _Reading:
         started = self._monotonic()
+        (ref, names), seen = next(iter(asked.items()))  # all of them were always read together
         sweeps = started - seen.swept_at >= self._longest.total_seconds()
         since_received = None
         if seen.received is not None:
@@ -211,15 +247,26 @@ class LoggingSource:
             overlap = 2 * self._longest if sweeps else self._overlap
             # Never after now: a clock that went backwards would hide what comes until it has caught up.
             since_received = min(seen.received, self._now()) - overlap
-        text = entry_filter(ref, names, seen.floor, since_received, longest_request=self._longest_request)
-        return _Reading(seen, started, sweeps, self._pages(ref.project, text), received=seen.received)
+        longest = self._longest_request
+        if len(asked) == 1:
+            text = entry_filter(ref, names, seen.floor, since_received, longest_request=longest)
+        else:
+            every = [Asked(of, revisions, known.floor) for (of, revisions), known in asked.items()]
+            text = shared_filter(every, since_received, longest_request=longest)
+        return _Reading(asked, started, sweeps, self._pages(ref.project, text), seen.received)
 
     def _page(
-        self, pages: Iterator[Any], *, waits: bool = False, keep: tuple[Key, _Reading] | None = None
+        self,
+        pages: Iterator[Any],
+        *,
+        waits: bool = False,
+        keep: tuple[tuple[Key, ...], _Reading] | None = None,
     ) -> Any:
         """The next page; its token says whether it is the last. Raises PlatformUnavailable when the quota is used up."""
+        if (quota := self._quota) is None:
+            return next(pages, _LAST)
         with _LOCK:
-            seconds = self._quota.wait(self._monotonic()) if self._quota else 0.0
+            seconds = quota.wait(self._monotonic())
         if seconds and waits:
             self._sleep(seconds)
         elif seconds:
@@ -227,12 +274,12 @@ class LoggingSource:
                 self._unfinished[keep[0]] = keep[1]
             raise PlatformUnavailable(
                 "the logs were asked as often as one process may",
-                f"{sum(Quota.LOGS.value)} searches a minute, of the project's 60; what was found so far is kept.",
+                f"{quota.burst + quota.per_minute:g} searches a minute, of the project's {Quota.LOGS.of_project}; "
+                "what was found so far is kept.",
                 retry_after_s=seconds,
             )
-        if self._quota:
-            with _LOCK:
-                self._quota.count(self._monotonic())
+        with _LOCK:
+            quota.count(self._monotonic())
         return next(pages, _LAST)
 
     def _pages(self, project: str, text: str) -> Iterator[Any]:
@@ -243,64 +290,6 @@ class LoggingSource:
         pager = self._client.list_log_entries(request=request, retry=None, timeout=_CALL_TIMEOUT_S)
         for page in pager.pages:
             yield logging_v2.ListLogEntriesResponse.pb(page)  # the wrappers cost ten times as much
-
-
-def entry_filter(
-    ref: ServiceRef,
-    revisions: Sequence[str],
-    since: datetime,
-    received_since: datetime | None = None,
-    *,
-    longest_request: timedelta = timedelta(0),
-) -> str:
-    """The question in Logging's query language.
-
-    Args:
-        since: of the entry's own time; ``received_since``: of the time Logging got it.
-        longest_request: so much earlier an entry may be dated that was written since.
-    """
-    named = " OR ".join(map(quoted, revisions))
-    terms = [
-        'resource.type="cloud_run_revision"',
-        f"resource.labels.service_name={quoted(ref.service)}",
-        f"resource.labels.location={quoted(ref.location)}",
-        f"resource.labels.revision_name=({named})",
-        f"timestamp>={quoted(rfc3339(since - longest_request))}",
-        f"({' OR '.join(_wanted())})",
-    ]
-    if longest_request:
-        at = quoted(rfc3339(since))
-        terms.append(f"(timestamp>={at} OR receiveTimestamp>={at})")
-    if received_since is not None:
-        terms.append(f"receiveTimestamp>={quoted(rfc3339(received_since))}")
-    return " AND ".join(terms)
-
-
-def _wanted() -> Iterator[str]:
-    """What evidence can use, a term each."""
-    yield "jsonPayload.spillway>=1"
-    for pattern in ERROR_PATTERNS:
-        yield from (f"{where}:{quoted(pattern)}" for where in ("textPayload", "jsonPayload.message"))
-    said = " OR ".join(map(quoted, (START_WORDS, *EXIT_WORDS)))
-    yield f"(logName:{quoted(_log_id(SYSTEM_LOG))} AND textPayload:({said}))"
-    # A probe's own: by how it calls itself, and by where it goes. Who borrows its name hides himself alone.
-    ours = [f"httpRequest.userAgent:{quoted(USER_AGENT)}"]
-    ours += [f"httpRequest.requestUrl:{quoted(f'://{tag}---')}" for tag in (CANDIDATE_TAG, STABLE_TAG)]
-    told = "httpRequest.status=101 OR httpRequest.status=429 OR httpRequest.status>=500"
-    yield f"(logName:{quoted(_log_id(REQUEST_LOG))} AND ({told}) AND NOT ({' OR '.join(ours)}))"
-
-
-def _log_id(log: str) -> str:
-    return f"run.googleapis.com%2F{log.replace('/', '%2F')}"
-
-
-def quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _time_of(line: LogLine) -> datetime:

@@ -42,6 +42,7 @@ _BY_NAME = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REV
 _FAILED = run_v2.Condition.State.CONDITION_FAILED
 _SUCCEEDED = run_v2.Condition.State.CONDITION_SUCCEEDED
 _CALL_TIMEOUT_S = 15.0
+_PAGE = 100  # services in an answer
 
 
 class CloudRun:
@@ -81,6 +82,16 @@ class CloudRun:
         with translated(f"read {ref.service}"):
             service = self._services.get_service(name=ref.name, timeout=_CALL_TIMEOUT_S)
         return _live(ref, service)
+
+    def services(self, project: str, location: str) -> Mapping[ServiceRef, LiveService]:
+        """All of them there, by a few reads for hundreds. Raises as ``read``."""
+        parent = f"projects/{project}/locations/{location}"
+        with translated(f"list the services of {parent}"):
+            found = list(
+                self._services.list_services(parent=parent, page_size=_PAGE, timeout=_CALL_TIMEOUT_S)
+            )
+        refs = (ServiceRef(project, location, each.name.rsplit("/", 1)[-1]) for each in found)
+        return {ref: _live(ref, each) for ref, each in zip(refs, found, strict=True)}
 
     def described(self, ref: ServiceRef) -> tuple[LiveService, Seen, Seen]:
         """One read, also as documents: what a client owns of the service, and the template that it has now."""

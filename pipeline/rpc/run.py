@@ -36,6 +36,10 @@ class Services:
     def __init__(self, channel: grpc.Channel) -> None:
         call = partial(_call, channel, "Services")
         self.get_service = call("GetService", "name", run_v2.Service.deserialize, retries=_GET)
+        pages = run_v2.ListServicesResponse.deserialize
+        self.list_services = Pages(
+            _call(channel, "Services", "ListServices", "parent", pages, retries=_GET), "services"
+        )
         self.create_service = call("CreateService", "parent")
         self.update_service = call("UpdateService", "service.name")
         self.delete_service = call("DeleteService", "name")
