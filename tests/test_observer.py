@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipeline.driving.observer import Observer
+from pipeline.driving.observer import Observer, lines_needed
 from pipeline.errors import RecordLost
 from pipeline.judging.judgement import Verdict
 from pipeline.model import LogLine, Outcome, ServiceRef, Split, Target
@@ -145,3 +145,29 @@ def test_new_clients_who_stay_away_from_the_candidate_are_told_unless_they_stick
     said = look.situation.stage_verdict
     assert said.verdict is Verdict.INCONCLUSIVE
     assert ("0 of" in said.reason and "new clients asked the candidate" in said.reason) is not sticks
+
+
+@pytest.mark.parametrize("bad", [0.0, 0.4])
+def test_what_a_look_may_need_of_the_logs_is_known_from_the_record_before_it(bad: float) -> None:
+    """So that one search may read for many rollouts: whoever looks afterwards finds what he asks for in it."""
+    scene, asked = Scene(), list[datetime]()
+    scene.users.failing[CANDIDATE] = bad
+    lines = scene.users.lines
+
+    def told(ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
+        asked.append(since)
+        return lines(ref, since=since, revisions=revisions)
+
+    scene.users.lines = told  # type: ignore[method-assign]
+    scene.start()
+    outcome, searches = None, 0
+    while outcome is None:
+        engine, needed = scene.engine(), lines_needed(scene.rollout)  # a process that takes one step
+        outcome = engine.tick().outcome
+        assert all(needed is not None and since >= needed for since in asked)
+        searches += len(asked)
+        asked.clear()
+        scene.clock.sleep(SECOND)
+    assert outcome is (Outcome.ROLLED_BACK if bad else Outcome.PROMOTED)
+    assert searches > 5
+    assert lines_needed(scene.rollout) is None

@@ -246,8 +246,7 @@ class Observer:
             Arm(candidate.name, candidate.nonce),
             Arm(stable.name, stable.nonce) if stable else None,
         )
-        running = Span(current.since, None, current.split_epoch, current.stage.percent, current.arrived)
-        due = [span for span in (*current.spans, running) if self._is_due(span, plan, state)]
+        due = [span for span in _spans(current) if self._is_due(span, plan, state)]
         if not due:
             return []
         # Once for all of them, and for both arms: each search is a part of the project's quota.
@@ -270,15 +269,9 @@ class Observer:
         return blocks
 
     def _is_due(self, span: Span, plan: Plan, state: JudgeState) -> bool:
-        """Whether something of it is judged, and a block of it can be closed.
-
-        Blocks are taken in by split, in order: one of a later split was taken in after all of this one.
-        """
-        is_judged = span.percent or evidence.judged_at(span.percent, plan.terms.criteria)
-        if not is_judged or span.split_epoch < state.seen[0]:
-            return False
+        """Whether something of it is judged, and a block of it can be closed."""
         closed = last_closed(span, plan.terms.sampling, self._clock.now())
-        return closed > state.seen_until(span.split_epoch)
+        return _is_open(span, plan, state) and closed > state.seen_until(span.split_epoch)
 
     def probe_now(
         self, plan: Plan, uri: str, revision: Revision, stop: Callable[[], bool], *, warm_up: bool = True
@@ -310,6 +303,34 @@ class Observer:
             f"{why} We wrote epoch {self._last_epoch}; nothing is raised without a record.".strip(),
             f"Roll back from the stable tag: spillway rollback {self.ref.name}",
         )
+
+
+def lines_needed(current: Rollout) -> datetime | None:
+    """From when on the next look at it may need lines of the logs; None: it needs none.
+
+    For who looks at many rollouts, and asks for the lines of all at once.
+    """
+    plan, state = current.plan, current.judge
+    if current.phase not in (Phase.ROLLING, Phase.PAUSED):
+        return None
+    spans = [span for span in _spans(current) if _is_open(span, plan, state)]
+    since = (_needed(span, plan.terms.sampling, state.seen_until(span.split_epoch)) for span in spans)
+    return min(since, default=None)
+
+
+def _spans(current: Rollout) -> Sequence[Span]:
+    """The splits before this one that may still owe blocks, and this one."""
+    running = Span(current.since, None, current.split_epoch, current.stage.percent, current.arrived)
+    return (*current.spans, running)
+
+
+def _is_open(span: Span, plan: Plan, state: JudgeState) -> bool:
+    """Whether something of it is judged, and not all of it was taken in.
+
+    Blocks are taken in by split, in order: one of a later split was taken in after all of this one.
+    """
+    is_judged = span.percent or evidence.judged_at(span.percent, plan.terms.criteria)
+    return bool(is_judged) and span.split_epoch >= state.seen[0]
 
 
 def _needed(span: Span, sampling: Sampling, after: int) -> datetime:
