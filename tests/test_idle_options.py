@@ -42,6 +42,10 @@ def refused(folder: Path, line: str, **environment: str) -> list[str]:
         ("check --write-baseline --baseline known.json --fix", "--fix"),
         ("check --write-baseline --baseline known.json --format sarif", "--format"),
         ("demo -c other.yaml", "--config"),
+        ("tick --files */spillway.yaml --every 5m", "--files, --every"),
+        ("tick --label spillway=watched --project p --region l", "--label, --project, --region"),
+        ("tick --all --files */spillway.yaml -c other.yaml", "--config"),
+        ("tick --all --files */spillway.yaml --project p --region l", "--project, --region"),
     ],
 )
 def test_what_would_change_nothing_is_refused(line: str, idle: str, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pipeline.app.programs import Program
 from pipeline.app.reporting import UserFigures, rollouts_of, write_reports
 from pipeline.app.request import Request
 from pipeline.app.session import Session
+from pipeline.app.stepping import facts_of
 from pipeline.app.wiring import Place, is_dead, open_engine, open_place
 from pipeline.core import record
 from pipeline.core.decision import VERIFY_WITHIN
@@ -309,16 +310,6 @@ class Drive:
         return code
 
 
-def facts_of(current: Rollout) -> Mapping[str, object]:
-    """Revisions and the candidate's share, as every document of a rollout has them."""
-    plan = current.plan
-    return {
-        "candidate": plan.candidate,
-        "stable": plan.stable,
-        "percent": current.split.percent_of(plan.candidate),
-    }
-
-
 def naming_promote(listener: Listener, request: Request) -> Listener:
     """The same listener, told of a pause together with the command that ends it."""
 
@@ -331,17 +322,18 @@ def naming_promote(listener: Listener, request: Request) -> Listener:
 
 
 @contextmanager
-def open_drive(request: Request, *, one_step: bool = False) -> Iterator[Drive]:
+def open_drive(request: Request, *, one_step: bool = False, place: Place | None = None) -> Iterator[Drive]:
     """Everything that a rollout of this environment needs, opened; closed with the block.
 
     Args:
         one_step: a probe round is waited for, so that a scheduler's single step has seen one.
+        place: where the service is, where that is open already.
     """
     session = request.session
     session.leaves_at_once = True
     listeners = Listeners([naming_promote(session.output.event, request)], session.output.say)
     with ExitStack() as stack:
-        place = stack.enter_context(open_place(session, request.ref))
+        place = place or stack.enter_context(open_place(session, request.ref))
         folder = session.config_file.parent if place.channel is None else session.local_folder
         program = Program(place.channel, folder, session.engine, stopped=session.stopped.is_set)
         engine, world = stack.enter_context(

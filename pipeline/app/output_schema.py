@@ -169,6 +169,15 @@ _NEW: Schema = {
 _STEP = record(
     {"at": MOMENT, "event": of(Event), "percent": PERCENT, "reason": TEXT, "by": TEXT},
 )
+_OF_A_SERVICE: Schema = {"event": one_of("tick"), "service": TEXT}
+_STEPPED = record(
+    {
+        **_OF_A_SERVICE, "outcome": one_of("none", *(each.label for each in Outcome)), "exit_code": COUNT,
+        "next_at": or_null(MOMENT),
+    },
+    {"why": TEXT, "next": TEXT, "raises_nothing": TEXT, **_REVISIONS},
+)  # fmt: skip
+_NOT_STEPPED = record({**_OF_A_SERVICE, **{key: _ERROR["properties"][key] for key in _ERROR["required"]}})
 _SOAKING = or_null(record({"revision": TEXT, "since": MOMENT, "ready": by_name(MOMENT)}))
 _LOCAL = {"address": TEXT, "rest_address": TEXT, "pid": COUNT}
 
@@ -202,13 +211,13 @@ _COMMANDS: Mapping[str, Schema] = {
         "heartbeat": MOMENT, "pinned": _PIN, "drift": TEXT, "reason": TEXT, "judgement": _JUDGEMENT, "waiting": TEXT,
         "history": rows(_STEP), "alerts": rows({"type": "object"}), "alerts_not_evaluated": rows({"type": "object"}), "soaking": _SOAKING,
     }),
-    "tick": record(
+    "tick": either(_STEPPED, record(
         {
-            "event": one_of("tick"), "service": TEXT, "outcome": one_of("none", *(each.label for each in Outcome)),
-            "exit_code": COUNT, "next_at": or_null(MOMENT),
+            "event": one_of("fleet"), **_ends("watched"), "task": COUNT, "tasks": COUNT, "services": COUNT, "under_way": COUNT,
+            "counts": by_name(COUNT), "step_every_seconds": NUMBER, "steps_a_pass": or_null(COUNT),
         },
-        {"why": TEXT, "next": TEXT, "raises_nothing": TEXT, **_REVISIONS},
-    ),
+        {"results": rows(either(_STEPPED, _NOT_STEPPED))},
+    )),
     "probe": record({
         **_ends("ok", "failed", "unreachable", "not_spoken"), "seconds": NUMBER, "scenarios": rows(of(Row)),
         "failures": rows(record({

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import budget
+from pipeline.budget import Bucket, Quota
 from pipeline.model import ServiceRef
 from pipeline.redact import SINK
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.app.session import Session
     from pipeline.cloudrun.jobs import CloudRunJobs
     from pipeline.cloudrun.service import CloudRun
+    from pipeline.cloudrun.shared_logs import SharedLogs
     from pipeline.driving.engine import Engine
     from pipeline.driving.observer import Observer
     from pipeline.driving.pace import Rhythm
@@ -74,14 +76,29 @@ class SystemClock:
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """What a whole fleet is reached through."""
+
+    platform: CloudRun
+    logs: SharedLogs
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """One environment, opened: its service and the channel that reaches it (None: the cloud's own)."""
+    """One environment, opened: its service and the channel that reaches it (None: the cloud's own).
+
+    Args:
+        shared: with others; None: it has ports of its own.
+    """
 
     ref: ServiceRef
     channel: grpc.Channel | None = None
+    shared: Ports | None = None
 
     @property
     def platform(self) -> CloudRun:
+        if self.shared is not None:
+            return self.shared.platform
         from pipeline.cloudrun.service import CloudRun
 
         return CloudRun.over(self.channel) if self.channel is not None else CloudRun.cloud()
@@ -96,6 +113,8 @@ class Place:
 
     @property
     def logs(self) -> LogSource:
+        if self.shared is not None:
+            return self.shared.logs
         from pipeline.cloudrun.logs import LoggingSource
 
         return LoggingSource.over(self.channel) if self.channel is not None else LoggingSource.cloud()
@@ -126,13 +145,42 @@ def open_place(session: Session, ref: ServiceRef) -> Iterator[Place]:
         budget.PROCESS.limit(elapsed_s, session.stopped.wait)
         yield Place(ref)
         return
+    with _open_local(session) as channel:
+        yield Place(ref, channel)
+
+
+@contextmanager
+def open_places(session: Session, *, is_local: bool, tasks: int) -> Iterator[Callable[[ServiceRef], Place]]:
+    """Reach many services through the same ports. Raises as ``open_place``, and AccessError.
+
+    Args:
+        tasks: processes that share the project's quota, this one among them.
+    """
+    from pipeline.cloudrun.logs import LoggingSource
+    from pipeline.cloudrun.service import CloudRun
+    from pipeline.cloudrun.shared_logs import SharedLogs
+
+    if not is_local:
+        budget.PROCESS.limit(elapsed_s, session.stopped.wait, lambda quota: Bucket.share(quota, tasks))
+        found = LoggingSource.cloud(quota=Bucket.share(Quota.LOGS, tasks))
+        shared = Ports(CloudRun.cloud(), SharedLogs(found))
+        yield lambda ref: Place(ref, None, shared)
+        return
+    with _open_local(session) as channel:
+        found = LoggingSource.over(channel, rest=timedelta(seconds=1))
+        shared = Ports(CloudRun.over(channel), SharedLogs(found))
+        yield lambda ref: Place(ref, channel, shared)
+
+
+@contextmanager
+def _open_local(session: Session) -> Iterator[grpc.Channel]:
     from pipeline.local.channel import FollowingChannel
     from pipeline.local.state_secrets import secrets_of
 
     folder = session.local_folder
     SINK.learn(*secrets_of(folder))
     with FollowingChannel(folder, learn=SINK.learn) as channel:
-        yield Place(ref, channel)
+        yield channel
 
 
 @contextmanager
@@ -205,13 +253,31 @@ def _prober(request: Request, place: Place, clock: SystemClock, *, one_step: boo
 
 def open_onlooker(place: Place, clock: SystemClock) -> tuple[Observer, Rhythm]:
     """Who looks at a rollout and changes nothing: no Pulumi program, no probes, no ``spillway.yaml``."""
+    observer, rhythm, _ = _onlooker(place, clock)
+    return observer, rhythm
+
+
+def open_guard(place: Place, clock: SystemClock, why: str, listen: Listener) -> Engine:
+    """Who judges users' evidence by what the record holds, and may give traffic back; ``why`` it raises nothing."""
+    from pipeline.config.watchdog_section import WatchdogConfig
+    from pipeline.driving.engine import Engine
+
+    observer, rhythm, world = _onlooker(place, clock)
+    usual = WatchdogConfig()
+    rhythm = rhythm.of_a_watchdog(usual.every, usual.silent)
+    engine = Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm)
+    engine.raises_nothing = why
+    return engine
+
+
+def _onlooker(place: Place, clock: SystemClock) -> tuple[Observer, Rhythm, World]:
     from pipeline.driving.observer import Observer
     from pipeline.driving.pace import USUAL, Rhythm
     from pipeline.driving.ports import Nobody, World
 
     rhythm = Rhythm.at(place.ref, USUAL.heartbeat)
     world = World(place.platform, Nobody(), Nobody(), place.logs, clock)
-    return Observer(place.ref, world, (), memory=rhythm.memory), rhythm
+    return Observer(place.ref, world, (), memory=rhythm.memory), rhythm, world
 
 
 def token_source() -> Callable[[str], str]:

@@ -1,46 +1,113 @@
-"""tick: one step of whatever is under way, for a scheduler."""
+"""tick: one step of whatever is under way, for a scheduler; with --all, of a whole fleet."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
 from pipeline.app.session import Session
 from pipeline.cli.command import connecting
-from pipeline.cli.options import Env
-from pipeline.model import Outcome
-from pipeline.output.writer import outcome_document
+from pipeline.cli.options import Env, Project, Region, refuse_idle
+from pipeline.errors import UserError
+from pipeline.units import parse_duration
+
+_ONLY_WITH_ALL = ("files", "label", "project", "region", "every")
 
 
 @connecting
-def tick(session: Session, *, env: Env = None) -> int:
+def tick(
+    session: Session,
+    *,
+    env: Env = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of each service that --files or --label finds: docs/fleet.md.")
+    ] = False,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--files", help="With --all: configurations, as 'services/*/spillway.yaml'; several times."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", help="With --all: services with this label, as spillway=watched; all of several."
+        ),
+    ] = None,
+    project: Project = None,
+    region: Region = None,
+    every: Annotated[str, typer.Option("--every", help="With --all: how often this is run.")] = "1m",
+) -> int:
     """Take one step of whatever is under way, for a scheduler, and print when to come again.
 
     Example:  */1 * * * *  spillway tick --env production
     """
-    from pipeline.app.drive import facts_of, open_drive
+    if not everything:
+        refuse_idle(session, "without --all", "Give --all as well, or leave it out.", *_ONLY_WITH_ALL)
+        return _one(session, env)
+    from pipeline.app.fleet_members import Label
+    from pipeline.app.watch_fleet import Wanted, watch
+
+    refuse_idle(
+        session, "with --all", "Name the configurations: --files 'services/*/spillway.yaml'", "config"
+    )
+    if not (files or label):
+        raise UserError(
+            "all of which services?",
+            "--all goes over what --files or --label finds, and neither is given.",
+            "Name their files: spillway tick --all --files 'services/*/spillway.yaml' --env production",
+        )
+    if not label:
+        refuse_idle(session, "without --label", "Leave it out: the files say it.", "project", "region")
+    elif bool(project) != bool(region):
+        raise UserError(
+            f"--{'project' if project else 'region'} alone names no place",
+            "Services are listed by project and region.",
+            "Give both: --project P --region L",
+        )
+    labels = [Label.parse(each) for each in label or ()]
+    return watch(session, Wanted(files or (), labels, project, region, env, _every(every)))
+
+
+def _one(session: Session, env: str | None) -> int:
+    from pipeline.app import stepping
+    from pipeline.app.drive import open_drive
     from pipeline.app.request import Request
     from pipeline.report import writes
 
     with open_drive(Request.of(session, env), one_step=True) as drive:
-        named: dict[str, object] = {
-            "event": "tick",
-            "service": drive.place.ref.name,
-        }  # what the lasting alert counts
+        service = drive.place.ref.name
         # The service is there and was never rolled out by us: a scheduler need not cry.
         if drive.place.platform.read(drive.place.ref).record_text is None:
-            document: dict[str, object] = {**named, "outcome": "none", "exit_code": 0, "next_at": None}
-            session.output.result("no rollout was ever started here", document)
-            return 0
-        upcoming = drive.tick()
-        outcome, at = upcoming.outcome or Outcome.UNDER_WAY, upcoming.at.isoformat()
-        code = drive.step_code() if upcoming.outcome is None else outcome.exit_code
-        text = outcome.label if upcoming.outcome else f"come again at {at}: {upcoming.why}"
-        limited = drive.engine.raises_nothing
-        if limited:
-            text = f"{text}\n{limited}"
-            named["raises_nothing"] = limited
-        document = {**named, **outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why)}
-        if outcome is Outcome.PAUSED:
-            document["next"] = writes.promote(drive.request.name)
-            text = f"{text}; let it go on: {document['next']}"
-        seen = drive.seen()
-        session.output.result(text, {**document, **(facts_of(seen) if seen else {})})
-        return code
+            step = stepping.nothing_to_do(service)
+        else:
+            upcoming = drive.tick()
+            step = stepping.taken(
+                service,
+                upcoming,
+                drive.seen(),
+                code=drive.step_code() if upcoming.outcome is None else 0,
+                limited=drive.engine.raises_nothing,
+                promote=writes.promote(drive.request.name),
+            )
+        session.output.result(step.text, step.document)
+        return step.code
+
+
+def _every(text: str) -> timedelta:
+    """Raises UserError."""
+    try:
+        every = parse_duration(text)
+    except ValueError as error:
+        raise UserError(
+            f"--every: {error}", "It is how often the schedule runs this.", "Give one: --every 1m"
+        ) from error
+    if not timedelta(seconds=1) <= every <= timedelta(hours=1):
+        raise UserError(
+            f"--every {text}: not between 1s and 1h",
+            "A pass lasts no longer than that, and a rollout without a step for 15 minutes goes back.",
+            "Give one: --every 1m",
+        )
+    return every

@@ -7,6 +7,7 @@ read again: what was there and nobody asked to change must still be there.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,12 +25,15 @@ from pipeline.errors import (
     FieldsLost,
     PlanRefused,
     PlatformError,
+    PlatformUnavailable,
     RevisionNotFound,
     ServiceNotFound,
     StaleWrite,
 )
 from pipeline.model import RECORD_ANNOTATION, Revision, ServiceRef
 
+_DEPLOYING = threading.Lock()  # Pulumi keeps what it runs, and loads, in globals of the process
+_PATIENCE_S = 5.0
 _OURS = f"annotations[{RECORD_ANNOTATION}]"
 
 
@@ -83,10 +87,23 @@ class ProgramDeployer:
         """Returns when what the program declares was accepted, or the revision is there already.
 
         Raises: PlanRefused when the configuration makes another revision now, FieldsLost when that would lose what is
-            live, and what applying raises.
+            live, PlatformUnavailable while another thread makes one, and what applying raises.
         """
         if self._find(ref, revision) is not None:
             return
+        # The record says for how long an apply may take; who waits longer than a part of that is too late to begin.
+        if not _DEPLOYING.acquire(timeout=_PATIENCE_S):
+            raise PlatformUnavailable(
+                f"{revision} is not made yet: this process is making another service's revision",
+                "Pulumi makes one at a time in a process.",
+                "Nothing was written; the next step tries again.",
+            )
+        try:
+            self._deploy(image, revision)
+        finally:
+            _DEPLOYING.release()
+
+    def _deploy(self, image: str, revision: str) -> None:
         settings = self.settings_of(image)
         live = self.read(settings)
         made, ruling = _planned(settings, live)

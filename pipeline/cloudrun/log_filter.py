@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from pipeline.judging.instances import EXIT_WORDS, START_WORDS
 from pipeline.judging.metrics import ERROR_PATTERNS
 from pipeline.model import CANDIDATE_TAG, REQUEST_LOG, STABLE_TAG, SYSTEM_LOG, ServiceRef
 from pipeline.probe.scenario import USER_AGENT
 
+_MOST = 60  # services in a question
 _LONGEST = 19_000  # characters; Cloud Logging refuses a filter of more than 20,000
 
 
@@ -90,17 +92,21 @@ def shared_filter(
 def in_questions(
     asked: Iterable[Asked], *, longest_request: timedelta = timedelta(0)
 ) -> Iterator[tuple[Asked, ...]]:
-    """As few groups as are needed for the questions of each to be short enough for Cloud Logging."""
-    group: list[Asked] = []
-    for each in sorted(asked, key=lambda asked: (asked.ref.project, asked.since)):
-        longer = [*group, each]
-        is_other = group and group[0].ref.project != each.ref.project
-        length = len(shared_filter(longer, each.since, longest_request=longest_request))
-        if is_other or (group and length > _LONGEST):
-            yield tuple(group)
-            longer = [each]
-        group = longer
-    if group:
+    """Groups, in their order, of one project each, whose question is short enough for Cloud Logging.
+
+    They are small enough for the first to be answered whole where the quota has no room for all.
+    """
+    for _, of_project in groupby(
+        sorted(asked, key=lambda each: each.ref.project), lambda each: each.ref.project
+    ):
+        group: list[Asked] = []
+        for each in of_project:
+            longer = [*group, each]
+            is_too_long = len(shared_filter(longer, each.since, longest_request=longest_request)) > _LONGEST
+            if group and (is_too_long or len(longer) > _MOST):
+                yield tuple(group)
+                longer = [each]
+            group = longer
         yield tuple(group)
 
 

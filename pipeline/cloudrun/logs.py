@@ -171,8 +171,8 @@ class LoggingSource:
             longest_request=_LONGEST_REQUEST, quota=quota,
         )  # fmt: skip
 
-    def together(self, asked: Iterable[Asked]) -> int:
-        """From now on one search reads for all of these, whoever of them asks; returns how many searches that takes.
+    def together(self, asked: Iterable[Asked]) -> None:
+        """From now on one search reads for all of these, whoever of them asks, or as few as hold them.
 
         Who asks for earlier lines, or other revisions, than were told here has a search of his own.
         """
@@ -181,7 +181,8 @@ class LoggingSource:
             keys = tuple((each.ref, each.revisions) for each in group)
             self._seen |= {key: _Seen(each.since) for key, each in zip(keys, group, strict=True)}
             self._together |= dict.fromkeys(keys, keys)
-        return len(groups)
+        if self._quota:
+            self._rest_s = max(self._rest_s, len(groups) * 60 / self._quota.per_minute)
 
     def lines(self, ref: ServiceRef, *, since: datetime, revisions: Iterable[str]) -> Sequence[LogLine]:
         key = (ref, tuple(sorted(set(revisions))))

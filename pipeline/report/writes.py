@@ -90,9 +90,9 @@ def roll_back(ref: ServiceRef, to: str = "") -> str:
     return shlex.join(["spillway", "rollback", ref.name, *(["--to", to] if to else [])])
 
 
-def promote(environment: str) -> str:
-    """A rollout that is paused goes on."""
-    return shlex.join(["spillway", "promote", "--env", environment])
+def promote(environment: str, file: str = "") -> str:
+    """A rollout that is paused goes on; ``file``: its configuration, where it is not the one in the folder."""
+    return shlex.join(["spillway", "promote", "--env", environment, *(["-c", file] if file else [])])
 
 
 def unpin(ref: ServiceRef) -> str:
