@@ -24,10 +24,11 @@ def declared(
     longest_s: int,
     service_account: str,
     secrets: Mapping[str, str],
+    tasks: int = 1,
     network: str = "",
     subnetwork: str = "",
 ) -> Declared:
-    """One task, which is not tried again.
+    """No task of it is tried again.
 
     Args:
         secrets: of Secret Manager, by the variable that holds each.
@@ -52,7 +53,7 @@ def declared(
             "location": settings.location,
             "name": name,
             "deletionProtection": False,
-            "template": {"taskCount": 1, "template": task},
+            "template": {"taskCount": tasks, "template": task},
         },
     )
 

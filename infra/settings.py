@@ -71,6 +71,21 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Fleet:
+    """Services that a watchdog's tasks share; see ``spillway tick --all``.
+
+    Args:
+        files: patterns of their configurations. ``labels``: that they bear, in the watchdog's project and location.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    files: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    tasks: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Watchdog:
     """Who takes a step of a rollout on a schedule.
 
@@ -78,6 +93,7 @@ class Watchdog:
         image: of a container that runs ``spillway``.
         environment: which of ``spillway.yaml`` the step is of.
         secrets: of Secret Manager, by the variable that holds each.
+        fleet: None: of the one service alone.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -87,6 +103,7 @@ class Watchdog:
     service_account: str
     every_minutes: int = 1
     secrets: Mapping[str, str] = field(default_factory=dict)
+    fleet: Fleet | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The watchdog of one service: a Cloud Run job that takes a step, and the schedule that starts it.
+"""The watchdog of one service, or of a fleet: a Cloud Run job that takes a step, and the schedule that starts it.
 
 A step that failed is not tried again: the next one comes by itself.
 Source: google.cloud.scheduler.v1.Job, as pulumi-gcp spells it.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from infra import job
 from infra.alerts import Declared
 from infra.job import JOB
-from infra.settings import Settings
+from infra.settings import Settings, Watchdog
 
 SCHEDULE = "gcp:cloudscheduler/job:Job"
 TYPES = frozenset({JOB, SCHEDULE})
@@ -28,10 +28,11 @@ def declared(settings: Settings) -> Iterator[Declared]:
         settings,
         name,
         image=asked.image,
-        args=["tick", "--env", asked.environment, "-o", "ndjson"],
+        args=["tick", "--env", asked.environment, *_of_fleet(settings, asked), "-o", "ndjson"],
         longest_s=_LONGEST_STEP_S,
         service_account=asked.service_account,
         secrets=asked.secrets,
+        tasks=asked.fleet.tasks if asked.fleet else 1,
     )
     run = f"projects/{settings.project}/locations/{settings.location}/jobs/{name}:run"
     target = {
@@ -43,9 +44,22 @@ def declared(settings: Settings) -> Iterator[Declared]:
         "project": settings.project,
         "region": settings.location,
         "name": name,
-        "description": f"Takes a step of whatever rollout of {settings.service} is under way.",
+        "description": f"Takes a step of whatever rollout of {'its fleet' if asked.fleet else settings.service} is under way.",
         "schedule": f"*/{asked.every_minutes} * * * *",
         "timeZone": "Etc/UTC",
         "httpTarget": target,
     }
     yield Declared(SCHEDULE, f"{name}-schedule", schedule)
+
+
+def _of_fleet(settings: Settings, asked: Watchdog) -> Iterator[str]:
+    """The words that make the step one of each service of the fleet."""
+    if (fleet := asked.fleet) is None:
+        return
+    yield from ("--all", "--every", f"{asked.every_minutes}m")
+    for pattern in fleet.files:
+        yield from ("--files", pattern)
+    for label in fleet.labels:
+        yield from ("--label", label)
+    if fleet.labels:
+        yield from ("--project", settings.project, "--region", settings.location)

@@ -54,6 +54,7 @@ PURE = (
     "pipeline.core.decision",
     "pipeline.core.differs",
     "pipeline.core.earliest",
+    "pipeline.core.fleet",
     "pipeline.core.drift",
     "pipeline.core.intent",
     "pipeline.core.pin",

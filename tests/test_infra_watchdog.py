@@ -14,11 +14,13 @@ import pytest
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from pulumi_gcp import cloudrunv2, cloudscheduler
+from typer.main import get_command
 
 from infra import watchdog
 from infra.live import read
-from infra.settings import Settings, Template, Watchdog
+from infra.settings import Fleet, Settings, Template, Watchdog
 from infra.watchdog import JOB, SCHEDULE
+from pipeline.cli.app import app
 from pipeline.cloudrun.stack import InProcess, declared
 from pipeline.config.schema import parse
 from pipeline.errors import ConfigError
@@ -66,6 +68,21 @@ def test_what_is_declared_is_what_the_provider_takes() -> None:
     assert schedule.inputs["schedule"] == "*/2 * * * *"
     assert schedule.inputs["httpTarget"]["uri"] == f"https://run.googleapis.com/v2/{JOB_NAME}:run"
     assert container["args"] == ["tick", "--env", "production", "-o", "ndjson"]
+
+
+def test_a_fleet_is_shared_by_the_tasks_of_one_job() -> None:
+    fleet = Fleet(("services/*/spillway.yaml", "more/*.yaml"), ("spillway=watched",), 4)
+    settings = replace(SETTINGS, watchdog=replace(ASKED, fleet=fleet))
+    job, _ = watchdog.declared(Settings.decode(settings.encode()))
+    assert job.inputs["template"]["taskCount"] == 4
+    (container,) = job.inputs["template"]["template"]["containers"]
+    words = (
+        "tick --env production --all --every 2m --files services/*/spillway.yaml --files more/*.yaml "
+        "--label spillway=watched --project local --region here -o ndjson"
+    )
+    assert container["args"] == words.split()
+    known: Any = get_command(app)
+    known.commands["tick"].make_context("tick", list(container["args"][1:]))  # it takes these words
 
 
 def test_without_one_none_is_declared() -> None:
@@ -135,6 +152,10 @@ def test_pulumis_engine_makes_refreshes_changes_and_deletes_it(machine: Cloud) -
         ("{every: 10m, silent: 15m}", "shorter than 3 steps"),
         ("{image: watchdog}", "service-account"),
         ("{every: 30s}", "between 1m and 30m"),
+        ("{image: watchdog, service-account: w, fleet: {tasks: 4}}", "needs files or labels"),
+        ("{image: watchdog, service-account: w, fleet: {labels: [a=b], tasks: 21}}", "at most 20"),
+        ("{image: watchdog, service-account: w, fleet: {labels: ['a b']}}", "a label"),
+        ("{fleet: {files: ['*.yaml']}}", "needs an image"),
     ],
 )
 def test_a_watchdog_that_cannot_be_is_refused(section: str, words: str) -> None:

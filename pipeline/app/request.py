@@ -88,17 +88,19 @@ class Request:
 
     @property
     def _watchdog(self) -> Watchdog | None:
-        from infra.settings import Watchdog
+        from infra.settings import Fleet, Watchdog
 
         asked = self.config.watchdog
         if asked.image is None:
             return None
+        fleet = asked.fleet
         return Watchdog(
             image=asked.image,
             environment=self.name,
             service_account=asked.service_account or "",
             every_minutes=asked.every // timedelta(minutes=1),
             secrets=asked.secrets,
+            fleet=Fleet(tuple(fleet.files), tuple(fleet.labels), fleet.tasks) if fleet else None,
         )
 
     @property
