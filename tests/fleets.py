@@ -21,12 +21,12 @@ from pipeline.app import stepping
 from pipeline.app.fleet import Pass, Patience
 from pipeline.app.side_by_side import Bounds, SideBySide
 from pipeline.app.stepping import Restoring, Step
+from pipeline.app.timing import COST, Timing
 from pipeline.app.watch_fleet import asked
 from pipeline.budget import Bucket, Budget, Quota
 from pipeline.cloudrun.logs import LoggingSource
 from pipeline.cloudrun.shared_logs import SharedLogs
-from pipeline.core import fleet, record
-from pipeline.core.fleet import Timing
+from pipeline.core import record
 from pipeline.core.rollout import Rollout
 from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine
@@ -200,7 +200,7 @@ class Task:
         )  # fmt: skip
 
     def _room(self, active: int) -> float:
-        return self.budget.room({quota: cost * (active + 1) for quota, cost in fleet.COST.items()})
+        return self.budget.room({quota: cost * (active + 1) for quota, cost in COST.items()})
 
     def _seconds(self) -> float:
         return self.clock.seconds

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.app.timing import COST, Timing
 from pipeline.budget import MOST_TASKS, Quota
 from pipeline.core import fleet
-from pipeline.core.fleet import COST, Timing, task_of, turn, worst
+from pipeline.core.fleet import task_of, turn, worst
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.model import Outcome
 from tests.fakes import START

@@ -10,8 +10,9 @@ from itertools import pairwise
 
 import pytest
 
+from pipeline.app.timing import Timing
 from pipeline.budget import Quota
-from pipeline.core.fleet import Timing, task_of
+from pipeline.core.fleet import task_of
 from pipeline.core.rollout import ENDED, Phase
 from pipeline.model import RECORD_ANNOTATION, ServiceRef
 from tests.fakes import FakeClock

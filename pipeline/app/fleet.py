@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.app import stepping
 from pipeline.app.side_by_side import Job, SideBySide
 from pipeline.app.stepping import Restoring, Step
+from pipeline.app.timing import Timing
 from pipeline.core import fleet, record
-from pipeline.core.fleet import Timing
 from pipeline.core.rollout import ENDED, Phase, Rollout
 from pipeline.errors import PlatformUnavailable, ServiceNotFound, SpillwayError
 from pipeline.model import LiveService, ServiceRef

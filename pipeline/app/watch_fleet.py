@@ -17,14 +17,14 @@ from pipeline.app.fleet import ByFile, ByRecord, Member, Pass
 from pipeline.app.fleet_members import Label, Task, files_of, labelled, of_files
 from pipeline.app.side_by_side import Bounds, SideBySide
 from pipeline.app.stepping import Step
+from pipeline.app.timing import COST, Timing
 from pipeline.app.wiring import SystemClock, open_places
 from pipeline.cloudrun.log_filter import Asked
 from pipeline.core import fleet
-from pipeline.core.fleet import Timing
 from pipeline.core.rollout import Rollout
 from pipeline.driving.observer import lines_needed
 from pipeline.errors import SpillwayError, UserError
-from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, ServiceRef
+from pipeline.model import ServiceRef
 from pipeline.output.writer import Mode
 from pipeline.units import format_duration
 
@@ -87,11 +87,12 @@ def watch(session: Session, wanted: Wanted) -> int:
     for step in errors:
         told(step)
     places = _places(wanted, requests)
-    timing = Timing(wanted.every, task.count, is_limited=(LOCAL_PROJECT, LOCAL_REGION) not in places)
+    is_local = any(ServiceRef(*place, "").is_local for place in places)
+    timing = Timing(wanted.every, task.count, is_limited=not is_local)
     under_way = 0
     if places:
         clock = SystemClock(session.stopped)
-        with open_places(session, is_local=not timing.is_limited, tasks=task.count) as place:
+        with open_places(session, is_local=is_local, tasks=task.count) as place:
             passing = _pass(session, clock, timing, place)
             members: dict[ServiceRef, Member] = {}
             for ref in _labelled(wanted, places, passing, told):
@@ -116,11 +117,10 @@ def _places(wanted: Wanted, refs: Iterable[ServiceRef]) -> Sequence[tuple[str, s
             "Neither --project and --region nor --files says it.",
             "Name both: --label spillway=watched --project P --region L",
         )
-    projects = {project for project, _ in found}
-    if len(projects) > 1 and LOCAL_PROJECT in projects:
+    if len({ServiceRef(*place, "").is_local for place in found}) > 1:
         raise UserError(
             "services of the local Cloud Run and of the cloud in one fleet",
-            f"The projects are: {', '.join(sorted(projects))}.",
+            f"The projects are: {', '.join(sorted({project for project, _ in found}))}.",
             "Watch them apart: --env NAME, or another pattern for --files",
         )
     return sorted(found)
@@ -149,7 +149,7 @@ def asked(rollouts: Iterable[Rollout], now: datetime) -> Iterator[Asked]:
 
 def room(active: int) -> float:
     """Seconds until the quota has room for one more step beside so many."""
-    return budget.PROCESS.room({quota: cost * (active + 1) for quota, cost in fleet.COST.items()})
+    return budget.PROCESS.room({quota: cost * (active + 1) for quota, cost in COST.items()})
 
 
 def _labelled(
