@@ -153,6 +153,8 @@ class Task:
     calls: list[Call] = field(default_factory=list)
     results: list[list[Step]] = field(default_factory=list)
     under_way: int = 0
+    of_all: int = 500  # services that a list holds
+    more: Sequence[Idle] = ()  # of the fleet, and in no list
 
     def come(self) -> None:
         """One pass, as a process of its own; then it is time for the next one, whenever that is."""
@@ -168,7 +170,7 @@ class Task:
             expect=lambda rollouts: logs.expect(asked(rollouts, self.clock.now())),
             side_by_side=SideBySide(self.clock, Bounds(), room=self._room, spawn=lambda work: work()),
         )  # fmt: skip
-        everybody = [*self.watched, *(Idle(ref) for ref in self.idle)]
+        everybody = [*self.watched, *(Idle(ref) for ref in self.idle), *self.more]
         self.results.append([*passing.steps(everybody)])
         self.under_way = passing.under_way
         assert self.clock.now() <= next_at, "a pass is over before the next one begins"
@@ -181,8 +183,6 @@ class Task:
         return {
             ref: live for ref, live in found.items() if (ref.project, ref.location) == (project, location)
         }
-
-    of_all: int = 500  # services that a list holds
 
     def _spend(self, boundary: str) -> None:
         when, _, call = boundary.partition(" ")
