@@ -161,6 +161,8 @@ def test_what_is_bad_for_users_goes_back_by_its_record_alone(watch: str, tmp_pat
         if step.document["outcome"] == "rolled_back":
             break
     assert step.document["outcome"] == "rolled_back", step
+    assert "failed against" in str(step.document["why"])
+    assert "failed against" in step.text
     assert step.code == (11 if watch == "no file" else 2)
     assert scene.live.wanted.serving == {STABLE: 100}
     assert scene.rollout.phase is Phase.ROLLED_BACK, "in one step: it waits for no other pass"

@@ -104,13 +104,14 @@ def taken(
         limited: why nothing may be raised, if so. ``promote``: the command that lets a paused one go on, if there is one.
     """
     outcome, at = upcoming.outcome or Outcome.UNDER_WAY, upcoming.at.isoformat()
+    why = upcoming.why or (current.reason if current and upcoming.outcome else "")
     code = code if upcoming.outcome is None else outcome.exit_code
-    text = outcome.label if upcoming.outcome else f"come again at {at}: {upcoming.why}"
+    text = ": ".join(filter(None, (outcome.label if upcoming.outcome else f"come again at {at}", why)))
     document = {**named(service)}
     if limited:
         text = f"{text}\n{limited}"
         document["raises_nothing"] = limited
-    document |= outcome_document(outcome, exit_code=code, next_at=at, why=upcoming.why)
+    document |= outcome_document(outcome, exit_code=code, next_at=at, why=why)
     if outcome is Outcome.PAUSED and promote:
         document["next"] = promote
         text = f"{text}; let it go on: {promote}"

@@ -388,7 +388,7 @@ class Engine:
         self.commit(s.live, after)
         self._read_last_write(after)
         self.say(topic, reason)
-        return Next(self._clock.now(), outcome=after.outcome)
+        return Next(self._clock.now(), reason, outcome=after.outcome)
 
     def _read_last_write(self, after: Rollout) -> None:
         """What a write changed is seen by the next look; after the last one there is none, but for this.
