@@ -68,6 +68,8 @@ def test_a_fault_of_ours_in_one_step_is_that_steps() -> None:
     told = {step.service.rpartition("/")[2]: step for step in task.results[0]}
     assert told["chat-0"].document["what"] == "ZeroDivisionError: ours"
     assert told["chat-1"].code == 0
+    # The lasting alert counts steps: a service of which none can be taken is one whose watchdog is silent.
+    assert (told["chat-0"].document["event"], told["chat-1"].document["event"]) == ("failed_tick", "tick")
 
 
 def test_nobody_starves_where_the_quota_has_room_for_few() -> None:

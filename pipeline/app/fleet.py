@@ -146,7 +146,10 @@ class Pass:
         due, rest = list[_Due](), list[Step]()
         for member in members:
             found = self._found(member, listed[_place(member.ref)])
-            (due if isinstance(found, _Due) else rest).append(found)  # type: ignore[arg-type]
+            if isinstance(found, _Due):
+                due.append(found)
+            else:
+                rest.append(found)
         now = self._clock.now()
         due.sort(key=lambda each: fleet.turn(each.current, now) if each.current else (1, 0.0))
         self.under_way = sum(each.current is None or each.current.phase is not Phase.PAUSED for each in due)

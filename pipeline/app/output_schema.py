@@ -169,15 +169,20 @@ _NEW: Schema = {
 _STEP = record(
     {"at": MOMENT, "event": of(Event), "percent": PERCENT, "reason": TEXT, "by": TEXT},
 )
-_OF_A_SERVICE: Schema = {"event": one_of("tick"), "service": TEXT}
 _STEPPED = record(
     {
-        **_OF_A_SERVICE, "outcome": one_of("none", *(each.label for each in Outcome)), "exit_code": COUNT,
+        "event": one_of("tick"), "service": TEXT, "outcome": one_of("none", *(each.label for each in Outcome)), "exit_code": COUNT,
         "next_at": or_null(MOMENT),
     },
     {"why": TEXT, "next": TEXT, "raises_nothing": TEXT, **_REVISIONS},
 )  # fmt: skip
-_NOT_STEPPED = record({**_OF_A_SERVICE, **{key: _ERROR["properties"][key] for key in _ERROR["required"]}})
+_NOT_STEPPED = record(
+    {
+        "event": one_of("failed_tick"),
+        "service": TEXT,
+        **{key: _ERROR["properties"][key] for key in _ERROR["required"]},
+    }
+)
 _SOAKING = or_null(record({"revision": TEXT, "since": MOMENT, "ready": by_name(MOMENT)}))
 _LOCAL = {"address": TEXT, "rest_address": TEXT, "pid": COUNT}
 

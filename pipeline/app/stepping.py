@@ -88,9 +88,15 @@ def not_yet(service: str, current: Rollout | None, at: datetime) -> Step:
 
 
 def failed(service: str, error: SpillwayError) -> Step:
-    """The step could not be taken."""
+    """The step could not be taken: the lasting alert counts none, so it fires where that goes on."""
     told = {"error": type(error).__name__, "what": error.what, "why": error.why, "fix": error.fix}
-    document = {**named(service), "outcome": error.outcome, "exit_code": error.exit_code, **told}
+    document = {
+        "event": "failed_tick",
+        "service": service,
+        "outcome": error.outcome,
+        "exit_code": error.exit_code,
+        **told,
+    }
     return Step(service, f"{error.what} {error.why}".strip(), error.exit_code, document)
 
 
