@@ -44,6 +44,7 @@ from tests.test_budget import METHODS
 MINUTE = timedelta(minutes=1)
 SILENT = timedelta(minutes=15)
 _PAGE = 100  # services in an answer
+_KEPT = timedelta(minutes=45)  # before what is asked for; no later question goes back further
 _GROUP = re.compile(r'revision_name=\(([^)]*)\) AND timestamp>="([^"]+)" AND \(timestamp>="([^"]+)"')
 _RECEIVED = re.compile(r'receiveTimestamp>="([^"]+)"$')
 
@@ -121,6 +122,7 @@ class Watched:
 
     def found(self, since: datetime, until: datetime) -> Sequence[tuple[datetime, str, Any]]:
         """Log entries as Cloud Logging has them: when, of which revision, and the message."""
+        self._forget(since - _KEPT)
         every = self.users.lines(
             self.ref, since=datetime.min.replace(tzinfo=since.tzinfo), revisions=self.platform.known
         )
@@ -128,6 +130,11 @@ class Watched:
             self.entries.append((line.at, line.revision, _entry(self.ref, line)))
         first = bisect_left(self.entries, since, key=lambda entry: entry[0])
         return self.entries[first : bisect_right(self.entries, until, key=lambda entry: entry[0])]
+
+    def _forget(self, moment: datetime) -> None:
+        """Lines that nobody will ask for: of 500 services for hours they would fill the machine."""
+        gone = bisect_left(self.entries, moment, key=lambda entry: entry[0])
+        del self.entries[:gone], self.users._lines[:gone]
 
 
 def _entry(ref: ServiceRef, line: LogLine) -> Any:

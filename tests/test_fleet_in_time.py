@@ -43,6 +43,9 @@ def run(tasks: Sequence[Task], minutes: int) -> None:
             if all(each.is_forbidden or each.rollout.phase in ENDED for each in task.watched):
                 break
             task.come()
+        for each in task.watched:
+            each.entries.clear()
+            each.users._lines.clear()
 
 
 def exposed(service: Watched) -> tuple[float, float]:
