@@ -208,6 +208,7 @@ def test_a_silence_that_is_the_quotas_sends_nobody_back() -> None:
     scene = Scene()
     patient = tuple(replace(stage, deadline=timedelta(hours=4)) for stage in stages(0, 25, 100))
     scene.reach(25, wish=a_wish(stages=patient))
+    scene.users.per_second = 0.5
     scene.clock.sleep(timedelta(minutes=20))
     assert by_record(scene).step(lambda _: timedelta(minutes=30)).document["outcome"] == "under_way"
     scene.clock.sleep(timedelta(minutes=40))
