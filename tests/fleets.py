@@ -160,6 +160,7 @@ class Task:
     calls: list[Call] = field(default_factory=list)
     results: list[list[Step]] = field(default_factory=list)
     under_way: int = 0
+    expected: int = 0  # rollouts whose lines the last pass asked for
     of_all: int = 500  # services that a list holds
     more: Sequence[Idle] = ()  # of the fleet, and in no list
 
@@ -174,7 +175,7 @@ class Task:
             each.platform.at_boundary = self._spend
         passing = Pass(
             self.clock, self.timing, services=self._services,
-            expect=lambda rollouts: logs.expect(asked(rollouts, self.clock.now())),
+            expect=lambda rollouts: self._expect(logs, [*rollouts]),
             side_by_side=SideBySide(self.clock, Bounds(), room=self._room, spawn=lambda work: work()),
         )  # fmt: skip
         everybody = [*self.watched, *(Idle(ref) for ref in self.idle), *self.more]
@@ -182,6 +183,10 @@ class Task:
         self.under_way = passing.under_way
         assert self.clock.now() <= next_at, "a pass is over before the next one begins"
         self.clock.sleep(next_at - self.clock.now())
+
+    def _expect(self, logs: SharedLogs, rollouts: Sequence[Rollout]) -> None:
+        self.expected = len(rollouts)
+        logs.expect(asked(rollouts, self.clock.now()))
 
     def _services(self, project: str, location: str) -> Mapping[ServiceRef, LiveService]:
         found = {**self.idle, **{each.ref: each.live for each in self.watched}}

@@ -103,7 +103,7 @@ def test_bad_candidates_go_back_and_good_ones_get_all_traffic_within_the_quota()
 @pytest.mark.timeout(1800)
 def test_all_of_them_at_once() -> None:
     """Far more than there are writes for in a minute: each gets a step every so many passes, and none is left out."""
-    tasks = a_fleet(under_way=SERVICES, per_second=0.1)
+    tasks = a_fleet(under_way=SERVICES, per_second=0.05)
     everybody = [each for task in tasks for each in task.watched]
     bad = everybody[::10]
     for each in bad:

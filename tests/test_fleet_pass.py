@@ -78,6 +78,7 @@ def test_nobody_starves_where_the_quota_has_room_for_few() -> None:
     assert task.timing.steps == 1
     for _ in range(40):
         task.come()
+    assert task.expected == 2, "lines are asked for of those whose turn may come"
     counts = [len(each.steps) for each in task.watched]
     assert min(counts) >= 2
     assert task.under_way == 12

@@ -121,7 +121,7 @@ class Pass:
 
     Args:
         services: all of a project's location. Raises SpillwayError.
-        expect: told of all lines that the steps will need, before the first one.
+        expect: told of the rollouts that will be stepped, before the first one is: their lines may be read together.
     """
 
     def __init__(
@@ -154,7 +154,8 @@ class Pass:
         due.sort(key=lambda each: fleet.turn(each.current, now) if each.current else (1, 0.0))
         self.under_way = sum(each.current is None or each.current.phase is not Phase.PAUSED for each in due)
         known = {each.member.ref.name: each.current for each in due}
-        self._expect(current for current in known.values() if current is not None)
+        soon = due[: int(min(len(due), 2 * self._timing.steps))]  # what costs no write leaves room for more
+        self._expect(each.current for each in soon if each.current is not None)
         next_pass = now + self._timing.every
         yield from self._side_by_side.results(
             [self._job(each) for each in due],
