@@ -77,10 +77,15 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a whole fleet is reached through."""
+    """What a whole fleet is reached through.
+
+    Args:
+        quota: of searches of the logs, whoever makes them; None: there is none.
+    """
 
     platform: CloudRun
     logs: SharedLogs
+    quota: Bucket | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ class Place:
         from pipeline.cloudrun.jobs import CloudRunJobs
 
         if self.channel is None:
-            return CloudRunJobs.cloud(self.ref, asked)
+            return CloudRunJobs.cloud(self.ref, asked, self.shared.quota if self.shared else None)
         return CloudRunJobs.over(self.channel, self.ref, asked)
 
     @property
@@ -162,8 +167,8 @@ def open_places(session: Session, *, is_local: bool, tasks: int) -> Iterator[Cal
 
     if not is_local:
         budget.PROCESS.limit(elapsed_s, session.stopped.wait, lambda quota: Bucket.share(quota, tasks))
-        found = LoggingSource.cloud(quota=Bucket.share(Quota.LOGS, tasks))
-        shared = Ports(CloudRun.cloud(), SharedLogs(found))
+        quota = Bucket.share(Quota.LOGS, tasks)
+        shared = Ports(CloudRun.cloud(), SharedLogs(LoggingSource.cloud(quota=quota)), quota)
         yield lambda ref: Place(ref, None, shared)
         return
     with _open_local(session) as channel:

@@ -13,6 +13,7 @@ from google.longrunning import operations_pb2
 
 from infra.probe_job import ARGS
 from infra.settings import ProbeJob
+from pipeline.budget import Bucket
 from pipeline.cloudrun.faults import translated
 from pipeline.cloudrun.log_filter import quoted, rfc3339
 from pipeline.cloudrun.logs import LoggingSource
@@ -56,10 +57,12 @@ class CloudRunJobs:
         return cls(ref, channel, LoggingSource.over(channel), asked)
 
     @classmethod
-    def cloud(cls, ref: ServiceRef, asked: ProbeJob | None = None) -> CloudRunJobs:
-        """With the default credentials of the environment."""
+    def cloud(
+        cls, ref: ServiceRef, asked: ProbeJob | None = None, quota: Bucket | None = None
+    ) -> CloudRunJobs:
+        """With the default credentials of the environment. Args: quota: of searches; None: the process's."""
         with translated("connect to Cloud Run"):
-            return cls(ref, run.API.channel(), LoggingSource.cloud(), asked)
+            return cls(ref, run.API.channel(), LoggingSource.cloud(quota=quota), asked)
 
     @property
     def _name(self) -> str:

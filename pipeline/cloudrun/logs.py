@@ -162,13 +162,13 @@ class LoggingSource:
         return cls(Logs(channel), overlap=_AT_ONCE, longest=_AT_ONCE, rest=rest)
 
     @classmethod
-    def cloud(cls, *, quota: Bucket = _QUOTA, rest: timedelta = timedelta(seconds=5)) -> LoggingSource:
-        """With the default credentials of the environment."""
+    def cloud(cls, *, quota: Bucket | None = None) -> LoggingSource:
+        """With the default credentials of the environment. Args: quota: None: the process's."""
         with translated("connect to Cloud Logging"):
             client = Logs(logs.API.channel())
         return cls(
-            client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=rest,
-            longest_request=_LONGEST_REQUEST, quota=quota,
+            client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=timedelta(seconds=5),
+            longest_request=_LONGEST_REQUEST, quota=quota or _QUOTA,
         )  # fmt: skip
 
     def together(self, asked: Iterable[Asked]) -> None:
