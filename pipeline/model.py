@@ -26,11 +26,13 @@ STABLE_TAG = "stable"
 CANDIDATE_TAG = "candidate"
 RECORD_ANNOTATION = "spillway.rollout/record"
 UNREADABLE_ANNOTATION = "spillway.rollout/unreadable-record"  # what a roll-back found in its place
+DRAIN_ANNOTATION = "spillway.rollout/drain"  # what instances of a revision that lost its traffic are asked
 NONCE_VARIABLE = "SPILLWAY_NONCE"
 TELEMETRY_VARIABLE = "SPILLWAY_TELEMETRY"
 CLIENT_VARIABLE = "SPILLWAY_CLIENT"
+DRAIN_VARIABLE = "SPILLWAY_DRAIN_URL"
 #: Variables that a deploy writes into each revision, and that are no part of what it is.
-OWN_VARIABLES = (NONCE_VARIABLE, TELEMETRY_VARIABLE, CLIENT_VARIABLE)
+OWN_VARIABLES = (NONCE_VARIABLE, TELEMETRY_VARIABLE, CLIENT_VARIABLE, DRAIN_VARIABLE)
 LOCAL_PROJECT = "local"  # the local Cloud Run's; too short to be a Google Cloud project id
 LOCAL_REGION = "local"
 

@@ -103,6 +103,7 @@ PURE = (
     "pipeline.framing.signalr",
     "pipeline.framing.socket_io",
     "pipeline.telemetry.lines",
+    "pipeline.telemetry.order",
     "pipeline.telemetry.settings",
     "pipeline.telemetry.words",
     "pipeline.probe.effects",

@@ -26,6 +26,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from pipeline.telemetry.book import Book, Write, say, to_stdout
+from pipeline.telemetry.draining import EVERY_S, Draining
 from pipeline.telemetry.proof import PROBE_HEADER, Proving, probe_key, proving
 from pipeline.telemetry.settings import CLIENT_VARIABLE, TELEMETRY_VARIABLE, ClientRule, Known
 from pipeline.telemetry.stopping import Stopping
@@ -51,6 +52,7 @@ class SpillwayTelemetry:
         environ: see ``book.py`` and ``settings.py``.
         stop_over_s: seconds in which sockets are closed when the server is told to stop (``stopping.py``); Cloud Run
             gives ten. 0 leaves them to the server.
+        drain_every_s: how often a drain order is looked for, where the environment says where (``draining.py``).
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class SpillwayTelemetry:
         clock: Callable[[], float] = time.time,
         environ: Mapping[str, str] = os.environ,
         stop_over_s: float = 7.0,
+        drain_every_s: float = EVERY_S,
     ) -> None:
         self.app = app
         told = _read(environ, TELEMETRY_VARIABLE, Known.decode, Known())
@@ -74,9 +77,11 @@ class SpillwayTelemetry:
         client = _read(environ, CLIENT_VARIABLE, ClientRule.decode, ClientRule())
         self.book = Book(known, environ, client, write or to_stdout, clock)
         self._stopping = Stopping(self.book, stop_over_s)
+        self._draining = Draining(self.book, drain_every_s)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         self.book.guarded(self._stopping.install)
+        self.book.guarded(self._draining.install)
         is_socket = scope.get("type") == "websocket"
         proof: Proving | None = self.book.guarded(proving, scope, send, self.book.nonce)
         send = proof or send

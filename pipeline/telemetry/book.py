@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,14 +25,20 @@ _FEW_UNASKED = 10  # of which one might have asked
 
 
 class OpenSocket(Protocol):
-    """A socket that is open, as far as stopping needs to know it."""
+    """A socket that is open, as far as closing it needs to know it.
+
+    Args:
+        when_idle: called each time that no run is under way any more.
+    """
+
+    when_idle: Callable[[], None] | None
 
     @property
     def is_busy(self) -> bool:
         """Whether a run is under way on it."""
 
-    async def stop(self) -> None:
-        """Close it, since the server is told to stop."""
+    def stop(self, reason: str = "") -> Coroutine[Any, Any, None]:
+        """Close it with 1012. From the call on nothing that its client asks is heard."""
 
 
 def to_stdout(line: str) -> None:
@@ -59,6 +65,7 @@ class Book:
     salt: str = field(init=False)
     origin: Mapping[str, object] = field(init=False)
     open: dict[OpenSocket, None] = field(default_factory=dict)  # in order of accept
+    newest: float = 0.0  # when the last socket of a user was accepted
     starts: Wanted = field(init=False)
     event_path: tuple[str, ...] = field(init=False)
     reader: Callable[[], Reader] | None = field(init=False)  # None: plain JSON, mostly read without parsing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,7 @@ class Watch:
         self._was_idle = False
         self._idle_timer: asyncio.TimerHandle | None = None
         self._is_over = False
+        self.when_idle: Callable[[], None] | None = None
         headers = list(scope.get("headers") or ())
         client = book.client.client_of(headers, scope.get("client"))
         self._shared: dict[str, object] = {
@@ -60,6 +61,10 @@ class Watch:
     def receiving(self, receive: Receive) -> Receive:
         async def watched() -> Message:
             message = await receive()
+            while self._is_stopped and message["type"] == "websocket.receive":
+                message = (
+                    await receive()
+                )  # asked of a socket that is closed: whoever asks can safely ask again
             try:
                 self._received(message)
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the service
@@ -75,7 +80,7 @@ class Watch:
             if self._is_stopped:
                 if message.get("type") == "websocket.close":
                     return  # it is closed already, and the app had no way to know
-                raise ConnectionAbortedError("the server was told to stop, and this socket is closed")
+                raise ConnectionAbortedError("the server is to stop or to drain, and this socket is closed")
             try:
                 await send(message)
             except OSError:  # how a server tells that nobody is there any more
@@ -119,6 +124,8 @@ class Watch:
             return
         self._accepted = self._shared["accepted"] = self._book.clock()
         self._book.open[self] = None
+        if "probe" not in self._shared:
+            self._book.newest = self._accepted
         self._tell(Accepted(self._accepted, self._path))
         self._idle_timer = self._later(self._idle)
 
@@ -176,25 +183,31 @@ class Watch:
         now = self._book.clock()
         total = round((now - run.started) * 1000, 3)
         self._tell(Run(now, run.number, run.started, outcome, run.missing.words, first, total))
+        if self.when_idle is not None and not self._undecided and not self._is_over:
+            self._book.guarded(self.when_idle)
 
     @property
     def is_busy(self) -> bool:
         """Whether a run is under way."""
         return bool(self._undecided)
 
-    async def stop(self) -> None:
-        """Close it, since the server is told to stop; what the app sends after that finds nobody, as it may expect."""
-        if self._is_over or self._is_stopped or self._send is None:
+    def stop(self, reason: str = "") -> Coroutine[Any, Any, None]:
+        """Close it, unasked by the app. From the call on the app hears no message, and what it sends finds nobody."""
+        is_first = not (self._is_over or self._is_stopped or self._send is None)
+        self._is_stopped = self._is_stopped or is_first
+        return self._shut(reason, is_first=is_first)
+
+    async def _shut(self, reason: str, *, is_first: bool) -> None:
+        if not is_first or self._send is None:
             return
-        self._is_stopped = True
         code, by = RESTART, "server"
         try:
-            await self._send({"type": "websocket.close", "code": RESTART})
+            await self._send({"type": "websocket.close", "code": RESTART, "reason": reason})
         except OSError:
             code, by = 1006, "lost"
         except Exception as error:  # noqa: BLE001 - it closed by itself meanwhile
             self._book.complain(error)
-        self._book.guarded(self.ended, code, "", by)
+        self._book.guarded(self.ended, code, reason if by == "server" else "", by)
 
     def broke(self) -> None:
         """The app raised: the socket drops, or before an accept the handshake gets a 500."""

@@ -7,7 +7,7 @@ const server = new WebSocketServer({
   host: "127.0.0.1",
   verifyClient: (info, answer) => (info.req.url === "/refuse" ? answer(false, 503) : answer(true)),
 });
-spillwayTelemetry(server);
+spillwayTelemetry(server, { drainEveryS: Number(process.env.DRAIN_EVERY_S || 15) });
 server.on("connection", (socket) => {
   socket.on("message", (data) => {
     switch (JSON.parse(data).do) {
@@ -15,6 +15,12 @@ server.on("connection", (socket) => {
         socket.send(JSON.stringify({ type: "agent_started" }));
         socket.send(JSON.stringify({ type: "token" }));
         socket.send(wide(JSON.stringify({ type: "agent_completed" })));
+        break;
+      case "begin":
+        socket.send(JSON.stringify({ type: "agent_started" }));
+        break;
+      case "end":
+        socket.send(JSON.stringify({ type: "agent_completed" }));
         break;
       case "1011":
         socket.close(1011, "boom");

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -26,6 +27,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
                     await send({"type": "websocket.send", "text": json.dumps({"type": kind})})
                 last = bytearray(json.dumps({"type": "agent_completed"}).encode())
                 await send({"type": "websocket.send", "bytes": last})
+            case "begin":
+                await send({"type": "websocket.send", "text": json.dumps({"type": "agent_started"})})
+            case "end":
+                await send({"type": "websocket.send", "text": json.dumps({"type": "agent_completed"})})
             case "1011":
                 await send({"type": "websocket.close", "code": 1011, "reason": "boom"})
             case "drop":
@@ -40,7 +45,13 @@ class Server(uvicorn.Server):
 
 
 if __name__ == "__main__":
+    every_s = float(os.environ.get("DRAIN_EVERY_S", "15"))
     config = uvicorn.Config(
-        SpillwayTelemetry(app), "127.0.0.1", 0, ws="websockets-sansio", lifespan="off", log_config=None
+        SpillwayTelemetry(app, drain_every_s=every_s),
+        "127.0.0.1",
+        0,
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
     )
     Server(config).run()

@@ -9,6 +9,8 @@
  * Whatever goes wrong in here is told on stderr, and never reaches the service.
  */
 const { createHash, randomUUID } = require("node:crypto");
+const http = require("node:http");
+const https = require("node:https");
 
 const VERSION = 2;
 const FIVE_EVENTS = ["agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed"];
@@ -18,13 +20,26 @@ const OPEN = 1; // readyState
 const TICK_MS = 50;
 const MOST_APART_MS = 100; // between two closes of a server that stops
 const FEW_UNASKED = 10;
+const DRAIN_ANNOTATION = "spillway.rollout/drain";
+const DRAIN_EVERY_S = 15;
+const BUSY_EVERY = 8; // so many times longer between two readings of an order, while users still come
+const LONGEST_S = 120; // between two readings of an address that cannot be read
+const OLDEST_MS = 10 * 60 * 1000; // of an order that is begun
+const CLOCKS_AGREE_MS = 60 * 1000;
+const LEAST_WINDOW_MS = 2000; // for who read the order late
+const IDLE_SHARE = 0.9; // of the window, in which sockets without a run are closed
+const READ_WITHIN_MS = 10 * 1000;
+const MOST_BYTES = 512 * 1024; // of what holds an order
+const MOST_REDIRECTS = 3;
+const TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token";
 // A word in which every encoder writes each character as itself: it must stand in a message that holds it.
 const PLAIN = /^[A-Za-z0-9 _.:;,=+*@#!?()[\]{}$%^~|-]+$/;
 
 /**
  * @param server a WebSocketServer.
  * @param options starts, expects, withinS, typeField: what a run is, where the environment does not say it or is wrong;
- *   stopOverS: seconds in which sockets are closed on SIGTERM, 0 for none; write(line); environ.
+ *   stopOverS: seconds in which sockets are closed on SIGTERM, 0 for none; drainEveryS: how often a drain order is looked
+ *   for, where SPILLWAY_DRAIN_URL says where (docs/telemetry.md); write(line); environ.
  * @returns refused(request, status), for a service that answers an upgrade itself with 5xx; stop(), which closes all
  *   sockets as on SIGTERM and resolves when they are.
  */
@@ -33,6 +48,7 @@ function spillwayTelemetry(server, options = {}) {
   book.guarded(() => proveRevision(book, server));
   server.prependListener("connection", (socket, request) => book.guarded(() => new Watch(book, socket, request)));
   book.guarded(() => watchVerification(book, server));
+  book.guarded(() => new Draining(book, options.environ || process.env, options.drainEveryS || DRAIN_EVERY_S).begin());
   const stop = () => book.stop();
   if (book.stopOverS > 0) {
     process.once("SIGTERM", () => {
@@ -59,6 +75,7 @@ class Book {
     this.origin = { spillway: VERSION, severity: "INFO", revision: environ.K_REVISION || "", nonce: this.nonce };
     if (environ.SPILLWAY_INSTANCE) this.origin.instance = environ.SPILLWAY_INSTANCE;
     this.open = new Set();
+    this.newest = 0; // when the last socket of a user was accepted
     this.wasAsked = false;
     this.unasked = this.toldUnasked = 0;
   }
@@ -168,12 +185,12 @@ class Book {
       const due = passed >= overMs ? count : 1 + Math.floor(((count - 1) * passed) / overMs);
       const idle = [...this.open].filter((watch) => !watch.undecided.length);
       for (const watch of idle.slice(0, Math.max(0, due - closed))) {
-        watch.socket.close(RESTART);
+        watch.restart();
         closed += 1;
       }
       await new Promise((resolve) => setTimeout(resolve, TICK_MS));
     }
-    for (const watch of [...this.open]) watch.socket.close(RESTART);
+    for (const watch of [...this.open]) watch.restart();
     await new Promise((resolve) => setTimeout(resolve, TICK_MS)); // the last frames leave
   }
 }
@@ -186,9 +203,11 @@ class Watch {
     this.undecided = [];
     this.runs = 0;
     this.isOver = this.wasIdle = false;
+    this.whenIdle = null; // called each time that no run is under way any more
     this.accepted = now();
     this.shared = { ...book.sharedOf(request), accepted: this.accepted };
     book.open.add(this);
+    if (!this.shared.probe) book.newest = this.accepted;
     this.tell("ws_accept", this.accepted, { path: pathOf(request) });
     this.idleTimer = this.later(() => this.idle());
     this.listen();
@@ -253,6 +272,7 @@ class Watch {
     const { number, started, missing } = run;
     const total_ms = (at - started) * 1000;
     this.tell("agent_run", at, { run: number, started, outcome, missing, first_event_ms, total_ms });
+    if (this.whenIdle && !this.undecided.length && !this.isOver) this.whenIdle();
   }
 
   idle() {
@@ -274,12 +294,200 @@ class Watch {
     if (!this.runs && !this.wasIdle && !this.shared.probe) this.book.leftUnasked();
   }
 
+  /** Closes it. The service hears no message after that: whoever asked too late can safely ask again. */
+  restart(reason = "") {
+    this.socket.close(RESTART, reason);
+    this.socket.removeAllListeners("message");
+  }
+
   tell(event, at, fields) {
     this.book.tell(event, at, fields, this.shared);
   }
 
   later(note) {
     return setTimeout(() => this.book.guarded(note), this.book.known.within_s * 1000).unref();
+  }
+}
+
+/**
+ * A revision that lost its traffic is asked to let its sockets go: as `pipeline/telemetry/draining.py` says and does it.
+ * Nobody can address one instance from outside, so it asks.
+ */
+class Draining {
+  constructor(book, environ, everyS) {
+    this.book = book;
+    this.everyS = everyS;
+    this.url = environ.SPILLWAY_DRAIN_URL || "";
+    this.revision = environ.K_REVISION || "";
+    this.metadata = environ.GCE_METADATA_HOST || "metadata.google.internal";
+    this.token = { text: "", until: 0 };
+    this.order = null;
+    this.failures = this.cut = 0;
+    this.asked = now();
+    this.timer = null;
+  }
+
+  begin() {
+    if (!this.url || !this.revision) return;
+    const pauseS = Math.min(this.everyS * 2 ** Math.min(this.failures, 20), Math.max(LONGEST_S, this.everyS));
+    setTimeout(() => this.ask().finally(() => this.begin()), pauseS * 1000).unref();
+  }
+
+  async ask() {
+    const { book, everyS } = this;
+    const isQuiet = now() - book.newest >= everyS;
+    if (!book.open.size || !(isQuiet || this.order || now() - this.asked >= BUSY_EVERY * everyS)) return;
+    this.asked = now();
+    try {
+      const order = await this.read();
+      this.failures = 0;
+      book.guarded(() => this.take(order));
+    } catch (error) {
+      this.failures += 1;
+      book.guarded(() => {
+        throw new OrderUnread(`${hostOf(this.url)}: ${error}`);
+      });
+    }
+  }
+
+  /** The order, null where there is none. Only Google's own addresses get the account's token, and lead nowhere with it. */
+  async read() {
+    const giveUp = Date.now() + READ_WITHIN_MS;
+    let url = new URL(this.url);
+    const headers = isGoogles(url) ? { Authorization: `Bearer ${await this.freshToken(giveUp)}` } : null;
+    for (let hop = 0; hop <= MOST_REDIRECTS; hop += 1) {
+      const { status, body, location } = await get(url, headers || {}, giveUp);
+      if (status === 200) return orderIn(body);
+      if (status === 204 || status === 404) return null;
+      if (![301, 302, 303, 307, 308].includes(status) || !location || headers) throw new Error(`answered ${status}`);
+      url = new URL(location, url);
+    }
+    throw new Error(`more than ${MOST_REDIRECTS} redirects`);
+  }
+
+  async freshToken(giveUp) {
+    if (now() >= this.token.until) {
+      const asked = await get(new URL(`http://${this.metadata}${TOKEN_PATH}`), { "Metadata-Flavor": "Google" }, giveUp);
+      if (asked.status !== 200) throw new Error(`the metadata server answered ${asked.status} when asked for a token`);
+      const said = JSON.parse(asked.body);
+      this.token = { text: said.access_token, until: now() + said.expires_in - 60 };
+    }
+    return this.token.text;
+  }
+
+  take(order) {
+    const isSame = order && this.order && order.at === this.order.at && order.withinMs === this.order.withinMs;
+    let ours = order && order.revision === this.revision ? order : null;
+    if (ours === this.order || (ours && isSame)) return;
+    const age = ours ? Date.now() - ours.at : 0;
+    if (age > OLDEST_MS || age < -CLOCKS_AGREE_MS) ours = null;
+    this.order = ours;
+    clearInterval(this.timer);
+    for (const watch of this.book.open) watch.whenIdle = null;
+    if (ours) this.drain(ours);
+  }
+
+  drain(order) {
+    const { book } = this;
+    const began = Date.now();
+    const count = book.open.size;
+    const windowMs = Math.max(LEAST_WINDOW_MS, order.at + order.withinMs - began);
+    say(`asked to drain: ${count} sockets within ${Math.round(windowMs / 1000)}s`);
+    const step = () => {
+      const passed = Date.now() - began;
+      if (book.open.size && passed < windowMs) {
+        this.letStay(Math.floor(count * (1 - passed / (IDLE_SHARE * windowMs))));
+        return;
+      }
+      clearInterval(this.timer);
+      for (const watch of [...book.open]) this.close(watch);
+      say(`drained: ${this.cut} sockets were closed in the middle of a run`);
+    };
+    this.timer = setInterval(() => book.guarded(step), MOST_APART_MS).unref();
+  }
+
+  /** Of those that were not told to go yet, the idle ones go first. */
+  letStay(most) {
+    const staying = [...this.book.open].filter((watch) => !watch.whenIdle);
+    const tooMany = Math.max(0, staying.length - Math.max(0, most));
+    const [idle, busy] = [staying.filter((w) => !w.undecided.length), staying.filter((w) => w.undecided.length)];
+    for (const watch of [...idle, ...busy].slice(0, tooMany)) {
+      watch.whenIdle = () => this.close(watch);
+      if (!watch.undecided.length) this.close(watch);
+    }
+  }
+
+  close(watch) {
+    if (watch.undecided.length) this.cut += 1;
+    watch.restart(`retry-after=${1 + Math.floor(Math.random() * 5)}`);
+  }
+}
+
+class OrderUnread extends Error {
+  constructor(words) {
+    super(words);
+    this.name = "OrderUnread";
+  }
+}
+
+/** One GET, over at a moment whatever the other side does: status, body (of so many bytes at most), location. */
+function get(url, headers, giveUp) {
+  const client = { "http:": http, "https:": https }[url.protocol];
+  if (!client) return Promise.reject(new Error("is no http or https address"));
+  return new Promise((resolve, reject) => {
+    const asked = client.get(url, { headers, agent: false }, (answer) => {
+      const parts = [];
+      let size = 0;
+      answer.on("data", (part) => {
+        parts.push(part);
+        size += part.length;
+        if (size > MOST_BYTES) asked.destroy(new Error(`more than ${MOST_BYTES} bytes`));
+      });
+      answer.on("error", reject);
+      answer.on("aborted", () => reject(new Error("broke off")));
+      answer.on("end", () =>
+        resolve({ status: answer.statusCode, body: String(Buffer.concat(parts)), location: answer.headers.location }),
+      );
+    });
+    asked.on("error", reject);
+    const ending = setTimeout(() => asked.destroy(new Error("too slow")), Math.max(1, giveUp - Date.now())).unref();
+    asked.on("socket", (socket) => socket.unref()); // a process that ends waits for no order
+    asked.on("close", () => clearTimeout(ending));
+  });
+}
+
+/** The order in a document: by itself, or in the annotation of a service's resource. */
+function orderIn(body) {
+  const said = JSON.parse(body);
+  if (!isObject(said)) throw new Error("not a JSON object");
+  if ("revision" in said) return orderOf(said);
+  const annotations = said.annotations === undefined ? {} : said.annotations;
+  if (!isObject(annotations)) throw new Error("annotations: not an object");
+  const text = annotations[DRAIN_ANNOTATION];
+  return text ? orderOf(JSON.parse(text)) : null;
+}
+
+function orderOf(said) {
+  const { revision, at, within_s } = isObject(said) ? said : {};
+  const moment = typeof at === "string" && /(?:Z|[+-]\d\d:?\d\d)$/.test(at) ? Date.parse(at) : NaN;
+  if (!isWord(revision)) throw new Error("revision: not a name");
+  if (Number.isNaN(moment)) throw new Error("at: no time with its zone");
+  if (!Number.isFinite(within_s) || within_s <= 0 || within_s > 86400) {
+    throw new Error("within_s: not a number of seconds of at most a day");
+  }
+  return { revision, at: moment, withinMs: within_s * 1000 };
+}
+
+function isGoogles(url) {
+  return url.protocol === "https:" && url.port === "" && url.hostname.endsWith(".googleapis.com");
+}
+
+/** Without its path, which may hold a key. */
+function hostOf(url) {
+  try {
+    return new URL(url).hostname;
+  } catch {
+    return "the address";
   }
 }
 
