@@ -12,11 +12,13 @@ from typing import Any
 
 from infra.compose import MADE_ANNOTATION
 from infra.document import Doc, below, overlaid, without
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION
+from pipeline.model import DRAIN_ANNOTATION, RECORD_ANNOTATION, UNREADABLE_ANNOTATION
 
 KEYS_ANNOTATION = "spillway.service/made"
 #: Written by Spillway alone: nothing that is asked removes them.
-OWN_ANNOTATIONS = frozenset({MADE_ANNOTATION, KEYS_ANNOTATION, RECORD_ANNOTATION, UNREADABLE_ANNOTATION})
+OWN_ANNOTATIONS = frozenset({
+    MADE_ANNOTATION, KEYS_ANNOTATION, RECORD_ANNOTATION, UNREADABLE_ANNOTATION, DRAIN_ANNOTATION,
+})  # fmt: skip
 _KINDS = ("labels", "annotations")
 
 

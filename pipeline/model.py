@@ -31,6 +31,7 @@ NONCE_VARIABLE = "SPILLWAY_NONCE"
 TELEMETRY_VARIABLE = "SPILLWAY_TELEMETRY"
 CLIENT_VARIABLE = "SPILLWAY_CLIENT"
 DRAIN_VARIABLE = "SPILLWAY_DRAIN_URL"
+ADMIN_API = "https://run.googleapis.com/v2"  # where an instance reads its own service
 #: Variables that a deploy writes into each revision, and that are no part of what it is.
 OWN_VARIABLES = (NONCE_VARIABLE, TELEMETRY_VARIABLE, CLIENT_VARIABLE, DRAIN_VARIABLE)
 LOCAL_PROJECT = "local"  # the local Cloud Run's; too short to be a Google Cloud project id

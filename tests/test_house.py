@@ -53,6 +53,7 @@ PURE = (
     "pipeline.core.rollout",
     "pipeline.core.decision",
     "pipeline.core.differs",
+    "pipeline.core.draining",
     "pipeline.core.earliest",
     "pipeline.core.fleet",
     "pipeline.core.drift",

@@ -12,7 +12,7 @@ from infra.keys import KEYS_ANNOTATION, OWN_ANNOTATIONS
 from infra.live import Live
 from infra.settings import Settings, Template
 from infra.slipped import must_not_have_slipped
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, Split, Target
+from pipeline.model import DRAIN_ANNOTATION, RECORD_ANNOTATION, UNREADABLE_ANNOTATION, Split, Target
 
 SETTINGS = Settings("p", "l", "chat", Template("chat@sha256:1"))
 LIVE = Live(
@@ -21,7 +21,7 @@ LIVE = Live(
     stable="chat-a",
     base={"containers": [{"image": "chat@sha256:0"}]},
 )
-OURS = {RECORD_ANNOTATION: "{}", UNREADABLE_ANNOTATION: "?"}
+OURS = {RECORD_ANNOTATION: "{}", UNREADABLE_ANNOTATION: "?", DRAIN_ANNOTATION: "{}"}
 
 
 def after(live: Live | None, short: dict[str, str] | None = None, **fields: Any) -> Live:

@@ -29,7 +29,7 @@ JUDGE = jsonschema.Draft7Validator(SCHEMA)
 #: What a JSON schema cannot say, by the complaint: how numbers compare, what depends on the spelling or on other keys.
 UNSAID = (
     "is too long: a duration", "must lie between", "got 5.0", "on is true or false to YAML", "no is true or false",
-    "without probes.address", "did you mean repeats?", "no stage has", "'a/../../x.py' is not a file below", "which have reasons", "can be certified",
+    "without probes.address", "did you mean repeats?", "no stage has", "'a/../../x.py' is not a file below", "which have reasons", "can be certified", "nobody looks there",
 )  # fmt: skip
 
 

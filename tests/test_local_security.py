@@ -165,6 +165,8 @@ REST_CALLS = (
     ("GET", f"/v2/{OUR_PARENT}/operations/x"),
     ("POST", f"/v2/{OUR_PARENT}/jobs"),
     ("GET", "/nothing/here"),
+    ("GET", f"/instances/{'0' * 64}/{OUR_PARENT}/services/chat"),
+    ("GET", f"/instances//{OUR_PARENT}/services/chat"),
     ("OPTIONS", f"/v2/{OUR_PARENT}/services"),
 )
 

@@ -18,8 +18,8 @@ from pipeline.app.session import Session
 from pipeline.config import schema
 from pipeline.config.container_section import Container
 from pipeline.errors import ConfigError, UserError
-from pipeline.judging.terms import Criterion, Probing, Sampling, Stage
-from pipeline.model import ServiceRef
+from pipeline.judging.terms import Criterion, Drain, Probing, Sampling, Stage
+from pipeline.model import DRAIN_VARIABLE, ServiceRef
 from pipeline.output.writer import Mode, Output
 from pipeline.telemetry.settings import ClientRule, Known
 
@@ -112,6 +112,7 @@ evidence: {block: 11s, within: 12s, lateness: 13s, warm-up: 14s, min-trials: 15,
 probes: {every: 16s, sessions: 17, concurrency: 18}
 false-rollbacks: 1 in 5000
 bad-promotions: 1 in 50
+drain: {how: ask, max: 19m, promoted: ask}
 """
 
 
@@ -137,6 +138,33 @@ def test_every_setting_of_the_rollout_reaches_the_plan() -> None:
     assert (wish.evidence, wish.min_instances) == ("probes", 3)
     assert wish.longest_scenario == 40 * SECOND
     assert wish.terms.scenarios == ("short", "long", "middle")
+    assert (wish.terms.drain, wish.terms.drain_promoted) == (Drain.ASK, Drain.ASK)
+    assert wish.terms.drain_max == timedelta(minutes=19)
+
+
+@pytest.mark.parametrize(
+    ("line", "address"),
+    [
+        ("drain: ask", "https://run.googleapis.com/v2/projects/acme-stg/locations/us-central1/services/chat"),
+        ("drain: {promoted: ask, url: https://orders.example/chat}", "https://orders.example/chat"),
+        ("drain: delete", None),
+        ("drain: keep", None),
+    ],
+)
+def test_instances_are_told_where_to_look_for_orders_if_they_may_get_one(
+    line: str, address: str | None
+) -> None:
+    """That makes no other revision: it is no part of what a revision is."""
+    plain = request(schema.parse(TEXT))
+    asked = request(schema.parse(f"{TEXT}\n{line}\n"))
+    assert asked.settings.telemetry.get(DRAIN_VARIABLE) == address
+    assert asked.wish.candidate == plain.wish.candidate
+
+
+def test_who_says_nothing_of_draining_has_the_rollouts_that_he_had() -> None:
+    plain, said = (schema.parse(text) for text in (TEXT, f"{TEXT}\ndrain: {{how: keep, max: 10m}}\n"))
+    assert plain.fingerprint() == said.fingerprint()
+    assert plain.fingerprint() != schema.parse(f"{TEXT}\ndrain: ask\n").fingerprint()
 
 
 def session(folder: Path, local: Path | None = None) -> Session:

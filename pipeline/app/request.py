@@ -128,7 +128,15 @@ class Request:
 
         known = known_runs(self.config.build_scenarios(), self.config.evidence.within)
         runs = {TELEMETRY_VARIABLE: known.encode()} if known else {}
-        return runs | ({CLIENT_VARIABLE: self._client} if self._client else {})
+        return runs | ({CLIENT_VARIABLE: self._client} if self._client else {}) | self._orders
+
+    @property
+    def _orders(self) -> dict[str, str]:
+        """Where instances look for drain orders: in the service's own annotation, unless somebody else hands them out."""
+        from pipeline.model import ADMIN_API, DRAIN_VARIABLE
+
+        drain = self.config.drain
+        return {DRAIN_VARIABLE: drain.url or f"{ADMIN_API}/{self.ref.name}"} if drain.asks else {}
 
     @property
     def _client(self) -> str:

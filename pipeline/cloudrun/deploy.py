@@ -30,11 +30,11 @@ from pipeline.errors import (
     ServiceNotFound,
     StaleWrite,
 )
-from pipeline.model import RECORD_ANNOTATION, Revision, ServiceRef
+from pipeline.model import DRAIN_ANNOTATION, RECORD_ANNOTATION, Revision, ServiceRef
 
 _DEPLOYING = threading.Lock()  # Pulumi keeps what it runs, and loads, in globals of the process
 _PATIENCE_S = 5.0
-_OURS = f"annotations[{RECORD_ANNOTATION}]"
+_OURS = {f"annotations[{name}]" for name in (RECORD_ANNOTATION, DRAIN_ANNOTATION)}
 
 
 class Apply(Protocol):
@@ -151,7 +151,7 @@ class ProgramDeployer:
             of_template = _lost(live.base, made.template, after.there)
             lost += [replace(loss, path=f"template.{loss.path}") for loss in of_template]
         lost = [
-            loss for loss in lost if loss.path != _OURS and not guard.is_waived(loss.path, settings.waive)
+            loss for loss in lost if loss.path not in _OURS and not guard.is_waived(loss.path, settings.waive)
         ]
         if lost:
             told = guard.refusal(settings.service, lost)

@@ -73,7 +73,9 @@ def section(shape: Any) -> Schema:
     required = [key.name for key in needed if key.name == key.field.name]
     either = [_either(key.name, key.field.name) for key in needed if key.name != key.field.name]
     rules = [*either, *([shape.SCHEMA] if hasattr(shape, "SCHEMA") else [])]
-    return made | ({"required": required} if required else {}) | ({"allOf": rules} if rules else {})
+    made |= ({"required": required} if required else {}) | ({"allOf": rules} if rules else {})
+    short = getattr(shape, "SHORT", "")
+    return {"anyOf": [properties[short], made]} if short else made
 
 
 def _either(*names: str) -> Schema:
@@ -122,6 +124,8 @@ def _default(key: Key) -> Schema:
     """The default as it would stand in the file; nothing where it is to have none."""
     field = key.field
     value = field.default_factory() if field.default_factory is not MISSING else field.default
+    if short := getattr(value, "SHORT", ""):
+        value = getattr(value, short)
     if value is MISSING or value is None or value in ("", [], {}, ()) or is_dataclass(value):
         return {}
     return {"default": _written(value, key.hint)}

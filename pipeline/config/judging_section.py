@@ -11,8 +11,8 @@ from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Rate, between, not_empty, text_like, told, whole
 from pipeline.config.probe_job_section import ProbeJobConfig
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.judging.terms import Criterion, Drain, Probing, Sampling, Stage, Verification
-from pipeline.units import format_rate, shown
+from pipeline.judging.terms import Criterion, Probing, Sampling, Stage, Verification
+from pipeline.units import format_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +42,6 @@ DEFAULT_STAGES = [
     StageConfig(percent=50, soak=timedelta(minutes=10)),
     StageConfig(percent=100, soak=timedelta(minutes=30)),
 ]
-
-
-@told(const=Drain.KEEP.value)
-def is_built(value: object) -> Drain:
-    if value != Drain.KEEP.value:
-        raise ValueError(
-            f"{shown(value)} is not built yet; keep counts the open sockets until the last one ends"
-        )
-    return Drain.KEEP
 
 
 @told(**{"not": {"pattern": "^100"}})

@@ -77,7 +77,9 @@ def _kind(value: Schema, path: tuple[str, ...]) -> str:
     if "title" in value:
         return str(value["title"])
     if "anyOf" in value:
-        return _kind(value["anyOf"][0], path)
+        first, *others = value["anyOf"]
+        is_short = "properties" not in first and any("properties" in each for each in others)
+        return _kind(first, path) + (", or a section" if is_short else "")
     choices = value.get("enum", [value["const"]] if "const" in value else [])
     if choices:
         return ", ".join(f"`{each}`" for each in choices)

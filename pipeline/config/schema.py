@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from checks.settings import Settings
 from pipeline.config import sections, template_section, yamltree
 from pipeline.config.container_section import Container, Image
+from pipeline.config.drain_section import DrainConfig
 from pipeline.config.environments_section import Environment, check_jobs, check_order
 from pipeline.config.fields import (
     Duration,
@@ -35,7 +36,6 @@ from pipeline.config.judging_section import (
     ProbesConfig,
     StageConfig,
     VerifyConfig,
-    is_built,
 )
 from pipeline.config.probe_job_section import ProbeJobConfig
 from pipeline.config.scenarios_section import ScenarioConfig
@@ -108,7 +108,7 @@ class Config(Checked):
         verify: commands of yours that the candidate must pass, by name: smoke tests, a load test.
         false_rollbacks: how often a good candidate may be sent back, over the whole rollout.
         bad_promotions: how often a bad candidate may be certified.
-        drain: what happens to sockets that are open on a revision that lost its traffic; `keep` counts them.
+        drain: what becomes of sockets that are open on a revision that lost its traffic: see docs/draining.md.
         heartbeat: how long a driver may be silent before another takes over.
         webhook: one address that each step of a rollout is posted to.
         watchdog: who drives a rollout when no command does.
@@ -125,7 +125,7 @@ class Config(Checked):
     verify: dict[Name, VerifyConfig] = field(default_factory=dict)
     false_rollbacks: Odds = 0.001
     bad_promotions: Odds = 0.05
-    drain: Annotated[Drain, is_built] = Drain.KEEP
+    drain: DrainConfig = field(default_factory=DrainConfig)
     heartbeat: Annotated[Duration, between("1s", "20s")] = timedelta(seconds=20)
     webhook: WebhookConfig | None = None
     watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
@@ -245,8 +245,10 @@ class Config(Checked):
             probing=self.probes.build(),
             alpha=self.false_rollbacks,
             beta=self.bad_promotions,
-            drain=self.drain,
             verify=tuple(each.build(name) for name, each in self.verify.items()),
+            drain=Drain(self.drain.how),
+            drain_max=self.drain.max,
+            drain_promoted=Drain(self.drain.promoted),
         )
 
     def fingerprint(self, evidence: str = "users") -> str:
@@ -272,6 +274,8 @@ class Config(Checked):
         whole = asdict(self)
         row = {name: whole[name] for name in _DECIDES}
         del row["container"]["waive"]  # to let a field go is no other rollout
+        plain = asdict(DrainConfig())
+        row["drain"] = {key: each for key, each in row["drain"].items() if each != plain[key]} or "keep"
         for criterion in row["criteria"].values():
             rates = {name: criterion[name] for name in ("limit", "certify")}
             criterion |= {name: rate if rate is None else format_rate(rate) for name, rate in rates.items()}

@@ -119,6 +119,9 @@ class Reader:
         return made
 
     def _section(self, shape: Any, value: Any, path: Path) -> Any:
+        short = getattr(shape, "SHORT", "")
+        if short and isinstance(value, str):  # a section may stand as one of its keys' values alone
+            value = {short: value}
         if not self._is_a(dict, value, path):
             return None
         before, rest = len(self.complaints), dict(value)

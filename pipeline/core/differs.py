@@ -13,6 +13,7 @@ from pipeline.units import format_duration, format_rate
 #: As the file has them, where that is another name than ours.
 _KEYS = {
     "sampling": "evidence", "probing": "probes", "alpha": "false-rollbacks", "beta": "bad-promotions",
+    "drain_max": "drain.max", "drain_promoted": "drain.promoted",
 }  # fmt: skip
 _RATES = ("limit", "certify")
 _MOST = 3

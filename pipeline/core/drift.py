@@ -20,9 +20,18 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused
-from pipeline.model import CANDIDATE_TAG, RECORD_ANNOTATION, STABLE_TAG, LiveService, Revision, Split
+from pipeline.model import (
+    CANDIDATE_TAG,
+    DRAIN_ANNOTATION,
+    RECORD_ANNOTATION,
+    STABLE_TAG,
+    LiveService,
+    Revision,
+    Split,
+)
 
 _OURS = (STABLE_TAG, CANDIDATE_TAG)
+_OUR_ANNOTATIONS = (RECORD_ANNOTATION, DRAIN_ANNOTATION)
 
 
 def drift_of(
@@ -144,7 +153,7 @@ def is_brought_back(
 
 
 def _foreign(annotations: Mapping[str, str]) -> Mapping[str, str]:
-    return {key: value for key, value in annotations.items() if key != RECORD_ANNOTATION}
+    return {key: value for key, value in annotations.items() if key not in _OUR_ANNOTATIONS}
 
 
 def _tags(split: Split) -> Mapping[str, str | None]:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from pipeline.core import codec
+from pipeline.core import codec, draining
 from pipeline.core.plausible import MAX_EPOCH, complaints
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused, RecordUnreadable
@@ -25,7 +25,7 @@ from pipeline.judging import judgestate
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.metrics import METRICS
 from pipeline.judging.terms import Stage, Terms
-from pipeline.model import RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService
+from pipeline.model import DRAIN_ANNOTATION, RECORD_ANNOTATION, UNREADABLE_ANNOTATION, LiveService
 
 VERSION = 3
 MAX_BYTES = 16 * 1024
@@ -72,11 +72,16 @@ def written(rollout: Rollout, live: LiveService, now: datetime, driver: str) -> 
 
 
 def annotated(live: LiveService, rollout: Rollout) -> Mapping[str, str]:
-    """All annotations of the service with this record among them. Raises RecordUnreadable as ``encode`` does.
+    """All annotations of the service with this record among them, and the drain order that it speaks of, if it does.
+
+    Raises RecordUnreadable as ``encode`` does.
 
     The text of one that cannot be used, in whose place it comes, is kept beside it as far as there is room.
     """
     found = {**live.annotations, RECORD_ANNOTATION: encode(rollout)}
+    found.pop(DRAIN_ANNOTATION, None)
+    if order := draining.order_of(rollout.draining, rollout.plan):
+        found[DRAIN_ANNOTATION] = order.encode()
     if live.record_text is not None and readable(live) is None:
         found[UNREADABLE_ANNOTATION] = live.record_text[:_MAX_KEPT_CHARS]
     return found

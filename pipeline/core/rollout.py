@@ -24,7 +24,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pipeline.core import promoted
+from pipeline.core import draining, promoted
+from pipeline.core.draining import Draining
 from pipeline.core.promoted import Admission, Promoted
 from pipeline.core.verification import Verified
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
@@ -158,6 +159,7 @@ class Rollout:
         verified: what the commands of the running stage came to.
         promoted: the last times that an image had all traffic, oldest first, this rollout's among them.
         admission: why its image was let in, where the environment comes after another.
+        draining: of the revision that lost its traffic, once that was seen.
     """
 
     plan: Plan
@@ -191,6 +193,7 @@ class Rollout:
     verified: tuple[Verified, ...] = ()
     promoted: tuple[Promoted, ...] = ()
     admission: Admission | None = None
+    draining: Draining | None = None
 
     @property
     def stage(self) -> Stage:
@@ -278,12 +281,19 @@ class Rollout:
             changes["borders"] = self.windows.borders[-_KEPT_BORDERS:]
             changes.setdefault("verified", ())
         changes.setdefault("apply_until", None)
+        changes.setdefault("draining", self._draining_after(event, now))
         after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         share = after.split.percent_of(after.plan.candidate)
         step = Step(now, event, share, reason, by, by_hand=bool(by) and after.by_hand)
         known = self._promoted_after(after, event, now, is_superseded=bool(by) and not after.by_hand)
         history = (*self.history, step)
         return replace(after, reached=max(self.reached, share), history=history, promoted=known)
+
+    def _draining_after(self, event: Event, now: datetime) -> Draining | None:
+        """A candidate that never had traffic has no users: it stays as it is, to be looked at."""
+        if event is Event.RESTORED and self.reached:
+            return draining.after_roll_back(self.plan, now)
+        return draining.after_promotion(self.plan, now) if event is Event.PROMOTED else None
 
     def _promoted_after(
         self, after: Rollout, event: Event, now: datetime, *, is_superseded: bool

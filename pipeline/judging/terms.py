@@ -95,10 +95,14 @@ class Verification:
     within: timedelta = timedelta(minutes=5)
 
 
+DRAIN_MAX = timedelta(minutes=10)
+
+
 class Drain(StrEnum):
     """What happens to sockets that are still open on the revision that lost its traffic."""
 
     KEEP = "keep"
+    ASK = "ask"
     DELETE = "delete"
 
 
@@ -111,6 +115,8 @@ class Terms:
         alpha: probability bound of a false rollback over the whole rollout.
         beta: probability bound of a bad promotion, per limit.
         verify: commands that a stage waits for.
+        drain: of the candidate's sockets after a roll-back; ``drain_promoted`` of the old stable's after a promotion;
+            ``drain_max``: until when the last one is to be gone where instances are asked.
     """
 
     stages: tuple[Stage, ...]
@@ -122,6 +128,8 @@ class Terms:
     beta: float = 0.05
     drain: Drain = Drain.KEEP
     verify: tuple[Verification, ...] = ()
+    drain_max: timedelta = DRAIN_MAX
+    drain_promoted: Drain = Drain.KEEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from pipeline.local.alerts.book import AlertBook
 from pipeline.local.alerts.watch import AlertWatch
 from pipeline.local.api import admin, alerts, entries, jobs, methods, schedule
 from pipeline.local.api.answering import MAX_REQUEST, unary
+from pipeline.local.api.own_service import OwnService
 from pipeline.local.api.rest import RestFace
 from pipeline.local.bearer import Access, Guard
 from pipeline.local.control.controller import Controller
@@ -71,7 +72,8 @@ class LocalCloudRun:
         self._settings = settings
         folder = settings.folder
         self._logs = LogStore(folder)
-        self._fleet = Fleet(folder, self._logs, grace_s=settings.grace_s)
+        self._own = OwnService(lambda name: self._controller.annotations(name))  # noqa: PLW0108 - made below
+        self._fleet = Fleet(folder, self._logs, grace_s=settings.grace_s, environment=self._own.environment)
         ports = PortBook(folder, settings.bind)
         self.ingress = Ingress(
             self._fleet, ports, self._logs, trust_forwarded=settings.trust_forwarded,
@@ -103,7 +105,7 @@ class LocalCloudRun:
                 self._status_handler(),
             )
         )
-        self._rest = RestFace(offered, access, is_public=ports.is_public)
+        self._rest = RestFace(offered, access, own=self._own.answer, is_public=ports.is_public)
         self.rest_address = ""
 
     async def start(self) -> str:
@@ -121,6 +123,7 @@ class LocalCloudRun:
             listener = listen(bind, rest_port)
         except OSError as error:
             raise _cannot_listen(bind, "--rest-port", rest_port) from error
+        self._own.address = self.rest_address = f"{reachable(bind)}:{listener.getsockname()[1]}"
         balancing = self._balancing()
         await self._fleet.end_strays()
         await self._controller.resume()
@@ -131,7 +134,6 @@ class LocalCloudRun:
         await self._rest.start(listener)
         if balancing is not None:
             await self.ingress.balance(balancing)
-        self.rest_address = f"{reachable(bind)}:{listener.getsockname()[1]}"
         return f"{reachable(bind)}:{port}"
 
     def _balancing(self) -> socket.socket | None:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -32,6 +32,8 @@ from pipeline.local.control.state import Refused
 _IDLE_S = 75.0  # between requests of a connection, and before its first
 _LAST_CALLS_S = 0.5
 _NUMBERS = "json;enum-encoding=int"
+#: What is answered to a verb and a path without the token; None: nothing.
+Own = Callable[[str, str], Mapping[str, object] | None]
 #: Parameters that every Google API has, with or without a dollar sign.
 _OF_EVERY_API = frozenset({
     "alt", "prettyPrint", "key", "quotaUser", "uploadType", "upload_protocol", ".xgafv", "fields", "callback",
@@ -44,6 +46,7 @@ class RestFace:
     """``start`` it, ``close`` it; both once.
 
     Args:
+        own: what instances read with keys of their own.
         is_public: other machines can reach the address that it listens on.
         body_s: seconds within which a whole body must arrive.
     """
@@ -53,12 +56,14 @@ class RestFace:
         methods: Iterable[Method],
         access: Access,
         *,
+        own: Own = lambda _verb, _path: None,
         is_public: bool = False,
         body_s: float = 30.0,
     ) -> None:
         self._methods = {method.name: method for method in methods}
         self._rules = tuple(rules())
         self._access = access
+        self._own = own
         self._is_public = is_public
         self._body_s = body_s
         self._port = 0
@@ -91,6 +96,9 @@ class RestFace:
 
     async def _called(self, request: web.BaseRequest) -> tuple[Any, bool]:
         """The answer's JSON, and whether it is to be indented. Raises Refused."""
+        self._must_be_ours(request)
+        if own := self._own(request.method, request.path):
+            return own, False
         self._let_in(request)
         rule, path = self._rule(request.method, request.rel_url.raw_path)
         method = self._methods.get(rule.method)
@@ -102,9 +110,11 @@ class RestFace:
         answer = await method.call(message, Caller(request.headers.get(ACTOR_KEY, "local")))
         return _as_json(answer, of_api.get("alt", "json")), of_api.get("prettyPrint", "true") != "false"
 
-    def _let_in(self, request: web.BaseRequest) -> None:
+    def _must_be_ours(self, request: web.BaseRequest) -> None:
         if not hosts.is_ours(request.headers.getall("Host", ()), self._port, is_public=self._is_public):
             raise Refused("PERMISSION_DENIED", "The Host header does not name the local Cloud Run.")
+
+    def _let_in(self, request: web.BaseRequest) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}
         if refusal := self._access.refusal(headers):
             raise Refused(*refusal)

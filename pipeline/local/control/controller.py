@@ -7,7 +7,7 @@ from it is ``reconciler.py``'s; the operation that is answered ends when that ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +81,11 @@ class Controller:
             f"Resource '{ref.service}' of kind 'SERVICE' in region '{ref.location}' in project '{ref.project}'"
             " does not exist.",
         )
+
+    def annotations(self, name: str) -> Mapping[str, str] | None:
+        """Of a service by its resource name; None where there is none."""
+        found = self._registry.find(name)
+        return found.spec.get("annotations", {}) if found else None
 
     def services(self, parent: str) -> tuple[Service, ...]:
         """All services of ``projects/P/locations/L``."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -32,6 +32,8 @@ _ROLLOUT = (
 )
 _DEMAND = "AUTOSCALING - Instance started due to no existing capacity for current traffic."
 _RESTART = "AUTOSCALING - Instance started to replace one that ended."
+
+Environment = Callable[[str, Mapping[str, str]], Mapping[str, str]]
 
 log = structlog.get_logger(__name__)
 
@@ -96,6 +98,7 @@ class Fleet:
         grace_s: between SIGTERM and SIGKILL; Cloud Run's is 10.
         idle_s: after so long without a request, a revision with min-instances 0 runs nothing.
         backoff_s: before the first restart after a crash; doubles with each, up to 30 s.
+        environment: of an instance of a service, from what its template says.
     """
 
     def __init__(
@@ -106,12 +109,14 @@ class Fleet:
         grace_s: float = 10.0,
         idle_s: float = 900.0,
         backoff_s: float = 0.2,
+        environment: Environment = lambda _, env: env,
     ) -> None:
         self._folder = folder
         self._logs = logs
         self._grace_s = grace_s
         self._idle_s = idle_s
         self._backoff_s = backoff_s
+        self._environment = environment
         self._groups: dict[tuple[str, str], _Group] = {}
         self._instances: set[Instance] = set()
         self._verified: set[str] = set()  # images whose copy was compared with its digest since the start
@@ -236,6 +241,8 @@ class Fleet:
             await asyncio.to_thread(volumes.runner, self._folder, token, spec.service, part) for part in parts
         ]
         folder = volumes.place(self._folder, token)
+        env = self._environment(spec.service, spec.container.env)
+        spec = replace(spec, container=replace(spec.container, env=env))
         instance = Instance(spec, token, hand_on, tell, self._grace_s, folder)
         tell(f"Starting new instance. Reason: {reason}", "INFO")
         group.instances.append(instance)
