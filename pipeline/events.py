@@ -214,7 +214,7 @@ class Called:
 
 #: What is said in words alone; the words themselves are the reason, or what is done about it.
 Topic = Literal[
-    "deploying", "foreign_write", "paused", "promoted", "pulumi", "reading_back", "record_replaced",
+    "deploying", "drained", "draining", "foreign_write", "paused", "promoted", "pulumi", "reading_back", "record_replaced",
     "refused", "restored", "restoring", "retrying", "side_effect", "unpinned", "verifying",
 ]  # fmt: skip
 

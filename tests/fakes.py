@@ -212,15 +212,51 @@ class FakePlatform:
         self._apply(self.live.annotations if annotations is None else annotations, split)
         self.live = replace(self.live, last_modifier="somebody@else", **settings)  # type: ignore[arg-type]
 
-    def delete_revision(self, ref: ServiceRef, name: str) -> None:
-        assert self.live is not None
-        if self.live.wanted.percent_of(name):
-            raise RequestRejected(f"{name} serves traffic")
-        self.known.pop(name, None)
+    def write_put_back(
+        self,
+        ref: ServiceRef,
+        *,
+        etag: str,
+        annotations: Mapping[str, str],
+        split: Split,
+        template_of: str,
+        name: str,
+    ) -> None:
+        with self._call("put back"):
+            self._maybe_fail()
+            assert self.live is not None
+            if etag != self.live.etag:
+                raise StaleWrite(f"etag {etag}, now {self.live.etag}")
+            if name in self.known:
+                raise RequestRejected(f"Revision named {name!r} with different configuration already exists.")
+            before = self.live
+            self.add(name, image=self.known[template_of].image)
+            self._apply(annotations, split, latest_created=name, latest_ready=name)
+            self.writes.append((split.serving, etag))
+            self.on_write(before, etag, annotations, split)
+            if self.answer_lost:
+                self.answer_lost = False
+                raise PlatformUnavailable("the answer was lost")
 
-    def _apply(self, annotations: Mapping[str, str], split: Split | None) -> None:
+    def delete_revision(self, ref: ServiceRef, name: str) -> None:
+        with self._call("delete"):
+            self._maybe_fail()
+            live = self.shown()
+            if name not in self.known:
+                raise RevisionNotFound(name)
+            if live.latest_created == name or len(self.known) == 1:
+                raise RequestRejected(f"{name} is the latest revision of its service")
+            if live.wanted.percent_of(name) or live.serving.percent_of(name):
+                raise RequestRejected(f"{name} serves traffic")
+            self.known.pop(name)
+            if self.answer_lost:
+                self.answer_lost = False
+                raise PlatformUnavailable("the answer was lost")
+
+    def _apply(self, annotations: Mapping[str, str], split: Split | None, **made: str) -> None:
         assert self.live is not None
-        live = replace(self.live, annotations=dict(annotations), generation=self.live.generation + 1)
+        generation = self.live.generation + 1
+        live = replace(self.live, annotations=dict(annotations), generation=generation, **made)  # type: ignore[arg-type]
         if split is not None:
             self._check(split)
             live = replace(live, wanted=split, serving=split)

@@ -31,6 +31,7 @@ from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
 from pipeline.errors import SpillwayError
 from pipeline.events import Called, Listener, Looked, RolloutEvent, Said
+from pipeline.judging.terms import Drain
 from pipeline.model import LiveService, Outcome
 from pipeline.output.writer import outcome_document
 from pipeline.report import writes
@@ -198,6 +199,20 @@ class Drive:
         self.engine.raises_nothing = self.differs()
         return self.engine.tick()
 
+    def drain(self) -> None:
+        """What is left to do about the sockets of a revision that was sent back; nothing of that changes an outcome."""
+        if (seen := self.seen()) is not None and seen.plan.terms.drain is not Drain.DELETE:
+            return
+        from pipeline.driving.drain import drain
+
+        try:
+            drain(
+                self.world.platform, self.world.clock, self.place.ref,
+                by=self.engine.driver, listen=self.listeners, stop=self.session.stopped.is_set,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - a fault of ours: traffic is safe, and the outcome stands
+            self.session.output.say(f"not drained: {error!r}")
+
     def differs(self) -> str:
         """Why this file may raise nothing of the rollout under way, in words; empty where it may, or none is."""
         current = self.current()
@@ -293,6 +308,7 @@ class Drive:
         code = outcome.exit_code if code is None else code
         if outcome is not Outcome.UNDER_WAY:
             self.session.decided = code
+            self.drain()
         later = self.not_applied(ended) if isinstance(ended, Ended) else ()
         if isinstance(ended, Ended) and ended.rollout is None and outcome not in _FIRST:
             self.stack.close()

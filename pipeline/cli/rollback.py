@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.app.session import Session, who
 from pipeline.cli.command import connecting
 from pipeline.cli.options import DryRun, Env, Project, Reason, Region, ServiceArgument, find_service
-from pipeline.errors import UserError
-from pipeline.model import Outcome
+from pipeline.errors import SpillwayError, UserError
+from pipeline.judging.terms import Drain
+from pipeline.model import Outcome, ServiceRef
 from pipeline.output.writer import outcome_document
+
+if TYPE_CHECKING:
+    from pipeline.app.journalling import Told
+    from pipeline.driving.ports import Clock, Platform
+    from pipeline.driving.restore import Restored
 
 
 @connecting
@@ -26,6 +32,12 @@ def rollback(
         str | None, typer.Option("--to", help="A revision by name; default: the last known good.")
     ] = None,
     reason: Reason = "",
+    drain: Annotated[
+        Drain | None,
+        typer.Option(
+            "--drain", help="What becomes of sockets that it leaves behind; default: as spillway.yaml said."
+        ),
+    ] = None,
     dry_run: DryRun = False,
 ) -> int:
     """Send all traffic back to the last known good revision, now.
@@ -35,7 +47,7 @@ def rollback(
 
     Example:  spillway rollback projects/acme/locations/us-central1/services/agent-chat
     """
-    from pipeline.app.journalling import Told, keep_journal
+    from pipeline.app.journalling import Told
     from pipeline.app.wiring import SystemClock, open_place
     from pipeline.core import record
     from pipeline.driving.restore import Cause, restore, target_of
@@ -58,9 +70,22 @@ def rollback(
             return 0
         clock, cause = (
             SystemClock(session.stopped),
-            Cause(reason or "an operator said so", who(), by_hand=True),
+            Cause(reason or "an operator said so", who(), by_hand=True, drain=drain),
         )
         done = restore(platform, clock, ref, cause, to=to, listen=told.listen, stop=session.stopped.is_set)
+        code = _say(session, ref, done, told)
+        _drain(session, ref, platform, clock, done, drain, told)
+    if not (service and "/" in service):  # named in full it needs no configuration, so it asks for none
+        from pipeline.app import webhook
+
+        webhook.tell(session, env, told)
+    return code
+
+
+def _say(session: Session, ref: ServiceRef, done: Restored, told: Told) -> int:
+    """What was done; the exit code."""
+    from pipeline.app.journalling import keep_journal
+
     outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
     code = 0 if done.verified else outcome.exit_code  # 0: what was asked for is done
     session.decided = 0 if done.verified else None
@@ -82,8 +107,27 @@ def rollback(
         session.output.say(
             f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}"
         )
-    if not (service and "/" in service):  # named in full it needs no configuration, so it asks for none
-        from pipeline.app import webhook
-
-        webhook.tell(session, env, told)
     return code
+
+
+def _drain(
+    session: Session,
+    ref: ServiceRef,
+    platform: Platform,
+    clock: Clock,
+    done: Restored,
+    wished: Drain | None,
+    told: Told,
+) -> None:
+    """After everything else was done and said: whatever comes of it changes nothing of that."""
+    by_record = done.rollout.plan.terms.drain if done.rollout else Drain.KEEP
+    if not done.verified or (wished is None and by_record is not Drain.DELETE):
+        return
+    from pipeline.driving import drain
+
+    try:
+        if wished is not None:
+            drain.wish(platform, clock, ref, wished, by=who())
+        drain.drain(platform, clock, ref, by=who(), listen=told.listen, stop=session.stopped.is_set)
+    except SpillwayError as error:
+        session.output.say("\n".join(filter(None, (error.what, error.why, error.fix))))

@@ -84,6 +84,8 @@ def _one(session: Session, env: str | None) -> int:
             step = stepping.nothing_to_do(service)
         else:
             upcoming = drive.tick()
+            if upcoming.outcome is not None:
+                drive.drain()
             step = stepping.taken(
                 service,
                 upcoming,

@@ -23,7 +23,7 @@ from pipeline import credentials
 from pipeline.cloudrun import documents
 from pipeline.cloudrun.documents import Document, Seen
 from pipeline.cloudrun.faults import translated
-from pipeline.errors import RevisionNotFound, UserError
+from pipeline.errors import PlanRefused, RevisionNotFound, UserError
 from pipeline.model import (
     NONCE_VARIABLE,
     LiveService,
@@ -133,6 +133,32 @@ class CloudRun:
             service.traffic = [_target(t) for t in split.targets]
             mask = masks.RECORD_AND_TRAFFIC
         request = run_v2.UpdateServiceRequest(service=service, update_mask=mask)
+        with translated(f"write {ref.service}", etag=True):
+            self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
+
+    def write_put_back(
+        self,
+        ref: ServiceRef,
+        *,
+        etag: str,
+        annotations: Mapping[str, str],
+        split: Split,
+        template_of: str,
+        name: str,
+    ) -> None:
+        from infra.compose import unreserved  # of those who write templates
+
+        seen = self.template(ref, template_of)
+        if seen.unknown:
+            raise PlanRefused(
+                f"{template_of} cannot be put back as the latest revision",
+                f"Its template has fields that this version has no name for: {', '.join(seen.unknown[:3])}.",
+                "Deploy the next image, and delete the bad revision then.",
+            )
+        template = documents.template_message({**unreserved(seen.document), "revision": name})
+        service = run_v2.Service(name=ref.name, etag=etag, annotations=dict(annotations), template=template)
+        service.traffic = [_target(t) for t in split.targets]
+        request = run_v2.UpdateServiceRequest(service=service, update_mask=masks.RECORD_TRAFFIC_AND_TEMPLATE)
         with translated(f"write {ref.service}", etag=True):
             self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
 

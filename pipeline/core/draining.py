@@ -8,7 +8,7 @@ there is none but of the draining that is under way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pipeline.judging.terms import Drain, Plan
@@ -19,30 +19,52 @@ from pipeline.telemetry.order import Order
 class Draining:
     """Args:
     since: when it was decided.
+    begun: of a deletion: when it lost its tag, and its place as the latest revision. ``put_back``: what has that now.
     nonce: of a revision that is being deleted, which afterwards nobody else knows.
-    put_back: the revision that took its place as the latest one, so that it can be deleted.
     ended: when it was seen to be deleted, or given up; ``note``: why that.
     """
 
     how: Drain
     revision: str
     since: datetime
+    begun: datetime | None = None
     nonce: str = ""
     put_back: str = ""
     ended: datetime | None = None
     note: str = ""
 
+    @property
+    def is_to_delete(self) -> bool:
+        """There is a revision that somebody is to delete."""
+        return self.how is Drain.DELETE and self.ended is None
+
 
 def after_roll_back(plan: Plan, now: datetime) -> Draining | None:
     """Of the candidate, once stable was seen to have everything."""
-    is_kept = plan.terms.drain is Drain.KEEP or plan.candidate == plan.stable
-    return None if is_kept else Draining(plan.terms.drain, plan.candidate, now)
+    return by_hand(plan, plan.terms.drain, now)
+
+
+def by_hand(plan: Plan, how: Drain, now: datetime) -> Draining | None:
+    """Of the candidate of a roll-back that was read back, as an operator wishes it; of one without users too."""
+    return None if how is Drain.KEEP or plan.candidate == plan.stable else Draining(how, plan.candidate, now)
+
+
+def wished(plan: Plan, how: Drain) -> Plan:
+    """The plan with an operator's wish in place of what was agreed to."""
+    return replace(plan, terms=replace(plan.terms, drain=how))
 
 
 def after_promotion(plan: Plan, now: datetime) -> Draining | None:
     """Of the old stable revision, which is never deleted: it is what can be gone back to."""
     is_asked = plan.terms.drain_promoted is Drain.ASK and plan.candidate != plan.stable
     return Draining(Drain.ASK, plan.stable, now) if is_asked else None
+
+
+def carried(draining: Draining | None, plan: Plan) -> Draining | None:
+    """What goes on while another rollout begins or moves on: an order to instances of neither of its revisions."""
+    if draining is None or draining.how is not Drain.ASK:
+        return None
+    return None if draining.revision in (plan.stable, plan.candidate) else draining
 
 
 def order_of(draining: Draining | None, plan: Plan) -> Order | None:

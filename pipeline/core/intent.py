@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.core import plan, promoted
+from pipeline.core.draining import Draining, carried
 from pipeline.core.drift import must_still_hold
 from pipeline.core.plan import Proposal, Wish
 from pipeline.core.promoted import Admission, Promoted
@@ -56,6 +57,7 @@ class Begin:
     Args:
         promoted: as the record that it replaces has them.
         admission: why the image is let in, where the environment comes after another.
+        draining: of a revision that it has nothing to do with, and that was asked before.
     """
 
     proposal: Proposal
@@ -64,6 +66,7 @@ class Begin:
     past: tuple[Past, ...]
     promoted: tuple[Promoted, ...] = ()
     admission: Admission | None = None
+    draining: Draining | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,10 @@ def intent_of(
     if current is None:
         return Begin(proposal, 1, 0, ())
     known = promoted.taken_over(current.promoted, proposal.plan.stable, proposal.plan.stable_uid)
-    return Begin(proposal, _attempts(wish, current) + 1, current.epoch, current.becomes_past(), known)
+    return Begin(
+        proposal, _attempts(wish, current) + 1, current.epoch, current.becomes_past(), known,
+        draining=carried(current.draining, proposal.plan),
+    )  # fmt: skip
 
 
 def _is_wished(wish: Wish, current: Rollout) -> bool:

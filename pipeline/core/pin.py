@@ -61,7 +61,9 @@ def pin_of(live: LiveService, current: Rollout | None) -> Pin | None:
     if (current is not None and current.phase not in ENDED) or len(shares) != 1 or "" in shares:
         return None
     name = next(iter(shares))
-    idle = "" if live.latest_ready in ("", name) else live.latest_ready
+    # What took the place of a revision that was deleted is the pinned one's own template.
+    same = current.draining.put_back if current and current.draining else ""
+    idle = "" if live.latest_ready in ("", name, same) else live.latest_ready
     sent_back = current is not None and current.phase is Phase.ROLLED_BACK and current.plan.candidate == idle
     return Pin(live.ref.name, name, idle, was_sent_back=bool(idle) and sent_back)
 

@@ -291,9 +291,12 @@ class Rollout:
 
     def _draining_after(self, event: Event, now: datetime) -> Draining | None:
         """A candidate that never had traffic has no users: it stays as it is, to be looked at."""
+        decided = None
         if event is Event.RESTORED and self.reached:
-            return draining.after_roll_back(self.plan, now)
-        return draining.after_promotion(self.plan, now) if event is Event.PROMOTED else None
+            decided = draining.after_roll_back(self.plan, now)
+        elif event is Event.PROMOTED:
+            decided = draining.after_promotion(self.plan, now)
+        return decided or draining.carried(self.draining, self.plan)
 
     def _promoted_after(
         self, after: Rollout, event: Event, now: datetime, *, is_superseded: bool

@@ -115,7 +115,7 @@ class Engine:
         fresh = self.fresh(plan, Phase.DEPLOYING, split)
         first = replace(
             fresh, attempt=intent.attempt, epoch=intent.epoch, past=intent.past, promoted=intent.promoted,
-            admission=intent.admission,
+            admission=intent.admission, draining=intent.draining,
         )  # fmt: skip
         record.must_fit(first, live)
         self.follow(first)

@@ -52,6 +52,21 @@ class Platform(Protocol):
         or may not have been applied: read again and compare).
         """
 
+    def write_put_back(
+        self,
+        ref: ServiceRef,
+        *,
+        etag: str,
+        annotations: Mapping[str, str],
+        split: Split,
+        template_of: str,
+        name: str,
+    ) -> None:
+        """The same write, which also makes a revision of this name of another one's template; it gets no traffic.
+
+        Raises as ``write``, RevisionNotFound, and PlanRefused for a template that cannot be said again.
+        """
+
     def delete_revision(self, ref: ServiceRef, name: str) -> None:
         """Its instances get SIGTERM and 10 s. Raises RequestRejected while it is latest, only or serving."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.budget import urgent
-from pipeline.core import drift, record
+from pipeline.core import draining, drift, record
 from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN, is_given_back
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.driving.pace import Pace
@@ -30,7 +30,7 @@ from pipeline.errors import (
 )
 from pipeline.events import Listener, RolledBack, Said, Topic, Wrote, harmless, unheard
 from pipeline.judging.judgestate import JudgeState
-from pipeline.judging.terms import Plan, Stage, Terms
+from pipeline.judging.terms import Drain, Plan, Stage, Terms
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef, Split
 
 LOOK_EVERY = timedelta(milliseconds=200)
@@ -44,11 +44,17 @@ REPLACED = "replaced"  # the rollout id of a record that took the place of an un
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why traffic goes back, and who says so. ``by_hand``: an operator asked, the judge did not."""
+    """Why traffic goes back, and who says so.
+
+    Args:
+        by_hand: an operator asked, the judge did not.
+        drain: what becomes of the sockets that it leaves, other than the record says.
+    """
 
     reason: str
     by: str = ""
     by_hand: bool = False
+    drain: Drain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +226,8 @@ class _Restore:
         )  # fmt: skip
         if target != after.plan.stable:  # an operator's --to is the new known good
             after = replace(after, plan=replace(after.plan, stable=target, stable_uid=""))
+        if cause.drain is not None:
+            after = replace(after, plan=draining.wished(after.plan, cause.drain))
         return record.written(after, live, now, cause.by)
 
     def _read_back(self, target: str, decided_on: LiveService) -> LiveService | None:

@@ -28,4 +28,5 @@ def checked(paths: Iterable[str]) -> FieldMask:
 
 RECORD = checked(["annotations"])
 RECORD_AND_TRAFFIC = checked(["annotations", "traffic"])
+RECORD_TRAFFIC_AND_TEMPLATE = checked(["annotations", "traffic", "template"])
 TEMPLATE = checked(["template"])

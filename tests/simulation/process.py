@@ -112,6 +112,18 @@ class Process:
 
         self._call("write", act)
 
+    def write_put_back(
+        self,
+        ref: ServiceRef,
+        *,
+        etag: str,
+        annotations: Mapping[str, str],
+        split: Split,
+        template_of: str,
+        name: str,
+    ) -> None:
+        raise AssertionError("nothing is deleted in the simulation")
+
     def delete_revision(self, ref: ServiceRef, name: str) -> None:
         self._call("delete", lambda: self.sim.platform.delete_revision(ref, name))
 
