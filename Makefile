@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-judge bench-safe rollouts watchdog fleet test-servers bench-checks house pulumi test-pulumi lock clean
+.PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-judge bench-safe rollouts watchdog fleet drain test-servers bench-checks house pulumi test-pulumi lock clean
 
 demo: $(READY) ## the whole story on the local Cloud Run, under 90 s
 	$(BIN)/spillway demo
@@ -51,6 +51,9 @@ watchdog: $(READY) ## rollouts whose driver is killed at once: jobs on a schedul
 
 fleet: $(READY) ## 500 services in four tasks on virtual time; 20 real ones in four tasks of a job on a schedule
 	SPILLWAY_FLEET=1 $(BIN)/python -m pytest -q -s tests/test_fleet_in_time.py tests/e2e/test_fleet.py
+
+drain: $(READY) ## SOCKETS (200) with agent runs over three instances of a revision that was sent back: asked to go, then deleted with it
+	SPILLWAY_DRAIN_SOCKETS=$${SOCKETS:-200} $(BIN)/python -m pytest -q -s tests/e2e/test_draining.py
 
 rollouts: $(READY) ## TIMES (20) whole rollouts of each kind of candidate, with users on real sockets
 	SPILLWAY_ROLLOUTS=$${TIMES:-20} $(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2} --dist worksteal \

@@ -180,6 +180,7 @@ class Revision:
     message: str = ""  # of the condition that is not ready; holds the last log lines of a failed start
     nonce: str = ""  # what its telemetry lines must carry; empty for a revision that we did not deploy
     min_instances: int = 0
+    timeout: timedelta = timedelta(minutes=5)  # of a request, so of a socket
 
     @property
     def is_ready(self) -> bool:

@@ -78,6 +78,7 @@ PURE = (
     "pipeline.report.tally",
     "pipeline.report.timeline",
     "pipeline.report.facts",
+    "pipeline.report.left",
     "pipeline.report.figures",
     "pipeline.report.gates",
     "pipeline.report.examples",

@@ -184,6 +184,9 @@ _NOT_STEPPED = record(
     }
 )
 _SOAKING = or_null(record({"revision": TEXT, "since": MOMENT, "ready": by_name(MOMENT)}))
+_LEFT = record({
+    "revision": TEXT, "role": one_of("candidate", "stable"), "open": or_null(COUNT), "last_ends_at": or_null(MOMENT),
+})  # fmt: skip
 _LOCAL = {"address": TEXT, "rest_address": TEXT, "pid": COUNT}
 
 _COMMANDS: Mapping[str, Schema] = {
@@ -215,6 +218,7 @@ _COMMANDS: Mapping[str, Schema] = {
         "stage": COUNT, **_REVISIONS, "wanted": _SHARES, "serving": _SHARES, "epoch": COUNT, "driver": TEXT,
         "heartbeat": MOMENT, "pinned": _PIN, "drift": TEXT, "reason": TEXT, "judgement": _JUDGEMENT, "waiting": TEXT,
         "history": rows(_STEP), "alerts": rows({"type": "object"}), "alerts_not_evaluated": rows({"type": "object"}), "soaking": _SOAKING,
+        "sockets": rows(_LEFT), "draining": TEXT,
     }),
     "tick": either(_STEPPED, record(
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.driving.ports import Clock, LogSource, Platform, World
 from pipeline.errors import PlatformUnavailable, SpillwayError
 from pipeline.judging.exposure import Exposure
 from pipeline.judging.reading import Arm
-from pipeline.model import LogLine
+from pipeline.model import LogLine, Revision
 from pipeline.report import facts
 from pipeline.report.tally import Tally
 
@@ -42,12 +42,14 @@ class Met:
     Args:
         examples: some of the runs that failed.
         until: the logs were read up to here, because there were too many; None: all of them.
+        timeouts: for how long requests are kept, by revision.
     """
 
     exposures: Mapping[str, Exposure]
     closes: Sequence[Closes]
     examples: Examples | None = None
     until: datetime | None = None
+    timeouts: Mapping[str, timedelta] = field(default_factory=dict)
 
 
 def read_logs(world: World, current: Rollout) -> Met | None:
@@ -63,8 +65,9 @@ def read_logs(world: World, current: Rollout) -> Met | None:
     last = min(now, ended + DRAINS_WITHIN) if ended else now
     axis = Timeline(current.started, facts.end_of_axis(current, now))
     try:
+        revisions = world.platform.revisions(current.plan.ref)
         tally = Tally(
-            _arms(world.platform, current), current.plan.terms.sampling, current.started, ended, axis,
+            _arms(revisions, current), current.plan.terms.sampling, current.started, ended, axis,
             windows=current.windows, ignored=_ignored(current),
             examples=Examples(current.plan.terms.sampling, _ignored(current)),
         )  # fmt: skip
@@ -76,7 +79,8 @@ def read_logs(world: World, current: Rollout) -> Met | None:
         return None
     seen_at = last if is_whole else tally.newest
     until = None if is_whole else seen_at
-    return Met(tally.exposures(seen_at), tally.closes(), tally.examples(seen_at), until)
+    timeouts = {each.name: each.timeout for each in revisions}
+    return Met(tally.exposures(seen_at), tally.closes(), tally.examples(seen_at), until, timeouts)
 
 
 def _take(pages: Iterator[Sequence[LogLine]], tally: Tally, clock: Clock) -> bool:
@@ -100,9 +104,11 @@ def _revisions(current: Rollout) -> tuple[str, ...]:
     return tuple(dict.fromkeys((current.plan.candidate, current.plan.stable)))
 
 
-def _arms(platform: Platform, current: Rollout) -> Sequence[Arm]:
-    """Those of the two revisions that are there."""
-    there = {r.name: r.nonce for r in platform.revisions(current.plan.ref)}
+def _arms(revisions: Sequence[Revision], current: Rollout) -> Sequence[Arm]:
+    """Those of the two revisions that are there, or were until we deleted them."""
+    there = {r.name: r.nonce for r in revisions}
+    if (gone := current.draining) and gone.nonce:
+        there.setdefault(gone.revision, gone.nonce)
     return [Arm(name, there[name]) for name in _revisions(current) if name in there]
 
 
@@ -152,7 +158,7 @@ class UserFigures:
         """One for each rollout attempt; a candidate that has no revision yet has no nonce to know it by."""
         key = (current.plan.rollout_id, current.attempt)
         if self._tally is None or self._of != key:
-            arms = _arms(self._platform, current)
+            arms = _arms(self._platform.revisions(current.plan.ref), current)
             made = Tally(arms, current.plan.terms.sampling, current.started, ignored=_ignored(current))
             if len(arms) < len(_revisions(current)):
                 return made
@@ -193,6 +199,7 @@ def make_report(
         examples=met.examples if met else None,
         checks=static_checks.of_attempt(folder, attempt),
         read_until=met.until if met else None,
+        timeouts=met.timeouts if met else None,
         alerts=_looked(alerts),
         commit=commit,
         changed=changed,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.driving.ports import Clock
     from pipeline.events import Look
     from pipeline.local.endpoint import Alerts
+    from pipeline.view.panel import Seen
 
 
 @connecting
@@ -67,7 +68,9 @@ def _screen(
 ) -> Iterator[Callable[[Look, Alerts], None]]:
     """What shows a look on stdout: the document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
-        yield lambda look, alerts: session.output.result("", {**_document(look, after), **_listed(alerts)})
+        yield lambda look, alerts: session.output.result(
+            "", {**_document(look, after), **_listed(alerts), **_sockets(look, figures())}
+        )
         return
     from rich.console import Group
     from rich.text import Text
@@ -100,6 +103,20 @@ def _screen(
 
 def _listed(alerts: Alerts) -> dict[str, object]:
     return {"alerts": list(alerts.firing), "alerts_not_evaluated": list(alerts.not_evaluated)}
+
+
+def _sockets(look: Look, seen: Seen | None) -> dict[str, object]:
+    """How many are open by revision, until when at the most, and what is done about them."""
+    from pipeline.report.left import left_on, words
+
+    s, met = look.situation, seen.exposures if seen else None
+    timeouts = {each.name: each.timeout for each in (s.candidate, s.stable) if each is not None}
+    rows = [
+        {"revision": each.revision, "role": each.role, "open": each.open,
+         "last_ends_at": each.ends.isoformat() if each.ends else None}
+        for each in left_on(s.rollout, met, timeouts)
+    ]  # fmt: skip
+    return {"sockets": rows, "draining": words(s.rollout, met)}
 
 
 def _document(look: Look, after: Followers) -> dict[str, object]:

@@ -240,6 +240,7 @@ def _revision(revision: run_v2.Revision) -> Revision:
         message=message,
         nonce=next((env.value for env in container.env if env.name == NONCE_VARIABLE), ""),
         min_instances=revision.scaling.min_instance_count,
+        timeout=_duration(bare.timeout) or timedelta(minutes=5),
     )
 
 

@@ -16,6 +16,7 @@ from pipeline.judging.spans import Windows
 from pipeline.judging.terms import Sampling
 from pipeline.judging.trials import Trial, is_abandoned, is_silent, trials_of
 from pipeline.model import LogLine
+from pipeline.probe.scenario import CloseClass
 
 STEP = 1.05
 UNKNOWN = -1  # the window of a socket whose beginning nobody told
@@ -40,6 +41,8 @@ class Exposure:
         turned_away: requests that the platform answered with 5xx or 429.
         exits: instances whose container ended unasked.
         requests: sockets that ended and requests that were refused, as the request log has them.
+        newest_open_at: when the youngest of the sockets that are open was accepted.
+        cut: runs that were under way when the service closed their socket with 1012, because it stops or drains.
     """
 
     sessions: int = 0
@@ -62,6 +65,8 @@ class Exposure:
     turned_away: int = 0
     exits: int = 0
     requests: int = 0
+    newest_open_at: datetime | None = None
+    cut: int = 0
 
     @property
     def first_event_p95_ms(self) -> float | None:
@@ -126,6 +131,10 @@ def exposure(
         turned_away=sum(each.is_refused for each in reading.requests.values()),
         exits=sum(each.exited is not None for each in reading.instances.values()),
         requests=len(reading.requests),
+        newest_open_at=_moment(
+            max((s.accepted for s in sockets if s.accepted is not None and s.closed is None), default=None)
+        ),
+        cut=sum(run.outcome == "closed" for s in sockets if _was_restarted(s) for run in s.runs),
     )
 
 
@@ -145,6 +154,10 @@ def close_word(socket: Socket) -> str:
 
 def _ignored(socket: Socket, patterns: tuple[str, ...]) -> str:
     return "ignored" if socket.is_broken and is_ignored(socket.reason, patterns) else ""
+
+
+def _was_restarted(socket: Socket) -> bool:
+    return socket.closed_by == "server" and socket.close_class is CloseClass.RESTART_1012
 
 
 def _by_window(reading: Reading, windows: Windows) -> Mapping[int, int]:

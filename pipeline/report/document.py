@@ -18,11 +18,12 @@ from enum import Enum
 from checks import finding as checked
 from pipeline.core.rollout import Rollout
 from pipeline.judging.exposure import Exposure
-from pipeline.report import advice, banner, checklist, facts, notes
+from pipeline.report import advice, banner, checklist, facts, left, notes
 from pipeline.report.examples import Example, Examples
 from pipeline.report.figures import Figures, figures_of
 from pipeline.report.gates import Combined, Gate
 from pipeline.report.journal_lines import Failure, Line, Validation, failure_of, validations_of
+from pipeline.report.left import Left
 from pipeline.report.timeline import Closes
 from pipeline.report.writes import Write, writes_of
 
@@ -61,6 +62,7 @@ class Report:
         ended: None while it may still go on.
         shares: the candidate's share of traffic over time, in order.
         took: from the start until the end, or until now.
+        left: sockets that are still open. ``draining``: what is done about them, in a sentence.
         beside: what else was met, and on what no verdict rests, in sentences.
         closes: abnormal closes over time, by revision; empty where they are not known. ``later``: those of the candidate
             that came after the chart's end.
@@ -92,6 +94,8 @@ class Report:
     users: tuple[Users, ...]
     beside: tuple[str, ...]
     clocks: facts.Clocks
+    left: tuple[Left, ...]
+    draining: str
     shares: tuple[facts.Share, ...]
     closes: tuple[Closes, ...]
     later: int
@@ -151,6 +155,7 @@ def build(
     examples: Examples | None = None,
     commit: str = "",
     changed: tuple[str, ...] | None = None,
+    timeouts: Mapping[str, timedelta] | None = None,
 ) -> Report:
     """The report of a rollout attempt as far as it has come.
 
@@ -163,6 +168,7 @@ def build(
         examples: some of the user runs that failed; None where the logs cannot be read.
         commit: stable's. ``changed``: the files that changed since; None: nobody named it.
         alerts: titles of the alert policies on the service; None: nobody could look.
+        timeouts: for how long requests are kept, by revision.
     """
     plan, axis = rollout.plan, facts.end_of_axis(rollout, now)
     figures = figures_of(rollout, journal, exposures, now)
@@ -202,6 +208,8 @@ def build(
         ),
         beside=notes.notes(rollout, figures.met),
         clocks=figures.clocks,
+        left=left.left_on(rollout, figures.met, timeouts or {}),
+        draining=left.words(rollout, figures.met),
         shares=facts.shares_of(rollout, axis) if rollout.reached else (),
         closes=tuple(closes),
         later=sum(c.abnormal for c in closes if c.revision == plan.candidate and c.start >= axis),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.report.timeline import Closes, Timeline
 
 OVERLAP = timedelta(seconds=30)  # a line may be found this much later than others of its time
-_CHOICES = {"first_bad_at": min, "last_line_at": max, "last_close_at": max}
+_CHOICES = {"first_bad_at": min, "last_line_at": max, "last_close_at": max, "newest_open_at": max}
 _ALIVE = timedelta(minutes=5)  # an instance that was heard of so lately is there
 _WITNESSES = 200  # lines that say that an instance was not idle
 

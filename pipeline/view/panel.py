@@ -22,6 +22,8 @@ from pipeline.model import LiveService, Outcome, Split
 from pipeline.redact import SINK
 from pipeline.report import writes
 from pipeline.report.facts import unasked_words, words_of
+from pipeline.report.left import left_on
+from pipeline.report.left import words as draining_words
 from pipeline.report.notes import blind_stable, uncompared
 from pipeline.view.flow import flow
 from pipeline.view.gate_lines import gate_lines
@@ -90,7 +92,7 @@ def render(
     lines = [
         *flow([*_header(look, now), *([Text(keys, style="bold")] if keys else [])], width),
         *flow(_weight(look, seen), width, indent=9),
-        *(line for part in _reason(look) for line in flow([part], width, indent=9)),
+        *(line for part in _reason(look, seen) for line in flow([part], width, indent=9)),
         *_tree(look, seen, now, width),
         Text("events", style="bold"),
         *(line for each in happened[-_EVENTS:] for line in _event(each, width)),
@@ -152,7 +154,7 @@ def _share(live: LiveService, split: Split, revision: str) -> int:
 
 def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
     s = look.situation
-    candidate, stable = s.rollout.plan.candidate, s.rollout.plan.stable
+    candidate = s.rollout.plan.candidate
     wanted, serving = (_share(s.live, split, candidate) for split in (s.live.wanted, s.live.serving))
     yield Text.assemble(("weight", "bold"), f"   set {wanted}%")
     if wanted != serving:
@@ -163,17 +165,31 @@ def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
     to_candidate, to_all = seen.fresh.get(candidate, 0), sum(seen.fresh.values())
     if to_all:
         yield Text(f"actual {to_candidate / to_all:.1%} of new connections ({to_candidate:,}/{to_all:,})")
-    roles = (("candidate", candidate), ("stable", stable))
-    opened = [f"{role} {e.open_sockets:,}" for role, name in roles if (e := seen.exposures.get(name))]
-    if opened:
-        yield Text(f"still open: {', '.join(opened)}")
+    yield from _open(look, seen)
     if blind := blind_stable(s.rollout, seen.exposures):
         yield Text(SINK.shown(f"! {blind}"), style="bold yellow")
     for line in uncompared(s.rollout, seen.exposures):
         yield Text(SINK.shown(line), style="dim")
 
 
-def _reason(look: Look) -> Iterator[Text]:
+def _open(look: Look, seen: Seen) -> Iterator[Text]:
+    """Sockets by revision, with the end of the last one where nobody new comes to it."""
+    known = [each for each in left_on(look.situation.rollout, seen.exposures, _timeouts(look))
+             if each.revision in seen.exposures]  # fmt: skip
+    parts = [
+        f"{each.role} {each.open:,}" + (f" (last ends at about {each.ends:%H:%M})" if each.ends else "")
+        for each in known
+    ]
+    if parts:
+        yield Text(f"still open: {', '.join(parts)}")
+
+
+def _timeouts(look: Look) -> Mapping[str, timedelta]:
+    s = look.situation
+    return {each.name: each.timeout for each in (s.candidate, s.stable) if each is not None}
+
+
+def _reason(look: Look, seen: Seen | None) -> Iterator[Text]:
     """Why it stands where it stands, when that needs saying."""
     s = look.situation
     if s.drift:
@@ -185,6 +201,8 @@ def _reason(look: Look) -> Iterator[Text]:
     if s.rollout.phase is Phase.PAUSED:
         back = writes.roll_back(s.rollout.plan.ref)
         yield Text(SINK.shown(f"let it go on  spillway promote   or give traffic back: {back}"))
+    if said := draining_words(s.rollout, seen.exposures if seen else None):
+        yield Text(f"draining {SINK.shown(said)}")
     if pin := pin_of(s.live, s.rollout):
         yield Text(
             f"pinned   {SINK.shown(pin.revision)} by name: plain deploys get 0%; give it back: spillway unpin"
@@ -223,7 +241,9 @@ def _revision(look: Look, seen: Seen | None, now: datetime, *, is_stable: bool) 
     if is_stable:
         yield Text("rollback target")
     if revision is None:
-        yield Text("is gone" if is_stable else "not there yet", style="yellow")
+        was_deleted = s.rollout.draining is not None and s.rollout.draining.ended is not None
+        missing = "deleted" if was_deleted else "not there yet"
+        yield Text("is gone" if is_stable else missing, style="yellow")
     elif not revision.is_ready:
         yield Text(f"{revision.readiness.value}: {SINK.shown(revision.message)}", style="red")
     elif not is_stable:

@@ -22,7 +22,7 @@ from tests.e2e.stayers import Stayers
 
 SLOW = Path(__file__).with_name("slow.py")
 STAGES = ("{percent: 0}", "{percent: 50, soak: 500ms, hold: true}", "{percent: 100, soak: 500ms}")
-IS_WHOLE = "SPILLWAY_DRAIN" in os.environ
+IS_WHOLE = "SPILLWAY_DRAIN_SOCKETS" in os.environ
 MARGIN_S = 60.0  # beyond a window, on a machine that is busy with other things
 
 
@@ -36,7 +36,11 @@ class Size:
     runs: tuple[float, ...]
 
 
-SIZE = Size(200, 3, 60, (3.0, 7.0, 15.0)) if IS_WHOLE else Size(12, 2, 10, (1.0, 2.0))
+SIZE = (
+    Size(int(os.environ["SPILLWAY_DRAIN_SOCKETS"]), 3, 60, (3.0, 7.0, 15.0))
+    if IS_WHOLE
+    else Size(12, 2, 10, (1.0, 2.0))
+)
 
 
 def paused_at_half(project: Project, drain: str) -> str:
