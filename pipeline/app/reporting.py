@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -42,14 +42,14 @@ class Met:
     Args:
         examples: some of the runs that failed.
         until: the logs were read up to here, because there were too many; None: all of them.
-        timeouts: for how long requests are kept, by revision.
+        revisions: those that there are.
     """
 
     exposures: Mapping[str, Exposure]
     closes: Sequence[Closes]
     examples: Examples | None = None
     until: datetime | None = None
-    timeouts: Mapping[str, timedelta] = field(default_factory=dict)
+    revisions: Sequence[Revision] = ()
 
 
 def read_logs(world: World, current: Rollout) -> Met | None:
@@ -79,8 +79,7 @@ def read_logs(world: World, current: Rollout) -> Met | None:
         return None
     seen_at = last if is_whole else tally.newest
     until = None if is_whole else seen_at
-    timeouts = {each.name: each.timeout for each in revisions}
-    return Met(tally.exposures(seen_at), tally.closes(), tally.examples(seen_at), until, timeouts)
+    return Met(tally.exposures(seen_at), tally.closes(), tally.examples(seen_at), until, revisions)
 
 
 def _take(pages: Iterator[Sequence[LogLine]], tally: Tally, clock: Clock) -> bool:
@@ -199,7 +198,7 @@ def make_report(
         examples=met.examples if met else None,
         checks=static_checks.of_attempt(folder, attempt),
         read_until=met.until if met else None,
-        timeouts=met.timeouts if met else None,
+        revisions=met.revisions if met else (),
         alerts=_looked(alerts),
         commit=commit,
         changed=changed,

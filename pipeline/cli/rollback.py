@@ -74,11 +74,11 @@ def rollback(
         )
         done = restore(platform, clock, ref, cause, to=to, listen=told.listen, stop=session.stopped.is_set)
         code = _say(session, ref, done, told)
-        _drain(session, ref, platform, clock, done, drain, told)
-    if not (service and "/" in service):  # named in full it needs no configuration, so it asks for none
-        from pipeline.app import webhook
+        if not (service and "/" in service):  # named in full it needs no configuration, so it asks for none
+            from pipeline.app import webhook
 
-        webhook.tell(session, env, told)
+            webhook.tell(session, env, told)
+        _drain(session, ref, platform, clock, done, drain, told)
     return code
 
 

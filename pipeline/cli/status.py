@@ -110,11 +110,10 @@ def _sockets(look: Look, seen: Seen | None) -> dict[str, object]:
     from pipeline.report.left import left_on, words
 
     s, met = look.situation, seen.exposures if seen else None
-    timeouts = {each.name: each.timeout for each in (s.candidate, s.stable) if each is not None}
     rows = [
         {"revision": each.revision, "role": each.role, "open": each.open,
          "last_ends_at": each.ends.isoformat() if each.ends else None}
-        for each in left_on(s.rollout, met, timeouts)
+        for each in left_on(s.rollout, met, (s.candidate, s.stable))
     ]  # fmt: skip
     return {"sockets": rows, "draining": words(s.rollout, met)}
 

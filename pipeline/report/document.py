@@ -18,6 +18,7 @@ from enum import Enum
 from checks import finding as checked
 from pipeline.core.rollout import Rollout
 from pipeline.judging.exposure import Exposure
+from pipeline.model import Revision
 from pipeline.report import advice, banner, checklist, facts, left, notes
 from pipeline.report.examples import Example, Examples
 from pipeline.report.figures import Figures, figures_of
@@ -155,7 +156,7 @@ def build(
     examples: Examples | None = None,
     commit: str = "",
     changed: tuple[str, ...] | None = None,
-    timeouts: Mapping[str, timedelta] | None = None,
+    revisions: Sequence[Revision] = (),
 ) -> Report:
     """The report of a rollout attempt as far as it has come.
 
@@ -168,7 +169,7 @@ def build(
         examples: some of the user runs that failed; None where the logs cannot be read.
         commit: stable's. ``changed``: the files that changed since; None: nobody named it.
         alerts: titles of the alert policies on the service; None: nobody could look.
-        timeouts: for how long requests are kept, by revision.
+        revisions: those that there are; none where nobody could look.
     """
     plan, axis = rollout.plan, facts.end_of_axis(rollout, now)
     figures = figures_of(rollout, journal, exposures, now)
@@ -208,7 +209,7 @@ def build(
         ),
         beside=notes.notes(rollout, figures.met),
         clocks=figures.clocks,
-        left=left.left_on(rollout, figures.met, timeouts or {}),
+        left=left.left_on(rollout, figures.met, revisions),
         draining=left.words(rollout, figures.met),
         shares=facts.shares_of(rollout, axis) if rollout.reached else (),
         closes=tuple(closes),

@@ -7,7 +7,7 @@ new came. What instances were asked, or that the revision was deleted, may end i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from pipeline.core.draining import Draining
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.judging.exposure import Exposure
 from pipeline.judging.terms import Drain
+from pipeline.model import Revision
 
 TOLD_TO_STOP = timedelta(seconds=10)  # from SIGTERM to SIGKILL
 
@@ -35,14 +36,15 @@ class Left:
 
 
 def left_on(
-    rollout: Rollout, met: Mapping[str, Exposure] | None, timeouts: Mapping[str, timedelta]
+    rollout: Rollout, met: Mapping[str, Exposure] | None, revisions: Iterable[Revision | None]
 ) -> tuple[Left, ...]:
     """Of the candidate and of stable.
 
     Args:
-        timeouts: for how long requests are kept, by revision.
+        met: by revision; None where the logs could not be read.
+        revisions: those that there are, the two among them.
     """
-    plan = rollout.plan
+    plan, timeouts = rollout.plan, {each.name: each.timeout for each in revisions if each is not None}
     roles = {"candidate": plan.candidate, "stable": plan.stable}
     if plan.candidate == plan.stable:
         roles = {"stable": plan.stable}
@@ -102,12 +104,3 @@ def words(rollout: Rollout, met: Mapping[str, Exposure] | None) -> str:
         return f"{name} was not deleted: {draining.note}"
     put_back = f", {draining.put_back} took its place as the latest revision" if draining.put_back else ""
     return f"{name} was deleted at {draining.ended:%H:%M:%S} UTC{put_back}{came}"
-
-
-def sentence(left: Left) -> str:
-    """For people; empty where nothing is known to be left."""
-    if not left.open and left.ends is None:
-        return ""
-    number = "it is not known how many sockets are" if left.open is None else f"{left.open:,} sockets are"
-    ends = f"; the last ends at about {left.ends:%H:%M} UTC" if left.ends else ""
-    return f"{number} open on {left.revision}{ends}"

@@ -31,7 +31,7 @@ _BUSY_EVERY = 8  # so many times longer, while users still come
 _LONGEST_S = 120.0  # between two readings of an address that cannot be read
 _MOST_FAILURES = 20  # that are counted
 _LEAST_WINDOW_S = 2.0  # for who read the order late
-_IDLE_SHARE = 0.9  # of the window, in which those without a run are closed
+_SPREAD = 2 / 3  # of the window; the rest is for the last runs
 _TICK_S = 0.1
 _RETRY_S = (1, 5)
 
@@ -107,7 +107,7 @@ class Draining:
         say(f"asked to drain: {count} sockets within {window_s:.0f}s")
         try:
             while self._book.open and (passed := now() - begun) < window_s:
-                self._let_stay(int(count * (1 - passed / (_IDLE_SHARE * window_s))))
+                self._let_stay(int(count * (1 - passed / (_SPREAD * window_s))))
                 await asyncio.sleep(_TICK_S)
             for left in tuple(self._book.open):
                 self._close(left)

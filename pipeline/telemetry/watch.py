@@ -45,6 +45,7 @@ class Watch:
         self._accepted: float | None = None
         self._runs = 0
         self._undecided: list[_Run] = []
+        self._late: _Run | None = None  # past its deadline and told so, and not at its end
         self._was_idle = False
         self._idle_timer: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -110,7 +111,7 @@ class Watch:
                 if self._frames is not None:
                     for value in self._frames[1].messages(message):
                         self._event(value, Wanted.found_in_value)
-                elif self._undecided:
+                elif self.is_busy:
                     self._event(message, Wanted.found_in)
             case "websocket.accept":
                 self._accept()
@@ -151,6 +152,7 @@ class Watch:
             self._book.asked()
         run = _Run(self._runs, self._book.clock(), wanted(self._book.event_path, events))
         self._undecided.append(run)
+        self._late = None  # who asks again does not wait for it any more
         self._tell(Started(run.started, run.number))
         run.timer = self._later(self._decide, run, "timeout")
 
@@ -165,6 +167,7 @@ class Watch:
             if kind is not None:
                 break
         else:
+            self._late_event(said, find)
             return
         if run.first_event is None:
             run.first_event = self._book.clock()
@@ -172,6 +175,16 @@ class Watch:
         run.missing = wanted(self._book.event_path, left)
         if not left:
             self._decide(run, "ok")
+
+    def _late_event(self, said: Any, find: Callable[[Wanted, Any], str | None]) -> None:
+        """Nothing is told of a run that is decided; but its user still waits for its end."""
+        late = self._late
+        if late is not None and (kind := find(late.missing, said)) is not None:
+            left = tuple(word for word in late.missing.words if word != kind)
+            late.missing = wanted(self._book.event_path, left)
+            if not left:
+                self._late = None
+                self._tell_idle()
 
     def _decide(self, run: _Run, outcome: str) -> None:
         if run not in self._undecided:
@@ -183,13 +196,18 @@ class Watch:
         now = self._book.clock()
         total = round((now - run.started) * 1000, 3)
         self._tell(Run(now, run.number, run.started, outcome, run.missing.words, first, total))
-        if self.when_idle is not None and not self._undecided and not self._is_over:
+        if outcome == "timeout":
+            self._late = run
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if self.when_idle is not None and not self.is_busy and not self._is_over:
             self._book.guarded(self.when_idle)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a run is under way."""
-        return bool(self._undecided)
+        """Whether a run is under way, be it late."""
+        return bool(self._undecided) or self._late is not None
 
     def stop(self, reason: str = "") -> Coroutine[Any, Any, None]:
         """Close it, unasked by the app. From the call on the app hears no message, and what it sends finds nobody."""

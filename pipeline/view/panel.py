@@ -174,19 +174,14 @@ def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
 
 def _open(look: Look, seen: Seen) -> Iterator[Text]:
     """Sockets by revision, with the end of the last one where nobody new comes to it."""
-    known = [each for each in left_on(look.situation.rollout, seen.exposures, _timeouts(look))
-             if each.revision in seen.exposures]  # fmt: skip
+    s = look.situation
     parts = [
         f"{each.role} {each.open:,}" + (f" (last ends at about {each.ends:%H:%M})" if each.ends else "")
-        for each in known
+        for each in left_on(s.rollout, seen.exposures, (s.candidate, s.stable))
+        if each.revision in seen.exposures
     ]
     if parts:
         yield Text(f"still open: {', '.join(parts)}")
-
-
-def _timeouts(look: Look) -> Mapping[str, timedelta]:
-    s = look.situation
-    return {each.name: each.timeout for each in (s.candidate, s.stable) if each is not None}
 
 
 def _reason(look: Look, seen: Seen | None) -> Iterator[Text]:

@@ -99,7 +99,8 @@ class Stayers:
             user.cut = (*user.cut, expected)
             user.begun.set()
         user.done, user.cut = user.done + 1, ()
-        await asyncio.sleep(user.seconds / 2)
+        with suppress(TimeoutError):  # a close is noticed while he thinks, too
+            await asyncio.wait_for(socket.wait_closed(), user.seconds / 2)
 
 
 async def _gone(tasks: list[asyncio.Task[None]]) -> None:

@@ -43,8 +43,8 @@ SIZE = (
 )
 
 
-def paused_at_half(project: Project, drain: str) -> str:
-    """The address of a candidate that has half of the traffic, and the crowd's concurrency."""
+def paused_at_half(project: Project, drain: str, within: str = "1s") -> str:
+    """The address of a candidate that has half of the traffic. Args: within: after so long a run is late."""
     command = f'{{command: ["{sys.executable}", "{SLOW}"], env: {{BUILD: "%s"}}}}'
     room = SIZE.sockets // SIZE.instances + 1
     project.configure(
@@ -52,7 +52,7 @@ def paused_at_half(project: Project, drain: str) -> str:
         **{
             "startup: 5s": f"startup: 10s, concurrency: {room + 2}, max-instances: 4, min-instances: {SIZE.instances}",
             "within: 2s": "within: 30s",
-            "heartbeat: 2s": f"heartbeat: 2s\ndrain: {drain}",
+            "heartbeat: 2s": f"heartbeat: 2s\nevidence: {{within: {within}}}\ndrain: {drain}",
         },
     )  # fmt: skip
     assert project.run_here("rollout", "--image", "good", "-o", "json").code == 0
@@ -106,7 +106,7 @@ def test_a_revision_that_is_deleted_takes_its_sockets_along_and_who_was_cut_is_c
     empty: Project,
 ) -> None:
     """A third of them have runs that are longer than the ten seconds that instances are given."""
-    url = paused_at_half(empty, "delete")
+    url = paused_at_half(empty, "delete", "2m")
     candidate = empty.live().serving.tagged(CANDIDATE_TAG)
     assert candidate
     with Stayers(url, SIZE.sockets, (1.0, 2.0, 60.0)) as there:
@@ -123,6 +123,9 @@ def test_a_revision_that_is_deleted_takes_its_sockets_along_and_who_was_cut_is_c
     current = record.readable(empty.live())
     assert current is not None
     assert current.draining is not None
+    told_of = empty.run_here("status", empty.ref.name, "-o", "json").document
+    assert told_of["draining"].endswith(f"{len(there.each)} sockets closed with 1012, {len(cut)} runs cut")
+    assert {row["open"] for row in told_of["sockets"] if row["revision"] == candidate} == {0}
     assert (current.draining.how, current.draining.note) == (Drain.DELETE, "")
     assert {each.name for each in empty.revisions()} == before - {candidate} | {current.draining.put_back}
     assert empty.live().serving.serving == {done.document["target"]: 100}

@@ -27,7 +27,7 @@ const LONGEST_S = 120; // between two readings of an address that cannot be read
 const OLDEST_MS = 10 * 60 * 1000; // of an order that is begun
 const CLOCKS_AGREE_MS = 60 * 1000;
 const LEAST_WINDOW_MS = 2000; // for who read the order late
-const IDLE_SHARE = 0.9; // of the window, in which sockets without a run are closed
+const SPREAD = 2 / 3; // of the window; the rest is for the last runs
 const READ_WITHIN_MS = 10 * 1000;
 const MOST_BYTES = 512 * 1024; // of what holds an order
 const MOST_REDIRECTS = 3;
@@ -183,7 +183,7 @@ class Book {
     let closed = 0;
     for (let passed = 0; this.open.size && passed < this.stopOverS * 1000; passed = Date.now() - began) {
       const due = passed >= overMs ? count : 1 + Math.floor(((count - 1) * passed) / overMs);
-      const idle = [...this.open].filter((watch) => !watch.undecided.length);
+      const idle = [...this.open].filter((watch) => !watch.isBusy);
       for (const watch of idle.slice(0, Math.max(0, due - closed))) {
         watch.restart();
         closed += 1;
@@ -201,6 +201,7 @@ class Watch {
     this.book = book;
     this.socket = socket;
     this.undecided = [];
+    this.late = null; // a run past its deadline, told so, and not at its end
     this.runs = 0;
     this.isOver = this.wasIdle = false;
     this.whenIdle = null; // called each time that no run is under way any more
@@ -223,7 +224,7 @@ class Watch {
     socket.send = (data, ...more) => {
       const isOpen = socket.readyState === OPEN;
       const result = send.call(socket, data, ...more);
-      if (isOpen && this.undecided.length) book.guarded(() => this.sent(data));
+      if (isOpen && this.isBusy) book.guarded(() => this.sent(data));
       return result;
     };
     socket.close = (code, reason) => {
@@ -247,6 +248,7 @@ class Watch {
     const run = { number: ++this.runs, started: now(), missing: [...known.runs[start]], first: null };
     if (!this.shared.probe) this.book.wasAsked = true;
     this.undecided.push(run);
+    this.late = null; // who asks again does not wait for it any more
     this.tell("agent_start", run.started, { run: run.number });
     run.timer = this.later(() => this.decide(run, "timeout"));
   }
@@ -261,6 +263,21 @@ class Watch {
       if (!run.missing.length) this.decide(run, "ok");
       return;
     }
+    const kind = this.late ? wordIn(data, this.book.known.event_field, this.late.missing) : undefined;
+    if (kind === undefined) return;
+    this.late.missing.splice(this.late.missing.indexOf(kind), 1);
+    if (this.late.missing.length) return;
+    this.late = null;
+    this.tellIdle();
+  }
+
+  /** Whether a run is under way, be it late. */
+  get isBusy() {
+    return this.undecided.length > 0 || this.late !== null;
+  }
+
+  tellIdle() {
+    if (this.whenIdle && !this.isBusy && !this.isOver) this.whenIdle();
   }
 
   decide(run, outcome) {
@@ -272,7 +289,8 @@ class Watch {
     const { number, started, missing } = run;
     const total_ms = (at - started) * 1000;
     this.tell("agent_run", at, { run: number, started, outcome, missing, first_event_ms, total_ms });
-    if (this.whenIdle && !this.undecided.length && !this.isOver) this.whenIdle();
+    if (outcome === "timeout") this.late = run;
+    this.tellIdle();
   }
 
   idle() {
@@ -396,7 +414,7 @@ class Draining {
     const step = () => {
       const passed = Date.now() - began;
       if (book.open.size && passed < windowMs) {
-        this.letStay(Math.floor(count * (1 - passed / (IDLE_SHARE * windowMs))));
+        this.letStay(Math.floor(count * (1 - passed / (SPREAD * windowMs))));
         return;
       }
       clearInterval(this.timer);
@@ -410,15 +428,15 @@ class Draining {
   letStay(most) {
     const staying = [...this.book.open].filter((watch) => !watch.whenIdle);
     const tooMany = Math.max(0, staying.length - Math.max(0, most));
-    const [idle, busy] = [staying.filter((w) => !w.undecided.length), staying.filter((w) => w.undecided.length)];
+    const [idle, busy] = [staying.filter((w) => !w.isBusy), staying.filter((w) => w.isBusy)];
     for (const watch of [...idle, ...busy].slice(0, tooMany)) {
       watch.whenIdle = () => this.close(watch);
-      if (!watch.undecided.length) this.close(watch);
+      if (!watch.isBusy) this.close(watch);
     }
   }
 
   close(watch) {
-    if (watch.undecided.length) this.cut += 1;
+    if (watch.isBusy) this.cut += 1;
     watch.restart(`retry-after=${1 + Math.floor(Math.random() * 5)}`);
   }
 }
