@@ -21,7 +21,7 @@ from pipeline.config import schema
 from pipeline.doctor import machine, service
 from pipeline.doctor.answer import Answer, Verdict, note, ok, wrong
 from pipeline.doctor.examine import examine
-from pipeline.doctor.project import ACT_AS, APIS, PERMISSIONS, ProjectQuestions, compared
+from pipeline.doctor.project import ACT_AS, APIS, PERMISSIONS, TO_DELETE, ProjectQuestions, compared
 from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected
 from pipeline.local import daemon, endpoint
 from pipeline.local.images.catalogue import Image
@@ -123,6 +123,14 @@ def test_each_missing_permission_is_named_with_the_role_that_has_it(name: str) -
     found = of(made, f"permission {name}")
     assert f"--member {ME.member} --role {PERMISSIONS[name][1]}" in found.fix
     assert found.is_access
+
+
+def test_who_has_bad_revisions_deleted_must_be_allowed_to() -> None:
+    with serving(whole()) as project:
+        made = ProjectQuestions(project, ME, REF, needed={**PERMISSIONS, **TO_DELETE}).permissions()
+    assert [answer.name for answer in made if answer.verdict is Verdict.WRONG] == [
+        "permission run.revisions.delete"
+    ]
 
 
 @pytest.mark.parametrize("name", APIS)

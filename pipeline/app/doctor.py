@@ -20,7 +20,7 @@ from pipeline.cloudrun.project import Identity, Project, open_project
 from pipeline.doctor import machine, service
 from pipeline.doctor.answer import Answer, Check, note, ok, unasked, wrong
 from pipeline.doctor.examine import examine
-from pipeline.doctor.project import OF_A_JOB, PERMISSIONS, ProjectQuestions, compared
+from pipeline.doctor.project import OF_A_JOB, PERMISSIONS, TO_DELETE, ProjectQuestions, compared
 from pipeline.errors import ServiceNotFound, SpillwayError
 from pipeline.model import LiveService, ServiceRef
 
@@ -111,7 +111,10 @@ class Doctor:
         config = self.request.config
         asked = ProjectQuestions(
             project, who, self.request.ref, config.container.service_account or "", config.evidence.lateness,
-            needed={**PERMISSIONS, **(OF_A_JOB if config.is_inside else {})},
+            needed={
+                **PERMISSIONS, **(OF_A_JOB if config.is_inside else {}),
+                **(TO_DELETE if config.drain.how == "delete" else {}),
+            },
         )  # fmt: skip
         return {
             "api": asked.apis,

@@ -51,6 +51,8 @@ OF_A_JOB = {
     "run.jobs.create": ("to declare the job of probes.from: job", _DEVELOPER),
     "run.jobs.update": ("to declare the job of probes.from: job", _DEVELOPER),
 }
+#: the same where a revision that was sent back is deleted
+TO_DELETE = {"run.revisions.delete": ("to delete a revision that was sent back", _DEVELOPER)}
 #: LOCATION-docker.HOST/PROJECT/REPOSITORY/IMAGE
 _REPOSITORY = re.compile(r"([a-z0-9-]+)-docker\.[^/]+/([^/]+)/([^/]+)/.+")
 
