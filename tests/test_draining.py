@@ -132,3 +132,16 @@ def test_an_order_that_somebody_else_took_away_stops_nothing() -> None:
     annotations = {key: text for key, text in scene.live.annotations.items() if key != DRAIN_ANNOTATION}
     scene.platform.foreign_write(annotations=annotations)
     assert record.annotated(scene.live, scene.rollout)[DRAIN_ANNOTATION] == given.encode()  # type: ignore[union-attr]
+
+
+def test_an_order_goes_on_while_another_candidate_begins_and_rises() -> None:
+    """A team that pushes a fix within the window wants the bad revision's sockets gone all the same."""
+    scene = Scene()
+    scene.users.failing = {CANDIDATE: 0.5}
+    assert scene.roll(a_wish(stages=stages(0, 50, 100), **ASK)) is Outcome.ROLLED_BACK
+    given = order(scene.live)
+    assert given
+    orders = watched(scene)
+    fix = a_wish("agent-chat-fix", fingerprint="g", stages=stages(0, 50, 100), **ASK)
+    assert scene.roll(fix) is Outcome.PROMOTED
+    assert {each for each, _ in orders} == {given}
