@@ -49,7 +49,7 @@ def order_in(body: bytes | str) -> Order | None:
     said = _object(json.loads(body))
     if "revision" in said:
         return _order(said)
-    text = _object(said.get("annotations") or {}).get(ANNOTATION)
+    text = _object(said.get("annotations", {})).get(ANNOTATION)
     return _order(_object(json.loads(text))) if isinstance(text, str) and text else None
 
 
