@@ -23,7 +23,7 @@ from pipeline.telemetry import SpillwayTelemetry
 from pipeline.telemetry.order import ANNOTATION, Order
 from tests.test_telemetry_contract import ENVIRON as CONTRACT
 from tests.test_telemetry_contract import ROOT, ending, node_path, told, until, words
-from tests.test_telemetry_orders import resource, says, serving
+from tests.test_telemetry_orders import HOSTILE, resource, says, serving
 from tests.test_telemetry_stopping import ASK, ENVIRON, EVENTS, Message, Send, Server
 
 __all__ = ["node_path", "words"]
@@ -118,6 +118,38 @@ async def test_both_middlewares_let_a_run_end_and_close_with_1012_and_a_hint(
     assert all(HINT.fullmatch(line["reason"]) for line in closes)
     runs = {line["outcome"] for line in told(lines) if line["event"] == "agent_run"}
     assert runs == ({"ok"} if within_s == 600 else {"idle", "timeout"})
+
+
+async def test_both_middlewares_outlive_whatever_stands_at_the_address(
+    words: list[str], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    answers = [
+        HOSTILE[name]
+        for name in ("floods", "redirects-for-ever", "no-http", "deep", "error", "boasts-of-its-length")
+    ]
+
+    def answer(request: Any) -> None:
+        asked.append(request.path)
+        answers[min(sum("key" in path for path in asked), len(answers)) - 1](request)
+
+    with serving(answer) as order_url:
+        environ = {**os.environ, **CONTRACT, "SPILLWAY_DRAIN_URL": order_url, "DRAIN_EVERY_S": "0.03"}
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stderr is not None
+            port = process.stderr.readline().split()[1]
+            async with connect(f"ws://127.0.0.1:{port}") as socket:
+                await _until(lambda: sum("key" in path for path in asked) >= len(answers))
+                await socket.send(json.dumps({"type": "execute_agent", "do": "run"}))
+                assert [json.loads(await socket.recv())["type"] for _ in range(3)][-1] == "agent_completed"
+        finally:
+            process.kill()
+            said = process.communicate()[1]
+    assert said.count("OrderUnread") == 1
+    assert "secret" not in said
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import budget
-from pipeline.app import ci
+from pipeline.app import ci, draining
 from pipeline.app.orders import Orders, obey
 from pipeline.app.programs import Program
 from pipeline.app.reporting import UserFigures, rollouts_of, write_reports
@@ -31,7 +31,6 @@ from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
 from pipeline.errors import SpillwayError
 from pipeline.events import Called, Listener, Looked, RolloutEvent, Said
-from pipeline.judging.terms import Drain
 from pipeline.model import LiveService, Outcome
 from pipeline.output.writer import outcome_document
 from pipeline.report import writes
@@ -199,20 +198,6 @@ class Drive:
         self.engine.raises_nothing = self.differs()
         return self.engine.tick()
 
-    def drain(self) -> None:
-        """What is left to do about the sockets of a revision that was sent back; nothing of that changes an outcome."""
-        if (seen := self.seen()) is not None and seen.plan.terms.drain is not Drain.DELETE:
-            return
-        from pipeline.driving.drain import drain
-
-        try:
-            drain(
-                self.world.platform, self.world.clock, self.place.ref,
-                by=self.engine.driver, listen=self.listeners, stop=self.session.stopped.is_set,
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - a fault of ours: traffic is safe, and the outcome stands
-            self.session.output.say(f"not drained: {error!r}")
-
     def differs(self) -> str:
         """Why this file may raise nothing of the rollout under way, in words; empty where it may, or none is."""
         current = self.current()
@@ -308,7 +293,7 @@ class Drive:
         code = outcome.exit_code if code is None else code
         if outcome is not Outcome.UNDER_WAY:
             self.session.decided = code
-            self.drain()
+            draining.drain(self)
         later = self.not_applied(ended) if isinstance(ended, Ended) else ()
         if isinstance(ended, Ended) and ended.rollout is None and outcome not in _FIRST:
             self.stack.close()

@@ -220,7 +220,8 @@ class Watch:
             return
         code, by = RESTART, "server"
         try:
-            await self._send({"type": "websocket.close", "code": RESTART, "reason": reason})
+            said = {"reason": reason} if reason else {}
+            await self._send({"type": "websocket.close", "code": RESTART, **said})
         except OSError:
             code, by = 1006, "lost"
         except Exception as error:  # noqa: BLE001 - it closed by itself meanwhile

@@ -14,7 +14,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.app.wiring import SystemClock
 from pipeline.core import record
+from pipeline.driving.restore import Cause, restore
 from pipeline.judging.terms import Drain
 from pipeline.model import CANDIDATE_TAG, DRAIN_ANNOTATION
 from tests.e2e.project import Project
@@ -100,20 +102,31 @@ def test_instances_that_are_asked_let_every_run_end_and_close_all_within_the_win
     if IS_WHOLE:
         assert max(each.closed_at for each in there.each) < asked + SIZE.window_s
     assert candidate in {each.name for each in empty.revisions()}
+    done = empty.run_here("rollback", empty.ref.name, "--drain", "delete", "-o", "json")
+    assert (done.code, done.document["verified"]) == (0, True), done.stderr
+    assert f"{candidate} is deleted" in done.stderr
+    assert candidate not in {each.name for each in empty.revisions()}
 
 
 def test_a_revision_that_is_deleted_takes_its_sockets_along_and_who_was_cut_is_counted(
     empty: Project,
 ) -> None:
-    """A third of them have runs that are longer than the ten seconds that instances are given."""
+    """A third of them have runs that are longer than the ten seconds that instances are given.
+
+    Whoever rolled back was killed right after that was read back: a tick goes on.
+    """
     url = paused_at_half(empty, "delete", "2m")
     candidate = empty.live().serving.tagged(CANDIDATE_TAG)
     assert candidate
     with Stayers(url, SIZE.sockets, (1.0, 2.0, 60.0)) as there:
         before = {each.name for each in empty.revisions()}
         began = time.time()
-        done = empty.run_here("rollback", empty.ref.name, "-o", "json")
-        assert done.code == 0, done.stderr
+        with empty.platform() as platform:
+            back = restore(platform, SystemClock(), empty.ref, Cause("felt wrong", "ada", by_hand=True))
+        assert back.verified
+        assert there.left(0) == SIZE.sockets, "traffic goes back first"
+        done = empty.run_here("tick", "-o", "json")
+        assert done.document["outcome"] == "rolled_back_by_hand", done.stderr
         assert there.left(MARGIN_S) == 0
         told(empty, there, began, "deleted")
     assert {each.code for each in there.each} == {1012}
@@ -128,4 +141,4 @@ def test_a_revision_that_is_deleted_takes_its_sockets_along_and_who_was_cut_is_c
     assert {row["open"] for row in told_of["sockets"] if row["revision"] == candidate} == {0}
     assert (current.draining.how, current.draining.note) == (Drain.DELETE, "")
     assert {each.name for each in empty.revisions()} == before - {candidate} | {current.draining.put_back}
-    assert empty.live().serving.serving == {done.document["target"]: 100}
+    assert empty.live().serving.serving == {back.target: 100}
