@@ -38,16 +38,25 @@ def rollback_plan(figures: Figures) -> Iterator[Command]:
     if not plan.ref.is_local:
         yield Command("The same without Spillway:", writes.set_traffic(plan.ref, {plan.stable: 100}))
     yield Command("See that it arrived:", "spillway status")
-    # What becomes of the sockets that are open on the candidate.
+    yield from _sockets(figures)
+
+
+def _sockets(figures: Figures) -> Iterator[Command]:
+    """What becomes of those that are open on the candidate."""
+    plan, draining = figures.rollout.plan, figures.rollout.draining
+    if draining is not None and draining.ended and not draining.note:
+        yield Command(f"{plan.candidate} was deleted, and its sockets ended with it.")
+        return
     open_now = f" ({figures.users.open_sockets:,} when this was written)" if figures.users else ""
     stay = f"Sockets that are open on {plan.candidate}{open_now} stay there until they close, at the latest at the request time-out."
-    if plan.ref.is_local:
-        yield Command(stay)
-        return
     yield Command(
-        f"{stay} To end them now, once another revision is the latest (SIGTERM, then 10 s):",
-        writes.delete_revision(plan.ref, plan.candidate),
+        f"{stay} To end them sooner, with the revision:", writes.roll_back(plan.ref, drain="delete")
     )
+    if not plan.ref.is_local:
+        yield Command(
+            "The same without Spillway, once another revision is the latest (SIGTERM, then 10 s):",
+            writes.delete_revision(plan.ref, plan.candidate),
+        )
 
 
 def risks(figures: Figures, checks: Report | None) -> Iterator[str]:

@@ -85,9 +85,15 @@ def set_traffic(ref: ServiceRef, shares: Mapping[str, int]) -> str:
     ])  # fmt: skip
 
 
-def roll_back(ref: ServiceRef, to: str = "") -> str:
-    """Spillway's own, with the record and the tags; ``to``: a revision other than the last known good one."""
-    return shlex.join(["spillway", "rollback", ref.name, *(["--to", to] if to else [])])
+def roll_back(ref: ServiceRef, to: str = "", *, drain: str = "") -> str:
+    """Spillway's own, with the record and the tags.
+
+    Args:
+        to: a revision other than the last known good one.
+        drain: what becomes of the sockets that are left, other than the record says.
+    """
+    more = [*(["--to", to] if to else []), *(["--drain", drain] if drain else [])]
+    return shlex.join(["spillway", "rollback", ref.name, *more])
 
 
 def promote(environment: str, file: str = "") -> str:

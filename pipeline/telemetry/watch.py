@@ -111,7 +111,7 @@ class Watch:
                 if self._frames is not None:
                     for value in self._frames[1].messages(message):
                         self._event(value, Wanted.found_in_value)
-                elif self.is_busy:
+                elif self._undecided or self._late is not None:
                     self._event(message, Wanted.found_in)
             case "websocket.accept":
                 self._accept()
