@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from pipeline.core.rollout import Phase, Rollout
+from pipeline.driving.engine import Engine
+from pipeline.driving.ports import World
+from pipeline.events import Listener
 from pipeline.judging.terms import Drain
 
-if TYPE_CHECKING:
-    from pipeline.app.drive import Drive
 
-
-def drain(drive: Drive) -> None:
+def drain(engine: Engine, world: World, listen: Listener, say: Callable[[str], None]) -> None:
     """Delete it where that is wished, and wait until it is gone. Traffic is safe: nothing of this changes an outcome."""
-    if (seen := drive.seen()) is not None and not _may_delete(seen):
+    if (seen := engine.observer.current) is not None and not _may_delete(seen):
         return
     from pipeline.driving import drain
 
     try:
         drain.drain(
-            drive.world.platform, drive.world.clock, drive.place.ref,
-            by=drive.engine.driver, listen=drive.listeners, stop=drive.session.stopped.is_set,
-        )  # fmt: skip
+            world.platform,
+            world.clock,
+            engine.observer.ref,
+            by=engine.driver,
+            listen=listen,
+            stop=engine.stop,
+        )
     except Exception as error:  # noqa: BLE001 - a fault of ours: the outcome stands
-        drive.session.output.say(f"not drained: {error!r}")
+        say(f"not drained: {error!r}")
 
 
 def _may_delete(seen: Rollout) -> bool:

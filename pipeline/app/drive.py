@@ -198,6 +198,9 @@ class Drive:
         self.engine.raises_nothing = self.differs()
         return self.engine.tick()
 
+    def drain(self) -> None:
+        draining.drain(self.engine, self.world, self.listeners, self.session.output.say)
+
     def differs(self) -> str:
         """Why this file may raise nothing of the rollout under way, in words; empty where it may, or none is."""
         current = self.current()
@@ -293,7 +296,7 @@ class Drive:
         code = outcome.exit_code if code is None else code
         if outcome is not Outcome.UNDER_WAY:
             self.session.decided = code
-            draining.drain(self)
+            self.drain()
         later = self.not_applied(ended) if isinstance(ended, Ended) else ()
         if isinstance(ended, Ended) and ended.rollout is None and outcome not in _FIRST:
             self.stack.close()
