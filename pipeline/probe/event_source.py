@@ -14,32 +14,22 @@ from websockets.frames import Close
 
 from pipeline.framing.event_stream import MEDIA_TYPE
 from pipeline.framing.protocol import Frame
+from pipeline.probe.closes import NotStreamed
 from pipeline.probe.http_steps import client, excerpt
 from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import Kind, Scenario
 from pipeline.probe.target import proxy_for
-from pipeline.probe.verdict import Ending
-
-
-class NotStreamed(ConnectionClosed):
-    """There is no stream of events."""
-
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(None, None)
-        self.ending = ending
+from pipeline.probe.verdict import Closing, Ending
 
 
 class EventSource:
-    """One stream. Of a WebSocket's connection it has what a session asks for, ``transport`` and ``protocol`` too.
+    """One stream.
 
     Args:
         url: http(s)://...
     """
 
     def __init__(self, scenario: Scenario, url: str, headers: Mapping[str, str], saw: Saw = unseen) -> None:
-        self.transport = self.protocol = self
-        self.close_rcvd: Close | None = None
-        self.close_exc: ConnectionClosed = ConnectionClosedOK(None, None)
         self._url, self._saw = url, saw
         self._client = client({"Accept": MEDIA_TYPE, **scenario.headers, **headers}, url)
         self._response: aiohttp.ClientResponse | None = None
@@ -50,12 +40,12 @@ class EventSource:
         assert self._response is None, "one request, one message"
         await self._request("POST", frame.encode() if isinstance(frame, str) else frame)
 
-    async def recv(self, decode: bool | None = None) -> Frame:  # noqa: ARG002 - websockets' signature
+    async def recv(self) -> Frame:
         """The next piece of the body. Raises ConnectionClosed at its end, NotStreamed where there is none."""
         if self._response is None and self._fault is None:
             await self._request("GET", None)
         if self._fault is not None or self._response is None:
-            raise self._fault or self.close_exc
+            raise self._fault or ConnectionClosedOK(None, None)
         try:
             piece = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
@@ -66,19 +56,14 @@ class EventSource:
             raise self._fault
         return piece
 
-    async def close(self, code: int = 1000) -> None:
+    async def hang_up(self, code: int) -> Closing:
         """Leave: whoever reads a stream says no goodbye, so no answer is waited for."""
-        self.close_rcvd = Close(code, "")
-        self.close_exc = self._fault = ConnectionClosedOK(
-            self.close_rcvd, self.close_rcvd, rcvd_then_sent=False
-        )
-        self.abort()
+        await self.let_go()
+        return Closing(code, by_server=False)
 
-    def abort(self) -> None:
+    async def let_go(self) -> None:
         if self._response is not None:
             self._response.close()
-
-    async def wait_closed(self) -> None:
         await self._client.close()
 
     async def _request(self, method: str, body: bytes | None) -> None:

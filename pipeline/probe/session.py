@@ -2,7 +2,7 @@
 
 ``machine.py`` says what is done next and when it is over; here are the sockets that it is done with. Each wait has a
 deadline and ends in an abort of the sockets: ``within_s`` for the HTTP steps, the same for handshakes and events,
-``CLOSE_S`` for a close.
+``websocket.CLOSE_S`` for a close.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ import asyncio
 import re
 import uuid
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from pipeline.errors import UserError
 from pipeline.framing.protocol import BadFrame, CannotSpeak, Declined, Decoded, Frame, Framing
 from pipeline.probe import secrets
-from pipeline.probe.connection import closing_of, complaint, hang_up, let_go, open_socket
+from pipeline.probe.closes import closing_of, complaint
+from pipeline.probe.connection import Connection, open_socket
 from pipeline.probe.effects import Dial, Effect, HangUp, Say
 from pipeline.probe.http_steps import run_steps
 from pipeline.probe.machine import Machine
@@ -68,7 +67,7 @@ async def hold_conversation(
 class _Line:
     """One open socket, and how messages stand in its frames."""
 
-    connection: ClientConnection
+    connection: Connection
     framing: Framing
     reading: asyncio.Task[Frame] | None = None  # only while several are heard at once
 
@@ -142,7 +141,7 @@ class _Session:
                     if line.reading is not None:
                         await _stopped(line.reading)
                         line.reading = None
-                    closing = await hang_up(line.connection, effect.code)
+                    closing = await line.connection.hang_up(effect.code)
                     machine.closed(effect.socket, closing, _now())
 
     async def _dial(self, machine: Machine, effect: Dial) -> None:
@@ -203,10 +202,7 @@ class _Session:
     async def _put(self, socket: str, frames: Iterable[Frame]) -> None:
         for frame in frames:
             self._note(socket, frame, sent=True)
-            with suppress(
-                ConnectionClosed
-            ):  # what was said before is still to be read; recv() tells of the close
-                await self.lines[socket].connection.send(frame)
+            await self.lines[socket].connection.send(frame)
 
     async def _hear(self, machine: Machine) -> None:
         socket, heard = await self._next(machine.sockets)
@@ -288,7 +284,7 @@ def _filled_in(scenario: Scenario, scope: Scope) -> Scenario:
 async def _dispose(line: _Line) -> None:
     if line.reading is not None:
         await _stopped(line.reading)
-    await let_go(line.connection)
+    await line.connection.let_go()
 
 
 async def _stopped(task: asyncio.Task[Frame]) -> None:

@@ -1,0 +1,191 @@
+"""One WebSocket of asyncio's, over websockets' protocol without I/O: as little as can be between the wire and a session.
+
+The service is not trusted with our time or memory. A message may have ``max_message_bytes`` after decompression and so
+many fragments; what breaks that or the protocol ends the connection there, and so does a flood of pings whose pongs
+nobody reads. Who sends more than is read is made to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import cast
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode, Opcode
+from websockets.frames import Frame as WireFrame
+from websockets.http11 import Response
+from websockets.protocol import State
+
+from pipeline.framing.protocol import Frame
+from pipeline.probe.closes import closing_of
+from pipeline.probe.scenario import USER_AGENT
+from pipeline.probe.verdict import Closing
+
+CLOSE_S = 2.0  # for the answer to our close
+UNSENT_BYTES = 1 << 20  # of pongs that a flood of pings may pile up before we hang up
+UNREAD_FRAMES = 16
+FRAGMENTS = 4096  # of one message
+_OF_MESSAGES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+
+
+class WebSocket(asyncio.Protocol):
+    """See the module's docstring. One task at a time waits for what comes: for the handshake, a frame or the end."""
+
+    def __init__(self, protocol: ClientProtocol) -> None:
+        self._protocol = protocol
+        self._transport: asyncio.Transport
+        self._answer: Response | None = None
+        self._frames: deque[WireFrame] = deque()
+        self._parts: list[WireFrame] = []  # of the message that is not whole yet
+        self._is_paused = False  # the peer is made to wait
+        self._is_lost = False
+        self._fault: BaseException | None = None  # why it is
+        self._heard: asyncio.Future[None] | None = None
+        self._may_write: asyncio.Future[None] | None = None  # only while the peer makes us wait
+
+    async def shake_hands(self, headers: Mapping[str, str]) -> Response:
+        """Open it. Raises InvalidHandshake. Args: headers: beside the protocol's own."""
+        request = self._protocol.connect()
+        request.headers.update(headers)
+        request.headers.setdefault("User-Agent", USER_AGENT)
+        self._protocol.send_request(request)
+        self._flush()
+        while self._answer is None and self._protocol.handshake_exc is None:
+            await self._more()
+        if self._protocol.handshake_exc is not None:
+            raise self._protocol.handshake_exc
+        assert self._answer is not None
+        return self._answer
+
+    async def recv(self) -> Frame:
+        """The next message. May be cancelled, and nothing is lost. Raises ConnectionClosed at the end."""
+        while True:
+            while self._frames:
+                frame = self._frames.popleft()
+                self._let_come()
+                self._parts.append(frame)
+                if frame.fin:
+                    try:
+                        return self._whole()
+                    except UnicodeDecodeError as error:
+                        self._give_up(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+                elif len(self._parts) > FRAGMENTS:
+                    self._give_up(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+            if self._is_lost:
+                raise self._close_exc
+            await self._more()
+
+    async def send(self, frame: Frame) -> None:
+        """Say it, unless the connection is closing: ``recv`` tells of that."""
+        if self._protocol.state is not State.OPEN:
+            return
+        if isinstance(frame, str):
+            self._protocol.send_text(frame.encode())
+        else:
+            self._protocol.send_binary(frame)
+        self._flush()
+        if self._may_write is not None:
+            await asyncio.shield(self._may_write)
+
+    async def hang_up(self, code: int) -> Closing | None:
+        """Close, and see how the server takes it; None where it did not answer."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code)
+            self._flush()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                while not self._is_lost:
+                    self._frames.clear()  # its close is behind them
+                    self._let_come()
+                    await self._more()
+        except TimeoutError:
+            if self._protocol.close_rcvd is None:
+                return None
+        await self.let_go()
+        return closing_of(self._close_exc)
+
+    async def let_go(self) -> None:
+        """End it at once."""
+        self._transport.abort()
+        while not self._is_lost:
+            await self._more()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Response):
+                self._answer = event
+            elif isinstance(event, WireFrame) and event.opcode in _OF_MESSAGES:
+                self._frames.append(event)
+        self._flush()
+        if self._protocol.parser_exc is not None:
+            self._transport.abort()
+        elif self._transport.get_write_buffer_size() > UNSENT_BYTES:
+            self._give_up(CloseCode.POLICY_VIOLATION, "pings without end, and our pongs are not read")
+        elif len(self._frames) > UNREAD_FRAMES and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._protocol.receive_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.receive_eof()
+        self._is_lost = True
+        self._fault = exc
+        self.resume_writing()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._may_write = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._may_write is not None:
+            self._may_write.set_result(None)
+            self._may_write = None
+
+    @property
+    def _close_exc(self) -> ConnectionClosed:
+        closed = self._protocol.close_exc
+        closed.__cause__ = self._fault or closed.__cause__
+        return closed
+
+    def _whole(self) -> Frame:
+        """The message whose last frame has come. Raises UnicodeDecodeError."""
+        parts, self._parts = self._parts, []
+        data = b"".join([part.data for part in parts])
+        return data.decode() if parts[0].opcode is Opcode.TEXT else data
+
+    def _give_up(self, code: CloseCode, reason: str) -> None:
+        """Hang up over something that the server did; where it has closed already, its close counts."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.fail(code, reason)
+            self._flush()
+        self._transport.abort()
+
+    def _flush(self) -> None:
+        """Put on the wire what the protocol wants there. Its end of file is left out: both sides close it whole."""
+        for data in self._protocol.data_to_send():
+            if data and not self._transport.is_closing():
+                self._transport.write(data)
+
+    def _let_come(self) -> None:
+        if self._is_paused and len(self._frames) <= UNREAD_FRAMES // 4:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    async def _more(self) -> None:
+        """Until something has come, or the end."""
+        self._heard = asyncio.get_running_loop().create_future()
+        await self._heard
+
+    def _wake(self) -> None:
+        if self._heard is not None and not self._heard.done():
+            self._heard.set_result(None)
