@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -90,6 +91,6 @@ async def test_a_name_without_an_address(dns: Dns) -> None:
     dns.answers["empty.example"] = [[]]
     for name in ("empty.example", "unknown.example"):
         with pytest.raises(OSError, match=r"has no address|not known"):
-            await dial(name, 80)
+            await dial(name, 80, asyncio.Protocol)
         seen = await hold_conversation(scenario(), f"http://{name}", {})
         assert seen.kind is Kind.UNREACHABLE

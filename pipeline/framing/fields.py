@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ABSENT = object()
+_OBJECT = (dict, Mapping)  # the second is asked only about what is no dict: asking takes long
 
 
 def field_at(message: object, path: str) -> object:
     """The value at a dotted path (``payload.items.0.name``), or ``ABSENT``, which equals nothing else."""
     for key in path.split("."):
-        if isinstance(message, Mapping):
+        if isinstance(message, _OBJECT):
             message = message.get(key, ABSENT)
         elif isinstance(message, list) and key.isdecimal() and int(key) < len(message):
             message = message[int(key)]

@@ -30,7 +30,7 @@ class Json:
         return ()
 
     def encode(self, message: object) -> Iterable[Frame]:
-        text = json.dumps(message, allow_nan=False)
+        text = _ENCODER.encode(message)
         return (text.encode() if self._is_binary else text,)
 
     def decode(self, frame: Frame) -> Decoded:
@@ -71,7 +71,7 @@ class JsonLines(Json):
         self._end = SEPARATORS[separator]
 
     def encode(self, message: object) -> Iterable[Frame]:
-        text = json.dumps(message, allow_nan=False) + self._end
+        text = _ENCODER.encode(message) + self._end
         return (text.encode() if self._is_binary else text,)
 
     def _values(self, frame: Frame) -> Sequence[object]:
@@ -99,6 +99,8 @@ def bounded(pieces: list[_Piece]) -> list[_Piece]:
 def parsed(text: Frame) -> object:
     """The JSON value of a text. Raises BadFrame."""
     try:
+        if isinstance(text, str) and not text.startswith("\ufeff"):
+            return _DECODER.decode(text)
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadFrame(f"a message that is not JSON ({error})") from None
@@ -124,3 +126,7 @@ def only_text(frame: Frame, what: str) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads() would make one for each message

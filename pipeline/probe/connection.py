@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Protocol, cast
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -83,24 +83,25 @@ async def _reached(scenario: Scenario, url: str) -> WebSocket:
         way = connect(url, proxy=proxy, create_connection=cast("type[ClientConnection]", made))
         return cast("WebSocket", await way.open_tcp_connection())
     host, port = target_of(url)
-    reached = await dial(host, port)
-    trust, name = (_trust(), host) if url.startswith("wss:") else (None, None)
-    loop = asyncio.get_running_loop()
-    try:
-        _, opened = await loop.create_connection(made, sock=reached, ssl=trust, server_hostname=name)
-    except BaseException:
-        reached.close()
-        raise
+    transport, opened = await dial(host, port, made)
+    if url.startswith("wss:"):
+        loop = asyncio.get_running_loop()
+        secured = await loop.start_tls(transport, opened, _trust(), server_hostname=host)
+        assert secured is not None
+        opened.connection_made(secured)
     return opened
 
 
 def _protocol(scenario: Scenario, url: str) -> ClientProtocol:
     return ClientProtocol(
-        parse_uri(url),
+        _parsed(url),
         extensions=_COMPRESSION,
         subprotocols=[Subprotocol(name) for name in scenario.subprotocols] or None,
         max_size=scenario.max_message_bytes,
     )
+
+
+_parsed = lru_cache(parse_uri)
 
 
 @cache

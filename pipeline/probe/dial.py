@@ -1,4 +1,4 @@
-"""From a host to a connected socket: each address is judged after resolution, and the one judged is connected to.
+"""From a host to a connection: each address is judged after resolution, and the one judged is connected to.
 
 So a name that answers differently the second time (DNS rebinding) gains nothing. Behind a proxy it is the proxy that
 resolves; there only the spelling can be judged.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from ipaddress import ip_address
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from pipeline.probe.host import fold, refusal_of_resolved
 
+_Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
 Found = tuple[int, Any]  # family and socket address
 
 
@@ -35,30 +36,24 @@ async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[
     rows = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     found: list[Found] = [(row[0], row[4]) for row in rows]
     for _, address in found:
-        if why := refusal_of_resolved(fold(host), ip_address(address[0])):
+        if why := refusal_of_resolved(fold(host), address[0]):
             raise ForbiddenAddress(host, address[0], why)
     if not found:
         raise OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
     return found
 
 
-async def dial(host: str, port: int) -> socket.socket:
-    """A connected socket, which is the caller's to close. Raises OSError: the last address's, when none answers."""
+async def dial(host: str, port: int, make: Callable[[], _Made]) -> tuple[asyncio.Transport, _Made]:
+    """A connection, which is the caller's to close. Raises OSError: the last address's, when none answers."""
     loop = asyncio.get_running_loop()
     fault = OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
-    for family, address in await resolve(host, port):
-        made = socket.socket(family, socket.SOCK_STREAM)
-        made.setblocking(False)
+    for _, address in await resolve(host, port):
         try:
-            await loop.sock_connect(made, address)
-        except OSError as error:
-            made.close()
-            fault = error
-        except BaseException:
-            made.close()
-            raise
-        else:
-            return made
+            return await loop.create_connection(
+                make, address[0], address[1]
+            )  # an address is not resolved again
+        except OSError as error:  # each loop has words of its own for it
+            fault = OSError(error.errno, f"Connect call failed {address}") if error.errno else error
     raise fault
 
 

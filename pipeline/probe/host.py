@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import socket
 import unicodedata
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 Ip = IPv4Address | IPv6Address
@@ -28,6 +29,7 @@ _EMBEDDING = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0
 _THIS_NETWORK = 1 << 24  # 0.0.0.0/8: this machine, to most systems
 
 
+@lru_cache
 def fold(host: str) -> str:
     """The host as ASCII in small letters, an address in its usual spelling. Raises ValueError for what is no host."""
     if ":" in host:
@@ -65,13 +67,16 @@ def refusal_of(address: Ip) -> str:
     return ""
 
 
-def refusal_of_resolved(host: str, address: Ip) -> str:
-    """The same for what a name was resolved to: a name from afar must not lead to this machine."""
+@lru_cache
+def refusal_of_resolved(host: str, spelt: str) -> str:
+    """The same for the address that a name was resolved to: a name from afar must not lead to this machine."""
+    address = ip_address(spelt)
     if not is_local(host) and any(each.is_loopback for each in _readings(address)):
         return "it is this machine"
     return refusal_of(address)
 
 
+@lru_cache
 def is_local(host: str) -> bool:
     """Whether a folded host says itself that it is this machine."""
     address = literal(host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 
 import aiohttp
@@ -17,6 +18,7 @@ from pipeline.probe.target import http_url, proxy_for
 from pipeline.probe.verdict import Ending
 from pipeline.redact import SINK
 
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # A compressed answer is a way to send more than the limit; who compresses all the same is read as it came.
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
 

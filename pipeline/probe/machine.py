@@ -94,10 +94,10 @@ class Machine:
         step = self._step
         if isinstance(step, Stay):
             return self._since + step.seconds
-        moments = [self._limit if self._grace is None else min(self._grace, self._limit)]
-        if self._has_own_limits:
-            moments += [self._since + each.within_s for each in self._open_events if each.within_s]
-        return min(moments)
+        latest = self._limit if self._grace is None else min(self._grace, self._limit)
+        if not self._has_own_limits:
+            return latest
+        return min([latest, *(self._since + each.within_s for each in self._open_events if each.within_s)])
 
     def opened(self, socket: str, now: float) -> None:
         self._sockets[socket] = _Socket(deque(), is_open=True)
@@ -108,10 +108,10 @@ class Machine:
         self.passed(now)
         if self.ending is not None:
             return
-        unwanted = next((event for event in self.scenario.never if self._is(event, message)), None)
-        if unwanted is not None:
-            self._fail(Kind.UNWANTED_EVENT, f"{unwanted.name} came, which must never come")
-            return
+        for unwanted in self.scenario.never:
+            if self._is(unwanted, message):
+                self._fail(Kind.UNWANTED_EVENT, f"{unwanted.name} came, which must never come")
+                return
         self._answer(socket, message)
         step = self._step
         if isinstance(step, Expect) and step.socket == socket:
@@ -323,7 +323,8 @@ def _whole(scenario: Scenario) -> tuple[Step, ...]:
     steps: list[Step] = [Open(scenario.path, MAIN), *scenario.steps]
     ends = {step.socket: step for step in steps if isinstance(step, Open | Close)}
     left = [socket for socket, step in ends.items() if isinstance(step, Open) and socket != MAIN]
-    return (*steps, *(Close(socket=socket) for socket in left), replace(scenario.close, socket=MAIN))
+    last = scenario.close if scenario.close.socket == MAIN else replace(scenario.close, socket=MAIN)
+    return (*steps, *(Close(socket=socket) for socket in left), last)
 
 
 def _is_for_later(steps: tuple[Step, ...], socket: str, message: object) -> bool:

@@ -86,7 +86,10 @@ class Expectation:
 
 def matches(fields: Mapping[str, object], message: object) -> bool:
     """Whether every field is as wanted. JSON's ``true`` is not ``1``, though Python's is."""
-    return all(_holds(field_at(message, path), wanted) for path, wanted in fields.items())
+    for path, wanted in fields.items():  # noqa: SIM110 - all() costs as much as the rest, for each message and event
+        if not _holds(field_at(message, path), wanted):
+            return False
+    return True
 
 
 def first_difference(fields: Mapping[str, object], message: object) -> str:
@@ -164,6 +167,7 @@ _WORDS: Mapping[str, Callable[[object], str]] = {
 }
 
 
+_TYPES = ("event", "kind", "op")  # where a message that has no type says what it is
 _ERROR = re.compile(r"(?i)(?:^|[^a-z0-9])(?:error|exception)$")
 
 
@@ -172,11 +176,11 @@ def error_words(message: object) -> str:
 
     ``{type: error, ...}``, ``{event: chat.error, ...}``, and JSON-RPC's ``{error: {...}}`` without a type.
     """
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict | Mapping):
         return ""
-    name = next(
-        (message[key] for key in ("type", "event", "kind", "op") if isinstance(message.get(key), str)), None
-    )
+    name = message.get("type")
+    if not isinstance(name, str):
+        name = next((message[key] for key in _TYPES if isinstance(message.get(key), str)), None)
     if name is None:
         is_error = bool(message.get("error") or message.get("errors"))
     else:

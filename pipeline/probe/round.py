@@ -17,6 +17,7 @@ from websockets.frames import Close as ClosingFrame
 from pipeline.errors import AccessError, UserError
 from pipeline.probe import secrets
 from pipeline.probe.course import Held, Turn, course
+from pipeline.probe.http_steps import TOKEN
 from pipeline.probe.scenario import (
     Address,
     ClockNow,
@@ -36,7 +37,6 @@ from pipeline.telemetry.proof import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
 _FILLED_IN = re.compile(r"\$\{[^{}]*\}")  # escaped in a path, looked at again in a header
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
 
 Heard = Callable[[Held], object]  # told of each batch of turns as it ends
@@ -109,10 +109,10 @@ def _http_complaints(scenario: Scenario) -> Iterator[str]:
         if not re.fullmatch(r"/[!-\"$-~]*", _FILLED_IN.sub("x", path)):
             yield f"path {path!r} does not start with a slash, or has what a URL must escape"
     for name, value in scenario.headers.items():
-        if not _TOKEN.fullmatch(name) or not re.fullmatch(r"[\t -~]*", value):
+        if not TOKEN.fullmatch(name) or not re.fullmatch(r"[\t -~]*", value):
             yield f"header {name!r} is not one that HTTP can carry"
     for name in scenario.subprotocols:
-        if not _TOKEN.fullmatch(_FILLED_IN.sub("x", name)):
+        if not TOKEN.fullmatch(_FILLED_IN.sub("x", name)):
             yield f"subprotocol {name!r} is not a token"
 
 
@@ -158,14 +158,18 @@ async def _hold_all(
     done: dict[int, tuple[Conversation, ...]] = {}
 
     async def talk(scenario: Scenario, address: Address) -> Conversation:
-        conversation = await hold_conversation(scenario, address.base_url, headers[address], address.route)
-        kept[address, conversation.kind] += 1
-        is_kept = not conversation.is_ok and kept[address, conversation.kind] <= TRANSCRIPTS_PER_KIND
-        return conversation if is_kept else replace(conversation, transcript=())
+        def is_shown(kind: Kind) -> bool:
+            kept[address, kind] += 1
+            return kind is not Kind.OK and kept[address, kind] <= TRANSCRIPTS_PER_KIND
+
+        return await hold_conversation(scenario, address.base_url, headers[address], address.route, is_shown)
 
     async def work() -> None:
         for number, turn in left:
-            done[number] = tuple(await asyncio.gather(*(talk(turn.scenario, a) for a in turn.addresses)))
+            if len(turn.addresses) == 1:
+                done[number] = (await talk(turn.scenario, turn.addresses[0]),)
+            else:
+                done[number] = tuple(await asyncio.gather(*(talk(turn.scenario, a) for a in turn.addresses)))
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(max(1, min(concurrency, len(turns)))):

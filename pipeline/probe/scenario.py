@@ -51,6 +51,10 @@ class Scenario:
     max_message_bytes: int = 1 << 20
     framing: Choice = JSON
     folder: str = ""
+    has_templates: bool = field(init=False)  # looked for once, not in every conversation
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "has_templates", "${" in repr(self.texts))
 
     @classmethod
     def short(
@@ -185,7 +189,10 @@ class Conversation:
     status: int | None = None  # of a refused handshake or HTTP step
     close_code: int | None = None
     close_reason: str = ""
-    first_event_s: float | None = None
+    connect_s: float | None = None  # until the answer to the first handshake
+    first_event_s: float | None = (
+        None  # until the first expected event; from the start of the handshake, like connect_s
+    )
     events: tuple[str, ...] = ()  # names of expected events that came, in order
     transcript: tuple[Message, ...] = ()  # kept for the first failures only
     marks: tuple[str | None, ...] = ()  # of each answer, as ``route.Witness`` saw them

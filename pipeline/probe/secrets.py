@@ -24,6 +24,8 @@ def named_in(scenario: Scenario) -> tuple[Reference, ...]:
 
 def read(scenario: Scenario) -> Mapping[Reference, str]:
     """Their values, which no output shows from here on. Raises: UserError for one that cannot be had."""
+    if not scenario.has_templates:
+        return {}
     values = {each: _value_of(each, scenario) for each in named_in(scenario)}
     SINK.learn(*values.values())
     return values

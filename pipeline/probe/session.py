@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
@@ -23,7 +23,7 @@ from pipeline.probe import secrets
 from pipeline.probe.closes import closing_of, complaint
 from pipeline.probe.connection import Connection, open_socket
 from pipeline.probe.effects import Dial, Effect, HangUp, Say
-from pipeline.probe.http_steps import run_steps
+from pipeline.probe.http_steps import TOKEN, run_steps
 from pipeline.probe.machine import Machine
 from pipeline.probe.route import Route, Witness
 from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
@@ -37,12 +37,17 @@ TRANSCRIPT_BYTES = 4096  # of each message
 
 
 async def hold_conversation(
-    scenario: Scenario, base_url: str, headers: Mapping[str, str], route: Route | None = None
+    scenario: Scenario,
+    base_url: str,
+    headers: Mapping[str, str],
+    route: Route | None = None,
+    is_shown: Callable[[Kind], bool] = lambda _: True,
 ) -> Conversation:
     """Hold one conversation and judge it. ``headers`` go with the scenario's own (authorization).
 
     Args:
         route: what the address is, if not a tag's own: answers that another revision may have given say nothing.
+        is_shown: whether one that ended so comes with its transcript; asked once.
     """
     session = _Session(scenario, base_url, headers, Witness(route))
     begun = perf_counter()
@@ -51,16 +56,17 @@ async def hold_conversation(
     if was_held and (doubt := session.witness.doubt):
         ending = Ending(Kind.UNPROVEN, doubt)
     machine = session.machine
-    judged = judge_conversation(
+    seen = judge_conversation(
         scenario,
         machine.seen if machine else Progress.at_start(()),
         ending,
         seconds=perf_counter() - begun,
+        connect_s=session.connect_s,
         first_event_s=session.first_event_s,
-        transcript=tuple(session.transcript),
         where=machine.where if machine else "",
+        marks=session.witness.seen,
     )
-    return replace(judged, marks=session.witness.seen)
+    return replace(seen, transcript=session.transcript) if is_shown(seen.kind) else seen
 
 
 @dataclass(slots=True)
@@ -85,13 +91,20 @@ class _Session:
         self.machine: Machine | None = None
         self.started = perf_counter()
         self.lines: dict[str, _Line] = {}
-        self.transcript: list[Message] = []
+        self.connect_s: float | None = None
         self.first_event_s: float | None = None
+        self._said: list[
+            tuple[float, bool, str, Frame]
+        ] = []  # when, whether by us, on which socket, and how it began
+        self._late: Ending | None = (
+            None  # what it is if what is under way takes too long, where that has its own words
+        )
 
     async def run(self) -> Ending:
         try:
-            scope = Scope(lambda: str(uuid.uuid4()), lambda: datetime.now(UTC), secrets.read(self.scenario))
-            self.scenario = _filled_in(self.scenario, scope)
+            scope = Scope(_uuid, _utc_now, secrets.read(self.scenario))
+            if self.scenario.has_templates:
+                self.scenario = _filled_in(self.scenario, scope)
         except UserError as error:
             return Ending(Kind.NOT_SPOKEN, f"{error.what}: {error.why}")
         except Unspeakable as error:
@@ -118,9 +131,11 @@ class _Session:
                     while machine.ending is None:
                         await self._obey(machine, limit)
                         if machine.ending is None:
-                            limit.reschedule(machine.deadline)
+                            _set(limit, machine.deadline)
                             await self._hear(machine)
             except TimeoutError:
+                if self._late is not None:
+                    machine.end(self._late)
                 machine.passed(max(_now(), machine.deadline))
         return machine.ending
 
@@ -130,13 +145,13 @@ class _Session:
             effect: Effect = machine.effects.pop(0)
             match effect:
                 case Dial():
-                    limit.reschedule(None)  # it has the same limit, and words of its own
+                    _set(limit, machine.deadline)
                     await self._dial(machine, effect)
                 case Say():
-                    limit.reschedule(machine.deadline)
+                    _set(limit, machine.deadline)
                     await self._say(machine, effect)
                 case HangUp():
-                    limit.reschedule(None)
+                    _set(limit, None)  # it has a limit of its own
                     line = self.lines[effect.socket]
                     if line.reading is not None:
                         await _stopped(line.reading)
@@ -146,33 +161,29 @@ class _Session:
 
     async def _dial(self, machine: Machine, effect: Dial) -> None:
         again = "" if not self.lines else f"opening {effect.path}: "
-        try:
-            async with asyncio.timeout_at(machine.deadline):
-                opened = await open_socket(
-                    self.scenario, self.base_url, effect.path, self.headers, self.witness.saw
-                )
-        except TimeoutError:
-            words = f"no answer to the handshake within {self.scenario.within_s:g} s"
-            opened = Ending(Kind.UNREACHABLE, words)
+        words = f"{again}no answer to the handshake within {self.scenario.within_s:g} s"
+        self._late = Ending(Kind.UNREACHABLE, words)
+        opened = await open_socket(self.scenario, self.base_url, effect.path, self.headers, self.witness.saw)
         if isinstance(opened, Ending):
             machine.end(replace(opened, detail=again + opened.detail))
             return
+        if self.connect_s is None:
+            self.connect_s = perf_counter() - self.started
         if effect.socket in self.lines:
             await _dispose(self.lines[effect.socket])
         self.lines[effect.socket] = _Line(opened, self.scenario.framing.connect())
         await self._greet(machine, effect.socket)
+        self._late = None
 
     async def _greet(self, machine: Machine, socket: str) -> None:
         """What the framing wants said before any message."""
         early: list[object] = []
+        self._late = Ending(Kind.TIMED_OUT, f"no answer to what {self.scenario.framing.name} begins with")
         try:
-            async with asyncio.timeout_at(machine.deadline):
-                fault = await self._shake_hands(socket, early)
+            fault = await self._shake_hands(socket, early)
         except ConnectionClosed as closed:
             close = closing_of(closed)
             fault = complaint(closed) or Ending(Kind.CLOSED_EARLY, close.words, close=close)
-        except TimeoutError:
-            fault = Ending(Kind.TIMED_OUT, f"no answer to what {self.scenario.framing.name} begins with")
         if fault:
             machine.end(fault)
         else:
@@ -252,15 +263,24 @@ class _Session:
         if machine.secrets:
             SINK.learn(*machine.secrets)
             machine.secrets.clear()
-        if machine.events and self.first_event_s is None:
+        if self.first_event_s is None and machine.events:
             self.first_event_s = perf_counter() - self.started
 
     def _note(self, socket: str, frame: Frame, *, sent: bool) -> None:
-        if len(self.transcript) < TRANSCRIPT_MESSAGES:
-            text = frame if isinstance(frame, str) else frame[: 4 * TRANSCRIPT_BYTES].decode(errors="replace")
-            text = text if socket == MAIN else f"({socket}) {text[: 4 * TRANSCRIPT_BYTES]}"
-            cut = SINK.cut(text, TRANSCRIPT_BYTES).encode()[:TRANSCRIPT_BYTES].decode(errors="ignore")
-            self.transcript.append(Message(perf_counter() - self.started, sent, cut))
+        if len(self._said) < TRANSCRIPT_MESSAGES:
+            start = frame[: 4 * TRANSCRIPT_BYTES]
+            self._said.append((perf_counter() - self.started, sent, socket, start))
+
+    @property
+    def transcript(self) -> tuple[Message, ...]:
+        """What was said, without secrets: looked for only now, since hardly any conversation is shown."""
+        return tuple(Message(at_s, sent, _shown(socket, start)) for at_s, sent, socket, start in self._said)
+
+
+def _shown(socket: str, start: Frame) -> str:
+    text = start if isinstance(start, str) else start.decode(errors="replace")
+    text = text if socket == MAIN else f"({socket}) {text}"
+    return SINK.cut(text, TRANSCRIPT_BYTES).encode()[:TRANSCRIPT_BYTES].decode(errors="ignore")
 
 
 def _filled_in(scenario: Scenario, scope: Scope) -> Scenario:
@@ -269,10 +289,14 @@ def _filled_in(scenario: Scenario, scope: Scope) -> Scenario:
     for name, value in headers.items():
         if not re.fullmatch(r"[\t -~]*", value):
             raise Unspeakable(f"what is filled in to the header {name} is nothing that HTTP can carry")
+    subprotocols = tuple(map(scope.text, scenario.subprotocols))
+    for name in subprotocols:
+        if not TOKEN.fullmatch(name):
+            raise Unspeakable("what is filled in to a subprotocol is nothing that HTTP can carry")
     return replace(
         scenario,
         headers=headers,
-        subprotocols=tuple(map(scope.text, scenario.subprotocols)),
+        subprotocols=subprotocols,
         framing=replace(scenario.framing, options=scope.rendered(scenario.framing.options)),
         http=tuple(
             replace(step, path=scope.path(step.path), body=scope.rendered(step.body))
@@ -293,6 +317,19 @@ async def _stopped(task: asyncio.Task[Frame]) -> None:
     await asyncio.wait([task])
     if not task.cancelled():
         task.exception()
+
+
+def _set(limit: asyncio.Timeout, when: float | None) -> None:
+    if limit.when() != when:
+        limit.reschedule(when)
+
+
+def _uuid() -> str:
+    return str(uuid.uuid4())
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _now() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.errors import UserError
@@ -40,6 +41,7 @@ def check_address(address: Address) -> None:
         raise UserError(f"refusing to send an ID token to {shown} unencrypted", fix="Use https or wss.")
 
 
+@lru_cache
 def socket_url(base_url: str, path: str) -> str:
     """The WebSocket URL of ``path`` (which starts with a slash) at a base URL of any of the four schemes."""
     return _joined(base_url, path, ("ws", "wss"))
@@ -60,12 +62,14 @@ def proxy_for(url: str) -> str | None:
     return getproxies().get("https" if _SECURE[parts.scheme] else "http")
 
 
+@lru_cache
 def target_of(url: str) -> tuple[str, int]:
     """Folded host and port."""
     parts = _split(url)
     return _host(parts), parts.port or (443 if _SECURE[parts.scheme] else 80)
 
 
+@lru_cache
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)

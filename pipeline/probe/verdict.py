@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pipeline.probe.matching import Expectation, error_words
-from pipeline.probe.scenario import CloseClass, Conversation, Kind, Message, Scenario, close_class
+from pipeline.probe.scenario import CloseClass, Conversation, Kind, Scenario, close_class
 from pipeline.probe.steps import Close
 
 NO_CODE = 1005  # a close frame without a code
@@ -53,6 +53,7 @@ class Progress:
         disorder: the first message that came when it should not have, in plain words.
         near: index to how the last message that nearly fulfilled it differed.
         others: names of the first messages that nobody waited for.
+        open: indices of what is still awaited.
     """
 
     wanted: tuple[tuple[int, Expectation], ...]
@@ -62,6 +63,11 @@ class Progress:
     disorder: str = ""
     near: Mapping[int, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    open: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        still = tuple(index for index in range(len(self.wanted)) if self._is_open(index))
+        object.__setattr__(self, "open", still)
 
     @classmethod
     def at_start(cls, groups: tuple[tuple[Expectation, ...], ...]) -> Progress:
@@ -70,14 +76,13 @@ class Progress:
 
     def after(self, message: object, bind: Bind = _as_it_is) -> Progress:
         """The progress when ``message`` (a JSON value) has come."""
+        if (due := self._due(message, bind)) is not None:
+            return self._met(due)
         bound = [bind(each) for _, each in self.wanted]
         hits = [index for index, each in enumerate(bound) if each and each.is_met_by(message)]
         if not hits:
             return self._passed_by(message, bound)
         fresh = [index for index in hits if self._is_open(index)]
-        due = [index for index in fresh if self.wanted[index][0] == self._group_under_way]
-        if due:
-            return self._met(max(due, key=lambda index: len(self.wanted[index][1].match)))
         more = [index for index in hits if index not in fresh and self._has_room(index)]
         if more:
             return self._met(more[0])
@@ -106,10 +111,14 @@ class Progress:
         words = next((self.near[index] for index in self.open if index in self.near), "")
         return words or (f"what came: {', '.join(self.others)}" if self.others else "")
 
-    @property
-    def open(self) -> tuple[int, ...]:
-        """Indices of what is still awaited."""
-        return tuple(index for index in range(len(self.wanted)) if self._is_open(index))
+    def _due(self, message: object, bind: Bind) -> int | None:
+        """Index of what the message is among the events whose turn it is: hardly ever is another asked."""
+        now = self._group_under_way
+        due = [
+            index for index in self.open
+            if self.wanted[index][0] == now and (each := bind(self.wanted[index][1])) and each.is_met_by(message)
+        ]  # fmt: skip
+        return max(due, key=lambda index: len(self.wanted[index][1].match), default=None)
 
     def _is_open(self, index: int) -> bool:
         return self.counts[index] < self.wanted[index][1].least
@@ -225,14 +234,16 @@ def judge_conversation(
     ending: Ending,
     *,
     seconds: float,
+    connect_s: float | None = None,
     first_event_s: float | None = None,
-    transcript: tuple[Message, ...] = (),
     where: str = "",
+    marks: tuple[str | None, ...] = (),
 ) -> Conversation:
     """The outcome of one conversation; the module docstring is its table.
 
     Args:
         where: the step that it came to, where there are several.
+        marks: of each answer, as ``route.Witness`` saw them.
     """
     kind, detail = _outcome(scenario, progress, ending)
     detail = f"{where}: {detail}" if where and detail else detail
@@ -244,9 +255,10 @@ def judge_conversation(
         status=ending.status,
         close_code=ending.close.code if ending.close else None,
         close_reason=ending.close.reason if ending.close else "",
+        connect_s=connect_s,
         first_event_s=first_event_s,
         events=progress.events,
-        transcript=transcript,
+        marks=marks,
     )
 
 

@@ -95,15 +95,18 @@ class WebSocket(asyncio.Protocol):
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code)
             self._flush()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CLOSE_S
+        timer = loop.call_at(deadline, self._wake)
         try:
-            async with asyncio.timeout(CLOSE_S):
-                while not self._is_lost:
-                    self._frames.clear()  # its close is behind them
-                    self._let_come()
-                    await self._more()
-        except TimeoutError:
-            if self._protocol.close_rcvd is None:
-                return None
+            while not self._is_lost and loop.time() < deadline:
+                self._frames.clear()  # its close is behind them
+                self._let_come()
+                await self._more()
+        finally:
+            timer.cancel()
+        if not self._is_lost and self._protocol.close_rcvd is None:
+            return None
         await self.let_go()
         return closing_of(self._close_exc)
 
