@@ -11,6 +11,7 @@ import errno
 import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -18,6 +19,9 @@ from pipeline.probe.host import fold, refusal_of_resolved
 
 _Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
 Found = tuple[int, Any]  # family and socket address
+KNOWN_S = 5.0  # that a name leads where it led
+_Asked = tuple[float, asyncio.Task[Any]]  # until when it counts, and what it came to
+_known: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int, int], _Asked]] = WeakKeyDictionary()
 
 
 class ForbiddenAddress(OSError):
@@ -31,10 +35,20 @@ class ForbiddenAddress(OSError):
 
 
 async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[Found]:
-    """Every address of a host. Raises: ForbiddenAddress if one of them is; OSError when it has none."""
+    """Every address of a host, asked for once in ``KNOWN_S``: many sockets are opened at once, and few lookups are made.
+
+    Raises: ForbiddenAddress if one of them is; OSError when it has none.
+    """
     loop = asyncio.get_running_loop()
-    rows = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-    found: list[Found] = [(row[0], row[4]) for row in rows]
+    known = _known.setdefault(loop, {})
+    until, asked = known.get((host, port, family), (0.0, None))
+    if asked is None or loop.time() >= until or (asked.done() and (asked.cancelled() or asked.exception())):
+        asked = loop.create_task(loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM))
+        asked.add_done_callback(
+            lambda task: task.cancelled() or task.exception()
+        )  # though nobody waits any more
+        known[host, port, family] = loop.time() + KNOWN_S, asked
+    found: list[Found] = [(row[0], row[4]) for row in await asyncio.shield(asked)]
     for _, address in found:
         if why := refusal_of_resolved(fold(host), address[0]):
             raise ForbiddenAddress(host, address[0], why)

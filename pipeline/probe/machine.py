@@ -31,7 +31,6 @@ KEPT = 256  # messages of a socket that is not waited on
 @dataclass(slots=True)
 class _Socket:
     kept: deque[object]
-    is_open: bool = False
     closing: Closing | None = None  # a close that no step has asked for yet
 
 
@@ -47,6 +46,7 @@ class Machine:
         self.effects: list[Effect] = []
         self.ending: Ending | None = None
         self.progress = Progress.at_start(())
+        self.sockets: tuple[str, ...] = ()  # those that are open, whose messages are to be told
         self.secrets: list[str] = []  # values that were saved under a name of a secret
         self._scope = scope
         self._steps = _whole(scenario)
@@ -84,11 +84,6 @@ class Machine:
         return f"step {number}" if waiting > 1 and is_within else ""
 
     @property
-    def sockets(self) -> tuple[str, ...]:
-        """Those that are open, whose messages are to be told."""
-        return tuple(name for name, socket in self._sockets.items() if socket.is_open)
-
-    @property
     def deadline(self) -> float:
         """When ``passed`` is to be told at the latest."""
         step = self._step
@@ -100,7 +95,8 @@ class Machine:
         return min([latest, *(self._since + each.within_s for each in self._open_events if each.within_s)])
 
     def opened(self, socket: str, now: float) -> None:
-        self._sockets[socket] = _Socket(deque(), is_open=True)
+        self._sockets[socket] = _Socket(deque())
+        self.sockets = tuple([name for name in self._sockets if name == socket or name in self.sockets])
         self._next(now)
 
     def message(self, socket: str, message: object, now: float) -> None:
@@ -124,7 +120,7 @@ class Machine:
     def closed(self, socket: str, closing: Closing | None, now: float) -> None:
         """A socket has closed; None: the server did not answer our close."""
         theirs = self._sockets[socket]
-        theirs.is_open = False
+        self.sockets = tuple([name for name in self.sockets if name != socket])
         step = self._step
         if isinstance(step, Close) and step.socket == socket:
             self._judge_close(step, closing, now)

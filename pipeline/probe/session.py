@@ -89,6 +89,7 @@ class _Session:
         self.headers = headers
         self.witness = witness
         self.machine: Machine | None = None
+        self._now = asyncio.get_running_loop().time
         self.started = perf_counter()
         self.lines: dict[str, _Line] = {}
         self.connect_s: float | None = None
@@ -113,7 +114,7 @@ class _Session:
         if fault or not self.scenario.path:
             return fault or Ending()
         self.started = perf_counter()
-        self.machine = Machine(self.scenario, scope, _now())
+        self.machine = Machine(self.scenario, scope, self._now())
         try:
             return await self._converse(self.machine)
         except CannotSpeak as error:
@@ -129,14 +130,15 @@ class _Session:
             try:
                 async with asyncio.timeout_at(machine.deadline) as limit:
                     while machine.ending is None:
-                        await self._obey(machine, limit)
+                        if machine.effects:
+                            await self._obey(machine, limit)
                         if machine.ending is None:
                             _set(limit, machine.deadline)
                             await self._hear(machine)
             except TimeoutError:
                 if self._late is not None:
                     machine.end(self._late)
-                machine.passed(max(_now(), machine.deadline))
+                machine.passed(max(self._now(), machine.deadline))
         return machine.ending
 
     async def _obey(self, machine: Machine, limit: asyncio.Timeout) -> None:
@@ -157,7 +159,7 @@ class _Session:
                         await _stopped(line.reading)
                         line.reading = None
                     closing = await line.connection.hang_up(effect.code)
-                    machine.closed(effect.socket, closing, _now())
+                    machine.closed(effect.socket, closing, self._now())
 
     async def _dial(self, machine: Machine, effect: Dial) -> None:
         again = "" if not self.lines else f"opening {effect.path}: "
@@ -187,7 +189,7 @@ class _Session:
         if fault:
             machine.end(fault)
         else:
-            machine.opened(socket, _now())
+            machine.opened(socket, self._now())
             self._tell(machine, socket, early)
 
     async def _shake_hands(self, socket: str, early: list[object]) -> Ending | None:
@@ -221,13 +223,14 @@ class _Session:
             if fault := complaint(heard):
                 machine.end(fault)
             else:
-                machine.closed(socket, closing_of(heard), _now())
+                machine.closed(socket, closing_of(heard), self._now())
             return
         taken = self._take(socket, heard)
         if isinstance(taken, Ending):
             machine.end(taken)
             return
-        await self._put(socket, taken.replies)
+        if taken.replies:
+            await self._put(socket, taken.replies)
         self._tell(machine, socket, taken.messages)
 
     async def _next(self, sockets: tuple[str, ...]) -> tuple[str, Frame | ConnectionClosed]:
@@ -259,7 +262,7 @@ class _Session:
 
     def _tell(self, machine: Machine, socket: str, messages: Iterable[object]) -> None:
         for message in messages:
-            machine.message(socket, message, _now())
+            machine.message(socket, message, self._now())
         if machine.secrets:
             SINK.learn(*machine.secrets)
             machine.secrets.clear()
@@ -330,7 +333,3 @@ def _uuid() -> str:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

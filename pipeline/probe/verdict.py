@@ -63,16 +63,13 @@ class Progress:
     disorder: str = ""
     near: Mapping[int, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
-    open: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        still = tuple(index for index in range(len(self.wanted)) if self._is_open(index))
-        object.__setattr__(self, "open", still)
+    open: tuple[int, ...] = ()
 
     @classmethod
     def at_start(cls, groups: tuple[tuple[Expectation, ...], ...]) -> Progress:
         wanted = tuple((number, each) for number, group in enumerate(groups) for each in group)
-        return cls(wanted, (0,) * len(wanted))
+        counts = (0,) * len(wanted)
+        return cls(wanted, counts, open=tuple(index for index, (_, each) in enumerate(wanted) if each.least))
 
     def after(self, message: object, bind: Bind = _as_it_is) -> Progress:
         """The progress when ``message`` (a JSON value) has come."""
@@ -97,8 +94,8 @@ class Progress:
     @property
     def has_last_group(self) -> bool:
         """Whether the conversation went on to its end, whatever is missing on the way."""
-        last = max((group for group, each in self.wanted if each.least), default=None)
-        return last is not None and all(self.wanted[index][0] != last for index in self.open)
+        last = next((group for group, each in reversed(self.wanted) if each.least), None)
+        return last is not None and not (self.open and self.wanted[self.open[-1]][0] == last)
 
     @property
     def awaited(self) -> tuple[str, ...]:
@@ -113,12 +110,14 @@ class Progress:
 
     def _due(self, message: object, bind: Bind) -> int | None:
         """Index of what the message is among the events whose turn it is: hardly ever is another asked."""
-        now = self._group_under_way
-        due = [
-            index for index in self.open
-            if self.wanted[index][0] == now and (each := bind(self.wanted[index][1])) and each.is_met_by(message)
-        ]  # fmt: skip
-        return max(due, key=lambda index: len(self.wanted[index][1].match), default=None)
+        now, found, most = self._group_under_way, None, -1
+        for index in self.open:
+            group, event = self.wanted[index]
+            if group != now:
+                break
+            if len(event.match) > most and (each := bind(event)) and each.is_met_by(message):
+                found, most = index, len(event.match)
+        return found
 
     def _is_open(self, index: int) -> bool:
         return self.counts[index] < self.wanted[index][1].least
@@ -132,7 +131,7 @@ class Progress:
 
     @property
     def _group_under_way(self) -> int | None:
-        return next((self.wanted[index][0] for index in self.open), None)
+        return self.wanted[self.open[0]][0] if self.open else None
 
     def _name(self, index: int) -> str:
         return self.wanted[index][1].name
@@ -152,10 +151,12 @@ class Progress:
         )
 
     def _met(self, index: int) -> Progress:
-        counts = tuple(count + (at == index) for at, count in enumerate(self.counts))
-        is_first = not self.counts[index]
-        events = (*self.events, self._name(index)) if is_first else self.events
-        return replace(self, counts=counts, met=index, events=events)
+        count = self.counts[index] + 1
+        counts = (*self.counts[:index], count, *self.counts[index + 1 :])
+        events = (*self.events, self._name(index)) if count == 1 else self.events
+        is_enough = count == self.wanted[index][1].least
+        still = tuple([each for each in self.open if each != index]) if is_enough else self.open
+        return Progress(self.wanted, counts, events, index, self.disorder, self.near, self.others, still)
 
     def _met_early(self, index: int) -> Progress:
         group = self.wanted[index][0]
