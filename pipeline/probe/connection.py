@@ -6,9 +6,8 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.exceptions import (
     InvalidHandshake,
@@ -23,8 +22,7 @@ from websockets.uri import parse_uri
 
 from pipeline.framing.protocol import Frame
 from pipeline.probe.dial import dial
-from pipeline.probe.event_source import EventSource
-from pipeline.probe.http_steps import excerpt
+from pipeline.probe.http_text import excerpt
 from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import Kind, Scenario
 from pipeline.probe.target import http_url, proxy_for, socket_url, target_of
@@ -55,6 +53,8 @@ async def open_socket(
 ) -> Connection | Ending:
     """A connection, or why there is none. The caller limits the time. Args: saw: told the headers of the answer."""
     if scenario.framing.is_http:
+        from pipeline.probe.event_source import EventSource  # and aiohttp, which is as large as all the rest
+
         return EventSource(scenario, http_url(base_url, path), headers, saw)
     url = socket_url(base_url, path)
     try:
@@ -80,7 +80,9 @@ async def _reached(scenario: Scenario, url: str) -> WebSocket:
 
     proxy = proxy_for(url)
     if proxy is not None:
-        way = connect(url, proxy=proxy, create_connection=cast("type[ClientConnection]", made))
+        from websockets.asyncio.client import connect
+
+        way = connect(url, proxy=proxy, create_connection=cast("Any", made))
         return cast("WebSocket", await way.open_tcp_connection())
     host, port = target_of(url)
     transport, opened = await dial(host, port, made)

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
 from pipeline.probe.host import fold, refusal_of_resolved
 
 _Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
@@ -69,25 +67,3 @@ async def dial(host: str, port: int, make: Callable[[], _Made]) -> tuple[asyncio
         except OSError as error:  # each loop has words of its own for it
             fault = OSError(error.errno, f"Connect call failed {address}") if error.errno else error
     raise fault
-
-
-class Resolver(AbstractResolver):
-    """The same for aiohttp."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(address[0]),
-                port=port,
-                family=found,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for found, address in await resolve(host, port, family)
-        ]
-
-    async def close(self) -> None:
-        """Holds nothing."""

@@ -15,7 +15,8 @@ from websockets.frames import Close
 from pipeline.framing.event_stream import MEDIA_TYPE
 from pipeline.framing.protocol import Frame
 from pipeline.probe.closes import NotStreamed
-from pipeline.probe.http_steps import client, excerpt
+from pipeline.probe.http_steps import client
+from pipeline.probe.http_text import excerpt
 from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import Kind, Scenario
 from pipeline.probe.target import proxy_for

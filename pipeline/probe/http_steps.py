@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
+import socket
 from collections.abc import Mapping
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
-from pipeline.probe.dial import Resolver
+from pipeline.probe.dial import resolve
+from pipeline.probe.http_text import excerpt
 from pipeline.probe.matching import first_difference
 from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import USER_AGENT, Kind, Scenario
 from pipeline.probe.steps import HttpStep
 from pipeline.probe.target import http_url, proxy_for
 from pipeline.probe.verdict import Ending
-from pipeline.redact import SINK
 
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # A compressed answer is a way to send more than the limit; who compresses all the same is read as it came.
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
 
@@ -53,18 +53,12 @@ def client(headers: Mapping[str, str], url: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         headers={**_HEADERS, **headers},
         cookie_jar=aiohttp.DummyCookieJar(),
-        connector=aiohttp.TCPConnector(resolver=Resolver())
+        connector=aiohttp.TCPConnector(resolver=_Resolver())
         if proxy_for(url) is None
         else aiohttp.TCPConnector(),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=None),
     )
-
-
-def excerpt(body: bytes | bytearray) -> str:
-    """How an answer begins that was not the wanted one, after a colon; empty where it has no body."""
-    said = SINK.cut(body[:800].decode(errors="replace"), 200)
-    return f": {said}" if said else ""
 
 
 async def _run_step(
@@ -103,3 +97,25 @@ def _difference(step: HttpStep, status: int, body: bytes, limit: int) -> str:
 
 def _name(step: HttpStep) -> str:
     return f"{step.method} {step.path}"
+
+
+class _Resolver(AbstractResolver):
+    """Addresses are judged as those of sockets are (``dial.py``)."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=found,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for found, address in await resolve(host, port, family)
+        ]
+
+    async def close(self) -> None:
+        """Holds nothing."""

@@ -51,7 +51,8 @@ class Machine:
         self._scope = scope
         self._steps = _whole(scenario)
         self._at = 0
-        self._is_begun = False  # the step under way
+        self._step: Step | None = self._steps[0]  # under way
+        self._is_begun = False
         self._since = now
         self._limit = now + scenario.within_s
         self._grace: float | None = None
@@ -162,10 +163,6 @@ class Machine:
         self.ending = self.ending or ending
 
     @property
-    def _step(self) -> Step | None:
-        return self._steps[self._at] if self._at < len(self._steps) else None
-
-    @property
     def _open_events(self) -> tuple[Expectation, ...]:
         return tuple(self.progress.wanted[index][1] for index in self.progress.open)
 
@@ -176,6 +173,7 @@ class Machine:
 
     def _next(self, now: float, *, goes_on: bool = True) -> None:
         self._at += 1
+        self._step = self._steps[self._at] if self._at < len(self._steps) else None
         self._is_begun = False
         self._since, self._grace, self._error = now, None, ""
         if goes_on:

@@ -17,7 +17,7 @@ from websockets.frames import Close as ClosingFrame
 from pipeline.errors import AccessError, UserError
 from pipeline.probe import secrets
 from pipeline.probe.course import Held, Turn, course
-from pipeline.probe.http_steps import TOKEN
+from pipeline.probe.http_text import TOKEN, VALUE
 from pipeline.probe.scenario import (
     Address,
     ClockNow,
@@ -109,7 +109,7 @@ def _http_complaints(scenario: Scenario) -> Iterator[str]:
         if not re.fullmatch(r"/[!-\"$-~]*", _FILLED_IN.sub("x", path)):
             yield f"path {path!r} does not start with a slash, or has what a URL must escape"
     for name, value in scenario.headers.items():
-        if not TOKEN.fullmatch(name) or not re.fullmatch(r"[\t -~]*", value):
+        if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
             yield f"header {name!r} is not one that HTTP can carry"
     for name in scenario.subprotocols:
         if not TOKEN.fullmatch(_FILLED_IN.sub("x", name)):

@@ -8,7 +8,6 @@ deadline and ends in an abort of the sockets: ``within_s`` for the HTTP steps, t
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from pipeline.probe import secrets
 from pipeline.probe.closes import closing_of, complaint
 from pipeline.probe.connection import Connection, open_socket
 from pipeline.probe.effects import Dial, Effect, HangUp, Say
-from pipeline.probe.http_steps import TOKEN, run_steps
+from pipeline.probe.http_text import TOKEN, VALUE
 from pipeline.probe.machine import Machine
 from pipeline.probe.route import Route, Witness
 from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
@@ -110,9 +109,13 @@ class _Session:
             return Ending(Kind.NOT_SPOKEN, f"{error.what}: {error.why}")
         except Unspeakable as error:
             return Ending(Kind.NOT_SPOKEN, str(error))
-        fault = await run_steps(self.scenario, self.base_url, self.headers, self.witness.saw)
-        if fault or not self.scenario.path:
-            return fault or Ending()
+        if self.scenario.http:
+            from pipeline.probe.http_steps import run_steps  # and aiohttp, which is as large as all the rest
+
+            if fault := await run_steps(self.scenario, self.base_url, self.headers, self.witness.saw):
+                return fault
+        if not self.scenario.path:
+            return Ending()
         self.started = perf_counter()
         self.machine = Machine(self.scenario, scope, self._now())
         try:
@@ -290,7 +293,7 @@ def _filled_in(scenario: Scenario, scope: Scope) -> Scenario:
     """With the templates of what goes over HTTP filled in. Raises Unspeakable."""
     headers = {name: scope.text(value) for name, value in scenario.headers.items()}
     for name, value in headers.items():
-        if not re.fullmatch(r"[\t -~]*", value):
+        if not VALUE.fullmatch(value):
             raise Unspeakable(f"what is filled in to the header {name} is nothing that HTTP can carry")
     subprotocols = tuple(map(scope.text, scenario.subprotocols))
     for name in subprotocols:
