@@ -60,11 +60,10 @@ def _both(ask: ProbeAsk) -> tuple[Address, ...]:
 
 
 def _round(ask: ProbeAsk) -> list[Turn]:
-    return [
-        Turn(scenario, (ask.candidate,) if number else _both(ask))
-        for scenario in ask.scenarios
-        for number in range(ask.sessions)
-    ]
+    turns: list[Turn] = []
+    for scenario in ask.scenarios:
+        turns += [Turn(scenario, _both(ask)), *[Turn(scenario, (ask.candidate,))] * (ask.sessions - 1)]
+    return turns
 
 
 def _sides(held: Held) -> tuple[_Side, _Side]:

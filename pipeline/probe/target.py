@@ -53,11 +53,13 @@ def http_url(base_url: str, path: str) -> str:
 
 def proxy_for(url: str) -> str | None:
     """The proxy that the environment asks for; none for loopback, where a proxy would reach another machine."""
-    from urllib.request import getproxies, proxy_bypass  # and HTTP with it: not for who only reads addresses
-
     parts = _split(url)
     host = _host(parts)
-    if is_local(host) or proxy_bypass(host):
+    if is_local(host):
+        return None
+    from urllib.request import getproxies, proxy_bypass  # and HTTP with it: not for who only reads addresses
+
+    if proxy_bypass(host):
         return None
     return getproxies().get("https" if _SECURE[parts.scheme] else "http")
 

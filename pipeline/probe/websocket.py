@@ -141,6 +141,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._protocol.receive_eof()
+        self._protocol.parser.close()  # it and the protocol hold each other, and collections are rare
         self._is_lost = True
         self._fault = exc
         self.resume_writing()
