@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from pipeline.probe.dial import ForbiddenAddress, dial, resolve
-from pipeline.probe.scenario import Kind
+from pipeline.probe.dial import ForbiddenAddress, dial, remember_names, resolve
+from pipeline.probe.round import run_round
+from pipeline.probe.scenario import Address, Kind, ProbeAsk
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.steps import HttpStep
 from tests.hostile import Hostile, hostile, scenario
@@ -94,3 +96,21 @@ async def test_a_name_without_an_address(dns: Dns) -> None:
             await dial(name, 80, asyncio.Protocol)
         seen = await hold_conversation(scenario(), f"http://{name}", {})
         assert seen.kind is Kind.UNREACHABLE
+
+
+async def test_a_round_looks_a_name_up_once_for_many_sockets(dns: Dns, server: Hostile) -> None:
+    dns.answers["svc.localhost"] = [["127.0.0.1"]]
+    address = Address(f"http://svc.localhost:{server.port}")
+    ask = ProbeAsk((scenario(),), address, None, sessions=30, concurrency=10)
+    plain = asyncio.Runner(loop_factory=asyncio.new_event_loop)  # uvloop asks the system by itself
+    report = await asyncio.to_thread(run_round, ask, lambda: datetime.now(UTC), runner=plain)
+    assert not report.failures
+    assert dns.asked == ["svc.localhost"]
+
+
+async def test_a_lookup_that_failed_is_made_again(dns: Dns, server: Hostile) -> None:
+    remember_names()
+    with pytest.raises(OSError, match="not known"):
+        await resolve("svc.localhost", server.port)
+    dns.answers["svc.localhost"] = [["127.0.0.1"]]
+    assert [address[0] for _, address in await resolve("svc.localhost", server.port)] == ["127.0.0.1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Mapping
 from functools import cache, lru_cache
@@ -29,6 +30,7 @@ from pipeline.probe.target import http_url, proxy_for, socket_url, target_of
 from pipeline.probe.verdict import Closing, Ending
 from pipeline.probe.websocket import WebSocket
 
+_LOGGER = logging.getLogger("websockets.client")
 _COMPRESSION = enable_client_permessage_deflate(None)  # offered as browsers do
 
 
@@ -100,6 +102,7 @@ def _protocol(scenario: Scenario, url: str) -> ClientProtocol:
         extensions=_COMPRESSION,
         subprotocols=[Subprotocol(name) for name in scenario.subprotocols] or None,
         max_size=scenario.max_message_bytes,
+        logger=_LOGGER,
     )
 
 

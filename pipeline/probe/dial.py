@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from pipeline.probe.host import fold, refusal_of_resolved
 
 _Made = TypeVar("_Made", bound=asyncio.BaseProtocol)
 Found = tuple[int, Any]  # family and socket address
 KNOWN_S = 5.0  # that a name leads where it led
-_Asked = tuple[float, asyncio.Task[Any]]  # until when it counts, and what it came to
-_known: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int, int], _Asked]] = WeakKeyDictionary()
+_Asked = tuple[float, asyncio.Task[Sequence[Found]]]  # until when it counts, and what it came to
+_KNOWN: ContextVar[dict[tuple[str, int, int], _Asked] | None] = ContextVar("_KNOWN", default=None)
 
 
 class ForbiddenAddress(OSError):
@@ -32,21 +32,34 @@ class ForbiddenAddress(OSError):
         return str(self.strerror)
 
 
-async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[Found]:
-    """Every address of a host, asked for once in ``KNOWN_S``: many sockets are opened at once, and few lookups are made.
+def remember_names() -> None:
+    """From here on, in this task and those that it creates, a name is looked up once in ``KNOWN_S``.
 
-    Raises: ForbiddenAddress if one of them is; OSError when it has none.
+    Hundreds of sockets are opened at once, and a system makes few lookups at a time.
     """
+    _KNOWN.set({})
+
+
+async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> Sequence[Found]:
+    """Every address of a host. Raises: ForbiddenAddress if one of them is; OSError when it has none."""
+    known = _KNOWN.get()
+    if known is None:
+        return await _asked(host, port, family)
     loop = asyncio.get_running_loop()
-    known = _known.setdefault(loop, {})
     until, asked = known.get((host, port, family), (0.0, None))
     if asked is None or loop.time() >= until or (asked.done() and (asked.cancelled() or asked.exception())):
-        asked = loop.create_task(loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM))
+        asked = loop.create_task(_asked(host, port, family))
         asked.add_done_callback(
             lambda task: task.cancelled() or task.exception()
         )  # though nobody waits any more
         known[host, port, family] = loop.time() + KNOWN_S, asked
-    found: list[Found] = [(row[0], row[4]) for row in await asyncio.shield(asked)]
+    return asked.result() if asked.done() else await asyncio.shield(asked)
+
+
+async def _asked(host: str, port: int, family: int) -> Sequence[Found]:
+    loop = asyncio.get_running_loop()
+    rows = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    found: list[Found] = [(row[0], row[4]) for row in rows]
     for _, address in found:
         if why := refusal_of_resolved(fold(host), address[0]):
             raise ForbiddenAddress(host, address[0], why)

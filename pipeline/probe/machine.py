@@ -73,6 +73,8 @@ class Machine:
     def seen(self) -> Progress:
         """The progress of the step that it came to, with the events of all, and the first of them that came wrongly."""
         disorder = self._disorder or self.progress.disorder
+        if not self._earlier and disorder == self.progress.disorder:
+            return self.progress
         return replace(self.progress, events=self.events, disorder=disorder)
 
     @property

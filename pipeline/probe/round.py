@@ -17,6 +17,7 @@ from websockets.frames import Close as ClosingFrame
 from pipeline.errors import AccessError, UserError
 from pipeline.probe import secrets
 from pipeline.probe.course import Held, Turn, course
+from pipeline.probe.dial import remember_names
 from pipeline.probe.http_text import TOKEN, VALUE
 from pipeline.probe.scenario import (
     Address,
@@ -135,6 +136,7 @@ async def _hold_round(
 ) -> ProbeReport:
     clock = asyncio.get_running_loop().time
     begun, kept = clock(), Counter[tuple[Address, Kind]]()
+    remember_names()
     steps = course(ask, now())
     turns = next(steps)
     while True:
@@ -159,8 +161,10 @@ async def _hold_all(
 
     async def talk(scenario: Scenario, address: Address) -> Conversation:
         def is_shown(kind: Kind) -> bool:
+            if kind is Kind.OK:
+                return False
             kept[address, kind] += 1
-            return kind is not Kind.OK and kept[address, kind] <= TRANSCRIPTS_PER_KIND
+            return kept[address, kind] <= TRANSCRIPTS_PER_KIND
 
         return await hold_conversation(scenario, address.base_url, headers[address], address.route, is_shown)
 

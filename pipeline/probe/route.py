@@ -72,6 +72,8 @@ class Witness:
         self._seen = list(seen)
 
     def saw(self, headers: Mapping[str, str]) -> None:
+        if self._route is None:
+            return
         try:
             self._seen.append(headers.get(REVISION_HEADER))
         except LookupError:  # it came twice
@@ -84,7 +86,7 @@ class Witness:
 
     @property
     def has_seen(self) -> bool:
-        """Somebody answered."""
+        """Somebody answered; of a tag's own address that is not noted."""
         return bool(self._seen)
 
     @property
