@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -65,9 +66,9 @@ class Tool:
         added = {name: value.format(**asked) for name, value in self.environment.items()}
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
-                words, cwd=folder, env={**os.environ, **added}, stdout=said, stderr=subprocess.DEVNULL
-            )
-            _pin(process.pid, core=1)
+                words, cwd=folder, env={**os.environ, **added}, stdout=said, stderr=subprocess.DEVNULL,
+                preexec_fn=partial(_pin, 1),  # noqa: PLW1509 - there are none
+            )  # fmt: skip
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             said.seek(0)
@@ -148,8 +149,10 @@ def _tell(concurrency: int, sessions: int, runs: Sequence[Run], begun: Sequence[
 def _served() -> Iterator[int]:
     """The server's port."""
     words = [sys.executable, "-m", "bench.load_server"]
-    with subprocess.Popen(words, cwd=_HERE.parent, stdout=subprocess.PIPE, text=True) as server:
-        _pin(server.pid, core=0)
+    with subprocess.Popen(
+        words, cwd=_HERE.parent, stdout=subprocess.PIPE, text=True,
+        preexec_fn=partial(_pin, 0),  # noqa: PLW1509 - there are none
+    ) as server:  # fmt: skip
         assert server.stdout is not None
         try:
             yield int(server.stdout.readline())
@@ -157,9 +160,10 @@ def _served() -> Iterator[int]:
             server.kill()
 
 
-def _pin(pid: int, core: int) -> None:
-    if sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1:
-        os.sched_setaffinity(pid, {sorted(os.sched_getaffinity(0))[core]})
+def _pin(core: int) -> None:
+    """In a process before it begins: what asks how many cores there are is then told of one."""
+    if sys.platform == "linux" and len(cores := sorted(os.sched_getaffinity(0))) > 1:
+        os.sched_setaffinity(0, {cores[core]})
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pipeline.probe.verdict import Closing, Ending, Progress, wrong_close
 from pipeline.redact import is_secret_name
 
 PATIENCE_S = 2.0  # for stragglers once the last group has come, and after the server said error
+_NOTHING = Progress.at_start(())
 KEPT = 256  # messages of a socket that is not waited on
 
 
@@ -45,7 +46,7 @@ class Machine:
         self.scenario = scenario
         self.effects: list[Effect] = []
         self.ending: Ending | None = None
-        self.progress = Progress.at_start(())
+        self.progress = _NOTHING
         self.sockets: tuple[str, ...] = ()  # those that are open, whose messages are to be told
         self.secrets: list[str] = []  # values that were saved under a name of a secret
         self._scope = scope
@@ -80,11 +81,13 @@ class Machine:
     @property
     def where(self) -> str:
         """The step that it came to, as a person counts them; empty where there is no choice."""
-        waiting = sum(isinstance(step, Expect | Stay) for step in self.scenario.steps)
+        waiting = len([step for step in self.scenario.steps if isinstance(step, Expect | Stay)])
+        if waiting <= 1:
+            return ""
         is_within = 1 <= self._at <= len(self.scenario.steps)
         taken = self._steps[1 : self._at + 1]
         number = len(taken) - sum(isinstance(step, Open) and step.is_again for step in taken)
-        return f"step {number}" if waiting > 1 and is_within else ""
+        return f"step {number}" if is_within else ""
 
     @property
     def deadline(self) -> float:
@@ -188,7 +191,7 @@ class Machine:
             match step:
                 case Send():
                     for message in step.messages:
-                        self._say(step.socket, self._scope.rendered(message))
+                        self._say(step.socket, self._filled(message))
                 case When():
                     self._answers.append(step)
                 case Expect():
@@ -196,7 +199,8 @@ class Machine:
                 case Stay():
                     return self._stays()
                 case Open() if is_first:
-                    self.effects.append(Dial(step.socket, self._scope.path(step.path)))
+                    path = self._scope.path(step.path) if self.scenario.has_templates else step.path
+                    self.effects.append(Dial(step.socket, path))
                     return False
                 case Close():
                     return self._closes(step, now, is_first=is_first)
@@ -286,6 +290,9 @@ class Machine:
                     self._say(socket, self._scope.rendered(reply, message))
             except Unspeakable as error:
                 self._fail(Kind.NOT_SPOKEN, f"the reply to {answer.event.name}: {error}")
+
+    def _filled(self, message: object) -> object:
+        return self._scope.rendered(message) if self.scenario.has_templates else message
 
     def _say(self, socket: str, message: object) -> None:
         if self._sockets[socket].closing is None:

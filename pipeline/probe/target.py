@@ -53,15 +53,14 @@ def http_url(base_url: str, path: str) -> str:
 
 def proxy_for(url: str) -> str | None:
     """The proxy that the environment asks for; none for loopback, where a proxy would reach another machine."""
-    parts = _split(url)
-    host = _host(parts)
+    host, _ = target_of(url)
     if is_local(host):
         return None
     from urllib.request import getproxies, proxy_bypass  # and HTTP with it: not for who only reads addresses
 
     if proxy_bypass(host):
         return None
-    return getproxies().get("https" if _SECURE[parts.scheme] else "http")
+    return getproxies().get("https" if _SECURE[_split(url).scheme] else "http")
 
 
 @lru_cache
