@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, Protocol, cast
 
@@ -25,7 +25,7 @@ from pipeline.framing.protocol import Frame
 from pipeline.probe.dial import dial
 from pipeline.probe.http_text import excerpt
 from pipeline.probe.route import Saw, unseen
-from pipeline.probe.scenario import Kind, Scenario
+from pipeline.probe.scenario import USER_AGENT, Kind, Scenario
 from pipeline.probe.target import http_url, proxy_for, socket_url, target_of
 from pipeline.probe.verdict import Closing, Ending
 from pipeline.probe.websocket import WebSocket
@@ -62,7 +62,8 @@ async def open_socket(
     try:
         opened = await _reached(scenario, url)
         try:
-            answer = await opened.shake_hands({**scenario.headers, **headers})
+            before, after = _request(url, scenario.subprotocols, (*{**scenario.headers, **headers}.items(),))
+            answer = await opened.shake_hands(before, after)
         except BaseException:
             await opened.let_go()
             raise
@@ -78,7 +79,7 @@ async def _reached(scenario: Scenario, url: str) -> WebSocket:
     """One that has still to shake hands."""
 
     def made(*_: object, **__: object) -> WebSocket:  # what websockets would pass, ours has
-        return WebSocket(_protocol(scenario, url))
+        return WebSocket(_protocol(url, scenario.subprotocols, scenario.max_message_bytes))
 
     proxy = proxy_for(url)
     if proxy is not None:
@@ -96,17 +97,30 @@ async def _reached(scenario: Scenario, url: str) -> WebSocket:
     return opened
 
 
-def _protocol(scenario: Scenario, url: str) -> ClientProtocol:
+def _protocol(url: str, subprotocols: Sequence[str], most: int | None = None) -> ClientProtocol:
     return ClientProtocol(
         _parsed(url),
         extensions=_COMPRESSION,
-        subprotocols=[Subprotocol(name) for name in scenario.subprotocols] or None,
-        max_size=scenario.max_message_bytes,
+        subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+        max_size=most,
         logger=_LOGGER,
     )
 
 
 _parsed = lru_cache(parse_uri)
+
+
+@lru_cache
+def _request(
+    url: str, subprotocols: tuple[str, ...], headers: tuple[tuple[str, str], ...]
+) -> tuple[bytes, bytes]:
+    """What a handshake says before its key and after it: most conversations say the same."""
+    protocol = _protocol(url, subprotocols)
+    request = protocol.connect()
+    request.headers.update(dict(headers))
+    request.headers.setdefault("User-Agent", USER_AGENT)
+    before, _, after = request.serialize().partition(protocol.key.encode())
+    return before, after
 
 
 @cache

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -21,7 +20,6 @@ from websockets.protocol import State
 
 from pipeline.framing.protocol import Frame
 from pipeline.probe.closes import closing_of
-from pipeline.probe.scenario import USER_AGENT
 from pipeline.probe.verdict import Closing
 
 CLOSE_S = 2.0  # for the answer to our close
@@ -46,13 +44,9 @@ class WebSocket(asyncio.Protocol):
         self._heard: asyncio.Future[None] | None = None
         self._may_write: asyncio.Future[None] | None = None  # only while the peer makes us wait
 
-    async def shake_hands(self, headers: Mapping[str, str]) -> Response:
-        """Open it. Raises InvalidHandshake. Args: headers: beside the protocol's own."""
-        request = self._protocol.connect()
-        request.headers.update(headers)
-        request.headers.setdefault("User-Agent", USER_AGENT)
-        self._protocol.send_request(request)
-        self._flush()
+    async def shake_hands(self, before: bytes, after: bytes) -> Response:
+        """Open it. Raises InvalidHandshake. Args: before, after: what the request says around its key."""
+        self._transport.write(before + self._protocol.key.encode() + after)
         while self._answer is None and self._protocol.handshake_exc is None:
             await self._more()
         if self._protocol.handshake_exc is not None:
@@ -126,7 +120,8 @@ class WebSocket(asyncio.Protocol):
                 self._answer = event
             elif isinstance(event, WireFrame) and event.opcode in _OF_MESSAGES:
                 self._frames.append(event)
-        self._flush()
+        if self._protocol.writes:
+            self._flush()
         if self._protocol.parser_exc is not None:
             self._transport.abort()
         elif self._transport.get_write_buffer_size() > UNSENT_BYTES:
