@@ -22,6 +22,7 @@ from pipeline.judging.judgement import CriterionJudgement, Verdict
 from pipeline.model import Outcome
 from pipeline.probe.scenario import Kind, Message
 from pipeline.probe.summary import Row
+from pipeline.probe.times import Times
 from pipeline.report.document import Report
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -228,7 +229,8 @@ _COMMANDS: Mapping[str, Schema] = {
         {"results": rows(either(_STEPPED, _NOT_STEPPED))},
     )),
     "probe": record({
-        **_ends("ok", "failed", "unreachable", "not_spoken"), "seconds": NUMBER, "scenarios": rows(of(Row)),
+        **_ends("ok", "failed", "unreachable", "not_spoken", "stopped"), "seconds": NUMBER, "scenarios": rows(of(Row)),
+        "loop": {"enum": ["uvloop", "asyncio"]}, "left": COUNT, "times": rows(of(Times)),
         "failures": rows(record({
             "scenario": TEXT, "kind": of(Kind), "detail": TEXT, "close_code": or_null(COUNT), "close_reason": TEXT,
             "status": or_null(COUNT), "transcript": rows(of(Message)),

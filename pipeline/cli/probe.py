@@ -17,6 +17,9 @@ from pipeline.output.writer import Mode
 if TYPE_CHECKING:
     from pipeline.probe.scenario import ProbeReport
     from pipeline.probe.summary import Row
+    from pipeline.probe.times import Times
+
+_FEWEST_DRAWN = 20
 
 
 @connecting
@@ -47,7 +50,8 @@ def probe(
     Example:  spillway probe http://127.0.0.1:8080 --sessions 50 --concurrency 10
     """
     from pipeline.app.wiring import SystemClock
-    from pipeline.probe.round import run_round
+    from pipeline.probe.descriptors import make_room
+    from pipeline.probe.round import loop_name, run_round
     from pipeline.probe.scenario import Address, ProbeAsk
     from pipeline.probe.summary import summarise
 
@@ -62,13 +66,17 @@ def probe(
             "Name one of them: --scenario NAME",
         )
     chosen = tuple(made[name] for name in scenario or made)
+    turns, sockets = sessions * len(chosen), max(len(s.paths) for s in chosen)
+    at_once = min(concurrency, turns)
+    make_room(at_once * sockets)
     session.output.say(
-        f"{sessions} conversations of {', '.join(s.name for s in chosen)}, {concurrency} at once"
+        f"{sessions:,} conversations of {', '.join(s.name for s in chosen)}, {at_once} at once, on {loop_name()}"
     )
-    report = run_round(ProbeAsk(chosen, Address(url), None, sessions, concurrency), SystemClock().now)
+    ask = ProbeAsk(chosen, Address(url), None, sessions, concurrency)
+    report = run_round(ask, SystemClock().now, stop=session.stopped)
     rows = summarise(report)
     streams.wait_for_reader()
-    _print(session, report, rows)
+    _print(session, report, rows, left=turns - len(report.candidate))
     return _ending(report)[1]
 
 
@@ -97,13 +105,21 @@ def _ending(report: ProbeReport) -> tuple[str, int]:
     return ("failed", 20) if is_reached else ("unreachable", 21)
 
 
-def _print(session: Session, report: ProbeReport, rows: Sequence[Row]) -> None:
+def _print(session: Session, report: ProbeReport, rows: Sequence[Row], left: int = 0) -> None:
+    """Args: left: how many conversations were not held, because it was stopped."""
+    from pipeline.probe.round import loop_name
+    from pipeline.probe.times import times_of
+
     outcome, code = _ending(report)
+    times = times_of(report)
     document = {
-        "outcome": outcome,
-        "exit_code": code,
+        "outcome": "stopped" if left else outcome,
+        "exit_code": session.ending(code),
         "seconds": round(report.seconds, 3),
         "scenarios": [asdict(row) for row in rows],
+        "loop": loop_name(),
+        "left": left,
+        "times": [asdict(each) for each in times],
         "failures": [
             {"scenario": c.scenario, "kind": c.kind.value, "detail": c.detail, "close_code": c.close_code,
              "close_reason": c.close_reason, "status": c.status,
@@ -113,7 +129,10 @@ def _print(session: Session, report: ProbeReport, rows: Sequence[Row]) -> None:
     }  # fmt: skip
     session.output.result("", document)
     if session.output.mode is Mode.TEXT:
+        if left:
+            session.output.say(f"stopped: {left:,} conversations were not held, or not to their end")
         _table(report, rows)
+        _show_times(times)
 
 
 def _table(report: ProbeReport, rows: Sequence[Row]) -> None:
@@ -133,3 +152,30 @@ def _table(report: ProbeReport, rows: Sequence[Row]) -> None:
         for message in failure.transcript:
             arrow = ">" if message.sent else "<"
             console.print(SINK.shown(f"    {message.at_s:7.3f}s {arrow} {message.text}"))
+
+
+def _show_times(times: Sequence[Times]) -> None:
+    """Percentiles of each time, and the histogram of whole conversations where there are enough to have a shape."""
+    from rich.table import Table
+
+    from pipeline.probe.times import lines_of
+
+    table = Table("scenario", "time", "of", "p50", "p95", "p99", "longest", box=None, pad_edge=False)
+    for each in times:
+        spreads = (
+            ("connect", each.connect),
+            ("first event", each.first_event),
+            ("completion", each.completion),
+        )
+        for name, spread in spreads:
+            if spread is not None:
+                shown = (spread.p50_ms, spread.p95_ms, spread.p99_ms, spread.max_ms)
+                table.add_row(each.scenario, name, f"{spread.count:,}", *(f"{ms:,.1f} ms" for ms in shown))
+    console = streams.console("stdout")
+    if table.row_count:
+        console.print(table)
+    for each in times:
+        if each.completion is not None and each.completion.count >= _FEWEST_DRAWN:
+            console.print(f"completion of {each.scenario}")
+            for line in lines_of(each.completion):
+                console.print(f"  {line}", highlight=False)

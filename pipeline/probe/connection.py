@@ -22,6 +22,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from pipeline.framing.protocol import Frame
+from pipeline.probe import descriptors
 from pipeline.probe.dial import dial
 from pipeline.probe.http_text import excerpt
 from pipeline.probe.route import Saw, unseen
@@ -137,6 +138,8 @@ def _handshake_fault(error: Exception) -> Ending:
         return Ending(Kind.REFUSED, detail, answer.status_code)
     if isinstance(error, InvalidHandshake) and not isinstance(error, InvalidMessage | ProxyError):
         return Ending(Kind.REFUSED, f"the answer to the handshake is wrong: {_chain(error)}", 101)
+    if isinstance(error, OSError) and (why := descriptors.shortage(error)):
+        return Ending(Kind.NOT_SPOKEN, why)
     return Ending(Kind.UNREACHABLE, _chain(error))
 
 

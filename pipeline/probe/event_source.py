@@ -14,6 +14,7 @@ from websockets.frames import Close
 
 from pipeline.framing.event_stream import MEDIA_TYPE
 from pipeline.framing.protocol import Frame
+from pipeline.probe import descriptors
 from pipeline.probe.closes import NotStreamed
 from pipeline.probe.http_steps import client
 from pipeline.probe.http_text import excerpt
@@ -76,7 +77,9 @@ class EventSource:
             self._saw(self._response.headers)
             ending = await _refusal(method, self._response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            ending = Ending(Kind.UNREACHABLE, f"{method}: {error or type(error).__name__}")
+            why = descriptors.shortage(error) if isinstance(error, OSError) else ""
+            unreachable = Ending(Kind.UNREACHABLE, f"{method}: {error or type(error).__name__}")
+            ending = Ending(Kind.NOT_SPOKEN, why) if why else unreachable
         if ending is not None:
             self._fault = NotStreamed(ending)
 

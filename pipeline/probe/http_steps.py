@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from pipeline.probe import descriptors
 from pipeline.probe.dial import resolve
 from pipeline.probe.http_text import excerpt
 from pipeline.probe.matching import first_difference
@@ -44,6 +45,8 @@ async def run_steps(
         detail = f"{_name(step)}: no complete answer within {scenario.within_s:g} s"
         return Ending(Kind.TIMED_OUT, detail)
     except (aiohttp.ClientError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and (why := descriptors.shortage(error)):
+            return Ending(Kind.NOT_SPOKEN, why)
         return Ending(Kind.UNREACHABLE, f"{_name(step)}: {error or type(error).__name__}")
     return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +38,7 @@ from pipeline.probe.templates import references
 from pipeline.telemetry.proof import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
+_STOPPED_WITHIN_S = 0.1
 _FILLED_IN = re.compile(r"\$\{[^{}]*\}")  # escaped in a path, looked at again in a header
 
 
@@ -49,11 +51,13 @@ def run_round(
     token: TokenSource | None = None,
     runner: asyncio.Runner | None = None,
     heard: Heard = lambda _: None,
+    stop: threading.Event | None = None,
 ) -> ProbeReport:
     """Hold one round and wait for its end.
 
     Args:
         runner: used up by the round; whoever brings one can cancel the round through its loop.
+        stop: once it is set no conversation is begun, those under way are given up, and what was held is reported.
     Raises: UserError from ``check_ask``; AccessError when an ID token is wanted and cannot be had.
     """
     with runner or new_runner() as own:
@@ -61,7 +65,7 @@ def run_round(
         headers = {
             address: headers_for(address, token) for address in (ask.candidate, ask.control) if address
         }
-        return own.run(_hold_round(ask, headers, now, heard))
+        return own.run(_hold_round(ask, headers, now, heard, stop or threading.Event()))
 
 
 def headers_for(address: Address, token: TokenSource | None) -> Mapping[str, str]:
@@ -132,7 +136,11 @@ def _unsayable(scenario: Scenario) -> Iterator[str]:
 
 
 async def _hold_round(
-    ask: ProbeAsk, headers: Mapping[Address, Mapping[str, str]], now: ClockNow, heard: Heard
+    ask: ProbeAsk,
+    headers: Mapping[Address, Mapping[str, str]],
+    now: ClockNow,
+    heard: Heard,
+    stop: threading.Event,
 ) -> ProbeReport:
     clock = asyncio.get_running_loop().time
     begun, kept = clock(), Counter[tuple[Address, Kind]]()
@@ -140,7 +148,7 @@ async def _hold_round(
     steps = course(ask, now())
     turns = next(steps)
     while True:
-        held = await _hold_all(turns, ask.concurrency, headers, kept)
+        held = await _hold_all(turns, ask.concurrency, headers, kept, stop)
         heard(held)
         try:
             turns = steps.send(held)
@@ -154,8 +162,9 @@ async def _hold_all(
     concurrency: int,
     headers: Mapping[Address, Mapping[str, str]],
     kept: Counter[tuple[Address, Kind]],
+    stop: threading.Event,
 ) -> Held:
-    """Hold all turns, never more than ``concurrency`` at once, as they come free."""
+    """Hold all turns, never more than ``concurrency`` at once, as they come free; those that came to an end."""
     left = iter(enumerate(turns))
     done: dict[int, tuple[Conversation, ...]] = {}
 
@@ -170,20 +179,43 @@ async def _hold_all(
 
     async def work() -> None:
         for number, turn in left:
+            if stop.is_set():
+                return
             if len(turn.addresses) == 1:
                 done[number] = (await talk(turn.scenario, turn.addresses[0]),)
             else:
                 done[number] = tuple(await asyncio.gather(*(talk(turn.scenario, a) for a in turn.addresses)))
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(max(1, min(concurrency, len(turns)))):
-            workers.create_task(work())
-    return [done[number] for number in range(len(turns))]
+    async with asyncio.TaskGroup() as group:
+        workers = [group.create_task(work()) for _ in range(max(1, min(concurrency, len(turns))))]
+        watching = asyncio.create_task(_give_up(workers, stop))
+        try:
+            await asyncio.wait(workers)
+        finally:
+            watching.cancel()
+    return [done[number] for number in sorted(done)]
+
+
+async def _give_up(workers: Sequence[asyncio.Task[None]], stop: threading.Event) -> None:
+    while not stop.is_set():
+        await asyncio.sleep(_STOPPED_WITHIN_S)
+    for worker in workers:
+        worker.cancel()
 
 
 def new_runner() -> asyncio.Runner:
+    return asyncio.Runner(loop_factory=_new_loop())
+
+
+def loop_name() -> str:
+    """Whose loop a round runs on: ``uvloop``, where it is installed, or ``asyncio``."""
+    return _new_loop().__module__.partition(".")[0]
+
+
+def _new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         import uvloop
     except ImportError:
-        return asyncio.Runner(loop_factory=asyncio.new_event_loop)
-    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        return asyncio.new_event_loop
+    made: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return made

@@ -8,12 +8,12 @@ events that came.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.probe.scenario import CloseClass, Conversation, ProbeReport, close_class
+from pipeline.probe.times import percentile
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ def _rows(side: str, conversations: Sequence[Conversation]) -> Iterable[Row]:
             sessions=len(mine),
             ok=sum(c.is_ok for c in mine),
             outcomes=tuple(Counter(outcome_name(c) for c in mine).most_common()),
-            p50_ms=_percentile(first, 50),
-            p95_ms=_percentile(first, 95),
+            p50_ms=percentile(first, 50) if first else None,
+            p95_ms=percentile(first, 95) if first else None,
         )
 
 
@@ -59,9 +59,3 @@ def outcome_name(conversation: Conversation) -> str:
     )
     words = (conversation.kind.value, str(code) if code else "", "keepalive" if is_keepalive else "")
     return " ".join(filter(None, words))
-
-
-def _percentile(ordered: Sequence[float], percent: int) -> float | None:
-    if not ordered:
-        return None
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
