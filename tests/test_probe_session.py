@@ -6,8 +6,10 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from random import Random
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from pipeline.probe.matching import Expectation
 from pipeline.probe.scenario import CloseClass, Conversation, Kind, Scenario, close_class
@@ -136,6 +138,23 @@ async def test_a_deadline_ends_what_does_not_end_itself(
 async def test_what_is_missing_is_not_waited_for_until_the_deadline(server: Hostile) -> None:
     seen = await hold(server, scenario("/without-third", within_s=100.0))
     assert seen.kind is Kind.MISSING_EVENTS
+
+
+async def test_a_server_that_reads_nothing_holds_nobody_up() -> None:
+    """What is said piles up until its limit, and then the deadline comes."""
+
+    async def deaf(connection: ServerConnection) -> None:
+        connection.transport.pause_reading()
+        await connection.wait_closed()
+
+    async with serve(deaf, "127.0.0.1", 0, close_timeout=0.1) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        noise = Random(1).randbytes(500_000).hex()  # hardly smaller when it is compressed
+        many = ({"text": noise},) * 40
+        seen = await hold_conversation(scenario(send=many, within_s=SHORT_S), url, {})
+    assert seen.kind is Kind.TIMED_OUT
+    assert "still awaited: agent_started" in seen.detail
+    assert 0 < len(seen.transcript) < len(many)
 
 
 async def test_a_server_that_never_closes_is_left(server: Hostile) -> None:

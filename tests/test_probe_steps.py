@@ -230,6 +230,9 @@ async def test_a_header_that_http_cannot_carry_is_not_sent(monkeypatch: pytest.M
     seen = await held("path: /ws\nheaders: {X-Token: '${env:WS_TOKEN}'}\nexpect: [done]", flooding)
     assert seen.kind is Kind.NOT_SPOKEN
     assert seen.detail == "what is filled in to the header X-Token is nothing that HTTP can carry"
+    seen = await held("path: /ws\nsubprotocols: ['auth.${env:WS_TOKEN}']\nexpect: [done]", flooding)
+    assert seen.kind is Kind.NOT_SPOKEN
+    assert "what is filled in to a subprotocol" in seen.detail
 
 
 async def test_what_an_answer_says_of_a_secret_is_hidden_from_then_on() -> None:
