@@ -33,12 +33,14 @@ kills: $(READY) ## kill -9 at PAIRS (60) pairs of API call boundaries for each o
 breakages: $(READY) ## a roll-back with each of the 1,024 sets of ten breakages; SEED chooses the fresh processes
 	$(BIN)/python -m bench.breakages $${SEED:-$$(date +%s)}
 
-bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep; images known again; what starting costs; what the middleware costs a message
+bench: $(READY) ## how fast the checks are, beside ruff, the parser and git grep; images known again; what starting costs; what the middleware costs a message; many conversations beside k6 (which Go builds into the user's cache)
 	$(BIN)/python -m bench.checks_speed
 	$(BIN)/python -m bench.log_look
 	$(BIN)/python -m bench.images_speed
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.telemetry
+	@test -x $(SERVERS)/bin/k6 || ! command -v go >/dev/null || GOBIN=$(SERVERS)/bin nice -n 10 go install go.k6.io/k6@v1.8.1
+	$(BIN)/python -m bench.probe_load
 
 bench-judge: $(READY) ## how right the judge is: beside an oracle, other tools, on 20,000 whole rollouts (an hour); QUICK=--quick: seconds
 	$(BIN)/python -m bench.judge $(QUICK)

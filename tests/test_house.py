@@ -121,6 +121,7 @@ PURE = (
     "pipeline.probe.steps",
     "pipeline.probe.summary",
     "pipeline.probe.templates",
+    "pipeline.probe.times",
     "pipeline.probe.verdict",
     "pipeline.local.front.balancer",
     "pipeline.local.images.dockerignore",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -114,3 +115,61 @@ async def test_a_lookup_that_failed_is_made_again(dns: Dns, server: Hostile) -> 
         await resolve("svc.localhost", server.port)
     dns.answers["svc.localhost"] = [["127.0.0.1"]]
     assert [address[0] for _, address in await resolve("svc.localhost", server.port)] == ["127.0.0.1"]
+
+
+class Proxy:
+    """Tunnels whatever it is asked for to one port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.asked: list[str] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head.partition(b"\r\n")[0].decode())
+        if not self._port:
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+            writer.close()
+            return
+        their_reader, their_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await asyncio.gather(_copied(reader, their_writer), _copied(their_reader, writer))
+
+
+async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "detail"),
+    [
+        ("/five", Kind.OK, ""),
+        ("/1011", Kind.CLOSED_EARLY, "server closed with 1011"),
+        ("/503", Kind.REFUSED, "handshake got 503"),
+        ("/redirect", Kind.REFUSED, "handshake got 302"),
+    ],
+)
+async def test_a_proxy_leads_to_the_same_conversation(
+    server: Hostile, monkeypatch: pytest.MonkeyPatch, path: str, kind: Kind, detail: str
+) -> None:
+    proxy = Proxy(server.port)
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as listening:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+        seen = await hold_conversation(scenario(path), "http://svc.example", {})
+        while server.open:
+            await asyncio.sleep(0.01)
+    assert seen.kind is kind
+    assert detail in seen.detail
+    assert proxy.asked == ["CONNECT svc.example:80 HTTP/1.1"]
+    assert server.requests[0].headers["Host"] == "svc.example"
+
+
+async def test_a_proxy_that_refuses_is_our_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with await asyncio.start_server(Proxy(0), "127.0.0.1", 0) as listening:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+        seen = await hold_conversation(scenario(), "http://svc.example", {})
+    assert seen.kind is Kind.UNREACHABLE
+    assert "407" in seen.detail

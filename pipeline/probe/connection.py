@@ -86,8 +86,8 @@ async def _reached(scenario: Scenario, url: str) -> WebSocket:
     if proxy is not None:
         from websockets.asyncio.client import connect
 
-        way = connect(url, proxy=proxy, create_connection=cast("Any", made))
-        return cast("WebSocket", await way.open_tcp_connection())
+        way = connect(url, proxy=proxy, open_timeout=None, create_connection=cast("Any", made))
+        return cast("WebSocket", await way)
     host, port = target_of(url)
     transport, opened = await dial(host, port, made)
     if url.startswith("wss:"):

@@ -110,6 +110,16 @@ class WebSocket(asyncio.Protocol):
         while not self._is_lost:
             await self._more()
 
+    async def handshake(self, *_: object) -> None:
+        """Nothing: ``shake_hands`` comes later. For websockets' ``connect``, which leads here through a proxy."""
+
+    def start_keepalive(self) -> None:
+        """Nothing: a service that ignores pings is judged by its events."""
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self._transport
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
