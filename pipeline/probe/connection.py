@@ -63,8 +63,9 @@ async def open_socket(
     try:
         opened = await _reached(scenario, url)
         try:
-            before, after = _request(url, scenario.subprotocols, (*{**scenario.headers, **headers}.items(),))
-            answer = await opened.shake_hands(before, after)
+            every = (*{**scenario.headers, **headers}.items(),)
+            around = _around_key(socket_url(base_url, ""), scenario.subprotocols, every)
+            answer = await opened.shake_hands(*around)
         except BaseException:
             await opened.let_go()
             raise
@@ -112,15 +113,16 @@ _parsed = lru_cache(parse_uri)
 
 
 @lru_cache
-def _request(
-    url: str, subprotocols: tuple[str, ...], headers: tuple[tuple[str, str], ...]
+def _around_key(
+    origin: str, subprotocols: tuple[str, ...], headers: tuple[tuple[str, str], ...]
 ) -> tuple[bytes, bytes]:
-    """What a handshake says before its key and after it: most conversations say the same."""
-    protocol = _protocol(url, subprotocols)
+    """A handshake's headers before its key and after it: most conversations have the same."""
+    protocol = _protocol(origin, subprotocols)
     request = protocol.connect()
+    protocol.parser.close()
     request.headers.update(dict(headers))
     request.headers.setdefault("User-Agent", USER_AGENT)
-    before, _, after = request.serialize().partition(protocol.key.encode())
+    before, _, after = request.headers.serialize().partition(protocol.key.encode())
     return before, after
 
 

@@ -15,9 +15,23 @@ from pipeline.probe.scenario import Scenario
 from pipeline.probe.templates import SECRET, Reference, references
 from pipeline.redact import SINK
 
+_MOST_KNOWN = 64
+_named: dict[
+    int, tuple[Scenario, tuple[Reference, ...]]
+] = {}  # by identity: a scenario is held again and again
+
 
 def named_in(scenario: Scenario) -> tuple[Reference, ...]:
     """Each once, in order."""
+    known = _named.get(id(scenario))
+    if known is None or known[0] is not scenario:
+        if len(_named) >= _MOST_KNOWN:
+            _named.clear()
+        known = _named[id(scenario)] = scenario, _found_in(scenario)
+    return known[1]
+
+
+def _found_in(scenario: Scenario) -> tuple[Reference, ...]:
     found = (each for text in scenario.texts for each in references(text) if each.kind in SECRET)
     return tuple(dict.fromkeys(found))
 

@@ -45,8 +45,9 @@ class WebSocket(asyncio.Protocol):
         self._may_write: asyncio.Future[None] | None = None  # only while the peer makes us wait
 
     async def shake_hands(self, before: bytes, after: bytes) -> Response:
-        """Open it. Raises InvalidHandshake. Args: before, after: what the request says around its key."""
-        self._transport.write(before + self._protocol.key.encode() + after)
+        """Open it. Raises InvalidHandshake. Args: before, after: the request's headers around its key."""
+        line = f"GET {self._protocol.uri.resource_name} HTTP/1.1\r\n"
+        self._transport.write(line.encode("ascii") + before + self._protocol.key.encode() + after)
         while self._answer is None and self._protocol.handshake_exc is None:
             await self._more()
         if self._protocol.handshake_exc is not None:
