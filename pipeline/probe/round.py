@@ -57,7 +57,7 @@ def run_round(
 
     Args:
         runner: used up by the round; whoever brings one can cancel the round through its loop.
-        stop: once it is set no conversation is begun, those under way are given up, and what was held is reported.
+        stop: once it is set, those under way are given up, no other follows, and what was held is reported.
     Raises: UserError from ``check_ask``; AccessError when an ID token is wanted and cannot be had.
     """
     with runner or new_runner() as own:
@@ -179,8 +179,6 @@ async def _hold_all(
 
     async def work() -> None:
         for number, turn in left:
-            if stop.is_set():
-                return
             if len(turn.addresses) == 1:
                 done[number] = (await talk(turn.scenario, turn.addresses[0]),)
             else:
