@@ -72,8 +72,6 @@ class Witness:
         self._seen = list(seen)
 
     def saw(self, headers: Mapping[str, str]) -> None:
-        if self._route is None:
-            return
         try:
             self._seen.append(headers.get(REVISION_HEADER))
         except LookupError:  # it came twice
@@ -86,7 +84,7 @@ class Witness:
 
     @property
     def has_seen(self) -> bool:
-        """Somebody answered; of a tag's own address that is not noted."""
+        """Somebody answered."""
         return bool(self._seen)
 
     @property
