@@ -189,13 +189,13 @@ class Conversation:
     status: int | None = None  # of a refused handshake or HTTP step
     close_code: int | None = None
     close_reason: str = ""
-    connect_s: float | None = None  # until the answer to the first handshake
     first_event_s: float | None = (
         None  # until the first expected event; from the start of the handshake, like connect_s
     )
     events: tuple[str, ...] = ()  # names of expected events that came, in order
     transcript: tuple[Message, ...] = ()  # kept for the first failures only
     marks: tuple[str | None, ...] = ()  # of each answer, as ``route.Witness`` saw them
+    connect_s: float | None = None  # from the start of the handshake until its answer
 
     @property
     def is_ok(self) -> bool:
