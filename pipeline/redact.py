@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
+_MOST_PASSING = 1000
 _SHORTEST = 6  # a shorter value would black out ordinary words, plain or encoded
 
 _ESCAPES = re.compile(
@@ -188,31 +189,59 @@ class Redactor:
     def __init__(self, *secrets: str) -> None:
         self._learnt: set[str] = set()
         self._forms: tuple[str, ...] = ()  # the longest first
+        self._passing: dict[str, frozenset[str]] = {}  # their forms, the oldest first
+        self._begun: dict[str, tuple[str, ...]] = {}  # those forms by how they begin
         self.learn(*secrets)
 
     def learn(self, *secrets: str) -> None:
         """From now on these values are secret. Values under six characters are ignored."""
-        fresh = {
-            value
-            for secret in secrets
-            for value in (secret, secret.strip())
-            if len(value) >= _SHORTEST and value not in self._learnt
-        }
+        fresh = {value for value in _long_enough(secrets) if value not in self._learnt}
         if fresh:
             self._learnt |= fresh
-            forms = {
-                *self._forms,
-                *(form for value in fresh for form in _forms(value) if len(form) >= _SHORTEST),
-            }
+            forms = {*self._forms, *(form for value in fresh for form in _long_enough(_forms(value)))}
             self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+    def learn_passing(self, *secrets: str) -> None:
+        """The same of what one conversation was given, which the next will not hold: of the newest thousand."""
+        for value in dict.fromkeys(_long_enough(secrets)):
+            if value in self._learnt:
+                continue
+            if value in self._passing:  # it is new again
+                self._passing[value] = self._passing.pop(value)
+                continue
+            forms = self._passing[value] = frozenset(_long_enough(_forms(value)))
+            for form in forms:
+                start = form[:_SHORTEST]
+                self._begun[start] = (*self._begun.get(start, ()), form)
+        while len(self._passing) > _MOST_PASSING:
+            self._forget(next(iter(self._passing)))
+
+    def _forget(self, value: str) -> None:
+        for form in self._passing.pop(value):
+            start = form[:_SHORTEST]
+            left = list(self._begun[start])
+            left.remove(form)
+            self._begun[start] = tuple(left)
+            if not left:
+                del self._begun[start]
 
     def text(self, text: str) -> str:
         # one look for each is far cheaper than a pattern of all of them, and hardly any text holds one
-        if there := [form for form in self._forms if form in text]:
+        there = [form for form in self._forms if form in text]
+        if self._passing:
+            there = sorted({*there, *self._passing_in(text)}, key=lambda form: (-len(form), form))
+        if there:
             text = re.sub("|".join(map(re.escape, there)), REDACTED, text)
         for shape in _SHAPES:
             text = shape.sub(REDACTED, text)
         return _NAMED.sub(rf"\1{REDACTED}", text)
+
+    def _passing_in(self, text: str) -> Iterator[str]:
+        """Their forms that are in a text. They are too many to look for each."""
+        for at in range(len(text) - _SHORTEST + 1):
+            for form in self._begun.get(text[at : at + _SHORTEST], ()):
+                if text.startswith(form, at):
+                    yield form
 
     def cut(self, text: str, most: int) -> str:
         """The beginning of a text without secrets: cut first, half a secret would be none that is known."""
@@ -235,6 +264,24 @@ class Redactor:
         if isinstance(value, Iterable) and not isinstance(value, str | bytes):
             return [self.values(each) for each in value]
         return self.text(str(value))
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Each text or number in a value, as text: what of it could be told."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from texts_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_in(each)
+    elif isinstance(value, bytes):
+        yield value.decode(errors="replace")
+    else:
+        yield str(value)
+
+
+def _long_enough(secrets: Iterable[str]) -> Iterator[str]:
+    return (value for secret in secrets for value in (secret, secret.strip()) if len(value) >= _SHORTEST)
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -107,6 +107,7 @@ PURE = (
     "pipeline.view.keys",
     "pipeline.probe.course",
     "pipeline.probe.machine",
+    "pipeline.probe.filling",
     "pipeline.probe.matching",
     "pipeline.probe.route",
     "pipeline.probe.scenario",

@@ -94,11 +94,11 @@ def event(item: object, type_path: str = "type") -> Expectation:
     if not isinstance(item, Mapping) or not item:
         raise ValueError(f"{shown(item)} is not an event: write its type, or the fields that it must have")
     least, most = _repeats(item.get("repeats", False))
-    fields = {path: _wanted(path, value) for path, value in _fields(item).items()}
+    fields = wanted(_fields(item))
     if not fields:
         raise ValueError("an event needs its type, or a field that it must have")
     within = parse_duration(item["within"]).total_seconds() if "within" in item else None
-    return Expectation(fields, least, most, _save(item.get("save", {})), within)
+    return Expectation(fields, least, most, saved(item.get("save", {})), within)
 
 
 def _repeats(value: object) -> tuple[int, int | None]:
@@ -120,7 +120,8 @@ def _repeats(value: object) -> tuple[int, int | None]:
     return least, most
 
 
-def _save(value: object) -> dict[str, str]:
+def saved(value: object) -> dict[str, str]:
+    """Variables to paths. Raises ValueError."""
     if not isinstance(value, Mapping) or not all(isinstance(path, str) and path for path in value.values()):
         raise ValueError(
             f"save: must be a mapping of variables to paths, {{user: data.user}}, got {shown(value)}"
@@ -132,6 +133,11 @@ def _save(value: object) -> dict[str, str]:
                 f"save: {shown(name)} cannot be a variable's name: letters, digits, - and _, and no word of ours"
             )
     return dict(value)
+
+
+def wanted(fields: Mapping[str, object]) -> dict[str, object]:
+    """Dotted paths to values, or to tests where those are spelt. Raises ValueError."""
+    return {path: _wanted(path, value) for path, value in fields.items()}
 
 
 def _wanted(path: str, value: object) -> object:

@@ -9,8 +9,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pipeline.config import conversation
 from pipeline.config.conversation import Heard, Place
-from pipeline.config.expectation import event, group
-from pipeline.config.fields import Duration, Size, UrlPath, between, not_empty, text_like, whole
+from pipeline.config.expectation import event, group, saved, wanted
+from pipeline.config.fields import (
+    Duration,
+    Misplaced,
+    Size,
+    UrlPath,
+    between,
+    not_empty,
+    text_like,
+    told,
+    whole,
+)
 from pipeline.config.framing_key import framing, parts
 from pipeline.config.steps_section import StepConfig, built, close_of, closing, expected, messages, one_event
 from pipeline.framing.choice import Choice
@@ -18,6 +28,20 @@ from pipeline.framing.names import FRAMINGS, Named
 from pipeline.framing.own import own
 from pipeline.probe.scenario import Scenario
 from pipeline.probe.steps import MAIN, Close, Expect, HttpStep, Send
+from pipeline.probe.templates import NAME
+
+
+@told(propertyNames={"pattern": f"^{NAME.pattern}$"}, additionalProperties={"type": "string", "minLength": 1})
+def variables(value: dict[str, str]) -> dict[str, str]:
+    """The value as it is. Raises ValueError for what is no name of a variable, or no place."""
+    return saved(value)
+
+
+@told()
+def fields_wanted(value: dict[str, Any]) -> dict[str, Any]:
+    """The value as it is. Raises ValueError for a test that there is not."""
+    wanted(value)
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +51,47 @@ class HttpConfig:
     Args:
         method: of the request.
         path: on the service.
+        send: what the request carries: a text, or a value that becomes JSON.
+        form: the same as a browser's form sends it.
+        headers: beside those of the scenario.
         status: that the answer must have.
         body: fields that the answer's JSON must have.
+        save: variables to where the answer has their values: a path in its JSON, `cookie:NAME` or `header:NAME`; all are secret.
     """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: UrlPath
+    send: Any = None
+    form: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     status: Annotated[int, whole(100, 599)] = 200
-    body: dict[str, Any] = field(default_factory=dict)
+    body: Annotated[dict[str, Any], fields_wanted] = field(default_factory=dict)
+    save: Annotated[dict[str, str], variables] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.form and self.send is not None:
+            raise Misplaced(("form",), "a request has one body: send or form")
+
+    def places(self, path: conversation.Path) -> Iterator[Place]:
+        """Whatever may hold templates, and then what is saved."""
+        yield Place((*path, "path"), self.path)
+        yield from conversation.in_message((*path, "send"), self.send)
+        yield from conversation.in_message((*path, "form"), self.form)
+        yield from conversation.in_message((*path, "headers"), self.headers)
+        yield Place((*path, "body"), wanted(self.body), is_event=True)
+        yield Place(path, None, saves=tuple(self.save))
+
+    def build(self) -> HttpStep:
+        return HttpStep(
+            self.method,
+            self.path,
+            self.status,
+            wanted(self.body),
+            self.send,
+            self.form,
+            self.headers,
+            self.save,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +180,17 @@ class ScenarioConfig:
         )
 
     def _places(self) -> Iterator[Place]:
-        yield from (Place(("headers", name), value) for name, value in self.headers.items())
-        yield from (Place(("subprotocols", at), value) for at, value in enumerate(self.subprotocols))
-        for at, step in enumerate(self.http):
-            yield Place(("http", at, "path"), step.path)
-            yield Place(("http", at, "body"), step.body, is_event=True)
-        yield from conversation.in_message(("framing",), self.framing)
+        asked = [place for at, step in enumerate(self.http) for place in step.places(("http", at))]
+        brought = {name for place in asked for name in place.saves}
+        shaken = [
+            *(Place(("headers", name), value) for name, value in self.headers.items()),
+            *(Place(("subprotocols", at), value) for at, value in enumerate(self.subprotocols)),
+            *conversation.in_message(("framing",), self.framing),
+        ]
+        later = [place for place in shaken if conversation.uses(place, brought)]
+        yield from (place for place in shaken if place not in later)
+        yield from asked
+        yield from later
         yield Place(("path",), self.path)
         yield from conversation.in_message(("send",), self.send)
         yield from conversation.in_expect(("expect",), self.expect)
@@ -157,7 +219,7 @@ class ScenarioConfig:
             never=tuple(event(item, spoken.type_path) for item in self.never),
             within_s=self.within.total_seconds(),
             close=self._close,
-            http=tuple(HttpStep(h.method, h.path, h.status, h.body) for h in self.http),
+            http=tuple(step.build() for step in self.http),
             headers=self.headers,
             subprotocols=tuple(self.subprotocols or filter(None, [self._named.subprotocol])),
             max_message_bytes=self.max_message,

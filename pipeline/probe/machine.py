@@ -22,7 +22,7 @@ from pipeline.probe.scenario import Kind, Scenario
 from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When
 from pipeline.probe.templates import Scope, Unspeakable
 from pipeline.probe.verdict import Closing, Ending, Progress, wrong_close
-from pipeline.redact import is_secret_name
+from pipeline.redact import is_secret_name, texts_in
 
 PATIENCE_S = 2.0  # for stragglers once the last group has come, and after the server said error
 KEPT = 256  # messages of a socket that is not waited on
@@ -261,7 +261,7 @@ class Machine:
         for name, path in event.save.items():
             value = self._scope.variables[name] = field_at(message, path)
             if is_secret_name(name) or is_secret_name(path.rpartition(".")[2]):
-                self.secrets.append(str(value))
+                self.secrets += texts_in(value)
         if self.progress.has_last_group and not self._error:
             self._grace = self._grace or now + PATIENCE_S
         elif self._error:

@@ -32,6 +32,7 @@ from pipeline.probe.speech import framing_of
 from pipeline.probe.steps import Close
 from pipeline.probe.target import check_address
 from pipeline.probe.templates import references
+from pipeline.redact import SINK
 from pipeline.telemetry.proof import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
@@ -101,7 +102,8 @@ def _http_complaints(scenario: Scenario) -> Iterator[str]:
     for path in scenario.paths:
         if not re.fullmatch(r"/[!-\"$-~]*", _FILLED_IN.sub("x", path)):
             yield f"path {path!r} does not start with a slash, or has what a URL must escape"
-    for name, value in scenario.headers.items():
+    every = (scenario.headers, *(step.headers for step in scenario.http))
+    for name, value in (pair for headers in every for pair in headers.items()):
         if not _TOKEN.fullmatch(name) or not re.fullmatch(r"[\t -~]*", value):
             yield f"header {name!r} is not one that HTTP can carry"
     for name in scenario.subprotocols:
@@ -153,7 +155,7 @@ async def _hold_all(
         conversation = await hold_conversation(scenario, address.base_url, headers[address], address.route)
         kept[address, conversation.kind] += 1
         is_kept = not conversation.is_ok and kept[address, conversation.kind] <= TRANSCRIPTS_PER_KIND
-        return conversation if is_kept else replace(conversation, transcript=())
+        return _told(conversation if is_kept else replace(conversation, transcript=()))
 
     async def work() -> None:
         for number, turn in left:
@@ -163,6 +165,18 @@ async def _hold_all(
         for _ in range(max(1, min(concurrency, len(turns)))):
             workers.create_task(work())
     return [done[number] for number in range(len(turns))]
+
+
+def _told(conversation: Conversation) -> Conversation:
+    """Without secrets, also those that it alone was given: when it is shown, the sink may have forgotten them."""
+    if conversation.is_ok:
+        return conversation
+    return replace(
+        conversation,
+        detail=SINK.text(conversation.detail),
+        close_reason=SINK.text(conversation.close_reason),
+        transcript=tuple(replace(each, text=SINK.text(each.text)) for each in conversation.transcript),
+    )
 
 
 def new_runner() -> asyncio.Runner:

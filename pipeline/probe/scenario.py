@@ -88,7 +88,8 @@ class Scenario:
     @property
     def texts(self) -> tuple[object, ...]:
         """All values that may hold templates."""
-        matched = (*(event.match for event in self.events), *(step.body for step in self.http))
+        matched = (event.match for event in self.events)
+        asked = ((step.body, step.send, step.form, step.headers) for step in self.http)
         return (
             *self.paths,
             self.headers,
@@ -97,6 +98,7 @@ class Scenario:
             *self.sent,
             *self.replies,
             *matched,
+            *asked,
         )
 
     @property

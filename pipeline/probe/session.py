@@ -8,7 +8,6 @@ deadline and ends in an abort of the sockets: ``within_s`` for the HTTP steps, t
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from pipeline.framing.protocol import BadFrame, CannotSpeak, Declined, Decoded, 
 from pipeline.probe import secrets
 from pipeline.probe.connection import closing_of, complaint, hang_up, let_go, open_socket
 from pipeline.probe.effects import Dial, Effect, HangUp, Say
+from pipeline.probe.filling import Carried, ready
 from pipeline.probe.http_steps import run_steps
 from pipeline.probe.machine import Machine
 from pipeline.probe.route import Route, Witness
@@ -91,14 +91,17 @@ class _Session:
     async def run(self) -> Ending:
         try:
             scope = Scope(lambda: str(uuid.uuid4()), lambda: datetime.now(UTC), secrets.read(self.scenario))
-            self.scenario = _filled_in(self.scenario, scope)
+            carried = Carried(self.scenario.headers)
+            fault = await run_steps(
+                self.scenario, self.base_url, self.headers, scope, carried, self.witness.saw
+            )
+            if fault or not self.scenario.path:
+                return fault or Ending()
+            self.scenario = ready(self.scenario, carried, scope)
         except UserError as error:
             return Ending(Kind.NOT_SPOKEN, f"{error.what}: {error.why}")
         except Unspeakable as error:
             return Ending(Kind.NOT_SPOKEN, str(error))
-        fault = await run_steps(self.scenario, self.base_url, self.headers, self.witness.saw)
-        if fault or not self.scenario.path:
-            return fault or Ending()
         self.started = perf_counter()
         self.machine = Machine(self.scenario, scope, _now())
         try:
@@ -253,7 +256,7 @@ class _Session:
         for message in messages:
             machine.message(socket, message, _now())
         if machine.secrets:
-            SINK.learn(*machine.secrets)
+            SINK.learn_passing(*machine.secrets)
             machine.secrets.clear()
         if machine.events and self.first_event_s is None:
             self.first_event_s = perf_counter() - self.started
@@ -264,24 +267,6 @@ class _Session:
             text = text if socket == MAIN else f"({socket}) {text[: 4 * TRANSCRIPT_BYTES]}"
             cut = SINK.cut(text, TRANSCRIPT_BYTES).encode()[:TRANSCRIPT_BYTES].decode(errors="ignore")
             self.transcript.append(Message(perf_counter() - self.started, sent, cut))
-
-
-def _filled_in(scenario: Scenario, scope: Scope) -> Scenario:
-    """With the templates of what goes over HTTP filled in. Raises Unspeakable."""
-    headers = {name: scope.text(value) for name, value in scenario.headers.items()}
-    for name, value in headers.items():
-        if not re.fullmatch(r"[\t -~]*", value):
-            raise Unspeakable(f"what is filled in to the header {name} is nothing that HTTP can carry")
-    return replace(
-        scenario,
-        headers=headers,
-        subprotocols=tuple(map(scope.text, scenario.subprotocols)),
-        framing=replace(scenario.framing, options=scope.rendered(scenario.framing.options)),
-        http=tuple(
-            replace(step, path=scope.path(step.path), body=scope.rendered(step.body))
-            for step in scenario.http
-        ),
-    )
 
 
 async def _dispose(line: _Line) -> None:

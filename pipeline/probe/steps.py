@@ -12,12 +12,24 @@ MAIN = "main"  # the socket that every conversation has
 
 @dataclass(frozen=True, slots=True)
 class HttpStep:
-    """One plain request before the socket opens: what to send and what must come back."""
+    """One plain request before the socket opens: what to send and what must come back.
+
+    Args:
+        body: dotted field path of the answer's JSON to the expected value, or a predicate.
+        send: a text, or a value that becomes JSON; None: nothing.
+        form: fields, sent as a browser's form.
+        save: variable to where its value stands in the answer: a dotted path of its JSON, ``cookie:NAME`` or
+            ``header:NAME``.
+    """
 
     method: str
     path: str
     status: int = 200
-    body: Mapping[str, object] = field(default_factory=dict)  # dotted field path -> expected value
+    body: Mapping[str, object] = field(default_factory=dict)
+    send: object = None
+    form: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    save: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
