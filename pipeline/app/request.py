@@ -123,13 +123,13 @@ class Request:
         """
         from infra.compose import compose
         from pipeline.core.plan import Wish
-        from pipeline.probe import secrets
-        from pipeline.probe.speech import framing_of
+        from pipeline.probe import speech
 
         config = self.config
+        ways = config.ways(self.environment)
+        by_tls = not self.ref.is_local if ways is None else "https://" in ways.stable + ways.candidate
         for scenario in config.build_scenarios():
-            framing_of(scenario)
-            secrets.read(scenario)  # what is missing is told before anything is deployed
+            speech.check(scenario, by_tls=by_tls)  # what is missing is told before anything is deployed
         return Wish(
             ref=self.ref,
             image=self.image,
@@ -140,7 +140,7 @@ class Request:
             longest_scenario=timedelta(seconds=max(s.longest_s for s in config.build_scenarios())),
             client=self._client,
             evidence=self.environment.evidence,
-            is_reached=config.ways(self.environment) is not None,
+            is_reached=ways is not None,
             min_instances=config.container.min_instances or 0,
         )
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Rate, between, not_empty, text_like, told, whole
+from pipeline.config.tls_section import TlsConfig
 from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Criterion, Drain, Probing, Sampling, Stage, Verification
 from pipeline.units import format_rate, shown
@@ -185,12 +186,14 @@ class ProbesConfig:
         sessions: conversations per scenario and round.
         concurrency: conversations at once.
         address: where they go instead of the tags' addresses, in every environment that has none of its own.
+        tls: certificates, where an address is https.
     """
 
     every: Annotated[Duration, between("100ms", "1d")] = timedelta(seconds=10)
     sessions: Annotated[int, whole(1, 1000)] = 5
     concurrency: Annotated[int, whole(1, 500)] = 5
     address: AddressConfig | None = None
+    tls: TlsConfig | None = None
 
     def build(self) -> Probing:
         return Probing(self.every, self.sessions, self.concurrency)

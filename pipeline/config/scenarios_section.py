@@ -23,6 +23,7 @@ from pipeline.config.fields import (
 )
 from pipeline.config.framing_key import framing, parts
 from pipeline.config.steps_section import StepConfig, built, close_of, closing, expected, messages, one_event
+from pipeline.config.tls_section import TlsConfig
 from pipeline.framing.choice import Choice
 from pipeline.framing.names import FRAMINGS, Named
 from pipeline.framing.own import own
@@ -113,6 +114,7 @@ class ScenarioConfig:
         type_path: where a message says what it is, by dotted path; an event that is written as one word is looked for there.
         ignore: heartbeats, which are no messages: whole frames of text, and what messages say at `type`.
         max_message: the largest message that the service may send.
+        tls: certificates, instead of those of probes.
     """
 
     path: Annotated[str, text_like(r"(/.*)?", "a path that starts with a slash")] = ""
@@ -131,6 +133,7 @@ class ScenarioConfig:
     )
     ignore: list[Annotated[str, not_empty]] = field(default_factory=list)
     max_message: Size = 1 << 20
+    tls: TlsConfig | None = None
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
         "anyOf": [
@@ -203,10 +206,12 @@ class ScenarioConfig:
         last = self.steps[-1] if self.steps else None
         return close_of(last.close if last and last.close is not None and last.socket == MAIN else self.close)
 
-    def build(self, name: str, folder: str = "") -> Scenario:
+    def build(self, name: str, folder: str = "", probes_tls: TlsConfig | None = None) -> Scenario:
         """Args:
         folder: of the configuration, from which a framing of the user's own is imported and secrets are read.
+        probes_tls: of all scenarios that have none.
         """
+        tls = self.tls or probes_tls
         spoken = self._framing(folder)
         said = (Send(messages(self.send)),) if self.send is not None else ()
         heard = tuple(group(item, spoken.type_path) for item in self.expect)
@@ -225,6 +230,7 @@ class ScenarioConfig:
             max_message_bytes=self.max_message,
             framing=spoken,
             folder=folder,
+            tls=tls.build() if tls else None,
         )
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from ssl import SSLContext
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -43,19 +44,30 @@ _COMPLAINTS: Mapping[int, str] = {
 
 
 async def open_socket(
-    scenario: Scenario, base_url: str, path: str, headers: Mapping[str, str], saw: Saw = unseen
+    scenario: Scenario,
+    base_url: str,
+    path: str,
+    headers: Mapping[str, str],
+    saw: Saw = unseen,
+    tls: SSLContext | None = None,
 ) -> ClientConnection | Ending:
-    """A connection, or why there is none. The caller limits the time. Args: saw: told the headers of the answer."""
+    """A connection, or why there is none. The caller limits the time.
+
+    Args:
+        saw: told the headers of the answer.
+        tls: instead of the usual one, where the address is https.
+    """
     if scenario.framing.is_http:
-        return cast("ClientConnection", EventSource(scenario, http_url(base_url, path), headers, saw))
+        return cast("ClientConnection", EventSource(scenario, http_url(base_url, path), headers, saw, tls))
     url = socket_url(base_url, path)
+    by: dict[str, Any] = {} if tls is None else {"ssl": tls}
     try:
         proxy = proxy_for(url)
         if proxy is not None:
-            return await _handshake(scenario, url, headers, saw, proxy=proxy)
+            return await _handshake(scenario, url, headers, saw, proxy=proxy, **by)
         reached = await dial(*target_of(url))
         try:
-            return await _handshake(scenario, url, headers, saw, sock=reached)
+            return await _handshake(scenario, url, headers, saw, sock=reached, **by)
         except BaseException:
             reached.close()
             raise

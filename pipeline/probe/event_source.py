@@ -7,6 +7,7 @@ server's close with 1000, one that breaks off is a connection that was lost.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ssl import SSLContext
 
 import aiohttp
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
@@ -36,12 +37,19 @@ class EventSource:
         url: http(s)://...
     """
 
-    def __init__(self, scenario: Scenario, url: str, headers: Mapping[str, str], saw: Saw = unseen) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        url: str,
+        headers: Mapping[str, str],
+        saw: Saw = unseen,
+        tls: SSLContext | None = None,
+    ) -> None:
         self.transport = self.protocol = self
         self.close_rcvd: Close | None = None
         self.close_exc: ConnectionClosed = ConnectionClosedOK(None, None)
         self._url, self._saw = url, saw
-        self._client = client({"Accept": MEDIA_TYPE, **scenario.headers, **headers}, url)
+        self._client = client({"Accept": MEDIA_TYPE, **scenario.headers, **headers}, url, tls)
         self._response: aiohttp.ClientResponse | None = None
         self._fault: ConnectionClosed | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from ssl import SSLContext
 from urllib.parse import urlencode
 
 import aiohttp
@@ -37,6 +38,7 @@ async def run_steps(
     scope: Scope,
     carried: Carried,
     saw: Saw = unseen,
+    tls: SSLContext | None = None,
 ) -> Ending | None:
     """Run the steps in order, all of them within ``scenario.within_s``; None if each answered as expected.
 
@@ -51,7 +53,7 @@ async def run_steps(
     """
     if not scenario.http:
         return None
-    session = client({}, http_url(base_url, scenario.http[0].path))
+    session = client({}, http_url(base_url, scenario.http[0].path), tls)
     step = scenario.http[0]
     try:
         async with asyncio.timeout(scenario.within_s), session:
@@ -70,14 +72,13 @@ async def run_steps(
     return None
 
 
-def client(headers: Mapping[str, str], url: str) -> aiohttp.ClientSession:
+def client(headers: Mapping[str, str], url: str, tls: SSLContext | None = None) -> aiohttp.ClientSession:
     """For requests to where this URL is; whoever sends them limits the time."""
+    resolver = Resolver() if proxy_for(url) is None else None
     return aiohttp.ClientSession(
         headers={**_HEADERS, **headers},
         cookie_jar=aiohttp.DummyCookieJar(),
-        connector=aiohttp.TCPConnector(resolver=Resolver())
-        if proxy_for(url) is None
-        else aiohttp.TCPConnector(),
+        connector=aiohttp.TCPConnector(resolver=resolver, ssl=tls or True),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=None),
     )

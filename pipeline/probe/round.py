@@ -15,7 +15,7 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close as ClosingFrame
 
 from pipeline.errors import AccessError, UserError
-from pipeline.probe import secrets
+from pipeline.probe import speech
 from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.scenario import (
     Address,
@@ -28,9 +28,8 @@ from pipeline.probe.scenario import (
     TokenSource,
 )
 from pipeline.probe.session import hold_conversation
-from pipeline.probe.speech import framing_of
 from pipeline.probe.steps import Close
-from pipeline.probe.target import check_address
+from pipeline.probe.target import check_address, is_secure
 from pipeline.probe.templates import references
 from pipeline.redact import SINK
 from pipeline.telemetry.proof import PROBE_HEADER
@@ -77,14 +76,15 @@ def headers_for(address: Address, token: TokenSource | None) -> Mapping[str, str
 
 def check_ask(ask: ProbeAsk) -> None:
     """Return if the round may be held. Raises: UserError; nothing was sent."""
-    for address in filter(None, (ask.candidate, ask.control)):
+    addresses = [each for each in (ask.candidate, ask.control) if each is not None]
+    for address in addresses:
         check_address(address)
     for scenario in ask.scenarios:
         for complaint in _complaints(scenario):
             raise UserError(
                 f"scenario {scenario.name} cannot be held", complaint, "Correct it in spillway.yaml."
             )
-        secrets.read(scenario)
+        speech.check(scenario, by_tls=any(is_secure(each.base_url) for each in addresses))
 
 
 def _complaints(scenario: Scenario) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _http_complaints(scenario: Scenario) -> Iterator[str]:
 
 
 def _unsayable(scenario: Scenario) -> Iterator[str]:
-    framing = framing_of(scenario)
+    framing = speech.framing_of(scenario)
     said = (*scenario.sent, *scenario.replies)
     if scenario.framing.is_http and len(said) > 1:
         yield f"{len(said)} messages to send, and framing {scenario.framing.name} is one request"

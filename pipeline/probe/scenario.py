@@ -20,7 +20,7 @@ from typing import Any, Self
 from pipeline.framing.choice import JSON, Choice
 from pipeline.probe.matching import Expectation
 from pipeline.probe.route import Route
-from pipeline.probe.steps import Close, Expect, HttpStep, Open, Send, Stay, Step, When
+from pipeline.probe.steps import Close, Expect, HttpStep, Open, Send, Stay, Step, Tls, When
 
 USER_AGENT = "spillway-probe"  # by which the platform's request log knows our conversations
 
@@ -37,6 +37,7 @@ class Scenario:
         close: how a socket that is still open after the last step ends.
         framing: how messages stand in frames.
         folder: in which the paths of ``${file:...}`` begin.
+        tls: certificates, where the address is https.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Scenario:
     max_message_bytes: int = 1 << 20
     framing: Choice = JSON
     folder: str = ""
+    tls: Tls | None = None
 
     @classmethod
     def short(
@@ -99,6 +101,7 @@ class Scenario:
             *self.replies,
             *matched,
             *asked,
+            self.tls.texts if self.tls else (),
         )
 
     @property

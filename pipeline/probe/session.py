@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from ssl import SSLContext
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
 
 from websockets.asyncio.client import ClientConnection
@@ -29,7 +30,9 @@ from pipeline.probe.machine import Machine
 from pipeline.probe.route import Route, Witness
 from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
 from pipeline.probe.steps import MAIN
+from pipeline.probe.target import is_secure
 from pipeline.probe.templates import Scope, Unspeakable
+from pipeline.probe.tls import context, hint
 from pipeline.probe.verdict import Ending, Progress, judge_conversation
 from pipeline.redact import SINK
 
@@ -48,6 +51,8 @@ async def hold_conversation(
     session = _Session(scenario, base_url, headers, Witness(route))
     begun = perf_counter()
     ending = await session.run()
+    if ending.fault is Kind.UNREACHABLE and is_secure(base_url):
+        ending = replace(ending, detail=ending.detail + hint(scenario.tls, ending.detail))
     was_held = ending.fault is not Kind.NOT_SPOKEN or session.witness.has_seen
     if was_held and (doubt := session.witness.doubt):
         ending = Ending(Kind.UNPROVEN, doubt)
@@ -87,13 +92,15 @@ class _Session:
         self.lines: dict[str, _Line] = {}
         self.transcript: list[Message] = []
         self.first_event_s: float | None = None
+        self.tls: SSLContext | None = None
 
     async def run(self) -> Ending:
         try:
             scope = Scope(lambda: str(uuid.uuid4()), lambda: datetime.now(UTC), secrets.read(self.scenario))
             carried = Carried(self.scenario.headers)
+            self.tls = context(self.scenario, scope) if is_secure(self.base_url) else None
             fault = await run_steps(
-                self.scenario, self.base_url, self.headers, scope, carried, self.witness.saw
+                self.scenario, self.base_url, self.headers, scope, carried, self.witness.saw, self.tls
             )
             if fault or not self.scenario.path:
                 return fault or Ending()
@@ -152,7 +159,7 @@ class _Session:
         try:
             async with asyncio.timeout_at(machine.deadline):
                 opened = await open_socket(
-                    self.scenario, self.base_url, effect.path, self.headers, self.witness.saw
+                    self.scenario, self.base_url, effect.path, self.headers, self.witness.saw, self.tls
                 )
         except TimeoutError:
             words = f"no answer to the handshake within {self.scenario.within_s:g} s"

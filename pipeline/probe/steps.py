@@ -97,4 +97,25 @@ class Close:
     socket: str = MAIN
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Each is PEM, or the path of a file that has it; all may be templates of secrets.
+
+    Args:
+        certificate: that is shown, and those between it and its root.
+        key: of the certificate; empty: stands with it.
+        password: of the key.
+        ca: roots by which the server is trusted, instead of the system's.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    password: str = ""
+    ca: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.certificate, self.key, self.password, self.ca)
+
+
 Step = Send | Expect | When | Stay | Open | Close
