@@ -48,7 +48,10 @@ class Shop:
         if "json" in self.forgets:
             return web.Response(text="<html>", headers=headers)
         data = {} if "field" in self.forgets else {"ticket": TICKET + "\r\n" * ("line" in self.forgets)}
-        return web.json_response({"uses": 0 if "uses" in self.forgets else 3, "data": data}, headers=headers)
+        return web.json_response(
+            {"uses": 0 if "uses" in self.forgets else True if "text" in self.forgets else 3, "data": data},
+            headers=headers,
+        )
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
@@ -58,7 +61,7 @@ class Shop:
         await opened.prepare(request)
         async for message in opened:
             if message.type is WSMsgType.TEXT:
-                is_known = message.json() == {"type": "hello", "csrf": CSRF}
+                is_known = message.json() == {"type": "hello", "csrf": CSRF, "uses": "3"}
                 await opened.send_json({"type": "welcome" if is_known else f"who? {message.data}"})
         return opened
 
@@ -79,7 +82,7 @@ async def serving(shop: Shop) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-ENTERED = """
+ENTERED = r"""
 path: /ws?ticket=${ticket}
 headers: {Cookie: "sid=${session}", X-Run: "${uuid:run}"}
 http:
@@ -88,9 +91,9 @@ http:
     path: /tickets?run=${run}
     headers: {x-run: "${run}-2", X-Reason: probe}
     send: {room: lobby}
-    body: {uses: {gte: 1}}
-    save: {ticket: data.ticket, csrf: "header:X-CSRF"}
-send: {type: hello, csrf: "${csrf}"}
+    body: {uses: {one-of: [1, 2, 3, true]}}
+    save: {ticket: data.ticket, csrf: "header:X-CSRF", uses: 'text:"uses": (\d+)'}
+send: {type: hello, csrf: "${csrf}", uses: "${uses}"}
 expect: [welcome]
 """
 
@@ -129,8 +132,9 @@ async def test_what_it_brought_is_secret(value: str) -> None:
         ("cookie", "POST /login: cookie sid is absent, to be saved as session"),
         ("header", "header X-CSRF is absent, to be saved as csrf"),
         ("field", "data.ticket is absent, to be saved as ticket"),
-        ("uses", "uses is 0, expected >= 1"),
+        ("uses", "uses is 0, expected one of [1, 2, 3, True]"),
         ("json", "the body is not JSON (Expecting value"),
+        ("text", 'text "uses": (\\d+) is absent, to be saved as uses'),
     ],
 )
 async def test_what_it_does_not_bring_is_told(forgotten: str, words: str) -> None:
@@ -160,7 +164,9 @@ async def test_what_no_header_can_carry_is_not_sent() -> None:
         (ENTERED.replace("${csrf}", "${csfr}"), "did you mean ${csrf}?"),
         (ENTERED.replace(", csrf: \"${csrf}\"", ""), "save: csrf is never used"),
         (ENTERED.replace("form: {user: probe", "form: {user: \"${ticket}\""), "is not known yet"),
-        (ENTERED.replace("{gte: 1}", "{gte: one}"), "gte must be a number"),
+        (ENTERED.replace("{one-of: [1, 2, 3, true]}", "{gte: one}"), "gte must be a number"),
+        (ENTERED.replace("(\\d+)", "\\d+"), "has no group: (...) is what is saved"),
+        (ENTERED.replace("(\\d+)", "(\\d+"), "is no regular expression"),
         (ENTERED.replace("session: \"cookie:sid\"", "uuid: \"cookie:sid\""), "cannot be a variable's name"),
     ],
 )  # fmt: skip

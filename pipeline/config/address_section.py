@@ -74,5 +74,5 @@ class AddressConfig:
 
     def build(self) -> Ways:
         led = self.header
-        header = () if led is None else (led.name, led.stable, led.candidate)
-        return Ways(self.stable, self.candidate, *header, audience=self.audience or "")
+        name, stable, candidate = ("", "", "") if led is None else (led.name, led.stable, led.candidate)
+        return Ways(self.stable, self.candidate, name, stable, candidate, self.audience or "")

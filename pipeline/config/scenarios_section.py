@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pipeline.config import conversation
 from pipeline.config.conversation import Heard, Place
-from pipeline.config.expectation import event, group, saved, wanted
+from pipeline.config.expectation import check_pattern, event, group, saved, wanted
 from pipeline.config.fields import (
     Duration,
     Misplaced,
@@ -28,14 +29,21 @@ from pipeline.framing.choice import Choice
 from pipeline.framing.names import FRAMINGS, Named
 from pipeline.framing.own import own
 from pipeline.probe.scenario import Scenario
-from pipeline.probe.steps import MAIN, Close, Expect, HttpStep, Send
+from pipeline.probe.steps import MAIN, Close, Expect, HttpStep, Send, source_of
 from pipeline.probe.templates import NAME
+from pipeline.units import shown
 
 
 @told(propertyNames={"pattern": f"^{NAME.pattern}$"}, additionalProperties={"type": "string", "minLength": 1})
 def variables(value: dict[str, str]) -> dict[str, str]:
     """The value as it is. Raises ValueError for what is no name of a variable, or no place."""
-    return saved(value)
+    for name, where in saved(value).items():
+        source, pattern = source_of(where)
+        if source == "text":
+            check_pattern(name, pattern)
+            if not re.compile(pattern).groups:
+                raise Misplaced((name,), f"{shown(pattern)} has no group: (...) is what is saved")
+    return value
 
 
 @told()
@@ -57,7 +65,7 @@ class HttpConfig:
         headers: beside those of the scenario.
         status: that the answer must have.
         body: fields that the answer's JSON must have.
-        save: variables to where the answer has their values: a path in its JSON, `cookie:NAME` or `header:NAME`; all are secret.
+        save: variables to where the answer has their values: a path in its JSON, `cookie:NAME`, `header:NAME`, or `text:PATTERN`, whose first group it is; all are secret.
     """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"

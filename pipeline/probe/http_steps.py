@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from ssl import SSLContext
 from urllib.parse import urlencode
@@ -20,7 +21,7 @@ from pipeline.probe.filling import Carried, filled_in
 from pipeline.probe.matching import first_difference
 from pipeline.probe.route import Saw, unseen
 from pipeline.probe.scenario import USER_AGENT, Kind, Scenario
-from pipeline.probe.steps import HttpStep
+from pipeline.probe.steps import HttpStep, source_of
 from pipeline.probe.target import http_url, proxy_for
 from pipeline.probe.templates import Scope
 from pipeline.probe.verdict import Ending
@@ -145,7 +146,7 @@ def _difference(step: HttpStep, status: int, body: bytes, limit: int) -> str:
         return f"status {status}, expected {step.status}{excerpt(body)}"
     if len(body) > limit:
         return f"the body is larger than {limit} bytes"
-    if not step.body and not any(_source(where)[0] == "json" for where in step.save.values()):
+    if not step.body and not any(source_of(where)[0] == "json" for where in step.save.values()):
         return ""
     try:
         return first_difference(step.body, json.loads(body))
@@ -156,27 +157,24 @@ def _difference(step: HttpStep, status: int, body: bytes, limit: int) -> str:
 def _kept(step: HttpStep, response: aiohttp.ClientResponse, body: bytes, scope: Scope) -> str:
     """Keep what is to be saved; why it cannot be, in plain words, or nothing."""
     for variable, where in step.save.items():
-        source, name = _source(where)
+        source, name = source_of(where)
         match source:
             case "cookie":
                 cookie = response.cookies.get(name)
                 value: object = cookie.value if cookie is not None else ABSENT
             case "header":
                 value = response.headers.get(name, ABSENT)
+            case "text":
+                found = re.search(name, body.decode(errors="replace"))
+                value = ABSENT if found is None else found[1]
             case _:
                 value = field_at(json.loads(body), name)
         if value is ABSENT or value in ("", None):
-            named = name if source == "json" else f"{source} {name}"
+            named = name if source == "json" else f"{source} {name[:200]}"
             return f"{named} is {'absent' if value is ABSENT else 'empty'}, to be saved as {variable}"
         SINK.learn_passing(*texts_in(value))
         scope.variables[variable] = value
     return ""
-
-
-def _source(where: str) -> tuple[str, str]:
-    """``cookie``, ``header`` or ``json``, and the name or path there."""
-    source, _, name = where.partition(":")
-    return (source, name) if name and source in ("cookie", "header") else ("json", where)
 
 
 def _name(step: HttpStep) -> str:

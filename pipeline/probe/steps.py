@@ -18,8 +18,8 @@ class HttpStep:
         body: dotted field path of the answer's JSON to the expected value, or a predicate.
         send: a text, or a value that becomes JSON; None: nothing.
         form: fields, sent as a browser's form.
-        save: variable to where its value stands in the answer: a dotted path of its JSON, ``cookie:NAME`` or
-            ``header:NAME``.
+        save: variable to where its value stands in the answer: a dotted path of its JSON, ``cookie:NAME``,
+            ``header:NAME``, or ``text:PATTERN``, whose first group it is.
     """
 
     method: str
@@ -30,6 +30,12 @@ class HttpStep:
     form: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     save: Mapping[str, str] = field(default_factory=dict)
+
+
+def source_of(where: str) -> tuple[str, str]:
+    """Where an answer has a value: ``cookie``, ``header``, ``text`` or ``json``, and the name, pattern or path there."""
+    source, _, name = where.partition(":")
+    return (source, name) if name and source in ("cookie", "header", "text") else ("json", where)
 
 
 @dataclass(frozen=True, slots=True)
