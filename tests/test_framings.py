@@ -29,6 +29,9 @@ def heard(framing: Framing, *frames: str | bytes) -> list[object]:
     return [message for frame in frames for message in framing.decode(frame).messages]
 
 
+PLACE = '{"_placeholder":true,"num":0}'  # of an attachment
+
+
 @pytest.mark.parametrize(
     ("name", "options", "frame", "messages"),
     [
@@ -185,7 +188,10 @@ def test_a_refusal_in_the_protocols_own_words(name: str, frame: str, words: str)
         ("socket.io", {}, ["42[1]"], "without a name"),
         ("socket.io", {}, [b"x"], "belongs to no event"),
         ("socket.io", {}, ['451-["a",{"_placeholder":true,"num":0}]', "2"], "an attachment of a binary event should be"),
-        ("socket.io", {}, ['451-["a",{"_placeholder":true,"num":9}]', b"x"], "names attachment 9 of 1"),
+        ("socket.io", {}, ['451-["a",{"_placeholder":true,"num":9}]', b"x"], "names attachment 9, which is none"),
+        ("socket.io", {}, [f'451-["a",{",".join([PLACE] * 2)}]', b"x"], "names attachment 0, which is none or taken"),
+        ("socket.io", {}, [f'453-["a",{PLACE}]', *[b"x" * 400_000] * 3], "attachments that are too large"),
+        ("socket.io", {"most": 9}, [f'451-["a",{PLACE}]', b"x" * 10], "too large .over 9 bytes"),
         ("socket.io", {}, ['45999999-["a"]'], "999999 attachments"),
         ("graphql-transport-ws", {}, ["[]"], "a JSON list instead of an object"),
         ("signalr", {}, ["[]\x1e"], "a JSON list instead of an object"),
@@ -200,6 +206,13 @@ def test_what_is_not_of_a_framing_is_said_so(
 ) -> None:
     with pytest.raises(BadFrame, match=words):
         heard(spoken(name, **options), *frames)
+
+
+def test_of_another_namespace_nothing_is_kept() -> None:
+    framing = spoken("socket.io", namespace="/chat")
+    assert heard(framing, f'452-["a",{PLACE}]', b"x" * 500_000, b"y", '42/chat,["b"]') == [
+        {"type": "b", "args": []}
+    ]
 
 
 @pytest.mark.parametrize(

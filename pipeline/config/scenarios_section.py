@@ -255,7 +255,7 @@ class ScenarioConfig:
 
     def _framing(self, folder: str) -> Choice:
         name, options = parts(self.framing)
-        if self._named.is_http:  # of a WebSocket the library limits messages
+        if self._named.joins:  # of single frames the library limits the size
             options["most"] = self.max_message
         return Choice(
             name,

@@ -38,6 +38,7 @@ class Named:
         query: of the WebSocket's address, unless the address has it.
         subprotocol: that the handshake asks for, unless others are named.
         is_http: it is no WebSocket's: events come in the body of a response.
+        joins: it makes a message of several frames, and is made with the most bytes that one may have.
     """
 
     make: Callable[..., Framing]
@@ -46,6 +47,7 @@ class Named:
     query: str = ""
     subprotocol: str = ""
     is_http: bool = False
+    joins: bool = False
 
 
 def _of(module: str, name: str) -> Callable[..., Framing]:
@@ -86,6 +88,7 @@ FRAMINGS: Mapping[str, Named] = {
         _of("socket_io", "SocketIo"),
         {"namespace": _NAMESPACE, "auth": _ANY},
         query="EIO=4&transport=websocket",
+        joins=True,
     ),
     "graphql-transport-ws": Named(
         _of("graphql", "GraphqlTransportWs"), {"payload": _ANY}, subprotocol="graphql-transport-ws"
@@ -94,5 +97,5 @@ FRAMINGS: Mapping[str, Named] = {
     "centrifugo": Named(
         _of("centrifugo", "Centrifugo"), {"token": _TEXT, "data": _ANY}, type_path="push.pub.data.type"
     ),
-    "sse": Named(_of("event_stream", "EventStream"), is_http=True),
+    "sse": Named(_of("event_stream", "EventStream"), is_http=True, joins=True),
 }
