@@ -18,8 +18,9 @@ import difflib
 import re
 from collections.abc import Mapping
 
+from pipeline.framing.patterns import refusal
 from pipeline.probe.matching import KINDS, TESTS, Expectation, Predicate
-from pipeline.probe.templates import NAME, reference
+from pipeline.probe.templates import NAME, PLACE, reference
 from pipeline.units import parse_duration, shown
 
 _OPTIONS = ("match", "repeats", "save", "within")
@@ -161,6 +162,8 @@ def _wanted(path: str, value: object) -> object:
 
 def _check_test(path: str, name: str, operand: object) -> None:
     if isinstance(operand, str) and "${" in operand and name != "is":
+        if name == "matches":  # what is filled in is looked for as it is
+            check_pattern(f"{path}: matches", PLACE.sub("x", operand))
         return
     if name == "exists" and not isinstance(operand, bool):
         raise ValueError(f"{path}: exists must be true or false, got {shown(operand)}")
@@ -178,12 +181,14 @@ def _check_test(path: str, name: str, operand: object) -> None:
         check_pattern(f"{path}: matches", operand)
 
 
-def check_pattern(what: str, pattern: object) -> None:
-    """Raises ValueError for what is no regular expression."""
+def check_pattern(what: str, pattern: object, *, has_groups: bool = False) -> None:
+    """Raises ValueError for what is no regular expression, or one that a text could make endless."""
     try:
-        re.compile(pattern if isinstance(pattern, str) else "(")
-    except re.error as error:
+        why = refusal(pattern if isinstance(pattern, str) else "(", has_groups=has_groups)
+    except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"{what}: {shown(pattern)} is no regular expression: {error}") from None
+    if why:
+        raise ValueError(f"{what}: {shown(pattern)} could take for ever: {why}")
 
 
 def _fields(item: Mapping[str, object]) -> dict[str, object]:

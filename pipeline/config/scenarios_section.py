@@ -40,7 +40,7 @@ def variables(value: dict[str, str]) -> dict[str, str]:
     for name, where in saved(value).items():
         source, pattern = source_of(where)
         if source == "text":
-            check_pattern(name, pattern)
+            check_pattern(name, pattern, has_groups=True)
             if not re.compile(pattern).groups:
                 raise Misplaced((name,), f"{shown(pattern)} has no group: (...) is what is saved")
     return value

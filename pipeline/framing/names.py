@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from pipeline.framing.json_text import SEPARATORS, Json, JsonArray, JsonLines
+from pipeline.framing.patterns import refusal
 from pipeline.framing.protocol import Framing
 
 OWN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # a class of the user's
@@ -62,14 +63,16 @@ def _of(module: str, name: str) -> Callable[..., Framing]:
 
 def _is_pattern(value: object) -> bool:
     try:
-        return isinstance(value, str) and re.compile(value) is not None
+        return isinstance(value, str) and not refusal(value, has_groups=True)
     except (re.error, RecursionError, OverflowError):
         return False
 
 
 _BINARY = Option("true or false", lambda value: isinstance(value, bool), is_told=True)
 _SEPARATOR = Option(" or ".join(SEPARATORS), lambda value: value in tuple(SEPARATORS), is_told=True)
-_PATTERN = Option("a regular expression, as Python has them", _is_pattern, is_told=True)
+_PATTERN = Option(
+    "a regular expression, as Python has them, without repeats inside of repeats", _is_pattern, is_told=True
+)
 _NAMESPACE = Option(
     "a name that begins with a slash",
     lambda value: isinstance(value, str) and re.fullmatch(r"/[^,?]*", value) is not None,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping
 from ssl import SSLContext
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ import aiohttp
 from multidict import CIMultiDict
 
 from pipeline.framing.fields import ABSENT, field_at
+from pipeline.framing.patterns import searched
 from pipeline.probe.dial import Resolver
 from pipeline.probe.filling import Carried, filled_in
 from pipeline.probe.matching import first_difference
@@ -165,7 +165,7 @@ def _kept(step: HttpStep, response: aiohttp.ClientResponse, body: bytes, scope: 
             case "header":
                 value = response.headers.get(name, ABSENT)
             case "text":
-                found = re.search(name, body.decode(errors="replace"))
+                found = searched(name, body.decode(errors="replace"))
                 value = ABSENT if found is None else found[1]
             case _:
                 value = field_at(json.loads(body), name)

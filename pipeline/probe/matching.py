@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.framing.fields import ABSENT, field_at
+from pipeline.framing.patterns import finds
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +134,10 @@ def _compared(wants: Callable[[float, float], bool]) -> Callable[[object, object
     return test
 
 
-_LONGEST_SEARCHED = 10_000  # characters: a pattern's time grows with the text that a service chose
-
 TESTS: Mapping[str, Callable[[object, object], bool]] = {
     "exists": lambda found, wanted: (found is not ABSENT) == wanted,
     "equals": _is_same,
-    "matches": lambda found, pattern: (
-        isinstance(found, str) and re.search(str(pattern), found[:_LONGEST_SEARCHED]) is not None
-    ),
+    "matches": lambda found, pattern: isinstance(found, str) and finds(str(pattern), found),
     "gt": _compared(lambda found, bound: found > bound),
     "gte": _compared(lambda found, bound: found >= bound),
     "lt": _compared(lambda found, bound: found < bound),

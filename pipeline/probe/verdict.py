@@ -21,10 +21,10 @@ Where an event is missing, a message that nearly was it is told: its name is rig
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from pipeline.framing.patterns import finds
 from pipeline.probe.matching import Expectation, error_words
 from pipeline.probe.scenario import CloseClass, Conversation, Kind, Message, Scenario, close_class
 from pipeline.probe.steps import Close
@@ -283,7 +283,7 @@ def wrong_close(wanted: Close, close: Closing | None) -> str:
         return f"{close.words}, expected {wanted.code}"
     if wanted.by and (wanted.by == "server") != close.by_server:
         return f"{close.words}, expected {'it to close' if wanted.by == 'server' else 'us to close'} first"
-    if wanted.reason and not re.search(wanted.reason, close.reason):
+    if wanted.reason and not finds(wanted.reason, close.reason):
         return f"{close.words}, expected a reason that matches {wanted.reason!r}"
     return ""
 
