@@ -299,6 +299,40 @@ class Wrong(Upper):
 class Numbers(Upper):
     def encode(self, message):
         return (1,)
+
+class Strange:
+    def __eq__(self, other): raise RuntimeError
+    __hash__ = None
+
+class StrangeError(Exception):
+    def __str__(self): raise RuntimeError
+
+def gives(*parts):
+    class Gives(Upper):
+        def decode(self, frame):
+            if isinstance(parts[0], BaseException):
+                raise parts[0]
+            return Decoded(*parts)
+    return Gives
+
+def endless():
+    while True:
+        yield {"type": "x"}
+
+def cyclic():
+    made = {}
+    made["made"] = made
+    return made
+
+class Endless(Upper):
+    def encode(self, message):
+        return endless()
+    opening = endless
+
+NoMessages, OneNumber, NoReplies, Odd = gives(None), gives(5), gives((), None), gives(({"type": [Strange()]},))
+OddKey, TextReply, Many = gives(({Strange: 1},)), gives((), (1,)), gives((), ("x",) * 1_000_000)
+Leaves, Stops, Unsaid = gives(SystemExit(3)), gives(GeneratorExit()), gives(StrangeError())
+WithoutEnd, Cyclic = gives(endless()), gives((cyclic(),))
 """
 
 
@@ -340,6 +374,18 @@ def test_a_framing_of_ones_own(made: Callable[..., Any]) -> None:
         ("said:Wrong", "decode returned list"),
         ("said:Numbers", "encode returned a frame of type int"),
         ("said:BadFrame", "failed in "),
+        ("said:NoMessages", "failed in decode: TypeError: 'NoneType' object is not iterable"),
+        ("said:OneNumber", "failed in decode: TypeError"),
+        ("said:NoReplies", "failed in decode: TypeError"),
+        ("said:Odd", "decode returned a message with a Strange in it"),
+        ("said:OddKey", "decode returned a message with a type in it"),
+        ("said:TextReply", "decode returned a frame of type int"),
+        ("said:Many", "decode returned more than 10000 frames"),
+        ("said:WithoutEnd", "decode returned more than 10000 messages"),
+        ("said:Endless", "encode returned more than 10000 frames"),
+        ("said:Leaves", "failed in decode: SystemExit: 3"),
+        ("said:Stops", "failed in decode: GeneratorExit"),
+        ("said:Unsaid", "failed in decode: StrangeError: .its text fails, too."),
     ],
 )
 def test_what_a_class_does_wrong_is_never_the_services_fault(
@@ -352,3 +398,8 @@ def test_what_a_class_does_wrong_is_never_the_services_fault(
 
     with pytest.raises(CannotSpeak, match=words):
         speak()
+
+
+def test_a_message_of_ones_own_that_has_no_end_is_unreadable(made: Callable[..., Any]) -> None:
+    with pytest.raises(BadFrame, match="nested too deep"):
+        made("said:Cyclic").decode("x!")

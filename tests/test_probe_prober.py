@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.driving.ports import Prober
 from pipeline.errors import AccessError, UserError
+from pipeline.framing.choice import Choice
+from pipeline.framing.own import own
 from pipeline.probe.matching import Expectation
 from pipeline.probe.prober import ThreadedProber
 from pipeline.probe.round import TRANSCRIPTS_PER_KIND, run_round
@@ -263,3 +267,31 @@ def test_summary() -> None:
         Row("candidate", "run", 25, 20, outcomes, 10.0, 19.0),
         Row("control", "run", 1, 0, (("timed_out", 1),), None, None),
     )
+
+
+async def test_a_class_of_the_users_that_blocks_does_not_hold_up_the_end(
+    server: Hostile, tmp_path: Path
+) -> None:
+    (tmp_path / "blocks_for_ever.py").write_text(
+        "import threading\n"
+        "begun, end = threading.Event(), threading.Event()\n"
+        "class Framing:\n"
+        "    is_ready = True\n"
+        "    def opening(self):\n"
+        "        begun.set(); end.wait(); return ()\n"
+        "    def encode(self, message): return ()\n"
+    )
+    name = "blocks_for_ever:Framing"
+    blocking = replace(scenario(), framing=Choice(name, own=own(name, str(tmp_path))))
+    blocking.framing.connect()  # so that its module is there
+    module = sys.modules["blocks_for_ever"]
+    prober = ThreadedProber(now, patience_s=0.05)
+    prober.start(replace(asking(server, "/five"), scenarios=(blocking,)))
+    try:
+        assert await asyncio.to_thread(module.begun.wait, 60)
+        await asyncio.to_thread(prober.close)
+        assert not prober.is_busy
+    finally:
+        module.end.set()
+        while prober._thread.is_alive():
+            await asyncio.sleep(0.01)

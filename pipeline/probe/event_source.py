@@ -12,6 +12,7 @@ from ssl import SSLContext
 import aiohttp
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 from websockets.frames import Close
+from websockets.protocol import State
 
 from pipeline.framing.event_stream import MEDIA_TYPE
 from pipeline.framing.protocol import Frame
@@ -46,6 +47,7 @@ class EventSource:
         tls: SSLContext | None = None,
     ) -> None:
         self.transport = self.protocol = self
+        self.state = State.OPEN
         self.close_rcvd: Close | None = None
         self.close_exc: ConnectionClosed = ConnectionClosedOK(None, None)
         self._url, self._saw = url, saw

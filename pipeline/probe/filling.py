@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.probe.scenario import Scenario
 from pipeline.probe.steps import HttpStep
-from pipeline.probe.templates import Scope, Unspeakable, references
+from pipeline.probe.templates import Scope, Unspeakable, references, sayable
 
 
 @dataclass(slots=True)
@@ -43,8 +43,8 @@ def filled_in(step: HttpStep, scope: Scope) -> HttpStep:
         step,
         path=scope.path(step.path),
         body=scope.rendered(step.body),
-        send=scope.rendered(step.send),
-        form={name: scope.text(value) for name, value in step.form.items()},
+        send=sayable(send) if isinstance(send := scope.rendered(step.send), str) else send,
+        form={name: sayable(scope.text(value)) for name, value in step.form.items()},
         headers={name: carriable(name, scope.text(value)) for name, value in step.headers.items()},
     )
 

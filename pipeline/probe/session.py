@@ -18,6 +18,7 @@ from time import perf_counter  # the loop's own time may be as coarse as a milli
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from pipeline.errors import UserError
 from pipeline.framing.protocol import BadFrame, CannotSpeak, Declined, Decoded, Frame, Framing
@@ -210,12 +211,16 @@ class _Session:
         await self._put(effect.socket, frames)
 
     async def _put(self, socket: str, frames: Iterable[Frame]) -> None:
+        connection = self.lines[socket].connection
         for frame in frames:
-            self._note(socket, frame, sent=True)
-            with suppress(
-                ConnectionClosed
-            ):  # what was said before is still to be read; recv() tells of the close
-                await self.lines[socket].connection.send(frame)
+            if connection.protocol.state is not State.OPEN:
+                return  # what was said before is still to be read; recv() tells of the close
+            try:
+                self._note(socket, frame, sent=True)
+                with suppress(ConnectionClosed):
+                    await connection.send(frame)
+            except UnicodeEncodeError:
+                raise CannotSpeak("half of a surrogate pair is to be sent, which is no text") from None
 
     async def _hear(self, machine: Machine) -> None:
         socket, heard = await self._next(machine.sockets)

@@ -133,7 +133,7 @@ class Scope:
 
     def path(self, template: str) -> str:
         """With what is filled in escaped, so that it is one part of a path or query. Raises Unspeakable."""
-        return _spelt(self._text(template, ABSENT, lambda value: quote(_spelt(value), safe="")))
+        return _spelt(self._text(template, ABSENT, lambda value: quote(sayable(_spelt(value)), safe="")))
 
     def _text(self, text: str, message: object, spell: Callable[[object], str]) -> object:
         whole = PLACE.fullmatch(text)
@@ -168,6 +168,15 @@ class Scope:
             case "variable":
                 return self.variables.get(made.name, ABSENT)
         return self.secrets.get(made, ABSENT)
+
+
+def sayable(text: str) -> str:
+    """The text, if it can be encoded: a service may bring halves of surrogate pairs in JSON. Raises Unspeakable."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unspeakable("what is filled in has half of a surrogate pair, which is no text") from None
+    return text
 
 
 def _spelt(value: object) -> str:
