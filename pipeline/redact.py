@@ -26,6 +26,9 @@ REDACTED = "[redacted]"
 _MOST_PASSING = 1000
 _SHORTEST = 6  # a shorter value would black out ordinary words, plain or encoded
 
+_LONG_LINE = 16  # characters: shorter ones of a secret of several lines may stand anywhere
+_PEM_EDGE = re.compile("-----(BEGIN|END) ")
+
 _ESCAPES = re.compile(
     "(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\\\|\x9c)"  # OSC, DCS, SOS, PM, APC
     "|(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI
@@ -288,16 +291,39 @@ def _forms(secret: str) -> Iterator[str]:
     """How a secret may be spelt where text is encoded."""
     data = secret.encode("utf-8", "surrogatepass")
     yield secret
-    yield from _in_urls(data)
+    yield from _of_lines(secret)
+    for in_url in _in_urls(data):
+        yield in_url
+        if in_url != secret:
+            yield from _in_urls(in_url.encode())  # one address inside of another
     for quoted in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
         yield from (quoted, quoted.replace("/", "\\/"), json.dumps(quoted)[1:-1])  # PHP's, and JSON in JSON
         yield _LESS_PLAIN.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)  # Go's
+        yield from _in_python(quoted)
     in_html = secret.translate(_HTML)
-    yield from (repr(secret)[1:-1], in_html, in_html.replace("&#x27;", "&#39;"))
+    for quote_mark in ("'\"'\"'", "'\\''"):
+        yield secret.replace("'", quote_mark)  # a shell's
+    yield from _in_python(secret)
+    yield from (repr(data)[2:-1], in_html, in_html.replace("&#x27;", "&#39;"))
     yield from (data.hex(), data.hex().upper())
     for offset in range(3):
         inner = _inside_base64(data, offset)
-        yield from (inner, inner.replace("+", "-").replace("/", "_"))
+        yield from (inner, inner.replace("+", "-").replace("/", "_"), quote(inner, safe=""))
+
+
+def _in_python(text: str) -> Iterator[str]:
+    """In a text of its own, and beside a quotation mark, where another one ends it."""
+    yield from (repr(text)[1:-1], repr(f'{text}"')[1:-2])
+
+
+def _of_lines(secret: str) -> Iterator[str]:
+    """A secret of several lines as one line shows it, and its lines, which may be shown one by one."""
+    lines = secret.splitlines()
+    if len(lines) > 1:
+        yield plain(secret)
+        yield from (
+            line.strip() for line in lines if len(line.strip()) >= _LONG_LINE and not _PEM_EDGE.match(line)
+        )
 
 
 def _in_urls(data: bytes) -> Iterator[str]:
