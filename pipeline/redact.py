@@ -279,7 +279,7 @@ def texts_in(value: object) -> Iterator[str]:
             yield from texts_in(each)
     elif isinstance(value, bytes):
         yield value.decode(errors="replace")
-    else:
+    elif isinstance(value, str | int | float):
         yield str(value)
 
 
@@ -297,7 +297,9 @@ def _forms(secret: str) -> Iterator[str]:
         if in_url != secret:
             yield from _in_urls(in_url.encode())  # one address inside of another
     for quoted in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        yield from (quoted, quoted.replace("/", "\\/"), json.dumps(quoted)[1:-1])  # PHP's, and JSON in JSON
+        yield from (quoted, quoted.replace("/", "\\/"))  # PHP's
+        twice = json.dumps(quoted)[1:-1]  # JSON in JSON
+        yield from (twice, json.dumps(twice)[1:-1])
         yield _LESS_PLAIN.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)  # Go's
         yield from _in_python(quoted)
     in_html = secret.translate(_HTML)
@@ -306,9 +308,10 @@ def _forms(secret: str) -> Iterator[str]:
     yield from _in_python(secret)
     yield from (repr(data)[2:-1], in_html, in_html.replace("&#x27;", "&#39;"))
     yield from (data.hex(), data.hex().upper())
-    for offset in range(3):
-        inner = _inside_base64(data, offset)
-        yield from (inner, inner.replace("+", "-").replace("/", "_"), quote(inner, safe=""))
+    for inside in {data, json.dumps(secret)[1:-1].encode()}:
+        for offset in range(3):
+            inner = _inside_base64(inside, offset)
+            yield from (inner, inner.replace("+", "-").replace("/", "_"), quote(inner, safe=""))
 
 
 def _in_python(text: str) -> Iterator[str]:

@@ -150,6 +150,12 @@ async def test_a_password_that_is_wrong_is_not_repeated(monkeypatch: pytest.Monk
     assert SINK.text(seen.detail) == ("POST /login: status 403, expected 303: password [redacted] is wrong")
 
 
+async def test_what_an_answer_brings_that_is_not_the_wanted_one_is_secret_too() -> None:
+    seen = await entered(Shop(), ENTERED.replace("X-Reason: probe}", "X-Reason: probe}\n    status: 201"))
+    assert "status 200, expected 201" in seen.detail
+    assert TICKET not in SINK.text(seen.detail)
+
+
 async def test_what_no_header_can_carry_is_not_sent() -> None:
     shop = Shop("line")
     seen = await entered(shop, ENTERED.replace('"${uuid:run}"}', '"${uuid:run}", X-Ticket: "${ticket}"}'))

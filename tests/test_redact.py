@@ -61,11 +61,14 @@ def test_a_known_secret_is_hidden_however_it_is_spelt(secret: str, before: bytes
         "URL in a URL": quote(quote(secret, safe=""), safe=""),
         "bytes": repr(secret.encode())[2:-1],
         "JSON in Python": repr(json.dumps({"a": secret}))[8:-3],
+        "JSON in JSON in JSON": json.dumps(json.dumps(json.dumps(secret)))[7:-7],
         "a shell's": secret.replace("'", "'\\''"),
     }
     for form, text in spelt.items():
         assert text not in redactor.text(f"[[{text}]]"), form
         assert REDACTED in redactor.text(f"[[{text}]]"), form
+    said = json.dumps({"a": secret}).encode()
+    assert REDACTED in redactor.text(base64.b64encode(said).decode())
     for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
         assert REDACTED in redactor.text(f"k={encoded.decode()};")
 

@@ -116,7 +116,9 @@ async def _run_step(
         saw(response.headers)
         is_read = step.body or step.save or response.status != step.status
         body = await _read(response, limit) if is_read else b""
-    wrong = _difference(step, response.status, body, limit) or _kept(step, response, body, scope)
+    found = {name: _found(where, response, body) for name, where in step.save.items()}
+    SINK.learn_passing(*texts_in(found))  # also of an answer that is not the wanted one, and told
+    wrong = _difference(step, response.status, body, limit) or _kept(step, found, scope)
     return Ending(Kind.HTTP_MISMATCH, f"{_name(step)}: {wrong}", response.status) if wrong else None
 
 
@@ -154,26 +156,32 @@ def _difference(step: HttpStep, status: int, body: bytes, limit: int) -> str:
         return f"the body is not JSON ({error})"
 
 
-def _kept(step: HttpStep, response: aiohttp.ClientResponse, body: bytes, scope: Scope) -> str:
+def _found(where: str, response: aiohttp.ClientResponse, body: bytes) -> object:
+    """What is to be saved, as the answer has it; ``ABSENT`` where it has nothing there."""
+    source, name = source_of(where)
+    match source:
+        case "cookie":
+            cookie = response.cookies.get(name)
+            return cookie.value if cookie is not None else ABSENT
+        case "header":
+            return response.headers.get(name, ABSENT)
+        case "text":
+            found = searched(name, body.decode(errors="replace"))
+            return ABSENT if found is None else found[1]
+    try:
+        return field_at(json.loads(body), name)
+    except (ValueError, RecursionError):
+        return ABSENT
+
+
+def _kept(step: HttpStep, found: Mapping[str, object], scope: Scope) -> str:
     """Keep what is to be saved; why it cannot be, in plain words, or nothing."""
-    for variable, where in step.save.items():
-        source, name = source_of(where)
-        match source:
-            case "cookie":
-                cookie = response.cookies.get(name)
-                value: object = cookie.value if cookie is not None else ABSENT
-            case "header":
-                value = response.headers.get(name, ABSENT)
-            case "text":
-                found = searched(name, body.decode(errors="replace"))
-                value = ABSENT if found is None else found[1]
-            case _:
-                value = field_at(json.loads(body), name)
+    for variable, value in found.items():
         if value is ABSENT or value in ("", None):
+            source, name = source_of(step.save[variable])
             named = name if source == "json" else f"{source} {name[:200]}"
             return f"{named} is {'absent' if value is ABSENT else 'empty'}, to be saved as {variable}"
-        SINK.learn_passing(*texts_in(value))
-        scope.variables[variable] = value
+    scope.variables.update(found)
     return ""
 
 
