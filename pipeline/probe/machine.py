@@ -208,6 +208,7 @@ class Machine:
                     return False
         except Unspeakable as error:
             self._fail(Kind.NOT_SPOKEN, str(error))
+            return False
         return True
 
     def _expects(self, step: Expect, now: float, *, is_first: bool) -> bool:

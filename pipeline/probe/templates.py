@@ -133,7 +133,7 @@ class Scope:
 
     def path(self, template: str) -> str:
         """With what is filled in escaped, so that it is one part of a path or query. Raises Unspeakable."""
-        return _spelt(self._text(template, ABSENT, lambda value: quote(sayable(_spelt(value)), safe="")))
+        return _spelt(self._text(template, ABSENT, lambda value: quote(sayable(_part(value)), safe="")))
 
     def _text(self, text: str, message: object, spell: Callable[[object], str]) -> object:
         whole = PLACE.fullmatch(text)
@@ -177,6 +177,14 @@ def sayable(text: str) -> str:
     except UnicodeEncodeError:
         raise Unspeakable("what is filled in has half of a surrogate pair, which is no text") from None
     return text
+
+
+def _part(value: object) -> str:
+    """Of a path. Raises Unspeakable for what a service gave there by mistake."""
+    if value is None or isinstance(value, Mapping | list | tuple):
+        kind = "null" if value is None else "an object" if isinstance(value, Mapping) else "a list"
+        raise Unspeakable(f"what is filled in to a path is {kind}")
+    return _spelt(value)
 
 
 def _spelt(value: object) -> str:
