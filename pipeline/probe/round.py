@@ -6,15 +6,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from websockets.exceptions import ProtocolError
-from websockets.frames import Close as ClosingFrame
-
-from pipeline.errors import AccessError, UserError
+from pipeline.errors import AccessError
 from pipeline.probe import speech
 from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.scenario import (
@@ -28,15 +24,11 @@ from pipeline.probe.scenario import (
     TokenSource,
 )
 from pipeline.probe.session import hold_conversation
-from pipeline.probe.steps import Close
 from pipeline.probe.target import check_address, is_secure
-from pipeline.probe.templates import references
 from pipeline.redact import SINK
 from pipeline.telemetry.proof import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
-_FILLED_IN = re.compile(r"\$\{[^{}]*\}")  # escaped in a path, looked at again in a header
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
 
 def run_round(
@@ -80,49 +72,7 @@ def check_ask(ask: ProbeAsk) -> None:
     for address in addresses:
         check_address(address)
     for scenario in ask.scenarios:
-        for complaint in _complaints(scenario):
-            raise UserError(
-                f"scenario {scenario.name} cannot be held", complaint, "Correct it in spillway.yaml."
-            )
         speech.check(scenario, by_tls=any(is_secure(each.base_url) for each in addresses))
-
-
-def _complaints(scenario: Scenario) -> Iterator[str]:
-    """What cannot go over the wire."""
-    for close in (scenario.close, *(step for step in scenario.steps if isinstance(step, Close))):
-        try:
-            ClosingFrame(close.code, "").check()
-        except ProtocolError:
-            yield f"close code {close.code} may not be sent (RFC 6455 section 7.4.1)"
-    yield from _unsayable(scenario)
-    yield from _http_complaints(scenario)
-
-
-def _http_complaints(scenario: Scenario) -> Iterator[str]:
-    for path in scenario.paths:
-        if not re.fullmatch(r"/[!-\"$-~]*", _FILLED_IN.sub("x", path)):
-            yield f"path {path!r} does not start with a slash, or has what a URL must escape"
-    every = (scenario.headers, *(step.headers for step in scenario.http))
-    for name, value in (pair for headers in every for pair in headers.items()):
-        if not _TOKEN.fullmatch(name) or not re.fullmatch(r"[\t -~]*", value):
-            yield f"header {name!r} is not one that HTTP can carry"
-    for name in scenario.subprotocols:
-        if not _TOKEN.fullmatch(_FILLED_IN.sub("x", name)):
-            yield f"subprotocol {name!r} is not a token"
-
-
-def _unsayable(scenario: Scenario) -> Iterator[str]:
-    framing = speech.framing_of(scenario)
-    said = (*scenario.sent, *scenario.replies)
-    if scenario.framing.is_http and len(said) > 1:
-        yield f"{len(said)} messages to send, and framing {scenario.framing.name} is one request"
-    for message in said:
-        if any(references(message)):  # what it comes to is known when it is said
-            continue
-        try:
-            list(framing.encode(message))
-        except (TypeError, ValueError) as error:
-            yield f"a message to send is not {scenario.framing.name}: {error}"
 
 
 async def _hold_round(

@@ -103,6 +103,11 @@ class Close:
     socket: str = MAIN
 
 
+def is_sendable(code: int) -> bool:
+    """Whether a close frame may have the code (RFC 6455 section 7.4.1)."""
+    return code in range(1000, 1004) or code in range(1007, 1015) or code in range(3000, 5000)
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """Each is PEM, or the path of a file that has it; all may be templates of secrets.
