@@ -164,8 +164,8 @@ ROWS: dict[str, Row] = {
     # two sockets
     "two": (TWO, (ACK, ("watcher", DONE)), Kind.OK, ""),
     "two: the other was faster": (TWO, (("watcher", DONE), ACK), Kind.OK, ""),
-    "two: nothing on the other": (TWO, (ACK, DONE), Kind.TIMED_OUT, "step 4: nothing more within 10 s; still awaited: done"),
-    "two: the other was closed": (TWO, (("watcher", BOOM), ACK), Kind.CLOSED_EARLY, 'step 4: server closed with 1011 "boom"; still awaited: done'),
+    "two: nothing on the other": (TWO, (ACK, DONE), Kind.TIMED_OUT, "step 4, watcher: nothing more within 10 s; still awaited: done"),
+    "two: the other was closed": (TWO, (("watcher", BOOM), ACK), Kind.CLOSED_EARLY, 'step 4, watcher: server closed with 1011 "boom"; still awaited: done'),
     "two: a flood": (TWO, (*(("watcher", DONE) for _ in range(300)), ACK), Kind.UNREADABLE, "watcher: a flood"),
     # opened again
     "again": (AGAIN, (ACK, DONE), Kind.OK, ""),

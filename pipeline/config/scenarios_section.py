@@ -193,15 +193,13 @@ class ScenarioConfig:
     def _places(self) -> Iterator[Place]:
         asked = [place for at, step in enumerate(self.http) for place in step.places(("http", at))]
         brought = {name for place in asked for name in place.saves}
-        shaken = [
-            *(Place(("headers", name), value) for name, value in self.headers.items()),
-            *(Place(("subprotocols", at), value) for at, value in enumerate(self.subprotocols)),
-            *conversation.in_message(("framing",), self.framing),
-        ]
-        later = [place for place in shaken if conversation.uses(place, brought)]
-        yield from (place for place in shaken if place not in later)
+        headers = [Place(("headers", name), value) for name, value in self.headers.items()]
+        later = [place for place in headers if conversation.uses(place, brought)]
+        yield from (place for place in headers if place not in later)
         yield from asked
         yield from later
+        yield from (Place(("subprotocols", at), value) for at, value in enumerate(self.subprotocols))
+        yield from conversation.in_message(("framing",), self.framing)
         yield Place(("path",), self.path)
         yield from conversation.in_message(("send",), self.send)
         yield from conversation.in_expect(("expect",), self.expect)

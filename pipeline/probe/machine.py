@@ -81,7 +81,10 @@ class Machine:
         is_within = 1 <= self._at <= len(self.scenario.steps)
         taken = self._steps[1 : self._at + 1]
         number = len(taken) - sum(isinstance(step, Open) and step.is_again for step in taken)
-        return f"step {number}" if waiting > 1 and is_within else ""
+        step = self._step
+        socket = step.socket if isinstance(step, Expect) else MAIN
+        beside = "" if socket == MAIN else f", {socket}"
+        return f"step {number}{beside}" if waiting > 1 and is_within else ""
 
     @property
     def sockets(self) -> tuple[str, ...]:
