@@ -70,6 +70,9 @@ class Hostile:
         elif request.path == "/garbage":
             connection.transport.write(b"SSH-2.0-OpenSSH\r\n\r\n")
             connection.transport.close()
+        elif request.path == "/endless-status-line":
+            connection.transport.write(b"HTTP/9" + b"x" * 7000 + b"\r\n\r\n")
+            connection.transport.close()
         elif request.path == "/closed-at-once":
             connection.transport.write(closed_at_once(request.headers["Sec-WebSocket-Key"]))
             await connection.wait_closed()

@@ -21,7 +21,7 @@ from pipeline.framing.choice import Choice
 from pipeline.framing.own import own
 from pipeline.probe.matching import Expectation
 from pipeline.probe.prober import ThreadedProber
-from pipeline.probe.round import TRANSCRIPTS_PER_KIND, run_round
+from pipeline.probe.round import DETAIL_CHARS, TRANSCRIPTS_PER_KIND, run_round
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport
 from pipeline.probe.steps import Close, HttpStep, Open, Send, When
 from pipeline.probe.summary import Row, summarise
@@ -124,6 +124,14 @@ async def test_transcripts_of_the_first_failures_only(server: Hostile) -> None:
     for kind in (Kind.CLOSED_EARLY, Kind.OUT_OF_ORDER):
         kept = [c for c in report.candidate if c.kind is kind and c.transcript]
         assert len(kept) == TRANSCRIPTS_PER_KIND
+
+
+async def test_a_service_cannot_make_a_detail_as_long_as_it_likes(server: Hostile) -> None:
+    step = HttpStep("GET", "/endless-status-line")
+    ask = ProbeAsk((scenario("", http=(step,), groups=(), send=()),), Address(server.url), None, 1, 1)
+    report = await hold(replace(ask, confirms=False))
+    assert report.failures[0].detail.startswith("GET /endless-status-line: ")
+    assert len(report.failures[0].detail) == DETAIL_CHARS
 
 
 async def test_the_thread_hands_out_each_report_once(server: Hostile) -> None:

@@ -110,6 +110,9 @@ async def _refusal(method: str, response: aiohttp.ClientResponse) -> Ending | No
         said = excerpt(await response.content.read(800))
         detail = f"{method} got {response.status} {response.reason}{said}"
         return Ending(Kind.REFUSED, detail, response.status)
+    coding = response.headers.get("Content-Encoding", "identity")
+    if coding != "identity":
+        return Ending(Kind.UNREADABLE, f"{method} got an answer in {coding}, which was not asked for", 200)
     if response.content_type != MEDIA_TYPE:
         return Ending(Kind.UNREADABLE, f"{method} got {response.content_type}, expected {MEDIA_TYPE}", 200)
     return None

@@ -29,6 +29,7 @@ from pipeline.redact import SINK
 from pipeline.telemetry.proof import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
+DETAIL_CHARS = 2000  # a library's error may hold all that a service said
 
 
 def run_round(
@@ -123,7 +124,7 @@ def _told(conversation: Conversation) -> Conversation:
         return conversation
     return replace(
         conversation,
-        detail=SINK.text(conversation.detail),
+        detail=SINK.text(conversation.detail)[:DETAIL_CHARS],
         close_reason=SINK.text(conversation.close_reason),
         transcript=tuple(replace(each, text=SINK.text(each.text)) for each in conversation.transcript),
     )
