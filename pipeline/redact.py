@@ -15,27 +15,22 @@ Which values of a configuration are secret is ``credentials.py``'s to say; which
 
 from __future__ import annotations
 
-import base64
 import itertools
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote, quote_plus
+
+from pipeline.spellings import spellings
 
 REDACTED = "[redacted]"
 _MOST_PASSING = 1000
 _SHORTEST = 6  # a shorter value would black out ordinary words, plain or encoded
 
-_LONG_LINE = 16  # characters: shorter ones of a secret of several lines may stand anywhere
-_PEM_EDGE = re.compile("-----(BEGIN|END) ")
 
 _ESCAPES = re.compile(
     "(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\\\|\x9c)"  # OSC, DCS, SOS, PM, APC
     "|(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI
     "|\x1b[ -/]*[0-~]"  # the short ones
 )
-_LESS_PLAIN = re.compile("[<>&\u2028\u2029]")
-_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _STYLE = "\x1b\\[[0-?]*[ -/]*[@-~]"
 #: What is not seen at a line's start: blanks, what has no width or no glyph, escapes of a terminal.
@@ -201,8 +196,8 @@ class Redactor:
         fresh = {value for value in _long_enough(secrets) if value not in self._learnt}
         if fresh:
             self._learnt |= fresh
-            forms = {*self._forms, *(form for value in fresh for form in _long_enough(_forms(value)))}
-            self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+            fresh_forms = (form for value in fresh for form in _long_enough(spellings(value)))
+            self._forms = _long_first({*self._forms, *fresh_forms})
 
     def learn_passing(self, *secrets: str) -> None:
         """The same of what one conversation was given, which the next will not hold: of the newest thousand."""
@@ -212,7 +207,7 @@ class Redactor:
             if value in self._passing:  # it is new again
                 self._passing[value] = self._passing.pop(value)
                 continue
-            forms = self._passing[value] = frozenset(_long_enough(_forms(value)))
+            forms = self._passing[value] = frozenset(_long_enough(spellings(value)))
             for form in forms:
                 start = form[:_SHORTEST]
                 self._begun[start] = (*self._begun.get(start, ()), form)
@@ -232,7 +227,7 @@ class Redactor:
         # one look for each is far cheaper than a pattern of all of them, and hardly any text holds one
         there = [form for form in self._forms if form in text]
         if self._passing:
-            there = sorted({*there, *self._passing_in(text)}, key=lambda form: (-len(form), form))
+            there = list(_long_first({*there, *self._passing_in(text)}))
         if there:
             text = re.sub("|".join(map(re.escape, there)), REDACTED, text)
         for shape in _SHAPES:
@@ -283,71 +278,13 @@ def texts_in(value: object) -> Iterator[str]:
         yield str(value)
 
 
+def _long_first(forms: set[str]) -> tuple[str, ...]:
+    """So that of one that begins as another does nothing is left."""
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
 def _long_enough(secrets: Iterable[str]) -> Iterator[str]:
     return (value for secret in secrets for value in (secret, secret.strip()) if len(value) >= _SHORTEST)
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """How a secret may be spelt where text is encoded."""
-    data = secret.encode("utf-8", "surrogatepass")
-    yield secret
-    yield from _of_lines(secret)
-    for in_url in _in_urls(data):
-        yield in_url
-        if in_url != secret:
-            yield from _in_urls(in_url.encode())  # one address inside of another
-    for quoted in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        yield from (quoted, quoted.replace("/", "\\/"))  # PHP's
-        twice = json.dumps(quoted)[1:-1]  # JSON in JSON
-        yield from (twice, json.dumps(twice)[1:-1])
-        yield _LESS_PLAIN.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)  # Go's
-        yield from _in_python(quoted)
-    in_html = secret.translate(_HTML)
-    for quote_mark in ("'\"'\"'", "'\\''"):
-        yield secret.replace("'", quote_mark)  # a shell's
-    yield from _in_python(secret)
-    yield from (repr(data)[2:-1], in_html, in_html.replace("&#x27;", "&#39;"))
-    yield from (data.hex(), data.hex().upper())
-    for inside in {data, json.dumps(secret)[1:-1].encode()}:
-        for offset in range(3):
-            inner = _inside_base64(inside, offset)
-            yield from (inner, inner.replace("+", "-").replace("/", "_"), quote(inner, safe=""))
-
-
-def _in_python(text: str) -> Iterator[str]:
-    """In a text of its own, and beside a quotation mark, where another one ends it."""
-    yield from (repr(text)[1:-1], repr(f'{text}"')[1:-2])
-
-
-def _of_lines(secret: str) -> Iterator[str]:
-    """A secret of several lines as one line shows it, and its lines, which may be shown one by one."""
-    lines = secret.splitlines()
-    if len(lines) > 1:
-        yield plain(secret)
-        yield from (
-            line.strip() for line in lines if len(line.strip()) >= _LONG_LINE and not _PEM_EDGE.match(line)
-        )
-
-
-def _in_urls(data: bytes) -> Iterator[str]:
-    """By what is left as it is: nothing, a path's slashes, a form's, JavaScript's two; and each byte escaped."""
-    every = "".join(f"%{byte:02X}" for byte in data)
-    for quoted in (
-        quote(data, safe=""),
-        quote(data),
-        quote_plus(data),
-        quote(data, safe="!'()*~"),
-        quote(data, safe=";,/?:@&=+$!'()*#~"),
-        every,
-    ):
-        yield from (quoted, re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted))
-
-
-def _inside_base64(data: bytes, offset: int) -> str:
-    """The characters that depend on ``data`` alone when it starts ``offset`` bytes into a group of three."""
-    text = base64.b64encode(bytes(offset) + data).decode().rstrip("=")
-    foreign_tail = 1 if (offset + len(data)) % 3 else 0
-    return text[(0, 2, 3)[offset] : len(text) - foreign_tail]
 
 
 SINK = Redactor()

@@ -79,6 +79,7 @@ PURE = (
     "pipeline.report.examples",
     "pipeline.report.junit",
     "pipeline.redact",
+    "pipeline.spellings",
     "pipeline.credentials",
     "pipeline.config.conversation",
     "pipeline.config.expectation",
