@@ -29,6 +29,11 @@ def drawn(draw: random.Random, depth: int) -> str:
     return f"(?:{drawn(draw, depth - 1)}){draw.choice(REPEATS)}"
 
 
+@pytest.mark.parametrize("pattern", ["(a|aa)+$", "(ab|a|b)*c", "((a+)+)b"])
+def test_alternatives_of_which_one_begins_another_multiply(pattern: str) -> None:
+    assert "inside of a repeat" in refusal(pattern, has_groups=True)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_automaton_finds_what_re_finds(seed: int) -> None:
     draw = random.Random(seed)
