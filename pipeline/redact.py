@@ -15,23 +15,22 @@ Which values of a configuration are secret is ``credentials.py``'s to say; which
 
 from __future__ import annotations
 
-import base64
 import itertools
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote, quote_plus
+
+from pipeline.spellings import spellings
 
 REDACTED = "[redacted]"
+_MOST_PASSING = 1000
 _SHORTEST = 6  # a shorter value would black out ordinary words, plain or encoded
+
 
 _ESCAPES = re.compile(
     "(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\\\|\x9c)"  # OSC, DCS, SOS, PM, APC
     "|(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI
     "|\x1b[ -/]*[0-~]"  # the short ones
 )
-_LESS_PLAIN = re.compile("[<>&\u2028\u2029]")
-_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _STYLE = "\x1b\\[[0-?]*[ -/]*[@-~]"
 #: What is not seen at a line's start: blanks, what has no width or no glyph, escapes of a terminal.
@@ -188,31 +187,59 @@ class Redactor:
     def __init__(self, *secrets: str) -> None:
         self._learnt: set[str] = set()
         self._forms: tuple[str, ...] = ()  # the longest first
+        self._passing: dict[str, frozenset[str]] = {}  # their forms, the oldest first
+        self._begun: dict[str, tuple[str, ...]] = {}  # those forms by how they begin
         self.learn(*secrets)
 
     def learn(self, *secrets: str) -> None:
         """From now on these values are secret. Values under six characters are ignored."""
-        fresh = {
-            value
-            for secret in secrets
-            for value in (secret, secret.strip())
-            if len(value) >= _SHORTEST and value not in self._learnt
-        }
+        fresh = {value for value in _long_enough(secrets) if value not in self._learnt}
         if fresh:
             self._learnt |= fresh
-            forms = {
-                *self._forms,
-                *(form for value in fresh for form in _forms(value) if len(form) >= _SHORTEST),
-            }
-            self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+            fresh_forms = (form for value in fresh for form in _long_enough(spellings(value)))
+            self._forms = _long_first({*self._forms, *fresh_forms})
+
+    def learn_passing(self, *secrets: str) -> None:
+        """The same of what one conversation was given, which the next will not hold: of the newest thousand."""
+        for value in dict.fromkeys(_long_enough(secrets)):
+            if value in self._learnt:
+                continue
+            if value in self._passing:  # it is new again
+                self._passing[value] = self._passing.pop(value)
+                continue
+            forms = self._passing[value] = frozenset(_long_enough(spellings(value)))
+            for form in forms:
+                start = form[:_SHORTEST]
+                self._begun[start] = (*self._begun.get(start, ()), form)
+        while len(self._passing) > _MOST_PASSING:
+            self._forget(next(iter(self._passing)))
+
+    def _forget(self, value: str) -> None:
+        for form in self._passing.pop(value):
+            start = form[:_SHORTEST]
+            left = list(self._begun[start])
+            left.remove(form)
+            self._begun[start] = tuple(left)
+            if not left:
+                del self._begun[start]
 
     def text(self, text: str) -> str:
         # one look for each is far cheaper than a pattern of all of them, and hardly any text holds one
-        if there := [form for form in self._forms if form in text]:
+        there = [form for form in self._forms if form in text]
+        if self._passing:
+            there = list(_long_first({*there, *self._passing_in(text)}))
+        if there:
             text = re.sub("|".join(map(re.escape, there)), REDACTED, text)
         for shape in _SHAPES:
             text = shape.sub(REDACTED, text)
         return _NAMED.sub(rf"\1{REDACTED}", text)
+
+    def _passing_in(self, text: str) -> Iterator[str]:
+        """Their forms that are in a text. They are too many to look for each."""
+        for at in range(len(text) - _SHORTEST + 1):
+            for form in self._begun.get(text[at : at + _SHORTEST], ()):
+                if text.startswith(form, at):
+                    yield form
 
     def cut(self, text: str, most: int) -> str:
         """The beginning of a text without secrets: cut first, half a secret would be none that is known."""
@@ -237,41 +264,27 @@ class Redactor:
         return self.text(str(value))
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """How a secret may be spelt where text is encoded."""
-    data = secret.encode("utf-8", "surrogatepass")
-    yield secret
-    yield from _in_urls(data)
-    for quoted in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        yield from (quoted, quoted.replace("/", "\\/"), json.dumps(quoted)[1:-1])  # PHP's, and JSON in JSON
-        yield _LESS_PLAIN.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)  # Go's
-    in_html = secret.translate(_HTML)
-    yield from (repr(secret)[1:-1], in_html, in_html.replace("&#x27;", "&#39;"))
-    yield from (data.hex(), data.hex().upper())
-    for offset in range(3):
-        inner = _inside_base64(data, offset)
-        yield from (inner, inner.replace("+", "-").replace("/", "_"))
+def texts_in(value: object) -> Iterator[str]:
+    """Each text or number in a value, as text: what of it could be told."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from texts_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_in(each)
+    elif isinstance(value, bytes):
+        yield value.decode(errors="replace")
+    elif isinstance(value, str | int | float):
+        yield str(value)
 
 
-def _in_urls(data: bytes) -> Iterator[str]:
-    """By what is left as it is: nothing, a path's slashes, a form's, JavaScript's two; and each byte escaped."""
-    every = "".join(f"%{byte:02X}" for byte in data)
-    for quoted in (
-        quote(data, safe=""),
-        quote(data),
-        quote_plus(data),
-        quote(data, safe="!'()*~"),
-        quote(data, safe=";,/?:@&=+$!'()*#~"),
-        every,
-    ):
-        yield from (quoted, re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted))
+def _long_first(forms: set[str]) -> tuple[str, ...]:
+    """So that of one that begins as another does nothing is left."""
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
-def _inside_base64(data: bytes, offset: int) -> str:
-    """The characters that depend on ``data`` alone when it starts ``offset`` bytes into a group of three."""
-    text = base64.b64encode(bytes(offset) + data).decode().rstrip("=")
-    foreign_tail = 1 if (offset + len(data)) % 3 else 0
-    return text[(0, 2, 3)[offset] : len(text) - foreign_tail]
+def _long_enough(secrets: Iterable[str]) -> Iterator[str]:
+    return (value for secret in secrets for value in (secret, secret.strip()) if len(value) >= _SHORTEST)
 
 
 SINK = Redactor()

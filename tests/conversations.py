@@ -18,7 +18,7 @@ HEAD = "service: chat\nenvironments: {here: {endpoint: local}}\nscenarios:\n  ta
 TOKEN = "t0ken-of-the-test"
 
 #: a message on the first socket or (socket, message), a close, seconds that pass, or why a socket does not open
-Happening = dict[str, object] | list[object] | tuple[str, object] | Closing | float | Ending
+Happening = str | dict[str, object] | list[object] | tuple[str, object] | Closing | float | Ending
 
 
 def scenario(text: str) -> Scenario:

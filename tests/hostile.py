@@ -17,6 +17,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
+from websockets.utils import accept_key
 
 from pipeline.probe.matching import Expectation
 from pipeline.probe.scenario import Scenario
@@ -69,6 +70,12 @@ class Hostile:
         elif request.path == "/garbage":
             connection.transport.write(b"SSH-2.0-OpenSSH\r\n\r\n")
             connection.transport.close()
+        elif request.path == "/endless-status-line":
+            connection.transport.write(b"HTTP/9" + b"x" * 7000 + b"\r\n\r\n")
+            connection.transport.close()
+        elif request.path == "/closed-at-once":
+            connection.transport.write(closed_at_once(request.headers["Sec-WebSocket-Key"]))
+            await connection.wait_closed()
         elif request.path == "/http-trickle":
             connection.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
             await trickle(connection, b" " * 100_000)
@@ -220,6 +227,21 @@ async def pings(connection: ServerConnection) -> None:
     await flood(connection, (b"\x89\x7d" + b"p" * 125) * 1_000)
 
 
+def closed_at_once(key: str) -> bytes:
+    """A handshake's answer, an event and a close in one piece, before whoever asked can say anything."""
+    first = json.dumps({"type": FIVE[0]}).encode()
+    head = f"HTTP/1.1 101 .\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
+    return head.encode() + b"\x81" + bytes([len(first)]) + first + b"\x88\x02\x0f\xa2"
+
+
+async def half(connection: ServerConnection) -> None:
+    """A text that JSON can carry and UTF-8 cannot; then what it is told."""
+    await connection.send('{"type": "half", "text": "\\ud83d"}')
+    assert json.loads(await connection.recv()) == {"type": "\ud83d"}
+    await connection.send('{"type": "half"}')
+    await connection.wait_closed()
+
+
 async def unknown_events(connection: ServerConnection) -> None:
     await connection.recv()
     await flood(connection, b"\x81\x02{}" * 1_000)
@@ -268,5 +290,6 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "/trickle": trickling,
     "/fragments": fragments,
     "/pings": pings,
+    "/half": half,
     "/unknown-events": unknown_events,
 }

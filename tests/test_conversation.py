@@ -58,6 +58,8 @@ REFUSED = {
     "an unknown key of a close": ("path: /ws\nexpect: [done]\nclose: {cod: 1000}", "3:1", "a close has code, reason and by, no cod"),
     "a reason that is no pattern": ("path: /ws\nexpect: [done]\nclose: {reason: '('}", "3:1", "'(' is no regular expression"),
     "a close that is text": ("path: /ws\nexpect: [done]\nclose: '1000'", "3:1", "must be a whole number, or {code: ..., reason: ..., by: server}, got '1000': write it without quotes"),
+    "a close that is never sent": ("path: /ws\nexpect: [done]\nclose: {code: 1006, by: server}", "3:1", "close code 1006 may not be sent (RFC 6455 section 7.4.1)"),
+    "a close that is nobody's": ("path: /ws\nexpect: [done]\nclose: 2000", "3:1", "close code 2000 may not be sent"),
     "a close that is no code": ("path: /ws\nexpect: [done]\nclose: 99", "3:1", "must be at least 1000, got 99"),
 }  # fmt: skip
 

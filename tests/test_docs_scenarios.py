@@ -48,7 +48,8 @@ def sample(wanted: Predicate) -> object:
 def test_an_example_is_held_to_its_good_end(text: str) -> None:
     wanted = scenario(text)
     secrets = {Reference("env", "WS_TOKEN"): "a-token", Reference("file", "secrets/ws-key"): "a-key"}
-    scope = Scope(lambda: "u", lambda: START, secrets)
+    brought: dict[str, object] = {name: "brought" for step in wanted.http for name in step.save}
+    scope = Scope(lambda: "u", lambda: START, secrets, brought)
     machine, now = Machine(wanted, scope, 0.0), 0.0
     steps = iter(step for step in (*wanted.steps, wanted.close) if isinstance(step, Expect | Close))
     while machine.ending is None:
@@ -91,4 +92,4 @@ def test_the_page_names_every_outcome_test_and_way_to_fill_in() -> None:
         ),
     ):
         assert f"`{name}`" in PAGE, name
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5

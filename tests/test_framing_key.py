@@ -73,7 +73,7 @@ def test_a_handshake_asks_for_the_framings_subprotocol_unless_others_are_named()
 def test_options_limits_and_heartbeats() -> None:
     made = built("framing: {name: socket.io, namespace: /chat}\n    ignore: [ping]\n    max-message: 4MiB")
     assert (made.framing.name, made.framing.options, made.framing.ignore, made.max_message_bytes) == (
-        "socket.io", {"namespace": "/chat"}, ("ping",), 4 << 20,
+        "socket.io", {"namespace": "/chat", "most": 4 << 20}, ("ping",), 4 << 20,
     )  # fmt: skip
 
 

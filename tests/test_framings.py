@@ -29,6 +29,9 @@ def heard(framing: Framing, *frames: str | bytes) -> list[object]:
     return [message for frame in frames for message in framing.decode(frame).messages]
 
 
+PLACE = '{"_placeholder":true,"num":0}'  # of an attachment
+
+
 @pytest.mark.parametrize(
     ("name", "options", "frame", "messages"),
     [
@@ -185,7 +188,10 @@ def test_a_refusal_in_the_protocols_own_words(name: str, frame: str, words: str)
         ("socket.io", {}, ["42[1]"], "without a name"),
         ("socket.io", {}, [b"x"], "belongs to no event"),
         ("socket.io", {}, ['451-["a",{"_placeholder":true,"num":0}]', "2"], "an attachment of a binary event should be"),
-        ("socket.io", {}, ['451-["a",{"_placeholder":true,"num":9}]', b"x"], "names attachment 9 of 1"),
+        ("socket.io", {}, ['451-["a",{"_placeholder":true,"num":9}]', b"x"], "names attachment 9, which is none"),
+        ("socket.io", {}, [f'451-["a",{",".join([PLACE] * 2)}]', b"x"], "names attachment 0, which is none or taken"),
+        ("socket.io", {}, [f'453-["a",{PLACE}]', *[b"x" * 400_000] * 3], "attachments that are too large"),
+        ("socket.io", {"most": 9}, [f'451-["a",{PLACE}]', b"x" * 10], "too large .over 9 bytes"),
         ("socket.io", {}, ['45999999-["a"]'], "999999 attachments"),
         ("graphql-transport-ws", {}, ["[]"], "a JSON list instead of an object"),
         ("signalr", {}, ["[]\x1e"], "a JSON list instead of an object"),
@@ -200,6 +206,13 @@ def test_what_is_not_of_a_framing_is_said_so(
 ) -> None:
     with pytest.raises(BadFrame, match=words):
         heard(spoken(name, **options), *frames)
+
+
+def test_of_another_namespace_nothing_is_kept() -> None:
+    framing = spoken("socket.io", namespace="/chat")
+    assert heard(framing, f'452-["a",{PLACE}]', b"x" * 500_000, b"y", '42/chat,["b"]') == [
+        {"type": "b", "args": []}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -286,6 +299,40 @@ class Wrong(Upper):
 class Numbers(Upper):
     def encode(self, message):
         return (1,)
+
+class Strange:
+    def __eq__(self, other): raise RuntimeError
+    __hash__ = None
+
+class StrangeError(Exception):
+    def __str__(self): raise RuntimeError
+
+def gives(*parts):
+    class Gives(Upper):
+        def decode(self, frame):
+            if isinstance(parts[0], BaseException):
+                raise parts[0]
+            return Decoded(*parts)
+    return Gives
+
+def endless():
+    while True:
+        yield {"type": "x"}
+
+def cyclic():
+    made = {}
+    made["made"] = made
+    return made
+
+class Endless(Upper):
+    def encode(self, message):
+        return endless()
+    opening = endless
+
+NoMessages, OneNumber, NoReplies, Odd = gives(None), gives(5), gives((), None), gives(({"type": [Strange()]},))
+OddKey, TextReply, Many = gives(({Strange: 1},)), gives((), (1,)), gives((), ("x",) * 1_000_000)
+Leaves, Stops, Unsaid = gives(SystemExit(3)), gives(GeneratorExit()), gives(StrangeError())
+WithoutEnd, Cyclic = gives(endless()), gives((cyclic(),))
 """
 
 
@@ -327,6 +374,18 @@ def test_a_framing_of_ones_own(made: Callable[..., Any]) -> None:
         ("said:Wrong", "decode returned list"),
         ("said:Numbers", "encode returned a frame of type int"),
         ("said:BadFrame", "failed in "),
+        ("said:NoMessages", "failed in decode: TypeError: 'NoneType' object is not iterable"),
+        ("said:OneNumber", "failed in decode: TypeError"),
+        ("said:NoReplies", "failed in decode: TypeError"),
+        ("said:Odd", "decode returned a message with a Strange in it"),
+        ("said:OddKey", "decode returned a message with a type in it"),
+        ("said:TextReply", "decode returned a frame of type int"),
+        ("said:Many", "decode returned more than 10000 frames"),
+        ("said:WithoutEnd", "decode returned more than 10000 messages"),
+        ("said:Endless", "encode returned more than 10000 frames"),
+        ("said:Leaves", "failed in decode: SystemExit: 3"),
+        ("said:Stops", "failed in decode: GeneratorExit"),
+        ("said:Unsaid", "failed in decode: StrangeError: .its text fails, too."),
     ],
 )
 def test_what_a_class_does_wrong_is_never_the_services_fault(
@@ -339,3 +398,8 @@ def test_what_a_class_does_wrong_is_never_the_services_fault(
 
     with pytest.raises(CannotSpeak, match=words):
         speak()
+
+
+def test_a_message_of_ones_own_that_has_no_end_is_unreadable(made: Callable[..., Any]) -> None:
+    with pytest.raises(BadFrame, match="nested too deep"):
+        made("said:Cyclic").decode("x!")

@@ -238,6 +238,7 @@ def chunk(data: bytes) -> bytes:
         (b"HTTP/1.1 302 Off\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", True, Kind.REFUSED, "POST got 302 Off"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}", True, Kind.UNREADABLE, "POST got application/json"),
         (HEAD + b"\r\ndata: " + b"x" * (2 << 20), True, Kind.UNREADABLE, "an event that is too large"),
+        (HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b", True, Kind.UNREADABLE, "POST got an answer in gzip, which was not asked"),
         (b"SSH-2.0\r\n\r\n", False, Kind.UNREACHABLE, "POST: "),
     ],
 )  # fmt: skip

@@ -67,6 +67,13 @@ ROWS: dict[str, Row] = {
     "short: twice": (SHORT, (ACK, ACK, DONE), Kind.OUT_OF_ORDER, "ack came twice"),
     "short: the server closes first": (SHORT, (ACK, DONE), Kind.OK, ""),
     "short: the handshake is refused": (SHORT, (Ending(Kind.REFUSED, "handshake got 403", 403),), Kind.REFUSED, "handshake got 403"),
+    "short: the same once more": ("path: /ws\nexpect: [ack, ack]", (ACK, BOOM), Kind.CLOSED_EARLY, "still awaited: ack once more"),
+    "type: it stands elsewhere": (
+        SHORT, ({"data": {"type": "ack"}},), Kind.TIMED_OUT, "ack came at data.type, not at type: set type: data.type",
+    ),
+    "type: under another name": (SHORT, ({"event": "ack"},), Kind.TIMED_OUT, "ack came at event, not at type: set type: event"),
+    "type: none": (SHORT, ({"code": 4, "text": "x"},), Kind.TIMED_OUT, "what came: a message with code, text"),
+    "type: no object": (SHORT, ("ack",), Kind.TIMED_OUT, "what came: a message that is a text, no object"),
     # turns
     "turns": (TURNS, (ACK, DONE), Kind.OK, ""),
     "turns: the first is not answered": (TURNS, (), Kind.TIMED_OUT, "step 2: nothing more within 10 s; still awaited: ack"),
@@ -119,6 +126,10 @@ ROWS: dict[str, Row] = {
     # never
     "never": (NEVER, (ACK, TICK, DONE), Kind.OK, ""),
     "never: it came": (NEVER, (ACK, {"type": "tick", "bad": True}, DONE), Kind.UNWANTED_EVENT, "tick came, which must never come"),
+    "never: by a test": (
+        "path: /ws\nnever: [{oops: {exists: true}}]\nexpect: [ack]", ({"oops": 1},), Kind.UNWANTED_EVENT,
+        "oops (any) came, which must never come",
+    ),
     # what the server asks
     "when": (WHEN, (PING, PING, DONE), Kind.OK, ""),
     "when: its field is not there": (WHEN, ({"type": "ping"},), Kind.NOT_SPOKEN, "the reply to ping: ${message.id} has no value"),
@@ -153,13 +164,19 @@ ROWS: dict[str, Row] = {
     # two sockets
     "two": (TWO, (ACK, ("watcher", DONE)), Kind.OK, ""),
     "two: the other was faster": (TWO, (("watcher", DONE), ACK), Kind.OK, ""),
-    "two: nothing on the other": (TWO, (ACK, DONE), Kind.TIMED_OUT, "step 4: nothing more within 10 s; still awaited: done"),
-    "two: the other was closed": (TWO, (("watcher", BOOM), ACK), Kind.CLOSED_EARLY, 'step 4: server closed with 1011 "boom"; still awaited: done'),
+    "two: nothing on the other": (TWO, (ACK, DONE), Kind.TIMED_OUT, "step 4, watcher: nothing more within 10 s; still awaited: done"),
+    "two: the other was closed": (TWO, (("watcher", BOOM), ACK), Kind.CLOSED_EARLY, 'step 4, watcher: server closed with 1011 "boom"; still awaited: done'),
     "two: a flood": (TWO, (*(("watcher", DONE) for _ in range(300)), ACK), Kind.UNREADABLE, "watcher: a flood"),
     # opened again
     "again": (AGAIN, (ACK, DONE), Kind.OK, ""),
     "again: refused": (AGAIN, (ACK, Ending(Kind.REFUSED, "handshake got 404", 404)), Kind.REFUSED, "step 2: handshake got 404"),
     "again: closed at once": (AGAIN, (ACK, Closing(4404, "no such handle")), Kind.CLOSED_EARLY, 'step 3: server closed with 4404 "no such handle"'),
+    "again: the handle is null": (
+        AGAIN, ({"type": "ack", "data": {"id": None}},), Kind.NOT_SPOKEN, "step 2: what is filled in to a path is null",
+    ),
+    "again: the handle is an object": (
+        AGAIN, ({"type": "ack", "data": {"id": {}}},), Kind.NOT_SPOKEN, "what is filled in to a path is an object",
+    ),
     # what we do not speak
     "a JSON array": (SHORT, ([ACK, DONE],), Kind.NOT_SPOKEN, "a JSON array came: set framing"),
     "a JSON array after all was well": (SHORT, (ACK, [DONE]), Kind.TIMED_OUT, "still awaited: done; what came: a JSON array"),

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.driving.ports import Prober
 from pipeline.errors import AccessError, UserError
+from pipeline.framing.choice import Choice
+from pipeline.framing.own import own
 from pipeline.probe.matching import Expectation
 from pipeline.probe.prober import ThreadedProber
-from pipeline.probe.round import TRANSCRIPTS_PER_KIND, run_round
+from pipeline.probe.round import DETAIL_CHARS, TRANSCRIPTS_PER_KIND, run_round
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport
 from pipeline.probe.steps import Close, HttpStep, Open, Send, When
 from pipeline.probe.summary import Row, summarise
@@ -120,6 +124,14 @@ async def test_transcripts_of_the_first_failures_only(server: Hostile) -> None:
     for kind in (Kind.CLOSED_EARLY, Kind.OUT_OF_ORDER):
         kept = [c for c in report.candidate if c.kind is kind and c.transcript]
         assert len(kept) == TRANSCRIPTS_PER_KIND
+
+
+async def test_a_service_cannot_make_a_detail_as_long_as_it_likes(server: Hostile) -> None:
+    step = HttpStep("GET", "/endless-status-line")
+    ask = ProbeAsk((scenario("", http=(step,), groups=(), send=()),), Address(server.url), None, 1, 1)
+    report = await hold(replace(ask, confirms=False))
+    assert report.failures[0].detail.startswith("GET /endless-status-line: ")
+    assert len(report.failures[0].detail) == DETAIL_CHARS
 
 
 async def test_the_thread_hands_out_each_report_once(server: Hostile) -> None:
@@ -263,3 +275,31 @@ def test_summary() -> None:
         Row("candidate", "run", 25, 20, outcomes, 10.0, 19.0),
         Row("control", "run", 1, 0, (("timed_out", 1),), None, None),
     )
+
+
+async def test_a_class_of_the_users_that_blocks_does_not_hold_up_the_end(
+    server: Hostile, tmp_path: Path
+) -> None:
+    (tmp_path / "blocks_for_ever.py").write_text(
+        "import threading\n"
+        "begun, end = threading.Event(), threading.Event()\n"
+        "class Framing:\n"
+        "    is_ready = True\n"
+        "    def opening(self):\n"
+        "        begun.set(); end.wait(); return ()\n"
+        "    def encode(self, message): return ()\n"
+    )
+    name = "blocks_for_ever:Framing"
+    blocking = replace(scenario(), framing=Choice(name, own=own(name, str(tmp_path))))
+    blocking.framing.connect()  # so that its module is there
+    module = sys.modules["blocks_for_ever"]
+    prober = ThreadedProber(now, patience_s=0.05)
+    prober.start(replace(asking(server, "/five"), scenarios=(blocking,)))
+    try:
+        assert await asyncio.to_thread(module.begun.wait, 60)
+        await asyncio.to_thread(prober.close)
+        assert not prober.is_busy
+    finally:
+        module.end.set()
+        while prober._thread.is_alive():
+            await asyncio.sleep(0.01)

@@ -6,15 +6,18 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from random import Random
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from pipeline.config import schema
 from pipeline.probe.matching import Expectation
 from pipeline.probe.scenario import CloseClass, Conversation, Kind, Scenario, close_class
 from pipeline.probe.session import TRANSCRIPT_BYTES, TRANSCRIPT_MESSAGES, hold_conversation
 from pipeline.probe.steps import Close, HttpStep
+from tests.conversations import HEAD
 from tests.hostile import FIVE, Hostile, hostile, scenario
 
 SHORT_S = 1.0  # for conversations that end at their deadline
@@ -256,3 +259,42 @@ async def test_http_faults(server: Hostile, step: HttpStep, kind: Kind, detail: 
 async def test_http_that_trickles_is_left(server: Hostile) -> None:
     seen = await hold(server, http_only(HttpStep("GET", "/http-trickle", 200, {"a": 1}), within_s=SHORT_S))
     assert (seen.kind, seen.detail) == (Kind.TIMED_OUT, "GET /http-trickle: no complete answer within 1 s")
+
+
+async def test_a_server_that_closes_before_we_speak_is_read_to_its_end(server: Hostile) -> None:
+    """It says its close, and keeps the connection: what it said before counts, and nothing waits for its end."""
+    seen = await hold(server, scenario("/closed-at-once", within_s=30.0))
+    assert (seen.kind, seen.close_code) == (Kind.CLOSED_EARLY, 4002)
+    assert "still awaited: agent_thinking" in seen.detail
+
+
+STEPS = "path: /half\nwithin: 30s\nsteps:\n  - expect: [{type: half, save: {half: text}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (STEPS + "  - {open: '/five?x=${half}', socket: b}\n  - expect: [x]", "what is filled in has half of a surr"),
+        (STEPS + "  - send: {type: '${half}'}\n  - expect: [{type: half}]", ""),
+        (
+            STEPS.replace("/half", "/half\nframing: surrogates_said:Framing")
+            + "  - send: '${half}'\n  - expect: [x]",
+            "half of a surrogate pair is to be sent, which is no text",
+        ),
+    ],
+    ids=["path", "json", "text"],
+)  # fmt: skip
+async def test_half_a_character_is_said_where_it_can_be(
+    server: Hostile, tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "surrogates_said.py").write_text(
+        "from pipeline.framing.json_text import Json\n"
+        "class Framing(Json):\n"
+        "    def encode(self, message): return (message,)\n"
+    )
+    wanted = schema.parse(
+        HEAD + "".join(f"    {line}\n" for line in text.splitlines()), str(tmp_path / "spillway.yaml")
+    ).build_scenarios()[0]
+    seen = await hold(server, wanted)
+    assert seen.kind is (Kind.NOT_SPOKEN if words else Kind.OK), seen.detail
+    assert words in seen.detail

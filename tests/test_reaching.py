@@ -200,6 +200,19 @@ def test_probes_and_commands_go_the_balancers_way_and_show_both_keys() -> None:
     )
 
 
+@pytest.mark.parametrize(("asked", "audience"), [("", "http://main"), ("client-of-iap", "client-of-iap")])
+def test_a_token_is_for_the_service_or_for_the_proxy_before_it(asked: str, audience: str) -> None:
+    scene = Scene()
+    ways = replace(WAYS, audience=asked)
+    observer = Observer(REF, scene.world, (SCENARIO,), ways=ways, authenticated=True)
+    engine = Engine(observer, scene.world, driver="host/1", rhythm=Rhythm(look=SECOND))
+    scene.start(a_wish(is_reached=True), engine)
+    engine.run(until=scene.clock.now() + timedelta(hours=1))
+    ask = scene.prober.rounds[-1]
+    assert ask.control is not None
+    assert (ask.candidate.audience, ask.control.audience) == (audience, audience)
+
+
 @pytest.mark.parametrize("closed", [{"ingress_all": False}, {"default_uri_disabled": True}])
 def test_a_plan_says_what_a_closed_service_needs_and_takes_it(closed: dict[str, bool]) -> None:
     with pytest.raises(PlanRefused, match=r"probes\.address") as refused:
@@ -232,8 +245,8 @@ def test_each_environment_may_have_addresses_of_its_own() -> None:
         "  local: {endpoint: local}\n",
         f"  a: {{endpoint: local}}\n  b: {{endpoint: local, service: b, {own}}}\n",
     )
-    made = parsed(f"stable: '{STABLE_URL}', candidate: '{CANDIDATE_URL}'", text)
-    assert made.ways(made.environments["a"]) == Ways(STABLE_URL, CANDIDATE_URL)
+    made = parsed(f"stable: '{STABLE_URL}', candidate: '{CANDIDATE_URL}', audience: iap", text)
+    assert made.ways(made.environments["a"]) == Ways(STABLE_URL, CANDIDATE_URL, audience="iap")
     url = "https://chat.example.com"
     assert made.ways(made.environments["b"]) == Ways(url, url, "X-Revision", "s", "c")
     assert schema.parse(GOOD).ways(schema.parse(GOOD).environments["local"]) is None

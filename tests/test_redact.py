@@ -58,10 +58,17 @@ def test_a_known_secret_is_hidden_however_it_is_spelt(secret: str, before: bytes
         "JSON": json.dumps(secret)[1:-1],
         "HTML": escape(secret),
         "hex": secret.encode().hex(),
+        "URL in a URL": quote(quote(secret, safe=""), safe=""),
+        "bytes": repr(secret.encode())[2:-1],
+        "JSON in Python": repr(json.dumps({"a": secret}))[8:-3],
+        "JSON in JSON in JSON": json.dumps(json.dumps(json.dumps(secret)))[7:-7],
+        "a shell's": secret.replace("'", "'\\''"),
     }
     for form, text in spelt.items():
         assert text not in redactor.text(f"[[{text}]]"), form
         assert REDACTED in redactor.text(f"[[{text}]]"), form
+    said = json.dumps({"a": secret}).encode()
+    assert REDACTED in redactor.text(base64.b64encode(said).decode())
     for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
         assert REDACTED in redactor.text(f"k={encoded.decode()};")
 
@@ -103,6 +110,36 @@ def test_what_an_agent_says_stays() -> None:
 
 def test_a_secret_read_with_its_line_end_is_hidden_without_it_too() -> None:
     assert Redactor("hunter22\n").text("token hunter22.") == f"token {REDACTED}."
+
+
+def test_a_secret_of_several_lines_is_hidden_line_by_line_and_as_one() -> None:
+    lines = [
+        "-----BEGIN PRIVATE KEY-----",
+        "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49",
+        "AwEHBG0wawIBAQQgZx9kq1",
+        "short",
+    ]
+    redactor = Redactor("\n".join(lines))
+    for line in lines[1:3]:
+        assert redactor.lines(f"1\n2 {line}\n3") == f"1\n2 {REDACTED}\n3"
+    assert (
+        redactor.lines("short of time\n-----BEGIN CERTIFICATE-----")
+        == "short of time\n-----BEGIN CERTIFICATE-----"
+    )
+    assert Redactor("one line\nanother").shown("x one line\nanother y") == f"x {REDACTED} y"
+
+
+def test_of_what_is_passing_the_newest_are_hidden() -> None:
+    redactor = Redactor("hunter22")
+    redactor.learn_passing("of one call", "hunter22")
+    assert redactor.text("of one call, of%20one%20call") == f"{REDACTED}, {REDACTED}"
+    assert REDACTED in redactor.text("b2Ygb25lIGNhbGw=")
+    redactor.learn_passing(*(f"call-{number:05}" for number in range(999)))
+    redactor.learn_passing("of one call")  # it is new again
+    redactor.learn_passing("the last")
+    assert redactor.text("of one call the last call-00000 call-00001 hunter22") == (
+        f"{REDACTED} {REDACTED} call-00000 {REDACTED} {REDACTED}"
+    )
 
 
 def test_short_values_are_words_and_stay() -> None:

@@ -229,3 +229,22 @@ def test_a_framing_that_is_not_there_is_told_before_anything_is_touched() -> Non
     assert what == "scenario run cannot be held"
     assert why.startswith("framing no_such_place:Framing cannot be imported: ModuleNotFoundError")
     assert fix.endswith("A framing is named package.module:Class.")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("path: '/a b', expect: [x]", "path '/a b' does not start with a slash, or has what a URL must escape"),
+        ("path: /a, headers: {X Y: z}, expect: [x]", "header 'X Y' is not one that HTTP can carry"),
+        ("path: /a, framing: socket.io, send: {event: x}, expect: [x]", "a message to send is not socket.io: no mapping"),
+        ("path: /a, framing: sse, send: [1, 2], expect: [x]", "2 messages to send, and framing sse is one request"),
+        ("path: /a, subprotocols: [a b], expect: [x]", "subprotocol 'a b' is not a token"),
+        ("http: [{path: /a, headers: {X Y: z}}]", "header 'X Y' is not one that HTTP can carry"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_said_is_told_before_anything_is_deployed(said: str, why: str) -> None:
+    text = f"service: chat\nenvironments: {{staging: {{endpoint: local}}}}\nscenarios: {{talk: {{{said}}}}}\n"
+    made = request(schema.parse(text))
+    with pytest.raises(UserError, match="scenario talk cannot be held") as refused:
+        _ = made.wish
+    assert refused.value.why.startswith(why)

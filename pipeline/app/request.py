@@ -151,14 +151,16 @@ class Request:
         """
         from infra.compose import compose
         from pipeline.core.plan import Wish
-        from pipeline.probe import secrets
-        from pipeline.probe.speech import framing_of
+        from pipeline.probe import speech
 
         config = self.config
+        ways = config.ways(self.environment)
+        by_tls = not self.ref.is_local if ways is None else "https://" in ways.stable + ways.candidate
         for scenario in config.build_scenarios():
-            framing_of(scenario)
-            if not config.is_inside:  # a job has its own
-                secrets.read(scenario)  # what is missing is told before anything is deployed
+            if config.is_inside:  # a job has secrets and certificates of its own
+                speech.check_words(scenario)
+            else:
+                speech.check(scenario, by_tls=by_tls)  # what is missing is told before anything is deployed
         return Wish(
             ref=self.ref,
             image=self.image,
@@ -169,7 +171,7 @@ class Request:
             longest_scenario=timedelta(seconds=max(s.longest_s for s in config.build_scenarios())),
             client=self._client,
             evidence=self.environment.evidence,
-            is_reached=config.ways(self.environment) is not None,
+            is_reached=ways is not None,
             is_inside=config.is_inside,
             round_within=timedelta(seconds=self.probe_job.longest_s) if self.probe_job else timedelta(0),
             min_instances=config.container.min_instances or 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -15,11 +16,13 @@ from pipeline.output import streams
 from pipeline.output.writer import Mode
 
 if TYPE_CHECKING:
-    from pipeline.probe.scenario import ProbeReport
+    from pipeline.probe.scenario import Conversation, ProbeReport
     from pipeline.probe.summary import Row
     from pipeline.probe.times import Times
 
 _FEWEST_DRAWN = 20
+
+_EXAMPLES = 3  # of each scenario and outcome that are told
 
 
 @connecting
@@ -124,7 +127,7 @@ def _print(session: Session, report: ProbeReport, rows: Sequence[Row], left: int
             {"scenario": c.scenario, "kind": c.kind.value, "detail": c.detail, "close_code": c.close_code,
              "close_reason": c.close_reason, "status": c.status,
              "transcript": [asdict(m) for m in c.transcript]}
-            for c in report.failures if c.transcript
+            for c in _examples(report)
         ],
     }  # fmt: skip
     session.output.result("", document)
@@ -133,6 +136,17 @@ def _print(session: Session, report: ProbeReport, rows: Sequence[Row], left: int
             session.output.say(f"stopped: {left:,} conversations were not held, or not to their end")
         _table(report, rows)
         _show_times(times)
+
+
+def _examples(report: ProbeReport) -> list[Conversation]:
+    """Of each scenario, and each way in which it failed, the first few."""
+    seen: Counter[tuple[str, str]] = Counter()
+    examples = []
+    for failure in report.failures:
+        seen[failure.scenario, failure.kind] += 1
+        if seen[failure.scenario, failure.kind] <= _EXAMPLES:
+            examples.append(failure)
+    return examples
 
 
 def _table(report: ProbeReport, rows: Sequence[Row]) -> None:
@@ -147,7 +161,7 @@ def _table(report: ProbeReport, rows: Sequence[Row]) -> None:
         table.add_row(row.scenario, f"{row.ok}/{row.sessions}", SINK.shown(outcomes), *times)
     console = streams.console("stdout")
     console.print(table)
-    for failure in report.failures[:3]:
+    for failure in _examples(report):
         console.print(SINK.shown(f"  {failure.scenario}: {failure.kind}: {failure.detail}"))
         for message in failure.transcript:
             arrow = ">" if message.sent else "<"

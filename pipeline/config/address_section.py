@@ -50,11 +50,13 @@ class AddressConfig:
         stable: the URL that leads to the tag `stable`.
         candidate: the URL that leads to the tag `candidate`.
         header: where one URL leads to both.
+        audience: of the ID token that `id-token` asks for: the client ID of Identity-Aware Proxy; the service's own address without it.
     """
 
     stable: Annotated[str, not_empty, _URL]
     candidate: Annotated[str, not_empty, _URL]
     header: RouteHeader | None = None
+    audience: Annotated[str, _VALUE] | None = None
 
     def __post_init__(self) -> None:
         for key in ("stable", "candidate"):
@@ -72,6 +74,5 @@ class AddressConfig:
 
     def build(self) -> Ways:
         led = self.header
-        if led is None:
-            return Ways(self.stable, self.candidate)
-        return Ways(self.stable, self.candidate, led.name, led.stable, led.candidate)
+        name, stable, candidate = ("", "", "") if led is None else (led.name, led.stable, led.candidate)
+        return Ways(self.stable, self.candidate, name, stable, candidate, self.audience or "")

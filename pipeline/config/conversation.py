@@ -8,7 +8,7 @@ held against a service later.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -65,6 +65,11 @@ def check(
         for at, item in enumerate(items):
             for each in group(item):
                 _refuse_endless(each, (*path, at), within, never)
+
+
+def uses(place: Place, names: Collection[str]) -> bool:
+    """Whether one of these variables stands there. Raises Misplaced."""
+    return any(each.kind == "variable" and each.name in names for each in _references(place))
 
 
 def of_steps(steps: Sequence[StepConfig]) -> Iterator[Place]:

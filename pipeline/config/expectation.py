@@ -18,8 +18,9 @@ import difflib
 import re
 from collections.abc import Mapping
 
+from pipeline.framing.patterns import refusal
 from pipeline.probe.matching import KINDS, TESTS, Expectation, Predicate
-from pipeline.probe.templates import NAME, reference
+from pipeline.probe.templates import NAME, PLACE, reference
 from pipeline.units import parse_duration, shown
 
 _OPTIONS = ("match", "repeats", "save", "within")
@@ -94,11 +95,11 @@ def event(item: object, type_path: str = "type") -> Expectation:
     if not isinstance(item, Mapping) or not item:
         raise ValueError(f"{shown(item)} is not an event: write its type, or the fields that it must have")
     least, most = _repeats(item.get("repeats", False))
-    fields = {path: _wanted(path, value) for path, value in _fields(item).items()}
+    fields = wanted(_fields(item))
     if not fields:
         raise ValueError("an event needs its type, or a field that it must have")
     within = parse_duration(item["within"]).total_seconds() if "within" in item else None
-    return Expectation(fields, least, most, _save(item.get("save", {})), within)
+    return Expectation(fields, least, most, saved(item.get("save", {})), within)
 
 
 def _repeats(value: object) -> tuple[int, int | None]:
@@ -120,7 +121,8 @@ def _repeats(value: object) -> tuple[int, int | None]:
     return least, most
 
 
-def _save(value: object) -> dict[str, str]:
+def saved(value: object) -> dict[str, str]:
+    """Variables to paths. Raises ValueError."""
     if not isinstance(value, Mapping) or not all(isinstance(path, str) and path for path in value.values()):
         raise ValueError(
             f"save: must be a mapping of variables to paths, {{user: data.user}}, got {shown(value)}"
@@ -132,6 +134,11 @@ def _save(value: object) -> dict[str, str]:
                 f"save: {shown(name)} cannot be a variable's name: letters, digits, - and _, and no word of ours"
             )
     return dict(value)
+
+
+def wanted(fields: Mapping[str, object]) -> dict[str, object]:
+    """Dotted paths to values, or to tests where those are spelt. Raises ValueError."""
+    return {path: _wanted(path, value) for path, value in fields.items()}
 
 
 def _wanted(path: str, value: object) -> object:
@@ -155,6 +162,8 @@ def _wanted(path: str, value: object) -> object:
 
 def _check_test(path: str, name: str, operand: object) -> None:
     if isinstance(operand, str) and "${" in operand and name != "is":
+        if name == "matches":  # what is filled in is looked for as it is
+            check_pattern(f"{path}: matches", PLACE.sub("x", operand))
         return
     if name == "exists" and not isinstance(operand, bool):
         raise ValueError(f"{path}: exists must be true or false, got {shown(operand)}")
@@ -172,12 +181,14 @@ def _check_test(path: str, name: str, operand: object) -> None:
         check_pattern(f"{path}: matches", operand)
 
 
-def check_pattern(what: str, pattern: object) -> None:
-    """Raises ValueError for what is no regular expression."""
+def check_pattern(what: str, pattern: object, *, has_groups: bool = False) -> None:
+    """Raises ValueError for what is no regular expression, or one that a text could make endless."""
     try:
-        re.compile(pattern if isinstance(pattern, str) else "(")
-    except re.error as error:
+        why = refusal(pattern if isinstance(pattern, str) else "(", has_groups=has_groups)
+    except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"{what}: {shown(pattern)} is no regular expression: {error}") from None
+    if why:
+        raise ValueError(f"{what}: {shown(pattern)} could take for ever: {why}")
 
 
 def _fields(item: Mapping[str, object]) -> dict[str, object]:

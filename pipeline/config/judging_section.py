@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Rate, between, not_empty, text_like, told, whole
 from pipeline.config.probe_job_section import ProbeJobConfig
+from pipeline.config.tls_section import TlsConfig
 from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Criterion, Probing, Sampling, Stage, Verification
 from pipeline.units import format_rate
@@ -177,6 +178,7 @@ class ProbesConfig:
         sessions: conversations per scenario and round.
         concurrency: conversations at once.
         address: where they go instead of the tags' addresses, in every environment that has none of its own.
+        tls: certificates, where an address is https.
         from_: `here` is the machine that drives the rollout; `job` is a Cloud Run job inside the service's network.
         job: that job, in every environment that has none of its own.
     """
@@ -185,6 +187,7 @@ class ProbesConfig:
     sessions: Annotated[int, whole(1, 1000)] = 5
     concurrency: Annotated[int, whole(1, 500)] = 5
     address: AddressConfig | None = None
+    tls: TlsConfig | None = None
     from_: Literal["here", "job"] = field(default="here", metadata={"key": "from"})
     job: ProbeJobConfig | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,15 +10,47 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pipeline.config import conversation
 from pipeline.config.conversation import Heard, Place
-from pipeline.config.expectation import event, group
-from pipeline.config.fields import Duration, Size, UrlPath, between, not_empty, text_like, whole
+from pipeline.config.expectation import check_pattern, event, group, saved, wanted
+from pipeline.config.fields import (
+    Duration,
+    Misplaced,
+    Size,
+    UrlPath,
+    between,
+    not_empty,
+    text_like,
+    told,
+    whole,
+)
 from pipeline.config.framing_key import framing, parts
 from pipeline.config.steps_section import StepConfig, built, close_of, closing, expected, messages, one_event
+from pipeline.config.tls_section import TlsConfig
 from pipeline.framing.choice import Choice
 from pipeline.framing.names import FRAMINGS, Named
 from pipeline.framing.own import own
 from pipeline.probe.scenario import Scenario
-from pipeline.probe.steps import MAIN, Close, Expect, HttpStep, Send
+from pipeline.probe.steps import MAIN, Close, Expect, HttpStep, Send, source_of
+from pipeline.probe.templates import NAME
+from pipeline.units import shown
+
+
+@told(propertyNames={"pattern": f"^{NAME.pattern}$"}, additionalProperties={"type": "string", "minLength": 1})
+def variables(value: dict[str, str]) -> dict[str, str]:
+    """The value as it is. Raises ValueError for what is no name of a variable, or no place."""
+    for name, where in saved(value).items():
+        source, pattern = source_of(where)
+        if source == "text":
+            check_pattern(name, pattern, has_groups=True)
+            if not re.compile(pattern).groups:
+                raise Misplaced((name,), f"{shown(pattern)} has no group: (...) is what is saved")
+    return value
+
+
+@told()
+def fields_wanted(value: dict[str, Any]) -> dict[str, Any]:
+    """The value as it is. Raises ValueError for a test that there is not."""
+    wanted(value)
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +60,47 @@ class HttpConfig:
     Args:
         method: of the request.
         path: on the service.
+        send: what the request carries: a text, or a value that becomes JSON.
+        form: the same as a browser's form sends it.
+        headers: beside those of the scenario.
         status: that the answer must have.
         body: fields that the answer's JSON must have.
+        save: variables to where the answer has their values: a path in its JSON, `cookie:NAME`, `header:NAME`, or `text:PATTERN`, whose first group it is; all are secret.
     """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: UrlPath
+    send: Any = None
+    form: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     status: Annotated[int, whole(100, 599)] = 200
-    body: dict[str, Any] = field(default_factory=dict)
+    body: Annotated[dict[str, Any], fields_wanted] = field(default_factory=dict)
+    save: Annotated[dict[str, str], variables] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.form and self.send is not None:
+            raise Misplaced(("form",), "a request has one body: send or form")
+
+    def places(self, path: conversation.Path) -> Iterator[Place]:
+        """Whatever may hold templates, and then what is saved."""
+        yield Place((*path, "path"), self.path)
+        yield from conversation.in_message((*path, "send"), self.send)
+        yield from conversation.in_message((*path, "form"), self.form)
+        yield from conversation.in_message((*path, "headers"), self.headers)
+        yield Place((*path, "body"), wanted(self.body), is_event=True)
+        yield Place(path, None, saves=tuple(self.save))
+
+    def build(self) -> HttpStep:
+        return HttpStep(
+            self.method,
+            self.path,
+            self.status,
+            wanted(self.body),
+            self.send,
+            self.form,
+            self.headers,
+            self.save,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +122,7 @@ class ScenarioConfig:
         type_path: where a message says what it is, by dotted path; an event that is written as one word is looked for there.
         ignore: heartbeats, which are no messages: whole frames of text, and what messages say at `type`.
         max_message: the largest message that the service may send.
+        tls: certificates, instead of those of probes.
     """
 
     path: Annotated[str, text_like(r"(/.*)?", "a path that starts with a slash")] = ""
@@ -74,6 +141,7 @@ class ScenarioConfig:
     )
     ignore: list[Annotated[str, not_empty]] = field(default_factory=list)
     max_message: Size = 1 << 20
+    tls: TlsConfig | None = None
 
     SCHEMA: ClassVar[Mapping[str, Any]] = {
         "anyOf": [
@@ -123,11 +191,14 @@ class ScenarioConfig:
         )
 
     def _places(self) -> Iterator[Place]:
-        yield from (Place(("headers", name), value) for name, value in self.headers.items())
+        asked = [place for at, step in enumerate(self.http) for place in step.places(("http", at))]
+        brought = {name for place in asked for name in place.saves}
+        headers = [Place(("headers", name), value) for name, value in self.headers.items()]
+        later = [place for place in headers if conversation.uses(place, brought)]
+        yield from (place for place in headers if place not in later)
+        yield from asked
+        yield from later
         yield from (Place(("subprotocols", at), value) for at, value in enumerate(self.subprotocols))
-        for at, step in enumerate(self.http):
-            yield Place(("http", at, "path"), step.path)
-            yield Place(("http", at, "body"), step.body, is_event=True)
         yield from conversation.in_message(("framing",), self.framing)
         yield Place(("path",), self.path)
         yield from conversation.in_message(("send",), self.send)
@@ -141,10 +212,12 @@ class ScenarioConfig:
         last = self.steps[-1] if self.steps else None
         return close_of(last.close if last and last.close is not None and last.socket == MAIN else self.close)
 
-    def build(self, name: str, folder: str = "") -> Scenario:
+    def build(self, name: str, folder: str = "", probes_tls: TlsConfig | None = None) -> Scenario:
         """Args:
         folder: of the configuration, from which a framing of the user's own is imported and secrets are read.
+        probes_tls: of all scenarios that have none.
         """
+        tls = self.tls or probes_tls
         spoken = self._framing(folder)
         said = (Send(messages(self.send)),) if self.send is not None else ()
         heard = tuple(group(item, spoken.type_path) for item in self.expect)
@@ -157,12 +230,13 @@ class ScenarioConfig:
             never=tuple(event(item, spoken.type_path) for item in self.never),
             within_s=self.within.total_seconds(),
             close=self._close,
-            http=tuple(HttpStep(h.method, h.path, h.status, h.body) for h in self.http),
+            http=tuple(step.build() for step in self.http),
             headers=self.headers,
             subprotocols=tuple(self.subprotocols or filter(None, [self._named.subprotocol])),
             max_message_bytes=self.max_message,
             framing=spoken,
             folder=folder,
+            tls=tls.build() if tls else None,
         )
 
     @property
@@ -179,7 +253,7 @@ class ScenarioConfig:
 
     def _framing(self, folder: str) -> Choice:
         name, options = parts(self.framing)
-        if self._named.is_http:  # of a WebSocket the library limits messages
+        if self._named.joins:  # of single frames the library limits the size
             options["most"] = self.max_message
         return Choice(
             name,

@@ -190,6 +190,10 @@ class Config(Checked):
             )
         return name, self.environments[name]
 
+    def build_scenarios(self) -> tuple[Scenario, ...]:
+        made = self.scenarios.items()
+        return tuple(scenario.build(name, self.folder, self.probes.tls) for name, scenario in made)
+
     @property
     def is_reached(self) -> bool:
         return any(self.ways(each) for each in self.environments.values())
@@ -276,6 +280,8 @@ class Config(Checked):
         del row["container"]["waive"]  # to let a field go is no other rollout
         plain = asdict(DrainConfig())
         row["drain"] = {key: each for key, each in row["drain"].items() if each != plain[key]} or "keep"
+        for scenario in row["scenarios"].values():
+            del scenario["tls"]  # nor is another way to the same service
         for criterion in row["criteria"].values():
             rates = {name: criterion[name] for name in ("limit", "certify")}
             criterion |= {name: rate if rate is None else format_rate(rate) for name, rate in rates.items()}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pipeline.config.expectation import EVENT_SCHEMA, SCHEMA, check_pattern, event, group
 from pipeline.config.fields import Duration, Misplaced, UrlPath, between, text_like, told
-from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When
+from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When, is_sendable
 from pipeline.units import shown
 
 _DEFAULT_CLOSE = 1000
@@ -31,7 +31,12 @@ def one_event(item: object) -> object:
     return item
 
 
-_CODE = {"type": "integer", "minimum": _LEAST, "maximum": _MOST}
+_CODE = {
+    "type": "integer",
+    "minimum": _LEAST,
+    "maximum": _MOST,
+    "not": {"anyOf": [{"enum": [1004, 1005, 1006]}, {"minimum": 1015, "maximum": 2999}]},
+}
 
 
 @told(
@@ -80,6 +85,8 @@ def _code(value: object) -> int:
         raise ValueError(
             f"must be {f'at least {_LEAST}' if value < _LEAST else f'at most {_MOST}'}, got {value}"
         )
+    if not is_sendable(value):
+        raise ValueError(f"close code {value} may not be sent (RFC 6455 section 7.4.1)")
     return value
 
 

@@ -233,7 +233,8 @@ class Rounds:
     ) -> Address:
         """Args: revisions: whose it is, and who else may be met on a way there; both know the probe by its key."""
         # The token's audience stays the service's own address, for tags too (Cloud Run, service-to-service).
-        audience = service_uri if self._authenticated else ""
+        whose = self._ways.audience if self._ways else ""
+        audience = (whose or service_uri) if self._authenticated else ""
         known = [probe_key(each.nonce) for each in revisions if each is not None]
         return Address(route.url if route else uri, audience, ", ".join(known if route else known[:1]), route)
 

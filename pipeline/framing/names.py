@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from pipeline.framing.json_text import SEPARATORS, Json, JsonArray, JsonLines
+from pipeline.framing.patterns import refusal
 from pipeline.framing.protocol import Framing
 
 OWN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # a class of the user's
@@ -38,6 +39,7 @@ class Named:
         query: of the WebSocket's address, unless the address has it.
         subprotocol: that the handshake asks for, unless others are named.
         is_http: it is no WebSocket's: events come in the body of a response.
+        joins: it makes a message of several frames, and is made with the most bytes that one may have.
     """
 
     make: Callable[..., Framing]
@@ -46,6 +48,7 @@ class Named:
     query: str = ""
     subprotocol: str = ""
     is_http: bool = False
+    joins: bool = False
 
 
 def _of(module: str, name: str) -> Callable[..., Framing]:
@@ -60,14 +63,16 @@ def _of(module: str, name: str) -> Callable[..., Framing]:
 
 def _is_pattern(value: object) -> bool:
     try:
-        return isinstance(value, str) and re.compile(value) is not None
+        return isinstance(value, str) and not refusal(value, has_groups=True)
     except (re.error, RecursionError, OverflowError):
         return False
 
 
 _BINARY = Option("true or false", lambda value: isinstance(value, bool), is_told=True)
 _SEPARATOR = Option(" or ".join(SEPARATORS), lambda value: value in tuple(SEPARATORS), is_told=True)
-_PATTERN = Option("a regular expression, as Python has them", _is_pattern, is_told=True)
+_PATTERN = Option(
+    "a regular expression, as Python has them, without repeats inside of repeats", _is_pattern, is_told=True
+)
 _NAMESPACE = Option(
     "a name that begins with a slash",
     lambda value: isinstance(value, str) and re.fullmatch(r"/[^,?]*", value) is not None,
@@ -86,6 +91,7 @@ FRAMINGS: Mapping[str, Named] = {
         _of("socket_io", "SocketIo"),
         {"namespace": _NAMESPACE, "auth": _ANY},
         query="EIO=4&transport=websocket",
+        joins=True,
     ),
     "graphql-transport-ws": Named(
         _of("graphql", "GraphqlTransportWs"), {"payload": _ANY}, subprotocol="graphql-transport-ws"
@@ -94,5 +100,5 @@ FRAMINGS: Mapping[str, Named] = {
     "centrifugo": Named(
         _of("centrifugo", "Centrifugo"), {"token": _TEXT, "data": _ANY}, type_path="push.pub.data.type"
     ),
-    "sse": Named(_of("event_stream", "EventStream"), is_http=True),
+    "sse": Named(_of("event_stream", "EventStream"), is_http=True, joins=True),
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, TypeVar
 
-from pipeline.framing.protocol import BadFrame, CannotSpeak, Decoded, Frame, Framing
+from pipeline.framing.protocol import MOST_MESSAGES, BadFrame, CannotSpeak, Decoded, Frame, Framing
 
 _Made = TypeVar("_Made")
 
@@ -35,10 +36,10 @@ class _Guarded:
         return self._tried("is_ready", lambda: bool(self._inner.is_ready))
 
     def opening(self) -> Iterable[Frame]:
-        return self._frames("opening", self._tried("opening", lambda: tuple(self._inner.opening())))
+        return self._frames("opening", self._inner.opening)
 
     def encode(self, message: object) -> Iterable[Frame]:
-        return self._frames("encode", self._tried("encode", lambda: tuple(self._inner.encode(message))))
+        return self._frames("encode", lambda: self._inner.encode(message))
 
     def decode(self, frame: Frame) -> Decoded:
         decoded = self._tried("decode", lambda: self._inner.decode(frame))
@@ -46,21 +47,33 @@ class _Guarded:
             raise CannotSpeak(
                 f"framing {self._name}: decode returned {type(decoded).__name__}", "Return a Decoded."
             )
-        self._frames("decode", decoded.replies)
-        return decoded
+        messages = self._tuple("decode", lambda: decoded.messages, "messages")
+        for message in messages:
+            self._check(message)
+        return Decoded(messages, self._frames("decode", lambda: decoded.replies))
 
     def _tried(self, what: str, call: Callable[[], _Made]) -> _Made:
         try:
             return call()
-        except (BadFrame, CannotSpeak):
+        except (BadFrame, CannotSpeak, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:  # also one that wants to end the process
             if what == "encode" and isinstance(error, ValueError | TypeError):
                 raise
-            words = f"framing {self._name} failed in {what}: {type(error).__name__}: {str(error)[:200]}"
+            words = f"framing {self._name} failed in {what}: {type(error).__name__}: {_text_of(error)}"
             raise CannotSpeak(words, "It is no fault of the service's: correct the class.") from error
 
-    def _frames(self, what: str, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    def _tuple(self, what: str, give: Callable[[], Iterable[_Made]], noun: str) -> tuple[_Made, ...]:
+        """What a method gave, which may be without an end."""
+        made = self._tried(what, lambda: tuple(islice(give(), MOST_MESSAGES + 1)))
+        if len(made) > MOST_MESSAGES:
+            raise CannotSpeak(
+                f"framing {self._name}: {what} returned more than {MOST_MESSAGES} {noun}", "Return fewer."
+            )
+        return made
+
+    def _frames(self, what: str, give: Callable[[], Iterable[Frame]]) -> tuple[Frame, ...]:
+        frames = self._tuple(what, give, "frames")
         for frame in frames:
             if not isinstance(frame, str | bytes):
                 raise CannotSpeak(
@@ -68,6 +81,38 @@ class _Guarded:
                     "Frames are str or bytes.",
                 )
         return frames
+
+    def _check(self, message: object) -> None:
+        """Others look at the message, and what is no value like JSON's may do anything then."""
+        try:
+            strange = next(_strange(message), None)
+        except RecursionError:
+            raise BadFrame("a message that is nested too deep") from None
+        if strange is not None:
+            raise CannotSpeak(
+                f"framing {self._name}: decode returned a message with a {type(strange).__name__} in it",
+                "Messages are values like JSON's: texts, numbers, lists, mappings.",
+            )
+
+
+def _strange(value: object) -> Iterator[object]:
+    """Whatever is no value like JSON's in there."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _strange(key)
+            yield from _strange(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _strange(each)
+    elif value is not None and not isinstance(value, str | bytes | bool | int | float):
+        yield value
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)[:200]
+    except Exception:  # noqa: BLE001 - an error of the user's
+        return "(its text fails, too)"
 
 
 @lru_cache(maxsize=100)

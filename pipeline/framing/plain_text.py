@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from pipeline.framing.json_text import only_text
+from pipeline.framing.patterns import reach
 from pipeline.framing.protocol import Decoded, Frame
 
 
@@ -13,13 +14,13 @@ class PlainText:
     """A frame is a message ``{text: ...}``, with a field for each named group of the pattern.
 
     Args:
-        pattern: a regular expression, searched for in the text.
+        pattern: a regular expression, searched for in as much of the beginning as is done in time.
     """
 
     is_ready = True
 
     def __init__(self, *, pattern: str = "") -> None:
-        self._pattern = re.compile(pattern)
+        self._pattern, self._reach = re.compile(pattern), reach(pattern)
 
     def opening(self) -> Iterable[Frame]:
         return ()
@@ -32,7 +33,7 @@ class PlainText:
 
     def decode(self, frame: Frame) -> Decoded:
         text = only_text(frame, "text")
-        found = self._pattern.search(text)
+        found = self._pattern.search(text[: self._reach])
         groups = (
             {name: value for name, value in found.groupdict().items() if value is not None} if found else {}
         )

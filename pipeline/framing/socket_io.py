@@ -28,15 +28,17 @@ class SocketIo:
     Args:
         namespace: begins with a slash.
         auth: what the namespace is connected with.
+        most: bytes of all attachments of one event.
     """
 
-    def __init__(self, *, namespace: str = "/", auth: object = None) -> None:
+    def __init__(self, *, namespace: str = "/", auth: object = None, most: int = 1 << 20) -> None:
         self._namespace = namespace
         self._prefix = "" if namespace == "/" else f"{namespace},"
         self._auth = auth
         self.is_ready = False
         self._waiting: tuple[dict[str, object], int] | None = None  # for so many attachments
         self._attachments: list[bytes] = []
+        self._left = self._most = most
 
     def opening(self) -> Iterable[Frame]:
         return ()  # the server's open packet comes first
@@ -92,7 +94,7 @@ class SocketIo:
                 raise BadFrame(
                     f"a binary event with {attachments} attachments, more than {_MOST_ATTACHMENTS}"
                 )
-            self._waiting = (message if is_ours else {}, int(attachments))
+            self._waiting, self._left = (message if is_ours else {}, int(attachments)), self._most
             return Decoded()
         return Decoded((message,) if is_ours else ())
 
@@ -100,12 +102,19 @@ class SocketIo:
         if self._waiting is None:
             raise BadFrame(f"a binary message of {len(data)} bytes that belongs to no event")
         message, count = self._waiting
-        self._attachments.append(data)
+        self._left -= len(data)
+        if self._left < 0:
+            self._waiting, self._attachments = None, []
+            raise BadFrame(f"a binary event with attachments that are too large (over {self._most} bytes)")
+        self._attachments.append(data if message else b"")  # another namespace's are not kept
         if len(self._attachments) < count:
             return Decoded()
-        whole = _filled(message, self._attachments)
+        attachments = dict(enumerate(self._attachments))
         self._waiting, self._attachments = None, []
-        return Decoded((whole,) if whole else ())
+        if not message:
+            return Decoded()
+        args = _filled(message["args"], attachments)
+        return Decoded(({**message, **_first_of(args), "args": args},))
 
 
 def _message(kind: str, number: str | None, value: object) -> dict[str, object]:
@@ -120,19 +129,22 @@ def _message(kind: str, number: str | None, value: object) -> dict[str, object]:
         name, args = value[0], value[1:]
     else:
         raise BadFrame("a socket.io event without a name")
-    data = {"data": args[0]} if args else {}
-    return {"type": name, **data, "args": args, **({"id": int(number)} if number else {})}
+    return {"type": name, **_first_of(args), "args": args, **({"id": int(number)} if number else {})}
 
 
-def _filled(value: Any, attachments: list[bytes]) -> Any:
-    """The value with its placeholders' attachments in their places. Raises BadFrame."""
+def _first_of(args: list[object]) -> dict[str, object]:
+    return {"data": args[0]} if args else {}
+
+
+def _filled(value: Any, attachments: dict[int, bytes]) -> Any:
+    """The value with its placeholders' attachments in their places, each in one. Raises BadFrame."""
     if isinstance(value, list):
         return [_filled(each, attachments) for each in value]
     if not isinstance(value, dict):
         return value
     if value.get("_placeholder") is True:
         number = value.get("num")
-        if not isinstance(number, int) or not 0 <= number < len(attachments):
-            raise BadFrame(f"a binary event that names attachment {str(number)[:20]} of {len(attachments)}")
-        return attachments[number]
+        if not isinstance(number, int) or number not in attachments:
+            raise BadFrame(f"a binary event that names attachment {str(number)[:20]}, which is none or taken")
+        return attachments.pop(number)
     return {key: _filled(each, attachments) for key, each in value.items()}

@@ -1,10 +1,15 @@
-"""Runs a team's own commands beside a rollout: one at a time, each in a process group of its own."""
+"""Runs a team's own commands beside a rollout: one at a time, each in a process group of its own.
+
+``command_guard.py`` stands between a command and us, and ends it where we no longer can.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from pipeline.probe import command_guard
 from pipeline.probe.command import SAID_CHARS, Command, CommandEnd
+from pipeline.probe.command_guard import ENDS_WITHIN_S, MOST_SAID
 from pipeline.redact import SINK
 
-_MOST_SAID = 64 * 1024  # of its output that is looked at for its last lines
 _LAST_LINES = 20
-_ENDS_WITHIN_S = 2.0  # after SIGTERM
 _POLL_S = 0.05
 
 
@@ -88,14 +93,34 @@ class _Running:
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._began = time.monotonic()
         self._is_late = False
+        alive, self._alive = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                words, cwd=folder, env={**os.environ, **_told(command)}, stdin=subprocess.DEVNULL,
-                stdout=self._said, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+            self._process = self._begun(words, folder, command, alive)
         except (OSError, ValueError):
+            os.close(self._alive)
             self._said.close()
             raise
+        finally:
+            os.close(alive)
+
+    def _begun(
+        self, words: Sequence[str], folder: Path, command: Command, alive: int
+    ) -> subprocess.Popen[bytes]:
+        reads, told = os.pipe()
+        guard = (sys.executable, "-I", "-S", command_guard.__file__, str(alive), str(told))
+        with os.fdopen(reads, "rb") as obstacle:
+            try:
+                process = subprocess.Popen(
+                    (*guard, *words), cwd=folder, env={**os.environ, **_told(command)}, stdin=subprocess.DEVNULL,
+                    stdout=self._said, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(alive, told),
+                )  # fmt: skip
+            finally:
+                os.close(told)
+            number = obstacle.read()
+        if number:
+            process.wait()
+            raise _obstacle(int(number), words[0], folder)
+        return process
 
     def end(self) -> CommandEnd | None:
         """How it ended; None while it runs. One whose time is over is told to end, and soon made to."""
@@ -104,16 +129,17 @@ class _Running:
         if late_s >= 0 and not self._is_late:
             self._is_late = code is None
             self._signal(signal.SIGTERM)
-        if code is None and late_s < _ENDS_WITHIN_S:
+        if code is None and late_s < ENDS_WITHIN_S:
             return None
         if code is not None and code < 0:
-            code = 128 - code  # by a signal, as a shell tells it
+            code = 128 - code  # the guard itself was killed
         return CommandEnd(None if self._is_late else code, seconds, self._last_lines())
 
     def close(self) -> None:
         """No process of its group is left. Waits for none that could still take its time: traffic may have to go back."""
         self._signal(signal.SIGKILL)
         self._process.wait()
+        os.close(self._alive)
         self._said.close()
 
     def _signal(self, number: signal.Signals) -> None:
@@ -122,9 +148,15 @@ class _Running:
 
     def _last_lines(self) -> str:
         size = self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, size - _MOST_SAID))
+        self._said.seek(max(0, size - MOST_SAID))
         lines = self._said.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
         return SINK.text("\n".join(lines))[-SAID_CHARS:]
+
+
+def _obstacle(number: int, word: str, folder: Path) -> OSError:
+    is_there = number == errno.ENOENT and (folder / word).is_file()
+    named = f"what the first line of {word} names" if is_there else word
+    return OSError(number, os.strerror(number), named)
 
 
 def _told(command: Command) -> Mapping[str, str]:

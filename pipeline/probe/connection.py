@@ -52,16 +52,26 @@ class Connection(Protocol):
 
 
 async def open_socket(
-    scenario: Scenario, base_url: str, path: str, headers: Mapping[str, str], saw: Saw = unseen
+    scenario: Scenario,
+    base_url: str,
+    path: str,
+    headers: Mapping[str, str],
+    saw: Saw = unseen,
+    tls: ssl.SSLContext | None = None,
 ) -> Connection | Ending:
-    """A connection, or why there is none. The caller limits the time. Args: saw: told the headers of the answer."""
+    """A connection, or why there is none. The caller limits the time.
+
+    Args:
+        saw: told the headers of the answer.
+        tls: instead of the usual one, where the address is https.
+    """
     if scenario.framing.is_http:
         from pipeline.probe.event_source import EventSource  # and aiohttp, which is as large as all the rest
 
-        return EventSource(scenario, http_url(base_url, path), headers, saw)
+        return EventSource(scenario, http_url(base_url, path), headers, saw, tls)
     url = socket_url(base_url, path)
     try:
-        opened = await _reached(scenario, url)
+        opened = await _reached(scenario, url, tls)
         try:
             every = (*{**scenario.headers, **headers}.items(),)
             around = _around_key(socket_url(base_url, ""), scenario.subprotocols, every)
@@ -77,7 +87,7 @@ async def open_socket(
     return opened
 
 
-async def _reached(scenario: Scenario, url: str) -> WebSocket:
+async def _reached(scenario: Scenario, url: str, tls: ssl.SSLContext | None) -> WebSocket:
     """One that has still to shake hands."""
 
     def made(*_: object, **__: object) -> WebSocket:  # what websockets would pass, ours has
@@ -87,13 +97,14 @@ async def _reached(scenario: Scenario, url: str) -> WebSocket:
     if proxy is not None:
         from websockets.asyncio.client import connect
 
-        way = connect(url, proxy=proxy, open_timeout=None, create_connection=cast("Any", made))
+        by: dict[str, Any] = {} if tls is None else {"ssl": tls}
+        way = connect(url, proxy=proxy, open_timeout=None, create_connection=cast("Any", made), **by)
         return cast("WebSocket", await way)
     host, port = target_of(url)
     transport, opened = await dial(host, port, made)
     if url.startswith("wss:"):
         loop = asyncio.get_running_loop()
-        secured = await loop.start_tls(transport, opened, _trust(), server_hostname=host)
+        secured = await loop.start_tls(transport, opened, tls or _trust(), server_hostname=host)
         assert secured is not None
         opened.connection_made(secured)
     return opened

@@ -7,6 +7,7 @@ server's close with 1000, one that breaks off is a connection that was lost.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ssl import SSLContext
 
 import aiohttp
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
@@ -31,9 +32,16 @@ class EventSource:
         url: http(s)://...
     """
 
-    def __init__(self, scenario: Scenario, url: str, headers: Mapping[str, str], saw: Saw = unseen) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        url: str,
+        headers: Mapping[str, str],
+        saw: Saw = unseen,
+        tls: SSLContext | None = None,
+    ) -> None:
         self._url, self._saw = url, saw
-        self._client = client({"Accept": MEDIA_TYPE, **scenario.headers, **headers}, url)
+        self._client = client({"Accept": MEDIA_TYPE, **scenario.headers, **headers}, url, tls)
         self._response: aiohttp.ClientResponse | None = None
         self._fault: ConnectionClosed | None = None
 
@@ -89,6 +97,9 @@ async def _refusal(method: str, response: aiohttp.ClientResponse) -> Ending | No
         said = excerpt(await response.content.read(800))
         detail = f"{method} got {response.status} {response.reason}{said}"
         return Ending(Kind.REFUSED, detail, response.status)
+    coding = response.headers.get("Content-Encoding", "identity")
+    if coding != "identity":
+        return Ending(Kind.UNREADABLE, f"{method} got an answer in {coding}, which was not asked for", 200)
     if response.content_type != MEDIA_TYPE:
         return Ending(Kind.UNREADABLE, f"{method} got {response.content_type}, expected {MEDIA_TYPE}", 200)
     return None

@@ -1,4 +1,4 @@
-"""What HTTP can carry, and how an answer begins that was not the wanted one."""
+"""What HTTP can carry, and how an answer begins that was not the wanted one.  PURE."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from pipeline.probe.scenario import Kind, Scenario
 from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When
 from pipeline.probe.templates import Scope, Unspeakable
 from pipeline.probe.verdict import Closing, Ending, Progress, wrong_close
-from pipeline.redact import is_secret_name
+from pipeline.redact import is_secret_name, texts_in
 
 PATIENCE_S = 2.0  # for stragglers once the last group has come, and after the server said error
 _NOTHING = Progress.at_start(())
@@ -87,7 +87,10 @@ class Machine:
         is_within = 1 <= self._at <= len(self.scenario.steps)
         taken = self._steps[1 : self._at + 1]
         number = len(taken) - sum(isinstance(step, Open) and step.is_again for step in taken)
-        return f"step {number}" if is_within else ""
+        step = self._step
+        socket = step.socket if isinstance(step, Expect) else MAIN
+        beside = "" if socket == MAIN else f", {socket}"
+        return f"step {number}{beside}" if is_within else ""
 
     @property
     def deadline(self) -> float:
@@ -208,6 +211,7 @@ class Machine:
                     return False
         except Unspeakable as error:
             self._fail(Kind.NOT_SPOKEN, str(error))
+            return False
         return True
 
     def _expects(self, step: Expect, now: float, *, is_first: bool) -> bool:
@@ -261,7 +265,7 @@ class Machine:
         for name, path in event.save.items():
             value = self._scope.variables[name] = field_at(message, path)
             if is_secret_name(name) or is_secret_name(path.rpartition(".")[2]):
-                self.secrets.append(str(value))
+                self.secrets += texts_in(value)
         if self.progress.has_last_group and not self._error:
             self._grace = self._grace or now + PATIENCE_S
         elif self._error:

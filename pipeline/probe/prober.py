@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
+from threading import Thread
 from typing import Protocol
 
 from pipeline.probe.scenario import ClockNow, ProbeAsk, ProbeReport, TokenSource
@@ -34,6 +35,7 @@ class BackgroundProber:
         begin: makes what holds one round.
         waits: ``start`` returns when the round has ended: for a process that takes one step, which is to see one.
         is_stopped: nobody waits any more.
+        patience_s: how long ``close`` waits for a round that it aborted.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class BackgroundProber:
         *,
         waits: bool = False,
         is_stopped: Callable[[], bool] = lambda: False,
+        patience_s: float = 30.0,
     ) -> None:
         self._begin = begin
         self._waits = waits
         self._is_stopped = is_stopped
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="probe")
+        self._patience_s = patience_s
+        self._thread = Thread()
         self._held: Round | None = None
         self._round: Future[ProbeReport] | None = None
 
@@ -54,7 +58,9 @@ class BackgroundProber:
         """Begin one round."""
         assert self._round is None, "a round is under way"
         self._held = self._begin(ask)
-        self._round = self._thread.submit(self._held.hold)
+        self._round = Future[ProbeReport]()
+        self._thread = Thread(target=_hold, args=(self._round, self._held), name="probe", daemon=True)
+        self._thread.start()
         while self._waits and not self._is_stopped() and not wait([self._round], timeout=_HEARS_S).done:
             pass
 
@@ -69,21 +75,35 @@ class BackgroundProber:
         return self._round is not None
 
     def close(self) -> None:
-        """Abort the round under way, if any, and end the thread. The prober is not used again."""
+        """Abort the round under way, if any, and end its thread. The prober is not used again.
+
+        A class of the user's may hold the thread for ever: it is left behind then, and ends with the process.
+        """
         if self._round is not None and self._held is not None:
             self._held.abort()
-        self._thread.shutdown(wait=True)
-        if self._round is not None:
-            with suppress(asyncio.CancelledError):
-                self._round.result()
+            self._thread.join(self._patience_s)
         self._round = None
+
+
+def _hold(ended: Future[ProbeReport], held: Round) -> None:
+    try:
+        ended.set_result(held.hold())
+    except BaseException as error:  # noqa: BLE001 - whoever asks for the round gets it
+        ended.set_exception(error)
 
 
 class ThreadedProber(BackgroundProber):
     """Holds them in this process."""
 
-    def __init__(self, clock_now: ClockNow, token: TokenSource | None = None, *, waits: bool = False) -> None:
-        super().__init__(partial(_Here, clock_now, token), waits=waits)
+    def __init__(
+        self,
+        clock_now: ClockNow,
+        token: TokenSource | None = None,
+        *,
+        waits: bool = False,
+        patience_s: float = 30.0,
+    ) -> None:
+        super().__init__(partial(_Here, clock_now, token), waits=waits, patience_s=patience_s)
 
 
 class _Here:

@@ -6,20 +6,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from websockets.exceptions import ProtocolError
-from websockets.frames import Close as ClosingFrame
-
-from pipeline.errors import AccessError, UserError
-from pipeline.probe import secrets
+from pipeline.errors import AccessError
+from pipeline.probe import speech
 from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.dial import remember_names
-from pipeline.probe.http_text import TOKEN, VALUE
 from pipeline.probe.scenario import (
     Address,
     ClockNow,
@@ -31,15 +26,13 @@ from pipeline.probe.scenario import (
     TokenSource,
 )
 from pipeline.probe.session import hold_conversation
-from pipeline.probe.speech import framing_of
-from pipeline.probe.steps import Close
-from pipeline.probe.target import check_address
-from pipeline.probe.templates import references
+from pipeline.probe.target import check_address, is_secure
+from pipeline.redact import SINK
 from pipeline.telemetry.proof import PROBE_HEADER
 
 TRANSCRIPTS_PER_KIND = 3
 _STOPPED_WITHIN_S = 0.1
-_FILLED_IN = re.compile(r"\$\{[^{}]*\}")  # escaped in a path, looked at again in a header
+DETAIL_CHARS = 2000  # a library's error may hold all that a service said
 
 
 Heard = Callable[[Held], object]  # told of each batch of turns as it ends
@@ -88,51 +81,11 @@ def headers_for(address: Address, token: TokenSource | None) -> Mapping[str, str
 
 def check_ask(ask: ProbeAsk) -> None:
     """Return if the round may be held. Raises: UserError; nothing was sent."""
-    for address in filter(None, (ask.candidate, ask.control)):
+    addresses = [each for each in (ask.candidate, ask.control) if each is not None]
+    for address in addresses:
         check_address(address)
     for scenario in ask.scenarios:
-        for complaint in _complaints(scenario):
-            raise UserError(
-                f"scenario {scenario.name} cannot be held", complaint, "Correct it in spillway.yaml."
-            )
-        secrets.read(scenario)
-
-
-def _complaints(scenario: Scenario) -> Iterator[str]:
-    """What cannot go over the wire."""
-    for close in (scenario.close, *(step for step in scenario.steps if isinstance(step, Close))):
-        try:
-            ClosingFrame(close.code, "").check()
-        except ProtocolError:
-            yield f"close code {close.code} may not be sent (RFC 6455 section 7.4.1)"
-    yield from _unsayable(scenario)
-    yield from _http_complaints(scenario)
-
-
-def _http_complaints(scenario: Scenario) -> Iterator[str]:
-    for path in scenario.paths:
-        if not re.fullmatch(r"/[!-\"$-~]*", _FILLED_IN.sub("x", path)):
-            yield f"path {path!r} does not start with a slash, or has what a URL must escape"
-    for name, value in scenario.headers.items():
-        if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
-            yield f"header {name!r} is not one that HTTP can carry"
-    for name in scenario.subprotocols:
-        if not TOKEN.fullmatch(_FILLED_IN.sub("x", name)):
-            yield f"subprotocol {name!r} is not a token"
-
-
-def _unsayable(scenario: Scenario) -> Iterator[str]:
-    framing = framing_of(scenario)
-    said = (*scenario.sent, *scenario.replies)
-    if scenario.framing.is_http and len(said) > 1:
-        yield f"{len(said)} messages to send, and framing {scenario.framing.name} is one request"
-    for message in said:
-        if any(references(message)):  # what it comes to is known when it is said
-            continue
-        try:
-            list(framing.encode(message))
-        except (TypeError, ValueError) as error:
-            yield f"a message to send is not {scenario.framing.name}: {error}"
+        speech.check(scenario, by_tls=any(is_secure(each.base_url) for each in addresses))
 
 
 async def _hold_round(
@@ -175,7 +128,8 @@ async def _hold_all(
             kept[address, kind] += 1
             return kept[address, kind] <= TRANSCRIPTS_PER_KIND
 
-        return await hold_conversation(scenario, address.base_url, headers[address], address.route, is_shown)
+        held = await hold_conversation(scenario, address.base_url, headers[address], address.route, is_shown)
+        return held if held.is_ok else _told(held)
 
     async def work() -> None:
         for number, turn in left:
@@ -199,6 +153,15 @@ async def _give_up(workers: Sequence[asyncio.Task[None]], stop: threading.Event)
         await asyncio.sleep(_STOPPED_WITHIN_S)
     for worker in workers:
         worker.cancel()
+
+
+def _told(conversation: Conversation) -> Conversation:
+    """Without secrets, also those that it alone was given: when it is shown, the sink may have forgotten them."""
+    return replace(
+        conversation,
+        detail=SINK.text(conversation.detail)[:DETAIL_CHARS],
+        close_reason=SINK.text(conversation.close_reason),
+    )
 
 
 def new_runner() -> asyncio.Runner:

@@ -104,6 +104,7 @@ class Ways:
     Args:
         header: by which a load balancer that has one address for both tells them apart; empty where each has its own.
         stable_value, candidate_value: of that header.
+        audience: of ID tokens, instead of the service's own address.
     """
 
     stable: str
@@ -111,6 +112,7 @@ class Ways:
     header: str = ""
     stable_value: str = ""
     candidate_value: str = ""
+    audience: str = ""
 
     def header_line(self, value: str) -> str:
         """``name: value``, as a team's own command gets it; empty where there is no such header."""

@@ -20,7 +20,7 @@ from typing import Any, Self
 from pipeline.framing.choice import JSON, Choice
 from pipeline.probe.matching import Expectation
 from pipeline.probe.route import Route
-from pipeline.probe.steps import Close, Expect, HttpStep, Open, Send, Stay, Step, When
+from pipeline.probe.steps import Close, Expect, HttpStep, Open, Send, Stay, Step, Tls, When
 
 USER_AGENT = "spillway-probe"  # by which the platform's request log knows our conversations
 
@@ -37,6 +37,7 @@ class Scenario:
         close: how a socket that is still open after the last step ends.
         framing: how messages stand in frames.
         folder: in which the paths of ``${file:...}`` begin.
+        tls: certificates, where the address is https.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Scenario:
     max_message_bytes: int = 1 << 20
     framing: Choice = JSON
     folder: str = ""
+    tls: Tls | None = None
     has_templates: bool = field(init=False)  # looked for once, not in every conversation
 
     def __post_init__(self) -> None:
@@ -92,7 +94,8 @@ class Scenario:
     @property
     def texts(self) -> tuple[object, ...]:
         """All values that may hold templates."""
-        matched = (*(event.match for event in self.events), *(step.body for step in self.http))
+        matched = (event.match for event in self.events)
+        asked = ((step.body, step.send, step.form, step.headers) for step in self.http)
         return (
             *self.paths,
             self.headers,
@@ -101,6 +104,8 @@ class Scenario:
             *self.sent,
             *self.replies,
             *matched,
+            *asked,
+            self.tls.texts if self.tls else (),
         )
 
     @property

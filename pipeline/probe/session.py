@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from ssl import SSLContext
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
 
 from websockets.exceptions import ConnectionClosed
@@ -22,11 +23,12 @@ from pipeline.probe import secrets
 from pipeline.probe.closes import closing_of, complaint
 from pipeline.probe.connection import Connection, open_socket
 from pipeline.probe.effects import Dial, Effect, HangUp, Say
-from pipeline.probe.http_text import TOKEN, VALUE
+from pipeline.probe.filling import Carried, ready
 from pipeline.probe.machine import Machine
 from pipeline.probe.route import Route, Witness
 from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
 from pipeline.probe.steps import MAIN
+from pipeline.probe.target import is_secure
 from pipeline.probe.templates import Scope, Unspeakable
 from pipeline.probe.verdict import Ending, Progress, judge_conversation
 from pipeline.redact import SINK
@@ -51,6 +53,10 @@ async def hold_conversation(
     session = _Session(scenario, base_url, headers, Witness(route))
     begun = perf_counter()
     ending = await session.run()
+    if ending.fault is Kind.UNREACHABLE and is_secure(base_url):
+        from pipeline.probe.tls import hint
+
+        ending = replace(ending, detail=ending.detail + hint(scenario.tls, ending.detail))
     was_held = ending.fault is not Kind.NOT_SPOKEN or session.witness.has_seen
     if was_held and (doubt := session.witness.doubt):
         ending = Ending(Kind.UNPROVEN, doubt)
@@ -93,6 +99,7 @@ class _Session:
         self.lines: dict[str, _Line] = {}
         self.connect_s: float | None = None
         self.first_event_s: float | None = None
+        self._tls: SSLContext | None = None
         self._said: list[
             tuple[float, bool, str, Frame]
         ] = []  # when, whether by us, on which socket, and how it began
@@ -103,17 +110,12 @@ class _Session:
     async def run(self) -> Ending:
         try:
             scope = Scope(_uuid, _utc_now, secrets.read(self.scenario))
-            if self.scenario.has_templates:
-                self.scenario = _filled_in(self.scenario, scope)
+            if fault := await self._enter(scope):
+                return fault
         except UserError as error:
             return Ending(Kind.NOT_SPOKEN, f"{error.what}: {error.why}")
         except Unspeakable as error:
             return Ending(Kind.NOT_SPOKEN, str(error))
-        if self.scenario.http:
-            from pipeline.probe.http_steps import run_steps  # and aiohttp, which is as large as all the rest
-
-            if fault := await run_steps(self.scenario, self.base_url, self.headers, self.witness.saw):
-                return fault
         if not self.scenario.path:
             return Ending()
         self.started = perf_counter()
@@ -127,6 +129,25 @@ class _Session:
         finally:
             for line in self.lines.values():
                 await _dispose(line)
+
+    async def _enter(self, scope: Scope) -> Ending | None:
+        """All that comes before the socket. Raises UserError, Unspeakable."""
+        if self.scenario.tls is not None and is_secure(self.base_url):
+            from pipeline.probe.tls import context  # and what reads certificates
+
+            self._tls = context(self.scenario, scope)
+        carried = Carried(self.scenario.headers)
+        if self.scenario.http:
+            from pipeline.probe.http_steps import run_steps  # and aiohttp, which is as large as all the rest
+
+            fault = await run_steps(
+                self.scenario, self.base_url, self.headers, scope, carried, self.witness.saw, self._tls
+            )
+            if fault:
+                return fault
+        if self.scenario.has_templates and self.scenario.path:
+            self.scenario = ready(self.scenario, carried, scope)
+        return None
 
     async def _converse(self, machine: Machine) -> Ending:
         while machine.ending is None:
@@ -168,7 +189,9 @@ class _Session:
         again = "" if not self.lines else f"opening {effect.path}: "
         words = f"{again}no answer to the handshake within {self.scenario.within_s:g} s"
         self._late = Ending(Kind.UNREACHABLE, words)
-        opened = await open_socket(self.scenario, self.base_url, effect.path, self.headers, self.witness.saw)
+        opened = await open_socket(
+            self.scenario, self.base_url, effect.path, self.headers, self.witness.saw, self._tls
+        )
         if isinstance(opened, Ending):
             machine.end(replace(opened, detail=again + opened.detail))
             return
@@ -216,9 +239,13 @@ class _Session:
         await self._put(effect.socket, frames)
 
     async def _put(self, socket: str, frames: Iterable[Frame]) -> None:
+        connection = self.lines[socket].connection
         for frame in frames:
             self._note(socket, frame, sent=True)
-            await self.lines[socket].connection.send(frame)
+            try:
+                await connection.send(frame)
+            except UnicodeEncodeError:
+                raise CannotSpeak("half of a surrogate pair is to be sent, which is no text") from None
 
     async def _hear(self, machine: Machine) -> None:
         socket, heard = await self._next(machine.sockets)
@@ -267,7 +294,7 @@ class _Session:
         for message in messages:
             machine.message(socket, message, self._now())
         if machine.secrets:
-            SINK.learn(*machine.secrets)
+            SINK.learn_passing(*machine.secrets)
             machine.secrets.clear()
         if self.first_event_s is None and machine.events:
             self.first_event_s = perf_counter() - self.started
@@ -286,28 +313,8 @@ class _Session:
 def _shown(socket: str, start: Frame) -> str:
     text = start if isinstance(start, str) else start.decode(errors="replace")
     text = text if socket == MAIN else f"({socket}) {text}"
-    return SINK.cut(text, TRANSCRIPT_BYTES).encode()[:TRANSCRIPT_BYTES].decode(errors="ignore")
-
-
-def _filled_in(scenario: Scenario, scope: Scope) -> Scenario:
-    """With the templates of what goes over HTTP filled in. Raises Unspeakable."""
-    headers = {name: scope.text(value) for name, value in scenario.headers.items()}
-    for name, value in headers.items():
-        if not VALUE.fullmatch(value):
-            raise Unspeakable(f"what is filled in to the header {name} is nothing that HTTP can carry")
-    subprotocols = tuple(map(scope.text, scenario.subprotocols))
-    for name in subprotocols:
-        if not TOKEN.fullmatch(name):
-            raise Unspeakable("what is filled in to a subprotocol is nothing that HTTP can carry")
-    return replace(
-        scenario,
-        headers=headers,
-        subprotocols=subprotocols,
-        framing=replace(scenario.framing, options=scope.rendered(scenario.framing.options)),
-        http=tuple(
-            replace(step, path=scope.path(step.path), body=scope.rendered(step.body))
-            for step in scenario.http
-        ),
+    return (
+        SINK.cut(text, TRANSCRIPT_BYTES).encode(errors="replace")[:TRANSCRIPT_BYTES].decode(errors="ignore")
     )
 
 

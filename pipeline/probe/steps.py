@@ -12,12 +12,30 @@ MAIN = "main"  # the socket that every conversation has
 
 @dataclass(frozen=True, slots=True)
 class HttpStep:
-    """One plain request before the socket opens: what to send and what must come back."""
+    """One plain request before the socket opens: what to send and what must come back.
+
+    Args:
+        body: dotted field path of the answer's JSON to the expected value, or a predicate.
+        send: a text, or a value that becomes JSON; None: nothing.
+        form: fields, sent as a browser's form.
+        save: variable to where its value stands in the answer: a dotted path of its JSON, ``cookie:NAME``,
+            ``header:NAME``, or ``text:PATTERN``, whose first group it is.
+    """
 
     method: str
     path: str
     status: int = 200
-    body: Mapping[str, object] = field(default_factory=dict)  # dotted field path -> expected value
+    body: Mapping[str, object] = field(default_factory=dict)
+    send: object = None
+    form: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    save: Mapping[str, str] = field(default_factory=dict)
+
+
+def source_of(where: str) -> tuple[str, str]:
+    """Where an answer has a value: ``cookie``, ``header``, ``text`` or ``json``, and the name, pattern or path there."""
+    source, _, name = where.partition(":")
+    return (source, name) if name and source in ("cookie", "header", "text") else ("json", where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +101,32 @@ class Close:
     reason: str = ""
     by: str = ""
     socket: str = MAIN
+
+
+def is_sendable(code: int) -> bool:
+    """Whether a close frame may have the code (RFC 6455 section 7.4.1)."""
+    return code in range(1000, 1004) or code in range(1007, 1015) or code in range(3000, 5000)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Each is PEM, or the path of a file that has it; all may be templates of secrets.
+
+    Args:
+        certificate: that is shown, and those between it and its root.
+        key: of the certificate; empty: stands with it.
+        password: of the key.
+        ca: roots by which the server is trusted, instead of the system's.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    password: str = ""
+    ca: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.certificate, self.key, self.password, self.ca)
 
 
 Step = Send | Expect | When | Stay | Open | Close

@@ -41,6 +41,11 @@ def check_address(address: Address) -> None:
         raise UserError(f"refusing to send an ID token to {shown} unencrypted", fix="Use https or wss.")
 
 
+def is_secure(base_url: str) -> bool:
+    """Whether TLS is spoken there."""
+    return _SECURE[_split(base_url).scheme]
+
+
 @lru_cache
 def socket_url(base_url: str, path: str) -> str:
     """The WebSocket URL of ``path`` (which starts with a slash) at a base URL of any of the four schemes."""

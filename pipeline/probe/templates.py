@@ -27,7 +27,7 @@ from pipeline.probe.matching import Predicate
 GENERATED = ("uuid", "now", "counter")
 SECRET = ("env", "file")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_PLACE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+PLACE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("uuid", re.compile(rf"uuid(?::({NAME.pattern}))?")),
     ("now", re.compile("now()")),
@@ -64,7 +64,7 @@ def reference(inner: str) -> Reference | None:
 def references(value: object) -> Iterator[Reference]:
     """All in a value, in order. Raises ValueError for a ``${`` that begins none."""
     if isinstance(value, str):
-        for match in _PLACE.finditer(value) if "${" in value else ():
+        for match in PLACE.finditer(value) if "${" in value else ():
             if match[0] == "$${":
                 continue
             made = None if match[1] is None else reference(match[1])
@@ -111,8 +111,9 @@ class Scope:
         if isinstance(value, str):
             return self._text(value, message, _spelt) if "${" in value else value
         if isinstance(value, Predicate):
-            tests = self.rendered(value.tests, message)
-            return value if tests is value.tests else Predicate(tests)
+            tests = {name: self._operand(name, each, message) for name, each in value.tests.items()}
+            is_same = all(tests[name] is each for name, each in value.tests.items())
+            return value if is_same else Predicate(tests)
         if isinstance(value, Mapping):
             made = {key: self.rendered(each, message) for key, each in value.items()}
             return made if any(made[key] is not each for key, each in value.items()) else value
@@ -120,23 +121,29 @@ class Scope:
             return [self.rendered(each, message) for each in value]
         return value
 
+    def _operand(self, test: str, value: object, message: object) -> object:
+        """Of a test: in a pattern, what is filled in is looked for as it is."""
+        if test == "matches" and isinstance(value, str) and "${" in value:
+            return self._text(value, message, lambda filled: re.escape(_spelt(filled)))
+        return self.rendered(value, message)
+
     def text(self, template: str) -> str:
         """As text, whatever it came to. Raises Unspeakable."""
         return _spelt(self.rendered(template))
 
     def path(self, template: str) -> str:
         """With what is filled in escaped, so that it is one part of a path or query. Raises Unspeakable."""
-        return _spelt(self._text(template, ABSENT, lambda value: quote(_spelt(value), safe="")))
+        return _spelt(self._text(template, ABSENT, lambda value: quote(sayable(_part(value)), safe="")))
 
     def _text(self, text: str, message: object, spell: Callable[[object], str]) -> object:
-        whole = _PLACE.fullmatch(text)
+        whole = PLACE.fullmatch(text)
         if whole and whole[1] is not None and spell is _spelt:
             return self._value(whole[1], message)
 
         def fill(match: re.Match[str]) -> str:
             return spell(self._value(match[1], message)) if match[1] is not None else "${"
 
-        return _PLACE.sub(fill, text)
+        return PLACE.sub(fill, text)
 
     def _value(self, inner: str, message: object) -> object:
         made = reference(inner)
@@ -161,6 +168,23 @@ class Scope:
             case "variable":
                 return self.variables.get(made.name, ABSENT)
         return self.secrets.get(made, ABSENT)
+
+
+def sayable(text: str) -> str:
+    """The text, if it can be encoded: a service may bring halves of surrogate pairs in JSON. Raises Unspeakable."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unspeakable("what is filled in has half of a surrogate pair, which is no text") from None
+    return text
+
+
+def _part(value: object) -> str:
+    """Of a path. Raises Unspeakable for what a service gave there by mistake."""
+    if value is None or isinstance(value, Mapping | list | tuple):
+        kind = "null" if value is None else "an object" if isinstance(value, Mapping) else "a list"
+        raise Unspeakable(f"what is filled in to a path is {kind}")
+    return _spelt(value)
 
 
 def _spelt(value: object) -> str:

@@ -21,10 +21,11 @@ Where an event is missing, a message that nearly was it is told: its name is rig
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from pipeline.framing.patterns import finds
 from pipeline.probe.matching import Expectation, error_words
 from pipeline.probe.scenario import CloseClass, Conversation, Kind, Scenario, close_class
 from pipeline.probe.steps import Close
@@ -138,6 +139,11 @@ class Progress:
 
     def _short_of(self, index: int) -> str:
         came, least = self.counts[index], self.wanted[index][1].least
+        match = self.wanted[index][1].match
+        if least == 1 and any(
+            count and each.match == match for count, (_, each) in zip(self.counts, self.wanted, strict=True)
+        ):
+            return f"{self._name(index)} once more"
         return self._name(index) if least == 1 else f"{self._name(index)} ({came} of at least {least} came)"
 
     def _too_often(self, index: int) -> str:
@@ -179,10 +185,15 @@ def _name_of(message: object) -> str:
     if isinstance(message, list):
         return _ARRAY
     if not isinstance(message, Mapping):
-        return f"a message that is a {type(message).__name__}, no object"
-    return next(
+        return f"a message that is {_JSON.get(type(message), 'binary')}, no object"
+    name = next(
         (str(message[key])[:60] for key in ("type", "event") if isinstance(message.get(key), str)), ""
     )
+    keys = ", ".join(str(key)[:20] for key in itertools.islice(message, 3))
+    return name or (f"a message with {keys}" if keys else "an empty object")
+
+
+_JSON = {str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +307,7 @@ def wrong_close(wanted: Close, close: Closing | None) -> str:
         return f"{close.words}, expected {wanted.code}"
     if wanted.by and (wanted.by == "server") != close.by_server:
         return f"{close.words}, expected {'it to close' if wanted.by == 'server' else 'us to close'} first"
-    if wanted.reason and not re.search(wanted.reason, close.reason):
+    if wanted.reason and not finds(wanted.reason, close.reason):
         return f"{close.words}, expected a reason that matches {wanted.reason!r}"
     return ""
 

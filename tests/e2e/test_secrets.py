@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.model import RECORD_ANNOTATION
 from tests.e2e.project import Done, Project
+from tests.receiver import receiving
 
 FILE = "in-a-file/hunter+1"
 GIVEN = {"WS_TOKEN": "said&hunter-2", "WS_KEY": "asked/hunter=3", "API_KEY": "Zm9v+held-hunter-4"}
@@ -64,14 +65,22 @@ def written(project: Project, *done: Done) -> dict[str, bytes]:
 
 
 def test_no_secret_is_left_anywhere(echoing: Project) -> None:
-    first = echoing.run("rollout", "--image", "good", "-o", "json")
-    assert first.document["outcome"] == "first_deployment", first.stderr
-    bad = echoing.run("rollout", "--image", "bad", "-o", "ndjson")
-    assert bad.document["outcome"] == "stopped_at_zero", bad.stderr
+    with receiving() as receiver:
+        text = echoing.file.read_text(encoding="utf-8")
+        echoing.file.write_text(f"{text}webhook: {{url: '{receiver.url}'}}\n", encoding="utf-8")
+        first = echoing.run("rollout", "--image", "good", "-o", "json", "-v")
+        assert first.document["outcome"] == "first_deployment", first.stderr
+        bad = echoing.run("rollout", "--image", "bad", "-o", "ndjson", "-vv")
+        assert bad.document["outcome"] == "stopped_at_zero", bad.stderr
     assert "step 4: server closed with 1011" in bad.stderr
     report = echoing.run("report", "-o", "json")
     assert "closed with 1011" in report.stdout
-    left = written(echoing, first, bad, report)
+    junit = echoing.run_here("report", "--format", "junit")
+    assert "<testcase" in junit.stdout
+    left = written(echoing, first, bad, report, junit)
+    posted = b"".join(body for body, _ in receiver.raw)
+    assert b"rollback" in posted
+    left["webhook"] = posted
     assert {Path(place).suffix for place in left} > {".html", ".md", ".jsonl"}
     assert any(b"[redacted]" in text for text in left.values())
     for place, text in left.items():

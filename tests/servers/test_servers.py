@@ -128,6 +128,22 @@ SOCKET_IO_ON_NODE = Server(
     """,
     "still awaited: done, ack",
 )
+NICEGUI = Server(
+    installed("nicegui_service.py"),
+    """
+    path: /_nicegui_ws/socket.io/
+    framing: socket.io
+    http:
+      - path: /
+        save: {page: "text:'client_id': '([^']+)'", click: 'text:"listener_id":"([^"]+)","type":"click"'}
+    steps:
+      - send: {type: handshake, id: 1, data: {client_id: "${page}", tab_id: "${uuid}", document_id: "${uuid}", next_message_id: 0}}
+      - expect: [{type: ack, id: 1, data: true}]
+      - send: {type: event, data: {client_id: "${page}", id: 5, listener_id: "${click}", args: []}}
+      - expect: [{type: update, data.4.text: done}]
+    """,
+    "update came, but data.4.text is 'running', expected 'done'",
+)
 GRAPHQL = Server(
     installed("graphql_service.py"),
     """
@@ -215,9 +231,10 @@ WANTED = pytest.mark.skipif(
         (SOCKET_IO, PYTHON),
         (SOCKET_IO_ON_NODE, NODE_PATH / "socket.io"),
         (GRAPHQL, PYTHON),
+        (NICEGUI, PYTHON),
         (CENTRIFUGO_ROOM, CENTRIFUGO),
     ],
-    ids=["socket.io", "socket.io-node", "graphql", "centrifugo"],
+    ids=["socket.io", "socket.io-node", "graphql", "nicegui", "centrifugo"],
 )
 def test_a_server_that_is_installed(project: Project, server: Server, needs: Path) -> None:
     if not needs.exists():
