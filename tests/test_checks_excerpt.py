@@ -100,13 +100,34 @@ def test_a_method_stays_that_gives_the_object_something(row: str) -> None:
     assert (names(parsed)["other"] > 1) == (row in GIVEN)
 
 
-WHOLE = {
+IN_STRINGS = {
     "inside a string": f"TEXT = '''\ndef asked():\n    os.sep\n'''\n\n\ndef other():\n{LONG}",
     "a string that a line ends in": f"def other():\n    '''\n    a\nwith text\ndef asked(): os.sep\n'''\n{LONG}",
     "a function that seems to end in a string": "".join(
         f'def {name}():\n    return """\nimport a\n"""\n\n\n{between}'
         for name, between in (("other", f"def asked():\n    os.sep\n{LONG}"), ("third", ""))
     ),
+}
+
+
+@pytest.mark.parametrize("case", IN_STRINGS)
+def test_what_stands_in_a_string_begins_and_ends_no_function(case: str) -> None:
+    text = IN_STRINGS[case]
+    line = next(number for number, row in enumerate(text.split("\n"), 1) if "os.sep" in row)
+    parsed = parse_part("a.py", text.encode(), [line])
+    assert parsed.lines == (line,)
+    for mine, whole in zip(parsed.tree.body, ast.parse(text).body, strict=True):
+        is_cut = isinstance(mine, ast.FunctionDef) and isinstance(mine.body[0], ast.Pass)
+        is_asked = whole.lineno <= line <= (whole.end_lineno or 0)
+        assert is_cut != is_asked
+        if is_asked:
+            assert {ast.dump(node) for node in ast.walk(mine)} <= {
+                ast.dump(node) for node in ast.walk(whole)
+            } | {ast.dump(mine)}
+            assert "os.sep" in ast.unparse(mine)
+
+
+WHOLE = {
     "a line that goes on": f"def other(): \\\n    return 1\n\n\ndef third():\n{LONG}    return os.sep\n",
     "other line ends": f"def other():\n{LONG}    return os.sep\n".replace("\n", "\r\n"),
     "small": "def other():\n    return 1\n\n\ndef asked():\n    return os.sep\n",

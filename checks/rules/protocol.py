@@ -69,7 +69,7 @@ class Rule:
     brief: Callable[[Settings, Tree], Brief | None]
     wants: Callable[[str, bytes, Brief], bool] = lambda path, data, brief: False  # noqa: ARG005
     collect: Callable[[Parsed, Brief], Any] = lambda parsed, brief: None  # noqa: ARG005
-    lines: Callable[[bytes, Brief], list[int] | None] = lambda data, brief: None  # noqa: ARG005
+    lines: Callable[[str, bytes, Brief], list[int] | None] = lambda path, data, brief: None  # noqa: ARG005
     read: Callable[[Any], Any] = lambda row: row
     refers: Callable[[Any], Iterable[str]] | None = None
     gave_up: Callable[[Any], Iterable[tuple[int, str]]] = lambda facts: ()  # noqa: ARG005

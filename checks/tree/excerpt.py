@@ -10,14 +10,14 @@ inside of one, or the excerpt cannot be parsed, the whole file is parsed.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from checks.tree.parse import Parsed, Unparsable, parse
+from checks.tree.slices import slice_of, without_strings
 
 _HEAD = re.compile(rb"(?:async +def|def|class) +(\w+)")
-_GOES_ON = (b")", b"]", b"}", b"#", b'"""', b"'''")
-_QUOTES = (b'"""', b"'''")
+_GOES_ON = (b")", b"]", b"}", b"''")
 _METHOD = re.compile(rb"([ \t]+)(?:async +def|def) ")
 #: what an object is given: that tells what it holds
 _OWN = re.compile(
@@ -46,33 +46,24 @@ def _excerpt(data: bytes, lines: Sequence[int]) -> bytes | None:
     """The part, or None where lines do not show what is in a string."""
     if b"\r" in data or b"\f" in data or b"\\\n" in data:
         return None
-    rows = data.split(b"\n")
-    kept, quoted = rows[:], _quoted(rows)
-    for first, last in _blocks(rows, 0, len(rows), b""):
-        if first in quoted or last in quoted:
-            return None
+    rows, plain = data.split(b"\n"), without_strings(data).split(b"\n")
+    if len(rows) != len(plain):
+        return None
+    kept = rows[:]
+    for first, last in _blocks(plain, 0, len(rows), b""):
         if not _holds(lines, first, last):
             _cut(rows, kept, first, last, b"")
-        elif rows[first].startswith(b"class"):
-            indent = next((m[1] for row in rows[first + 1 : last] if (m := _METHOD.match(row))), b"")
-            for start, end in _blocks(rows, first + 1, last, indent) if indent else ():
-                if start in quoted or end in quoted:
-                    return None
-                if not _holds(lines, start, end) and not any(map(_OWN.search, rows[start + 1 : end])):
-                    _cut(rows, kept, start, end, indent)
+        elif not plain[first].startswith(b"class"):
+            _slice(rows, plain, kept, first, last, lines)
+        else:
+            indent = next((m[1] for row in plain[first + 1 : last] if (m := _METHOD.match(row))), b"")
+            for start, end in _blocks(plain, first + 1, last, indent) if indent else ():
+                if not _holds(lines, start, end):
+                    if not any(b"self." in row and _OWN.search(row) for row in plain[start + 1 : end]):
+                        _cut(rows, kept, start, end, indent)
+                elif not plain[start].startswith(b"class", len(indent)):
+                    _slice(rows, plain, kept, start, end, lines)
     return b"\n".join(kept)
-
-
-def _quoted(rows: list[bytes]) -> set[int]:
-    """Rows that begin inside a long string, as far as its quotes tell."""
-    found: set[int] = set()
-    is_inside = False
-    for number, row in enumerate(rows):
-        if is_inside:
-            found.add(number)
-        if _QUOTES[0] in row or _QUOTES[1] in row:
-            is_inside ^= (row.count(_QUOTES[0]) + row.count(_QUOTES[1])) % 2 == 1
-    return found
 
 
 def _holds(lines: Sequence[int], first: int, last: int) -> bool:
@@ -97,6 +88,14 @@ def _blocks(rows: list[bytes], start: int, end: int, indent: bytes) -> Iterator[
         head = number if _HEAD.match(row, depth) else -1
     if head >= 0:
         yield head, end
+
+
+def _slice(
+    rows: list[bytes], plain: list[bytes], kept: list[bytes], first: int, last: int, lines: Sequence[int]
+) -> None:
+    """Keep of a function what its lines of interest need, where that can be told."""
+    wanted = [line - 1 - first for line in lines[bisect_left(lines, first + 1) : bisect_right(lines, last)]]
+    kept[first:last] = slice_of(rows[first:last], plain[first:last], wanted) or kept[first:last]
 
 
 def _cut(rows: list[bytes], kept: list[bytes], first: int, last: int, indent: bytes) -> None:

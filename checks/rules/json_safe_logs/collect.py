@@ -6,7 +6,7 @@ import ast
 import sys
 from collections.abc import Iterable, Iterator
 
-from checks.rules.json_safe_logs import sinks
+from checks.rules.json_safe_logs import callers, sinks
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, named
 from checks.rules.json_safe_logs.installs import installs, may_install
 from checks.rules.json_safe_logs.refusals import refusal
@@ -38,21 +38,20 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
     return facts if any(facts) else None
 
 
-def lines(data: bytes, asked: Brief) -> list[int] | None:
+def lines(path: str, data: bytes, asked: Brief) -> list[int] | None:
     """Where the calls stand that are looked at; None where all of the file is."""
-    return _lines(data, asked) if "helpers" in asked or not may_install(data) else None
+    return _lines(path, data, asked) if "helpers" in asked or not may_install(data) else None
 
 
-def _lines(data: bytes, asked: Brief) -> list[int]:
-    is_further = "helpers" in asked
-    return lines_of(
-        data, sinks.calls_of(data, frozenset(asked["helpers"])) if is_further else sinks.hints(data, asked)
-    )
+def _lines(path: str, data: bytes, asked: Brief) -> list[int]:
+    if "helpers" in asked:
+        return lines_of(data, callers.calls_of(path, data, asked["helpers"]))
+    return lines_of(data, sinks.hints(data, asked))
 
 
 def _flow(parsed: Parsed, asked: Brief, visit: sinks.Visit) -> None:
     safe, attributes = frozenset(asked["safe"]), frozenset(asked["attributes"])
-    near = parsed.lines if parsed.lines is not None else _lines(parsed.data, asked)
+    near = parsed.lines if parsed.lines is not None else _lines(parsed.path, parsed.data, asked)
     Flow(parsed.path, parsed.tree, near, visit, safe=safe, attributes=attributes)
 
 
@@ -114,8 +113,18 @@ def _settled(parsed: Parsed, found: Iterable[Symbol]) -> set[Symbol]:
         return set()
     attributes = {part.name for symbol in symbols for part in walk(symbol) if part.form in ("attr", "known")}
     here = define(parsed, Wanted(asked, frozenset(attributes)))
+    if parsed.lines is not None:
+        here = _without_results(here)
     resolver = Resolver(ModuleIndex(()), lambda path: here if path == parsed.path else None)
     return {s for s in symbols if names[s] and _is_settled(s, parsed.path, here, resolver)}
+
+
+def _without_results(found: Definitions) -> Definitions:
+    """Of a part of a file: a function that is cut short does not show what it gives."""
+    classes = {
+        name: made._replace(returns=dict.fromkeys(made.returns)) for name, made in found.classes.items()
+    }
+    return found._replace(classes=classes, functions=dict.fromkeys(found.functions))
 
 
 def _own_names(symbol: Symbol, own: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from checks.finding import Finding, Step
-from checks.rules.json_safe_logs import sinks
+from checks.rules.json_safe_logs import callers, sinks
 from checks.rules.json_safe_logs.collect import collect, lines
 from checks.rules.json_safe_logs.encoders import Encoder, encoders_of, ending, gathered
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, gave_up, join, read, refers
@@ -41,28 +41,16 @@ def wants(path: str, data: bytes, asked: Brief) -> bool:
     if path.endswith(".pyi") or is_test(path):
         return False
     if "helpers" in asked:
-        own = asked["own"]
-        near = tuple(name for name in asked["helpers"] if path in own.get(name, (path,)))
-        return bool(near) and sinks.is_called(data, near)
+        return callers.is_called(path, data, asked["helpers"])
     return may_install(data) or bool(sinks.hints(data, asked, is_first_enough=True))
 
 
 def further(project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Brief | None:
-    """The names of helpers whose calls are to be looked for; None when all have been.
-
-    A name that starts with an underscore is looked for in the files alone that define it.
-    """
+    """The helpers whose calls are to be looked for; None when all have been."""
     found = helpers(project.now.resolver, facts, _encoders(project, facts))
-    places: dict[str, set[str]] = {}
-    for function in found:
-        path, _, name = function.partition(":")
-        places.setdefault(name.rpartition(".")[2], set()).add(path if "<local>" not in name else "")
     sought = frozenset(asked.get("sought", ())) | {*asked["safe"], "__init__", "__call__"}
-    names = sorted(name for name, paths in places.items() if paths != {""} and name not in sought)
-    if not names:
-        return None
-    own = {name: sorted(places[name]) for name in names if name.startswith("_")}
-    return {**asked, "helpers": names, "own": own, "sought": sorted({*sought, *names})}
+    new = callers.brief_of(found, sought)
+    return {**asked, "helpers": new, "sought": sorted({*sought, *new})} if new else None
 
 
 def _encoders(project: Project, facts: Mapping[str, Facts]) -> dict[str, list[Encoder]]:

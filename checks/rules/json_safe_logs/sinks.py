@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -40,7 +39,7 @@ _PLAIN_HINTS = (
 )
 _RENAMED = re.compile(rb"import dumps as (\w+)")
 _EXTRA = re.compile(rb"\bextra\s*=")
-_LEVELS = tuple(b"." + method.encode() + b"(" for method in sorted(_METHODS))
+_LEVEL = re.compile(rb"\.(?:%s)\(" % "|".join(sorted(_METHODS)).encode())
 _NAME_BEFORE = re.compile(rb"log(?:ger|ging)?$", re.IGNORECASE)
 _FIELD = re.compile(rb"[,(]\s*(\w+)\s*=(?!=)|^\(\s*\{|^\(\s*logging\.\w+,\s*\{")
 _SPAN_BYTES = 600
@@ -103,26 +102,6 @@ def hints(data: bytes, asked: Mapping[str, Any], *, is_first_enough: bool = Fals
     return list(islice(every, 1) if is_first_enough else every)
 
 
-@lru_cache
-def _calls(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    return re.compile(rb"(?<!\w)(?:%s)\(" % b"|".join(re.escape(name.encode()) for name in names))
-
-
-def is_called(data: bytes, names: tuple[str, ...]) -> bool:
-    """Whether one of these may be called somewhere."""
-    return any(needle in data for needle in _called(names))
-
-
-@lru_cache
-def _called(names: tuple[str, ...]) -> tuple[bytes, ...]:
-    return tuple(name.encode() + b"(" for name in names)
-
-
-def calls_of(data: bytes, names: frozenset[str]) -> list[int]:
-    """Offsets at which one of these is called."""
-    return [match.start() for match in _calls(tuple(sorted(names))).finditer(data)] if names else []
-
-
 def _offsets(data: bytes, factories: Iterable[str], named: Iterable[str]) -> Iterator[int]:
     for needle in (*_PLAIN_HINTS, *_SENDING_HINTS, *(f"{_last(name)}(".encode() for name in named)):
         yield from places(data, needle)
@@ -136,13 +115,13 @@ def _offsets(data: bytes, factories: Iterable[str], named: Iterable[str]) -> Ite
         for name in {match[1] for match in _RENAMED.finditer(data)}:
             yield from (match.start() for match in re.finditer(rb"\b" + name + rb"\(", data))
     is_any_name = any(maker.encode() in data for maker in ("structlog", "loguru", *factories))
-    for level in _LEVELS:
-        for at in places(data, level):
-            # ``.info(`` alone is too common: it counts where the name before it looks like a logger's, or where the file
-            # mentions a library whose loggers may have any name.
-            is_logger = is_any_name or _NAME_BEFORE.search(data, at - 8, at)
-            if is_logger and _has_fields(data, at + len(level) - 1):
-                yield at
+    for match in _LEVEL.finditer(data):
+        # ``.info(`` alone is too common: it counts where the name before it looks like a logger's, or where the file
+        # mentions a library whose loggers may have any name.
+        at = match.start()
+        is_logger = is_any_name or _NAME_BEFORE.search(data, max(at - 8, 0), at)
+        if is_logger and _has_fields(data, match.end() - 1):
+            yield at
 
 
 def _last(name: str) -> str:
