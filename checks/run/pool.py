@@ -49,9 +49,9 @@ class Job:
     names: tuple[str, ...]
 
 
-def _frame(jobs: list[Job]) -> bytes:
+def _frame(briefs: Mapping[str, Brief] | None, jobs: list[Job]) -> bytes:
     """The whole batch at once: a worker that had to ask for each file would wait for this process each time."""
-    header = json.dumps([[job.path, job.names, len(job.data)] for job in jobs]).encode()
+    header = json.dumps([briefs, [[job.path, job.names, len(job.data)] for job in jobs]]).encode()
     return b"".join((header, b"\n", *(job.data for job in jobs)))
 
 
@@ -62,7 +62,7 @@ class WorkerDied(Exception):
 class Worker:
     """One process, and the pipe to it. Raises WorkerDied when it cannot be started."""
 
-    def __init__(self, briefs: Mapping[str, Brief]) -> None:
+    def __init__(self) -> None:
         pipe = subprocess.PIPE
         try:
             self._process = subprocess.Popen(
@@ -70,16 +70,16 @@ class Worker:
             )
         except OSError as error:
             raise WorkerDied from error
-        self._briefs = json.dumps(briefs).encode() + b"\n"
+        self._knows: Mapping[str, Brief] | None = None
 
-    def run(self, jobs: list[Job]) -> list[Collected]:
+    def run(self, briefs: Mapping[str, Brief], jobs: list[Job]) -> list[Collected]:
         """Answers in order. Raises WorkerDied, and then it is closed."""
         assert self._process.stdin
         assert self._process.stdout
         try:
-            self._process.stdin.write(self._briefs + _frame(jobs))
+            self._process.stdin.write(_frame(None if briefs is self._knows else briefs, jobs))
             self._process.stdin.flush()
-            self._briefs = b""
+            self._knows = briefs
             entries = json.loads(self._process.stdout.readline())
         except (OSError, ValueError):
             entries = None
@@ -119,6 +119,10 @@ class Pool:
 
     def __enter__(self) -> Pool:
         return self
+
+    def turn(self, briefs: Mapping[str, Brief], done: Callable[[str, Collected], None]) -> None:
+        """Ask something else from now on: the processes are there already. Nothing may be under way."""
+        self._briefs, self._done = briefs, done
 
     def put(self, job: Job) -> None:
         self._waiting.append(job)
@@ -166,7 +170,7 @@ class Pool:
         worker = self._idle.get()  # never waits: there are as many as threads
         try:
             worker = worker or self._new()
-            return worker.run(batch)
+            return worker.run(self._briefs, batch)
         except WorkerDied:
             worker = None
             return [] if self._is_over else [self._alone(job) for job in batch]
@@ -188,13 +192,13 @@ class Pool:
     def _by_new(self, jobs: list[Job]) -> list[Collected]:
         """What a new process answers. Raises WorkerDied."""
         worker = self._new()
-        entries = worker.run(jobs)
+        entries = worker.run(self._briefs, jobs)
         worker.close()
         return entries
 
     def _new(self) -> Worker:
         """Raises WorkerDied, also when nobody asks any more."""
-        worker = Worker(self._briefs)
+        worker = Worker()
         self._started.append(worker)
         if self._is_over:
             worker.close()

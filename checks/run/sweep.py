@@ -42,6 +42,7 @@ class Sweep:
         self._stamps: dict[str, str] = {}
         self._names = [*self.briefs, COMMENTS]
         self.entries: dict[str, Collected] = {}
+        self._read: dict[tuple[str, str], Any] = {}
         self.skipped: list[Skipped] = []
         self.generated: set[str] = set()
 
@@ -57,10 +58,10 @@ class Sweep:
                 if job:
                     pool.put(job)
             pool.drain()
-        for name, brief in self.briefs.items():
-            self._again(name, brief, jobs)
-        self._gather()
-        with Pool(self.briefs, jobs, self._keep) as pool:
+            for name, brief in self.briefs.items():
+                self._again(name, brief, pool)
+            self._gather()
+            pool.turn(self.briefs, self._keep)
             for path in sorted(self._referred()):
                 is_known = DEFINITIONS in self.entries.get(path, {})
                 job = None if is_known else self._job(path, [DEFINITIONS])
@@ -71,7 +72,7 @@ class Sweep:
             if DEFINITIONS in entry:
                 self._tree.take(path, entry.pop(DEFINITIONS))
 
-    def _again(self, name: str, brief: Brief, jobs: int | None) -> None:
+    def _again(self, name: str, brief: Brief, pool: Pool) -> None:
         """Further rounds of a rule that must look for what the facts of all files show."""
         rule = BY_NAME[name]
         for number in range(rule.rounds):
@@ -80,10 +81,10 @@ class Sweep:
                 further = rule.further(self._project, brief, self._facts(name)) if rule.further else None
             if further is None:
                 return
-            self._round(name, f"{name}:{number}", further, jobs)
+            self._round(name, f"{name}:{number}", further, pool)
             brief = further
 
-    def _round(self, name: str, slot: str, brief: Brief, jobs: int | None) -> None:
+    def _round(self, name: str, slot: str, brief: Brief, pool: Pool) -> None:
         stamp = digest_of(brief)
 
         def keep(path: str, entry: Collected) -> None:
@@ -92,19 +93,19 @@ class Sweep:
                 self._cache.put(self._tree.keys[path], slot, stamp, facts)
             self._take(path, slot, facts)
 
-        with Pool({name: brief}, jobs, keep) as pool:
-            for path in self._looked_at(name):
-                if self._cache and path in self._tree.keys:
-                    is_there, facts = self._cache.get(self._tree.keys[path], slot, stamp)
-                    if is_there:
-                        self._take(path, slot, facts)
-                        continue
-                data = self._tree.read(path)
-                if data is not None and BY_NAME[name].wants(path, data, brief):
-                    pool.put(Job(path, data, (name,)))
-                elif self._cache and path in self._tree.keys:
-                    self._cache.put(self._tree.keys[path], slot, stamp, None)
-            pool.drain()
+        pool.turn({name: brief}, keep)
+        for path in self._looked_at(name):
+            if self._cache and path in self._tree.keys:
+                is_there, facts = self._cache.get(self._tree.keys[path], slot, stamp)
+                if is_there:
+                    self._take(path, slot, facts)
+                    continue
+            data = self._tree.read(path)
+            if data is not None and BY_NAME[name].wants(path, data, brief):
+                pool.put(Job(path, data, (name,)))
+            elif self._cache and path in self._tree.keys:
+                self._cache.put(self._tree.keys[path], slot, stamp, None)
+        pool.drain()
 
     def _looked_at(self, name: str) -> Iterator[str]:
         takes_all = BY_NAME[name].takes_generated
@@ -115,9 +116,11 @@ class Sweep:
 
     def _joined(self, name: str, path: str) -> Any:
         """All that a rule collected from a file, in every round."""
-        rule, entry = BY_NAME[name], self.entries[path]
-        made = [rule.read(entry[slot]) for slot in self._slots(name) if slot in entry]
-        return reduce(rule.join, made)
+        if (name, path) not in self._read:
+            rule, entry = BY_NAME[name], self.entries[path]
+            made = [rule.read(entry[slot]) for slot in self._slots(name) if slot in entry]
+            self._read[name, path] = reduce(rule.join, made)
+        return self._read[name, path]
 
     def _slots(self, name: str) -> list[str]:
         return [name, *(f"{name}:{number}" for number in range(BY_NAME[name].rounds))]
@@ -201,6 +204,7 @@ class Sweep:
     def _take(self, path: str, name: str, facts: Any) -> None:
         if facts:
             self.entries.setdefault(path, {})[name] = facts
+            self._read.pop((name.partition(":")[0], path), None)
 
     def judge(self) -> list[Finding]:
         found: list[Finding] = []

@@ -1,7 +1,7 @@
 """A process that collects: batches in, one line of JSON out for each. Started by ``pool.py``, never by hand.
 
 Bytes come through the pipe, so a file is read once, by the parent alone. A batch is a line of JSON, the path, rules and
-size of each file, and then all their bytes; the first line of all holds the briefs.
+size of each file, and then all their bytes; where the briefs are new, they stand before the files in that line.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 
+from checks.rules.protocol import Brief
 from checks.run.scan import Collected, collect
 
 
@@ -19,9 +20,11 @@ def main() -> None:
     gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this one
     source, answers = sys.stdin.buffer, sys.stdout.buffer
-    briefs = json.loads(source.readline() or b"{}")
+    briefs: dict[str, Brief] = {}
     while header := source.readline():
-        jobs = [(path, names, source.read(size)) for path, names, size in json.loads(header)]
+        new, files = json.loads(header)
+        briefs = briefs if new is None else new
+        jobs = [(path, names, source.read(size)) for path, names, size in files]
         entries = [_encoded(collect(path, data, names, briefs)) for path, names, data in jobs]
         answers.write(f"[{','.join(entries)}]\n".encode())
         answers.flush()
