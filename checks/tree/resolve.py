@@ -15,7 +15,17 @@ from checks.tree.containers import DICT, VIEWS
 from checks.tree.defined import Class, Definitions
 from checks.tree.modules import ModuleIndex
 from checks.tree.symbols import Symbol
-from checks.tree.things import Thing, any_of, at_of, instance_of, item_of, outside_result, perhaps, view_of
+from checks.tree.things import (
+    Thing,
+    any_of,
+    at_of,
+    instance_of,
+    item_of,
+    made_of,
+    outside_result,
+    perhaps,
+    view_of,
+)
 
 _DEPTH = 24
 
@@ -59,7 +69,7 @@ class Resolver:
             ):  # the left side decides where it is an instance of an outside class: ``now() - start``
                 return parts[0] if parts[0] and parts[0].what in ("outside instance", "iter") else parts[1]
             case _:
-                return Thing(symbol.form, name=symbol.name, parts=parts)
+                return made_of(symbol.form, symbol.name, parts)
 
     def class_of(self, thing: Thing) -> Class | None:
         """The definition behind a class or an instance of the tree."""

@@ -40,7 +40,7 @@ def item_of(thing: Thing | None, *, is_enum: IsEnum) -> Thing | None:
         case Thing(what="box" | "iter" | "row"):
             return _one_of(_values(thing))
         case Thing(what="any"):
-            return Thing("any", parts=tuple(item_of(part, is_enum=is_enum) for part in thing.parts))
+            return any_of(item_of(part, is_enum=is_enum) for part in thing.parts)
         case Thing(what="class") if is_enum(thing):
             return instance_of(thing)
     return None
@@ -50,7 +50,7 @@ def at_of(thing: Thing | None, place: str, *, is_enum: IsEnum) -> Thing | None:
     """What subscripting gives; ``place`` as in a symbol's form ``at``."""
     match thing:
         case Thing(what="any"):
-            return Thing("any", parts=tuple(at_of(part, place, is_enum=is_enum) for part in thing.parts))
+            return any_of(at_of(part, place, is_enum=is_enum) for part in thing.parts)
         case Thing(what="class") if is_enum(thing) and not place.isdigit():
             return instance_of(thing)
         case Thing(what="row") if place and not place.startswith("="):
@@ -70,17 +70,23 @@ def _values(thing: Thing) -> list[Thing | None]:
 
 
 def _one_of(several: list[Thing | None]) -> Thing | None:
-    return several[0] if len(several) == 1 else Thing("any", parts=tuple(several)) if several else None
+    return several[0] if len(several) == 1 else any_of(several) if several else None
 
 
 def any_of(things: Iterable[Thing | None]) -> Thing:
-    """One of these, each named once: what branches give in turn would double with every step."""
-    return Thing("any", parts=tuple(dict.fromkeys(things)))
+    """One of these, each named once and none inside of another: what branches give in turn would double with every step."""
+    flat = (part for thing in things for part in (thing.parts if thing and thing.what == "any" else (thing,)))
+    return Thing("any", parts=tuple(dict.fromkeys(flat)))
+
+
+def made_of(form: str, name: str, parts: tuple[Thing | None, ...]) -> Thing:
+    """What is of a form and holds these."""
+    return any_of(parts) if form == "any" else Thing(form, name=name, parts=parts)
 
 
 def perhaps(thing: Thing | None) -> Thing | None:
     """The thing, or nothing."""
-    return thing and Thing("any", parts=(thing, None))
+    return thing and any_of((thing, None))
 
 
 def view_of(thing: Thing) -> Thing:
