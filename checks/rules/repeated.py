@@ -30,6 +30,7 @@ NAME = "repeated"
 MIN_NODES = 20
 _NEAR = 0.6
 _SIGNATURE = 16
+_MOST_SHARED = 100
 _ENUM_WORDS = ("name", "value")
 #: folders of files that stay what they were, and so share nothing
 _FROZEN = frozenset({"migrations", "versions"})
@@ -154,14 +155,32 @@ def _groups(places: Iterable[Place]) -> Iterator[list[Place]]:
     for group in equal.values():
         by_name[_name(group[0])].append(group)
     for several in by_name.values():
-        merged: list[list[Place]] = []
-        for group in several:
-            near = next((m for m in merged if _is_near(m[0], group[0])), None)
-            if near is None:
-                merged.append(list(group))
-            else:
-                near.extend(group)
-        yield from (sorted(group) for group in merged if len(group) > 1)
+        yield from (sorted(group) for group in _merged(several) if len(group) > 1)
+
+
+def _merged(several: list[list[Place]]) -> list[list[Place]]:
+    """Groups of one name, with those together that are nearly equal.
+
+    Only groups that share a part of their signatures are compared, or that both ask for enums: of a name that a thousand
+    functions have, nearly all share none. Of the parts that more share than could be told apart, none is looked up.
+    """
+    merged: list[list[Place]] = []
+    by_part: dict[int, list[int]] = defaultdict(list)
+    asking: list[int] = []
+    for group in several:
+        helper = group[0].helper
+        shared = Counter(chain.from_iterable(by_part[part][:_MOST_SHARED] for part in helper.signature))
+        near = sorted({*shared, *(asking if helper.enums and _is_top(group[0]) else ())})
+        at = next((at for at in near if _is_near(merged[at][0], group[0])), None)
+        if at is not None:
+            merged[at].extend(group)
+            continue
+        for part in helper.signature:
+            by_part[part].append(len(merged))
+        if helper.enums and _is_top(group[0]) and not asking:
+            asking.append(len(merged))
+        merged.append(list(group))
+    return merged
 
 
 def _is_near(left: Place, right: Place) -> bool:
