@@ -54,7 +54,7 @@ def _by_comparison(node: Function) -> Dispatch | None:
             for subject, key in _compared(child.test):
                 found[subject].append(Key(key, ""))
         elif isinstance(child, ast.Match):
-            subject = ast.unparse(child.subject)
+            subject = _subject(child.subject)
             for case in child.cases:
                 for key in _patterns(case.pattern):
                     matched.add(subject)
@@ -85,21 +85,28 @@ def _compared(test: ast.expr) -> Iterator[tuple[str, ast.expr]]:
         case ast.BoolOp(values=values):
             for each in values:
                 yield from _compared(each)
-        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.Is()], comparators=[right]):
             if _is_key(right):
-                yield ast.unparse(left), right
+                yield _subject(left), right
             elif _is_key(left):
-                yield ast.unparse(right), left
+                yield _subject(right), left
         case ast.Compare(
             left=left, ops=[ast.In()], comparators=[ast.Tuple() | ast.List() | ast.Set() as row]
         ):
-            yield from ((ast.unparse(left), key) for key in row.elts if _is_key(key))
+            yield from ((_subject(left), key) for key in row.elts if _is_key(key))
+
+
+def _subject(node: ast.expr) -> str:
+    """What is compared; ``(kind := message["type"])`` goes on as ``kind``."""
+    return ast.unparse(node.target if isinstance(node, ast.NamedExpr) else node)
 
 
 def _is_key(node: ast.expr) -> bool:
-    """A text, or ``Kind.X``, ``Kind.X.value``: a class by its capital."""
+    """A text, ``Kind.X`` or ``Kind.X.value``, a class by its capital, or a constant by its capitals."""
+    if isinstance(node, ast.Name):
+        return node.id.isupper()
     if isinstance(node, ast.Attribute):
-        return any(part[:1].isupper() for part in dotted(node).split(".")[:-1])
+        return node.attr.isupper() or any(part[:1].isupper() for part in dotted(node).split(".")[:-1])
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
@@ -153,7 +160,10 @@ def _prefix(node: ast.AST) -> str:
 
 
 def registered(node: ast.AST, name: str) -> Iterator[tuple[ast.expr, Key]]:
-    """Uses of a registry called ``name``: ``@name("x")``, ``@router.name("x")``, ``name("x", handler)``; its expression with each."""
+    """Uses of a registry called ``name``: ``@name("x")``, ``@router.name("x")``, ``name("x", handler)``, ``name(kind="x")(handler)``.
+
+    Each with the expression that stands for the registry.
+    """
     if isinstance(node, Function | ast.ClassDef):
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and _is_named(decorator.func, name):
@@ -162,11 +172,19 @@ def registered(node: ast.AST, name: str) -> Iterator[tuple[ast.expr, Key]]:
                 yield from (
                     (decorator.func, Key(text, node.name)) for each in texts for text in _several(each)
                 )
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _is_named(node.value.func, name):
-        call = node.value
-        if len(call.args) + len(call.keywords) > 1 and call.args:
-            handler = call.args[1] if len(call.args) > 1 else call.keywords[0].value
-            yield from ((call.func, Key(text, dotted(handler))) for text in _several(call.args[0]))
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        call, given = node.value, [*node.value.args, *(k.value for k in node.value.keywords)]
+        if isinstance(call.func, ast.Call):
+            call = call.func
+        keys = _keys(call)
+        others = [each for each in given if each not in keys]
+        if _is_named(call.func, name) and keys and others:
+            yield from ((call.func, Key(text, dotted(others[0]))) for text in _several(keys[0]))
+
+
+def _keys(call: ast.Call) -> list[ast.expr]:
+    """What a handler is registered for: the first argument, or one that is called so."""
+    return call.args[:1] or [k.value for k in call.keywords if k.arg in KINDS][:1]
 
 
 def _is_named(node: ast.expr, name: str) -> bool:

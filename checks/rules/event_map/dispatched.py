@@ -15,7 +15,8 @@ from checks.tree.symbols import Lookup, Symbol, dotted, expression_name
 def dispatchers(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
     """Functions and classes of that name that choose by a value, or with which handlers are registered."""
     owners: list[tuple[ast.ClassDef | None, list[ast.stmt]]] = [(None, parsed.tree.body)]
-    owners += [(n, n.body) for n in flat(parsed.tree.body) if isinstance(n, ast.ClassDef)]
+    for _, above in owners:  # it grows: classes in classes
+        owners += [(n, n.body) for n in flat(above) if isinstance(n, ast.ClassDef)]
     for owner, body in owners:
         place = f"{parsed.path}:{owner.name}.{name}" if owner else f"{parsed.path}:{name}"
         for node in flat(body):
@@ -55,9 +56,10 @@ def handlers(node: ast.AST, name: str, look: Lookup) -> Iterator[Change]:
         target = expression_name(named, look)
         # ``self.on("x", handler)`` is the class's own
         target = target or Symbol("obj", dotted(named))
-        yield Change(
-            "update", target, "", key.node.lineno, key.node.col_offset + 1, [_entry(key, look)], False, []
-        )
+        place = (key.node.lineno, key.node.col_offset + 1)
+        example = f'{dotted(named)}("{{key}}", ...)'
+        entries = [_entry(key, look)]
+        yield Change("update", target, "", *place, entries, False, [], dispatch.REGISTERED, example)
 
 
 def _entry(key: dispatch.Key, look: Lookup) -> Entry:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from checks.rules.event_map.change import Change, Entry, change_of
-from checks.rules.event_map.dispatch import KINDS
+from checks.rules.event_map.dispatch import KINDS, REGISTERED
 from checks.rules.event_map.mapping import changes
 from checks.rules.protocol import Project
 from checks.settings import EventMap
@@ -70,8 +70,19 @@ class Entries:
         mine = [c for c in home if c.kind in ("assign", "holder") and self._is_mine(c)]
         held = [c for c in mine if c.kind == "holder" and self._owner]
         self.where = next((c for c in mine if c.kind == "assign"), next(iter(held), None))
+        self._registry: Thing | None = None
+        if self.where is None:
+            self._use(home)
         if self.where is not None:
             self._gather()
+
+    def _use(self, home: list[Change]) -> None:
+        """Where the home only uses a registry, what is registered with the same one counts, wherever that is."""
+        used = next((c for c in home if c.kind == "update" and c.style == REGISTERED), None)
+        if used is not None:
+            self.where = used
+            self._registry = self._tree.resolver.what(used.target, self._wanted.home)
+            self.is_open = self._registry is None or not self._registry.path
 
     def _is_mine(self, change: Change) -> bool:
         return not self._owner or change.owner == self._owner
@@ -95,6 +106,8 @@ class Entries:
                         self._add(path, change)
 
     def _is_home(self, target: Symbol, importer: str) -> bool:
+        if self._registry is not None:
+            return self._tree.resolver.what(target, importer) == self._registry
         if self._leads_home(target, importer):
             return True
         thing = self._tree.resolver.what(
