@@ -147,12 +147,19 @@ def fingerprints(findings: Iterable[Finding]) -> Iterator[str]:
 
     Line numbers are left out, so code added above a known finding does not make it new.
     """
-    seen: Counter[str] = Counter()
+    words: dict[str, str] = {}  # thousands may stand in one line of a megabyte
+    begun: dict[tuple[str, str, str], Any] = {}
+    seen: Counter[tuple[str, str, str]] = Counter()
     for finding in findings:
-        words = " ".join(finding.text.split()) or finding.message
-        base = f"{finding.rule}\0{finding.path}\0{words}"
+        if finding.text not in words:
+            words[finding.text] = " ".join(finding.text.split())
+        base = (finding.rule, finding.path, words[finding.text] or finding.message)
+        if base not in begun:
+            begun[base] = hashlib.sha256("\0".join((*base, "")).encode(errors="surrogateescape"))
         seen[base] += 1
-        yield hashlib.sha256(f"{base}\0{seen[base]}".encode(errors="surrogateescape")).hexdigest()[:32]
+        made = begun[base].copy()
+        made.update(str(seen[base]).encode())
+        yield made.hexdigest()[:32]
 
 
 def seen_from(report: Report, prefix: str) -> Report:

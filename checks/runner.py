@@ -107,6 +107,8 @@ def _with_line(finding: Finding, lines: list[str]) -> Finding:
     if not 0 < finding.line <= len(lines):
         return finding
     text = lines[finding.line - 1]
+    if text.isascii():
+        return replace(finding, text=text)
     before = text.encode(errors="surrogateescape")[: finding.column - 1]
     return replace(finding, text=text, column=len(before.decode(errors="replace")) + 1)
 

@@ -366,3 +366,13 @@ def test_what_has_too_many_parts_is_followed_as_far_as_it_tells_most_and_that_is
     words = "json-safe-logs: all has more parts than are followed"
     assert told == [("one.py", 8, words), ("two.py", 8, words)]
     assert ", 2 not checked in 3 files" in summary(report)
+
+
+def test_tens_of_thousands_of_findings_in_one_line_take_no_long_time(tmp_path: Path) -> None:
+    entries = ", ".join(f"'key{n}': E.A" for n in range(50_000))
+    report = beside(
+        tmp_path,
+        f"import json\nfrom enum import Enum\nclass E(Enum):\n    A = 1\ndef f():\n    json.dumps({{{entries}}})\n",
+    )
+    found = [f for f in report.findings if f.path == "odd.py" and f.rule == "json-safe-logs"]
+    assert len({f.print for f in found}) == 50_000

@@ -130,11 +130,11 @@ class _Function:
     def needed(self) -> list[Span]:
         """The rows to keep, in order."""
         # What the object is given tells what it holds, in other functions as well.
-        words = frozenset((b"self",)).union(*(self._words(s) for s in self._body if self._is_wanted(s)))
+        words = {b"self"}.union(*(self._words(s) for s in self._body if self._is_wanted(s)))
         spans: list[Span] = []
         for unit in reversed(self._units()):
             if any(self._decides(each, words) for each in unit):
-                words = words.union(*map(self._words, unit))
+                words.update(*map(self._words, unit))
                 spans.append((unit[0].first, unit[-1].last))
             else:
                 spans += self._wanted_of(unit)[::-1]
@@ -187,7 +187,7 @@ class _Function:
         owner = called[1].lower().rpartition(b".")[0].rpartition(b".")[2] if called else b""
         return b"log" in owner and not any(word in self._source(statement) for word in _RAISING)
 
-    def _decides(self, statement: Statement, words: frozenset[bytes]) -> bool:
+    def _decides(self, statement: Statement, words: set[bytes]) -> bool:
         """Whether a statement may bind one of the words, change what it holds, or ask what it is."""
         if words.isdisjoint(_WORD.findall(statement.text)):
             return False

@@ -16,7 +16,9 @@ from typing import Any
 _COMMON = frozenset(
     name for kind in (dict, set, list, str, bytes) for name in vars(kind) if not name.startswith("_")
 ) | {"close", "get", "put", "read", "run", "save", "send", "set", "write"}
-_IMPORTED = re.compile(rb"^[ \t]*(?:from[^\n]*?\bimport|import)\b[ \t]*(\([^)]*\)|[^\n]*)", re.MULTILINE)
+_IMPORTED = re.compile(
+    rb"^[ \t]*(?:from[^\n]*?\bimport|import)\b[ \t]*(\([^)]{0,9999}\)|[^\n]*)", re.MULTILINE
+)
 _WORD = re.compile(rb"\w+|\*")
 
 
