@@ -196,6 +196,35 @@ def test_a_command_that_only_reads_ends_where_it_is(number: int, code: int) -> N
     assert "the service keeps the state" not in done.stderr
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_is_stopped_before_it_has_a_document_ends_with_one(number: int, code: int) -> None:
+    def read(session: Session) -> int:
+        session.ends_now = True
+        os.kill(os.getpid(), number)
+        threading.Event().wait(3600)
+        return 0
+
+    assert json.loads(invoke(read, "-o", "json").stdout) == {"outcome": "interrupted", "exit_code": code}
+
+    def stop(session: Session) -> int:
+        os.kill(os.getpid(), number)
+        session.output.result("", {"outcome": "under_way"})
+        return 0
+
+    assert json.loads(invoke(stop, "-o", "json").stdout) == {"outcome": "under_way"}
+    assert invoke(read).stdout == ""
+
+
+def test_a_signal_before_the_command_says_that_it_leaves_at_once_is_obeyed_as_soon() -> None:
+    def connect(session: Session) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        session.leaves_at_once = True
+        assert not threading.Event().wait(3600), "a call that is never answered"
+        return 0
+
+    assert invoke(connect).code == 130
+
+
 @pytest.mark.parametrize("code", [0, 11])
 def test_what_was_decided_before_the_signal_stays_the_answer(code: int) -> None:
     def report(session: Session) -> int:

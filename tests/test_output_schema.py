@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from pipeline.app import output_schema
 from pipeline.cli.app import app
+from pipeline.cli.main import run
 from pipeline.core.rollout import Phase
 from pipeline.events import Probed, RolledBack, Said, Shifted
 from pipeline.model import Outcome
@@ -73,6 +74,25 @@ def test_what_needs_no_service_is_as_it_says(line: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [words[0], "-C", str(tmp_path), "-o", "json", *words[1:]])
     assert done.exit_code == 0, done.output
     hold(tuple(words), json.loads(done.stdout), closed=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "env"),
+    [
+        ("rollout --img x -o json", {}), ("status -ojson --nope", {}), ("tick -yo json --nope", {}), ("probe --output=json", {}),
+        ("promote --to-percent 101", {"SPILLWAY_OUTPUT": "json"}), ("local -o json", {}), ("report --output json --format pdf", {}),
+        ("status --watch -o json", {}), ("check --format junit -o json", {}), ("local logs -f -o json", {}),
+    ],
+)  # fmt: skip
+def test_words_that_no_command_understands_end_in_one_document_too(
+    line: str, env: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert run(line.split()) == 2
+    printed = capsys.readouterr().out
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(json.loads(printed)), printed
+    assert json.loads(printed)["exit_code"] == 2
 
 
 def test_a_report_is_as_it_says() -> None:

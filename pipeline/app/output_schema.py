@@ -20,6 +20,7 @@ from pipeline.doctor.answer import Answer
 from pipeline.errors import NotYet
 from pipeline.judging.judgement import CriterionJudgement, Verdict
 from pipeline.model import Outcome
+from pipeline.output.writer import DRY_RUN
 from pipeline.probe.scenario import Kind, Message
 from pipeline.probe.summary import Row
 from pipeline.probe.times import Times
@@ -45,8 +46,12 @@ _PLAIN: Mapping[Any, Schema] = {
 
 def schema() -> Schema:
     """Of a document of any command; ``$defs`` has each command's by its name, ``local_up`` for ``local up``."""
-    shared = {"error": _ERROR, "event": _EVENT, **_DEFINED}
-    commands = {name: either(made, ref("error")) for name, made in _COMMANDS.items()}
+    shared = {"error": _ERROR, "interrupted": _INTERRUPTED, "dry_run": _WOULD, "event": _EVENT, **_DEFINED}
+    ends = (ref("error"), ref("interrupted"))
+    commands = {
+        name: either(made, *([ref("dry_run")] if name in _DRY else []), *ends)
+        for name, made in _COMMANDS.items()
+    }
     return {
         "$schema": DRAFT,
         "title": "What spillway prints with -o json",
@@ -126,6 +131,10 @@ _ERROR = record(
     {**_ends("error", NotYet.outcome), **dict.fromkeys(("error", "what", "why", "fix"), TEXT)},
     {"next_at": TEXT},
 )
+_INTERRUPTED = record(_ends("interrupted"))
+_WOULD = record({**_ends(DRY_RUN), "would": TEXT})
+#: Commands that say what they would do, and do it not. (Of a rollout that is its plan, of ``init`` and ``check`` their own.)
+_DRY = frozenset({"promote", "rollback", "unpin", "local_up", "local_down"})
 _EVENT = beginning({"at": MOMENT, "event": TEXT, "text": TEXT})
 _SHARES = by_name(PERCENT)
 _PIN = or_null(
@@ -205,7 +214,7 @@ _COMMANDS: Mapping[str, Schema] = {
         record({"first_deployment": FLAG, "candidate": TEXT, "image": TEXT, **_NEW}),
         record({"outcome": one_of("ended"), "pinned": _PIN}),
     ),
-    "rollout": _ROLLOUT,
+    "rollout": either(_ROLLOUT, ref("plan")),
     "promote": _ROLLOUT,
     "rollback": record({
         **_OUTCOME, "service": TEXT, "target": TEXT, "was": _SHARES, "candidate": TEXT, "percent": PERCENT, "verified": FLAG,

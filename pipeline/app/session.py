@@ -113,6 +113,11 @@ class Session:
         with suppress(Exception):
             self.read_config()
 
+    def say_connecting(self) -> None:
+        """Right before somebody else is waited for: a terminal on which nothing happens looks like one that hangs."""
+        if self.is_terminal:
+            self.output.say("connecting ...")
+
     @property
     def is_terminal(self) -> bool:
         return streams.is_terminal("stderr") and not os.environ.get("CI") and self.output.level >= 0

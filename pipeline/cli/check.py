@@ -105,6 +105,8 @@ def check(
 
     streams.wait_for_reader()
     session.ends_now = True
+    if form is not None:
+        refuse_idle(session, "beside --format", "Leave one of them out.", "output")
     _refuse_idle(session, explain=bool(explain), fix=fix, write_baseline=write_baseline)
     with told_as_usage(), _told_as_stopped(session):
         if explain:

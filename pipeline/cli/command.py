@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 from typer.models import OptionInfo
 
-from pipeline.app.interrupts import INTERRUPTED, interrupts
+from pipeline.app.interrupts import INTERRUPTED, TERMINATED, interrupts
 from pipeline.app.programs import EngineChoice
 from pipeline.app.session import Session
 from pipeline.errors import SpillwayError, UserError
@@ -44,8 +44,8 @@ def command(function: Callable[..., int], *, connects: bool = False) -> Callable
         given = _on_the_command_line(context) if context else {}
 
         def body(session: Session) -> int:
-            if connects and session.is_terminal and session.output.mode is Mode.TEXT:
-                session.output.say("connecting ...")
+            if connects:
+                session.say_connecting()
             return function(session, **options)
 
         raise SystemExit(_guarded(body, given, shared))
@@ -112,6 +112,8 @@ def _guarded(function: Callable[[Session], int], given: Mapping[str, str], share
             output.error(told)
             code = told.exit_code
         code = session.ending(code)
+        if code in (INTERRUPTED, TERMINATED) and output.last is None:
+            output.ended({"outcome": "interrupted", "exit_code": code})
         if "GITHUB_OUTPUT" in os.environ or "GITHUB_ACTIONS" in os.environ:
             with suppress(Exception):  # the code above is true, whatever becomes of this
                 from pipeline.app import ci

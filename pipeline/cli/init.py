@@ -79,6 +79,7 @@ def _of_live(session: Session, said: Answers, name: str) -> Answers:
             "A full name reads projects/P/locations/L/services/S.",
             "Check its four parts.",
         )
+    session.say_connecting()
     with open_place(session, ref) as place:
         return initialise.of_live(said, ref, place.platform.read(ref))
 

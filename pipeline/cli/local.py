@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.app.session import Session
-from pipeline.cli.command import command
+from pipeline.cli.command import command, connecting
 from pipeline.cli.options import DryRun
 from pipeline.cli.parameters import Command, Group
 from pipeline.errors import UserError
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 
 @app.command(cls=Command)
-@command
+@connecting
 def up(
     session: Session,
     *,
@@ -79,8 +79,9 @@ def up(
     is_new = not endpoint.is_alive(folder)
     known = _images(session)
     if dry_run:
-        session.output.say(f"would {'start' if is_new else 'leave running'} the local Cloud Run of {folder}")
-        return 0
+        return session.output.would(
+            f"{'start' if is_new else 'leave running'} the local Cloud Run of {folder}"
+        )
     found = daemon.up(
         folder, known, trust_forwarded=trust_forwarded, bind=bind, port=port, rest_port=rest_port,
         strict_masks=strict_masks, schedule_speed=schedule_speed, balancer_port=balancer_port,
@@ -95,7 +96,7 @@ def up(
 
 
 @app.command(cls=Command)
-@command
+@connecting
 def down(session: Session, *, dry_run: DryRun = False) -> int:
     """End it and every process under it. Its services are kept for the next `up`.
 
@@ -105,9 +106,10 @@ def down(session: Session, *, dry_run: DryRun = False) -> int:
 
     folder = session.local_folder
     if dry_run:
-        would = "would end the local Cloud Run of" if endpoint.is_alive(folder) else "nothing runs in"
-        session.output.say(f"{would} {folder}")
-        return 0
+        is_up = endpoint.is_alive(folder)
+        return session.output.would(
+            f"end {'the local Cloud Run of' if is_up else 'nothing: none runs in'} {folder}"
+        )
     was_up = daemon.down(folder)
     session.output.say("local Cloud Run ended" if was_up else f"no local Cloud Run was running in {folder}")
     session.output.result("", {"outcome": "down", "exit_code": 0, "was_up": was_up, "folder": str(folder)})
@@ -115,7 +117,7 @@ def down(session: Session, *, dry_run: DryRun = False) -> int:
 
 
 @app.command(cls=Command)
-@command
+@connecting
 def status(session: Session) -> int:
     """Show services, revisions, instances, weights, and what the ingress saw of each socket.
 
@@ -132,7 +134,7 @@ def status(session: Session) -> int:
 
 
 @app.command(cls=Command)
-@command
+@connecting
 def logs(
     session: Session,
     *,

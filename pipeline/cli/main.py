@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import sys
 import warnings
@@ -22,6 +23,7 @@ _KNOWN = {
     "SPILLWAY_QUIET": _FLAG,
     "SPILLWAY_VERBOSE": ("", "0", "1", "2", "3"),
 }
+_OUTPUT_OPTION = re.compile(r"--output(?:=(?P<with>.*))?|-[qvy]*o(?P<short>.*)")
 _FOR_LIBRARIES = {
     "GRPC_VERBOSITY": "NONE",  # its core writes past ``streams``, and could wait there for ever
     "PYDANTIC_DISABLE_PLUGINS": "1",  # of the environment's other packages, which it would all look through
@@ -59,42 +61,59 @@ def run(words: Sequence[str]) -> int:
         except SystemExit as end:
             if isinstance(end.code, int | None):
                 # The end that typer makes of a mistake in the words stands beside it; a command's own stands alone.
-                return _handed_on(end.code or 0, end.__context__) if end.__context__ else end.code or 0
+                return _handed_on(words, end.code or 0, end.__context__) if end.__context__ else end.code or 0
             print(end.code, file=sys.stderr)  # noqa: T201 - as Python itself does
             return 1
         except KeyboardInterrupt as error:
             streams.hurry()
             streams.put("stderr", "spillway: interrupted\n")
-            return _handed_on(INTERRUPTED, error)
+            return _handed_on(words, INTERRUPTED, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours, told as one
             import traceback
 
             traceback.print_exc()
-            return _handed_on(1, error)
+            return _handed_on(words, 1, error)
     return 0
 
 
-def _handed_on(code: int, error: BaseException) -> int:
-    """Returns the code, once a job's outputs say it: no command came so far as to write them."""
-    if code and ("GITHUB_OUTPUT" in os.environ or "GITHUB_ACTIONS" in os.environ):
+def _handed_on(words: Sequence[str], code: int, error: BaseException) -> int:
+    """Returns the code, once a document and a job's outputs say it: no command came so far as to do so."""
+    is_job = "GITHUB_OUTPUT" in os.environ or "GITHUB_ACTIONS" in os.environ
+    mode = _mode_of(words)
+    if code and (is_job or mode != "text"):
         with suppress(Exception):  # the code is true, whatever becomes of this
             from pipeline.app import ci
-            from pipeline.output.writer import Output
+            from pipeline.output.writer import Mode, Output
             from pipeline.redact import SINK, secrets_of
 
             SINK.learn(*secrets_of(os.environ))
-            output = Output()
-            output.last = None if code == INTERRUPTED else _told(error)
-            ci.hand_on(output, code)
+            output = Output(Mode(mode))
+            output.ended(_told(error, code))
+            if is_job:
+                ci.hand_on(output, code)
     return code
 
 
-def _told(error: BaseException) -> dict[str, object]:
+def _mode_of(words: Sequence[str]) -> str:
+    """What stdout was asked to carry, of words that no command could be made of."""
+    mode = os.environ.get("SPILLWAY_OUTPUT", "").lower()
+    for at in range(len(words)):
+        if match := _OUTPUT_OPTION.fullmatch(words[at]):
+            mode = match["with"] or match["short"] or "".join(words[at + 1 : at + 2])
+    return mode if mode in _KNOWN["SPILLWAY_OUTPUT"] else "text"
+
+
+def _told(error: BaseException, code: int) -> dict[str, object]:
     """What typer, or whoever else, raised, as a command's document says an error."""
+    if code == INTERRUPTED:
+        return {"outcome": "interrupted", "exit_code": code}
     text: str = getattr(error, "format_message", error.__str__)()
     path = getattr(getattr(error, "ctx", None), "command_path", "spillway")
     what = text.partition("\n")[0] or type(error).__name__
-    return {"outcome": "error", "what": what, "fix": f"How it is called: {path} -h"}
+    return {
+        "outcome": "error", "exit_code": code, "error": type(error).__name__,
+        "what": what, "why": "", "fix": f"How it is called: {path} -h",
+    }  # fmt: skip
 
 
 def _open_descriptors() -> None:

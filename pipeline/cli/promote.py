@@ -40,8 +40,7 @@ def promote(
         if dry_run:
             current = drive.engine.observer.look(probe=False).situation.rollout
             ahead = f", ahead to {target}%" if target else ""
-            session.output.say(f"would let {current.plan.candidate} go on from {current.phase}{ahead}")
-            return 0
+            return session.output.would(f"let {current.plan.candidate} go on from {current.phase}{ahead}")
         drive.watch()
         let_go_on(drive.engine, drive.world.clock, to_percent=target, reason=reason, by=who())
         return drive.go_on(wait=wait, timeout=limit)

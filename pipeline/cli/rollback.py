@@ -64,10 +64,9 @@ def rollback(
         if dry_run:
             live = platform.read(ref)
             target = to or target_of(live, record.readable(live), platform.revisions(ref))
-            session.output.say(
-                f"would send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}"
+            return session.output.would(
+                f"send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}"
             )
-            return 0
         clock, cause = (
             SystemClock(session.stopped),
             Cause(reason or "an operator said so", who(), by_hand=True, drain=drain),

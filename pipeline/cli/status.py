@@ -13,6 +13,7 @@ import typer
 from pipeline.app.session import Session
 from pipeline.cli.command import connecting
 from pipeline.cli.options import Env, Project, Region, ServiceArgument, find_service
+from pipeline.errors import UserError
 from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.output.writer import Mode
@@ -48,6 +49,8 @@ def status(
     from pipeline.app.soaking import followers_of
     from pipeline.app.wiring import SystemClock, open_onlooker, open_place
 
+    if watch and session.output.mode is Mode.JSON:
+        raise UserError("-o json with --watch: one document that never ends", fix="Ask for lines: -o ndjson")
     ref = find_service(session, service, project, region, env)
     session.leaves_at_once = True
     clock, after = SystemClock(session.stopped), cache(partial(followers_of, session, ref))

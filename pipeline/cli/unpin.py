@@ -47,10 +47,9 @@ def unpin(
         if dry_run:
             live = place.platform.read(ref)
             pin.unpinned(live, record.of(live), move=move)
-            session.output.say(
-                f"would give 100% of {ref.service} to LATEST, now {live.latest_ready}; it is {live.wanted}"
+            return session.output.would(
+                f"give 100% of {ref.service} to LATEST, now {live.latest_ready}; it is {live.wanted}"
             )
-            return 0
         done = give_to_latest(
             place.platform, SystemClock(session.stopped), ref,
             by=who(), reason=reason, move=move, listen=told.listen, stop=session.stopped.is_set,

@@ -15,6 +15,8 @@ from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.redact import SINK, uncommanded_json
 
+DRY_RUN = "dry_run"  # the outcome of what was only said
+
 
 class Mode(StrEnum):
     TEXT = "text"
@@ -48,6 +50,18 @@ class Output:
         else:
             self._document(document)
 
+    def would(self, text: str, **more: object) -> int:
+        """What a dry run says: to people, and as a document. Returns its exit code."""
+        self.say(f"would {text}")
+        self.result("", {"outcome": DRY_RUN, "exit_code": 0, "would": text, **more})
+        return 0
+
+    def ended(self, document: Mapping[str, object]) -> None:
+        """The one document where lines of text would say nothing more: people were told already."""
+        self.last = document
+        if self.mode is not Mode.TEXT:
+            self._document(document)
+
     def data(self, text: str) -> None:
         """Text in a form of its own (SARIF, CI annotations) that its maker escaped: only secrets are taken out."""
         streams.put("stdout", f"{SINK.text(text)}\n")
@@ -61,13 +75,12 @@ class Output:
 
     def error(self, error: SpillwayError) -> None:
         """Three lines for people, or the one document for machines."""
-        self.last = {
+        document = {
             "outcome": error.outcome, "exit_code": error.exit_code, "error": type(error).__name__,
             "what": error.what, "why": error.why, "fix": error.fix,
             **({"next_at": error.at} if isinstance(error, NotYet) else {}),
         }  # fmt: skip
-        if self.mode is not Mode.TEXT:
-            self._document(self.last)
+        self.ended(document)
         streams.put("stderr", f"{SINK.lines(f'spillway: {error}')}\n")
 
     def _document(self, document: Mapping[str, object]) -> None:
