@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from pipeline.app.session import Session
 from pipeline.output import streams
@@ -34,10 +34,14 @@ def interrupts(session: Session) -> Iterator[None]:
         session.woken.set()
         if session.ends_now:
             raise KeyboardInterrupt
-        if session.leaves_at_once:
-            before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _end)
-            signal.setitimer(signal.ITIMER_REAL, _GRACE_S, _GRACE_S)
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, end)
+        signal.setitimer(signal.ITIMER_REAL, _GRACE_S, _GRACE_S)
         session.output.say("stopping after this step; the service keeps the state (once more: stop at once)")
+
+    def end(_number: int, _frame: object) -> None:
+        """Asked again and again: a command may say only after the signal that it leaves nothing behind."""
+        if session.leaves_at_once or session.ends_now:
+            raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -49,7 +53,3 @@ def interrupts(session: Session) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for caught, handler in before.items():
             signal.signal(caught, handler)
-
-
-def _end(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
