@@ -79,7 +79,7 @@ def test_something_is_said_before_the_first_call_is_answered(
     server.start()
     for name in ("CI", "SPILLWAY_LOCAL_DIR", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
-    with held(tmp_path, f"127.0.0.1:{port}"), open(slave, "w") as terminal:
+    with held(tmp_path, f"127.0.0.1:{port}"), os.fdopen(slave, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         group = line.split()[: 2 if line.startswith("local") else 1]
         main.run([*group, "-C", str(tmp_path), *line.split()[len(group) :]])

@@ -76,15 +76,32 @@ def test_what_was_typed_goes_before_the_environment(tmp_path: Path) -> None:
     assert (both.exit_code, both.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("words", [(), ("rollout",), ("promote",)])
-def test_help_lists_the_exit_codes(words: tuple[str, ...]) -> None:
+def told_codes(*words: str) -> set[int]:
+    """Those that a command's help lists."""
     done = CliRunner().invoke(app, [*words, "--help"])
     told = done.stdout.partition("Exit codes:")[2]
     assert all(len(line) <= 80 for line in told.splitlines())
-    codes = set(map(int, re.findall(r"\d+(?=,? )", "\n".join(line[:12] for line in told.splitlines()))))
+    return set(map(int, re.findall(r"\d+(?=,? )", "\n".join(line[:14] for line in told.splitlines()))))
+
+
+@pytest.mark.parametrize("words", [(), ("rollout",), ("promote",)])
+def test_help_lists_the_exit_codes(words: tuple[str, ...]) -> None:
+    codes = told_codes(*words)
     ours = {outcome.exit_code for outcome in Outcome} | set(ERRORS.values())
     assert ours <= codes
     assert (20 in codes) == (not words)
+
+
+@pytest.mark.parametrize("path", sorted({path for path, _ in options(get_command(app)) if path}))
+def test_each_commands_help_lists_its_own(path: str) -> None:
+    codes = told_codes(*path.split())
+    assert {0, 1, 2, 130, 143} <= codes
+    assert (20 in codes) == (path == "probe")
+
+
+def test_a_group_names_what_its_commands_end_with() -> None:
+    names = {path.split()[-1] for path, _ in options(get_command(app)) if path}
+    assert names == exit_codes.OF.keys(), "none too many"
 
 
 def test_the_readme_has_the_same_codes() -> None:

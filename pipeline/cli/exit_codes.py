@@ -20,12 +20,34 @@ CODES = {
     "20, 21": "probe: conversations failed; nothing could be reached",
     "130, 143": "interrupted: the service keeps the state",
 }
-_OF_ROLLOUT = tuple(code for code in CODES if not code.startswith("20"))
+_LOOKS = ("0", "1", "2", "3", "4", "130, 143")
+_ENDS = tuple(code for code in CODES if not code.startswith("20"))
+#: What each command may end with; one in a group by its own name.
+OF = {
+    **dict.fromkeys(("rollout", "promote"), _ENDS),
+    "tick": tuple(code for code in _ENDS if code not in ("10", "14", "17", "18")),
+    "plan": ("0", "1", "2", "3", "4", "10", "18", "130, 143"),
+    "rollback": ("0", "1", "2", "3", "4", "12", "130, 143"),
+    "unpin": ("0", "1", "2", "3", "4", "15", "130, 143"),
+    **dict.fromkeys(("status", "report", "logs"), _LOOKS),
+    "doctor": ("0", "1", "2", "3", "130, 143"),
+    "check": ("0", "1", "2", "10", "130, 143"),
+    "probe": ("0", "1", "2", "20, 21", "130, 143"),
+    **dict.fromkeys(("init",), _LOOKS),
+    **dict.fromkeys(("schema", "demo", "up", "down", "pulumi"), ("0", "1", "2", "130, 143")),
+}
+_MOVES = ("rollout", "promote", "tick")  # whose 0 says more than that what was asked is done
 
 
-def epilog(codes: tuple[str, ...] = tuple(CODES)) -> str:
-    """Lines that click leaves as they are."""
-    return "\n".join(["\b", "Exit codes:", *(f"  {code:<8}  {CODES[code]}" for code in codes)])
+def of(command: str) -> str:
+    """The lines of one command."""
+    return epilog(OF[command], "" if command in _MOVES else "done")
 
 
-ALL, OF_ROLLOUT = epilog(), epilog(_OF_ROLLOUT)
+def epilog(codes: tuple[str, ...] = tuple(CODES), done: str = "") -> str:
+    """Lines that click leaves as they are. ``done``: what 0 means, where it is not the usual."""
+    words = {**CODES, "0": done or CODES["0"]}
+    return "\n".join(["\b", "Exit codes:", *(f"  {code:<8}  {words[code]}" for code in codes)])
+
+
+ALL = epilog()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.app.session import Session
+from pipeline.cli import exit_codes
 from pipeline.cli.command import command, connecting
 from pipeline.cli.options import DryRun
 from pipeline.cli.parameters import Command, Group
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog=exit_codes.of("up"))
 @connecting
 def up(
     session: Session,
@@ -95,7 +96,7 @@ def up(
     return 0
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog=exit_codes.of("down"))
 @connecting
 def down(session: Session, *, dry_run: DryRun = False) -> int:
     """End it and every process under it. Its services are kept for the next `up`.
@@ -116,7 +117,7 @@ def down(session: Session, *, dry_run: DryRun = False) -> int:
     return 0
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog=exit_codes.of("status"))
 @connecting
 def status(session: Session) -> int:
     """Show services, revisions, instances, weights, and what the ingress saw of each socket.
@@ -133,7 +134,7 @@ def status(session: Session) -> int:
     return 0
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog=exit_codes.of("logs"))
 @connecting
 def logs(
     session: Session,
@@ -178,7 +179,11 @@ def logs(
     return 0
 
 
-@app.command(cls=Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@app.command(
+    cls=Command,
+    epilog=exit_codes.of("pulumi"),
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @command
 def pulumi(
     session: Session,

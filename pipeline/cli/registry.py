@@ -17,7 +17,6 @@ COMMANDS = (
     "schema", "doctor", "demo",
 )  # fmt: skip
 GROUPS = ("local",)
-_ENDS_AS_A_ROLLOUT = ("rollout", "promote")
 
 
 def app_for(words: Sequence[str]) -> typer.Typer:
@@ -46,8 +45,7 @@ def build(names: Sequence[str]) -> typer.Typer:
         if name in GROUPS:
             app.add_typer(module.app, name=name)
         else:
-            epilog = exit_codes.OF_ROLLOUT if name in _ENDS_AS_A_ROLLOUT else None
-            app.command(cls=Command, epilog=epilog)(getattr(module, name))
+            app.command(cls=Command, epilog=exit_codes.of(name))(getattr(module, name))
     return app
 
 
