@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from infra.settings import SILENT_S
 from pipeline.model import ServiceRef
 
 METRIC = "gcp:logging/metric:Metric"
@@ -19,6 +20,8 @@ POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
 TYPES = frozenset({METRIC, POLICY})
 _USER = "logging.googleapis.com/user/"
 _WINDOW_S = 300
+#: Of an absence, as Cloud Monitoring takes it: whole minutes. Source: cloud.google.com/monitoring/alerts/metric-absence.
+_LONGEST_ABSENCE_S = 23 * 3600 + 1800
 _FEWEST = 2  # one broken client is no alert
 _BY_USERS = "NOT jsonPayload.probe:*"  # a candidate that probes stopped at 0 % is nobody's emergency
 
@@ -61,15 +64,16 @@ _METRICS = (
 _TICKS = _Metric("ticks", "Steps of the watchdog that drives rollouts", 'jsonPayload.event="tick"')
 
 
-def declared(ref: ServiceRef, channels: Sequence[str] = ()) -> Iterator[Declared]:
+def declared(ref: ServiceRef, channels: Sequence[str] = (), silent_s: int = SILENT_S) -> Iterator[Declared]:
     """All metrics and policies of one service, in an order in which they can be made.
 
     Args:
+        silent_s: after so many seconds without a step the watchdog is silent.
         channels: resource names of notification channels; none: the policies open incidents and tell nobody.
     """
     for metric in (*_METRICS, _TICKS):
         yield _metric(ref, metric)
-    for key, title, conditions, words in _policies(ref):
+    for key, title, conditions, words in _policies(ref, silent_s):
         inputs = {
             "project": ref.project,
             "displayName": f"{ref.service}: {title}",
@@ -102,7 +106,7 @@ def _metric(ref: ServiceRef, metric: _Metric) -> Declared:
     return Declared(METRIC, _resource(ref, metric.key), inputs)
 
 
-def _policies(ref: ServiceRef) -> Iterator[tuple[str, str, list[dict[str, Any]], str]]:
+def _policies(ref: ServiceRef, silent_s: int) -> Iterator[tuple[str, str, list[dict[str, Any]], str]]:
     """Key, title, conditions and what to do of each."""
     back = f"Give traffic back: `spillway rollback {ref.name}`. See: `spillway status`."
     for code, who in (
@@ -124,12 +128,13 @@ def _policies(ref: ServiceRef) -> Iterator[tuple[str, str, list[dict[str, Any]],
         [_more_than(ref, "unserialisable", "", 0)],
         (f"A value that JSON refuses was logged or sent: `spillway check` finds where. {back}"),
     )
+    minutes = min(_LONGEST_ABSENCE_S, silent_s) // 60
     yield (
         "watchdog",
         "the watchdog is silent",
-        [_silent(ref, "ticks", 900)],
+        [_silent(ref, "ticks", minutes)],
         (
-            "No step for 15 minutes: a rollout that is under way is driven by nobody. Step by hand: `spillway tick`."
+            f"No step for {minutes} minutes: a rollout that is under way is driven by nobody. Step by hand: `spillway tick`."
         ),
     )
 
@@ -159,9 +164,9 @@ def _threshold(ref: ServiceRef, key: str, some: str, limit: float) -> dict[str, 
     }
 
 
-def _silent(ref: ServiceRef, key: str, seconds: int) -> dict[str, Any]:
-    absent = {"filter": _series(ref, key, ""), "duration": f"{seconds}s", "aggregations": [_summed(())]}
-    return {"displayName": f"none for {seconds // 60} minutes", "conditionAbsent": absent}
+def _silent(ref: ServiceRef, key: str, minutes: int) -> dict[str, Any]:
+    absent = {"filter": _series(ref, key, ""), "duration": f"{minutes * 60}s", "aggregations": [_summed(())]}
+    return {"displayName": f"none for {minutes} minutes", "conditionAbsent": absent}
 
 
 def _series(ref: ServiceRef, key: str, some: str) -> str:

@@ -27,7 +27,7 @@ def declare(read: Read, hooks: Hooks = lambda *_: None) -> None:
     settings = Settings.decode(pulumi.Config(PROJECT).require(CONFIG_KEY))
     live = read(settings)
     made = CloudRunService(settings.service, settings, live, hooks=hooks(settings, live))
-    lasting = alerts.declared(settings.ref, settings.alert_channels)
+    lasting = alerts.declared(settings.ref, settings.alert_channels, settings.silent_s)
     for other in (*lasting, *watchdog.declared(settings), *probe_job.declared(settings)):
         _declare_plainly(other)
     pulumi.export("uri", made.service.uri)

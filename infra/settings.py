@@ -19,6 +19,7 @@ from pipeline.model import ServiceRef
 
 PROJECT = "spillway"  # of Pulumi.yaml; the namespace of the config keys
 CONFIG_KEY = "service"
+SILENT_S = 900  # without a step: so long unless somebody says otherwise
 
 Ingress = Literal[
     "INGRESS_TRAFFIC_ALL", "INGRESS_TRAFFIC_INTERNAL_ONLY", "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
@@ -141,6 +142,7 @@ class Settings:
         telemetry: environment variables that tell the middleware what the scenarios say, in the container that serves;
             of OWN_VARIABLES. They are no part of what a revision is: another scenario makes no other revision.
         watchdog, probe_job: None declares none.
+        silent_s: after so many seconds without a step of the watchdog, or of ticks from elsewhere, the lasting alert fires.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -158,6 +160,7 @@ class Settings:
     telemetry: Mapping[str, str] = field(default_factory=dict)
     watchdog: Watchdog | None = None
     probe_job: ProbeJob | None = None
+    silent_s: int = SILENT_S
 
     @property
     def ref(self) -> ServiceRef:

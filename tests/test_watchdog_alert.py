@@ -11,10 +11,15 @@ import pytest
 from google.protobuf import json_format
 
 from infra import alerts
+from pipeline.app.request import Request
+from pipeline.app.session import Session
+from pipeline.cloudrun import stack
 from pipeline.local.api.entries import as_message
 from pipeline.model import ServiceRef
+from pipeline.output.writer import Output
 from pipeline.rpc.logs import logging_v2
 from pipeline.rpc.monitoring import monitoring_v3
+from tests.test_config import GOOD
 from tests.test_local_alerts import World
 
 REF = ServiceRef("p", "here", "chat")
@@ -76,3 +81,23 @@ def test_a_jobs_line_is_of_its_own_resource(world: World) -> None:
     shown = as_message(entry)
     assert shown.resource.type == "cloud_run_job"
     assert dict(shown.resource.labels) == {"project_id": "p", "location": "here", "job_name": "chat-watchdog"}
+
+
+@pytest.mark.parametrize(
+    ("silent", "watched"), [("10m", "600s"), ("45m", "2700s"), ("90m30s", "5400s"), ("24h", "84600s")]
+)
+def test_it_fires_when_the_configuration_says_that_it_is_silent(
+    silent: str, watched: str, tmp_path: Path
+) -> None:
+    text = f"{GOOD}watchdog: {{silent: {silent}}}\n"
+    (tmp_path / "spillway.yaml").write_text(text)
+    session = Session(Output(), tmp_path / "spillway.yaml", tmp_path, None, yes=True)
+    settings = Request.of(session, None).with_image("good").settings
+    (policy,) = [
+        each.inputs
+        for each in stack.declared(settings, lambda _: None).resources
+        if "watchdog is silent" in str(each.inputs.get("displayName"))
+    ]
+    (condition,) = policy["conditions"]
+    assert condition["conditionAbsent"]["duration"] == watched
+    assert f"{int(watched[:-1]) // 60} minutes" in condition["displayName"]

@@ -84,6 +84,7 @@ class Request:
             telemetry=self._telemetry,
             watchdog=self._watchdog,
             probe_job=self.probe_job,
+            silent_s=int(self.config.watchdog.silent.total_seconds()),
         )
 
     @property

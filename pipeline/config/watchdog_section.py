@@ -44,7 +44,8 @@ class WatchdogConfig:
 
     Args:
         every: how often a step is taken; of the time between two steps twice as much counts at most for a soak.
-        silent: a rollout that nobody drove for so long goes back with the next step, if it is below 100%.
+        silent: a rollout that nobody drove for so long goes back with the next step, if it is below 100%; the lasting
+            alert fires when no step was seen for so long.
         image: of a container that runs `spillway`; with it the Pulumi program declares the job and its schedule.
         service_account: that the job runs as and that the schedule starts it as; an image needs one.
         secrets: variables of the job by name, each a secret of Secret Manager.
