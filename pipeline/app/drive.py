@@ -25,7 +25,7 @@ from pipeline.core.decision import VERIFY_WITHIN
 from pipeline.core.intent import GOOD, Ended
 from pipeline.core.plan import Wish
 from pipeline.core.promoted import Admission
-from pipeline.core.rollout import UNDER_WAY, Rollout
+from pipeline.core.rollout import UNDER_WAY, Phase, Rollout
 from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine, Next
 from pipeline.driving.ports import World
@@ -101,6 +101,7 @@ class Drive:
     before: Mapping[str, int] = field(default_factory=lambda: budget.PROCESS.calls)
     is_watched: bool = False
     has_journal: bool = False
+    is_made: bool = False
 
     @property
     def session(self) -> Session:
@@ -186,8 +187,22 @@ class Drive:
             self.orders.done()
 
     def go_on(self, *, wait: bool, timeout: timedelta | None) -> int:
-        """Drive it to its end, or let it stand once the step that was taken is read back; the exit code."""
-        return self.finish(self.run(timeout)) if wait else self.finish(Outcome.UNDER_WAY, self.step_code())
+        """Drive it to its end, or let it stand once its revision is there and that is read back; the exit code."""
+        if wait:
+            return self.finish(self.run(timeout))
+        outcome = self._make()
+        return self.finish(outcome, self.step_code() if outcome is Outcome.UNDER_WAY else None)
+
+    def _make(self) -> Outcome:
+        """Take steps until the candidate is there: whoever goes on with it needs no Pulumi then."""
+        self.watch()
+        self.listeners.join(self._notice)
+        return self.engine.run(interrupted=lambda: self.is_made)
+
+    def _notice(self, event: RolloutEvent, /) -> None:
+        if isinstance(event, Looked):
+            s = event.look.situation
+            self.is_made = s.candidate is not None or s.rollout.phase is not Phase.DEPLOYING
 
     def step_code(self) -> int:
         """0 once the step that was taken is read back; else it is a time-out."""

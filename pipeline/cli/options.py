@@ -34,7 +34,9 @@ ServiceArgument = Annotated[
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the record and the report.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or only begin it.")]
+Wait = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Drive it to its end, or let go once its revision is there.")
+]
 Engine = Annotated[
     EngineChoice,
     typer.Option("--engine", help="Who applies the Pulumi program."),
