@@ -15,7 +15,7 @@ from pipeline.core.rollout import Phase
 from pipeline.events import RolloutEvent, Said
 from pipeline.model import Outcome
 from pipeline.output.writer import Mode, Output
-from pipeline.view.keys import HELP, Keys, Order
+from pipeline.view.keys import HELP, Keys, Order, sensible
 from tests.processes import until
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 from tests.terminals import Terminal
@@ -54,6 +54,16 @@ def test_what_was_asked_stands_in_the_line() -> None:
     assert keys.line == HELP
 
 
+def test_only_what_makes_sense_is_offered_and_heard() -> None:
+    keys = Keys(sensible(Phase.ROLLED_BACK))
+    assert keys.line == "[q]uit"
+    assert [keys.press(key) for key in "rypyhy"] == [None] * 6
+    assert keys.line == "[q]uit"
+    paused = Keys(sensible(Phase.PAUSED))
+    assert paused.line == "[p]romote [r]oll back [q]uit"
+    assert Keys(sensible(Phase.ROLLING)).line == HELP
+
+
 class Driven:
     """A rollout under way at 5 %, whose driver is given one order."""
 
@@ -90,6 +100,14 @@ def test_promote_at_the_last_stage_is_refused_and_told() -> None:
     driven.obey(Order.PROMOTE)
     (told,) = driven.refused()
     assert told.startswith("promote: there is no next stage to go to: it is at its last stage")
+    assert driven.scene.rollout.phase is Phase.ROLLING
+
+
+def test_promote_lets_a_paused_one_go_on() -> None:
+    driven = Driven()
+    driven.obey(Order.HOLD)
+    driven.obey(Order.PROMOTE)
+    assert driven.refused() == []
     assert driven.scene.rollout.phase is Phase.ROLLING
 
 
@@ -149,19 +167,21 @@ def test_an_order_ends_the_rest_between_two_steps_and_no_wait_in_a_step(tmp_path
 PROGRAM = textwrap.dedent("""
     import os, sys, termios, threading, time
     from pipeline.view.keyboard import Keyboard
+    def say(line):
+        os.write(1, f"{line}\\n".encode())  # whole: two threads print in parts
     while os.tcgetpgrp(0) != os.getpgrp():
         time.sleep(0.01)  # a job of the background would be stopped by its first touch of the terminal
     pressed, done = [], threading.Event()
     def press(key):
-        print("got", key, flush=True)
+        say(f"got {key}")
         if key == "q":
             done.set()
-    with Keyboard(press, stopping=lambda: print("stopping", flush=True), going_on=lambda: print("going on", flush=True)):
-        print("ready", flush=True)
+    with Keyboard(press, stopping=lambda: say("stopping"), going_on=lambda: say("going on")):
+        say("ready")
         while not done.wait(0.05):
             pass
     attributes = termios.tcgetattr(0)[3]
-    print("restored", bool(attributes & termios.ICANON), bool(attributes & termios.ECHO), flush=True)
+    say(f"restored {bool(attributes & termios.ICANON)} {bool(attributes & termios.ECHO)}")
 """)
 
 

@@ -1,4 +1,4 @@
-"""What an operator asks for at the keys of a rollout that this process drives: done between two of its steps."""
+"""What an operator asks for at the keys of a rollout that is driven or watched here: done between two steps or looks."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ class Orders:
 
     session: Session
     done: Callable[[], None] = lambda: None
+    leave: Callable[[], None] = lambda: os.kill(
+        os.getpid(), signal.SIGINT
+    )  # words and exit code as of Ctrl-C
     _order: Order | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def give(self, order: Order) -> None:
-        if order is Order.QUIT:  # as Ctrl-C does, words and exit code
-            os.kill(os.getpid(), signal.SIGINT)
+        if order is Order.QUIT:
+            self.leave()
             return
         with self._lock:
             self._order = order
@@ -80,8 +83,11 @@ def obey(order: Order, engine: Engine, world: World, listen: Listener) -> None:
 
 
 def _raise(engine: Engine, world: World) -> None:
-    """One stage further, with an operator's name and reason. Raises PlanRefused where there is none."""
+    """One stage further, with an operator's name and reason; a paused one goes on. Raises PlanRefused where it cannot."""
     current = engine.observer.look(probe=False).situation.rollout
+    if current.phase is Phase.PAUSED:
+        promote(engine, world.clock, to_percent=None, reason=_REASON, by=who())
+        return
     if current.phase is not Phase.ROLLING or current.is_last_stage:
         where = "it is at its last stage" if current.is_last_stage else f"it is {current.phase.value}"
         raise PlanRefused("there is no next stage to go to", f"{where}: {current.waiting or current.reason}")

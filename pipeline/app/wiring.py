@@ -256,18 +256,12 @@ def _prober(request: Request, place: Place, clock: SystemClock, *, one_step: boo
     return BackgroundProber(begin, waits=one_step, is_stopped=request.session.stopped.is_set)
 
 
-def open_onlooker(place: Place, clock: SystemClock) -> tuple[Observer, Rhythm]:
-    """Who looks at a rollout and changes nothing: no Pulumi program, no probes, no ``spillway.yaml``."""
-    observer, rhythm, _ = _onlooker(place, clock)
-    return observer, rhythm
-
-
 def open_guard(place: Place, clock: SystemClock, why: str, listen: Listener) -> Engine:
     """Who judges users' evidence by what the record holds, and may give traffic back; ``why`` it raises nothing."""
     from pipeline.config.watchdog_section import WatchdogConfig
     from pipeline.driving.engine import Engine
 
-    observer, rhythm, world = _onlooker(place, clock)
+    observer, world, rhythm = open_onlooker(place, clock)
     usual = WatchdogConfig()
     rhythm = rhythm.of_a_watchdog(usual.every, usual.silent)
     engine = Engine(observer, world, driver=driver(), listen=listen, rhythm=rhythm)
@@ -275,14 +269,15 @@ def open_guard(place: Place, clock: SystemClock, why: str, listen: Listener) -> 
     return engine
 
 
-def _onlooker(place: Place, clock: SystemClock) -> tuple[Observer, Rhythm, World]:
+def open_onlooker(place: Place, clock: SystemClock) -> tuple[Observer, World, Rhythm]:
+    """Who looks at a rollout, and may stop it by hand: no Pulumi program, no probes, no ``spillway.yaml``."""
     from pipeline.driving.observer import Observer
     from pipeline.driving.pace import USUAL, Rhythm
     from pipeline.driving.ports import Nobody, World
 
     rhythm = Rhythm.at(place.ref, USUAL.heartbeat)
     world = World(place.platform, Nobody(), Nobody(), place.logs, clock)
-    return Observer(place.ref, world, (), memory=rhythm.memory), rhythm, world
+    return Observer(place.ref, world, (), memory=rhythm.memory), world, rhythm
 
 
 def token_source() -> Callable[[str], str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -21,6 +23,7 @@ from pipeline.output.writer import Mode
 if TYPE_CHECKING:
     from pipeline.app.reporting import UserFigures
     from pipeline.app.soaking import Followers
+    from pipeline.app.wiring import Place
     from pipeline.driving.ports import Clock
     from pipeline.events import Look
     from pipeline.local.endpoint import Alerts
@@ -55,24 +58,53 @@ def status(
     session.leaves_at_once = True
     clock, after = SystemClock(session.stopped), cache(partial(followers_of, session, ref))
     with open_place(session, ref) as place:
-        observer, rhythm = open_onlooker(place, clock)
+        observer, _, rhythm = open_onlooker(place, clock)
         figures = UserFigures(place, clock, lambda: observer.current)
-        with _screen(session, figures, clock, after, stays=watch) as show:
+        with _screen(session, place, env, figures, clock, after, stays=watch) as screen:
             while True:
-                show(observer.look(probe=False), place.watched())
+                screen.show(observer.look(probe=False), place.watched())
                 if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
                     return 0
-                clock.sleep(max(timedelta(seconds=1), rhythm.quiet))
+                screen.rest(max(timedelta(seconds=1), rhythm.quiet))
+
+
+class _Screen(Protocol):
+    """Shows looks on stdout, and rests between two."""
+
+    def show(self, look: Look, alerts: Alerts) -> None: ...
+
+    def rest(self, duration: timedelta) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Printed:
+    """One after the other."""
+
+    put: Callable[[Look, Alerts], None]
+    rest: Callable[[timedelta], None]
+
+    def show(self, look: Look, alerts: Alerts) -> None:
+        self.put(look, alerts)
 
 
 @contextmanager
 def _screen(
-    session: Session, figures: UserFigures, clock: Clock, after: Followers, *, stays: bool
-) -> Iterator[Callable[[Look, Alerts], None]]:
-    """What shows a look on stdout: the document, the picture, or on a terminal the picture redrawn in its place."""
+    session: Session,
+    place: Place,
+    env: str | None,
+    figures: UserFigures,
+    clock: Clock,
+    after: Followers,
+    *,
+    stays: bool,
+) -> Iterator[_Screen]:
+    """The document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
-        yield lambda look, alerts: session.output.result(
-            "", {**_document(look, after), **_listed(alerts), **_sockets(look, figures())}
+        yield _Printed(
+            lambda look, alerts: session.output.result(
+                "", {**_document(look, after), **_listed(alerts), **_sockets(look, figures())}
+            ),
+            clock.sleep,
         )
         return
     from rich.console import Group
@@ -85,7 +117,7 @@ def _screen(
 
     console = streams.console("stdout")
 
-    def picture(look: Look, alerts: Alerts) -> Group:
+    def picture(look: Look, alerts: Alerts, keys: str = "") -> Group:
         told = [Text(plain(alert_line(alert)), style="bold red") for alert in alerts.firing]
         told += [
             Text(plain(silent_line(policy, len(alerts.not_evaluated) - 1)), style="yellow")
@@ -93,15 +125,15 @@ def _screen(
         ]
         s = look.situation
         soaks = [Text(plain(each)) for each in soaking.lines(s.live, s.rollout, after, clock.now())]
-        return Group(*told, render(look, (), figures(), clock.now(), console.width), *soaks)
+        return Group(*told, render(look, (), figures(), clock.now(), console.width, keys), *soaks)
 
-    if not stays or not console.is_terminal:
-        yield lambda look, alerts: console.print(picture(look, alerts))
+    if not (stays and streams.can_redraw(is_terminal=console.is_terminal, ci=bool(os.environ.get("CI")))):
+        yield _Printed(lambda look, alerts: console.print(picture(look, alerts)), clock.sleep)
         return
-    from rich.live import Live
+    from pipeline.cli.watching import Watching
 
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        yield lambda look, alerts: live.update(picture(look, alerts), refresh=True)
+    with Watching(session, place, env, console, picture) as watching:
+        yield watching
 
 
 def _listed(alerts: Alerts) -> dict[str, object]:

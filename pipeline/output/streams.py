@@ -145,6 +145,11 @@ def console(name: Name) -> Console:
     return Console(file=file, markup=False, emoji=False, highlight=False, _environ=sized)
 
 
+def can_redraw(*, is_terminal: bool, ci: bool) -> bool:
+    """Whether a block may redraw itself: in a CI's log, and on a terminal that cannot, nothing may."""
+    return is_terminal and not ci and os.environ.get("TERM") != "dumb"
+
+
 def wait_for_reader() -> None:
     """For a command that moves nothing: stdout may be a pager."""
     if isinstance(sys.stdout, Stream):

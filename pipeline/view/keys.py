@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.core.rollout import ENDED, Phase
+
 
 class Order(StrEnum):
-    """What an operator asks of the driver of a rollout."""
+    """What an operator asks of a rollout."""
 
     PROMOTE = "promote"
     HOLD = "hold"
@@ -15,37 +18,51 @@ class Order(StrEnum):
     QUIT = "quit"
 
 
-_KEYS = {
-    "p": (Order.PROMOTE, "promote to the next stage now?"),
-    "h": (Order.HOLD, "hold it here, until spillway promote?"),
-    "r": (Order.ROLL_BACK, "roll back: all traffic to stable?"),
-    "q": (Order.QUIT, "leave? the service keeps the state; spillway tick goes on"),
+#: How each is offered, and what is asked before it is done. The letter in brackets is the key.
+_WORDS = {
+    Order.PROMOTE: ("[p]romote", "promote to the next stage now?"),
+    Order.HOLD: ("[h]old", "hold it here, until spillway promote?"),
+    Order.ROLL_BACK: ("[r]oll back", "roll back: all traffic to stable?"),
+    Order.QUIT: ("[q]uit", "leave? the service keeps the state; spillway tick goes on"),
 }
-HELP = "[p]romote [h]old [r]oll back [q]uit"
+_KEYS = {offer[1]: order for order, (offer, _) in _WORDS.items()}
+HELP = " ".join(offer for offer, _ in _WORDS.values())
+
+
+def sensible(phase: Phase) -> Collection[Order]:
+    """What may be asked of a rollout in this phase by who only looks on."""
+    if phase in ENDED or phase is Phase.ROLLING_BACK:
+        return (Order.QUIT,)
+    return [order for order in Order if order is not Order.HOLD or phase is not Phase.PAUSED]
 
 
 @dataclass(slots=True)
 class Keys:
-    """Keys as they come. ``line`` is what to show: which there are, the question, or what was asked for."""
+    """Keys as they come. ``offered``: what may be asked for now."""
 
-    line: str = HELP
+    offered: Collection[Order] = tuple(Order)
     _asked: Order | None = None
+    _given: Order | None = None
+
+    @property
+    def line(self) -> str:
+        """What to show: which there are, the question, or what was asked for."""
+        if self._asked is not None:
+            return f"{_WORDS[self._asked][1]} [y/n]"
+        if self._given is not None:
+            return f"{self._given} ..."
+        return " ".join(_WORDS[order][0] for order in Order if order in self.offered)
 
     def press(self, key: str) -> Order | None:
         """The order that this key confirms; None for every other one."""
         if self._asked is not None:
             order, self._asked = self._asked, None
-            if key.lower() == "y":
-                self.line = f"{order} ..."
-                return order
-            self.line = HELP
-            return None
-        if key.lower() in _KEYS:
-            self._asked, question = _KEYS[key.lower()]
-            self.line = f"{question} [y/n]"
+            self._given = order if key.lower() == "y" else self._given
+            return order if key.lower() == "y" else None
+        wanted = _KEYS.get(key.lower())
+        self._asked = wanted if wanted in self.offered else None
         return None
 
     def obeyed(self) -> None:
         """What was asked for is done, or was refused."""
-        if self._asked is None:
-            self.line = HELP
+        self._given = None

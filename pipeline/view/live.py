@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -49,7 +48,7 @@ def choose_view(
     """
     with ExitStack() as stack:
         view: Listener = LineView(write)
-        if is_terminal and not ci and os.environ.get("TERM") != "dumb":
+        if streams.can_redraw(is_terminal=is_terminal, ci=ci):
             with suppress(Exception):
                 view = live = stack.enter_context(LiveView(streams.console("stderr"), Watcher(see)))
                 if order is not None:
@@ -135,16 +134,8 @@ class LiveView:
 
     def listening(self, order: Callable[[Order], None]) -> Keyboard:
         """The keyboard, whose keys are shown and heard here."""
-        self._keys = keys = Keys()
-
-        def press(key: str) -> None:
-            asked = keys.press(key)
-            if asked is not None:
-                order(asked)
-            self._live.refresh()
-
-        # Stopped, the picture stands still and the cursor is the shell's.
-        return Keyboard(press, stopping=self._live.stop, going_on=self._live.start)
+        self._keys = Keys()
+        return listening(self._live, self._keys, order)
 
     def obeyed(self) -> None:
         """What was asked for at the keys is done."""
@@ -171,6 +162,19 @@ class LiveView:
             return render(self._look, events, self._watcher.seen, self._now, self._console.width, keys)
         except Exception as error:  # noqa: BLE001 - the next one may be drawn again
             return Group(Text(f"no picture: {type(error).__name__}"))
+
+
+def listening(live: Live, keys: Keys, order: Callable[[Order], None]) -> Keyboard:
+    """The keyboard, whose keys are shown by what is drawn live."""
+
+    def press(key: str) -> None:
+        asked = keys.press(key)
+        if asked is not None:
+            order(asked)
+        live.refresh()
+
+    # Stopped, the picture stands still and the cursor is the shell's.
+    return Keyboard(press, stopping=live.stop, going_on=live.start)
 
 
 class LineView:
