@@ -67,6 +67,7 @@ PURE = (
     "pipeline.units",
     "pipeline.doctor.answer",
     "pipeline.scaffold.dockerfile",
+    "pipeline.scaffold.watchdog",
     "pipeline.report.document",
     "pipeline.report.writes",
     "pipeline.report.journal_lines",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from pipeline.app import initialise
 from pipeline.cli.app import app
 from pipeline.config import json_schema, schema
 from pipeline.model import LiveService, ServiceRef, Split
-from pipeline.scaffold import advice, configuration, dockerfile
+from pipeline.scaffold import action, advice, configuration, dockerfile, watchdog
 from pipeline.scaffold.configuration import Answers
 from pipeline.scaffold.repository import see, service_name
 from tests import repositories
@@ -25,7 +24,14 @@ from tests.repositories import ALL, FASTAPI, NODE, STARLETTE, Repository
 from tests.test_checks_examples import plant
 from tests.test_json_schema import faults
 
-WRITTEN = ["spillway.yaml", "spillway.schema.json", ".github/workflows/spillway.yml"]
+ROOT = Path(__file__).parents[1]
+PACKAGE_DATA = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][
+    "pipeline"
+]
+WRITTEN = [
+    "spillway.yaml", "spillway.schema.json", "watchdog.Dockerfile", ".github/workflows/spillway.yml",
+    *(f".github/actions/spillway/{name}" for name in ("action.yml", "run.sh", "stands.sh")),
+]  # fmt: skip
 
 
 def run(folder: Path, *words: str) -> Result:
@@ -158,6 +164,15 @@ def test_another_ci_gets_no_workflow_of_github(tmp_path: Path) -> None:
     assert not (folder / ".github").exists()
 
 
+def test_a_part_of_a_larger_repository_gets_no_workflow_that_nobody_would_read(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    folder = repositories.plant(STARLETTE, tmp_path / "services")
+    done = run(folder, "init", "-y", "-o", "json")
+    where = folder.relative_to(tmp_path).as_posix()
+    assert f"working-directory: {where}" in json.loads(done.stdout)["left"][".github/workflows/spillway.yml"]
+    assert not (folder / ".github").exists()
+
+
 def test_a_live_service_gives_its_place_and_what_matters() -> None:
     ref = ServiceRef("acme-prd", "us-east1", "chat")
     live = LiveService(
@@ -228,11 +243,33 @@ def test_the_workflow_is_one(tmp_path: Path) -> None:
     assert made["concurrency"]["cancel-in-progress"] is False
     assert made["permissions"] == {"contents": "read", "id-token": "write"}
     steps = [step for job in made["jobs"].values() for step in job["steps"]]
-    assert all(re.search(r"@[0-9a-f]{40}$", step["uses"]) for step in steps if "uses" in step)
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert {use for use in used if not re.search(r"@[0-9a-f]{40}$", use)} == {"./.github/actions/spillway"}
     assert not any("${{" in step.get("run", "") for step in steps), (
         "what comes from outside goes in by a variable"
     )
-    commands = [step["run"] for step in steps if "spillway" in step.get("run", "")]
-    assert any(words.startswith("spillway rollout --image") for words in commands)
-    if linter := shutil.which("actionlint"):
-        assert subprocess.run([linter, str(file)], check=False).returncode == 0
+    ours = [step["with"] for step in steps if step.get("uses", "").startswith("./")]
+    there = yaml.safe_load((folder / ".github/actions/spillway/action.yml").read_text(encoding="utf-8"))
+    assert all(given.keys() <= there["inputs"].keys() for given in ours)
+    assert [given.get("install") for given in ours] == ["false"] * 2, (
+        "what is installed is a variable's to say"
+    )
+    assert {given["env"] for given in ours} == {"production"}
+
+
+def test_the_action_is_the_one_that_is_published_and_the_package_has_it() -> None:
+    ours = {path.name: path.read_text() for path in (ROOT / ".github/actions/rollout").iterdir()}
+    assert {path.rpartition("/")[2]: text for path, text in action.files().items()} == ours
+    (pattern,) = [each for each in PACKAGE_DATA if each.startswith("scaffold/")]
+    assert {path.name for path in (ROOT / "pipeline").glob(pattern)} == ours.keys()
+
+
+def test_the_watchdogs_image_is_the_one_in_the_docs_and_does_what_the_job_asks(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "watchdog.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```dockerfile\n(.*?)```", page, re.DOTALL)
+    assert [line for line in watchdog.TEXT.splitlines() if not line.startswith("#")] == shown.splitlines()
+    assert dockerfile.command(watchdog.TEXT) == ["spillway"]
+    folder = repositories.plant(STARLETTE, tmp_path)
+    assert run(folder, "init", "-y").exit_code == 0
+    assert (folder / watchdog.FILE).read_text() == watchdog.TEXT
+    assert see(folder).dockerfile == "", "it is not the service's"

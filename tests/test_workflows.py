@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.scaffold import workflow
+from pipeline.scaffold import action, workflow
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / "docs" / "workflows").glob("*.yml"))
@@ -84,6 +84,31 @@ def test_the_page_about_ci_has_every_input_and_output() -> None:
     text = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `(\w[\w-]*)` \|", text, re.MULTILINE))
     assert named == ACTION["inputs"].keys() | ACTION["outputs"].keys()
+
+
+@pytest.mark.skipif(LINTER is None, reason="no actionlint here: make lint-workflows")
+def test_the_linter_finds_nothing_in_what_init_writes(tmp_path: Path) -> None:
+    """In a repository, where it reads the action's inputs and outputs, too."""
+    assert LINTER
+    (tmp_path / ".git").mkdir()
+    for path, text in {workflow.FILE: workflow.text("chat"), **action.files()}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    file = tmp_path / workflow.FILE
+    assert lint(LINTER, tmp_path) == ""
+    file.write_text(workflow.text("chat").replace("paused: success", "pause: success"))
+    assert 'input "pause" is not defined' in lint(LINTER, tmp_path)
+
+
+def lint(linter: str, root: Path) -> str:
+    done = subprocess.run(
+        [linter, "-no-color", "-shellcheck=", workflow.FILE],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
 
 
 @pytest.mark.skipif(LINTER is None, reason="no actionlint here: make lint-workflows")

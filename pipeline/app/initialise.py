@@ -15,7 +15,7 @@ from pipeline.app.session import Session
 from pipeline.config import json_schema, schema, yamltree
 from pipeline.errors import UserError
 from pipeline.model import ServiceRef
-from pipeline.scaffold import configuration, workflow
+from pipeline.scaffold import action, configuration, watchdog, workflow
 from pipeline.scaffold.configuration import Answers
 from pipeline.scaffold.repository import Repository, see
 from pipeline.units import format_duration
@@ -89,11 +89,17 @@ def make(session: Session, root: Path, repo: Repository, said: Answers, *, ci: b
     files = {
         schema.DEFAULT_FILE: configuration.text(repo, said),
         configuration.SCHEMA_FILE: json.dumps(json_schema.schema(), indent=1) + "\n",
+        watchdog.FILE: watchdog.TEXT,
     }
     schema.parse(files[schema.DEFAULT_FILE], schema.DEFAULT_FILE)
     left: dict[str, str] = {}
-    if ci and repo.ci in ("", _GITHUB):
-        files[workflow.FILE] = workflow.text(configuration.name_of(repo, said))
+    if ci and repo.prefix:
+        left[workflow.FILE] = (
+            "GitHub reads workflows at the top of a repository alone: copy one of docs/workflows there, "
+            f"with working-directory: {repo.prefix}"
+        )
+    elif ci and repo.ci in ("", _GITHUB):
+        files |= {workflow.FILE: workflow.text(configuration.name_of(repo, said)), **action.files()}
     elif ci:
         left[workflow.FILE] = f"{repo.ci} is what this repository uses"
     return Made(repo, files, left)

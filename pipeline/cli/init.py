@@ -33,7 +33,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     dry_run: DryRun = False,
 ) -> int:
-    """Look at this repository and write spillway.yaml, its JSON schema and a GitHub workflow for it.
+    """Look at this repository and write spillway.yaml, its JSON schema, CI and the watchdog's Dockerfile for it.
 
     Seen are the framework, WebSocket routes, message types and what is sent for each, the Dockerfile, Pulumi and CI. The
     source is read, never run or edited; the telemetry's lines are printed with the place where they go.

@@ -10,6 +10,7 @@ from typing import Any
 
 from checks.service.facts import Handled
 from pipeline.model import ServiceRef
+from pipeline.scaffold import watchdog
 from pipeline.scaffold.repository import Repository
 
 SCHEMA_FILE = "spillway.schema.json"
@@ -46,7 +47,7 @@ def text(repo: Repository, said: Answers) -> str:
     """The whole file. It loads."""
     parts = [
         _head(repo, said), _environments(repo, said), _images(repo), _scenarios(repo, said), _stages(), _criteria(repo),
-        _checks(said),
+        _checks(said), _watchdog(),
     ]  # fmt: skip
     return "\n".join("\n".join(part) + "\n" for part in parts if part)
 
@@ -186,6 +187,13 @@ def _checks(said: Answers) -> list[str]:
         if said.checks
         else []
     )
+
+
+def _watchdog() -> list[str]:
+    return [
+        f"# Who goes on with a rollout whose job has ended: a Cloud Run job on a schedule. Its image: {watchdog.FILE}",
+        "# watchdog: {every: 1m, silent: 15m, image: IMAGE@sha256:..., service-account: ACCOUNT}",
+    ]
 
 
 def flow(value: Any) -> str:

@@ -40,6 +40,7 @@ class Repository:
         starts: the message that a client begins a run with, and what it leads to; None: not seen.
         project, region: that some file of the repository deploys to; empty: not seen.
         is_watched: the telemetry middleware is in the source already.
+        prefix: of the folder in a repository of git that is larger, as in ``services/chat``; empty at its top.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Repository:
     region: str = ""
     pulumi: str = ""
     ci: str = ""
+    prefix: str = ""
 
     @property
     def path(self) -> str:
@@ -100,7 +102,15 @@ def see(root: Path) -> Repository:
         region=deployed.get("region", ""),
         pulumi="Pulumi.yaml" if (root / "Pulumi.yaml").is_file() else "",
         ci=next((name for path, name in _CI if os.path.lexists(root / path)), ""),
+        prefix=_prefix(root),
     )
+
+
+def _prefix(root: Path) -> str:
+    """Where the root is in the repository of git around it; empty where it is its top, or in none."""
+    here = root.resolve()
+    top = next((each for each in (here, *here.parents) if os.path.lexists(each / ".git")), here)
+    return "" if top == here else here.relative_to(top).as_posix()
 
 
 def read(root: Path, path: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from string import Template
 
+from pipeline.scaffold import action
+
 FILE = ".github/workflows/spillway.yml"
 
 _CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
@@ -21,6 +23,7 @@ _TEXT = """\
 #   GCP_ACCOUNT                 who deploys; `spillway doctor --env production` says what it may not yet
 #   PULUMI_BACKEND_URL          where Pulumi's state lies, such as gs://BUCKET; its secret: PULUMI_CONFIG_PASSPHRASE
 #   SPILLWAY_PACKAGE            where pip gets Spillway from: a git address with a commit, or a wheel
+# The action is this repository's own, beside this file: `spillway init` wrote it, too.
 name: spillway
 
 on:
@@ -52,7 +55,6 @@ env:
   IMAGE: ${{ vars.IMAGE }}
   PULUMI_BACKEND_URL: ${{ vars.PULUMI_BACKEND_URL }}
   PULUMI_CONFIG_PASSPHRASE: ${{ secrets.PULUMI_CONFIG_PASSPHRASE }}
-  SPILLWAY_ENV: @{environment}
 
 jobs:
   rollout:
@@ -85,9 +87,19 @@ jobs:
           digest=$(docker inspect --format '{{index .RepoDigests 0}}' "$IMAGE:$GITHUB_SHA")
           echo "digest=$digest" >> "$GITHUB_OUTPUT"
       - name: Roll out
-        run: spillway rollout --image "$DIGEST"
+        id: spillway
+        uses: ./@{action}
+        with:
+          image: ${{ steps.image.outputs.digest }}
+          env: @{environment}
+          paused: success # it waits for a person: this job is done
+          install: "false"
+      - name: Say what it waits for
+        if: steps.spillway.outputs.outcome == 'paused'
+        run: echo "$REVISION waits at $PERCENT %. Run this workflow by hand to let it go on, or to roll back." >> "$GITHUB_STEP_SUMMARY"
         env:
-          DIGEST: ${{ steps.image.outputs.digest }}
+          REVISION: ${{ steps.spillway.outputs.revision }}
+          PERCENT: ${{ steps.spillway.outputs.percent }}
 
   by-hand:
     if: github.event_name == 'workflow_dispatch'
@@ -107,10 +119,14 @@ jobs:
           workload_identity_provider: ${{ vars.GCP_PROVIDER }}
           service_account: ${{ vars.GCP_ACCOUNT }}
       - name: Promote or roll back
-        run: spillway "$COMMAND" --reason "$REASON"
-        env:
-          COMMAND: ${{ inputs.command }}
-          REASON: ${{ inputs.reason }}
+        uses: ./@{action}
+        with:
+          command: ${{ inputs.command }}
+          env: @{environment}
+          args: |
+            --reason
+            ${{ inputs.reason }}
+          install: "false"
 """
 
 
@@ -121,5 +137,10 @@ class _Ours(Template):
 def text(service: str, environment: str = "production") -> str:
     """Args: environment: of ``spillway.yaml``."""
     return _Ours(_TEXT).substitute(
-        service=service, environment=environment, checkout=_CHECKOUT, python=_PYTHON, auth=_AUTH
+        service=service,
+        environment=environment,
+        action=action.FOLDER,
+        checkout=_CHECKOUT,
+        python=_PYTHON,
+        auth=_AUTH,
     )

@@ -1,0 +1,1 @@
+../../../.github/actions/rollout/stands.sh
