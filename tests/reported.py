@@ -49,6 +49,10 @@ class Standing:
     def output(self) -> Any:
         return SimpleNamespace(say=self.said.append, level=-1)
 
+    @property
+    def config_file(self) -> Path:
+        return self.state_folder / "spillway.yaml"
+
 
 class Told(list[RolloutEvent]):
     """What the engine told, told on."""

@@ -48,3 +48,32 @@ def test_a_commit_that_is_none_is_usage(repository: Path, commit: str) -> None:
 def test_where_there_is_no_repository_it_is_usage(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such commit"):
         changes.since(tmp_path, "HEAD")
+
+
+def test_until_another_commit_where_the_clone_has_it(repository: Path) -> None:
+    first = changes.since(repository, "HEAD~1")
+    assert changes.since(repository, "HEAD~1", "HEAD~1") == ()
+    assert changes.since(repository, "HEAD~1", "0" * 40) == first, "not in this clone: up to HEAD"
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "built"),
+    [
+        ("", "", ""),
+        ("", "a" * 40, "a" * 40),
+        ("b" * 7, "a" * 40, "b" * 7),
+        ("", "refs/heads/main", ""),
+        ("", "--output=x", ""),
+    ],
+)
+def test_what_an_image_was_built_from(
+    option: str, variable: str, built: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_SHA", variable)
+    assert changes.built_from(option) == built
+
+
+@pytest.mark.parametrize("option", ["HEAD", "abc", "-h", "main", "A" * 40, "0" * 65, "0000000\n"])
+def test_a_name_that_may_mean_another_tomorrow_is_refused(option: str) -> None:
+    with pytest.raises(UserError, match="not a commit"):
+        changes.built_from(option)

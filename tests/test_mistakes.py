@@ -104,7 +104,10 @@ MISTAKES = {
     "a live service that is none": Mistake(
         "init --from chat", ("chat", "projects/P/locations/L/services/S"), None
     ),
-    "a commit that there is not": Mistake("report --env local --commit nowhere", ("local Cloud Run",)),
+    "a commit that is none": Mistake(
+        "rollout --image good --env local --commit HEAD", ("--commit HEAD", "git rev-parse HEAD")
+    ),
+    "a commit that there is not": Mistake("report --env local --since nowhere", ("local Cloud Run",)),
 }
 
 

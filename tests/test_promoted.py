@@ -371,3 +371,16 @@ def test_what_drifted_while_it_was_rolled_out_ends_the_soak() -> None:
     )
     after = before.on(Event.HELD, START + 2 * HOUR, drift="traffic was set to x 100%")
     assert after.promoted == (replace(open_one, left=START + HOUR),)
+
+
+def test_stables_commit_is_known_however_many_failed_since(scene: Scene) -> None:
+    scene.roll(wish("a", commit="a" * 40))
+    scene.prober.failing.add("http://candidate")
+    for _ in range(2):
+        assert scene.roll(wish("b", commit="b" * 40), retry=True) is Outcome.STOPPED_AT_ZERO
+        assert (scene.rollout.plan.commit, scene.rollout.plan.stable_commit) == ("b" * 40, "a" * 40)
+    scene.prober.failing.clear()
+    assert scene.roll(wish("c")) is Outcome.PROMOTED
+    assert scene.rollout.plan.stable_commit == "a" * 40
+    scene.start(wish("d", commit="d" * 40))
+    assert scene.rollout.plan.stable_commit == "", "nobody said what c was built from"

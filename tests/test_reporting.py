@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+import subprocess
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,6 +78,34 @@ def test_the_report_counts_what_the_logs_count(tmp_path: Path) -> None:
         == candidate.closes["server_error_1011"]
     )
     assert sum(c.abnormal for c in made.closes if c.revision == STABLE) == 0
+
+
+def test_what_changed_since_stables_commit_is_as_the_record_says(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init", "-q")
+    commits = []
+    for name in ("a.py", "b.py", "c.py"):
+        (tmp_path / name).touch()
+        git("add", ".")
+        git("commit", "-qm", name)
+        commits.append(git("rev-parse", "HEAD"))
+    machine = Reported(tmp_path)
+    machine.roll()
+    rolled = machine.scene.rollout
+    rollout = replace(rolled, plan=replace(rolled.plan, stable_commit=commits[0], commit=commits[1]))
+    made = reporting.make_report(machine.session, machine.scene.world, rollout)
+    assert (made.commit, made.changed) == (commits[0], ("A b.py",)), (
+        "the candidate's, and not what came after"
+    )
+    strange = replace(rollout, plan=replace(rollout.plan, stable_commit="0" * 40))
+    made = reporting.make_report(machine.session, machine.scene.world, strange)
+    assert (made.commit, made.changed) == ("", None)
 
 
 def test_logs_that_cannot_be_read_are_said_in_the_report(tmp_path: Path) -> None:

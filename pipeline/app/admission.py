@@ -11,7 +11,8 @@ from pipeline.app.request import Request
 from pipeline.app.session import who
 from pipeline.app.wiring import SystemClock, open_place
 from pipeline.config.environments_section import followers
-from pipeline.core.promoted import Admission
+from pipeline.core import record
+from pipeline.core.promoted import Admission, digest_of
 from pipeline.driving.predecessor import Predecessor, must_not_be_locked
 from pipeline.errors import ServiceNotFound, UserError
 
@@ -88,3 +89,12 @@ def next_image(request: Request, source: str) -> str:
         except ServiceNotFound:
             return before.next_image(None, ())
         return before.next_image(live, place.platform.revisions(request.ref))
+
+
+def commit_of(request: Request, image: str) -> str:
+    """Of the source of an image that soaked in the environment before, as its record has it; empty: it does not."""
+    with ExitStack() as stack:
+        before = opened(request, stack)
+        current = record.of(before.platform.read(before.ref))
+        known = current.promoted if current else ()
+        return next((each.commit for each in reversed(known) if each.digest == digest_of(image)), "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -13,7 +14,7 @@ from pipeline import private
 from pipeline.app.session import Session
 from pipeline.core.rollout import Rollout
 from pipeline.driving.ports import Clock, LogSource, Platform, World
-from pipeline.errors import PlatformUnavailable, SpillwayError
+from pipeline.errors import PlatformUnavailable, SpillwayError, UserError
 from pipeline.judging.exposure import Exposure
 from pipeline.judging.reading import Arm
 from pipeline.model import LogLine, Revision
@@ -177,11 +178,12 @@ def make_report(
 
     Args:
         commit: stable's; what changed since is asked of the repository. Raises UserError when it has no such commit.
+            Empty: as the record says, where it does and the repository has it.
     """
-    from pipeline.app import changes, static_checks
+    from pipeline.app import static_checks
     from pipeline.report import document, journal
 
-    changed = changes.since(session.config_file.parent, commit) if commit else None
+    commit, changed = _changed(session, current, commit)
     folder, attempt = rollouts_of(session), journal.Attempt.of(current)
     met = read_logs(world, current)
     try:
@@ -203,6 +205,20 @@ def make_report(
         commit=commit,
         changed=changed,
     )
+
+
+def _changed(session: Session, current: Rollout, commit: str) -> tuple[str, tuple[str, ...] | None]:
+    """Stable's commit, and what changed since; none where it is not known. Raises UserError for one that was asked for."""
+    from pipeline.app import changes
+
+    plan = current.plan
+    if commit:
+        return commit, changes.since(session.config_file.parent, commit, plan.commit)
+    if plan.stable_commit:
+        with suppress(UserError):  # this clone may be another's, or a shallow one
+            found = changes.since(session.config_file.parent, plan.stable_commit, plan.commit)
+            return plan.stable_commit, found
+    return "", None
 
 
 def _looked(alerts: Callable[[], Sequence[str]] | None) -> Sequence[str] | None:

@@ -28,6 +28,7 @@ class Request:
     Args:
         name: of the environment.
         image: by digest; empty where the command names none.
+        commit: of its source; empty: not known.
     """
 
     session: Session
@@ -35,6 +36,7 @@ class Request:
     name: str
     environment: Environment
     image: str = ""
+    commit: str = ""
 
     @classmethod
     def of(cls, session: Session, env: str | None, config: Config | None = None) -> Request:
@@ -168,6 +170,7 @@ class Request:
             candidate=compose(self.settings).revision,
             fingerprint=config.fingerprint(self.environment.evidence),
             config=config.shared_fingerprint(),
+            commit=self.commit,
             terms=config.terms(),
             longest_scenario=timedelta(seconds=max(s.longest_s for s in config.build_scenarios())),
             client=self._client,

@@ -31,8 +31,9 @@ def report(
         str | None, typer.Argument(help="Rollout id; default: the one on the service.")
     ] = None,
     env: Env = None,
-    commit: Annotated[
-        str, typer.Option("--commit", help="Stable's commit: the report lists the files that changed since.")
+    since: Annotated[
+        str,
+        typer.Option("--since", help="Stable's commit: what changed since is listed; default: the record's."),
     ] = "",
     form: Annotated[
         Format | None,
@@ -60,7 +61,7 @@ def report(
                 f"the service carries {current.plan.rollout_id if current else 'no record'}",
                 "Start one: spillway rollout --image DIGEST",
             )
-        made = make_report(session, drive.world, current, alerts=drive.place.alerts, commit=commit)
+        made = make_report(session, drive.world, current, alerts=drive.place.alerts, commit=since)
         if form is not None:
             streams.wait_for_reader()
             session.output.data(_rendered(made, form).rstrip("\n"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +26,9 @@ from pipeline.cli.options import (
 )
 from pipeline.errors import LocalCloudRunDown, PlatformUnavailable, UserError
 from pipeline.model import Outcome
+
+if TYPE_CHECKING:
+    from pipeline.app.request import Request
 
 
 @connecting
@@ -48,6 +52,12 @@ def rollout(
         bool, typer.Option("--override-soak", help="Wait for no soak, here or elsewhere; needs --reason.")
     ] = False,
     reason: Reason = "",
+    commit: Annotated[
+        str,
+        typer.Option(
+            "--commit", help="That the image was built from; default: GITHUB_SHA. The report tells by it."
+        ),
+    ] = "",
     dry_run: DryRun = False,
 ) -> int:
     """Roll a revision out in stages; traffic goes back by itself when it fails.
@@ -65,7 +75,7 @@ def rollout(
     limit = timeout_of(session, timeout, wait=wait)
     if dry_run:
         fix = "See the plan without it: spillway plan --image DIGEST"
-        idle = ("supersede", "retry", "take_tags", "engine", "override_soak", "reason")
+        idle = ("supersede", "retry", "take_tags", "engine", "override_soak", "reason", "commit")
         refuse_idle(session, "with --dry-run", fix, *idle)
         from pipeline.cli import plan
 
@@ -74,7 +84,9 @@ def rollout(
     session.engine = engine
     with ExitStack() as stack:
         asked = Request.of(session, env)
-        request = stack.enter_context(pinned(asked, image_of(session, asked, image, source)))
+        named = image_of(session, asked, image, source)
+        built = replace(asked, commit=_commit(asked, named, source, commit))
+        request = stack.enter_context(pinned(built, named))
         gate, door = Gate(request), Door(request, reason if override_soak else "")
         try:
             drive = stack.enter_context(open_drive(request))
@@ -86,6 +98,17 @@ def rollout(
         if ended and ended.outcome is Outcome.CHECKS_FAILED:
             return gate.refuse()
         return drive.finish(ended) if ended else drive.go_on(wait=wait, timeout=limit)
+
+
+def _commit(asked: Request, image: str, source: str, option: str) -> str:
+    """That the image was built from. One that soaked elsewhere has it from there: this job runs for a later one."""
+    from pipeline.app.changes import built_from
+
+    if option or not source or "image" in asked.session.given:
+        return built_from(option)
+    from pipeline.app.admission import commit_of
+
+    return commit_of(asked, image)
 
 
 def _refuse_unfounded(session: Session, *, override_soak: bool, reason: str) -> None:

@@ -15,6 +15,7 @@ from datetime import timedelta
 from math import ceil
 
 from pipeline.core.pin import pin_of
+from pipeline.core.promoted import commit_of
 from pipeline.core.rollout import Rollout
 from pipeline.errors import PlanRefused
 from pipeline.judging.metrics import PLATFORM_METRICS, UNASKED_METRICS
@@ -40,6 +41,7 @@ class Wish:
         candidate: the revision's name, from the content hash of its template.
         longest_scenario: the longest ``within`` of any scenario.
         evidence: "users", or "probes" for an environment without users.
+        commit: of the source of the image; empty: not known.
         client: whom a run is counted for, as the middleware is told; empty: by address.
     """
 
@@ -53,6 +55,7 @@ class Wish:
     min_instances: int = 0
     client: str = ""
     config: str = ""
+    commit: str = ""
     is_reached: bool = False
     is_inside: bool = False
     round_within: timedelta = timedelta(0)
@@ -109,6 +112,7 @@ def make(wish: Wish, live: LiveService, revisions: Sequence[Revision], current: 
         stable=stable.name,
         stable_uid=stable.uid,
         stable_adopted=current is None,
+        stable_commit=commit_of(current.promoted, stable.name, stable.uid) if current else "",
         stable_unhealthy=current is not None and current.unhealthy and current.plan.candidate == stable.name,
     )
     if wish.evidence != "users":
@@ -132,6 +136,7 @@ def first(wish: Wish) -> Plan:
         image=wish.image,
         terms=wish.terms,
         config=wish.config,
+        commit=wish.commit,
     )
 
 

@@ -35,6 +35,7 @@ class Promoted:
         at: when it was promoted, or got all traffic back; its soak begins here.
         left: when it ended; None while it lasts.
         failed: when this revision was sent back afterwards, by a gate or by hand.
+        commit: of the source of its image; empty: nobody said.
     """
 
     digest: str
@@ -44,6 +45,7 @@ class Promoted:
     at: datetime
     left: datetime | None = None
     failed: datetime | None = None
+    commit: str = ""
 
     def soaked(self, now: datetime) -> str:
         """For how long, in words: to the second, and no time at all where the clock that wrote it is ahead."""
@@ -130,6 +132,11 @@ def given_back(known: Sequence[Promoted], revision: str, uid: str, at: datetime)
     """
     last = next((p for p in reversed(known) if p.revision == revision and uid in ("", p.uid)), None)
     return joined(known, replace(last, at=at, left=None, failed=None)) if last else tuple(known)
+
+
+def commit_of(known: Sequence[Promoted], revision: str, uid: str) -> str:
+    """Of the source that this revision was built from; empty where nobody said."""
+    return next((p.commit for p in reversed(known) if (p.revision, p.uid) == (revision, uid)), "")
 
 
 # -- choosing from it -------------------------------------------------------------------------------------------------

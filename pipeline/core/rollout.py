@@ -318,7 +318,7 @@ class Rollout:
         """The candidate, with all traffic from this moment on."""
         plan = self.plan
         digest = promoted.digest_of(plan.image)
-        return Promoted(digest, plan.config, plan.candidate, self.candidate_uid, at)
+        return Promoted(digest, plan.config, plan.candidate, self.candidate_uid, at, commit=plan.commit)
 
 
 def stage_after(rollout: Rollout, to_percent: int | None) -> int:

@@ -142,6 +142,8 @@ class Plan:
         stable_adopted: it was live before Spillway knew the service.
         stable_unhealthy: it answered badly from its first deployment on, so nothing is lost by leaving it.
         config: hash of the configuration but for its environments.
+        commit: of the source that the candidate's image was built from, as far as anybody said; ``stable_commit`` is
+            stable's.
     """
 
     rollout_id: str
@@ -154,3 +156,5 @@ class Plan:
     stable_adopted: bool = False
     stable_unhealthy: bool = False
     config: str = ""
+    commit: str = ""
+    stable_commit: str = ""

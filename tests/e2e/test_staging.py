@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.core import record
 from pipeline.core.promoted import digest_of
+from pipeline.core.rollout import Rollout
 from tests.e2e.project import Done, Project, image
 from tests.e2e.runner import Job
 
@@ -27,6 +29,12 @@ def configure(project: Project, soak: str, more: str = "") -> None:
 
 def rollout(project: Project, env: str, *words: str) -> Done:
     return project.run_here("rollout", "--env", env, *words, "-o", "json")
+
+
+def record_of(project: Project) -> Rollout:
+    found = record.of(project.live())
+    assert found is not None
+    return found
 
 
 def in_time(project: Project, command: str, *words: str) -> Done:
@@ -55,11 +63,17 @@ def digest(project: Project, service: str) -> str:
 @pytest.fixture
 def way(empty: Project) -> Project:
     configure(empty, "1h")
-    assert rollout(empty, "staging", "--image", "good").document["outcome"] == "first_deployment"
+    assert (
+        rollout(empty, "staging", "--image", "good", "--commit", "a" * 40).document["outcome"]
+        == "first_deployment"
+    )
     return empty
 
 
-def test_what_soaked_in_staging_and_nothing_else_gets_into_production(way: Project) -> None:
+def test_what_soaked_in_staging_and_nothing_else_gets_into_production(
+    way: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_SHA", "c" * 40)  # of the job that the clock started
     said = not_yet(rollout(way, "production", "--from", "staging"))
     assert not_yet(rollout(way, "production", "--image", "good"))["next_at"] == said["next_at"]
     planned = way.run_here("plan", "--env", "production", "--image", "good", "-o", "json")
@@ -73,7 +87,7 @@ def test_what_soaked_in_staging_and_nothing_else_gets_into_production(way: Proje
     assert (first.code, first.document["outcome"]) == (0, "first_deployment"), first.stderr
 
     configure(way, "1h")
-    assert rollout(way, "staging", "--image", "next").document["outcome"] == "promoted"
+    assert rollout(way, "staging", "--image", "next", "--commit", "b" * 40).document["outcome"] == "promoted"
     before = way.live()
     said = not_yet(rollout(way, "production", "--from", "staging"))
     assert way.live() == before
@@ -85,6 +99,8 @@ def test_what_soaked_in_staging_and_nothing_else_gets_into_production(way: Proje
     configure(way, "1s")
     done = in_time(way, "rollout", "-o", "json")
     assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
+    plan = record_of(way).plan
+    assert (plan.commit, plan.stable_commit) == ("b" * 40, "a" * 40), "of the images, not of this job"
     assert digest(way, way.service).startswith("sha256:")
     assert digest(way, way.service) == digest(way, f"{way.service}-stg")
     rows = way.run_here("report", "--env", "production", "-o", "json").document["checklist"]
