@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline import budget
+
 if TYPE_CHECKING:
     from tests.contract.cloud import Cloud
 
@@ -34,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 os.environ["SPILLWAY_ENGINE"] = "in-process"  # whoever means Pulumi's engine says so: tests/pulumi
+
+
+@pytest.fixture(autouse=True)
+def _quota_of_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that went to the cloud in this process leaves the next test's none of its waits."""
+    monkeypatch.setattr(budget.PROCESS, "_buckets", {})
+
 
 SOURCE = Path(__file__).parent / "foreign"
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from checks.finding import Confidence, Finding, Report, Severity
 from pipeline.core.rollout import Phase
+from pipeline.judging.counts import Counts
 from pipeline.judging.exposure import UNKNOWN, Exposure
+from pipeline.judging.terms import Criterion
 from pipeline.report import banner, document
 from pipeline.report import notes as report_notes
 from pipeline.report.checklist import State
@@ -43,6 +46,30 @@ def test_a_hang_and_a_missing_line_are_told_of_their_revision() -> None:
     assert f"{CANDIDATE}: 2 runs hung: not done in time, on a socket that nobody had closed." in said
     assert f"{CANDIDATE}: 1 socket fell silent after the accept: log lines that were due are missing." in said
     assert STABLE not in said
+
+
+def test_runs_are_told_beside_the_independent_ones_and_first_events_beside_their_limit() -> None:
+    rollout = a_rollout()
+    terms = replace(
+        rollout.plan.terms,
+        criteria=(Criterion("first_event", limit=0.05, slower_than=timedelta(milliseconds=500)),),
+    )
+    rollout = replace(
+        rollout,
+        plan=replace(rollout.plan, terms=terms),
+        judge=replace(rollout.judge, total={"first_event": Counts(candidate_trials=10)}),
+    )
+    slow = Exposure(sessions=9, runs=95, first_events={123: 95}, windows={0: 9})
+    stable = Exposure(sessions=9, first_events={110: 9}, windows={0: 9})
+    said = report_notes.notes(rollout, {CANDIDATE: slow, STABLE: stable})
+    assert f"{CANDIDATE}: 95 runs, 10 independent: of one client the first in a block is judged." in said
+    (line,) = [each for each in said if each.startswith("First event, p95: ")]
+    for met, name in ((slow, CANDIDATE), (stable, STABLE)):
+        assert f"{met.first_event_p95_ms:,.0f} ms on {name}" in line
+    assert line.endswith("slower than 500ms is late, in 5% of the runs at most.")
+    bare = replace(rollout, plan=replace(rollout.plan, terms=replace(terms, criteria=())))
+    told = report_notes.notes(bare, {CANDIDATE: slow, STABLE: stable})
+    assert not [each for each in told if each.startswith("First event")], "it is not judged"
 
 
 @pytest.mark.parametrize(

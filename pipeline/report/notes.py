@@ -7,7 +7,9 @@ from datetime import datetime
 
 from pipeline.core.rollout import Rollout
 from pipeline.judging.exposure import UNKNOWN, Exposure
+from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.population import UNSEEN
+from pipeline.units import format_duration, format_rate
 
 _NOBODY = Exposure()
 
@@ -20,6 +22,8 @@ def notes(rollout: Rollout, met: Mapping[str, Exposure] | None) -> tuple[str, ..
     names = dict.fromkeys((plan.candidate, plan.stable))
     said = [line for name in names for line in _of_one(name, met.get(name, _NOBODY))]
     if plan.candidate != plan.stable:
+        said += _runs(rollout, met.get(plan.candidate, _NOBODY))
+        said += _first_events(rollout, met)
         said += [each for each in (blind_stable(rollout, met),) if each]
         said += uncompared(rollout, met)
     if not any(e.sessions for e in met.values()) and any(e.requests for e in met.values()):
@@ -38,6 +42,33 @@ def _of_one(name: str, met: Exposure) -> Iterator[str]:
         yield f"{name}: {_count(met.silent, 'socket')} fell silent after the accept: log lines that were due are missing."
     if ignored := met.closes.get("ignored", 0):
         yield f"{name}: {_count(ignored, 'close')} not held against it, by ignore-reasons."
+
+
+def independent(judge: JudgeState) -> int:
+    """Of the candidate's runs those that were judged, over all stages."""
+    return max((c.candidate_trials for c in judge.total.values()), default=0)
+
+
+def _runs(rollout: Rollout, met: Exposure) -> Iterator[str]:
+    """How many there were, and of how many the judge was told: one client's are not independent of one another."""
+    if met.runs:
+        yield (
+            f"{rollout.plan.candidate}: {_count(met.runs, 'run')}, {independent(rollout.judge):,} independent: "
+            "of one client the first in a block is judged."
+        )
+
+
+def _first_events(rollout: Rollout, met: Mapping[str, Exposure]) -> Iterator[str]:
+    """How long users waited for the first event, beside what counts as late; only where that is judged."""
+    asked = next((c for c in rollout.plan.terms.criteria if c.slower_than is not None), None)
+    if asked is None or asked.slower_than is None:
+        return
+    names = (rollout.plan.candidate, rollout.plan.stable)
+    took = [(name, ms) for name in names if (ms := met.get(name, _NOBODY).first_event_p95_ms) is not None]
+    if took:
+        words = ", ".join(f"{ms:,.0f} ms on {name}" for name, ms in took)
+        limit = "" if asked.limit is None else f", in {format_rate(asked.limit)} of the runs at most"
+        yield f"First event, p95: {words}; slower than {format_duration(asked.slower_than)} is late{limit}."
 
 
 def blind_stable(rollout: Rollout, met: Mapping[str, Exposure]) -> str:

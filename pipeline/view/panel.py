@@ -24,7 +24,7 @@ from pipeline.report import writes
 from pipeline.report.facts import unasked_words, words_of
 from pipeline.report.left import left_on
 from pipeline.report.left import words as draining_words
-from pipeline.report.notes import blind_stable, uncompared
+from pipeline.report.notes import blind_stable, independent, uncompared
 from pipeline.view.flow import flow
 from pipeline.view.gate_lines import gate_lines
 
@@ -269,8 +269,7 @@ def _users(look: Look, seen: Seen | None, revision: str) -> Iterator[Text]:
     yield Text(f"sessions {exposure.sessions:,}")
     yield Text(f"affected {exposure.affected:,}", style="bold red" if exposure.affected else "")
     if revision == look.situation.rollout.plan.candidate and exposure.runs:
-        counted = max((c.candidate_trials for c in look.judge.total.values()), default=0)
-        yield Text(f"{exposure.runs:,} runs, {counted:,} independent")
+        yield Text(f"{exposure.runs:,} runs, {independent(look.judge):,} independent")
     alarming = {
         "hung": exposure.hung, "log lines missing": exposure.silent, "exits": exposure.exits,
         "turned away": exposure.turned_away,
