@@ -82,6 +82,24 @@ MISTAKES = {
         code=3,
         env={"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere.json"},
     ),
+    "credentials that are a folder": Mistake(
+        "status --env production",
+        ("not allowed", "/proc: a folder, not a file", "GOOGLE_APPLICATION_CREDENTIALS names, or unset that"),
+        code=3,
+        env={"GOOGLE_APPLICATION_CREDENTIALS": "/proc"},
+    ),
+    "credentials that are a device": Mistake(
+        "tick --env production",
+        ("/dev/zero: a device, not a file",),
+        code=3,
+        env={"GOOGLE_APPLICATION_CREDENTIALS": "/dev/zero"},
+    ),
+    "credentials that are no JSON": Mistake(
+        "rollback projects/p/locations/l/services/s",
+        ("not allowed", "is not a valid json file: ", "unset that"),
+        code=3,
+        env={"GOOGLE_APPLICATION_CREDENTIALS": __file__},
+    ),
     "half of a service's name": Mistake(
         "rollback chat --project acme", ("--project", "projects/acme/locations")
     ),

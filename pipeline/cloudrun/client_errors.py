@@ -16,6 +16,7 @@ from pipeline.errors import (
     StaleWrite,
 )
 from pipeline.model import ServiceRef
+from pipeline.rpc import login
 
 _QUOTA_WORDS = (
     "quota exceeded",
@@ -25,7 +26,6 @@ _QUOTA_WORDS = (
     "rate_limit_exceeded",
 )
 _NO_CREDENTIALS = ("invalid_grant", "Reauthentication is needed")  # Source: google.auth, google.oauth2
-_LOG_IN = "Log in: gcloud auth application-default login"
 _AGAIN = "Give the same command again; what is there now: spillway status (of a local Cloud Run: spillway local status)"
 _LOOK = "Look who wrote it: spillway status; then give the same command again."
 _CHANGE = "Change what is named there, then give the same command again."
@@ -75,6 +75,8 @@ def raise_ours(error: Exception, what: str, *, etag: bool, missing: type[Platfor
 
 def _said(error: Exception) -> str:
     """What the API said, in one line at least."""
+    if isinstance(error, auth.GoogleAuthError):
+        return login.said(error)
     return (
         str(getattr(error, "message", "") or error).strip()
         or f"{type(error).__name__}, and no more was said."
@@ -96,7 +98,7 @@ def _names_of(message: str) -> str:
 def _way_in(error: Exception, message: str) -> str:
     """The role for a permission that is missing; a login for credentials that are no good."""
     if not isinstance(error, google.Forbidden):
-        return _LOG_IN
+        return login.way_in()
     permission = _PERMISSION.search(message)
     role = _ROLES.get(permission[1], "") if permission else ""
     which = f"the role {role}" if role else "what it lacks"

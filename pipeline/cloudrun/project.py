@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected
+from pipeline.rpc import login
 
 _TIMEOUT_S = 10.0
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -112,9 +113,7 @@ class Project:
         try:
             answer = self.transport.request(method, f"{self.base(api)}/{path}", json=body, timeout=_TIMEOUT_S)
         except exceptions.GoogleAuthError as error:
-            raise AccessError(
-                f"{what}: no credentials", str(error), "gcloud auth application-default login"
-            ) from error
+            raise AccessError(f"{what}: no credentials", login.said(error), login.way_in()) from error
         except requests.RequestException as error:
             raise PlatformUnavailable(f"{what}: no answer", f"{type(error).__name__}: {error}") from error
         if date := answer.headers.get("Date"):
@@ -145,17 +144,14 @@ def _fix(api: str, said: str, project: str) -> str:
 
 def open_project(name: str) -> tuple[Project, Identity]:
     """With the default credentials, refreshed once. Raises AccessError."""
-    import google.auth
     from google.auth import exceptions
     from google.auth.transport.requests import AuthorizedSession, Request
 
     try:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
-        credentials.refresh(Request())  # type: ignore[no-untyped-call]
+        credentials = login.default(scopes=[_SCOPE])
+        credentials.refresh(Request())
     except exceptions.GoogleAuthError as error:
-        raise AccessError(
-            "no credentials", str(error).splitlines()[0], "Log in: gcloud auth application-default login"
-        ) from error
+        raise AccessError("no credentials", login.said(error), login.way_in()) from error
     email = getattr(credentials, "service_account_email", "") or getattr(credentials, "account", "")
     session: Any = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
     return Project(name, session), Identity(type(credentials).__module__.rpartition(".")[2], str(email or ""))

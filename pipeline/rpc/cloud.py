@@ -8,6 +8,7 @@ from importlib import import_module
 
 import grpc
 
+from pipeline.rpc import login
 from pipeline.rpc.deferred import defer
 
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -25,15 +26,15 @@ class Api:
     def channel(self) -> grpc.Channel:
         """Raises: google.auth.exceptions.GoogleAuthError; among other things, when there are no credentials."""
         defer("google.api_core", "grpc_helpers")
-        import google.auth
         from google.api_core import grpc_helpers
         from google.auth.transport import mtls
         from google.oauth2.service_account import Credentials
 
         has_certificate = getattr(mtls, "should_use_client_cert", lambda: True)
+        login.must_be_readable()
         if has_certificate() or any(map(os.environ.get, _ELSEWHERE)):
             return self._by_client()
-        credentials, _ = google.auth.default(default_scopes=self.scopes)
+        credentials = login.default(default_scopes=self.scopes)
         if isinstance(credentials, Credentials):
             credentials = credentials.with_always_use_jwt_access(True)  # type: ignore[no-untyped-call]
         elif hasattr(credentials, "with_gdch_audience"):
