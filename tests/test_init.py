@@ -77,6 +77,37 @@ def test_it_refuses_to_overwrite_and_a_dry_run_writes_nothing(tmp_path: Path) ->
     assert not (folder / ".github").exists()
 
 
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious.txt").write_text("mine")
+    folder = plant(tmp_path / "repo", {"notes.txt": ""})
+    (folder / "spillway.yaml").symlink_to(outside / "precious.txt")
+    assert run(folder, "init", "-y").exit_code == 2
+    assert run(folder, "init", "-y", "--force", "--no-ci").exit_code == 0
+    assert not (folder / "spillway.yaml").is_symlink()
+    assert (outside / "precious.txt").read_text() == "mine"
+    (folder / ".github").symlink_to(outside)
+    refused = run(folder, "init", "-y", "--force")
+    assert (refused.exit_code, "leads out of this folder" in refused.stderr) == (2, True), refused.stderr
+    assert [path.name for path in outside.iterdir()] == ["precious.txt"]
+
+
+def test_where_one_cannot_be_written_none_is_left(tmp_path: Path) -> None:
+    folder = plant(tmp_path, {".github/actions": "a file", "Dockerfile": "FROM x\n"})
+    before = sorted(path.name for path in folder.rglob("*") if path.is_file())
+    refused = run(folder, "init", "-y")
+    assert (refused.exit_code, len(refused.stderr.strip().splitlines()[-3:])) == (2, 3)
+    assert ".github/actions/spillway/action.yml: cannot be written" in refused.stderr
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == before
+
+
+def test_a_start_script_is_a_line_of_shell(tmp_path: Path) -> None:
+    package = {"scripts": {"start": "node 'src/my file.js'"}, "dependencies": {"ws": "8"}}
+    folder = plant(tmp_path, {"package.json": json.dumps(package), "src/my file.js": "require('ws')"})
+    assert see(folder).command == ("node", "src/my file.js")
+
+
 def test_names_of_the_source_stay_on_their_line(tmp_path: Path) -> None:
     types = ["a\\nservice: evil", "b\\u2028c", "d\\x85e", "\\ud800", "\\U0001f600"]
     rows = ", ".join(f'"{name}": go' for name in types)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -130,7 +131,12 @@ def _checks(session: Session, root: Path, repo: Repository, said: Answers) -> li
 
 
 def write(root: Path, made: Made, *, force: bool) -> None:
-    """Raises UserError before anything is written where a file is there already, or cannot be written."""
+    """All of them, or none: what was written before one that cannot be is taken away again.
+
+    A link in the place of a file is replaced, never followed: what it leads to may be no file of this repository.
+
+    Raises: UserError before anything is written where a file is there already, or would come to stand elsewhere.
+    """
     there = [path for path in made.files if os.path.lexists(root / path)]
     if there and not force:
         raise UserError(
@@ -138,12 +144,33 @@ def write(root: Path, made: Made, *, force: bool) -> None:
             "Nothing was written.",
             "See what would be: spillway init --dry-run; replace them: spillway init --force",
         )
+    _must_stay_inside(root, made.files)
+    new: list[Path] = []
     for path, text in made.files.items():
         file = root / path
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            new += [] if os.path.lexists(file) else [file]
+            if file.is_symlink():
+                file.unlink()
             file.write_text(text, encoding="utf-8")
         except OSError as error:
+            for each in new:
+                with suppress(OSError):
+                    each.unlink()
             raise UserError(
-                f"{path}: cannot be written", f"{error.strerror}.", "Make it writable."
+                f"{path}: cannot be written", f"{error.strerror}. Nothing new was left.", "Make it writable."
             ) from error
+
+
+def _must_stay_inside(root: Path, files: Iterable[str]) -> None:
+    """Raises UserError where a folder on the way is a link that leads out of the repository."""
+    top = root.resolve()
+    for path in files:
+        folder = (root / path).parent
+        if not folder.resolve().is_relative_to(top):
+            raise UserError(
+                f"{path}: {folder.relative_to(root)} leads out of this folder, to {folder.resolve()}",
+                "What init writes is this repository's alone. Nothing was written.",
+                "Make it a folder of its own, or leave the workflow out: spillway init --no-ci",
+            )

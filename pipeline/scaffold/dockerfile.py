@@ -19,18 +19,19 @@ def command(text: str) -> list[str]:
     for line in text.replace("\\\n", " ").split("\n"):
         match = re.match(r"\s*(ENTRYPOINT|CMD)\s+(.+)", line, re.IGNORECASE)
         if match:
-            said[match[1].upper()] = _words(match[2].strip())
+            said[match[1].upper()] = words_of(match[2].strip())
             if match[1].upper() == "ENTRYPOINT":
                 said.pop("CMD", None)  # of an earlier stage
         elif re.match(r"\s*FROM\s", line, re.IGNORECASE):
             said = {}
     words = [*said.get("ENTRYPOINT", []), *said.get("CMD", [])]
     if words[:2] in (["sh", "-c"], ["bash", "-c"], ["/bin/sh", "-c"]) and len(words) == 3:
-        words = _words(words[2])
+        words = words_of(words[2])
     return words[1:] if words[:1] == ["exec"] else words
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """Of a list in JSON, or of a line for a shell; none of what is neither."""
     if text.startswith("["):
         try:
             made = json.loads(text)

@@ -157,7 +157,7 @@ def _start(root: Path, service: Service, docker: str, *, is_node: bool) -> tuple
         package = javascript.package(root)
         scripts = package.get("scripts")
         start = scripts.get("start", "") if isinstance(scripts, dict) else ""
-        said = str(start).split() or ["node", str(package.get("main") or "index.js")]
+        said = dockerfile.words_of(str(start)) or ["node", str(package.get("main") or "index.js")]
     made = next(
         (a for a in service.applications if a.framework in ASGI and a.server and "." not in a.server), None
     )
