@@ -37,6 +37,12 @@ def wrong(config: str, *told: str) -> Mistake:
     return Mistake("plan --image good --env local", told, GOOD + config)
 
 
+def elsewhere(old: str, new: str, *told: str) -> Mistake:
+    """The same with something else in the good file's place."""
+    assert old in GOOD
+    return Mistake("plan --image good --env local", told, GOOD.replace(old, new))
+
+
 MISTAKES = {
     "no file": Mistake("plan --image good", ("spillway.yaml", "spillway init"), None),
     "another file that is not there": Mistake("status -c other.yaml", ("other.yaml",)),
@@ -59,6 +65,18 @@ MISTAKES = {
     "stages that do not end at 100": wrong(
         "stages: [{percent: 0}, {percent: 50}]\n", "spillway.yaml:7:", "100"
     ),
+    "a zone": elsewhere("us-central1", "us-central1-a", "spillway.yaml:4:", "region", "no zone"),
+    "a region in words": elsewhere("us-central1", "US Central", "spillway.yaml:4:", "region", "us-central1"),
+    "a project by its title": elsewhere("acme,", "ACME Corp,", "spillway.yaml:4:", "project", "id"),
+    "a tab": elsewhere("  local:", "\tlocal:", "spillway.yaml:3:", "not valid YAML", "tab"),
+    "the port as a variable": wrong(
+        "container: {env: {PORT: '8080'}}\n", "spillway.yaml:7:", "PORT is set by Cloud Run", "port:"
+    ),
+    "what no variable can be called": wrong(
+        "container: {env: {'A=B': x}}\n", "spillway.yaml:7:", "A=B", "without ="
+    ),
+    "memory without a unit": wrong("container: {memory: '512'}\n", "spillway.yaml:7:", "memory", "512Mi"),
+    "CPUs that are none": wrong("container: {cpu: lots}\n", "spillway.yaml:7:", "cpu", "500m"),
     "no scenario": Mistake(
         "plan --image good", ("scenarios",), "service: chat\nenvironments: {local: {endpoint: local}}\n"
     ),

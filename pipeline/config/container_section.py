@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pipeline.config.fields import Duration, between, not_empty, not_our_variables, whole
+from pipeline.config.fields import (
+    Duration,
+    between,
+    not_empty,
+    not_our_variables,
+    text_like,
+    variables,
+    whole,
+)
+
+_CPU = text_like(r"[0-9]{1,3}(?:\.[0-9]{1,3})?|[0-9]{1,6}m", 'a number of CPUs, such as "1" or 500m')
+_MEMORY = text_like(
+    r"[0-9]{1,9}(?:\.[0-9]{1,3})?(?:k|[KMGT]i?)", "a size with its unit, such as 512Mi or 2Gi"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +33,7 @@ class Image:
 
     command: Annotated[list[str], not_empty]
     directory: Annotated[str, not_empty] | None = None
-    env: dict[str, str] = field(default_factory=dict)
+    env: Annotated[dict[str, str], variables] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +58,12 @@ class Container:
     """
 
     port: Annotated[int, whole(1, 65_535)] | None = None
-    env: Annotated[dict[str, str], not_our_variables] = field(default_factory=dict)
+    env: Annotated[dict[str, str], variables, not_our_variables] = field(default_factory=dict)
     min_instances: Annotated[int, whole(0, 1000)] | None = None
     max_instances: Annotated[int, whole(1, 1000)] | None = None
     concurrency: Annotated[int, whole(1, 1000)] | None = None
-    cpu: str | None = None
-    memory: str | None = None
+    cpu: Annotated[str, _CPU] | None = None
+    memory: Annotated[str, _MEMORY] | None = None
     timeout: Annotated[Duration, between("1s", "1h")] | None = None  # Cloud Run's own limits, as for startup
     service_account: str | None = None
     startup: Annotated[Duration, between("1s", "4m")] | None = None

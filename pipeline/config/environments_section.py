@@ -30,6 +30,14 @@ def _is_in_one_place(value: str, name: str, beside: Mapping[str, Any]) -> None:
         )
 
 
+_PROJECT = text_like(
+    r"[a-z0-9](?:[-a-z0-9.:]*[a-z0-9])?", "a project's id: small letters, digits and hyphens"
+)
+#: A zone is a region's name with a letter behind it.
+_REGION = text_like(
+    r"(?![a-z0-9-]*[0-9]-[a-z]$)[a-z](?:[-a-z0-9]*[a-z0-9])?",
+    "a region, such as us-central1, and no zone of it",
+)
 _REPOSITORY = text_like(
     r"(?:[\w.-]+(?::[0-9]+)?/)?[\w.-]+(?:/[\w.-]+)*", "a name in a registry, without tag or digest"
 )
@@ -69,8 +77,8 @@ class Environment:
     """
 
     endpoint: Literal["local", "cloud"] = "cloud"
-    project: str = field(default="", metadata={"check": _is_in_one_place})
-    region: str = field(default="", metadata={"check": _is_in_one_place})
+    project: Annotated[str, _PROJECT] = field(default="", metadata={"check": _is_in_one_place})
+    region: Annotated[str, _REGION] = field(default="", metadata={"check": _is_in_one_place})
     service: Name | None = None
     image: Annotated[str, _REPOSITORY] = ""
     after: After | None = None

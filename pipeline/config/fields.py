@@ -107,11 +107,29 @@ def not_empty(value: Collection[object]) -> Collection[object]:
     return value
 
 
-@told(propertyNames={"not": {"enum": sorted(OWN_VARIABLES)}})
+_VARIABLE = r"[ -<>-~]+"  # printable, and no equals sign
+#: That Cloud Run sets in the container that serves. Source: cloud.google.com/run/docs/container-contract.
+_SET_BY_CLOUD_RUN = ("K_CONFIGURATION", "K_REVISION", "K_SERVICE", "PORT")
+
+
+@told(propertyNames={"pattern": f"^(?:{_VARIABLE})$"})
+def variables(env: dict[str, str]) -> dict[str, str]:
+    """Raises ValueError for what no variable can be called."""
+    for name in env:
+        if not re.fullmatch(_VARIABLE, name):
+            raise Misplaced((name,), f"{shown(name)} is no name of a variable: printable, and without =")
+    return env
+
+
+@told(propertyNames={"not": {"enum": sorted((*OWN_VARIABLES, *_SET_BY_CLOUD_RUN))}})
 def not_our_variables(env: dict[str, str]) -> dict[str, str]:
-    """Raises ValueError for a variable that each deploy writes itself."""
-    if ours := [name for name in env if name in OWN_VARIABLES]:
-        raise Misplaced((ours[0],), f"{ours[0]} is Spillway's own")
+    """Raises ValueError for a variable that each deploy, or Cloud Run, writes itself."""
+    for name in env:
+        if name in OWN_VARIABLES:
+            raise Misplaced((name,), f"{name} is Spillway's own")
+        if name in _SET_BY_CLOUD_RUN:
+            hint = "; the port is said by port:" if name == "PORT" else ""
+            raise Misplaced((name,), f"{name} is set by Cloud Run itself{hint}")
     return env
 
 

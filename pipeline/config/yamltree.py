@@ -80,6 +80,8 @@ def parse(text: str, file: str) -> Document:
         problem = str(error.problem or error.context)
         if "nesting" in problem:  # libyaml's own limit is reached before ours when it reads ahead
             raise ConfigError(f"{file}:{place}: {_TOO_DEEP}") from error
+        if "cannot start any token" in problem and _line_of(text, place).lstrip(" ").startswith("\t"):
+            problem = "a tab at its beginning: YAML is indented by blanks"
         raise ConfigError(f"{file}:{place}: not valid YAML", f"{problem}.") from error
     except UnicodeEncodeError as error:  # half a surrogate pair: no file in UTF-8 has one
         raise ConfigError(f"{file}:1:1: not valid YAML", f"Character {error.start + 1} is none.") from error
@@ -88,6 +90,10 @@ def parse(text: str, file: str) -> Document:
     reader = _Reader(file)
     value = reader.read(node, ()) if node is not None else None
     return Document(file, value, reader.places, reader.words)
+
+
+def _line_of(text: str, place: str) -> str:
+    return text.split("\n")[int(place.partition(":")[0]) - 1]
 
 
 def _place_in(text: str, mark: Any) -> str:
