@@ -30,6 +30,7 @@ class Mistake:
     config: str | None = GOOD
     code: int = 2
     env: dict[str, str] = field(default_factory=dict)
+    yml: str = ""
 
 
 def wrong(config: str, *told: str) -> Mistake:
@@ -46,6 +47,9 @@ def elsewhere(old: str, new: str, *told: str) -> Mistake:
 MISTAKES = {
     "no file": Mistake("plan --image good", ("spillway.yaml", "spillway init"), None),
     "another file that is not there": Mistake("status -c other.yaml", ("other.yaml",)),
+    "a file of another ending": Mistake(
+        "plan --image good", ("spillway.yaml: not there", "-c spillway.yml"), None, yml=GOOD
+    ),
     "not YAML": Mistake("status", ("spillway.yaml:1:",), "service: [chat\n"),
     "a misspelt key": wrong("stage: []\n", "spillway.yaml:7:1", "stage"),
     "a key twice": wrong("service: chat\n", "spillway.yaml:7:1", "service"),
@@ -152,6 +156,8 @@ def test_a_mistake_ends_in_three_lines(name: str, tmp_path: Path) -> None:
     mistake = MISTAKES[name]
     if mistake.config is not None:
         (tmp_path / "spillway.yaml").write_text(mistake.config)
+    if mistake.yml:
+        (tmp_path / "spillway.yml").write_text(mistake.yml)
     env = {"SPILLWAY_LOCAL_DIR": str(tmp_path / "none"), "CI": "true", **mistake.env}
     words = mistake.line.split()
     where = [] if "-C" in words else ["-C", str(tmp_path)]

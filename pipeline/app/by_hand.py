@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from pipeline.app import webhook
 from pipeline.app.drive import open_drive
 from pipeline.app.journalling import Told, keep_journal
 from pipeline.app.orders import obey
@@ -23,6 +26,9 @@ def obey_watching(order: Order, session: Session, place: Place, env: str | None)
     )
     if order is not Order.PROMOTE:
         obey(order, engine, world, told.listen)
+        with suppress(SpillwayError):  # a service that is named in full needs no configuration
+            if Request.of(session, env).ref == place.ref:
+                webhook.tell(session, env, told)
     else:
         try:
             _obey_driving(session, place, env, told)

@@ -22,6 +22,12 @@ def read_bytes(path: Path) -> bytes:
     except regular_file.NotAFile as error:
         raise ConfigError(f"{path}: {error}", fix="Name a regular file: -c FILE") from error
     except FileNotFoundError as error:
+        if path.suffix == ".yaml" and (other := path.with_suffix(".yml")).is_file():
+            raise ConfigError(
+                f"{path}: not there",
+                f"{other.name} is, and is looked for by that name alone.",
+                f"Name it: -c {other.name}",
+            ) from error
         raise ConfigError(
             f"{path}: not there",
             "No command that needs a configuration can go on without it.",
