@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.text import Text
 from syrupy.assertion import SnapshotAssertion
 
 from pipeline.core.rollout import Phase
@@ -38,6 +39,7 @@ from pipeline.judging.judgestate import JudgeState
 from pipeline.model import Readiness, Revision, Split, Target
 from pipeline.output.writer import Mode, Output
 from pipeline.redact import SINK
+from pipeline.view.flow import flow
 from pipeline.view.gate_lines import gates_in_words
 from pipeline.view.keys import HELP
 from pipeline.view.live import LineView, LiveView, Transitions, Watcher, choose_view
@@ -235,6 +237,23 @@ def test_a_coloured_picture_has_no_escapes_but_ours(text: str) -> None:
     sequences = {part.partition("m")[0] for part in ours}
     shown = {part.partition("m")[0] for part in picture(look, color=True).split("\x1b")[1:]}
     assert shown <= sequences | {"[0"}
+
+
+@pytest.mark.parametrize("width", [60, 80, 110])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u670d\u52a1\u5668\u8fd4\u56de\u9519\u8bef" * 12,
+        "\ud55c\uad6d\uc5b4 \uba54\uc2dc\uc9c0 " * 9,
+        "\U0001f469\u200d\U0001f467 a " * 9,
+        "e\u0301" * 40,
+        "x" * 150,
+    ],
+)
+def test_wide_characters_lose_no_part_of_a_line(text: str, width: int) -> None:
+    lines = flow([Text("why"), Text(text)], width, 9)
+    assert all(line.cell_len <= width for line in lines)
+    assert "".join("".join(line.plain.split()) for line in lines) == f"why{''.join(text.split())}"
 
 
 class TestLines:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from rich.cells import cell_len
 from rich.text import Text
 
 _MOST_LINES = 4  # of one long text
+_BESIDE = "\0"  # the second column of a wide character, while lines are counted in characters
 
 
 def flow(
@@ -43,5 +45,14 @@ def _pieces(part: Text, first: int, further: int) -> Iterator[Text]:
         yield part
         return
     width = max(10, min(first, further))
-    for piece in textwrap.wrap(part.plain, width, max_lines=_MOST_LINES, placeholder=" ...") or [""]:
+    for piece in _wrapped(part.plain, width) or [""]:
         yield Text(piece, style=part.style or (part.spans[0].style if part.spans else ""))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` columns, of which Chinese, Japanese, Korean and emoji take two a character."""
+    wide = "".join(each + _BESIDE * (cell_len(each) - 1) for each in text)
+    if len(wide) > len(text):
+        width -= 1  # a line may end between the two columns
+    lines = textwrap.wrap(wide, width, max_lines=_MOST_LINES, placeholder=" ...")
+    return [line.replace(_BESIDE, "") for line in lines]
