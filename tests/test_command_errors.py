@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -47,8 +48,13 @@ class Refusing(grpc.GenericRpcHandler):
     """Every call ends with one code."""
 
     code = grpc.StatusCode.OK
+    after = 0  # so many calls Ctrl-C is pressed; 0: never
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
+        if self.after == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        self.after = max(0, self.after - 1)
+
         def refuse(_: bytes, context: grpc.ServicerContext) -> None:
             context.abort(self.code, f"Resource '{NAME}': no.")
 
@@ -93,3 +99,14 @@ def test_three_lines(folder: tuple[Path, Refusing], command: str, code: str) -> 
     assert len(told[start:]) == 3, told
     assert all(line.strip() for line in told[start:])
     assert "Resource" in told[start + 1]
+
+
+@pytest.mark.parametrize("mode", ["text", "ndjson"])
+def test_who_watches_looks_again_where_there_was_no_answer(folder: tuple[Path, Refusing], mode: str) -> None:
+    made, refusing = folder
+    refusing.code, refusing.after = grpc.StatusCode.UNAVAILABLE, 3
+    env = {"SPILLWAY_LOCAL_DIR": str(made / "local"), "CI": "true"}
+    done = CliRunner().invoke(app, ["status", "--watch", "-C", str(made), "-o", mode], env=env)
+    assert done.exit_code == 130, done.output
+    assert done.stderr.count("looking again") == 1, done.stderr
+    assert refusing.after == 0

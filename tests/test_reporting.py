@@ -67,6 +67,12 @@ def test_the_last_line_tells_how_most_runs_failed(tmp_path: Path) -> None:
     assert "; most often: closed by the server with 1011 (" in ending.text
 
 
+def test_a_last_line_that_has_no_reason_ends_with_no_colon(tmp_path: Path) -> None:
+    machine = Reported(tmp_path)
+    machine.scene.start()
+    assert machine.drive().conclude(Outcome.UNDER_WAY).text == f"under_way: {CANDIDATE}"
+
+
 def test_the_report_counts_what_the_logs_count(tmp_path: Path) -> None:
     scene = sent_back()
     made = reporting.make_report(Standing(tmp_path), scene.world, scene.rollout)  # type: ignore[arg-type]

@@ -295,7 +295,7 @@ class Drive:
             "reason": reason,
             "reports": [str(path) for path in paths],
         }
-        text = f"{outcome.label}: {current.plan.candidate}: {reason}"
+        text = ": ".join(filter(None, (outcome.label, current.plan.candidate, reason)))
         if outcome is Outcome.PAUSED:
             promote = writes.promote(self.request.name)
             document["next"] = f"{promote}, or {writes.roll_back(self.place.ref)}"

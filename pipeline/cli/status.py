@@ -15,7 +15,7 @@ import typer
 from pipeline.app.session import Session
 from pipeline.cli.command import connecting
 from pipeline.cli.options import Env, Project, Region, ServiceArgument, find_service
-from pipeline.errors import UserError
+from pipeline.errors import PlatformUnavailable, UserError
 from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.output.writer import Mode
@@ -61,11 +61,20 @@ def status(
         observer, _, rhythm = open_onlooker(place, clock)
         figures = UserFigures(place, clock, lambda: observer.current)
         with _screen(session, place, env, figures, clock, after, stays=watch) as screen:
+            rest, told = max(timedelta(seconds=1), rhythm.quiet), ""
             while True:
-                screen.show(observer.look(probe=False), place.watched())
+                try:
+                    screen.show(observer.look(probe=False), place.watched())
+                    told = ""
+                except PlatformUnavailable as error:
+                    if not watch:
+                        raise
+                    if told != error.what:  # once, however long it lasts
+                        session.output.say(f"{error.what}: looking again")
+                    told = error.what
                 if not watch or session.stopped.is_set() or streams.is_gone("stdout"):
                     return 0
-                screen.rest(max(timedelta(seconds=1), rhythm.quiet))
+                screen.rest(rest)
 
 
 class _Screen(Protocol):
