@@ -20,7 +20,7 @@ class Terminal:
             if cwd:
                 os.chdir(cwd)
             os.execve(command[0], command, env or dict(os.environ))
-        self.text = ""
+        self.text = self.said = ""
 
     def expect(self, words: str) -> None:
         """Read until it was said; from then on only what comes later counts."""
@@ -34,6 +34,7 @@ class Terminal:
                     data = b""
                 assert data, self.text[-3000:]
                 self.text += data.decode("utf-8", "replace")
+                self.said += data.decode("utf-8", "replace")
         self.text = self.text.partition(words)[2]
 
     def type(self, keys: str) -> None:

@@ -175,7 +175,7 @@ class Drive:
     def run(self, timeout: timedelta | None = None) -> Outcome:
         """Drive it until it ends, pauses, is told to stop or time is up; between two steps do what a person asks for."""
         until = self.world.clock.now() + timeout if timeout else None
-        self.watch()
+        self.watch(keys=True)
         while True:
             outcome = self.engine.run(
                 until=until, interrupted=self.orders.is_waiting, sleep=self.orders.sleep
@@ -211,7 +211,9 @@ class Drive:
     def tick(self) -> Next:
         self.watch()
         self.engine.raises_nothing = self.differs()
-        return self.engine.tick()
+        upcoming = self.engine.tick()
+        self.stack.close()  # the picture stands before anything is said below it
+        return upcoming
 
     def drain(self) -> None:
         draining.drain(self.engine, self.world, self.listeners, self.session.output.say)
@@ -226,8 +228,8 @@ class Drive:
         file = self.session.config_file.name
         return f"{file} is not as it was when this rollout began: users' evidence is judged, and nothing is raised"
 
-    def watch(self) -> None:
-        """Open the journal of the rollout and what a person sees; once."""
+    def watch(self, *, keys: bool = False) -> None:
+        """Open the journal of the rollout and what a person sees; once. ``keys``: where somebody obeys them."""
         if self.is_watched:
             return
         self.is_watched = True
@@ -241,7 +243,7 @@ class Drive:
                 ci=bool(os.environ.get("CI")),
                 write=self.session.output.say,
                 see=UserFigures(self.place, self.world.clock, self.seen),
-                order=self.orders.give if has_keyboard() else None,
+                order=self.orders.give if keys and has_keyboard() else None,
             )
             shown = self.stack.enter_context(view)
             self.orders.done = getattr(shown, "obeyed", self.orders.done)

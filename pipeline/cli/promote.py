@@ -41,6 +41,6 @@ def promote(
             current = drive.engine.observer.look(probe=False).situation.rollout
             ahead = f", ahead to {target}%" if target else ""
             return session.output.would(f"let {current.plan.candidate} go on from {current.phase}{ahead}")
-        drive.watch()
+        drive.watch(keys=wait)
         let_go_on(drive.engine, drive.world.clock, to_percent=target, reason=reason, by=who())
         return drive.go_on(wait=wait, timeout=limit)

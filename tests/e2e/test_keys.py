@@ -52,6 +52,17 @@ def test_a_rollout_that_somebody_else_drives_is_held_promoted_and_rolled_back_by
     assert (told["outcome"], told["reason"]) == ("rolled_back_by_hand", "an operator said so at the keyboard")
 
 
+def test_a_single_step_offers_no_keys(project: Project) -> None:
+    environ = {name: value for name, value in project.environ.items() if name != "CI"}
+    terminal = Terminal(
+        sys.executable, "-m", "pipeline", "tick", cwd=project.folder, env={**environ, "TERM": "xterm"}
+    )
+    terminal.expect("first_deployment\r\n")
+    assert terminal.close() == 0
+    assert "rollback target" in terminal.said
+    assert HELP not in terminal.said, "nobody would obey them"
+
+
 def test_a_terminal_that_cannot_redraw_gets_each_look(project: Project) -> None:
     environ = {name: value for name, value in project.environ.items() if name != "CI"}
     terminal = Terminal(
