@@ -113,7 +113,7 @@ class Project:
         try:
             answer = self.transport.request(method, f"{self.base(api)}/{path}", json=body, timeout=_TIMEOUT_S)
         except exceptions.GoogleAuthError as error:
-            raise AccessError(f"{what}: no credentials", login.said(error), login.way_in()) from error
+            raise login.refused(error, what) from error
         except requests.RequestException as error:
             raise PlatformUnavailable(f"{what}: no answer", f"{type(error).__name__}: {error}") from error
         if date := answer.headers.get("Date"):
@@ -151,7 +151,7 @@ def open_project(name: str) -> tuple[Project, Identity]:
         credentials = login.default(scopes=[_SCOPE])
         credentials.refresh(Request())
     except exceptions.GoogleAuthError as error:
-        raise AccessError("no credentials", login.said(error), login.way_in()) from error
+        raise login.refused(error, "oauth2.googleapis.com") from error
     email = getattr(credentials, "service_account_email", "") or getattr(credentials, "account", "")
     session: Any = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
     return Project(name, session), Identity(type(credentials).__module__.rpartition(".")[2], str(email or ""))

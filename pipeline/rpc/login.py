@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import regular_file
+from pipeline.errors import AccessError, PlatformUnavailable, SpillwayError
 
 _FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 _MOST_BYTES = 1 << 20
+_NETWORK = "Look at the network and its proxy (HTTPS_PROXY), then give the same command again."
 _LOG_IN = "gcloud auth application-default login"
 
 
@@ -41,6 +43,19 @@ def way_in() -> str:
     if name := os.environ.get(_FILE):
         return f"Mend {name}, which {_FILE} names, or unset that and log in: {_LOG_IN}"
     return f"Log in: {_LOG_IN}"
+
+
+def refused(error: Any, what: str) -> SpillwayError:
+    """Of one of Google's errors about credentials: that they are no good, or that nobody could be asked.
+
+    Args:
+        error: a google.auth.exceptions.GoogleAuthError.
+    """
+    from google.auth import exceptions
+
+    if isinstance(error, exceptions.TransportError) or error.retryable:
+        return PlatformUnavailable(f"{what}: no answer", said(error), _NETWORK)
+    return AccessError(f"{what}: no credentials", said(error), way_in())
 
 
 def default(**options: Any) -> Any:
