@@ -57,7 +57,7 @@ def test_a_single_step_offers_no_keys(project: Project) -> None:
     terminal = Terminal(
         sys.executable, "-m", "pipeline", "tick", cwd=project.folder, env={**environ, "TERM": "xterm"}
     )
-    terminal.expect("first_deployment\r\n")
+    terminal.expect("first_deployment")
     assert terminal.close() == 0
     assert "rollback target" in terminal.said
     assert HELP not in terminal.said, "nobody would obey them"
