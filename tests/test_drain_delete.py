@@ -307,6 +307,49 @@ def test_an_operator_may_have_it_deleted_later() -> None:
     must_be_deleted(scene)
 
 
+@pytest.mark.parametrize("how", list(Drain))
+def test_a_wish_for_a_revision_that_is_gone_forgets_nothing_of_it(how: Drain) -> None:
+    scene = sent_back()
+    delete(scene)
+    before = draining(scene)
+    scene.clock.sleep(timedelta(minutes=11))
+    wish(scene.platform, scene.clock, REF, how, by="ada")
+    delete(scene)
+    assert draining(scene) == before
+    must_be_deleted(scene)
+
+
+def test_a_deletion_that_is_wished_while_it_is_under_way_goes_on_as_it_was() -> None:
+    scene = sent_back()
+    scene.platform.at_boundary = lambda name: _raise(
+        PlatformUnavailable("no answer"), name == "before delete"
+    )
+    delete(scene)
+    before = draining(scene)
+    assert before.begun is not None
+    wish(scene.platform, scene.clock, REF, Drain.DELETE, by="ada")
+    assert draining(scene) == before
+    scene.platform.at_boundary = lambda _: None
+    delete(scene)
+    must_be_deleted(scene)
+
+
+@pytest.mark.parametrize("refused", ["before put back", "before delete"])
+def test_a_deletion_that_was_given_up_can_be_wished_again_at_once(refused: str) -> None:
+    """What was put back meanwhile is still known."""
+    scene = sent_back()
+    scene.platform.at_boundary = lambda name: _raise(AccessError("forbidden"), name == refused)
+    delete(scene)
+    assert draining(scene).note == "forbidden"
+    scene.platform.at_boundary = lambda _: None
+    wish(scene.platform, scene.clock, REF, Drain.DELETE, by="ada")
+    delete(scene)
+    must_be_deleted(scene)
+    pin = pin_of(scene.live, scene.rollout)
+    assert pin is not None
+    assert pin.warning == ""
+
+
 def test_without_a_roll_back_of_ours_there_is_nobody_to_ask() -> None:
     scene = Scene()
     with pytest.raises(PlanRefused, match="no candidate of ours was sent back"):

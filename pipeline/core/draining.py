@@ -38,15 +38,26 @@ class Draining:
         """There is a revision that somebody is to delete."""
         return self.how is Drain.DELETE and self.ended is None
 
+    @property
+    def is_deleted(self) -> bool:
+        """The revision is gone."""
+        return self.ended is not None and not self.note
+
 
 def after_roll_back(plan: Plan, now: datetime) -> Draining | None:
     """Of the candidate, once stable was seen to have everything."""
     return by_hand(plan, plan.terms.drain, now)
 
 
-def by_hand(plan: Plan, how: Drain, now: datetime) -> Draining | None:
-    """Of the candidate of a roll-back that was read back, as an operator wishes it; of one without users too."""
-    return None if how is Drain.KEEP or plan.candidate == plan.stable else Draining(how, plan.candidate, now)
+def by_hand(plan: Plan, how: Drain, now: datetime, put_back: str = "") -> Draining | None:
+    """Of the candidate of a roll-back that was read back, as an operator wishes it; of one without users too.
+
+    Args:
+        put_back: what took its place as the latest revision, when it was to be deleted before.
+    """
+    if how is Drain.KEEP or plan.candidate == plan.stable:
+        return None
+    return Draining(how, plan.candidate, now, put_back=put_back)
 
 
 def wished(plan: Plan, how: Drain) -> Plan:

@@ -72,11 +72,11 @@ def wish(platform: Platform, clock: Clock, ref: ServiceRef, how: Drain, *, by: s
                 "Look at its revisions: gcloud run revisions list; spillway status",
             )
         now, old = record.utc(clock.now()), current.draining
-        is_done = how is Drain.KEEP if old is None else old.how is how and now - old.since < JUST_NOW
-        if is_done:
+        if _is_wished(old, how, now):
             return
         plan = draining.wished(current.plan, how)
-        after = replace(current, plan=plan, draining=draining.by_hand(plan, how, now))
+        asked = draining.by_hand(plan, how, now, old.put_back if old else "")
+        after = replace(current, plan=plan, draining=asked)
         try:
             written = record.written(after, live, now, by)
             platform.write(ref, etag=live.etag, annotations=record.annotated(live, written))
@@ -86,6 +86,15 @@ def wish(platform: Platform, clock: Clock, ref: ServiceRef, how: Drain, *, by: s
             clock.sleep(LOOK_EVERY)
         else:
             return
+
+
+def _is_wished(old: Draining | None, how: Drain, now: datetime) -> bool:
+    """Nothing is to be written: it is so already, or the revision is gone, and what was kept of it is not forgotten."""
+    if old is None or old.is_deleted:
+        return old is not None or how is Drain.KEEP
+    if how is Drain.DELETE:
+        return old.is_to_delete
+    return old.how is how and now - old.since < JUST_NOW
 
 
 @dataclass(slots=True)
