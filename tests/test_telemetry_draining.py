@@ -226,6 +226,35 @@ async def test_at_the_end_of_the_window_nobody_is_left_and_who_was_cut_is_told(
         await _until(lambda: "1 sockets were closed in the middle of a run" in capfd.readouterr().err)
 
 
+@pytest.mark.parametrize("raises", [True, False])
+async def test_an_app_that_ends_while_its_client_answers_the_close_changes_nothing_of_what_is_told(
+    board: Board, raises: bool
+) -> None:
+    """Servers wait for the client's answer, and a run that is cut goes on sending meanwhile."""
+
+    async def app(_scope: Message, receive: Any, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await receive()
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": '{"type": "token"}'})
+                await asyncio.sleep(0.01)
+        except OSError:
+            if raises:
+                raise
+
+    async with crowd(board.url, app) as there:
+        answered = asyncio.Event()
+        there.join(ASK).answered = answered
+        await _until(lambda: any(each.is_busy for each in there.middleware.book.open))
+        board.holds(an_order(1))
+        await _until(there.tasks[0].done)
+        answered.set()
+        (closed,) = [line for line in there.lines if line["event"] == "ws_close"]
+        assert (closed["code"], closed["closed_by"]) == (1012, "server")
+        assert HINT.fullmatch(closed["reason"])
+
+
 async def test_who_asks_again_and_again_is_let_go_between_two_runs(board: Board) -> None:
     """Each answer is followed at once by the next question, so there is no moment in which a look could find it idle."""
 

@@ -35,6 +35,7 @@ class Server:
         self.incoming: asyncio.Queue[Message] = asyncio.Queue()
         self.is_gone = self.is_closed = False
         self.code = 0
+        self.answered: asyncio.Event | None = None  # a close, by the client, which is waited for
 
     async def receive(self) -> Message:
         return await self.incoming.get()
@@ -49,6 +50,8 @@ class Server:
             )
         if message["type"] == "websocket.close":
             self.is_closed, self.code = True, message.get("code", 1000)
+            if self.answered is not None:
+                await self.answered.wait()
             self.disconnect(self.code)
 
     def disconnect(self, code: int) -> None:

@@ -97,9 +97,7 @@ class SpillwayTelemetry:
                 with suppress(Exception):
                     await proof.failed()
             raise
-        self.book.guarded(
-            watch.ended, 1006, "", "server"
-        )  # returned without closing, unless a close was seen
+        self.book.guarded(watch.left)
 
 
 def _read(environ: Mapping[str, str], name: str, decode: Callable[[str], _Read], default: _Read) -> _Read:

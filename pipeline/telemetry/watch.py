@@ -41,6 +41,7 @@ class Watch:
         self._frames = (reader(), reader()) if reader else None  # the client's, and the service's
         self._send: Send | None = None
         self._is_stopped = False
+        self._stop_reason = ""
         self._path = scope.get("path", "")
         self._accepted: float | None = None
         self._runs = 0
@@ -212,7 +213,8 @@ class Watch:
     def stop(self, reason: str = "") -> Coroutine[Any, Any, None]:
         """Close it, unasked by the app. From the call on the app hears no message, and what it sends finds nobody."""
         is_first = not (self._is_over or self._is_stopped or self._send is None)
-        self._is_stopped = self._is_stopped or is_first
+        if is_first:
+            self._is_stopped, self._stop_reason = True, reason
         return self._shut(reason, is_first=is_first)
 
     async def _shut(self, reason: str, *, is_first: bool) -> None:
@@ -232,7 +234,12 @@ class Watch:
         """The app raised: the socket drops, or before an accept the handshake gets a 500."""
         if self._accepted is None:
             self._refused(500)
-        self.ended(1006, "", "server")
+        self.left()
+
+    def left(self) -> None:
+        """The app is done with it: it drops, unless it was closed, by the app, or by us and the client is still to answer."""
+        code, reason = (RESTART, self._stop_reason) if self._is_stopped else (1006, "")
+        self.ended(code, reason, "server")
 
     def _refused(self, status: object) -> None:
         """A handshake that the service could not answer. (A 401 or 403 is an answer, and not told.)"""
