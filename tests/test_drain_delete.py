@@ -100,6 +100,18 @@ def test_one_that_is_not_the_latest_any_more_just_goes() -> None:
     assert draining(scene).put_back == ""
 
 
+def test_what_somebody_else_deploys_at_that_moment_is_not_written_over() -> None:
+    """Accepted, and not made yet: until then the status says that the bad revision is the latest."""
+    scene = sent_back()
+    scene.platform.add("agent-chat-newer")
+    scene.platform.lag = 4 * SECOND
+    scene.platform.foreign_write(latest_created="agent-chat-newer", latest_ready="agent-chat-newer")
+    delete(scene)
+    assert scene.live.latest_created == "agent-chat-newer"
+    assert set(scene.platform.known) == {STABLE, "agent-chat-newer"}
+    assert draining(scene).put_back == ""
+
+
 def test_nothing_is_done_before_traffic_was_read_back() -> None:
     scene = Scene()
     scene.deployer.lasts = 60 * SECOND

@@ -147,7 +147,10 @@ class _Drain:
         ):
             raise _Kept(f"somebody's tag {tags[0]!r} is on it")
         if asked.begun is None or name in live.wanted.revisions:
-            self._begin(live, current, asked, found)
+            if (
+                live.is_settled
+            ):  # else a revision that somebody deploys may be the latest, and not be shown yet
+                self._begin(live, current, asked, found)
         elif name not in (live.latest_created, *live.serving.revisions):
             self._delete(name)
 
