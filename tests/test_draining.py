@@ -134,6 +134,22 @@ def test_an_order_that_somebody_else_took_away_stops_nothing() -> None:
     assert record.annotated(scene.live, scene.rollout)[DRAIN_ANNOTATION] == given.encode()  # type: ignore[union-attr]
 
 
+def test_a_revision_that_an_operator_goes_back_to_is_not_asked_any_more() -> None:
+    """From the write on that gives it the traffic: it would close every socket that comes."""
+    scene = Scene()
+    wish = a_wish(stages=stages(0, 50, 100), drain_promoted=Drain.ASK, drain_max=timedelta(hours=1))
+    assert scene.roll(wish) is Outcome.PROMOTED
+    scene.start(a_wish("agent-chat-fix", fingerprint="g", stages=stages(0, 50, 100)))
+    while not scene.live.wanted.percent_of("agent-chat-fix"):
+        scene.clock.sleep(max(scene.driver.tick().at - scene.clock.now(), SECOND))
+    given = order(scene.live)
+    assert given
+    assert given.revision == STABLE
+    orders = watched(scene)
+    assert restore(scene.platform, scene.clock, REF, BY_HAND, to=STABLE).verified
+    assert orders == []
+
+
 def test_an_order_goes_on_while_another_candidate_begins_and_rises() -> None:
     """A team that pushes a fix within the window wants the bad revision's sockets gone all the same."""
     scene = Scene()

@@ -147,9 +147,8 @@ class _Drain:
         ):
             raise _Kept(f"somebody's tag {tags[0]!r} is on it")
         if asked.begun is None or name in live.wanted.revisions:
-            if (
-                live.is_settled
-            ):  # else a revision that somebody deploys may be the latest, and not be shown yet
+            # Before it is settled, a revision that somebody deploys may be the latest, and not be shown yet.
+            if live.is_settled:
                 self._begin(live, current, asked, found)
         elif name not in (live.latest_created, *live.serving.revisions):
             self._delete(name)

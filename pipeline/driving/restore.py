@@ -225,7 +225,8 @@ class _Restore:
             split_epoch=rollout.split_epoch + 1, blamed="",
         )  # fmt: skip
         if target != after.plan.stable:  # an operator's --to is the new known good
-            after = replace(after, plan=replace(after.plan, stable=target, stable_uid=""))
+            plan = replace(after.plan, stable=target, stable_uid="")
+            after = replace(after, plan=plan, draining=draining.carried(after.draining, plan))
         if cause.drain is not None:
             after = replace(after, plan=draining.wished(after.plan, cause.drain))
         return record.written(after, live, now, cause.by)
