@@ -144,7 +144,7 @@ def test_a_revision_that_an_operator_goes_back_to_is_not_asked_any_more() -> Non
         scene.clock.sleep(max(scene.driver.tick().at - scene.clock.now(), SECOND))
     given = order(scene.live)
     assert given
-    assert given.revision == STABLE
+    assert (given.revision, given.within) == (STABLE, timedelta(hours=1)), "as it was agreed to"
     orders = watched(scene)
     assert restore(scene.platform, scene.clock, REF, BY_HAND, to=STABLE).verified
     assert orders == []

@@ -9,7 +9,7 @@ there is none but of the draining that is under way.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipeline.judging.terms import Drain, Plan
 from pipeline.telemetry.order import Order
@@ -22,6 +22,7 @@ class Draining:
     begun: of a deletion: when it lost its tag, and its place as the latest revision. ``put_back``: what has that now.
     nonce: of a revision that is being deleted, which afterwards nobody else knows.
     ended: when it was seen to be deleted, or given up; ``note``: why that.
+    within: of an order: as it was agreed to then; None: as the rollout says.
     """
 
     how: Drain
@@ -32,6 +33,7 @@ class Draining:
     put_back: str = ""
     ended: datetime | None = None
     note: str = ""
+    within: timedelta | None = None
 
     @property
     def is_to_delete(self) -> bool:
@@ -42,6 +44,13 @@ class Draining:
     def is_deleted(self) -> bool:
         """The revision is gone."""
         return self.ended is not None and not self.note
+
+    def until(self, plan: Plan) -> datetime:
+        """When the last socket is to be gone, where instances are asked."""
+        return self.since + self.window(plan)
+
+    def window(self, plan: Plan) -> timedelta:
+        return plan.terms.drain_max if self.within is None else self.within
 
 
 def after_roll_back(plan: Plan, now: datetime) -> Draining | None:
@@ -57,7 +66,7 @@ def by_hand(plan: Plan, how: Drain, now: datetime, put_back: str = "") -> Draini
     """
     if how is Drain.KEEP or plan.candidate == plan.stable:
         return None
-    return Draining(how, plan.candidate, now, put_back=put_back)
+    return Draining(how, plan.candidate, now, put_back=put_back, within=_within(plan, how))
 
 
 def wished(plan: Plan, how: Drain) -> Plan:
@@ -68,7 +77,7 @@ def wished(plan: Plan, how: Drain) -> Plan:
 def after_promotion(plan: Plan, now: datetime) -> Draining | None:
     """Of the old stable revision, which is never deleted: it is what can be gone back to."""
     is_asked = plan.terms.drain_promoted is Drain.ASK and plan.candidate != plan.stable
-    return Draining(Drain.ASK, plan.stable, now) if is_asked else None
+    return Draining(Drain.ASK, plan.stable, now, within=_within(plan, Drain.ASK)) if is_asked else None
 
 
 def carried(draining: Draining | None, plan: Plan) -> Draining | None:
@@ -82,4 +91,8 @@ def order_of(draining: Draining | None, plan: Plan) -> Order | None:
     """What the instances are asked."""
     if draining is None or draining.how is not Drain.ASK:
         return None
-    return Order(draining.revision, draining.since, plan.terms.drain_max)
+    return Order(draining.revision, draining.since, draining.window(plan))
+
+
+def _within(plan: Plan, how: Drain) -> timedelta | None:
+    return plan.terms.drain_max if how is Drain.ASK else None

@@ -80,7 +80,7 @@ def _since(rollout: Rollout, name: str) -> datetime | None:
 
 def _drained(draining: Draining, rollout: Rollout) -> Iterator[datetime]:
     if draining.how is Drain.ASK:
-        yield draining.since + rollout.plan.terms.drain_max
+        yield draining.until(rollout.plan)
     elif draining.ended and not draining.note:
         yield draining.ended + TOLD_TO_STOP
 
@@ -96,7 +96,7 @@ def words(rollout: Rollout, met: Mapping[str, Exposure] | None) -> str:
         restarts = seen.closes.get("restart_1012", 0)
         came = f"; {restarts:,} sockets closed with 1012, {seen.cut:,} runs cut"
     if draining.how is Drain.ASK:
-        until = draining.since + rollout.plan.terms.drain_max
+        until = draining.until(rollout.plan)
         return f"the instances of {name} are asked to close its sockets by {until:%H:%M:%S} UTC{came}"
     if draining.ended is None:
         return f"{name} is to be deleted{came}"
