@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import plan, record
-from pipeline.judging import clients, judge
+from pipeline.judging import bound, clients, judge
 from pipeline.judging.clients import Clients, Memory
 from pipeline.judging.counts import Block, Counts
 from pipeline.judging.judgement import Verdict
@@ -594,6 +594,20 @@ def test_day_and_night_at_full_traffic_call_a_human() -> None:
     for n in range(100, 140):
         worse = judge.observe(worse, made, full(n, 500, 50))
     assert judge.judge_stage(worse, made, AT[100]).verdict is Verdict.FAIL
+
+
+def test_what_a_night_may_bring_is_not_what_a_candidate_is_said_to_be_sent_back_for() -> None:
+    made = a_plan(Criterion(METRIC, limit=0.003))
+    by_day = [block(n, 50, n % 10 == 0, 450, 1 if n % 10 else 0) for n in range(20)]
+    by_night = [full(n, 500, 3) for n in range(100)]
+    state = judge.new_stage(judged(made, by_day))
+    for each in by_night:
+        state = judge.observe(state, made, each)
+    compared = 10.0  # that is enough, and less than what lies against the limit unplayed
+    assert bound.may_be_night(state, made, METRIC)
+    assert bound.log_limited(state, METRIC) > compared + 3
+    state = replace(state, compared={METRIC: tuple(compared for _ in state.compared[METRIC])})
+    assert bound.latched(state, made).failed == f"{METRIC}: 302/51000 failed against 18/9000 on stable"
 
 
 def test_a_common_incident_holds_no_longer_than_it_lasts() -> None:

@@ -51,15 +51,15 @@ def threshold(plan: Plan, criterion: Criterion) -> float:
 
 def log_metric(state: JudgeState, plan: Plan, criterion: Criterion) -> float:
     """One metric's bet. What is not played lies untouched."""
-    limited = log_limited(state, criterion.metric)
-    if may_be_night(state, plan, criterion.metric):
+    return sequential.log_sum(_log_halves(state, plan, criterion.metric))
+
+
+def _log_halves(state: JudgeState, plan: Plan, metric: str) -> tuple[float, float]:
+    """What a metric's bet is the sum of: against stable, and against its limit, each with its stake."""
+    limited = log_limited(state, metric)
+    if may_be_night(state, plan, metric):
         limited = min(limited, 0.0)
-    return sequential.log_sum((log(STAKE) + _log_compared(state, criterion.metric), log(1 - STAKE) + limited))
-
-
-def _log_compared(state: JudgeState, metric: str) -> float:
-    """A metric's bet against stable."""
-    return sequential.log_mean(state.compared[metric])
+    return log(STAKE) + sequential.log_mean(state.compared[metric]), log(1 - STAKE) + limited
 
 
 def log_limited(state: JudgeState, metric: str) -> float:
@@ -106,9 +106,11 @@ def latched(state: JudgeState, plan: Plan) -> JudgeState:
         return state
     bets = [(log(part) + log_metric(state, plan, c), c.metric) for c, part in parts(plan)]
     _, blamed = max([(log(PROBES) + state.probes.log_e, ""), *bets], key=lambda each: each[0])
-    if blamed and log(1 - STAKE) + log_limited(state, blamed) > log(STAKE) + _log_compared(state, blamed):
-        stage = {**state.stage, blamed: state.alone.get(blamed, Counts())}
-        return replace(state, failed=past_limit(state, blamed), blamed=blamed, stage=stage)
+    if blamed:
+        compared, limited = _log_halves(state, plan, blamed)
+        if limited > compared:
+            stage = {**state.stage, blamed: state.alone.get(blamed, Counts())}
+            return replace(state, failed=past_limit(state, blamed), blamed=blamed, stage=stage)
     if any(
         c.candidate_failures != state.stage.get(m, Counts()).candidate_failures
         for m, c in state.total.items()
