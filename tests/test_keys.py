@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import textwrap
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from pipeline.app.orders import Orders, obey
 from pipeline.app.session import Session
+from pipeline.app.wiring import Place
+from pipeline.cli.watching import Watching
 from pipeline.core.rollout import Phase
-from pipeline.events import RolloutEvent, Said
+from pipeline.events import Look, RolloutEvent, Said
+from pipeline.local.endpoint import Alerts
 from pipeline.model import Outcome
 from pipeline.output.writer import Mode, Output
 from pipeline.view.keys import HELP, Keys, Order, sensible
+from pipeline.view.panel import Seen
+from tests.fakes import REF
 from tests.processes import until
+from tests.reports import a_look
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 from tests.terminals import Terminal
 
@@ -162,6 +171,25 @@ def test_an_order_ends_the_rest_between_two_steps_and_no_wait_in_a_step(tmp_path
     assert len(rested) == 3
     assert orders.take() is Order.ROLL_BACK
     assert not session.woken.is_set()
+
+
+def test_who_presses_a_key_waits_for_no_log(tmp_path: Path) -> None:
+    session = Session(Output(), tmp_path / "spillway.yaml", tmp_path, None, yes=False)
+    let_go = threading.Event()
+    drawn: list[Seen | None] = []
+
+    def see() -> None:
+        let_go.wait(60)
+
+    def picture(_look: Look, _alerts: Alerts, seen: Seen | None, _keys: str) -> str:
+        drawn.append(seen)
+        return "drawn"
+
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with Watching(session, Place(REF), None, console, picture, see) as watching:
+        watching.show(a_look(), Alerts())
+        let_go.set()
+    assert set(drawn) == {None}
 
 
 PROGRAM = textwrap.dedent("""

@@ -126,7 +126,7 @@ def _screen(
 
     console = streams.console("stdout")
 
-    def picture(look: Look, alerts: Alerts, keys: str = "") -> Group:
+    def picture(look: Look, alerts: Alerts, seen: Seen | None, keys: str = "") -> Group:
         told = [Text(plain(alert_line(alert)), style="bold red") for alert in alerts.firing]
         told += [
             Text(plain(silent_line(policy, len(alerts.not_evaluated) - 1)), style="yellow")
@@ -134,14 +134,14 @@ def _screen(
         ]
         s = look.situation
         soaks = [Text(plain(each)) for each in soaking.lines(s.live, s.rollout, after, clock.now())]
-        return Group(*told, render(look, (), figures(), clock.now(), console.width, keys), *soaks)
+        return Group(*told, render(look, (), seen, clock.now(), console.width, keys), *soaks)
 
     if not (stays and streams.can_redraw(is_terminal=console.is_terminal, ci=bool(os.environ.get("CI")))):
-        yield _Printed(lambda look, alerts: console.print(picture(look, alerts)), clock.sleep)
+        yield _Printed(lambda look, alerts: console.print(picture(look, alerts, figures())), clock.sleep)
         return
     from pipeline.cli.watching import Watching
 
-    with Watching(session, place, env, console, picture) as watching:
+    with Watching(session, place, env, console, picture, figures) as watching:
         yield watching
 
 

@@ -17,9 +17,11 @@ from pipeline.events import Look
 from pipeline.local.endpoint import Alerts
 from pipeline.view.keyboard import has_keyboard
 from pipeline.view.keys import Keys, sensible
-from pipeline.view.live import listening
+from pipeline.view.live import See, Watcher, listening
+from pipeline.view.panel import Seen
 
-Picture = Callable[[Look, Alerts, str], RenderableType]  # of a look, with the line of keys
+#: Of a look, with what users met and the line of keys.
+Picture = Callable[[Look, Alerts, Seen | None, str], RenderableType]
 
 
 class Watching:
@@ -27,14 +29,22 @@ class Watching:
 
     Args:
         env: of the configuration, for a raise: it probes stable first.
+        see: reads what users met from the logs, on a thread of its own: whoever presses a key waits for no log.
     """
 
     def __init__(
-        self, session: Session, place: Place, env: str | None, console: Console, picture: Picture
+        self,
+        session: Session,
+        place: Place,
+        env: str | None,
+        console: Console,
+        picture: Picture,
+        see: See,
     ) -> None:
         self._session, self._place, self._env = session, place, env
         self._picture = picture
-        self._seen: tuple[Look, Alerts] | None = None
+        self._watcher = Watcher(see)
+        self._shown: tuple[Look, Alerts] | None = None
         self._keys = Keys()
         self._orders = Orders(session, self._keys.obeyed, self._leave)
         self._live = Live(
@@ -45,6 +55,8 @@ class Watching:
 
     def __enter__(self) -> Watching:
         self._stack.enter_context(self._live)
+        self._watcher.start()
+        self._stack.callback(self._watcher.stop)
         if self._has_keys:
             self._stack.enter_context(listening(self._live, self._keys, self._orders.give))
         return self
@@ -54,7 +66,7 @@ class Watching:
 
     def show(self, look: Look, alerts: Alerts) -> None:
         self._keys.offered = sensible(look.situation.rollout.phase)
-        self._seen = look, alerts
+        self._shown = look, alerts
         self._live.refresh()
 
     def rest(self, duration: timedelta) -> None:
@@ -69,4 +81,6 @@ class Watching:
         self._session.woken.set()
 
     def _drawn(self) -> RenderableType:
-        return self._picture(*self._seen, self._keys.line if self._has_keys else "") if self._seen else ""
+        if self._shown is None:
+            return ""
+        return self._picture(*self._shown, self._watcher.seen, self._keys.line if self._has_keys else "")
