@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pipeline.app import by_hand
 from pipeline.app.orders import Orders, obey
 from pipeline.app.session import Session
 from pipeline.app.wiring import Place
 from pipeline.cli.watching import Watching
 from pipeline.core.rollout import Phase
+from pipeline.driving.observer import Observer
+from pipeline.driving.pace import Rhythm
 from pipeline.events import Look, RolloutEvent, Said
+from pipeline.judging.terms import Drain
 from pipeline.local.endpoint import Alerts
 from pipeline.model import Outcome
 from pipeline.output.writer import Mode, Output
@@ -171,6 +175,20 @@ def test_an_order_ends_the_rest_between_two_steps_and_no_wait_in_a_step(tmp_path
     assert len(rested) == 3
     assert orders.take() is Order.ROLL_BACK
     assert not session.woken.is_set()
+
+
+def test_a_roll_back_of_who_only_watches_deletes_the_revision_where_that_is_wished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene()
+    scene.deployer.lasts = timedelta(minutes=1)  # the candidate becomes the latest revision
+    scene.reach(5, wish=a_wish(stages=stages(0, 5, 100), drain=Drain.DELETE))
+    watched = Observer(REF, scene.world, ()), scene.world, Rhythm()
+    monkeypatch.setattr(by_hand, "open_onlooker", lambda *_: watched)
+    session = Session(Output(Mode.JSON), tmp_path / "spillway.yaml", tmp_path, None, yes=False)
+    by_hand.obey_watching(Order.ROLL_BACK, session, Place(REF), None)
+    assert scene.rollout.outcome is Outcome.ROLLED_BACK_BY_HAND
+    assert CANDIDATE not in scene.platform.known, "nobody else may ever come to do it"
 
 
 def test_who_presses_a_key_waits_for_no_log(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from pipeline.app import webhook
+from pipeline.app import draining, webhook
 from pipeline.app.drive import open_drive
 from pipeline.app.journalling import Told, keep_journal
 from pipeline.app.orders import obey
@@ -29,6 +29,8 @@ def obey_watching(order: Order, session: Session, place: Place, env: str | None)
         with suppress(SpillwayError):  # a service that is named in full needs no configuration
             if Request.of(session, env).ref == place.ref:
                 webhook.tell(session, env, told)
+        if order is Order.ROLL_BACK:
+            draining.drain(engine, world, told.listen, session.output.say)
     else:
         try:
             _obey_driving(session, place, env, told)
