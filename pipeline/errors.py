@@ -14,6 +14,7 @@
     `-- PlatformError                4   Cloud Run said no, and what traffic is now is unknown
         |-- ServiceNotFound          2   there is no such service, so no traffic either
         |-- RevisionNotFound         2   there is no such revision; nothing was written
+        |-- JobNotFound              4   there is no such job, or run of it: who holds a round of probes tells it
         |-- RequestRejected          1   the request itself is wrong; traffic is as it was
         |-- StaleWrite               4   the service changed since it was read: read again, decide again
         |-- RecordLost               4   the record that we wrote is gone or was replaced by one that cannot be read

@@ -39,6 +39,7 @@ ERRORS = {
     "PlatformError": 4,
     "ServiceNotFound": 2,
     "RevisionNotFound": 2,
+    "JobNotFound": 4,
     "RequestRejected": 1,
     "StaleWrite": 4,
     "RecordLost": 4,
