@@ -97,6 +97,9 @@ def test_each_commands_help_lists_its_own(path: str) -> None:
     codes = told_codes(*path.split())
     assert {0, 1, 2, 130, 143} <= codes
     assert (20 in codes) == (path == "probe")
+    assert (17 in codes) == (path in ("rollout", "promote", "tick")), (
+        "a tick is told of a bad first deployment, too"
+    )
 
 
 def test_a_group_names_what_its_commands_end_with() -> None:

@@ -25,7 +25,7 @@ _ENDS = tuple(code for code in CODES if not code.startswith("20"))
 #: What each command may end with; one in a group by its own name.
 OF = {
     **dict.fromkeys(("rollout", "promote"), _ENDS),
-    "tick": tuple(code for code in _ENDS if code not in ("10", "14", "17", "18")),
+    "tick": tuple(code for code in _ENDS if code not in ("10", "14", "18")),
     "plan": ("0", "1", "2", "3", "4", "10", "18", "130, 143"),
     "rollback": ("0", "1", "2", "3", "4", "12", "130, 143"),
     "unpin": ("0", "1", "2", "3", "4", "15", "130, 143"),
