@@ -42,6 +42,7 @@ def refused(folder: Path, line: str, **environment: str) -> list[str]:
         ("check --write-baseline --baseline known.json --fix", "--fix"),
         ("check --write-baseline --baseline known.json --format sarif", "--format"),
         ("demo -c other.yaml", "--config"),
+        ("probe http://127.0.0.1:8080 --round x", "--round"),
         ("tick --files */spillway.yaml --every 5m", "--files, --every"),
         ("tick --label spillway=watched --project p --region l", "--label, --project, --region"),
         ("tick --all --files */spillway.yaml -c other.yaml", "--config"),

@@ -11,6 +11,7 @@ import typer
 
 from pipeline.app.session import Session
 from pipeline.cli.command import connecting
+from pipeline.cli.options import refuse_idle
 from pipeline.errors import UserError
 from pipeline.output import streams
 from pipeline.output.writer import Mode
@@ -60,6 +61,7 @@ def probe(
 
     if not url:
         return _ordered(session, ordered)
+    refuse_idle(session, "beside an address", "Leave one of them out.", "ordered")
     made = {s.name: s for s in session.load_config().build_scenarios()}
     unknown = [name for name in scenario or () if name not in made]
     if unknown:
