@@ -64,8 +64,9 @@ def rollback(
         if dry_run:
             live = platform.read(ref)
             target = to or target_of(live, record.readable(live), platform.revisions(ref))
+            left = f"; sockets that are left behind: {drain}" if drain else ""
             return session.output.would(
-                f"send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}"
+                f"send 100% of {ref.service} to {target}; now {dict(live.wanted.serving)}{left}"
             )
         clock, cause = (
             SystemClock(session.stopped),
