@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 
 from pipeline.spellings import spellings
@@ -182,9 +183,10 @@ def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 class Redactor:
-    """Replaces secrets by ``[redacted]``."""
+    """Replaces secrets by ``[redacted]``. Any number of threads may tell it of some, and none is lost."""
 
     def __init__(self, *secrets: str) -> None:
+        self._lock = threading.Lock()  # who learns waits; who writes does not: a signal handler may
         self._learnt: set[str] = set()
         self._forms: tuple[str, ...] = ()  # the longest first
         self._passing: dict[str, frozenset[str]] = {}  # their forms, the oldest first
@@ -193,14 +195,19 @@ class Redactor:
 
     def learn(self, *secrets: str) -> None:
         """From now on these values are secret. Values under six characters are ignored."""
-        fresh = {value for value in _long_enough(secrets) if value not in self._learnt}
-        if fresh:
-            self._learnt |= fresh
-            fresh_forms = (form for value in fresh for form in _long_enough(spellings(value)))
-            self._forms = _long_first({*self._forms, *fresh_forms})
+        with self._lock:
+            fresh = {value for value in _long_enough(secrets) if value not in self._learnt}
+            if fresh:
+                self._learnt |= fresh
+                fresh_forms = (form for value in fresh for form in _long_enough(spellings(value)))
+                self._forms = _long_first({*self._forms, *fresh_forms})
 
     def learn_passing(self, *secrets: str) -> None:
         """The same of what one conversation was given, which the next will not hold: of the newest thousand."""
+        with self._lock:
+            self._learn_passing(secrets)
+
+    def _learn_passing(self, secrets: Iterable[str]) -> None:
         for value in dict.fromkeys(_long_enough(secrets)):
             if value in self._learnt:
                 continue

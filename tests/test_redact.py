@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
+from collections.abc import Iterator
 from html import escape
 from urllib.parse import quote, quote_plus
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pipeline import redact
 from pipeline.redact import REDACTED, Redactor, plain, secrets_of, uncommanded
 
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=8, max_size=40)
@@ -151,6 +154,29 @@ def test_what_was_learnt_stays_learnt() -> None:
     redactor = Redactor("hunter22")
     redactor.learn("another-one")
     assert redactor.text("hunter22, another-one") == f"{REDACTED}, {REDACTED}"
+
+
+def test_what_two_threads_learn_at_once_is_hidden_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    redactor, begun, ended, spell = Redactor(), threading.Event(), threading.Event(), redact.spellings
+
+    def slowly(value: str) -> Iterator[str]:
+        if value == "the-first":
+            begun.set()
+            ended.wait(0.1)  # it is not waited for longer: the other may have to wait for us
+        return spell(value)
+
+    def other() -> None:
+        redactor.learn("the-other")
+        ended.set()
+
+    monkeypatch.setattr(redact, "spellings", slowly)
+    threads = [threading.Thread(target=redactor.learn, args=("the-first",)), threading.Thread(target=other)]
+    threads[0].start()
+    assert begun.wait(5)
+    threads[1].start()
+    for thread in threads:
+        thread.join(5)
+    assert redactor.text("the-first, the-other") == f"{REDACTED}, {REDACTED}"
 
 
 def test_of_two_secrets_that_begin_alike_nothing_is_left() -> None:
