@@ -71,6 +71,16 @@ def test_an_earlier_question_is_searched_for_alone(logging: Logging) -> None:  #
     assert len(logging.asked) == 2
 
 
+def test_whoever_was_read_alone_hides_nothing_of_what_the_others_were_not_read_for(logging: Logging) -> None:  # noqa: F811
+    source = logging.source(rest=5 * SECOND)
+    source.together([asked("one", 70), asked("two", 70)])
+    say(logging, "two", "two 80", at=80)
+    logging.pass_time(seconds=1000)
+    say(logging, "one", "one 1080", at=1080)
+    assert read(source, "one", 0) == ["one 1080"]
+    assert read(source, "two", 70) == ["two 80"]
+
+
 def test_a_shared_search_that_uses_the_quota_up_goes_on_whoever_asks(
     logging: Logging,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

@@ -240,21 +240,24 @@ class LoggingSource:
 
     def _begin(self, asked: Mapping[Key, _Seen]) -> _Reading:
         started = self._monotonic()
-        (ref, names), seen = next(iter(asked.items()))  # all of them were always read together
-        sweeps = started - seen.swept_at >= self._longest.total_seconds()
+        (ref, names), seen = next(iter(asked.items()))
+        # One of them may have been read alone since: what the others lack begins where the first of all stopped.
+        sweeps = started - min(each.swept_at for each in asked.values()) >= self._longest.total_seconds()
+        known = [each.received for each in asked.values() if each.received is not None]
+        received = min(known) if len(known) == len(asked) else None
         since_received = None
-        if seen.received is not None:
+        if received is not None:
             # Twice: what is received right after one sweep and found as late as can be is in the next.
             overlap = 2 * self._longest if sweeps else self._overlap
             # Never after now: a clock that went backwards would hide what comes until it has caught up.
-            since_received = min(seen.received, self._now()) - overlap
+            since_received = min(received, self._now()) - overlap
         longest = self._longest_request
         if len(asked) == 1:
             text = entry_filter(ref, names, seen.floor, since_received, longest_request=longest)
         else:
-            every = [Asked(of, revisions, known.floor) for (of, revisions), known in asked.items()]
+            every = [Asked(of, revisions, each.floor) for (of, revisions), each in asked.items()]
             text = shared_filter(every, since_received, longest_request=longest)
-        return _Reading(asked, started, sweeps, self._pages(ref.project, text), seen.received)
+        return _Reading(asked, started, sweeps, self._pages(ref.project, text), received)
 
     def _page(
         self,
