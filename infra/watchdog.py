@@ -16,6 +16,7 @@ from infra.settings import Settings, Watchdog
 SCHEDULE = "gcp:cloudscheduler/job:Job"
 TYPES = frozenset({JOB, SCHEDULE})
 _LONGEST_STEP_S = 600
+_LAST_STEP_S = 540  # of a pass that began it late: eight minutes, and what it takes to tell of it
 
 
 def declared(settings: Settings) -> Iterator[Declared]:
@@ -29,7 +30,7 @@ def declared(settings: Settings) -> Iterator[Declared]:
         name,
         image=asked.image,
         args=["tick", "--env", asked.environment, *_of_fleet(settings, asked), "-o", "ndjson"],
-        longest_s=_LONGEST_STEP_S,
+        longest_s=asked.every_minutes * 60 + _LAST_STEP_S if asked.fleet else _LONGEST_STEP_S,
         service_account=asked.service_account,
         secrets=asked.secrets,
         tasks=asked.fleet.tasks if asked.fleet else 1,

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,8 @@ from infra import watchdog
 from infra.live import read
 from infra.settings import Fleet, Settings, Template, Watchdog
 from infra.watchdog import JOB, SCHEDULE
+from pipeline.app.side_by_side import Bounds
+from pipeline.app.timing import Timing
 from pipeline.cli.app import app
 from pipeline.cloudrun.stack import InProcess, declared
 from pipeline.config.schema import parse
@@ -83,6 +86,15 @@ def test_a_fleet_is_shared_by_the_tasks_of_one_job() -> None:
     assert container["args"] == words.split()
     known: Any = get_command(app)
     known.commands["tick"].make_context("tick", list(container["args"][1:]))  # it takes these words
+
+
+@pytest.mark.parametrize("minutes", [1, 3, 30])
+def test_the_job_of_a_fleet_outlasts_the_longest_pass(minutes: int) -> None:
+    asked = replace(ASKED, every_minutes=minutes, fleet=Fleet(("services/*/spillway.yaml",)))
+    job, _ = watchdog.declared(replace(SETTINGS, watchdog=asked))
+    seconds = int(job.inputs["template"]["template"]["timeout"].removesuffix("s"))
+    longest = Timing(timedelta(minutes=minutes)).starts_within + Bounds().longest
+    assert timedelta(seconds=seconds) > longest
 
 
 def test_without_one_none_is_declared() -> None:
