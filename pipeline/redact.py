@@ -188,7 +188,7 @@ class Redactor:
     def __init__(self, *secrets: str) -> None:
         self._lock = threading.Lock()  # who learns waits; who writes does not: a signal handler may
         self._learnt: set[str] = set()
-        self._forms: tuple[str, ...] = ()  # the longest first
+        self._forms: tuple[str, ...] = ()
         self._passing: dict[str, frozenset[str]] = {}  # their forms, the oldest first
         self._begun: dict[str, tuple[str, ...]] = {}  # those forms by how they begin
         self.learn(*secrets)
@@ -199,8 +199,8 @@ class Redactor:
             fresh = {value for value in _long_enough(secrets) if value not in self._learnt}
             if fresh:
                 self._learnt |= fresh
-                fresh_forms = (form for value in fresh for form in _long_enough(spellings(value)))
-                self._forms = _long_first({*self._forms, *fresh_forms})
+                fresh_forms = {form for value in fresh for form in _long_enough(spellings(value))}
+                self._forms = (*self._forms, *fresh_forms)
 
     def learn_passing(self, *secrets: str) -> None:
         """The same of what one conversation was given, which the next will not hold: of the newest thousand."""
@@ -234,9 +234,9 @@ class Redactor:
         # one look for each is far cheaper than a pattern of all of them, and hardly any text holds one
         there = [form for form in self._forms if form in text]
         if self._passing:
-            there = list(_long_first({*there, *self._passing_in(text)}))
+            there += self._passing_in(text)
         if there:
-            text = re.sub("|".join(map(re.escape, there)), REDACTED, text)
+            text = re.sub("|".join(map(re.escape, _long_first({*there}))), REDACTED, text)
         for shape in _SHAPES:
             text = shape.sub(REDACTED, text)
         return _NAMED.sub(rf"\1{REDACTED}", text)

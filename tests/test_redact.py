@@ -158,6 +158,7 @@ def test_what_was_learnt_stays_learnt() -> None:
 
 def test_what_two_threads_learn_at_once_is_hidden_both(monkeypatch: pytest.MonkeyPatch) -> None:
     redactor, begun, ended, spell = Redactor(), threading.Event(), threading.Event(), redact.spellings
+    shown: list[str] = []
 
     def slowly(value: str) -> Iterator[str]:
         if value == "the-first":
@@ -166,7 +167,8 @@ def test_what_two_threads_learn_at_once_is_hidden_both(monkeypatch: pytest.Monke
         return spell(value)
 
     def other() -> None:
-        redactor.learn("the-other")
+        redactor.learn("the-first", "the-other")
+        shown.append(redactor.text("the-first, the-other"))
         ended.set()
 
     monkeypatch.setattr(redact, "spellings", slowly)
@@ -176,7 +178,7 @@ def test_what_two_threads_learn_at_once_is_hidden_both(monkeypatch: pytest.Monke
     threads[1].start()
     for thread in threads:
         thread.join(5)
-    assert redactor.text("the-first, the-other") == f"{REDACTED}, {REDACTED}"
+    assert [*shown, redactor.text("the-first, the-other")] == 2 * [f"{REDACTED}, {REDACTED}"]
 
 
 def test_of_two_secrets_that_begin_alike_nothing_is_left() -> None:
