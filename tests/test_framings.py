@@ -364,6 +364,18 @@ def test_a_framing_of_ones_own(made: Callable[..., Any]) -> None:
         framing.encode([])
 
 
+def test_each_folder_has_its_own_framing_of_a_name(tmp_path: Path) -> None:
+    """One process sees to many services, and every second one calls its module ``framing``."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "spoken_words.py").write_text(f"WORD = {name!r}\n")
+        (tmp_path / name / "spoken.py").write_text(
+            "from spoken_words import WORD\nclass Own:\n    is_ready = True\n    def opening(self):\n        return [WORD]\n"
+        )
+    for name in ("a", "b", "a"):
+        assert own("spoken:Own", str(tmp_path / name))().opening() == (name,)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import islice
+from threading import Lock
 from typing import Any, TypeVar
 
 from pipeline.framing.protocol import MOST_MESSAGES, BadFrame, CannotSpeak, Decoded, Frame, Framing
 
 _Made = TypeVar("_Made")
+_LOADING = Lock()  # ``sys.path`` is the process's, and services of a fleet are loaded side by side
+_BROUGHT = dict[str, set[str]]()  # modules by name, of each folder that something was imported from
 
 
 def own(name: str, folder: str = "") -> Callable[..., Framing]:
@@ -117,9 +121,17 @@ def _text_of(error: BaseException) -> str:
 
 @lru_cache(maxsize=100)
 def _loaded(name: str, folder: str) -> Callable[..., object]:
+    with _LOADING:
+        return _load(name, folder)
+
+
+def _load(name: str, folder: str) -> Callable[..., object]:
     module, _, attribute = name.partition(":")
     places = list(sys.path)
     sys.path[:0] = [folder] if folder else []
+    for other in [each for each in _BROUGHT if each != folder]:
+        _forget(other)
+    before = set(sys.modules)
     try:
         made = getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
@@ -130,6 +142,16 @@ def _loaded(name: str, folder: str) -> Callable[..., object]:
         ) from error
     finally:
         sys.path[:] = places
+        _BROUGHT.setdefault(folder, set()).update(set(sys.modules) - before)
     if not callable(made):
         raise CannotSpeak(f"framing {name} is no class", "A framing is named package.module:Class.")
     return made
+
+
+def _forget(folder: str) -> None:
+    """Modules of another configuration's folder: from here on their names may stand for others. Who has them keeps them."""
+    for name in _BROUGHT.pop(folder):
+        start = os.path.join(os.path.abspath(folder), name.partition(".")[0])  # noqa: PTH100, PTH118 - as Python spells it
+        file = getattr(sys.modules.get(name), "__file__", None) or ""
+        if folder and file.startswith((f"{start}.", f"{start}{os.sep}")):
+            del sys.modules[name]
