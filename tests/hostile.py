@@ -229,9 +229,14 @@ async def pings(connection: ServerConnection) -> None:
 
 def closed_at_once(key: str) -> bytes:
     """A handshake's answer, an event and a close in one piece, before whoever asked can say anything."""
-    first = json.dumps({"type": FIVE[0]}).encode()
     head = f"HTTP/1.1 101 .\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
-    return head.encode() + b"\x81" + bytes([len(first)]) + first + b"\x88\x02\x0f\xa2"
+    return head.encode() + text_frame({"type": FIVE[0]}) + b"\x88\x02\x0f\xa2"
+
+
+def text_frame(message: object) -> bytes:
+    """Of a short message."""
+    data = json.dumps(message).encode()
+    return b"\x81" + bytes([len(data)]) + data
 
 
 async def half(connection: ServerConnection) -> None:
@@ -281,6 +286,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "/nan": wiring(b"\x81\x03NaN"),
     "/deep-json": wiring(b"\x81\x7f" + (200_000).to_bytes(8, "big") + b"[" * 200_000),
     "/bad-utf8": wiring(b"\x81\x02\xff\xfe"),
+    "/bad-utf8-amid": wiring(b"\x81\x02\xff\xfe" + text_frame({"type": FIVE[4]}), events=4),
     "/reserved-bits": wiring(b"\xb1\x00"),
     "/huge": wiring(b"\x81\x7f" + (1 << 30).to_bytes(8, "big") + b" " * 1000),
     "/bomb": wiring(bomb()),

@@ -96,6 +96,7 @@ async def test_a_close_code_can_be_what_is_wanted(server: Hostile) -> None:
         ("/nan", "NaN is not JSON"),
         ("/deep-json", "not JSON"),
         ("/bad-utf8", "not UTF-8"),
+        ("/bad-utf8-amid", "not UTF-8"),  # though all that is awaited came, in the same piece
         ("/reserved-bits", "broken frames"),
         ("/huge", "too large"),
         ("/bomb", "too large"),

@@ -178,6 +178,7 @@ class WebSocket(asyncio.Protocol):
         if self._protocol.state is State.OPEN:
             self._protocol.fail(code, reason)
             self._flush()
+        self._frames.clear()  # what it said behind that counts for nothing
         self._transport.abort()
 
     def _flush(self) -> None:
