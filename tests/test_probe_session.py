@@ -167,6 +167,18 @@ async def test_a_server_that_never_closes_is_left(server: Hostile) -> None:
     assert seen.detail == "server did not answer our close (1000)"
 
 
+async def test_it_is_left_though_a_timer_comes_early(
+    server: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As uvloop's may, whose clock is of milliseconds."""
+    loop = asyncio.get_running_loop()
+    at = loop.call_at
+    monkeypatch.setattr(loop, "call_at", lambda when, *rest, **more: at(when - 0.05, *rest, **more))
+    async with asyncio.timeout(10):
+        seen = await hold(server, scenario("/never-closes", within_s=100.0))
+    assert seen.detail == "server did not answer our close (1000)"
+
+
 async def test_refusals(server: Hostile) -> None:
     refused = await hold(server, scenario("/503"))
     assert (refused.kind, refused.status) == (Kind.REFUSED, 503)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -90,16 +91,12 @@ class WebSocket(asyncio.Protocol):
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code)
             self._flush()
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + CLOSE_S
-        timer = loop.call_at(deadline, self._wake)
-        try:
-            while not self._is_lost and loop.time() < deadline:
-                self._frames.clear()  # its close is behind them
-                self._let_come()
-                await self._more()
-        finally:
-            timer.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                while not self._is_lost:
+                    self._frames.clear()  # its close is behind them
+                    self._let_come()
+                    await self._more()
         if not self._is_lost and self._protocol.close_rcvd is None:
             return None
         await self.let_go()
