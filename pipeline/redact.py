@@ -118,12 +118,13 @@ _ABOUT = frozenset(
 )
 _SHAPES = (
     re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
-    re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"),  # JWT, Google's ID tokens
     re.compile(r"\bya29\.[\w.-]{10,}|\bAIza[\w-]{30,}|\bGOCSPX-[\w-]{10,}"),
     re.compile(r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bxox[abeprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b|\bsk-[\w-]{20,}"),
     re.compile(r"(?i)(?<=\bbearer )[\w.~+/-]{8,}=*|(?<=\bbasic )[\w+/-]{8,}=*"),
     re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"),
 )  # fmt: skip
+#: JWT, Google's ID tokens. Whether a dot comes is asked once for each word: a service may begin one token inside another.
+_JWT = re.compile(r"(?<![\w-])(?=[\w-]+\.[\w-]{8})([\w-]*?)\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")
 _NAMED = re.compile(
     r"(?i)((?:passw(?:or)?d|secret|api[-_]?key|(?:access|refresh|id|session)_token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
     r"[^\s\"',;&}\\]{6,}"
@@ -237,6 +238,8 @@ class Redactor:
             there += self._passing_in(text)
         if there:
             text = re.sub("|".join(map(re.escape, _long_first({*there}))), REDACTED, text)
+        if "eyJ" in text:
+            text = _JWT.sub(rf"\1{REDACTED}", text)
         for shape in _SHAPES:
             text = shape.sub(REDACTED, text)
         return _NAMED.sub(rf"\1{REDACTED}", text)

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from html import escape
+from time import process_time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -100,6 +101,18 @@ def test_credentials_are_known_by_their_shape(text: str) -> None:
     assert "MIIE" not in shown
     for part in ("abcdefghijkl", "dXNlcjpodW50ZXIy", "c2lnbmF0dXJl", "pa55word", "correct", "abcdef123456"):
         assert part not in shown
+
+
+def test_a_token_is_known_behind_what_only_begins_as_one() -> None:
+    text = "id=x-eyJ-eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0 eyJshort.one"
+    assert Redactor().text(text) == f"id=x-{REDACTED} eyJshort.one"
+
+
+@pytest.mark.parametrize("ends", ["", ".short", ".abcdefgh"])
+def test_a_token_that_begins_again_and_again_costs_no_more_than_its_length(ends: str) -> None:
+    began = process_time()
+    Redactor().shown("eyJ-" * 50_000 + ends)
+    assert process_time() - began < 5  # a minute, where each beginning was followed to the end
 
 
 def test_an_escape_cannot_split_a_secret() -> None:
