@@ -24,6 +24,7 @@ from pipeline.spellings import spellings
 
 REDACTED = "[redacted]"
 _MOST_PASSING = 1000
+_READ = 4096  # characters, of a text that is cut sooner: a secret that stands there is whole in them
 _SHORTEST = 6  # a shorter value would black out ordinary words, plain or encoded
 
 
@@ -253,7 +254,7 @@ class Redactor:
 
     def cut(self, text: str, most: int) -> str:
         """The beginning of a text without secrets: cut first, half a secret would be none that is known."""
-        return self.text(text[: 4 * most])[:most]
+        return self.text(text[: max(4 * most, _READ)])[:most]
 
     def shown(self, text: str) -> str:
         """For people: one printable line without secrets. Escapes go first, so that none can split a secret."""

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.probe.matching import Expectation, first_difference, matches
+from pipeline.probe.matching import Expectation, error_words, first_difference, matches
 from pipeline.probe.scenario import Confirming, Conversation, Kind, ProbeReport, Scenario
 from pipeline.probe.steps import Close, Expect
 from pipeline.probe.verdict import Closing, Ending, Progress, judge_conversation
+from pipeline.redact import SINK
 from tests.fakes import START
 from tests.hostile import FIVE
 
@@ -271,3 +272,17 @@ def test_stable_is_bad_only_where_it_answered_or_hung_like_the_candidate(kind: K
 def test_json_that_is_no_object_matches_nothing(message: object) -> None:
     progress = at_start(((Expectation({"type": "a"}),),))
     assert not progress.after(message).events
+
+
+def test_what_is_told_of_a_message_has_no_half_of_a_secret() -> None:
+    secret = "opaque" * 150
+    SINK.learn(secret)
+    said = {"type": "error", "message": f"no such token: {secret}", "token": secret}
+    told = [
+        error_words(said),
+        first_difference({"token": "another"}, said),
+        first_difference({"token": secret}, {}),
+    ]
+    assert not [words for words in told if "opaque" in words]
+    assert error_words(said).startswith("{'type': 'error', 'message': 'no such token: [redacted]'")
+    assert first_difference({"text": "a"}, {"text": "b" * 900}) == f"text is '{'b' * 199}, expected 'a'"

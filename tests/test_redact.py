@@ -246,6 +246,8 @@ def test_a_text_is_not_cut_through_a_secret() -> None:
         assert len(shown) <= 50
         assert "corr" not in shown
     assert redactor.cut("short", 50) == "short"
+    long = Redactor("correct" * 100)
+    assert long.cut("x" * 40 + "correct" * 100, 50) == "x" * 40 + REDACTED
 
 
 def test_the_shells_folders_are_no_passwords() -> None:

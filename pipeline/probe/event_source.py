@@ -94,7 +94,7 @@ class EventSource:
 
 async def _refusal(method: str, response: aiohttp.ClientResponse) -> Ending | None:
     if response.status != 200:
-        said = excerpt(await response.content.read(800))
+        said = excerpt(await response.content.read(4096))
         detail = f"{method} got {response.status} {response.reason}{said}"
         return Ending(Kind.REFUSED, detail, response.status)
     coding = response.headers.get("Content-Encoding", "identity")

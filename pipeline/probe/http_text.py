@@ -12,5 +12,5 @@ VALUE = re.compile(r"[\t -~]*")  # of a header
 
 def excerpt(body: bytes | bytearray) -> str:
     """How an answer begins that was not the wanted one, after a colon; empty where it has no body."""
-    said = SINK.cut(body[:800].decode(errors="replace"), 200)
+    said = SINK.cut(body[:4096].decode(errors="replace"), 200)
     return f": {said}" if said else ""

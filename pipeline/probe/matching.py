@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from pipeline.framing.fields import ABSENT, field_at
 from pipeline.framing.patterns import finds
+from pipeline.redact import SINK
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,14 @@ def first_difference(fields: Mapping[str, object], message: object) -> str:
     for path, wanted in fields.items():
         found = field_at(message, path)
         if not _holds(found, wanted):
-            words = wanted.words if isinstance(wanted, Predicate) else repr(wanted)[:200]
-            return f"{path} is {'absent' if found is ABSENT else repr(found)[:200]}, expected {words}"
+            words = wanted.words if isinstance(wanted, Predicate) else _cut(repr(wanted), 200)
+            return f"{path} is {'absent' if found is ABSENT else _cut(repr(found), 200)}, expected {words}"
     return ""
+
+
+def _cut(text: str, most: int) -> str:
+    """Its beginning, with no half of a secret, which nobody would know for one."""
+    return text if len(text) <= most else SINK.cut(text, most)
 
 
 def _elsewhere(message: object, name: object) -> str:
@@ -172,13 +178,13 @@ TESTS: Mapping[str, Callable[[object, object], bool]] = {
 
 _WORDS: Mapping[str, Callable[[object], str]] = {
     "exists": lambda wanted: "that it is there" if wanted else "that it is absent",
-    "equals": lambda wanted: repr(wanted)[:200],
+    "equals": lambda wanted: _cut(repr(wanted), 200),
     "matches": lambda pattern: f"a text that matches {str(pattern)[:200]!r}",
     "gt": lambda bound: f"> {bound}",
     "gte": lambda bound: f">= {bound}",
     "lt": lambda bound: f"< {bound}",
     "lte": lambda bound: f"<= {bound}",
-    "one-of": lambda choices: f"one of {choices!r}"[:200],
+    "one-of": lambda choices: _cut(f"one of {choices!r}", 200),
     "is": lambda kind: f"{'an' if str(kind)[0] in 'aeiou' else 'a'} {kind}",
 }
 
@@ -201,4 +207,4 @@ def error_words(message: object) -> str:
         is_error = bool(message.get("error") or message.get("errors"))
     else:
         is_error = name[-9:].lower().endswith(("error", "exception")) and _ERROR.search(name) is not None
-    return repr(dict(message))[:400] if is_error else ""
+    return _cut(repr(dict(message)), 400) if is_error else ""
