@@ -24,6 +24,8 @@ from pipeline.spellings import spellings
 
 REDACTED = "[redacted]"
 _MOST_PASSING = 1000
+_PASSING_CHARS = 1 << 27  # of all their forms: a service may give tokens as large as a message
+_LONGEST_PASSING = 1 << 16  # no output shows as much of a text
 _READ = 4096  # characters, of a text that is cut sooner: a secret that stands there is whole in them
 _SHORTEST = 6  # a shorter value would black out ordinary words, plain or encoded
 
@@ -192,6 +194,7 @@ class Redactor:
         self._learnt: set[str] = set()
         self._forms: tuple[str, ...] = ()
         self._passing: dict[str, frozenset[str]] = {}  # their forms, the oldest first
+        self._passing_chars = 0
         self._begun: dict[str, tuple[str, ...]] = {}  # those forms by how they begin
         self.learn(*secrets)
 
@@ -205,26 +208,31 @@ class Redactor:
                 self._forms = (*self._forms, *fresh_forms)
 
     def learn_passing(self, *secrets: str) -> None:
-        """The same of what one conversation was given, which the next will not hold: of the newest thousand."""
+        """The same of what one conversation was given, which the next will not hold: of the newest thousand.
+
+        Fewer where they are large, and of one that is larger than any text that is shown its beginning.
+        """
         with self._lock:
             self._learn_passing(secrets)
 
     def _learn_passing(self, secrets: Iterable[str]) -> None:
-        for value in dict.fromkeys(_long_enough(secrets)):
-            if value in self._learnt:
-                continue
+        given = dict.fromkeys(each[:_LONGEST_PASSING] for each in _long_enough(secrets))
+        for value in [each for each in given if each not in self._learnt][-_MOST_PASSING:]:
             if value in self._passing:  # it is new again
                 self._passing[value] = self._passing.pop(value)
                 continue
             forms = self._passing[value] = frozenset(_long_enough(spellings(value)))
+            self._passing_chars += sum(map(len, forms))
             for form in forms:
                 start = form[:_SHORTEST]
                 self._begun[start] = (*self._begun.get(start, ()), form)
-        while len(self._passing) > _MOST_PASSING:
+        while len(self._passing) > _MOST_PASSING or self._passing_chars > _PASSING_CHARS:
             self._forget(next(iter(self._passing)))
 
     def _forget(self, value: str) -> None:
-        for form in self._passing.pop(value):
+        forms = self._passing.pop(value)
+        self._passing_chars -= sum(map(len, forms))
+        for form in forms:
             start = form[:_SHORTEST]
             left = list(self._begun[start])
             left.remove(form)

@@ -158,6 +158,20 @@ def test_of_what_is_passing_the_newest_are_hidden() -> None:
     )
 
 
+def test_of_what_is_passing_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.redact._PASSING_CHARS", 3000)
+    redactor = Redactor()
+    redactor.learn_passing(*(f"call-{number:05}" for number in range(50)))
+    assert redactor.text("call-00000 call-00049") == f"call-00000 {REDACTED}"
+
+
+def test_a_token_as_large_as_a_message_is_learnt_soon_and_by_its_beginning() -> None:
+    redactor, began = Redactor(), process_time()
+    redactor.learn_passing("token" * 200_000)
+    assert process_time() - began < 5
+    assert redactor.text(("token" * 20_000)[:65536]) == REDACTED
+
+
 def test_short_values_are_words_and_stay() -> None:
     assert Redactor("on", "true", "").text("turn it on, true") == "turn it on, true"
     assert Redactor("hunter").text("turn hunter on") == f"turn {REDACTED} on"  # six characters are no word
