@@ -72,7 +72,7 @@ MISTAKES = {
     "rollout --engine x": ("is not one of", "spillway rollout -h"),
     "local logs --lines many": ("--lines", "spillway local logs -h"),
     "local": ("Usage: spillway local", "spillway local -h"),
-    "probe": ("Missing argument", "spillway probe -h"),
+    "probe URL --sessions many": ("--sessions", "spillway probe -h"),
     "": ("Usage: spillway", "spillway -h"),
 }
 

@@ -213,3 +213,18 @@ def test_a_silence_that_is_the_quotas_sends_nobody_back() -> None:
     assert by_record(scene).step(lambda _: timedelta(minutes=30)).document["outcome"] == "under_way"
     scene.clock.sleep(timedelta(minutes=40))
     assert by_record(scene).step(lambda _: timedelta(minutes=30)).document["outcome"] == "rolled_back"
+
+
+def test_a_file_that_cannot_be_used_says_after_which_silence_it_goes_back_all_the_same(
+    tmp_path: Path,
+) -> None:
+    scene = Scene()
+    patient = tuple(replace(stage, deadline=timedelta(hours=4)) for stage in stages(0, 25, 100))
+    scene.reach(25, wish=a_wish(stages=patient))
+    scene.users.per_second = 0.5
+    text = a_file(REF.service, "p", ', headers: {X-Token: "${env:SPILLWAY_TEST_NOWHERE}"}')
+    member = by_file(scene, tmp_path, f"{text}watchdog: {{every: 5m, silent: 1h}}\n")
+    scene.clock.sleep(timedelta(minutes=30))
+    assert member.step(unchanged).document["outcome"] == "under_way"
+    scene.clock.sleep(timedelta(minutes=70))
+    assert member.step(unchanged).document["outcome"] == "rolled_back"

@@ -80,18 +80,25 @@ class ByFile:
     def _by_record(self, error: SpillwayError, patience: Patience) -> Step:
         file = self.request.session.config_file
         why = f"{file} cannot be used ({error.what}): users' evidence is judged, and nothing is raised"
-        step = ByRecord(self.ref, self.place, self.clock, why).step(patience)
+        step = ByRecord(self.ref, self.place, self.clock, why, self.request.config.watchdog.silent).step(
+            patience
+        )
         return replace(step, code=fleet.worst((step.code, error.exit_code)))
 
 
 @dataclass(frozen=True, slots=True)
 class ByRecord:
-    """Judged by users' evidence and the terms in the record: it may go back, and is never raised."""
+    """Judged by users' evidence and the terms in the record: it may go back, and is never raised.
+
+    Args:
+        silent: after which silence it goes back, where a file says so; None: the usual one.
+    """
 
     ref: ServiceRef
     place: Place
     clock: SystemClock
     why: str = "no file says its scenarios: users' evidence is judged, and nothing is raised"
+    silent: timedelta | None = None
 
     def step(self, patience: Patience) -> Step:
         from pipeline.app.wiring import open_guard
@@ -102,7 +109,7 @@ class ByRecord:
         restoring = Restoring(current.phase is Phase.ROLLING_BACK)
         engine = open_guard(self.place, self.clock, self.why, restoring)
         assert engine.rhythm.gives_up is not None
-        engine.rhythm = replace(engine.rhythm, gives_up=patience(engine.rhythm.gives_up))
+        engine.rhythm = replace(engine.rhythm, gives_up=patience(self.silent or engine.rhythm.gives_up))
         upcoming = stepping.one_step(engine, self.clock, restoring, engine.tick)
         seen = engine.observer.current
         return stepping.taken(self.ref.name, upcoming, seen, code=0, limited=self.why, promote="")
