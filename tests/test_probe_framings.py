@@ -28,6 +28,7 @@ from pipeline.probe.round import run_round
 from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, Scenario
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.summary import summarise
+from pipeline.redact import SINK
 from tests.documents import hold as hold_to_schema
 
 OPEN, CONNECTED = '0{"sid":"x","pingInterval":25000,"pingTimeout":20000}', '40{"sid":"y"}'
@@ -135,6 +136,29 @@ async def test_bad_conversations(
     seen = await hold(scenario(framing, **{**fields, **within}), talk)
     assert seen.kind is kind
     assert words in seen.detail
+
+
+QUOTED = "tok-" + "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize("before", [0, 20, 150, 190, 230, 290])
+@pytest.mark.parametrize(
+    ("framing", "answer"),
+    [
+        ("socket.io", '44{{"message":"{}"}}'), ("socket.io", "{}"), ("socket.io", "4x{}"),
+        ("signalr", '{{"error":"{}"}}\x1e'), ("centrifugo", '{{"id":1,"error":{{"code":1,"message":"{}"}}}}'),
+    ],
+)  # fmt: skip
+async def test_what_a_framing_quotes_holds_no_half_of_a_secret(
+    framing: str, answer: str, before: int
+) -> None:
+    SINK.learn(QUOTED)
+    said = answer.format("x" * before + QUOTED)
+    script = [OPEN, None, said] if framing == "socket.io" else [None, said]
+    seen = await hold(scenario(framing), saying(*script))
+    assert seen.kind in (Kind.REFUSED, Kind.UNREADABLE)
+    assert not any(QUOTED[:end] in seen.detail for end in range(8, len(QUOTED)))
+    assert len(seen.detail) <= 300
 
 
 DEEP = '451-["done",' + "[" * 900 + "]" * 900 + "]"

@@ -51,5 +51,5 @@ class Centrifugo:
         error = reply.get("error")
         if error is not None:
             fields = error if isinstance(error, dict) else {}
-            raise Declined(f"connect was refused: {fields.get('code')} {str(fields.get('message'))[:200]}")
+            raise Declined("connect was refused", f"{fields.get('code')} {fields.get('message')}")
         self.is_ready = "connect" in reply

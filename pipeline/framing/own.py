@@ -114,7 +114,7 @@ def _strange(value: object) -> Iterator[object]:
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)[:200]
+        return str(error)
     except Exception:  # noqa: BLE001 - an error of the user's
         return "(its text fails, too)"
 
@@ -137,7 +137,7 @@ def _load(name: str, folder: str) -> Callable[..., object]:
     except (Exception, SystemExit) as error:
         where = f"{folder or 'here'}, and where Python looks"
         raise CannotSpeak(
-            f"framing {name} cannot be imported: {type(error).__name__}: {str(error)[:200]}",
+            f"framing {name} cannot be imported: {type(error).__name__}: {_text_of(error)}",
             f"It is looked for in {where}. A framing is named package.module:Class.",
         ) from error
     finally:

@@ -23,7 +23,19 @@ MOST_MESSAGES = 10_000  # in one frame
 
 
 class BadFrame(ValueError):
-    """What came is not of this framing. Its text is the outcome's detail: "a message that is not JSON"."""
+    """What came is not of this framing. Its text is the outcome's detail: "a message that is not JSON".
+
+    Args:
+        said: the peer's own words, whole: who shows them cuts them once their secrets are out, or shows half a secret.
+    """
+
+    def __init__(self, words: str = "", said: object = "") -> None:
+        super().__init__(words)
+        self.said = said
+
+    def __str__(self) -> str:
+        words = super().__str__()
+        return f"{words}: {self.said}" if self.said != "" else words
 
 
 class Declined(BadFrame):

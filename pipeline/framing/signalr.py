@@ -39,7 +39,7 @@ class SignalR:
     def _shake(self, answer: Mapping[str, object]) -> None:
         """The handshake's answer; on the server's side, its request."""
         if error := answer.get("error"):
-            raise Declined(f"the handshake was refused: {str(error)[:200]}")
+            raise Declined("the handshake was refused", error)
 
 
 def _record(value: object) -> str:

@@ -74,18 +74,18 @@ class SocketIo:
                 return self._packet(rest)
             case "1" | "3" | "5" | "6":
                 return Decoded()
-        raise BadFrame(f"a message that is no packet of Engine.IO: {frame[:40]!r}")
+        raise BadFrame("a message that is no packet of Engine.IO", frame)
 
     def _packet(self, text: str) -> Decoded:
         found = _PACKET.fullmatch(text)
         if not found:
-            raise BadFrame(f"a message that is no packet of socket.io: {text[:40]!r}")
+            raise BadFrame("a message that is no packet of socket.io", text)
         kind, attachments, namespace, number, rest = found.groups()
         value = parsed(rest) if rest else None
         is_ours = (namespace or "/").partition("?")[0] == self._namespace
         if kind == _ERROR and is_ours:
             words = value.get("message", value) if isinstance(value, dict) else value
-            raise Declined(f"namespace {self._namespace} refused us: {str(words)[:200]}")
+            raise Declined(f"namespace {self._namespace} refused us", words)
         if kind == _CONNECT:
             self.is_ready = self.is_ready or is_ours
         message = _message(kind, number, value)
@@ -145,6 +145,7 @@ def _filled(value: Any, attachments: dict[int, bytes]) -> Any:
     if value.get("_placeholder") is True:
         number = value.get("num")
         if not isinstance(number, int) or number not in attachments:
-            raise BadFrame(f"a binary event that names attachment {str(number)[:20]}, which is none or taken")
+            which = number if isinstance(number, int) and number < _MOST_ATTACHMENTS else "of no number"
+            raise BadFrame(f"a binary event that names attachment {which}, which is none or taken")
         return attachments.pop(number)
     return {key: _filled(each, attachments) for key, each in value.items()}

@@ -27,6 +27,7 @@ from pipeline.probe.filling import Carried, ready
 from pipeline.probe.machine import Machine
 from pipeline.probe.route import Route, Witness
 from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
+from pipeline.probe.speech import complaint_of
 from pipeline.probe.steps import MAIN
 from pipeline.probe.target import is_secure
 from pipeline.probe.templates import Scope, Unspeakable
@@ -123,7 +124,7 @@ class _Session:
         try:
             return await self._converse(self.machine)
         except CannotSpeak as error:
-            return Ending(Kind.NOT_SPOKEN, str(error))
+            return Ending(Kind.NOT_SPOKEN, complaint_of(error))
         except RecursionError:  # of whoever looks at a message, though a library had read it
             return Ending(Kind.UNREADABLE, "a message that is nested too deep")
         finally:
@@ -288,7 +289,8 @@ class _Session:
         try:
             return self.lines[socket].framing.decode(frame)
         except BadFrame as error:
-            return Ending(Kind.REFUSED if isinstance(error, Declined) else Kind.UNREADABLE, str(error))
+            kind = Kind.REFUSED if isinstance(error, Declined) else Kind.UNREADABLE
+            return Ending(kind, complaint_of(error))
 
     def _tell(self, machine: Machine, socket: str, messages: Iterable[object]) -> None:
         for message in messages:

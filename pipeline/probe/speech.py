@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from pipeline.errors import UserError
-from pipeline.framing.protocol import CannotSpeak, Framing
+from pipeline.framing.protocol import BadFrame, CannotSpeak, Framing
 from pipeline.probe import secrets
 from pipeline.probe.http_text import TOKEN, VALUE
 from pipeline.probe.scenario import Scenario
 from pipeline.probe.steps import Close, is_sendable
 from pipeline.probe.templates import Scope, references
+from pipeline.redact import SINK
 
+_COMPLAINT_CHARS = 300
 _FILLED_IN = re.compile(r"\$\{[^{}]*\}")  # escaped in a path, looked at again in a header
 
 
@@ -42,7 +44,12 @@ def framing_of(scenario: Scenario) -> Framing:
     try:
         return scenario.framing.connect()
     except CannotSpeak as error:
-        raise UserError(f"scenario {scenario.name} cannot be held", str(error), error.fix) from None
+        raise UserError(f"scenario {scenario.name} cannot be held", complaint_of(error), error.fix) from None
+
+
+def complaint_of(error: BadFrame | CannotSpeak) -> str:
+    """What a framing complains of. It may quote all that came, so it is cut, once its secrets are out."""
+    return SINK.cut(str(error), _COMPLAINT_CHARS)
 
 
 def _complaints(scenario: Scenario) -> Iterator[str]:
