@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from pipeline.app import stepping
 from pipeline.app.timing import Timing
 from pipeline.cloudrun.shared_logs import SharedLogs
 from pipeline.core.rollout import Phase
@@ -85,6 +86,15 @@ def test_nobody_starves_where_the_quota_has_room_for_few() -> None:
     waiting = [step for step in task.results[0] if "later pass" in step.text]
     assert len(waiting) >= 4
     assert {step.code for step in waiting} == {0}
+
+
+def test_one_that_waits_for_a_person_says_so_also_where_its_turn_does_not_come() -> None:
+    current = a_task(1).watched[0].rollout
+    paused = replace(current, phase=Phase.PAUSED, reason="too few runs")
+    step = stepping.not_yet("s", paused, FakeClock().now())
+    assert (step.code, step.document["outcome"], step.document["exit_code"]) == (13, "paused", 13)
+    assert (step.text, step.document["why"]) == ("paused: too few runs", "too few runs")
+    assert stepping.not_yet("s", current, FakeClock().now()).code == 0
 
 
 # --- the logs, when they do not answer

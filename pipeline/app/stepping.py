@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipeline.budget import urgent
+from pipeline.core.rollout import Phase
 from pipeline.errors import PlatformUnavailable, SpillwayError
 from pipeline.events import RolloutEvent
 from pipeline.model import Outcome
-from pipeline.output.writer import outcome_document
+from pipeline.output.writer import error_document, outcome_document
 
 if TYPE_CHECKING:
     from pipeline.core.rollout import Rollout
@@ -80,23 +81,19 @@ def nothing_to_do(service: str, current: Rollout | None = None) -> Step:
 
 
 def not_yet(service: str, current: Rollout | None, at: datetime) -> Step:
-    """Its turn did not come: the quota, or the time of this pass, was used up."""
-    why = "its turn comes with a later pass"
-    document = outcome_document(Outcome.UNDER_WAY, exit_code=0, next_at=at.isoformat(), why=why)
-    facts = facts_of(current) if current else {}
-    return Step(service, why, 0, {**named(service), **document, **facts})
+    """Its turn did not come: the quota, or the time of this pass, was used up. One that waits for a person still does."""
+    why, facts = "its turn comes with a later pass", facts_of(current) if current else {}
+    outcome, code, text = Outcome.UNDER_WAY, 0, why
+    if current is not None and current.phase is Phase.PAUSED:
+        outcome, code, why = Outcome.PAUSED, Outcome.PAUSED.exit_code, current.reason
+        text = f"{outcome.label}: {why}"
+    document = outcome_document(outcome, exit_code=code, next_at=at.isoformat(), why=why)
+    return Step(service, text, code, {**named(service), **document, **facts})
 
 
 def failed(service: str, error: SpillwayError) -> Step:
     """The step could not be taken: the lasting alert counts none, so it fires where that goes on."""
-    told = {"error": type(error).__name__, "what": error.what, "why": error.why, "fix": error.fix}
-    document = {
-        "event": "failed_tick",
-        "service": service,
-        "outcome": error.outcome,
-        "exit_code": error.exit_code,
-        **told,
-    }
+    document = {"event": "failed_tick", "service": service, **error_document(error)}
     return Step(service, f"{error.what} {error.why}".strip(), error.exit_code, document)
 
 

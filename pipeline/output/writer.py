@@ -75,17 +75,21 @@ class Output:
 
     def error(self, error: SpillwayError) -> None:
         """Three lines for people, or the one document for machines."""
-        document = {
-            "outcome": error.outcome, "exit_code": error.exit_code, "error": type(error).__name__,
-            "what": error.what, "why": error.why, "fix": error.fix,
-            **({"next_at": error.at} if isinstance(error, NotYet) else {}),
-        }  # fmt: skip
-        self.ended(document)
+        at = {"next_at": error.at} if isinstance(error, NotYet) else {}
+        self.ended({**error_document(error), **at})
         streams.put("stderr", f"{SINK.lines(f'spillway: {error}')}\n")
 
     def _document(self, document: Mapping[str, object]) -> None:
         indent = 2 if self.mode is Mode.JSON else None
         streams.put("stdout", f"{uncommanded_json(json.dumps(SINK.values(document), indent=indent))}\n")
+
+
+def error_document(error: SpillwayError) -> dict[str, object]:
+    """Of whatever could not be done, in the words that people are told."""
+    return {
+        "outcome": error.outcome, "exit_code": error.exit_code, "error": type(error).__name__,
+        "what": error.what, "why": error.why, "fix": error.fix,
+    }  # fmt: skip
 
 
 def outcome_document(outcome: Outcome, **more: object) -> dict[str, object]:
