@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pipeline.core.rollout import Phase, Rollout
-from pipeline.driving.engine import Engine
-from pipeline.driving.ports import World
-from pipeline.events import Listener
 from pipeline.judging.terms import Drain
+
+if TYPE_CHECKING:
+    from pipeline.driving.engine import Engine
+    from pipeline.driving.ports import Clock, Platform, World
+    from pipeline.events import Listener
+    from pipeline.model import ServiceRef
 
 
 def drain(engine: Engine, world: World, listen: Listener, say: Callable[[str], None]) -> None:
     """Delete it where that is wished, and wait until it is gone. Traffic is safe: nothing of this changes an outcome."""
     if (seen := engine.observer.current) is not None and not _may_delete(seen):
         return
+    delete(
+        world.platform, world.clock, engine.observer.ref,
+        by=engine.driver, listen=listen, stop=engine.stop, say=say,
+    )  # fmt: skip
+
+
+def delete(
+    platform: Platform,
+    clock: Clock,
+    ref: ServiceRef,
+    *,
+    by: str,
+    listen: Listener,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> None:
+    """The same without a look at what was read last. Raises nothing."""
     from pipeline.driving import drain
 
     try:
-        drain.drain(
-            world.platform,
-            world.clock,
-            engine.observer.ref,
-            by=engine.driver,
-            listen=listen,
-            stop=engine.stop,
-        )
+        drain.drain(platform, clock, ref, by=by, listen=listen, stop=stop)
     except Exception as error:  # noqa: BLE001 - a fault of ours: the outcome stands
         say(f"not drained: {error!r}")
 

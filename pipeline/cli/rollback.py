@@ -123,11 +123,21 @@ def _drain(
     by_record = done.rollout.plan.terms.drain if done.rollout else Drain.KEEP
     if not done.verified or (wished is None and by_record is not Drain.DELETE):
         return
+    from pipeline.app import draining
     from pipeline.driving import drain
 
-    try:
-        if wished is not None:
+    if wished is not None:
+        try:
             drain.wish(platform, clock, ref, wished, by=who())
-        drain.drain(platform, clock, ref, by=who(), listen=told.listen, stop=session.stopped.is_set)
-    except SpillwayError as error:
-        session.output.say("\n".join(filter(None, (error.what, error.why, error.fix))))
+        except SpillwayError as error:
+            session.output.say("\n".join(filter(None, (error.what, error.why, error.fix))))
+            return
+    draining.delete(
+        platform,
+        clock,
+        ref,
+        by=who(),
+        listen=told.listen,
+        stop=session.stopped.is_set,
+        say=session.output.say,
+    )
