@@ -206,19 +206,20 @@ class LoggingSource:
         text = entry_filter(ref, sorted(set(revisions)), since, longest_request=self._longest_request)
         text += f" AND timestamp<={quoted(rfc3339(until))}"
         with translated(f"read the logs of {ref.service}"):
-            pages = self._pages(ref.project, text)
-            while True:
-                page = self._page(pages, waits=True)
+            for page in self._whole(ref.project, text):
                 yield [line for entry in page.entries if (line := _line(entry)) is not None]
-                if not page.next_page_token:
-                    return
 
     def payloads(self, project: str, text: str) -> Iterator[Mapping[str, Any]]:
         """JSON payloads of all entries that a filter finds. Waits for the quota; raises what the client does."""
+        for page in self._whole(project, text):
+            yield from (line.payload for entry in page.entries if (line := _line(entry)) is not None)
+
+    def _whole(self, project: str, text: str) -> Iterator[Any]:
+        """All pages of a search; waits for the quota."""
         pages = self._pages(project, text)
         while True:
             page = self._page(pages, waits=True)
-            yield from (line.payload for entry in page.entries if (line := _line(entry)) is not None)
+            yield page
             if not page.next_page_token:
                 return
 
