@@ -153,6 +153,19 @@ async def test_a_prober_that_waits_has_its_report_when_it_was_started(server: Ho
     assert not report.failures
 
 
+async def test_who_is_told_to_stop_waits_for_no_round(server: Hostile) -> None:
+    stopped = threading.Event()
+    ask = replace(asking(server), scenarios=(replace(scenario("/silent"), within_s=60),))
+    with closing(ThreadedProber(now, waits=True, is_stopped=stopped.is_set)) as prober:
+        started = asyncio.create_task(asyncio.to_thread(prober.start, ask))
+        while not server.open:
+            await asyncio.sleep(0.01)
+        assert not started.done()
+        stopped.set()
+        await started
+        assert is_busy(prober)
+
+
 async def test_close_aborts_a_round(server: Hostile) -> None:
     prober = ThreadedProber(now)
     prober.start(asking(server, "/silent", sessions=50))

@@ -240,10 +240,10 @@ def _prober(request: Request, place: Place, clock: SystemClock, *, one_step: boo
     """Who holds the rounds: this process, or a job inside the network."""
     from pipeline.probe.prober import BackgroundProber, ThreadedProber
 
-    asked = request.probe_job
+    asked, is_stopped = request.probe_job, request.session.stopped.is_set
     if asked is None:
         token = token_source() if request.environment.id_token else None
-        return ThreadedProber(clock.now, token, waits=one_step)
+        return ThreadedProber(clock.now, token, waits=one_step, is_stopped=is_stopped)
     from pipeline.probe.job_round import CLOUD, LOCAL, JobRound
 
     jobs, scenarios = cache(lambda: place.probe_job(asked)), request.config.scenarios_fingerprint()
@@ -253,7 +253,7 @@ def _prober(request: Request, place: Place, clock: SystemClock, *, one_step: boo
     def begin(ask: ProbeAsk) -> JobRound:
         return JobRound(ask, jobs(), scenarios, within, clock.now, pace)
 
-    return BackgroundProber(begin, waits=one_step, is_stopped=request.session.stopped.is_set)
+    return BackgroundProber(begin, waits=one_step, is_stopped=is_stopped)
 
 
 def open_guard(place: Place, clock: SystemClock, why: str, listen: Listener) -> Engine:

@@ -101,9 +101,12 @@ class ThreadedProber(BackgroundProber):
         token: TokenSource | None = None,
         *,
         waits: bool = False,
+        is_stopped: Callable[[], bool] = lambda: False,
         patience_s: float = 30.0,
     ) -> None:
-        super().__init__(partial(_Here, clock_now, token), waits=waits, patience_s=patience_s)
+        super().__init__(
+            partial(_Here, clock_now, token), waits=waits, is_stopped=is_stopped, patience_s=patience_s
+        )
 
 
 class _Here:
