@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.core.decision import Situation
     from pipeline.core.rollout import Rollout
     from pipeline.judging.judgestate import JudgeState
-    from pipeline.probe.scenario import ProbeReport
+    from pipeline.probe.probe_report import ProbeReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from pipeline.config import schema
+from pipeline.probe.conversation import Conversation
 from pipeline.probe.effects import Dial, HangUp, Say
 from pipeline.probe.machine import Machine
-from pipeline.probe.scenario import Conversation, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.steps import MAIN
 from pipeline.probe.templates import Reference, Scope
 from pipeline.probe.verdict import Closing, Ending, judge_conversation

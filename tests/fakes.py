@@ -19,9 +19,12 @@ from pipeline.errors import (
     StaleWrite,
 )
 from pipeline.model import SYSTEM_LOG, LiveService, LogLine, Readiness, Revision, ServiceRef, Split, Target
+from pipeline.probe.ask import Address, ProbeAsk
 from pipeline.probe.command import Command, CommandEnd
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.course import Course, course
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
+from pipeline.probe.probe_report import ProbeReport
+from pipeline.probe.scenario import Scenario
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 REF = ServiceRef("p", "l", "agent-chat")

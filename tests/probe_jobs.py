@@ -10,10 +10,13 @@ from typing import Any
 
 from pipeline.errors import SpillwayError
 from pipeline.probe import result_lines
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.course import Held, course
 from pipeline.probe.job_round import CLOUD, JobRound, RunState
 from pipeline.probe.order import Order
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
+from pipeline.probe.probe_report import ProbeReport
+from pipeline.probe.scenario import Scenario
 from tests.fakes import START, FakeClock
 
 Payload = Mapping[str, Any]

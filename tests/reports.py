@@ -19,7 +19,8 @@ from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Criterion, Plan, Stage, Terms
 from pipeline.model import LiveService, Readiness, Revision, ServiceRef, Split
-from pipeline.probe.scenario import Conversation, Kind, Message, ProbeReport
+from pipeline.probe.conversation import Conversation, Kind, Message
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.report import document
 from pipeline.report.document import Report
 from pipeline.report.gates import Combined, Gate

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.probe.conversation import Kind
 from pipeline.probe.effects import Dial, HangUp
 from pipeline.probe.machine import Machine
 from pipeline.probe.matching import TESTS, Expectation, Predicate
-from pipeline.probe.scenario import Kind
 from pipeline.probe.steps import Close, Expect
 from pipeline.probe.templates import Reference, Scope
 from pipeline.probe.verdict import Closing, judge_conversation

@@ -14,7 +14,8 @@ from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused
 from pipeline.judging.judgement import Verdict
 from pipeline.model import LiveService, Outcome, Split, Target
-from pipeline.probe.scenario import Conversation, Kind, ProbeReport
+from pipeline.probe.conversation import Conversation, Kind
+from pipeline.probe.probe_report import ProbeReport
 from tests.rollouts import CANDIDATE, STABLE, Scene
 from tests.test_rollout import a_rollout, a_situation
 

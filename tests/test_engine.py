@@ -21,7 +21,8 @@ from pipeline.events import RolloutEvent
 from pipeline.judging.judgement import Verdict
 from pipeline.judging.terms import Probing
 from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Readiness, Split, Target
-from pipeline.probe.scenario import Kind, ProbeReport
+from pipeline.probe.conversation import Kind
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.view.panel import upcoming
 from tests.fakes import REF, FakePlatform, FakeProber, SlowProber
 from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene, a_wish, stages

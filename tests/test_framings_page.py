@@ -11,7 +11,8 @@ from websockets.asyncio.server import ServerConnection
 
 from pipeline.config import schema
 from pipeline.framing.names import FRAMINGS
-from pipeline.probe.scenario import Kind, Scenario
+from pipeline.probe.conversation import Kind
+from pipeline.probe.scenario import Scenario
 from tests.test_probe_framings import hold
 
 PAGE = (Path(__file__).parents[1] / "docs" / "framings.md").read_text(encoding="utf-8")

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from pipeline.errors import SpillwayError
 from pipeline.framing.protocol import BadFrame
 from pipeline.local.front.frames import FrameObserver
+from pipeline.probe.ask import Address
+from pipeline.probe.conversation import Kind
 from pipeline.probe.machine import Machine
 from pipeline.probe.matching import Expectation
-from pipeline.probe.scenario import Address, Kind, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.steps import MAIN
 from pipeline.probe.target import check_address

@@ -21,13 +21,16 @@ from pipeline.driving.pace import Rhythm
 from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected, SpillwayError, UserError
 from pipeline.events import Looked
 from pipeline.model import Outcome
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind, Message
 from pipeline.probe.course import course
 from pipeline.probe.job_round import JobRound, RunState
 from pipeline.probe.order import Order
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.prober import BackgroundProber
 from pipeline.probe.result_lines import end_line, lines_of, read, refusal_line, report_of
 from pipeline.probe.route import Ways
-from pipeline.probe.scenario import Address, Conversation, Kind, Message, ProbeAsk, ProbeReport, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.telemetry.proof import revision_mark
 from pipeline.view.gate_lines import gate_lines
 from tests.fakes import START, FakeClock, followed

@@ -13,7 +13,8 @@ import pytest
 from pipeline.core.rollout import Phase
 from pipeline.events import Looked, Probed, RolloutEvent, Said, Shifted, Wrote
 from pipeline.judging.judgement import Verdict
-from pipeline.probe.scenario import Confirming, Message
+from pipeline.probe.conversation import Message
+from pipeline.probe.probe_report import Confirming
 from pipeline.redact import SINK
 from pipeline.report import journal
 from pipeline.report.journal import Attempt, Journal, read

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from pipeline.config import schema
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Kind
 from pipeline.probe.order import Order
 from pipeline.probe.result_lines import Results, read, report_of
-from pipeline.probe.scenario import Address, Kind, ProbeAsk
 from tests.contract.cloud import LoopThread
 from tests.fakes import START
 from tests.hostile import FIVE, hostile

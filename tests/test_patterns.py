@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.framing.automaton import Unbounded, automaton
 from pipeline.framing.patterns import LONGEST, finds, reach, refusal, searched
-from pipeline.probe.scenario import Kind
+from pipeline.probe.conversation import Kind
 from tests.conversations import play, scenario
 
 ATOMS = ["a", "b", "[ab]", "[^a]", ".", r"\d", r"\w", r"\s", "x", "(?i:A)", r"\n", "a", ".", "^", "$"]

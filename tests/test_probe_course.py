@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.course import Turn, course
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
+from pipeline.probe.probe_report import ProbeReport
+from pipeline.probe.scenario import Scenario
 from tests.fakes import START, followed
 
 CANDIDATE, STABLE = Address("http://candidate"), Address("http://stable")

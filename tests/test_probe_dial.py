@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Kind
 from pipeline.probe.dial import ForbiddenAddress, dial, remember_names, resolve
 from pipeline.probe.round import run_round
-from pipeline.probe.scenario import Address, Kind, ProbeAsk
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.steps import HttpStep
 from tests.hostile import Hostile, hostile, scenario

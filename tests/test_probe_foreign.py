@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Kind
 from pipeline.probe.round import run_round
-from pipeline.probe.scenario import Address, Kind, ProbeAsk
 from pipeline.probe.steps import HttpStep
 from tests.hostile import scenario
 

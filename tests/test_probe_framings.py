@@ -24,8 +24,10 @@ from pipeline.driving.rounds import seen_in
 from pipeline.errors import UserError
 from pipeline.judging.probes import Round
 from pipeline.output.writer import Mode, Output
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.round import run_round
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.summary import summarise
 from pipeline.redact import SINK

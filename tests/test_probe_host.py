@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.probe.ask import Address
 from pipeline.probe.host import fold, is_local, refusal, refusal_of_resolved
-from pipeline.probe.scenario import Address
 from pipeline.probe.target import check_address, http_url, proxy_for, socket_url
 
 METADATA = [

@@ -25,9 +25,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from pipeline.errors import UserError
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Kind
 from pipeline.probe.descriptors import make_room
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.round import run_round
-from pipeline.probe.scenario import Address, Kind, ProbeAsk, ProbeReport
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.steps import HttpStep
 from pipeline.probe.summary import summarise

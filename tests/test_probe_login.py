@@ -10,8 +10,9 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from pipeline.errors import ConfigError
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.round import run_round
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk
 from pipeline.probe.session import hold_conversation
 from pipeline.redact import SINK
 from tests.conversations import scenario

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.probe.scenario import Kind
+from pipeline.probe.conversation import Kind
 from pipeline.probe.verdict import Closing, Ending
 from tests.conversations import TOKEN, Happening, play, scenario
 

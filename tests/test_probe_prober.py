@@ -19,10 +19,12 @@ from pipeline.driving.ports import Prober
 from pipeline.errors import AccessError, UserError
 from pipeline.framing.choice import Choice
 from pipeline.framing.own import own
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.matching import Expectation
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.prober import ThreadedProber
 from pipeline.probe.round import DETAIL_CHARS, TRANSCRIPTS_PER_KIND, run_round
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport
 from pipeline.probe.steps import Close, HttpStep, Open, Send, When
 from pipeline.probe.summary import Row, summarise
 from tests.hostile import FIVE, Hostile, hostile, scenario

@@ -13,8 +13,10 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from pipeline.config import schema
+from pipeline.probe.close_class import CloseClass, close_class
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.matching import Expectation
-from pipeline.probe.scenario import CloseClass, Conversation, Kind, Scenario, close_class
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.session import TRANSCRIPT_BYTES, TRANSCRIPT_MESSAGES, hold_conversation
 from pipeline.probe.steps import Close, HttpStep
 from tests.conversations import HEAD

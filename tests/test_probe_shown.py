@@ -12,8 +12,9 @@ import pytest
 from pipeline.app.session import Session
 from pipeline.cli.probe import _ending, _print
 from pipeline.output.writer import Mode, Output
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.round import run_round
-from pipeline.probe.scenario import Address, ProbeAsk, ProbeReport
 from pipeline.probe.summary import summarise
 from tests.documents import hold as hold_to_schema
 from tests.hostile import hostile, scenario

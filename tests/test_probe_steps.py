@@ -15,8 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from pipeline.errors import UserError
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.round import run_round
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk
 from pipeline.probe.session import hold_conversation
 from pipeline.redact import SINK
 from tests.conversations import scenario

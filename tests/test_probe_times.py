@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.probe.scenario import Conversation, Kind, ProbeReport
+from pipeline.probe.conversation import Conversation, Kind
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.times import Bucket, lines_of, spread, times_of
 
 

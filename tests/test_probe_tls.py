@@ -15,8 +15,10 @@ from aiohttp import WSMsgType, web
 from pipeline.config import schema
 from pipeline.errors import ConfigError, UserError
 from pipeline.probe import speech
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.round import run_round
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.session import hold_conversation
 from pipeline.redact import SINK
 from tests.certificates import Pair, made

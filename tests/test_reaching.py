@@ -27,10 +27,12 @@ from pipeline.driving.pace import Rhythm
 from pipeline.errors import ConfigError, PlanRefused
 from pipeline.judging.terms import Probing, Verification
 from pipeline.model import Outcome
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.matching import Expectation
 from pipeline.probe.round import run_round
 from pipeline.probe.route import Route, Ways
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.steps import HttpStep
 from pipeline.telemetry import SpillwayTelemetry

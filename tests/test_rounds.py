@@ -12,7 +12,8 @@ from pipeline.events import Looked, Probed
 from pipeline.judging.judgement import Verdict
 from pipeline.judging.terms import Probing
 from pipeline.model import Outcome
-from pipeline.probe.scenario import Conversation, Kind, ProbeReport
+from pipeline.probe.conversation import Conversation, Kind
+from pipeline.probe.probe_report import ProbeReport
 from tests.fakes import START
 from tests.rollouts import CANDIDATE, SECOND, Scene, a_wish
 

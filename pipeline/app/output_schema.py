@@ -21,7 +21,7 @@ from pipeline.errors import NotYet
 from pipeline.judging.judgement import CriterionJudgement, Verdict
 from pipeline.model import Outcome
 from pipeline.output.writer import DRY_RUN
-from pipeline.probe.scenario import Kind, Message
+from pipeline.probe.conversation import Kind, Message
 from pipeline.probe.summary import Row
 from pipeline.probe.times import Times
 from pipeline.report.document import Report

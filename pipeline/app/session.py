@@ -17,6 +17,7 @@ from pipeline.output.writer import Output
 from pipeline.redact import plain
 
 if TYPE_CHECKING:
+    from pipeline.config.places import Places
     from pipeline.config.schema import Config
     from pipeline.config.yamltree import Document
 
@@ -104,6 +105,12 @@ class Session:
         if self._config is None:
             self._config = schema.validate(self.read_config())
         return self._config
+
+    def load_places(self) -> Places:
+        """Of the same, where the service lives. Raises UserError."""
+        from pipeline.config import places
+
+        return self._config or places.read(self.read_config()) or self.load_config()
 
     def learn_secrets(self) -> None:
         """Let the sink know what the configuration trusts us with, for commands that print without reading it.

@@ -21,9 +21,9 @@ def followers_of(session: Session, ref: ServiceRef) -> Mapping[str, timedelta]:
     from pipeline.config.environments_section import followers
 
     with suppress(UserError):
-        config = session.load_config()
-        own = [name for name, each in config.environments.items() if config.ref(each) == ref]
-        return {name: soak for each in own for name, soak in followers(config.environments, each).items()}
+        places = session.load_places()
+        own = [name for name, each in places.environments.items() if places.ref(each) == ref]
+        return {name: soak for each in own for name, soak in followers(places.environments, each).items()}
     return {}
 
 

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from pipeline.driving.ports import LogSource, World
     from pipeline.events import Listener
     from pipeline.local.endpoint import Alerts
+    from pipeline.probe.ask import ProbeAsk
     from pipeline.probe.prober import BackgroundProber
-    from pipeline.probe.scenario import ProbeAsk
 
 
 def elapsed_s() -> float:

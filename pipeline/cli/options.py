@@ -87,15 +87,15 @@ def find_service(
         "region",
     )
     try:
-        config = session.load_config()
+        places = session.load_places()
     except ConfigError as error:
         raise ConfigError(
             error.what,
             error.why,
             "Without a readable configuration, name the service in full: projects/P/locations/L/services/S",
         ) from error
-    _, environment = config.environment(env)
-    ref = config.ref(environment)
+    _, environment = places.environment(env)
+    ref = places.ref(environment)
     return replace(ref, service=service) if service else ref
 
 

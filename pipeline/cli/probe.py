@@ -17,7 +17,8 @@ from pipeline.output import streams
 from pipeline.output.writer import Mode
 
 if TYPE_CHECKING:
-    from pipeline.probe.scenario import Conversation, ProbeReport
+    from pipeline.probe.conversation import Conversation
+    from pipeline.probe.probe_report import ProbeReport
     from pipeline.probe.summary import Row
     from pipeline.probe.times import Times
 
@@ -54,9 +55,9 @@ def probe(
     Example:  spillway probe http://127.0.0.1:8080 --sessions 50 --concurrency 10
     """
     from pipeline.app.wiring import SystemClock
+    from pipeline.probe.ask import Address, ProbeAsk
     from pipeline.probe.descriptors import make_room
     from pipeline.probe.round import loop_name, run_round
-    from pipeline.probe.scenario import Address, ProbeAsk
     from pipeline.probe.summary import summarise
 
     if not url:
@@ -100,7 +101,7 @@ def _ordered(session: Session, text: str) -> int:
 
 def _ending(report: ProbeReport) -> tuple[str, int]:
     """The outcome's name and exit code."""
-    from pipeline.probe.scenario import Kind
+    from pipeline.probe.conversation import Kind
 
     if not report.failures:
         return "ok", 0

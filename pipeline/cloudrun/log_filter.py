@@ -14,7 +14,7 @@ from itertools import groupby
 from pipeline.judging.instances import EXIT_WORDS, START_WORDS
 from pipeline.judging.metrics import ERROR_PATTERNS
 from pipeline.model import CANDIDATE_TAG, REQUEST_LOG, STABLE_TAG, SYSTEM_LOG, ServiceRef
-from pipeline.probe.scenario import USER_AGENT
+from pipeline.probe.ask import USER_AGENT
 
 _MOST = 60  # services in a question
 _LONGEST = 19_000  # characters; Cloud Logging refuses a filter of more than 20,000

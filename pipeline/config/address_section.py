@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pipeline.config.fields import Misplaced, not_empty, text_like
 from pipeline.errors import UserError
+from pipeline.probe.ask import Address
 from pipeline.probe.route import Ways
-from pipeline.probe.scenario import Address
 from pipeline.probe.target import check_address
 from pipeline.units import shown
 

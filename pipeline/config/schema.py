@@ -37,6 +37,7 @@ from pipeline.config.judging_section import (
     StageConfig,
     VerifyConfig,
 )
+from pipeline.config.places import Places
 from pipeline.config.probe_job_section import ProbeJobConfig
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.config.watchdog_section import WatchdogConfig
@@ -45,7 +46,6 @@ from pipeline.errors import ConfigError, UserError
 from pipeline.judging.metrics import METRICS, UNASKED_METRICS
 from pipeline.judging.terms import Criterion, Drain, Terms
 from pipeline.judging.trials import ERROR_CLOSES
-from pipeline.model import ServiceRef
 from pipeline.probe.route import Ways
 from pipeline.probe.scenario import Scenario
 from pipeline.units import format_duration, format_rate
@@ -61,21 +61,17 @@ _SLOWER_THAN = ("slower-than", "slower_than")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(Places):
     """What the static checks read of ``spillway.yaml``; a file for the checks alone may hold these keys alone.
 
     Args:
-        service: the name of the Cloud Run service.
         source: the folder of the source that is checked, from this file's.
-        environments: where the service lives, by a name of yours: `--env NAME`.
         container: what is asked of each revision's template, and of the service.
         scenarios: conversations that the candidate must hold before users reach it, by name.
         checks: the static checks; without it none gate a rollout.
     """
 
-    service: Name = ""
     source: str = "."
-    environments: dict[Name, Environment] = field(default_factory=dict)
     container: Container = field(default_factory=Container)
     scenarios: dict[str, ScenarioConfig] = field(default_factory=dict)
     checks: Settings | None = None
@@ -173,23 +169,6 @@ class Config(Checked):
                     ("criteria", metric), f"ignore-reasons belongs to {closes}, which have reasons"
                 )
 
-    def environment(self, name: str | None) -> tuple[str, Environment]:
-        """The named environment, or the only one. Raises UserError."""
-        known = ", ".join(self.environments)
-        if name is None:
-            if len(self.environments) > 1:
-                raise UserError(
-                    f"which environment? spillway.yaml has {len(self.environments)}",
-                    f"They are: {known}.",
-                    "Name one: --env NAME",
-                )
-            name = next(iter(self.environments))
-        if name not in self.environments:
-            raise UserError(
-                f"no environment {name!r}", f"spillway.yaml has: {known}", "Name one of them: --env NAME"
-            )
-        return name, self.environments[name]
-
     def build_scenarios(self) -> tuple[Scenario, ...]:
         made = self.scenarios.items()
         return tuple(scenario.build(name, self.folder, self.probes.tls) for name, scenario in made)
@@ -210,9 +189,6 @@ class Config(Checked):
         """To the revisions, where probes do not go by their tags' addresses."""
         address = environment.probe_address or self.probes.address
         return address.build() if address else None
-
-    def ref(self, environment: Environment) -> ServiceRef:
-        return environment.ref(self.service)
 
     def image_reference(self, image: str, environment: Environment) -> str:
         """The image by digest, or locally a name under ``images:`` that is still to be pinned. Raises UserError."""

@@ -21,7 +21,7 @@ from pipeline.judging import bound, probes
 from pipeline.judging.probes import Probes
 from pipeline.judging.terms import Plan
 from pipeline.model import Outcome, Readiness, Revision, Split
-from pipeline.probe.scenario import Conversation
+from pipeline.probe.conversation import Conversation
 
 _MOST_ROUNDS = 20  # undecided after so many, it is not healthy
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pipeline.budget import urgent
 from pipeline.core import drift, record, soak
@@ -28,8 +29,11 @@ from pipeline.judging.reading import Arm
 from pipeline.judging.spans import Reach, Span, last_closed
 from pipeline.judging.terms import Plan, Sampling
 from pipeline.model import LiveService, Revision, ServiceRef, Split
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.route import Ways
-from pipeline.probe.scenario import ProbeReport, Scenario
+
+if TYPE_CHECKING:
+    from pipeline.probe.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from pipeline.model import LiveService, LogLine, Revision, ServiceRef, Split
+from pipeline.probe.ask import ProbeAsk
 from pipeline.probe.command import Command, CommandEnd
-from pipeline.probe.scenario import ProbeAsk, ProbeReport
+from pipeline.probe.probe_report import ProbeReport
 
 
 class Clock(Protocol):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pipeline.core.rollout import Rollout
 from pipeline.driving.ports import Clock, Prober
@@ -19,11 +20,15 @@ from pipeline.judging.counts import Counts
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.terms import Plan
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision
+from pipeline.probe.ask import Address, ProbeAsk
 from pipeline.probe.course import CONFIRMING
+from pipeline.probe.probe_report import Confirming, ProbeReport
 from pipeline.probe.route import Route, Ways
-from pipeline.probe.scenario import Address, Confirming, ProbeAsk, ProbeReport, Scenario
 from pipeline.redact import SINK, plain
 from pipeline.telemetry.proof import probe_key, revision_mark
+
+if TYPE_CHECKING:
+    from pipeline.probe.scenario import Scenario
 
 _IN_DOUBT = timedelta(
     seconds=10

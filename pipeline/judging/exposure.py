@@ -16,7 +16,7 @@ from pipeline.judging.spans import Windows
 from pipeline.judging.terms import Sampling
 from pipeline.judging.trials import Trial, is_abandoned, is_silent, trials_of
 from pipeline.model import LogLine
-from pipeline.probe.scenario import CloseClass
+from pipeline.probe.close_class import CloseClass
 
 STEP = 1.05
 UNKNOWN = -1  # the window of a socket whose beginning nobody told

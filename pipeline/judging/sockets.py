@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipeline.judging.instances import Instance
-from pipeline.probe.scenario import CloseClass, close_class
+from pipeline.probe.close_class import CloseClass, close_class
 from pipeline.telemetry.lines import Run
 
 #: (seconds since the epoch, float) is how lines tell time; evidence keeps it so and never mixes in arrival times.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from pipeline.probe.scenario import Kind
+from pipeline.probe.conversation import Kind
 from pipeline.probe.verdict import NO_FRAME, Closing, Ending
 
 #: Codes with which *we* end a connection, and what the server did then.

@@ -23,10 +23,12 @@ from websockets.uri import parse_uri
 
 from pipeline.framing.protocol import Frame
 from pipeline.probe import descriptors
+from pipeline.probe.ask import USER_AGENT
+from pipeline.probe.conversation import Kind
 from pipeline.probe.dial import dial
 from pipeline.probe.http_text import excerpt
 from pipeline.probe.route import Saw, unseen
-from pipeline.probe.scenario import USER_AGENT, Kind, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.target import http_url, proxy_for, socket_url, target_of
 from pipeline.probe.verdict import Closing, Ending
 from pipeline.probe.websocket import WebSocket

@@ -18,8 +18,14 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import cycle, islice
+from typing import TYPE_CHECKING
 
-from pipeline.probe.scenario import Address, Confirming, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
+from pipeline.probe.probe_report import Confirming, ProbeReport
+
+if TYPE_CHECKING:
+    from pipeline.probe.scenario import Scenario
 
 CONFIRMING = 5
 MOST_BLOCKS = 2

@@ -17,10 +17,11 @@ from pipeline.framing.event_stream import MEDIA_TYPE
 from pipeline.framing.protocol import Frame
 from pipeline.probe import descriptors
 from pipeline.probe.closes import NotStreamed
+from pipeline.probe.conversation import Kind
 from pipeline.probe.http_steps import client
 from pipeline.probe.http_text import excerpt
 from pipeline.probe.route import Saw, unseen
-from pipeline.probe.scenario import Kind, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.target import proxy_for
 from pipeline.probe.verdict import Closing, Ending
 

@@ -19,12 +19,14 @@ from multidict import CIMultiDict
 from pipeline.framing.fields import ABSENT, field_at
 from pipeline.framing.patterns import searched
 from pipeline.probe import descriptors
+from pipeline.probe.ask import USER_AGENT
+from pipeline.probe.conversation import Kind
 from pipeline.probe.dial import resolve
 from pipeline.probe.filling import Carried, filled_in
 from pipeline.probe.http_text import excerpt
 from pipeline.probe.matching import first_difference
 from pipeline.probe.route import Saw, unseen
-from pipeline.probe.scenario import USER_AGENT, Kind, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.steps import HttpStep, source_of
 from pipeline.probe.target import http_url, proxy_for
 from pipeline.probe.templates import Scope

@@ -20,8 +20,9 @@ from typing import Any, Protocol
 
 from pipeline.errors import PlatformUnavailable, SpillwayError
 from pipeline.probe import result_lines
+from pipeline.probe.ask import ClockNow, ProbeAsk
 from pipeline.probe.order import Order
-from pipeline.probe.scenario import ClockNow, ProbeAsk, ProbeReport
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.units import format_duration
 
 

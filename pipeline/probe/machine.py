@@ -16,9 +16,10 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from pipeline.framing.fields import field_at
+from pipeline.probe.conversation import Kind
 from pipeline.probe.effects import Dial, Effect, HangUp, Say
 from pipeline.probe.matching import Expectation, error_words, matches
-from pipeline.probe.scenario import Kind, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When
 from pipeline.probe.templates import Scope, Unspeakable
 from pipeline.probe.verdict import Closing, Ending, Progress, wrong_close

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.probe.scenario import Address, ProbeAsk, Scenario
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.scenario import Scenario
 
 VARIABLE = "SPILLWAY_ROUND"
 VERSION = 1

@@ -10,7 +10,8 @@ from functools import partial
 from threading import Thread
 from typing import Protocol
 
-from pipeline.probe.scenario import ClockNow, ProbeAsk, ProbeReport, TokenSource
+from pipeline.probe.ask import ClockNow, ProbeAsk, TokenSource
+from pipeline.probe.probe_report import ProbeReport
 
 _HEARS_S = 0.2  # between two looks whether anybody still waits
 

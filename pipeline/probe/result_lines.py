@@ -19,10 +19,12 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
+from pipeline.probe.ask import ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind, Message
 from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.order import VERSION, Order
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.route import Route, Witness
-from pipeline.probe.scenario import Conversation, Kind, Message, ProbeAsk, ProbeReport
 from pipeline.probe.summary import outcome_name
 from pipeline.redact import SINK
 

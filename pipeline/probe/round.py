@@ -13,18 +13,12 @@ from dataclasses import replace
 
 from pipeline.errors import AccessError
 from pipeline.probe import speech
+from pipeline.probe.ask import Address, ClockNow, ProbeAsk, TokenSource
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.dial import remember_names
-from pipeline.probe.scenario import (
-    Address,
-    ClockNow,
-    Conversation,
-    Kind,
-    ProbeAsk,
-    ProbeReport,
-    Scenario,
-    TokenSource,
-)
+from pipeline.probe.probe_report import ProbeReport
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.session import hold_conversation
 from pipeline.probe.target import check_address, is_secure
 from pipeline.redact import SINK

@@ -22,11 +22,12 @@ from pipeline.framing.protocol import BadFrame, CannotSpeak, Declined, Decoded, 
 from pipeline.probe import secrets
 from pipeline.probe.closes import closing_of, complaint
 from pipeline.probe.connection import Connection, open_socket
+from pipeline.probe.conversation import Conversation, Kind, Message
 from pipeline.probe.effects import Dial, Effect, HangUp, Say
 from pipeline.probe.filling import Carried, ready
 from pipeline.probe.machine import Machine
 from pipeline.probe.route import Route, Witness
-from pipeline.probe.scenario import Conversation, Kind, Message, Scenario
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.speech import complaint_of
 from pipeline.probe.steps import MAIN
 from pipeline.probe.target import is_secure

@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.probe.scenario import CloseClass, Conversation, ProbeReport, close_class
+from pipeline.probe.close_class import CloseClass, close_class
+from pipeline.probe.conversation import Conversation
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.times import percentile
 
 

@@ -6,8 +6,8 @@ from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.errors import UserError
+from pipeline.probe.ask import Address
 from pipeline.probe.host import fold, is_local, refusal
-from pipeline.probe.scenario import Address
 
 _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 

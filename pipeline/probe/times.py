@@ -13,7 +13,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.probe.scenario import Conversation, ProbeReport
+from pipeline.probe.conversation import Conversation
+from pipeline.probe.probe_report import ProbeReport
 
 _STEPS = (10, 15, 20, 30, 40, 50, 70)
 _ENDS_MS = tuple(step * 10**power / 100 for power in range(8) for step in _STEPS)  # 100 us to 7,000 s

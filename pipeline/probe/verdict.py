@@ -26,8 +26,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pipeline.framing.patterns import finds
+from pipeline.probe.close_class import CloseClass, close_class
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.matching import Expectation, error_words
-from pipeline.probe.scenario import CloseClass, Conversation, Kind, Scenario, close_class
+from pipeline.probe.scenario import Scenario
 from pipeline.probe.steps import Close
 
 NO_CODE = 1005  # a close frame without a code

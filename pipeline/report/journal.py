@@ -25,7 +25,8 @@ from pathlib import Path
 from pipeline import private
 from pipeline.core.rollout import Rollout
 from pipeline.events import Look, Looked, Probed, RolloutEvent
-from pipeline.probe.scenario import Conversation, ProbeReport
+from pipeline.probe.conversation import Conversation
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.redact import SINK
 from pipeline.report.journal_lines import Line, line_of
 

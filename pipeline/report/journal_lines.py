@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pipeline.core import codec
-from pipeline.probe.scenario import Message
+from pipeline.probe.conversation import Message
 
 _MOST = 1e12  # of anything that is counted or measured
 

@@ -13,7 +13,7 @@ from pipeline.judging.exposure import Exposure
 from pipeline.judging.judgement import CriterionJudgement, Verdict
 from pipeline.judging.metrics import LATENCY_NEEDS_PERCENT
 from pipeline.judging.terms import Criterion
-from pipeline.probe.scenario import ProbeReport
+from pipeline.probe.probe_report import ProbeReport
 from pipeline.redact import SINK
 from pipeline.units import format_duration, format_rate
 

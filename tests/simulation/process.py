@@ -17,8 +17,11 @@ from pipeline.driving.ports import World
 from pipeline.errors import StaleWrite
 from pipeline.events import RolloutEvent
 from pipeline.model import LiveService, LogLine, Readiness, Revision, ServiceRef, Split
+from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.course import course
-from pipeline.probe.scenario import Address, Conversation, Kind, ProbeAsk, ProbeReport, Scenario
+from pipeline.probe.probe_report import ProbeReport
+from pipeline.probe.scenario import Scenario
 from tests.fakes import REF, followed
 from tests.rollouts import SCENARIO
 from tests.simulation.world import SECOND, OwnClock
