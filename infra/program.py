@@ -22,9 +22,8 @@ Etag = Callable[[Settings], str]
 Hooks = Callable[[Settings, Live | None], pulumi.ResourceHookBinding | None]
 
 
-def declare(read: Read, hooks: Hooks = lambda *_: None) -> None:
-    """Read the stack's config and the live service, then declare both together. Raises what ``read`` raises."""
-    settings = Settings.decode(pulumi.Config(PROJECT).require(CONFIG_KEY))
+def declare(settings: Settings, read: Read, hooks: Hooks = lambda *_: None) -> None:
+    """Read the live service, then declare what is asked and what is there together. Raises what ``read`` raises."""
     live = read(settings)
     made = CloudRunService(settings.service, settings, live, hooks=hooks(settings, live))
     lasting = alerts.declared(settings.ref, settings.alert_channels, settings.silent_s)
@@ -41,7 +40,7 @@ def _declare_plainly(other: alerts.Declared) -> None:
 
 
 def run(read: Read, etag: Etag, failed: Callable[[SpillwayError], None] = lambda _: None) -> None:
-    """The same under Pulumi's engine, which prints a RunError as it is and any other error as a traceback.
+    """The same of the stack's config under Pulumi's engine, which prints a RunError as it is and any other error as a traceback.
 
     The provider's write carries no etag, and between the program's look and that write lies the engine's work. So right
     before it the etag is compared, and what was written in the moment that is left is told after it.
@@ -50,7 +49,8 @@ def run(read: Read, etag: Etag, failed: Callable[[SpillwayError], None] = lambda
         failed: hears each error as it is: Pulumi keeps its text alone.
     """
     with _told(failed):
-        declare(read, partial(_around, read, etag, failed))
+        settings = Settings.decode(pulumi.Config(PROJECT).require(CONFIG_KEY))
+        declare(settings, read, partial(_around, read, etag, failed))
 
 
 def _around(

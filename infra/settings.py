@@ -7,12 +7,10 @@ stays as it is on the service, or gets its default on one that is new (``compose
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Literal
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.errors import ConfigError
 from pipeline.model import ServiceRef
@@ -36,6 +34,8 @@ Clearable = Literal[
     "service_account",
 ]
 
+_STRICT = {"extra": "forbid", "strict": True}
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -52,7 +52,7 @@ class Template:
         fields: the rest, as the API's own RevisionTemplate in proto JSON; a field that is null shall be cleared.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar = _STRICT
 
     image: str
     command: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Fleet:
         files: patterns of their configurations. ``labels``: that they bear, in the watchdog's project and location.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar = _STRICT
 
     files: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class Watchdog:
         fleet: None: of the one service alone.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar = _STRICT
 
     image: str
     environment: str
@@ -118,7 +118,7 @@ class ProbeJob:
         network, subnetwork: that its traffic goes through.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar = _STRICT
 
     image: str
     longest_s: int
@@ -145,7 +145,7 @@ class Settings:
         silent_s: after so many seconds without a step of the watchdog, or of ticks from elsewhere, the lasting alert fires.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar = _STRICT
 
     project: str
     location: str
@@ -174,18 +174,19 @@ class Settings:
     @property
     def asked(self) -> Mapping[str, Any]:
         """All that is asked of the template, as JSON's values: what two askings are compared by."""
-        asked: Mapping[str, Any] = _template().dump_python(self.template, mode="json", exclude_defaults=True)
-        return asked
+        return _without_defaults(self.template)
 
     def encode(self) -> str:
         """The config value: JSON, without what is at its default."""
-        return _settings().dump_json(self, exclude_defaults=True).decode()
+        return json.dumps(_without_defaults(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str) -> Settings:
         """Raises ConfigError that names the key."""
+        from pydantic import TypeAdapter, ValidationError  # who only plans has the values already
+
         try:
-            return _settings().validate_json(text)
+            return TypeAdapter(Settings).validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             key = ".".join([f"{PROJECT}:{CONFIG_KEY}", *map(str, first["loc"])])
@@ -196,11 +197,17 @@ class Settings:
             ) from error
 
 
-@cache
-def _settings() -> TypeAdapter[Settings]:
-    return TypeAdapter(Settings)
+def _without_defaults(made: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON's values, without those that are at their default."""
+    row: dict[str, Any] = {}
+    for each in fields(made):
+        value = getattr(made, each.name)
+        if value != (each.default if each.default_factory is MISSING else each.default_factory()):
+            row[each.name] = _plain(value)
+    return row
 
 
-@cache
-def _template() -> TypeAdapter[Template]:
-    return TypeAdapter(Template)
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return _without_defaults(value)
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value

@@ -7,9 +7,10 @@ import re
 from dataclasses import replace
 
 import pytest
+from pydantic import TypeAdapter
 
 from infra.compose import compose
-from infra.settings import Settings, Template
+from infra.settings import Fleet, ProbeJob, Settings, Template, Watchdog
 from pipeline.errors import ConfigError
 
 PLAIN = Settings("p", "l", "agent-chat", Template("chat@sha256:1"))
@@ -31,6 +32,22 @@ FULL = Settings(
 @pytest.mark.parametrize("settings", [PLAIN, FULL], ids=["defaults", "everything"])
 def test_round_trip(settings: Settings) -> None:
     assert Settings.decode(settings.encode()) == settings
+
+
+def test_what_is_written_is_what_pydantic_would_write() -> None:
+    """It reads them; two askings are compared by their text, and older programs wrote it with pydantic."""
+    fleet = Fleet(labels=("a=b",), tasks=4)
+    whole = replace(
+        FULL, template=replace(FULL.template, cleared=("cpu",), fields={"containers": [{"env": [], "x": None, "f": 0.5}]}),
+        fields={"scaling": {"minInstanceCount": 0}}, waive=("a.b",), telemetry={"A": ""},
+        watchdog=Watchdog("i@sha256:3", "live", "w@x", secrets={"A": "s"}, fleet=fleet),
+        probe_job=ProbeJob("i@sha256:3", 60), silent_s=600,
+    )  # fmt: skip
+    for settings in (PLAIN, FULL, whole):
+        adapter, template = TypeAdapter(Settings), TypeAdapter(Template)
+        assert settings.encode() == adapter.dump_json(settings, exclude_defaults=True).decode()
+        assert settings.asked == template.dump_python(settings.template, mode="json", exclude_defaults=True)
+        assert Settings.decode(settings.encode()) == settings
 
 
 def test_config_holds_only_what_was_chosen() -> None:

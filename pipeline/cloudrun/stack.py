@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from infra.compose import unreserved
-from infra.settings import CONFIG_KEY, PROJECT, Settings
+from infra.settings import PROJECT, Settings
 from infra.slipped import must_not_have_slipped
 from pipeline.cloudrun.faults import translated
 from pipeline.errors import RequestRejected, StaleWrite
@@ -100,9 +100,8 @@ def _run_program(settings: Settings, read: Read) -> Declaration:
     loop.set_default_executor(workers)
     asyncio.set_event_loop(loop)
     try:
-        pulumi.runtime.set_all_config({f"{PROJECT}:{CONFIG_KEY}": settings.encode()})
         pulumi.runtime.set_mocks(Collector(), project=PROJECT, stack=settings.stack)
-        run: Callable[[], None] = pulumi.runtime.test(lambda: program.declare(remember))  # type: ignore[no-untyped-call]
+        run: Callable[[], None] = pulumi.runtime.test(lambda: program.declare(settings, remember))  # type: ignore[no-untyped-call]
         run()
     finally:
         workers.submit(_close_loop).result()
