@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# The tests start hundreds of processes: without bytecode each would compile Google's clients again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test lint lint-workflows types fuzz simulate mutants kills breakages bench bench-judge bench-safe rollouts watchdog fleet drain test-servers bench-checks house pulumi test-pulumi lock clean
 
