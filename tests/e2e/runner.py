@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ class Job:
         with process:
             if signals:
                 while not when() and process.poll() is None:
-                    pass
+                    time.sleep(0.05)
             for number in signals:
                 if number == signal.SIGKILL:  # the runner ends what its job left, too
                     os.killpg(process.pid, number)
