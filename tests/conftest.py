@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import budget
+from tests.order import dealt
 
 if TYPE_CHECKING:
     from tests.contract.cloud import Cloud
@@ -27,12 +29,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(told())
 
 
-#: What takes minutes begins first: else one process is left alone with it at the end.
-LONGEST = ("tests/faults/test_kills.py", "tests/e2e/test_whole_rollouts.py")
+gc.disable()  # collecting ten thousand tests makes half a million objects that stay, and were looked through 30 times
 
 
+def pytest_collection_finish() -> None:
+    gc.freeze()  # and no later collection looks through them again
+    gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = dealt(items, lambda item: item.nodeid, workers)
 
 
 os.environ["SPILLWAY_ENGINE"] = "in-process"  # whoever means Pulumi's engine says so: tests/pulumi
