@@ -2,7 +2,8 @@
 
     python -m bench.kills [PAIRS]
 
-PAIRS (60) for each of four commands, spread evenly over all pairs of boundaries; 0 means the singles, as CI has them.
+PAIRS (60) for each of four commands, spread evenly over all pairs of boundaries; 0 means the singles,
+of which CI has those that tell.
 Prints what was killed, and writes lost and doubled. Ends with 1 unless every end is that of an unkilled run.
 """
 

@@ -7,6 +7,7 @@ write that it did not count is lost, one that it counted twice is doubled.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,6 +174,17 @@ def settle(lane: Lane, before: Before, runs: Sequence[Ended]) -> tuple[int, int,
 def points_of(calls: Sequence[Call]) -> Iterator[Point]:
     for call in calls:
         yield from call.points
+
+
+def telling_points(calls: Sequence[Call], seed: str) -> Sequence[Point]:
+    """Each boundary of every write and of the first read of each name, and a tenth of the others, as the seed draws.
+
+    Between two reads nothing changes but the process that dies: how often it looked is not to be seen afterwards.
+    """
+    firsts = [call for call in calls if call.is_write or call.number == 1]
+    others = [point for point in points_of(calls) if point not in set(points_of(firsts))]
+    drawn = random.Random(seed).sample(others, len(others) // 10)
+    return [*points_of(firsts), *drawn]
 
 
 def spread(items: Sequence[Any], most: int) -> Sequence[Any]:

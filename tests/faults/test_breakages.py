@@ -1,8 +1,12 @@
-"""A roll-back with two other things broken, each two of the ten; and one whose own way is broken, which must be seen."""
+"""A roll-back with other things broken: nothing, each of ten alone, all, and a third of the pairs, as the commit draws.
+
+One whose own way is broken must be seen. ``make breakages`` plays all sets.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Iterator
 from itertools import combinations
@@ -15,9 +19,11 @@ from tests.e2e.project import Project
 from tests.faults import breaking
 from tests.faults.breakages import Night
 from tests.faults.lanes import Lane, side_by_side
+from tests.simulation.seeds import commit
 
 LANES = 2
-SETS = [(), *((name,) for name in breaking.ALL), *combinations(breaking.ALL, 2), breaking.ALL]
+PAIRS = random.Random(commit()).sample(list(combinations(breaking.ALL, 2)), 15)
+SETS = [(), *((name,) for name in breaking.ALL), *PAIRS, breaking.ALL]
 
 
 @pytest.fixture
@@ -31,11 +37,11 @@ def lanes(tmp_path: Path) -> Iterator[list[Lane]]:
 
 
 @pytest.mark.timeout(900)
-def test_traffic_comes_back_with_any_two_things_broken(lanes: list[Lane]) -> None:
+def test_traffic_comes_back_with_things_broken(lanes: list[Lane]) -> None:
     nights = {id(lane): Night.of(lane) for lane in lanes}
     tasks = list(enumerate(SETS))
     came = list(side_by_side(lanes, lambda lane, task: nights[id(lane)].roll_back(task[1], task[0]), tasks))
-    assert len(came) == 57
+    assert len(came) == 27
     assert [(one.broken, one.faults) for one in came if one.faults] == []
 
 

@@ -1,4 +1,7 @@
-"""kill -9 at every boundary of every API call of four commands, then the same command: the same end, nothing twice."""
+"""kill -9 at the boundaries of the API calls of four commands, then the same command: the same end, nothing twice.
+
+``python -m bench.kills 0`` kills at every look as well.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ import pytest
 
 from pipeline.local import daemon
 from tests.e2e.project import Project
-from tests.faults.kills import CASES, points_of
+from tests.faults.kills import CASES, points_of, telling_points
 from tests.faults.lanes import Lane, side_by_side
+from tests.simulation.seeds import commit
 
 LANES = 6
 
@@ -31,7 +35,7 @@ def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
 def test_a_command_that_is_killed_anywhere_comes_to_the_same_end(lanes: list[Lane], name: str) -> None:
     case = CASES[name]
     calls, end = case.record(lanes[0])
-    points = [(point,) for point in points_of(calls)]
+    points = [(point,) for point in telling_points(calls, commit())]
     done = list(side_by_side(lanes, lambda lane, point: case.kill(lane, point, end), points))
     assert [fault for killed in done for fault in killed.faults] == []
     assert (sum(k.lost for k in done), sum(k.doubled for k in done)) == (0, 0)
