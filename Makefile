@@ -21,7 +21,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-fuzz: $(READY) ## TIMES (20) as many inputs as CI draws, from a seed that is printed; SEED repeats a run
+fuzz: $(READY) ## TIMES (20) the inputs that the tests name, of which CI draws a quarter, from a seed that is printed; SEED repeats a run
 	@seed=$${SEED:-$$(date +%s)}; times=$${TIMES:-20}; echo "fuzz: SEED=$$seed TIMES=$$times"; \
 	SPILLWAY_FUZZ=$$times $(BIN)/python -m pytest -q -n $${SPILLWAY_TEST_PROCESSES:-2} --dist worksteal \
 	  --hypothesis-seed=$$seed tests/test_fuzz_*.py

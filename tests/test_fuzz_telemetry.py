@@ -114,7 +114,7 @@ async def _played(
     return seen, lines
 
 
-@draws(400)
+@draws(1_600)
 @given(scopes, steps, environs, st.booleans())
 def test_the_service_is_as_without_it(
     scope: dict[str, Any], plan: list[tuple[str, Any]], environ: dict[str, str], raises: bool
