@@ -28,7 +28,6 @@ def adopted(project: Project) -> Project:
     return service
 
 
-@pytest.mark.ordinary
 def test_every_field_outside_the_asked_change_is_equal_after_a_rollout_and_back(adopted: Project) -> None:
     adoption.every_field_outside_the_asked_change_is_equal_after_a_rollout_and_back(adopted)
 

@@ -49,7 +49,6 @@ def halves(bench: Bench, settings: Settings, second: Settings, percent: int = 30
     ))  # fmt: skip
 
 
-@pytest.mark.ordinary
 def test_what_was_made_shows_no_change(bench: Bench, settings: Settings) -> None:
     assert shares(bench.message(settings)) == {bench.name(settings): 100}
     assert bench.shows_no_change(settings)
@@ -91,7 +90,6 @@ def test_a_watchdog_is_made_kept_as_declared_and_taken_away(bench: Bench) -> Non
     assert provider.read(watchdog.SCHEDULE, name) is None
 
 
-@pytest.mark.ordinary
 def test_the_lasting_alerts_are_there_and_are_kept_as_declared(bench: Bench, settings: Settings) -> None:
     titles = policies_of(settings.ref, bench.cloud.channel)
     assert f"{settings.service}: sockets closed with 1011" in titles
@@ -115,7 +113,6 @@ def test_the_lasting_alerts_are_there_and_are_kept_as_declared(bench: Bench, set
     assert policies_of(settings.ref, bench.cloud.channel) == titles
 
 
-@pytest.mark.ordinary
 def test_a_second_revision_gets_nothing(bench: Bench, settings: Settings, second: Settings) -> None:
     service = bench.message(settings)
     assert shares(service) == {bench.name(settings): 100}

@@ -74,8 +74,7 @@ def pending(bench: Bench, settings: Settings, kind: str) -> None:
     file.write_text(json.dumps(content))
 
 
-@pytest.mark.ordinary
-@pytest.mark.parametrize("kind", ["creating", "updating"])
+@pytest.mark.parametrize("kind", ["creating", pytest.param("updating", marks=pytest.mark.ordinary)])
 def test_an_update_that_was_interrupted_is_gone_on_with(bench: Bench, settings: Settings, kind: str) -> None:
     pending(bench, settings, kind)
     said: list[str] = []
@@ -93,7 +92,6 @@ def test_a_creation_that_was_interrupted_before_it_was_sent_is_made(bench: Bench
     assert shares(bench.message(settings)) == {bench.name(settings): 100}
 
 
-@pytest.mark.ordinary
 def test_a_wrong_passphrase_is_told(bench: Bench, settings: Settings) -> None:
     file = bench.folder / "pulumi" / "passphrase"
     right = file.read_text()
