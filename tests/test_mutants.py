@@ -1,4 +1,4 @@
-"""Planted bugs: every patch applies, ten of them are planted and found, and the hunt itself tells the truth."""
+"""Planted bugs: every patch applies, five of them are planted and found, and the hunt itself tells the truth."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.mutants.hunt import Broken, Copy
 from tests.mutants.mutant import ROOT, DoesNotApply, Mutant, chosen, load, place_of, sources
 
 MUTANTS = load()
-SAMPLE = 10
+SAMPLE = 5
 
 
 def _commit() -> str:
-    """So that each commit plants ten others; the same for every process of one run."""
+    """So that each commit plants others; the same for every process of one run."""
     found = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )

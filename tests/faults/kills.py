@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from pipeline.core import record
@@ -62,6 +63,7 @@ class Case:
     Args:
         code: its exit code. ``code_again``: when all was done and only the answer was missing.
         held: the service is put half-way into a rollout that waits; else each run has a new build.
+        begins_like: the case whose calls its own are at first.
     """
 
     title: str
@@ -70,6 +72,7 @@ class Case:
     code_again: int
     held: bool = False
     fails: bool = False
+    begins_like: str = ""
     moments: dict[int, Rollout] = field(default_factory=dict)  # by lane
 
     def prepare(self, lane: Lane) -> tuple[str, ...]:
@@ -138,7 +141,9 @@ class Case:
 
 CASES: Mapping[str, Case] = {
     "promoted": Case("rollout of a good candidate", ("rollout", "--image"), 0, 0),
-    "rolled back": Case("rollout of a failing candidate", ("rollout", "--image"), 11, 11, fails=True),
+    "rolled back": Case(
+        "rollout of a failing candidate", ("rollout", "--image"), 11, 11, fails=True, begins_like="promoted"
+    ),
     "rollback": Case("rollback by hand", ("rollback",), 0, 0, held=True),
     "promote": Case("promote of what was paused", ("promote",), 0, 2, held=True),
 }
@@ -176,15 +181,22 @@ def points_of(calls: Sequence[Call]) -> Iterator[Point]:
         yield from call.points
 
 
-def telling_points(calls: Sequence[Call], seed: str) -> Sequence[Point]:
+def telling_points(calls: Sequence[Call], seed: str, begins_like: Sequence[Call] = ()) -> Sequence[Point]:
     """Each boundary of every write and of the first read of each name, and a tenth of the others, as the seed draws.
 
-    Between two reads nothing changes but the process that dies: how often it looked is not to be seen afterwards.
+    Between two reads nothing changes but the process that dies: how often it looked is not to be seen afterwards. Nor does
+    it matter which of two commands dies while both have done the same: of that beginning one of them may stand for both.
     """
-    firsts = [call for call in calls if call.is_write or call.number == 1]
-    others = [point for point in points_of(calls) if point not in set(points_of(firsts))]
-    drawn = random.Random(seed).sample(others, len(others) // 10)
-    return [*points_of(firsts), *drawn]
+    pairs = zip(calls, begins_like, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: _place(pair[0]) == _place(pair[1]), pairs))
+    firsts = [call for call in calls[same:] if call.is_write or call.number == 1]
+    chosen = set(points_of(firsts))
+    others = [point for point in points_of(calls) if point not in chosen]
+    return [*points_of(firsts), *random.Random(seed).sample(others, len(others) // 10)]
+
+
+def _place(call: Call) -> tuple[str, int]:
+    return call.name, call.number
 
 
 def spread(items: Sequence[Any], most: int) -> Sequence[Any]:
