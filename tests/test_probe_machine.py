@@ -7,6 +7,7 @@ import pytest
 from pipeline.probe.conversation import Kind
 from pipeline.probe.verdict import Closing, Ending
 from tests.conversations import TOKEN, Happening, play, scenario
+from tests.fakes import START
 
 PING, ERROR = {"type": "ping", "id": 3}, {"type": "error", "message": "quota"}
 ACK, DONE, TICK = {"type": "ack", "data": {"id": "7", "user": "ann"}}, {"type": "done"}, {"type": "tick"}
@@ -245,6 +246,35 @@ def test_secrets_are_filled_in_where_they_are_said() -> None:
         DONE,
     )
     assert held.messages == [{"token": f"Bearer {TOKEN}", "key": "from a file"}]
+
+
+def test_keys_are_filled_in_as_values_are() -> None:
+    text = """
+path: /ws
+send: {"${env:WS_TOKEN}": 1, "n ${counter}": [{"${uuid:a}": "${a}"}], "$${x}": 2}
+expect: [done]
+"""
+    assert play(scenario(text), DONE).messages == [
+        {TOKEN: 1, "n 1": [{"uuid-1": "uuid-1"}], "${x}": 2}
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("use", ['send: "a ${user}"', "reconnect: '/ws?u=${user}'", "send: {'${user}': 1}"])
+@pytest.mark.parametrize("value", [b"\xff", {b"k": 1}, START])
+def test_what_has_no_spelling_in_a_text_is_not_said(use: str, value: object) -> None:
+    wanted = scenario(
+        f"path: /ws\nsteps:\n  - expect: [{{type: ack, save: {{user: id}}}}]\n  - {use}\n  - expect: [done]"
+    )
+    seen = play(wanted, {"type": "ack", "id": value}).conversation
+    assert seen.kind is Kind.NOT_SPOKEN
+    assert "what is filled in to a" in seen.detail
+
+
+def test_an_index_of_thousands_of_digits_is_none() -> None:
+    wanted = scenario(
+        f"path: /ws\nexpect: [{{type: ack, save: {{u: items.{'9' * 5000}}}}}, {{type: done, u: '${{u}}'}}]"
+    )
+    assert play(wanted, {"type": "ack", "items": [1]}).conversation.kind is Kind.TIMED_OUT
 
 
 def test_a_socket_is_opened_again_where_the_handle_says_escaped() -> None:

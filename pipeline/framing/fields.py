@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 ABSENT = object()
+_INDEX = re.compile(r"[0-9]{1,9}")
 _OBJECT = (dict, Mapping)  # the second is asked only about what is no dict: asking takes long
 
 
@@ -13,7 +15,7 @@ def field_at(message: object, path: str) -> object:
     for key in path.split("."):
         if isinstance(message, _OBJECT):
             message = message.get(key, ABSENT)
-        elif isinstance(message, list) and key.isdecimal() and int(key) < len(message):
+        elif isinstance(message, list) and _INDEX.fullmatch(key) and int(key) < len(message):
             message = message[int(key)]
         else:
             return ABSENT

@@ -44,7 +44,7 @@ def filled_in(step: HttpStep, scope: Scope) -> HttpStep:
         path=scope.path(step.path),
         body=scope.rendered(step.body),
         send=sayable(send) if isinstance(send := scope.rendered(step.send), str) else send,
-        form={name: sayable(scope.text(value)) for name, value in step.form.items()},
+        form={sayable(scope.text(name)): sayable(scope.text(value)) for name, value in step.form.items()},
         headers={name: carriable(name, scope.text(value)) for name, value in step.headers.items()},
     )
 

@@ -74,7 +74,7 @@ class Expectation:
     def near_miss(self, message: object) -> str:
         """How a message that may have been meant as this event differs, in plain words; empty when it is another's."""
         key = self.key
-        has_its_name = _holds(field_at(message, key), self.match[key])
+        has_its_name = holds(field_at(message, key), self.match[key])
         if len(self.match) == 1 and not has_its_name:
             found = field_at(message, key)
             if found is ABSENT and (path := _elsewhere(message, self.match[key])):
@@ -93,7 +93,7 @@ class Expectation:
 def matches(fields: Mapping[str, object], message: object) -> bool:
     """Whether every field is as wanted. JSON's ``true`` is not ``1``, though Python's is."""
     for path, wanted in fields.items():  # noqa: SIM110 - all() costs as much as the rest, for each message and event
-        if not _holds(field_at(message, path), wanted):
+        if not holds(field_at(message, path), wanted):
             return False
     return True
 
@@ -102,7 +102,7 @@ def first_difference(fields: Mapping[str, object], message: object) -> str:
     """The first field that is absent or otherwise, in plain words; empty when all match."""
     for path, wanted in fields.items():
         found = field_at(message, path)
-        if not _holds(found, wanted):
+        if not holds(found, wanted):
             words = wanted.words if isinstance(wanted, Predicate) else _cut(repr(wanted), 200)
             return f"{path} is {'absent' if found is ABSENT else _cut(repr(found), 200)}, expected {words}"
     return ""
@@ -128,7 +128,8 @@ def _elsewhere(message: object, name: object) -> str:
 _NAMED = ("type", "event", "kind", "op", "name", "action", "method", "target", "command", "topic")
 
 
-def _holds(found: object, wanted: object) -> bool:
+def holds(found: object, wanted: object) -> bool:
+    """Whether a value is the wanted one, or passes the tests."""
     if isinstance(wanted, Predicate):
         return all(TESTS[name](found, operand) for name, operand in wanted.tests.items())
     return _is_same(found, wanted)

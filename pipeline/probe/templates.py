@@ -8,7 +8,8 @@
     ${file:keys/token}      the text of a file: secrets, which appear in no output
     $${                     the two characters ${ themselves
 
-A template that is a whole value keeps its type; inside a text it becomes text, and in a path it is escaped.
+A template that is a whole value keeps its type; inside a text, or in a key, it becomes text, and in a path it is
+escaped.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def _inside(value: object) -> Iterator[object]:
     if isinstance(value, Predicate):
         yield value.tests
     elif isinstance(value, Mapping):
-        yield from value.values()
+        for key, each in value.items():
+            yield from (key, each)
     elif isinstance(value, list | tuple):
         yield from value
 
@@ -115,11 +117,14 @@ class Scope:
             is_same = all(tests[name] is each for name, each in value.tests.items())
             return value if is_same else Predicate(tests)
         if isinstance(value, Mapping):
-            made = {key: self.rendered(each, message) for key, each in value.items()}
-            return made if any(made[key] is not each for key, each in value.items()) else value
+            made = {self._key(key, message): self.rendered(each, message) for key, each in value.items()}
+            return made if any(made.get(key, ABSENT) is not each for key, each in value.items()) else value
         if isinstance(value, list | tuple):
             return [self.rendered(each, message) for each in value]
         return value
+
+    def _key(self, key: object, message: object) -> object:
+        return _spelt(self._text(key, message, _spelt)) if isinstance(key, str) and "${" in key else key
 
     def _operand(self, test: str, value: object, message: object) -> object:
         """Of a test: in a pattern, what is filled in is looked for as it is."""
@@ -188,4 +193,9 @@ def _part(value: object) -> str:
 
 
 def _spelt(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    """Raises Unspeakable for what a service may give in another format than JSON: bytes, a date."""
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except (TypeError, ValueError):
+        kind = "bytes" if isinstance(value, bytes) else f"a {type(value).__name__}"
+        raise Unspeakable(f"what is filled in to a text is {kind}, which has no spelling there") from None
