@@ -86,7 +86,9 @@ def of_config(tree: object, environment: Mapping[str, str]) -> tuple[str, ...]:
         for key, value in _mapping(scenario).items():
             if key not in _NOT_SAID:
                 found += _of_values(value, key if key == "path" else "")
-    found += [text for text in _texts(sections.get("webhook")) if len(text) > len("google-chat")]
+    webhook = sections.get("webhook")
+    addressed = _texts([*webhook.values()] if isinstance(webhook, Mapping) else webhook)
+    found += [text for text in addressed if len(text) > len("google-chat")]
     names = {name for text in _texts(sections) for name in _FROM_ENVIRONMENT.findall(text)}
     found += [environment[name] for name in sorted(names) if name in environment]
     return tuple(dict.fromkeys(found))
@@ -125,13 +127,15 @@ def _mapping(value: object) -> Mapping[str, object]:
 
 
 def _texts(value: object) -> Iterator[str]:
+    """Those that may have templates: keys of what is said may, too."""
     if isinstance(value, str):
         yield value
-    inside = (
-        value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    )
-    for each in inside:
-        yield from _texts(each)
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from (*_texts(key), *_texts(each))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
 
 
 def _of_values(value: object, name: str = "", *, below_secret: bool = False) -> Iterator[str]:

@@ -60,6 +60,22 @@ REFUSED = {
     "a close that is text": ("path: /ws\nexpect: [done]\nclose: '1000'", "3:1", "must be a whole number, or {code: ..., reason: ..., by: server}, got '1000': write it without quotes"),
     "a close that is never sent": ("path: /ws\nexpect: [done]\nclose: {code: 1006, by: server}", "3:1", "close code 1006 may not be sent (RFC 6455 section 7.4.1)"),
     "a close that is nobody's": ("path: /ws\nexpect: [done]\nclose: 2000", "3:1", "close code 2000 may not be sent"),
+    "a template in a reason": ("path: /ws\nexpect: [done]\nclose: {reason: '${env:X}'}", "3:1", "${env:X} would not be filled in here, but taken as it stands"),
+    "a template in a step's reason": (STEPS + WAIT + "  - close: {code: 4000, reason: 'a ${x}'}\n", "4:5", "${x} would not be filled in here"),
+    "a template in a heartbeat": ("path: /ws\nignore: ['${x}']\nexpect: [done]", "2:10", "${x} would not be filled in here"),
+    "a template in the type's place": ("path: /ws\ntype: '${x}'\nexpect: [done]", "2:1", "${x} would not be filled in here"),
+    "a template that the telemetry cannot read by": ("path: /ws\nframing: {name: socket.io, namespace: '/${env:X}'}\nexpect: [done]", "2:28", "would not be filled in here"),
+    "a template in a header's name": ("path: /ws\nheaders: {'X-${env:X}': y}\nexpect: [done]", "2:11", "would not be filled in here"),
+    "a template in a request header's name": ("path: /ws\nhttp: [{path: /a, headers: {'${env:X}': y}}]\nexpect: [done]", "2:29", "would not be filled in here"),
+    "a template in what is saved": ("path: /ws\nexpect: [{type: a, save: {u: '${env:X}'}}, {type: b, u: '${u}'}]", "2:10", "a value is taken from a path as it is written"),
+    "a template in a field's name": ("path: /ws\nexpect: [{type: a, save: {u: id}}, {type: b, 'of.${u}': 1}]", "2:36", "a field is looked for by its name as it is written"),
+    "unknown in a key": ("path: /ws\nsend: {a: [{'${usr}': 1}]}\nexpect: [done]", "2:13", "${usr} is not known here"),
+    "never, by a test": ("path: /ws\nnever: [{type: {matches: '^d'}}]\nexpect: [ack, {type: done, ok: true}]", "3:15", "done is expected, and never may it come"),
+    "never, by another type's place": ("path: /ws\ntype: k\nnever: [done]\nexpect: [{k: done}]", "4:10", "k=done is expected, and never may it come"),
+    "no number between": ("path: /ws\nexpect: [{type: a, n: {gt: 3, lt: 4, is: integer}}]", "2:10", "no value is > 3 and < 4 and an integer: this could never end well"),
+    "no choice that passes": ("path: /ws\nexpect: [{type: a, n: {one-of: [1, 2], gte: 3}}]", "2:10", "this could never end well"),
+    "absent, and something": ("path: /ws\nexpect: [{type: a, n: {exists: false, is: string}}]", "2:10", "what must be absent can pass no other test"),
+    "a list of kinds": ("path: /ws\nexpect: [{type: a, n: {is: [string, number]}}]", "2:10", "no kind a list"),
     "a close that is no code": ("path: /ws\nexpect: [done]\nclose: 99", "3:1", "must be at least 1000, got 99"),
 }  # fmt: skip
 
@@ -96,6 +112,9 @@ GOOD = {
         never: [{type: error, fatal: true}]
         within: 20s
         """,
+    "numbers that there are": "path: /ws\nexpect: [{type: a, n: {gt: 3, lt: 5, is: integer}, m: {gte: 1, lte: 1}, o: {gt: 0.2, lt: 0.3}}]",
+    "never more than what is expected": "path: /ws\nexpect: [{type: a, save: {u: id}}, {type: b, u: '${u}'}]\nnever: [{type: b, u: {is: string}}, {type: a, id: 1}]",
+    "templates in keys": "path: /ws\nsend: {'${env:X}': 1, '$${a}': [{'${uuid}': 2}]}\nexpect: [done]",
     "nothing but staying": "path: /ws\nsteps: [{stay: 1m}]",
     "a text that only looks like one": "path: /ws\nsend: {cost: '$5', text: '$${user} {x}'}\nexpect: [done]",
 }

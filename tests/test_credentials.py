@@ -58,6 +58,9 @@ def test_what_comes_from_the_environment_is_secret_whatever_it_is_called() -> No
     assert set(learnt(text, WHO="ada lovelace", KIND="plainword", ADA="xyzzyx", OTHER="untold")) == {
         "ada lovelace", "plainword", "xyzzyx",
     }  # fmt: skip
+    assert learnt('scenarios: {a: {send: {"${env:WHO}": [{"x${env:ADA}": 1}]}}}', WHO="ada lovelace", ADA="xyzzyx") == (
+        "xyzzyx", "ada lovelace",
+    )  # fmt: skip
 
 
 def test_a_number_below_a_secret_name_is_one() -> None:

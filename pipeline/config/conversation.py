@@ -15,9 +15,9 @@ from typing import NamedTuple
 from pipeline.config.expectation import event, group
 from pipeline.config.fields import Misplaced
 from pipeline.config.steps_section import StepConfig
-from pipeline.probe.matching import Expectation
+from pipeline.probe.matching import Expectation, Predicate, holds
 from pipeline.probe.steps import MAIN
-from pipeline.probe.templates import GENERATED, Reference, references
+from pipeline.probe.templates import GENERATED, PLACE, Reference, references
 from pipeline.units import format_duration
 
 Path = tuple[str | int, ...]
@@ -47,12 +47,17 @@ class Heard(NamedTuple):
 
 
 def check(
-    places: Sequence[Place], steps: Sequence[StepConfig], heard: Sequence[Heard], within: timedelta
+    places: Sequence[Place],
+    steps: Sequence[StepConfig],
+    heard: Sequence[Heard],
+    within: timedelta,
+    type_path: str = "type",
 ) -> None:
     """Raises Misplaced.
 
     Args:
         places: in the order in which they are looked at.
+        type_path: the field that an event's name stands in.
     """
     _check_variables(places)
     _check_sockets(steps)
@@ -63,8 +68,17 @@ def check(
     never = [place.value for place in places if place.path[0] == "never"]
     for path, items in heard:
         for at, item in enumerate(items):
-            for each in group(item):
+            for each in group(item, type_path):
                 _refuse_endless(each, (*path, at), within, never)
+
+
+def check_as_written(places: Iterator[Place]) -> None:
+    """Raises Misplaced for a template in a text that is taken as it stands."""
+    for place in places:
+        if isinstance(place.value, str) and (found := PLACE.search(place.value)):
+            raise Misplaced(
+                place.path, f"{found[0][:60]} would not be filled in here, but taken as it stands"
+            )
 
 
 def uses(place: Place, names: Collection[str]) -> bool:
@@ -77,9 +91,11 @@ def of_steps(steps: Sequence[StepConfig]) -> Iterator[Place]:
         yield from _of_step(("steps", at), step)
 
 
-def of_events(path: Path, items: Sequence[object]) -> Iterator[Place]:
+def of_events(path: Path, items: Sequence[object], type_path: str = "type") -> Iterator[Place]:
     """Of events of which none saves anything: ``never``, ``when``."""
-    yield from (Place((*path, at), event(item).match, is_event=True) for at, item in enumerate(items))
+    yield from (
+        Place((*path, at), event(item, type_path).match, is_event=True) for at, item in enumerate(items)
+    )
 
 
 def _of_step(path: Path, step: StepConfig) -> Iterator[Place]:
@@ -93,11 +109,12 @@ def _of_step(path: Path, step: StepConfig) -> Iterator[Place]:
 
 
 def in_message(path: Path, value: object) -> Iterator[Place]:
-    """Each text in a message."""
+    """Each text in a message, keys too."""
     if isinstance(value, str):
         yield Place(path, value)
     elif isinstance(value, Mapping):
         for key, each in value.items():
+            yield Place((*path, key), key)
             yield from in_message((*path, key), each)
     elif isinstance(value, list):
         for at, each in enumerate(value):
@@ -195,5 +212,15 @@ def _refuse_endless(each: Expectation, path: Path, within: timedelta, never: Seq
         raise Misplaced(
             path, f"within: must be more than nothing, and at most the scenario's {format_duration(within)}"
         )
-    if any(isinstance(other, Mapping) and other.items() <= each.match.items() for other in never):
+    if any(isinstance(other, Mapping) and _is_always(other, each.match) for other in never):
         raise Misplaced(path, f"{each.name} is expected, and never may it come: this could never end well")
+
+
+def _is_always(other: Mapping[str, object], match: Mapping[str, object]) -> bool:
+    """Whether each message that has these fields is the other event as well."""
+    return all(path in match and _implies(match[path], wanted) for path, wanted in other.items())
+
+
+def _implies(value: object, wanted: object) -> bool:
+    is_known = not isinstance(value, Predicate) and "${" not in repr(value)
+    return holds(value, wanted) if is_known else value == wanted

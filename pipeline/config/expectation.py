@@ -15,11 +15,13 @@ are near an option's, or that a reader would take for one, must stand under ``ma
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.framing.patterns import refusal
-from pipeline.probe.matching import KINDS, TESTS, Expectation, Predicate
+from pipeline.probe.matching import KINDS, TESTS, Expectation, Predicate, holds
 from pipeline.probe.templates import NAME, PLACE, reference
 from pipeline.units import parse_duration, shown
 
@@ -133,11 +135,20 @@ def saved(value: object) -> dict[str, str]:
             raise ValueError(
                 f"save: {shown(name)} cannot be a variable's name: letters, digits, - and _, and no word of ours"
             )
+    for path in value.values():
+        _refuse_template(path, "a value is taken from a path as it is written")
     return dict(value)
+
+
+def _refuse_template(path: object, why: str) -> None:
+    if found := PLACE.search(str(path)):
+        raise ValueError(f"{found[0][:60]} would not be filled in here: {why}")
 
 
 def wanted(fields: Mapping[str, object]) -> dict[str, object]:
     """Dotted paths to values, or to tests where those are spelt. Raises ValueError."""
+    for path in fields:
+        _refuse_template(path, "a field is looked for by its name as it is written")
     return {path: _wanted(path, value) for path, value in fields.items()}
 
 
@@ -149,6 +160,7 @@ def _wanted(path: str, value: object) -> object:
     if len(tests) == len(value):
         for name, operand in value.items():
             _check_test(path, name, operand)
+        _refuse_contradiction(path, value)
         return Predicate(dict(value))
     others = [key for key in value if key not in TESTS]
     near = difflib.get_close_matches(str(others[0])[:60].replace("_", "-"), TESTS, n=1, cutoff=0.75)
@@ -173,12 +185,36 @@ def _check_test(path: str, name: str, operand: object) -> None:
         raise ValueError(f"{path}: {name} must be a number, got {shown(operand)}")
     if name == "one-of" and not (isinstance(operand, list) and operand):
         raise ValueError(f"{path}: one-of must be a list of values, got {shown(operand)}")
-    if name == "is" and operand not in KINDS:
+    if name == "is" and not (isinstance(operand, str) and operand in KINDS):
         near = difflib.get_close_matches(str(operand)[:60], KINDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(KINDS)}"
         raise ValueError(f"{path}: is: no kind {shown(operand)}, {hint}")
     if name == "matches":
         check_pattern(f"{path}: matches", operand)
+
+
+def _refuse_contradiction(path: str, tests: Mapping[str, Any]) -> None:
+    """Raises ValueError for tests that no value could pass together; what templates come to is not known yet."""
+    if "${" in repr(tests):
+        return
+    if tests.get("exists") is False and len(tests) > 1:
+        raise ValueError(f"{path}: what must be absent can pass no other test")
+    made, tried = Predicate(tests), _tried(tests)
+    if tried and not any(holds(each, made) for each in tried):
+        raise ValueError(f"{path}: no value is {made.words}: this could never end well")
+
+
+def _tried(tests: Mapping[str, Any]) -> Sequence[Any]:
+    """Values of which one passes the tests, if any value does; none where there are too many to tell."""
+    if "equals" in tests:
+        return [tests["equals"]]
+    if "one-of" in tests:
+        return [*tests["one-of"]]
+    low = max((tests[name] for name in ("gt", "gte") if name in tests), default=math.nan)
+    high = min((tests[name] for name in ("lt", "lte") if name in tests), default=math.nan)
+    if not math.isfinite(low + high):
+        return []
+    return [low, high, low / 2 + high / 2, math.ceil(low), math.floor(low) + 1]
 
 
 def check_pattern(what: str, pattern: object, *, has_groups: bool = False) -> None:

@@ -187,8 +187,13 @@ class ScenarioConfig:
             raise ValueError("a conversation must expect at least one event, or stay open for a while")
         heard = [Heard(("steps", at, "expect"), step.expect) for at, step in enumerate(self.steps)]
         conversation.check(
-            list(self._places()), self.steps, [Heard(("expect",), self.expect), *heard], self.within
+            list(self._places()),
+            self.steps,
+            [Heard(("expect",), self.expect), *heard],
+            self.within,
+            self._type_path,
         )
+        conversation.check_as_written(self._as_written())
 
     def _places(self) -> Iterator[Place]:
         asked = [place for at, step in enumerate(self.http) for place in step.places(("http", at))]
@@ -204,7 +209,24 @@ class ScenarioConfig:
         yield from conversation.in_message(("send",), self.send)
         yield from conversation.in_expect(("expect",), self.expect)
         yield from conversation.of_steps(self.steps)
-        yield from conversation.of_events(("never",), self.never)
+        yield from conversation.of_events(("never",), self.never, self._type_path)
+
+    def _as_written(self) -> Iterator[Place]:
+        """Texts in which nothing is filled in."""
+        yield Place(("type",), self.type_path)
+        yield from conversation.in_message(("ignore",), self.ignore)
+        for path, close in [
+            (("close",), self.close),
+            *((("steps", at, "close"), step.close) for at, step in enumerate(self.steps)),
+        ]:
+            if isinstance(close, Mapping):
+                yield Place(path, close.get("reason"))
+        yield from (Place(("headers", name), name) for name in self.headers)
+        for at, step in enumerate(self.http):
+            yield from (Place(("http", at, "headers", name), name) for name in step.headers)
+        _, options = parts(self.framing)
+        told = (key for key, option in self._named.options.items() if option.is_told and key in options)
+        yield from (Place(("framing", key), options[key]) for key in told)
 
     @property
     def _close(self) -> Close:
@@ -240,6 +262,10 @@ class ScenarioConfig:
         )
 
     @property
+    def _type_path(self) -> str:
+        return self.type_path or self._named.type_path
+
+    @property
     def _named(self) -> Named:
         return FRAMINGS.get(parts(self.framing)[0], FRAMINGS["json"])
 
@@ -258,7 +284,7 @@ class ScenarioConfig:
         return Choice(
             name,
             options,
-            self.type_path or self._named.type_path,
+            self._type_path,
             tuple(self.ignore),
             None if name in FRAMINGS else own(name, folder),
         )
