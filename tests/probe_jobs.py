@@ -39,6 +39,7 @@ class FakeJobs:
         late: how long after that its lines can be found.
         refuses: raised by ``run``; ``blind``: by ``state``, so often; ``deaf``: by ``said``, so often.
         dies_after: so many lines, and the run fails.
+        logged: 5xx that the request log has, by ``User-Agent`` and revision.
         spoilt: what becomes of the lines in the log.
     """
 
@@ -51,6 +52,7 @@ class FakeJobs:
     blind: list[SpillwayError] = field(default_factory=list)
     deaf: list[SpillwayError] = field(default_factory=list)
     dies_after: int | None = None
+    logged: Callable[[str, str], int] = lambda agent, revision: 0
     spoilt: Callable[[list[Payload]], list[Payload]] = lambda lines: lines
     orders: list[Order] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -96,6 +98,10 @@ class FakeJobs:
 
     def cancel(self, run: str) -> None:
         self.cancelled.append(run)
+
+    def errors(self, agent: str, revision: str, since: datetime) -> int:
+        assert since <= self.clock.now()
+        return self.logged(agent, revision)
 
     def said(self, run: str, round_id: str, since: datetime) -> Sequence[Payload]:
         self.searches += 1

@@ -15,7 +15,7 @@ from google.cloud import run_v2
 
 from infra import probe_job
 from infra.settings import ProbeJob, Settings, Template
-from pipeline.cloudrun.jobs import CloudRunJobs, as_asked, lines_filter
+from pipeline.cloudrun.jobs import CloudRunJobs, as_asked, errors_filter, lines_filter
 from pipeline.doctor import service
 from pipeline.doctor.answer import Verdict
 from pipeline.errors import JobNotFound, RequestRejected
@@ -170,5 +170,20 @@ def test_lines_of_services_and_of_other_jobs_are_not_the_jobs(tmp_path: Path) ->
     wanted = compile_filter(lines_filter(REF, run, "r1", datetime(2020, 1, 1, tzinfo=UTC)))
     assert [wanted.matches(entry) for entry in store.index.within(EVERYTHING)] == [False] * 4
     store.line(REF.probe_job, "", "stdout", line, labels={label: "run-1"})
+    assert [wanted.matches(entry) for entry in store.index.within(EVERYTHING)].count(True) == 1
+    store.close()
+
+
+def test_errors_of_a_round_are_those_that_the_platform_logged_of_the_revision(tmp_path: Path) -> None:
+    store, agent = LogStore(tmp_path), "spillway-probe/r1"
+    met = {"status": 503, "userAgent": agent, "requestUrl": "http://x/ws"}
+    wanted = compile_filter(errors_filter(REF, agent, "chat-new", datetime(2020, 1, 1, tzinfo=UTC)))
+    store.line(REF.name, "chat-new", "stdout", json.dumps({"httpRequest": met}))  # forged by the service
+    store.request(REF.name, "chat-old", met)
+    store.request(REF.name, "chat-new", {**met, "userAgent": "spillway-probe/r2"})
+    store.request(REF.name, "chat-new", {**met, "status": 429})
+    store.request(f"{REF.parent}/services/other", "chat-new", met)
+    assert [wanted.matches(entry) for entry in store.index.within(EVERYTHING)] == [False] * 5
+    store.request(REF.name, "chat-new", met)
     assert [wanted.matches(entry) for entry in store.index.within(EVERYTHING)].count(True) == 1
     store.close()

@@ -124,6 +124,7 @@ PURE = (
     "pipeline.probe.http_text",
     "pipeline.probe.order",
     "pipeline.probe.probe_report",
+    "pipeline.probe.request_log",
     "pipeline.probe.result_lines",
     "pipeline.probe.matching",
     "pipeline.probe.route",

@@ -31,6 +31,7 @@ from pipeline.probe.prober import BackgroundProber
 from pipeline.probe.result_lines import end_line, lines_of, read, refusal_line, report_of
 from pipeline.probe.route import Ways
 from pipeline.probe.scenario import Scenario
+from pipeline.probe.steps import HttpStep
 from pipeline.telemetry.proof import revision_mark
 from pipeline.view.gate_lines import gate_lines
 from tests.fakes import START, FakeClock, followed
@@ -180,8 +181,95 @@ def test_a_header_that_leads_to_a_revision_goes_along() -> None:
     ways = Ways("https://chat", "https://chat", "X-Revision", "stable", "candidate")
     ask = replace(ASK, candidate=Address("https://chat", "", "k", ways.to_candidate(NEW, OLD)), control=None)
     order = Order.decode(Order.of(ask, "abc", round_id="0" * 32, key="1" * 64).encode())
-    assert order.ask.candidate.headers == (("X-Revision", "candidate"),)
+    assert order.ask.candidate.headers == (
+        ("X-Revision", "candidate"),
+        ("User-Agent", "spillway-probe/00000000000000000000000000000000"),
+    )
     assert order.ask.candidate.route is None
+
+
+# --- answers without a mark, and the platform's request log
+
+CRASHED = Conversation("agent-run", Kind.REFUSED, 0.1, "handshake got 503", status=503, marks=(None,))
+LOGGED = replace(ASK, candidate=replace(ASK.candidate, route=WAYS.to_candidate(NEW, OLD, CANDIDATE)))
+
+
+def crashing(scenario: Scenario, address: Address) -> Conversation:
+    return CRASHED if address.base_url == "http://candidate" else good(scenario, address)
+
+
+def logging(there: FakeJobs, errors: int) -> ProbeReport:
+    asked: list[tuple[str, str]] = []
+
+    def logged(agent: str, revision: str) -> int:
+        asked.append((agent, revision))
+        return errors if len(asked) > 1 else 0  # lines come late
+
+    there.logged = logged
+    report = held_by(there, LOGGED)
+    assert set(asked) <= {(f"spillway-probe/{there.orders[0].round_id}", CANDIDATE)}
+    return report
+
+
+def test_a_candidate_that_crashes_before_it_answers_is_proven_by_the_request_log() -> None:
+    report = logging(jobs(crashing), 13)
+    assert (report.is_blind, report.is_worse, report.words) == (
+        False, True, "3 of 3 conversations failed; confirming with 5 on each: 5 of 5 against 0 of 5; again: 5 of 5 against 0 of 5",
+    )  # fmt: skip
+
+
+def test_where_the_log_has_fewer_errors_another_may_have_given_one() -> None:
+    there = jobs(crashing)
+    report = logging(there, 12)
+    assert (report.is_blind, report.is_worse) == (True, False)
+    assert "carries no X-Spillway-Revision" in report.unspoken
+    assert there.clock.seconds <= 30 + 10 + 70
+
+
+def test_an_error_that_the_revision_itself_gave_is_in_the_log_as_well() -> None:
+    def once(scenario: Scenario, address: Address) -> Conversation:
+        held = crashing(scenario, address)
+        if held is not CRASHED:
+            return held
+        counted.append(held)
+        return replace(held, marks=(NEW,)) if len(counted) % 2 else held
+
+    for errors, is_blind in ((12, True), (13, False)):
+        counted: list[Conversation] = []
+        assert logging(jobs(once), errors).is_blind is is_blind
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"status": 429}, id="no instance was free"),
+        pytest.param({"status": None, "kind": Kind.UNREACHABLE, "marks": ()}, id="nobody answered"),
+        pytest.param({"marks": (OLD,)}, id="stable answered"),
+        pytest.param({"marks": ("",)}, id="a mark that is none"),
+        pytest.param({"marks": (None, None)}, id="an answer before it was nobody's either"),
+    ],
+)
+def test_what_the_log_cannot_prove_is_not_looked_for_there(change: dict[str, Any]) -> None:
+    def talk(scenario: Scenario, address: Address) -> Conversation:
+        held = crashing(scenario, address)
+        return replace(held, **change) if held is CRASHED else held
+
+    there = jobs(talk)
+    there.logged = lambda *_: pytest.fail("asked for")
+    assert held_by(there, LOGGED).is_blind
+
+
+def test_a_scenario_that_wants_an_error_would_be_counted_with_them() -> None:
+    wanted = replace(SCENARIO, http=(HttpStep("GET", "/down", 503),))
+    there = FakeJobs(FakeClock(), (wanted,), crashing, logged=lambda *_: pytest.fail("asked for"))
+    assert held_by(there, replace(LOGGED, scenarios=(wanted,))).is_blind
+
+
+def test_a_request_log_that_cannot_be_read_proves_nothing() -> None:
+    def logged(agent: str, revision: str) -> int:
+        raise AccessError("read the request log: not allowed", "logging.logEntries.list denied")
+
+    assert held_by(jobs(crashing, logged=logged), LOGGED).is_blind
 
 
 # --- what befalls a job
@@ -332,6 +420,13 @@ def test_a_bad_revision_is_stopped_at_zero_by_what_a_job_says() -> None:
     assert scene.roll(engine=driven(scene, prober)) is Outcome.STOPPED_AT_ZERO
 
 
+def test_one_that_crashes_before_it_answers_is_stopped_at_zero_by_what_the_platform_logs() -> None:
+    scene = Scene()
+    there = FakeJobs(scene.clock, (SCENARIO,), by_revision(scene, lambda _: CRASHED))
+    there.logged = lambda agent, revision: 100 if revision == CANDIDATE else 0
+    assert scene.roll(engine=driven(scene, JobProber(there))) is Outcome.STOPPED_AT_ZERO
+
+
 def test_a_good_one_goes_on() -> None:
     scene = Scene()
     prober = JobProber(FakeJobs(scene.clock, (SCENARIO,), by_revision(scene, marked)))
@@ -368,6 +463,9 @@ class _Hanging:
 
     def cancel(self, run: str) -> None:
         """Nothing hangs for it."""
+
+    def errors(self, agent: str, revision: str, since: object) -> int:
+        return 0
 
     def said(self, run: str, round_id: str, since: object) -> list[Payload]:
         return []

@@ -15,10 +15,10 @@ from infra.probe_job import ARGS
 from infra.settings import ProbeJob
 from pipeline.budget import Bucket
 from pipeline.cloudrun.faults import translated
-from pipeline.cloudrun.log_filter import quoted, rfc3339
+from pipeline.cloudrun.log_filter import log_id, quoted, rfc3339
 from pipeline.cloudrun.logs import LoggingSource
 from pipeline.errors import JobNotFound, PlatformError, RequestRejected
-from pipeline.model import ServiceRef
+from pipeline.model import REQUEST_LOG, ServiceRef
 from pipeline.probe.job_round import RunState
 from pipeline.probe.order import VARIABLE
 from pipeline.probe.result_lines import MARK
@@ -128,6 +128,11 @@ class CloudRunJobs:
         with translated(f"cancel {run}", missing=JobNotFound):
             self._executions.cancel_execution(name=run, timeout=_TIMEOUT_S)
 
+    def errors(self, agent: str, revision: str, since: datetime) -> int:
+        with translated(f"read the request log of {revision}"):
+            text = errors_filter(self._ref, agent, revision, since - _SET_BACK)
+            return sum(1 for _ in islice(self._logs.payloads(self._ref.project, text), _MOST_LINES))
+
     def said(self, run: str, round_id: str, since: datetime) -> Sequence[Mapping[str, Any]]:
         with translated(f"read the log of {run}"):
             text = lines_filter(self._ref, run, round_id, since - _SET_BACK)
@@ -167,6 +172,22 @@ def lines_filter(ref: ServiceRef, run: str, round_id: str, since: datetime) -> s
             f'labels."run.googleapis.com/execution_name"={quoted(run.rpartition("/")[2])}',
             f"jsonPayload.{MARK}>=1",
             f"jsonPayload.round={quoted(round_id)}",
+            f"timestamp>={quoted(rfc3339(since))}",
+        )
+    )
+
+
+def errors_filter(ref: ServiceRef, agent: str, revision: str, since: datetime) -> str:
+    """Requests of one round that a revision was to answer, and that came to a 5xx."""
+    return " AND ".join(
+        (
+            'resource.type="cloud_run_revision"',
+            f"resource.labels.service_name={quoted(ref.service)}",
+            f"resource.labels.location={quoted(ref.location)}",
+            f"resource.labels.revision_name={quoted(revision)}",
+            f"logName:{quoted(log_id(REQUEST_LOG))}",
+            f"httpRequest.userAgent={quoted(agent)}",
+            "httpRequest.status>=500",
             f"timestamp>={quoted(rfc3339(since))}",
         )
     )

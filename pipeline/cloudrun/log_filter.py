@@ -128,15 +128,16 @@ def _wanted() -> Iterator[str]:
     for pattern in ERROR_PATTERNS:
         yield from (f"{where}:{quoted(pattern)}" for where in ("textPayload", "jsonPayload.message"))
     said = " OR ".join(map(quoted, (START_WORDS, *EXIT_WORDS)))
-    yield f"(logName:{quoted(_log_id(SYSTEM_LOG))} AND textPayload:({said}))"
+    yield f"(logName:{quoted(log_id(SYSTEM_LOG))} AND textPayload:({said}))"
     # A probe's own: by how it calls itself, and by where it goes. Who borrows its name hides himself alone.
     ours = [f"httpRequest.userAgent:{quoted(USER_AGENT)}"]
     ours += [f"httpRequest.requestUrl:{quoted(f'://{tag}---')}" for tag in (CANDIDATE_TAG, STABLE_TAG)]
     told = "httpRequest.status=101 OR httpRequest.status=429 OR httpRequest.status>=500"
-    yield f"(logName:{quoted(_log_id(REQUEST_LOG))} AND ({told}) AND NOT ({' OR '.join(ours)}))"
+    yield f"(logName:{quoted(log_id(REQUEST_LOG))} AND ({told}) AND NOT ({' OR '.join(ours)}))"
 
 
-def _log_id(log: str) -> str:
+def log_id(log: str) -> str:
+    """As it stands in the name of a log."""
     return f"run.googleapis.com%2F{log.replace('/', '%2F')}"
 
 

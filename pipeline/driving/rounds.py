@@ -220,7 +220,7 @@ class Rounds:
             return {}
         marks = _mark(candidate), _mark(stable)
         return {
-            CANDIDATE_TAG: ways.to_candidate(*marks),
+            CANDIDATE_TAG: ways.to_candidate(*marks, candidate.name),
             STABLE_TAG: ways.to_stable(*reversed(marks)),
         }
 

@@ -19,7 +19,7 @@ from threading import Event
 from typing import Any, Protocol
 
 from pipeline.errors import PlatformUnavailable, SpillwayError
-from pipeline.probe import result_lines
+from pipeline.probe import request_log, result_lines
 from pipeline.probe.ask import ClockNow, ProbeAsk
 from pipeline.probe.order import Order
 from pipeline.probe.probe_report import ProbeReport
@@ -48,6 +48,9 @@ class Jobs(Protocol):
     def state(self, run: str) -> RunState: ...
 
     def cancel(self, run: str) -> None: ...
+
+    def errors(self, agent: str, revision: str, since: datetime) -> int:
+        """How many requests of this ``User-Agent`` the platform's log has with a 5xx under a revision."""
 
     def said(self, run: str, round_id: str, since: datetime) -> Sequence[Mapping[str, Any]]:
         """Payloads of the round's lines that can be found by now; one search of the log's quota, or a few."""
@@ -149,11 +152,25 @@ class JobRound:
             if results.refused:
                 return self._blind(started, f"{_short(run)} held no round: {results.refused}")
             if report := result_lines.report_of(results, self._ask, started):
-                return report
+                return self._by_the_log(results, report, started)
             if self._now() >= give_up or self._aborted.is_set():
                 break
             self._sleep(self._pace.look.total_seconds())
         return self._blind(started, self._missing(run, state, results) + unread)
+
+    def _by_the_log(
+        self, results: result_lines.Results, report: ProbeReport, started: datetime
+    ) -> ProbeReport:
+        """The report, once the request log proves whose the answers without a mark were; as it is where it does not."""
+        give_up, route = self._now() + self._pace.late, self._ask.candidate.route
+        while route is not None and request_log.is_to_be_asked(report, self._ask):
+            with suppress(SpillwayError):
+                logged = self._jobs.errors(request_log.agent(self._order.round_id), route.revision, started)
+                report = result_lines.report_of(results, self._ask, started, logged) or report
+            if not report.unspoken or self._now() >= give_up or self._aborted.is_set():
+                break
+            self._sleep(self._pace.look.total_seconds())
+        return report
 
     def _missing(self, run: str, state: RunState, results: result_lines.Results) -> str:
         strange = f"; {results.strange} that it did not sign count for nothing" if results.strange else ""

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.probe.ask import Address, ProbeAsk
+from pipeline.probe.request_log import agent
 from pipeline.probe.scenario import Scenario
 
 VARIABLE = "SPILLWAY_ROUND"
@@ -44,12 +45,9 @@ class Order:
     def of(cls, ask: ProbeAsk, scenarios: str, *, round_id: str, key: str) -> Order:
         """Args: ask: as the driver would hold it itself."""
         control = _bare(ask.control) if ask.control else None
-        return cls(
-            round_id,
-            key,
-            scenarios,
-            replace(ask, scenarios=(), candidate=_bare(ask.candidate), control=control),
-        )
+        candidate = _bare(ask.candidate)
+        called = replace(candidate, headers=(*candidate.headers, ("User-Agent", agent(round_id))))
+        return cls(round_id, key, scenarios, replace(ask, scenarios=(), candidate=called, control=control))
 
     def ask_with(self, scenarios: Sequence[Scenario]) -> ProbeAsk:
         return replace(self.ask, scenarios=tuple(scenarios))

@@ -24,6 +24,7 @@ from pipeline.probe.conversation import Conversation, Kind, Message
 from pipeline.probe.course import Held, Turn, course
 from pipeline.probe.order import VERSION, Order
 from pipeline.probe.probe_report import ProbeReport
+from pipeline.probe.request_log import errors_met, is_unmarked_error
 from pipeline.probe.route import Route, Witness
 from pipeline.probe.summary import outcome_name
 from pipeline.redact import SINK
@@ -160,11 +161,12 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 
-def report_of(results: Results, ask: ProbeAsk, started: datetime) -> ProbeReport | None:
+def report_of(results: Results, ask: ProbeAsk, started: datetime, logged: int = 0) -> ProbeReport | None:
     """The round as it would have come to here; None while conversations of it, or its end, are not known of.
 
     Args:
         ask: with the routes, by which it is judged who answered.
+        logged: how many 5xx of the round the platform's request log has under the candidate.
     """
     if results.seconds is None:
         return None
@@ -178,7 +180,7 @@ def report_of(results: Results, ask: ProbeAsk, started: datetime) -> ProbeReport
             turns = steps.send(held)
         except StopIteration as end:
             report: ProbeReport = end.value
-            return _proven(replace(report, seconds=results.seconds), ask)
+            return _proven(replace(report, seconds=results.seconds), ask, logged)
     raise AssertionError("a course ends")
 
 
@@ -193,18 +195,20 @@ def _held(results: Results, batch: int, turns: Sequence[Turn]) -> Held | None:
     return held
 
 
-def _proven(report: ProbeReport, ask: ProbeAsk) -> ProbeReport:
+def _proven(report: ProbeReport, ask: ProbeAsk, logged: int) -> ProbeReport:
     """With what another revision may have answered told apart."""
     ours, beside = ask.candidate.route, ask.control.route if ask.control else None
+    met = errors_met(report)
+    is_logged = 0 < met <= logged
     return replace(
         report,
-        warm_up=_told_apart(report.warm_up, ours),
-        candidate=_told_apart(report.candidate, ours),
+        warm_up=_told_apart(report.warm_up, ours, is_logged=is_logged),
+        candidate=_told_apart(report.candidate, ours, is_logged=is_logged),
         control=_told_apart(report.control, beside),
         confirming=tuple(
             replace(
                 block,
-                candidate=_told_apart(block.candidate, ours),
+                candidate=_told_apart(block.candidate, ours, is_logged=is_logged),
                 control=_told_apart(block.control, beside),
             )
             for block in report.confirming
@@ -212,9 +216,14 @@ def _proven(report: ProbeReport, ask: ProbeAsk) -> ProbeReport:
     )
 
 
-def _told_apart(conversations: Iterable[Conversation], route: Route | None) -> tuple[Conversation, ...]:
+def _told_apart(
+    conversations: Iterable[Conversation], route: Route | None, *, is_logged: bool = False
+) -> tuple[Conversation, ...]:
     made = []
     for each in conversations:
+        if is_logged and route is not None and is_unmarked_error(each, route):
+            made.append(each)
+            continue
         doubt = Witness(route, each.marks).doubt
         was_held = each.kind is not Kind.NOT_SPOKEN or each.marks
         made.append(replace(each, kind=Kind.UNPROVEN, detail=doubt) if doubt and was_held else each)

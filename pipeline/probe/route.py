@@ -32,6 +32,7 @@ class Route:
         headers: that lead there.
         mark: of the revision that must answer.
         other, other_mark: whose it must not be.
+        revision: its name; empty where nobody need know.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Route:
     mark: str = ""
     other: str = ""
     other_mark: str = ""
+    revision: str = ""
 
     @property
     def is_strict(self) -> bool:
@@ -124,9 +126,15 @@ class Ways:
             "stable", self.stable, self._led(self.stable_value), mark, "the candidate", candidate_mark
         )
 
-    def to_candidate(self, mark: str, stable_mark: str) -> Route:
+    def to_candidate(self, mark: str, stable_mark: str, revision: str = "") -> Route:
         return Route(
-            "candidate", self.candidate, self._led(self.candidate_value), mark, "stable", stable_mark
+            "candidate",
+            self.candidate,
+            self._led(self.candidate_value),
+            mark,
+            "stable",
+            stable_mark,
+            revision,
         )
 
     def _led(self, value: str) -> tuple[tuple[str, str], ...]:
