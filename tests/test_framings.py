@@ -156,6 +156,8 @@ def test_a_ping_is_answered_at_once_and_is_no_message(name: str, ping: str, pong
         ("socket.io", '44{"message":"not authorized"}', "namespace / refused us: not authorized"),
         ("signalr", '{"error":"no such protocol"}\x1e', "the handshake was refused: no such protocol"),
         ("centrifugo", '{"id":1,"error":{"code":109,"message":"token expired"}}', "connect was refused: 109 token expired"),
+        ("centrifugo", '{"id":1,"error":"token expired"}', "connect was refused: token expired"),
+        ("centrifugo", '{"id":1,"error":{"code":3}}', "connect was refused: 3"),
     ],
 )  # fmt: skip
 def test_a_refusal_in_the_protocols_own_words(name: str, frame: str, words: str) -> None:

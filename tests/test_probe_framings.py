@@ -120,6 +120,10 @@ async def flood(socket: ServerConnection) -> None:
         ("socket.io", {}, saying(OPEN, None, '44{"message":"no"}'), Kind.REFUSED, "namespace / refused us: no"),
         ("signalr", {}, saying(None, '{"error":"no"}\x1e'), Kind.REFUSED, "the handshake was refused: no"),
         ("socket.io", {"within": 0.5}, saying(OPEN, None), Kind.TIMED_OUT, ""),  # insists on nothing, answers nothing
+        ("graphql-transport-ws", {"send": {}, "within": 3600}, saying(None, '{"type":"connection_error","payload":"no"}'), Kind.ERROR_EVENT,
+         "the server said error: {'type': 'connection_error', 'payload': 'no'}"),
+        ("graphql-transport-ws", {"send": {}, "within": 0.5}, saying(None, '{"type":"ka"}'), Kind.TIMED_OUT,
+         "no answer to what graphql-transport-ws begins with; what came: ka"),
         ("socket.io", {"within": 0.5}, flood, Kind.TIMED_OUT, ""),
         ("socket.io", {}, saying('{"type":"hello"}'), Kind.UNREADABLE, "no packet of Engine.IO"),
         ("socket.io", {}, saying(OPEN, None, CONNECTED, None, '42["started"]', '{"type":"done"}'), Kind.UNREADABLE, "no packet"),

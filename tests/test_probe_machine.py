@@ -108,6 +108,11 @@ ROWS: dict[str, Row] = {
     "is: another": (TEST % "is: integer", (n(3.5),), Kind.TIMED_OUT, "n is 3.5, expected an integer"),
     "is: absent is no null": (TEST % "is: 'null'", (ACK,), Kind.TIMED_OUT, "n is absent, expected a null"),
     "equals": (TEST % "equals: {gt: 1}", (n({"gt": 1}),), Kind.OK, ""),
+    # a name that is spelt otherwise
+    "name: case": (SHORT, (ACK, {"type": "Done"}), Kind.TIMED_OUT, "still awaited: done; a message came, but type is 'Done', expected 'done'"),
+    "name: hyphens": ("path: /ws\nexpect: [{type: agent_done, ok: true}]", ({"type": "agent-done", "ok": True},), Kind.TIMED_OUT, "type is 'agent-done', expected 'agent_done'"),
+    "name: a number": ("path: /ws\nexpect: ['7']", ({"type": 7},), Kind.TIMED_OUT, "type is 7, expected '7'"),
+    "name: another": (SHORT, (ACK, {"type": "undone"}), Kind.TIMED_OUT, "still awaited: done; what came: undone"),
     # how often
     "repeats": (COUNTED % "true", (TICK, TICK, TICK, DONE), Kind.OK, ""),
     "repeats: too few": (COUNTED % "{min: 3}", (TICK, TICK, LEFT), Kind.CLOSED_EARLY, "still awaited: tick (2 of at least 3 came), done"),
@@ -138,6 +143,16 @@ ROWS: dict[str, Row] = {
     "error": (SHORT, (ACK, ERROR), Kind.ERROR_EVENT, "the server said error: {'type': 'error', 'message': 'quota'}; still awaited: done"),
     "error: of JSON-RPC": (SHORT, ({"id": 1, "error": {"code": -32601}},), Kind.ERROR_EVENT, "'code': -32601"),
     "error: by another field": (SHORT, ({"event": "chat.error"},), Kind.ERROR_EVENT, "chat.error"),
+    "error: in one word": (SHORT, ({"type": "serverError", "message": "m"},), Kind.ERROR_EVENT, "the server said error: {'type': 'serverError'"),
+    "error: with its kind behind": (SHORT, ({"type": "error.quota"},), Kind.ERROR_EVENT, "error.quota"),
+    "error: where this service says it": (
+        "path: /ws\ntype: e.kind\nexpect: [done]", ({"e": {"kind": "error", "text": "no"}},), Kind.ERROR_EVENT,
+        "the server said error: {'e': {'kind': 'error', 'text': 'no'}}",
+    ),
+    "error: by what it does": (SHORT, ({"action": "error", "text": "no"},), Kind.ERROR_EVENT, "'text': 'no'"),
+    "error: by its status": (SHORT, ({"status": "error", "text": "no"},), Kind.ERROR_EVENT, "'text': 'no'"),
+    "error: of a request by its name": (SHORT, ({"action": "run", "error": "no"},), Kind.ERROR_EVENT, "'error': 'no'"),
+    "error: no word of it": (SHORT, ({"type": "terror"}, {"type": "error_rate"}, {"type": "x", "status": "error"}, ACK, 5.0, DONE), Kind.OK, ""),
     "error: it goes on": (SHORT, (ERROR, 1.5, ACK, 1.5, DONE), Kind.OK, ""),
     "error: and closes": (SHORT, (ACK, ERROR, BOOM), Kind.CLOSED_EARLY, "still awaited: done; before, the server said error: {'type': 'error'"),
     "error: expected": ("path: /ws\nexpect: [{type: error, code: 4}, done]", ({"type": "error", "code": 4}, 9.0, DONE), Kind.OK, ""),

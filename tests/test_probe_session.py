@@ -17,8 +17,9 @@ from pipeline.probe.close_class import CloseClass, close_class
 from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.matching import Expectation
 from pipeline.probe.scenario import Scenario
-from pipeline.probe.session import TRANSCRIPT_BYTES, TRANSCRIPT_MESSAGES, hold_conversation
+from pipeline.probe.session import hold_conversation
 from pipeline.probe.steps import Close, HttpStep
+from pipeline.probe.transcript import MESSAGE_BYTES, MESSAGES
 from tests.conversations import HEAD
 from tests.hostile import FIVE, Hostile, hostile, scenario
 
@@ -224,9 +225,9 @@ async def test_messages_headers_and_subprotocols_arrive(server: Hostile) -> None
 
 async def test_transcripts_are_bounded(server: Hostile) -> None:
     many = await hold(server, scenario("/unknown-events", within_s=SHORT_S))
-    assert len(many.transcript) == TRANSCRIPT_MESSAGES
+    assert len(many.transcript) == MESSAGES
     big = await hold(server, scenario("/silent", send=({"text": "é" * 5000},), within_s=SHORT_S))
-    assert len(big.transcript[0].text.encode()) <= TRANSCRIPT_BYTES
+    assert len(big.transcript[0].text.encode()) <= MESSAGE_BYTES
     assert json.loads(many.transcript[1].text) == {}
 
 
@@ -313,3 +314,28 @@ async def test_half_a_character_is_said_where_it_can_be(
     seen = await hold(server, wanted)
     assert seen.kind is (Kind.NOT_SPOKEN if words else Kind.OK), seen.detail
     assert words in seen.detail
+
+
+async def saying_at_once(*lines: str) -> Conversation:
+    """What comes of a conversation that wants "done" and never an error, with a server that says all of this at once."""
+
+    async def talk(socket: ServerConnection) -> None:
+        for line in lines:
+            await socket.send(line)
+        await socket.wait_closed()
+
+    text = f"{HEAD}    path: /ws\n    expect: [done]\n    never: [error]\n"
+    async with serve(talk, "127.0.0.1", 0, ping_interval=None) as there:
+        url = f"http://127.0.0.1:{there.sockets[0].getsockname()[1]}"
+        (wanted,) = schema.parse(text).build_scenarios()
+        return await hold_conversation(wanted, url, {})
+
+
+async def test_what_must_never_come_may_come_right_behind_the_last_event() -> None:
+    seen = await saying_at_once('{"type": "done"}', '{"type": "usage"}', '{"type": "error"}')
+    assert (seen.kind, seen.detail) == (Kind.UNWANTED_EVENT, "error came, which must never come")
+    assert seen.transcript[-1].text == '{"type": "error"}'
+
+
+async def test_what_else_comes_behind_it_is_not_judged() -> None:
+    assert (await saying_at_once('{"type": "done"}', "no JSON", '{"type": "done"}')).is_ok

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.probe.conversation import Conversation, Kind
-from pipeline.probe.matching import Expectation, error_words, first_difference, matches
+from pipeline.probe.matching import Expectation, first_difference, matches
 from pipeline.probe.probe_report import Confirming, ProbeReport
 from pipeline.probe.scenario import Scenario
+from pipeline.probe.server_errors import error_words
 from pipeline.probe.steps import Close, Expect
 from pipeline.probe.verdict import Closing, Ending, Progress, judge_conversation
 from pipeline.redact import SINK

@@ -50,6 +50,7 @@ class Centrifugo:
     def _connected(self, reply: Mapping[str, object]) -> None:
         error = reply.get("error")
         if error is not None:
-            fields = error if isinstance(error, dict) else {}
-            raise Declined("connect was refused", f"{fields.get('code')} {fields.get('message')}")
+            parts = [error.get("code"), error.get("message")] if isinstance(error, dict) else [error]
+            said = [str(each) for each in parts if each is not None]
+            raise Declined("connect was refused", " ".join(said) or error)
         self.is_ready = "connect" in reply

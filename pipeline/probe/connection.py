@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, Protocol, cast
 
@@ -46,8 +46,12 @@ class Connection(Protocol):
     async def send(self, frame: Frame) -> None:
         """Say it, unless the connection is closing: ``recv`` tells of that."""
 
-    async def hang_up(self, code: int) -> Closing | None:
-        """Close, and see how the server takes it; None where it did not answer."""
+    async def hang_up(self, code: int, hear: Callable[[Frame], object] | None = None) -> Closing | None:
+        """Close, and see how the server takes it; None where it did not answer.
+
+        Args:
+            hear: told of messages that the server had sent before it knew, as far as they come.
+        """
 
     async def let_go(self) -> None:
         """End it at once."""

@@ -6,7 +6,7 @@ server's close with 1000, one that breaks off is a connection that was lost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ssl import SSLContext
 
 import aiohttp
@@ -67,7 +67,7 @@ class EventSource:
             raise self._fault
         return piece
 
-    async def hang_up(self, code: int) -> Closing:
+    async def hang_up(self, code: int, hear: Callable[[Frame], object] | None = None) -> Closing:  # noqa: ARG002
         """Leave: whoever reads a stream says no goodbye, so no answer is waited for."""
         await self.let_go()
         return Closing(code, by_server=False)

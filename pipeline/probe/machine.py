@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from pipeline.framing.fields import field_at
 from pipeline.probe.conversation import Kind
 from pipeline.probe.effects import Dial, Effect, HangUp, Say
-from pipeline.probe.matching import Expectation, error_words, matches
+from pipeline.probe.matching import Expectation, matches
 from pipeline.probe.scenario import Scenario
+from pipeline.probe.server_errors import error_words
 from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When
 from pipeline.probe.templates import Scope, Unspeakable
 from pipeline.probe.verdict import Closing, Ending, Progress, wrong_close
@@ -114,10 +115,8 @@ class Machine:
         self.passed(now)
         if self.ending is not None:
             return
-        for unwanted in self.scenario.never:
-            if self._is(unwanted, message):
-                self._fail(Kind.UNWANTED_EVENT, f"{unwanted.name} came, which must never come")
-                return
+        if self.is_unwanted(message):
+            return
         self._answer(socket, message)
         step = self._step
         if isinstance(step, Expect) and step.socket == socket:
@@ -126,6 +125,13 @@ class Machine:
             self._keep(socket, message)
         self._mind_errors(message, now)
         self._go(now)
+
+    def is_unwanted(self, message: object) -> bool:
+        """Whether it must never come: then the conversation is over. All that is asked of what comes while we close."""
+        unwanted = next((each for each in self.scenario.never if self._is(each, message)), None)
+        if unwanted is not None:
+            self._fail(Kind.UNWANTED_EVENT, f"{unwanted.name} came, which must never come")
+        return unwanted is not None
 
     def closed(self, socket: str, closing: Closing | None, now: float) -> None:
         """A socket has closed; None: the server did not answer our close."""
@@ -273,7 +279,7 @@ class Machine:
             self._grace = now + PATIENCE_S
 
     def _mind_errors(self, message: object, now: float) -> None:
-        words = error_words(message)
+        words = error_words(message, self.scenario.framing.type_path)
         if not words or self._is_named(message):
             return
         if isinstance(self._step, Stay):
@@ -284,7 +290,7 @@ class Machine:
     def _is_named(self, message: object) -> bool:
         """Whether the scenario speaks of such messages."""
         spoken_of = (*self.scenario.expected, *(answer.event for answer in self._answers))
-        return any(matches(_literal(event), message) for event in spoken_of if event.key in _literal(event))
+        return any(matches(event.literal, message) for event in spoken_of if event.key in event.literal)
 
     def _answer(self, socket: str, message: object) -> None:
         for answer in self._answers:
@@ -338,11 +344,7 @@ def _whole(scenario: Scenario) -> tuple[Step, ...]:
 def _is_for_later(steps: tuple[Step, ...], socket: str, message: object) -> bool:
     """Whether a later step may want the message; what its templates come to is not known yet."""
     later = (step for step in steps[1:] if isinstance(step, Expect) and step.socket == socket)
-    return any(matches(_literal(event), message) for step in later for event in step.events)
-
-
-def _literal(event: Expectation) -> dict[str, object]:
-    return {path: wanted for path, wanted in event.match.items() if "${" not in repr(wanted)}
+    return any(matches(event.literal, message) for step in later for event in step.events)
 
 
 def _of(socket: str) -> str:

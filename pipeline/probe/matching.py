@@ -7,7 +7,6 @@ near miss, which is what a person wants to read when the event "did not come".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -66,6 +65,11 @@ class Expectation:
             return f"{self.key} {words}"
         return str(value) if self.key == "type" else f"{self.key}={value}"
 
+    @property
+    def literal(self) -> Mapping[str, object]:
+        """What must stand where, as far as it is known from the file alone."""
+        return {path: wanted for path, wanted in self.match.items() if "${" not in repr(wanted)}
+
     def is_met_by(self, message: object) -> bool:
         if not matches(self.match, message):
             return False
@@ -74,15 +78,14 @@ class Expectation:
     def near_miss(self, message: object) -> str:
         """How a message that may have been meant as this event differs, in plain words; empty when it is another's."""
         key = self.key
-        has_its_name = holds(field_at(message, key), self.match[key])
-        if len(self.match) == 1 and not has_its_name:
-            found = field_at(message, key)
-            if found is ABSENT and (path := _elsewhere(message, self.match[key])):
+        found = field_at(message, key)
+        if not holds(found, self.match[key]):
+            is_alone = len(self.match) == 1
+            if is_alone and found is ABSENT and (path := _elsewhere(message, self.match[key])):
                 return f"{self.name} came at {path}, not at {key}: set type: {path}"
-            is_field = key != "type" and found is not ABSENT
-            return f"a message came, but {first_difference(self.match, message)}" if is_field else ""
-        if not has_its_name:
-            return ""
+            is_field = is_alone and key != "type" and found is not ABSENT
+            is_meant = is_field or _is_alike(found, self.match[key])
+            return f"a message came, but {first_difference(self.match, message)}" if is_meant else ""
         unsaved = next((path for path in self.save.values() if field_at(message, path) is ABSENT), "")
         differs = first_difference(self.match, message) or (
             f"{unsaved} is absent, to be saved" if unsaved else ""
@@ -103,14 +106,25 @@ def first_difference(fields: Mapping[str, object], message: object) -> str:
     for path, wanted in fields.items():
         found = field_at(message, path)
         if not holds(found, wanted):
-            words = wanted.words if isinstance(wanted, Predicate) else _cut(repr(wanted), 200)
-            return f"{path} is {'absent' if found is ABSENT else _cut(repr(found), 200)}, expected {words}"
+            words = wanted.words if isinstance(wanted, Predicate) else cut(repr(wanted), 200)
+            return f"{path} is {'absent' if found is ABSENT else cut(repr(found), 200)}, expected {words}"
     return ""
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
     """Its beginning, with no half of a secret, which nobody would know for one."""
     return text if len(text) <= most else SINK.cut(text, most)
+
+
+def _is_alike(found: object, name: object) -> bool:
+    """Whether a name is the other one, spelt otherwise: ``Agent-Done``, ``agent_done``, a number as text."""
+    if not isinstance(found, str | int) or not isinstance(name, str | int) or len(str(found)) > _LONGEST_NAME:
+        return False
+    letters = [[each for each in str(one).casefold() if each.isalnum()] for one in (found, name)]
+    return bool(letters[0]) and letters[0] == letters[1]
+
+
+_LONGEST_NAME = 100
 
 
 def _elsewhere(message: object, name: object) -> str:
@@ -119,13 +133,13 @@ def _elsewhere(message: object, name: object) -> str:
         return ""
     below = ((f"{key}.", each) for key, each in message.items() if isinstance(each, Mapping))
     for path, fields in (("", message), *below):
-        if key := next((key for key in _NAMED if fields.get(key) == name), ""):
+        if key := next((key for key in NAMED if fields.get(key) == name), ""):
             return f"{path}{key}"
     return ""
 
 
 #: where a message may say what it is
-_NAMED = ("type", "event", "kind", "op", "name", "action", "method", "target", "command", "topic")
+NAMED = ("type", "event", "kind", "op", "name", "action", "method", "target", "command", "topic")
 
 
 def holds(found: object, wanted: object) -> bool:
@@ -179,33 +193,12 @@ TESTS: Mapping[str, Callable[[object, object], bool]] = {
 
 _WORDS: Mapping[str, Callable[[object], str]] = {
     "exists": lambda wanted: "that it is there" if wanted else "that it is absent",
-    "equals": lambda wanted: _cut(repr(wanted), 200),
+    "equals": lambda wanted: cut(repr(wanted), 200),
     "matches": lambda pattern: f"a text that matches {str(pattern)[:200]!r}",
     "gt": lambda bound: f"> {bound}",
     "gte": lambda bound: f">= {bound}",
     "lt": lambda bound: f"< {bound}",
     "lte": lambda bound: f"<= {bound}",
-    "one-of": lambda choices: _cut(f"one of {choices!r}", 200),
+    "one-of": lambda choices: cut(f"one of {choices!r}", 200),
     "is": lambda kind: f"{'an' if str(kind)[0] in 'aeiou' else 'a'} {kind}",
 }
-
-
-_TYPES = ("event", "kind", "op")  # where a message that has no type says what it is
-_ERROR = re.compile(r"(?i)(?:^|[^a-z0-9])(?:error|exception)$")
-
-
-def error_words(message: object) -> str:
-    """What a message says where it is the server's complaint, by the usual shapes; empty for any other.
-
-    ``{type: error, ...}``, ``{event: chat.error, ...}``, and JSON-RPC's ``{error: {...}}`` without a type.
-    """
-    if not isinstance(message, dict | Mapping):
-        return ""
-    name = message.get("type")
-    if not isinstance(name, str):
-        name = next((message[key] for key in _TYPES if isinstance(message.get(key), str)), None)
-    if name is None:
-        is_error = bool(message.get("error") or message.get("errors"))
-    else:
-        is_error = name[-9:].lower().endswith(("error", "exception")) and _ERROR.search(name) is not None
-    return _cut(repr(dict(message)), 400) if is_error else ""

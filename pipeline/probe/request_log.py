@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.probe.ask import ProbeAsk
+from pipeline.probe.ask import USER_AGENT, ProbeAsk
 from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.route import Route
-from pipeline.probe.scenario import USER_AGENT
 
 _ERROR = 500  # and above
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from ssl import SSLContext
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
 
@@ -22,21 +23,19 @@ from pipeline.framing.protocol import BadFrame, CannotSpeak, Declined, Decoded, 
 from pipeline.probe import secrets
 from pipeline.probe.closes import closing_of, complaint
 from pipeline.probe.connection import Connection, open_socket
-from pipeline.probe.conversation import Conversation, Kind, Message
+from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.effects import Dial, Effect, HangUp, Say
 from pipeline.probe.filling import Carried, ready
 from pipeline.probe.machine import Machine
 from pipeline.probe.route import Route, Witness
 from pipeline.probe.scenario import Scenario
+from pipeline.probe.server_errors import error_words
 from pipeline.probe.speech import complaint_of
-from pipeline.probe.steps import MAIN
 from pipeline.probe.target import is_secure
 from pipeline.probe.templates import Scope, Unspeakable
-from pipeline.probe.verdict import Ending, Progress, judge_conversation
+from pipeline.probe.transcript import Transcript
+from pipeline.probe.verdict import Ending, Progress, judge_conversation, name_of
 from pipeline.redact import SINK
-
-TRANSCRIPT_MESSAGES = 200
-TRANSCRIPT_BYTES = 4096  # of each message
 
 
 async def hold_conversation(
@@ -73,7 +72,7 @@ async def hold_conversation(
         where=machine.where if machine else "",
         marks=session.witness.seen,
     )
-    return replace(seen, transcript=session.transcript) if is_shown(seen.kind) else seen
+    return replace(seen, transcript=session.transcript.shown) if is_shown(seen.kind) else seen
 
 
 @dataclass(slots=True)
@@ -102,9 +101,7 @@ class _Session:
         self.connect_s: float | None = None
         self.first_event_s: float | None = None
         self._tls: SSLContext | None = None
-        self._said: list[
-            tuple[float, bool, str, Frame]
-        ] = []  # when, whether by us, on which socket, and how it began
+        self.transcript = Transcript()
         self._late: Ending | None = (
             None  # what it is if what is under way takes too long, where that has its own words
         )
@@ -184,7 +181,8 @@ class _Session:
                     if line.reading is not None:
                         await _stopped(line.reading)
                         line.reading = None
-                    closing = await line.connection.hang_up(effect.code)
+                    hear = partial(self._hear_late, machine, effect.socket) if self.scenario.never else None
+                    closing = await line.connection.hang_up(effect.code, hear)
                     machine.closed(effect.socket, closing, self._now())
 
     async def _dial(self, machine: Machine, effect: Dial) -> None:
@@ -208,7 +206,7 @@ class _Session:
     async def _greet(self, machine: Machine, socket: str) -> None:
         """What the framing wants said before any message."""
         early: list[object] = []
-        self._late = Ending(Kind.TIMED_OUT, f"no answer to what {self.scenario.framing.name} begins with")
+        self._late = self._unanswered()
         try:
             fault = await self._shake_hands(socket, early)
         except ConnectionClosed as closed:
@@ -230,7 +228,14 @@ class _Session:
                 return taken
             await self._put(socket, taken.replies)
             early += taken.messages
+            if said := next(filter(None, map(error_words, taken.messages)), ""):
+                return Ending(Kind.ERROR_EVENT, f"the server said error: {said}")
+            if early and not line.framing.is_ready:
+                self._late = self._unanswered(f"; what came: {name_of(early[-1])}")
         return None
+
+    def _unanswered(self, came: str = "") -> Ending:
+        return Ending(Kind.TIMED_OUT, f"no answer to what {self.scenario.framing.name} begins with{came}")
 
     async def _say(self, machine: Machine, effect: Say) -> None:
         try:
@@ -243,7 +248,7 @@ class _Session:
     async def _put(self, socket: str, frames: Iterable[Frame]) -> None:
         connection = self.lines[socket].connection
         for frame in frames:
-            self._note(socket, frame, sent=True)
+            self.transcript.note(perf_counter() - self.started, socket, frame, sent=True)
             try:
                 await connection.send(frame)
             except UnicodeEncodeError:
@@ -264,6 +269,11 @@ class _Session:
         if taken.replies:
             await self._put(socket, taken.replies)
         self._tell(machine, socket, taken.messages)
+
+    def _hear_late(self, machine: Machine, socket: str, frame: Frame) -> None:
+        taken = self._take(socket, frame)
+        for message in () if isinstance(taken, Ending) else taken.messages:
+            machine.is_unwanted(message)
 
     async def _next(self, sockets: tuple[str, ...]) -> tuple[str, Frame | ConnectionClosed]:
         """The next frame of any of these, or its end."""
@@ -286,7 +296,7 @@ class _Session:
             return socket, closed
 
     def _take(self, socket: str, frame: Frame) -> Decoded | Ending:
-        self._note(socket, frame, sent=False)
+        self.transcript.note(perf_counter() - self.started, socket, frame, sent=False)
         try:
             return self.lines[socket].framing.decode(frame)
         except BadFrame as error:
@@ -301,24 +311,6 @@ class _Session:
             machine.secrets.clear()
         if self.first_event_s is None and machine.events:
             self.first_event_s = perf_counter() - self.started
-
-    def _note(self, socket: str, frame: Frame, *, sent: bool) -> None:
-        if len(self._said) < TRANSCRIPT_MESSAGES:
-            start = frame[: 4 * TRANSCRIPT_BYTES]
-            self._said.append((perf_counter() - self.started, sent, socket, start))
-
-    @property
-    def transcript(self) -> tuple[Message, ...]:
-        """What was said, without secrets: looked for only now, since hardly any conversation is shown."""
-        return tuple(Message(at_s, sent, _shown(socket, start)) for at_s, sent, socket, start in self._said)
-
-
-def _shown(socket: str, start: Frame) -> str:
-    text = start if isinstance(start, str) else start.decode(errors="replace")
-    text = text if socket == MAIN else f"({socket}) {text}"
-    return (
-        SINK.cut(text, TRANSCRIPT_BYTES).encode(errors="replace")[:TRANSCRIPT_BYTES].decode(errors="ignore")
-    )
 
 
 async def _dispose(line: _Line) -> None:

@@ -28,8 +28,9 @@ from dataclasses import dataclass, field, replace
 from pipeline.framing.patterns import finds
 from pipeline.probe.close_class import CloseClass, close_class
 from pipeline.probe.conversation import Conversation, Kind
-from pipeline.probe.matching import Expectation, error_words
+from pipeline.probe.matching import Expectation
 from pipeline.probe.scenario import Scenario
+from pipeline.probe.server_errors import error_words
 from pipeline.probe.steps import Close
 
 NO_CODE = 1005  # a close frame without a code
@@ -177,13 +178,14 @@ class Progress:
         near = {index: words for index, each in said if each and (words := each.near_miss(message))}
         if near:
             return replace(self, met=None, near={**self.near, **near})
-        name = "" if error_words(message) else _name_of(message)
+        name = "" if error_words(message) else name_of(message)
         if not name or name in self.others or len(self.others) == _NAMES_TOLD:
             return self if self.met is None else replace(self, met=None)
         return replace(self, met=None, others=(*self.others, name))
 
 
-def _name_of(message: object) -> str:
+def name_of(message: object) -> str:
+    """What a person calls a message that nobody waits for."""
     if isinstance(message, list):
         return _ARRAY
     if not isinstance(message, Mapping):

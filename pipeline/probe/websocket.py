@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -58,21 +59,11 @@ class WebSocket(asyncio.Protocol):
 
     async def recv(self) -> Frame:
         """The next message. May be cancelled, and nothing is lost. Raises ConnectionClosed at the end."""
-        while True:
-            while self._frames:
-                frame = self._frames.popleft()
-                self._let_come()
-                self._parts.append(frame)
-                if frame.fin:
-                    try:
-                        return self._whole()
-                    except UnicodeDecodeError as error:
-                        self._give_up(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
-                elif len(self._parts) > FRAGMENTS:
-                    self._give_up(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+        while (message := self._next_whole()) is None:
             if self._is_lost:
                 raise self._close_exc
             await self._more()
+        return message
 
     async def send(self, frame: Frame) -> None:
         """Say it, unless the connection is closing: ``recv`` tells of that."""
@@ -86,17 +77,21 @@ class WebSocket(asyncio.Protocol):
         if self._may_write is not None:
             await asyncio.shield(self._may_write)
 
-    async def hang_up(self, code: int) -> Closing | None:
-        """Close, and see how the server takes it; None where it did not answer."""
+    async def hang_up(self, code: int, hear: Callable[[Frame], object] | None = None) -> Closing | None:
+        """Close, and see how the server takes it; None where it did not answer.
+
+        Args:
+            hear: told of messages that the server had sent before it knew; None: nobody wants to know.
+        """
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code)
             self._flush()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 while not self._is_lost:
-                    self._frames.clear()  # its close is behind them
-                    self._let_come()
+                    self._hear_out(hear)
                     await self._more()
+                self._hear_out(hear)
         if not self._is_lost and self._protocol.close_rcvd is None:
             return None
         await self.let_go()
@@ -163,6 +158,30 @@ class WebSocket(asyncio.Protocol):
         closed = self._protocol.close_exc
         closed.__cause__ = self._fault or closed.__cause__
         return closed
+
+    def _hear_out(self, hear: Callable[[Frame], object] | None) -> None:
+        """Its close is behind what it says."""
+        if hear is None:
+            self._frames.clear()
+            self._let_come()
+            return
+        while (message := self._next_whole()) is not None:
+            hear(message)
+
+    def _next_whole(self) -> Frame | None:
+        """The next message, as far as its frames have come."""
+        while self._frames:
+            frame = self._frames.popleft()
+            self._let_come()
+            self._parts.append(frame)
+            if frame.fin:
+                try:
+                    return self._whole()
+                except UnicodeDecodeError as error:
+                    self._give_up(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+            elif len(self._parts) > FRAGMENTS:
+                self._give_up(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+        return None
 
     def _whole(self) -> Frame:
         """The message whose last frame has come. Raises UnicodeDecodeError."""
