@@ -250,3 +250,13 @@ def test_no_secret_leaves_by_any_way() -> None:
     for file in pair:
         assert "streams-secret-1" not in file.getvalue()
         assert "[redacted]" in file.getvalue()
+
+
+def test_beside_a_document_nobody_else_prints_on_stdout() -> None:
+    with caught() as (out, err):
+        streams.keep_for_data()
+        sys.stdout.write("a class's word\n")
+        Output(Mode.JSON).result("", {"a": 1})
+        streams.console("stdout").print("a picture")
+    assert json.loads(out.getvalue()) == {"a": 1}
+    assert err.getvalue() == "a class's word\na picture\n"

@@ -89,6 +89,8 @@ def _guarded(function: Callable[[Session], int], given: Mapping[str, str], share
         session = _session(**shared)
         session.given = given
         output = session.output
+        if output.mode is not Mode.TEXT:
+            streams.keep_for_data()
         try:
             session.learn_secrets()
             if shared["quiet"] and shared["verbose"]:

@@ -32,6 +32,7 @@ class Stream(io.TextIOBase):
     """A text file for people in front of another one. Writing never raises."""
 
     def __init__(self, file: TextIO | None) -> None:
+        self.aside: Stream | None = None  # where anybody's text goes instead
         self._file = file
         self._outlet = Outlet(_writer(file))
         self._starts = LineStarts()
@@ -53,6 +54,9 @@ class Stream(io.TextIOBase):
             self._outlet.send(text)
 
     def _go_on(self, text: str) -> None:
+        if self.aside is not None:
+            self.aside._go_on(text)
+            return
         with self._lock:
             self._outlet.send(self._starts.next(text))
 
@@ -148,6 +152,12 @@ def console(name: Name) -> Console:
 def can_redraw(*, is_terminal: bool, ci: bool) -> bool:
     """Whether a block may redraw itself: in a CI's log, and on a terminal that cannot, nothing may."""
     return is_terminal and not ci and os.environ.get("TERM") != "dumb"
+
+
+def keep_for_data() -> None:
+    """stdout carries documents alone: what a library or a team's own class prints there goes to stderr."""
+    if isinstance(sys.stdout, Stream) and isinstance(sys.stderr, Stream):
+        sys.stdout.aside = sys.stderr
 
 
 def wait_for_reader() -> None:
