@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import re
 import threading
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
 from pipeline.spellings import spellings
@@ -44,6 +45,7 @@ _COMMAND = re.compile(
 )
 _BEGINNING = re.compile(rf"{_UNSEEN}:?(?:{_STYLE})*")
 _HASHES = re.compile(r"(##\w{0,32})\[")
+_BREAK = re.compile(r"(?:\r?\n|(?:\\r)?\\n)[ \t]*")  # of a line, as it is or as JSON has it
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _FOLDERS = frozenset({"PWD", "OLDPWD"})  # the shell's working folders, not passwords
 _SECRET_WORDS = frozenset(
@@ -241,6 +243,35 @@ class Redactor:
                 del self._begun[start]
 
     def text(self, text: str) -> str:
+        return self._in_one_line(self._in_lines(text))
+
+    def _in_lines(self, text: str) -> str:
+        """Without secrets that are broken over lines, as base64 and many a tool breaks what is long."""
+        breaks = [found.span() for found in _BREAK.finditer(text)]
+        if not breaks:
+            return text
+        starts = [0, *(end for _, end in breaks)]  # of the pieces between them, and how long each is
+        lengths = [
+            end - start for start, end in zip(starts, [*(at for at, _ in breaks), len(text)], strict=True)
+        ]
+        before = [0, *itertools.accumulate(lengths)]
+        bare = "".join(text[start : start + length] for start, length in zip(starts, lengths, strict=True))
+        there = [form for form in self._forms if form in bare] + [
+            *(self._passing_in(bare) if self._passing else ())
+        ]
+        spans = (
+            [found.span() for found in re.finditer("|".join(map(re.escape, _long_first({*there}))), bare)]
+            if there
+            else []
+        )
+        for begin, end in reversed(spans):
+            first, last = bisect_right(before, begin) - 1, bisect_left(before, end) - 1
+            if first < last:
+                at, to = starts[first] + begin - before[first], starts[last] + end - before[last]
+                text = f"{text[:at]}{REDACTED}{text[to:]}"
+        return text
+
+    def _in_one_line(self, text: str) -> str:
         # one look for each is far cheaper than a pattern of all of them, and hardly any text holds one
         there = [form for form in self._forms if form in text]
         if self._passing:
@@ -270,7 +301,7 @@ class Redactor:
 
     def lines(self, text: str) -> str:
         """For people: as many printable lines, none of which a CI log takes for a command."""
-        return "\n".join(uncommanded(self.shown(line)) for line in text.split("\n"))
+        return "\n".join(uncommanded(self.shown(line)) for line in self._in_lines(text).split("\n"))
 
     def values(self, value: object) -> object:
         """The same as JSON's values, with every text in it redacted; what JSON does not know becomes text."""

@@ -267,3 +267,22 @@ def test_a_text_is_not_cut_through_a_secret() -> None:
 def test_the_shells_folders_are_no_passwords() -> None:
     environment = {"PWD": "/home/ada/project", "OLDPWD": "/home/ada", "DB_PWD": "hunter2-hunter2"}
     assert secrets_of(environment) == ("hunter2-hunter2",)
+
+
+@pytest.mark.parametrize("width", [5, 20, 76])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n    ", "\\n", "\\r\\n"])
+@pytest.mark.parametrize("is_passing", [True, False])
+def test_a_secret_that_is_broken_over_lines_is_hidden(width: int, end: str, is_passing: bool) -> None:
+    """As ``base64``, ``fold`` and a table break it; in JSON a line's end is two characters."""
+    secret, sink = "a-secret-of-many-characters-" * 4, Redactor()
+    (sink.learn_passing if is_passing else sink.learn)(secret)
+    for text in (secret, base64.b64encode(b"a" + secret.encode()).decode()[2:-2]):
+        broken = end.join(text[at : at + width] for at in range(0, len(text), width))
+        shown = sink.text(f"one{end}two {broken} three{end}four")
+        assert shown == f"one{end}two {REDACTED} three{end}four"
+    assert sink.lines(f"one\ntwo {secret[:9]}\n{secret[9:]}\nthree") == f"one\ntwo {REDACTED}\nthree"
+
+
+def test_lines_without_a_secret_stay_as_they_are() -> None:
+    sink = Redactor("a-secret", "another")
+    assert sink.text("a-\nanother\n a-secret\n\n  b\n") == f"a-\n{REDACTED}\n {REDACTED}\n\n  b\n"

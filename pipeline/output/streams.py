@@ -40,12 +40,12 @@ class Stream(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         """Anybody's text."""
-        self._go_on(SINK.lines(text))
+        self.go_on(SINK.lines(text))
         return len(text)
 
     def draw(self, text: str) -> None:
         """What rich made of text that went through ``SINK``: its own escapes stay."""
-        self._go_on(SINK.text(text))
+        self.go_on(SINK.text(text))
 
     def put(self, text: str) -> None:
         """Whole lines as their maker wrote them: data, and text that went through ``SINK`` already."""
@@ -53,9 +53,10 @@ class Stream(io.TextIOBase):
             self._starts = LineStarts()
             self._outlet.send(text)
 
-    def _go_on(self, text: str) -> None:
+    def go_on(self, text: str) -> None:
+        """Text that went through ``SINK``, in pieces of lines."""
         if self.aside is not None:
-            self.aside._go_on(text)
+            self.aside.go_on(text)
             return
         with self._lock:
             self._outlet.send(self._starts.next(text))
