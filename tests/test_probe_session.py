@@ -339,3 +339,25 @@ async def test_what_must_never_come_may_come_right_behind_the_last_event() -> No
 
 async def test_what_else_comes_behind_it_is_not_judged() -> None:
     assert (await saying_at_once('{"type": "done"}', "no JSON", '{"type": "done"}')).is_ok
+
+
+async def test_a_header_stands_once_however_it_is_spelt() -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def talk(socket: ServerConnection) -> None:
+        assert socket.request
+        seen.extend(socket.request.headers.raw_items())
+        await socket.send('{"type": "done"}')
+        await socket.wait_closed()
+
+    text = f"{HEAD}    path: /ws\n    headers: {{user-agent: me, host: other, X-A: a, x-a: b}}\n    expect: [done]\n"
+    async with serve(talk, "127.0.0.1", 0, ping_interval=None) as there:
+        url = f"http://127.0.0.1:{there.sockets[0].getsockname()[1]}"
+        (wanted,) = schema.parse(text).build_scenarios()
+        assert (await hold_conversation(wanted, url, {"User-Agent": "probe"})).is_ok
+    named = [(name.lower(), value) for name, value in seen]
+    assert [value for name, value in named if name in ("host", "user-agent", "x-a")] == [
+        "other",
+        "b",
+        "probe",
+    ]

@@ -240,6 +240,9 @@ def test_a_framing_that_is_not_there_is_told_before_anything_is_touched() -> Non
         ("path: /a, framing: sse, send: [1, 2], expect: [x]", "2 messages to send, and framing sse is one request"),
         ("path: /a, subprotocols: [a b], expect: [x]", "subprotocol 'a b' is not a token"),
         ("http: [{path: /a, headers: {X Y: z}}]", "header 'X Y' is not one that HTTP can carry"),
+        ("path: /a, headers: {connection: close}, expect: [x]", "header 'connection' is the connection's own"),
+        ("path: /a, headers: {Sec-WebSocket-Key: x}, expect: [x]", "header 'Sec-WebSocket-Key' is the connection's own"),
+        ("http: [{path: /a, headers: {Content-Length: '3'}}]", "header 'Content-Length' is the connection's own"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_said_is_told_before_anything_is_deployed(said: str, why: str) -> None:

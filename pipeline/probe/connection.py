@@ -137,8 +137,10 @@ def _around_key(
     protocol = _protocol(origin, subprotocols)
     request = protocol.connect()
     protocol.parser.close()
-    request.headers.update(dict(headers))
-    request.headers.setdefault("User-Agent", USER_AGENT)
+    for name, value in (("User-Agent", USER_AGENT), *headers):
+        if name in request.headers:  # however it is spelt: each of these stands once
+            del request.headers[name]
+        request.headers[name] = value
     before, _, after = request.headers.serialize().partition(protocol.key.encode())
     return before, after
 

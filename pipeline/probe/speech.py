@@ -16,6 +16,14 @@ from pipeline.probe.templates import Scope, references
 from pipeline.redact import SINK
 
 _COMPLAINT_CHARS = 300
+_OURS = (
+    "connection",
+    "content-length",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+)  # and Sec-WebSocket-...
 _FILLED_IN = re.compile(r"\$\{[^{}]*\}")  # escaped in a path, looked at again in a header
 
 
@@ -69,6 +77,8 @@ def _http_complaints(scenario: Scenario) -> Iterator[str]:
     for name, value in (pair for headers in every for pair in headers.items()):
         if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
             yield f"header {name!r} is not one that HTTP can carry"
+        elif name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
+            yield f"header {name!r} is the connection's own, and not a scenario's to say"
     for name in scenario.subprotocols:
         if not TOKEN.fullmatch(_FILLED_IN.sub("x", name)):
             yield f"subprotocol {name!r} is not a token"
