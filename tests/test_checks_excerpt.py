@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from checks.tree.excerpt import parse_part
+from checks.tree.excerpt import parse_part, whole_function
 from checks.tree.parse import Parsed, Unparsable
 
 LONG = "    x = 1\n" * 300  # a small file is parsed whole
@@ -147,3 +147,33 @@ def test_what_does_not_parse_says_so_in_its_own_line() -> None:
     with pytest.raises(Unparsable) as caught:
         parse_part("a.py", f"{TEXT}\nbroken = [:\n".encode(), lines_of("os.sep"))
     assert caught.value.line == TEXT.count("\n") + 2
+
+
+TOLD = f'''\
+class Outer:
+    def asked(
+        self, x
+    ) -> None:
+        if x:
+            return x
+        text = """
+not the end
+"""
+# nor this
+        return text
+
+    def other(self):
+{LONG_METHOD}
+'''
+
+
+def test_a_whole_function_is_read_again_from_a_part() -> None:
+    part = parse_part("a.py", TOLD.encode(), [11])
+    assert part.lines is not None
+    found = whole_function(part, 2)
+    assert found is not None
+    assert (found.name, found.lineno, found.end_lineno, len(found.body)) == ("asked", 2, 11, 3)
+    assert isinstance(found.body[-1], ast.Return)
+    assert found.body[-1].col_offset == 8
+    unending = Parsed("a.py", b"def f(:\n    pass\n", ast.Module([], []), (2,))
+    assert whole_function(unending, 1) is None

@@ -9,10 +9,13 @@ inside of one, or the excerpt cannot be parsed, the whole file is parsed.
 
 from __future__ import annotations
 
+import ast
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
+from checks.tree.definitions import Function
 from checks.tree.parse import Parsed, Unparsable, parse
 from checks.tree.slices import slice_of, without_strings
 
@@ -24,6 +27,8 @@ _OWN = re.compile(
     rb"^[ \t(]*(?:\w[\w ]*,[\s(]*)*self\.\w+\s*[,=:\[|+)]"
     rb"|[:;=]\s*self\.\w+\s*(?:\[[^]]{0,80}\]\s*)?=(?!=)"  # behind something else in its line
 )
+#: how many lines that look like the end of a function are tried
+_MOST_ENDS = 4
 #: of a smaller file the whole is parsed as fast
 _LEAST_BYTES = 2000
 
@@ -104,3 +109,26 @@ def _cut(rows: list[bytes], kept: list[bytes], first: int, last: int, indent: by
     word = b"class %b: pass" if rows[first].startswith(b"class", len(indent)) else b"def %b(): pass"
     kept[first] = indent + word % match[1]
     kept[first + 1 : last] = [b""] * (last - first - 1)
+
+
+def whole_function(parsed: Parsed, line: int) -> Function | None:
+    """The function whose head is in that line, from the file's bytes; None where it cannot be told where it ends."""
+    rows = parsed.data.split(b"\n")
+    head = rows[line - 1]
+    indent = len(head) - len(head.lstrip())
+    before = [b""] * (line - 1)
+    if indent:
+        before[-1] = b"if 0:"
+    ends = (at for at in range(line, len(rows)) if _is_further_out(rows[at], indent))
+    for end in (*islice(ends, _MOST_ENDS), len(rows)):
+        try:
+            tree = parse(parsed.path, b"\n".join((*before, *rows[line - 1 : end]))).tree
+        except Unparsable:  # that was inside of a string
+            continue
+        return next((n for n in ast.walk(tree) if isinstance(n, Function) and n.lineno == line), None)
+    return None
+
+
+def _is_further_out(row: bytes, indent: int) -> bool:
+    text = row.lstrip()
+    return bool(text) and len(row) - len(text) <= indent and not text.startswith((*_GOES_ON, b"#"))

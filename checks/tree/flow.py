@@ -56,6 +56,7 @@ class Flow(Expressions):
         self._lines, self._visit = lines, visit
         self._class, self._is_inside = "", False
         self.is_guarded = False  # by an ``except`` that has another way
+        self.function: Function | None = None  # the innermost one
         self._last = lines[-1] if lines else 0
         self._scope(tree.body, {})
 
@@ -115,11 +116,11 @@ class Flow(Expressions):
         names = dict(outer)
         self._parameters(node, names)
         # Inside, the last interesting line is that of this function; ``self`` of a nested function is no class's.
-        before = self._last, self._class, self._is_inside, self.is_guarded
+        before = self._last, self._class, self._is_inside, self.is_guarded, self.function
         self._last = self._lines[bisect_right(self._lines, node.end_lineno or node.lineno) - 1]
-        self._class, self._is_inside, self.is_guarded = "", True, False
+        self._class, self._is_inside, self.is_guarded, self.function = "", True, False, node
         self._block(node.body, names)
-        self._last, self._class, self._is_inside, self.is_guarded = before
+        self._last, self._class, self._is_inside, self.is_guarded, self.function = before
 
     def _parameters(self, node: Function, names: Locals) -> None:
         """What a function is given, by its annotations; of a parameter without, that it is that parameter."""

@@ -108,7 +108,7 @@ def narrow(test: ast.expr, yes: Locals, no: Locals) -> None:
                 narrow(each, yes if isinstance(word, ast.And) else {}, no if isinstance(word, ast.Or) else {})
         case ast.Call(func=ast.Name(id=function), args=[ast.Name(id=name), *_]) if function in _NARROWING:
             # On the other side nothing is known: ``x if isinstance(x, str) else x.value`` asks because it may be either.
-            if name in no:
+            if name in no and not _is_no_text_yet(no[name], test):
                 no[name] = Local(None)
             if name in yes and _asks_for_plain(test):
                 yes[name] = Local(None)
@@ -119,6 +119,12 @@ def _asks_for_plain(test: ast.Call) -> bool:
     if len(test.args) < 2:
         return False
     kinds = test.args[1].elts if isinstance(test.args[1], ast.Tuple) else [test.args[1]]
+def _is_no_text_yet(local: Local, test: ast.Call) -> bool:
+    """A parameter of which all that is said is that it is no ``str``: ``if not isinstance(data, str): data = dumps(data)``."""
+    is_text = len(test.args) > 1 and dotted(test.args[1]) == "str"
+    return is_text and local.symbol is not None and local.symbol.form == "param"
+
+
     return all(dotted(kind) in _PLAIN for kind in kinds)
 
 

@@ -10,6 +10,7 @@ from checks.rules.json_safe_logs import callers, sinks
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, named
 from checks.rules.json_safe_logs.installs import installs, may_install
 from checks.rules.json_safe_logs.refusals import refusal
+from checks.rules.json_safe_logs.ways import Ways
 from checks.rules.protocol import Brief
 from checks.tree.defined import Definitions
 from checks.tree.definitions import Wanted, define
@@ -58,12 +59,12 @@ def _flow(parsed: Parsed, asked: Brief, visit: sinks.Visit) -> None:
 def _reached(parsed: Parsed, asked: Brief) -> list[Reach]:
     found: list[Found] = []
     known = sinks.Known(frozenset(asked["loggers"]), frozenset(asked["sinks"]))
-    trusted = frozenset(asked["trusted"])
+    trusted, ways = frozenset(asked["trusted"]), Ways(parsed)
 
     def visit(call: ast.Call, flow: Flow, names: Locals) -> None:
         for sink in sinks.sinks(call, flow, names, known):
             if sink.kind not in trusted and not (flow.is_guarded and sink.kind in sinks.RAISING):
-                found.extend(_reaches(sink, flow, names))
+                found.extend(_reaches(sink, call, flow, names, ways))
 
     _flow(parsed, asked, visit)
     settled = _settled(parsed, (reach.symbol for reach, *_ in found))
@@ -75,7 +76,7 @@ def _reached(parsed: Parsed, asked: Brief) -> list[Reach]:
 
 
 def _given(parsed: Parsed, asked: Brief) -> list[Given]:
-    helpers = frozenset(asked["helpers"])
+    helpers, ways = frozenset(asked["helpers"]), Ways(parsed)
     found: list[Given] = []
 
     def visit(call: ast.Call, flow: Flow, names: Locals) -> None:
@@ -88,6 +89,7 @@ def _given(parsed: Parsed, asked: Brief) -> list[Given]:
             symbol = flow.value(value, names)
             if symbol is not None and not is_plain(symbol):
                 place = (value.lineno, value.col_offset + 1)
+                symbol = ways.as_handed(symbol, value, call, flow.function)
                 found.append(Given(*place, callee, index, keyword, _short(value), symbol, way(value, names)))
 
     _flow(parsed, asked, visit)
@@ -142,13 +144,15 @@ def _is_settled(symbol: Symbol, path: str, here: Definitions, resolver: Resolver
     return thing.what in _OUTSIDE and is_known and refusal(thing, resolver) is None
 
 
-def _reaches(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Found]:
+def _reaches(sink: sinks.Sink, call: ast.Call, flow: Flow, names: Locals, ways: Ways) -> Iterator[Found]:
     then: Locals = {}
     for field, top, symbol, value in _parts(sink, flow, names):
         if symbol is not None and not is_plain(symbol):
             place = (value.lineno, value.col_offset + 1)
             then = then or names.copy()
-            yield Reach(*place, sink.kind, field, top, "", symbol, [], sink.owner), value, then
+            is_asked = sink.kind in sinks.RAISING
+            given = ways.as_handed(symbol, value, call, flow.function) if is_asked else symbol
+            yield Reach(*place, sink.kind, field, top, "", given, [], sink.owner), value, then
 
 
 def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Leaf]:
