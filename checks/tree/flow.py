@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from checks.tree.containers import DICT, item, spread
 from checks.tree.definitions import Function
 from checks.tree.expressions import Expressions
-from checks.tree.guards import falls_back
+from checks.tree.guards import falls_back, suppresses
 from checks.tree.locals import Local, Locals, become, key_of, narrow, without_part
 from checks.tree.symbols import DOUBT, Parameter, Symbol, annotation, box, dotted, either, imported_names
 
@@ -167,15 +167,19 @@ class Flow(Expressions):
         return False
 
     def _with(self, node: ast.With | ast.AsyncWith, names: Locals) -> bool:
+        before = self.is_guarded
         for each in node.items:
             self._calls_in(each.context_expr, names)
+            self.is_guarded = self.is_guarded or suppresses(each.context_expr)
             if each.optional_vars is not None:
                 is_itself = (
                     isinstance(each.context_expr, ast.Call) and _last_of(each.context_expr) in _CLIENTS
                 )
                 value = self.value(each.context_expr, names) if is_itself else None
                 self.bind(each.optional_vars, value, names, node.lineno)
-        return self._block(node.body, names)
+        leaves = self._block(node.body, names)
+        self.is_guarded = before
+        return leaves
 
     def _try(self, node: ast.Try | ast.TryStar, names: Locals) -> bool:
         body = dict(names)

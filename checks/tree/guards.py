@@ -16,6 +16,13 @@ def falls_back(handlers: Iterable[ast.ExceptHandler]) -> bool:
     return any(_expects(handler) for handler in handlers)
 
 
+def suppresses(node: ast.expr) -> bool:
+    """``with suppress(TypeError)``."""
+    if not isinstance(node, ast.Call) or dotted(node.func).rpartition(".")[2] != "suppress":
+        return False
+    return any(dotted(kind).rpartition(".")[2] in _BROAD | {"TypeError"} for kind in node.args)
+
+
 def _expects(handler: ast.ExceptHandler) -> bool:
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     names = {dotted(kind).rpartition(".")[2] if kind is not None else "" for kind in kinds}

@@ -22,6 +22,8 @@ from checks.tree.tree import Tree
 
 #: kinds of loggers; sinks that end in one of them by the word for it in the settings
 FAMILIES = {"logging": "extra", "structlog": "structlog", "loguru": "loguru"}
+#: sinks of plain ``json.dumps`` that may be given another encoder; ``json``: all that call it
+CHANGED = ("json", "json=", "emit")
 #: Formatters, renderers and handlers outside of the tree, by the last part of their name
 _OUTSIDE: Mapping[str, str] = {
     "logging.Formatter": "text",
@@ -95,7 +97,7 @@ def gathered(
     tree: Tree, asked: JsonSafeLogs, found: Iterable[tuple[str, Install]]
 ) -> dict[str, list[Encoder]]:
     """By kind of logger, its encoders. What the settings say wins over what is found."""
-    made: dict[str, list[Encoder]] = {family: [] for family in FAMILIES}
+    made: dict[str, list[Encoder]] = {family: [] for family in (*FAMILIES, *CHANGED)}
     for path, install in found:
         for encoder in _encoders(tree, path, install):
             if encoder not in made[install.family]:
@@ -125,6 +127,10 @@ def ending(encoders: Mapping[str, list[Encoder]], sink: str, top: str, *, is_key
     """What becomes of something that plain ``json.dumps`` refuses."""
     if sink in GUESSED:
         return Ending("unknown")
+    own = encoders.get(sink, ()) if sink in CHANGED else ()
+    changed = next(iter((*encoders.get("json", ()), *own)), None)
+    if changed is not None and not is_key:
+        return Ending("unknown", changed)
     if sink == "log_struct" or (sink in RAISING and sink != "json.dumps with default"):
         return Ending("refuses")
     if sink == "json.dumps with default":

@@ -18,7 +18,21 @@ _NEEDLES = (
 _GOOGLE = frozenset(
     {"CloudLoggingHandler", "StructuredLogHandler", "AppEngineHandler", "ContainerEngineHandler"}
 )
+#: what changes the encoder of a sink that is plain ``json.dumps`` by itself; ``json`` is that of all of them
+_CHANGES = (b"json_serialize", b"JSONEncoder.default", b"json.dumps =", b"json._default_encoder")
+_CHANGED_BY = {"ClientSession": ("json_serialize", "json=")} | dict.fromkeys(
+    ("AsyncServer", "Server", "SocketIO", "AsyncClient", "Client"), ("json", "emit")
+)
 _CONFIGURING = frozenset({"configure", "configure_once", "wrap_logger"})
+_PATCHED = frozenset(
+    {
+        "json.JSONEncoder.default",
+        "JSONEncoder.default",
+        "json.encoder.JSONEncoder.default",
+        "json.dumps",
+        "json._default_encoder",
+    }
+)
 _HANDING_ON = frozenset({"render_to_log_kwargs", "render_to_log_args_and_kwargs"})
 
 
@@ -26,7 +40,7 @@ class Install(NamedTuple):
     """One encoder that is set up.
 
     Args:
-        family: ``logging``, ``structlog`` or ``loguru``.
+        family: ``logging``, ``structlog`` or ``loguru``; ``json``, ``json=`` and ``emit`` where their encoder is changed.
         kind: as in ``Encoder``; ``logging`` where structlog hands its fields on to it; empty where ``made_by`` decides.
         made_by: the class or function that is set up.
         written: how it writes, where it is a lambda.
@@ -49,6 +63,10 @@ def install_of(row: Any) -> Install:
 def may_install(data: bytes) -> bool:
     """Whether a file is worth a look: too often is harmless."""
     if b"loguru" in data and (b".add(" in data or b".configure(" in data):
+        return True
+    if b"json" in data and any(needle in data for needle in _CHANGES):
+        return True
+    if b"socketio" in data.lower() and b"json=" in data:
         return True
     return (b"logging" in data or b"structlog" in data) and any(needle in data for needle in _NEEDLES)
 
@@ -89,6 +107,8 @@ class _File:
             yield from self._call(call)
         for value in self._assigned:
             yield from self._made("logging", value)
+        for name in _PATCHED & self._values.keys():
+            yield Install("json", "unknown", name, self._values[name].lineno)
         for node in self._dicts:
             yield from self._dict_config(node)
 
@@ -119,10 +139,18 @@ class _File:
             yield from self._processor_formatter(call)
         elif "structlog" in name and last in _CONFIGURING:
             yield from self._structlog(call)
+        elif last in _CHANGED_BY:
+            yield from self._changed(call, name, last)
         elif self._is_loguru and method == "add" and "log" in dotted(call.func).lower():
             given = {k.arg: k.value for k in call.keywords}
             sink = call.args[0] if call.args else given.get("sink")
             yield from self._loguru(sink, given, call.lineno) if sink is not None else ()
+
+    def _changed(self, call: ast.Call, name: str, last: str) -> Iterator[Install]:
+        """Clients and servers that are given an encoder of their own."""
+        keyword, family = _CHANGED_BY[last]
+        if any(k.arg == keyword for k in call.keywords) and (family == "json=" or "socketio" in name.lower()):
+            yield Install(family, "unknown", f"{last}({keyword}=)", call.lineno)
 
     def _made(self, family: str, node: ast.expr, depth: int = 3) -> Iterator[Install]:
         """An encoder from the expression that makes it; through a name, both ways of a choice, a lambda."""

@@ -117,7 +117,7 @@ class _Judge:
         return self._refused[asked]
 
     def _takes(self, sink: str, refused: Refusal) -> bool:
-        return sink in sinks.TAKING_BYTES and refused.word == "bytes" and not refused.is_key
+        return not refused.is_key and refused.word in sinks.TAKING.get(sink, ())
 
     def _is_of_the_tree(self, owner: Symbol) -> bool:
         """Whether a logger is the project's own, which may make text of everything; not a subclass of a known one."""

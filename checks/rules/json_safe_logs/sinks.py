@@ -54,22 +54,22 @@ _RESPONSES = ("fastapi.", "starlette.")
 
 #: those that raise where they stand, so that a ``try`` around them can have another way
 RAISING = frozenset(
-    {"json.dumps", "json.dumps with default", "send_json", "send_json?", "JSONResponse", "json_response", "json=", "json=?",
+    {"json.dumps", "json.dumps with default", "simplejson", "send_json", "send_json?", "JSONResponse", "json_response", "json=", "json=?",
      "emit", "sink"}
 )  # fmt: skip
 #: the callee is known by the name of its method alone
 GUESSED = frozenset({"send_json?", "json=?"})
 #: what they are where it is known
 SENDING = frozenset({"send_json", "json="})
-#: sinks that take bytes as they are
-TAKING_BYTES = frozenset({"emit"})
+#: what sinks take as it is, by the words for it
+TAKING = {"emit": frozenset({"bytes"}), "simplejson": frozenset({"bytes", "Decimal"})}
 
 
 class Sink(NamedTuple):
     """One value that a call writes to a log line.
 
     Args:
-        kind: ``json.dumps``, ``json.dumps with default``, ``extra``, ``message``, ``log_struct``, ``structlog``, ``loguru``;
+        kind: ``json.dumps``, ``json.dumps with default``, ``simplejson``, ``extra``, ``message``, ``log_struct``, ``structlog``, ``loguru``;
             ``send_json``, ``JSONResponse``, ``json_response``, ``emit``, ``json=``, ``sink``; with a ``?`` where it is guessed.
         owner: what it belongs to, where only its name says that it is a logger or a socket.
     """
@@ -143,7 +143,7 @@ def sinks(call: ast.Call, flow: Flow, names: Locals, known: Known) -> Iterator[S
     name = _full_name(callee)
     last = _last(dotted(call.func))
     if name in _DUMPS:
-        yield from _dumped(call)
+        yield from _dumped(call, "simplejson" if name.startswith("simplejson.") else "json.dumps")
     elif name.endswith("bind_contextvars"):
         yield from _fields(call, "structlog")
     elif last in known.sinks or name in known.sinks:
@@ -200,14 +200,15 @@ def _sent(call: ast.Call, receiver: ast.expr, flow: Flow, names: Locals) -> Iter
     owner = flow.value(receiver, names)
     is_socket = bool(_SOCKET.fullmatch(_last(dotted(receiver))))
     kind = "send_json" if is_socket and (owner is None or owner.form == "param") else "send_json?"
-    yield from (Sink(kind, value, "", owner) for value in values if len(call.args) < 3)
+    has_encoder = any(keyword.arg in ("dumps", None) for keyword in call.keywords)
+    yield from (Sink(kind, value, "", owner) for value in values if len(call.args) < 3 and not has_encoder)
 
 
-def _dumped(call: ast.Call) -> Iterator[Sink]:
+def _dumped(call: ast.Call, plain: str) -> Iterator[Sink]:
     """A fallback is asked for values alone; an encoder class, or keywords nobody can read, may do anything."""
     given = {keyword.arg for keyword in call.keywords}
     if given.isdisjoint({"cls", None}) and not given >= {"default", "skipkeys"}:
-        kind = "json.dumps with default" if "default" in given else "json.dumps"
+        kind = "json.dumps with default" if "default" in given else plain
         values = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg == "obj"]
         yield from (Sink(kind, value, "") for value in values)
 

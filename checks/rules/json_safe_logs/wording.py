@@ -15,6 +15,7 @@ _FAMILY_WORDS = {"extra": "extra", "message": "extra", "structlog": "structlog",
 _SINKS = {
     "json.dumps": "json.dumps without default=",
     "json.dumps with default": "json.dumps",
+    "simplejson": "simplejson.dumps",
     "extra": "the log call's extra",
     "message": "a structured log message",
     "log_struct": "log_struct",
@@ -59,6 +60,8 @@ def _doubt(sink: str, encoder: Encoder | None) -> str:
     """Where nothing in the tree says how a sink writes: what would."""
     if sink.endswith("?"):
         return f", if this is a {'socket' if sink == 'send_json?' else 'client'} that uses json.dumps: annotate it as one"
+    if sink not in _FAMILY_WORDS and encoder is not None:
+        return f", unless {encoder.name} makes it do so"
     if sink not in _FAMILY_WORDS or (encoder is not None and encoder.kind != "unknown"):
         return ""
     word = _FAMILY_WORDS[sink]
