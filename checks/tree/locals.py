@@ -87,10 +87,15 @@ def with_part(
 def without_part(local: Local, key: str) -> Local:
     """A container from which a key was taken; where it is not known under what its values are, all are in doubt."""
     if local.fields is None:
-        symbol = either((local.symbol, DOUBT)) if local.symbol is not None else None
-        return Local(symbol, local.line, local.how, local.source)
+        return doubted(local)
     fields = {k: v for k, v in local.fields.items() if k != key}
     return Local(box(fields.values(), DICT), local.line, local.how, local.source, fields)
+
+
+def doubted(local: Local) -> Local:
+    """It may be what it was, or something harmless."""
+    symbol = either((local.symbol, DOUBT)) if local.symbol is not None else None
+    return Local(symbol, local.line, local.how, local.source)
 
 
 def key_of(node: ast.expr | None) -> str | None:
@@ -114,17 +119,17 @@ def narrow(test: ast.expr, yes: Locals, no: Locals) -> None:
                 yes[name] = Local(None)
 
 
-def _asks_for_plain(test: ast.Call) -> bool:
-    """``isinstance(x, str)``: on this side it is what JSON takes."""
-    if len(test.args) < 2:
-        return False
-    kinds = test.args[1].elts if isinstance(test.args[1], ast.Tuple) else [test.args[1]]
 def _is_no_text_yet(local: Local, test: ast.Call) -> bool:
     """A parameter of which all that is said is that it is no ``str``: ``if not isinstance(data, str): data = dumps(data)``."""
     is_text = len(test.args) > 1 and dotted(test.args[1]) == "str"
     return is_text and local.symbol is not None and local.symbol.form == "param"
 
 
+def _asks_for_plain(test: ast.Call) -> bool:
+    """``isinstance(x, str)``: on this side it is what JSON takes."""
+    if len(test.args) < 2:
+        return False
+    kinds = test.args[1].elts if isinstance(test.args[1], ast.Tuple) else [test.args[1]]
     return all(dotted(kind) in _PLAIN for kind in kinds)
 
 
