@@ -240,8 +240,9 @@ class Expressions:
             return None
         if isinstance(node.op, ast.BitOr | ast.BitAnd | ast.BitXor):
             return either((left, right))
-        if isinstance(node.op, ast.Div):  # a path goes on; a quotient may be a number
-            return Symbol("arith", parts=(left, None)) if left and right and right.form == "const" else None
+        if isinstance(node.op, ast.Div):  # a path goes on, whatever follows; a quotient may be a number
+            is_text = right is not None and right.form == "const"
+            return Symbol("arith", "" if is_text else "/", (left, None)) if left else None
         if not isinstance(node.op, ast.Add | ast.Sub | ast.Mult) or "const" in (_form(left), _form(right)):
             return None
         return Symbol("arith", parts=(left, right)) if left or right else None
@@ -284,6 +285,8 @@ class Expressions:
         if local is not None and local.fields is not None and key is not None:
             return local.fields.get(key)
         base = self.value(node.value, names)
+        if isinstance(node.slice, ast.Slice) and _is_sliced_alike(base):
+            return base
         if key is not None:
             return member(base, key)
         if base is not None and base.form == "box":
@@ -313,9 +316,6 @@ class Expressions:
     }
 
 
-def _fields_of(base: Symbol | None, word: str) -> Symbol | None:
-    return Symbol("fields", word, (base,)) if base is not None and base.form != "param" else None
-
 def _doubt_by_key(test: ast.expr, target: ast.expr, names: Locals) -> None:
     """``for k, v in row.items() if k != "at"``: which of the values remain is not known."""
     match target:
@@ -323,6 +323,16 @@ def _doubt_by_key(test: ast.expr, target: ast.expr, names: Locals) -> None:
             if any(isinstance(n, ast.Name) and n.id == key for n in ast.walk(test)):
                 names[value] = doubted(names[value])
 
+
+def _fields_of(base: Symbol | None, word: str) -> Symbol | None:
+    return Symbol("fields", word, (base,)) if base is not None and base.form != "param" else None
+
+
+def _is_sliced_alike(symbol: Symbol | None) -> bool:
+    """Whether some of it is what all of it is: bytes, and the elements of a list."""
+    if symbol is None or symbol.form == "of":
+        return symbol is not None and symbol.name in ("builtins.bytes", "builtins.bytearray")
+    return symbol.form == "box" or symbol == Symbol("kind", "bytes")
 
 
 def _place_of(node: ast.expr) -> int | None:

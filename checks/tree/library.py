@@ -53,6 +53,32 @@ RESULTS |= dict.fromkeys(
     ),
     "builtins.set",
 )
+RESULTS |= dict.fromkeys(
+    (
+        "base64.b64encode", "base64.standard_b64encode", "base64.urlsafe_b64encode", "base64.b64decode",
+        "base64.urlsafe_b64decode", "base64.b32encode", "base64.b16encode", "base64.b85encode", "base64.encodebytes",
+        "binascii.hexlify", "binascii.unhexlify", "hmac.digest", "orjson.dumps", "pathlib.Path.read_bytes", "pickle.dumps",
+        "struct.pack", "zlib.compress", "zlib.decompress", "gzip.compress", "gzip.decompress",
+    ),
+    "builtins.bytes",
+)  # fmt: skip
+RESULTS |= dict.fromkeys(
+    (
+        f"pathlib.Path.{name}"
+        for name in (
+            "absolute",
+            "expanduser",
+            "joinpath",
+            "with_suffix",
+            "with_name",
+            "relative_to",
+            "readlink",
+        )
+    ),
+    "pathlib.Path",
+)
+#: attributes of instances that are no text and no number
+ATTRIBUTES = {"pathlib.Path.parent": "pathlib.Path"}
 LOWER_CASE_CLASSES = frozenset(
     {
         "builtins.set", "builtins.frozenset", "builtins.bytes", "builtins.bytearray",

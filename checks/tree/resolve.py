@@ -13,11 +13,13 @@ from functools import partial
 
 from checks.tree.containers import DICT, VIEWS
 from checks.tree.defined import Class, Definitions
+from checks.tree.library import ATTRIBUTES
 from checks.tree.modules import ModuleIndex
 from checks.tree.symbols import Symbol
 from checks.tree.things import (
     Thing,
     any_of,
+    arith_of,
     at_of,
     instance_of,
     item_of,
@@ -64,10 +66,8 @@ class Resolver:
             case "item" | "at":
                 taken = item_of if symbol.form == "item" else partial(at_of, place=symbol.name)
                 return taken(parts[0], is_enum=self.is_enum)
-            case (
-                "arith"
-            ):  # the left side decides where it is an instance of an outside class: ``now() - start``
-                return parts[0] if parts[0] and parts[0].what in ("outside instance", "iter") else parts[1]
+            case "arith":
+                return arith_of(symbol.name, *parts)
             case _:
                 return made_of(symbol.form, symbol.name, parts)
 
@@ -75,6 +75,10 @@ class Resolver:
         """The definition behind a class or an instance of the tree."""
         module = self._definitions(thing.path) if thing.path else None
         return module.classes.get(thing.name) if module else None
+
+    def unfolded(self, thing: Thing) -> Thing | None:
+        """A dictionary of known keys, with what its class says is in it."""
+        return self._fields(thing, _DEPTH)
 
     def ancestors(self, thing: Thing, depth: int = 12) -> Iterator[Thing]:
         """The class itself and everything above it, nearest first."""
@@ -137,7 +141,11 @@ class Resolver:
             case "outside":
                 return Thing("outside", name=f"{thing.name}.{name}")
             case "outside instance":
-                return Thing("outside attribute", name=f"{thing.name}.{name}")
+                full = f"{thing.name}.{name}"
+                is_known = full in ATTRIBUTES
+                return Thing(
+                    "outside instance" if is_known else "outside attribute", name=ATTRIBUTES.get(full, full)
+                )
             case "const":
                 return Thing("outside attribute", name=f"builtins.str.{name}")
             case "any":

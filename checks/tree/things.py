@@ -84,6 +84,13 @@ def made_of(form: str, name: str, parts: tuple[Thing | None, ...]) -> Thing:
     return any_of(parts) if form == "any" else Thing(form, name=name, parts=parts)
 
 
+def arith_of(operator: str, left: Thing | None, right: Thing | None) -> Thing | None:
+    """The left side decides where it is an instance of an outside class: ``now() - start``; a path alone goes on with ``/``."""
+    if operator == "/":
+        return left if left is not None and left.name.startswith("pathlib.") else None
+    return left if left is not None and left.what in ("outside instance", "iter") else right
+
+
 def perhaps(thing: Thing | None) -> Thing | None:
     """The thing, or nothing."""
     return thing and any_of((thing, None))

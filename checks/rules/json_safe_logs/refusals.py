@@ -118,6 +118,8 @@ def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
     above = [
         a.name for a in resolver.ancestors(Thing("class", thing.path, thing.name)) if a.what == "outside"
     ]
+    if any(name.rpartition(".")[2] == "TypedDict" for name in above):
+        return refusal(resolver.unfolded(thing), resolver)
     if any(name in _JSON_ENUMS or name.removeprefix("builtins.") in _JSON_BASES for name in above):
         return None
     made = resolver.class_of(thing)
