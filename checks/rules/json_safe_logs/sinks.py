@@ -191,7 +191,10 @@ def _of_method(
     elif kind and method.attr in ("bind", "contextualize", "new"):
         yield from (sink._replace(owner=logger) for sink in _fields(call, kind))
     elif kind and method.attr in _METHODS:
-        yield from (sink._replace(owner=logger) for sink in _logged(call, kind, method.attr))
+        yield from (
+            sink._replace(owner=logger)
+            for sink in _logged(call, kind, method.attr, is_guessed=logger is not None)
+        )
 
 
 def _sent(call: ast.Call, receiver: ast.expr, flow: Flow, names: Locals) -> Iterator[Sink]:
@@ -213,10 +216,21 @@ def _dumped(call: ast.Call, plain: str) -> Iterator[Sink]:
         yield from (Sink(kind, value, "") for value in values)
 
 
-def _logged(call: ast.Call, kind: str, method: str) -> Iterator[Sink]:
+def _is_written_in(message: ast.expr | None, name: str | None) -> bool:
+    """``log.info("lost {peer}", peer=peer)``: what formats its message by itself, as txaio and Twisted do, writes text."""
+    return name is not None and any(
+        isinstance(each, ast.Constant) and isinstance(each.value, str) and f"{{{name}" in each.value
+        for each in (ast.walk(message) if message is not None else ())
+    )
+
+
+def _logged(call: ast.Call, kind: str, method: str, *, is_guessed: bool) -> Iterator[Sink]:
+    message = call.args[0] if call.args and is_guessed else None
     for keyword in call.keywords:
         if keyword.arg == "extra":
             yield Sink("extra", keyword.value, "extra")
+        elif _is_written_in(message, keyword.arg):
+            pass
         elif keyword.arg is not None and keyword.arg not in _OWN_KEYWORDS and kind != "logging":
             yield Sink(kind, keyword.value, keyword.arg)
         elif keyword.arg is None and kind != "logging":
