@@ -99,6 +99,38 @@ def _plain_union(keys: list[str], mark: str) -> dict[str, str]:
     return made | {"app/bus.py": f"{head}Message = {' | '.join(names)}{mark}\n"}
 
 
+def _short_union(keys: list[str], mark: str) -> dict[str, str]:
+    kinds = _enum("")(WORDS, "")["app/kinds.py"]
+    head = "from typing import Literal\n\nfrom pydantic import BaseModel\n\nfrom app.kinds import Kind\n\n\n"
+    rows = "".join(
+        f"class M{n}(BaseModel):\n    type: Literal[Kind.{key.upper()}]\n\n\n" for n, key in enumerate(keys)
+    )
+    union = " | ".join(f"M{n}" for n, _ in enumerate(keys))
+    return {"app/kinds.py": kinds, "app/bus.py": f"{head}{rows}Message = {union}{mark}\n"}
+
+
+def _pairs(keys: list[str], mark: str) -> dict[str, str]:
+    rows = "".join(f'    ("{key}", answer_{key}),\n' for key in keys)
+    return {"app/bus.py": f"ROWS = (\n{rows})\nMAP = dict(ROWS){mark}\n"}
+
+
+def _automatic(keys: list[str], mark: str) -> dict[str, str]:
+    members = "".join(f"    {word.upper()} = auto()\n" for word in WORDS)
+    kinds = f"from enum import StrEnum, auto\n\n\nclass Kind(StrEnum):\n{members}"
+    rows = "".join(f"    Kind.{key.upper()}: answer_{key},\n" for key in keys)
+    head = f"from app.kinds import Kind\n\nMAP = {{{mark}\n"
+    return {"app/kinds.py": kinds, "app/bus.py": f"{head}{rows}}}\n"}
+
+
+def _rows(keys: list[str], mark: str) -> dict[str, str]:
+    """Two sets of them; one more that only says what is known, and decides nothing."""
+    rows = f"KNOWN = frozenset({WORDS})\nSOME = frozenset({keys[:2]})\nOTHERS = {{{', '.join(map(repr, keys[2:]))}}}\n"
+    head = f"def handle(kind):{mark}\n    if kind not in KNOWN:\n        return 0\n"
+    return {
+        "app/bus.py": f"{rows}\n\n{head}    if kind in SOME:\n        return 1\n    elif kind in OTHERS:\n        return 2\n"
+    }
+
+
 _REGISTRY = """\
 HANDLERS = {}
 
@@ -138,6 +170,10 @@ class Bus:
 
 """
 _ADDED = _GETATTR.replace('f"on_{kind}"', '"on_" + kind')
+_NAMED = _GETATTR.replace(
+    'handler = getattr(self, f"on_{kind}", None)',
+    'name = f"on_{kind}"\n        handler = getattr(self, name, None)',
+)
 _BASE = "class Handler:MARK\n    def run(self, message): ...\n"
 
 STYLES = (
@@ -165,6 +201,14 @@ STYLES = (
     Style("subclasses with literals", "Handler", "app/bus.py", _two(_BASE, "app/handlers.py", "from typing import Literal\n\nfrom app.bus import Handler\n\n\n", 'class HKEY(Handler):\n    type: Literal["KEY"] = "KEY"\n\n\n')),
     Style("a discriminated union", "Message", "app/bus.py", _union),
     Style("a plain union", "Message", "app/bus.py", _plain_union),
+    Style("a union of short names", "Message", "app/bus.py", _short_union),
+    Style("members of a StrEnum that names itself", "MAP", "app/bus.py", _automatic),
+    Style("rows under names", "handle", "app/bus.py", _rows),
+    Style("a function in a function", "handle", "app/bus.py", _one("def made():\n    def handle(kind):MARK\n        kind = kind.lower()\n", '        if kind == "KEY":\n            return 1\n', "    return handle\n")),
+    Style("getattr of a name", "Bus.dispatch", "app/bus.py", _one(_NAMED, "    async def on_KEY(self, message): ...\n\n")),
+    Style("a dictionary that the class is given", "Bus.handlers", "app/bus.py", _one("class Bus:\n    handlers: dict = {}\n\n\nBus.handlers = {MARK\n", '    "KEY": answer_KEY,\n', "}\n")),
+    Style("a dictionary in the function", "handle", "app/bus.py", _one("async def handle(message):MARK\n    known = {\n", '        "KEY": answer_KEY,\n', '    }\n    await known[message["type"]](message)\n')),
+    Style("pairs under a name", "MAP", "app/bus.py", _pairs),
 )  # fmt: skip
 
 

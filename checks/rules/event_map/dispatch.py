@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from checks.tree.definitions import Function, flat
@@ -16,6 +16,10 @@ from checks.tree.symbols import dotted
 
 REGISTERED = "handlers that are registered"
 KINDS = ("type", "kind", "event", "event_type", "message_type", "action", "name", "op", "topic")
+
+
+#: by its name, what stands in a row at the top of the module
+Rows = Mapping[str, list[ast.expr]]
 
 
 class Key(NamedTuple):
@@ -40,18 +44,59 @@ class Dispatch(NamedTuple):
     is_open: bool = False
 
 
-def of_function(node: Function, owner: ast.ClassDef | None) -> Dispatch | None:
+def of_function(node: Function, owner: ast.ClassDef | None, rows: Rows) -> Dispatch | None:
     """How a function chooses by a value; None where it does not, as one that registers handlers."""
-    return _by_name(node, owner) or _by_comparison(node)
+    found = _by_name(node, owner), _by_comparison(node, rows), _by_table(node)
+    return found[0] or max((each for each in found if each), key=lambda each: len(each.keys), default=None)
 
 
-def _by_comparison(node: Function) -> Dispatch | None:
+def rows_of(body: list[ast.stmt]) -> Rows:
+    """Texts that stand in a row under a name: ``PROGRESS = frozenset({"a", "b"})``."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in body:
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        if isinstance(value, ast.Call) and dotted(value.func) in ("frozenset", "set", "tuple") and value.args:
+            value = value.args[0]
+        if isinstance(value, ast.Tuple | ast.List | ast.Set) and all(map(_is_key, value.elts)):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            found |= {target.id: value.elts for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def _by_table(node: Function) -> Dispatch | None:
+    """A dictionary inside of the function, subscripted by what is not constant."""
+    tables = {
+        target.id: child.value
+        for child in ast.walk(node)
+        if isinstance(child, ast.Assign) and isinstance(child.value, ast.Dict)
+        for target in child.targets
+        if isinstance(target, ast.Name)
+    }
+    for child in ast.walk(node):
+        match child:
+            case ast.Subscript(value=table, slice=key, ctx=ast.Load()):
+                pass
+            case ast.Call(func=ast.Attribute(value=table, attr="get"), args=[key, *_]):
+                pass
+            case _:
+                continue
+        made = tables.get(table.id) if isinstance(table, ast.Name) else table
+        if isinstance(made, ast.Dict) and not isinstance(key, ast.Constant) and made.keys:
+            keys = [
+                Key(each, dotted(value)) for each, value in zip(made.keys, made.values, strict=True) if each
+            ]
+            is_open = len(keys) < len(made.keys) or not all(_is_key(each.node) for each in keys)
+            return Dispatch(f"a dictionary in {node.name}", '"{key}": ...,', keys, is_open)
+    return None
+
+
+def _by_comparison(node: Function, rows: Rows) -> Dispatch | None:
     """``if kind == "x"`` and ``match kind``: of all values that are compared with text, the one compared most."""
     found: dict[str, list[Key]] = defaultdict(list)
     matched: set[str] = set()
     for child in ast.walk(node):
         if isinstance(child, ast.If | ast.IfExp | ast.While):
-            for subject, key in _compared(child.test):
+            for subject, key in (*_compared(child.test), *_in_row(child, rows)):
                 found[subject].append(Key(key, ""))
         elif isinstance(child, ast.Match):
             subject = _subject(child.subject)
@@ -62,17 +107,32 @@ def _by_comparison(node: Function) -> Dispatch | None:
     if not found:
         return None
     subject = max(found, key=lambda each: len(found[each]))
-    keys, is_open = found[subject], any(_is_unread(child, subject) for child in ast.walk(node))
+    keys, is_open = found[subject], any(_is_unread(child, subject, rows) for child in ast.walk(node))
     if subject in matched:
         return Dispatch(f"match in {node.name}", 'case "{key}":', keys, is_open)
     return Dispatch(f"a chain of if in {node.name}", f'elif {subject} == "{{key}}":', keys, is_open)
 
 
-def _is_unread(node: ast.AST, subject: str) -> bool:
+def _in_row(node: ast.If | ast.IfExp | ast.While, rows: Rows) -> Iterator[tuple[str, ast.expr]]:
+    """``kind in PROGRESS``, where that decides alone: what is asked again below is only known to be some message."""
+    match node.test:
+        case ast.Compare(left=left, ops=[ast.In()], comparators=[ast.Name(id=name)]) if name in rows:
+            subject = ast.unparse(left)
+            below = node.body if isinstance(node.body, list) else [node.body]
+            inside = [child for each in below for child in ast.walk(each)]
+            asks_again = any(
+                (isinstance(child, ast.Compare | ast.Match) and subject in ast.unparse(child))
+                or _is_unread(child, subject, {})
+                for child in inside
+            )
+            yield from ((_subject(left), key) for key in rows[name] if not asks_again)
+
+
+def _is_unread(node: ast.AST, subject: str, rows: Rows) -> bool:
     """Whether the value is looked up where its keys are not written: ``kind in KNOWN``, ``kind.startswith("x")``, ``MAP[kind]``."""
     match node:
-        case ast.Compare(left=left, ops=[ast.In()], comparators=[ast.Name() | ast.Attribute()]):
-            return ast.unparse(left) == subject
+        case ast.Compare(left=left, ops=[ast.In()], comparators=[ast.Name() | ast.Attribute() as row]):
+            return ast.unparse(left) == subject and dotted(row) not in rows
         case ast.Call(func=ast.Attribute(value=value, attr="startswith" | "endswith")):
             return ast.unparse(value) == subject
         case ast.Call(func=ast.Attribute(attr="get"), args=[key, *_]) | ast.Subscript(slice=key):
@@ -131,7 +191,14 @@ def _patterns(pattern: ast.pattern) -> Iterator[ast.expr]:
 
 def _by_name(node: Function, owner: ast.ClassDef | None) -> Dispatch | None:
     """``getattr(self, f"on_{kind}")``: the methods of the class that are called so."""
-    prefix = next((found for child in ast.walk(node) if (found := _prefix(child))), "")
+    names = {
+        target.id: child.value
+        for child in ast.walk(node)
+        if isinstance(child, ast.Assign)
+        for target in child.targets
+        if isinstance(target, ast.Name)
+    }
+    prefix = next((found for child in ast.walk(node) if (found := _prefix(child, names))), "")
     if not prefix or owner is None:
         return None
     methods = [n for n in flat(owner.body) if isinstance(n, Function) and n.name.startswith(prefix)]
@@ -144,17 +211,15 @@ def _by_name(node: Function, owner: ast.ClassDef | None) -> Dispatch | None:
     return Dispatch(f"methods called {prefix}*", f"def {prefix}{{key}}(self, ...):", keys, inherits)
 
 
-def _prefix(node: ast.AST) -> str:
-    match node:
-        case ast.Call(
-            func=ast.Name(id="getattr"),
-            args=[_, ast.JoinedStr(values=[ast.Constant(value=str(text)), _]), *_],
-        ):
+def _prefix(node: ast.AST, names: Mapping[str, ast.expr]) -> str:
+    """``on_`` of ``getattr(self, f"on_{kind}")``, also where the name was put together above."""
+    if not isinstance(node, ast.Call) or dotted(node.func) != "getattr" or len(node.args) < 2:
+        return ""
+    given = node.args[1]
+    match names.get(given.id) if isinstance(given, ast.Name) else given:
+        case ast.JoinedStr(values=[ast.Constant(value=str(text)), _]):
             return text
-        case ast.Call(
-            func=ast.Name(id="getattr"),
-            args=[_, ast.BinOp(left=ast.Constant(value=str(text)), op=ast.Add()), *_],
-        ):
+        case ast.BinOp(left=ast.Constant(value=str(text)), op=ast.Add()):
             return text
     return ""
 

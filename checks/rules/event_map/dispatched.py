@@ -11,16 +11,20 @@ from checks.tree.definitions import Function, flat
 from checks.tree.parse import Parsed
 from checks.tree.symbols import Lookup, Symbol, dotted, expression_name
 
+#: what may hold a dispatcher
+Owner = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
 
 def dispatchers(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
     """Functions and classes of that name that choose by a value, or with which handlers are registered."""
-    owners: list[tuple[ast.ClassDef | None, list[ast.stmt]]] = [(None, parsed.tree.body)]
-    for _, above in owners:  # it grows: classes in classes
-        owners += [(n, n.body) for n in flat(above) if isinstance(n, ast.ClassDef)]
+    rows = dispatch.rows_of(parsed.tree.body)
+    owners: list[tuple[Owner | None, list[ast.stmt]]] = [(None, parsed.tree.body)]
+    for _, above in owners:  # it grows: classes in classes, functions in functions
+        owners += [(n, n.body) for n in flat(above) if isinstance(n, Owner)]
     for owner, body in owners:
         place = f"{parsed.path}:{owner.name}.{name}" if owner else f"{parsed.path}:{name}"
         for node in flat(body):
-            found = _dispatch(node, owner, name)
+            found = _dispatch(node, owner, name, rows)
             if found is not None:
                 keys = [_entry(key, look) for key in found.keys]
                 head = (Symbol("obj", place), owner.name if owner else "", node.lineno, node.col_offset + 1)
@@ -37,9 +41,12 @@ def dispatchers(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
                     yield Change("holder", *head, [], False, [], dispatch.REGISTERED, example)
 
 
-def _dispatch(node: ast.stmt, owner: ast.ClassDef | None, name: str) -> dispatch.Dispatch | None:
+def _dispatch(
+    node: ast.stmt, owner: Owner | None, name: str, rows: dispatch.Rows
+) -> dispatch.Dispatch | None:
     if isinstance(node, Function) and node.name == name:
-        return dispatch.of_function(node, owner) or dispatch.registry(node)
+        above = owner if isinstance(owner, ast.ClassDef) else None
+        return dispatch.of_function(node, above, rows) or dispatch.registry(node)
     if isinstance(node, ast.ClassDef) and node.name == name and owner is None:
         return dispatch.Dispatch(f"subclasses of {name}", f'class ...({name}): type: Literal["{{key}}"]', [])
     return None

@@ -132,10 +132,10 @@ class Entries:
         self.is_open = self.is_open or change.is_open
         seen: dict[str, int] = {}
         for entry in change.entries:
-            if entry.form == "spread":
+            if entry.form == "spread" and self.class_of(entry, path) is None:
                 self._add_other(path, entry.base or Symbol("obj"), depth)
                 continue
-            if entry.form in ("members", "message"):
+            if entry.form in ("members", "message", "spread"):  # a class among those of a union
                 self._add_class(path, entry)
                 continue
             key = self.key(entry.key, path)
@@ -153,8 +153,10 @@ class Entries:
         """All members of an enum, or the literal of a message class."""
         members = self.members(entry, path)
         if entry.form == "members":
+            thing = self.class_of(entry, path)
             texts = [
-                name if entry.member else unquoted(text) or name for name, text in (members or {}).items()
+                name if entry.member else self._text_of(thing, name, text) or name
+                for name, text in (members or {}).items()
             ]
         else:
             texts = [text] if (text := self._literal(entry, path)) else []
@@ -170,8 +172,24 @@ class Entries:
             member = next((made.members[k] for k in KINDS if k in made.members), None) if made else None
             if member is not None:
                 _, found, inner = member.annotation.partition("Literal[")
-                return unquoted((inner.partition("]")[0] if found else member.value).strip()) or ""
+                text = (inner.partition("]")[0] if found else member.value).strip()
+                return unquoted(text) or self._constant(text, above.path)
         return ""
+
+    def _constant(self, text: str, path: str) -> str:
+        """``Kind.X`` as it is written in a file."""
+        module, (head, dot, rest) = self._tree.definitions(path), text.partition(".")
+        if module is None or not all(part.isidentifier() for part in text.split(".")):
+            return ""
+        start = module.imports.get(head, f"{path}:{head}")
+        return self.key(Symbol("obj", f"{start}{dot}{rest}"), path) or ""
+
+    def _text_of(self, owner: Thing | None, name: str, text: str) -> str | None:
+        """What an enum's member is; ``auto()`` of a StrEnum is its name in small letters."""
+        if owner is not None and text.endswith("auto()"):
+            above = {each.name for each in self._tree.resolver.ancestors(owner)}
+            return name.lower() if "enum.StrEnum" in above else None
+        return unquoted(text)
 
     def _add_other(self, path: str, spread: Symbol, depth: int) -> None:
         """``**OTHER``: in this file, in a class of it, or where it was imported from.
@@ -214,7 +232,7 @@ class Entries:
             )
             made = self._tree.resolver.class_of(owner) if owner and owner.what == "class" else None
             if made and name in made.members:
-                return unquoted(made.members[name].value)
+                return self._text_of(owner, name, made.members[name].value)
         thing = self._tree.resolver.what(key, path)
         return thing.name if thing and thing.what == "const" else None
 

@@ -69,6 +69,10 @@ def _assignments(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
             for value in _given(node, f"self.{name}" if node in methods else name):
                 target = Symbol("obj", f"{parsed.path}:{owner}.{name}" if owner else f"{parsed.path}:{name}")
                 yield _change("assign", target, owner, node, value, look)
+            for above, value in _given_to_class(node, name) if not owner else ():
+                yield _change(
+                    "assign", Symbol("obj", f"{parsed.path}:{above}.{name}"), above, node, value, look
+                )
 
 
 def _given(node: ast.stmt, name: str) -> Iterator[ast.expr]:
@@ -85,6 +89,18 @@ def _given(node: ast.stmt, name: str) -> Iterator[ast.expr]:
         elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
             inner = zip(target.elts, value.elts, strict=False)
             yield from (v for t, v in inner if isinstance(t, ast.Name) and t.id == name)
+
+
+def _given_to_class(node: ast.stmt, name: str) -> Iterator[tuple[str, ast.expr]]:
+    """``Router.NAME = {...}`` below the class."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            if (
+                isinstance(target, ast.Attribute)
+                and target.attr == name
+                and isinstance(target.value, ast.Name)
+            ):
+                yield target.value.id, node.value
 
 
 def _later(node: ast.AST, name: str, look: Lookup) -> Change | None:
@@ -153,6 +169,8 @@ def _read(value: ast.expr, made: Change, look: Lookup) -> bool:
             return _read_call(value, made, look)
         case ast.DictComp():
             return _read_each(value, made, look)
+        case ast.List() | ast.Tuple() if (pairs := _pairs(value)) is not None:
+            return _read_literal(pairs, made, look)
     members = dispatch.union_of(value)
     if members is not None and not isinstance(value, ast.Name | ast.Attribute):
         place = (value.lineno, value.col_offset + 1)
