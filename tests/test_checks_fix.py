@@ -100,6 +100,16 @@ def test_a_copy_becomes_an_import(copy: bytes, mended: bytes, tmp_path: Path) ->
             "KINDS = {\n    'go': Kind.START,\n    'halt': Kind.STOP,\n    'run': Kind.START\n}\n",
             id="no comma at the end",
         ),
+        pytest.param(
+            'GO = "go"\nKINDS = {\n    GO: Kind.START,\n}\n',
+            'GO = "go"\nKINDS = {\n    GO: Kind.START,\n    "halt": Kind.STOP,\n    "run": Kind.START,\n}\n',
+            id="constants as keys",
+        ),
+        pytest.param(
+            'KINDS = MappingProxyType({\n    "go": Kind.START,\n})\n',
+            'KINDS = MappingProxyType({\n    "go": Kind.START,\n    "halt": Kind.STOP,\n    "run": Kind.START,\n})\n',
+            id="behind a wrapper",
+        ),
     ],
 )
 def test_entries_are_added_like_their_neighbours(before: str, after: str, tmp_path: Path) -> None:
@@ -108,6 +118,25 @@ def test_entries_are_added_like_their_neighbours(before: str, after: str, tmp_pa
     assert (root / "app/kinds.py").read_text() == ENUM + after
     assert check(root, MAP).findings == ()
     assert mend(root, MAP) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        pytest.param("KINDS = dict(run=Kind.START)\n", 'write: "halt": Kind.STOP', id="keywords"),
+        pytest.param(
+            'class Word(Enum):\n    RUN = "run"\n\n\nKINDS = {Word.RUN: Kind.START}\n',
+            'write: "halt": Kind.STOP',
+            id="members as keys",
+        ),
+        pytest.param('KINDS = {"run": "START"} | more()\n', 'write: "halt": STOP', id="text"),
+    ],
+)
+def test_what_cannot_be_added_is_said(text: str, word: str, tmp_path: Path) -> None:
+    root = plant(tmp_path, {"app/kinds.py": ENUM + text})
+    assert mend(root, MAP) == {}
+    found = next(f for f in check(root, MAP).findings if "halt" in f.message)
+    assert found.message.endswith(word)
 
 
 def test_an_edit_at_the_open_end_of_a_file_starts_on_a_line() -> None:

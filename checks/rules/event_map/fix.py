@@ -17,6 +17,8 @@ def new_entry(parsed: Parsed, end: list[int], model: Entry, key: str, member: st
     lines = parsed.data.split(b"\n")
     source = lines[model.line - 1].decode(errors="replace")
     quote = source.encode()[model.column - 1 : model.column].decode(errors="replace")
+    if quote.isidentifier() and model.key is not None and model.key.form == "obj":
+        quote = '"'  # the neighbours' keys are constants
     if quote not in ("'", '"'):
         return None
     before, _, rest = source[model.column - 1 :].partition(":")

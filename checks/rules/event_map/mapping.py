@@ -153,9 +153,17 @@ def _about(
 def _change(kind: str, target: Symbol, owner: str, node: Any, value: ast.expr, look: Lookup) -> Change:
     made = Change(kind, target, owner, node.lineno, node.col_offset + 1, [], False, [])
     is_open = _read(value, made, look)
-    last = value.values[-1] if isinstance(value, ast.Dict) and value.values and kind == "assign" else None
+    literal = _inside(value) if kind == "assign" else None
+    last = literal.values[-1] if literal is not None and literal.values else None
     end = [last.end_lineno or 0, last.end_col_offset or 0] if last is not None else []
     return made._replace(is_open=is_open, end=end)
+
+
+def _inside(value: ast.expr) -> ast.Dict | None:
+    """The literal, also where a wrapper is around it: ``MappingProxyType({...})``."""
+    while isinstance(value, ast.Call) and dotted(value.func).rpartition(".")[2] in _WRAPPERS and value.args:
+        value = value.args[-1]
+    return value if isinstance(value, ast.Dict) else None
 
 
 def _read(value: ast.expr, made: Change, look: Lookup) -> bool:

@@ -142,6 +142,8 @@ class MapJudge:
                 f"write: {example}"
             )
         fix = self._entry_fix(key, member) if member else None
+        if fix is None and member and not self.where.style:
+            message += f'; write: "{key}": {self._written(member)}'
         return _error(
             self._wanted.home,
             (self.where.line, self.where.column),
@@ -183,12 +185,22 @@ class MapJudge:
                 message = f"{thing.name}.{member} was removed: old code and stored messages still name it"
                 yield _error(thing.path, (thing.line, 1), message)
 
+    def _written(self, member: str) -> str:
+        """A value like the others'."""
+        models = (e for _, e in self.entries.values() if e.form == "member" and e.base is not None)
+        owner = next((last(e.base.name.replace(":", ".")) for e in models if e.base is not None), "")
+        return f"{owner}.{member}" if owner else member
+
     def _entry_fix(self, key: str, member: str) -> Fix | None:
         """A line like its neighbours, after the last entry of the literal."""
         parsed = self._project.now.parsed(self._wanted.home)
         mine = [e for p, e in self.entries.values() if p == self._wanted.home]
-        model = next((e for e in mine if e.form in ("member", "text")), None)
+        alike = [e for e in mine if e.form in ("member", "text")]
+        model = next((e for e in alike if e.key and e.key.form == "const"), next(iter(alike), None))
         if self.where is None or not self.where.end or parsed is None or model is None:
+            return None
+        what = self._project.now.resolver.what(model.key, self._wanted.home)
+        if what is None or what.what != "const":  # a member of an enum as key is no text
             return None
         members = self._map.members(model, self._wanted.home)
         if model.form == "member" and (members is None or member not in members):
