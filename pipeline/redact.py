@@ -247,37 +247,32 @@ class Redactor:
 
     def _in_lines(self, text: str) -> str:
         """Without secrets that are broken over lines, as base64 and many a tool breaks what is long."""
-        breaks = [found.span() for found in _BREAK.finditer(text)]
-        if not breaks:
+        pieces = _BREAK.split(text)
+        if len(pieces) == 1 or (secrets := self._found_in(bare := "".join(pieces))) is None:
             return text
-        starts = [0, *(end for _, end in breaks)]  # of the pieces between them, and how long each is
-        lengths = [
-            end - start for start, end in zip(starts, [*(at for at, _ in breaks), len(text)], strict=True)
-        ]
-        before = [0, *itertools.accumulate(lengths)]
-        bare = "".join(text[start : start + length] for start, length in zip(starts, lengths, strict=True))
-        there = [form for form in self._forms if form in bare] + [
-            *(self._passing_in(bare) if self._passing else ())
-        ]
-        spans = (
-            [found.span() for found in re.finditer("|".join(map(re.escape, _long_first({*there}))), bare)]
-            if there
-            else []
-        )
-        for begin, end in reversed(spans):
-            first, last = bisect_right(before, begin) - 1, bisect_left(before, end) - 1
+        ends = [*itertools.accumulate(map(len, pieces))]  # of each piece, in what they come to
+        starts = [0, *(found.end() for found in _BREAK.finditer(text))]  # of each piece, in the text
+        for begin, end in reversed([found.span() for found in secrets.finditer(bare)]):
+            first, last = bisect_right(ends, begin), bisect_left(ends, end)
             if first < last:
-                at, to = starts[first] + begin - before[first], starts[last] + end - before[last]
+                at, to = (
+                    starts[piece] + place - (ends[piece] - len(pieces[piece]))
+                    for piece, place in ((first, begin), (last, end))
+                )
                 text = f"{text[:at]}{REDACTED}{text[to:]}"
         return text
 
-    def _in_one_line(self, text: str) -> str:
+    def _found_in(self, text: str) -> re.Pattern[str] | None:
+        """A pattern of those that are there; None where none is."""
         # one look for each is far cheaper than a pattern of all of them, and hardly any text holds one
         there = [form for form in self._forms if form in text]
         if self._passing:
             there += self._passing_in(text)
-        if there:
-            text = re.sub("|".join(map(re.escape, _long_first({*there}))), REDACTED, text)
+        return re.compile("|".join(map(re.escape, _long_first({*there})))) if there else None
+
+    def _in_one_line(self, text: str) -> str:
+        if (secrets := self._found_in(text)) is not None:
+            text = secrets.sub(REDACTED, text)
         if "eyJ" in text:
             text = _JWT.sub(rf"\1{REDACTED}", text)
         for shape in _SHAPES:
