@@ -316,12 +316,12 @@ async def test_half_a_character_is_said_where_it_can_be(
     assert words in seen.detail
 
 
-async def saying_at_once(*lines: str) -> Conversation:
+async def saying_at_once(*lines: str | bytes) -> Conversation:
     """What comes of a conversation that wants "done" and never an error, with a server that says all of this at once."""
 
     async def talk(socket: ServerConnection) -> None:
         for line in lines:
-            await socket.send(line)
+            await socket.send(line, text=True)
         await socket.wait_closed()
 
     text = f"{HEAD}    path: /ws\n    expect: [done]\n    never: [error]\n"
@@ -338,7 +338,7 @@ async def test_what_must_never_come_may_come_right_behind_the_last_event() -> No
 
 
 async def test_what_else_comes_behind_it_is_not_judged() -> None:
-    assert (await saying_at_once('{"type": "done"}', "no JSON", '{"type": "done"}')).is_ok
+    assert (await saying_at_once('{"type": "done"}', "no JSON", b"\xff no text", '{"type": "done"}')).is_ok
 
 
 async def test_a_header_stands_once_however_it_is_spelt() -> None:

@@ -59,11 +59,21 @@ class WebSocket(asyncio.Protocol):
 
     async def recv(self) -> Frame:
         """The next message. May be cancelled, and nothing is lost. Raises ConnectionClosed at the end."""
-        while (message := self._next_whole()) is None:
+        while True:
+            while self._frames:
+                frame = self._frames.popleft()
+                self._let_come()
+                self._parts.append(frame)
+                if frame.fin:
+                    try:
+                        return self._whole()
+                    except UnicodeDecodeError as error:
+                        self._give_up(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+                elif len(self._parts) > FRAGMENTS:
+                    self._give_up(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
             if self._is_lost:
                 raise self._close_exc
             await self._more()
-        return message
 
     async def send(self, frame: Frame) -> None:
         """Say it, unless the connection is closing: ``recv`` tells of that."""
@@ -90,6 +100,7 @@ class WebSocket(asyncio.Protocol):
             async with asyncio.timeout(CLOSE_S):
                 while not self._is_lost:
                     self._hear_out(hear)
+                    self._let_come()
                     await self._more()
                 self._hear_out(hear)
         if not self._is_lost and self._protocol.close_rcvd is None:
@@ -160,28 +171,15 @@ class WebSocket(asyncio.Protocol):
         return closed
 
     def _hear_out(self, hear: Callable[[Frame], object] | None) -> None:
-        """Its close is behind what it says."""
-        if hear is None:
-            self._frames.clear()
-            self._let_come()
-            return
-        while (message := self._next_whole()) is not None:
-            hear(message)
-
-    def _next_whole(self) -> Frame | None:
-        """The next message, as far as its frames have come."""
-        while self._frames:
+        """Its close is behind what it says, and what of that is no text is not judged any more."""
+        while hear is not None and self._frames:
             frame = self._frames.popleft()
-            self._let_come()
-            self._parts.append(frame)
+            if len(self._parts) < FRAGMENTS:
+                self._parts.append(frame)
             if frame.fin:
-                try:
-                    return self._whole()
-                except UnicodeDecodeError as error:
-                    self._give_up(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
-            elif len(self._parts) > FRAGMENTS:
-                self._give_up(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
-        return None
+                with suppress(UnicodeDecodeError):
+                    hear(self._whole())
+        self._frames.clear()
 
     def _whole(self) -> Frame:
         """The message whose last frame has come. Raises UnicodeDecodeError."""
