@@ -17,7 +17,6 @@ from pipeline.model import ServiceRef
 
 METRIC = "gcp:logging/metric:Metric"
 POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
-TYPES = frozenset({METRIC, POLICY})
 _USER = "logging.googleapis.com/user/"
 _WINDOW_S = 300
 #: Of an absence, as Cloud Monitoring takes it: whole minutes. Source: cloud.google.com/monitoring/alerts/metric-absence.

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pulumi
 
-from infra import alerts, probe_job, watchdog
+from infra import alerts, jobs
 from infra.live import Live
 from infra.service import CloudRunService
 from infra.settings import CONFIG_KEY, PROJECT, Settings
@@ -27,7 +27,7 @@ def declare(settings: Settings, read: Read, hooks: Hooks = lambda *_: None) -> N
     live = read(settings)
     made = CloudRunService(settings.service, settings, live, hooks=hooks(settings, live))
     lasting = alerts.declared(settings.ref, settings.alert_channels, settings.silent_s)
-    for other in (*lasting, *watchdog.declared(settings), *probe_job.declared(settings)):
+    for other in (*lasting, *jobs.watchdog(settings), *jobs.probes(settings)):
         _declare_plainly(other)
     pulumi.export("uri", made.service.uri)
     pulumi.export("revision", made.revision)

@@ -13,7 +13,7 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import run_v2
 
-from infra import probe_job
+from infra.jobs import probes
 from infra.settings import ProbeJob, Settings, Template
 from pipeline.cloudrun.jobs import CloudRunJobs, as_asked, errors_filter, lines_filter
 from pipeline.doctor import service
@@ -24,7 +24,7 @@ from pipeline.local.entries.index import EVERYTHING
 from pipeline.local.entries.store import LogStore
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
-from pipeline.local.provider.watchdog import WatchdogProvider
+from pipeline.local.provider.plain import PlainProvider
 from pipeline.model import ServiceRef
 from pipeline.probe.job_round import RunState
 from tests.test_jobs import OFTEN, PARENT, Machine
@@ -136,8 +136,8 @@ def test_what_the_program_declares_is_what_the_driver_asks_for(machine: Machine)
         "teller", 300, "p@x.iam.gserviceaccount.com", {"WS_TOKEN": "ws-token"}, "default", "inner"
     )
     settings = Settings("local", "local", "same", Template("teller"), probe_job=asked)
-    (made,) = probe_job.declared(settings)
-    WatchdogProvider(machine.channel).bring_about(made.type, made.inputs)
+    (made,) = probes(settings)
+    PlainProvider(machine.channel).bring_about(made.type, made.inputs)
     found = machine.jobs.get_job(name=settings.ref.probe_job)
     assert as_asked(found, asked) == found
 

@@ -7,13 +7,13 @@ from functools import partial
 
 from pulumi_gcp import cloudrunv2
 
-from infra import probe_job
-from infra.job import JOB
+from infra import jobs
+from infra.jobs import JOB
 from infra.live import read
 from infra.settings import ProbeJob, Settings, Template
 from pipeline.cloudrun.stack import InProcess
+from pipeline.local.provider.plain import PlainProvider
 from pipeline.local.provider.service import LocalProvider
-from pipeline.local.provider.watchdog import WatchdogProvider
 from tests.contract.targets import local
 from tests.test_infra_watchdog import has
 
@@ -22,7 +22,7 @@ SETTINGS = Settings("local", "here", "chat", Template("good"), deletion_protecti
 
 
 def test_what_is_declared_is_what_the_provider_takes() -> None:
-    (made,) = probe_job.declared(SETTINGS)
+    (made,) = jobs.probes(SETTINGS)
     assert (made.type, made.name) == (JOB, "chat-probe")
     task = made.inputs["template"]["template"]
     has(cloudrunv2.JobArgs, made.inputs)
@@ -33,7 +33,7 @@ def test_what_is_declared_is_what_the_provider_takes() -> None:
         cloudrunv2.JobTemplateTemplateVpcAccessNetworkInterfaceArgs, task["vpcAccess"]["networkInterfaces"][0]
     )
     assert (task["maxRetries"], task["timeout"]) == (0, "300s"), "a round is held once, and ends"
-    assert list(probe_job.declared(replace(SETTINGS, probe_job=None))) == []
+    assert list(jobs.probes(replace(SETTINGS, probe_job=None))) == []
 
 
 def test_settings_go_through_the_stacks_config_unchanged() -> None:
@@ -43,7 +43,7 @@ def test_settings_go_through_the_stacks_config_unchanged() -> None:
 def test_in_process_it_is_made_once_and_put_right() -> None:
     with local() as machine:
         program = InProcess(LocalProvider(machine.channel), partial(read, channel=machine.channel))
-        provider = WatchdogProvider(machine.channel)
+        provider = PlainProvider(machine.channel)
 
         def applied(asked: ProbeJob) -> tuple[str, dict[str, object]]:
             program.apply(replace(SETTINGS, probe_job=asked))

@@ -17,10 +17,10 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from pulumi_gcp import cloudrunv2, cloudscheduler
 from typer.main import get_command
 
-from infra import watchdog
+from infra import jobs
+from infra.jobs import JOB, SCHEDULE
 from infra.live import read
 from infra.settings import Fleet, Settings, Template, Watchdog
-from infra.watchdog import JOB, SCHEDULE
 from pipeline.app.side_by_side import Bounds
 from pipeline.app.timing import Timing
 from pipeline.cli.app import app
@@ -28,8 +28,8 @@ from pipeline.cloudrun.stack import InProcess, declared
 from pipeline.config.schema import parse
 from pipeline.errors import ConfigError
 from pipeline.local.provider import engine
+from pipeline.local.provider.plain import PlainProvider
 from pipeline.local.provider.service import LocalProvider
-from pipeline.local.provider.watchdog import WatchdogProvider
 from tests.contract.cloud import Cloud
 from tests.contract.targets import local
 from tests.test_config import GOOD
@@ -57,7 +57,7 @@ def has(kind: Any, inputs: Mapping[str, Any]) -> None:
 
 
 def test_what_is_declared_is_what_the_provider_takes() -> None:
-    job, schedule = watchdog.declared(SETTINGS)
+    job, schedule = jobs.watchdog(SETTINGS)
     assert (job.type, schedule.type) == (JOB, SCHEDULE)
     has(cloudrunv2.JobArgs, job.inputs)
     task = job.inputs["template"]["template"]
@@ -76,7 +76,7 @@ def test_what_is_declared_is_what_the_provider_takes() -> None:
 def test_a_fleet_is_shared_by_the_tasks_of_one_job() -> None:
     fleet = Fleet(("services/*/spillway.yaml", "more/*.yaml"), ("spillway=watched",), 4)
     settings = replace(SETTINGS, watchdog=replace(ASKED, fleet=fleet))
-    job, _ = watchdog.declared(Settings.decode(settings.encode()))
+    job, _ = jobs.watchdog(Settings.decode(settings.encode()))
     assert job.inputs["template"]["taskCount"] == 4
     (container,) = job.inputs["template"]["template"]["containers"]
     words = (
@@ -91,22 +91,22 @@ def test_a_fleet_is_shared_by_the_tasks_of_one_job() -> None:
 @pytest.mark.parametrize("minutes", [1, 3, 30])
 def test_the_job_of_a_fleet_outlasts_the_longest_pass(minutes: int) -> None:
     asked = replace(ASKED, every_minutes=minutes, fleet=Fleet(("services/*/spillway.yaml",)))
-    job, _ = watchdog.declared(replace(SETTINGS, watchdog=asked))
+    job, _ = jobs.watchdog(replace(SETTINGS, watchdog=asked))
     seconds = int(job.inputs["template"]["template"]["timeout"].removesuffix("s"))
     longest = Timing(timedelta(minutes=minutes)).starts_within + Bounds().longest
     assert timedelta(seconds=seconds) > longest
 
 
 def test_without_one_none_is_declared() -> None:
-    assert list(watchdog.declared(replace(SETTINGS, watchdog=None))) == []
+    assert list(jobs.watchdog(replace(SETTINGS, watchdog=None))) == []
     kinds = [each.type for each in declared(replace(SETTINGS, watchdog=None), lambda _: None).resources]
-    assert not watchdog.TYPES & set(kinds)
+    assert not {JOB, SCHEDULE} & set(kinds)
 
 
 def test_in_process_it_is_made_once_and_put_right(machine: Cloud) -> None:
     program = InProcess(LocalProvider(machine.channel), partial(read, channel=machine.channel))
     program.apply(SETTINGS)
-    provider = WatchdogProvider(machine.channel)
+    provider = PlainProvider(machine.channel)
     made = provider.read(JOB, JOB_NAME)
     assert made is not None
     assert made["template"]["template"]["serviceAccount"] == ASKED.service_account
@@ -128,7 +128,7 @@ def test_pulumis_engine_makes_refreshes_changes_and_deletes_it(machine: Cloud) -
     settings = replace(SETTINGS, service="other")
     with engine.serving(machine.channel) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         provider = provider_pb2_grpc.ResourceProviderStub(channel)
-        for each in watchdog.declared(settings):
+        for each in jobs.watchdog(settings):
             urn = f"urn:pulumi:dev::spillway::{each.type}::{each.name}"
             inputs = struct_pb2.Struct()
             inputs.update(each.inputs)

@@ -27,8 +27,8 @@ from pipeline.errors import (
     RequestRejected,
     StaleWrite,
 )
-from pipeline.local.provider.alerts import AlertsProvider
 from pipeline.local.provider.fields import Json
+from pipeline.local.provider.plain import PlainProvider
 from pipeline.local.provider.service import SERVICE, LocalProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, LiveService, ServiceRef, Split, Target
 from tests.contract.cloud import Cloud, latest, shares
@@ -354,7 +354,7 @@ def test_the_lasting_alerts_are_made_once_and_put_right(
         "log lines that JSON refused", "sockets closed with 1006", "sockets closed with 1011",
         "sockets without an outcome", "the watchdog is silent",
     ]  # fmt: skip
-    provider = AlertsProvider(cloud.channel)
+    provider = PlainProvider(cloud.channel)
     for declared_ in alerts.declared(settings.ref):
         name = provider.find(declared_.type, declared_.inputs)
         assert name
@@ -370,7 +370,7 @@ def test_the_lasting_alerts_are_made_once_and_put_right(
 
 
 def test_a_channel_that_left_the_program_is_a_difference(cloud: Cloud) -> None:
-    provider = AlertsProvider(cloud.channel)
+    provider = PlainProvider(cloud.channel)
     (kind, inputs), *_ = [
         (a.type, a.inputs)
         for a in alerts.declared(ServiceRef("p", "here", "chat"))

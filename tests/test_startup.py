@@ -82,11 +82,11 @@ def test_a_watchdog_is_declared_by_messages_alone(tmp_path: Path) -> None:
     program = """
 import sys
 import grpc
-from infra.watchdog import TYPES
-from pipeline.local.provider.watchdog import WatchdogProvider
-provider = WatchdogProvider(grpc.insecure_channel("127.0.0.1:1"))
+from infra.jobs import JOB, SCHEDULE
+from pipeline.local.provider.plain import PlainProvider
+provider = PlainProvider(grpc.insecure_channel("127.0.0.1:1"))
 place = {"project": "p", "location": "l", "region": "l", "name": "n"}
-assert not any(provider.check(kind, place) for kind in TYPES)
+assert not any(provider.check(kind, place) for kind in (JOB, SCHEDULE))
 print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from google.longrunning import operations_pb2
 
-from infra.probe_job import ARGS
+from infra.jobs import PROBE
 from infra.settings import ProbeJob
 from pipeline.budget import Bucket
 from pipeline.cloudrun.faults import translated
@@ -152,7 +152,7 @@ def as_asked(job: run_v2.Job, asked: ProbeJob) -> run_v2.Job:
         egress=run_v2.VpcAccess.VpcEgress.ALL_TRAFFIC, network_interfaces=[interface]
     )
     container = task.containers[0]
-    container.image, container.args = asked.image, list(ARGS)
+    container.image, container.args = asked.image, list(PROBE)
     container.env = [_secret(variable, secret) for variable, secret in sorted(asked.secrets.items())]
     return made
 

@@ -162,12 +162,12 @@ class InProcess:
         with translated(f"deploy {settings.service}", etag=True):
             declaration = declared(settings, self.read)
             plain = self.provider.plain
-            services = [resource for resource in declaration.resources if resource.type not in plain]
+            services = [resource for resource in declaration.resources if resource.type not in plain.kinds]
             wrote = [self._bring_about(resource, declaration.live) for resource in services]
             for resource in declaration.resources:
-                if provider := plain.get(resource.type):
-                    _must_be_right(resource, provider.check(resource.type, resource.inputs))
-                    provider.bring_about(resource.type, resource.inputs)
+                if resource.type in plain.kinds:
+                    _must_be_right(resource, plain.check(resource.type, resource.inputs))
+                    plain.bring_about(resource.type, resource.inputs)
             return declaration.live if any(wrote) else None
 
     def _bring_about(self, resource: Resource, live: Live | None) -> bool:

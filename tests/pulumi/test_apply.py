@@ -10,14 +10,13 @@ import pytest
 from google.cloud import run_v2
 from pulumi import automation
 
-from infra import alerts, program, watchdog
+from infra import alerts, jobs, program
 from infra.live import Live
 from infra.settings import Settings, Watchdog
 from pipeline.cloudrun.alerts import policies_of
 from pipeline.cloudrun.service import CloudRun
 from pipeline.errors import AccessError, PlatformError, StaleWrite
-from pipeline.local.provider.alerts import AlertsProvider
-from pipeline.local.provider.watchdog import WatchdogProvider
+from pipeline.local.provider.plain import PlainProvider
 from pipeline.model import NONCE_VARIABLE, RECORD_ANNOTATION, Readiness, Split, Target
 from tests.contract.cloud import latest, shares
 from tests.fakes import said_by
@@ -77,23 +76,23 @@ def test_a_watchdog_is_made_kept_as_declared_and_taken_away(bench: Bench) -> Non
     asked = Watchdog("good", "production", "w@p.iam.gserviceaccount.com", 2, {"WS_TOKEN": "ws-token"})
     settings = replace(bench.settings(), watchdog=asked)
     bench.cli.apply(settings)
-    provider = WatchdogProvider(bench.cloud.channel)
+    provider = PlainProvider(bench.cloud.channel)
     name = f"{bench.cloud.parent}/jobs/{settings.service}-watchdog"
-    assert provider.read(watchdog.JOB, name)
-    assert (provider.read(watchdog.SCHEDULE, name) or {})["schedule"] == "*/2 * * * *"
+    assert provider.read(jobs.JOB, name)
+    assert (provider.read(jobs.SCHEDULE, name) or {})["schedule"] == "*/2 * * * *"
     assert bench.shows_no_change(settings)
     assert bench.shows_no_change(settings, refresh=True)
     bench.cli.apply(replace(settings, watchdog=replace(asked, every_minutes=5, secrets={})))
-    assert (provider.read(watchdog.SCHEDULE, name) or {})["schedule"] == "*/5 * * * *"
+    assert (provider.read(jobs.SCHEDULE, name) or {})["schedule"] == "*/5 * * * *"
     bench.cli.apply(replace(settings, watchdog=None))
-    assert provider.read(watchdog.JOB, name) is None
-    assert provider.read(watchdog.SCHEDULE, name) is None
+    assert provider.read(jobs.JOB, name) is None
+    assert provider.read(jobs.SCHEDULE, name) is None
 
 
 def test_the_lasting_alerts_are_there_and_are_kept_as_declared(bench: Bench, settings: Settings) -> None:
     titles = policies_of(settings.ref, bench.cloud.channel)
     assert f"{settings.service}: sockets closed with 1011" in titles
-    provider = AlertsProvider(bench.cloud.channel)
+    provider = PlainProvider(bench.cloud.channel)
     (declared,) = (a for a in alerts.declared(settings.ref) if a.inputs.get("displayName") == titles[0])
     name = provider.find(declared.type, declared.inputs)
     assert name

@@ -44,7 +44,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self, services: LocalProvider) -> None:
         self._resources: Mapping[str, Resource] = {
             SERVICE: ServiceResource(services),
-            **{kind: PlainResource(provider, kind) for kind, provider in services.plain.items()},
+            **{kind: PlainResource(services.plain, kind) for kind in services.plain.kinds},
         }
 
     def Handshake(self, request: Any, context: Context) -> provider_pb2.ProviderHandshakeResponse:

@@ -6,36 +6,19 @@ Methods raise what the client raises; ValueError for a deletion that is refused.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from google.api_core import exceptions
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import provider_pb2
 
-from pipeline.local.provider.alerts import AlertsProvider
 from pipeline.local.provider.fields import PLACE, Json, refreshed
 from pipeline.local.provider.marks import Secrets, has_unknowns, plain
+from pipeline.local.provider.plain import PlainProvider
 from pipeline.local.provider.service import LocalProvider, ref_of
-from pipeline.local.provider.watchdog import WatchdogProvider
 from pipeline.model import ServiceRef
 
 _Diff = provider_pb2.DiffResponse
-
-
-class Resource(Protocol):
-    """One type of resource."""
-
-    def check(self, request: provider_pb2.CheckRequest) -> provider_pb2.CheckResponse: ...
-
-    def diff(self, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse: ...
-
-    def create(self, request: provider_pb2.CreateRequest) -> provider_pb2.CreateResponse: ...
-
-    def read(self, request: provider_pb2.ReadRequest) -> provider_pb2.ReadResponse: ...
-
-    def update(self, request: provider_pb2.UpdateRequest) -> provider_pb2.UpdateResponse: ...
-
-    def delete(self, request: provider_pb2.DeleteRequest) -> None: ...
 
 
 class ServiceResource:
@@ -103,7 +86,7 @@ class ServiceResource:
 class PlainResource:
     """A log-based metric, an alert policy, a job or its schedule. Nothing in it is secret."""
 
-    def __init__(self, provider: AlertsProvider | WatchdogProvider, kind: str) -> None:
+    def __init__(self, provider: PlainProvider, kind: str) -> None:
         self._provider, self._kind = provider, kind
 
     def check(self, request: provider_pb2.CheckRequest) -> provider_pb2.CheckResponse:
@@ -133,6 +116,9 @@ class PlainResource:
 
     def delete(self, request: provider_pb2.DeleteRequest) -> None:
         self._provider.delete(self._kind, request.id)
+
+
+Resource = ServiceResource | PlainResource
 
 
 def _failures(problems: Iterable[str]) -> list[provider_pb2.CheckFailure]:

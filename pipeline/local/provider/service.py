@@ -7,21 +7,18 @@ errors come out as the client raises them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import grpc
 from google.api_core import exceptions
 from google.longrunning import operations_pb2
 
-from infra.alerts import TYPES as ALERTS
-from infra.watchdog import TYPES as WATCHDOGS
 from pipeline.local.provider import fields
-from pipeline.local.provider.alerts import AlertsProvider
 from pipeline.local.provider.calls import CALL_TIMEOUT_S, settle
 from pipeline.local.provider.fields import PLACE, Json
+from pipeline.local.provider.plain import PlainProvider
 from pipeline.local.provider.spelling import to_message, to_outputs
-from pipeline.local.provider.watchdog import WatchdogProvider
 from pipeline.model import ServiceRef
 from pipeline.rpc.run import Services, run_v2
 
@@ -29,14 +26,10 @@ SERVICE = "gcp:cloudrunv2/service:Service"
 
 
 class LocalProvider:
-    """One local Cloud Run's services; ``plain`` are the providers of its other resources, by type."""
+    """One local Cloud Run's services; ``plain`` has its other resources."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        alerts, watchdogs = AlertsProvider(channel), WatchdogProvider(channel)
-        self.plain: Mapping[str, AlertsProvider | WatchdogProvider] = {
-            **dict.fromkeys(ALERTS, alerts),
-            **dict.fromkeys(WATCHDOGS, watchdogs),
-        }
+        self.plain = PlainProvider(channel)
         self._channel = channel
         self._services = Services(channel)
 
@@ -97,10 +90,8 @@ class LocalProvider:
             raise ValueError(
                 f"{olds['name']}: deletion protection is on; switch it off, apply that, then delete"
             )
-        try:
+        with suppress(exceptions.NotFound):
             self._services.delete_service(name=ref_of(olds).name, timeout=CALL_TIMEOUT_S)
-        except exceptions.NotFound:
-            return
 
 
 def ref_of(place: Json) -> ServiceRef:

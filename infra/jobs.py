@@ -1,0 +1,128 @@
+"""Cloud Run jobs that run ``spillway`` beside a service: its watchdog, or a fleet's, and the one that holds its probes.
+
+Declared as plain inputs, as ``alerts.py`` does and for its reason. What is secret comes from Secret Manager: no value of it
+passes through here. No task is tried again: of a step the next one comes by itself.
+Source: google.cloud.run.v2.Job and google.cloud.scheduler.v1.Job, as pulumi-gcp spells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from infra.alerts import Declared
+from infra.settings import Settings, Watchdog
+
+JOB = "gcp:cloudrunv2/job:Job"
+SCHEDULE = "gcp:cloudscheduler/job:Job"
+PROBE = ("probe",)  # arguments of the probes' job
+_LONGEST_STEP_S = 600
+_LAST_STEP_S = 540  # of a pass that began it late: eight minutes, and what it takes to tell of it
+
+
+def watchdog(settings: Settings) -> Iterator[Declared]:
+    """The job that takes a step, then the schedule that starts it; nothing where no watchdog is asked for."""
+    asked = settings.watchdog
+    if asked is None:
+        return
+    name = f"{settings.service}-watchdog"
+    yield _job(
+        settings,
+        name,
+        image=asked.image,
+        args=["tick", "--env", asked.environment, *_of_fleet(settings, asked), "-o", "ndjson"],
+        longest_s=asked.every_minutes * 60 + _LAST_STEP_S if asked.fleet else _LONGEST_STEP_S,
+        service_account=asked.service_account,
+        secrets=asked.secrets,
+        tasks=asked.fleet.tasks if asked.fleet else 1,
+    )
+    run = f"projects/{settings.project}/locations/{settings.location}/jobs/{name}:run"
+    target = {
+        "httpMethod": "POST",
+        "uri": f"https://run.googleapis.com/v2/{run}",
+        "oauthToken": {"serviceAccountEmail": asked.service_account},
+    }
+    schedule = {
+        "project": settings.project,
+        "region": settings.location,
+        "name": name,
+        "description": f"Takes a step of whatever rollout of {'its fleet' if asked.fleet else settings.service} is under way.",
+        "schedule": f"*/{asked.every_minutes} * * * *",
+        "timeZone": "Etc/UTC",
+        "httpTarget": target,
+    }
+    yield Declared(SCHEDULE, f"{name}-schedule", schedule)
+
+
+def probes(settings: Settings) -> Iterator[Declared]:
+    """The job that holds conversations inside the network: each of its runs is one round, told by the driver.
+
+    Nothing where the driver itself holds them.
+    """
+    asked = settings.probe_job
+    if asked is not None:
+        yield _job(
+            settings,
+            settings.ref.probe_job.rpartition("/")[2],
+            image=asked.image,
+            args=PROBE,
+            longest_s=asked.longest_s,
+            service_account=asked.service_account,
+            secrets=asked.secrets,
+            network=asked.network,
+            subnetwork=asked.subnetwork,
+        )
+
+
+def _of_fleet(settings: Settings, asked: Watchdog) -> Iterator[str]:
+    """The words that make the step one of each service of the fleet."""
+    if (fleet := asked.fleet) is None:
+        return
+    yield from ("--all", "--every", f"{asked.every_minutes}m")
+    for pattern in fleet.files:
+        yield from ("--files", pattern)
+    for label in fleet.labels:
+        yield from ("--label", label)
+    if fleet.labels:
+        yield from ("--project", settings.project, "--region", settings.location)
+
+
+def _job(
+    settings: Settings,
+    name: str,
+    *,
+    image: str,
+    args: Sequence[str],
+    longest_s: int,
+    service_account: str,
+    secrets: Mapping[str, str],
+    tasks: int = 1,
+    network: str = "",
+    subnetwork: str = "",
+) -> Declared:
+    """Args: secrets: of Secret Manager, by the variable that holds each. The rest as of ``settings.ProbeJob``."""
+    variables = [
+        {"name": variable, "valueSource": {"secretKeyRef": {"secret": secret, "version": "latest"}}}
+        for variable, secret in sorted(secrets.items())
+    ]
+    task = {
+        "containers": [{"image": image, "args": list(args), **({"envs": variables} if variables else {})}],
+        "maxRetries": 0,
+        "timeout": f"{longest_s}s",
+        **({"serviceAccount": service_account} if service_account else {}),
+        **_inside(network, subnetwork),
+    }
+    job = {
+        "project": settings.project,
+        "location": settings.location,
+        "name": name,
+        "deletionProtection": False,
+        "template": {"taskCount": tasks, "template": task},
+    }
+    return Declared(JOB, name, job)
+
+
+def _inside(network: str, subnetwork: str) -> Mapping[str, object]:
+    """All of its traffic: addresses of Cloud Run are public ones, and count as internal only if they come from the network."""
+    named = {"network": network, "subnetwork": subnetwork}
+    interface = {key: value for key, value in named.items() if value}
+    return {"vpcAccess": {"egress": "ALL_TRAFFIC", "networkInterfaces": [interface]}} if interface else {}
