@@ -75,7 +75,7 @@ class World:
         self.now += after_s
         self.evaluation.count(self.tail.take()[0])
         self.evaluation.look(self.now)
-        return [(i["title"], i["labels"]) for i in (one.as_dict() for one in self.evaluation.open.values())]
+        return [(i["title"], i["labels"]) for i in self.evaluation.open.values()]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import grpc
 
 from pipeline.cloudrun.faults import translated
 from pipeline.model import ServiceRef
-from pipeline.rpc.call import Call
+from pipeline.rpc.call import Call, Pages
 from pipeline.rpc.cloud import Api
 from pipeline.rpc.monitoring import gapic_version, monitoring_v3
 
@@ -34,12 +34,7 @@ def policies_of(ref: ServiceRef, channel: grpc.Channel | None = None) -> tuple[s
             gapic_version.__version__,
         )  # fmt: skip
         ours = {"spillway": ref.service, "location": ref.location}
-        found, token = [], ""
-        while True:
-            page = call(name=f"projects/{ref.project}", page_size=_PAGE, page_token=token, timeout=_TIMEOUT_S)
-            found += [
-                p for p in page.alert_policies if p.enabled and ours.items() <= dict(p.user_labels).items()
-            ]
-            token = page.next_page_token
-            if not token:
-                return tuple(sorted(p.display_name for p in found))
+        policies = Pages(call, "alert_policies")
+        found = policies(name=f"projects/{ref.project}", page_size=_PAGE, timeout=_TIMEOUT_S)
+        watching = (p for p in found if p.enabled and ours.items() <= dict(p.user_labels).items())
+        return tuple(sorted(p.display_name for p in watching))

@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pipeline import credentials
@@ -109,9 +110,7 @@ class CloudRun:
     def write_template(self, ref: ServiceRef, *, etag: str, template: Document) -> None:
         """Replace the template, and nothing else. Raises as ``write``, and PlanRefused for what is no template."""
         service = run_v2.Service(name=ref.name, etag=etag, template=documents.template_message(template))
-        request = run_v2.UpdateServiceRequest(service=service, update_mask=masks.TEMPLATE)
-        with translated(f"write {ref.service}", etag=True):
-            self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
+        self._update(ref, service, masks.TEMPLATE)
 
     def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
         with translated(f"list the revisions of {ref.service}"):
@@ -132,9 +131,7 @@ class CloudRun:
         if split is not None:
             service.traffic = [_target(t) for t in split.targets]
             mask = masks.RECORD_AND_TRAFFIC
-        request = run_v2.UpdateServiceRequest(service=service, update_mask=mask)
-        with translated(f"write {ref.service}", etag=True):
-            self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
+        self._update(ref, service, mask)
 
     def write_put_back(
         self,
@@ -158,7 +155,10 @@ class CloudRun:
         template = documents.template_message({**unreserved(seen.document), "revision": name})
         service = run_v2.Service(name=ref.name, etag=etag, annotations=dict(annotations), template=template)
         service.traffic = [_target(t) for t in split.targets]
-        request = run_v2.UpdateServiceRequest(service=service, update_mask=masks.RECORD_TRAFFIC_AND_TEMPLATE)
+        self._update(ref, service, masks.RECORD_TRAFFIC_AND_TEMPLATE)
+
+    def _update(self, ref: ServiceRef, service: run_v2.Service, mask: FieldMask) -> None:
+        request = run_v2.UpdateServiceRequest(service=service, update_mask=mask)
         with translated(f"write {ref.service}", etag=True):
             self._services.update_service(request=request, timeout=_CALL_TIMEOUT_S)
 

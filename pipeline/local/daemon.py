@@ -53,18 +53,17 @@ def up(
     folder = folder.absolute()
     _check(folder, bind)
     catalogue.write(folder, known)
-    options = ["--bind", bind, "--port", str(port), "--rest-port", str(rest_port)]
-    options += ["--trust-forwarded"] if trust_forwarded else []
-    options += [] if balancer_port is None else ["--balancer-port", str(balancer_port)]
-    options += ["--strict-masks"] if strict_masks else []
-    options += ["--schedule-speed", str(schedule_speed)]
+    settings = {
+        "bind": bind, "port": port, "rest_port": rest_port, "trust_forwarded": trust_forwarded,
+        "strict_masks": strict_masks, "schedule_speed": schedule_speed, "balancer_port": balancer_port,
+    }  # fmt: skip
     for _ in range(_TRIES):
         try:
             return endpoint.settled(folder)
         except LocalCloudRunDown:
             if endpoint.is_alive(folder):  # it starts or ends for too long
                 raise
-        _start(folder, options)
+        _start(folder, settings)
     return endpoint.read(folder)
 
 
@@ -123,7 +122,7 @@ def _check(folder: Path, bind: str) -> None:
         ) from error
 
 
-def _start(folder: Path, options: list[str]) -> None:
+def _start(folder: Path, settings: Mapping[str, object]) -> None:
     """Start a server and return when it answers, or when another one has the folder. Raises SpillwayError."""
     log = folder / "server.log"
     before = log.stat().st_size if log.exists() else 0
@@ -134,7 +133,7 @@ def _start(folder: Path, options: list[str]) -> None:
         # Ours of the writing end is closed before we listen, or we would never hear the server's end.
         with os.fdopen(write_end, "wb"), private.open_append(log) as output:
             subprocess.run(
-                [*command, "--ready-fd", str(write_end), *options],
+                [*command, "--ready-fd", str(write_end), "--settings", json.dumps(settings)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 pass_fds=(write_end,), start_new_session=True, check=False,
                 env={**os.environ, "PYTHONPATH": str(_CODE)},

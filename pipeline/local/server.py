@@ -45,33 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # instances are forked and at once another program
     from pipeline.local.assembly import Settings
 
-    settings = Settings(
-        given.dir,
-        given.bind,
-        given.port,
-        given.trust_forwarded,
-        rest_port=given.rest_port,
-        strict_masks=given.strict_masks,
-        schedule_speed=given.schedule_speed,
-        balancer_port=given.balancer_port,
-    )
-    return _run(settings, given.ready_fd)
+    return _run(Settings(given.dir, **given.settings), given.ready_fd)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="The local Cloud Run's own process.")
     parser.add_argument("--dir", type=Path, required=True, help="state folder")
-    parser.add_argument(
-        "--bind", default="127.0.0.1", help="address to listen on; others than loopback are yours to guard"
-    )
-    parser.add_argument("--port", type=int, default=0, help="of the Admin API over gRPC; 0 takes any")
-    parser.add_argument("--rest-port", type=int, default=0, help="of the Admin API over HTTP; 0 takes any")
-    parser.add_argument("--balancer-port", type=int, help="of a load balancer in front of the services")
-    parser.add_argument("--strict-masks", action="store_true", help="refuse unknown paths of update masks")
-    parser.add_argument("--schedule-speed", type=int, default=1, help="how fast time goes for schedules")
-    parser.add_argument(
-        "--trust-forwarded", action="store_true", help="believe X-Forwarded-For of loopback clients"
-    )
+    parser.add_argument("--settings", type=json.loads, default={}, help="assembly.Settings, as JSON")
     parser.add_argument("--detach", action="store_true", help="go on in a process of its own")
     parser.add_argument("--ready-fd", type=int, help="a pipe: told when it answers, or why it does not")
     return parser

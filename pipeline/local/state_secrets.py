@@ -28,18 +28,8 @@ def secrets_of(folder: Path) -> tuple[str, ...]:
             found += credentials.of_environment(environment)
     for version in _versions(folder):
         with suppress(OSError, ValueError):
-            found += spellings(_read(version))
+            found += spellings(text(version))
     return tuple(dict.fromkeys(found))
-
-
-def version_of(folder: Path, secret: str, version: str) -> str:
-    """The value of one version. Raises OSError, and ValueError for what no variable can hold."""
-    return _read(place(folder, secret, version))
-
-
-def content_of(folder: Path, secret: str, version: str) -> bytes:
-    """The same, byte by byte. Raises OSError, and ValueError for what is too large."""
-    return _bytes(place(folder, secret, version))
 
 
 def place(folder: Path, secret: str, version: str) -> Path:
@@ -56,14 +46,16 @@ def spellings(value: str) -> tuple[str, ...]:
     return (value, *value.splitlines())
 
 
-def _read(path: Path) -> str:
-    data = _bytes(path)
+def text(path: Path) -> str:
+    """The value of one version. Raises OSError, and ValueError for what no variable can hold."""
+    data = content(path)
     if b"\0" in data:
         raise ValueError
     return data.decode()
 
 
-def _bytes(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """The same, byte by byte. Raises OSError, and ValueError for what is too large."""
     with path.open("rb") as file:
         data = file.read(_MAX_SECRET + 1)
     if len(data) > _MAX_SECRET:

@@ -45,29 +45,10 @@ class Cli(automation.PulumiCommand):
         additional_env: Mapping[str, str],
         on_output: OnOutput | None = None,
         on_error: OnOutput | None = None,
-    ) -> automation.CommandResult:
-        """Raises: automation.CommandError; PlatformUnavailable when told to stop before it ended."""
-        return self._run(args, cwd, additional_env, on_output, on_error)
-
-    def set_secret(self, stack: automation.Stack, key: str, value: str) -> None:
-        """Set a secret of a stack's config. Raises as ``run``.
-
-        The Automation API hands it over as an argument, which everybody on the machine can read, and which is limited.
-        """
-        workspace = stack.workspace
-        args = ["config", "set", key, "--secret", "--stack", stack.name]
-        self._run(args, workspace.work_dir, workspace.env_vars, stdin=value)
-
-    def _run(
-        self,
-        args: list[str],
-        cwd: str,
-        additional_env: Mapping[str, str],
-        on_output: OnOutput | None = None,
-        on_error: OnOutput | None = None,
         *,
         stdin: str = "",
     ) -> automation.CommandResult:
+        """Raises: automation.CommandError; PlatformUnavailable when told to stop before it ended."""
         env = {**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"}
         if (command := Path(self.command)).is_absolute():  # what is beside it goes first
             env["PATH"] = os.pathsep.join([str(command.parent), env.get("PATH", os.defpath)])
@@ -83,6 +64,15 @@ class Cli(automation.PulumiCommand):
         if code:
             raise create_command_error(result)
         return result
+
+    def set_secret(self, stack: automation.Stack, key: str, value: str) -> None:
+        """Set a secret of a stack's config. Raises as ``run``.
+
+        The Automation API hands it over as an argument, which everybody on the machine can read, and which is limited.
+        """
+        workspace = stack.workspace
+        args = ["config", "set", key, "--secret", "--stack", stack.name]
+        self.run(args, workspace.work_dir, workspace.env_vars, stdin=value)
 
     def _waited(self, process: subprocess.Popen[bytes], told: tuple[Told, Told]) -> int:
         asked_at: float | None = None

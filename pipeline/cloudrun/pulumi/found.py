@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +45,11 @@ def cache() -> Path:
 
 def found() -> Found:
     """The CLI to use. Raises UserError when there is none, or none that is new enough."""
+    roots: list[Path | None] = [None]
+    with suppress(UserError):  # without a home there is no cache
+        roots.append(cache())
     problems = []
-    for root in (None, cache_if_any()):
+    for root in roots:
         command = str(root / "bin" / "pulumi") if root else shutil.which("pulumi")
         if command is None or not os.path.exists(command):
             continue
@@ -75,13 +79,6 @@ def version_of(command: str) -> str | None:
         return None
     told = re.fullmatch(r"v?(\d+\.\d+\.\d+\S*)", ran.stdout.strip())
     return told.group(1) if told and not ran.returncode else None
-
-
-def cache_if_any() -> Path | None:
-    try:
-        return cache()
-    except UserError:
-        return None
 
 
 def _numbers(version: str) -> tuple[int, ...]:

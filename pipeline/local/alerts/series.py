@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from pipeline.local.control.state import Json, Refused
-from pipeline.local.entries.entry import Entry
+from pipeline.local.entries.entry import Entry, nanoseconds
 from pipeline.local.entries.fields import value_field
 from pipeline.local.entries.filter import FilterError, compile_filter
 
@@ -61,10 +59,14 @@ def metric_of(definition: Json) -> Metric:
             "INVALID_ARGUMENT",
             f"label_extractors: {sorted(extractors)} are not the descriptor's labels {sorted(described)}.",
         )
-    since = Timestamp()
-    since.FromJsonString(definition["createTime"])
     labels = {name: _extractor(name, text) for name, text in extractors.items()}
-    return Metric(definition["name"], asked.matches, labels, since.ToNanoseconds(), asked.bounds.services)
+    return Metric(
+        definition["name"],
+        asked.matches,
+        labels,
+        nanoseconds(definition["createTime"]),
+        asked.bounds.services,
+    )
 
 
 def _extractor(name: str, text: str) -> Callable[[Entry], str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import structlog
@@ -22,40 +22,24 @@ from pipeline.local.control.state import Json
 from pipeline.local.entries.entry import Entry
 from pipeline.local.entries.index import Bounds
 from pipeline.local.entries.store import LogStore
+from pipeline.local.tasks import Tasks
 
 _EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
-    """One alert that fires. ``group``: the labels that it fires for."""
-
-    policy: str
-    title: str
-    group: Labels
-    since: datetime
-    channels: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "policy": self.policy,
-            "title": self.title,
-            "labels": {name.rpartition(".")[2]: value for name, value in self.group},
-            "since": self.since.isoformat(),
-            "channels": list(self.channels),
-        }
-
-
 class Evaluation:
-    """The state between two looks: the counts, since when each condition holds, and the open incidents."""
+    """The state between two looks: the counts, since when each condition holds, and the open incidents.
+
+    ``open`` has each incident by its policy and the labels that it fires for, as plain values.
+    """
 
     def __init__(self, book: AlertBook) -> None:
         self._book = book
         self._series = Series()
         self._holding: dict[tuple[str, int, Labels], float] = {}
-        self.open: dict[tuple[str, Labels], Incident] = {}
+        self.open: dict[tuple[str, Labels], Mapping[str, Any]] = {}
 
     def count(self, entries: Iterable[Entry]) -> None:
         metrics = tuple(self._book.counted())
@@ -72,15 +56,18 @@ class Evaluation:
             for group in self._fires(name, policy["combiner"], conditions, now_s)
         }
         for key in self.open.keys() - firing.keys():
-            log.info("alert ended", policy=self.open.pop(key).title, labels=dict(key[1]))
+            log.info("alert ended", policy=self.open.pop(key)["title"], labels=dict(key[1]))
         for key, policy in firing.items():
             if key not in self.open:
-                channels = tuple(policy.get("notificationChannels", ()))
-                since = datetime.fromtimestamp(now_s, UTC)
-                self.open[key] = Incident(key[0], policy.get("displayName", ""), key[1], since, channels)
-                log.warning(
-                    "alert fires", policy=self.open[key].title, labels=dict(key[1]), channels=channels
-                )
+                title, channels = policy.get("displayName", ""), list(policy.get("notificationChannels", ()))
+                self.open[key] = {
+                    "policy": key[0],
+                    "title": title,
+                    "labels": {name.rpartition(".")[2]: value for name, value in key[1]},
+                    "since": datetime.fromtimestamp(now_s, UTC).isoformat(),
+                    "channels": channels,
+                }
+                log.warning("alert fires", policy=title, labels=dict(key[1]), channels=channels)
 
     def _fires(
         self, name: str, combiner: str, conditions: Sequence[Condition], now_s: float
@@ -140,11 +127,11 @@ class AlertWatch:
         self._book = book
         self._clock = clock
         self._evaluation = Evaluation(book)
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks("alerts are looked at no more")
 
     @property
     def firing(self) -> tuple[Mapping[str, Any], ...]:
-        return tuple(incident.as_dict() for _, incident in sorted(self._evaluation.open.items()))
+        return tuple(incident for _, incident in sorted(self._evaluation.open.items(), key=itemgetter(0)))
 
     @property
     def unevaluated(self) -> tuple[Mapping[str, str], ...]:
@@ -153,12 +140,10 @@ class AlertWatch:
     async def start(self) -> None:
         """What came while no server ran, or before it ended, counts as if it had been watched."""
         self._evaluation.count(self._logs.index.within(Bounds(int((self._clock() - KEPT_S) * 1e9))))
-        self._task = asyncio.create_task(self._run())
+        self._tasks.spawn(self._run())
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._tasks.cancel()
 
     async def _run(self) -> None:
         with self._logs.tail() as tail:

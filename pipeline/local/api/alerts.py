@@ -12,9 +12,8 @@ from google.protobuf import empty_pb2
 
 from pipeline.local.alerts.book import AlertBook
 from pipeline.local.alerts.collection import Collection
-from pipeline.local.api.methods import Caller, Method
-from pipeline.local.api.paging import page
-from pipeline.local.control.state import Refused
+from pipeline.local.api.methods import Method, at_once, paged
+from pipeline.local.control.state import Refused, invalid
 from pipeline.rpc.logs import logging_v2
 from pipeline.rpc.monitoring import monitoring_v3
 
@@ -45,38 +44,33 @@ class _Served:
 
     def rows(self) -> Iterator[Method]:
         one, empty = self.kept.message, empty_pb2.Empty
+        some = getattr(self.types, f"List{self.plural}Response").pb()
         for call, name, answer in (
-            (self._create, f"Create{self.resource}", one), (self._get, f"Get{self.resource}", one),
-            (self._list, f"List{self.plural}", getattr(self.types, f"List{self.plural}Response").pb()),
-            (self._update, f"Update{self.resource}", one), (self._delete, f"Delete{self.resource}", empty),
+            (at_once(self._create), f"Create{self.resource}", one),
+            (at_once(lambda request: self.kept.show(_name(request, self.named))), f"Get{self.resource}", one),
+            (paged(some, self._found, str, self.kept.show), f"List{self.plural}", some),
+            (at_once(self._update), f"Update{self.resource}", one),
+            (at_once(self._delete), f"Delete{self.resource}", empty),
         ):  # fmt: skip
             yield Method(f"{self.service}/{name}", getattr(self.types, f"{name}Request").pb(), answer, call)
 
-    async def _create(self, request: Any, _: Caller) -> Any:
+    def _create(self, request: Any) -> Any:
         given = getattr(request, self.field)
         return self.kept.create(self.new_name(_project(getattr(request, self.parent)), given), given)
 
-    async def _get(self, request: Any, _: Caller) -> Any:
-        return self.kept.show(_name(request, self.named))
-
-    async def _list(self, request: Any, _: Caller) -> Any:
+    def _found(self, request: Any) -> list[str]:
         if getattr(request, "filter", "") or getattr(request, "order_by", ""):
             raise Refused("UNIMPLEMENTED", "filter and order_by are not offered by the local Cloud Run.")
-        folder = f"{_project(getattr(request, self.parent))}/{self.folder}"
-        names, token = page(self.kept.under(folder), str, size=request.page_size, token=request.page_token)
-        answer = getattr(self.types, f"List{self.plural}Response").pb()(next_page_token=token)
-        repeated = next(f.name for f in answer.DESCRIPTOR.fields if f.message_type)
-        getattr(answer, repeated).extend(map(self.kept.show, names))
-        return answer
+        return self.kept.under(f"{_project(getattr(request, self.parent))}/{self.folder}")
 
-    async def _update(self, request: Any, _: Caller) -> Any:
+    def _update(self, request: Any) -> Any:
         given = getattr(request, self.field)
         name = _name(request, self.named) or given.name
         if self.makes_missing and name not in self.kept:
             return self.kept.create(name, given)
         return self.kept.update(name, given, getattr(request, "update_mask", None))
 
-    async def _delete(self, request: Any, _: Caller) -> Any:
+    def _delete(self, request: Any) -> Any:
         self.delete(request)
         return empty_pb2.Empty()
 
@@ -113,5 +107,5 @@ def _name(request: Any, field: str) -> str:
 
 def _project(parent: str) -> str:
     if not re.fullmatch(r"projects/[^/]+", parent):
-        raise Refused("INVALID_ARGUMENT", f"'{parent}' is not projects/PROJECT.")
+        raise invalid(f"'{parent}' is not projects/PROJECT.")
     return parent

@@ -20,7 +20,7 @@ from google.cloud.logging_v2.types import LogEntry, logging
 from google.logging.type import http_request_pb2
 
 from pipeline.local.api.answering import Context, message, not_offered, seconds, told, unary
-from pipeline.local.control.state import Refused
+from pipeline.local.control.state import Refused, invalid
 from pipeline.local.entries.entry import SEVERITIES, Entry
 from pipeline.local.entries.filter import Filter, FilterError, compile_filter
 from pipeline.local.entries.index import Bounds
@@ -82,15 +82,15 @@ class _Question:
 def _question(resource_names: Iterable[str], text: str, order: str = "") -> _Question:
     names = tuple(resource_names)
     if not names or not all(name.startswith("projects/") and name.count("/") == 1 for name in names):
-        raise _invalid(
+        raise invalid(
             "resource_names: at least one of the form projects/PROJECT is needed, and no other form."
         )
     if order not in ("", "timestamp asc", "timestamp desc"):
-        raise _invalid(f"order_by: '{order}' is neither 'timestamp asc' nor 'timestamp desc'.")
+        raise invalid(f"order_by: '{order}' is neither 'timestamp asc' nor 'timestamp desc'.")
     try:
         wanted = compile_filter(text)
     except FilterError as error:
-        raise _invalid(str(error)) from error
+        raise invalid(str(error)) from error
     return _Question(tuple(f"{name}/" for name in names), wanted, order == "timestamp desc")
 
 
@@ -98,7 +98,7 @@ async def answer_list(store: LogStore, request: logging.ListLogEntriesRequest) -
     """One page. A page token names the last entry that was shown, so that later ones change no page."""
     asked = _question(request.resource_names, request.filter, request.order_by)
     if not 0 <= request.page_size <= _MAX_PAGE:
-        raise _invalid(f"page_size: {request.page_size} is not between 0 and {_MAX_PAGE}.")
+        raise invalid(f"page_size: {request.page_size} is not between 0 and {_MAX_PAGE}.")
     limit = request.page_size or _DEFAULT_PAGE
     mark = crc32("\n".join((*request.resource_names, request.filter, request.order_by)).encode())
     after = _read_token(request.page_token, mark) if request.page_token else None
@@ -154,7 +154,7 @@ async def _tail(
         else _DEFAULT_WINDOW_S
     )
     if not 0 <= window <= _MAX_WINDOW_S:
-        raise _invalid(f"buffer_window: {window:g} s is not between 0 and {_MAX_WINDOW_S:g} s.")
+        raise invalid(f"buffer_window: {window:g} s is not between 0 and {_MAX_WINDOW_S:g} s.")
     with store.tail() as tail:
         await context.send_initial_metadata(())
         while True:
@@ -204,8 +204,4 @@ def _read_token(token: str, mark: int) -> Key:
         given, at_ns, insert_id = json.loads(base64.urlsafe_b64decode(token))
         if given == mark:
             return int(at_ns), str(insert_id)
-    raise _invalid("page_token: not a token of this question; the other fields must stay the same.")
-
-
-def _invalid(text: str) -> Refused:
-    return Refused("INVALID_ARGUMENT", text)
+    raise invalid("page_token: not a token of this question; the other fields must stay the same.")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.cloud import run_v2
@@ -24,7 +24,7 @@ from pipeline.local.api.paging import page
 from pipeline.local.control import codec
 from pipeline.local.control.controller import Controller
 from pipeline.local.control.operations import Operation
-from pipeline.local.control.state import Refused, Revision, Service
+from pipeline.local.control.state import Json, Revision, Service, invalid
 from pipeline.local.control.views import revision_json, service_json
 from pipeline.model import ServiceRef
 
@@ -41,6 +41,8 @@ _LONGEST_WAIT_S = 600.0
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")
 _REVISION = re.compile(r"(.+)/revisions/([^/]+)")
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -52,6 +54,9 @@ class Caller:
 
     actor: str = "local"
     time_left_s: float | None = None
+
+
+Call = Callable[[Any, Caller], Awaitable[Message]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,77 @@ class Method:
     name: str
     request: type[Message]
     response: type[Message]
-    call: Callable[[Any, Caller], Awaitable[Message]]
+    call: Call
+
+
+def at_once(act: Callable[[Any], Message]) -> Call:
+    """A call that waits for nothing, whoever calls."""
+
+    async def call(request: Any, _: Caller) -> Message:
+        return act(request)
+
+    return call
+
+
+def paged(
+    answer: type[Message],
+    find: Callable[[Any], Iterable[T]],
+    key: Callable[[T], str],
+    show: Callable[[T], Message],
+    *,
+    newest_first: bool = False,
+) -> Call:
+    """A call that answers with a page of what is found for a request, in order of ``key``."""
+    repeated = next(field.name for field in answer.DESCRIPTOR.fields if field.message_type)
+
+    def act(request: Any) -> Message:
+        size, token = request.page_size, request.page_token
+        some, following = page(find(request), key, size=size, token=token, descending=newest_first)
+        return answer(**{repeated: map(show, some)}, next_page_token=following)
+
+    return at_once(act)
+
+
+def row(name: str, response: type[Message], call: Call) -> Method:
+    """A method of Cloud Run's own API. Args: name: as in ``Services/GetService``."""
+    request = getattr(run_v2, f"{name.partition('/')[2]}Request")
+    return Method(f"{PACKAGE}.{name}", request.pb(), response, call)
+
+
+def reads(name: str, kind: Any, show: Callable[[Any], Json]) -> Method:
+    """A method of it that answers with one resource. Args: show: the resource that a request names."""
+    return row(name, kind.pb(), at_once(lambda request: codec.message(kind.pb(), show(request))))
+
+
+def lists(
+    name: str,
+    kind: Any,
+    find: Callable[[Any], Iterable[T]],
+    key: Callable[[T], str],
+    show: Callable[[T], Json],
+    *,
+    newest_first: bool = False,
+) -> Method:
+    """A method of it that answers with a page of resources; see ``paged``."""
+    answer = getattr(run_v2, f"{name.partition('/')[2]}Response").pb()
+
+    def shown(found: T) -> Message:
+        return codec.message(kind.pb(), show(found))
+
+    return row(name, answer, paged(answer, find, key, shown, newest_first=newest_first))
+
+
+def writes(name: str, write: Callable[[Any, Caller], Operation]) -> Method:
+    """A method of it that answers with an operation."""
+
+    async def call(request: Any, caller: Caller) -> Message:
+        return operation_message(write(request, caller))
+
+    return row(name, operations_pb2.Operation, call)
 
 
 def offered(controller: Controller, *, strict_masks: bool = False) -> tuple[Method, ...]:
-    """Every row.
+    """Every row of services, revisions and operations.
 
     Args:
         strict_masks: refuse an update mask with a path that a service does not have, where the cloud drops the path.
@@ -89,123 +160,96 @@ def client_methods() -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _services(controller: Controller, strict_masks: bool) -> Iterator[Method]:
-    async def create(request: Any, caller: Caller) -> Message:
+def _services(controller: Controller, strict_masks: bool) -> tuple[Method, ...]:
+    def create(request: Any, caller: Caller) -> Operation:
         ref = _service_ref(f"{location(request.parent)}/services/{request.service_id}")
-        return operation_message(
-            controller.create_service(
-                ref, codec.spec_of(request.service), actor=caller.actor, validate_only=request.validate_only
-            )
+        spec = codec.spec_of(request.service)
+        return controller.create_service(ref, spec, actor=caller.actor, validate_only=request.validate_only)
+
+    def update(request: Any, caller: Caller) -> Operation:
+        return controller.update_service(
+            _service_ref(request.service.name),
+            codec.spec_of(request.service),
+            codec.paths_of(request.update_mask, is_strict=strict_masks),
+            etag=request.service.etag,
+            actor=caller.actor,
+            validate_only=request.validate_only,
+            allow_missing=request.allow_missing,
         )
 
-    async def get(request: Any, _: Caller) -> Message:
-        return shown(controller.service(_service_ref(request.name)))
-
-    async def list_(request: Any, _: Caller) -> Message:
-        found = controller.services(location(request.parent))
-        some, token = page(found, lambda s: s.name, size=request.page_size, token=request.page_token)
-        return run_v2.ListServicesResponse.pb()(services=map(shown, some), next_page_token=token)
-
-    async def update(request: Any, caller: Caller) -> Message:
-        return operation_message(
-            controller.update_service(
-                _service_ref(request.service.name),
-                codec.spec_of(request.service),
-                codec.paths_of(request.update_mask, is_strict=strict_masks),
-                etag=request.service.etag,
-                actor=caller.actor,
-                validate_only=request.validate_only,
-                allow_missing=request.allow_missing,
-            )
-        )
-
-    async def delete(request: Any, caller: Caller) -> Message:
+    def delete(request: Any, caller: Caller) -> Operation:
         ref = _service_ref(request.name)
-        return operation_message(
-            controller.delete_service(
-                ref, etag=request.etag, actor=caller.actor, validate_only=request.validate_only
-            )
+        return controller.delete_service(
+            ref, etag=request.etag, actor=caller.actor, validate_only=request.validate_only
         )
 
-    def shown(service: Service) -> Message:
-        return codec.message(run_v2.Service.pb(), service_json(service, controller.uri))
+    def found(request: Any) -> Iterable[Service]:
+        return controller.services(location(request.parent))
 
-    yield row("Services/CreateService", run_v2.CreateServiceRequest, operations_pb2.Operation, create)
-    yield row("Services/GetService", run_v2.GetServiceRequest, run_v2.Service.pb(), get)
-    yield row("Services/ListServices", run_v2.ListServicesRequest, run_v2.ListServicesResponse.pb(), list_)
-    yield row("Services/UpdateService", run_v2.UpdateServiceRequest, operations_pb2.Operation, update)
-    yield row("Services/DeleteService", run_v2.DeleteServiceRequest, operations_pb2.Operation, delete)
+    def shown(service: Service) -> Json:
+        return service_json(service, controller.uri)
+
+    return (
+        writes("Services/CreateService", create),
+        reads("Services/GetService", run_v2.Service, lambda r: shown(controller.service(_service_ref(r.name)))),
+        lists("Services/ListServices", run_v2.Service, found, lambda service: service.name, shown),
+        writes("Services/UpdateService", update),
+        writes("Services/DeleteService", delete),
+    )  # fmt: skip
 
 
-def _revisions(controller: Controller) -> Iterator[Method]:
-    async def get(request: Any, _: Caller) -> Message:
-        return shown(controller.revision(*_revision_ref(request.name)))
-
-    async def list_(request: Any, _: Caller) -> Message:
-        """Newest first."""
+def _revisions(controller: Controller) -> tuple[Method, ...]:
+    def found(request: Any) -> Iterable[tuple[Service, Revision]]:
         ref = _service_ref(request.parent)
         services = controller.services(ref.parent) if ref.service == "-" else (controller.service(ref),)
-        some, token = page(
-            [(service, revision) for service in services for revision in service.revisions],
-            lambda pair: f"{pair[1].create_time.isoformat()} {pair[1].generation:09d} {pair[1].name}",
-            size=request.page_size,
-            token=request.page_token,
-            descending=True,
-        )
-        return run_v2.ListRevisionsResponse.pb()(revisions=map(shown, some), next_page_token=token)
+        return ((service, revision) for service in services for revision in service.revisions)
 
-    async def delete(request: Any, caller: Caller) -> Message:
+    def age(pair: tuple[Service, Revision]) -> str:
+        return f"{pair[1].create_time.isoformat()} {pair[1].generation:09d} {pair[1].name}"
+
+    def shown(pair: tuple[Service, Revision]) -> Json:
+        return revision_json(*pair)
+
+    def delete(request: Any, caller: Caller) -> Operation:
         ref, name = _revision_ref(request.name)
-        return operation_message(
-            controller.delete_revision(
-                ref, name, etag=request.etag, actor=caller.actor, validate_only=request.validate_only
-            )
+        return controller.delete_revision(
+            ref, name, etag=request.etag, actor=caller.actor, validate_only=request.validate_only
         )
 
-    def shown(found: tuple[Service, Revision]) -> Message:
-        return codec.message(run_v2.Revision.pb(), revision_json(*found))
-
-    yield row("Revisions/GetRevision", run_v2.GetRevisionRequest, run_v2.Revision.pb(), get)
-    yield row(
-        "Revisions/ListRevisions", run_v2.ListRevisionsRequest, run_v2.ListRevisionsResponse.pb(), list_
-    )
-    yield row("Revisions/DeleteRevision", run_v2.DeleteRevisionRequest, operations_pb2.Operation, delete)
+    return (
+        reads("Revisions/GetRevision", run_v2.Revision, lambda r: shown(controller.revision(*_revision_ref(r.name)))),
+        lists("Revisions/ListRevisions", run_v2.Revision, found, age, shown, newest_first=True),
+        writes("Revisions/DeleteRevision", delete),
+    )  # fmt: skip
 
 
-def _operations(controller: Controller) -> Iterator[Method]:
-    async def get(request: Any, _: Caller) -> Message:
-        return operation_message(controller.operations.get(request.name))
+def _operations(controller: Controller) -> tuple[Method, ...]:
+    kept, pb = controller.operations, operations_pb2
 
-    async def list_(request: Any, _: Caller) -> Message:
+    def found(request: Any) -> Iterable[Operation]:
         if request.filter:
-            raise Refused("INVALID_ARGUMENT", f"filter: '{request.filter}' is not supported.")
-        some, token = page(
-            controller.operations.under(location(request.name.removesuffix("/operations"))),
-            lambda o: f"{o.create_time.isoformat()} {o.name}",
-            size=request.page_size,
-            token=request.page_token,
-        )
-        return pb.ListOperationsResponse(operations=map(operation_message, some), next_page_token=token)
+            raise invalid(f"filter: '{request.filter}' is not supported.")
+        return kept.under(location(request.name.removesuffix("/operations")))
 
     async def wait(request: Any, caller: Caller) -> Message:
         asked = seconds("timeout", request.timeout) if request.HasField("timeout") else _LONGEST_WAIT_S
         limit = _LONGEST_WAIT_S if caller.time_left_s is None else caller.time_left_s
-        return operation_message(await controller.operations.wait(request.name, min(asked, limit)))
+        return operation_message(await kept.wait(request.name, min(asked, limit)))
 
-    async def delete(request: Any, _: Caller) -> Message:
-        controller.operations.delete(request.name)
+    def delete(request: Any) -> Message:
+        kept.delete(request.name)
         return empty_pb2.Empty()
 
-    pb = operations_pb2
-    yield Method(f"{LONGRUNNING}/GetOperation", pb.GetOperationRequest, pb.Operation, get)
-    yield Method(f"{LONGRUNNING}/ListOperations", pb.ListOperationsRequest, pb.ListOperationsResponse, list_)
-    yield Method(f"{LONGRUNNING}/WaitOperation", pb.WaitOperationRequest, pb.Operation, wait)
-    yield Method(f"{LONGRUNNING}/DeleteOperation", pb.DeleteOperationRequest, empty_pb2.Empty, delete)
-
-
-def row(name: str, request: Any, response: type[Message], call: Any) -> Method:
-    """Of Cloud Run's own API."""
-    return Method(f"{PACKAGE}.{name}", request.pb(), response, call)
+    get = at_once(lambda request: operation_message(kept.get(request.name)))
+    pages = paged(
+        pb.ListOperationsResponse, found, lambda o: f"{o.create_time.isoformat()} {o.name}", operation_message
+    )
+    return (
+        Method(f"{LONGRUNNING}/GetOperation", pb.GetOperationRequest, pb.Operation, get),
+        Method(f"{LONGRUNNING}/ListOperations", pb.ListOperationsRequest, pb.ListOperationsResponse, pages),
+        Method(f"{LONGRUNNING}/WaitOperation", pb.WaitOperationRequest, pb.Operation, wait),
+        Method(f"{LONGRUNNING}/DeleteOperation", pb.DeleteOperationRequest, empty_pb2.Empty, at_once(delete)),
+    )
 
 
 def operation_message(operation: Operation) -> operations_pb2.Operation:
@@ -224,19 +268,19 @@ def operation_message(operation: Operation) -> operations_pb2.Operation:
 def location(parent: str) -> str:
     """The same, if it is the name of a place. Raises Refused."""
     if not _PARENT.fullmatch(parent) or parent.endswith("/-"):
-        raise Refused("INVALID_ARGUMENT", f"parent: '{parent}' is not projects/PROJECT/locations/LOCATION.")
+        raise invalid(f"parent: '{parent}' is not projects/PROJECT/locations/LOCATION.")
     return parent
 
 
 def _service_ref(name: str) -> ServiceRef:
     if ref := ServiceRef.parse(name):
         return ref
-    raise Refused("INVALID_ARGUMENT", f"name: '{name}' is not projects/P/locations/L/services/S.")
+    raise invalid(f"name: '{name}' is not projects/P/locations/L/services/S.")
 
 
 def _revision_ref(name: str) -> tuple[ServiceRef, str]:
     match = _REVISION.fullmatch(name)
     ref = ServiceRef.parse(match[1]) if match else None
     if match is None or ref is None:
-        raise Refused("INVALID_ARGUMENT", f"name: '{name}' is not projects/P/locations/L/services/S/revisions/R.")  # fmt: skip
+        raise invalid(f"name: '{name}' is not projects/P/locations/L/services/S/revisions/R.")  # fmt: skip
     return ref, match[2]

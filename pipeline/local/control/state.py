@@ -52,6 +52,11 @@ class Refused(Exception):
         self.message = message
 
 
+def invalid(message: str) -> Refused:
+    """For a request that is wrong whatever the state."""
+    return Refused("INVALID_ARGUMENT", message)
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """Who writes, when, and where fresh unique ids come from."""

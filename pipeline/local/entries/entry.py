@@ -84,10 +84,16 @@ def _finite_int(digits: str) -> int:
 
 def moment(fields: dict[str, Any]) -> int | None:
     """The ``time`` of a structured line, taken out of it if it is one."""
-    moment = Timestamp()
     try:
-        moment.FromJsonString(fields["time"])
+        at_ns = nanoseconds(fields["time"])
     except (KeyError, ValueError, TypeError, AttributeError):
         return None
     del fields["time"]
+    return at_ns
+
+
+def nanoseconds(text: str) -> int:
+    """Of an RFC 3339 time, since the epoch. Raises ValueError."""
+    moment = Timestamp()
+    moment.FromJsonString(text)
     return moment.ToNanoseconds()

@@ -19,9 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache, reduce
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from pipeline.local.entries.entry import Entry
+from pipeline.local.entries.entry import Entry, nanoseconds
 from pipeline.local.entries.fields import Field, severity_number, timed, value_field
 from pipeline.local.entries.index import EVERYTHING, Bounds
 
@@ -192,10 +190,8 @@ def _named(name: str, compare: _Token, value: _Token) -> Bounds:
 
 
 def _compare_time(moment: Callable[[Entry], int], name: str, compare: _Token, value: _Token) -> Filter:
-    parsed = Timestamp()
     try:
-        parsed.FromJsonString(_text(value))
-        order, ns = _ORDER[compare.text], parsed.ToNanoseconds()
+        ns, order = nanoseconds(_text(value)), _ORDER[compare.text]
     except ValueError as error:
         raise value.error("expected an RFC 3339 time") from error
     except KeyError as error:

@@ -23,28 +23,18 @@ def plain(message: Struct) -> dict[str, Any]:
 
 def has_unknowns(value: object) -> bool:
     """Whether anything in it is known only after another resource was made."""
-    return any(leaf == _UNKNOWN for leaf in _leaves(value))
+    return any(part == _UNKNOWN for part in _parts(value))
 
 
 class Secrets:
     """What is secret in some messages: by value, and environment variables by name too, whatever their value is by now."""
 
     def __init__(self, *messages: Struct) -> None:
-        found = [part for message in messages for part in _secrets(json_format.MessageToDict(message))]
-        self._values = {leaf for part in found for leaf in _leaves(part) if isinstance(leaf, str) and leaf}
-        self._names = {NONCE_VARIABLE}
-        for message in messages:
-            self._names |= set(self._variables(plain(message)))
-
-    def _variables(self, value: object) -> Iterator[str]:
-        if isinstance(value, list):
-            for item in value:
-                yield from self._variables(item)
-        elif isinstance(value, Mapping):
-            if "name" in value and value.get("value") in self._values:
-                yield value["name"]
-            for item in value.values():
-                yield from self._variables(item)
+        given = [json_format.MessageToDict(message) for message in messages]
+        secret = [_plain(part) for part in _parts(given) if _is_secret(part)]
+        self._values = {part for part in _parts(secret) if isinstance(part, str) and part}
+        named = [part for part in _parts(_plain(given)) if isinstance(part, Mapping) and "name" in part]
+        self._names = {NONCE_VARIABLE, *(each["name"] for each in named if each.get("value") in self._values)}
 
     def marked(self, value: Mapping[str, Any]) -> Struct:
         """The values as a message, secrets marked."""
@@ -77,30 +67,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
-        if value.get(_SIGNATURE) == _SECRET:
+        if _is_secret(value):
             return _plain(value["value"])
         return {key: _plain(item) for key, item in value.items() if not key.startswith("__")}
     return value
 
 
-def _secrets(value: Any) -> Iterator[Any]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _secrets(item)
-    elif isinstance(value, Mapping):
-        if value.get(_SIGNATURE) == _SECRET:
-            yield _plain(value["value"])
-            return
-        for item in value.values():
-            yield from _secrets(item)
+def _is_secret(value: object) -> bool:
+    return isinstance(value, Mapping) and value.get(_SIGNATURE) == _SECRET
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _leaves(item)
-    else:
-        yield value
+def _parts(value: Any) -> Iterator[Any]:
+    """The value, and all that is in it at any depth."""
+    yield value
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for item in inner:
+        yield from _parts(item)

@@ -50,7 +50,7 @@ class ServiceResource:
     def create(self, request: provider_pb2.CreateRequest) -> provider_pb2.CreateResponse:
         inputs = plain(request.properties)
         self._services.settle(self._services.create(inputs))
-        state = Secrets(request.properties).marked(self._there(inputs, inputs))
+        state = Secrets(request.properties).marked(self._there(inputs))
         return provider_pb2.CreateResponse(id=ref_of(inputs).name, properties=state)
 
     def read(self, request: provider_pb2.ReadRequest) -> provider_pb2.ReadResponse:
@@ -70,16 +70,16 @@ class ServiceResource:
     def update(self, request: provider_pb2.UpdateRequest) -> provider_pb2.UpdateResponse:
         state, declared = plain(request.olds), plain(request.news)
         self._services.settle(self._services.update(state, declared))
-        after = self._there(declared, declared)
+        after = self._there(declared)
         return provider_pb2.UpdateResponse(properties=Secrets(request.news).marked(after))
 
     def delete(self, request: provider_pb2.DeleteRequest) -> None:
         self._services.delete(plain(request.properties))
 
-    def _there(self, place: Json, last: Json) -> Mapping[str, Any]:
-        found = self._services.read(place, last)
+    def _there(self, declared: Json) -> Mapping[str, Any]:
+        found = self._services.read(declared, declared)
         if found is None:
-            raise exceptions.NotFound(f"{ref_of(place).name} is gone already")
+            raise exceptions.NotFound(f"{ref_of(declared).name} is gone already")
         return found
 
 

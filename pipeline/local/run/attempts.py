@@ -6,41 +6,23 @@ The first container's end is the attempt's. The others, and whatever a container
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from secrets import token_hex
 
 from pipeline.local.dataplane import AttemptEnd, AttemptSpec, ContainerSpec
 from pipeline.local.entries.store import LogSink
-from pipeline.local.images.builds import Build
-from pipeline.local.run import inside, secret_variables, strays, volumes
-from pipeline.local.run.container import Container, Part
+from pipeline.local.run.container import Container, Part, Site
 
 _PREFIX = "run.googleapis.com/"
 
 
 class Attempt:
-    """``run`` it once.
+    """``run`` it once."""
 
-    Args:
-        find: the build of an image. Raises StartFailed.
-        grace_s: between SIGTERM and SIGKILL; Cloud Run's is 10.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        logs: LogSink,
-        find: Callable[[str], Awaitable[Build]],
-        spec: AttemptSpec,
-        grace_s: float,
-    ) -> None:
-        self._folder = folder
+    def __init__(self, site: Site, logs: LogSink, spec: AttemptSpec) -> None:
+        self._site = site
         self._logs = logs
-        self._find = find
         self._spec = spec
-        self._grace_s = grace_s
-        self._token = inside.fresh_token(folder) if spec.is_inside else strays.fresh_token(folder)
         self._instance = token_hex(20)
         self._running: list[Container] = []
 
@@ -73,9 +55,6 @@ class Attempt:
 
     async def _start(self, number: int, container: ContainerSpec) -> Container:
         spec, name = self._spec, self._spec.job
-        build = await self._find(container.image)
-        secrets = await asyncio.to_thread(secret_variables.read, self._folder, name, container)
-        runner = await asyncio.to_thread(volumes.runner, self._folder, self._token, name, container)
         ours = {
             "CLOUD_RUN_JOB": name.rpartition("/")[2],
             "CLOUD_RUN_EXECUTION": spec.execution,
@@ -83,17 +62,16 @@ class Attempt:
             "CLOUD_RUN_TASK_ATTEMPT": str(spec.attempt),
             "CLOUD_RUN_TASK_COUNT": str(spec.count),
         }
-        env = {**container.env, **secrets, **ours}
-        part = Part(container, build, env, 0, strays.of_container(self._token, number), runner)
+        part = await Part.made(self._site, name, number, container, ours)
 
         def hand_on(stream: str, line: str) -> None:
             self._logs.line(name, "", stream, line, container.name, self._instance, labels=self._labels)
 
-        return await Container.spawn(part, hand_on, self._grace_s)
+        return await Container.spawn(part, hand_on, self._site.grace_s)
 
     async def _end(self) -> None:
         await asyncio.gather(*(container.end() for container in self._running))
-        await asyncio.to_thread(volumes.remove, volumes.place(self._folder, self._token))
+        await self._site.clear()
 
     def _tell(self, text: str) -> None:
         self._logs.system(self._spec.job, "", text, "ERROR", self._instance, labels=self._labels)

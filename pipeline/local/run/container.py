@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import cast
 from pipeline.local.dataplane import ContainerSpec, Probe, StartFailed
 from pipeline.local.entries.store import MAX_LINE
 from pipeline.local.images.builds import Build
-from pipeline.local.run import listening, probes, strays
+from pipeline.local.run import listening, probes, secret_variables, strays, volumes
 from pipeline.local.run.output_lines import LineCutter
 from pipeline.redact import SINK
 
@@ -78,6 +78,27 @@ class _Process(asyncio.SubprocessProtocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where the containers of an instance, or of a job's attempt, are run.
+
+    Args:
+        folder: of the server.
+        token: which nobody else has.
+        find: the build of an image. Raises StartFailed.
+        grace_s: between SIGTERM and SIGKILL; Cloud Run's is 10.
+    """
+
+    folder: Path
+    token: str
+    find: Callable[[str], Awaitable[Build]]
+    grace_s: float
+
+    async def clear(self) -> None:
+        """Take their volumes away."""
+        await asyncio.to_thread(volumes.remove, volumes.place(self.folder, self.token))
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What one container of an instance is started with.
 
@@ -94,6 +115,22 @@ class Part:
     port: int
     token: str
     runner: tuple[str, ...] = ()
+
+    @classmethod
+    async def made(
+        cls, site: Site, owner: str, number: int, spec: ContainerSpec, ours: Mapping[str, str], port: int = 0
+    ) -> Part:
+        """With its build, its secrets and its volumes at hand. Raises StartFailed.
+
+        Args:
+            owner: resource name of the service or the job.
+            ours: variables that the platform sets.
+        """
+        build = await site.find(spec.image)
+        secrets = await asyncio.to_thread(secret_variables.read, site.folder, owner, spec)
+        runner = await asyncio.to_thread(volumes.runner, site.folder, site.token, owner, spec)
+        env = {**spec.env, **secrets, **ours}
+        return cls(spec, build, env, port, strays.of_container(site.token, number), runner)
 
     @property
     def command(self) -> list[str]:

@@ -16,8 +16,9 @@ from pipeline.local.dataplane import AttemptEnd, AttemptSpec, InstanceSpec, Star
 from pipeline.local.entries.store import LogSink
 from pipeline.local.images import builds, catalogue
 from pipeline.local.images.builds import Build
-from pipeline.local.run import secret_variables, strays, volumes
+from pipeline.local.run import inside, strays, volumes
 from pipeline.local.run.attempts import Attempt
+from pipeline.local.run.container import Site
 from pipeline.local.run.instance import Instance
 from pipeline.local.tasks import Tasks
 
@@ -171,7 +172,11 @@ class Fleet:
             self._logs.system(spec.service, spec.revision, text, "NOTICE")
 
     async def attempt(self, spec: AttemptSpec) -> AttemptEnd:
-        return await Attempt(self._folder, self._logs, self._build, spec, self._grace_s).run()
+        token = inside.fresh_token(self._folder) if spec.is_inside else strays.fresh_token(self._folder)
+        return await Attempt(self._site(token), self._logs, spec).run()
+
+    def _site(self, token: str) -> Site:
+        return Site(self._folder, token, self._build, self._grace_s)
 
     async def stop(self, service: str, revision: str) -> None:
         group = self._groups.pop((service, revision), None)
@@ -231,24 +236,15 @@ class Fleet:
         def tell(text: str, severity: str = "WARNING") -> None:
             self._logs.system(spec.service, spec.revision, text, severity, instance.id)
 
-        parts = (spec.container, *spec.sidecars)
-        found = [await self._build(part.image) for part in parts]
-        secrets = [
-            await asyncio.to_thread(secret_variables.read, self._folder, spec.service, part) for part in parts
-        ]
-        token = strays.fresh_token(self._folder)
-        runners = [
-            await asyncio.to_thread(volumes.runner, self._folder, token, spec.service, part) for part in parts
-        ]
-        folder = volumes.place(self._folder, token)
         env = self._environment(spec.service, spec.container.env)
         spec = replace(spec, container=replace(spec.container, env=env))
-        instance = Instance(spec, token, hand_on, tell, self._grace_s, folder)
+        instance = Instance(self._site(strays.fresh_token(self._folder)), spec, hand_on, tell)
+        parts = await instance.parts()
         tell(f"Starting new instance. Reason: {reason}", "INFO")
         group.instances.append(instance)
         self._instances.add(instance)
         try:
-            await instance.start(found, secrets, runners)
+            await instance.start(parts)
         except StartFailed as failure:
             group.instances.remove(instance)
             tell(failure.message.partition("\n")[0], "ERROR")

@@ -8,7 +8,6 @@ cloud. Linux alone tells whose a connection is; elsewhere nobody is inside.
 from __future__ import annotations
 
 import secrets
-from contextlib import suppress
 from pathlib import Path
 
 from pipeline.local.run import listening, strays
@@ -23,22 +22,11 @@ def fresh_token(folder: Path) -> str:
 
 def holds(folder: Path, client_port: int, server_port: int) -> bool:
     """Whether the client of a connection on this machine is inside. Takes a few milliseconds, of the disk's kind."""
-    inodes = {inode for inode in _inodes(client_port, server_port) if inode != "0"}
+    wanted = f":{client_port:04X}", f":{server_port:04X}"
+    ends = listening.rows(_OPEN)  # the client's is the one that has its port
+    inodes = {inode for local, remote, inode in ends if (local[-5:], remote[-5:]) == wanted and inode != "0"}
     return bool(inodes) and not inodes.isdisjoint(listening.sockets(strays.pids(_prefix(folder))))
 
 
 def _prefix(folder: Path) -> str:
     return f"{strays.folder_token(folder)}inside-"
-
-
-def _inodes(client_port: int, server_port: int) -> set[str]:
-    """Of the client's end."""
-    wanted = f":{client_port:04X}", f":{server_port:04X}"
-    found: set[str] = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _OPEN and (fields[1][-5:], fields[2][-5:]) == wanted:
-                    found.add(fields[9])
-    return found

@@ -7,15 +7,12 @@ one that takes requests gets PORT; a sidecar's port is the machine's, and two in
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from secrets import token_hex
 
 from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe, StartFailed
-from pipeline.local.images.builds import Build
-from pipeline.local.run import probes, strays, volumes
-from pipeline.local.run.container import Container, Part, free_port
+from pipeline.local.run import probes
+from pipeline.local.run.container import Container, Part, Site, free_port
 from pipeline.local.tasks import Tasks
 
 Line = Callable[[str, str, str], None]  # container, stream, line
@@ -25,21 +22,10 @@ class Instance:
     """``start`` it once, then ``wait`` for its end or ``end`` it.
 
     Args:
-        token: which no other instance has.
         sink: hears what its containers say; ``tell`` what the platform has to say of it.
-        grace_s: between SIGTERM and SIGKILL.
-        folder: of its volumes, which is removed at its end.
     """
 
-    def __init__(
-        self,
-        spec: InstanceSpec,
-        token: str,
-        sink: Line,
-        tell: Callable[[str], None],
-        grace_s: float,
-        folder: Path,
-    ) -> None:
+    def __init__(self, site: Site, spec: InstanceSpec, sink: Line, tell: Callable[[str], None]) -> None:
         self.spec = spec
         self.id = token_hex(20)  # as its log entries are labelled
         self.port = free_port()
@@ -47,11 +33,9 @@ class Instance:
         self.is_ready = False
         self.is_ending = False
         self.idle_since = asyncio.get_running_loop().time()
-        self._token = token
+        self._site = site
         self._sink = sink
         self._tell = tell
-        self._grace_s = grace_s
-        self._folder = folder
         self._running: list[Container] = []
         self._readiness = [True] * len(self._specs)  # each starts as ready: its startup probe has passed
         self._unwell: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -87,20 +71,17 @@ class Instance:
         is_well = self.is_ready and all(self._readiness)
         return is_well and not self.is_ending and self.is_running and self.busy < self.spec.concurrency
 
-    async def start(
-        self,
-        builds: Sequence[Build],
-        secrets: Sequence[Mapping[str, str]],
-        runners: Sequence[tuple[str, ...]],
-    ) -> None:
-        """Return when every container has started. Raises StartFailed, after all of them have ended.
+    async def parts(self) -> list[Part]:
+        """What its containers are started with: the one that takes requests, then the sidecars. Raises StartFailed."""
+        name, service = self.spec.service, self.spec.service.rsplit("/", 1)[-1]
+        ours = {"K_SERVICE": service, "K_REVISION": self.spec.revision, "K_CONFIGURATION": service}
+        main = {**ours, "PORT": str(self.port)}
+        first = await Part.made(self._site, name, 0, self.spec.container, main, self.port)
+        sidecars = enumerate(self.spec.sidecars, start=1)
+        return [first, *[await Part.made(self._site, name, number, spec, ours) for number, spec in sidecars]]
 
-        Args:
-            builds: of the container that takes requests, then of the sidecars; as are ``secrets``, their variables,
-                and ``runners``, what their commands are run by.
-        """
-        each_of = zip(itertools.count(), self._specs, builds, secrets, runners, strict=False)
-        parts = [self._part(*each) for each in each_of]
+    async def start(self, parts: Sequence[Part]) -> None:
+        """Return when every container has started. Raises StartFailed, after all of them have ended."""
         started = {part.token: asyncio.Event() for part in parts}
         by_name = {part.spec.name: started[part.token] for part in parts}
         try:
@@ -152,35 +133,13 @@ class Instance:
         def hand_on(stream: str, line: str) -> None:
             self._sink(part.spec.name, stream, line)
 
-        container = await Container.spawn(part, hand_on, self._grace_s)
+        container = await Container.spawn(part, hand_on, self._site.grace_s)
         self._running.append(container)
         await container.until_ready()
         started.set()
         await container.wait()
         await container.end()
         raise container.failure(container.how_it_ended())
-
-    def _part(
-        self,
-        number: int,
-        spec: ContainerSpec,
-        build: Build,
-        secrets: Mapping[str, str],
-        runner: tuple[str, ...],
-    ) -> Part:
-        service = self.spec.service.rsplit("/", 1)[-1]
-        ours = {"K_SERVICE": service, "K_REVISION": self.spec.revision, "K_CONFIGURATION": service}
-        port = 0 if number else self.port
-        if port:
-            ours["PORT"] = str(port)
-        return Part(
-            spec,
-            build,
-            {**spec.env, **secrets, **ours},
-            port,
-            strays.of_container(self._token, number),
-            runner,
-        )
 
     async def wait(self) -> str:
         """Return when a container has ended, or its liveness probe has failed: how, in Cloud Run's words."""
@@ -199,7 +158,7 @@ class Instance:
         self.is_ending = True
         await self._tasks.cancel()
         killed = any(await asyncio.gather(*(container.end() for container in self._running)))
-        await asyncio.to_thread(volumes.remove, self._folder)
+        await self._site.clear()
         return killed
 
 

@@ -39,14 +39,21 @@ def sockets(pids: Iterable[int]) -> set[str]:
     return found
 
 
-def _addresses(inodes: set[str]) -> Iterator[tuple[str, int]]:
+def rows(state: str) -> Iterator[tuple[str, str, str]]:
+    """Of the kernel's tables: local and remote ``ADDRESS:PORT`` in hexadecimal, and inode, of the sockets in a state."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
             for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == _LISTEN and fields[9] in inodes:
-                    address, _, port = fields[1].partition(":")
-                    yield _address(address), int(port, 16)
+                if fields[3] == state:
+                    yield fields[1], fields[2], fields[9]
+
+
+def _addresses(inodes: set[str]) -> Iterator[tuple[str, int]]:
+    for local, _, inode in rows(_LISTEN):
+        if inode in inodes:
+            address, _, port = local.partition(":")
+            yield _address(address), int(port, 16)
 
 
 def _address(shown: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeline.local import state_secrets
@@ -12,46 +12,44 @@ from pipeline.redact import SINK
 
 def read(folder: Path, service: str, spec: ContainerSpec) -> Mapping[str, str]:
     """The values of the variables of a service's container, which the sink knows from then on. Raises StartFailed."""
-    return {variable: _value(folder, service, *wanted) for variable, wanted in spec.secrets.items()}
+    return {
+        variable: _learned(folder, service, *wanted, state_secrets.text)[1]
+        for variable, wanted in spec.secrets.items()
+    }
 
 
 def file_of(folder: Path, service: str, secret: str, version: str) -> Path:
     """Where a version is, which the sink knows from then on if it is text. Raises StartFailed."""
+    return _learned(folder, service, secret, version, _as_text)[0]
+
+
+def _learned(
+    folder: Path, service: str, secret: str, version: str, read: Callable[[Path], str]
+) -> tuple[Path, str]:
+    """Where a version is, and its text, which the sink knows from then on. Raises StartFailed."""
     name = secret.rpartition("/")[2]
+    path = state_secrets.place(folder, name, version)
     try:
-        data = state_secrets.content_of(folder, name, version)
+        value = read(path)
     except (OSError, ValueError) as fault:
-        raise _failed(folder, service, secret, version, fault) from fault
-    SINK.learn(*state_secrets.spellings(data.decode(errors="replace")))
-    return state_secrets.place(folder, name, version)
-
-
-def _value(folder: Path, service: str, secret: str, version: str) -> str:
-    try:
-        value = state_secrets.version_of(folder, secret.rpartition("/")[2], version)
-    except (OSError, ValueError) as fault:
-        raise _failed(folder, service, secret, version, fault) from fault
+        project = secret.split("/")[1] if "/" in secret else service.split("/")[1]
+        raise StartFailed(
+            "SECRETS_ACCESS_CHECK_FAILED",
+            f"Secret projects/{project}/secrets/{name}/versions/{version} {_why(fault)}. On the local Cloud Run its value"
+            f" is the content of {path}.",
+        ) from fault
     SINK.learn(*state_secrets.spellings(value))
-    return value
+    return path, value
 
 
-def _failed(
-    folder: Path, service: str, secret: str, version: str, fault: OSError | ValueError
-) -> StartFailed:
-    name = secret.rpartition("/")[2]
-    project = secret.split("/")[1] if "/" in secret else service.split("/")[1]
-    why = "was not found" if isinstance(fault, FileNotFoundError) else f"cannot be read ({_why(fault)})"
-    return StartFailed(
-        "SECRETS_ACCESS_CHECK_FAILED",
-        f"Secret projects/{project}/secrets/{name}/versions/{version} {why}. On the local Cloud Run its value is"
-        f" the content of {state_secrets.place(folder, name, version)}.",
-    )
+def _as_text(path: Path) -> str:
+    return state_secrets.content(path).decode(errors="replace")
 
 
 def _why(fault: OSError | ValueError) -> str:
     """Never with a part of the value in it."""
-    return (
-        fault.strerror or type(fault).__name__
-        if isinstance(fault, OSError)
-        else "it is no text of at most 64 KiB"
-    )
+    if isinstance(fault, FileNotFoundError):
+        return "was not found"
+    if isinstance(fault, OSError):
+        return f"cannot be read ({fault.strerror or type(fault).__name__})"
+    return "cannot be read (it is no text of at most 64 KiB)"

@@ -20,6 +20,7 @@ import structlog
 from pipeline.local.alerts.collection import Collection
 from pipeline.local.control.state import Json, Refused
 from pipeline.local.scheduler import cron
+from pipeline.local.tasks import Tasks
 from pipeline.rpc.scheduler import kind
 
 _EVERY_S = 1.0
@@ -42,16 +43,13 @@ class Scheduler:
         self.jobs = Collection(folder / "schedule.json", kind("Job"), self._written)
         self._start = start
         self._clock = clock
-        self._looking: asyncio.Task[None] | None = None
+        self._tasks = Tasks("the schedule is looked at no more")
 
     def begin(self) -> None:
-        self._looking = asyncio.create_task(self._keep_looking())
+        self._tasks.spawn(self._keep_looking())
 
     async def close(self) -> None:
-        if self._looking:
-            self._looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._looking
+        await self._tasks.cancel()
 
     async def _keep_looking(self) -> None:
         while True:
