@@ -28,15 +28,12 @@ from infra.asked import Asked, asked_of, main_index, ports, startup_probe
 from infra.document import Doc, below, covers, items, leaves, overlaid, without
 from infra.settings import Settings
 from pipeline.errors import ConfigError
-from pipeline.model import NONCE_VARIABLE, OWN_VARIABLES
+from pipeline.model import NONCE_VARIABLE, OWN_VARIABLES, is_reserved
 
 MADE_ANNOTATION = "spillway.revision/made"
 #: Rises when other content is made of the same settings and base: the name must change with the content.
 _TEMPLATE_VERSION = 2
 _HASH_DIGITS = 10  # a service has at most 49 characters, a revision 63
-RESERVED_NAMESPACES = (
-    "run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev",
-)  # fmt: skip
 #: What a new service gets where nothing is asked. cpuIdle is Cloud Run's default, which naming limits would switch off.
 NEW_TEMPLATE: Doc = {
     "timeout": "3600s",
@@ -140,15 +137,6 @@ def compose(settings: Settings, stable: str = "", live: Doc | None = None) -> Co
     notes = {**template.get("annotations", {}), MADE_ANNOTATION: Made(name, digest, keys).encode()}
     cleared = tuple(_cleared(live or {}, template))
     return Composed(name, {**template, "annotations": notes}, index, cleared=cleared)
-
-
-def is_reserved(key: str) -> bool:
-    """Whether Cloud Run keeps annotations and labels of this namespace to itself.
-
-    Source: comments of annotations in google/cloud/run/v2/service.proto.
-    """
-    prefix, slash, _ = key.partition("/")
-    return bool(slash) and any(prefix == name or prefix.endswith(f".{name}") for name in RESERVED_NAMESPACES)
 
 
 def unreserved(document: Doc) -> dict[str, Any]:

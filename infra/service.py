@@ -15,10 +15,9 @@ from typing import Any
 import pulumi
 from pulumi_gcp import cloudrunv2
 
-from infra import guard
 from infra.arguments import arguments
 from infra.deployment import Deployment, deployment
-from infra.guard import Ruling
+from infra.guard import Ruling, rule
 from infra.live import Live
 from infra.settings import Settings
 from pipeline.model import Target
@@ -69,7 +68,7 @@ class CloudRunService(pulumi.ComponentResource):
 def planned(settings: Settings, live: Live | None) -> tuple[Deployment, Ruling]:
     """What would be declared, and which way that may go. A new revision gets a secret that nobody can guess."""
     made = deployment(settings, live, secrets.token_hex(16))
-    return made, guard.rule(made, arguments(made.document)[1], settings.waive)
+    return made, rule(made, arguments(made.document)[1], settings.waive)
 
 
 def _hidden(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,11 @@ DRAIN_VARIABLE = "SPILLWAY_DRAIN_URL"
 ADMIN_API = "https://run.googleapis.com/v2"  # where an instance reads its own service
 #: Variables that a deploy writes into each revision, and that are no part of what it is.
 OWN_VARIABLES = (NONCE_VARIABLE, TELEMETRY_VARIABLE, CLIENT_VARIABLE, DRAIN_VARIABLE)
+#: Of annotations and labels that Cloud Run keeps to itself.
+#: Source: comments of annotations in google/cloud/run/v2/service.proto.
+RESERVED_NAMESPACES = (
+    "run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev",
+)  # fmt: skip
 LOCAL_PROJECT = "local"  # the local Cloud Run's; too short to be a Google Cloud project id
 LOCAL_REGION = "local"
 
@@ -328,3 +333,9 @@ class LogLine:
     instance: str = ""
     log: str = ""
     request: Request | None = None
+
+
+def is_reserved(key: str) -> bool:
+    """Whether Cloud Run keeps annotations and labels of this key's namespace to itself."""
+    prefix, slash, _ = key.partition("/")
+    return bool(slash) and any(prefix == name or prefix.endswith(f".{name}") for name in RESERVED_NAMESPACES)

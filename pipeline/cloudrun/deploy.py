@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
-from infra import guard
 from infra.compose import reserved, unreserved
 from infra.deployment import Deployment
 from infra.document import Doc, covers, leaves
-from infra.guard import Loss, Ruling
+from infra.guard import Loss, Ruling, is_waived, refusal, shown
 from infra.live import Live
 from infra.settings import Settings
 from pipeline.driving.ports import Platform
@@ -150,11 +149,9 @@ class ProgramDeployer:
         if live.base is not None and after.there is not None:
             of_template = _lost(live.base, made.template, after.there)
             lost += [replace(loss, path=f"template.{loss.path}") for loss in of_template]
-        lost = [
-            loss for loss in lost if loss.path not in _OURS and not guard.is_waived(loss.path, settings.waive)
-        ]
+        lost = [loss for loss in lost if loss.path not in _OURS and not is_waived(loss.path, settings.waive)]
         if lost:
-            told = guard.refusal(settings.service, lost)
+            told = refusal(settings.service, lost)
             raise FieldsLost(
                 f"{settings.service}: settings changed while {made.revision} was made", told.why, told.fix
             )
@@ -178,7 +175,7 @@ def _lost(before: Doc, declared: Doc, after: Doc) -> tuple[Loss, ...]:
     kept = {path: value for path, value in leaves(before).items() if asked.get(path, value) == value}
     there = leaves(after)
     return tuple(
-        Loss(path, value, f"is now {guard.shown(path, there[path])}" if path in there else "is gone")
+        Loss(path, value, f"is now {shown(path, there[path])}" if path in there else "is gone")
         for path, value in kept.items()
         if there.get(path) != value
         and (path in asked or path in untold)

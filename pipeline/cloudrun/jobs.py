@@ -22,8 +22,7 @@ from pipeline.model import REQUEST_LOG, ServiceRef
 from pipeline.probe.job_round import RunState
 from pipeline.probe.order import VARIABLE
 from pipeline.probe.result_lines import MARK
-from pipeline.rpc import run
-from pipeline.rpc.run import run_v2
+from pipeline.rpc.run import API, Executions, Jobs, run_v2
 
 _TIMEOUT_S = 10.0
 _WORDS = 300
@@ -48,7 +47,7 @@ class CloudRunJobs:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._ref, self._logs, self._asked = ref, logs, asked
-        self._jobs, self._executions = run.Jobs(channel), run.Executions(channel)
+        self._jobs, self._executions = Jobs(channel), Executions(channel)
         self._sleep = sleep
 
     @classmethod
@@ -62,7 +61,7 @@ class CloudRunJobs:
     ) -> CloudRunJobs:
         """With the default credentials of the environment. Args: quota: of searches; None: the process's."""
         with translated("connect to Cloud Run"):
-            return cls(ref, run.API.channel(), LoggingSource.cloud(quota=quota), asked)
+            return cls(ref, API.channel(), LoggingSource.cloud(quota=quota), asked)
 
     @property
     def _name(self) -> str:

@@ -28,8 +28,7 @@ from pipeline.cloudrun.faults import translated
 from pipeline.cloudrun.log_filter import Asked, entry_filter, in_questions, quoted, rfc3339, shared_filter
 from pipeline.errors import PlatformUnavailable
 from pipeline.model import SYSTEM_LOG, LogLine, Request, ServiceRef
-from pipeline.rpc import logs
-from pipeline.rpc.logs import Logs, logging_v2
+from pipeline.rpc.logs import API, Logs, logging_v2
 
 _PAGE = 1000
 _CALL_TIMEOUT_S = 30.0
@@ -165,7 +164,7 @@ class LoggingSource:
     def cloud(cls, *, quota: Bucket | None = None) -> LoggingSource:
         """With the default credentials of the environment. Args: quota: None: the process's."""
         with translated("connect to Cloud Logging"):
-            client = Logs(logs.API.channel())
+            client = Logs(API.channel())
         return cls(
             client, overlap=timedelta(seconds=5), longest=timedelta(minutes=1), rest=timedelta(seconds=5),
             longest_request=_LONGEST_REQUEST, quota=quota or _QUOTA,

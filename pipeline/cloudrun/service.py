@@ -21,8 +21,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pipeline import credentials
-from pipeline.cloudrun import documents
-from pipeline.cloudrun.documents import Document, Seen
+from pipeline.cloudrun.documents import (
+    Document,
+    Seen,
+    revision_template,
+    service_fields,
+    service_template,
+    template_message,
+)
 from pipeline.cloudrun.faults import translated
 from pipeline.errors import PlanRefused, RevisionNotFound, UserError
 from pipeline.model import (
@@ -35,8 +41,8 @@ from pipeline.model import (
     Target,
 )
 from pipeline.redact import SINK
-from pipeline.rpc import masks, run
-from pipeline.rpc.run import Revisions, Services, run_v2
+from pipeline.rpc import masks
+from pipeline.rpc.run import API, Revisions, Services, run_v2
 
 _LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 _BY_NAME = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
@@ -62,7 +68,7 @@ class CloudRun:
     def cloud(cls) -> CloudRun:
         """With the default credentials of the environment."""
         with translated("connect to Cloud Run"):
-            return cls.over(run.API.channel())
+            return cls.over(API.channel())
 
     @classmethod
     def of(cls, ref: ServiceRef) -> CloudRun:
@@ -98,18 +104,18 @@ class CloudRun:
         """One read, also as documents: what a client owns of the service, and the template that it has now."""
         with translated(f"read {ref.service}"):
             service = self._services.get_service(name=ref.name, timeout=_CALL_TIMEOUT_S)
-        return _live(ref, service), documents.service_fields(service), documents.service_template(service)
+        return _live(ref, service), service_fields(service), service_template(service)
 
     def template(self, ref: ServiceRef, name: str) -> Seen:
         """The template of a revision, as a document. Raises RevisionNotFound, and as ``read``."""
         with translated(f"read revision {name}", missing=RevisionNotFound):
             found = self._revisions.get_revision(name=ref.revision_name(name), timeout=_CALL_TIMEOUT_S)
         _learn_secrets(found.containers)
-        return documents.revision_template(found)
+        return revision_template(found)
 
     def write_template(self, ref: ServiceRef, *, etag: str, template: Document) -> None:
         """Replace the template, and nothing else. Raises as ``write``, and PlanRefused for what is no template."""
-        service = run_v2.Service(name=ref.name, etag=etag, template=documents.template_message(template))
+        service = run_v2.Service(name=ref.name, etag=etag, template=template_message(template))
         self._update(ref, service, masks.TEMPLATE)
 
     def revisions(self, ref: ServiceRef) -> Sequence[Revision]:
@@ -152,7 +158,7 @@ class CloudRun:
                 f"Its template has fields that this version has no name for: {', '.join(seen.unknown[:3])}.",
                 "Deploy the next image, and delete the bad revision then.",
             )
-        template = documents.template_message({**unreserved(seen.document), "revision": name})
+        template = template_message({**unreserved(seen.document), "revision": name})
         service = run_v2.Service(name=ref.name, etag=etag, annotations=dict(annotations), template=template)
         service.traffic = [_target(t) for t in split.targets]
         self._update(ref, service, masks.RECORD_TRAFFIC_AND_TEMPLATE)

@@ -21,7 +21,7 @@ from pipeline.config.template_section import (
     type_of,
     words,
 )
-from pipeline.model import OUTPUT_ONLY, OWN_VARIABLES
+from pipeline.model import OUTPUT_ONLY, OWN_VARIABLES, RESERVED_NAMESPACES
 
 _DURATION = "google.protobuf.Duration"
 _NAME = {"type": "string", "minLength": 1}
@@ -63,7 +63,6 @@ def of_section(path: Path, definitions: Schema) -> Schema:
 
 def _theirs() -> Schema:
     """Keys of labels and annotations that are the file's to set: neither Cloud Run's nor ours."""
-    from infra.compose import RESERVED_NAMESPACES
     from infra.keys import OWN_ANNOTATIONS
 
     namespaces = "|".join(map(re.escape, RESERVED_NAMESPACES))

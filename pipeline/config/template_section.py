@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.config.sections import path_text
 from pipeline.config.yamltree import Document
 from pipeline.errors import ConfigError
-from pipeline.model import OUTPUT_ONLY, OWN_VARIABLES
+from pipeline.model import OUTPUT_ONLY, OWN_VARIABLES, is_reserved
 from pipeline.units import parse_duration, shown
 
 Path = tuple[str | int, ...]
@@ -233,7 +233,6 @@ def _near(word: str, known: list[str]) -> str:
 
 
 def _reserved(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
-    from infra.compose import is_reserved
     from infra.keys import OWN_ANNOTATIONS
 
     for kind in ("annotations", "labels"):

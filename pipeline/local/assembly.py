@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import grpc
 import grpc.aio
 
 from pipeline.errors import UserError

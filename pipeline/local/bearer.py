@@ -6,7 +6,6 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import grpc
 import grpc.aio
 
 _KEY = "authorization"

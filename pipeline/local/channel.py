@@ -17,7 +17,6 @@ import grpc
 
 from pipeline.errors import LocalCloudRunDown, PlatformUnavailable
 from pipeline.local import endpoint
-from pipeline.local.endpoint import Endpoint
 
 _RETRY_AFTER_S = 0.5
 #: What a call meets whose server goes, has gone, or was followed by another on the same port.
@@ -51,7 +50,7 @@ class FollowingChannel(grpc.Channel):
                 self._follow(found)
             return self._all[-1]
 
-    def _follow(self, found: Endpoint) -> None:
+    def _follow(self, found: endpoint.Endpoint) -> None:
         self._learn(found.token)
         self._where = (found.address, found.token)
         self._all.append(found.channel())

@@ -18,9 +18,7 @@ from typing import Any
 from pipeline import private
 from pipeline.errors import LocalCloudRunDown, SpillwayError, UserError
 from pipeline.local import endpoint
-from pipeline.local.endpoint import Endpoint
 from pipeline.local.images import catalogue
-from pipeline.local.images.catalogue import Image
 from pipeline.local.run import strays
 
 _START_TIMEOUT_S = 30.0
@@ -33,7 +31,7 @@ _CODE = Path(__file__).parents[2]  # what holds ``pipeline``
 
 def up(
     folder: Path,
-    known: Mapping[str, Image],
+    known: Mapping[str, catalogue.Image],
     *,
     trust_forwarded: bool = False,
     bind: str = "127.0.0.1",
@@ -42,7 +40,7 @@ def up(
     strict_masks: bool = False,
     schedule_speed: int = 1,
     balancer_port: int | None = None,
-) -> Endpoint:
+) -> endpoint.Endpoint:
     """A local Cloud Run that answers and knows these images; the one that runs already, if there is one.
 
     Args:

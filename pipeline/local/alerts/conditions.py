@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.local.alerts.series import Labels, Series, grouped
-from pipeline.local.control.state import Json
+from pipeline.local.control.state import Json, seconds
 
 _USER = "logging.googleapis.com/user/"
 _TERM = re.compile(
@@ -114,11 +114,11 @@ def condition_of(condition: Json) -> Condition:
             _query(whole, threshold.get("denominatorAggregations", ())) if whole else None,
             comparison == "COMPARISON_GT",
             float(threshold.get("thresholdValue", 0)),
-            _seconds(threshold.get("duration", "0s")),
+            seconds(threshold.get("duration", "0s")),
         )
     if absent := condition.get("conditionAbsent"):
         query = _query(absent.get("filter", ""), absent.get("aggregations", ()))
-        return Absence(title, query, _seconds(absent.get("duration", "0s")))
+        return Absence(title, query, seconds(absent.get("duration", "0s")))
     raise NotEvaluated(
         f"a condition of the kind {next((k for k in condition if k.startswith('condition')), '')}"
     )
@@ -139,7 +139,7 @@ def _query(text: str, aggregations: Sequence[Json]) -> Query:
     reducer = step.get("crossSeriesReducer", "REDUCE_NONE")
     if aligner not in _ALIGNERS or reducer not in _REDUCERS:
         raise NotEvaluated(f"{aligner} with {reducer}")
-    period_s = _seconds(step.get("alignmentPeriod", "60s"))
+    period_s = seconds(step.get("alignmentPeriod", "60s"))
     if period_s <= 0:
         raise NotEvaluated(f"an alignment period of {period_s:g}s")
     return Query(
@@ -171,7 +171,3 @@ def _terms(text: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
 def _label(name: str) -> str:
     """``labels`` is another spelling of ``label``."""
     return name.replace(".labels.", ".label.")
-
-
-def _seconds(duration: str) -> float:
-    return float(duration.removesuffix("s"))

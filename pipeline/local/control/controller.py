@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.local.control import operations, validate, writes
-from pipeline.local.control.operations import Operation, Operations
+from pipeline.local.control import validate, writes
+from pipeline.local.control.operations import REVISION, SERVICE, Operation, Operations
 from pipeline.local.control.reconciler import Reconciler
 from pipeline.local.control.state import Json, Refused, Revision, Service, Stamp
 from pipeline.local.control.store import Registry, Shelf
 from pipeline.local.control.views import accepted_json, deleted_json, revision_json, service_json, summary
-from pipeline.local.control.writes import check_etag
 from pipeline.local.dataplane import Instances, Router
 from pipeline.model import ServiceRef
 
@@ -131,7 +130,7 @@ class Controller:
         if allow_missing and ref.name not in self._registry:
             return self.create_service(ref, change, actor=actor, validate_only=validate_only)
         current = self.service(ref)
-        check_etag(ref.service, etag, current.etag)
+        writes.check_etag(ref.service, etag, current.etag)
         spec = _checked(ref, change if paths is None else writes.merge(current.spec, change, paths))
         written = writes.update(current, spec, self._stamp(actor), revision_limit=self._revision_limit)
         return self._accept(written, validate_only)
@@ -140,10 +139,10 @@ class Controller:
         self, ref: ServiceRef, *, etag: str, actor: str = "local", validate_only: bool = False
     ) -> Operation:
         service = self.service(ref)
-        check_etag(ref.service, etag, service.etag)
+        writes.check_etag(ref.service, etag, service.etag)
         gone = writes.delete(service, self._stamp(actor))
         subject = deleted_json(service, gone, self.uri)
-        operation = self._operation(ref, operations.SERVICE, subject, deletes=True)
+        operation = self._operation(ref, SERVICE, subject, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
         self.operations.finish_writes(ref.name, error=("ABORTED", f"{ref.service} was deleted meanwhile."))
@@ -156,10 +155,10 @@ class Controller:
         self, ref: ServiceRef, name: str, *, etag: str, actor: str, validate_only: bool = False
     ) -> Operation:
         service, revision = self.revision(ref, name)
-        check_etag(name, etag, revision.etag)
+        writes.check_etag(name, etag, revision.etag)
         remaining = writes.drop_revision(service, name, self._stamp(actor))
         subject = {**revision_json(service, revision), "delete_time": self._clock().isoformat()}
-        operation = self._operation(ref, operations.REVISION, subject, deletes=True)
+        operation = self._operation(ref, REVISION, subject, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
         self._registry.accept(remaining)
@@ -171,11 +170,11 @@ class Controller:
         """Store the write and begin its operation; or, if it is only to be validated, show what it would give."""
         if validate_only:
             subject = service_json(service, self.uri)
-            return replace(self._operation(service.ref, operations.SERVICE, subject), is_done=True)
+            return replace(self._operation(service.ref, SERVICE, subject), is_done=True)
         before = self._registry.find(service.name)
         self._registry.accept(service)
         subject = accepted_json(before, service, self.uri)
-        operation = self._operation(service.ref, operations.SERVICE, subject)
+        operation = self._operation(service.ref, SERVICE, subject)
         self.operations.begin(operation)
         for revision in before.revisions if before else ():
             if not service.revision(revision.name):

@@ -27,7 +27,7 @@ def version_of(etag: str) -> str:
     parts = etag.strip('"').split("/")
     for cut in range(len(parts), 0, -1):  # base64 has slashes of its own, so the longest part that is a time
         time = "/".join(parts[:cut])
-        with suppress(ValueError, KeyError, IndexError):
+        with suppress(ValueError, KeyError):
             fields = dict(_fields(b64decode(time + "=" * (-len(time) % 4), validate=True)))
             seconds, nanos = fields[_SECONDS], fields.get(_NANOS, 0)
             if _packed(_stamp(seconds, nanos)) == time:
@@ -51,15 +51,13 @@ def _varint(number: int) -> Iterator[int]:
 
 
 def _fields(stamp: bytes) -> Iterator[tuple[int, int]]:
-    """Tag and value of each field. Raises IndexError where one breaks off."""
-    at = 0
-    while at < len(stamp):
-        tag, value, shift = stamp[at], 0, 0
-        while True:
-            at += 1
-            value |= (stamp[at] & 0x7F) << shift
+    """Tag and value of each field, as far as they go."""
+    rest = iter(stamp)
+    for tag in rest:
+        value = shift = 0
+        for byte in rest:
+            value |= (byte & 0x7F) << shift
             shift += 7
-            if stamp[at] < 0x80:
+            if byte < 0x80:
                 break
-        at += 1
         yield tag, value

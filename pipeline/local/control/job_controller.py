@@ -12,10 +12,10 @@ from uuid import uuid4
 
 import structlog
 
-from pipeline.local.control import job_writes, jobs
+from pipeline.local.control import job_writes
 from pipeline.local.control.job_runner import JobRunner
 from pipeline.local.control.job_views import execution_json, job_json, job_summary
-from pipeline.local.control.jobs import Execution, Job
+from pipeline.local.control.jobs import Execution, Job, digests
 from pipeline.local.control.operations import EXECUTION, JOB, Operation, Operations
 from pipeline.local.control.state import Failure, Json, Refused, Stamp
 from pipeline.local.control.store import Shelf, must_be_saved
@@ -73,7 +73,7 @@ class JobController:
     def digests(self) -> frozenset[str]:
         """Of all images that a job, or a run that is not over, names."""
         unfinished = (each for each in self._runner if each.completed is None)
-        return jobs.digests(*self._jobs.values(), *unfinished)
+        return digests(*self._jobs.values(), *unfinished)
 
     def snapshot(self) -> list[Json]:
         """What ``local status`` shows."""

@@ -17,6 +17,7 @@ from pipeline.local.control.job_views import execution_json
 from pipeline.local.control.jobs import ENDED, Execution, Task, TaskState
 from pipeline.local.control.operations import Operations
 from pipeline.local.control.running import container_specs
+from pipeline.local.control.state import seconds
 from pipeline.local.control.store import Shelf
 from pipeline.local.dataplane import AttemptEnd, Attempts, AttemptSpec, StartFailed
 from pipeline.local.tasks import Tasks
@@ -127,7 +128,7 @@ class JobRunner:
         template = execution.task_template
         spec = AttemptSpec(
             execution.job, execution.short, task.index, task.attempt, len(execution.tasks),
-            tuple(container_specs(template, execution.images)), float(template["timeout"].removesuffix("s")),
+            tuple(container_specs(template, execution.images)), seconds(template["timeout"]),
             is_inside=bool(template.get("vpc_access")),
         )  # fmt: skip
         try:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline.local.control.etags import TICK
 from pipeline.local.control.jobs import DEFAULT_RETRIES, DEFAULT_TASK_TIMEOUT, Execution, Job, Task
-from pipeline.local.control.state import Json, Refused, Stamp
-from pipeline.local.control.validate import check_container, check_count
+from pipeline.local.control.state import Json, Refused, Stamp, seconds
+from pipeline.local.control.validate import check_container, check_count, refuse, said
 from pipeline.local.control.writes import default_account, resources_with_defaults
 
 _MOST_TASKS, _MOST_RETRIES, _LONGEST_S = 10_000, 10, 168 * 3600
@@ -31,13 +31,8 @@ def with_defaults(project: str, spec: Json) -> Json:
     containers = task.get("containers", ())
     task["containers"] = [{**c, "resources": resources_with_defaults(c.get("resources"))} for c in containers]
     template = {"task_count": 1, **execution, "template": task}
-    _refuse(_problems(template))
+    refuse(_problems(template))
     return {"launch_stage": "GA", **spec, "template": template}
-
-
-def _refuse(problems: Iterator[str]) -> None:
-    for problem in problems:
-        raise Refused("INVALID_ARGUMENT", problem)
 
 
 def _problems(template: Json) -> Iterator[str]:
@@ -45,14 +40,23 @@ def _problems(template: Json) -> Iterator[str]:
     yield from check_count("template.template.containers", task["containers"])
     for number, container in enumerate(task["containers"]):
         yield from check_container(f"template.template.containers[{number}]", container, _RESERVED)
-    if not 1 <= template["task_count"] <= _MOST_TASKS:
-        yield f"template.task_count: {template['task_count']} is not between 1 and {_MOST_TASKS}."
-    if not 0 <= template.get("parallelism", 0) <= _MOST_TASKS:
-        yield f"template.parallelism: {template['parallelism']} is not between 0 and {_MOST_TASKS}."
-    if not 0 <= task["max_retries"] <= _MOST_RETRIES:
-        yield f"template.template.max_retries: {task['max_retries']} is not between 0 and {_MOST_RETRIES}."
-    if not 0 < float(task["timeout"].removesuffix("s")) <= _LONGEST_S:
-        yield f"template.template.timeout: {task['timeout']} is not between 1s and {_LONGEST_S}s."
+    count, parallelism = template["task_count"], template.get("parallelism", 0)
+    retries, timeout = task["max_retries"], task["timeout"]
+    yield from said(
+        (not 1 <= count <= _MOST_TASKS, f"template.task_count: {count} is not between 1 and {_MOST_TASKS}."),
+        (
+            not 0 <= parallelism <= _MOST_TASKS,
+            f"template.parallelism: {parallelism} is not between 0 and {_MOST_TASKS}.",
+        ),
+        (
+            not 0 <= retries <= _MOST_RETRIES,
+            f"template.template.max_retries: {retries} is not between 0 and {_MOST_RETRIES}.",
+        ),
+        (
+            not 0 < seconds(timeout) <= _LONGEST_S,
+            f"template.template.timeout: {timeout} is not between 1s and {_LONGEST_S}s.",
+        ),
+    )
 
 
 def create(name: str, spec: Json, stamp: Stamp) -> Job:
@@ -74,7 +78,7 @@ def run(job: Job, overrides: Json, stamp: Stamp) -> Execution:
         why = job.failure.message if job.failure else "it is still being written"
         raise Refused("FAILED_PRECONDITION", f"Job '{job.short}' is not ready to run: {why}")
     template = _overridden(job.spec["template"], overrides)
-    _refuse(_problems(template))
+    refuse(_problems(template))
     number = int(stamp.new_id().replace("-", "")[-10:], 16)
     suffix = "".join(_SUFFIX_LETTERS[number // 25**place % 25] for place in range(5))
     name = f"{job.name}/executions/{job.short}-{suffix}"

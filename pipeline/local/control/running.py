@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pipeline.local.control.state import DEFAULT_CONCURRENCY, Json, Revision, Service, serving
+from pipeline.local.control.state import DEFAULT_CONCURRENCY, Json, Revision, Service, seconds, serving
 from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Mount, Probe, SecretFile
 from pipeline.local.state_secrets import LATEST_VERSION
 
@@ -41,7 +41,7 @@ def instance_spec(service: Service, revision: Revision) -> InstanceSpec:
         container=main,
         sidecars=tuple(containers),
         concurrency=template.get("max_instance_request_concurrency", DEFAULT_CONCURRENCY),
-        request_timeout_s=float(template["timeout"].removesuffix("s")),
+        request_timeout_s=seconds(template["timeout"]),
         session_affinity=template.get("session_affinity", False),
         min_instances=low,
         max_instances=max(low, high),

@@ -52,6 +52,11 @@ class Refused(Exception):
         self.message = message
 
 
+def seconds(duration: str) -> float:
+    """Of a duration in proto JSON: ``300s``."""
+    return float(duration.removesuffix("s"))
+
+
 def invalid(message: str) -> Refused:
     """For a request that is wrong whatever the state."""
     return Refused("INVALID_ARGUMENT", message)

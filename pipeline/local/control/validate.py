@@ -1,7 +1,8 @@
 """Whether a spec is one that Cloud Run accepts.
 
-Theory of operation. Each rule reads the spec (proto JSON, defaults filled in) and yields what is wrong with it; the
-first complaint refuses the write with INVALID_ARGUMENT, before anything is stored. Rules that need to know which
+Theory of operation. Each rule reads the spec (proto JSON, defaults filled in) and yields what is wrong with it, most of
+them from a table of what must not be and what is said of it; the first complaint refuses the write with
+INVALID_ARGUMENT, before anything is stored. Rules that need to know which
 revisions exist are in ``writes.py``. Where the cloud's behaviour is not established the stricter reading is taken: what
 passes here should pass there.
 Source: comments of google/cloud/run/v2/service.proto, revision_template.proto and k8s.min.proto.
@@ -13,15 +14,9 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from pipeline.local.control.state import BY_NAME, LATEST, Json, Refused
-from pipeline.model import ServiceRef
+from pipeline.local.control.state import BY_NAME, LATEST, Json, Refused, invalid, seconds
+from pipeline.model import ServiceRef, is_reserved
 
-RESERVED_NAMESPACES = (
-    "run.googleapis.com",
-    "cloud.googleapis.com",
-    "serving.knative.dev",
-    "autoscaling.knative.dev",
-)
 RESERVED_VARIABLES = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
 _ID = re.compile(r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?")
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -48,14 +43,23 @@ def check_id(field: str, given: str) -> None:
 
 def check_spec(ref: ServiceRef, spec: Json) -> None:
     """Refuse a spec, with defaults filled in, that breaks any rule; the first complaint is the message."""
-    for rule in _RULES:
-        for problem in rule(ref.service, spec):
-            raise Refused("INVALID_ARGUMENT", problem)
+    refuse(problem for rule in _RULES for problem in rule(ref.service, spec))
+
+
+def refuse(problems: Problems) -> None:
+    """With the first of them, if there is one."""
+    for problem in problems:
+        raise invalid(problem)
+
+
+def said(*rows: tuple[object, str]) -> Problems:
+    """Of rows of what must not be and what is said of it, what is said of what is."""
+    return (text for is_wrong, text in rows if is_wrong)
 
 
 def _description(_: str, spec: Json) -> Problems:
-    if (length := len(spec.get("description", ""))) > 512:
-        yield f"description: {length} characters, at most 512."
+    length = len(spec.get("description", ""))
+    return said((length > 512, f"description: {length} characters, at most 512."))
 
 
 def _metadata(_: str, spec: Json) -> Problems:
@@ -82,36 +86,39 @@ def _annotations(where: str, annotations: Json) -> Problems:
         if not _ANNOTATION_KEY.fullmatch(key):
             yield f"{where}: '{key}' is not an annotation key: an optional DNS prefix and '/', then a name of at most 63 characters."  # fmt: skip
     size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
-    if size > _ANNOTATION_BYTES:
-        yield f"{where}: {size} bytes, at most {_ANNOTATION_BYTES}."
+    yield from said((size > _ANNOTATION_BYTES, f"{where}: {size} bytes, at most {_ANNOTATION_BYTES}."))
 
 
 def _reserved(where: str, entries: Json) -> Problems:
     for key in entries:
-        prefix, slash, _ = key.partition("/")
-        if slash and any(prefix == name or prefix.endswith(f".{name}") for name in RESERVED_NAMESPACES):
+        if is_reserved(key):
             yield f"{where}: '{key}' is in a reserved namespace; set the field of the v2 API instead."
 
 
 def _revision_name(service: str, spec: Json) -> Problems:
     name = spec["template"].get("revision", "")
-    if name and (not name.startswith(f"{service}-") or name == f"{service}-"):
-        yield (
-            f"template.revision '{name}': The revision name must be prefixed by the name of the enclosing Service"
-            " with a trailing -"
-        )
-    elif name and not _DNS_LABEL.fullmatch(name):
-        yield f"template.revision '{name}': only lower-case letters, digits and hyphens, at most 63 characters."
+    return said(
+        (
+            name and (not name.startswith(f"{service}-") or name == f"{service}-"),
+            f"template.revision '{name}': The revision name must be prefixed by the name of the enclosing Service with a trailing -",
+        ),
+        (
+            name and not _DNS_LABEL.fullmatch(name),
+            f"template.revision '{name}': only lower-case letters, digits and hyphens, at most 63 characters.",
+        ),
+    )
 
 
 def _template(_: str, spec: Json) -> Problems:
     template = spec["template"]
-    concurrency = template["max_instance_request_concurrency"]
-    if not 1 <= concurrency <= 1000:
-        yield f"template.max_instance_request_concurrency: {concurrency} is not between 1 and 1000."
-    timeout_s = float(template["timeout"].removesuffix("s"))
-    if not 0 < timeout_s <= 3600:
-        yield f"template.timeout: {timeout_s:g} s is not between 1 and 3600."
+    concurrency, timeout_s = template["max_instance_request_concurrency"], seconds(template["timeout"])
+    yield from said(
+        (
+            not 1 <= concurrency <= 1000,
+            f"template.max_instance_request_concurrency: {concurrency} is not between 1 and 1000.",
+        ),
+        (not 0 < timeout_s <= 3600, f"template.timeout: {timeout_s:g} s is not between 1 and 3600."),
+    )
     for where, scaling in (("", spec.get("scaling", {})), ("template.", template.get("scaling", {}))):
         low, high = scaling.get("min_instance_count", 0), scaling.get("max_instance_count", 0)
         if low < 0 or high < 0 or (high and low > high):
@@ -149,77 +156,90 @@ def _waiting_for_ever(containers: list[Json]) -> list[str]:
 
 def check_count(where: str, containers: Sequence[Json]) -> Problems:
     """Whether a template has too few or too many."""
-    if not 1 <= len(containers) <= 10:
-        yield f"{where}: {len(containers)} containers, at least one and at most 10."
+    count = len(containers)
+    return said((not 1 <= count <= 10, f"{where}: {count} containers, at least one and at most 10."))
 
 
 def check_container(where: str, container: Json, reserved: Collection[str]) -> Problems:
     """What is wrong with one, of a service or a job. Args: reserved: variables that the system sets."""
-    if not container.get("image"):
-        yield f"{where}.image: must be set."
+    yield from said((not container.get("image"), f"{where}.image: must be set."))
     yield from _variables(where, container.get("env", []), reserved)
 
 
 def _variables(where: str, env: Sequence[Json], reserved: Collection[str]) -> Problems:
     names = [variable.get("name", "") for variable in env]
-    if len(env) > 1000:
-        yield f"{where}.env: {len(env)} variables, at most 1000."
-    if not all(names):
-        yield f"{where}.env: a variable without a name."
+    yield from said(
+        (len(env) > 1000, f"{where}.env: {len(env)} variables, at most 1000."),
+        (not all(names), f"{where}.env: a variable without a name."),
+    )
     for variable in env:
         if "value_source" in variable:
             yield from _secret(f"{where}.env '{variable.get('name')}'", variable["value_source"])
-    if taken := [name for name in names if name in reserved]:
-        yield (
-            f"{where}.env: The following reserved env names were provided: {', '.join(taken)}."
-            " These values are automatically set by the system."
-        )
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        yield f"{where}.env: {twice[0]} is set more than once."
+    taken = [name for name in names if name in reserved]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    yield from said(
+        (
+            taken,
+            f"{where}.env: The following reserved env names were provided: {', '.join(taken)}. These values are automatically set by the system.",
+        ),
+        (twice, f"{where}.env: {''.join(twice[:1])} is set more than once."),
+    )
 
 
 def _secret(where: str, source: Json) -> Problems:
     found = source.get("secret_key_ref", {})
     secret, version = found.get("secret", ""), found.get("version", "")
-    if not _SECRET.fullmatch(secret):
-        yield f"{where}: secret '{secret}' is neither a name of letters, digits, '-' and '_' nor projects/P/secrets/NAME."
-    if version and not _SECRET_VERSION.fullmatch(version):
-        yield f"{where}: version '{version}' is neither 'latest' nor a number nor an alias."
+    return said(
+        (
+            not _SECRET.fullmatch(secret),
+            f"{where}: secret '{secret}' is neither a name of letters, digits, '-' and '_' nor projects/P/secrets/NAME.",
+        ),
+        (
+            version and not _SECRET_VERSION.fullmatch(version),
+            f"{where}: version '{version}' is neither 'latest' nor a number nor an alias.",
+        ),
+    )
 
 
 def _startup_probe(where: str, probe: Json) -> Problems:
     period, timeout = probe.get("period_seconds", 10), probe.get("timeout_seconds", 1)
     total = period * probe.get("failure_threshold", 3)
-    if total > 240:
-        yield f"{where}.startup_probe: failure_threshold * period_seconds is {total} s, at most 240."
-    if timeout > period:
-        yield f"{where}.startup_probe: timeout_seconds {timeout} is longer than period_seconds {period}."
+    at = f"{where}.startup_probe"
+    return said(
+        (total > 240, f"{at}: failure_threshold * period_seconds is {total} s, at most 240."),
+        (timeout > period, f"{at}: timeout_seconds {timeout} is longer than period_seconds {period}."),
+    )
 
 
 def _traffic(service: str, spec: Json) -> Problems:
     for index, target in enumerate(spec["traffic"]):
         yield from _target(f"traffic[{index}]", service, target)
-    if (total := sum(target.get("percent", 0) for target in spec["traffic"])) != 100:
-        yield f"traffic: percentages sum to {total}, must be 100."
+    total = sum(target.get("percent", 0) for target in spec["traffic"])
     tags = Counter(target["tag"] for target in spec["traffic"] if target.get("tag"))
-    if twice := [tag for tag, count in tags.items() if count > 1]:
-        yield f"traffic: tag '{twice[0]}' is used more than once."
+    twice = "".join([tag for tag, count in tags.items() if count > 1][:1])
+    yield from said(
+        (total != 100, f"traffic: percentages sum to {total}, must be 100."),
+        (twice, f"traffic: tag '{twice}' is used more than once."),
+    )
 
 
 def _target(where: str, service: str, target: Json) -> Problems:
     kind, revision, tag = target.get("type_"), target.get("revision", ""), target.get("tag", "")
-    if kind not in (LATEST, BY_NAME):
-        yield f"{where}.type: must be {LATEST} or {BY_NAME}."
-    if kind == BY_NAME and not revision:
-        yield f"{where}.revision: must be set with type {BY_NAME}."
-    if kind == LATEST and revision:
-        yield f"{where}.revision: must be empty with type {LATEST}."
-    if not 0 <= target.get("percent", 0) <= 100:
-        yield f"{where}.percent: {target['percent']} is not between 0 and 100."
-    if tag and not _DNS_LABEL.fullmatch(tag):
-        yield f"{where}.tag: '{tag}' is not a DNS label: lower-case letters, digits and hyphens, beginning with a letter."
-    elif len(tag) + len(service) > _TAG_AND_SERVICE and tag:
-        yield f"{where}.tag: '{tag}' and the service name together are longer than {_TAG_AND_SERVICE} characters."
+    percent = target.get("percent", 0)
+    return said(
+        (kind not in (LATEST, BY_NAME), f"{where}.type: must be {LATEST} or {BY_NAME}."),
+        (kind == BY_NAME and not revision, f"{where}.revision: must be set with type {BY_NAME}."),
+        (kind == LATEST and revision, f"{where}.revision: must be empty with type {LATEST}."),
+        (not 0 <= percent <= 100, f"{where}.percent: {percent} is not between 0 and 100."),
+        (
+            tag and not _DNS_LABEL.fullmatch(tag),
+            f"{where}.tag: '{tag}' is not a DNS label: lower-case letters, digits and hyphens, beginning with a letter.",
+        ),
+        (
+            tag and len(tag) + len(service) > _TAG_AND_SERVICE,
+            f"{where}.tag: '{tag}' and the service name together are longer than {_TAG_AND_SERVICE} characters.",
+        ),
+    )
 
 
 _RULES = (_description, _metadata, _revision_name, _template, _containers, _traffic)

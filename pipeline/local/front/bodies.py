@@ -6,8 +6,7 @@ Source: RFC 9112 section 7.1 (chunks), RFC 9110 section 6.5 (trailers).
 
 from __future__ import annotations
 
-from pipeline.local.front import http1
-from pipeline.local.front.http1 import BadMessage
+from pipeline.local.front.http1 import CHUNKED, UNTIL_CLOSE, BadMessage, check_trailer, parse_chunk
 from pipeline.local.front.limits import CHUNK_SLACK, MAX_LINE, MAX_TRAILERS
 from pipeline.local.front.wire import Wire
 
@@ -25,9 +24,9 @@ async def copy(
         knows_chunks: whether the reader does; else it gets what is in them.
     Raises: BadMessage, with status 413 beyond the limit.
     """
-    if framing == http1.CHUNKED:
+    if framing == CHUNKED:
         return await _copy_chunks(source, target, limit, knows_chunks)
-    if framing == http1.UNTIL_CLOSE:
+    if framing == UNTIL_CLOSE:
         return await _copy_rest(source, target)
     await _copy_bytes(source, target, framing)
     return framing
@@ -36,7 +35,7 @@ async def copy(
 async def _copy_chunks(source: Wire, target: Wire, limit: int | None, knows_chunks: bool) -> int:
     """Chunks are framed anew, without extensions, or not at all."""
     total = spent = 0
-    while size := http1.parse_chunk(line := await _line(source, MAX_LINE)):
+    while size := parse_chunk(line := await _line(source, MAX_LINE)):
         spent = _checked_framing(spent, len(line), size)
         total += size
         if limit is not None and total > limit:
@@ -85,7 +84,7 @@ async def _trailers(source: Wire) -> bytes:
     """All of them, ready to be written. Raises BadMessage."""
     found = b""
     while trailer := await _line(source, MAX_TRAILERS - len(found)):
-        http1.check_trailer(trailer)
+        check_trailer(trailer)
         found += trailer + b"\r\n"
     return found
 

@@ -33,7 +33,6 @@ from pipeline.errors import UserError
 from pipeline.local.dataplane import StartFailed
 from pipeline.local.images import content
 from pipeline.local.images.catalogue import Image, known_instead
-from pipeline.local.images.content import Broken, Changed
 from pipeline.local.images.selection import Entry, select
 
 _PATIENCE_S = 30.0  # for the lock: it is held for moments
@@ -68,7 +67,7 @@ class Lease:
 def reference(folder: Path, name: str, image: Image) -> str:
     """``NAME@sha256:...`` of an image as it is now; nothing is copied. Raises UserError."""
     for _ in range(_TRIES):
-        with suppress(Changed):
+        with suppress(content.Changed):
             _, made = _read(folder, image)
             return f"{name}@sha256:{_digest(image, made)}"
     raise _restless(image)
@@ -80,7 +79,7 @@ def pin(folder: Path, name: str, image: Image) -> Lease:
     Raises: UserError when its folder cannot be copied.
     """
     for _ in range(_TRIES):
-        with suppress(Changed):
+        with suppress(content.Changed):
             entries, made = _read(folder, image)
             with _copied(folder, image, entries, made) as draft, _locked(folder):
                 if made and not _place(folder, made, draft):
@@ -113,7 +112,7 @@ def find(folder: Path, reference: str, *, verify: bool = True) -> Build:
         is_same = _digest(image, made) == digest
         if made and verify:
             content.verify(_content(folder) / made)
-    except (OSError, ValueError, TypeError, KeyError, Broken) as error:
+    except (OSError, ValueError, TypeError, KeyError, content.Broken) as error:
         raise StartFailed(
             "CONTAINER_MISSING",
             f"Image '{reference}': its copy in {_root(folder)} is not what its digest says: {error}. "
@@ -192,7 +191,7 @@ def _copied(folder: Path, image: Image, entries: Collection[Entry], made: str) -
         fcntl.flock(number, fcntl.LOCK_EX)  # or it is somebody's who was killed
     try:
         if content.copy(Path(image.directory or ""), entries, draft) != made:
-            raise Changed(image.directory)
+            raise content.Changed(image.directory)
         yield draft
     except OSError as error:
         raise _unreadable(Path(image.directory or ""), error) from error
@@ -204,7 +203,7 @@ def _copied(folder: Path, image: Image, entries: Collection[Entry], made: str) -
 def _is_whole(folder: Path, made: str) -> bool:
     try:
         content.verify(_content(folder) / made)
-    except (Broken, OSError):
+    except (content.Broken, OSError):
         return False
     return True
 

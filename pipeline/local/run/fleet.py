@@ -15,7 +15,6 @@ from pipeline.errors import UserError
 from pipeline.local.dataplane import AttemptEnd, AttemptSpec, InstanceSpec, StartFailed
 from pipeline.local.entries.store import LogSink
 from pipeline.local.images import builds, catalogue
-from pipeline.local.images.builds import Build
 from pipeline.local.run import inside, strays, volumes
 from pipeline.local.run.attempts import Attempt
 from pipeline.local.run.container import Site
@@ -256,7 +255,7 @@ class Fleet:
         self._tasks.spawn(self._watch(group, instance))
         return instance
 
-    async def _build(self, image: str) -> Build:
+    async def _build(self, image: str) -> builds.Build:
         verify = image not in self._verified
         found = await asyncio.to_thread(builds.find, self._folder, image, verify=verify)
         self._verified.add(image)
