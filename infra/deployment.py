@@ -78,7 +78,7 @@ def deployment(settings: Settings, live: Live | None, nonce: str) -> Deployment:
     """Args: nonce: for a revision that is made now. Raises ConfigError."""
     if live is None:
         made = compose(settings)
-        return Deployment(made.revision, split_of(made.revision, None), _fields(settings, _NEW), _named(made.revision, made.with_nonce(nonce, settings.telemetry)))  # fmt: skip
+        return Deployment(made.revision, split_of(made.revision, None), _fields(settings, _NEW), {**made.with_nonce(nonce, settings.telemetry), "revision": made.revision})  # fmt: skip
     made = compose(settings, live.stable, live.base)
     # A revision never changes: one that is there is declared as it is, with the secret that it has.
     template = live.there if live.there is not None else made.with_nonce(nonce, settings.telemetry)
@@ -86,7 +86,7 @@ def deployment(settings: Settings, live: Live | None, nonce: str) -> Deployment:
         made.revision,
         split_of(made.revision, live),
         _fields(settings, unreserved(live.fields)),
-        _named(made.revision, unreserved(template)),
+        {**unreserved(template), "revision": made.revision},
         stable=live.stable,
         before={**live.fields, **({"template": live.base} if live.base else {})},
         cleared=() if made.is_base else made.cleared,
@@ -114,7 +114,3 @@ def _fields(settings: Settings, live: Doc) -> dict[str, Any]:
     if settings.labels:
         asked["labels"] = dict(settings.labels)
     return asked_over(live, overlaid(asked, settings.fields, clears=False))
-
-
-def _named(revision: str, template: Doc) -> Doc:
-    return {**template, "revision": revision}

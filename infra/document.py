@@ -49,17 +49,12 @@ def items(field: str, listed: Sequence[Any], beside: Sequence[Any] = ()) -> dict
     Args:
         beside: a list that this one is matched with.
     """
-    by_place = field == "volumeMounts" and any(_has_twins(each) for each in (listed, beside))
-    return {_identity(item, index, by_place=by_place): item for index, item in enumerate(listed)}
-
-
-def _has_twins(listed: Sequence[Any]) -> bool:
-    return len({item.get("name") for item in listed}) < len(listed)
-
-
-def _identity(item: Doc, index: int, *, by_place: bool) -> str:
-    name = str(item.get("name") or index)
-    return f"{name}:{item.get('mountPath', '')}" if by_place else name
+    names = [str(item.get("name") or index) for index, item in enumerate(listed)]
+    if field == "volumeMounts" and any(
+        len({m.get("name") for m in each}) < len(each) for each in (listed, beside)
+    ):
+        names = [f"{name}:{mount.get('mountPath', '')}" for name, mount in zip(names, listed, strict=True)]
+    return dict(zip(names, listed, strict=True))
 
 
 def leaves(document: Doc, *, zeros: bool = False) -> dict[str, Any]:

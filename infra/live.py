@@ -46,7 +46,7 @@ def read(settings: Settings, channel: grpc.Channel | None = None) -> Live | None
     """
     from pipeline.cloudrun.service import CloudRun
 
-    platform = CloudRun.of(settings.ref) if channel is None else CloudRun.over(channel)
+    platform = CloudRun.of(settings.ref, channel)
     try:
         service, fields, template = platform.described(settings.ref)
     except ServiceNotFound:
@@ -81,7 +81,7 @@ def etag(settings: Settings, channel: grpc.Channel | None = None) -> str:
     """Of the service as it is now, in one call; empty when it does not exist. Raises as ``read``."""
     from pipeline.cloudrun.service import CloudRun
 
-    platform = CloudRun.of(settings.ref) if channel is None else CloudRun.over(channel)
+    platform = CloudRun.of(settings.ref, channel)
     try:
         return platform.read(settings.ref).etag
     except ServiceNotFound:

@@ -19,7 +19,7 @@ from infra.settings import Settings, Template
 from pipeline.cloudrun import documents
 from pipeline.cloudrun.stack import declared
 from pipeline.local.provider import fields as provider_fields
-from pipeline.local.provider.spelling import to_message
+from pipeline.local.provider.service import to_message
 from pipeline.model import OUTPUT_ONLY, Split, Target
 
 SETTINGS = Settings("p", "l", "chat", Template("chat@sha256:2"))

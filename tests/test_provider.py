@@ -9,8 +9,7 @@ from google.api_core import exceptions
 from google.cloud import run_v2
 
 from pipeline.local.provider import fields
-from pipeline.local.provider.service import LocalProvider
-from pipeline.local.provider.spelling import to_message, to_outputs
+from pipeline.local.provider.service import LocalProvider, to_message, to_outputs
 from tests.contract.cloud import Cloud, target
 
 BY_NAME = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"

@@ -62,7 +62,10 @@ def raise_ours(error: Exception, what: str, *, etag: bool, missing: type[Platfor
         ) from error
     if _is_for_later(error, message):
         raise PlatformUnavailable(f"{what}: no answer", message, _AGAIN, retry_after_s=1.0) from error
-    if _needs_login(error):
+    # gRPC tells of credentials that are no good any more as of a server that is not there.
+    if isinstance(
+        error, google.Unauthenticated | google.Forbidden | google.ServiceUnavailable | auth.GoogleAuthError
+    ):
         raise AccessError(f"{what}: not allowed", message, _way_in(error, message)) from error
     if isinstance(error, google.Aborted) or (etag and _is_stale(error, message)):
         raise StaleWrite(f"{what}: the service changed since it was read", message, _LOOK) from error
@@ -138,13 +141,6 @@ def _is_for_later(error: Exception, message: str) -> bool:
         return False
     later = google.ServerError | google.RetryError | google.Cancelled
     return isinstance(error, later)
-
-
-def _needs_login(error: Exception) -> bool:
-    """gRPC tells of credentials that are no good any more as of a server that is not there."""
-    return isinstance(
-        error, google.Unauthenticated | google.Forbidden | google.ServiceUnavailable | auth.GoogleAuthError
-    )
 
 
 def _is_stale(error: Exception, message: str) -> bool:

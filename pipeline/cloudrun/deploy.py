@@ -103,9 +103,11 @@ class ProgramDeployer:
             _DEPLOYING.release()
 
     def _deploy(self, image: str, revision: str) -> None:
+        from infra.service import planned  # here, because Pulumi's types take long to load
+
         settings = self.settings_of(image)
         live = self.read(settings)
-        made, ruling = _planned(settings, live)
+        made, ruling = planned(settings, live)
         if made.revision != revision:
             raise PlanRefused(
                 f"{revision} cannot be made: image and settings now make {made.revision}",
@@ -163,12 +165,6 @@ class ProgramDeployer:
             return None
 
 
-def _planned(settings: Settings, live: Live | None) -> tuple[Deployment, Ruling]:
-    from infra.service import planned
-
-    return planned(settings, live)
-
-
 def _lost(before: Doc, declared: Doc, after: Doc) -> tuple[Loss, ...]:
     """What was live, was not to change, and is not as it was. What no request may carry must be there all the same."""
     asked, untold = leaves(declared), reserved(before)
@@ -179,10 +175,6 @@ def _lost(before: Doc, declared: Doc, after: Doc) -> tuple[Loss, ...]:
         for path, value in kept.items()
         if there.get(path) != value
         and (path in asked or path in untold)
-        and not _is_filled(value, path, there)
+        # An empty object (``tcpSocket: {}``) becomes one with what Cloud Run fills in.
+        and not (value == {} and any(covers(path, other) for other in there))
     )
-
-
-def _is_filled(value: object, path: str, there: Doc) -> bool:
-    """It was an empty object (``tcpSocket: {}``), and is one with what Cloud Run fills in."""
-    return value == {} and any(covers(path, other) for other in there)

@@ -47,17 +47,13 @@ def entry_filter(
         since: of the entry's own time; ``received_since``: of the time Logging got it.
         longest_request: so much earlier an entry may be dated that was written since.
     """
-    terms = [
-        'resource.type="cloud_run_revision"',
+    terms = (
         f"resource.labels.service_name={quoted(ref.service)}",
         f"resource.labels.location={quoted(ref.location)}",
         f"resource.labels.revision_name=({_any(revisions)})",
         *_since(since, longest_request),
-        f"({' OR '.join(_wanted())})",
-    ]
-    if received_since is not None:
-        terms.append(f"receiveTimestamp>={quoted(rfc3339(received_since))}")
-    return " AND ".join(terms)
+    )
+    return _of_revisions(terms, received_since)
 
 
 def shared_filter(
@@ -77,16 +73,18 @@ def shared_filter(
         " AND ".join((f"resource.labels.revision_name=({_any(names)})", *_since(at, longest_request)))
         for at, names in sorted(groups.items())
     ]
-    terms = [
-        'resource.type="cloud_run_revision"',
+    terms = (
         f"resource.labels.location=({_any(sorted({each.ref.location for each in asked}))})",
         f"timestamp>={quoted(rfc3339(min(groups) - longest_request))}",
         f"({' OR '.join(f'({part})' for part in parts)})",
-        f"({' OR '.join(_wanted())})",
-    ]
-    if received_since is not None:
-        terms.append(f"receiveTimestamp>={quoted(rfc3339(received_since))}")
-    return " AND ".join(terms)
+    )
+    return _of_revisions(terms, received_since)
+
+
+def _of_revisions(terms: Iterable[str], received_since: datetime | None) -> str:
+    received = [] if received_since is None else [f"receiveTimestamp>={quoted(rfc3339(received_since))}"]
+    wanted = f"({' OR '.join(_wanted())})"
+    return " AND ".join(['resource.type="cloud_run_revision"', *terms, wanted, *received])
 
 
 def in_questions(

@@ -71,8 +71,13 @@ class CloudRun:
             return cls.over(API.channel())
 
     @classmethod
-    def of(cls, ref: ServiceRef) -> CloudRun:
-        """The cloud, or the local Cloud Run that SPILLWAY_LOCAL_DIR names. Raises LocalCloudRunDown, UserError."""
+    def of(cls, ref: ServiceRef, channel: grpc.Channel | None = None) -> CloudRun:
+        """Through a channel of one's own; without one the cloud, or the local Cloud Run that SPILLWAY_LOCAL_DIR names.
+
+        Raises: LocalCloudRunDown, UserError.
+        """
+        if channel is not None:
+            return cls.over(channel)
         if not ref.is_local:
             return cls.cloud()
         from pipeline.local.channel import FollowingChannel

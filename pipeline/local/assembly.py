@@ -118,12 +118,10 @@ class LocalCloudRun:
             port = self._server.add_insecure_port(f"{in_url(bind)}:{port}")
         except RuntimeError as error:
             raise _cannot_listen(bind, "--port", port) from error
-        try:
-            listener = listen(bind, rest_port)
-        except OSError as error:
-            raise _cannot_listen(bind, "--rest-port", rest_port) from error
+        listener = _listening(bind, "--rest-port", rest_port)
         self._own.address = self.rest_address = f"{reachable(bind)}:{listener.getsockname()[1]}"
-        balancing = self._balancing()
+        balancer = self._settings.balancer_port
+        balancing = None if balancer is None else _listening(bind, "--balancer-port", balancer)
         await self._fleet.end_strays()
         await self._controller.resume()
         self._jobs.resume()
@@ -134,13 +132,6 @@ class LocalCloudRun:
         if balancing is not None:
             await self.ingress.balance(balancing)
         return f"{reachable(bind)}:{port}"
-
-    def _balancing(self) -> socket.socket | None:
-        bind, port = self._settings.bind, self._settings.balancer_port
-        try:
-            return None if port is None else listen(bind, port)
-        except OSError as error:
-            raise _cannot_listen(bind, "--balancer-port", port or 0) from error
 
     async def close(self) -> None:
         """Answer no more, end the instances while their sockets can still say goodbye, then close those."""
@@ -189,6 +180,13 @@ def _rows(values: dict[tuple[str, str], Any], name: str) -> Sequence[dict[str, A
 def _sped_up(begun: datetime, speed: int) -> datetime:
     """Now, on a clock that was right when it began."""
     return begun + (datetime.now(UTC) - begun) * speed
+
+
+def _listening(bind: str, option: str, port: int) -> socket.socket:
+    try:
+        return listen(bind, port)
+    except OSError as error:
+        raise _cannot_listen(bind, option, port) from error
 
 
 def _cannot_listen(bind: str, option: str, port: int) -> UserError:

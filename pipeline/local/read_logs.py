@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import grpc
@@ -33,11 +34,13 @@ _REFUSED = {
 
 def select(service: str | None, revision: str | None, more: str = "") -> str:
     """The filter for entries of one service, one revision, or what a filter of one's own selects besides."""
-    parts = [f"({more})"] if more.strip() else []
-    for label, value in (("service_name", service), ("revision_name", revision)):
-        if value:
-            parts.append(f"resource.labels.{label}={json.dumps(value, ensure_ascii=False)}")
-    return " AND ".join(parts)
+    asked = {"service_name": service, "revision_name": revision}
+    labels = [
+        f"resource.labels.{label}={json.dumps(value, ensure_ascii=False)}"
+        for label, value in asked.items()
+        if value
+    ]
+    return " AND ".join([f"({more})", *labels] if more.strip() else labels)
 
 
 class LogReader:
@@ -57,12 +60,8 @@ class LogReader:
             order_by="timestamp desc",
             page_size=min(count, _LARGEST_PAGE),
         )
-        found = []
-        for entry in self._client.list_log_entries(request, timeout=30.0):
-            found.append(entry)
-            if len(found) == count:
-                break
-        return [_plain(entry) for entry in reversed(found)]
+        newest = islice(self._client.list_log_entries(request, timeout=30.0), count)
+        return [_plain(entry) for entry in newest][::-1]
 
     @contextmanager
     def tail(self, wanted: str, stopped: threading.Event) -> Iterator[Iterator[dict[str, Any]]]:

@@ -36,9 +36,8 @@ class Services:
     def __init__(self, channel: grpc.Channel) -> None:
         call = partial(_call, channel, "Services")
         self.get_service = call("GetService", "name", run_v2.Service.deserialize, retries=_GET)
-        pages = run_v2.ListServicesResponse.deserialize
         self.list_services = Pages(
-            _call(channel, "Services", "ListServices", "parent", pages, retries=_GET), "services"
+            call("ListServices", "parent", run_v2.ListServicesResponse.deserialize, retries=_GET), "services"
         )
         self.create_service = call("CreateService", "parent")
         self.update_service = call("UpdateService", "service.name")
@@ -49,12 +48,11 @@ class Revisions:
     """``run_v2.RevisionsClient``, likewise."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        pages = run_v2.ListRevisionsResponse.deserialize
-        self.get_revision = _call(channel, "Revisions", "GetRevision", "name", run_v2.Revision.deserialize)
-        self.list_revisions = Pages(
-            _call(channel, "Revisions", "ListRevisions", "parent", pages), "revisions"
-        )
-        self.delete_revision = _call(channel, "Revisions", "DeleteRevision", "name")
+        call = partial(_call, channel, "Revisions")
+        self.get_revision = call("GetRevision", "name", run_v2.Revision.deserialize)
+        pages = call("ListRevisions", "parent", run_v2.ListRevisionsResponse.deserialize)
+        self.list_revisions = Pages(pages, "revisions")
+        self.delete_revision = call("DeleteRevision", "name")
 
 
 class Jobs:

@@ -8,6 +8,7 @@ Source: google/cloud/scheduler/v1/job.proto, target.proto and cloudscheduler.pro
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from google.protobuf import (
@@ -60,6 +61,7 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
 }  # fmt: skip
 
 
+@cache
 def _pool() -> descriptor_pool.DescriptorPool:
     pool, file = descriptor_pool.DescriptorPool(), descriptor_pb2.FileDescriptorProto(syntax="proto3")
     file.name, file.package = _FILE, PACKAGE
@@ -100,13 +102,7 @@ def _add(message: Any, name: str, number: int, kind: str) -> None:
         field.type, field.type_name = _TYPES.TYPE_MESSAGE, f".{bare if '.' in bare else f'{PACKAGE}.{bare}'}"
 
 
-_POOL = _pool()
-_KINDS: dict[str, Any] = {
-    name: message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))
-    for name in _MESSAGES
-}
-
-
+@cache
 def kind(name: str) -> Any:
     """The class of a message."""
-    return _KINDS[name]
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{PACKAGE}.{name}"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -160,9 +160,10 @@ class PulumiCli:
 
         foreseen = stack.preview(program=adopting, color="never").change_summary
         if {str(what) for what in foreseen} - {"create", "same", "import"}:
+            would = ", ".join(f"{count} {what}" for what, count in foreseen.items())
             raise PlatformError(
                 f"{settings.service} cannot be taken into stack {settings.stack} as it is",
-                f"Pulumi would do {_words(foreseen)}, where an import alone was asked for; nothing was written.",
+                f"Pulumi would do {would}, where an import alone was asked for; nothing was written.",
                 f"Look what differs: spillway plan; to give traffic back: spillway rollback {settings.ref.name}",
             )
         self._patiently(stack, lambda: self._up(stack, program=adopting))
@@ -183,7 +184,3 @@ class PulumiCli:
                 if self.stopped() or time.monotonic() >= give_up:
                     raise
             time.sleep(1.0)
-
-
-def _words(changes: Mapping[Any, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in changes.items())

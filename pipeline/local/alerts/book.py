@@ -14,18 +14,13 @@ from typing import Any
 
 from pipeline import private
 from pipeline.local.alerts.collection import Collection
-from pipeline.local.alerts.series import Metric, metric_of
+from pipeline.local.alerts.series import USER, Metric, metric_of
 from pipeline.local.control.state import Json, Refused
 from pipeline.rpc.logs import logging_v2
 from pipeline.rpc.monitoring import monitoring_v3
 
 _METRIC = re.compile(r"projects/[^/]+/metrics/([A-Za-z0-9_\-.,+!*',()%/]{1,100})")
-_TYPE = "logging.googleapis.com/user/"
 _COMBINERS = ("AND", "OR", "AND_WITH_MATCHING_RESOURCE")
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class AlertBook:
@@ -35,7 +30,7 @@ class AlertBook:
         ids: numbers for the names that the service chooses.
     """
 
-    def __init__(self, folder: Path, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         folder = folder / "alerts"
         private.make_folder(folder)
         self._clock = clock
@@ -81,7 +76,7 @@ class AlertBook:
         kept = {
             **document,
             "name": name,
-            "metricDescriptor": {**described, "name": f"projects/-/metricDescriptors/{_TYPE}{name}", "type": f"{_TYPE}{name}"},
+            "metricDescriptor": {**described, "name": f"projects/-/metricDescriptors/{USER}{name}", "type": f"{USER}{name}"},
             "createTime": before["createTime"] if before else now,
             "updateTime": now,
         }  # fmt: skip

@@ -66,7 +66,7 @@ class Collection:
         """Raises Refused when it is there already or is not accepted."""
         if name in self._kept:
             raise Refused("ALREADY_EXISTS", f"The resource '{name}' already exists.")
-        return self._put(name, _plain(given), None)
+        return self._put(name, json_format.MessageToDict(given), None)
 
     def update(self, name: str, given: Any, mask: FieldMask | None = None) -> Any:
         """Replace the fields that the mask names; without one, all of them. Raises Refused."""
@@ -74,10 +74,9 @@ class Collection:
         if mask is None or not mask.paths:
             changed = given
         else:
-            ways = [_way(self.message.DESCRIPTOR, path) for path in mask.paths]
-            for way in ways:
+            for way in [_way(self.message.DESCRIPTOR, path) for path in mask.paths]:
                 _set(changed, given, way)
-        return self._put(name, _plain(changed), self._kept[name])
+        return self._put(name, json_format.MessageToDict(changed), self._kept[name])
 
     def delete(self, name: str) -> None:
         self.show(name)
@@ -99,10 +98,6 @@ class Collection:
     def _save(self) -> None:
         with suppress(OSError):
             private.write(self._path, json.dumps(self._kept))
-
-
-def _plain(message: Any) -> dict[str, Any]:
-    return json_format.MessageToDict(message)
 
 
 def _way(descriptor: Any, path: str) -> list[str]:

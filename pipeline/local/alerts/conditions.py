@@ -12,10 +12,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.local.alerts.series import Labels, Series, grouped
+from pipeline.local.alerts.series import USER, Labels, Series, grouped
 from pipeline.local.control.state import Json, seconds
 
-_USER = "logging.googleapis.com/user/"
 _TERM = re.compile(
     r'\s*(?P<field>[\w.]+)\s*(?P<op>!=|=|:)\s*(?:"(?P<value>[^"]*)"|one_of\((?P<values>[^)]*)\)|starts_with\("(?P<prefix>[^"]*)"\))\s*'
 )
@@ -41,11 +40,13 @@ class Query:
         """Value by group, over the last ``over_s`` seconds (default: the alignment period)."""
         over = self.period_s if over_s is None else over_s
         found = series.within(self.metric, now_s - over, now_s)
-        sums = grouped(((labels, n) for labels, n in found if self._selects(labels)), self.group_by)
+        chosen = (
+            (labels, n)
+            for labels, n in found
+            if all(_holds(labels.get(t[0], ""), *t[1:]) for t in self.terms)
+        )
+        sums = grouped(chosen, self.group_by)
         return {group: count / over if self.is_rate else float(count) for group, count in sums.items()}
-
-    def _selects(self, labels: Mapping[str, str]) -> bool:
-        return all(_holds(labels.get(field, ""), op, values) for field, op, values in self.terms)
 
 
 def _holds(found: str, op: str, values: tuple[str, ...]) -> bool:
@@ -128,7 +129,7 @@ def _query(text: str, aggregations: Sequence[Json]) -> Query:
     terms = _terms(text)
     named = [values for field, op, values in terms if field == "metric.type" and op == "="]
     metric = named[0][0] if len(named) == 1 and len(named[0]) == 1 else ""
-    if not metric.startswith(_USER):
+    if not metric.startswith(USER):
         raise NotEvaluated(
             f"metric {metric or 'is not one by name'}: only log-based metrics are counted here"
         )
@@ -143,7 +144,7 @@ def _query(text: str, aggregations: Sequence[Json]) -> Query:
     if period_s <= 0:
         raise NotEvaluated(f"an alignment period of {period_s:g}s")
     return Query(
-        metric.removeprefix(_USER),
+        metric.removeprefix(USER),
         tuple(t for t in terms if t[0] not in ("metric.type", "resource.type")),
         period_s,
         aligner == "ALIGN_RATE",
@@ -157,14 +158,11 @@ def _terms(text: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
         match = _TERM.fullmatch(part)
         if match is None:
             raise NotEvaluated(f"filter {part!r}")
-        if match["prefix"] is not None:
-            found.append((_label(match["field"]), "starts_with", (match["prefix"],)))
-        elif match["values"] is not None:
-            found.append(
-                (_label(match["field"]), match["op"], tuple(re.findall(r'"([^"]*)"', match["values"])))
-            )
-        else:
-            found.append((_label(match["field"]), match["op"], (match["value"],)))
+        values: tuple[str, ...] = (match["prefix"] or match["value"] or "",)
+        if match["values"] is not None:
+            values = tuple(re.findall(r'"([^"]*)"', match["values"]))
+        op = match["op"] if match["prefix"] is None else "starts_with"
+        found.append((_label(match["field"]), op, values))
     return tuple(found)
 
 

@@ -17,6 +17,7 @@ from pipeline.local.entries.entry import Entry, nanoseconds
 from pipeline.local.entries.fields import value_field
 from pipeline.local.entries.filter import FilterError, compile_filter
 
+USER = "logging.googleapis.com/user/"  # before the name of a log-based metric
 KEPT_S = 26 * 3600  # the longest alignment period and duration are a day
 Labels = tuple[tuple[str, str], ...]  # sorted pairs, ``metric.label.X`` and ``resource.label.X``
 

@@ -17,17 +17,15 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from pipeline.local import hosts
-from pipeline.local.api.answering import as_refused, not_offered_text
-from pipeline.local.api.http_bodies import read
+from pipeline.local.api.answering import MAX_REQUEST, as_refused, not_offered_text
 from pipeline.local.api.http_rules import Rule, rules
 from pipeline.local.api.json_errors import document, http_code
 from pipeline.local.api.json_requests import Pairs, request_of
 from pipeline.local.api.methods import ACTOR_KEY, Caller, Method
 from pipeline.local.bearer import Access
-from pipeline.local.control.state import Refused
+from pipeline.local.control.state import Refused, invalid
 
 _IDLE_S = 75.0  # between requests of a connection, and before its first
 _LAST_CALLS_S = 0.5
@@ -96,28 +94,22 @@ class RestFace:
 
     async def _called(self, request: web.BaseRequest) -> tuple[Any, bool]:
         """The answer's JSON, and whether it is to be indented. Raises Refused."""
-        self._must_be_ours(request)
+        if not hosts.is_ours(request.headers.getall("Host", ()), self._port, is_public=self._is_public):
+            raise Refused("PERMISSION_DENIED", "The Host header does not name the local Cloud Run.")
         if own := self._own(request.method, request.path):
             return own, False
-        self._let_in(request)
+        if refusal := self._access.refusal({name.lower(): value for name, value in request.headers.items()}):
+            raise Refused(*refusal)
         rule, path = self._rule(request.method, request.rel_url.raw_path)
         method = self._methods.get(rule.method)
         if method is None:
             raise Refused("UNIMPLEMENTED", not_offered_text(rule.method))
         of_api, query = _parameters(request.rel_url.raw_query_string)
-        body = await read(request, self._body_s)
+        body = await _body(request, self._body_s)
         message = request_of(method.request, body_field=rule.body, path=path, query=query, body=body)
         answer = await method.call(message, Caller(request.headers.get(ACTOR_KEY, "local")))
-        return _as_json(answer, of_api.get("alt", "json")), of_api.get("prettyPrint", "true") != "false"
-
-    def _must_be_ours(self, request: web.BaseRequest) -> None:
-        if not hosts.is_ours(request.headers.getall("Host", ()), self._port, is_public=self._is_public):
-            raise Refused("PERMISSION_DENIED", "The Host header does not name the local Cloud Run.")
-
-    def _let_in(self, request: web.BaseRequest) -> None:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        if refusal := self._access.refusal(headers):
-            raise Refused(*refusal)
+        shown = json_format.MessageToDict(answer, use_integers_for_enums=of_api.get("alt") == _NUMBERS)
+        return shown, of_api.get("prettyPrint", "true") != "false"
 
     def _rule(self, verb: str, path: str) -> tuple[Rule, Any]:
         for rule in self._rules:
@@ -150,8 +142,31 @@ def _parameters(text: str) -> tuple[dict[str, str], Pairs]:
     return of_api, [(name, value) for name, value in pairs if name.removeprefix("$") not in _OF_EVERY_API]
 
 
-def _as_json(message: Message, alt: str) -> Any:
-    return json_format.MessageToDict(message, use_integers_for_enums=alt == _NUMBERS)
+async def _body(request: web.BaseRequest, within_s: float) -> bytes:
+    """All of it, unpacked; empty where there is none. Raises Refused."""
+    if not request.body_exists:
+        return b""
+    if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
+        given = request.headers.get("Content-Type", "")
+        raise invalid(f"Content-Type '{given}': only application/json in UTF-8 is read.")
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    try:
+        async with asyncio.timeout(within_s):
+            return await _all(request)
+    except TimeoutError as error:
+        raise Refused("DEADLINE_EXCEEDED", f"The body did not arrive within {within_s:g} s.") from error
+    except web.RequestPayloadError as error:
+        raise invalid("The body cannot be read: its length or its encoding is wrong.") from error
+
+
+async def _all(request: web.BaseRequest) -> bytes:
+    found = bytearray()
+    async for piece in request.content.iter_any():
+        found += piece
+        if len(found) > MAX_REQUEST:
+            raise invalid(f"Request payload size exceeds the limit: {MAX_REQUEST} bytes.")
+    return bytes(found)
 
 
 def _response(status: int, value: Any, is_pretty: bool) -> web.Response:

@@ -16,7 +16,7 @@ from uuid import uuid4
 from pipeline.local.control import validate, writes
 from pipeline.local.control.operations import REVISION, SERVICE, Operation, Operations
 from pipeline.local.control.reconciler import Reconciler
-from pipeline.local.control.state import Json, Refused, Revision, Service, Stamp
+from pipeline.local.control.state import Json, Refused, Revision, Service
 from pipeline.local.control.store import Registry, Shelf
 from pipeline.local.control.views import accepted_json, deleted_json, revision_json, service_json, summary
 from pipeline.local.dataplane import Instances, Router
@@ -46,11 +46,9 @@ class Controller:
         also_used: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._registry = Registry(Shelf(folder / "services", Service))
-        self.operations = Operations(Shelf(folder / "operations", Operation))
+        self.operations = Operations(Shelf(folder / "operations", Operation), clock=clock, ids=ids)
         self._reconciler = Reconciler(self._registry, self.operations, instances, router, clock, also_used)
         self._router = router
-        self._clock = clock
-        self._ids = ids
         self._revision_limit = revision_limit
         self._saving: asyncio.Task[None] | None = None
 
@@ -113,7 +111,9 @@ class Controller:
         validate.check_id("service_id", ref.service)
         if ref.name in self._registry:
             raise Refused("ALREADY_EXISTS", f"Resource '{ref.service}' already exists.")
-        return self._accept(writes.create(ref, _checked(ref, spec), self._stamp(actor)), validate_only)
+        return self._accept(
+            writes.create(ref, _checked(ref, spec), self.operations.stamp(actor)), validate_only
+        )
 
     def update_service(
         self,
@@ -132,7 +132,9 @@ class Controller:
         current = self.service(ref)
         writes.check_etag(ref.service, etag, current.etag)
         spec = _checked(ref, change if paths is None else writes.merge(current.spec, change, paths))
-        written = writes.update(current, spec, self._stamp(actor), revision_limit=self._revision_limit)
+        written = writes.update(
+            current, spec, self.operations.stamp(actor), revision_limit=self._revision_limit
+        )
         return self._accept(written, validate_only)
 
     def delete_service(
@@ -140,9 +142,9 @@ class Controller:
     ) -> Operation:
         service = self.service(ref)
         writes.check_etag(ref.service, etag, service.etag)
-        gone = writes.delete(service, self._stamp(actor))
+        gone = writes.delete(service, self.operations.stamp(actor))
         subject = deleted_json(service, gone, self.uri)
-        operation = self._operation(ref, SERVICE, subject, deletes=True)
+        operation = self.operations.new(ref.parent, SERVICE, ref.name, subject, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
         self.operations.finish_writes(ref.name, error=("ABORTED", f"{ref.service} was deleted meanwhile."))
@@ -156,9 +158,9 @@ class Controller:
     ) -> Operation:
         service, revision = self.revision(ref, name)
         writes.check_etag(name, etag, revision.etag)
-        remaining = writes.drop_revision(service, name, self._stamp(actor))
-        subject = {**revision_json(service, revision), "delete_time": self._clock().isoformat()}
-        operation = self._operation(ref, REVISION, subject, deletes=True)
+        remaining = writes.drop_revision(service, name, self.operations.stamp(actor))
+        subject = {**revision_json(service, revision), "delete_time": self.operations.clock().isoformat()}
+        operation = self.operations.new(ref.parent, REVISION, ref.name, subject, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
         self._registry.accept(remaining)
@@ -168,26 +170,19 @@ class Controller:
 
     def _accept(self, service: Service, validate_only: bool) -> Operation:
         """Store the write and begin its operation; or, if it is only to be validated, show what it would give."""
+        before, parent = self._registry.find(service.name), service.ref.parent
         if validate_only:
             subject = service_json(service, self.uri)
-            return replace(self._operation(service.ref, SERVICE, subject), is_done=True)
-        before = self._registry.find(service.name)
+            return replace(self.operations.new(parent, SERVICE, service.name, subject), is_done=True)
         self._registry.accept(service)
         subject = accepted_json(before, service, self.uri)
-        operation = self._operation(service.ref, SERVICE, subject)
+        operation = self.operations.new(parent, SERVICE, service.name, subject)
         self.operations.begin(operation)
         for revision in before.revisions if before else ():
             if not service.revision(revision.name):
                 self._reconciler.stop((service.name, revision.name))
         self._reconciler.kick(service.name)
         return operation
-
-    def _operation(self, ref: ServiceRef, kind: str, subject: Json, *, deletes: bool = False) -> Operation:
-        name = f"{ref.parent}/operations/{self._ids()}"
-        return Operation(name, kind, ref.name, self._clock(), subject, deletes)
-
-    def _stamp(self, actor: str) -> Stamp:
-        return Stamp(actor, self._clock(), self._ids)
 
 
 def _checked(ref: ServiceRef, spec: Json) -> Json:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import structlog
 
@@ -17,7 +15,7 @@ from pipeline.local.control.job_runner import JobRunner
 from pipeline.local.control.job_views import execution_json, job_json, job_summary
 from pipeline.local.control.jobs import Execution, Job, digests
 from pipeline.local.control.operations import EXECUTION, JOB, Operation, Operations
-from pipeline.local.control.state import Failure, Json, Refused, Stamp
+from pipeline.local.control.state import Failure, Json, Refused
 from pipeline.local.control.store import Shelf, must_be_saved
 from pipeline.local.control.validate import check_id
 from pipeline.local.control.writes import check_etag
@@ -37,22 +35,12 @@ class JobController:
         operations: of services and jobs together.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        attempts: Attempts,
-        operations: Operations,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        ids: Callable[[], str] = lambda: str(uuid4()),
-    ) -> None:
+    def __init__(self, folder: Path, attempts: Attempts, operations: Operations) -> None:
         self._shelf = Shelf(folder / "jobs", Job)
         self._jobs: dict[str, Job] = {job.name: job for job in self._shelf}
         self._operations = operations
         self._attempts = attempts
-        self._runner = JobRunner(Shelf(folder / "executions", Execution), operations, attempts, clock)
-        self._clock = clock
-        self._ids = ids
+        self._runner = JobRunner(Shelf(folder / "executions", Execution), operations, attempts)
         self._tasks = Tasks("a job could not be settled")
 
     def resume(self) -> None:
@@ -108,7 +96,7 @@ class JobController:
         if name in self._jobs:
             raise Refused("ALREADY_EXISTS", f"Resource '{job_id}' already exists.")
         spec = job_writes.with_defaults(parent.split("/")[1], spec)
-        return self._accept(job_writes.create(name, spec, self._stamp(actor)), validate_only)
+        return self._accept(job_writes.create(name, spec, self._operations.stamp(actor)), validate_only)
 
     def update(
         self, name: str, spec: Json, *, etag: str, actor: str, validate_only: bool, allow_missing: bool
@@ -119,14 +107,14 @@ class JobController:
         current = self.job(name)
         check_etag(job_id, etag, current.etag)
         spec = job_writes.with_defaults(parent.split("/")[1], spec)
-        return self._accept(job_writes.update(current, spec, self._stamp(actor)), validate_only)
+        return self._accept(job_writes.update(current, spec, self._operations.stamp(actor)), validate_only)
 
     def delete(self, name: str, *, etag: str, validate_only: bool) -> Operation:
         """Its executions go with it, and what runs of them is ended."""
         job = self.job(name)
         check_etag(job.short, etag, job.etag)
-        gone = {**self.shown(job), "delete_time": self._clock().isoformat()}
-        operation = self._operation(job.parent, JOB, name, gone, deletes=True)
+        gone = {**self.shown(job), "delete_time": self._operations.clock().isoformat()}
+        operation = self._operations.new(job.parent, JOB, name, gone, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
         with must_be_saved():
@@ -141,8 +129,8 @@ class JobController:
         """Its operation ends with the execution, however that ends."""
         job = self.job(name)
         check_etag(job.short, etag, job.etag)
-        execution = job_writes.run(job, overrides, self._stamp(actor))
-        operation = self._operation(job.parent, EXECUTION, execution.name, execution_json(execution))
+        execution = job_writes.run(job, overrides, self._operations.stamp(actor))
+        operation = self._operations.new(job.parent, EXECUTION, execution.name, execution_json(execution))
         if validate_only:
             return replace(operation, is_done=True)
         self._publish(job_writes.counted(job, execution))
@@ -159,7 +147,7 @@ class JobController:
         if execution.completed:
             raise Refused("FAILED_PRECONDITION", f"Execution '{execution.short}' has completed.")
         shown = execution_json(replace(execution, cancelled=True))
-        operation = self._operation(execution.job.partition("/jobs/")[0], EXECUTION, name, shown)
+        operation = self._operations.new(execution.job.partition("/jobs/")[0], EXECUTION, name, shown)
         if validate_only:
             return replace(operation, is_done=True)
         self._operations.begin(operation)
@@ -169,9 +157,9 @@ class JobController:
     def delete_execution(self, name: str, *, etag: str, validate_only: bool) -> Operation:
         execution = self.execution(name)
         check_etag(execution.short, etag, execution.etag)
-        gone = {**execution_json(execution), "delete_time": self._clock().isoformat()}
+        gone = {**execution_json(execution), "delete_time": self._operations.clock().isoformat()}
         place = execution.job.partition("/jobs/")[0]
-        operation = self._operation(place, EXECUTION, name, gone, deletes=True)
+        operation = self._operations.new(place, EXECUTION, name, gone, deletes=True)
         if validate_only:
             return replace(operation, is_done=True)
         self._operations.begin(operation)
@@ -184,7 +172,7 @@ class JobController:
             self._operations.finish(operation.name)
 
     def _accept(self, job: Job, validate_only: bool) -> Operation:
-        operation = self._operation(job.parent, JOB, job.name, self.shown(job))
+        operation = self._operations.new(job.parent, JOB, job.name, self.shown(job))
         if validate_only:
             return replace(operation, is_done=True)
         self._publish(job)
@@ -226,11 +214,3 @@ class JobController:
 
     def _latest(self, job: Job) -> Execution | None:
         return self._runner.find(f"{job.name}/executions/{job.latest}") if job.latest else None
-
-    def _operation(
-        self, parent: str, kind: str, target: str, subject: Json, *, deletes: bool = False
-    ) -> Operation:
-        return Operation(f"{parent}/operations/{self._ids()}", kind, target, self._clock(), subject, deletes)
-
-    def _stamp(self, actor: str) -> Stamp:
-        return Stamp(actor, self._clock(), self._ids)

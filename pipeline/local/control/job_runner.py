@@ -6,9 +6,8 @@ What a restart of the server interrupts is an attempt that failed: its task is t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 
 import structlog
 
@@ -31,17 +30,11 @@ log = structlog.get_logger(__name__)
 class JobRunner:
     """The executions of all jobs. Call from the event loop alone."""
 
-    def __init__(
-        self,
-        shelf: Shelf[Execution],
-        operations: Operations,
-        attempts: Attempts,
-        clock: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, shelf: Shelf[Execution], operations: Operations, attempts: Attempts) -> None:
         self._shelf = shelf
         self._operations = operations
         self._attempts = attempts
-        self._clock = clock
+        self._clock = operations.clock
         self._known = {each.name: each for each in shelf}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tasks = Tasks("an execution failed")

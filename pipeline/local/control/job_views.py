@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.local.control.jobs import Execution, Job, Task, TaskState
-from pipeline.local.control.state import Json
+from pipeline.local.control.state import Json, Written
 from pipeline.local.control.views import why
 
 _SUCCEEDED, _FAILED, _PENDING = "CONDITION_SUCCEEDED", "CONDITION_FAILED", "CONDITION_PENDING"
@@ -104,7 +104,7 @@ def job_summary(job: Job, latest: Execution | None) -> Json:
     return {"name": job.name, "executions": job.executions, "latest": job.latest, "state": state}
 
 
-def _written(kept: Job | Execution) -> Json:
+def _written(kept: Written) -> Json:
     return {
         "name": kept.name,
         "uid": kept.uid,

@@ -60,7 +60,7 @@ def _problems(template: Json) -> Iterator[str]:
 
 
 def create(name: str, spec: Json, stamp: Stamp) -> Job:
-    return Job(name, stamp.new_id(), stamp.etag(name), 1, stamp.at, stamp.at, stamp.actor, stamp.actor, spec)
+    return Job(name, stamp.new_id(), stamp.etag(name), stamp.at, stamp.actor, 1, stamp.at, stamp.actor, spec)
 
 
 def update(job: Job, spec: Json, stamp: Stamp) -> Job:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from pipeline.local.control.state import Failure, Json, digests_in
+from pipeline.local.control.state import Failure, Json, Written, digests_in
 from pipeline.local.dataplane import AttemptEnd
 
 DEFAULT_TASK_TIMEOUT = "600s"
@@ -53,16 +53,11 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(Written):
     """One job. ``images``: by the template's names of them, by digest; ``failure``: why it cannot run."""
 
-    name: str
-    uid: str
-    etag: str
     generation: int
-    create_time: datetime
     update_time: datetime
-    creator: str
     last_modifier: str
     spec: Json
     images: Mapping[str, str] = field(default_factory=dict)
@@ -72,23 +67,14 @@ class Job:
     latest: str = ""
 
     @property
-    def short(self) -> str:
-        return self.name.rpartition("/")[2]
-
-    @property
     def parent(self) -> str:
         return self.name.partition("/jobs/")[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(Written):
     """One run of a job. ``template``: an ExecutionTemplate, defaults and overrides in it; ``cancelled``: it was asked for."""
 
-    name: str
-    uid: str
-    etag: str
-    create_time: datetime
-    creator: str
     template: Json
     images: Mapping[str, str]
     tasks: tuple[Task, ...]
@@ -100,10 +86,6 @@ class Execution:
         return self.name.partition("/executions/")[0]
 
     @property
-    def short(self) -> str:
-        return self.name.rpartition("/")[2]
-
-    @property
     def task_template(self) -> Json:
         template: Json = self.template["template"]
         return template
@@ -111,10 +93,6 @@ class Execution:
     @property
     def retries(self) -> int:
         return int(self.task_template["max_retries"])
-
-    @property
-    def is_over(self) -> bool:
-        return all(task.state in ENDED for task in self.tasks)
 
     def count(self, *states: TaskState) -> int:
         return sum(task.state in states for task in self.tasks)

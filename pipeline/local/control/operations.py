@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from uuid import uuid4
 
-from pipeline.local.control.state import Json, Refused
+from pipeline.local.control.state import Json, Refused, Stamp
 from pipeline.local.control.store import Shelf
 
 SERVICE = "Service"
@@ -47,17 +49,37 @@ class Operations:
     """All operations that are known, oldest first; of the finished ones the newest ``kept``.
 
     One that the disk does not take is known until the server ends: it only tells of a write, it is none.
+
+    Args:
+        clock, ids: of all writes.
     """
 
-    def __init__(self, shelf: Shelf[Operation], *, kept: int = _KEPT) -> None:
+    def __init__(
+        self,
+        shelf: Shelf[Operation],
+        *,
+        kept: int = _KEPT,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        ids: Callable[[], str] = lambda: str(uuid4()),
+    ) -> None:
         self._shelf = shelf
         self._kept = kept
+        self.clock = clock
+        self._ids = ids
         self._known: dict[str, Operation] = {}
         self._ends: dict[str, asyncio.Event] = {}
         for operation in sorted(shelf, key=lambda o: (o.create_time, o.name)):
             self._known[operation.name] = operation
             if not operation.is_done:
                 self._ends[operation.name] = asyncio.Event()
+
+    def stamp(self, actor: str) -> Stamp:
+        """For what a client's write makes."""
+        return Stamp(actor, self.clock(), self._ids)
+
+    def new(self, parent: str, kind: str, target: str, subject: Json, *, deletes: bool = False) -> Operation:
+        """Of a write that may be accepted: then ``begin`` it."""
+        return Operation(f"{parent}/operations/{self._ids()}", kind, target, self.clock(), subject, deletes)
 
     def begin(self, operation: Operation) -> Operation:
         self._keep(operation)

@@ -84,19 +84,29 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """One immutable template. ``template`` lacks ``revision``: the name is beside it.
+class Written:
+    """What is kept of each resource's first write."""
+
+    name: str
+    uid: str
+    etag: str
+    create_time: datetime
+    creator: str
+
+    @property
+    def short(self) -> str:
+        return self.name.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision(Written):
+    """One immutable template. ``template`` lacks ``revision``: the name is beside it, and is the short one.
 
     Args:
         images: by the template's names of them, by digest, whatever those names mean later; empty before the first start.
     """
 
-    name: str
-    uid: str
-    etag: str
     generation: int
-    create_time: datetime
-    creator: str
     template: Json
     readiness: Readiness = Readiness.PENDING
     failure: Failure | None = None

@@ -129,9 +129,9 @@ class LogStore:
         labels: Labels = NO_LABELS,
     ) -> None:
         fields = json_object(text)
-        ours = {**labels, **_of_instance(instance), **({"container_name": container} if container else {})}
+        ours = {**labels, **({"container_name": container} if container else {})}
         if fields is None:
-            self._add(service, revision, stream, text=text, labels=ours)
+            self._add(service, revision, stream, instance, text=text, labels=ours)
             return
         severity = str(fields.pop("severity", "DEFAULT")).upper()
         own = fields.pop(f"{_SPECIAL}labels", None)
@@ -139,6 +139,7 @@ class LogStore:
             service,
             revision,
             stream,
+            instance,
             at_ns=moment(fields),
             insert_id=str(fields.pop(f"{_SPECIAL}insertId", "")),
             severity=severity if severity in SEVERITIES else "DEFAULT",
@@ -153,11 +154,9 @@ class LogStore:
     def request(
         self, service: str, revision: str, request: Mapping[str, Any], trace: str = "", instance: str = ""
     ) -> None:
-        status, labels = request["status"], _of_instance(instance)
+        status = request["status"]
         severity = "ERROR" if status >= 500 else "WARNING" if status >= 400 else "INFO"
-        self._add(
-            service, revision, "requests", severity=severity, request=request, trace=trace, labels=labels
-        )
+        self._add(service, revision, "requests", instance, severity=severity, request=request, trace=trace)
 
     def system(
         self,
@@ -169,8 +168,7 @@ class LogStore:
         *,
         labels: Labels = NO_LABELS,
     ) -> None:
-        ours = {**labels, **_of_instance(instance)}
-        self._add(service, revision, "varlog/system", severity=severity, text=text, labels=ours)
+        self._add(service, revision, "varlog/system", instance, severity=severity, text=text, labels=labels)
 
     @contextmanager
     def tail(self) -> Iterator[Tail]:
@@ -190,15 +188,19 @@ class LogStore:
         service: str,
         revision: str,
         log: str,
+        instance: str,
         *,
         at_ns: int | None = None,
         insert_id: str = "",
+        labels: Labels = NO_LABELS,
         **rest: Any,
     ) -> None:
+        # The label by which Cloud Run says of which instance an entry is.
+        labels = {**labels, "instanceId": instance} if instance else dict(labels)
         name, resource = _origin(service, revision, log)
         now = self._now_ns()
         unique = insert_id or f"{self._run}{next(self._count):08x}"
-        entry = Entry(now if at_ns is None else at_ns, unique, name, resource, now, **rest)
+        entry = Entry(now if at_ns is None else at_ns, unique, name, resource, now, labels=labels, **rest)
         line = to_json(entry, inf_nan_mode="null", fallback=repr)
         whose = self.index.add(entry, len(line))
         if self.index.is_over(whose, MAX_ENTRIES, MAX_BYTES):
@@ -212,11 +214,6 @@ class LogStore:
     def _give_up(self, whose: tuple[str, str, str]) -> None:
         count = self.index.shrink(whose)
         log.warning("the oldest log entries of a service were given up", service=whose[2], entries=count)
-
-
-def _of_instance(instance: str) -> dict[str, str]:
-    """The label by which Cloud Run says of which instance an entry is."""
-    return {"instanceId": instance} if instance else {}
 
 
 @lru_cache(maxsize=4096)

@@ -43,14 +43,17 @@ class Secrets:
         return message
 
     def _marked(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._marked(item) for item in value]
-        if isinstance(value, Mapping):
-            made = {key: self._marked(item) for key, item in value.items()}
-            if self._is_secret_variable(value):
-                made["value"] = _as_secret(value["value"])
-            return made
-        return _as_secret(value) if isinstance(value, str) and value in self._values else value
+        match value:
+            case list():
+                return [self._marked(item) for item in value]
+            case Mapping():
+                made = {key: self._marked(item) for key, item in value.items()}
+                return made | (
+                    {"value": _as_secret(value["value"])} if self._is_secret_variable(value) else {}
+                )
+            case str() if value in self._values:
+                return _as_secret(value)
+        return value
 
     def _is_secret_variable(self, value: Mapping[str, Any]) -> bool:
         name, text = value.get("name"), value.get("value")
@@ -64,12 +67,13 @@ def _as_secret(value: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        if _is_secret(value):
+    match value:
+        case list():
+            return [_plain(item) for item in value]
+        case Mapping() if _is_secret(value):
             return _plain(value["value"])
-        return {key: _plain(item) for key, item in value.items() if not key.startswith("__")}
+        case Mapping():
+            return {key: _plain(item) for key, item in value.items() if not key.startswith("__")}
     return value
 
 

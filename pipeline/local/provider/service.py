@@ -7,22 +7,27 @@ errors come out as the client raises them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import grpc
 from google.api_core import exceptions
 from google.longrunning import operations_pb2
+from google.protobuf import json_format
 
 from pipeline.local.provider import fields
 from pipeline.local.provider.calls import CALL_TIMEOUT_S, settle
-from pipeline.local.provider.fields import PLACE, Json
+from pipeline.local.provider.fields import MAPS, PLACE, PROVIDER_ONLY, Json
 from pipeline.local.provider.plain import PlainProvider
-from pipeline.local.provider.spelling import to_message, to_outputs
 from pipeline.model import ServiceRef
 from pipeline.rpc.run import Services, run_v2
 
 SERVICE = "gcp:cloudrunv2/service:Service"
+#: Pulumi's and the API's names, where they differ. A field that the API does not know is an error, not to be left out.
+_TO_API = {"traffics": "traffic", "commands": "command", "envs": "env", "dependsOns": "dependsOn"}
+_TO_PULUMI = {api: pulumi for pulumi, api in _TO_API.items()}
+_SINGLE = frozenset({"ports"})  # a list in the API, one object in Pulumi
 
 
 class LocalProvider:
@@ -101,3 +106,32 @@ def ref_of(place: Json) -> ServiceRef:
 
 def _operation_name(answer: bytes) -> str:
     return str(operations_pb2.Operation.FromString(answer).name)
+
+
+def to_message(inputs: Json) -> run_v2.Service:
+    """What to write. Raises ValueError for a field that the API does not have."""
+    spec = {key: value for key, value in inputs.items() if key not in PROVIDER_ONLY}
+    service = run_v2.Service()
+    try:
+        json_format.ParseDict(_translated(spec, _TO_API, lambda value: [value]), run_v2.Service.pb(service))
+    except json_format.ParseError as error:
+        raise ValueError(str(error)) from error
+    return service
+
+
+def to_outputs(service: run_v2.Service) -> dict[str, Any]:
+    """What is there, fields at their default left out."""
+    found = json_format.MessageToDict(run_v2.Service.pb(service))
+    return _translated(found, _TO_PULUMI, lambda value: value[0])
+
+
+def _translated(value: Any, names: Mapping[str, str], fold: Callable[[Any], Any]) -> Any:
+    if isinstance(value, list):
+        return [_translated(item, names, fold) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {}
+    for key, item in value.items():
+        new = item if key in MAPS else _translated(item, names, fold)
+        made[names.get(key, key)] = fold(new) if key in _SINGLE else new
+    return made

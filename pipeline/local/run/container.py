@@ -142,9 +142,7 @@ class Container:
 
     def __init__(self, part: Part, sink: LineSink, grace_s: float) -> None:
         self.spec = part.spec
-        self._port = part.port
-        self._token = part.token
-        self._hint = "" if part.build.is_copy else _NO_FILES
+        self._part = part
         self._is_ended = False
         self._grace_s = grace_s
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -183,7 +181,7 @@ class Container:
         try:
             async with asyncio.timeout(patience_s):
                 await asyncio.sleep(probe.delay_s)
-                while self.is_running and not await probes.answers(probe, self._port):
+                while self.is_running and not await probes.answers(probe, self._part.port):
                     await asyncio.sleep(_PAUSE_S[probe.kind])
         except TimeoutError:
             seen = await self._listens_elsewhere()
@@ -195,9 +193,9 @@ class Container:
 
     async def _listens_elsewhere(self) -> str:
         """Where, if not where requests come."""
-        if not self._port or await probes.answers(Probe(), self._port):
+        if not self._part.port or await probes.answers(Probe(), self._part.port):
             return ""
-        return await asyncio.to_thread(listening.elsewhere, self._token, self._port)
+        return await asyncio.to_thread(listening.elsewhere, self._part.token, self._part.port)
 
     def _not_ready(self, probe: Probe, seen: str, patience_s: float) -> str:
         waited = f"within {patience_s:g} s"
@@ -205,7 +203,7 @@ class Container:
             return f"{seen} ({waited})"
         if probe.kind == "tcp":
             return f"it did not listen {waited}"
-        return f"STARTUP {probes.described(probe, self.spec.name, self._port)} ({waited})"
+        return f"STARTUP {probes.described(probe, self.spec.name, self._part.port)} ({waited})"
 
     async def wait(self) -> str:
         """Return when the process has ended: how it ended, in Cloud Run's words."""
@@ -224,7 +222,7 @@ class Container:
             await asyncio.wait([self._process.exited], timeout=_REAPING_S)
         self._signal(signal.SIGKILL)  # a supervisor that is stopped, or the group of one that was killed
         await asyncio.shield(self._process.exited)
-        await asyncio.to_thread(strays.end, self._token)
+        await asyncio.to_thread(strays.end, self._part.token)
         await asyncio.wait([self._process.silent], timeout=_STRAGGLERS_S)
         self._process.transport.close()
         self._is_ended = True
@@ -253,18 +251,14 @@ class Container:
     def failure(self, what: str) -> StartFailed:
         """That it did not start, or did not stay, with its last lines."""
         tail = SINK.text("\n".join(self._tail)) or "(none)"  # a condition is kept in the state folder
-        if self._port:
-            should = f" and listen on the port defined by the PORT={self._port} environment variable"
-            return self._failed(
-                f"The user-provided container failed to start{should}: {what}{self._hint}", tail
+        started = f" '{self.spec.name}' failed to start"
+        if port := self._part.port:
+            started = (
+                f" failed to start and listen on the port defined by the PORT={port} environment variable"
             )
-        return self._failed(
-            f"The user-provided container '{self.spec.name}' failed to start: {what}{self._hint}", tail
-        )
-
-    @staticmethod
-    def _failed(why: str, tail: str) -> StartFailed:
-        return StartFailed("HEALTH_CHECK_CONTAINER_ERROR", f"{why}\nLast log lines:\n{tail}")
+        hint = "" if self._part.build.is_copy else _NO_FILES
+        text = f"The user-provided container{started}: {what}{hint}\nLast log lines:\n{tail}"
+        return StartFailed("HEALTH_CHECK_CONTAINER_ERROR", text)
 
     def _hand_on(self, stream: str, line: str) -> None:
         self._tail.append(line[:_TAIL_WIDTH])

@@ -164,13 +164,5 @@ class Instance:
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     """The failure of a start where there is one: the others may have followed from it."""
-    every = list(_leaves(failures))
+    every = failures.exceptions
     return next((each for each in every if isinstance(each, StartFailed)), every[0])
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    return [
-        leaf
-        for each in group.exceptions
-        for leaf in (_leaves(each) if isinstance(each, BaseExceptionGroup) else [each])
-    ]

@@ -17,8 +17,7 @@ from typing import Any
 from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Mount
 from pipeline.local.run import secret_variables
 
-_MOUNTED = str(Path(__file__).with_name("mounted.py"))
-_RUN = (sys.executable, "-I", "-S", _MOUNTED)
+_RUN = (sys.executable, "-I", "-S", str(Path(__file__).with_name("mounted.py")))
 _TRIAL = json.dumps([{"path": "/spillway-trial/secret", "files": []}])
 _TRIAL_S = 30.0
 
