@@ -28,14 +28,9 @@ Stream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 @dataclass
 class FakeInstance:
     id: str
-
-
-@dataclass
-class FakeLease:
     spec: InstanceSpec
     port: int
     fleet: FakeFleet
-    instance: FakeInstance
 
     def release(self) -> None:
         self.fleet.leased -= 1
@@ -54,14 +49,14 @@ class FakeFleet:
         self.ports[revision] = port
         self.specs[revision] = InstanceSpec(SERVICE, revision, ContainerSpec("image"), **fields)
 
-    async def acquire(self, service: str, revision: str, *, port: int | None = None) -> FakeLease:
+    async def acquire(self, service: str, revision: str, *, port: int | None = None) -> FakeInstance:
         await asyncio.sleep(0)
         if self.does_not_start:
             raise StartFailed("HEALTH_CHECK_CONTAINER_ERROR", "it exits")
         if revision not in self.ports:
             raise NoInstance
         self.leased += 1
-        return FakeLease(self.specs[revision], self.ports[revision], self, FakeInstance(f"of {revision}"))
+        return FakeInstance(f"of {revision}", self.specs[revision], self.ports[revision], self)
 
     def has_affinity(self, service: str, revision: str) -> bool:
         return revision in self.specs and self.specs[revision].session_affinity

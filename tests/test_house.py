@@ -165,7 +165,6 @@ LIBRARY_HOMES = {
         "pipeline.cloudrun.stack",
         "pipeline.cloudrun.pulumi",
         "pipeline.local.provider.engine",
-        "pipeline.local.provider.resources",
     ),
     "pulumi_gcp": ("infra",),
     "typer": ("pipeline.cli",),

@@ -275,7 +275,7 @@ async def test_what_is_said_of_an_instance_bears_its_id_and_an_exit_with_0_is_to
     assert first
     assert machine.logs.instances[told] == first
     lease = await machine.fleet.acquire(SERVICE, "one")
-    assert lease.instance.id == first
+    assert lease.id == first
     with suppress(ConnectionRefusedError):  # what it accepted, and ended by, may have been the startup probe
         socket.create_connection(("127.0.0.1", lease.port)).close()
     await until(lambda: ("one", "ERROR", "Container called exit(0).") in machine.logs.events)

@@ -224,23 +224,23 @@ def _revisions(controller: Controller) -> tuple[Method, ...]:
 
 
 def _operations(controller: Controller) -> tuple[Method, ...]:
-    kept, pb = controller.operations, operations_pb2
+    pb = operations_pb2
 
     def found(request: Any) -> Iterable[Operation]:
         if request.filter:
             raise invalid(f"filter: '{request.filter}' is not supported.")
-        return kept.under(location(request.name.removesuffix("/operations")))
+        return controller.operations.under(location(request.name.removesuffix("/operations")))
 
     async def wait(request: Any, caller: Caller) -> Message:
         asked = seconds("timeout", request.timeout) if request.HasField("timeout") else _LONGEST_WAIT_S
         limit = _LONGEST_WAIT_S if caller.time_left_s is None else caller.time_left_s
-        return operation_message(await kept.wait(request.name, min(asked, limit)))
+        return operation_message(await controller.operations.wait(request.name, min(asked, limit)))
 
     def delete(request: Any) -> Message:
-        kept.delete(request.name)
+        controller.operations.delete(request.name)
         return empty_pb2.Empty()
 
-    get = at_once(lambda request: operation_message(kept.get(request.name)))
+    get = at_once(lambda request: operation_message(controller.operations.get(request.name)))
     pages = paged(
         pb.ListOperationsResponse, found, lambda o: f"{o.create_time.isoformat()} {o.name}", operation_message
     )

@@ -18,7 +18,7 @@ from pipeline.local.front.limits import MAX_INTERIM, USUAL, Limits
 from pipeline.local.front.observed import Observations, ObservedSocket
 from pipeline.local.front.splice import Splice
 from pipeline.local.front.wire import Wire
-from pipeline.local.run.fleet import Lease
+from pipeline.local.run.instance import Instance
 
 AFFINITY_COOKIE = "GAESA"
 MALFORMED = "The request failed because either the HTTP response was malformed or connection to the instance had an error."
@@ -86,15 +86,15 @@ def answer(client: Wire, status: int, text: str) -> None:
     client.write(http1.answer(status, _REASONS[status], text))
 
 
-async def forward(exchange: Exchange, lease: Lease, observations: Observations) -> bool:
+async def forward(exchange: Exchange, instance: Instance, observations: Observations) -> bool:
     """Carry one request to its end. Returns whether the client's connection goes on."""
     upstream: Wire | None = None
     try:
-        async with asyncio.timeout(lease.spec.request_timeout_s):
-            _, upstream = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", lease.port)
+        async with asyncio.timeout(instance.spec.request_timeout_s):
+            _, upstream = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", instance.port)
             if exchange.request.is_websocket:
-                return await _upgrade(exchange, lease, upstream, observations)
-            return await _plain(exchange, lease, upstream)
+                return await _upgrade(exchange, instance, upstream, observations)
+            return await _plain(exchange, instance, upstream)
     except TimeoutError:
         return _fail(exchange, 504, "upstream request timeout", TIMED_OUT)
     except (BadMessage, OSError) as error:
@@ -117,15 +117,17 @@ def _fail(exchange: Exchange, status: int, text: str, fault: str) -> bool:
     return False
 
 
-async def _upgrade(exchange: Exchange, lease: Lease, upstream: Wire, observations: Observations) -> bool:
+async def _upgrade(
+    exchange: Exchange, instance: Instance, upstream: Wire, observations: Observations
+) -> bool:
     """A WebSocket handshake and, if it is granted, the socket until it ends."""
     upstream.write(_head_for_instance(exchange))
     response = await _response(exchange, upstream)
     if response.status != 101:
-        return await _relay(exchange, lease, response, upstream)
+        return await _relay(exchange, instance, response, upstream)
     if not response.opens_websocket:
         raise BadMessage("an upgrade to something else")
-    headers = _with_cookie(exchange, lease, response.headers.end_to_end().without_body())
+    headers = _with_cookie(exchange, instance, response.headers.end_to_end().without_body())
     exchange.status = 101
     exchange.client.write(headers.plus(*_TO_WEBSOCKET).after(response.start))
     await _hold(exchange, Splice(exchange.client, upstream, exchange.limits), observations)
@@ -145,7 +147,7 @@ async def _hold(exchange: Exchange, socket: Splice, observations: Observations) 
         ))  # fmt: skip
 
 
-async def _plain(exchange: Exchange, lease: Lease, upstream: Wire) -> bool:
+async def _plain(exchange: Exchange, instance: Instance, upstream: Wire) -> bool:
     """A request and its answer, both bodies as they come."""
     request, client = exchange.request, exchange.client
 
@@ -159,7 +161,7 @@ async def _plain(exchange: Exchange, lease: Lease, upstream: Wire) -> bool:
     sending.add_done_callback(lambda task: upstream.abort() if _fault_of(task) else None)
     try:
         response = await _response(exchange, upstream)
-        return await _relay(exchange, lease, response, upstream, sending)
+        return await _relay(exchange, instance, response, upstream, sending)
     except BadMessage as error:
         raise error from _fault_of(sending)  # broken by the client's body, if that broke first
     finally:
@@ -189,7 +191,7 @@ async def _response(exchange: Exchange, upstream: Wire) -> Response:
 
 async def _relay(
     exchange: Exchange,
-    lease: Lease,
+    instance: Instance,
     response: Response,
     upstream: Wire,
     sending: asyncio.Task[int] | None = None,
@@ -203,7 +205,7 @@ async def _relay(
     # An answer before the request's end is the last one here: what comes next on this connection is not a head.
     goes_on = request.keeps_alive and framing != http1.UNTIL_CLOSE and _is_sent(sending)
     unframed = framing == http1.CHUNKED and not request.minor  # HTTP/1.0 knows the end of the stream alone
-    headers = _with_cookie(exchange, lease, response.headers.end_to_end())
+    headers = _with_cookie(exchange, instance, response.headers.end_to_end())
     if unframed or response.status == 204:
         headers = headers.without_body()
     if not goes_on:
@@ -227,9 +229,12 @@ def _head_for_instance(exchange: Exchange) -> bytes:
     return kept.plus(*ours).after(request.start)
 
 
-def _with_cookie(exchange: Exchange, lease: Lease, headers: Headers) -> Headers:
-    value = f"{exchange.revision}.{lease.port}"
-    if not lease.spec.session_affinity or affinity_of(exchange.request) == (exchange.revision, lease.port):
+def _with_cookie(exchange: Exchange, instance: Instance, headers: Headers) -> Headers:
+    value = f"{exchange.revision}.{instance.port}"
+    if not instance.spec.session_affinity or affinity_of(exchange.request) == (
+        exchange.revision,
+        instance.port,
+    ):
         return headers  # the client has it
     return headers.plus(("Set-Cookie", f"{AFFINITY_COOKIE}={value}; Path=/; Max-Age=2592000; HttpOnly"))
 

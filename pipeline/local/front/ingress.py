@@ -145,7 +145,7 @@ class Ingress:
         revision = self._choose(service, tag, wanted)
         if revision is None:
             raise BadMessage("The requested URL was not found on this server.", status=404)
-        chain = self._chain(request, wire.peer_address)
+        chain = self._chain(request, wire.peer[0])
         chain = chain if door else f"{chain}, {balancer.ADDRESS}"
         exchange = Exchange(service, revision, request, wire, chain, limits=self._limits)
         port = wanted[1] if wanted and wanted[0] == revision else None
@@ -169,7 +169,7 @@ class Ingress:
         routes = self._routes.get(door[0], Routes())
         if routes.is_disabled or not routes.is_internal:
             return not routes.is_disabled
-        return await asyncio.to_thread(self._is_inside, wire.peer_port, self._ports.port(*door))
+        return await asyncio.to_thread(self._is_inside, wire.peer[1], self._ports.port(*door))
 
     async def _head(self, wire: Wire) -> bytes | None:
         """The next request's head; None when none comes. Raises BadMessage."""
@@ -184,18 +184,18 @@ class Ingress:
 
     async def _carry(self, exchange: Exchange, port: int | None) -> bool:
         try:
-            lease = await self._fleet.acquire(exchange.service, exchange.revision, port=port)
+            instance = await self._fleet.acquire(exchange.service, exchange.revision, port=port)
         except NoInstance as error:
             return exchange.answer(429, str(error))
         except StartFailed:
             return exchange.answer(
                 500, "The request failed because the instance could not start successfully."
             )
-        exchange.instance = lease.instance.id
+        exchange.instance = instance.id
         try:
-            return await forward(exchange, lease, self.observations)
+            return await forward(exchange, instance, self.observations)
         finally:
-            lease.release()
+            instance.release()
 
     def _choose(self, service: str, tag: str, wanted: tuple[str, int] | None) -> str | None:
         routes = self._routes.get(service, Routes())

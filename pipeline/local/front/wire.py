@@ -89,15 +89,10 @@ class Wire(asyncio.Protocol):
             self._transport.resume_reading()
 
     @property
-    def peer_address(self) -> str:
+    def peer(self) -> tuple[str, int]:
+        """Address and port; empty and 0 where nobody is there any more."""
         address = self._transport.get_extra_info("peername")
-        return str(address[0]) if address else ""
-
-    @property
-    def peer_port(self) -> int:
-        """0 where nobody is there any more."""
-        address = self._transport.get_extra_info("peername")
-        return int(address[1]) if address else 0
+        return (str(address[0]), int(address[1])) if address else ("", 0)
 
     @property
     def is_readable(self) -> bool:

@@ -46,22 +46,6 @@ class NoInstance(Exception):
 
 
 @dataclass(slots=True)
-class Lease:
-    """A place on an instance for one request; give it back with ``release``."""
-
-    spec: InstanceSpec
-    instance: Instance
-
-    @property
-    def port(self) -> int:
-        return self.instance.port
-
-    def release(self) -> None:
-        self.instance.busy -= 1
-        self.instance.idle_since = asyncio.get_running_loop().time()
-
-
-@dataclass(slots=True)
 class _Group:
     """The instances of one revision. ``turn``: one start at a time; ``crashes``: in a row; ``stopped``: for good."""
 
@@ -191,8 +175,8 @@ class Fleet:
         await asyncio.gather(*(self.stop(*key) for key in list(self._groups)))
         await self._tasks.finish()
 
-    async def acquire(self, service: str, revision: str, *, port: int | None = None) -> Lease:
-        """A place on the least busy instance, on the one at ``port`` if possible; starts one more when all are full.
+    async def acquire(self, service: str, revision: str, *, port: int | None = None) -> Instance:
+        """A place for one request, to be given back by ``release``: on the least busy instance, on the one at ``port`` if possible; starts one more when all are full.
 
         Raises: NoInstance, StartFailed.
         """
@@ -211,7 +195,7 @@ class Fleet:
             finally:
                 group.turn.release()
         instance.busy += 1
-        return Lease(group.spec, instance)
+        return instance
 
     def has_affinity(self, service: str, revision: str) -> bool:
         group = self._groups.get((service, revision))

@@ -71,6 +71,11 @@ class Instance:
         is_well = self.is_ready and all(self._readiness)
         return is_well and not self.is_ending and self.is_running and self.busy < self.spec.concurrency
 
+    def release(self) -> None:
+        """One request less on it."""
+        self.busy -= 1
+        self.idle_since = asyncio.get_running_loop().time()
+
     async def parts(self) -> list[Part]:
         """What its containers are started with: the one that takes requests, then the sidecars. Raises StartFailed."""
         name, service = self.spec.service, self.spec.service.rsplit("/", 1)[-1]
