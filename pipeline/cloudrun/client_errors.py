@@ -139,8 +139,7 @@ def _is_for_later(error: Exception, message: str) -> bool:
         return isinstance(error, auth.TransportError) or error.retryable
     if isinstance(error, google.ServiceUnavailable) and any(words in message for words in _NO_CREDENTIALS):
         return False
-    later = google.ServerError | google.RetryError | google.Cancelled
-    return isinstance(error, later)
+    return isinstance(error, google.ServerError | google.RetryError | google.Cancelled)
 
 
 def _is_stale(error: Exception, message: str) -> bool:

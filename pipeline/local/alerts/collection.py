@@ -16,7 +16,7 @@ from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from pipeline import private
-from pipeline.local.control.state import Json, Refused
+from pipeline.local.control.state import Json, Refused, there
 
 T = TypeVar("T")
 Written = Callable[[dict[str, Any], Json | None], dict[str, Any]]
@@ -58,9 +58,8 @@ class Collection:
 
     def show(self, name: str) -> Any:
         """The message. Raises Refused."""
-        if name not in self._kept:
-            raise Refused("NOT_FOUND", f"The resource '{name}' does not exist.")
-        return json_format.ParseDict(self._kept[name], self.message())
+        kept = there(self._kept.get(name), f"The resource '{name}' does not exist.")
+        return json_format.ParseDict(kept, self.message())
 
     def create(self, name: str, given: Any) -> Any:
         """Raises Refused when it is there already or is not accepted."""

@@ -78,8 +78,7 @@ class Evaluation:
             return frozenset().union(*held)
         if not all(held):
             return frozenset()
-        same = frozenset.intersection(*held)
-        return same or frozenset([()] if combiner == "AND" else [])
+        return frozenset.intersection(*held) or frozenset([()] if combiner == "AND" else [])
 
     def _held(self, name: str, number: int, condition: Condition, now_s: float) -> frozenset[Labels]:
         """Groups for which the condition has held as long as it must."""

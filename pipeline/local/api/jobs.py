@@ -14,7 +14,7 @@ from pipeline.local.control.job_controller import JobController
 from pipeline.local.control.job_views import execution_json, task_json
 from pipeline.local.control.jobs import Execution, Task
 from pipeline.local.control.operations import Operation
-from pipeline.local.control.state import Json, Refused, invalid
+from pipeline.local.control.state import Json, invalid, there
 
 _JOB = re.compile(r"projects/[^/]+/locations/[^/]+/jobs/[^/]+")
 _EXECUTION = re.compile(rf"{_JOB.pattern}/executions/[^/]+")
@@ -96,10 +96,9 @@ def _tasks(controller: JobController) -> tuple[Method, ...]:
     def got(request: Any) -> Json:
         name = _matched(_TASK, request.name)
         execution = controller.execution(name.partition("/tasks/")[0])
-        for task in execution.tasks:
-            if (shown := task_json(execution, task))["name"] == name:
-                return shown
-        raise Refused("NOT_FOUND", f"Resource '{name}' of kind 'TASK' does not exist.")
+        shown = (task_json(execution, task) for task in execution.tasks)
+        found = next((task for task in shown if task["name"] == name), None)
+        return there(found, f"Resource '{name}' of kind 'TASK' does not exist.")
 
     def found(request: Any) -> Iterable[tuple[Execution, Task]]:
         execution = controller.execution(_matched(_EXECUTION, request.parent))

@@ -16,7 +16,7 @@ from uuid import uuid4
 from pipeline.local.control import validate, writes
 from pipeline.local.control.operations import REVISION, SERVICE, Operation, Operations
 from pipeline.local.control.reconciler import Reconciler
-from pipeline.local.control.state import Json, Refused, Revision, Service
+from pipeline.local.control.state import Json, Refused, Revision, Service, there
 from pipeline.local.control.store import Registry, Shelf
 from pipeline.local.control.views import accepted_json, deleted_json, revision_json, service_json, summary
 from pipeline.local.dataplane import Instances, Router
@@ -70,14 +70,15 @@ class Controller:
             await asyncio.sleep(_SAVE_AGAIN_S)
             self._registry.save_again()
 
-    def service(self, ref: ServiceRef) -> Service:
-        if found := self._registry.find(ref.name):
-            return found
-        raise Refused(
-            "NOT_FOUND",
+    def service(self, ref: ServiceRef, etag: str = "") -> Service:
+        """Args: etag: that it must have, if any. Raises Refused."""
+        found = there(
+            self._registry.find(ref.name),
             f"Resource '{ref.service}' of kind 'SERVICE' in region '{ref.location}' in project '{ref.project}'"
             " does not exist.",
         )
+        writes.check_etag(ref.service, etag, found.etag)
+        return found
 
     def annotations(self, name: str) -> Mapping[str, str] | None:
         """Of a service by its resource name; None where there is none."""
@@ -129,8 +130,7 @@ class Controller:
         """Replace the fields that ``paths`` name; None replaces all that a client owns."""
         if allow_missing and ref.name not in self._registry:
             return self.create_service(ref, change, actor=actor, validate_only=validate_only)
-        current = self.service(ref)
-        writes.check_etag(ref.service, etag, current.etag)
+        current = self.service(ref, etag)
         spec = _checked(ref, change if paths is None else writes.merge(current.spec, change, paths))
         written = writes.update(
             current, spec, self.operations.stamp(actor), revision_limit=self._revision_limit
@@ -140,8 +140,7 @@ class Controller:
     def delete_service(
         self, ref: ServiceRef, *, etag: str, actor: str = "local", validate_only: bool = False
     ) -> Operation:
-        service = self.service(ref)
-        writes.check_etag(ref.service, etag, service.etag)
+        service = self.service(ref, etag)
         gone = writes.delete(service, self.operations.stamp(actor))
         subject = deleted_json(service, gone, self.uri)
         operation = self.operations.new(ref.parent, SERVICE, ref.name, subject, deletes=True)

@@ -15,7 +15,7 @@ from pipeline.local.control.job_runner import JobRunner
 from pipeline.local.control.job_views import execution_json, job_json, job_summary
 from pipeline.local.control.jobs import Execution, Job, digests
 from pipeline.local.control.operations import EXECUTION, JOB, Operation, Operations
-from pipeline.local.control.state import Failure, Json, Refused
+from pipeline.local.control.state import Failure, Json, Refused, there
 from pipeline.local.control.store import Shelf, must_be_saved
 from pipeline.local.control.validate import check_id
 from pipeline.local.control.writes import check_etag
@@ -60,17 +60,17 @@ class JobController:
 
     def digests(self) -> frozenset[str]:
         """Of all images that a job, or a run that is not over, names."""
-        unfinished = (each for each in self._runner if each.completed is None)
-        return digests(*self._jobs.values(), *unfinished)
+        return digests(*self._jobs.values(), *(each for each in self._runner if each.completed is None))
 
     def snapshot(self) -> list[Json]:
         """What ``local status`` shows."""
         return [job_summary(job, self._latest(job)) for job in self._jobs.values()]
 
-    def job(self, name: str) -> Job:
-        if name not in self._jobs:
-            raise Refused("NOT_FOUND", f"Resource '{name}' of kind 'JOB' does not exist.")
-        return self._jobs[name]
+    def job(self, name: str, etag: str = "") -> Job:
+        """Args: etag: that it must have, if any. Raises Refused."""
+        found = there(self._jobs.get(name), f"Resource '{name}' of kind 'JOB' does not exist.")
+        check_etag(found.short, etag, found.etag)
+        return found
 
     def jobs(self, parent: str) -> tuple[Job, ...]:
         return tuple(job for job in self._jobs.values() if job.parent == parent)
@@ -78,10 +78,11 @@ class JobController:
     def shown(self, job: Job) -> Json:
         return job_json(job, self._latest(job))
 
-    def execution(self, name: str) -> Execution:
-        if found := self._runner.find(name):
-            return found
-        raise Refused("NOT_FOUND", f"Resource '{name}' of kind 'EXECUTION' does not exist.")
+    def execution(self, name: str, etag: str = "") -> Execution:
+        """Args: etag: that it must have, if any. Raises Refused."""
+        found = there(self._runner.find(name), f"Resource '{name}' of kind 'EXECUTION' does not exist.")
+        check_etag(found.short, etag, found.etag)
+        return found
 
     def executions(self, job: str) -> tuple[Execution, ...]:
         """Of a job; of all jobs of its place for ``.../jobs/-``."""
@@ -104,15 +105,13 @@ class JobController:
         parent, _, job_id = name.partition("/jobs/")
         if allow_missing and name not in self._jobs:
             return self.create(parent, job_id, spec, actor=actor, validate_only=validate_only)
-        current = self.job(name)
-        check_etag(job_id, etag, current.etag)
+        current = self.job(name, etag)
         spec = job_writes.with_defaults(parent.split("/")[1], spec)
         return self._accept(job_writes.update(current, spec, self._operations.stamp(actor)), validate_only)
 
     def delete(self, name: str, *, etag: str, validate_only: bool) -> Operation:
         """Its executions go with it, and what runs of them is ended."""
-        job = self.job(name)
-        check_etag(job.short, etag, job.etag)
+        job = self.job(name, etag)
         gone = {**self.shown(job), "delete_time": self._operations.clock().isoformat()}
         operation = self._operations.new(job.parent, JOB, name, gone, deletes=True)
         if validate_only:
@@ -127,8 +126,7 @@ class JobController:
 
     def run(self, name: str, overrides: Json, *, etag: str, actor: str, validate_only: bool) -> Operation:
         """Its operation ends with the execution, however that ends."""
-        job = self.job(name)
-        check_etag(job.short, etag, job.etag)
+        job = self.job(name, etag)
         execution = job_writes.run(job, overrides, self._operations.stamp(actor))
         operation = self._operations.new(job.parent, EXECUTION, execution.name, execution_json(execution))
         if validate_only:
@@ -142,8 +140,7 @@ class JobController:
         return operation
 
     def cancel(self, name: str, *, etag: str, validate_only: bool) -> Operation:
-        execution = self.execution(name)
-        check_etag(execution.short, etag, execution.etag)
+        execution = self.execution(name, etag)
         if execution.completed:
             raise Refused("FAILED_PRECONDITION", f"Execution '{execution.short}' has completed.")
         shown = execution_json(replace(execution, cancelled=True))
@@ -155,8 +152,7 @@ class JobController:
         return operation
 
     def delete_execution(self, name: str, *, etag: str, validate_only: bool) -> Operation:
-        execution = self.execution(name)
-        check_etag(execution.short, etag, execution.etag)
+        execution = self.execution(name, etag)
         gone = {**execution_json(execution), "delete_time": self._operations.clock().isoformat()}
         place = execution.job.partition("/jobs/")[0]
         operation = self._operations.new(place, EXECUTION, name, gone, deletes=True)

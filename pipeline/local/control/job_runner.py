@@ -44,8 +44,9 @@ class JobRunner:
         for execution in [each for each in self._known.values() if each.completed is None]:
             for task in execution.tasks:
                 if task.state is TaskState.RUNNING:
-                    after = jobs.ended(task, _INTERRUPTED, execution.retries, self._clock())
-                    self._change(execution.name, after)
+                    self._change(
+                        execution.name, jobs.ended(task, _INTERRUPTED, execution.retries, self._clock())
+                    )
             self._begin(execution.name)
 
     async def close(self) -> None:

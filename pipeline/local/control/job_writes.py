@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline.local.control.etags import TICK
 from pipeline.local.control.jobs import DEFAULT_RETRIES, DEFAULT_TASK_TIMEOUT, Execution, Job, Task
-from pipeline.local.control.state import Json, Refused, Stamp, seconds
-from pipeline.local.control.validate import check_container, check_count, refuse, said
+from pipeline.local.control.state import Json, Refused, Stamp, said, seconds
+from pipeline.local.control.validate import check_container, check_count, refuse
 from pipeline.local.control.writes import default_account, resources_with_defaults
 
 _MOST_TASKS, _MOST_RETRIES, _LONGEST_S = 10_000, 10, 168 * 3600

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from pipeline.local.control.state import Json, Refused, Stamp
+from pipeline.local.control.state import Json, Stamp, there
 from pipeline.local.control.store import Shelf
 
 SERVICE = "Service"
@@ -109,9 +109,7 @@ class Operations:
         return tuple(o for o in self._known.values() if o.parent == parent)
 
     def get(self, name: str) -> Operation:
-        if name not in self._known:
-            raise Refused("NOT_FOUND", f"Operation '{name}' does not exist.")
-        return self._known[name]
+        return there(self._known.get(name), f"Operation '{name}' does not exist.")
 
     async def wait(self, name: str, timeout_s: float) -> Operation:
         """The operation when it is done, or as it is after so many seconds."""

@@ -85,8 +85,7 @@ class Reconciler:
 
     def forget_revision(self, key: Key, operation: Operation) -> None:
         """End a revision that no longer exists, once no tag leads to it, then the operation."""
-        stop = self.stop(key, is_routed=True)
-        self._tasks.spawn(self._finish_after(operation, [stop]))
+        self._tasks.spawn(self._finish_after(operation, [self.stop(key, is_routed=True)]))
 
     def stop(self, key: Key, *, is_routed: bool = False) -> asyncio.Task[None]:
         """End a revision that no longer exists; a start of the same name waits for it."""

@@ -24,7 +24,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.local.control.etags import etag_of
 from pipeline.model import Readiness, ServiceRef
@@ -37,6 +37,7 @@ DEFAULT_CONCURRENCY = 80
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 Json = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -50,6 +51,18 @@ class Refused(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def there(found: T | None, missing: str) -> T:
+    """What was found. Raises Refused where nothing was."""
+    if found is None:
+        raise Refused("NOT_FOUND", missing)
+    return found
+
+
+def said(*rows: tuple[object, str]) -> Iterator[str]:
+    """Of rows of what must not be and what is said of it, what is said of what is."""
+    return (text for is_wrong, text in rows if is_wrong)
 
 
 def seconds(duration: str) -> float:
@@ -153,8 +166,7 @@ class Service:
 
     @property
     def latest_ready(self) -> str:
-        ready = (r.name for r in reversed(self.revisions) if r.readiness is Readiness.READY)
-        return next(ready, "")
+        return next((r.name for r in reversed(self.revisions) if r.readiness is Readiness.READY), "")
 
     @property
     def wanted(self) -> tuple[Line, ...]:
@@ -243,17 +255,27 @@ def advance(service: Service, at: datetime) -> Service:
 
 def broken_invariants(service: Service) -> Iterator[str]:
     """What of S1 does not hold; nothing for a sound service."""
-    total = sum(line.percent for line in service.serving)
-    if service.serving and total != 100:
-        yield f"status traffic of {service.name} sums to {total}"
-    for line in service.serving:
-        if not service.is_ready(line.revision):
-            yield f"status traffic of {service.name} names '{line.revision}', which is not a ready revision"
-    tags = [line.tag for line in service.serving if line.tag]
-    if len(tags) != len(set(tags)):
-        yield f"status traffic of {service.name} has a tag twice: {tags}"
-    if service.observed_generation > service.generation:
-        yield f"{service.name} observed generation {service.observed_generation} of {service.generation}"
+    total, tags = (
+        sum(line.percent for line in service.serving),
+        [line.tag for line in service.serving if line.tag],
+    )
+    observed, generation, traffic = (
+        service.observed_generation,
+        service.generation,
+        f"status traffic of {service.name}",
+    )
+    return said(
+        (service.serving and total != 100, f"{traffic} sums to {total}"),
+        *(
+            (
+                not service.is_ready(line.revision),
+                f"{traffic} names '{line.revision}', which is not a ready revision",
+            )
+            for line in service.serving
+        ),
+        (len(tags) != len(set(tags)), f"{traffic} has a tag twice: {tags}"),
+        (observed > generation, f"{service.name} observed generation {observed} of {generation}"),
+    )
 
 
 def _line(target: Json, latest_ready: str) -> Line:

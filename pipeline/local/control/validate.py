@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from pipeline.local.control.state import BY_NAME, LATEST, Json, Refused, invalid, seconds
+from pipeline.local.control.state import BY_NAME, LATEST, Json, invalid, said, seconds
 from pipeline.model import ServiceRef, is_reserved
 
 RESERVED_VARIABLES = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
@@ -34,8 +34,7 @@ Problems = Iterator[str]
 def check_id(field: str, given: str) -> None:
     """Refuse a name of a service or a job that the API would not take. Args: field: of the request, that it is in."""
     if not _ID.fullmatch(given):
-        raise Refused(
-            "INVALID_ARGUMENT",
+        raise invalid(
             f"{field} '{given}': must begin with a letter, hold only lower-case letters, digits and hyphens,"
             " not end with a hyphen, and be shorter than 50 characters.",
         )
@@ -50,11 +49,6 @@ def refuse(problems: Problems) -> None:
     """With the first of them, if there is one."""
     for problem in problems:
         raise invalid(problem)
-
-
-def said(*rows: tuple[object, str]) -> Problems:
-    """Of rows of what must not be and what is said of it, what is said of what is."""
-    return (text for is_wrong, text in rows if is_wrong)
 
 
 def _description(_: str, spec: Json) -> Problems:

@@ -71,8 +71,7 @@ def accepted_json(before: Service | None, service: Service, uri: Uri) -> Json:
     """What a write is answered with: what was asked, over the status that was there before. Nobody has looked yet."""
     shown = service_json(service, uri)
     if before is None:
-        left_out = {*_OBSERVED, "ingress"}
-        asked = {key: value for key, value in shown.items() if key not in left_out}
+        asked = {key: value for key, value in shown.items() if key not in (*_OBSERVED, "ingress")}
         return {**asked, "terminal_condition": {"state": _PENDING}}
     old = service_json(before, uri)
     ready = old["terminal_condition"]

@@ -53,11 +53,9 @@ def value_field(name: str) -> Field | None:
     if path[:2] == ["resource", "labels"] and len(path) == 3:
         return lambda entry: _walk(entry.resource, path[2:])
     if path[0] == "labels" and len(path) > 1:
-        key = [".".join(path[1:])]  # labels are flat; their names may have dots
-        return lambda entry: _walk(entry.labels, key)
+        return lambda entry: _walk(entry.labels, [".".join(path[1:])])  # flat; their names may have dots
     if path[0] == "httpRequest" and len(path) == 2 and path[1] in _REQUEST_DEFAULTS:
-        default = _REQUEST_DEFAULTS[path[1]]
-        return lambda entry: ((entry.request or {}).get(path[1], default),)
+        return lambda entry: ((entry.request or _REQUEST_DEFAULTS).get(path[1], _REQUEST_DEFAULTS[path[1]]),)
     return None
 
 

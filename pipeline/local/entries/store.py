@@ -188,7 +188,7 @@ class LogStore:
         service: str,
         revision: str,
         log: str,
-        instance: str,
+        instance: str = "",
         *,
         at_ns: int | None = None,
         insert_id: str = "",

@@ -160,8 +160,7 @@ async def _plain(exchange: Exchange, instance: Instance, upstream: Wire) -> bool
     # Who waits for the answer is woken by this: the instance waits for a body that does not come.
     sending.add_done_callback(lambda task: upstream.abort() if _fault_of(task) else None)
     try:
-        response = await _response(exchange, upstream)
-        return await _relay(exchange, instance, response, upstream, sending)
+        return await _relay(exchange, instance, await _response(exchange, upstream), upstream, sending)
     except BadMessage as error:
         raise error from _fault_of(sending)  # broken by the client's body, if that broke first
     finally:

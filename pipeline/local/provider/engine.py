@@ -93,8 +93,7 @@ class ServiceResource:
     def update(self, request: provider_pb2.UpdateRequest) -> provider_pb2.UpdateResponse:
         state, declared = plain(request.olds), plain(request.news)
         self._services.settle(self._services.update(state, declared))
-        after = self._there(declared)
-        return provider_pb2.UpdateResponse(properties=Secrets(request.news).marked(after))
+        return provider_pb2.UpdateResponse(properties=Secrets(request.news).marked(self._there(declared)))
 
     def delete(self, request: provider_pb2.DeleteRequest) -> None:
         self._services.delete(plain(request.properties))
