@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -94,12 +95,10 @@ def stable_of(split: Split, annotations: Mapping[str, str] = MappingProxyType({}
     A rollout that is under way says so in its record. Otherwise it is whoever has all traffic, and of a split by hand
     who carries our tag, or has most.
     """
-    try:
+    with suppress(KeyError, TypeError, ValueError):  # there may be none that can be read
         record = json.loads(annotations.get(RECORD_ANNOTATION, "{}"))
         if record["phase"] in _UNDER_WAY:
             return str(record["plan"]["stable"])
-    except (KeyError, TypeError, ValueError):
-        pass  # none that can be read
     shares = {name: percent for name, percent in split.serving.items() if name}
     tagged = split.tagged(STABLE_TAG)
     most = max(shares, key=lambda name: shares[name], default="")

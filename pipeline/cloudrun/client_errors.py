@@ -124,11 +124,9 @@ def _is_throttled(error: Exception, message: str) -> bool:
 
 def _asked_pause(error: Exception) -> float:
     """Seconds until another try, as the server asks; else enough for a quota of a minute to come back a little."""
-    for detail in getattr(error, "details", None) or ():
-        delay = getattr(detail, "retry_delay", None)
-        if delay is not None:
-            return min(_LONGEST_PAUSE_S, max(_PAUSE_S, delay.seconds + delay.nanos / 1e9))
-    return _PAUSE_S
+    delays = (getattr(detail, "retry_delay", None) for detail in getattr(error, "details", None) or ())
+    asked = next((delay.seconds + delay.nanos / 1e9 for delay in delays if delay is not None), _PAUSE_S)
+    return min(_LONGEST_PAUSE_S, max(_PAUSE_S, asked))
 
 
 def _is_for_later(error: Exception, message: str) -> bool:

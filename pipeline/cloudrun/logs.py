@@ -205,19 +205,20 @@ class LoggingSource:
         text = entry_filter(ref, sorted(set(revisions)), since, longest_request=self._longest_request)
         text += f" AND timestamp<={quoted(rfc3339(until))}"
         with translated(f"read the logs of {ref.service}"):
-            for page in self._whole(ref.project, text):
+            for page in self._all(self._pages(ref.project, text)):
                 yield [line for entry in page.entries if (line := _line(entry)) is not None]
 
     def payloads(self, project: str, text: str) -> Iterator[Mapping[str, Any]]:
         """JSON payloads of all entries that a filter finds. Waits for the quota; raises what the client does."""
-        for page in self._whole(project, text):
+        for page in self._all(self._pages(project, text)):
             yield from (line.payload for entry in page.entries if (line := _line(entry)) is not None)
 
-    def _whole(self, project: str, text: str) -> Iterator[Any]:
-        """All pages of a search; waits for the quota."""
-        pages = self._pages(project, text)
+    def _all(
+        self, pages: Iterator[Any], keep: tuple[tuple[Key, ...], _Reading] | None = None
+    ) -> Iterator[Any]:
+        """All pages of a search. Waits for the quota, unless what was read so far can be kept: see ``_page``."""
         while True:
-            page = self._page(pages, waits=True)
+            page = self._page(pages, keep)
             yield page
             if not page.next_page_token:
                 return
@@ -230,11 +231,8 @@ class LoggingSource:
             reading = self._begin(asked)
         whose = keys[0][0].service if len(keys) == 1 else f"{len(keys)} services"
         with translated(f"read the logs of {whose}"):
-            while True:
-                page = self._page(reading.pages, keep=(keys, reading))
+            for page in self._all(reading.pages, keep=(keys, reading)):
                 reading.take(page.entries)
-                if not page.next_page_token:
-                    break
         reading.end()
         return reading.seen
 
@@ -259,23 +257,16 @@ class LoggingSource:
             text = shared_filter(every, since_received, longest_request=longest)
         return _Reading(asked, started, sweeps, self._pages(ref.project, text), received)
 
-    def _page(
-        self,
-        pages: Iterator[Any],
-        *,
-        waits: bool = False,
-        keep: tuple[tuple[Key, ...], _Reading] | None = None,
-    ) -> Any:
+    def _page(self, pages: Iterator[Any], keep: tuple[tuple[Key, ...], _Reading] | None) -> Any:
         """The next page; its token says whether it is the last. Raises PlatformUnavailable when the quota is used up."""
         if (quota := self._quota) is None:
             return next(pages, _LAST)
         with _LOCK:
             seconds = quota.wait(self._monotonic())
-        if seconds and waits:
+        if seconds and keep is None:
             self._sleep(seconds)
-        elif seconds:
-            if keep is not None:
-                self._unfinished[keep[0]] = keep[1]
+        elif seconds and keep is not None:
+            self._unfinished[keep[0]] = keep[1]
             raise PlatformUnavailable(
                 "the logs were asked as often as one process may",
                 f"{quota.burst + quota.per_minute:g} searches a minute, of the project's {Quota.LOGS.of_project}; "

@@ -136,12 +136,11 @@ class LocalCloudRun:
     async def close(self) -> None:
         """Answer no more, end the instances while their sockets can still say goodbye, then close those."""
         await asyncio.gather(self._server.stop(_LAST_CALLS_S), self._rest.close())
-        await self._watch.close()
-        await self._scheduler.close()
-        await self._jobs.close()
-        await self._controller.close()
-        await self._fleet.close()
-        await self.ingress.close()
+        for close in (
+            self._watch.close, self._scheduler.close, self._jobs.close, self._controller.close, self._fleet.close,
+            self.ingress.close,
+        ):  # fmt: skip
+            await close()
         self._logs.close()
 
     def status(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from pipeline.local.control.state import Json, Refused
@@ -120,12 +121,8 @@ class Series:
         """Each series of the metric that was ever seen, and its count in (after, until]."""
         for (name, labels), points in self._points.items():
             if name == metric:
-                count = 0
-                for second, seen in reversed(points):
-                    if second <= after_s:
-                        break
-                    count += seen if second <= until_s else 0
-                yield dict(labels), count
+                since = takewhile(lambda point: point[0] > after_s, reversed(points))
+                yield dict(labels), sum(seen for second, seen in since if second <= until_s)
 
 
 def grouped(found: Iterator[tuple[Mapping[str, str], int]], by: tuple[str, ...]) -> Counter[Labels]:

@@ -90,15 +90,13 @@ class Rule:
 
 def rules() -> Iterator[Rule]:
     """All of them, operations of Cloud Run included. No two match the same verb and path."""
-    yield from _of_cloud_run()
+    yield from dict.fromkeys(_of_cloud_run())  # each service brings the operations along
     for service, methods in _WRITTEN.items():
         for method, verb, uri, *body in methods:
-            option = {"method": verb, "uri": uri, "body": "".join(body)}
-            yield _rule(f"{service}/{method}", option)
+            yield _rule(f"{service}/{method}", {"method": verb, "uri": uri, "body": "".join(body)})
 
 
 def _of_cloud_run() -> Iterator[Rule]:
-    seen = set()
     for service, methods in client_methods().items():
         if not service.startswith(f"{PACKAGE}."):
             continue
@@ -109,10 +107,7 @@ def _of_cloud_run() -> Iterator[Rule]:
             method = key.removeprefix("_Base")
             owner = service if method in methods else LONGRUNNING
             for option in stub._get_http_options() if key.startswith("_Base") else ():  # noqa: SLF001
-                rule = _rule(f"{owner}/{method}", option)
-                if rule not in seen:  # each service brings the operations along
-                    seen.add(rule)
-                    yield rule
+                yield _rule(f"{owner}/{method}", option)
 
 
 def _rule(method: str, option: Mapping[str, str]) -> Rule:

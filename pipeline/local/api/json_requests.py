@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
 from itertools import islice
 from typing import Any
 
@@ -57,10 +57,7 @@ def request_of(
         raise BadPayload([Violation("", f"{_INVALID} {error}")]) from error
     for name, value in path.items():
         *parents, last = name.split(".")
-        holder: Any = request
-        for parent in parents:
-            holder = getattr(holder, parent)
-        setattr(holder, last, value)
+        setattr(reduce(getattr, parents, request), last, value)
     return request
 
 

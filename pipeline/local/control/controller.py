@@ -20,6 +20,7 @@ from pipeline.local.control.state import Json, Refused, Revision, Service, there
 from pipeline.local.control.store import Registry, Shelf
 from pipeline.local.control.views import accepted_json, deleted_json, revision_json, service_json, summary
 from pipeline.local.dataplane import Instances, Router
+from pipeline.local.tasks import Tasks
 from pipeline.model import ServiceRef
 
 _SAVE_AGAIN_S = 1.0
@@ -50,17 +51,16 @@ class Controller:
         self._reconciler = Reconciler(self._registry, self.operations, instances, router, clock, also_used)
         self._router = router
         self._revision_limit = revision_limit
-        self._saving: asyncio.Task[None] | None = None
+        self._tasks = Tasks("the state is saved no more")
 
     async def resume(self) -> None:
         """Take up where the last server of this state folder ended, however it ended."""
         await self._reconciler.resume()
-        self._saving = asyncio.create_task(self._keep_saving())
+        self._tasks.spawn(self._keep_saving())
 
     async def close(self) -> None:
         """Stop working; what is unfinished is taken up by the next ``resume``."""
-        if self._saving:
-            self._saving.cancel()
+        await self._tasks.cancel()
         await self._reconciler.close()
         self._registry.save_again()
 

@@ -66,12 +66,8 @@ class Operations:
         self._kept = kept
         self.clock = clock
         self._ids = ids
-        self._known: dict[str, Operation] = {}
-        self._ends: dict[str, asyncio.Event] = {}
-        for operation in sorted(shelf, key=lambda o: (o.create_time, o.name)):
-            self._known[operation.name] = operation
-            if not operation.is_done:
-                self._ends[operation.name] = asyncio.Event()
+        self._known = {o.name: o for o in sorted(shelf, key=lambda o: (o.create_time, o.name))}
+        self._ends = {o.name: asyncio.Event() for o in self._known.values() if not o.is_done}
 
     def stamp(self, actor: str) -> Stamp:
         """For what a client's write makes."""

@@ -207,12 +207,12 @@ class Reconciler:
 
 def _routes(service: Service) -> Routes:
     weights: defaultdict[str, int] = defaultdict(int)
-    tags: dict[str, str] = {}
     for line in service.serving:
         if line.percent:
             weights[line.revision] += line.percent
-        if line.tag:
-            tags[line.tag] = line.revision
-    is_open = service.spec.get("ingress") in (None, "INGRESS_TRAFFIC_ALL")
-    is_disabled = bool(service.spec.get("default_uri_disabled"))
-    return Routes(tuple(weights.items()), tags, not is_open, is_disabled)
+    return Routes(
+        tuple(weights.items()),
+        {line.tag: line.revision for line in service.serving if line.tag},
+        is_internal=service.spec.get("ingress") not in (None, "INGRESS_TRAFFIC_ALL"),
+        is_disabled=bool(service.spec.get("default_uri_disabled")),
+    )

@@ -60,7 +60,6 @@ class Ingress:
         self._listeners: dict[tuple[str, str], asyncio.Server] = {}
         self._connections = Tasks("connection failed")
         self._wires: set[Wire] = set()  # also those that only wait for their client to read the last of it
-        self._balancer: asyncio.Server | None = None
         self._balancer_port = 0
         self.observations = Observations()
 
@@ -85,8 +84,6 @@ class Ingress:
         for service, tag in list(self._listeners):
             self._unlisten(service, tag)
         self._ports.close()
-        if self._balancer is not None:
-            self._balancer.close()
         await self._connections.cancel()
         for wire in self._wires:
             wire.abort()
@@ -107,7 +104,7 @@ class Ingress:
     async def balance(self, sock: socket.socket) -> None:
         """Be a load balancer there too, in front of every service (``balancer.py``)."""
         self._balancer_port = sock.getsockname()[1]
-        self._balancer = await self._listen_at(sock, None)
+        self._listeners["", ""] = await self._listen_at(sock, None)  # of no service
 
     def _unlisten(self, service: str, tag: str) -> None:
         self._listeners.pop((service, tag)).close()  # its connections stay
@@ -139,10 +136,9 @@ class Ingress:
                 status=413,
             )
         service, tag = self._led(request, door)
-        if door and not await self._lets_in(wire, door):
-            raise BadMessage("The requested URL was not found on this server.", status=404)
         wanted = affinity_of(request)
-        revision = self._choose(service, tag, wanted)
+        is_open = door is None or await self._lets_in(wire, door)
+        revision = self._choose(service, tag, wanted) if is_open else None
         if revision is None:
             raise BadMessage("The requested URL was not found on this server.", status=404)
         chain = self._chain(request, wire.peer[0])

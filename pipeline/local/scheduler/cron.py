@@ -80,13 +80,8 @@ class Schedule:
     def after(self, moment: datetime) -> datetime | None:
         """The next time after it, in UTC; None for one that no calendar has. A local time that is left out is passed over."""
         local = moment.astimezone(self.zone)
-        for offset in range(_LONGEST_DAYS):
-            day = local.date() + timedelta(days=offset)
-            if self._has(day):
-                for at in self._times(day):
-                    if at > moment:
-                        return at
-        return None
+        days = (local.date() + timedelta(days=offset) for offset in range(_LONGEST_DAYS))
+        return next((at for day in days if self._has(day) for at in self._times(day) if at > moment), None)
 
     def _has(self, day: date) -> bool:
         in_month, in_week = day.day in self.days, (day.weekday() + 1) % 7 in self.weekdays
