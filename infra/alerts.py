@@ -27,11 +27,25 @@ _BY_USERS = "NOT jsonPayload.probe:*"  # a candidate that probes stopped at 0 % 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One resource to declare."""
+    """One resource of the program's. ``inputs`` are as its provider gets them; secrets may be in them."""
 
     type: str
     name: str
     inputs: Mapping[str, Any]
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """What a person wants to know of it: no environment, no secrets."""
+        shown: dict[str, object] = {"type": self.type, "name": self.name}
+        template = self.inputs.get("template", {})
+        if "revision" in template:
+            shown["revision"] = template["revision"]
+            shown["image"] = template["containers"][0]["image"]
+            shown["traffic"] = [
+                {key: value for key, value in line.items() if key != "type"}
+                for line in self.inputs["traffics"]
+            ]
+        return shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def _leaves(value: Any, at: str, *, zeros: bool) -> Iterator[tuple[str, Any]]:
         elif key in NAMED and isinstance(each, Sequence):
             for name, item in items(key, each).items():
                 yield from _leaves(item, f"{path}[{name}]", zeros=zeros)
-        elif zeros or not _is_zero(key, each):
+        elif zeros or each or key in ZERO_COUNTS or isinstance(each, Mapping):
             yield from _leaves(each, path, zeros=zeros)
 
 
@@ -86,10 +86,6 @@ def below(at: str, key: str) -> str:
     if not key.isidentifier():
         return f"{at}[{key}]"
     return f"{at}.{key}" if at else key
-
-
-def _is_zero(key: str, value: Any) -> bool:
-    return key not in ZERO_COUNTS and not isinstance(value, Mapping) and not value
 
 
 def differences(before: Doc, after: Doc) -> tuple[Change, ...]:

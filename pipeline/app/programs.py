@@ -14,10 +14,11 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     import grpc
 
+    from infra.alerts import Declared
     from infra.live import Live
     from infra.settings import Settings
     from pipeline.cloudrun.pulumi.apply import PulumiCli
-    from pipeline.cloudrun.stack import InProcess, Resource
+    from pipeline.cloudrun.stack import InProcess
     from pipeline.local.provider.service import LocalProvider
 
 
@@ -64,7 +65,7 @@ class Program:
         """Raises: what choosing and applying raise."""
         self.chosen().apply(settings)
 
-    def declared(self, settings: Settings) -> tuple[Resource, ...]:
+    def declared(self, settings: Settings) -> tuple[Declared, ...]:
         """What the program declares, given what is live. Writes nothing and needs no CLI."""
         from pipeline.cloudrun.stack import declared
 

@@ -39,17 +39,13 @@ class Identity:
         return f"{kind}:{self.email}" if self.email else "user:YOU"
 
 
-def _google(api: str) -> str:
-    return f"https://{api}.googleapis.com"
-
-
 @dataclass(slots=True)
 class Project:
     """Args: base: of an API's addresses, by its short name."""
 
     name: str
     transport: Transport
-    base: Callable[[str], str] = _google
+    base: Callable[[str], str] = "https://{}.googleapis.com".format
     _dates: list[datetime] = field(default_factory=list)
 
     def enabled(self, apis: Iterable[str]) -> set[str]:

@@ -8,13 +8,14 @@ local Cloud Run with one plain loop: services, no deletions, no state, and Pulum
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from infra.alerts import Declared
 from infra.compose import unreserved
 from infra.settings import PROJECT, Settings
 from infra.slipped import must_not_have_slipped
@@ -31,34 +32,11 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
-    """One resource that the program declares. ``inputs`` are as its provider gets them; secrets are in them."""
-
-    type: str
-    name: str
-    inputs: Mapping[str, Any]
-
-    @property
-    def summary(self) -> dict[str, object]:
-        """What a person wants to know of it: no environment, no secrets."""
-        shown: dict[str, object] = {"type": self.type, "name": self.name}
-        template = self.inputs.get("template", {})
-        if "revision" in template:
-            shown["revision"] = template["revision"]
-            shown["image"] = template["containers"][0]["image"]
-            shown["traffic"] = [
-                {key: value for key, value in line.items() if key != "type"}
-                for line in self.inputs["traffics"]
-            ]
-        return shown
-
-
-@dataclass(frozen=True, slots=True)
 class Declaration:
     """What one run of the program declared, and the read of the live service that it rests on."""
 
     live: Live | None
-    resources: tuple[Resource, ...]
+    resources: tuple[Declared, ...]
 
 
 def declared(settings: Settings, read: Read) -> Declaration:
@@ -78,7 +56,7 @@ def _run_program(settings: Settings, read: Read) -> Declaration:
     from infra import program
 
     seen: list[Live | None] = []
-    found: list[Resource] = []
+    found: list[Declared] = []
 
     def remember(asked: Settings) -> Live | None:
         seen.append(read(asked))
@@ -92,7 +70,7 @@ def _run_program(settings: Settings, read: Read) -> Declaration:
 
         def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
             if args.custom:
-                found.append(Resource(args.typ, args.name, _unwrapped(args.inputs, rpc)))
+                found.append(Declared(args.typ, args.name, _unwrapped(args.inputs, rpc)))
             return args.name, args.inputs
 
     loop = asyncio.new_event_loop()
@@ -170,7 +148,7 @@ class InProcess:
                     plain.bring_about(resource.type, resource.inputs)
             return declaration.live if any(wrote) else None
 
-    def _bring_about(self, resource: Resource, live: Live | None) -> bool:
+    def _bring_about(self, resource: Declared, live: Live | None) -> bool:
         """Whether anything had to be written."""
         _must_be_right(resource, self.provider.check(resource.inputs))
         # Without a state of the last apply: whatever was live then and may be declared is the program's.
@@ -186,6 +164,6 @@ class InProcess:
         return True
 
 
-def _must_be_right(resource: Resource, problems: Sequence[str]) -> None:
+def _must_be_right(resource: Declared, problems: Sequence[str]) -> None:
     if problems:
         raise RequestRejected(f"{resource.name}: {problems[0]}", f"declared as {resource.type}")

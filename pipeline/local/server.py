@@ -31,7 +31,12 @@ _LOCK_PATIENCE_S = 2.0  # somebody may just be looking whether the lock is held
 
 
 def main(arguments: list[str] | None = None) -> int:
-    given = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(description="The local Cloud Run's own process.")
+    parser.add_argument("--dir", type=Path, required=True, help="state folder")
+    parser.add_argument("--settings", type=json.loads, default={}, help="assembly.Settings, as JSON")
+    parser.add_argument("--detach", action="store_true", help="go on in a process of its own")
+    parser.add_argument("--ready-fd", type=int, help="a pipe: told when it answers, or why it does not")
+    given = parser.parse_args(arguments)
     if given.detach and os.fork():
         os._exit(0)  # the other half is nobody's child: it outlives the command and leaves no zombie
     if given.ready_fd is not None:
@@ -46,15 +51,6 @@ def main(arguments: list[str] | None = None) -> int:
     from pipeline.local.assembly import Settings
 
     return _run(Settings(given.dir, **given.settings), given.ready_fd)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="The local Cloud Run's own process.")
-    parser.add_argument("--dir", type=Path, required=True, help="state folder")
-    parser.add_argument("--settings", type=json.loads, default={}, help="assembly.Settings, as JSON")
-    parser.add_argument("--detach", action="store_true", help="go on in a process of its own")
-    parser.add_argument("--ready-fd", type=int, help="a pipe: told when it answers, or why it does not")
-    return parser
 
 
 def _hold(folder: Path) -> IO[bytes] | None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import pulumi
 from pulumi import automation
@@ -24,15 +24,12 @@ from infra import program
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from pipeline.cloudrun.pulumi import faults
 from pipeline.cloudrun.pulumi.cli import Cli
+from pipeline.cloudrun.pulumi.found import Found
+from pipeline.cloudrun.pulumi.home import CloudHome, LocalHome
 from pipeline.cloudrun.stack import Say
 from pipeline.errors import PlatformError, SpillwayError
 from pipeline.local.provider.fields import refreshed
 from pipeline.local.provider.service import SERVICE, LocalProvider
-
-if TYPE_CHECKING:
-    from infra.program import Etag, Read
-    from pipeline.cloudrun.pulumi.found import Found
-    from pipeline.cloudrun.pulumi.home import CloudHome, LocalHome
 
 #: Until the engine has sent its write: a refresh, and in the cloud its plugin's start, come before.
 _LASTS, _LASTS_LOCALLY = timedelta(minutes=5), timedelta(minutes=1)
@@ -52,8 +49,8 @@ class PulumiCli:
         stopped: whether the process was told to end.
     """
 
-    read: Read
-    etag: Etag
+    read: program.Read
+    etag: program.Etag
     found: Found
     home: LocalHome | CloudHome
     provider: Callable[[], LocalProvider]

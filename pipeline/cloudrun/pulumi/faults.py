@@ -56,7 +56,7 @@ def told(error: automation.CommandError, settings: Settings) -> SpillwayError:
     if isinstance(error, automation.ConcurrentUpdateError):
         return PlatformUnavailable(
             f"another update holds the lock of stack {stack}",
-            _of_lock(text),
+            next((line.strip() for line in text.splitlines() if _HOLDER.search(line)), _last(text, 1)),
             f"Let it end, or if it is gone: pulumi cancel --stack {stack}{back}",
             retry_after_s=_RETRY_AFTER_S,
         )
@@ -83,10 +83,6 @@ def _lives(pid: int) -> bool:
     except OSError as error:
         return not isinstance(error, ProcessLookupError)
     return True
-
-
-def _of_lock(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if _HOLDER.search(line)), _last(text, 1))
 
 
 def _last(text: str, count: int) -> str:

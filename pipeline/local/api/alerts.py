@@ -79,7 +79,8 @@ def offered(book: AlertBook) -> Iterator[Method]:
     """Every row."""
     yield from _Served(
         "google.logging.v2.MetricsServiceV2", logging_v2, "LogMetric", "LogMetrics", "metrics", "metric",
-        "parent", "metric_name", book.metrics, _metric_name,
+        "parent", "metric_name", book.metrics,
+        lambda parent, metric: f"{parent}/metrics/{metric.name}",
         lambda request: book.metrics.delete(_name(request, "metric_name")), makes_missing=True,
     ).rows()  # fmt: skip
     yield from _Served(
@@ -93,11 +94,6 @@ def offered(book: AlertBook) -> Iterator[Method]:
         lambda parent, _: book.new_name(parent, "notificationChannels"),
         lambda request: book.delete_channel(request.name, force=request.force),
     ).rows()  # fmt: skip
-
-
-def _metric_name(parent: str, metric: Any) -> str:
-    """A metric is named by its maker."""
-    return f"{parent}/metrics/{metric.name}"
 
 
 def _name(request: Any, field: str) -> str:

@@ -155,8 +155,7 @@ def client_methods() -> Mapping[str, Sequence[str]]:
     for package, names in _PACKAGES.items():
         known = json.loads(resources.files(package).joinpath("gapic_metadata.json").read_text())
         for name in names or known["services"]:
-            rpcs = known["services"][name]["clients"]["grpc"]["rpcs"]
-            found[f"{known['protoPackage']}.{name}"] = list(rpcs)
+            found[f"{known['protoPackage']}.{name}"] = [*known["services"][name]["clients"]["grpc"]["rpcs"]]
     return found
 
 

@@ -14,10 +14,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pipeline.local.entries.entry import Entry
+from pipeline.local.entries.entry import Entry
 
 _BATCH = 20  # a service gives up one part in so many at a time
 

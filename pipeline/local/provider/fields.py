@@ -116,7 +116,8 @@ def _filled(path: str, old: Any, new: Any) -> Any:
         return new
     before = old if isinstance(old, Mapping) else {}
     whole = {}
-    for key in sorted({*before, *new} | _defaults_of(path)):
+    defaults = {_leaf(each) for each in DEFAULTS if path and each.rpartition(".")[0] == path}
+    for key in sorted({*before, *new, *defaults}):
         inner = f"{path}.{key}" if path else key
         if new.get(key) is not None:
             whole[key] = _filled(inner, before.get(key), new[key])
@@ -125,10 +126,6 @@ def _filled(path: str, old: Any, new: Any) -> Any:
         elif inner in KEPT and key in before:
             whole[key] = before[key]
     return whole
-
-
-def _defaults_of(path: str) -> set[str]:
-    return {_leaf(each) for each in DEFAULTS if each.rpartition(".")[0] == path} if path else set()
 
 
 def _leaf(path: str) -> str:
