@@ -177,7 +177,7 @@ async def test_an_instance_that_is_not_ready_gets_no_new_requests_until_it_is(
     with pytest.raises(NoInstance):
         await machine.fleet.acquire(SERVICE, "one")
     flag.touch()
-    await until(lambda: held.instance.is_free)
+    await until(lambda: held.is_free)
     (await machine.fleet.acquire(SERVICE, "one")).release()
     held.release()
     assert machine.pids() == [pid], "it kills nothing"

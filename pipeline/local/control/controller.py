@@ -144,13 +144,14 @@ class Controller:
         gone = writes.delete(service, self.operations.stamp(actor))
         subject = deleted_json(service, gone, self.uri)
         operation = self.operations.new(ref.parent, SERVICE, ref.name, subject, deletes=True)
-        if validate_only:
-            return replace(operation, is_done=True)
-        self.operations.finish_writes(ref.name, error=("ABORTED", f"{ref.service} was deleted meanwhile."))
-        self._registry.remove(ref.name)
-        self.operations.begin(operation)
-        self._reconciler.forget_service(service, operation)
-        return operation
+
+        def remove() -> None:
+            error = ("ABORTED", f"{ref.service} was deleted meanwhile.")
+            self.operations.finish_writes(ref.name, error=error)
+            self._registry.remove(ref.name)
+            self._reconciler.forget_service(service, operation)
+
+        return self.operations.accept(operation, remove, validate_only=validate_only)
 
     def delete_revision(
         self, ref: ServiceRef, name: str, *, etag: str, actor: str, validate_only: bool = False
@@ -160,12 +161,12 @@ class Controller:
         remaining = writes.drop_revision(service, name, self.operations.stamp(actor))
         subject = {**revision_json(service, revision), "delete_time": self.operations.clock().isoformat()}
         operation = self.operations.new(ref.parent, REVISION, ref.name, subject, deletes=True)
-        if validate_only:
-            return replace(operation, is_done=True)
-        self._registry.accept(remaining)
-        self.operations.begin(operation)
-        self._reconciler.forget_revision((ref.name, name), operation)
-        return operation
+
+        def remove() -> None:
+            self._registry.accept(remaining)
+            self._reconciler.forget_revision((ref.name, name), operation)
+
+        return self.operations.accept(operation, remove, validate_only=validate_only)
 
     def _accept(self, service: Service, validate_only: bool) -> Operation:
         """Store the write and begin its operation; or, if it is only to be validated, show what it would give."""
@@ -174,14 +175,12 @@ class Controller:
             subject = service_json(service, self.uri)
             return replace(self.operations.new(parent, SERVICE, service.name, subject), is_done=True)
         self._registry.accept(service)
-        subject = accepted_json(before, service, self.uri)
-        operation = self.operations.new(parent, SERVICE, service.name, subject)
-        self.operations.begin(operation)
         for revision in before.revisions if before else ():
             if not service.revision(revision.name):
                 self._reconciler.stop((service.name, revision.name))
         self._reconciler.kick(service.name)
-        return operation
+        subject = accepted_json(before, service, self.uri)
+        return self.operations.begin(self.operations.new(parent, SERVICE, service.name, subject))
 
 
 def _checked(ref: ServiceRef, spec: Json) -> Json:

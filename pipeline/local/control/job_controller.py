@@ -114,30 +114,30 @@ class JobController:
         job = self.job(name, etag)
         gone = {**self.shown(job), "delete_time": self._operations.clock().isoformat()}
         operation = self._operations.new(job.parent, JOB, name, gone, deletes=True)
-        if validate_only:
-            return replace(operation, is_done=True)
-        with must_be_saved():
-            self._shelf.remove(name)
-        del self._jobs[name]
-        self._operations.finish_writes(name, error=("ABORTED", f"{job.short} was deleted meanwhile."))
-        self._operations.begin(operation)
-        self._tasks.spawn(self._forget([each.name for each in self._runner.of(name)], operation))
-        return operation
+
+        def remove() -> None:
+            with must_be_saved():
+                self._shelf.remove(name)
+            del self._jobs[name]
+            self._operations.finish_writes(name, error=("ABORTED", f"{job.short} was deleted meanwhile."))
+            self._tasks.spawn(self._forget([each.name for each in self._runner.of(name)], operation))
+
+        return self._operations.accept(operation, remove, validate_only=validate_only)
 
     def run(self, name: str, overrides: Json, *, etag: str, actor: str, validate_only: bool) -> Operation:
         """Its operation ends with the execution, however that ends."""
         job = self.job(name, etag)
         execution = job_writes.run(job, overrides, self._operations.stamp(actor))
         operation = self._operations.new(job.parent, EXECUTION, execution.name, execution_json(execution))
-        if validate_only:
-            return replace(operation, is_done=True)
-        self._publish(job_writes.counted(job, execution))
-        self._operations.begin(operation)
-        self._runner.start(execution)
-        over = sorted((e for e in self._runner.of(name) if e.completed), key=lambda e: e.create_time)
-        if surplus := [each.name for each in over[: max(len(over) - _KEPT, 0)]]:
-            self._tasks.spawn(self._forget(surplus, None))
-        return operation
+
+        def start() -> None:
+            self._publish(job_writes.counted(job, execution))
+            self._runner.start(execution)
+            over = sorted((e for e in self._runner.of(name) if e.completed), key=lambda e: e.create_time)
+            if surplus := [each.name for each in over[: max(len(over) - _KEPT, 0)]]:
+                self._tasks.spawn(self._forget(surplus, None))
+
+        return self._operations.accept(operation, start, validate_only=validate_only)
 
     def cancel(self, name: str, *, etag: str, validate_only: bool) -> Operation:
         execution = self.execution(name, etag)
@@ -145,22 +145,18 @@ class JobController:
             raise Refused("FAILED_PRECONDITION", f"Execution '{execution.short}' has completed.")
         shown = execution_json(replace(execution, cancelled=True))
         operation = self._operations.new(execution.job.partition("/jobs/")[0], EXECUTION, name, shown)
-        if validate_only:
-            return replace(operation, is_done=True)
-        self._operations.begin(operation)
-        self._runner.cancel(name)
-        return operation
+        return self._operations.accept(
+            operation, lambda: self._runner.cancel(name), validate_only=validate_only
+        )
 
     def delete_execution(self, name: str, *, etag: str, validate_only: bool) -> Operation:
         execution = self.execution(name, etag)
         gone = {**execution_json(execution), "delete_time": self._operations.clock().isoformat()}
         place = execution.job.partition("/jobs/")[0]
         operation = self._operations.new(place, EXECUTION, name, gone, deletes=True)
-        if validate_only:
-            return replace(operation, is_done=True)
-        self._operations.begin(operation)
-        self._tasks.spawn(self._forget([name], operation))
-        return operation
+        return self._operations.accept(
+            operation, lambda: self._tasks.spawn(self._forget([name], operation)), validate_only=validate_only
+        )
 
     async def _forget(self, executions: list[str], operation: Operation | None) -> None:
         await asyncio.gather(*map(self._runner.forget, executions))
@@ -168,13 +164,12 @@ class JobController:
             self._operations.finish(operation.name)
 
     def _accept(self, job: Job, validate_only: bool) -> Operation:
+        def publish() -> None:
+            self._publish(job)
+            self._tasks.spawn(self._settle(job.name, job.generation))
+
         operation = self._operations.new(job.parent, JOB, job.name, self.shown(job))
-        if validate_only:
-            return replace(operation, is_done=True)
-        self._publish(job)
-        self._operations.begin(operation)
-        self._tasks.spawn(self._settle(job.name, job.generation))
-        return operation
+        return self._operations.accept(operation, publish, validate_only=validate_only)
 
     async def _settle(self, name: str, generation: int) -> None:
         """Find its images, by digest, for good: what their names mean later is the next write's."""

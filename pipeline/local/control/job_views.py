@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.local.control.jobs import Execution, Job, Task, TaskState
 from pipeline.local.control.state import Json, Written
-from pipeline.local.control.views import why
+from pipeline.local.control.views import condition, why
 
 _SUCCEEDED, _FAILED, _PENDING = "CONDITION_SUCCEEDED", "CONDITION_FAILED", "CONDITION_PENDING"
 _RECONCILING = "CONDITION_RECONCILING"
@@ -34,7 +34,7 @@ def job_json(job: Job, latest: Execution | None) -> Json:
         "generation": job.generation,
         "last_modifier": job.last_modifier,
         "observed_generation": 0 if job.reconciling else job.generation,
-        "terminal_condition": _condition(
+        "terminal_condition": condition(
             "Ready", state, job.update_time, why(job.failure) if job.failure else {}
         ),
         "execution_count": job.executions,
@@ -90,7 +90,7 @@ def task_json(execution: Execution, task: Task) -> Json:
         "etag": execution.etag,
     }
     state = _TASK_STATES.get(task.state, _FAILED)
-    shown["conditions"] = [_condition("Completed", state, at, _task_reason(task))]
+    shown["conditions"] = [condition("Completed", state, at, _task_reason(task))]
     if task.last is not None:
         status = {"code": _UNKNOWN, "message": task.last.message} if task.last.message else {}
         ended = {"exit_code": task.last.exit_code, "term_signal": task.last.signal}
@@ -156,12 +156,12 @@ def _conditions(execution: Execution, at: datetime) -> Iterator[Json]:
             "message": f"{failed} of {len(execution.tasks)} tasks failed: {_first_failure(execution)}",
             "severity": "ERROR",
         }
-    yield _condition("Completed", states.get(_completion(execution), _FAILED), at, reason)
+    yield condition("Completed", states.get(_completion(execution), _FAILED), at, reason)
     is_started = any(task.started for task in execution.tasks)
-    yield _condition("Started", _SUCCEEDED if is_started else _PENDING, execution.create_time, {})
+    yield condition("Started", _SUCCEEDED if is_started else _PENDING, execution.create_time, {})
     retried = sum(task.attempt for task in execution.tasks)
     if retried:
-        yield _condition(
+        yield condition(
             "Retry", _SUCCEEDED, at, {"message": f"{retried} attempts were retried.", "severity": "INFO"}
         )
 
@@ -177,7 +177,3 @@ def _task_reason(task: Task) -> Json:
     if task.state is TaskState.FAILED and task.last:
         return {"execution_reason": "NON_ZERO_EXIT_CODE", "message": task.last.message, "severity": "ERROR"}
     return {}
-
-
-def _condition(kind: str, state: str, at: datetime, more: Json) -> Json:
-    return {"type_": kind, "state": state, "last_transition_time": at.isoformat(), **more}

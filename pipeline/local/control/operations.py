@@ -77,6 +77,16 @@ class Operations:
         """Of a write that may be accepted: then ``begin`` it."""
         return Operation(f"{parent}/operations/{self._ids()}", kind, target, self.clock(), subject, deletes)
 
+    def accept(self, operation: Operation, act: Callable[[], object], *, validate_only: bool) -> Operation:
+        """Carry out a write, which may raise Refused, and begin its operation.
+
+        Of one that is only to be validated, the operation as it would end.
+        """
+        if validate_only:
+            return replace(operation, is_done=True)
+        act()
+        return self.begin(operation)
+
     def begin(self, operation: Operation) -> Operation:
         self._keep(operation)
         self._ends[operation.name] = asyncio.Event()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from pipeline.local.control.etags import etag_of
 from pipeline.local.control.state import BY_NAME, LATEST, Failure, Json, Line, Revision, Service, serving
@@ -92,14 +91,13 @@ def settled_json(deleted: Json, at: datetime) -> Json:
     """A deleted service once all of it has stopped. A revision says nothing of this."""
     if "terminal_condition" not in deleted:
         return deleted
-    ended = {"type_": "Ready", "state": "CONDITION_SUCCEEDED", "last_transition_time": at.isoformat()}
     return {
         **deleted,
         "update_time": at.isoformat(),
         "etag": etag_of(at, deleted["name"]),
         "observed_generation": deleted["generation"],
         "reconciling": False,
-        "terminal_condition": ended,
+        "terminal_condition": condition("Ready", "CONDITION_SUCCEEDED", at, {}),
     }
 
 
@@ -194,14 +192,11 @@ def _active(service: Service, revision: Revision, at: datetime) -> Json:
 
 
 def _condition(kind: str, state: Readiness, failure: Failure | None, at: datetime) -> Json:
-    condition: dict[str, Any] = {
-        "type_": kind,
-        "state": _STATES[state],
-        "last_transition_time": at.isoformat(),
-    }
-    if failure:
-        condition |= why(failure)
-    return condition
+    return condition(kind, _STATES[state], at, why(failure) if failure else {})
+
+
+def condition(kind: str, state: str, at: datetime, more: Json) -> Json:
+    return {"type_": kind, "state": state, "last_transition_time": at.isoformat(), **more}
 
 
 def why(failure: Failure) -> Json:

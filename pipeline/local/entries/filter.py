@@ -182,11 +182,11 @@ def _compare(name: _Token, compare: _Token, value: _Token) -> Filter:
 
 def _named(name: str, compare: _Token, value: _Token) -> Bounds:
     names = frozenset({_text(value).casefold()})
-    if compare.text == "=" and name == "resource.labels.service_name":
-        return Bounds(services=names)
-    if compare.text == "=" and name == "resource.labels.revision_name":
-        return Bounds(revisions=names)
-    return EVERYTHING
+    bounds = {
+        "resource.labels.service_name": Bounds(services=names),
+        "resource.labels.revision_name": Bounds(revisions=names),
+    }
+    return bounds.get(name, EVERYTHING) if compare.text == "=" else EVERYTHING
 
 
 def _compare_time(moment: Callable[[Entry], int], name: str, compare: _Token, value: _Token) -> Filter:
