@@ -110,7 +110,6 @@ def _declared(revision: str, target: Target) -> Target:
 
 
 def _fields(settings: Settings, live: Doc) -> dict[str, Any]:
-    asked: dict[str, Any] = {"ingress": settings.ingress} if settings.ingress else {}
-    if settings.labels:
-        asked["labels"] = dict(settings.labels)
+    short = {"ingress": settings.ingress, "labels": dict(settings.labels)}
+    asked = {key: value for key, value in short.items() if value}
     return asked_over(live, overlaid(asked, settings.fields, clears=False))

@@ -34,11 +34,16 @@ Clearable = Literal[
     "service_account",
 ]
 
-_STRICT = {"extra": "forbid", "strict": True}
+
+class _Strict:
+    """For pydantic: a key that is not known, or a value of another type, is an error."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class Template(_Strict):
     """What the next revision shall be, as far as it is asked. None, or nothing: not asked.
 
     Args:
@@ -51,8 +56,6 @@ class Template:
         cleared: which of the settings above are to be cleared: then Cloud Run's own default applies.
         fields: the rest, as the API's own RevisionTemplate in proto JSON; a field that is null shall be cleared.
     """
-
-    __pydantic_config__: ClassVar = _STRICT
 
     image: str
     command: tuple[str, ...] = ()
@@ -72,14 +75,12 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(_Strict):
     """Services that a watchdog's tasks share; see ``spillway tick --all``.
 
     Args:
         files: patterns of their configurations. ``labels``: that they bear, in the watchdog's project and location.
     """
-
-    __pydantic_config__: ClassVar = _STRICT
 
     files: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
@@ -87,7 +88,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
-class Watchdog:
+class Watchdog(_Strict):
     """Who takes a step of a rollout on a schedule.
 
     Args:
@@ -96,8 +97,6 @@ class Watchdog:
         secrets: of Secret Manager, by the variable that holds each.
         fleet: None: of the one service alone.
     """
-
-    __pydantic_config__: ClassVar = _STRICT
 
     image: str
     environment: str
@@ -108,7 +107,7 @@ class Watchdog:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeJob:
+class ProbeJob(_Strict):
     """Who holds the probes' rounds inside the network.
 
     Args:
@@ -117,8 +116,6 @@ class ProbeJob:
         secrets: of Secret Manager, by the variable that holds each.
         network, subnetwork: that its traffic goes through.
     """
-
-    __pydantic_config__: ClassVar = _STRICT
 
     image: str
     longest_s: int
@@ -129,7 +126,7 @@ class ProbeJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(_Strict):
     """One service and its next revision.
 
     Args:
@@ -144,8 +141,6 @@ class Settings:
         watchdog, probe_job: None declares none.
         silent_s: after so many seconds without a step of the watchdog, or of ticks from elsewhere, the lasting alert fires.
     """
-
-    __pydantic_config__: ClassVar = _STRICT
 
     project: str
     location: str

@@ -81,15 +81,14 @@ class Project:
     def log_reads_a_minute(self) -> int | None:
         """What Logging grants the project; None where it does not say."""
         metrics = f"v1beta1/projects/{self.name}/services/logging.googleapis.com/consumerQuotaMetrics"
-        for metric in self._ask("GET", "serviceusage", metrics).get("metrics", ()):
-            if metric.get("metric") == _LOG_READS:
-                limits = [
-                    b for each in metric.get("consumerQuotaLimits", ()) for b in each.get("quotaBuckets", ())
-                ]
-                return next(
-                    (int(each["effectiveLimit"]) for each in limits if "effectiveLimit" in each), None
-                )
-        return None
+        buckets = (
+            bucket
+            for metric in self._ask("GET", "serviceusage", metrics).get("metrics", ())
+            if metric.get("metric") == _LOG_READS
+            for limit in metric.get("consumerQuotaLimits", ())
+            for bucket in limit.get("quotaBuckets", ())
+        )
+        return next((int(each["effectiveLimit"]) for each in buckets if "effectiveLimit" in each), None)
 
     def time(self) -> datetime | None:
         """Google's time, as the last answer had it; aware."""

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,11 +19,11 @@ from pipeline import private
 from pipeline.errors import LocalCloudRunDown, SpillwayError, UserError
 from pipeline.local import endpoint
 from pipeline.local.images import catalogue
+from pipeline.local.locks import wait
 from pipeline.local.run import strays
 
 _START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 20.0  # instances have 10 s
-_POLL_S = 0.05
 _TAIL_LINES = 8
 _TRIES = 3  # a server may end while we look at it
 _CODE = Path(__file__).parents[2]  # what holds ``pipeline``
@@ -67,7 +67,7 @@ def up(
 
 def down(folder: Path) -> bool:
     """End the server and all that it runs. Returns whether there was one. Raises SpillwayError if it will not end."""
-    _wait(lambda: endpoint.holder(folder) is not None or not endpoint.is_alive(folder), _END_TIMEOUT_S)
+    wait(lambda: endpoint.holder(folder) is not None or not endpoint.is_alive(folder), _END_TIMEOUT_S)
     pid = endpoint.holder(folder)
     if pid is None:
         strays.end(strays.folder_token(folder))  # of one that was killed
@@ -76,7 +76,7 @@ def down(folder: Path) -> bool:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-        if _wait(lambda: endpoint.holder(folder) != pid, _END_TIMEOUT_S):
+        if wait(lambda: endpoint.holder(folder) != pid, _END_TIMEOUT_S):
             return True
     raise SpillwayError(
         f"the local Cloud Run of {folder} does not end",
@@ -138,7 +138,7 @@ def _start(folder: Path, settings: Mapping[str, object]) -> None:
             )  # fmt: skip
         said = _read_all(read_end, _START_TIMEOUT_S)
     if refusal := json.loads(said or "{}"):
-        _wait(lambda: not endpoint.is_alive(folder), _END_TIMEOUT_S)
+        wait(lambda: not endpoint.is_alive(folder), _END_TIMEOUT_S)
         kind = UserError if refusal.pop("kind") == "UserError" else SpillwayError
         raise kind(**refusal)
     if not said and not endpoint.is_alive(folder):
@@ -157,10 +157,3 @@ def _read_all(pipe: int, timeout_s: float) -> bytes:
             break
         found += piece
     return found
-
-
-def _wait(condition: Callable[[], bool], timeout_s: float) -> bool:
-    give_up = time.monotonic() + timeout_s
-    while not (holds := condition()) and time.monotonic() < give_up:
-        time.sleep(_POLL_S)
-    return holds

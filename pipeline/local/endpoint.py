@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pipeline import private
 from pipeline.errors import AccessError, LocalCloudRunDown, PlatformUnavailable
+from pipeline.local.locks import take
 from pipeline.model import ServiceRef
 
 if TYPE_CHECKING:
@@ -148,11 +149,7 @@ def is_alive(folder: Path) -> bool:
     if not os.path.exists(_lock_file(folder)):
         return False
     with _lock_file(folder).open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not take(file, fcntl.LOCK_SH)
 
 
 def holder(folder: Path) -> int | None:
@@ -167,9 +164,7 @@ def hold(folder: Path) -> IO[bytes] | None:
     """The folder's lock, held while the file is open; None if another server has it."""
     private.make_folder(folder)
     file = private.open_append(_lock_file(folder))
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not take(file):
         file.close()
         return None
     file.truncate(0)

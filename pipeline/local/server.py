@@ -13,15 +13,15 @@ import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SpillwayError
 from pipeline.local import endpoint
+from pipeline.local.locks import wait
 
 if TYPE_CHECKING:
     from pipeline.local.assembly import Settings
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         os._exit(0)  # the other half is nobody's child: it outlives the command and leaves no zombie
     if given.ready_fd is not None:
         os.set_inheritable(given.ready_fd, False)
-    lock = _hold(given.dir)
+    lock = wait(lambda: endpoint.hold(given.dir), _LOCK_PATIENCE_S)
     if lock is None:
         return IN_USE
     os.dup(lock.fileno())  # never closed: the folder is held until the process is gone, not just about to go
@@ -51,13 +51,6 @@ def main(arguments: list[str] | None = None) -> int:
     from pipeline.local.assembly import Settings
 
     return _run(Settings(given.dir, **given.settings), given.ready_fd)
-
-
-def _hold(folder: Path) -> IO[bytes] | None:
-    give_up = time.monotonic() + _LOCK_PATIENCE_S
-    while (lock := endpoint.hold(folder)) is None and time.monotonic() < give_up:
-        time.sleep(0.02)
-    return lock
 
 
 def _run(settings: Settings, ready_fd: int | None) -> int:

@@ -131,7 +131,7 @@ class JobController:
         operation = self._operations.new(job.parent, EXECUTION, execution.name, execution_json(execution))
 
         def start() -> None:
-            self._publish(job_writes.counted(job, execution))
+            self._publish(replace(job, executions=job.executions + 1, latest=execution.short))
             self._runner.start(execution)
             over = sorted((e for e in self._runner.of(name) if e.completed), key=lambda e: e.create_time)
             if surplus := [each.name for each in over[: max(len(over) - _KEPT, 0)]]:

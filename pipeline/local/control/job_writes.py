@@ -88,10 +88,6 @@ def run(job: Job, overrides: Json, stamp: Stamp) -> Execution:
     )
 
 
-def counted(job: Job, execution: Execution) -> Job:
-    return replace(job, executions=job.executions + 1, latest=execution.short)
-
-
 def _overridden(template: Json, overrides: Json) -> Json:
     task = dict(template["template"])
     task["containers"] = _containers(task["containers"], overrides.get("container_overrides", ()))

@@ -181,8 +181,8 @@ class Ingress:
     async def _carry(self, exchange: Exchange, port: int | None) -> bool:
         try:
             instance = await self._fleet.acquire(exchange.service, exchange.revision, port=port)
-        except NoInstance as error:
-            return exchange.answer(429, str(error))
+        except NoInstance:
+            return exchange.answer(429, "The request was aborted because there was no available instance.")
         except StartFailed:
             return exchange.answer(
                 500, "The request failed because the instance could not start successfully."

@@ -21,10 +21,10 @@ import os
 import secrets
 import shutil
 import tempfile
-import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,6 +34,7 @@ from pipeline.local.dataplane import StartFailed
 from pipeline.local.images import content
 from pipeline.local.images.catalogue import Image, known_instead
 from pipeline.local.images.selection import Entry, select
+from pipeline.local.locks import take, wait
 
 _PATIENCE_S = 30.0  # for the lock: it is held for moments
 _TRIES = 3  # a source may be written while it is read
@@ -241,14 +242,11 @@ def _put_away(folder: Path, copied: Path) -> None:
 
 
 def _is_free(path: Path) -> bool:
-    number = os.open(path, os.O_RDONLY)
+    number = os.open(path, os.O_RDONLY)  # of a folder too
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return take(number)
     finally:
         os.close(number)
-    return True
 
 
 @contextmanager
@@ -256,20 +254,13 @@ def _locked(folder: Path, patience_s: float = _PATIENCE_S) -> Iterator[None]:
     """Alone among all processes that add or remove. Raises UserError when somebody does not let go."""
     root = _root(folder)
     private.make_folder(root)
-    give_up = time.monotonic() + patience_s
     with private.open_append(root / "lock") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= give_up:
-                    raise UserError(
-                        f"{root}: held by another process",
-                        f"It did not let go within {patience_s:g} s; it may be stopped.",
-                        f"See which: fuser {root / 'lock'}",
-                    ) from None
-                time.sleep(0.01)
+        if not wait(partial(take, lock), patience_s):
+            raise UserError(
+                f"{root}: held by another process",
+                f"It did not let go within {patience_s:g} s; it may be stopped.",
+                f"See which: fuser {root / 'lock'}",
+            )
         yield
 
 

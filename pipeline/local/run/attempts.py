@@ -80,6 +80,8 @@ class Attempt:
     def _labels(self) -> Mapping[str, str]:
         """Of each entry, by which Cloud Run says whose it is."""
         spec = self._spec
-        names = ("execution_name", "task_index", "task_attempt")
-        values = (spec.execution, str(spec.index), str(spec.attempt))
-        return {f"{_PREFIX}{name}": value for name, value in zip(names, values, strict=True)}
+        return {
+            f"{_PREFIX}execution_name": spec.execution,
+            f"{_PREFIX}task_index": str(spec.index),
+            f"{_PREFIX}task_attempt": str(spec.attempt),
+        }

@@ -41,9 +41,6 @@ log = structlog.get_logger(__name__)
 class NoInstance(Exception):
     """No instance can take the request, and none may be started: 429."""
 
-    def __init__(self) -> None:
-        super().__init__("The request was aborted because there was no available instance.")
-
 
 @dataclass(slots=True)
 class _Group:

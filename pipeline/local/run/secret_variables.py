@@ -20,7 +20,9 @@ def read(folder: Path, service: str, spec: ContainerSpec) -> Mapping[str, str]:
 
 def file_of(folder: Path, service: str, secret: str, version: str) -> Path:
     """Where a version is, which the sink knows from then on if it is text. Raises StartFailed."""
-    return _learned(folder, service, secret, version, _as_text)[0]
+    return _learned(
+        folder, service, secret, version, lambda path: state_secrets.content(path).decode(errors="replace")
+    )[0]
 
 
 def _learned(
@@ -40,10 +42,6 @@ def _learned(
         ) from fault
     SINK.learn(*state_secrets.spellings(value))
     return path, value
-
-
-def _as_text(path: Path) -> str:
-    return state_secrets.content(path).decode(errors="replace")
 
 
 def _why(fault: OSError | ValueError) -> str:
