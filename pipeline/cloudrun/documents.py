@@ -21,10 +21,9 @@ from pipeline.rpc.run import run_v2
 
 Document = Mapping[str, Any]
 
-#: Who wrote last, and with what: it changes with each tool, and nothing depends on it.
-OF_THE_WRITER = frozenset({"client", "clientVersion"})
-#: Written in other ways: the split by the rollout, the template as one revision.
-APART = frozenset({"template", "traffic"})
+#: Of a service, what no client owns; who wrote last, and with what, on which nothing depends; and what is written in
+#: other ways: the split by the rollout, the template as one revision.
+_LEFT_OUT = OUTPUT_ONLY | {"client", "clientVersion", "template", "traffic"}
 _OF_THE_BUILD = {
     "buildConfig": "name",
     "containers": "buildInfo",
@@ -46,9 +45,8 @@ class Seen:
 def service_fields(service: run_v2.Service) -> Seen:
     """What a client owns of a service, but for its template and its traffic."""
     bare = run_v2.Service.pb(service)
-    left_out = OUTPUT_ONLY | OF_THE_WRITER | APART
-    found = {key: value for key, value in _document(bare).items() if key not in left_out}
-    return Seen(found, tuple(_unknown(bare, leave=left_out)))
+    found = {key: value for key, value in _document(bare).items() if key not in _LEFT_OUT}
+    return Seen(found, tuple(_unknown(bare, leave=_LEFT_OUT)))
 
 
 def service_template(service: run_v2.Service) -> Seen:

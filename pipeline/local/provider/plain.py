@@ -6,6 +6,7 @@ server fills in is no difference, and neither is a value that is the API's defau
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,13 +20,15 @@ from google.protobuf import empty_pb2, json_format
 
 from infra.alerts import METRIC, POLICY
 from infra.jobs import JOB, SCHEDULE
-from pipeline.local.provider.calls import send, settle
 from pipeline.local.provider.fields import Json
 from pipeline.rpc import scheduler
 from pipeline.rpc.logs import logging_v2
 from pipeline.rpc.monitoring import monitoring_v3
 from pipeline.rpc.run import run_v2
 
+CALL_TIMEOUT_S = 15.0
+_SETTLE_TIMEOUT_S = 20 * 60.0  # the real provider's
+_POLL_S = 0.1
 #: Of a job's inputs, what says where it is or is the provider's own.
 _BESIDE_A_JOB = frozenset({"project", "location", "region", "name", "deletionProtection"})
 
@@ -205,3 +208,27 @@ def _holds(wanted: Any, found: Any) -> bool:
     if isinstance(wanted, list):
         return isinstance(found, list) and len(wanted) == len(found) and all(map(_holds, wanted, found))
     return bool(wanted == found or not (wanted or found))
+
+
+def send(channel: grpc.Channel, method: str, request: Any, read: Callable[[bytes], Any]) -> Any:
+    """What is answered to a bare message. Raises GoogleAPICallError."""
+    call = channel.unary_unary(
+        f"/{method}", request_serializer=type(request).SerializeToString, response_deserializer=read
+    )
+    try:
+        return call(request, timeout=CALL_TIMEOUT_S)
+    except grpc.RpcError as error:
+        raise exceptions.from_grpc_error(error) from error
+
+
+def settle(channel: grpc.Channel, operation: str) -> None:
+    """Wait for what was accepted, as the real provider does. Raises GoogleAPICallError as the operation ended."""
+    give_up = time.monotonic() + _SETTLE_TIMEOUT_S
+    request = operations_pb2.GetOperationRequest(name=operation)
+    method, read = "google.longrunning.Operations/GetOperation", operations_pb2.Operation.FromString
+    while not (found := send(channel, method, request, read)).done:
+        if time.monotonic() >= give_up:
+            raise exceptions.DeadlineExceeded(f"{operation} did not end within 20 minutes")
+        time.sleep(_POLL_S)
+    if found.HasField("error"):
+        raise exceptions.from_grpc_status(found.error.code, found.error.message)

@@ -17,9 +17,8 @@ from google.longrunning import operations_pb2
 from google.protobuf import json_format
 
 from pipeline.local.provider import fields
-from pipeline.local.provider.calls import CALL_TIMEOUT_S, settle
 from pipeline.local.provider.fields import MAPS, PLACE, PROVIDER_ONLY, Json
-from pipeline.local.provider.plain import PlainProvider
+from pipeline.local.provider.plain import CALL_TIMEOUT_S, PlainProvider, settle
 from pipeline.model import ServiceRef
 from pipeline.rpc.run import Services, run_v2
 
