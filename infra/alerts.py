@@ -96,7 +96,7 @@ def declared(ref: ServiceRef, channels: Sequence[str] = (), silent_s: int = SILE
             "documentation": {"content": words, "mimeType": "text/markdown"},
             "userLabels": {"spillway": ref.service, "location": ref.location},
         }
-        yield Declared(POLICY, _resource(ref, f"alert-{key}"), inputs)
+        yield Declared(POLICY, f"{ref.service}-alert-{key}", inputs)
 
 
 def _metric(ref: ServiceRef, metric: _Metric) -> Declared:
@@ -116,7 +116,7 @@ def _metric(ref: ServiceRef, metric: _Metric) -> Declared:
         "metricDescriptor": {"metricKind": "DELTA", "valueType": "INT64", "unit": "1", "labels": labels},
         "labelExtractors": {key: f"EXTRACT({path})" for key, path in metric.labels.items()},
     }
-    return Declared(METRIC, _resource(ref, metric.key), inputs)
+    return Declared(METRIC, f"{ref.service}-{metric.key}", inputs)
 
 
 def _policies(ref: ServiceRef, silent_s: int) -> Iterator[tuple[str, str, list[dict[str, Any]], str]]:
@@ -199,7 +199,3 @@ def _summed(by: Sequence[str] = ("resource.label.revision_name",)) -> dict[str, 
 def _id(ref: ServiceRef, key: str) -> str:
     """Metrics are a project's: one service may be in several regions of it."""
     return f"spillway/{ref.location}/{ref.service}/{key}"
-
-
-def _resource(ref: ServiceRef, key: str) -> str:
-    return f"{ref.service}-{key}"

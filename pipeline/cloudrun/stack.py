@@ -98,10 +98,11 @@ def _unwrapped(value: Any, rpc: Any) -> Any:
     """The value without Pulumi's wrapping of secrets."""
     if rpc.is_rpc_secret(value):
         value = rpc.unwrap_rpc_secret(value)
-    if isinstance(value, dict):
-        return {key: _unwrapped(item, rpc) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_unwrapped(item, rpc) for item in value]
+    match value:
+        case dict():
+            return {key: _unwrapped(item, rpc) for key, item in value.items()}
+        case list():
+            return [_unwrapped(item, rpc) for item in value]
     return value
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import google.auth.transport.requests
 from google.auth import exceptions
+from google.auth.transport.requests import Request
 from google.oauth2 import id_token
 
 from pipeline.errors import AccessError
@@ -17,8 +17,7 @@ def fetch_id_token(audience: str) -> str:
     Source: https://cloud.google.com/run/docs/authenticating/service-to-service
     """
     try:
-        request = google.auth.transport.requests.Request()
-        token = str(id_token.fetch_id_token(request, audience))  # type: ignore[no-untyped-call]
+        token = str(id_token.fetch_id_token(Request(), audience))  # type: ignore[no-untyped-call]
     except exceptions.GoogleAuthError as error:
         raise AccessError(
             f"no ID token for {audience}",

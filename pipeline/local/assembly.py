@@ -21,7 +21,7 @@ from pipeline.local.api import admin, alerts, entries, jobs, methods, schedule
 from pipeline.local.api.answering import MAX_REQUEST, unary
 from pipeline.local.api.own_service import OwnService
 from pipeline.local.api.rest import RestFace
-from pipeline.local.bearer import Access, Guard
+from pipeline.local.bearer import Access
 from pipeline.local.control.controller import Controller
 from pipeline.local.control.job_controller import JobController
 from pipeline.local.endpoint import STATUS_METHOD
@@ -96,7 +96,7 @@ class LocalCloudRun:
             *alerts.offered(book),
             *schedule.offered(self._scheduler),
         )
-        self._server = grpc.aio.server(interceptors=[Guard(access)], options=_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[access], options=_OPTIONS)
         self._server.add_generic_rpc_handlers(
             (
                 *admin.handlers(offered),

@@ -23,8 +23,8 @@ class BearerToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInter
     intercept_stream_stream = intercept_unary_unary
 
 
-class Access:
-    """Who may call: holders of the token, and no web page. Both faces of the API ask it."""
+class Access(grpc.aio.ServerInterceptor):
+    """Who may call: holders of the token, and no web page. The REST face asks it; gRPC's server is guarded by it."""
 
     def __init__(self, token: str) -> None:
         self._expected = f"Bearer {token}".encode()
@@ -39,17 +39,10 @@ class Access:
             return "UNAUTHENTICATED", "The token of endpoint.json is needed."
         return None
 
-
-class Guard(grpc.aio.ServerInterceptor):
-    """Asks it for every call over gRPC."""
-
-    def __init__(self, access: Access) -> None:
-        self._access = access
-
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
     ) -> Any:
-        if refusal := self._access.refusal(dict(handler_call_details.invocation_metadata or ())):
+        if refusal := self.refusal(dict(handler_call_details.invocation_metadata or ())):
             return _refusal(*refusal)
         return await continuation(handler_call_details)
 

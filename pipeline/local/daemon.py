@@ -142,10 +142,11 @@ def _start(folder: Path, settings: Mapping[str, object]) -> None:
         kind = UserError if refusal.pop("kind") == "UserError" else SpillwayError
         raise kind(**refusal)
     if not said and not endpoint.is_alive(folder):
-        lines = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()
-        last = "\n".join(lines[-_TAIL_LINES:])
+        said_last = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
         raise SpillwayError(
-            "the local Cloud Run did not start", last or "It said nothing", f"Read its log: {log}"
+            "the local Cloud Run did not start",
+            "\n".join(said_last) or "It said nothing",
+            f"Read its log: {log}",
         )
 
 

@@ -58,8 +58,11 @@ class Collection:
 
     def show(self, name: str) -> Any:
         """The message. Raises Refused."""
-        kept = there(self._kept.get(name), f"The resource '{name}' does not exist.")
-        return json_format.ParseDict(kept, self.message())
+        return json_format.ParseDict(self.document(name), self.message())
+
+    def document(self, name: str) -> dict[str, Any]:
+        """As it is kept. Raises Refused."""
+        return there(self._kept.get(name), f"The resource '{name}' does not exist.")
 
     def create(self, name: str, given: Any) -> Any:
         """Raises Refused when it is there already or is not accepted."""
@@ -90,9 +93,7 @@ class Collection:
         return self.show(name)
 
     def _put(self, name: str, document: dict[str, Any], before: Json | None) -> Any:
-        self._kept[name] = self._written({**document, "name": name}, before)
-        self._save()
-        return self.show(name)
+        return self.keep(name, self._written({**document, "name": name}, before))
 
     def _save(self) -> None:
         with suppress(OSError):

@@ -48,8 +48,7 @@ def handlers(store: LogStore) -> tuple[grpc.GenericRpcHandler, ...]:
 
     async def tail(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
         async with told(context):
-            first = await anext(aiter(requests), b"")
-            asked = message(logging.TailLogEntriesRequest.deserialize, first)
+            asked = message(logging.TailLogEntriesRequest.deserialize, await anext(aiter(requests), b""))
             async for answer in _tail(store, asked, context):
                 yield answer
 

@@ -95,8 +95,9 @@ def paged(
     repeated = next(field.name for field in answer.DESCRIPTOR.fields if field.message_type)
 
     def act(request: Any) -> Message:
-        size, token = request.page_size, request.page_token
-        some, following = page(find(request), key, size=size, token=token, descending=newest_first)
+        some, following = page(
+            find(request), key, size=request.page_size, token=request.page_token, descending=newest_first
+        )
         return answer(**{repeated: map(show, some)}, next_page_token=following)
 
     return at_once(act)

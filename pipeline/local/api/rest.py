@@ -25,7 +25,7 @@ from pipeline.local.api.json_errors import document, http_code
 from pipeline.local.api.json_requests import Pairs, request_of
 from pipeline.local.api.methods import ACTOR_KEY, Caller, Method
 from pipeline.local.bearer import Access
-from pipeline.local.control.state import Refused, invalid
+from pipeline.local.control.state import Refused, invalid, there
 
 _IDLE_S = 75.0  # between requests of a connection, and before its first
 _LAST_CALLS_S = 0.5
@@ -112,10 +112,10 @@ class RestFace:
         return shown, of_api.get("prettyPrint", "true") != "false"
 
     def _rule(self, verb: str, path: str) -> tuple[Rule, Any]:
-        for rule in self._rules:
-            if rule.verb == verb and (match := rule.path.fullmatch(path)):
-                return rule, rule.values(match)
-        raise Refused("NOT_FOUND", "Method not found.")
+        of_verb = (rule for rule in self._rules if rule.verb == verb)
+        found = next(((rule, match) for rule in of_verb if (match := rule.path.fullmatch(path))), None)
+        rule, match = there(found, "Method not found.")
+        return rule, rule.values(match)
 
 
 def _silent() -> logging.Logger:

@@ -141,8 +141,7 @@ class Controller:
         self, ref: ServiceRef, *, etag: str, actor: str = "local", validate_only: bool = False
     ) -> Operation:
         service = self.service(ref, etag)
-        gone = writes.delete(service, self.operations.stamp(actor))
-        subject = deleted_json(service, gone, self.uri)
+        subject = deleted_json(service, writes.delete(service, self.operations.stamp(actor)), self.uri)
         operation = self.operations.new(ref.parent, SERVICE, ref.name, subject, deletes=True)
 
         def remove() -> None:

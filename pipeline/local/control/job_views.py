@@ -151,9 +151,10 @@ def _conditions(execution: Execution, at: datetime) -> Iterator[Json]:
             "severity": "ERROR",
         }
     elif execution.completed and failed:
+        first = next(task for task in execution.tasks if task.state is TaskState.FAILED)
         reason = {
             "execution_reason": "NON_ZERO_EXIT_CODE",
-            "message": f"{failed} of {len(execution.tasks)} tasks failed: {_first_failure(execution)}",
+            "message": f"{failed} of {len(execution.tasks)} tasks failed: {first.last.message if first.last else ''}",
             "severity": "ERROR",
         }
     yield condition("Completed", states.get(_completion(execution), _FAILED), at, reason)
@@ -164,11 +165,6 @@ def _conditions(execution: Execution, at: datetime) -> Iterator[Json]:
         yield condition(
             "Retry", _SUCCEEDED, at, {"message": f"{retried} attempts were retried.", "severity": "INFO"}
         )
-
-
-def _first_failure(execution: Execution) -> str:
-    task = next(task for task in execution.tasks if task.state is TaskState.FAILED)
-    return task.last.message if task.last else ""
 
 
 def _task_reason(task: Task) -> Json:

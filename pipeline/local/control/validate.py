@@ -84,9 +84,11 @@ def _annotations(where: str, annotations: Json) -> Problems:
 
 
 def _reserved(where: str, entries: Json) -> Problems:
-    for key in entries:
-        if is_reserved(key):
-            yield f"{where}: '{key}' is in a reserved namespace; set the field of the v2 API instead."
+    return (
+        f"{where}: '{key}' is in a reserved namespace; set the field of the v2 API instead."
+        for key in entries
+        if is_reserved(key)
+    )
 
 
 def _revision_name(service: str, spec: Json) -> Problems:

@@ -229,13 +229,17 @@ def _head_for_instance(exchange: Exchange) -> bytes:
 
 
 def _with_cookie(exchange: Exchange, instance: Instance, headers: Headers) -> Headers:
-    value = f"{exchange.revision}.{instance.port}"
     if not instance.spec.session_affinity or affinity_of(exchange.request) == (
         exchange.revision,
         instance.port,
     ):
         return headers  # the client has it
-    return headers.plus(("Set-Cookie", f"{AFFINITY_COOKIE}={value}; Path=/; Max-Age=2592000; HttpOnly"))
+    return headers.plus(
+        (
+            "Set-Cookie",
+            f"{AFFINITY_COOKIE}={exchange.revision}.{instance.port}; Path=/; Max-Age=2592000; HttpOnly",
+        )
+    )
 
 
 def affinity_of(request: Request) -> tuple[str, int] | None:

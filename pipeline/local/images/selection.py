@@ -196,7 +196,7 @@ def _within(limits: Limits, folder: Path, entries: Iterator[Entry]) -> list[Entr
     if len(found) > limits.files:
         raise _too_much(folder, "{:,} files".format, files, limits.files)
     if size.total() > limits.size:
-        raise _too_much(folder, _mib, size, limits.size)
+        raise _too_much(folder, lambda count: f"{count / _MIB:,.1f} MiB", size, limits.size)
     return found
 
 
@@ -207,7 +207,3 @@ def _too_much(folder: Path, shown: Callable[[int], str], by: Counter[str], limit
         f"Most is in {most}.",
         _HOW_TO_LEAVE_OUT,
     )
-
-
-def _mib(size: int) -> str:
-    return f"{size / _MIB:,.1f} MiB"

@@ -129,8 +129,5 @@ def _translated(value: Any, names: Mapping[str, str], fold: Callable[[Any], Any]
         return [_translated(item, names, fold) for item in value]
     if not isinstance(value, dict):
         return value
-    made = {}
-    for key, item in value.items():
-        new = item if key in MAPS else _translated(item, names, fold)
-        made[names.get(key, key)] = fold(new) if key in _SINGLE else new
-    return made
+    inner = {key: item if key in MAPS else _translated(item, names, fold) for key, item in value.items()}
+    return {names.get(key, key): fold(item) if key in _SINGLE else item for key, item in inner.items()}

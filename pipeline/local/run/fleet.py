@@ -279,8 +279,9 @@ class Fleet:
     async def _end(self, instance: Instance) -> None:
         spec = instance.spec
         if await instance.end():
-            text = "Container terminated on signal 9."
-            self._logs.system(spec.service, spec.revision, text, "WARNING", instance.id)
+            self._logs.system(
+                spec.service, spec.revision, "Container terminated on signal 9.", "WARNING", instance.id
+            )
 
 
 def backoff(crashes: int, first_s: float) -> float:

@@ -76,7 +76,7 @@ class Scheduler:
 
     async def run(self, name: str) -> Any:
         """Start it now, whatever its schedule says. Returns the job. Raises Refused when there is none."""
-        job = self._found(name)
+        job = self.jobs.document(name)
         status: dict[str, Any] = {}
         try:
             await self._start(job.get("httpTarget", {}))
@@ -87,17 +87,13 @@ class Scheduler:
 
     def pause(self, name: str, *, paused: bool) -> Any:
         """Pause or resume it. Raises Refused."""
-        self._found(name)
+        self.jobs.document(name)
         return self._set(name, state="PAUSED" if paused else "ENABLED", scheduleTime=None)
-
-    def _found(self, name: str) -> Json:
-        self.jobs.show(name)
-        return dict(self.jobs)[name]
 
     def _set(self, name: str, **ours: Any) -> Any:
         """Write what is the server's; None takes it away. A job that was deleted meanwhile stays so."""
         with suppress(Refused):
-            job = {**self._found(name), **ours}
+            job = {**self.jobs.document(name), **ours}
             return self.jobs.keep(name, {key: value for key, value in job.items() if value is not None})
 
     def _written(self, document: dict[str, Any], before: Json | None) -> dict[str, Any]:
