@@ -191,9 +191,8 @@ class Beside:
             percent = 5 if stage == "rolled back" else int(stage)
             give_up = self.clock.now() + 60 * SECOND
             while self.share < percent or not self.rollout.arrived or self.rollout.phase is Phase.DEPLOYING:
-                upcoming = driver.tick()
                 assert self.clock.now() < give_up
-                self.clock.sleep(max(timedelta(0), min(upcoming.at - self.clock.now(), SECOND / 10)))
+                self._step(driver)
         if stage == "rolled back":
             self._roll_back()
         return driver
@@ -216,8 +215,12 @@ class Beside:
             assert self.start(driver, is_dead=lambda _: True) is None
         self._arm(hand)
         while self.acted != hand:
-            driver.tick()
+            self._step(driver)
         return driver
+
+    def _step(self, driver: Engine) -> None:
+        upcoming = driver.tick()
+        self.clock.sleep(max(timedelta(0), min(upcoming.at - self.clock.now(), SECOND / 10)))
 
     # -- hands ---------------------------------------------------------------------------------------------------------
 
