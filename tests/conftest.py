@@ -34,6 +34,7 @@ gc.disable()  # collecting ten thousand tests makes half a million objects that 
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # and no later collection looks through them again
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
 
 
