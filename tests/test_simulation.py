@@ -1,6 +1,6 @@
 """Rollouts under faults drawn from seeds: whatever happens, no invariant breaks and every rollout ends.
 
-CI plays 1,000 fixed seeds and 500 that follow from the commit's hash. ``SPILLWAY_SEEDS`` and ``SPILLWAY_FIRST_SEED``
+CI plays 300 fixed seeds and 300 that follow from the commit's hash. ``SPILLWAY_SEEDS`` and ``SPILLWAY_FIRST_SEED``
 play others; ``make simulate`` many.
 """
 

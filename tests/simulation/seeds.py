@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-FIXED = 1_000
-FRESH = 500
+FIXED = 300
+FRESH = 300
 _ROOT = Path(__file__).parents[2]
 
 
