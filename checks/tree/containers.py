@@ -103,6 +103,11 @@ def _one_of(symbols: Iterable[Symbol | None]) -> Symbol | None:
 
 
 def extended(before: Symbol | None, value: Symbol | None, name: str) -> Symbol | None:
-    """A container with one more value."""
+    """A container with one more value: a set stays a set."""
+    if before is not None and before.form == "iter":
+        return iterable(before.name, *before.parts, value)
+    if before is not None and before.form == "any" and any(p and p.form == "iter" for p in before.parts):
+        parts = (p for p in before.parts if p is not None)
+        return either(part if part.form == "const" else extended(part, value, name) for part in parts)
     parts = before.parts if before is not None and before.form == "box" else (before,)
     return box((*parts, value), name)

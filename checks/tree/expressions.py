@@ -108,7 +108,10 @@ class Expressions:
             names[name] = Local(self.value(container, names))
         if name in names:
             part = Local(None, where.line, f"it is put into {name} here", where.source)
-            names[name] = with_part(names[name], key, value, part, is_dict=is_dict)
+            local = names[name]
+            if key is not None and local.fields is None and _form(local.symbol) not in ("", "box"):
+                local = doubted(local)  # it may be what was refused that is made anew
+            names[name] = with_part(local, key, value, part, is_dict=is_dict)
 
     def _fields(self, node: ast.expr, names: Locals) -> Mapping[str, Symbol | None] | None:
         """Key by key, what a literal or ``dict(...)`` holds; None where a key cannot be read."""
