@@ -17,7 +17,7 @@ _TELEMETRY = "SpillwayTelemetry"
 def look(root: Path) -> Service:
     """Raises CheckError when the root is no folder that can be read; nothing in the checked code raises."""
     source = Source.below(root)
-    field = dispatch.type_field(source)
+    field = source.type_field
     return Service(
         applications=tuple(routes.applications(source)),
         routes=tuple(dict.fromkeys(routes.routes(source))),

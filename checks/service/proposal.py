@@ -15,7 +15,7 @@ from checks.rules.protocol import is_test
 from checks.service import dispatch
 from checks.service.facts import Place
 from checks.service.javascript import SUFFIXES, texts
-from checks.service.look import handled
+from checks.service.sending import Sending
 from checks.service.source import Source
 from checks.tree import files
 
@@ -46,18 +46,19 @@ def propose(root: Path, around: Path) -> Proposal:
     """Of the service below ``root``, and its clients below ``around``; their paths are from there.
 
     Raises CheckError when the root is no folder that can be read; nothing in the checked code raises."""
-    source = Source.below(root)
-    field = dispatch.type_field(source)
+    source = Source.below(root, keeps_all=False)
+    field = source.type_field
+    sending = Sending(source, field)
     found: dict[tuple[str, str, str], list[str]] = {}
     known: set[str] = set()
-    for each in handled(source, field):
-        known.add(each.type)
+    for each in filter(sending.is_of_messages, dispatch.branches(source, field)):
+        known.add(each.key)
         name, home = each.dispatcher, each.where.path
         if each.style in ("decorator", "call"):
             home, _ = source.home(home, name)
-        if each.table and each.table_at:
-            name, home = each.table, each.table_at.path
-        found.setdefault((name, home, each.style), []).append(each.type)
+        if each.table:
+            name, home = each.table.name, each.table.where.path
+        found.setdefault((name, home, each.style), []).append(each.key)
     rows = [Dispatcher(*key, tuple(keys)) for key, keys in found.items() if len(keys) >= _LEAST_KEYS]
     sent = _sent(around, field) if known else {}
     return Proposal(

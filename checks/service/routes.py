@@ -44,7 +44,7 @@ def applications(source: Source) -> Iterator[Application]:
     """Those at the top of a module first; one that a function makes names that function, or what holds its result."""
     inside = {
         id(node): function
-        for path in source.trees
+        for path in source.paths
         for function in source.functions_of(path)
         for node in ast.walk(function.node)
     }

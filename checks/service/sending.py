@@ -33,13 +33,20 @@ class Sending:
 
     def of(self, branch: Branch) -> tuple[Sent, ...]:
         """Each type once, in order."""
-        path = branch.home.path if branch.home else branch.where.path
         found: dict[str, Sent] = {}
-        for sent in self._walk(branch.code, path, {}, repeats=False, met=()):
+        for sent in self._all(branch):
             found.setdefault(sent.type, sent)
             if sent.repeats:
                 found[sent.type] = sent
         return tuple(found.values())
+
+    def _all(self, branch: Branch) -> Iterator[Sent]:
+        path = branch.home.path if branch.home else branch.where.path
+        return self._walk(branch.code, path, {}, repeats=False, met=())
+
+    def is_of_messages(self, branch: Branch) -> bool:
+        """Whether it is a message that is told apart: something is sent for it, or its place speaks of messages."""
+        return self.is_near(branch) or any(True for _ in self._all(branch))
 
     def is_near(self, branch: Branch) -> bool:
         """Whether the code takes a socket, or its place speaks of messages."""

@@ -1,17 +1,22 @@
-"""The files of a Python service, parsed, and its functions and enums by name. Nothing is imported or run."""
+"""The files of a Python service, and its functions and enums by name. Nothing is imported or run.
+
+A file is parsed when somebody asks for what is in it; where that may be is told by the outlines of all.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from checks.rules.protocol import is_test
 from checks.service.facts import Place
+from checks.service.outline import ENUMS, TYPE_FIELDS, Outline, outline, owner
 from checks.tree import files
 from checks.tree.body import Function, functions
 from checks.tree.definitions import flat
@@ -35,7 +40,8 @@ _MESSAGES = frozenset(
         "chat",
     }
 )
-_ENUMS = frozenset({"Enum", "StrEnum", "IntEnum"})
+#: trees that are kept of a service of which not all is looked at: one of 400 lines takes a megabyte
+_FEW = 32
 
 
 class Named(NamedTuple):
@@ -46,95 +52,138 @@ class Named(NamedTuple):
     node: Function
 
 
-class Table(NamedTuple):
-    """A mapping that is assigned to a name."""
-
-    name: str
-    where: Place
-    rows: list[tuple[ast.expr | None, ast.expr]]
-
-
 class Source:
-    """Every module that can be parsed, tests apart.
+    """Every module that can be read, tests apart.
 
     Args:
-        trees: by path.
+        outlines: by path.
+        parse: the tree of one file; None where it cannot be parsed.
     """
 
-    def __init__(self, trees: dict[str, ast.Module]) -> None:
-        self.trees = trees
-        self._modules = ModuleIndex(trees)
-        self._functions: dict[str, list[Named]] = defaultdict(list)
-        self.members: dict[str, str] = {}
-        for path, tree in trees.items():
-            for name, node in functions(tree):
-                self._functions[node.name].append(Named(path, name, node))
-            for enum in (n for n in flat(tree.body) if isinstance(n, ast.ClassDef)):
-                if any(dotted(base).rpartition(".")[2] in _ENUMS for base in enum.bases):
-                    self.members |= {f"{enum.name}.{name}": text for name, text in _texts(enum)}
+    def __init__(self, outlines: Mapping[str, Outline], parse: Callable[[str], ast.Module | None]) -> None:
+        self.paths = tuple(outlines)
+        self._outlines, self.tree = outlines, parse
+        self._modules = ModuleIndex(outlines)
+        self._defined: dict[str, Counter[str]] = defaultdict(Counter)
+        self._enums: dict[str, list[str]] = defaultdict(list)
+        for path, each in outlines.items():
+            for name, times in each.functions.items():
+                self._defined[name][path] = times
+            for name in each.enums:
+                self._enums[name].append(path)
+        self._found: dict[tuple[str, str], Named | None] = {}
+        self._members: dict[str, dict[str, str]] = {}
+        self._imported: dict[str, Mapping[str, str]] = {}
 
     @classmethod
-    def below(cls, root: Path) -> Source:
-        """Raises CheckError when the root is no folder that can be read."""
-        trees: dict[str, ast.Module] = {}
+    def below(cls, root: Path, *, keeps_all: bool = True) -> Source:
+        """Raises CheckError when the root is no folder that can be read.
+
+        Args:
+            keeps_all: whether trees are kept once they are parsed; a few are otherwise.
+        """
+        outlines: dict[str, Outline] = {}
         for path in files.discover(root).paths[:MOST_FILES]:
             data = files.read_or_none(root, path) if path.endswith(".py") and not is_test(path) else None
+            if data is not None:
+                outlines[path] = outline(data)
+
+        @lru_cache(None if keeps_all else _FEW)
+        def parsed(path: str) -> ast.Module | None:
+            data = files.read_or_none(root, path)
             try:
-                trees |= {path: parse(path, data).tree} if data is not None else {}
+                return parse(path, data).tree if data is not None else None
             except Unparsable:
-                continue
-        return cls(trees)
+                return None
+
+        return cls(outlines, parsed)
+
+    @property
+    def type_field(self) -> str:
+        """The key by which messages are told apart: the one that is read most."""
+        seen: Counter[str] = Counter()
+        for each in self._outlines.values():
+            seen += each.reads
+        best = max(TYPE_FIELDS, key=lambda name: (seen[name], -TYPE_FIELDS.index(name)))
+        return best if seen[best] else "type"
+
+    def dispatching(self, field: str) -> Iterator[tuple[str, ast.Module]]:
+        """The files in which messages may be told apart by that key."""
+        for path, each in self._outlines.items():
+            tree = self.tree(path) if each.may_dispatch(self._defined, self._enums, field) else None
+            if tree is not None:
+                yield path, tree
 
     def function(self, name: str, path: str) -> Named | None:
         """The function or method of that plain name, this file's first; None where it is not there, or not the only one."""
-        found = self._functions.get(name, [])
-        own = [each for each in found if each.path == path]
-        return own[0] if own else found[0] if len(found) == 1 else None
-
-    def functions_of(self, path: str) -> list[Named]:
-        return [named for each in self._functions.values() for named in each if named.path == path]
+        places: Mapping[str, int] = self._defined.get(name, {})
+        home = (
+            path
+            if path in places
+            else next(iter(places), None)
+            if sum(islice(places.values(), 2)) == 1
+            else None
+        )
+        if home is None:
+            return None
+        if (name, home) not in self._found:
+            rows = functions(self.tree(home) or ast.Module([], []))
+            found = (Named(home, dotted_path, node) for dotted_path, node in rows if node.name == name)
+            self._found[name, home] = next(found, None)
+        return self._found[name, home]
 
     def member(self, node: ast.expr) -> str:
         """``Enum.MEMBER`` of an expression such as ``types.Enum.MEMBER.value``; empty for anything else."""
-        parts = dotted(node).removesuffix(".value").split(".")
-        name = ".".join(parts[-2:])
-        return name if name in self.members else ""
+        full = dotted(node).removesuffix(".value")
+        name = f"{owner(full)}.{full.rpartition('.')[2]}"
+        return name if name in self._members_of(owner(full)) else ""
+
+    def _members_of(self, enum: str) -> Mapping[str, str]:
+        """``Enum.MEMBER`` to its text, of all enums of that name."""
+        if enum not in self._members:
+            nodes = (node for path in self._enums.get(enum, ()) for node in self._classes(path))
+            self._members[enum] = {
+                f"{enum}.{name}": text
+                for node in nodes
+                if node.name == enum and any(dotted(b).rpartition(".")[2] in ENUMS for b in node.bases)
+                for name, text in _texts(node)
+            }
+        return self._members[enum]
+
+    def _classes(self, path: str) -> Iterator[ast.ClassDef]:
+        tree = self.tree(path)
+        return (node for node in (flat(tree.body) if tree else ()) if isinstance(node, ast.ClassDef))
 
     def text(self, node: ast.expr | None) -> str:
         """The text that an expression is: a constant, or an enum member's value; empty for anything else."""
         if isinstance(node, ast.Constant):
             return node.value if isinstance(node.value, str) else ""
-        return self.members.get(self.member(node), "") if node is not None else ""
+        member = self.member(node) if node is not None else ""
+        return self._members_of(member.partition(".")[0])[member] if member else ""
 
     @cached_property
     def nodes(self) -> list[tuple[str, ast.AST]]:
-        """Every node of the files that may matter, with its file."""
-        return [(path, node) for path, tree in self.trees.items() for node in ast.walk(tree)]
+        """Every node of every file, with its file."""
+        return [
+            (path, node) for path in self.paths for node in ast.walk(self.tree(path) or ast.Module([], []))
+        ]
 
-    @cached_property
-    def tables(self) -> list[Table]:
-        found = []
-        for path, node in self.nodes:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
-                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-                rows = list(zip(node.value.keys, node.value.values, strict=True))
-                if rows and (name := dotted(target).removeprefix("self.")):
-                    found.append(Table(name, place(path, node), rows))
-        return found
+    def functions_of(self, path: str) -> list[Named]:
+        tree = self.tree(path)
+        return [Named(path, name, node) for name, node in functions(tree)] if tree else []
 
-    @cached_property
-    def imports(self) -> Mapping[str, Mapping[str, str]]:
-        """By file: local name to dotted name, of every import wherever it stands."""
-        found: dict[str, list[ast.stmt]] = {path: [] for path in self.trees}
-        for path, node in self.nodes:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                found[path].append(node)
-        return {path: imported_names(path, statements) for path, statements in found.items()}
+    def _imports(self, path: str) -> Mapping[str, str]:
+        """Local name to dotted name, of every import of a file wherever it stands."""
+        if path not in self._imported:
+            nodes = ast.walk(self.tree(path) or ast.Module([], []))
+            statements = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+            self._imported[path] = imported_names(path, statements)
+        return self._imported[path]
 
     def full_name(self, path: str, name: str) -> str:
         """A dotted name as its file's imports make it: ``web.Application`` to ``aiohttp.web.Application``."""
         first, _, rest = name.partition(".")
-        return ".".join(filter(None, (self.imports[path].get(first, first), rest)))
+        return ".".join(filter(None, (self._imports(path).get(first, first), rest)))
 
     def home(self, path: str, name: str) -> tuple[str, str]:
         """The file and the plain name of a variable that may be another module's."""

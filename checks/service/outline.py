@@ -1,0 +1,126 @@
+"""What the text of a Python file says before it is parsed: which names it defines, and whether it may tell messages apart.
+
+A parser takes six times as long. Too much is harmless, since the file is parsed then; too little would be a dispatcher
+missed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from typing import NamedTuple
+from unicodedata import normalize
+
+from checks.tree import files
+from checks.tree.slices import without_strings
+
+TYPE_FIELDS = (
+    "type",
+    "event",
+    "action",
+    "kind",
+    "op",
+    "cmd",
+    "command",
+    "method",
+    "msg_type",
+    "message_type",
+    "event_type",
+)
+ENUMS = frozenset({"Enum", "StrEnum", "IntEnum"})
+#: calls that register a handler, and decorators that do
+REGISTER = frozenset({"register", "on", "add", "add_handler", "register_handler", "subscribe", "route"})
+HANDLES = frozenset({"on", "message", "event", "handler", "handles", "handle", "register", "on_message", "on_event", "command", "action"})  # fmt: skip
+
+_FIELD = f"({'|'.join(TYPE_FIELDS)})"
+# Each pattern begins with the one character that it cannot do without: so the search for it is a search for that.
+#: ``x["type"]`` where it is read; ``x.get("type"``
+_READ = re.compile(rf"""\[(?<=[\w\])"']\[)\s*["']{_FIELD}["']\s*\](?!\s*=[^=])""")
+_GOT = re.compile(rf"""\.get\(\s*["']{_FIELD}["']""")
+_HEAD = re.compile(
+    rf"""\n[ \t\f]*(?:(?:async[ \t]+)?def[ \t]+(\w+)
+    |class[ \t]+(\w+)\s*\([^:]*?\b(?:{"|".join(ENUMS)})\b
+    |@[ \t]*(?:\w+\.)*(\w+)\s*\(\s*[^\s)])""",
+    re.VERBOSE,
+)
+_CALLS = "|".join(rf"(?<=\b{name}\()" for name in sorted(REGISTER))
+_GIVEN = re.compile(rf"\((?:{_CALLS})[\w.'\s]+,[\s(]*(?:\w+\.)*(\w+)")
+_TABLE = re.compile(r"=[\s\\(]*\{")
+_VALUE = re.compile(r":[\s(]*([^\W\d][\w.]*)[\s)]*[,}]")
+#: to a colon that ends a line, however many lines are asked in; of what stands in one line, that line at least
+_CONDITION = re.compile(
+    r"\n[ \t\f]*(?:if|elif|match|case)\b((?:[^:\n]*[:\n]){1,80}?(?<=:)[ \t]*(?=\n)|[^\n]*)"
+)
+_COMPARED = re.compile(
+    rf"\b{_FIELD}[\s)]*(?:[=!]=|(?:not[ ])?(?:is|in)\b|:)|(?:[=!]=|\bis\b)[\s(]*(?:\w+\.)*{_FIELD}\b"
+)
+_MEMBER = re.compile(r"\w+\.\w[\w.]*")
+
+
+class Outline(NamedTuple):
+    """Of one file.
+
+    Args:
+        functions: the names of all that it defines, methods too, each as often as it is defined.
+        enums: the names of its classes that have an enum for a base.
+        reads: by key, how often it reads what may be a message's type.
+        decorators: last names of those that are given something.
+        handlers: last names of what is handed to a call that may register it.
+        values: dotted names that are values of its mappings.
+        compares: it asks what is in a variable that may hold a message's type.
+        texts: it asks for texts.
+        members: dotted names in what it asks for.
+    """
+
+    functions: Counter[str]
+    enums: frozenset[str]
+    reads: Counter[str]
+    decorators: frozenset[str]
+    handlers: frozenset[str]
+    values: frozenset[str]
+    compares: bool
+    texts: bool
+    members: frozenset[str]
+
+    def may_dispatch(self, functions: Collection[str], enums: Collection[str], field: str) -> bool:
+        """Whether messages may be told apart in the file.
+
+        Args:
+            functions: names of all that the service defines; ``enums`` as well.
+            field: the key that holds a message's type.
+        """
+        return (
+            any(name in HANDLES or name in functions for name in self.decorators)
+            or any(name in functions for name in self.handlers)
+            or any(name.rpartition(".")[2] in functions or owner(name) in enums for name in self.values)
+            or (
+                (self.compares or field in self.reads)
+                and (self.texts or any(owner(name) in enums for name in self.members))
+            )
+        )
+
+
+def owner(dotted: str) -> str:
+    """The enum of what may be one's member: ``Enum`` of ``types.Enum.MEMBER.value``; empty where there is none."""
+    return dotted.removesuffix(".value").rpartition(".")[0].rpartition(".")[2]
+
+
+def outline(data: bytes) -> Outline:
+    text = files.decode(data)
+    plain = f"\n{without_strings(data).decode(errors='replace')}\n"
+    if not plain.isascii():
+        plain = normalize("NFKC", plain)  # as the parser takes names
+    heads = _HEAD.findall(plain)
+    asked = "\n".join(_CONDITION.findall(plain))
+    return Outline(
+        Counter(name for name, _, _ in heads if name),
+        frozenset(name for _, name, _ in heads if name),
+        Counter([*_READ.findall(text), *_GOT.findall(text)]),
+        frozenset(name for _, _, name in heads if name),
+        frozenset(_GIVEN.findall(plain)),
+        frozenset(_VALUE.findall(plain)) if _TABLE.search(plain) else frozenset(),
+        bool(_COMPARED.search(asked)),
+        "''" in asked,
+        frozenset(_MEMBER.findall(asked)),
+    )
