@@ -68,9 +68,8 @@ def wants(path: str, data: bytes, _asked: Brief) -> bool:
 
 
 def collect(parsed: Parsed, _asked: Brief) -> Facts:
-    may_ask = any(word in parsed.data for word in (b"Enum", b"hasattr(", b"getattr("))
     helpers = [
-        _helper(name, node, may_ask=may_ask)
+        _helper(name, node)
         for name, node in body.functions(parsed.tree)
         if not node.name.startswith("__") and body.has_size(node, MIN_NODES)
     ]
@@ -83,12 +82,19 @@ def read(row: Any) -> Facts:
     return Facts([Helper(*each) for each in helpers], imported)
 
 
-def _helper(name: str, node: body.Function, *, may_ask: bool) -> Helper:
+def _helper(name: str, node: body.Function) -> Helper:
     form = body.normal_form(node)
     words = form.encode(errors="surrogatepass").split(b" ")
     pairs = set(map(zlib.crc32, map(b" ".join, pairwise(words))))
-    enums = _enums(node) if may_ask else ""
+    enums = _enums(node) if _may_ask(form) else ""
     return Helper(name, node.lineno, body.print_of_form(form), sorted(pairs)[:_SIGNATURE], enums)
+
+
+def _may_ask(form: str) -> bool:
+    """Whether a body may ask for an enum: to go through it again takes as long as to write it."""
+    if "hasattr" in form or "getattr" in form:
+        return True
+    return "isinstance" in form and "Enum" in form
 
 
 def _enums(node: body.Function) -> str:

@@ -117,13 +117,8 @@ class Source:
     def function(self, name: str, path: str) -> Named | None:
         """The function or method of that plain name, this file's first; None where it is not there, or not the only one."""
         places: Mapping[str, int] = self._defined.get(name, {})
-        home = (
-            path
-            if path in places
-            else next(iter(places), None)
-            if sum(islice(places.values(), 2)) == 1
-            else None
-        )
+        is_only = sum(islice(places.values(), 2)) == 1
+        home = path if path in places else next(iter(places)) if is_only else None
         if home is None:
             return None
         if (name, home) not in self._found:

@@ -18,12 +18,14 @@ _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _DROPPED = frozenset(
     {"annotation", "returns", "decorator_list", "type_comment", "ctx", "kind", "type_params"}
 )
-#: of each kind of node, what counts
-_FIELDS = {
-    kind: tuple(field for field in kind._fields if field not in _DROPPED)
-    for kind in vars(ast).values()
-    if isinstance(kind, type) and issubclass(kind, ast.AST)
+_KINDS = [each for each in vars(ast).values() if isinstance(each, type) and issubclass(each, ast.AST)]
+#: of each kind of node, how it is written, and what of it counts
+_WRITTEN = {
+    kind: (f"({kind.__name__}", tuple(f for f in kind._fields if f not in _DROPPED)) for kind in _KINDS
 }
+#: fields in which there are no names that a function could bind
+_NAMELESS = frozenset({"ctx", "op", "ops", "attr", "id", "kind", "type_comment", "n"})
+_INNER = {kind: tuple(f for f in kind._fields if f not in _NAMELESS) for kind in _KINDS} | {ast.Constant: ()}
 
 
 def normal_form(node: Function | ast.Lambda) -> str:
@@ -115,7 +117,7 @@ def _local_names(node: Function | ast.Lambda) -> dict[str, str]:
             names.setdefault(child.arg, f"_{len(names)}")
         elif isinstance(child, ast.ExceptHandler) and child.name:
             names.setdefault(child.name, f"_{len(names)}")
-        for field in child._fields:
+        for field in _INNER[type(child)]:
             value = getattr(child, field, None)
             if type(value) is list:
                 waiting += [each for each in value if isinstance(each, ast.AST)]
@@ -126,16 +128,18 @@ def _local_names(node: Function | ast.Lambda) -> dict[str, str]:
 
 def _write(node: object, names: dict[str, str], parts: list[str]) -> None:
     """The tests stand in the order of how often they are true: this is called for every node of every function."""
+    kind = type(node)
     if isinstance(node, ast.Name):
         parts.append(names.get(node.id, node.id))
-    elif type(node) is list:
+    elif isinstance(node, list):
         for each in node:
             _write(each, names, parts)
     elif isinstance(node, ast.arg):
         parts.append(names[node.arg])
-    elif isinstance(node, ast.AST):
-        parts.append(f"({type(node).__name__}")
-        for field in _FIELDS[type(node)]:
+    elif kind in _WRITTEN:
+        head, fields = _WRITTEN[kind]
+        parts.append(head)
+        for field in fields:
             value = getattr(node, field, None)
             if value is not None:
                 _write(value, names, parts)
