@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from infra.alerts import Declared
-from infra.settings import Settings, Watchdog
+from infra.document import Doc
+from infra.settings import ProbeJob, Settings, Watchdog
 
 JOB = "gcp:cloudrunv2/job:Job"
 SCHEDULE = "gcp:cloudscheduler/job:Job"
-PROBE = ("probe",)  # arguments of the probes' job
 _LONGEST_STEP_S = 600
 _LAST_STEP_S = 540  # of a pass that began it late: eight minutes, and what it takes to tell of it
 
@@ -25,15 +25,14 @@ def watchdog(settings: Settings) -> Iterator[Declared]:
     if asked is None:
         return
     name = f"{settings.service}-watchdog"
+    args = ["tick", "--env", asked.environment, *_of_fleet(settings, asked), "-o", "ndjson"]
+    longest_s = asked.every_minutes * 60 + _LAST_STEP_S if asked.fleet else _LONGEST_STEP_S
     yield _job(
         settings,
         name,
-        image=asked.image,
-        args=["tick", "--env", asked.environment, *_of_fleet(settings, asked), "-o", "ndjson"],
-        longest_s=asked.every_minutes * 60 + _LAST_STEP_S if asked.fleet else _LONGEST_STEP_S,
-        service_account=asked.service_account,
-        secrets=asked.secrets,
-        tasks=asked.fleet.tasks if asked.fleet else 1,
+        _container(asked.image, args, asked.secrets),
+        _task(longest_s, asked.service_account),
+        asked.fleet.tasks if asked.fleet else 1,
     )
     run = f"projects/{settings.project}/locations/{settings.location}/jobs/{name}:run"
     target = {
@@ -60,17 +59,8 @@ def probes(settings: Settings) -> Iterator[Declared]:
     """
     asked = settings.probe_job
     if asked is not None:
-        yield _job(
-            settings,
-            settings.ref.probe_job.rpartition("/")[2],
-            image=asked.image,
-            args=PROBE,
-            longest_s=asked.longest_s,
-            service_account=asked.service_account,
-            secrets=asked.secrets,
-            network=asked.network,
-            subnetwork=asked.subnetwork,
-        )
+        name = settings.ref.probe_job.rpartition("/")[2]
+        yield _job(settings, name, probe_container(asked), probe_task(asked))
 
 
 def _of_fleet(settings: Settings, asked: Watchdog) -> Iterator[str]:
@@ -86,43 +76,42 @@ def _of_fleet(settings: Settings, asked: Watchdog) -> Iterator[str]:
         yield from ("--project", settings.project, "--region", settings.location)
 
 
-def _job(
-    settings: Settings,
-    name: str,
-    *,
-    image: str,
-    args: Sequence[str],
-    longest_s: int,
-    service_account: str,
-    secrets: Mapping[str, str],
-    tasks: int = 1,
-    network: str = "",
-    subnetwork: str = "",
-) -> Declared:
-    """Args: secrets: of Secret Manager, by the variable that holds each. The rest as of ``settings.ProbeJob``."""
-    variables = [
-        {"name": variable, "valueSource": {"secretKeyRef": {"secret": secret, "version": "latest"}}}
-        for variable, secret in sorted(secrets.items())
-    ]
-    task = {
-        "containers": [{"image": image, "args": list(args), **({"envs": variables} if variables else {})}],
-        "maxRetries": 0,
-        "timeout": f"{longest_s}s",
-        **({"serviceAccount": service_account} if service_account else {}),
-        **_inside(network, subnetwork),
-    }
+def _job(settings: Settings, name: str, container: Doc, task: Doc, tasks: int = 1) -> Declared:
+    spelt = {"envs" if key == "env" else key: value for key, value in container.items()}
     job = {
         "project": settings.project,
         "location": settings.location,
         "name": name,
         "deletionProtection": False,
-        "template": {"taskCount": tasks, "template": task},
+        "template": {"taskCount": tasks, "template": {"containers": [spelt], **task}},
     }
     return Declared(JOB, name, job)
 
 
-def _inside(network: str, subnetwork: str) -> Mapping[str, object]:
-    """All of its traffic: addresses of Cloud Run are public ones, and count as internal only if they come from the network."""
+def probe_container(asked: ProbeJob) -> Doc:
+    """The container of the probes' job, in proto JSON: what is declared, and what a driver puts right."""
+    return _container(asked.image, ["probe"], asked.secrets)
+
+
+def probe_task(asked: ProbeJob) -> Doc:
+    """Its task, without the container."""
+    return _task(asked.longest_s, asked.service_account, asked.network, asked.subnetwork)
+
+
+def _container(image: str, args: Sequence[str], secrets: Mapping[str, str]) -> Doc:
+    """Args: secrets: of Secret Manager, by the variable that holds each."""
+    variables = [
+        {"name": variable, "valueSource": {"secretKeyRef": {"secret": secret, "version": "latest"}}}
+        for variable, secret in sorted(secrets.items())
+    ]
+    return {"image": image, "args": [*args], **({"env": variables} if variables else {})}
+
+
+def _task(longest_s: int, service_account: str, network: str = "", subnetwork: str = "") -> Doc:
+    """In a network all of its traffic goes through that: addresses of Cloud Run are public ones, and count as internal
+    only if they come from there."""
     named = {"network": network, "subnetwork": subnetwork}
     interface = {key: value for key, value in named.items() if value}
-    return {"vpcAccess": {"egress": "ALL_TRAFFIC", "networkInterfaces": [interface]}} if interface else {}
+    inside = {"vpcAccess": {"egress": "ALL_TRAFFIC", "networkInterfaces": [interface]}} if interface else {}
+    account = {"serviceAccount": service_account} if service_account else {}
+    return {"maxRetries": 0, "timeout": f"{longest_s}s", **account, **inside}

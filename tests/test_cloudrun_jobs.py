@@ -131,15 +131,41 @@ def test_a_job_that_is_not_as_asked_is_put_right_before_it_is_run(machine: Machi
     )
 
 
-def test_what_the_program_declares_is_what_the_driver_asks_for(machine: Machine) -> None:
-    asked = ProbeJob(
-        "teller", 300, "p@x.iam.gserviceaccount.com", {"WS_TOKEN": "ws-token"}, "default", "inner"
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ProbeJob("teller", 300, "p@x.iam.gserviceaccount.com", {"WS_TOKEN": "ws-token"}, "default", "inner"),
+        ProbeJob("teller", 300, "", {}, "", "inner"),
+        ProbeJob("teller", 300, "", {}, "", ""),
+    ],
+    ids=["all of it", "a subnetwork alone", "in no network"],
+)
+def test_what_the_program_declares_is_what_the_driver_asks_for(machine: Machine, asked: ProbeJob) -> None:
+    settings = Settings(
+        "local",
+        "local",
+        f"same-{len(asked.secrets)}-{asked.subnetwork}x",
+        Template("teller"),
+        probe_job=asked,
     )
-    settings = Settings("local", "local", "same", Template("teller"), probe_job=asked)
     (made,) = probes(settings)
     PlainProvider(machine.channel).bring_about(made.type, made.inputs)
     found = machine.jobs.get_job(name=settings.ref.probe_job)
     assert as_asked(found, asked) == found
+
+
+def test_what_is_asked_no_more_leaves_the_job() -> None:
+    before = ProbeJob("old", 60, "", {"WS_TOKEN": "ws-token"}, "default", "inner")
+    bare = run_v2.Job(template={"template": {"containers": [{"name": "own", "working_dir": "/w"}]}})
+    after = as_asked(as_asked(bare, before), ProbeJob("new", 120, "", {}, "", ""))
+    (container,) = after.template.template.containers
+    assert (container.name, container.working_dir, container.image, list(container.env)) == (
+        "own",
+        "/w",
+        "new",
+        [],
+    )
+    assert "vpc_access" not in after.template.template
 
 
 def test_doctor_says_whether_the_job_is_there(machine: Machine, jobs: CloudRunJobs) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import grpc
 from google.longrunning import operations_pb2
+from google.protobuf import json_format
 
-from infra.jobs import PROBE
+from infra.jobs import probe_container, probe_task
 from infra.settings import ProbeJob
 from pipeline.budget import Bucket
 from pipeline.cloudrun.faults import translated
@@ -141,24 +142,12 @@ class CloudRunJobs:
 def as_asked(job: run_v2.Job, asked: ProbeJob) -> run_v2.Job:
     """The job with what is asked of it; the rest as it is."""
     made = run_v2.Job.deserialize(run_v2.Job.serialize(job))
-    made.template.task_count = 1
-    task = made.template.template
-    task.max_retries, task.timeout = 0, timedelta(seconds=asked.longest_s)
-    if asked.service_account:
-        task.service_account = asked.service_account
-    interface = run_v2.VpcAccess.NetworkInterface(network=asked.network, subnetwork=asked.subnetwork)
-    task.vpc_access = run_v2.VpcAccess(
-        egress=run_v2.VpcAccess.VpcEgress.ALL_TRAFFIC, network_interfaces=[interface]
-    )
-    container = task.containers[0]
-    container.image, container.args = asked.image, list(PROBE)
-    container.env = [_secret(variable, secret) for variable, secret in sorted(asked.secrets.items())]
+    execution = run_v2.Job.pb(made).template
+    execution.task_count = 1
+    execution.template.ClearField("vpc_access")
+    json_format.ParseDict(dict(probe_task(asked)), execution.template)
+    json_format.ParseDict({"env": [], **probe_container(asked)}, execution.template.containers[0])
     return made
-
-
-def _secret(variable: str, secret: str) -> run_v2.EnvVar:
-    chosen = run_v2.SecretKeySelector(secret=secret, version="latest")
-    return run_v2.EnvVar(name=variable, value_source=run_v2.EnvVarSource(secret_key_ref=chosen))
 
 
 def lines_filter(ref: ServiceRef, run: str, round_id: str, since: datetime) -> str:
