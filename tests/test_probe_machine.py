@@ -153,6 +153,8 @@ ROWS: dict[str, Row] = {
     "error: by its status": (SHORT, ({"status": "error", "text": "no"},), Kind.ERROR_EVENT, "'text': 'no'"),
     "error: of a request by its name": (SHORT, ({"action": "run", "error": "no"},), Kind.ERROR_EVENT, "'error': 'no'"),
     "error: no word of it": (SHORT, ({"type": "terror"}, {"type": "error_rate"}, {"type": "x", "status": "error"}, ACK, 5.0, DONE), Kind.OK, ""),
+    "error: in a line of text": ("path: /ws\nframing: text\nexpect: [done]", ({"text": "error: quota"},), Kind.ERROR_EVENT, "error: quota"),
+    "error: a sentence of none": ("path: /ws\nframing: text\nexpect: [done]", ({"text": "so far no error"}, 5.0, {"text": "done"}), Kind.OK, ""),
     "error: it goes on": (SHORT, (ERROR, 1.5, ACK, 1.5, DONE), Kind.OK, ""),
     "error: and closes": (SHORT, (ACK, ERROR, BOOM), Kind.CLOSED_EARLY, "still awaited: done; before, the server said error: {'type': 'error'"),
     "error: expected": ("path: /ws\nexpect: [{type: error, code: 4}, done]", ({"type": "error", "code": 4}, 9.0, DONE), Kind.OK, ""),

@@ -212,9 +212,10 @@ def _tried(tests: Mapping[str, Any]) -> Sequence[Any]:
         return [*tests["one-of"]]
     low = max((tests[name] for name in ("gt", "gte") if name in tests), default=math.nan)
     high = min((tests[name] for name in ("lt", "lte") if name in tests), default=math.nan)
-    if not math.isfinite(low + high):
+    try:
+        return [low, high, low / 2 + high / 2, math.ceil(low), math.floor(low) + 1]
+    except (OverflowError, ValueError):  # one of them is not there, or none that can be counted with
         return []
-    return [low, high, low / 2 + high / 2, math.ceil(low), math.floor(low) + 1]
 
 
 def check_pattern(what: str, pattern: object, *, has_groups: bool = False) -> None:

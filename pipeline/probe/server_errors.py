@@ -13,7 +13,9 @@ from pipeline.framing.fields import field_at
 from pipeline.probe.matching import NAMED, cut
 
 _TYPES = ("type", "event", "kind", "op")
-_ERROR = re.compile(r"(?i:(?:^|[^a-z0-9])(?:error|exception)$)|[a-z0-9](?:Error|Exception)$|^(?i:error)[.:/]")
+_ERROR = re.compile(  # a sentence that ends so is no name
+    r"(?i:^(?:\S*[^a-z0-9\s])?(?:error|exception)$)|^\S*[a-z0-9](?:Error|Exception)$|^(?i:error)[.:/]"
+)
 _SHOWN_CHARS = 400
 
 
