@@ -361,3 +361,22 @@ async def test_a_header_stands_once_however_it_is_spelt() -> None:
         "b",
         "probe",
     ]
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [(b"\x88\x02\x03\xe7", "invalid status code"), (b"\x88\x01\x03", "close frame too short"), (b"\x88\x03\x03\xe8\xff", "utf-8")],
+)  # fmt: skip
+async def test_a_close_that_is_none_is_told_as_what_is_wrong_with_it(frame: bytes, words: str) -> None:
+    async def talk(socket: ServerConnection) -> None:
+        await socket.send('{"type": "done"}')
+        socket.transport.write(frame)
+        await asyncio.sleep(1)
+
+    async with serve(talk, "127.0.0.1", 0, ping_interval=None) as there:
+        url = f"http://127.0.0.1:{there.sockets[0].getsockname()[1]}"
+        (wanted,) = schema.parse(f"{HEAD}    path: /ws\n    expect: [done]\n").build_scenarios()
+        seen = await hold_conversation(wanted, url, {})
+    assert seen.kind is Kind.WRONG_CLOSE
+    assert "connection lost without a close frame (1006: " in seen.detail
+    assert words in seen.detail

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from pipeline.errors import UserError
+from pipeline.probe import secrets
 from pipeline.probe.ask import Address, ProbeAsk
 from pipeline.probe.conversation import Conversation, Kind
 from pipeline.probe.round import run_round
@@ -211,7 +212,14 @@ async def test_one_that_vanishes_between_two_conversations_is_nobodys_fault() ->
     assert "NOT_SET_HERE is not set" in seen.detail
 
 
-@pytest.mark.parametrize("text", ["", " \n", "x" * 70_000, "\x00\udcff"])
+@pytest.mark.parametrize("text", ["tok-123456", "\ufefftok-123456\r\n", "  tok-123456\n\n"])
+def test_what_editors_add_to_a_file_is_no_part_of_the_secret(text: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(text.encode())
+    wanted = scenario(f"path: /ws\nsend: '${{file:{tmp_path}/secret}}'\nexpect: [done]")
+    assert list(secrets.read(wanted).values()) == ["tok-123456"]
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff", " \n", "x" * 70_000, "\x00\udcff"])
 def test_a_file_that_holds_no_secret(text: str, tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_bytes(text.encode(errors="surrogateescape"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
 from pipeline.probe.conversation import Kind
@@ -42,7 +42,7 @@ def closing_of(closed: ConnectionClosed) -> Closing:
     received, sent = closed.rcvd, closed.sent
     if received is None:
         cause = closed.__cause__
-        return Closing(
-            NO_FRAME, by_server=sent is None, cause=str(cause) if isinstance(cause, OSError) else ""
-        )
+        # what the system says, or what is wrong with a frame
+        is_told = isinstance(cause, OSError | WebSocketException | UnicodeDecodeError)
+        return Closing(NO_FRAME, by_server=sent is None, cause=str(cause) if is_told else "")
     return Closing(received.code, received.reason, by_server=sent is None or bool(closed.rcvd_then_sent))
