@@ -2,6 +2,7 @@
 
 {type: error, ...}    {event: chat.error}    {kind: serverError}    {op: "error:auth"}
 {error: {...}}        {action: error}        {status: error}        where no type, event, kind or op is said
+    {type: message, data: {error: {...}}}    {type: next, payload: {errors: [...], data: null}}
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ _TYPES = ("type", "event", "kind", "op")
 _ERROR = re.compile(  # a sentence that ends so is no name
     r"(?i:^(?:\S*[^a-z0-9\s])?(?:error|exception)$)|^\S*[a-z0-9](?:Error|Exception)$|^(?i:error)[.:/]"
 )
+#: Types that say nothing of what they carry, and where: an event of a stream without a name, a result of GraphQL's.
+_CARRIERS = {"message": "data", "next": "payload"}
 _SHOWN_CHARS = 400
 
 
@@ -34,6 +37,9 @@ def error_words(message: object, type_path: str = "type") -> str:
     if name is None:
         is_error = is_error or any(_is_error(message.get(key)) for key in (*NAMED, "status"))
         is_error = is_error or bool(message.get("error") or message.get("errors"))
+    inside = message.get(_CARRIERS[name]) if name in _CARRIERS else None
+    if isinstance(inside, Mapping) and not inside.get("data"):
+        is_error = is_error or bool(inside.get("error") or inside.get("errors"))
     return cut(repr(dict(message)), _SHOWN_CHARS) if is_error else ""
 
 
