@@ -181,11 +181,17 @@ def test_a_header_that_leads_to_a_revision_goes_along() -> None:
     ways = Ways("https://chat", "https://chat", "X-Revision", "stable", "candidate")
     ask = replace(ASK, candidate=Address("https://chat", "", "k", ways.to_candidate(NEW, OLD)), control=None)
     order = Order.decode(Order.of(ask, "abc", round_id="0" * 32, key="1" * 64).encode())
+    assert order.ask.candidate.route is None
     assert order.ask.candidate.headers == (
         ("X-Revision", "candidate"),
         ("User-Agent", "spillway-probe/00000000000000000000000000000000"),
     )
-    assert order.ask.candidate.route is None
+
+
+def test_both_revisions_are_asked_alike() -> None:
+    order = Order.of(ASK, "abc", round_id="0" * 32, key="1" * 64)
+    assert order.ask.control is not None
+    assert order.ask.control.headers == order.ask.candidate.headers != ()
 
 
 # --- answers without a mark, and the platform's request log

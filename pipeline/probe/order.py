@@ -44,10 +44,9 @@ class Order:
     @classmethod
     def of(cls, ask: ProbeAsk, scenarios: str, *, round_id: str, key: str) -> Order:
         """Args: ask: as the driver would hold it itself."""
-        control = _bare(ask.control) if ask.control else None
-        candidate = _bare(ask.candidate)
-        called = replace(candidate, headers=(*candidate.headers, ("User-Agent", agent(round_id))))
-        return cls(round_id, key, scenarios, replace(ask, scenarios=(), candidate=called, control=control))
+        control = _bare(ask.control, round_id) if ask.control else None
+        candidate = _bare(ask.candidate, round_id)
+        return cls(round_id, key, scenarios, replace(ask, scenarios=(), candidate=candidate, control=control))
 
     def ask_with(self, scenarios: Sequence[Scenario]) -> ProbeAsk:
         return replace(self.ask, scenarios=tuple(scenarios))
@@ -88,9 +87,10 @@ class Order:
             ) from error
 
 
-def _bare(address: Address) -> Address:
-    """Without the marks by which a route is proven."""
+def _bare(address: Address, round_id: str) -> Address:
+    """Without the marks by which a route is proven. Requests to both revisions are alike, and bear the round's name."""
     led = (*(address.route.headers if address.route else ()), *address.headers)
+    led = (*led, ("User-Agent", agent(round_id)))
     return replace(address, route=None, headers=led)
 
 

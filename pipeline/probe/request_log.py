@@ -19,7 +19,7 @@ _ERROR = 500  # and above
 
 
 def agent(round_id: str) -> str:
-    """The ``User-Agent`` of a round's requests to the candidate."""
+    """The ``User-Agent`` of a round's requests."""
     return f"{USER_AGENT}/{round_id}"
 
 
