@@ -255,26 +255,18 @@ def advance(service: Service, at: datetime) -> Service:
 
 def broken_invariants(service: Service) -> Iterator[str]:
     """What of S1 does not hold; nothing for a sound service."""
-    total, tags = (
-        sum(line.percent for line in service.serving),
-        [line.tag for line in service.serving if line.tag],
-    )
-    observed, generation, traffic = (
-        service.observed_generation,
-        service.generation,
-        f"status traffic of {service.name}",
-    )
+    at = f"status traffic of {service.name}"
+    total = sum(line.percent for line in service.serving)
+    tags = [line.tag for line in service.serving if line.tag]
+    unready = [line.revision for line in service.serving if not service.is_ready(line.revision)]
     return said(
-        (service.serving and total != 100, f"{traffic} sums to {total}"),
-        *(
-            (
-                not service.is_ready(line.revision),
-                f"{traffic} names '{line.revision}', which is not a ready revision",
-            )
-            for line in service.serving
+        (service.serving and total != 100, f"{at} sums to {total}"),
+        *((True, f"{at} names '{revision}', which is not a ready revision") for revision in unready),
+        (len(tags) != len(set(tags)), f"{at} has a tag twice: {tags}"),
+        (
+            service.observed_generation > service.generation,
+            f"{service.name} observed generation {service.observed_generation} of {service.generation}",
         ),
-        (len(tags) != len(set(tags)), f"{traffic} has a tag twice: {tags}"),
-        (observed > generation, f"{service.name} observed generation {observed} of {generation}"),
     )
 
 

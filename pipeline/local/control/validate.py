@@ -96,7 +96,10 @@ def _revision_name(service: str, spec: Json) -> Problems:
     return said(
         (
             name and (not name.startswith(f"{service}-") or name == f"{service}-"),
-            f"template.revision '{name}': The revision name must be prefixed by the name of the enclosing Service with a trailing -",
+            (
+                f"template.revision '{name}': The revision name must be prefixed by the name of the enclosing"
+                " Service with a trailing -"
+            ),
         ),
         (
             name and not _DNS_LABEL.fullmatch(name),
@@ -172,13 +175,16 @@ def _variables(where: str, env: Sequence[Json], reserved: Collection[str]) -> Pr
         if "value_source" in variable:
             yield from _secret(f"{where}.env '{variable.get('name')}'", variable["value_source"])
     taken = [name for name in names if name in reserved]
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = next((name for name, count in Counter(names).items() if count > 1), "")
     yield from said(
         (
             taken,
-            f"{where}.env: The following reserved env names were provided: {', '.join(taken)}. These values are automatically set by the system.",
+            (
+                f"{where}.env: The following reserved env names were provided: {', '.join(taken)}."
+                " These values are automatically set by the system."
+            ),
         ),
-        (twice, f"{where}.env: {''.join(twice[:1])} is set more than once."),
+        (twice, f"{where}.env: {twice} is set more than once."),
     )
 
 
@@ -212,7 +218,7 @@ def _traffic(service: str, spec: Json) -> Problems:
         yield from _target(f"traffic[{index}]", service, target)
     total = sum(target.get("percent", 0) for target in spec["traffic"])
     tags = Counter(target["tag"] for target in spec["traffic"] if target.get("tag"))
-    twice = "".join([tag for tag, count in tags.items() if count > 1][:1])
+    twice = next((tag for tag, count in tags.items() if count > 1), "")
     yield from said(
         (total != 100, f"traffic: percentages sum to {total}, must be 100."),
         (twice, f"traffic: tag '{twice}' is used more than once."),
