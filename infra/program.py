@@ -27,8 +27,8 @@ def declare(settings: Settings, read: Read, hooks: Hooks = lambda *_: None) -> N
     live = read(settings)
     made = CloudRunService(settings.service, settings, live, hooks=hooks(settings, live))
     lasting = alerts.declared(settings.ref, settings.alert_channels, settings.silent_s)
-    options = pulumi.ResourceOptions(version=version("pulumi-gcp"))
     for other in (*lasting, *jobs.watchdog(settings), *jobs.probes(settings)):  # plainly: see alerts.py
+        options = pulumi.ResourceOptions(version=version("pulumi-gcp"))
         pulumi.CustomResource(other.type, other.name, dict(other.inputs), options)
     pulumi.export("uri", made.service.uri)
     pulumi.export("revision", made.revision)

@@ -79,8 +79,7 @@ def _run_program(settings: Settings, read: Read) -> Declaration:
     asyncio.set_event_loop(loop)
     try:
         pulumi.runtime.set_mocks(Collector(), project=PROJECT, stack=settings.stack)
-        run: Callable[[], None] = pulumi.runtime.test(lambda: program.declare(settings, remember))  # type: ignore[no-untyped-call]
-        run()
+        pulumi.runtime.test(lambda: program.declare(settings, remember))()  # type: ignore[no-untyped-call]
     finally:
         workers.submit(_close_loop).result()
         workers.shutdown()
