@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
+from google.protobuf import struct_pb2
+from pulumi.runtime.proto import provider_pb2
 
 from infra import alerts
 from infra.compose import compose
@@ -27,6 +29,7 @@ from pipeline.errors import (
     RequestRejected,
     StaleWrite,
 )
+from pipeline.local.provider.engine import PlainResource
 from pipeline.local.provider.fields import Json
 from pipeline.local.provider.plain import PlainProvider
 from pipeline.local.provider.service import SERVICE, LocalProvider
@@ -380,3 +383,21 @@ def test_a_channel_that_left_the_program_is_a_difference(cloud: Cloud) -> None:
     assert provider.differs(kind, told, inputs) == ("notificationChannels",)
     assert provider.differs(kind, inputs, told) == ("notificationChannels",)
     assert not provider.differs(kind, inputs, inputs)
+
+
+def test_what_pulumis_engine_keeps_of_an_alert_is_no_difference(cloud: Cloud) -> None:
+    """Through a message of the engine's every number is a double, and a state has what the server fills in."""
+    provider = PlainProvider(cloud.channel)
+    for declared_ in alerts.declared(ServiceRef("p", "there", "chat")):
+        resource, inputs = PlainResource(provider, declared_.type), struct_pb2.Struct()
+        inputs.update(declared_.inputs)
+        made = resource.create(provider_pb2.CreateRequest(properties=inputs))
+        assert resource.create(provider_pb2.CreateRequest(properties=inputs)).id == made.id
+        found = resource.read(provider_pb2.ReadRequest(id=made.id, inputs=inputs))
+        for olds in (made.properties, found.properties):
+            assert (
+                resource.diff(provider_pb2.DiffRequest(olds=olds, news=inputs)).changes
+                == provider_pb2.DiffResponse.DIFF_NONE
+            )
+        resource.delete(provider_pb2.DeleteRequest(id=made.id))
+        assert not resource.read(provider_pb2.ReadRequest(id=made.id)).id
