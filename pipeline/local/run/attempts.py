@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from secrets import token_hex
 
 from pipeline.local.dataplane import AttemptEnd, AttemptSpec, ContainerSpec
@@ -63,11 +64,10 @@ class Attempt:
             "CLOUD_RUN_TASK_COUNT": str(spec.count),
         }
         part = await Part.made(self._site, name, number, container, ours)
-
-        def hand_on(stream: str, line: str) -> None:
-            self._logs.line(name, "", stream, line, container.name, self._instance, labels=self._labels)
-
-        return await Container.spawn(part, hand_on, self._site.grace_s)
+        sink = partial(
+            self._logs.line, name, "", container=container.name, instance=self._instance, labels=self._labels
+        )
+        return await Container.spawn(part, sink, self._site.grace_s)
 
     async def _end(self) -> None:
         await asyncio.gather(*(container.end() for container in self._running))

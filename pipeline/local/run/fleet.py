@@ -210,24 +210,18 @@ class Fleet:
         if group.stopped.is_set():
             raise StartFailed("RETIRED", f"Revision '{spec.revision}' was stopped meanwhile.")
 
-        def hand_on(container: str, stream: str, line: str) -> None:
-            self._logs.line(spec.service, spec.revision, stream, line, container, instance.id)
-
-        def tell(text: str, severity: str = "WARNING") -> None:
-            self._logs.system(spec.service, spec.revision, text, severity, instance.id)
-
         env = self._environment(spec.service, spec.container.env)
         spec = replace(spec, container=replace(spec.container, env=env))
-        instance = Instance(self._site(strays.fresh_token(self._folder)), spec, hand_on, tell)
+        instance = Instance(self._site(strays.fresh_token(self._folder)), spec, self._logs)
         parts = await instance.parts()
-        tell(f"Starting new instance. Reason: {reason}", "INFO")
+        instance.tell(f"Starting new instance. Reason: {reason}", "INFO")
         group.instances.append(instance)
         self._instances.add(instance)
         try:
             await instance.start(parts)
         except StartFailed as failure:
             group.instances.remove(instance)
-            tell(failure.message.partition("\n")[0], "ERROR")
+            instance.tell(failure.message.partition("\n")[0], "ERROR")
             raise
         except asyncio.CancelledError:
             group.instances.remove(instance)
@@ -244,14 +238,14 @@ class Fleet:
 
     async def _watch(self, group: _Group, instance: Instance) -> None:
         """Restart what died by itself, later each time."""
-        spec, loop = group.spec, asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         started = loop.time()
         how = await instance.wait()
         group.instances.remove(instance)
         if instance.is_ending:
             return
         await instance.end()
-        self._logs.system(spec.service, spec.revision, how, "ERROR", instance.id)
+        instance.tell(how, "ERROR")
         group.crashes = 1 if loop.time() - started > _STEADY_S else group.crashes + 1
         async with group.turn:  # requests wait for the restart, as they do for a start
             await self._restart(group)
@@ -277,11 +271,8 @@ class Fleet:
                     self._tasks.spawn(self._end(instance))
 
     async def _end(self, instance: Instance) -> None:
-        spec = instance.spec
         if await instance.end():
-            self._logs.system(
-                spec.service, spec.revision, "Container terminated on signal 9.", "WARNING", instance.id
-            )
+            instance.tell("Container terminated on signal 9.")
 
 
 def backoff(crashes: int, first_s: float) -> float:

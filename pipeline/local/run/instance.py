@@ -7,25 +7,21 @@ one that takes requests gets PORT; a sidecar's port is the machine's, and two in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from secrets import token_hex
 
 from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Probe, StartFailed
+from pipeline.local.entries.store import LogSink
 from pipeline.local.run import probes
 from pipeline.local.run.container import Container, Part, Site, free_port
 from pipeline.local.tasks import Tasks
 
-Line = Callable[[str, str, str], None]  # container, stream, line
-
 
 class Instance:
-    """``start`` it once, then ``wait`` for its end or ``end`` it.
+    """``start`` it once, then ``wait`` for its end or ``end`` it. Args: logs: hear what its containers say."""
 
-    Args:
-        sink: hears what its containers say; ``tell`` what the platform has to say of it.
-    """
-
-    def __init__(self, site: Site, spec: InstanceSpec, sink: Line, tell: Callable[[str], None]) -> None:
+    def __init__(self, site: Site, spec: InstanceSpec, logs: LogSink) -> None:
         self.spec = spec
         self.id = token_hex(20)  # as its log entries are labelled
         self.port = free_port()
@@ -34,8 +30,7 @@ class Instance:
         self.is_ending = False
         self.idle_since = asyncio.get_running_loop().time()
         self._site = site
-        self._sink = sink
-        self._tell = tell
+        self._logs = logs
         self._running: list[Container] = []
         self._readiness = [True] * len(self._specs)  # each starts as ready: its startup probe has passed
         self._unwell: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -70,6 +65,10 @@ class Instance:
         """Whether it takes one more request."""
         is_well = self.is_ready and all(self._readiness)
         return is_well and not self.is_ending and self.is_running and self.busy < self.spec.concurrency
+
+    def tell(self, text: str, severity: str = "WARNING") -> None:
+        """Log what the platform has to say of it."""
+        self._logs.system(self.spec.service, self.spec.revision, text, severity, self.id)
 
     def release(self) -> None:
         """One request less on it."""
@@ -128,17 +127,16 @@ class Instance:
             is_ready = not failed or (was_ready and failed < probe.failures)
             self._readiness[number] = is_ready
             if was_ready and not is_ready:
-                self._tell(f"READINESS {text}. The instance gets no new requests until it succeeds.")
+                self.tell(f"READINESS {text}. The instance gets no new requests until it succeeds.")
 
     async def _live(self, part: Part, started: asyncio.Event, before: Sequence[asyncio.Event]) -> None:
         """Start one container and see to it that it stays, until all of them have started. Raises StartFailed."""
         for other in before:
             await other.wait()
 
-        def hand_on(stream: str, line: str) -> None:
-            self._sink(part.spec.name, stream, line)
-
-        container = await Container.spawn(part, hand_on, self._site.grace_s)
+        spec, name = self.spec, part.spec.name
+        sink = partial(self._logs.line, spec.service, spec.revision, container=name, instance=self.id)
+        container = await Container.spawn(part, sink, self._site.grace_s)
         self._running.append(container)
         await container.until_ready()
         started.set()
