@@ -197,10 +197,16 @@ def _notes(done: Done) -> list[str]:
     return [f["message"] for f in done.document["findings"] if f["severity"] == "note"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "# later\n", "checks:\n", "checks: {}\n", "checks: {exclude: [gone]}\n"],
+)
 def test_the_incident_s_helper_is_among_the_first_five_notes_without_a_configuration(
-    spillway: Spillway,
+    text: str | None, spillway: Spillway
 ) -> None:
     incident.plant(Path())
+    if text is not None:
+        Path("spillway.yaml").write_text(text)
     first = _notes(spillway("-o", "json"))[:5]
     assert [note for note in first if note.startswith(f"{incident.HELPER} is defined 5 times")]
 

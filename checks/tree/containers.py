@@ -107,7 +107,7 @@ def extended(before: Symbol | None, value: Symbol | None, name: str) -> Symbol |
     if before is not None and before.form == "iter":
         return iterable(before.name, *before.parts, value)
     if before is not None and before.form == "any" and any(p and p.form == "iter" for p in before.parts):
-        parts = (p for p in before.parts if p is not None)
-        return either(part if part.form == "const" else extended(part, value, name) for part in parts)
+        several = (part for part in before.parts if part is not None)
+        return either(part if part.form == "const" else extended(part, value, name) for part in several)
     parts = before.parts if before is not None and before.form == "box" else (before,)
     return box((*parts, value), name)

@@ -59,7 +59,9 @@ def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
             return Subject(path, unconfigured())
         file = above
     document = raw.read(file)
-    made = _configured(schema.validate_checked(document), document, file)
+    if document.value is None:  # a file in which nothing stands yet
+        document = replace(document, value={})
+    made = _looking(_configured(schema.validate_checked(document), document, file))
     root = made.root.resolve()
     if path is None or path.resolve() == root:
         return made
@@ -81,6 +83,19 @@ def _above(folder: Path) -> Path | None:
         if os.path.lexists(each / ".git"):
             return None
     return None
+
+
+def _looking(made: Subject) -> Subject:
+    """With what needs no configuration, where the ``checks`` of a file name nothing to look for."""
+    settings, nothing = made.settings, asked.Settings()
+    plain = replace(
+        nothing, exclude=settings.exclude, baseline=settings.baseline, socket_config=settings.socket_config
+    )
+    if settings != plain:
+        return made
+    return replace(
+        made.with_settings(json_safe_logs=asked.JsonSafeLogs(), discover=True), is_configured=False
+    )
 
 
 def unconfigured() -> asked.Settings:

@@ -179,7 +179,7 @@ def _subject(
         here / path if path is not None else None, session.config_file, is_named=is_named
     )
     if not found.is_configured:
-        what = f"{found.file}: no checks section" if found.file else f"no {DEFAULT_FILE}"
+        what = f"{found.file}: names no checks" if found.file else f"no {DEFAULT_FILE}"
         session.output.say(f"{what}: looking for unsafe log lines and repeated helpers alone")
     elif found.file and found.file.parent.resolve() not in (here.resolve(), (here / (path or "")).resolve()):
         session.output.say(f"what to look for is said by {os.path.relpath(found.file, here)}")
