@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Callable, Mapping
 
+from checks.tree.anew import doubt_by_key, is_made_anew, is_turn_of
 from checks.tree.containers import DICT, VIEWS, at, is_dict, item, iterable, joined, member, row, spread, view
 from checks.tree.definitions import module_scope, simple
 from checks.tree.locals import Local, Locals, doubted, key_of, narrow, with_part
@@ -74,21 +75,11 @@ class Expressions:
             case ast.Subscript(value=ast.Name() | ast.Attribute() as container, slice=key):
                 where = Local(None, line, source=source)
                 self.put(container, key_of(key), value, names, where, is_dict=True)
-                if self._is_turn_of(key, container, names):
+                if is_turn_of(key, container, names):
                     names[dotted(container)] = doubted(names[dotted(container)])
                 if not isinstance(key, ast.Constant):
                     keyed = as_key(self.key(key, names))
                     self.put(container, None, keyed, names, where, is_dict=True)
-
-    def _is_turn_of(self, key: ast.expr, container: ast.expr, names: Locals) -> bool:
-        """``for key in row: row[key] = ...``: what was there is made anew."""
-        local = names.get(key.id) if isinstance(key, ast.Name) else None
-        name = dotted(container)
-        if name not in names or local is None or local.source is None:
-            return False
-        return any(
-            isinstance(n, ast.Name | ast.Attribute) and dotted(n) == name for n in ast.walk(local.source)
-        )
 
     def put(
         self,
@@ -131,7 +122,7 @@ class Expressions:
             self.bind(generator.target, element, inner, generator.target.lineno, generator.iter)
             for test in generator.ifs:
                 narrow(test, inner, {})
-                _doubt_by_key(test, generator.target, inner)
+                doubt_by_key(test, generator.target, inner)
         return inner
 
     def value(self, node: ast.expr | None, names: Locals) -> Symbol | None:
@@ -262,8 +253,10 @@ class Expressions:
 
     def _dict(self, node: ast.Dict, names: Locals) -> Symbol | None:
         keys = [as_key(self.key(key, names)) for key in node.keys if key is not None]
-        for key, value in zip(node.keys, node.values, strict=True):
+        for place, (key, value) in enumerate(zip(node.keys, node.values, strict=True)):
             found = self.value(value, names)
+            if key is None and is_made_anew(node, place):
+                found = joined(found, None)
             keys += [found] if key is not None else spread(found)
         return box(keys, DICT)
 
@@ -317,14 +310,6 @@ class Expressions:
         ast.Dict: _dict,
         ast.Subscript: _subscript,
     }
-
-
-def _doubt_by_key(test: ast.expr, target: ast.expr, names: Locals) -> None:
-    """``for k, v in row.items() if k != "at"``: which of the values remain is not known."""
-    match target:
-        case ast.Tuple(elts=[ast.Name(id=key), ast.Name(id=value)]):
-            if any(isinstance(n, ast.Name) and n.id == key for n in ast.walk(test)):
-                names[value] = doubted(names[value])
 
 
 def _fields_of(base: Symbol | None, word: str) -> Symbol | None:

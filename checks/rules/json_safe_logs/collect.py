@@ -12,6 +12,8 @@ from checks.rules.json_safe_logs.installs import installs, may_install
 from checks.rules.json_safe_logs.refusals import refusal
 from checks.rules.json_safe_logs.ways import Ways
 from checks.rules.protocol import Brief
+from checks.tree.anew import is_made_anew
+from checks.tree.containers import joined
 from checks.tree.defined import Definitions
 from checks.tree.definitions import Wanted, define
 from checks.tree.files import lines_of
@@ -167,7 +169,15 @@ def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Leaf]:
     for field, top, is_key, each in _leaves(
         value, sink.field, "" if isinstance(value, ast.Dict) else sink.field
     ):
-        yield field, top, as_key(flow.key(each, names)) if is_key else flow.value(each, names), each
+        symbol = as_key(flow.key(each, names)) if is_key else flow.value(each, names)
+        if isinstance(value, ast.Dict) and _is_made_anew(value, each):
+            symbol = joined(symbol, None)
+        yield field, top, symbol, each
+
+
+def _is_made_anew(node: ast.Dict, value: ast.expr) -> bool:
+    place = next((at for at, each in enumerate(node.values) if each is value), None)
+    return place is not None and node.keys[place] is None and is_made_anew(node, place)
 
 
 def _leaves(node: ast.expr, field: str, top: str) -> Iterator[tuple[str, str, bool, ast.expr]]:

@@ -18,7 +18,18 @@ from checks.tree.symbols import Parameter, Symbol
 
 ROUNDS = 3
 #: whose sockets and clients call plain ``json.dumps``
-_FRAMEWORKS = ("starlette.", "fastapi.", "aiohttp.", "channels.", "requests.", "httpx.")
+_FRAMEWORKS = (
+    "starlette.",
+    "fastapi.",
+    "aiohttp.",
+    "channels.",
+    "requests.",
+    "httpx.",
+    "socketio.",
+    "flask_socketio.",
+)
+#: by guessed sink, the method that decides
+_METHODS = {"send_json?": "send_json", "json=?": "post", "emit?": "emit"}
 
 
 class Handing(NamedTuple):
@@ -87,7 +98,9 @@ def sink_of(resolver: Resolver, path: str, reach: Reach) -> str:
     if reach.sink not in GUESSED or reach.owner is None:
         return reach.sink
     owner = resolver.what(reach.owner, path)
-    found = resolver.attribute(owner, "send_json" if reach.sink == "send_json?" else "post")
+    found = resolver.attribute(owner, _METHODS[reach.sink])
+    if reach.sink == "emit?" and (found is None or not found.name.startswith(_FRAMEWORKS)):
+        return ""
     if found is None:
         return reach.sink
     if found.what == "method":

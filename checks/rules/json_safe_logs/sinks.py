@@ -55,12 +55,12 @@ _RESPONSES = ("fastapi.", "starlette.")
 #: those that raise where they stand, so that a ``try`` around them can have another way
 RAISING = frozenset(
     {"json.dumps", "json.dumps with default", "simplejson", "send_json", "send_json?", "JSONResponse", "json_response", "json=", "json=?",
-     "emit", "sink"}
+     "emit", "emit?", "sink"}
 )  # fmt: skip
 #: the callee is known by the name of its method alone
-GUESSED = frozenset({"send_json?", "json=?"})
+GUESSED = frozenset({"send_json?", "json=?", "emit?"})
 #: what they are where it is known
-SENDING = frozenset({"send_json", "json="})
+SENDING = frozenset({"send_json", "json=", "emit"})
 #: what sinks take as it is, by the words for it
 TAKING = {"emit": frozenset({"bytes"}), "simplejson": frozenset({"bytes", "Decimal"})}
 
@@ -168,9 +168,13 @@ def _response(call: ast.Call, name: str, last: str) -> Iterator[Sink]:
 
 def _emitted(call: ast.Call, flow: Flow, names: Locals) -> Iterator[Sink]:
     owner = call.func.value if isinstance(call.func, ast.Attribute) else call.func
-    origin = _origin(flow.value(owner, names), flow)
-    if origin.startswith(_EMITTERS) or (not origin and _EMITTER.fullmatch(_last(dotted(owner)))):
+    made = flow.value(owner, names)
+    origin = _origin(made, flow)
+    is_called_so = _EMITTER.fullmatch(_last(dotted(owner))) is not None
+    if origin.startswith(_EMITTERS) or (not origin and is_called_so):
         yield Sink("emit", call.args[1], "")
+    elif is_called_so:  # it is imported: another file knows what it is
+        yield Sink("emit?", call.args[1], "", made)
 
 
 def _of_method(
