@@ -376,3 +376,11 @@ def test_tens_of_thousands_of_findings_in_one_line_take_no_long_time(tmp_path: P
     )
     found = [f for f in report.findings if f.path == "odd.py" and f.rule == "json-safe-logs"]
     assert len({f.print for f in found}) == 50_000
+
+
+def test_a_long_sum_on_the_other_way_of_a_helper(tmp_path: Path) -> None:
+    text = "import json\n\n\ndef pack(data, flag):\n    if flag:\n        return data{}\n    return json.dumps(data)\n\n\npack({{1}}, True)\n"
+    root = plant(tmp_path / "tree", {"a.py": text.format(" + 1" * 1500)})
+    report = check(root, Settings(json_safe_logs=JsonSafeLogs()))
+    assert not report.skipped
+    assert [(f.line, f.fails_gate) for f in report.findings] == [(10, False)]

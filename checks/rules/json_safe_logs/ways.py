@@ -180,13 +180,15 @@ def _leaves(body: list[ast.stmt]) -> bool:
 
 def _hands_on(node: ast.AST, names: set[str]) -> bool:
     """Whether one of these is used: in a message of an error or of a log it is not."""
-    if isinstance(node, ast.Raise):
-        return False
-    if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in _TELLING:
-        return False
-    if isinstance(node, ast.Name):
-        return node.id in names and not _is_bound(node)
-    return any(_hands_on(child, names) for child in ast.iter_child_nodes(node))
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, ast.Name) and each.id in names and not _is_bound(each):
+            return True
+        is_told = isinstance(each, ast.Call) and dotted(each.func).rpartition(".")[2] in _TELLING
+        if not is_told and not isinstance(each, ast.Raise):
+            waiting += ast.iter_child_nodes(each)
+    return False
 
 
 def _is_bound(node: ast.AST) -> bool:
