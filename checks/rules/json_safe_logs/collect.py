@@ -166,18 +166,23 @@ def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Leaf]:
         fields = local.fields.items()
         yield from ((key, key if is_whole else sink.field, symbol, value) for key, symbol in fields)
         return
+    anew = _made_anew(value) if isinstance(value, ast.Dict) else ()
     for field, top, is_key, each in _leaves(
         value, sink.field, "" if isinstance(value, ast.Dict) else sink.field
     ):
         symbol = as_key(flow.key(each, names)) if is_key else flow.value(each, names)
-        if isinstance(value, ast.Dict) and _is_made_anew(value, each):
+        if each in anew:
             symbol = joined(symbol, None)
         yield field, top, symbol, each
 
 
-def _is_made_anew(node: ast.Dict, value: ast.expr) -> bool:
-    place = next((at for at, each in enumerate(node.values) if each is value), None)
-    return place is not None and node.keys[place] is None and is_made_anew(node, place)
+def _made_anew(node: ast.Dict) -> frozenset[ast.expr]:
+    """Records that are spread into a literal, some of whose fields it gives anew."""
+    return frozenset(
+        value
+        for place, (key, value) in enumerate(zip(node.keys, node.values, strict=True))
+        if key is None and is_made_anew(node, place)
+    )
 
 
 def _leaves(node: ast.expr, field: str, top: str) -> Iterator[tuple[str, str, bool, ast.expr]]:
