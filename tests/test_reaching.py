@@ -190,7 +190,7 @@ def test_probes_and_commands_go_the_balancers_way_and_show_both_keys() -> None:
     keys = [probe_key(f"n-{name}") for name in (CANDIDATE, STABLE)]
     assert [ask.candidate.key, ask.control.key] == [", ".join(keys), ", ".join(reversed(keys))]
     assert ask.candidate.route == WAYS.to_candidate(
-        *(revision_mark(f"n-{name}") for name in (CANDIDATE, STABLE))
+        *(revision_mark(f"n-{name}") for name in (CANDIDATE, STABLE)), CANDIDATE
     )
     assert ask.control.route is not None
     assert ask.control.route.headers == (("X-Revision", "stable"),)
