@@ -12,16 +12,18 @@ it may be killed and begun again anywhere, and any number of processes may do it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from pipeline.core import draining, record
 from pipeline.core.draining import Draining
 from pipeline.core.rollout import Phase, Rollout
+from pipeline.driving.hand import Hand
 from pipeline.driving.ports import Clock, Platform
 from pipeline.errors import AccessError, PlanRefused, PlatformError, RevisionNotFound, StaleWrite
-from pipeline.events import Listener, Said, Topic, Wrote, harmless, unheard
+from pipeline.events import Listener, harmless, unheard
 from pipeline.judging.terms import Drain
 from pipeline.model import CANDIDATE_TAG, LiveService, Revision, ServiceRef, Split
 
@@ -61,7 +63,7 @@ def wish(platform: Platform, clock: Clock, ref: ServiceRef, how: Drain, *, by: s
     Raises: PlanRefused where there is no such candidate; AccessError, PlatformUnavailable; StaleWrite where others write
         all the time.
     """
-    give_up = clock.now() + PATIENCE
+    hand, give_up = Hand(platform, clock, ref, by), clock.now() + PATIENCE
     while True:
         live = platform.read(ref)
         current = record.readable(live)
@@ -76,10 +78,8 @@ def wish(platform: Platform, clock: Clock, ref: ServiceRef, how: Drain, *, by: s
             return
         plan = draining.wished(current.plan, how)
         asked = draining.by_hand(plan, how, now, old.put_back if old else "")
-        after = replace(current, plan=plan, draining=asked)
         try:
-            written = record.written(after, live, now, by)
-            platform.write(ref, etag=live.etag, annotations=record.annotated(live, written))
+            hand.write(live, replace(current, plan=plan, draining=asked))
         except StaleWrite:
             if clock.now() >= give_up:
                 raise
@@ -98,14 +98,8 @@ def _is_wished(old: Draining | None, how: Drain, now: datetime) -> bool:
 
 
 @dataclass(slots=True)
-class _Drain:
-    platform: Platform
-    clock: Clock
-    ref: ServiceRef
-    by: str
-    listen: Listener
-    stop: Callable[[], bool]
-    asked_at: datetime | None = field(default=None)  # Cloud Run, to delete it
+class _Drain(Hand):
+    asked_at: datetime | None = None  # Cloud Run, to delete it
 
     def run(self) -> None:
         give_up, problem = self.clock.now() + PATIENCE, "it takes longer than usual"
@@ -118,7 +112,7 @@ class _Drain:
             except (AccessError, PlatformError) as error:
                 problem = error.what
             if self.clock.now() >= give_up:
-                self._say("draining", f"not deleted yet: {problem}. The same command, or a tick, goes on")
+                self.say("draining", f"not deleted yet: {problem}. The same command, or a tick, goes on")
                 return
             self.clock.sleep(LOOK_EVERY if self.ref.is_local else LOOK_IN_THE_CLOUD_EVERY)
 
@@ -159,10 +153,9 @@ class _Drain:
         put_back = _name(live.ref, current) if is_latest else asked.put_back
         split = Split.between(stable, None, 0, live.wanted.targets)
         asked = replace(asked, begun=now, nonce=found.nonce, put_back=put_back)
-        after = record.written(replace(current, split=split, draining=asked), live, now, self.by)
-        annotations = record.annotated(live, after)
+        after, annotations = self.recorded(live, replace(current, split=split, draining=asked))
         if is_latest:
-            self._say(
+            self.say(
                 "draining", f"{stable}'s template is put back as {put_back}, so that {found.name} can go"
             )
             self.platform.write_put_back(
@@ -175,7 +168,7 @@ class _Drain:
             )
         else:
             self.platform.write(self.ref, etag=live.etag, annotations=annotations, split=split)
-        self.listen(Wrote(self.clock.now(), after, live.etag))
+        self.wrote(live, after)
 
     def _delete(self, name: str) -> None:
         """Asked for once in a while: one that is being deleted may still be listed."""
@@ -183,28 +176,20 @@ class _Drain:
         if self.asked_at is not None and now - self.asked_at < ASK_AGAIN_AFTER:
             return
         self.asked_at = now
-        self._say("draining", f"deleting {name}: its instances have ten seconds to close their sockets")
-        try:
+        self.say("draining", f"deleting {name}: its instances have ten seconds to close their sockets")
+        with suppress(RevisionNotFound):  # somebody was faster
             self.platform.delete_revision(self.ref, name)
-        except RevisionNotFound:
-            return  # somebody was faster
 
     def _end(self, live: LiveService, current: Rollout, asked: Draining, note: str = "") -> bool:
-        now = record.utc(self.clock.now())
-        asked = replace(asked, ended=now, note=note[:_NOTE_CHARS])
-        after = record.written(replace(current, draining=asked), live, now, self.by)
-        self.platform.write(self.ref, etag=live.etag, annotations=record.annotated(live, after))
-        self.listen(Wrote(self.clock.now(), after, live.etag))
+        asked = replace(asked, ended=record.utc(self.clock.now()), note=note[:_NOTE_CHARS])
+        self.write(live, replace(current, draining=asked))
         if note:
-            self._say("draining", f"{asked.revision} is not deleted: {note}")
+            self.say("draining", f"{asked.revision} is not deleted: {note}")
             return True
         if self.asked_at is not None and not self.stop():
             self.clock.sleep(max(timedelta(0), self.asked_at + LAST_WORDS - self.clock.now()))
-        self._say("drained", f"{asked.revision} is deleted")
+        self.say("drained", f"{asked.revision} is deleted")
         return True
-
-    def _say(self, topic: Topic, text: str) -> None:
-        self.listen(Said(self.clock.now(), topic, text))
 
 
 class _Kept(Exception):

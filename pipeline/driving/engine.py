@@ -35,6 +35,7 @@ from pipeline.core.drift import must_still_hold
 from pipeline.core.intent import Begin
 from pipeline.core.rollout import Event, Last, Phase, Rollout
 from pipeline.driving import restore
+from pipeline.driving.hand import Hand
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import USUAL, Pace, Rhythm
 from pipeline.driving.ports import World
@@ -57,7 +58,6 @@ from pipeline.events import (
     Shifted,
     Started,
     Topic,
-    Wrote,
     harmless,
     unheard,
 )
@@ -99,6 +99,7 @@ class Engine:
         self._world = world
         self._clock = world.clock
         self._listen = harmless(listen)
+        self._hand = Hand(world.platform, world.clock, observer.ref, driver, self._listen, stop)
         self.stop = stop
         self._followed: tuple[str, int] | None = None
         self.candidate = ""  # of the rollout that is driven
@@ -443,13 +444,11 @@ class Engine:
 
         Returns: the record as it is written.
         """
-        after = record.written(after, live, self._clock.now(), self.driver)
-        annotations = record.annotated(live, after)
+        after, annotations = self._hand.recorded(live, after)
         self.observer.about_to_write(self.driver, after.epoch, live, split)
         self._world.platform.write(self.observer.ref, etag=live.etag, annotations=annotations, split=split)
         self.observer.written(after.epoch)
-        traffic = dict(split.serving) if split else None
-        self._listen(Wrote(self._clock.now(), after, live.etag, traffic))
+        self._hand.wrote(live, after, split)
         return after
 
     def say(self, topic: Topic, text: str, why: str | None = None) -> None:

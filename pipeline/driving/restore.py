@@ -19,7 +19,7 @@ from pipeline.budget import urgent
 from pipeline.core import draining, drift, record
 from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN, is_given_back
 from pipeline.core.rollout import Event, Phase, Rollout
-from pipeline.driving.pace import Pace
+from pipeline.driving.hand import LOOK_AT_LEAST_EVERY, LOOK_EVERY, Hand
 from pipeline.driving.ports import Clock, Platform
 from pipeline.errors import (
     PlanRefused,
@@ -28,13 +28,11 @@ from pipeline.errors import (
     StaleWrite,
     UserError,
 )
-from pipeline.events import Listener, RolledBack, Said, Topic, Wrote, harmless, unheard
+from pipeline.events import Listener, RolledBack, harmless, unheard
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.terms import Drain, Plan, Stage, Terms
 from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef, Split
 
-LOOK_EVERY = timedelta(milliseconds=200)
-LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # where reads have a quota
 #: From the write that was accepted. An apply that carries no etag may have looked before it and write after it.
 STANDS_BY = timedelta(seconds=2)
 AFTER_CONFLICT = timedelta(milliseconds=50)
@@ -110,20 +108,15 @@ def restore(
         StaleWrite only when nothing could be read and written within ``VERIFY_WITHIN``.
     """
     with urgent():
-        return _Restore(platform, clock, ref, cause, to, harmless(listen), stop).run()
+        return _Restore(platform, clock, ref, cause.by, harmless(listen), stop, cause=cause, to=to).run()
 
 
-@dataclass(slots=True)
-class _Restore:
+@dataclass(slots=True, kw_only=True)
+class _Restore(Hand):
     """One roll-back."""
 
-    platform: Platform
-    clock: Clock
-    ref: ServiceRef
     cause: Cause
     to: str | None
-    listen: Listener
-    stop: Callable[[], bool]
 
     def run(self) -> Restored:
         was, target, decided_on = self._write_until_accepted()
@@ -153,13 +146,13 @@ class _Restore:
         applied = before if before and before.may_be_applied(decided_on, self.clock.now()) else None
         until = max(until, applied.apply_until) if applied and applied.apply_until else until
         watched = f"watching until {until:%H:%M:%S} UTC that no apply brings back what it had read"
-        self._say("reading_back", f"traffic is back: 100% on {target}, read back; {watched}")
+        self.say("reading_back", f"traffic is back: 100% on {target}, read back; {watched}")
         ours = self._settle(seen)
         while not self.stop() and self.clock.now() < until:
             with suppress(PlatformUnavailable, StaleWrite):
                 live = self.platform.read(self.ref)
                 if drift.is_brought_back(live, record.readable(live), decided_on, ours, target):
-                    self._say("retrying", "an apply of the program brought back what it had read: once more")
+                    self.say("retrying", "an apply of the program brought back what it had read: once more")
                     again = self._read_back(self._write(live), live)
                     if again is None:
                         return False, ours
@@ -184,12 +177,12 @@ class _Restore:
             except StaleWrite:
                 if self.clock.now() >= give_up or self.stop():
                     raise
-                self._say("retrying", "the service changed meanwhile: reading again")
+                self.say("retrying", "the service changed meanwhile: reading again")
                 self.clock.sleep(AFTER_CONFLICT)
             except PlatformUnavailable as error:
                 if self.clock.now() >= give_up or self.stop():
                     raise
-                self._say("retrying", f"{error.what}: trying again in {pause.total_seconds():.1f}s")
+                self.say("retrying", f"{error.what}: trying again in {pause.total_seconds():.1f}s")
                 self.clock.sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE)
 
@@ -203,10 +196,7 @@ class _Restore:
         if live.wanted.serving == {target: 100} and _is_written(live, rollout, target, self.cause):
             return target
         split = split_back(live, target, ready)
-        after = self._explained(live, rollout, target, split)
-        annotations = record.annotated(live, after) if after else live.annotations
-        self.platform.write(live.ref, etag=live.etag, annotations=annotations, split=split)
-        self.listen(Wrote(self.clock.now(), after, live.etag, dict(split.serving)))
+        self.write(live, self._explained(live, rollout, target, split), split)
         return target
 
     def _explained(
@@ -218,7 +208,7 @@ class _Restore:
         cause, now = self.cause, record.utc(self.clock.now())
         if rollout is None:
             text = live.record_text[:200]
-            self._say("record_replaced", f"the record cannot be read and is replaced: {text!r}")
+            self.say("record_replaced", f"the record cannot be read and is replaced: {text!r}")
             rollout = _in_place_of(live, target, now)
         after = rollout.on(
             Event.FAILED, now, reason=cause.reason, by=cause.by, split=split, since=now, by_hand=cause.by_hand,
@@ -229,39 +219,34 @@ class _Restore:
             after = replace(after, plan=plan, draining=draining.carried(after.draining, plan))
         if cause.drain is not None:
             after = replace(after, plan=draining.wished(after.plan, cause.drain))
-        return record.written(after, live, now, cause.by)
+        return after
 
     def _read_back(self, target: str, decided_on: LiveService) -> LiveService | None:
         """The read that showed everything on the target, in a status that cannot be older than our write."""
         wanted = Split.between(target, None, 0)
         begun, told = self.clock.now(), False
-        pace = Pace(LOOK_EVERY, LOOK_EVERY if self.ref.is_local else LOOK_AT_LEAST_EVERY)
-        while not self.stop():
+        for live in self.reads():
             patience = VERIFY_WITHIN
-            try:
-                live = self.platform.read(self.ref)
-                if live.generation >= decided_on.generation and self._is_seen(target, decided_on, live):
-                    if found := drift.side_effects(
-                        replace(decided_on, wanted=split_back(decided_on, target, ())), live
-                    ):
-                        self._say("side_effect", f"this write changed more than traffic and record: {found}")
-                    return live
-                if live.awaits_revision and live.serving.shares_with(wanted):
-                    patience = LONGEST_START
-                    if not told:
-                        self._say(
-                            "reading_back",
-                            f"shown; waiting until Cloud Run has judged {live.latest_created}",
-                        )
-                    told = True
-            except PlatformUnavailable as error:
-                self._say("retrying", f"{error.what}: reading back again")
+            if live is not None and self._is_seen(target, decided_on, live):
+                if found := drift.side_effects(
+                    replace(decided_on, wanted=split_back(decided_on, target, ())), live
+                ):
+                    self.say("side_effect", f"this write changed more than traffic and record: {found}")
+                return live
+            if live is not None and live.awaits_revision and live.serving.shares_with(wanted):
+                patience = LONGEST_START
+                if not told:
+                    self.say(
+                        "reading_back", f"shown; waiting until Cloud Run has judged {live.latest_created}"
+                    )
+                told = True
             if self.clock.now() - begun >= patience:
-                return None
-            self.clock.sleep(pace.rest())
+                break
         return None
 
     def _is_seen(self, target: str, decided_on: LiveService, live: LiveService) -> bool:
+        if live.generation < decided_on.generation:
+            return False
         wanted = Split.between(target, None, 0)
         if live.shows(wanted):
             return True
@@ -280,17 +265,10 @@ class _Restore:
         if rollout is None or rollout.phase is not Phase.ROLLING_BACK:
             return rollout
         now = record.utc(self.clock.now())
-        after = rollout.on(Event.RESTORED, now, reason=rollout.reason, by=self.cause.by)
-        after = record.written(after, seen, now, self.cause.by)
         try:
-            self.platform.write(self.ref, etag=seen.etag, annotations=record.annotated(seen, after))
+            return self.write(seen, rollout.on(Event.RESTORED, now, reason=rollout.reason, by=self.by))
         except PlatformError:
             return rollout
-        self.listen(Wrote(self.clock.now(), after, seen.etag))
-        return after
-
-    def _say(self, topic: Topic, text: str) -> None:
-        self.listen(Said(self.clock.now(), topic, text))
 
 
 def _in_place_of(live: LiveService, target: str, now: datetime) -> Rollout:

@@ -9,11 +9,10 @@ from pipeline.core import drift, record
 from pipeline.core.decision import VERIFY_WITHIN
 from pipeline.core.pin import unpinned
 from pipeline.core.rollout import Rollout
-from pipeline.driving.pace import Pace
+from pipeline.driving.hand import Hand
 from pipeline.driving.ports import Clock, Platform
-from pipeline.driving.restore import LOOK_AT_LEAST_EVERY, LOOK_EVERY
-from pipeline.errors import PlatformUnavailable, StaleWrite
-from pipeline.events import Listener, Said, Wrote, harmless, unheard
+from pipeline.errors import StaleWrite
+from pipeline.events import Listener, harmless, unheard
 from pipeline.model import LiveService, ServiceRef, Split
 
 _TRIES = 5
@@ -52,15 +51,16 @@ def unpin(
 
     Raises: PlanRefused, RecordUnreadable: nothing was written; StaleWrite after several tries; what the port raises.
     """
-    listen = harmless(listen)
+    hand = Hand(platform, clock, ref, by, harmless(listen), stop)
     tries = _TRIES
     while True:
         live = platform.read(ref)
         current = record.of(live)
         split = unpinned(live, current, move=move)
         already = split == live.wanted
+        after = current and replace(current, split=split)
         try:
-            after = current if already else _write(platform, clock, live, current, split, by, listen)
+            after = current if already else hand.write(live, after, split)
             break
         except StaleWrite:
             tries -= 1
@@ -68,55 +68,23 @@ def unpin(
                 raise
     if not already:
         why = f": {reason}" if reason else ""
-        words = f"traffic follows the latest ready revision again, now {live.latest_ready}, by {by}{why}"
-        listen(Said(clock.now(), "unpinned", words))
-    seen = _read_back(platform, clock, live, split, listen, stop)
+        hand.say(
+            "unpinned",
+            f"traffic follows the latest ready revision again, now {live.latest_ready}, by {by}{why}",
+        )
+    seen = _read_back(hand, live, split)
     latest = (seen or live).latest_ready
     return Unpinned(latest, live.wanted.serving, seen is not None, already=already, rollout=after)
 
 
-def _write(
-    platform: Platform,
-    clock: Clock,
-    live: LiveService,
-    current: Rollout | None,
-    split: Split,
-    by: str,
-    listen: Listener,
-) -> Rollout | None:
-    """The rollout as its record says it now: what was decided stays, what traffic shall be is new."""
-    after, annotations = None, live.annotations
-    if current is not None:
-        after = record.written(replace(current, split=split), live, clock.now(), by)
-        annotations = record.annotated(live, after)
-    platform.write(live.ref, etag=live.etag, annotations=annotations, split=split)
-    listen(Wrote(clock.now(), after, live.etag, dict(split.serving)))
-    return after
-
-
-def _read_back(
-    platform: Platform,
-    clock: Clock,
-    before: LiveService,
-    split: Split,
-    listen: Listener,
-    stop: Callable[[], bool],
-) -> LiveService | None:
+def _read_back(hand: Hand, before: LiveService, split: Split) -> LiveService | None:
     """The read that showed it."""
-    give_up = clock.now() + VERIFY_WITHIN
-    pace = Pace(LOOK_EVERY, LOOK_EVERY if before.ref.is_local else LOOK_AT_LEAST_EVERY)
-    while not stop():
-        try:
-            live = platform.read(before.ref)
-            if live.wanted.shares_with(split) and live.shows(split):
-                if found := drift.side_effects(replace(before, wanted=split), live):
-                    listen(
-                        Said(clock.now(), "side_effect", f"more was changed than traffic and record: {found}")
-                    )
-                return live
-        except PlatformUnavailable as error:
-            listen(Said(clock.now(), "retrying", f"{error.what}: reading back again"))
-        if clock.now() >= give_up:
+    give_up = hand.clock.now() + VERIFY_WITHIN
+    for live in hand.reads():
+        if live is not None and live.wanted.shares_with(split) and live.shows(split):
+            if found := drift.side_effects(replace(before, wanted=split), live):
+                hand.say("side_effect", f"more was changed than traffic and record: {found}")
+            return live
+        if hand.clock.now() >= give_up:
             break
-        clock.sleep(pace.rest())
     return None
