@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import json
 import math
@@ -73,6 +74,9 @@ class Book:
     _unasked: int = 0
     _told_unasked: int = 0
     _complaints: set[str] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(
+        default_factory=set
+    )  # that are under way: nobody else holds on to them
 
     def __post_init__(self) -> None:
         environ, known = self.environ, self.known
@@ -85,6 +89,12 @@ class Book:
         self.starts = wanted(tuple(known.start_field.split(".")), tuple(known.runs))
         self.event_path = tuple(known.event_field.split("."))
         self.reader = _reader(known.framing)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let it run on this loop, on its own: a client that reads nothing keeps nobody waiting but itself."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def tell(self, line: Line, shared: Mapping[str, object]) -> None:
         self.write(json.dumps(_plain({**self.origin, **shared, **to_payload(line)}), allow_nan=False))

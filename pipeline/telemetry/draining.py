@@ -47,7 +47,6 @@ class Draining:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._order: Order | None = None
         self._task: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
         self._cut = 0
 
     def install(self) -> None:
@@ -127,7 +126,4 @@ class Draining:
     def _close(self, socket: OpenSocket) -> None:
         self._cut += socket.is_busy
         hint = f"retry-after={random.randint(*_RETRY_S)}"  # not all at once
-        # A task each: a client that reads nothing keeps nobody waiting but itself.
-        task = asyncio.get_running_loop().create_task(socket.stop(hint))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._book.spawn(socket.stop(hint))

@@ -10,22 +10,19 @@ from pipeline.framing.own import own
 from pipeline.framing.protocol import BadFrame, Framing
 from pipeline.telemetry.words import data_of
 
+#: The messages that a WebSocket message of ASGI's holds; of one direction of one socket.
+Reader = Callable[[Mapping[str, object]], tuple[object, ...]]
 
-class Reader:
-    """One direction of one socket."""
 
-    def __init__(self, make: Callable[[], Framing]) -> None:
-        self._framing = make()
-
-    def messages(self, frame: Mapping[str, object]) -> tuple[object, ...]:
-        """What a WebSocket message of ASGI's holds: nothing if it is larger than a megabyte, or not of the framing."""
-        data = data_of(frame)
-        if data is None:
-            return ()
-        try:
-            return self._framing.decode(data).messages
-        except BadFrame:
-            return ()
+def _messages(framing: Framing, frame: Mapping[str, object]) -> tuple[object, ...]:
+    """Nothing if it is larger than a megabyte, or not of the framing."""
+    data = data_of(frame)
+    if data is None:
+        return ()
+    try:
+        return framing.decode(data).messages
+    except BadFrame:
+        return ()
 
 
 def reader(told: Mapping[str, object]) -> Callable[[], Reader]:
@@ -36,6 +33,6 @@ def reader(told: Mapping[str, object]) -> Callable[[], Reader]:
     """
     name = str(told["name"])
     options = {key: value for key, value in told.items() if key != "name"}
-    made = partial(Reader, partial(FRAMINGS[name].make if name in FRAMINGS else own(name), **options))
-    made()
-    return made
+    make = partial(FRAMINGS[name].make if name in FRAMINGS else own(name), **options)
+    make()
+    return lambda: partial(_messages, make())

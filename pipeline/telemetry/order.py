@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pipeline.telemetry.settings import object_of
+
 ANNOTATION = "spillway.rollout/drain"
 OLDEST = timedelta(minutes=10)
 _CLOCKS_AGREE = timedelta(minutes=1)
@@ -46,11 +48,11 @@ class Order:
 
 def order_in(body: bytes | str) -> Order | None:
     """The order that a document holds: None where it holds none. Raises ValueError for what is no such document."""
-    said = _object(json.loads(body))
+    said = object_of(json.loads(body))
     if "revision" in said:
         return _order(said)
-    text = _object(said.get("annotations", {})).get(ANNOTATION)
-    return _order(_object(json.loads(text))) if isinstance(text, str) and text else None
+    text = object_of(said.get("annotations", {})).get(ANNOTATION)
+    return _order(object_of(json.loads(text))) if isinstance(text, str) and text else None
 
 
 def _order(said: Mapping[str, object]) -> Order:
@@ -63,9 +65,3 @@ def _order(said: Mapping[str, object]) -> Order:
     raise ValueError(
         "no order: revision, at (with its zone) and within_s (seconds, at most a day) are wanted"
     )
-
-
-def _object(value: object) -> dict[str, object]:
-    if isinstance(value, dict):
-        return value
-    raise ValueError("not a JSON object")

@@ -58,7 +58,7 @@ class Known:
     @classmethod
     def decode(cls, text: str) -> Known:
         """Raises ValueError for what is no such value."""
-        values, known = _object(text), cls()
+        values, known = object_of(json.loads(text)), cls()
         runs = values.get("runs", {})
         if not isinstance(runs, dict) or not all(_are_words(events) for events in runs.values()):
             raise ValueError("runs: not lists of words by the word that asks for them")
@@ -108,7 +108,7 @@ class ClientRule:
     @classmethod
     def decode(cls, text: str) -> ClientRule:
         """Raises ValueError for what is no such value."""
-        match _object(text):
+        match object_of(json.loads(text)):
             case {"header": str(name)} if name:
                 return cls(header=name.lower().encode("latin-1"))
             case {"forwarded-for": int(number)} if type(number) is int and number > 0:
@@ -128,10 +128,10 @@ class ClientRule:
         return str(peer[0]) if isinstance(peer, tuple | list) and peer else ""
 
 
-def _object(text: str) -> dict[str, Any]:
-    values = json.loads(text)
-    if isinstance(values, dict):
-        return values
+def object_of(value: object) -> dict[str, Any]:
+    """Raises ValueError for any other value of JSON."""
+    if isinstance(value, dict):
+        return value
     raise ValueError("not a JSON object")
 
 

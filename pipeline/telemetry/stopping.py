@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from pipeline.telemetry.book import Book, OpenSocket, say
+from pipeline.telemetry.book import Book, say
 
 _TICK_S = 0.05
 _MOST_APART_S = 0.1  # between two closes: ten users a second who connect again are no crowd
@@ -36,7 +36,6 @@ class Stopping:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._servers: Handler | None = None
         self._is_under_way = False
-        self._closing: set[asyncio.Task[None]] = set()
 
     def install(self) -> None:
         """Once for each event loop, when its server has installed its own handler: with the first thing it asks."""
@@ -59,25 +58,20 @@ class Stopping:
             self._stop_server(number, frame)
             return
         self._is_under_way = True
-        loop.call_soon_threadsafe(self._begin)
+        loop.call_soon_threadsafe(lambda: self._book.spawn(self._close_all()))
 
     def _stop_server(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
         servers, self._servers = self._servers, None
         if servers is not None:
             servers(number, frame)
 
-    def _begin(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._close_all())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
     async def _close_all(self) -> None:
         try:
             await self._spread()
             for socket in tuple(self._book.open):
-                self._close(socket)
+                self._book.spawn(socket.stop())
             own = asyncio.current_task()
-            if rest := [task for task in self._closing if task is not own]:
+            if rest := [task for task in self._book.tasks if task is not own]:
                 await asyncio.wait(rest, timeout=_LAST_CLOSES_S)
         except Exception as error:  # noqa: BLE001 - whatever happens in here, the server stops
             self._book.complain(error)
@@ -94,14 +88,8 @@ class Stopping:
             due = count if passed >= over_s else 1 + int((count - 1) * passed / over_s)
             idle = [socket for socket in self._book.open if not socket.is_busy]
             for socket in idle[: max(0, due - closed)]:
-                self._close(socket)
+                self._book.spawn(socket.stop())
                 closed += 1
             await asyncio.sleep(_TICK_S)
         if self._book.open:
             say(f"{len(self._book.open)} sockets were still busy {self._over_s:g}s after SIGTERM")
-
-    def _close(self, socket: OpenSocket) -> None:
-        # A task each: a client that reads nothing keeps nobody waiting but itself.
-        task = asyncio.get_running_loop().create_task(socket.stop())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)

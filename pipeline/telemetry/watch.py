@@ -103,14 +103,14 @@ class Watch:
         elif self._frames is None:
             self._ask(self._book.starts.found_in(message))
         else:
-            for value in self._frames[0].messages(message):
+            for value in self._frames[0](message):
                 self._ask(self._book.starts.found_in_value(value))
 
     def _sent(self, message: Message) -> None:
         match message["type"]:
             case "websocket.send":
                 if self._frames is not None:
-                    for value in self._frames[1].messages(message):
+                    for value in self._frames[1](message):
                         self._event(value, Wanted.found_in_value)
                 elif self._undecided or self._late is not None:
                     self._event(message, Wanted.found_in)
@@ -164,28 +164,30 @@ class Watch:
     def _event(self, said: Any, find: Callable[[Wanted, Any], str | None]) -> None:
         """Overlapping runs of one socket: an event belongs to the oldest run that still misses it."""
         for run in self._undecided:
-            kind = find(run.missing, said)
-            if kind is not None:
+            if self._has_come(run, said, find):
                 break
         else:
             self._late_event(said, find)
             return
         if run.first_event is None:
             run.first_event = self._book.clock()
-        left = tuple(word for word in run.missing.words if word != kind)
-        run.missing = wanted(self._book.event_path, left)
-        if not left:
+        if not run.missing.words:
             self._decide(run, "ok")
 
     def _late_event(self, said: Any, find: Callable[[Wanted, Any], str | None]) -> None:
         """Nothing is told of a run that is decided; but its user still waits for its end."""
         late = self._late
-        if late is not None and (kind := find(late.missing, said)) is not None:
-            left = tuple(word for word in late.missing.words if word != kind)
-            late.missing = wanted(self._book.event_path, left)
-            if not left:
-                self._late = None
-                self._tell_idle()
+        if late is not None and self._has_come(late, said, find) and not late.missing.words:
+            self._late = None
+            self._tell_idle()
+
+    def _has_come(self, run: _Run, said: Any, find: Callable[[Wanted, Any], str | None]) -> bool:
+        """Whether a message is one that the run still misses; from now on it misses it no more."""
+        if (kind := find(run.missing, said)) is None:
+            return False
+        left = tuple(word for word in run.missing.words if word != kind)
+        run.missing = wanted(self._book.event_path, left)
+        return True
 
     def _decide(self, run: _Run, outcome: str) -> None:
         if run not in self._undecided:
