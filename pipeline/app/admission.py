@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -49,8 +49,8 @@ class Door:
             self._must_not_be_locked(held)
         if after is None:
             return None
-        with ExitStack() as stack:
-            return opened(request, stack).admission(request.image)
+        with opened(request) as before:
+            return before.admission(request.image)
 
     def _must_not_be_locked(self, held: Mapping[str, timedelta]) -> None:
         request = self.request
@@ -59,16 +59,17 @@ class Door:
             must_not_be_locked(live, SystemClock().now(), request.name, held)
 
 
-def opened(request: Request, stack: ExitStack) -> Predecessor:
+@contextmanager
+def opened(request: Request) -> Iterator[Predecessor]:
     """The environment that comes before the request's. Its ``after`` is set."""
-    after = request.environment.after
+    after, config = request.environment.after, request.config
     assert after is not None
-    ref = request.config.ref(request.config.environments[after.environment])
-    place = stack.enter_context(open_place(request.session, ref))
-    return Predecessor(
-        place.platform, SystemClock(), ref, after.environment, request.name, after.soak,
-        request.config.shared_fingerprint(), request.environment.image,
-    )  # fmt: skip
+    ref = config.ref(config.environments[after.environment])
+    with open_place(request.session, ref) as place:
+        yield Predecessor(
+            place.platform, SystemClock(), ref, after.environment, request.name, after.soak,
+            config.shared_fingerprint(), request.environment.image,
+        )  # fmt: skip
 
 
 def next_image(request: Request, source: str) -> str:
@@ -81,9 +82,7 @@ def next_image(request: Request, source: str) -> str:
             "Which environment an image comes from, and how long it soaks there, is said in spillway.yaml.",
             f"Write environments: {request.name}: after: {{environment: {source}, soak: 24h}}, or give --image DIGEST.",
         )
-    with ExitStack() as stack:
-        place = stack.enter_context(open_place(request.session, request.ref))
-        before = opened(request, stack)
+    with open_place(request.session, request.ref) as place, opened(request) as before:
         try:
             live = place.platform.read(request.ref)
         except ServiceNotFound:
@@ -93,8 +92,7 @@ def next_image(request: Request, source: str) -> str:
 
 def commit_of(request: Request, image: str) -> str:
     """Of the source of an image that soaked in the environment before, as its record has it; empty: it does not."""
-    with ExitStack() as stack:
-        before = opened(request, stack)
+    with opened(request) as before:
         current = record.of(before.platform.read(before.ref))
         known = current.promoted if current else ()
         return next((each.commit for each in reversed(known) if each.digest == digest_of(image)), "")
