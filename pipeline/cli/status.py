@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -77,23 +77,12 @@ def status(
                 screen.rest(rest)
 
 
-class _Screen(Protocol):
+@dataclass(frozen=True, slots=True)
+class _Screen:
     """Shows looks on stdout, and rests between two."""
 
-    def show(self, look: Look, alerts: Alerts) -> None: ...
-
-    def rest(self, duration: timedelta) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Printed:
-    """One after the other."""
-
-    put: Callable[[Look, Alerts], None]
+    show: Callable[[Look, Alerts], None]
     rest: Callable[[timedelta], None]
-
-    def show(self, look: Look, alerts: Alerts) -> None:
-        self.put(look, alerts)
 
 
 @contextmanager
@@ -109,7 +98,7 @@ def _screen(
 ) -> Iterator[_Screen]:
     """The document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
-        yield _Printed(
+        yield _Screen(
             lambda look, alerts: session.output.result(
                 "", {**_document(look, after), **_listed(alerts), **_sockets(look, figures())}
             ),
@@ -137,12 +126,12 @@ def _screen(
         return Group(*told, render(look, (), seen, clock.now(), console.width, keys), *soaks)
 
     if not (stays and streams.can_redraw(is_terminal=console.is_terminal, ci=bool(os.environ.get("CI")))):
-        yield _Printed(lambda look, alerts: console.print(picture(look, alerts, figures())), clock.sleep)
+        yield _Screen(lambda look, alerts: console.print(picture(look, alerts, figures())), clock.sleep)
         return
     from pipeline.cli.watching import Watching
 
     with Watching(session, place, env, console, picture, figures) as watching:
-        yield watching
+        yield _Screen(watching.show, watching.rest)
 
 
 def _listed(alerts: Alerts) -> dict[str, object]:
