@@ -20,7 +20,6 @@ from checks.errors import CheckError
 from checks.finding import Report
 from checks.output.document import as_dict, from_json
 from pipeline import private
-from pipeline.app.check_paths import located
 from pipeline.app.check_subject import Subject
 from pipeline.config import raw, schema, template_section, yamltree
 from pipeline.errors import ConfigError, UserError
@@ -130,7 +129,7 @@ def settings_for(
     """
     if checked.checks is None:
         return replace(unconfigured(), socket_config=_declared(checked, file, document, environment))
-    section = located(checked.checks, file.parent / checked.source, file.parent)
+    section = _located(checked.checks, file.parent / checked.source, file.parent)
     service = _declared(replace(checked, checks=section), file, document, environment)
     logs, additive = section.json_safe_logs, section.additive
     # the single source of a safe text is itself a safe helper
@@ -142,6 +141,33 @@ def settings_for(
         socket_config=service,
         messages=tuple(messages(checked)) if section.event_map else (),
         baseline=str(file.parent / section.baseline) if section.baseline else "",
+    )
+
+
+def _located(section: asked.Settings, root: Path, beside: Path) -> asked.Settings:
+    """The settings with each file as the checks name it, relative to ``root``; what is nowhere stays as it is written."""
+
+    def place(path: str) -> str:
+        other = Path(os.path.normpath(beside / path))
+        is_other = not os.path.lexists(root / path) and os.path.lexists(other)
+        top = Path(os.path.normpath(root))
+        return other.relative_to(top).as_posix() if is_other and other.is_relative_to(top) else path
+
+    def pattern(text: str) -> tuple[str, ...]:
+        below = f"{Path(os.path.relpath(root, beside)).as_posix()}/"
+        return (text, text.removeprefix(below)) if text.startswith(below) else (text,)
+
+    service = section.socket_config
+    return replace(
+        section,
+        single_source=tuple(
+            replace(each, home=place(each.home), reexporters=tuple(map(place, each.reexporters)))
+            for each in section.single_source
+        ),
+        event_map=tuple(replace(each, home=place(each.home)) for each in section.event_map),
+        socket_config=service
+        and replace(service, entry_point=service.entry_point and place(service.entry_point)),
+        exclude=tuple(form for each in section.exclude for form in pattern(each)),
     )
 
 

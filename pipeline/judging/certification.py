@@ -5,17 +5,20 @@ Each criterion with ``certify`` must have its rate ruled out at 1/beta; each cli
 
 from __future__ import annotations
 
+from datetime import timedelta
 from math import log
 
 from pipeline.judging import bound, sequential
 from pipeline.judging.counts import Counts
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
 from pipeline.judging.judgestate import JudgeState
-from pipeline.judging.pace import rate_of, time_of
 from pipeline.judging.terms import Plan
-from pipeline.units import format_rate
+from pipeline.units import format_duration, format_rate
 
 _TRUE_PARTS = (0.3, 0.5)  # of the level: what such a service would need is said
+_STEPS = (timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1))
+_ROUGH = 3  # of a unit: from there on the next smaller one is noise
+_LONGEST = timedelta(days=365)
 
 
 def certify(state: JudgeState, plan: Plan) -> Judgement:
@@ -48,12 +51,12 @@ def _certified(state: JudgeState, plan: Plan, metric: str, level: float) -> Crit
 def _missing(state: JudgeState, plan: Plan, metric: str, level: float) -> str:
     """How many runs are missing if all go well, if it goes on as so far, and how many other true rates would need."""
     seen, beta = state.fresh.get(metric, Counts()), plan.terms.beta
-    n, x, rate = seen.candidate_trials, seen.candidate_failures, rate_of(seen)
+    n, x, rate = seen.candidate_trials, seen.candidate_failures, _rate_of(seen)
     clean = sequential.more_to_certify(n, x, level, beta)
-    words = f"about {clean} more clean runs{time_of(state, plan, clean)}"
+    words = f"about {clean} more clean runs{_time_of(state, plan, clean)}"
     if x:
         more = sequential.median_to_certify(n, x, level, beta, rate)
-        how = f"{more} more{time_of(state, plan, more)}" if more else "it will hardly ever be certified"
+        how = f"{more} more{_time_of(state, plan, more)}" if more else "it will hardly ever be certified"
         words += f", at the {format_rate(rate)} seen {how}"
     return f"{words}; {needed_at(level, beta)}"
 
@@ -66,3 +69,35 @@ def needed_at(level: float, beta: float) -> str:
         f"a true {format_rate(rate)} needs {need or 'too many'}"
         for rate, need in zip(rates, needs, strict=True)
     )
+
+
+# -- how long runs take to come, at the traffic that the stage has met ------------------------------------------------
+
+
+def _time_of(state: JudgeState, plan: Plan, runs: int) -> str:
+    """In words with brackets, " (about 12m at this traffic)"; empty while nothing was met that would tell."""
+    met = max((c.candidate_trials for c in state.stage.values()), default=0)
+    return _words(state.stage_blocks * plan.terms.sampling.block, met, runs)
+
+
+def time_to_compare(state: JudgeState, plan: Plan, runs: int) -> str:
+    """The same, of runs that can be compared."""
+    return _words(state.stage_blocks * plan.terms.sampling.block, state.comparable, runs)
+
+
+def _rate_of(counts: Counts) -> float:
+    """The candidate's failures by its trials."""
+    return counts.candidate_failures / counts.candidate_trials if counts.candidate_trials else 0.0
+
+
+def _words(counted: timedelta, met: int, runs: int) -> str:
+    if not met or not counted:
+        return ""
+    if counted.total_seconds() * runs / met > _LONGEST.total_seconds():
+        return " (more than a year at this traffic)"
+    return f" (about {format_duration(_rough(counted * (runs / met)))} at this traffic)"
+
+
+def _rough(length: timedelta) -> timedelta:
+    step = next((step for step in reversed(_STEPS) if length >= _ROUGH * step), _STEPS[0])
+    return max(step, round(length / step) * step)

@@ -23,14 +23,13 @@ from dataclasses import replace
 from math import log
 
 from pipeline.judging import bound, probes, sequential
-from pipeline.judging.certification import certify
+from pipeline.judging.certification import certify, time_to_compare
 from pipeline.judging.clients import FULL
 from pipeline.judging.counts import Counts
 from pipeline.judging.intake import observe
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.metrics import UNASKED_METRICS
-from pipeline.judging.pace import time_to_compare
 from pipeline.judging.terms import Criterion, Plan
 from pipeline.units import format_rate
 
