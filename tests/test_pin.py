@@ -46,7 +46,7 @@ def deploy(scene: Scene, name: str = NEWER, *, is_ready: bool = True) -> None:
 def let_go(scene: Scene, **options: bool) -> str:
     done = unpin(scene.platform, scene.clock, REF, by="ada", listen=scene.told.append, **options)  # type: ignore[arg-type]
     assert done.verified
-    return done.latest
+    return done.target
 
 
 # --- it is said

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.core import record
 from pipeline.core.rollout import Phase
-from pipeline.driving.restore import Cause, Restored, restore, target_of
+from pipeline.driving.hand import Done
+from pipeline.driving.restore import Cause, restore, target_of
 from pipeline.errors import PlanRefused, PlatformUnavailable, UserError
 from pipeline.events import RolloutEvent, Wrote
 from pipeline.model import (
@@ -36,7 +37,7 @@ def at_five_percent() -> Scene:
     return scene
 
 
-def give_back(scene: Scene, **options: str) -> tuple[Restored, list[RolloutEvent]]:
+def give_back(scene: Scene, **options: str) -> tuple[Done, list[RolloutEvent]]:
     told: list[RolloutEvent] = []
     done = restore(scene.platform, scene.clock, REF, BY_HAND, listen=told.append, **options)  # type: ignore[arg-type]
     return done, told

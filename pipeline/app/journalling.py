@@ -1,14 +1,15 @@
-"""What an operator's hand did to a service, in the journal of its rollout."""
+"""What an operator's hand did to the traffic of a service: as it is answered, and in the journal of its rollout."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.app.session import Session
     from pipeline.core.rollout import Rollout
+    from pipeline.driving.hand import Done
     from pipeline.events import RolloutEvent
 
 
@@ -43,3 +44,26 @@ def keep_journal(session: Session, current: Rollout | None, told: Sequence[Rollo
         journal = Journal(rollouts_of(session), Attempt.of(current), session.output.say, all_the_same=why)
         for event in told:
             journal(event)
+
+
+def answer(
+    session: Session,
+    done: Done,
+    told: Sequence[RolloutEvent],
+    where: str,
+    document: Mapping[str, object],
+    *,
+    again: str,
+    why: str,
+) -> None:
+    """Say where traffic is, and whether that was seen; keep the journal.
+
+    Args:
+        where: all traffic is. ``again``: the same command. ``why``: see ``keep_journal``.
+    """
+    session.decided = 0 if done.verified else None
+    keep_journal(session, done.rollout, told, why)
+    seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
+    session.output.result(f"100% on {where}: {seen}", document)
+    if not done.verified:
+        session.output.say(f"The write was accepted. Look again: spillway status; repeat: {again}")

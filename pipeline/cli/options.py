@@ -122,11 +122,13 @@ def timeout_of(session: Session, text: str, *, wait: bool) -> timedelta | None:
     """Of ``--timeout``; None where it was not given. Raises UserError, also where nobody would wait so long."""
     if not wait:
         refuse_idle(session, "with --no-wait", "Leave one of them out.", "timeout")
+    why = "It is how long this command drives; the rollout stays under way after it."
+    return duration_of("--timeout", text, why, "45m") if text else None
+
+
+def duration_of(option: str, text: str, why: str, example: str) -> timedelta:
+    """Raises UserError. Args: why: what the option is for."""
     try:
-        return parse_duration(text) if text else None
+        return parse_duration(text)
     except ValueError as error:
-        raise UserError(
-            f"--timeout: {error}",
-            "It is how long this command drives; the rollout stays under way after it.",
-            "Give one: --timeout 45m",
-        ) from error
+        raise UserError(f"{option}: {error}", why, f"Give one: {option} {example}") from error

@@ -16,8 +16,8 @@ from pipeline.output.writer import outcome_document
 
 if TYPE_CHECKING:
     from pipeline.app.journalling import Told
+    from pipeline.driving.hand import Done
     from pipeline.driving.ports import Clock, Platform
-    from pipeline.driving.restore import Restored
 
 
 @connecting
@@ -82,15 +82,12 @@ def rollback(
     return code
 
 
-def _say(session: Session, ref: ServiceRef, done: Restored, told: Told) -> int:
+def _say(session: Session, ref: ServiceRef, done: Done, told: Told) -> int:
     """What was done; the exit code."""
-    from pipeline.app.journalling import keep_journal
+    from pipeline.app.journalling import answer
 
     outcome = Outcome.ROLLED_BACK_BY_HAND if done.verified else Outcome.ROLLBACK_UNVERIFIED
     code = 0 if done.verified else outcome.exit_code  # 0: what was asked for is done
-    session.decided = 0 if done.verified else None
-    keep_journal(session, done.rollout, told, "the roll-back does not need it")
-    seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
     candidate = done.rollout.plan.candidate if done.rollout else ""
     document = outcome_document(
         outcome,
@@ -102,11 +99,8 @@ def _say(session: Session, ref: ServiceRef, done: Restored, told: Told) -> int:
         percent=100 if candidate == done.target else 0,
         verified=done.verified,
     )
-    session.output.result(f"100% on {done.target}: {seen}", document)
-    if not done.verified:
-        session.output.say(
-            f"The write was accepted. Look again: spillway status; repeat: spillway rollback {ref.name}"
-        )
+    again = f"spillway rollback {ref.name}"
+    answer(session, done, told, done.target, document, again=again, why="the roll-back does not need it")
     return code
 
 
@@ -115,7 +109,7 @@ def _drain(
     ref: ServiceRef,
     platform: Platform,
     clock: Clock,
-    done: Restored,
+    done: Done,
     wished: Drain | None,
     told: Told,
 ) -> None:
@@ -130,7 +124,7 @@ def _drain(
         try:
             drain.wish(platform, clock, ref, wished, by=who())
         except SpillwayError as error:
-            session.output.say("\n".join(filter(None, (error.what, error.why, error.fix))))
+            session.output.say(str(error))
             return
     draining.delete(
         platform,

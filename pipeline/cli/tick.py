@@ -9,9 +9,8 @@ import typer
 
 from pipeline.app.session import Session
 from pipeline.cli.command import connecting
-from pipeline.cli.options import Env, Project, Region, refuse_idle
+from pipeline.cli.options import Env, Project, Region, duration_of, refuse_idle
 from pipeline.errors import UserError
-from pipeline.units import parse_duration
 
 _ONLY_WITH_ALL = ("files", "label", "project", "region", "every")
 
@@ -100,12 +99,7 @@ def _one(session: Session, env: str | None) -> int:
 
 def _every(text: str) -> timedelta:
     """Raises UserError."""
-    try:
-        every = parse_duration(text)
-    except ValueError as error:
-        raise UserError(
-            f"--every: {error}", "It is how often the schedule runs this.", "Give one: --every 1m"
-        ) from error
+    every = duration_of("--every", text, "It is how often the schedule runs this.", "1m")
     if not timedelta(seconds=1) <= every <= timedelta(hours=1):
         raise UserError(
             f"--every {text}: not between 1s and 1h",

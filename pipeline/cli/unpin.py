@@ -35,7 +35,7 @@ def unpin(
 
     Example:  spillway unpin projects/acme/locations/us-central1/services/agent-chat
     """
-    from pipeline.app.journalling import Told, keep_journal
+    from pipeline.app.journalling import Told, answer
     from pipeline.app.wiring import SystemClock, open_place
     from pipeline.core import pin, record
     from pipeline.driving.unpin import unpin as give_to_latest
@@ -55,20 +55,16 @@ def unpin(
             by=who(), reason=reason, move=move, listen=told.listen, stop=session.stopped.is_set,
         )  # fmt: skip
     code = 0 if done.verified else Outcome.UNDER_WAY.exit_code
-    session.decided = 0 if done.verified else None
-    keep_journal(session, done.rollout, told, "traffic follows LATEST all the same")
     head = {"outcome": "unpinned", "exit_code": 0} if done.verified else outcome_document(Outcome.UNDER_WAY)
     document = {
         **head,
         "service": ref.name,
-        "latest": done.latest,
+        "latest": done.target,
         "was": dict(done.was),
         "already": done.already,
     }
-    seen = "had it already" if done.already else "read back" if done.verified else "NOT seen within a minute"
-    session.output.result(f"100% on LATEST, now {done.latest}: {seen}", document)
-    if not done.verified:
-        session.output.say(
-            f"The write was accepted. Look again: spillway status; repeat: spillway unpin {ref.name}"
-        )
+    answer(
+        session, done, told, f"LATEST, now {done.target}", document,
+        again=f"spillway unpin {ref.name}", why="traffic follows LATEST all the same",
+    )  # fmt: skip
     return code

@@ -41,9 +41,9 @@ class Draining:
         return self.how is Drain.DELETE and self.ended is None
 
     @property
-    def is_deleted(self) -> bool:
-        """The revision is gone."""
-        return self.ended is not None and not self.note
+    def deleted_at(self) -> datetime | None:
+        """When the revision was seen to be gone; None: it was not, or it was given up."""
+        return None if self.note else self.ended
 
     def until(self, plan: Plan) -> datetime:
         """When the last socket is to be gone, where instances are asked."""

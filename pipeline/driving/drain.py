@@ -90,7 +90,7 @@ def wish(platform: Platform, clock: Clock, ref: ServiceRef, how: Drain, *, by: s
 
 def _is_wished(old: Draining | None, how: Drain, now: datetime) -> bool:
     """Nothing is to be written: it is so already, or the revision is gone, and what was kept of it is not forgotten."""
-    if old is None or old.is_deleted:
+    if old is None or old.deleted_at is not None:
         return old is not None or how is Drain.KEEP
     if how is Drain.DELETE:
         return old.is_to_delete

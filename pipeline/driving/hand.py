@@ -21,6 +21,25 @@ LOOK_EVERY = timedelta(milliseconds=200)
 LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # where reads have a quota
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an operator's change of the traffic came to.
+
+    Args:
+        target: the revision that has all traffic; of LATEST, the one that it means now.
+        verified: traffic was read back and seen, in a settled status; not that the write was accepted.
+        was: revision to percent, before.
+        already: nothing was written.
+        rollout: as the service carries it now; None when it carries none.
+    """
+
+    target: str
+    verified: bool
+    was: Mapping[str, int]
+    already: bool = False
+    rollout: Rollout | None = None
+
+
 @dataclass(slots=True)
 class Hand:
     """What is needed to change one service; who does so in several steps is one, and more.

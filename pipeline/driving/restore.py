@@ -19,7 +19,7 @@ from pipeline.budget import urgent
 from pipeline.core import draining, drift, record
 from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN, is_given_back
 from pipeline.core.rollout import Event, Phase, Rollout
-from pipeline.driving.hand import LOOK_AT_LEAST_EVERY, LOOK_EVERY, Hand
+from pipeline.driving.hand import LOOK_AT_LEAST_EVERY, LOOK_EVERY, Done, Hand
 from pipeline.driving.ports import Clock, Platform
 from pipeline.errors import (
     PlanRefused,
@@ -55,21 +55,6 @@ class Cause:
     drain: Drain | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What a roll-back did. ``verified`` means traffic was read back and seen, not that the write was accepted.
-
-    Args:
-        rollout: as the service carries it now; None when it carries none.
-    """
-
-    target: str
-    verified: bool
-    was: Mapping[str, int]
-    already: bool = False
-    rollout: Rollout | None = None
-
-
 def target_of(live: LiveService, rollout: Rollout | None, revisions: Iterable[Revision]) -> str:
     """The last known good revision: from the record, else from the ``stable`` tag alone.
 
@@ -97,7 +82,7 @@ def restore(
     to: str | None = None,
     listen: Listener = unheard,
     stop: Callable[[], bool] = lambda: False,
-) -> Restored:
+) -> Done:
     """Send 100 % to the roll-back target, read it back, and record both.
 
     Args:
@@ -118,19 +103,19 @@ class _Restore(Hand):
     cause: Cause
     to: str | None
 
-    def run(self) -> Restored:
+    def run(self) -> Done:
         was, target, decided_on = self._write_until_accepted()
         until = self.clock.now() + STANDS_BY
         self.to = target  # decided: what an apply brings back must not choose another
         seen = self._read_back(target, decided_on)
         if seen is None:
-            return Restored(target, verified=False, was=was)
+            return Done(target, verified=False, was=was)
         self.listen(RolledBack(self.clock.now(), target))
         had_it = was == {target: 100}
         if decided_on.wanted.serving == {target: 100} and record.readable(seen) is None:
-            return Restored(target, verified=True, was=was, already=had_it)  # nothing was written
+            return Done(target, verified=True, was=was, already=had_it)  # nothing was written
         verified, rollout = self._outlast(decided_on, seen, target, until)
-        return Restored(target, verified, was, already=verified and had_it, rollout=rollout)
+        return Done(target, verified, was, already=verified and had_it, rollout=rollout)
 
     def _outlast(
         self, decided_on: LiveService, seen: LiveService, target: str, until: datetime

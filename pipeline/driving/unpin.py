@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 from pipeline.core import drift, record
 from pipeline.core.decision import VERIFY_WITHIN
 from pipeline.core.pin import unpinned
-from pipeline.core.rollout import Rollout
-from pipeline.driving.hand import Hand
+from pipeline.driving.hand import Done, Hand
 from pipeline.driving.ports import Clock, Platform
 from pipeline.errors import StaleWrite
 from pipeline.events import Listener, harmless, unheard
 from pipeline.model import LiveService, ServiceRef, Split
 
 _TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Unpinned:
-    """What was done.
-
-    Args:
-        latest: the ready revision that LATEST means now.
-        verified: traffic was read back and seen, in a settled status.
-        already: nothing was written.
-        rollout: that the service carries, ended; None when it carries none.
-    """
-
-    latest: str
-    was: Mapping[str, int]
-    verified: bool
-    already: bool = False
-    rollout: Rollout | None = None
 
 
 def unpin(
@@ -46,7 +27,7 @@ def unpin(
     move: bool = False,
     listen: Listener = unheard,
     stop: Callable[[], bool] = lambda: False,
-) -> Unpinned:
+) -> Done:
     """See ``core/pin.py`` for what is refused. A service that changes meanwhile is read, and judged, again.
 
     Raises: PlanRefused, RecordUnreadable: nothing was written; StaleWrite after several tries; what the port raises.
@@ -74,7 +55,7 @@ def unpin(
         )
     seen = _read_back(hand, live, split)
     latest = (seen or live).latest_ready
-    return Unpinned(latest, live.wanted.serving, seen is not None, already=already, rollout=after)
+    return Done(latest, seen is not None, live.wanted.serving, already, after)
 
 
 def _read_back(hand: Hand, before: LiveService, split: Split) -> LiveService | None:

@@ -44,7 +44,7 @@ def rollback_plan(figures: Figures) -> Iterator[Command]:
 def _sockets(figures: Figures) -> Iterator[Command]:
     """What becomes of those that are open on the candidate."""
     plan, draining = figures.rollout.plan, figures.rollout.draining
-    if draining is not None and draining.is_deleted:
+    if draining is not None and draining.deleted_at is not None:
         yield Command(f"{plan.candidate} was deleted, and its sockets ended with it.")
         return
     open_now = f" ({figures.users.open_sockets:,} when this was written)" if figures.users else ""

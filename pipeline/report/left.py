@@ -81,8 +81,8 @@ def _since(rollout: Rollout, name: str) -> datetime | None:
 def _drained(draining: Draining, rollout: Rollout) -> Iterator[datetime]:
     if draining.how is Drain.ASK:
         yield draining.until(rollout.plan)
-    elif draining.ended and not draining.note:
-        yield draining.ended + TOLD_TO_STOP
+    elif gone := draining.deleted_at:
+        yield gone + TOLD_TO_STOP
 
 
 def words(rollout: Rollout, met: Mapping[str, Exposure] | None) -> str:
