@@ -48,6 +48,11 @@ class SpillwayError(Exception):
     def __str__(self) -> str:
         return "\n".join(line for line in (self.what, self.why, self.fix) if line)
 
+    @property
+    def in_a_line(self) -> str:
+        """What and why."""
+        return ": ".join(line for line in (self.what, self.why) if line)
+
 
 class UserError(SpillwayError):
     """The command or a file it was given is wrong; nothing was touched.

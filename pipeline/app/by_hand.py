@@ -35,7 +35,7 @@ def obey_watching(order: Order, session: Session, place: Place, env: str | None)
         try:
             _obey_driving(session, place, env, told)
         except SpillwayError as error:
-            engine.say("refused", f"{order}: {': '.join(filter(None, (error.what, error.why)))}")
+            engine.say("refused", f"{order}: {error.in_a_line}")
     keep_journal(session, observer.current, told, "the rollout does not need it")
 
 

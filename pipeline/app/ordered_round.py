@@ -28,8 +28,8 @@ def hold(session: Session, text: str) -> int:
     try:
         seconds = _held(session, order)
     except SpillwayError as error:
-        why = ": ".join(filter(None, (error.what, error.why)))
-        session.output.data(result_lines.refusal_line(order, f"{why} {error.fix}".strip()))
+        words = f"{error.in_a_line} {error.fix}".strip()
+        session.output.data(result_lines.refusal_line(order, words))
         raise
     session.output.data(result_lines.end_line(order, seconds))
     return 0

@@ -79,7 +79,7 @@ def obey(order: Order, engine: Engine, world: World, listen: Listener) -> None:
                 assert_never(order)
     except SpillwayError as error:
         with suppress(Exception):
-            engine.say("refused", f"{order}: {': '.join(filter(None, (error.what, error.why)))}")
+            engine.say("refused", f"{order}: {error.in_a_line}")
 
 
 def _raise(engine: Engine, world: World) -> None:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from checks.finding import Report, Severity
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.judging import judge
+from pipeline.judging.exposure import Exposure
 from pipeline.judging.judgement import Verdict
 from pipeline.model import Outcome
 from pipeline.report.banner import short
@@ -129,18 +130,16 @@ def _is_gone(e: Evidence) -> bool:
 def _connects(e: Evidence) -> Answer:
     f, metrics = e.figures, ("server_error_1011", "abnormal_1006")
     bad = [f"{_probes(e)} ended badly"] if f.probes_failed else []
-    if f.broken and f.users:
-        bad.append(f"{f.broken:,} of {f.users.sessions:,} user sockets were closed with 1011 or dropped")
-    bad += _judged(e, *metrics) if not f.broken else []
-    if f.users and f.users.refused:
-        bad.append(f"{f.users.refused:,} handshakes were not answered")
-    if f.users and f.users.turned_away:
-        bad.append(f"{f.users.turned_away:,} requests were answered with 5xx or 429")
-    if f.users and f.users.exits:
-        bad.append(f"{f.users.exits:,} instances ended though nobody had asked for it")
-    users = (
-        f"; 0 of {f.users.sessions:,} user sockets closed with 1011" if f.users and f.users.sessions else ""
+    met = f.users or Exposure()
+    broken = f"{f.broken:,} of {met.sessions:,} user sockets were closed with 1011 or dropped"
+    bad += [broken] if f.broken else _judged(e, *metrics)
+    others = (
+        (met.refused, "handshakes were not answered"),
+        (met.turned_away, "requests were answered with 5xx or 429"),
+        (met.exits, "instances ended though nobody had asked for it"),
     )
+    bad += [f"{number:,} {words}" for number, words in others if number]
+    users = f"; 0 of {met.sessions:,} user sockets closed with 1011" if met.sessions else ""
     return _runs(e, bad, f"{_probes(e)} ok{users}")
 
 

@@ -9,6 +9,7 @@ from pipeline.core.rollout import Rollout
 from pipeline.judging.exposure import UNKNOWN, Exposure
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.population import UNSEEN
+from pipeline.report.banner import count
 from pipeline.units import format_duration, format_rate
 
 _NOBODY = Exposure()
@@ -32,16 +33,14 @@ def notes(rollout: Rollout, met: Mapping[str, Exposure] | None) -> tuple[str, ..
 
 
 def _of_one(name: str, met: Exposure) -> Iterator[str]:
-    if met.exits:
-        yield f"{name}: {_count(met.exits, 'instance')} ended though nobody had asked for it."
-    if met.turned_away:
-        yield f"{name}: {_count(met.turned_away, 'request')} answered with 5xx or 429 by the platform."
-    if met.hung:
-        yield f"{name}: {_count(met.hung, 'run')} hung: not done in time, on a socket that nobody had closed."
-    if met.silent:
-        yield f"{name}: {_count(met.silent, 'socket')} fell silent after the accept: log lines that were due are missing."
-    if ignored := met.closes.get("ignored", 0):
-        yield f"{name}: {_count(ignored, 'close')} not held against it, by ignore-reasons."
+    told = (
+        (met.exits, "instance", "ended though nobody had asked for it."),
+        (met.turned_away, "request", "answered with 5xx or 429 by the platform."),
+        (met.hung, "run", "hung: not done in time, on a socket that nobody had closed."),
+        (met.silent, "socket", "fell silent after the accept: log lines that were due are missing."),
+        (met.closes.get("ignored", 0), "close", "not held against it, by ignore-reasons."),
+    )
+    return (f"{name}: {count(number, noun)} {words}" for number, noun, words in told if number)
 
 
 def independent(judge: JudgeState) -> int:
@@ -53,7 +52,7 @@ def _runs(rollout: Rollout, met: Exposure) -> Iterator[str]:
     """How many there were, and of how many the judge was told: one client's are not independent of one another."""
     if met.runs:
         yield (
-            f"{rollout.plan.candidate}: {_count(met.runs, 'run')}, {independent(rollout.judge):,} independent: "
+            f"{rollout.plan.candidate}: {count(met.runs, 'run')}, {independent(rollout.judge):,} independent: "
             "of one client the first in a block is judged."
         )
 
@@ -77,7 +76,7 @@ def blind_stable(rollout: Rollout, met: Mapping[str, Exposure]) -> str:
     has_users = plan.stable != plan.candidate and 0 < rollout.stage.percent < 100
     if not has_users or stable.sessions or stable.windows or not met.get(plan.candidate, _NOBODY).sessions:
         return ""
-    forged = f" ({_count(stable.forged, 'line')} with another nonce)" if stable.forged else ""
+    forged = f" ({count(stable.forged, 'line')} with another nonce)" if stable.forged else ""
     return f"No telemetry line from stable {plan.stable}{forged}: it cannot be compared."
 
 
@@ -89,7 +88,7 @@ def uncompared(rollout: Rollout, met: Mapping[str, Exposure]) -> Iterator[str]:
     alone = {n: runs for n, runs in sorted(candidate.items()) if n == UNKNOWN or not stable.get(n)}
     if alone:
         parts = ", ".join(f"{runs:,} on sockets accepted {_when(n, borders)}" for n, runs in alone.items())
-        yield f"Not compared: {_count(sum(alone.values()), 'run')} of the candidate ({parts}), beside none of stable's."
+        yield f"Not compared: {count(sum(alone.values()), 'run')} of the candidate ({parts}), beside none of stable's."
 
 
 def _when(window: int, borders: tuple[datetime, ...]) -> str:
@@ -98,7 +97,3 @@ def _when(window: int, borders: tuple[datetime, ...]) -> str:
     if window == 0:
         return f"before {borders[0]:%H:%M:%S} UTC" if borders else "at any time"
     return f"from {borders[min(window, len(borders)) - 1]:%H:%M:%S} UTC on"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
