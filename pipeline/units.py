@@ -87,6 +87,11 @@ def format_size(size: int) -> str:
     return f"{size // _SIZES[unit]}{unit}"
 
 
+def count(number: int, noun: str) -> str:
+    """``1 session``, ``1,204 sessions``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def shown(value: object) -> str:
     """A value for a complaint: scalars as they are, cut; of anything else its kind alone."""
     if value is None:

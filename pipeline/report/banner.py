@@ -14,6 +14,7 @@ from enum import Enum
 from pipeline.core.rollout import Phase
 from pipeline.model import Outcome
 from pipeline.report.figures import BROKEN, Figures
+from pipeline.units import count
 
 NOT_SHOWN = "not shown"
 
@@ -115,11 +116,6 @@ def tiles(f: Figures) -> tuple[Tile, ...]:
         NOT_SHOWN if clocks.left is None else f"{clocks.left:,}", "sockets still open on the candidate"
     )
     return affected, safe, left, most
-
-
-def count(number: int, noun: str) -> str:
-    """``1 session``, ``1,204 sessions``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def short(duration: timedelta | None) -> str:

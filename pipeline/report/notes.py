@@ -9,8 +9,7 @@ from pipeline.core.rollout import Rollout
 from pipeline.judging.exposure import UNKNOWN, Exposure
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.population import UNSEEN
-from pipeline.report.banner import count
-from pipeline.units import format_duration, format_rate
+from pipeline.units import count, format_duration, format_rate
 
 _NOBODY = Exposure()
 
