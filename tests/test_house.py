@@ -22,6 +22,7 @@ PURE = (
     "infra.keys",
     "infra.settings",
     "pipeline.model",
+    "pipeline.core.actions",
     "pipeline.core.codec",
     "pipeline.cloudrun.log_filter",
     "checks.finding",
@@ -59,6 +60,7 @@ PURE = (
     "pipeline.core.intent",
     "pipeline.core.pin",
     "pipeline.core.soak",
+    "pipeline.driving.due",
     "pipeline.driving.pace",
     "pipeline.judging.sequential",
     "pipeline.judging.terms",
@@ -174,6 +176,7 @@ FORBIDDEN = {
     "checks": ("pipeline", "infra"),  # parses code; knows no cloud
     "infra": (
         "checks",
+        "pipeline.driving.acts",
         "pipeline.driving.engine",
         "pipeline.cli",
         "pipeline.local",
@@ -187,6 +190,7 @@ FORBIDDEN = {
         "pipeline.core.decision",
     ),
     "pipeline.local": (
+        "pipeline.driving.acts",
         "pipeline.driving.engine",
         "pipeline.judging.bound",
         "pipeline.judging.certification",
@@ -200,7 +204,7 @@ FORBIDDEN = {
         "pipeline.core.record",
     ),
     "pipeline.app": ("typer", "rich", "pipeline.cli"),  # what a command does, whoever asks for it
-    "pipeline.driving.engine": (
+    "pipeline.driving": (
         "pipeline.local",
         "pipeline.cloudrun",
         "pipeline.cli",

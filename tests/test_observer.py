@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pipeline.driving.observer import Observer, lines_needed
+from pipeline.driving.due import lines_needed
+from pipeline.driving.observer import Observer
 from pipeline.errors import RecordLost
 from pipeline.judging.judgement import Verdict
 from pipeline.model import LogLine, Outcome, ServiceRef, Split, Target

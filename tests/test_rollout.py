@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.core import plan, rollout
-from pipeline.core.decision import (
+from pipeline.core import plan
+from pipeline.core.actions import (
     Arrive,
     Deploy,
     Enter,
@@ -19,11 +19,11 @@ from pipeline.core.decision import (
     Promote,
     Restore,
     Settle,
-    Situation,
     Wait,
-    decide,
 )
+from pipeline.core.decision import Situation, decide
 from pipeline.core.rollout import ENDED, TRANSITIONS, UNDER_WAY, Event, Last, Phase, Rollout
+from pipeline.driving.promote import stage_after
 from pipeline.judging import judge
 from pipeline.judging.judgement import CriterionJudgement, Judgement, Verdict
 from pipeline.model import LiveService, Outcome, Readiness, Revision, Split, Target
@@ -363,11 +363,11 @@ def test_a_candidate_that_breaks_at_its_stage_is_sent_back() -> None:
     ("to_percent", "stage"), [(1, 1), (5, 1), (6, 2), (25, 2), (26, 3), (100, 3)], ids=str
 )
 def test_skipping_ahead_goes_to_the_first_stage_with_that_share(to_percent: int, stage: int) -> None:
-    assert rollout.stage_after(a_rollout(Phase.PAUSED, 1), to_percent) == stage
+    assert stage_after(a_rollout(Phase.PAUSED, 1), to_percent) == stage
 
 
 def test_skipping_ahead_never_goes_back() -> None:
-    assert rollout.stage_after(a_rollout(Phase.PAUSED, 2), 5) == 2
+    assert stage_after(a_rollout(Phase.PAUSED, 2), 5) == 2
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_going_on_leaves_only_a_stage_that_passed_and_asked_for_it(
             current.plan, terms=replace(current.plan.terms, stages=stages(0, 5, 25, 100, hold_at=hold_at))
         ),
     )
-    assert rollout.stage_after(current, None) == stage
+    assert stage_after(current, None) == stage
 
 
 def test_what_users_met_is_remembered_after_traffic_went_back() -> None:

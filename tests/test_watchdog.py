@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from pipeline.core.rollout import Phase
-from pipeline.driving.engine import Engine, Next
+from pipeline.driving.acts import Next
+from pipeline.driving.engine import Engine
 from pipeline.driving.pace import USUAL
 from pipeline.model import Outcome
 from tests.rollouts import CANDIDATE, SECOND, STABLE, Scene

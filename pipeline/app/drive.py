@@ -26,8 +26,9 @@ from pipeline.core.intent import GOOD, Ended
 from pipeline.core.plan import Wish
 from pipeline.core.promoted import Admission
 from pipeline.core.rollout import UNDER_WAY, Phase, Rollout
+from pipeline.driving.acts import Next
 from pipeline.driving.begin import Start
-from pipeline.driving.engine import Engine, Next
+from pipeline.driving.engine import Engine
 from pipeline.driving.ports import World
 from pipeline.errors import SpillwayError
 from pipeline.events import Called, Listener, Looked, RolloutEvent, Said

@@ -16,7 +16,8 @@ from pipeline.output.writer import error_document, outcome_document
 
 if TYPE_CHECKING:
     from pipeline.core.rollout import Rollout
-    from pipeline.driving.engine import Engine, Next
+    from pipeline.driving.acts import Next
+    from pipeline.driving.engine import Engine
     from pipeline.driving.ports import Clock
 
 _READ_BACK_WITHIN = timedelta(seconds=20)

@@ -22,7 +22,7 @@ from pipeline.app.wiring import SystemClock, open_places
 from pipeline.cloudrun.log_filter import Asked
 from pipeline.core import fleet
 from pipeline.core.rollout import Rollout
-from pipeline.driving.observer import lines_needed
+from pipeline.driving.due import lines_needed
 from pipeline.errors import SpillwayError, UserError
 from pipeline.model import ServiceRef
 from pipeline.output.writer import Mode

@@ -22,6 +22,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.core import soak, verification
+from pipeline.core.actions import (
+    Action,
+    Arrive,
+    Deploy,
+    Enter,
+    Finish,
+    Pause,
+    Promote,
+    Restore,
+    Settle,
+    Wait,
+)
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
 from pipeline.core.verification import Verified
 from pipeline.judging.judgement import Judgement, Verdict
@@ -74,68 +86,6 @@ class Situation:
             return self.stage_verdict.reason
         return verification.failed(self.verified) or None
 
-
-# -- actions: what the engine is to do, each one line there ------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do until then; ``probe``: but to hold a probe round at once."""
-
-    until: datetime
-    why: str
-    probe: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Deploy:
-    """Run the Pulumi program: make the candidate revision."""
-
-
-@dataclass(frozen=True, slots=True)
-class Enter:
-    """Set traffic to this stage's share."""
-
-    stage: int
-    event: Event
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrive:
-    """The stage's traffic is served: its clock starts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    reason: str
-    drift: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    """Give all traffic back to stable. ``blamed``: the metric that the judge holds against the candidate."""
-
-    reason: str
-    blamed: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Stable was seen to have all traffic: the roll-back is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    outcome: Outcome
-
-
-Action = Wait | Deploy | Enter | Arrive | Pause | Promote | Restore | Settle | Finish
 
 LOOK_AGAIN = timedelta(seconds=1)
 VERIFY_WITHIN = timedelta(seconds=60)  # from a write that was accepted until it is seen

@@ -69,10 +69,8 @@ TRANSITIONS: Mapping[tuple[Phase, Event], Phase] = {
     (Phase.PROMOTED, Event.FAILED): Phase.ROLLING_BACK,
     (Phase.ROLLING_BACK, Event.FAILED): Phase.ROLLING_BACK,  # the write was lost or undone: once more
     (Phase.ROLLING_BACK, Event.RESTORED): Phase.ROLLED_BACK,
-    (
-        Phase.ROLLED_BACK,
-        Event.FAILED,
-    ): Phase.ROLLING_BACK,  # somebody moved traffic since; an operator gives it back
+    # Somebody moved traffic since; an operator gives it back.
+    (Phase.ROLLED_BACK, Event.FAILED): Phase.ROLLING_BACK,
 }
 
 _REASON_CHARS = 400
@@ -319,17 +317,3 @@ class Rollout:
         plan = self.plan
         digest = promoted.digest_of(plan.image)
         return Promoted(digest, plan.config, plan.candidate, self.candidate_uid, at, commit=plan.commit)
-
-
-def stage_after(rollout: Rollout, to_percent: int | None) -> int:
-    """Where an operator's ``promote`` goes: on from a stage that asked to be held, else the same stage again.
-
-    Args:
-        to_percent: skip ahead to the first stage with at least this share; never back.
-    """
-    stages = rollout.plan.terms.stages
-    if to_percent is not None:
-        index = next((i for i, stage in enumerate(stages) if stage.percent >= to_percent), len(stages) - 1)
-        return max(index, rollout.stage_index)
-    was_held = rollout.phase is Phase.PAUSED and not rollout.drift and rollout.stage.hold
-    return rollout.stage_index + 1 if was_held and not rollout.is_last_stage else rollout.stage_index

@@ -16,6 +16,7 @@ from pipeline.budget import urgent
 from pipeline.core import drift, record, soak
 from pipeline.core.decision import Situation
 from pipeline.core.rollout import Phase, Rollout
+from pipeline.driving import due
 from pipeline.driving.ports import World
 from pipeline.driving.rounds import Rounds
 from pipeline.driving.verifications import Verifications
@@ -23,11 +24,10 @@ from pipeline.errors import PlatformUnavailable, RecordLost, RecordUnreadable, U
 from pipeline.events import Listener, Look, Said, harmless, unheard
 from pipeline.judging import evidence, judge
 from pipeline.judging.counts import Block, Counts
-from pipeline.judging.instances import LOOKBACK
 from pipeline.judging.judgestate import JudgeState
 from pipeline.judging.reading import Arm
 from pipeline.judging.spans import Reach, Span, last_closed
-from pipeline.judging.terms import Plan, Sampling
+from pipeline.judging.terms import Plan
 from pipeline.model import LiveService, Revision, ServiceRef, Split
 from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.route import Ways
@@ -250,16 +250,18 @@ class Observer:
             Arm(candidate.name, candidate.nonce),
             Arm(stable.name, stable.nonce) if stable else None,
         )
-        due = [span for span in _spans(current) if self._is_due(span, plan, state)]
-        if not due:
+        spans = [span for span in due.spans_of(current) if self._is_due(span, plan, state)]
+        if not spans:
             return []
         # Once for all of them, and for both arms: each search is a part of the project's quota.
-        since = min(_needed(span, plan.terms.sampling, state.seen_until(span.split_epoch)) for span in due)
+        since = min(
+            due.needed(span, plan.terms.sampling, state.seen_until(span.split_epoch)) for span in spans
+        )
         revisions = (current.plan.candidate, current.plan.stable)
         lines = self._world.logs.lines(self.ref, since=since, revisions=revisions)
         blocks: list[Block] = []
         clients = state.clients
-        for span in due:
+        for span in spans:
             after = state.seen_until(span.split_epoch)
             reach = Reach.of(lines, span, plan.terms.sampling, now, after)
             self._late = reach.late if judge.counts_runs(plan) else ""
@@ -275,7 +277,7 @@ class Observer:
     def _is_due(self, span: Span, plan: Plan, state: JudgeState) -> bool:
         """Whether something of it is judged, and a block of it can be closed."""
         closed = last_closed(span, plan.terms.sampling, self._clock.now())
-        return _is_open(span, plan, state) and closed > state.seen_until(span.split_epoch)
+        return due.is_open(span, plan, state) and closed > state.seen_until(span.split_epoch)
 
     def probe_now(
         self, plan: Plan, uri: str, revision: Revision, stop: Callable[[], bool], *, warm_up: bool = True
@@ -307,36 +309,3 @@ class Observer:
             f"{why} We wrote epoch {self._last_epoch}; nothing is raised without a record.".strip(),
             f"Roll back from the stable tag: spillway rollback {self.ref.name}",
         )
-
-
-def lines_needed(current: Rollout) -> datetime | None:
-    """From when on the next look at it may need lines of the logs; None: it needs none.
-
-    For who looks at many rollouts, and asks for the lines of all at once.
-    """
-    plan, state = current.plan, current.judge
-    if current.phase not in (Phase.ROLLING, Phase.PAUSED):
-        return None
-    spans = [span for span in _spans(current) if _is_open(span, plan, state)]
-    since = (_needed(span, plan.terms.sampling, state.seen_until(span.split_epoch)) for span in spans)
-    return min(since, default=None)
-
-
-def _spans(current: Rollout) -> Sequence[Span]:
-    """The splits before this one that may still owe blocks, and this one."""
-    running = Span(current.since, None, current.split_epoch, current.stage.percent, current.arrived)
-    return (*current.spans, running)
-
-
-def _is_open(span: Span, plan: Plan, state: JudgeState) -> bool:
-    """Whether something of it is judged, and not all of it was taken in.
-
-    Blocks are taken in by split, in order: one of a later split was taken in after all of this one.
-    """
-    is_judged = span.percent or evidence.judged_at(span.percent, plan.terms.criteria)
-    return bool(is_judged) and span.split_epoch >= state.seen[0]
-
-
-def _needed(span: Span, sampling: Sampling, after: int) -> datetime:
-    """From when on lines are needed: an accept that is owed an answer lies up to D before the first of these blocks."""
-    return span.since + (after + 1) * sampling.block - max(sampling.within, LOOKBACK)

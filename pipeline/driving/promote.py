@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pipeline.core import rollout
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout
 from pipeline.driving.engine import Engine
 from pipeline.driving.ports import Clock
@@ -43,12 +42,26 @@ def promote(engine: Engine, clock: Clock, *, to_percent: int | None, reason: str
     if not s.rollout.candidate_uid:
         engine.redeploy(s.live, s.rollout, reason=reason, by=by)
         return s.rollout
-    stage = rollout.stage_after(s.rollout, to_percent)
+    stage = stage_after(s.rollout, to_percent)
     if stage == s.rollout.stage_index and s.rollout.phase is Phase.ROLLING:
         return s.rollout
     event = Event.RESUMED if s.rollout.phase is Phase.PAUSED else Event.RAISED
     engine.enter(look, stage, event, reason=reason or "an operator said so", by=by)
     return s.rollout
+
+
+def stage_after(rollout: Rollout, to_percent: int | None) -> int:
+    """Where an operator's ``promote`` goes: on from a stage that asked to be held, else the same stage again.
+
+    Args:
+        to_percent: skip ahead to the first stage with at least this share; never back.
+    """
+    stages = rollout.plan.terms.stages
+    if to_percent is not None:
+        index = next((i for i, stage in enumerate(stages) if stage.percent >= to_percent), len(stages) - 1)
+        return max(index, rollout.stage_index)
+    was_held = rollout.phase is Phase.PAUSED and not rollout.drift and rollout.stage.hold
+    return rollout.stage_index + 1 if was_held and not rollout.is_last_stage else rollout.stage_index
 
 
 def _look(engine: Engine, clock: Clock) -> Look:
