@@ -11,7 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from pipeline.app import reporting
-from pipeline.app.drive import Drive, Listeners
+from pipeline.app.drive import Drive
+from pipeline.app.listeners import Listeners
 from pipeline.app.orders import Orders
 from pipeline.core.plan import Wish
 from pipeline.events import RolloutEvent

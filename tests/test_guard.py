@@ -16,7 +16,8 @@ from infra.compose import compose
 from infra.guard import Loss
 from infra.live import Live
 from infra.settings import Settings, Template
-from pipeline.app.drive import Drive, Listeners
+from pipeline.app.drive import Drive
+from pipeline.app.listeners import Listeners
 from pipeline.app.orders import Orders
 from pipeline.app.programs import EngineChoice, Program
 from pipeline.app.request import Request

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.app import reporting
-from pipeline.app.drive import Listeners
+from pipeline.app.listeners import Listeners
 from pipeline.app.reporting import UserFigures
 from pipeline.events import Looked, RolloutEvent, Said
 from pipeline.model import Outcome

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import budget
 from pipeline.app import ci, draining
+from pipeline.app.listeners import Listeners, naming_promote
 from pipeline.app.orders import Orders, obey
 from pipeline.app.programs import Program
 from pipeline.app.reporting import UserFigures, rollouts_of, write_reports
@@ -31,7 +31,7 @@ from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine
 from pipeline.driving.ports import World
 from pipeline.errors import SpillwayError
-from pipeline.events import Called, Listener, Looked, RolloutEvent, Said
+from pipeline.events import Called, Looked, RolloutEvent
 from pipeline.model import LiveService, Outcome
 from pipeline.output.writer import outcome_document
 from pipeline.report import writes
@@ -41,41 +41,6 @@ if TYPE_CHECKING:
     from infra.guard import Ruling
 
 _FIRST = (Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY)
-
-
-@dataclass(slots=True)
-class Listeners:
-    """Tells everybody who listens. Who joins later hears first what was told before.
-
-    (A journal is named after its rollout, and before the first write there is none.)
-    """
-
-    each: list[Listener] = field(default_factory=list)
-    say: Callable[[str], None] = lambda _: None
-    told: deque[RolloutEvent] = field(default_factory=lambda: deque(maxlen=100))
-
-    def __call__(self, event: RolloutEvent, /) -> None:
-        if not isinstance(event, Looked):
-            self.told.append(event)
-        for listener in tuple(self.each):
-            self._tell(listener, event)
-
-    def join(self, listener: Listener, since: datetime | None = None) -> None:
-        """Args: since: what was told before then is not for this one (an attempt that this one replaced)."""
-        self.each.append(listener)
-        for event in tuple(self.told):
-            if since is None or event.at >= since:
-                self._tell(listener, event)
-
-    def _tell(self, listener: Listener, event: RolloutEvent) -> None:
-        """Whoever only listens cannot stop a rollout: one that fails is not told again."""
-        try:
-            listener(event)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - rich exits when a pipe breaks; traffic comes first
-            if listener in self.each:
-                self.each.remove(listener)
-            with suppress(Exception):
-                self.say(f"{type(listener).__name__} gave up: {error!r} (the rollout goes on)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +108,6 @@ class Drive:
             return ()
         made, _ = self.planned()
         return template_diff.not_applied(made)
-
-    def declared(self) -> Sequence[Mapping[str, object]]:
-        """What the Pulumi program would declare for the image, without secrets."""
-        return [resource.summary for resource in self.program.declared(self.request.settings)]
 
     def begin(
         self,
@@ -332,17 +293,6 @@ class Drive:
         return code
 
 
-def naming_promote(listener: Listener, request: Request) -> Listener:
-    """The same listener, told of a pause together with the command that ends it."""
-
-    def heard(event: RolloutEvent, /) -> None:
-        if isinstance(event, Said) and event.kind == "paused":
-            event = replace(event, text=f"{event.text}; let it go on: {writes.promote(request.name)}")
-        listener(event)
-
-    return heard
-
-
 @contextmanager
 def open_drive(request: Request, *, one_step: bool = False, place: Place | None = None) -> Iterator[Drive]:
     """Everything that a rollout of this environment needs, opened; closed with the block.
@@ -364,7 +314,6 @@ def open_drive(request: Request, *, one_step: bool = False, place: Place | None 
         if request.config.webhook is not None:
             from pipeline.app import webhook
 
-            hook = webhook.of(session, request.config, request.name)
-            listeners.join(stack.enter_context(hook))
+            listeners.join(stack.enter_context(webhook.of(session, request.config, request.name)))
         with ExitStack() as views:
             yield Drive(request, place, program, engine, world, listeners, views, Orders(session))

@@ -119,7 +119,8 @@ def _show_new(drive: Drive, gate: Gate, lines: Sequence[str], document: Mapping[
     Raises: FieldsLost, as the rollout would.
     """
     made, ruling = drive.must_lose_nothing()
-    resources = () if ruling.beyond else drive.declared()
+    declared = () if ruling.beyond else drive.program.declared(drive.request.settings)
+    resources = [each.summary for each in declared]  # without secrets
     changed = template_diff.lines(made, ruling)
     drive.request.session.output.result(
         "\n".join([*lines, *changed, *_declared(resources), *gate.lines()]),

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.app.drive import Listeners
+from pipeline.app.listeners import Listeners
 from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import Rhythm
