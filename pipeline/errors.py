@@ -26,6 +26,8 @@ it is evidence (see ``evidence.py``). An exception is a fault of ours or of the 
 
 from __future__ import annotations
 
+INTERRUPTED, TERMINATED = 130, 143  # by a signal: whatever was begun, the service keeps the state
+
 
 class SpillwayError(Exception):
     """A failure that a person can act on, told in three lines.

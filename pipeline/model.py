@@ -111,7 +111,7 @@ class Split:
 
     def __str__(self) -> str:
         """``a 95%, b 5%``, for messages."""
-        return ", ".join(f"{name or 'LATEST'} {share}%" for name, share in self.serving.items()) or "nothing"
+        return worded(self.serving)
 
     def percent_of(self, revision: str) -> int:
         return sum(t.percent for t in self.targets if t.revision == revision)
@@ -163,6 +163,11 @@ class Split:
         ours = (STABLE_TAG, CANDIDATE_TAG)
         lines += [Target(t.revision, 0, t.tag) for t in foreign if t.tag and t.tag not in ours]
         return cls(tuple(lines))
+
+
+def worded(shares: Mapping[str, int]) -> str:
+    """``a 95%, LATEST 5%``: of ``Split.serving``."""
+    return ", ".join(f"{name or 'LATEST'} {share}%" for name, share in shares.items()) or "nothing"
 
 
 class Readiness(StrEnum):

@@ -1,9 +1,9 @@
-"""Durations, rates, odds and sizes as people write them: ``5m``, ``0.1%``, ``1 in 1000``, ``4MiB``.  PURE."""
+"""Durations, moments, rates, odds and sizes as people write them: ``5m``, ``0.1%``, ``1 in 1000``, ``4MiB``.  PURE."""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 LONGEST = timedelta(days=366)  # of any duration in a file; sums of a few stay far from where timedelta ends
 
@@ -85,6 +85,11 @@ def format_size(size: int) -> str:
     """The shortest text that ``parse_size`` reads back."""
     unit = next(unit for unit in reversed(_SIZES) if size % _SIZES[unit] == 0)
     return f"{size // _SIZES[unit]}{unit}"
+
+
+def when(moment: datetime) -> str:
+    """``2026-11-27 19:00:00 UTC``. Args: moment: in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def count(number: int, noun: str) -> str:

@@ -79,7 +79,7 @@ class Reported:
 
     @property
     def files(self) -> list[str]:
-        return sorted(path.name for path in reporting.rollouts_of(self.session).iterdir())
+        return sorted(path.name for path in self.session.rollouts.iterdir())
 
     def drive(self, driver: str = "host/1") -> Drive:
         listeners = Listeners([], self.session.said.append)

@@ -164,7 +164,7 @@ def test_a_tag_that_is_being_moved_is_not_probed(before: Split, after: Split) ->
     scene.platform.foreign_write(split=after)
     rounds = len(scene.prober.rounds)
     scene.prober.failing.add("http://candidate")
-    scene.driver.observer.probe_soon()
+    scene.driver.observer.rounds.soon()
     look = scene.driver.observer.look()
     assert look.situation.live.serving.tagged("candidate") == before.tagged("candidate")
     assert look.situation.stage_verdict.verdict is not Verdict.FAIL

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from pipeline.core.plan import Wish
-from pipeline.core.promoted import Admission, when
+from pipeline.core.promoted import Admission
 from pipeline.driving.predecessor import Predecessor, must_not_be_locked
 from pipeline.driving.restore import Cause, restore
 from pipeline.errors import NotYet, PlanRefused, SpillwayError
 from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Split
+from pipeline.units import when
 from tests.fakes import REF, FakeClock
 from tests.rollouts import STABLE, Scene, a_wish
 

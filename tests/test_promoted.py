@@ -16,6 +16,7 @@ from pipeline.core.promoted import KEPT, Found, NotBefore, Promoted, Refused, Sh
 from pipeline.core.rollout import Event, Phase, Rollout
 from pipeline.driving.restore import Cause, restore
 from pipeline.model import Outcome, Readiness, Revision, Split
+from pipeline.units import when
 from tests.fakes import REF, START
 from tests.rollouts import STABLE, Scene, a_wish, stages
 from tests.test_rollout import a_rollout
@@ -293,7 +294,7 @@ def test_who_comes_after_is_asked_only_where_something_soaks(scene: Scene) -> No
         "since": at.isoformat(),
         "ready": {"production": (at + SOAK).isoformat()},
     }
-    assert lines[1].strip() == f"ready for production at {promoted.when(at + SOAK)}"
+    assert lines[1].strip() == f"ready for production at {when(at + SOAK)}"
     assert len(asked) == 2
     scene.platform.foreign_write(split=Split.between(STABLE, None, 0))
     assert (shown(), len(asked)) == ((None, []), 2)

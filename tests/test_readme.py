@@ -15,7 +15,6 @@ import typer
 from typer.main import get_command
 
 from pipeline import errors
-from pipeline.app.interrupts import INTERRUPTED, TERMINATED
 from pipeline.cli.app import app
 from pipeline.config import schema
 from pipeline.model import Outcome
@@ -47,7 +46,7 @@ def test_every_exit_code_is_told() -> None:
     used = (
         {o.exit_code for o in Outcome}
         | {kind.exit_code for kind in kinds}
-        | {INTERRUPTED, TERMINATED, 20, 21}
+        | {errors.INTERRUPTED, errors.TERMINATED, 20, 21}
     )
     assert told == used
 

@@ -52,7 +52,6 @@ FAULTS = [
 
 def say_everything(output: Output) -> None:
     output.say("said")
-    output.detail("more")
     output.result("done", {"outcome": "done"})
     output.data("::notice::data")
     output.event(Shifted(START, 1, 0, 5))

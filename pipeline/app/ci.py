@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import NotYet
+from pipeline.errors import INTERRUPTED, TERMINATED, NotYet
 from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.output.writer import Output
@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from checks.finding import Report
 
 OUTPUTS = ("outcome", "revision", "rollback_revision", "stable", "percent", "report", "exit_code")
-_INTERRUPTED = (130, 143)  # whatever it had begun, the service keeps the state
-_TAKEN = frozenset(o.label for o in (Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT))
+_TAKEN = frozenset(o.label for o in Outcome if not o.exit_code)
 #: Of annotations, where nothing has failed.
 _KINDS = {NotYet.outcome: "notice", Outcome.PAUSED.label: "warning", Outcome.UNDER_WAY.label: "warning"}
 
 
 def hand_on(output: Output, code: int) -> None:
     """The outputs of this step and one annotation, of the document that the command ended with."""
-    document = output.last or ({"outcome": "interrupted"} if code in _INTERRUPTED else {})
+    document = output.last or ({"outcome": "interrupted"} if code in (INTERRUPTED, TERMINATED) else {})
     if "outcome" not in document:
         return
     values = outputs(document, code)

@@ -15,7 +15,7 @@ from pipeline.app import ci, draining
 from pipeline.app.listeners import Listeners, naming_promote
 from pipeline.app.orders import Orders, obey
 from pipeline.app.programs import Program
-from pipeline.app.reporting import UserFigures, rollouts_of, write_reports
+from pipeline.app.reporting import UserFigures, write_reports
 from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.app.stepping import facts_of
@@ -218,7 +218,7 @@ class Drive:
         if current is None or self.has_journal:
             return
         self.has_journal = True
-        journal = Journal(rollouts_of(self.session), Attempt.of(current), self.session.output.say)
+        journal = Journal(self.session.rollouts, Attempt.of(current), self.session.output.say)
         # A first deployment's record is written last, with the answer: all that was told is of it.
         is_first = current.plan.stable == current.plan.candidate
         self.listeners.join(journal, since=None if is_first else current.started)

@@ -78,9 +78,7 @@ class Gate:
 
     @property
     def _kept_in(self) -> Path:
-        return static_checks.kept_in(
-            self.request.session.state_folder / "rollouts", self.request.wish.rollout_id
-        )
+        return static_checks.kept_in(self.request.session.rollouts, self.request.wish.rollout_id)
 
     def _keep(self, report: Report) -> None:
         try:

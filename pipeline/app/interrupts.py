@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.app.session import Session
+from pipeline.errors import INTERRUPTED, TERMINATED
 from pipeline.output import streams
 
-INTERRUPTED = 130
-TERMINATED = 143
 _GRACE_S = 2.0  # for what is under way: a call that hangs, a round of probes, a program that is applied
 
 

@@ -38,10 +38,9 @@ def keep_journal(session: Session, current: Rollout | None, told: Sequence[Rollo
     if current is None:
         return
     with suppress(Exception):
-        from pipeline.app.reporting import rollouts_of
         from pipeline.report.journal import Attempt, Journal
 
-        journal = Journal(rollouts_of(session), Attempt.of(current), session.output.say, all_the_same=why)
+        journal = Journal(session.rollouts, Attempt.of(current), session.output.say, all_the_same=why)
         for event in told:
             journal(event)
 

@@ -184,7 +184,7 @@ def make_report(
     from pipeline.report import document, journal
 
     commit, changed = _changed(session, current, commit)
-    folder, attempt = rollouts_of(session), journal.Attempt.of(current)
+    folder, attempt = session.rollouts, journal.Attempt.of(current)
     met = read_logs(world, current)
     try:
         lines = journal.read(folder, attempt)
@@ -253,7 +253,7 @@ def write_report(session: Session, current: Rollout, made: Report) -> list[Path]
     """
     from pipeline.report import journal, render
 
-    folder, attempt = rollouts_of(session), journal.Attempt.of(current)
+    folder, attempt = session.rollouts, journal.Attempt.of(current)
     private.make_folder(folder)
     texts = {
         attempt.path(folder, ".md"): render.markdown(made),
@@ -262,8 +262,3 @@ def write_report(session: Session, current: Rollout, made: Report) -> list[Path]
     for path, text in texts.items():
         private.write(path, text)
     return list(texts)
-
-
-def rollouts_of(session: Session) -> Path:
-    """Where this project's journals and reports lie."""
-    return session.state_folder / "rollouts"

@@ -84,6 +84,11 @@ class Session:
             )
         return self.local
 
+    @property
+    def rollouts(self) -> Path:
+        """Where this project's journals and reports lie."""
+        return self.state_folder / "rollouts"
+
     def need_folder(self) -> None:
         """For what reads or writes in the project. Raises: UserError when -C names no folder."""
         if self.nowhere is not None:

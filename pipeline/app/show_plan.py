@@ -21,7 +21,7 @@ from pipeline.errors import PlanRefused, ServiceNotFound
 from pipeline.judging.judge import counts_runs
 from pipeline.model import LiveService, Split
 from pipeline.report.banner import short
-from pipeline.units import format_duration, format_rate
+from pipeline.units import format_duration, format_rate, when
 
 
 def show(drive: Drive, gate: Gate, admit: Callable[[], Admission | None]) -> int:
@@ -46,7 +46,7 @@ def show(drive: Drive, gate: Gate, admit: Callable[[], Admission | None]) -> int
         case Supersede(other):
             raise PlanRefused(
                 f"{wish.ref.service}: {other.plan.candidate} is under way ({other.phase})",
-                f"It began {other.started:%Y-%m-%d %H:%M:%S} UTC. {differences(wish, other.plan)}",
+                f"It began {when(other.started)}. {differences(wish, other.plan)}",
                 "Let it end, roll it back, or begin yours with: spillway rollout --image DIGEST --supersede",
             )
         case Resume(own):

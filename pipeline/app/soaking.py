@@ -7,10 +7,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from pipeline.app.session import Session
-from pipeline.core.promoted import soaking_alone, when
+from pipeline.core.promoted import soaking_alone
 from pipeline.core.rollout import Rollout
 from pipeline.errors import UserError
 from pipeline.model import LiveService, ServiceRef
+from pipeline.units import when
 
 #: The environments that come after, and how long an image soaks for each; asked only where one soaks.
 Followers = Callable[[], Mapping[str, timedelta]]

@@ -12,9 +12,9 @@ from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+from pipeline.errors import INTERRUPTED
 from pipeline.output import streams
 
-INTERRUPTED = 130
 _FLAG = ("", "0", "1", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off")
 _KNOWN = {
     "SPILLWAY_OUTPUT": ("text", "json", "ndjson"),

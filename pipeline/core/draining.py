@@ -53,13 +53,8 @@ class Draining:
         return plan.terms.drain_max if self.within is None else self.within
 
 
-def after_roll_back(plan: Plan, now: datetime) -> Draining | None:
-    """Of the candidate, once stable was seen to have everything."""
-    return by_hand(plan, plan.terms.drain, now)
-
-
-def by_hand(plan: Plan, how: Drain, now: datetime, put_back: str = "") -> Draining | None:
-    """Of the candidate of a roll-back that was read back, as an operator wishes it; of one without users too.
+def after_roll_back(plan: Plan, how: Drain, now: datetime, put_back: str = "") -> Draining | None:
+    """Of the candidate, once stable was seen to have everything: as was agreed to, or as an operator wishes it.
 
     Args:
         put_back: what took its place as the latest revision, when it was to be deleted before.

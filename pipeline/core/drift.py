@@ -29,6 +29,7 @@ from pipeline.model import (
     Revision,
     Split,
 )
+from pipeline.units import when
 
 _OURS = (STABLE_TAG, CANDIDATE_TAG)
 _OUR_ANNOTATIONS = (RECORD_ANNOTATION, DRAIN_ANNOTATION)
@@ -194,5 +195,5 @@ def author(live: LiveService) -> str:
     A hint only: of several writes it is the last one, whoever did what is told.
     """
     by = f" by {live.last_modifier}" if live.last_modifier else ""
-    at = f" at {live.update_time:%Y-%m-%d %H:%M:%S} UTC" if live.update_time else ""
+    at = f" at {when(live.update_time)}" if live.update_time else ""
     return f" (last modified{by}{at})" if by or at else ""

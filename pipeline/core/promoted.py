@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.core.soak import whole
-from pipeline.model import Revision
-from pipeline.units import format_duration
+from pipeline.model import Revision, worded
+from pipeline.units import format_duration, when
 
 KEPT = 10
 _CLOCKS_AGREE = timedelta(minutes=1)
@@ -222,8 +222,7 @@ def _doubts(each: Promoted, found: Found) -> Iterator[str]:
     if each.config != found.config:
         yield f"{name} soaked with another spillway.yaml: {each.config[:12]}, yours is {found.config[:12]}"
     if each.left is None and found.serving != {name: 100}:
-        shares = ", ".join(f"{one or 'LATEST'} {share}%" for one, share in found.serving.items()) or "nothing"
-        yield f"{name} has all traffic by its record, and traffic is {shares}"
+        yield f"{name} has all traffic by its record, and traffic is {worded(found.serving)}"
     if each.left is None and not revision.is_ready:
         yield f"{name} is {revision.readiness}"
 
@@ -239,7 +238,3 @@ def newer(known: Sequence[Promoted], has: Sequence[str], since: datetime | None)
     if last is not None:
         return tuple(known[last + 1 :])
     return tuple(each for each in known if since is None or each.at > since)
-
-
-def when(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -291,7 +291,7 @@ class Rollout:
         """A candidate that never had traffic has no users: it stays as it is, to be looked at."""
         decided = None
         if event is Event.RESTORED and self.reached:
-            decided = draining.after_roll_back(self.plan, now)
+            decided = draining.after_roll_back(self.plan, self.plan.terms.drain, now)
         elif event is Event.PROMOTED:
             decided = draining.after_promotion(self.plan, now)
         return decided or draining.carried(self.draining, self.plan)

@@ -123,7 +123,7 @@ class Acts:
     def _wait(self, action: Wait, look: Look) -> Next:
         current, now = look.situation.rollout, look.situation.now
         if action.probe:
-            self.observer.probe_soon()
+            self.observer.rounds.soon()
         # A heartbeat from the future is another machine's wrong clock: no reason to stay silent until then.
         is_due = not timedelta(0) <= now - current.heartbeat < self.rhythm.heartbeat / 2
         # After other people's writes the record says again which generation is ours.
@@ -218,7 +218,7 @@ class Acts:
         now = max(current.since, record.utc(self._clock.now()))
         after = replace(current, arrived=now, watched=timedelta(0), judge=judge.new_stage(look.judge))
         self.commit(look.situation.live, after)
-        self.observer.probe_soon()
+        self.observer.rounds.soon()  # a new share wants a fresh round
         self._listen(Arrived(self._clock.now(), current.stage_index, current.stage.percent))
         return Next(self._clock.now(), "traffic has arrived")
 

@@ -77,7 +77,7 @@ def wish(platform: Platform, clock: Clock, ref: ServiceRef, how: Drain, *, by: s
         if _is_wished(old, how, now):
             return
         plan = draining.wished(current.plan, how)
-        asked = draining.by_hand(plan, how, now, old.put_back if old else "")
+        asked = draining.after_roll_back(plan, how, now, old.put_back if old else "")
         try:
             hand.write(live, replace(current, plan=plan, draining=asked))
         except StaleWrite:

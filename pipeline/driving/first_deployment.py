@@ -99,7 +99,7 @@ def _probed(engine: Engine, plan: Plan, uri: str, revision: Revision) -> tuple[b
     state = Probes()
     failures: list[Conversation] = []
     for number in range(_MOST_ROUNDS):
-        report = engine.observer.probe_now(plan, uri, revision, engine.stop, warm_up=not number)
+        report = engine.observer.rounds.once(plan, uri, revision, engine.stop, warm_up=not number)
         if report is None:
             return None
         if report.unspoken:

@@ -7,7 +7,7 @@ to save reading their lines again; any other process comes to the same from the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,7 +29,6 @@ from pipeline.judging.reading import Arm
 from pipeline.judging.spans import Reach, Span, last_closed
 from pipeline.judging.terms import Plan
 from pipeline.model import LiveService, Revision, ServiceRef, Split
-from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.route import Ways
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Observer:
         self._world = world
         self._clock = world.clock
         self._listen = harmless(listen)
-        self._rounds = Rounds(
+        self.rounds = Rounds(
             world.prober, world.clock, scenarios, self._listen, authenticated=authenticated, ways=ways,
             is_inside=is_inside,
         )  # fmt: skip
@@ -97,12 +96,8 @@ class Observer:
     def written(self, epoch: int) -> None:
         """The record now holds all evidence so far; ``epoch`` is what it bears."""
         self._last_epoch = max(self._last_epoch, epoch)
-        self._rounds.forget_written()
+        self.rounds.forget_written()
         self._asked = "", 0
-
-    def probe_soon(self) -> None:
-        """A new share, or a raise, wants a fresh round."""
-        self._rounds.soon()
 
     def look(self, *, probe: bool = True, pause: timedelta = timedelta(0)) -> Look:
         """Read, observe and judge; change nothing. Raises UserError when no rollout was ever started.
@@ -123,7 +118,7 @@ class Observer:
         state, blind = self._judge(current, live, candidate, stable, probe=probe)
         at_the_end = current.is_last_stage and current.phase is Phase.ROLLING
         verified, unverified = self._verifications.look(current, live, candidate, stable, begin=probe)
-        last, now = self._rounds.last, self._clock.now()
+        last, now = self.rounds.last, self._clock.now()
         situation = Situation(
             rollout=current,
             live=live,
@@ -136,7 +131,7 @@ class Observer:
             blind=blind,
             is_stable_bad=last is not None and last.is_stable_bad,
             stable_fails=last.stable_fails if last is not None else "",
-            is_probed_now=self._rounds.is_now,
+            is_probed_now=self.rounds.is_now,
             verified=verified,
             unverified=unverified,
             watched=self._watch(current, live, begun, now, pause),
@@ -164,7 +159,7 @@ class Observer:
         """By name: listed at this look, or remembered while nothing is raised on them and nothing they show in changed."""
         now, beside = self._clock.now(), (live.latest_created, live.latest_ready, live.failure, live.wanted)
         soaked = current.arrived is not None and now >= current.arrived + current.stage.soak
-        may_raise = current.phase is Phase.ROLLING and soaked and self._rounds.is_near
+        may_raise = current.phase is Phase.ROLLING and soaked and self.rounds.is_near
         old = self._listed
         if old is None or may_raise or old.beside != beside or now - old.at >= self._memory:
             listed = {r.name: r for r in self._world.platform.revisions(self.ref)}
@@ -214,10 +209,10 @@ class Observer:
         probe: bool,
     ) -> tuple[JudgeState, str]:
         """The judge's state with everything that was seen since it was written, and why we are blind, if we are."""
-        self._rounds.is_now = False
+        self.rounds.is_now = False
         if current.phase not in (Phase.ROLLING, Phase.PAUSED) or candidate is None:
             return current.judge, ""
-        blind = self._rounds.collect(current, live, candidate, stable) if probe else ""
+        blind = self.rounds.collect(current, live, candidate, stable) if probe else ""
         state = current.judge
         # By the record's text: once anybody has written it, what we made of the one before is void.
         if self._thought and self._thought[0] == live.record_text:
@@ -236,7 +231,7 @@ class Observer:
             self._thought = (live.record_text or "", state)
         except PlatformUnavailable as error:
             blind = f"logs cannot be read: {error.what}"
-        return self._rounds.judged(state, current), blind
+        return self.rounds.judged(state, current), blind
 
     def _blocks(
         self, current: Rollout, candidate: Revision, stable: Revision | None, state: JudgeState
@@ -278,12 +273,6 @@ class Observer:
         """Whether something of it is judged, and a block of it can be closed."""
         closed = last_closed(span, plan.terms.sampling, self._clock.now())
         return due.is_open(span, plan, state) and closed > state.seen_until(span.split_epoch)
-
-    def probe_now(
-        self, plan: Plan, uri: str, revision: Revision, stop: Callable[[], bool], *, warm_up: bool = True
-    ) -> ProbeReport | None:
-        """One round against the address of a revision, waited for; nothing to compare it with. None when stopped."""
-        return self._rounds.once(plan, uri, revision, stop, warm_up=warm_up)
 
     def decode(self, live: LiveService) -> Rollout:
         """The service's rollout. Raises UserError where there never was one, RecordLost where ours is gone."""

@@ -7,22 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.core import promoted, record
-from pipeline.core.promoted import (
-    Admission,
-    Choice,
-    Found,
-    NotBefore,
-    Promoted,
-    Refused,
-    Ship,
-    digest_of,
-    when,
-)
+from pipeline.core.promoted import Admission, Choice, Found, NotBefore, Promoted, Refused, Ship, digest_of
 from pipeline.core.rollout import UNDER_WAY, Phase, Rollout
 from pipeline.driving.ports import Clock, Platform
 from pipeline.errors import NotYet, PlanRefused, ServiceNotFound
 from pipeline.model import LiveService, Revision, ServiceRef
-from pipeline.units import format_duration
+from pipeline.units import format_duration, when
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,6 @@ class Output:
         if self.level >= 0:
             streams.put("stderr", f"{SINK.lines(text)}\n")
 
-    def detail(self, text: str) -> None:
-        if self.level > 0:
-            self.say(text)
-
     def result(self, text: str, document: Mapping[str, object]) -> None:
         """What the command was asked for: text for people on stdout, or the one document."""
         self.last = document

@@ -27,6 +27,7 @@ from pipeline.report.journal_lines import Failure, Line, Validation, failure_of,
 from pipeline.report.left import Left
 from pipeline.report.timeline import Closes
 from pipeline.report.writes import Write, writes_of
+from pipeline.units import when
 
 MAX_FINDINGS = 200
 MAX_METHODS = 20
@@ -275,7 +276,7 @@ def _missing(journal: Sequence[Line], figures: Figures, read_until: datetime | N
     if figures.met is None:
         yield "The logs could not be read: what users met is not shown."
     elif read_until is not None:
-        yield f"The logs were read until {read_until:%Y-%m-%d %H:%M:%S} UTC only: what users met later is not counted."
+        yield f"The logs were read until {when(read_until)} only: what users met later is not counted."
     elif not figures.is_whole:
         yield "The logs hold less than was judged: a part of them is gone, and what users met is not shown whole."
 

@@ -19,7 +19,6 @@ from pipeline.report import facts, journal_lines
 from pipeline.report.gates import Combined, Gate, certified_of, gates_of, judged_over
 
 BROKEN = ("server_error_1011", "abnormal_1006")  # closes that are the server's doing
-HEALTHY = (Outcome.PROMOTED, Outcome.FIRST_DEPLOYMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Figures:
     @property
     def is_healthy(self) -> bool:
         """It ended well: what failed was within what the criteria allow, and the rest of the report must not deny it."""
-        return self.outcome in HEALTHY
+        return not self.outcome.exit_code
 
     def convicted(self, *metrics: str) -> list[Gate]:
         """Those of these criteria that said the candidate is worse."""

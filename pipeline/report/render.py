@@ -21,6 +21,7 @@ from pipeline.redact import SINK, uncommanded
 from pipeline.report import chart
 from pipeline.report.banner import NOT_SHOWN, short
 from pipeline.report.document import Report
+from pipeline.units import when
 
 MAX_MARKDOWN_BYTES = 900_000  # a CI step summary takes 1 MiB
 _SPECIAL = re.compile(r"[\\`*\[\]|~<>&$@#]|(?<![^\W_])_|_(?![^\W_])|://|(?i:www)\.|::")
@@ -107,7 +108,7 @@ def _fence(lines: Iterable[str]) -> Markup:
 
 
 def _time(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else NOT_SHOWN
+    return when(at) if at else NOT_SHOWN
 
 
 def _clock(at: datetime | None) -> str:
