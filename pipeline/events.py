@@ -39,13 +39,23 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """A driver looked. The most frequent event by far: views use it, no line is written for each."""
+class _AtAMoment:
+    """What all events have."""
 
     at: datetime
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        """Nothing, where its words say all."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Looked(_AtAMoment):
+    """A driver looked. The most frequent event by far: views use it, no line is written for each."""
+
     look: Look
     kind: ClassVar[str] = "looked"
-    details: ClassVar[Mapping[str, object]] = {}
 
     @property
     def text(self) -> str:
@@ -53,14 +63,12 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class Probed(_AtAMoment):
     """A probe round ended. ``rollout`` None: a first deployment's, which has no record yet."""
 
-    at: datetime
     report: ProbeReport
     rollout: Rollout | None = None
     kind: ClassVar[str] = "probed"
-    details: ClassVar[Mapping[str, object]] = {}
 
     @property
     def text(self) -> str:
@@ -72,10 +80,9 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
-class CommandEnded:
+class CommandEnded(_AtAMoment):
     """A command of the team's own ended. ``percent``: of the stage that asked for it."""
 
-    at: datetime
     verified: verification.Verified
     percent: int
     kind: ClassVar[str] = "verified"
@@ -94,7 +101,7 @@ class CommandEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrote:
+class Wrote(_AtAMoment):
     """A write of ours was accepted.
 
     Args:
@@ -103,7 +110,6 @@ class Wrote:
         traffic: revision to percent; None when the record alone was written.
     """
 
-    at: datetime
     rollout: Rollout | None
     etag: str
     traffic: Mapping[str, int] | None = None
@@ -123,10 +129,9 @@ class Wrote:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class Started(_AtAMoment):
     """An attempt has its first record."""
 
-    at: datetime
     rollout: Rollout
     kind: ClassVar[str] = "started"
 
@@ -140,10 +145,9 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Shifted:
+class Shifted(_AtAMoment):
     """A stage's share was asked for. ``before``: percent until now; ``by``: an operator, if one did it."""
 
-    at: datetime
     stage: int
     before: int
     percent: int
@@ -160,10 +164,9 @@ class Shifted:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(_AtAMoment):
     """A stage's share was seen to be served."""
 
-    at: datetime
     stage: int
     percent: int
     kind: ClassVar[str] = "arrived"
@@ -178,10 +181,9 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class RolledBack:
+class RolledBack(_AtAMoment):
     """Everything was seen to be on ``target``. ``since``: when that was asked for, where the record says it."""
 
-    at: datetime
     target: str
     since: datetime | None = None
     kind: ClassVar[str] = "rolled_back"
@@ -196,10 +198,9 @@ class RolledBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class Called(_AtAMoment):
     """What a driver called of Google's APIs in this rollout, by method. Told once, at the driver's end."""
 
-    at: datetime
     calls: Mapping[str, int]
     kind: ClassVar[str] = "called"
 
@@ -220,10 +221,9 @@ Topic = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Said(_AtAMoment):
     """Something happened that needs no value beside its words. ``why``: what lies behind it, where that is known."""
 
-    at: datetime
     kind: Topic
     text: str
     why: str | None = None

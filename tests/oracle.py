@@ -1,7 +1,7 @@
 """What must hold after every write of a rollout, judged from outside: knows the truth, and nothing of the pipeline.
 
 The oracle stands at the platform. It sees every read and write and whose it was, every hand of somebody else, and what
-users and probes really met. Its numbers are those of ``reliability.md``'s invariants. Whose a move of traffic is, is
+users and probes really met. Its numbers are those of ``docs/architecture.md``'s invariants. Whose a move of traffic is, is
 told by what the record says was meant (``by``, ``by_hand``), not by who happens to carry it out: a driver finishes what
 an operator began. That an operator asked at all is known from outside (``asked``).
 

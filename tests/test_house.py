@@ -171,7 +171,7 @@ LIBRARY_HOMES = {
     "typer": ("pipeline.cli",),
     "websockets": ("pipeline.probe", "pipeline.demo", "pipeline.local"),
 }
-#: package -> what it may never import, with the reason in design.md's words.
+#: package -> what it may never import, and why.
 FORBIDDEN = {
     "checks": ("pipeline", "infra"),  # parses code; knows no cloud
     "infra": (

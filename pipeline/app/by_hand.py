@@ -19,8 +19,7 @@ from pipeline.view.keys import Order
 def obey_watching(order: Order, session: Session, place: Place, env: str | None) -> None:
     """The same of a rollout that somebody else drives, or nobody. Raising needs the configuration; the rest needs none."""
     told = Told(session)
-    clock = SystemClock(session.stopped)
-    observer, world, rhythm = open_onlooker(place, clock)
+    observer, world, rhythm = open_onlooker(place, SystemClock(session.stopped))
     engine = Engine(
         observer, world, driver=driver(), listen=told.listen, rhythm=rhythm, stop=session.stopped.is_set
     )

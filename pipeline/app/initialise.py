@@ -8,21 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pipeline.app import static_checks
 from pipeline.app.check_subject import Subject
 from pipeline.app.session import Session
 from pipeline.config import json_schema, schema, yamltree
 from pipeline.errors import UserError
-from pipeline.model import ServiceRef
+from pipeline.model import LiveService, ServiceRef
 from pipeline.scaffold import action, configuration, watchdog, workflow
 from pipeline.scaffold.configuration import Answers
 from pipeline.scaffold.repository import Repository, see
 from pipeline.units import format_duration
-
-if TYPE_CHECKING:
-    from pipeline.model import LiveService
 
 _GITHUB = "GitHub Actions"
 

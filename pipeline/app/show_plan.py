@@ -137,8 +137,7 @@ def _show_new(drive: Drive, gate: Gate, lines: Sequence[str], document: Mapping[
 def _declared(resources: Sequence[Mapping[str, object]]) -> list[str]:
     """What the Pulumi program would bring about, given what is live."""
     out = ["", "program"] if resources else []
-    alone = [r for r in resources if len(r) > 2]
-    for resource in alone:
+    for resource in (r for r in resources if len(r) > 2):
         out.append(f"  {resource['type']}  {resource['name']}")
         out += [f"    {key}: {value}" for key, value in resource.items() if key not in {"type", "name"}]
     kinds = Counter(str(r["type"]) for r in resources if len(r) == 2)

@@ -8,14 +8,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipeline.budget import urgent
-from pipeline.core.rollout import Phase
+from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlatformUnavailable, SpillwayError
 from pipeline.events import RolloutEvent
 from pipeline.model import Outcome
 from pipeline.output.writer import error_document, outcome_document
 
 if TYPE_CHECKING:
-    from pipeline.core.rollout import Rollout
     from pipeline.driving.acts import Next
     from pipeline.driving.engine import Engine
     from pipeline.driving.ports import Clock

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from infra.deployment import Deployment
 from infra.document import Change, Doc, covers, differences, leaves
-from infra.guard import shown
+from infra.guard import Ruling, shown
 from infra.keys import OWN_ANNOTATIONS
 from pipeline.model import OWN_VARIABLES
-
-if TYPE_CHECKING:
-    from infra.deployment import Deployment
-    from infra.guard import Ruling
 
 
 def changes(made: Deployment) -> tuple[Change, ...]:

@@ -18,7 +18,7 @@ from pipeline.app.fleet_members import Label, Task, files_of, labelled, of_files
 from pipeline.app.side_by_side import Bounds, SideBySide
 from pipeline.app.stepping import Step
 from pipeline.app.timing import COST, Timing
-from pipeline.app.wiring import SystemClock, open_places
+from pipeline.app.wiring import Place, SystemClock, open_places
 from pipeline.cloudrun.log_filter import Asked
 from pipeline.core import fleet
 from pipeline.core.rollout import Rollout
@@ -30,7 +30,6 @@ from pipeline.units import format_duration
 
 if TYPE_CHECKING:
     from pipeline.app.session import Session
-    from pipeline.app.wiring import Place
 
 _LONG_AGO = timedelta(hours=1)  # lines of so long ago are not searched for together with others'
 
@@ -54,7 +53,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Told:
+class Results:
     """Prints each result as it comes, and counts."""
 
     session: Session
@@ -82,7 +81,7 @@ class Told:
 def watch(session: Session, wanted: Wanted) -> int:
     """One pass; the exit code that needs a person most. Raises UserError, AccessError, LocalCloudRunDown."""
     session.leaves_at_once = True
-    task, told = Task.of(os.environ, budget.MOST_TASKS), Told(session)
+    task, told = Task.of(os.environ, budget.MOST_TASKS), Results(session)
     requests, errors = of_files(session, files_of(wanted.files, session.config_file.parent), wanted.env, task)
     for step in errors:
         told(step)
@@ -163,7 +162,7 @@ def _labelled(
             told(stepping.failed(f"projects/{project}/locations/{location}", error))
 
 
-def _tell(told: Told, task: Task, timing: Timing, under_way: int) -> None:
+def _tell(told: Results, task: Task, timing: Timing, under_way: int) -> None:
     rhythm, count, steps = timing.rhythm(under_way), len(told.steps), timing.steps
     document: dict[str, object] = {
         "event": "fleet", "outcome": "watched", "exit_code": told.code, "task": task.index, "tasks": task.count,

@@ -18,14 +18,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pipeline.config.webhook_section import is_private
+from pipeline.config.webhook_section import WebhookConfig, is_private
 from pipeline.credentials import resolved
 from pipeline.redact import SINK, plain
 
 if TYPE_CHECKING:
     from pipeline.app.session import Session
     from pipeline.config.schema import Config
-    from pipeline.config.webhook_section import WebhookConfig
     from pipeline.core.rollout import Rollout
     from pipeline.events import RolloutEvent
     from pipeline.model import ServiceRef
@@ -83,8 +82,7 @@ class Webhook:
                 self._complain("not everything was delivered")
 
     def __call__(self, event: RolloutEvent, /) -> None:
-        written = getattr(event, "rollout", None)
-        self._current = written or self._current
+        self._current = getattr(event, "rollout", None) or self._current
         step = _step_of(event)
         if step is None:
             return

@@ -21,7 +21,7 @@ _MOST_PAGES = 5  # of a thousand lines: a plan is for a glance
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class Counted:
     """What stable's last lines show.
 
     Args:
@@ -42,7 +42,7 @@ class Met:
         )
 
 
-def look(world: World, wish: Wish, proposal: Proposal) -> Met:
+def look(world: World, wish: Wish, proposal: Proposal) -> Counted:
     """Never an error: what cannot be looked at is said."""
     stable, now = proposal.plan.stable, world.clock.now()
     since = now - LOOKS_BACK
@@ -51,16 +51,16 @@ def look(world: World, wish: Wish, proposal: Proposal) -> Met:
         pages = world.logs.pages(wish.ref, since=since, until=now, revisions=(stable,))
         read = list(islice(pages, _MOST_PAGES))
     except SpillwayError as error:
-        return Met(None, fault=error.what)
+        return Counted(None, fault=error.what)
     found = [line for page in read for line in page]
     seen = population(found, Arm(stable, nonces.get(stable, "")), wish.terms.sampling)
     is_cut = len(read) == _MOST_PAGES and found
-    return Met(
+    return Counted(
         seen, max(line.at for line in found) - min(line.at for line in found) if is_cut else LOOKS_BACK
     )
 
 
-def lines(met: Met, wish: Wish) -> Iterator[str]:
+def lines(met: Counted, wish: Wish) -> Iterator[str]:
     yield ""
     yield "clients"
     yield f"  counted by {rule(wish.client)}"

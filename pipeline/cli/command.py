@@ -2,8 +2,8 @@
 
 ``command`` wraps a function ``f(session, **its own options) -> int`` into one that typer understands: the common options
 (those of ``_session``) are added to its signature, each option gets the environment variable of its name, a ``Session``
-is made of them, and whatever goes wrong ends as three lines and a code of interface.md, never as a traceback for a
-user's mistake.
+is made of them, and whatever goes wrong ends as three lines and one of the exit codes that the help lists, never as a
+traceback for a user's mistake.
 """
 
 from __future__ import annotations

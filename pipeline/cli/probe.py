@@ -15,6 +15,7 @@ from pipeline.cli.options import refuse_idle
 from pipeline.errors import UserError
 from pipeline.output import streams
 from pipeline.output.writer import Mode
+from pipeline.redact import SINK
 
 if TYPE_CHECKING:
     from pipeline.probe.conversation import Conversation
@@ -154,8 +155,6 @@ def _examples(report: ProbeReport) -> list[Conversation]:
 
 def _table(report: ProbeReport, rows: Sequence[Row]) -> None:
     from rich.table import Table
-
-    from pipeline.redact import SINK
 
     table = Table("scenario", "ok", "outcomes", "first event p50", "p95", box=None, pad_edge=False)
     for row in rows:

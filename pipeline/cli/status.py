@@ -19,6 +19,7 @@ from pipeline.errors import PlatformUnavailable, UserError
 from pipeline.model import Outcome
 from pipeline.output import streams
 from pipeline.output.writer import Mode
+from pipeline.redact import plain
 
 if TYPE_CHECKING:
     from pipeline.app.reporting import UserFigures
@@ -109,7 +110,6 @@ def _screen(
     from rich.text import Text
 
     from pipeline.app import soaking
-    from pipeline.redact import plain
     from pipeline.view.local_lines import alert_line, silent_line
     from pipeline.view.panel import render
 

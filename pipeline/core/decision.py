@@ -115,8 +115,7 @@ def decide(s: Situation) -> Action:
 
 
 def _finish_rolling_back(s: Situation) -> Action:
-    stable = s.rollout.plan.stable
-    given_back = Split.between(stable, None, 0)
+    given_back = Split.between(s.rollout.plan.stable, None, 0)
     if not s.live.wanted.shares_with(given_back):
         if _is_ready(s.stable):
             return Restore(s.rollout.reason, s.rollout.blamed)

@@ -107,8 +107,7 @@ class Crowd:
             async with asyncio.timeout(self._patience_s):
                 await socket.send(json.dumps({"type": "execute_agent", "payload": request}))
                 while missing:
-                    event = json.loads(await socket.recv())
-                    missing.discard(event.get("type"))
+                    missing.discard(json.loads(await socket.recv()).get("type"))
         except TimeoutError:
             return met, "no answer"
         except ConnectionClosed as error:

@@ -54,8 +54,7 @@ def unpin(
             f"traffic follows the latest ready revision again, now {live.latest_ready}, by {by}{why}",
         )
     seen = _read_back(hand, live, split)
-    latest = (seen or live).latest_ready
-    return Done(latest, seen is not None, live.wanted.serving, already, after)
+    return Done((seen or live).latest_ready, seen is not None, live.wanted.serving, already, after)
 
 
 def _read_back(hand: Hand, before: LiveService, split: Split) -> LiveService | None:

@@ -117,8 +117,7 @@ def _bytes_of(text: str) -> bytes:
     if not text:
         return bytes(_BYTES)
     try:
-        reader = zlib.decompressobj()
-        return reader.decompress(base64.b64decode(text, validate=True), _BYTES + 1)
+        return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _BYTES + 1)
     except (binascii.Error, zlib.error) as error:
         raise ValueError(str(error)) from error
 

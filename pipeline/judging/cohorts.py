@@ -143,7 +143,7 @@ class _First(NamedTuple):
     stratum: int
 
 
-class Tally(NamedTuple):
+class Tables(NamedTuple):
     """One metric in one block: a table for each stratum, and what is of clients that were not seen before."""
 
     strata: tuple[Counts, ...]
@@ -170,7 +170,7 @@ class Cohort:
     _firsts: dict[Unit, list[_First]] = field(default_factory=dict)
     _offices: dict[Unit, set[str]] = field(default_factory=dict)
 
-    def tally(self, criterion: Criterion) -> Tally:
+    def tally(self, criterion: Criterion) -> Tables:
         metric, unit = criterion.metric, unit_of(criterion.metric)
         has_failed, firsts = self._failing(criterion), self._firsts_of(unit)
         strata, fresh = [[0] * 4 for _ in range(self._strata(unit))], [0] * 4
@@ -188,7 +188,7 @@ class Cohort:
             if is_office:
                 lost[trial.client] += 1 if is_bad else -1
         self._failed |= {(address, metric) for address, most in lost.items() if most > 0}
-        return Tally(tuple(Counts(*table) for table in strata), Counts(*fresh))
+        return Tables(tuple(Counts(*table) for table in strata), Counts(*fresh))
 
     @property
     def new_clients(self) -> int:

@@ -174,8 +174,7 @@ def _start(root: Path, service: Service, docker: str, *, is_node: bool) -> tuple
         said = ["python", script]
     if not said:
         return (), "."
-    directory = _folder(said, service)
-    return dockerfile.for_this_machine(said, interpreter(root)), directory
+    return dockerfile.for_this_machine(said, interpreter(root)), _folder(said, service)
 
 
 def _script(root: Path, service: Service) -> str:
