@@ -310,8 +310,6 @@ class Request:
     status: int
     seconds: float = 0.0
     client: str = ""
-    url: str = ""
-    agent: str = ""
 
 
 SYSTEM_LOG, REQUEST_LOG = "varlog/system", "requests"  # what the platform itself writes, and nobody else can

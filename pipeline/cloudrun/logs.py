@@ -327,7 +327,7 @@ def _request(entry: Any) -> Request | None:
         return None
     seen = entry.http_request
     seconds = seen.latency.seconds + seen.latency.nanos / 1e9
-    return Request(seen.status, seconds, seen.remote_ip, seen.request_url, seen.user_agent)
+    return Request(seen.status, seconds, seen.remote_ip)
 
 
 def _ended(entry: Any, at: datetime, request: Request) -> datetime:
