@@ -25,13 +25,15 @@ from pipeline.judging.terms import Drain
 from pipeline.local.endpoint import Alerts
 from pipeline.model import Outcome
 from pipeline.output.writer import Mode, Output
-from pipeline.view.keys import HELP, Keys, Order, sensible
+from pipeline.view.keys import Keys, Order, sensible
 from pipeline.view.panel import Seen
 from tests.fakes import REF
 from tests.processes import until
 from tests.reports import a_look
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 from tests.terminals import Terminal
+
+HELP = "[p]romote [h]old [r]oll back [q]uit"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from pipeline.output.writer import Mode, Output
 from pipeline.redact import SINK
 from pipeline.view.flow import flow
 from pipeline.view.gate_lines import gates_in_words
-from pipeline.view.keys import HELP
+from pipeline.view.keys import Keys
 from pipeline.view.live import LineView, LiveView, Transitions, Watcher, choose_view
 from pipeline.view.panel import Happening, Seen, bar, clock, render
 from tests.fakes import START
@@ -59,6 +59,8 @@ from tests.reports import (
 )  # fmt: skip
 from tests.rollouts import CANDIDATE as SCENE_CANDIDATE
 from tests.rollouts import Scene, a_wish, stages
+
+HELP = Keys().line
 
 SEEN = Seen(exposures(), {CANDIDATE: 412, STABLE: 1297})
 EVENTS = (Happening(at(9), "shifted  stage 1: 0% -> 5%"), Happening(at(312), "shifted  stage 2: 5% -> 25%"))

@@ -100,9 +100,7 @@ def _screen(
     """The document, the picture, or on a terminal the picture redrawn in its place."""
     if session.output.mode is not Mode.TEXT:
         yield _Screen(
-            lambda look, alerts: session.output.result(
-                "", {**_document(look, after), **_listed(alerts), **_sockets(look, figures())}
-            ),
+            lambda look, alerts: session.output.result("", _document(look, after, alerts, figures())),
             clock.sleep,
         )
         return
@@ -134,29 +132,13 @@ def _screen(
         yield _Screen(watching.show, watching.rest)
 
 
-def _listed(alerts: Alerts) -> dict[str, object]:
-    return {"alerts": list(alerts.firing), "alerts_not_evaluated": list(alerts.not_evaluated)}
-
-
-def _sockets(look: Look, seen: Seen | None) -> dict[str, object]:
-    """How many are open by revision, until when at the most, and what is done about them."""
-    from pipeline.report.left import left_on, words
-
-    s, met = look.situation, seen.exposures if seen else None
-    rows = [
-        {"revision": each.revision, "role": each.role, "open": each.open,
-         "last_ends_at": each.ends.isoformat() if each.ends else None}
-        for each in left_on(s.rollout, met, (s.candidate, s.stable))
-    ]  # fmt: skip
-    return {"sockets": rows, "draining": words(s.rollout, met)}
-
-
-def _document(look: Look, after: Followers) -> dict[str, object]:
+def _document(look: Look, after: Followers, alerts: Alerts, seen: Seen | None) -> dict[str, object]:
     from pipeline.app import soaking
     from pipeline.core.pin import pin_of
+    from pipeline.report import left
 
     s, current = look.situation, look.situation.rollout
-    pin = pin_of(s.live, current)
+    pin, met = pin_of(s.live, current), seen.exposures if seen else None
     return {
         "service": current.plan.ref.name,
         "rollout": current.plan.rollout_id,
@@ -183,4 +165,13 @@ def _document(look: Look, after: Followers) -> dict[str, object]:
              "by": step.by}
             for step in current.history
         ],
+        "alerts": list(alerts.firing),
+        "alerts_not_evaluated": list(alerts.not_evaluated),
+        # How many are open by revision, until when at the most, and what is done about them.
+        "sockets": [
+            {"revision": each.revision, "role": each.role, "open": each.open,
+             "last_ends_at": each.ends.isoformat() if each.ends else None}
+            for each in left.left_on(current, met, (s.candidate, s.stable))
+        ],
+        "draining": left.words(current, met),
     }  # fmt: skip

@@ -26,7 +26,6 @@ _WORDS = {
     Order.QUIT: ("[q]uit", "leave? the service keeps the state; spillway tick goes on"),
 }
 _KEYS = {offer[1]: order for order, (offer, _) in _WORDS.items()}
-HELP = " ".join(offer for offer, _ in _WORDS.values())
 
 
 def sensible(phase: Phase) -> Collection[Order]:

@@ -207,21 +207,21 @@ def _reason(look: Look, seen: Seen | None) -> Iterator[Text]:
 
 
 def _tree(look: Look, seen: Seen | None, now: datetime, width: int) -> Iterator[Text]:
-    plan = look.situation.rollout.plan
+    plan, met = look.situation.rollout.plan, seen.exposures if seen else {}
+    stable, candidate = met.get(plan.stable), met.get(plan.candidate)
     yield Text(f"~ {SINK.shown(plan.ref.service)}")
     if plan.candidate != plan.stable:
-        exposure = seen.exposures.get(plan.candidate) if seen else None
         yield from flow(
             _revision(look, seen, now, is_stable=False), width, 4, branch="|-- ", below="|   ", gap=2
         )
         inner, last, below = "|   |-- ", "|   `-- ", "|   |   "
-        for parts in gate_lines(look, exposure):
+        for parts in gate_lines(look, candidate):
             yield from flow(parts, width, 2, branch=inner, below=below, gap=2)
-        yield from flow(_unasked(seen, plan.candidate), width, 2, branch=inner, below=below)
-        yield from flow(_users(look, seen, plan.candidate), width, 2, branch=last, below="|       ")
+        yield from flow(_unasked(candidate), width, 2, branch=inner, below=below)
+        yield from flow(_users(look, plan.candidate, candidate), width, 2, branch=last, below="|       ")
     yield from flow(_revision(look, seen, now, is_stable=True), width, 4, branch="`-- ", below="    ", gap=2)
-    yield from flow(_unasked(seen, plan.stable), width, 2, branch="    |-- ", below="    |   ")
-    yield from flow(_users(look, seen, plan.stable), width, 2, branch="    `-- ", below="        ")
+    yield from flow(_unasked(stable), width, 2, branch="    |-- ", below="    |   ")
+    yield from flow(_users(look, plan.stable, stable), width, 2, branch="    `-- ", below="        ")
 
 
 def _revision(look: Look, seen: Seen | None, now: datetime, *, is_stable: bool) -> Iterator[Text]:
@@ -254,15 +254,13 @@ def short_image(image: str) -> str:
     return f"{name}@{digest.partition(':')[2][:12]}" if digest else name
 
 
-def _unasked(seen: Seen | None, revision: str) -> Iterator[Text]:
-    exposure = seen.exposures.get(revision) if seen else None
+def _unasked(exposure: Exposure | None) -> Iterator[Text]:
     if exposure is not None and (words := unasked_words(exposure)):
         yield Text(f"! {SINK.shown(words)}", style="yellow")
 
 
-def _users(look: Look, seen: Seen | None, revision: str) -> Iterator[Text]:
+def _users(look: Look, revision: str, exposure: Exposure | None) -> Iterator[Text]:
     """How users' sockets ended, how many users were hurt, and how many of their runs could be counted."""
-    exposure = seen.exposures.get(revision) if seen else None
     if exposure is None:
         yield Text("users: no log lines yet", style="dim")
         return
