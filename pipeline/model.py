@@ -269,6 +269,11 @@ class LiveService:
         """It is settled and no revision ever became ready: there is no traffic that could be moved."""
         return not (self.reconciling or self.serving.serving or self.latest_ready)
 
+    def leads_to(self, revision: str, tag: str) -> str:
+        """The tag's address, where it leads to this revision and will: what is served may not be wanted any more. Else empty."""
+        is_it = self.serving.tagged(tag) == self.wanted.tagged(tag) == revision
+        return self.serving.uri_of(tag) if is_it else ""
+
     def shows(self, split: Split) -> bool:
         """Whether this split was read back: seen in a status that cannot be an older write's."""
         return self.is_settled and self.serving.shares_with(split)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -69,12 +68,6 @@ def _counts(block: Confirming) -> Counts:
     return Counts(len(block.candidate), bad, len(block.control), stable_bad)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    report: ProbeReport
-    stage: _Stage
-
-
 class Rounds:
     """The rounds of one service; remembers those that no record holds yet.
 
@@ -104,7 +97,7 @@ class Rounds:
         self._authenticated = authenticated
         self._ways = ways
         self._is_inside = is_inside
-        self._unwritten: list[_Held] = []
+        self._unwritten: list[tuple[ProbeReport, _Stage]] = []
         self._subject = ""  # a rollout's attempt and its candidate's uid
         self._under_way: tuple[str, _Stage] = ("", (0, None))
         self._ended: datetime | None = None  # the last round of this subject
@@ -154,9 +147,9 @@ class Rounds:
 
     def judged(self, state: JudgeState, current: Rollout) -> JudgeState:
         """The judge's state with what no record holds yet."""
-        for held in self._unwritten:
-            is_fresh = current.arrived is not None and held.stage == stage_of(current)
-            state = judge.observe_probes(state, current.plan, seen_in(held.report, is_fresh=is_fresh))
+        for report, stage in self._unwritten:
+            is_fresh = current.arrived is not None and stage == stage_of(current)
+            state = judge.observe_probes(state, current.plan, seen_in(report, is_fresh=is_fresh))
         self._is_in_doubt = probes.doubt(state.probes, current.plan.terms.beta) > 0
         if self._is_in_doubt and self._due is not None:
             self._due = min(self._due, self._clock.now() + _IN_DOUBT)
@@ -189,7 +182,7 @@ class Rounds:
         if report is not None and subject == self._subject:
             self.last, self.is_now = report, stage == stage_of(current)
             self._ended = self._clock.now()
-            self._unwritten.append(_Held(report, stage))
+            self._unwritten.append((report, stage))
             if report.is_worse and not report.is_blind:
                 self.soon()  # users may be on it
             self._listen(Probed(self._clock.now(), report, current))
@@ -201,11 +194,8 @@ class Rounds:
         addresses = []
         routes = self._routes(live, candidate, stable)
         for tag, revision, other in ((CANDIDATE_TAG, candidate, stable), (STABLE_TAG, stable, candidate)):
-            uri = live.serving.uri_of(tag)
-            if revision is None or not uri:
-                return None
-            # Served but not wanted any more: before the round ends the address may lead to another revision.
-            if not live.serving.tagged(tag) == live.wanted.tagged(tag) == revision.name:
+            # Before the round ends, an address that is not wanted any more may lead to another revision.
+            if revision is None or not (uri := live.leads_to(revision.name, tag)):
                 return None
             addresses.append(self._address(uri, live.uri, routes.get(tag), revision, other))
         probing = plan.terms.probing

@@ -7,7 +7,6 @@ the candidate: the stage waits for it, and in the end calls a human.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.core.rollout import Phase, Rollout
@@ -23,12 +22,6 @@ from pipeline.telemetry.proof import probe_key
 _AGAIN = timedelta(seconds=30)  # after one that could not be begun
 
 
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
-    subject: str  # an attempt and an entry into a stage
-    name: str
-
-
 class Verifications:
     """Those of one service; remembers what no record holds yet."""
 
@@ -39,7 +32,7 @@ class Verifications:
         self._ways = ways
         self._subject = ""
         self._unwritten: tuple[Verified, ...] = ()
-        self._under_way: _UnderWay | None = None
+        self._under_way = ""  # the name of the command; none of this entry into the stage outlives it
         self._obstacle = ""
         self._not_before: datetime | None = None
 
@@ -66,9 +59,9 @@ class Verifications:
 
     def stop(self) -> None:
         """End what is under way: nothing is asked any more."""
-        if self._under_way is not None:
+        if self._under_way:
             self._verifier.stop()
-            self._under_way = None
+            self._under_way = ""
 
     def _only(self, subject: str) -> None:
         if subject == self._subject:
@@ -82,9 +75,9 @@ class Verifications:
         return (*written, *(each for each in self._unwritten if each.name not in known))
 
     def _take(self, current: Rollout) -> None:
-        if self._under_way is None or (ended := self._verifier.poll()) is None:
+        if not self._under_way or (ended := self._verifier.poll()) is None:
             return
-        name, self._under_way = self._under_way.name, None
+        name, self._under_way = self._under_way, ""
         if ended.obstacle:
             self._obstacle, self._not_before = ended.obstacle, self._clock.now() + _AGAIN
             return
@@ -95,14 +88,17 @@ class Verifications:
     def _may_begin(self, current: Rollout) -> bool:
         is_rolling = current.phase is Phase.ROLLING and current.arrived is not None
         has_rested = self._not_before is None or self._clock.now() >= self._not_before
-        return is_rolling and has_rested and self._under_way is None
+        return is_rolling and has_rested and not self._under_way
 
     def _begin(
         self, asked: Verification, current: Rollout, live: LiveService, candidate: Revision | None,
         stable: Revision | None,
     ) -> None:  # fmt: skip
-        url, stable_url = _address(live, CANDIDATE_TAG, candidate), _address(live, STABLE_TAG, stable)
-        if candidate is None or not url or not stable_url:
+        if candidate is None or stable is None:
+            return
+        url = live.leads_to(candidate.name, CANDIDATE_TAG)
+        stable_url = live.leads_to(stable.name, STABLE_TAG)
+        if not url or not stable_url:
             return
         header = stable_header = ""
         if (ways := self._ways) is not None:
@@ -112,7 +108,7 @@ class Verifications:
                 ways.header_line(ways.stable_value),
             )
         self._obstacle = ""
-        self._under_way = _UnderWay(self._subject, asked.name)
+        self._under_way = asked.name
         self._listen(Said(self._clock.now(), "verifying", f"{asked.name} at {current.stage.percent}%"))
         key = probe_key(candidate.nonce)
         self._verifier.start(
@@ -124,10 +120,3 @@ class Verifications:
             return f"{left[0].name} could not be run: {self._obstacle}"
         names = ", ".join(each.name for each in left)
         return f"verifying: {names}" if self._under_way else f"still to be verified: {names}"
-
-
-def _address(live: LiveService, tag: str, revision: Revision | None) -> str:
-    """Where a tag leads to this revision, and will; else empty."""
-    if revision is None or not live.serving.tagged(tag) == live.wanted.tagged(tag) == revision.name:
-        return ""
-    return live.serving.uri_of(tag) or ""
