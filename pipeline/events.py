@@ -222,15 +222,10 @@ Topic = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Said(_AtAMoment):
-    """Something happened that needs no value beside its words. ``why``: what lies behind it, where that is known."""
+    """Something happened that needs no value beside its words."""
 
     kind: Topic
     text: str
-    why: str | None = None
-
-    @property
-    def details(self) -> Mapping[str, object]:
-        return {} if self.why is None else {"why": self.why}
 
 
 RolloutEvent = (

@@ -63,16 +63,9 @@ def test_events_are_lines_where_lines_were_asked_for(printed: Printed) -> None:
 def test_quiet_says_nothing_but_errors(printed: Printed) -> None:
     output = Output(level=-1)
     output.say("hello")
-    output.detail("more")
     assert printed() == ("", "")
     output.error(UserError("what", "why", "fix"))
     assert printed() == ("", "spillway: what\nwhy\nfix\n")
-
-
-def test_details_want_to_be_asked_for(printed: Printed) -> None:
-    Output(level=0).detail("more")
-    Output(level=1).detail("more")
-    assert printed() == ("", "more\n")
 
 
 def test_an_error_is_a_document_for_machines(printed: Printed) -> None:
@@ -102,7 +95,8 @@ def test_no_secret_leaves(mode: Mode, printed: Printed) -> None:
     output.result("output-secret-1", {"a": ["output-secret-1"], "output-secret-1": "output-secret-1\n"})
     output.error(UserError("output-secret-1"))
     output.data('{"message": "output-secret-1"}')
-    output.event(Said(START, "refused", "output-secret-1", "output-secret-1"))
+    output.event(Said(START, "refused", "output-secret-1"))
+    output.event(Shifted(START, 1, 0, 5, by="output-secret-1"))
     text = "".join(printed())
     assert "output-secret-1" not in text
     assert text.count("[redacted]") >= 4

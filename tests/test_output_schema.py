@@ -108,7 +108,7 @@ def test_the_line_of_an_event_is_as_it_says(capsys: pytest.CaptureFixture[str]) 
         Probed(START, a_probe()),
         Shifted(START, stage=1, before=0, percent=5),
         RolledBack(START, "s", START),
-        Said(START, "paused", "text", "why"),
+        Said(START, "paused", "text"),
     ):
         output.event(event)
         judge.validate(json.loads(capsys.readouterr().out))

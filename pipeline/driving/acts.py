@@ -45,7 +45,6 @@ from pipeline.events import (
     Listener,
     Look,
     RolledBack,
-    Said,
     Shifted,
     Topic,
     harmless,
@@ -295,6 +294,6 @@ class Acts:
         self._hand.wrote(live, after, split)
         return after
 
-    def say(self, topic: Topic, text: str, why: str | None = None) -> None:
+    def say(self, topic: Topic, text: str) -> None:
         """Tell whoever listens what needs no value beside its words."""
-        self._listen(Said(self._clock.now(), topic, text, why))
+        self._hand.say(topic, text)
