@@ -136,14 +136,11 @@ class Doctor:
             except ServiceNotFound:
                 return None
 
-        lock = threading.Lock()
-
-        def read() -> LiveService | None:
-            with lock:  # the first one reads, the others wait for it
-                return found()
+        reading = threading.Lock()
 
         def about(ask: Callable[[LiveService], Sequence[Answer]], name: str) -> Sequence[Answer]:
-            live = read()
+            with reading:  # the first one reads, the others wait for it
+                live = found()
             if live is not None:
                 return ask(live)
             fix = "Its first deployment is: spillway rollout --image IMAGE"
@@ -171,8 +168,7 @@ class Doctor:
 def _image(place: Place) -> str:
     """Of the revision that serves most; empty where there is none."""
     try:
-        live = place.platform.read(place.ref)
-        serving = live.serving.serving
+        serving = place.platform.read(place.ref).serving.serving
         return (
             place.platform.revision(place.ref, max(serving, key=lambda name: serving[name])).image
             if serving

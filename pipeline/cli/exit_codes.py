@@ -29,11 +29,10 @@ OF = {
     "plan": ("0", "1", "2", "3", "4", "10", "18", "130, 143"),
     "rollback": ("0", "1", "2", "3", "4", "12", "130, 143"),
     "unpin": ("0", "1", "2", "3", "4", "15", "130, 143"),
-    **dict.fromkeys(("status", "report", "logs"), _LOOKS),
+    **dict.fromkeys(("status", "report", "logs", "init"), _LOOKS),
     "doctor": ("0", "1", "2", "3", "130, 143"),
     "check": ("0", "1", "2", "10", "130, 143"),
     "probe": ("0", "1", "2", "20, 21", "130, 143"),
-    **dict.fromkeys(("init",), _LOOKS),
     **dict.fromkeys(("schema", "demo", "up", "down", "pulumi"), ("0", "1", "2", "130, 143")),
 }
 _MOVES = ("rollout", "promote", "tick")  # whose 0 says more than that what was asked is done
