@@ -54,6 +54,10 @@ class Standing:
     def config_file(self) -> Path:
         return self.state_folder / "spillway.yaml"
 
+    @property
+    def rollouts(self) -> Path:
+        return self.state_folder / "rollouts"
+
 
 class Told(list[RolloutEvent]):
     """What the engine told, told on."""

@@ -35,6 +35,10 @@ class Standing:
     def output(self) -> Any:
         return SimpleNamespace(say=self.said.append)
 
+    @property
+    def rollouts(self) -> Path:
+        return self.state_folder / "rollouts"
+
 
 def place(scene: Scene) -> Any:
     return SimpleNamespace(ref=REF, platform=scene.platform, logs=scene.users)
