@@ -34,22 +34,8 @@ from pipeline.driving.hand import Hand
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import USUAL, Rhythm
 from pipeline.driving.ports import World
-from pipeline.errors import (
-    FieldsLost,
-    PlatformError,
-    SpillwayError,
-    StaleWrite,
-)
-from pipeline.events import (
-    Arrived,
-    Listener,
-    Look,
-    RolledBack,
-    Shifted,
-    Topic,
-    harmless,
-    unheard,
-)
+from pipeline.errors import FieldsLost, PlatformError, SpillwayError, StaleWrite
+from pipeline.events import Arrived, Listener, Look, RolledBack, Shifted, Topic, harmless, unheard
 from pipeline.judging import judge
 from pipeline.judging.terms import Plan
 from pipeline.model import LiveService, Outcome, Split
@@ -95,6 +81,7 @@ class Acts:
         self._hand = Hand(world.platform, world.clock, observer.ref, driver, self._listen, stop)
 
     def do(self, action: Action, look: Look) -> Next:
+        """Raises what the ports raise; StaleWrite when the service changed since the look."""
         match action:
             case Wait():
                 return self._wait(action, look)
@@ -102,7 +89,7 @@ class Acts:
                 return self._deploy(look)
             case Enter(stage, event, reason):
                 self.enter(look, stage, event, reason=reason)
-                return Next(self._clock.now(), "traffic is moving")
+                return Next(self._clock.now(), decision.MOVING)
             case Arrive():
                 return self._arrive(look)
             case Pause(reason, drift):
