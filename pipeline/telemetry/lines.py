@@ -18,35 +18,39 @@ _MOST_MISSING = 20  # of a run's events; a forged line may name any number
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """The handshake was answered with 101."""
+class _Dated:
+    """What all lines have: seconds since the epoch, by the service's clock."""
 
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted(_Dated):
+    """The handshake was answered with 101."""
+
     path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(_Dated):
     """The service could not answer the handshake: ``status`` is 5xx."""
 
-    at: float
     status: int = 500
     path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class Started(_Dated):
     """A run was asked for; ``run`` is its number among those of the socket, from 1. Its ``Run`` follows within D.
 
     Without it a crash in a socket's second run would leave nothing that anybody could miss.
     """
 
-    at: float
     run: int
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(_Dated):
     """An agent run, once it is decided.
 
     Args:
@@ -56,7 +60,6 @@ class Run:
         first_event_ms: from the request to the first of them; None when none came.
     """
 
-    at: float
     run: int
     started: float
     outcome: str
@@ -66,10 +69,9 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(_Dated):
     """The socket's end. ``closed_by``: "server", "client", or "lost" when the peer vanished."""
 
-    at: float
     code: int
     reason: str = ""
     closed_by: str = ""
@@ -78,13 +80,12 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Unasked:
+class Unasked(_Dated):
     """Sockets come, and nobody has ever asked this process for anything that it knows: it may know the wrong words.
 
     Of no socket: the line has no session. ``sockets`` counts those since the line before it.
     """
 
-    at: float
     sockets: int
     starts: tuple[str, ...] = ()
 
