@@ -294,11 +294,9 @@ class TestLines:
     def test_a_whole_rollout_under_virtual_time(self) -> None:
         scene, said = Scene(), []
         scene.users.failing[SCENE_CANDIDATE] = 0.5
-        engine = scene.engine()
-        scene.start(a_wish(stages=stages(0, 5, 100)), engine)
+        scene.start(a_wish(stages=stages(0, 5, 100)))
         scene.told = Listening(LineView(said.append))
-        engine._listen = engine.observer._listen = scene.told.append
-        engine.run(until=scene.clock.now() + timedelta(hours=1))
+        scene.engine().run(until=scene.clock.now() + timedelta(hours=1))
         kinds = [line.split("  ")[1] for line in said]
         assert kinds[:2] == ["deploying", "shifted"]
         assert kinds[-3:] == ["restoring", "restored", "rolled back"]
