@@ -27,7 +27,7 @@ def commit() -> str:
 
 def base_of(name: str) -> int:
     """Where the fresh seeds of a commit begin; far beyond the fixed ones."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16) // FRESH * FRESH + 1_000_000
+    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16) // FRESH * FRESH + 10_000 * FRESH
 
 
 def of_ci() -> Sequence[range]:
