@@ -91,7 +91,7 @@ PROBE = Tool(
 
 
 def k6() -> Tool | None:
-    found = shutil.which("k6") or shutil.which(Path.home() / ".cache/spillway/bin/k6")
+    found = shutil.which("k6") or shutil.which(str(Path.home() / ".cache/spillway/bin/k6"))
     return found and Tool(
         "k6", [found, "run", "--quiet", "--no-usage-report", str(_HERE / "probe_load.js")],
         {"URL": "ws://127.0.0.1:{port}/ws", "SESSIONS": "{sessions}", "CONCURRENCY": "{concurrency}"},

@@ -35,15 +35,15 @@ NEVER = {
 LIBRARIES = {"asyncio", "checks", "google", "grpc", "infra", "pydantic", "rich", "yaml"}
 
 
-def imported(folder: Path, *words: str, **environment: str) -> set[str]:
-    """The modules, and the packages that they are in."""
+def imported(folder: Path, *words: str, code: int = 0, **environment: str) -> set[str]:
+    """The modules, and the packages that they are in. Args: code: with which it ends."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("SPILLWAY_")}
     done = subprocess.run(
         [sys.executable, "-c", _RUN, *words], cwd=folder, env={**ours, **environment}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     said, _, modules = done.stderr.rpartition("--modules\n")
-    assert done.returncode == 0, said
+    assert done.returncode == code, said
     names = modules.splitlines()
     return {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)}
 
@@ -137,6 +137,17 @@ def test_a_plan_imports_the_program_and_no_client(project: Project) -> None:
     assert not seen & (NEVER - {"pulumi", "pulumi_gcp", "requests"} | {"checks.runner"})
 
 
+def test_a_load_run_imports_what_holds_conversations(tmp_path: Path) -> None:
+    """In memory it is held to a quarter of another tool's: see ``bench/probe_load.py``."""
+    (tmp_path / "spillway.yaml").write_text(
+        "service: s\nenvironments: {local: {endpoint: local}}\nscenarios: {talk: {path: /ws, expect: [done]}}\n"
+    )
+    words = ("probe", "http://127.0.0.1:1", "--sessions", "2", "--concurrency", "2", "-o", "json")
+    seen = imported(tmp_path, *words, code=21)
+    assert "websockets.client" in seen
+    assert not seen & (NEVER - {"websockets"} | {"google", "grpc", "infra", "pydantic", "rich"})
+
+
 def test_a_roll_back_is_not_refused_for_a_configuration_that_may_not_be_read(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,3 +170,9 @@ def test_what_is_no_word_of_a_command_is_told_by_typer(words: tuple[str, ...], s
     done = CliRunner().invoke(app, ["rollback", *words])
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("number", ["0", "10001", "1e3", "-1", "\u0665\u0666,", "9" * 5000, ""])
+def test_a_number_out_of_its_bounds_is_told_by_typer(number: str) -> None:
+    done = CliRunner().invoke(app, ["probe", "http://127.0.0.1:1", "--sessions", number])
+    assert (done.exit_code, "--sessions" in done.stderr) == (2, True)
