@@ -78,7 +78,7 @@ class Machine:
         disorder = self._disorder or self.progress.disorder
         if not self._earlier and disorder == self.progress.disorder:
             return self.progress
-        return replace(self.progress, events=self.events, disorder=disorder)
+        return self.progress._replace(events=self.events, disorder=disorder)
 
     @property
     def where(self) -> str:
@@ -117,13 +117,16 @@ class Machine:
             return
         if self.is_unwanted(message):
             return
-        self._answer(socket, message)
+        if self._answers:
+            self._answer(socket, message)
         step = self._step
+        is_met = False
         if isinstance(step, Expect) and step.socket == socket:
-            self._hear(message, now)
+            is_met = self._hear(message, now)
         elif _is_for_later(self._steps[self._at :], socket, message):
             self._keep(socket, message)
-        self._mind_errors(message, now)
+        if not is_met:
+            self._mind_errors(message, now)
         self._go(now)
 
     def is_unwanted(self, message: object) -> bool:
@@ -199,13 +202,13 @@ class Machine:
         is_first, self._is_begun = not self._is_begun, True
         try:
             match step:
+                case Expect():  # first: it is looked at again with each message
+                    return self._expects(step, now, is_first=is_first)
                 case Send():
                     for message in step.messages:
                         self._say(step.socket, self._filled(message))
                 case When():
                     self._answers.append(step)
-                case Expect():
-                    return self._expects(step, now, is_first=is_first)
                 case Stay():
                     return self._stays()
                 case Open() if is_first:
@@ -263,11 +266,11 @@ class Machine:
         else:
             self._next(now, goes_on=False)
 
-    def _hear(self, message: object, now: float) -> None:
-        """A message for the step under way."""
+    def _hear(self, message: object, now: float) -> bool:
+        """A message for the step under way; whether the step expects it."""
         self.progress = self.progress.after(message, self._bound)
         if self.progress.met is None:
-            return
+            return False
         event = self.progress.wanted[self.progress.met][1]
         for name, path in event.save.items():
             value = self._scope.variables[name] = field_at(message, path)
@@ -277,6 +280,7 @@ class Machine:
             self._grace = self._grace or now + PATIENCE_S
         elif self._error:
             self._grace = now + PATIENCE_S
+        return True
 
     def _mind_errors(self, message: object, now: float) -> None:
         words = error_words(message, self.scenario.framing.type_path)

@@ -58,12 +58,13 @@ class Expectation:
     @property
     def name(self) -> str:
         """What a person calls it: the value of ``type``, else its first field."""
-        value = self.match[self.key]
+        key = self.key
+        value = self.match[key]
         if isinstance(value, Predicate):
             exists = value.tests.get("exists") if len(value.tests) == 1 else None
             words = value.words if exists is None else "(any)" if exists else "(absent)"
-            return f"{self.key} {words}"
-        return str(value) if self.key == "type" else f"{self.key}={value}"
+            return f"{key} {words}"
+        return str(value) if key == "type" else f"{key}={value}"
 
     @property
     def literal(self) -> Mapping[str, object]:

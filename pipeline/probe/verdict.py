@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.framing.patterns import finds
 from pipeline.probe.close_class import CloseClass, close_class
@@ -45,9 +46,8 @@ def _as_it_is(event: Expectation) -> Expectation:
     return event
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the expected events of one step have come.
+class Progress(NamedTuple):
+    """How far the expected events of one step have come. One is made for each message, so it is a tuple: the cheapest.
 
     Args:
         wanted: each expectation with the number of its group, in order.
@@ -58,6 +58,7 @@ class Progress:
         near: index to how the last message that nearly fulfilled it differed.
         others: names of the first messages that nobody waited for.
         open: indices of what is still awaited.
+        last: the last group that has events which must come; None where none has.
     """
 
     wanted: tuple[tuple[int, Expectation], ...]
@@ -65,15 +66,16 @@ class Progress:
     events: tuple[str, ...] = ()
     met: int | None = None
     disorder: str = ""
-    near: Mapping[int, str] = field(default_factory=dict)
+    near: Mapping[int, str] = {}
     others: tuple[str, ...] = ()
     open: tuple[int, ...] = ()
+    last: int | None = None
 
     @classmethod
     def at_start(cls, groups: tuple[tuple[Expectation, ...], ...]) -> Progress:
-        wanted = tuple((number, each) for number, group in enumerate(groups) for each in group)
-        counts = (0,) * len(wanted)
-        return cls(wanted, counts, open=tuple(index for index, (_, each) in enumerate(wanted) if each.least))
+        wanted = tuple([(number, each) for number, group in enumerate(groups) for each in group])
+        still = tuple([index for index, (_, each) in enumerate(wanted) if each.least])
+        return cls(wanted, (0,) * len(wanted), open=still, last=wanted[still[-1]][0] if still else None)
 
     def after(self, message: object, bind: Bind = _as_it_is) -> Progress:
         """The progress when ``message`` (a JSON value) has come."""
@@ -88,7 +90,7 @@ class Progress:
         if more:
             return self._met(more[0])
         if not fresh:
-            return replace(self, met=None, disorder=self.disorder or self._too_often(hits[0]))
+            return self._replace(met=None, disorder=self.disorder or self._too_often(hits[0]))
         return self._met_early(fresh[0])
 
     @property
@@ -98,8 +100,7 @@ class Progress:
     @property
     def has_last_group(self) -> bool:
         """Whether the conversation went on to its end, whatever is missing on the way."""
-        last = next((group for group, each in reversed(self.wanted) if each.least), None)
-        return last is not None and not (self.open and self.wanted[self.open[-1]][0] == last)
+        return self.last is not None and not (self.open and self.wanted[self.open[-1]][0] == self.last)
 
     @property
     def awaited(self) -> tuple[str, ...]:
@@ -160,28 +161,32 @@ class Progress:
         )
 
     def _met(self, index: int) -> Progress:
-        count = self.counts[index] + 1
+        count, event = self.counts[index] + 1, self.wanted[index][1]
         counts = (*self.counts[:index], count, *self.counts[index + 1 :])
-        events = (*self.events, self._name(index)) if count == 1 else self.events
-        is_enough = count == self.wanted[index][1].least
-        still = tuple([each for each in self.open if each != index]) if is_enough else self.open
-        return Progress(self.wanted, counts, events, index, self.disorder, self.near, self.others, still)
+        events = (*self.events, event.name) if count == 1 else self.events
+        still = self.open
+        if count == event.least:
+            place = still.index(index)
+            still = still[:place] + still[place + 1 :]
+        return Progress(
+            self.wanted, counts, events, index, self.disorder, self.near, self.others, still, self.last
+        )
 
     def _met_early(self, index: int) -> Progress:
         group = self.wanted[index][0]
         skipped = ", ".join(self._name(other) for other in self.open if self.wanted[other][0] < group)
         words = f"{self._name(index)} came before {skipped}"
-        return replace(self._met(index), disorder=self.disorder or words)
+        return self._met(index)._replace(disorder=self.disorder or words)
 
     def _passed_by(self, message: object, bound: list[Expectation | None]) -> Progress:
         said = ((index, bound[index]) for index in self.open)
         near = {index: words for index, each in said if each and (words := each.near_miss(message))}
         if near:
-            return replace(self, met=None, near={**self.near, **near})
+            return self._replace(met=None, near={**self.near, **near})
         name = "" if error_words(message) else name_of(message)
         if not name or name in self.others or len(self.others) == _NAMES_TOLD:
-            return self if self.met is None else replace(self, met=None)
-        return replace(self, met=None, others=(*self.others, name))
+            return self if self.met is None else self._replace(met=None)
+        return self._replace(met=None, others=(*self.others, name))
 
 
 def name_of(message: object) -> str:
