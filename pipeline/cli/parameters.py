@@ -16,7 +16,6 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-
 _WHOLE = re.compile("[0-9]{1,9}")
 
 
