@@ -129,3 +129,47 @@ def test_a_pattern_that_cannot_be_bounded_is_refused_with_its_place(
     with pytest.raises(ConfigError, match=r"\d+:\d+") as refused:
         scenario(SAID.replace(*change))
     assert words in str(refused.value)
+
+
+FILLED = r"""
+path: /ws
+steps:
+  - expect: [{type: hello, save: {name: name}}]
+  - expect: [{type: bye, text: {matches: 'PATTERN'}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "words"),
+    [
+        ("[a-${name}]", "A", "is no regular expression"),
+        ("[${name}]", "", "is no regular expression"),
+        (r"(?:b|${name}){30}\b", "b", "could take for ever"),
+        (r"\ba{${name}}", "99999999999", "is no regular expression"),
+        (r"\b(a+){${name}}$", 30, "could take for ever"),
+    ],
+)
+def test_a_pattern_that_what_is_filled_in_makes_unbounded_is_nobodys_fault(
+    pattern: str, name: object, words: str
+) -> None:
+    """Neither an error of ours in the middle of a round nor one that the service is judged by."""
+    hello: dict[str, object] = {"type": "hello", "name": name}
+    held = play(scenario(FILLED.replace("PATTERN", pattern)), hello, {"type": "bye", "text": "bye"})
+    assert held.conversation.kind is Kind.NOT_SPOKEN
+    assert pattern in held.conversation.detail
+    assert words in held.conversation.detail
+
+
+ASKED = r"""
+path: /ws
+steps:
+  - expect: [{type: hello, save: {name: name}}]
+  - when: {type: ask, text: {matches: '[a-${name}]'}}
+    reply: {type: answer}
+  - expect: [bye]
+"""
+
+
+def test_so_is_one_of_what_is_replied_to() -> None:
+    held = play(scenario(ASKED), {"type": "hello", "name": "A"}, {"type": "ask", "text": "b"})
+    assert (held.conversation.kind, "[a-${name}]" in held.conversation.detail) == (Kind.NOT_SPOKEN, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 from websockets.client import ClientProtocol
@@ -147,6 +148,8 @@ async def test_what_is_left_of_a_flood_holds_up_no_end() -> None:
     socket.data_received(compressed(b"a" * MIB) * 60)
     await socket.let_go()
     assert wire.is_gone
-    with pytest.raises(ConnectionClosed):
-        for _ in range(UNREAD_FRAMES + 8):
-            await socket.recv()
+    heard = 0
+    with suppress(ConnectionClosed):
+        while await socket.recv():
+            heard += 1
+    assert heard <= UNREAD_FRAMES + 8

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.framing.patterns import refusal
+from pipeline.framing.patterns import complaint
 from pipeline.probe.matching import KINDS, TESTS, Expectation, Predicate, holds
 from pipeline.probe.templates import NAME, PLACE, reference
 from pipeline.units import parse_duration, shown
@@ -220,12 +219,8 @@ def _tried(tests: Mapping[str, Any]) -> Sequence[Any]:
 
 def check_pattern(what: str, pattern: object, *, has_groups: bool = False) -> None:
     """Raises ValueError for what is no regular expression, or one that a text could make endless."""
-    try:
-        why = refusal(pattern if isinstance(pattern, str) else "(", has_groups=has_groups)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"{what}: {shown(pattern)} is no regular expression: {error}") from None
-    if why:
-        raise ValueError(f"{what}: {shown(pattern)} could take for ever: {why}")
+    if why := complaint(pattern, has_groups=has_groups):
+        raise ValueError(f"{what}: {shown(pattern)} {why}")
 
 
 def _fields(item: Mapping[str, object]) -> dict[str, object]:

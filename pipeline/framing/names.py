@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from pipeline.framing.json_text import SEPARATORS, Json, JsonArray, JsonLines
-from pipeline.framing.patterns import refusal
+from pipeline.framing.patterns import complaint
 from pipeline.framing.protocol import Framing
 
 OWN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # a class of the user's
@@ -62,10 +62,7 @@ def _of(module: str, name: str) -> Callable[..., Framing]:
 
 
 def _is_pattern(value: object) -> bool:
-    try:
-        return isinstance(value, str) and not refusal(value, has_groups=True)
-    except (re.error, RecursionError, OverflowError):
-        return False
+    return not complaint(value, has_groups=True)
 
 
 _BINARY = Option("true or false", lambda value: isinstance(value, bool), is_told=True)

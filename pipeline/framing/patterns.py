@@ -53,6 +53,15 @@ def refusal(pattern: str, *, has_groups: bool = False) -> str:
     return ""
 
 
+def complaint(pattern: object, *, has_groups: bool = False) -> str:
+    """Why a value is no pattern that may be searched for, as what is said of it; empty when it is one."""
+    try:
+        why = refusal(pattern if isinstance(pattern, str) else "(", has_groups=has_groups)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"is no regular expression: {error}"
+    return f"could take for ever: {why}" if why else ""
+
+
 def finds(pattern: str, text: str) -> bool:
     """Whether it is found anywhere in the first ``LONGEST`` characters. Raises re.error, Unbounded."""
     text = text[:LONGEST]

@@ -22,7 +22,7 @@ from pipeline.probe.matching import Expectation, matches
 from pipeline.probe.scenario import Scenario
 from pipeline.probe.server_errors import error_words
 from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When
-from pipeline.probe.templates import Scope, Unspeakable
+from pipeline.probe.templates import Scope, Unsearchable, Unspeakable
 from pipeline.probe.verdict import Closing, Ending, Progress, wrong_close
 from pipeline.redact import is_secret_name, texts_in
 
@@ -328,6 +328,9 @@ class Machine:
             return event
         try:
             match = self._scope.rendered(event.match)
+        except Unsearchable as error:
+            self._fail(Kind.NOT_SPOKEN, str(error))
+            return None
         except Unspeakable:
             return None  # not known yet
         return replace(event, match=match)

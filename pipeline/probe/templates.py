@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from pipeline.framing.fields import ABSENT, field_at
+from pipeline.framing.patterns import complaint
 from pipeline.probe.matching import Predicate
 
 GENERATED = ("uuid", "now", "counter")
@@ -54,6 +55,10 @@ class Reference(NamedTuple):
 
 class Unspeakable(ValueError):
     """Something cannot be said, and no service is to blame."""
+
+
+class Unsearchable(Unspeakable):
+    """Nor be looked for: what was filled in to a pattern made another of it than was read in the file."""
 
 
 def reference(inner: str) -> Reference | None:
@@ -127,9 +132,12 @@ class Scope:
         return _spelt(self._text(key, message, _spelt)) if isinstance(key, str) and "${" in key else key
 
     def _operand(self, test: str, value: object, message: object) -> object:
-        """Of a test: in a pattern, what is filled in is looked for as it is."""
+        """Of a test: in a pattern, what is filled in is looked for as it is. Raises Unspeakable, Unsearchable."""
         if test == "matches" and isinstance(value, str) and "${" in value:
-            return self._text(value, message, lambda filled: re.escape(_spelt(filled)))
+            pattern = self._text(value, message, lambda filled: re.escape(_spelt(filled)))
+            if why := complaint(pattern):  # which may quote a secret, and half of it
+                raise Unsearchable(f"the pattern {value}, filled in, {why.partition(':')[0]}")
+            return pattern
         return self.rendered(value, message)
 
     def text(self, template: str) -> str:
