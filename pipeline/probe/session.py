@@ -188,18 +188,22 @@ class _Session:
     async def _dial(self, machine: Machine, effect: Dial) -> None:
         again = "" if not self.lines else f"opening {effect.path}: "
         words = f"{again}no answer to the handshake within {self.scenario.within_s:g} s"
+        framing = self.scenario.framing.connect()  # which may fail, so before there is a socket
         self._late = Ending(Kind.UNREACHABLE, words)
         opened = await open_socket(
             self.scenario, self.base_url, effect.path, self.headers, self.witness.saw, self._tls
         )
+        self._late = None
         if isinstance(opened, Ending):
             machine.end(replace(opened, detail=again + opened.detail))
             return
+        # From here on, whatever is waited for and however that ends, it is told as open and is disposed of.
+        before = self.lines.get(effect.socket)
+        self.lines[effect.socket] = _Line(opened, framing)
         if self.connect_s is None:
             self.connect_s = perf_counter() - self.started
-        if effect.socket in self.lines:
-            await _dispose(self.lines[effect.socket])
-        self.lines[effect.socket] = _Line(opened, self.scenario.framing.connect())
+        if before is not None:
+            await _dispose(before)
         await self._greet(machine, effect.socket)
         self._late = None
 
