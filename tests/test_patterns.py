@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from contextlib import suppress
 
 import pytest
@@ -173,3 +174,28 @@ steps:
 def test_so_is_one_of_what_is_replied_to() -> None:
     held = play(scenario(ASKED), {"type": "hello", "name": "A"}, {"type": "ask", "text": "b"})
     assert (held.conversation.kind, "[a-${name}]" in held.conversation.detail) == (Kind.NOT_SPOKEN, True)
+
+
+@pytest.mark.parametrize("pattern", ["(?:a+)+[ab]{400}c", "(?:a+)+(?:[ab]|b){200}c"])
+def test_hundreds_of_places_that_ask_the_same_cost_no_more_than_one(pattern: str) -> None:
+    """Each character of the text makes a state that was never met, which has about half of the places."""
+    draw, calls = random.Random(1), 0
+    text = "".join(draw.choices("ab", k=1000))
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    assert "c" not in text
+    automaton(pattern)
+    sys.setprofile(count)
+    try:
+        assert not finds(pattern, text)
+    finally:
+        sys.setprofile(None)
+    assert calls < 8 * len(text)
+
+
+def test_what_is_repeated_and_has_no_character_is_looked_at_once() -> None:
+    assert refusal("(a+)+(?:){4000000000}b") == ""
+    assert finds("(a+)+(?:){4000000000}b", "xxaab")

@@ -1,7 +1,12 @@
 """A regular expression as Glushkov's automaton, which goes through a text once, however it was chosen.  PURE.
 
 A *position* is one place in the pattern where a character stands. A state is all positions at which the text so far may
-be; states are made as they are met, and kept. The text's begin and end are taken by ``^`` and ``$`` as characters are.
+be, as the bits of a number; states are made as they are met, and kept. The text's begin and end are taken by ``^`` and
+``$`` as characters are.
+
+A text may be chosen so that each character makes a new state of hundreds of positions. So whether they take it is asked
+once for all that ask the same, and what may come next is looked up for all that have the same next: usually the position
+behind each, which is one shift, and few sets besides.
 """
 
 from __future__ import annotations
@@ -35,42 +40,59 @@ class _Part(NamedTuple):
     """A part of a pattern: whether it may be empty, and positions that it may begin and end with."""
 
     is_empty: bool
-    first: frozenset[int]
-    last: frozenset[int]
+    first: int
+    last: int
 
 
-_NOTHING = _Part(is_empty=True, first=frozenset(), last=frozenset())
-_State = frozenset[int]
+_NOTHING = _Part(is_empty=True, first=0, last=0)
+_Takes = Callable[[str], bool]
 
 
 @dataclass(slots=True)
 class Automaton:
-    """Where in a pattern a text may be.
+    """Where in a pattern a text may be. Positions are counted from 0, and sets of them are the bits of a number.
 
     Args:
-        takes: by position, whether it takes a character, or what stands for the text's begin or end.
+        takes: whether a character is taken, or what stands for the text's begin or end, by the positions that ask so.
+        asked: the ways to ask, by what of the pattern makes them.
         follow: by position, which may come next.
         begins, ends: positions of ``^`` and ``$``.
     """
 
-    takes: list[Callable[[str], bool]] = field(default_factory=list)
-    follow: list[set[int]] = field(default_factory=list)
+    takes: dict[_Takes, int] = field(default_factory=dict)
+    asked: dict[tuple[object, ...], _Takes] = field(default_factory=dict)
+    follow: list[int] = field(default_factory=list)
     whole: _Part = _NOTHING
-    begins: set[int] = field(default_factory=set)
-    ends: set[int] = field(default_factory=set)
-    steps: dict[tuple[_State, str], _State] = field(default_factory=dict)
+    begins: int = 0
+    ends: int = 0
+    _behind: int = 0  # positions that the next one may follow
+    _jumps: list[tuple[int, int]] = field(
+        default_factory=list
+    )  # positions, and what else may follow each of them
+    _steps: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    def finish(self, whole: _Part) -> None:
+        """All positions are there."""
+        self.whole = whole
+        jumps: dict[int, int] = {}
+        for position, follow in enumerate(self.follow):
+            following = 2 << position
+            self._behind |= (1 << position) if follow & following else 0
+            if other := follow & ~following:
+                jumps[other] = jumps.get(other, 0) | 1 << position
+        self._jumps = [(positions, other) for other, positions in jumps.items()]
 
     def end(self, text: str) -> int:
         """Where the first match ends; 0 where there is none."""
-        state: _State = frozenset()
+        state = 0
         for number, symbol in enumerate(text, 1):
             state = self._next(state, symbol)
-            if not state.isdisjoint(self.whole.last):
+            if state & self.whole.last:
                 return number
         return 0
 
     def finds(self, text: str) -> bool:
-        state: _State = frozenset()
+        state = 0
         if self.whole.is_empty:
             return True
         body, tail = (text[:-1], _LINE_END) if text.endswith("\n") else (text, "")
@@ -79,34 +101,46 @@ class Automaton:
                 symbol is _LINE_END
             )  # the end that stands before the last line feed, which comes as well
             state_there = self._next(state, symbol)
-            if not state_there.isdisjoint(self.whole.last):
+            if state_there & self.whole.last:
                 return True
             state = state if is_aside else state_there
         return False
 
-    def _next(self, state: _State, symbol: str) -> _State:
-        made = self.steps.get((state, symbol))
+    def _next(self, state: int, symbol: str) -> int:
+        made = self._steps.get((state, symbol))
         if made is None:
-            near = self.whole.first.union(*(self.follow[each] for each in state))
-            made = frozenset(each for each in near if self.takes[each](symbol))
-            if len(self.steps) >= _MOST_KEPT:
-                self.steps.clear()
-            self.steps[state, symbol] = made
+            near = self.whole.first | (state & self._behind) << 1
+            for positions, other in self._jumps:
+                if state & positions:
+                    near |= other
+            made = 0
+            for takes, positions in self.takes.items():
+                if near & positions and takes(symbol):
+                    made |= near & positions
+            if len(self._steps) >= _MOST_KEPT:
+                self._steps.clear()
+            self._steps[state, symbol] = made
         return made
 
-    def add(self, takes: Callable[[str], bool]) -> _Part:
-        if len(self.takes) >= _MOST_POSITIONS:
+    def add(self, takes: _Takes) -> _Part:
+        """One more position. Args: takes: the same for all that ask the same."""
+        if len(self.follow) >= _MOST_POSITIONS:
             raise Unbounded(f"it comes to more than {_MOST_POSITIONS} characters")
-        self.takes.append(takes)
-        self.follow.append(set())
-        here = frozenset({len(self.takes) - 1})
+        here = 1 << len(self.follow)
+        self.follow.append(0)
+        self.takes[takes] = self.takes.get(takes, 0) | here
         return _Part(is_empty=False, first=here, last=here)
+
+    def lead(self, last: int, first: int) -> None:
+        """After any of these positions may come any of those."""
+        while last:
+            self.follow[last.bit_length() - 1] |= first
+            last ^= 1 << last.bit_length() - 1
 
     def joined(self, parts: Iterable[_Part]) -> _Part:
         made = _NOTHING
         for part in parts:
-            for each in made.last:
-                self.follow[each] |= part.first
+            self.lead(made.last, part.first)
             first = made.first | part.first if made.is_empty else made.first
             last = made.last | part.last if part.is_empty else part.last
             made = _Part(made.is_empty and part.is_empty, first, last)
@@ -117,18 +151,17 @@ class Automaton:
 def automaton(pattern: str) -> Automaton:
     """Raises Unbounded for what it does not know."""
     tree, made = _parser.parse(pattern), Automaton()
-    made.whole = _sequence(made, tree, tree.state, tree.state.flags)
+    made.finish(_sequence(made, tree, tree.state, tree.state.flags))
     _check_anchors(made)
     return made
 
 
 def _check_anchors(made: Automaton) -> None:
     """Each end of the text is there once: what asks for it twice, or goes on behind it, is not gone through here."""
-    for each in made.ends:
-        if made.follow[each]:
+    for position, follow in enumerate(made.follow):
+        if made.ends >> position & 1 and follow:
             raise Unbounded("it has $ inside")
-    for each in made.begins:
-        if made.follow[each] & made.begins:
+        if made.begins >> position & 1 and follow & made.begins:
             raise Unbounded("it has ^ inside")
 
 
@@ -138,20 +171,29 @@ def _sequence(made: Automaton, tree: Any, state: Any, flags: int) -> _Part:
 
 def _part(made: Automaton, op: Any, argument: Any, state: Any, flags: int) -> _Part:
     if op in _ONE:
-        one = _compiler.compile(_parser.SubPattern(state, [(op, argument)]), flags)
-        return made.add(lambda symbol: len(symbol) == 1 and one.fullmatch(symbol) is not None)
+        asked = (op, repr(argument), flags)
+        if asked not in made.asked:
+            one = _compiler.compile(_parser.SubPattern(state, [(op, argument)]), flags)
+            made.asked[asked] = lambda symbol: len(symbol) == 1 and one.fullmatch(symbol) is not None
+        return made.add(made.asked[asked])
     if op is _of.AT and not flags & re.MULTILINE and argument in (*_BEGINNINGS, *_ENDS):
         marks = _ENDS.get(argument, (_BEGIN,))
         part = made.add(lambda symbol: symbol in marks)
-        (made.ends if argument in _ENDS else made.begins).update(part.first)
+        if argument in _ENDS:
+            made.ends |= part.first
+        else:
+            made.begins |= part.first
         return part
     if op is _of.SUBPATTERN and not argument[2]:
         return _sequence(made, argument[3], state, flags | argument[1])
     if op is _of.BRANCH:
         parts = [_sequence(made, each, state, flags) for each in argument[1]]
-        is_empty = any(part.is_empty for part in parts)
-        first = _NOTHING.first.union(*(part.first for part in parts))
-        return _Part(is_empty, first, _NOTHING.last.union(*(part.last for part in parts)))
+        either = _Part(is_empty=False, first=0, last=0)
+        for part in parts:
+            either = _Part(
+                either.is_empty or part.is_empty, either.first | part.first, either.last | part.last
+            )
+        return either
     if op in (_of.MAX_REPEAT, _of.MIN_REPEAT):
         return _repeat(made, argument, state, flags)
     raise Unbounded(f"it has {_NAMES.get(op, 'what cannot be looked for otherwise')}")
@@ -164,9 +206,10 @@ def _repeat(made: Automaton, argument: Any, state: Any, flags: int) -> _Part:
     for number in range(max(least, 1) if is_open else most):
         part = _sequence(made, body, state, flags)
         parts.append(part if number < least else part._replace(is_empty=True))
+        if not part.first:  # there is no character in it, however often it is repeated
+            break
     if is_open:
-        for each in parts[-1].last:
-            made.follow[each] |= parts[-1].first
+        made.lead(parts[-1].last, parts[-1].first)
     return made.joined(parts)
 
 
