@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
-from urllib.parse import quote, quote_plus
+import string
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote
 
 _LESS_PLAIN = re.compile("[<>&\u2028\u2029]")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
@@ -56,18 +57,30 @@ def _of_lines(secret: str) -> Iterator[str]:
         )
 
 
-def _in_urls(data: bytes) -> Iterator[str]:
+def _in_urls(data: bytes) -> Iterable[str]:
     """By what is left as it is: nothing, a path's slashes, a form's, JavaScript's two; and each byte escaped."""
-    every = "".join(f"%{byte:02X}" for byte in data)
-    for quoted in (
-        quote(data, safe=""),
-        quote(data),
-        quote_plus(data),
-        quote(data, safe="!'()*~"),
-        quote(data, safe=";,/?:@&=+$!'()*#~"),
-        every,
-    ):
-        yield from (quoted, re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted))
+    every = "%" + data.hex("%") if data else ""
+    made = [every.upper(), every]
+    for escaped in _ESCAPED:
+        strict = "".join(map(escaped.__getitem__, data))
+        made.append(strict)
+        made.append(strict.replace(escaped[ord(" ")], "+"))
+        for left in _LEFT:
+            text = strict
+            for letter in left:
+                text = text.replace(escaped[letter], chr(letter))
+            made.append(text)
+    return dict.fromkeys(made)
+
+
+def _escapes(form: str) -> list[str]:
+    """By byte, what stands for it where everything is escaped that ever is. Args: form: of the two digits."""
+    return [chr(byte) if byte in _NEVER_ESCAPED else f"%{byte:{form}}" for byte in range(256)]
+
+
+_NEVER_ESCAPED = frozenset(f"{string.ascii_letters}{string.digits}_.-~".encode())
+_ESCAPED = (_escapes("02X"), _escapes("02x"))
+_LEFT = (b"/", b"!'()*", b";,/?:@&=+$!'()*#")
 
 
 def _inside_base64(data: bytes, offset: int) -> str:
