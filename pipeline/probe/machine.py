@@ -127,7 +127,8 @@ class Machine:
             self._keep(socket, message)
         if not is_met:
             self._mind_errors(message, now)
-        self._go(now)
+        if self.progress.is_complete or not isinstance(step, Expect):  # else the step goes on waiting
+            self._go(now)
 
     def is_unwanted(self, message: object) -> bool:
         """Whether it must never come: then the conversation is over. All that is asked of what comes while we close."""
