@@ -99,11 +99,15 @@ def bounded(pieces: list[_Piece]) -> list[_Piece]:
 def parsed(text: Frame) -> object:
     """The JSON value of a text. Raises BadFrame."""
     try:
-        if isinstance(text, str) and not text.startswith("\ufeff"):
-            return _DECODER.decode(text)
-        return json.loads(text, parse_constant=_refuse_constant)
+        if not isinstance(text, str) or text.startswith("\ufeff"):
+            return json.loads(text, parse_constant=_refuse_constant)
+        text = text.strip(_BLANK)
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
     except (ValueError, RecursionError) as error:
         raise BadFrame(f"a message that is not JSON ({error})") from None
+    return value
 
 
 def an_object(value: object, what: str) -> Mapping[str, object]:
@@ -130,3 +134,4 @@ def _refuse_constant(name: str) -> NoReturn:
 
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads() would make one for each message
+_BLANK = " \t\n\r"  # in JSON

@@ -15,8 +15,7 @@ Standard library only: the telemetry brings this folder along into other people'
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 Frame = str | bytes
 MOST_MESSAGES = 10_000  # in one frame
@@ -54,8 +53,7 @@ class CannotSpeak(Exception):
         self.fix = fix
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """What one frame came to.
 
     Args:

@@ -220,8 +220,8 @@ class WebSocket(asyncio.Protocol):
     def _whole(self) -> Frame:
         """The message whose last frame has come. Raises UnicodeDecodeError."""
         parts, self._parts = self._parts, []
-        data = bytes(parts[0].data) if len(parts) == 1 else b"".join([part.data for part in parts])
-        return data.decode() if parts[0].opcode is Opcode.TEXT else data
+        data = parts[0].data if len(parts) == 1 else bytearray().join([part.data for part in parts])
+        return str(data, "utf-8") if parts[0].opcode is Opcode.TEXT else bytes(data)
 
     def _give_up(self, code: CloseCode, reason: str) -> None:
         """Hang up over something that the server did; where it has closed already, its close counts."""
