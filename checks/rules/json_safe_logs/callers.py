@@ -16,9 +16,8 @@ from typing import Any
 _COMMON = frozenset(
     name for kind in (dict, set, list, str, bytes) for name in vars(kind) if not name.startswith("_")
 ) | {"close", "get", "put", "read", "run", "save", "send", "set", "write"}
-_IMPORTED = re.compile(
-    rb"^[ \t]*(?:from[^\n]*?\bimport|import)\b[ \t]*(\([^)]{0,9999}\)|[^\n]*)", re.MULTILINE
-)
+# A pattern that begins with its word is found many times faster, so what stands before the word is looked at behind it.
+_IMPORTED = re.compile(rb"import(?<!\wimport)\b[ \t]*(\([^)]{0,9999}\)|[^\n]*)")
 _WORD = re.compile(rb"\w+|\*")
 
 
@@ -69,5 +68,5 @@ def _imported(data: bytes) -> frozenset[bytes]:
 
 @lru_cache
 def _pattern(name: str, is_bound: bool) -> re.Pattern[bytes]:
-    before = rb"(?<!\w)(?<!def )" if is_bound else rb"\."
-    return re.compile(before + re.escape(name.encode()) + rb"\(")
+    word = name.encode()
+    return re.compile(word + rb"(?<!\w%b)(?<!def %b)\(" % (word, word) if is_bound else rb"\.%b\(" % word)

@@ -38,13 +38,14 @@ _PLAIN_HINTS = (
     b"log.new(",
 )
 _RENAMED = re.compile(rb"import dumps as (\w+)")
-_EXTRA = re.compile(rb"\bextra\s*=")
+# A pattern that begins with its word is found many times faster, so what stands before the word is looked at behind it.
+_EXTRA = re.compile(rb"extra(?<!\wextra)\s*=")
 _LEVEL = re.compile(rb"\.(?:%s)\(" % "|".join(sorted(_METHODS)).encode())
 _NAME_BEFORE = re.compile(rb"log(?:ger|ging)?$", re.IGNORECASE)
 _FIELD = re.compile(rb"[,(]\s*(\w+)\s*=(?!=)|^\(\s*\{|^\(\s*logging\.\w+,\s*\{")
 _SPAN_BYTES = 600
 _SENDING_HINTS = (b"send_json(", b"JSONResponse(", b"json_response(")
-_JSON_ARGUMENT = re.compile(rb"[(,\s]json\s*=(?!=)")
+_JSON_ARGUMENT = re.compile(rb"json(?<=[(,\s]json)\s*=(?!=)")
 _POSTS = frozenset({"post", "put", "patch", "request"})
 _HTTP = ("requests", "httpx", "aiohttp")
 _EMITTERS = ("socketio", "flask_socketio")
