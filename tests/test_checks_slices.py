@@ -40,6 +40,11 @@ SLICED = {
     "text over several lines": ("a = '''\nx = 1\n'''\nlogger.info('', extra={'x': x})", 1),
     "words of a text": ("a = get()\nlogger.info('a', extra={'a': x})", 1),
     "fields of a text": ("a = get()\nlogger.info(f'{a}', extra={'a': x})", 2),
+    "a counter in a loop": (
+        "a = x\nfor y in get():\n    a += len(y) * 2\nlogger.info('', extra={'a': a})",
+        2,
+    ),
+    "a method of what is asked about": ("y = state.go(1)\nlogger.info('', extra={'x': state.name})", 1),
     "a call over several lines": (
         "a = get()\nlogger.info(\n    '',\n    extra={\n        'x': x,\n    },\n)",
         1,
@@ -58,6 +63,9 @@ DECIDING = (
     "self.y = State.A\nx = self.y", "self.y = State.A\nself.go()\nx = self.y", "while get():\n    x = State.A\n    break",
     "if get():\n    return\nx = State.A", "x = [y for y in [State.A]]", "x = lambda: State.A", "x = {1, 2}", "x = state",
     "try:\n    x = json.dumps(state)\nexcept TypeError:\n    x = json.dumps(str(state))", "global x", "async def x():\n    y = 1",
+    "x = State.A\nx += 1", "x = get()\nx += len(x)", "x = y = get()\nx += int(y := State.A)\nx = y", "x.append(State.A)",
+    "x = {'a': 1}\nx |= {'b': State.A}", "with get(json.dumps([x])) as y:\n    y = 1", "if get(json.dumps([x])):\n    return",
+    "return", "raise get()", "def y():\n    return x", "[\n    x,\n    y,\n] = State.A, 1", "y = [\nx.append(State.A)\n]",
     "@get\ndef x(): pass", "class x:\n    pass", "assert (x := get())", "for y in get():\n    x = y\nelse:\n    x = State.A",
 )  # fmt: skip
 
@@ -99,6 +107,22 @@ def test_only_what_is_needed_is_left(case: str) -> None:
 def test_what_is_found_is_what_the_whole_shows(body: str, after: str) -> None:
     data = source(f"{body}\n{after}")
     assert facts_of(part_of(data)) == facts_of(parse("a.py", data))
+
+
+#: what gives the object something
+GIVING = (
+    "self.y = State.A", "self.y: State = get()", "y = self.y = State.A", "z, self.y = 1, State.A", "[z, self.y] = 1, State.A",
+    "*self.y, z = [State.A]", "(\n    z,\n    self.y,\n) = 1, State.A", "for self.y in [State.A]:\n    pass",
+    "for z, self.y in [(1, State.A)]:\n    pass", "with get() as self.y:\n    pass", "self.y.append(State.A)",
+    "self.y.update(a=State.A)", "self.y['a'] = State.A", "self.y = State.A\nself.go()", "if get():\n    self.y = State.A",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("body", GIVING)
+def test_what_an_object_is_given_is_seen(body: str) -> None:
+    data = source(f"{body}\nlogger.info('', extra={{'y': self.y, 'a': state}})")
+    part, whole = facts_of(part_of(data)), facts_of(parse("a.py", data))
+    assert [reach for reach in part if reach[3] == "y"] == [reach for reach in whole if reach[3] == "y"]
 
 
 def test_no_case_of_the_corpus_is_seen_otherwise() -> None:

@@ -36,7 +36,10 @@ _TELLING = (
 )  # fmt: skip
 _YIELDS = (ast.Yield, ast.YieldFrom)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)  # a tuple is tested faster than a union
+# Tuples are tested faster than unions.
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+NAMED = (*FUNCTIONS, ast.ClassDef)
+_ASSIGNING = (ast.Assign, ast.AnnAssign)
 _LOOP = ("body", "orelse")
 _TRY = ("body", "handlers", "orelse", "finalbody")
 #: where a compound statement keeps those inside it
@@ -71,11 +74,11 @@ def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
     ]
     found = Definitions(imports, stars, {}, {}, {})
     for node in statements:
-        if only is not None and isinstance(node, _NAMED) and node.name not in only.names:
+        if only is not None and isinstance(node, NAMED) and node.name not in only.names:
             continue
         if isinstance(node, ast.ClassDef):
             _add_class(found.classes, node, f"{parsed.path}:", look, only.attributes if only else None)
-        elif isinstance(node, Function):
+        elif isinstance(node, FUNCTIONS):
             if not _is_overload(node):
                 found.functions.setdefault(node.name, returned(node, look))
         else:
@@ -185,7 +188,7 @@ def _add_class(
         return Symbol("obj", f"{here}.{wanted}") if wanted in inner else look(wanted)
 
     for child in flat(node.body):
-        if isinstance(child, Function):
+        if isinstance(child, FUNCTIONS):
             _add_method(made, child, inside, attributes)
         elif not isinstance(child, ast.ClassDef):
             _add_members(made, child, inside)
@@ -199,7 +202,7 @@ def _may_configure(node: ast.ClassDef) -> bool:
 
 def _add_members(made: Class, node: ast.stmt, look: Lookup) -> None:
     for name, symbol in _assigned(node, look).items():
-        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        value = node.value if isinstance(node, _ASSIGNING) else None
         noted = node.annotation if isinstance(node, ast.AnnAssign) else None
         texts = (ast.unparse(value) if value else "", ast.unparse(noted) if noted else "")
         made.members[name] = Member(node.lineno, *texts)
@@ -225,7 +228,7 @@ def _add_method(made: Class, node: Function, look: Lookup, attributes: Collectio
         return annotation(notes[name], look) if name in notes else look(name)
 
     for statement in statements:
-        if not isinstance(statement, ast.Assign | ast.AnnAssign):
+        if not isinstance(statement, _ASSIGNING):
             continue
         for name, symbol in _given_to_self(statement, inside, look, attributes):
             before = made.fields.get(name)

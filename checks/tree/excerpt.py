@@ -18,15 +18,11 @@ from itertools import islice
 from checks.tree.definitions import Function
 from checks.tree.parse import Parsed, Unparsable, parse
 from checks.tree.slices import slice_of, without_strings
+from checks.tree.untouched import GIVING, untouched
 
 _HEAD = re.compile(rb"(?:async +def|def|class) +(\w+)")
 _GOES_ON = (b")", b"]", b"}", b"''")
 _METHOD = re.compile(rb"([ \t]+)(?:async +def|def) ")
-#: what an object is given: that tells what it holds
-_OWN = re.compile(
-    rb"^[ \t(]*(?:\w[\w ]*,[\s(]*)*self\.\w+\s*[,=:\[|+)]"
-    rb"|[:;=]\s*self\.\w+\s*(?:\[[^]]{0,80}\]\s*)?=(?!=)"  # behind something else in its line
-)
 #: how many lines that look like the end of a function are tried
 _MOST_ENDS = 4
 #: of a smaller file the whole is parsed as fast
@@ -64,7 +60,7 @@ def _excerpt(data: bytes, lines: Sequence[int]) -> bytes | None:
             indent = next((m[1] for row in plain[first + 1 : last] if (m := _METHOD.match(row))), b"")
             for start, end in _blocks(plain, first + 1, last, indent) if indent else ():
                 if not _holds(lines, start, end):
-                    if not any(b"self." in row and _OWN.search(row) for row in plain[start + 1 : end]):
+                    if not any(b"self." in row and GIVING.search(row) for row in plain[start + 1 : end]):
                         _cut(rows, kept, start, end, indent)
                 elif not plain[start].startswith(b"class", len(indent)):
                     _slice(rows, plain, kept, start, end, lines)
@@ -100,7 +96,8 @@ def _slice(
 ) -> None:
     """Keep of a function what its lines of interest need, where that can be told."""
     wanted = [line - 1 - first for line in lines[bisect_left(lines, first + 1) : bisect_right(lines, last)]]
-    kept[first:last] = slice_of(rows[first:last], plain[first:last], wanted) or kept[first:last]
+    inside = rows[first:last], plain[first:last], wanted
+    kept[first:last] = untouched(*inside) or slice_of(*inside) or kept[first:last]
 
 
 def _cut(rows: list[bytes], kept: list[bytes], first: int, last: int, indent: bytes) -> None:

@@ -28,6 +28,8 @@ _ITERATORS = {
 }  # fmt: skip
 _OF_DICTS = VIEWS | {"copy", "get"}
 _DUMPS = frozenset({"model_dump", "dict", "_asdict"})
+_BITWISE = (ast.BitOr, ast.BitAnd, ast.BitXor)
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult)
 _SAFE_WORDS = frozenset({"value", "name", "_value_", "_name_"})
 _SOCKET_WORDS = frozenset({"ws", "websocket", "socket", "sock", "conn", "connection"})
 
@@ -232,12 +234,12 @@ class Expressions:
             left, right = (None if _form(side) == "param" else side for side in (left, right))
         if isinstance(node.op, ast.Mod) and (left is None or left.form == "const"):
             return None
-        if isinstance(node.op, ast.BitOr | ast.BitAnd | ast.BitXor):
+        if isinstance(node.op, _BITWISE):
             return either((left, right))
         if isinstance(node.op, ast.Div):  # a path goes on, whatever follows; a quotient may be a number
             is_text = right is not None and right.form == "const"
             return Symbol("arith", "" if is_text else "/", (left, None)) if left else None
-        if not isinstance(node.op, ast.Add | ast.Sub | ast.Mult) or "const" in (_form(left), _form(right)):
+        if not isinstance(node.op, _ARITHMETIC) or "const" in (_form(left), _form(right)):
             return None
         return Symbol("arith", parts=(left, right)) if left or right else None
 

@@ -16,10 +16,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 from checks.tree.containers import DICT, item, spread
-from checks.tree.definitions import Function
+from checks.tree.definitions import FUNCTIONS, NAMED, Function
 from checks.tree.expressions import Expressions
 from checks.tree.guards import falls_back, suppresses
-from checks.tree.locals import Local, Locals, become, key_of, narrow, without_part
+from checks.tree.locals import Local, Locals, augmented, become, key_of, narrow, without_part
 from checks.tree.symbols import DOUBT, Parameter, Symbol, annotation, box, dotted, either, imported_names
 
 _ADDING = frozenset({"update", "append", "setdefault", "insert", "extend", "add"})
@@ -32,10 +32,12 @@ _VAGUE = frozenset(
 #: what ``async with`` gives is the thing itself
 _CLIENTS = frozenset({"AsyncClient", "Client", "ClientSession", "Session"})
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-#: what stands between an expression and those below it
+#: between an expression and those below it; expressions with none below them
 _HOLDERS = (ast.keyword, ast.comprehension)
-#: expressions with none below them
 _LEAVES = (ast.Name, ast.Constant)
+#: statements that leave a block, and those that may be a call alone
+_LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+_CALLING = (ast.Expr, ast.Assign, ast.AnnAssign)
 Visit = Callable[[ast.Call, "Flow", Locals], None]
 
 
@@ -74,7 +76,7 @@ class Flow(Expressions):
             if node.lineno > self._last:
                 break
             # A function gets the names of outside of this scope: when it runs, the ones of this scope may have changed.
-            if isinstance(node, Function | ast.ClassDef):
+            if isinstance(node, NAMED):
                 if self._is_near(node):
                     self._statement(node, dict(outer))
             else:
@@ -90,7 +92,7 @@ class Flow(Expressions):
         return False
 
     def _statement(self, node: ast.stmt, names: Locals) -> bool:
-        if isinstance(node, Function):
+        if isinstance(node, FUNCTIONS):
             if self._is_near(node):
                 self._function(node, names)
             names[node.name] = Local(None)
@@ -107,10 +109,10 @@ class Flow(Expressions):
             for child in _expressions(node):
                 self._calls_in(child, names)
         self._assign(node, names)
-        if self._holds and any(map(_is_own_call, ast.walk(node))):
-            for name in [name for name in names if name.startswith("self.")]:
-                del names[name]  # a method of its own may have set it anew
-        return isinstance(node, ast.Return | ast.Raise | ast.Continue | ast.Break)
+        own = [name for name in names if name.startswith("self.")] if self._holds else ()
+        for name in own if own and any(map(_is_own_call, ast.walk(node))) else ():
+            del names[name]  # a method of its own may have set it anew
+        return isinstance(node, _LEAVING)
 
     def _function(self, node: Function, outer: Locals) -> None:
         names = dict(outer)
@@ -231,7 +233,7 @@ class Flow(Expressions):
     }
 
     def _assign(self, node: ast.stmt, names: Locals) -> None:
-        if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
+        if isinstance(node, _CALLING) and isinstance(node.value, ast.Call):
             self._mutation(node.value, names)
         match node:
             case ast.Expr() | ast.Return() | ast.Raise():
@@ -244,8 +246,8 @@ class Flow(Expressions):
                 noted = value if value is not None else annotation(node.annotation, self.look)
                 self.bind(node.target, noted, names, node.lineno, node.value)
             case ast.AugAssign(target=ast.Name(id=name)):
-                symbol = names.get(name, Local(None)).symbol or self.value(node.value, names)
-                names[name] = Local(symbol, node.lineno, f"{name} is set here", node.value)
+                before = names.get(name, Local(None))
+                names[name] = augmented(name, before, node, self.value(node.value, names))
             case ast.Import() | ast.ImportFrom() if self._is_inside:
                 found = imported_names(self._path, [node])
                 names.update({name: Local(Symbol("obj", full), node.lineno) for name, full in found.items()})
@@ -307,8 +309,7 @@ class Flow(Expressions):
         elif isinstance(node, ast.Lambda):
             inner = names | {a.arg: Local(None) for a in (*node.args.args, *node.args.kwonlyargs)}
         for child in _expressions(node):
-            if type(child) not in _LEAVES:
-                self._calls_in(child, inner)
+            self._calls_in(child, inner)
 
 
 def _last_of(call: ast.Call) -> str:
@@ -337,12 +338,14 @@ def _added(call: ast.Call) -> Iterator[tuple[str | None, ast.expr]]:
     yield from ((keyword.arg, keyword.value) for keyword in call.keywords)
 
 
-def _expressions(node: ast.AST) -> Iterator[ast.expr]:
-    """The expressions right below a node; as ``ast.iter_child_nodes``, but for speed."""
+def _expressions(node: ast.AST) -> list[ast.expr]:
+    """The expressions right below a node that have some below themselves; as ``ast.iter_child_nodes``, but for speed."""
+    below: list[ast.expr] = []
     for name in node._fields:
         found = getattr(node, name, None)
         for child in found if type(found) is list else (found,):
-            if isinstance(child, ast.expr):
-                yield child
-            elif isinstance(child, _HOLDERS):
-                yield from _expressions(child)
+            if isinstance(child, _HOLDERS):
+                below += _expressions(child)
+            elif type(child) not in _LEAVES and isinstance(child, ast.expr):
+                below.append(child)
+    return below

@@ -15,19 +15,28 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
+#: a comment, or a string, with three quotes or one; without alternatives for single characters, which are slow
 _TEXT = re.compile(
-    rb"""#[^\n]*|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'""",
+    rb"""(#[^\n]*"""
+    rb"""|\"\"\"[^"\\]*(?:(?:\\.|"{1,2}(?!"))[^"\\]*)*\"\"\"|'''[^'\\]*(?:(?:\\.|'{1,2}(?!'))[^'\\]*)*'''"""
+    rb"""|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*')""",
     re.DOTALL,
 )
 _WORD = re.compile(rb"[^\W\d]\w*")
+_HASH = ord("#")
 _FIRST = re.compile(rb"([ \t]*)(?:async\s+)?(@|[^\W\d]\w*)?")
 _ASKING = re.compile(rb"\b(?:isinstance|hasattr|issubclass|callable)\b")
 _AS = re.compile(rb"\bas\s+([^:]*)")
 _ASSIGNED = re.compile(rb"(?<![=!<>:])=(?!=)|>>=|<<=")
 _ANNOTATED = re.compile(rb"[^:=({]+:(?!=)")
 _ADDED = re.compile(rb"\.(?:update|append|setdefault|insert|extend|add|pop|clear)\s*\(")
-_WITH_FIELDS = re.compile(rb"""[fF][rR]?["']""")
+WITH_FIELDS = re.compile(rb"""[fF][rR]?["']""")
 _OWN_CALL = re.compile(rb"\bself\.\w+\s*\(")
+#: ``count += 1``: what is a number stays one, and all else stays what it is
+_COUNTING = re.compile(
+    rb"\s*\w+\s*[-+*/]=\s*(?:%b)(?:\s*[-+*/%%]\s*(?:%b))*\s*"
+    % ((rb"\d[\w.]*(?<![jJ])|(?:int|float|len)\((?:[^():]|\([^():]*\))*\)",) * 2)
+)
 _CALLED = re.compile(rb"\s*([\w.]+)\(")
 #: what is in a call that is refused where it stands, so that a ``try`` around it can have another way
 _RAISING = (b"dump", b"send", b"json", b"emit")
@@ -40,7 +49,7 @@ _SCOPES = frozenset((b"def", b"class", b"@"))
 _BINDING = _SCOPES | {b"match", b"case", b"import", b"from", b"del", b"global", b"nonlocal"}
 _TESTING = frozenset((b"if", b"elif", b"while"))
 _LEAVING = frozenset((b"return", b"raise", b"continue", b"break"))
-_KEYWORDS = frozenset(word.encode() for word in keyword.kwlist)
+KEYWORDS = frozenset(word.encode() for word in keyword.kwlist)
 
 
 class Statement(NamedTuple):
@@ -60,14 +69,13 @@ Span = tuple[int, int]
 
 def without_strings(data: bytes) -> bytes:
     """The same lines, with empty strings and no comments; brackets stand for a string of several lines, which holds them together."""
-    return _TEXT.sub(_without, data)
+    pieces = _TEXT.split(data)  # every second one is a string or a comment
+    pieces[1::2] = [_without(text) if b"\n" in text or text[0] == _HASH else b"''" for text in pieces[1::2]]
+    return b"".join(pieces)
 
 
-def _without(match: re.Match[bytes]) -> bytes:
-    text = match[0]
-    if b"\n" in text:
-        return b"(" + b"\n" * text.count(b"\n") + b")"
-    return b"''" if text[:1] != b"#" else b""
+def _without(text: bytes) -> bytes:
+    return b"(" + b"\n" * text.count(b"\n") + b")" if text[0] != _HASH else b""
 
 
 def slice_of(rows: Sequence[bytes], plain: Sequence[bytes], wanted: Sequence[int]) -> list[bytes] | None:
@@ -101,7 +109,7 @@ def _statements(plain: Sequence[bytes], end: int) -> list[Statement]:
             if not row or row.isspace():
                 continue
             first = number
-        depth += _opening(row)
+        depth += opening(row)
         if depth <= 0:
             text = row.rstrip() if first == number else b"\n".join(plain[first : number + 1]).rstrip()
             match = _FIRST.match(text)
@@ -114,7 +122,7 @@ def _statements(plain: Sequence[bytes], end: int) -> list[Statement]:
     return found if first < 0 else []
 
 
-def _opening(text: bytes) -> int:
+def opening(text: bytes) -> int:
     """How many more brackets are opened than closed."""
     opened = text.count(b"(") + text.count(b"[") + text.count(b"{")
     return opened - text.count(b")") - text.count(b"]") - text.count(b"}")
@@ -180,7 +188,7 @@ class _Function:
     def _words(self, statement: Statement) -> frozenset[bytes]:
         """What is in the fields of a string is read, too."""
         text, source = statement.text, self._source(statement)
-        return frozenset(_WORD.findall(source if _WITH_FIELDS.search(source) else text)) - _KEYWORDS
+        return frozenset(_WORD.findall(source if WITH_FIELDS.search(source) else text)) - KEYWORDS
 
     def _is_log_line(self, statement: Statement) -> bool:
         called = _CALLED.match(statement.text)
@@ -193,6 +201,8 @@ class _Function:
             return False
         if self._sets_own and _OWN_CALL.search(statement.text):
             return True  # a method of its own may set it anew
+        if _COUNTING.fullmatch(statement.text):
+            return False
         return not words.isdisjoint(_WORD.findall(_deciding(statement)))
 
 
@@ -218,7 +228,7 @@ def _bound(text: bytes) -> bytes:
         return match[0] if match else b""
     end = begin = depth = 0
     for found in _ASSIGNED.finditer(text):
-        depth += _opening(text[begin : found.start()])
+        depth += opening(text[begin : found.start()])
         begin = found.start()
         if not depth:
             end = begin

@@ -31,6 +31,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -102,6 +103,7 @@ _ITERABLES = (
     | dict.fromkeys(("Iterator", "AsyncIterator"), "iterator")
     | {"deque": "deque"}
 )
+_REFUSED_CONSTANTS = (bytes, complex)
 _AWAITED = frozenset({"Awaitable", "Coroutine"})
 
 
@@ -211,7 +213,7 @@ def dotted(node: ast.expr) -> str:
 
 
 def constant(node: ast.Constant) -> Symbol | None:
-    if isinstance(node.value, bytes | complex):
+    if isinstance(node.value, _REFUSED_CONSTANTS):
         return Symbol("kind", type(node.value).__name__)
     return Symbol("const", node.value) if isinstance(node.value, str) else None
 
@@ -293,4 +295,4 @@ def module_lookup(path: str, imports: Mapping[str, str], own: Iterable[str]) -> 
             return Symbol("obj", imports[name])
         return Symbol("obj", f"builtins.{name}") if hasattr(builtins, name) else None
 
-    return look
+    return cache(look)

@@ -26,6 +26,7 @@ from checks.tree.symbols import Symbol, as_key, dotted, is_plain, walk
 
 _OUTSIDE = frozenset({"const", "outside", "outside instance", "outside attribute", "outside result"})
 
+_SEQUENCES = (ast.List, ast.Tuple)
 #: a reach without text and steps, and what they are made of: most are dropped before anybody asks
 Found = tuple[Reach, ast.expr, Locals]
 #: field, the field around all, the value as a symbol and as it is written
@@ -37,7 +38,10 @@ def collect(parsed: Parsed, asked: Brief) -> Facts | None:
     if "helpers" in asked:
         facts = Facts([], [], _given(parsed, asked))
     else:
-        facts = Facts(_reached(parsed, asked), installs(parsed), [])
+        set_up = (
+            installs(parsed) if parsed.lines is None else []
+        )  # a part is asked for where nothing is set up
+        facts = Facts(_reached(parsed, asked), set_up, [])
     return facts if any(facts) else None
 
 
@@ -193,7 +197,7 @@ def _leaves(node: ast.expr, field: str, top: str) -> Iterator[tuple[str, str, bo
                 yield "a key", top, True, key
             name = str(key.value) if isinstance(key, ast.Constant) else field
             yield from _leaves(value, name, top or name)
-    elif isinstance(node, ast.List | ast.Tuple) and not any(isinstance(e, ast.Starred) for e in node.elts):
+    elif isinstance(node, _SEQUENCES) and not any(isinstance(e, ast.Starred) for e in node.elts):
         for each in node.elts:
             yield from _leaves(each, field, top)
     else:
@@ -205,5 +209,5 @@ def _is_text(key: ast.expr) -> bool:
 
 
 def _short(node: ast.expr) -> str:
-    text = " ".join(ast.unparse(node).split())
+    text = dotted(node) or " ".join(ast.unparse(node).split())
     return text if len(text) <= 60 else text[:57] + "..."
