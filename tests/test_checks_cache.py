@@ -33,9 +33,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(path)
         return parse(path, data)
 
-    def noting_part(path: str, data: bytes, lines: list[int]) -> Parsed:
+    def noting_part(path: str, data: bytes, lines: list[int], *, with_classes: bool) -> Parsed:
         seen.append(path)
-        return parse_part(path, data, lines)
+        return parse_part(path, data, lines, with_classes=with_classes)
 
     monkeypatch.setattr(scan, "parse", noting)
     monkeypatch.setattr(scan, "parse_part", noting_part)
@@ -64,6 +64,26 @@ def test_nothing_is_parsed_twice(tree: Path, parsed: list[str]) -> None:
     parsed.clear()
     assert check(tree) == first
     assert parsed == []
+
+
+LONG = "\n\ndef another():\n" + "    x = 1\n" * 400  # a small file is parsed whole
+HOLDER = (
+    "import logging\n\n\nclass Holder:\n    def __init__(self, state: State):\n        self.state = state\n\n"
+    "    def tell(self, text: str):\n        logging.info('x', extra={'text': text})\n"
+)
+HELD = "import json\n\nfrom app.states import Holder\n\n\ndef tell(held: Holder):\n    return json.dumps(held.state)\n"
+
+
+@pytest.mark.parametrize(("user", "times"), [(USER, 1), (HELD, 2)])
+@pytest.mark.parametrize("has_cache", [True, False])
+def test_a_class_that_was_looked_at_in_part_is_read_whole_when_it_is_asked_for(
+    tmp_path: Path, parsed: list[str], user: str, times: int, has_cache: bool
+) -> None:
+    tree = plant(tmp_path / "tree", {"app/states.py": f"{STATES}\n\n{HOLDER}{LONG}", "app/user.py": user})
+    for _ in range(2):
+        (finding,) = run(tree, LOGS, jobs=1, cache=has_cache, cache_folder=tmp_path / "cache").findings
+        assert "enum State" in finding.message
+    assert parsed.count("app/states.py") == (times if has_cache else 2 * times)
 
 
 def test_another_encoder_changes_the_answer_about_files_that_stay(tmp_path: Path, parsed: list[str]) -> None:

@@ -73,6 +73,14 @@ def test_what_is_asked_about_stays_and_the_rest_is_a_name() -> None:
     assert len(list(ast.walk(parsed.tree))) < 100
 
 
+def test_classes_that_hold_no_line_stay_whole_where_they_are_asked_for() -> None:
+    parsed = parse_part("a.py", TEXT.encode(), lines_of("os.sep"), with_classes=True)
+    assert names(parsed) == names(Parsed("a.py", b"", ast.parse(TEXT))) | {"unasked": 1}
+    assert parsed.left_out == {"asked", "unasked"}
+    parsed = parse_part("a.py", TEXT.encode(), lines_of("return self.limit"), with_classes=True)
+    assert parsed.left_out == {"asked", "unasked", "Asked"}
+
+
 def test_lines_and_columns_stay_what_they_are() -> None:
     whole = {ast.dump(node, include_attributes=True) for node in ast.walk(ast.parse(TEXT))}
     part = parse_part("a.py", TEXT.encode(), lines_of("os.sep", "return self.limit")).tree

@@ -38,23 +38,26 @@ class RememberedTree(Tree):
         """Definitions that were collected beforehand, as they came from the process or the cache."""
         self._rows[path] = row
 
-    def definitions(self, path: str) -> Definitions | None:
+    def definitions(self, path: str, name: str | None = None) -> Definitions | None:
         self._asked.add(path)
-        return super().definitions(path)
+        return super().definitions(path, name)
+
+    def _recalled(self, path: str) -> Definitions | None:
+        row = self._rows.get(path)
+        key = self._key(path) if row is None else None
+        if self._cache and key:
+            _, row = self._cache.get(key, DEFINITIONS, "")
+        return definitions_of(row) if row is not None else None
 
     def _define(self, path: str) -> Definitions | None:
-        if path in self._rows:
-            return definitions_of(self._rows[path])
-        data = self.read(path) if self._cache else None
-        if self._cache is None or data is None:
-            return super()._define(path)
-        key = digest(os.fsencode(path), data)
-        is_there, row = self._cache.get(key, DEFINITIONS, "")
-        if is_there:
-            return definitions_of(row) if row is not None else None
-        made = super()._define(path)
-        self._cache.put(key, DEFINITIONS, "", made)
+        made, key = super()._define(path), self._key(path)
+        if self._cache and key:
+            self._cache.put(key, DEFINITIONS, "", made)
         return made
+
+    def _key(self, path: str) -> str | None:
+        data = self.read(path) if self._cache else None
+        return digest(os.fsencode(path), data) if data is not None else None
 
     def recall(self, rule: str, stamp: str, path: str) -> list[Finding] | None:
         """What a rule found in a file before; None if anything that it depended on has changed.

@@ -68,11 +68,12 @@ def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, B
 
 
 def _parsed(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, Brief]) -> Parsed | None:
-    """The file, or the part of it that the only rule which wants it needs. Raises Unparsable."""
-    if len(names) == 1 and names[0] in BY_NAME:
-        part = BY_NAME[names[0]].lines(path, data, briefs[names[0]])
+    """The file, or the part of it that the only rule which wants it needs, and its classes. Raises Unparsable."""
+    rules = [name for name in names if name != DEFINITIONS]
+    if len(rules) == 1:
+        part = BY_NAME[rules[0]].lines(path, data, briefs[rules[0]])
         if part is not None:
-            return parse_part(path, data, part)
+            return parse_part(path, data, part, with_classes=DEFINITIONS in names)
     return parse(path, data) if names else None
 
 

@@ -18,6 +18,7 @@ from checks.run.memory import RememberedTree
 from checks.run.pool import Job, Pool
 from checks.run.scan import COMMENTS, DEFINITIONS, QUICK, Collected, wanted
 from checks.tree import files
+from checks.tree.defined import left_out_of
 
 
 class Sweep:
@@ -62,9 +63,8 @@ class Sweep:
                 self._again(name, brief, pool)
             self._gather()
             pool.turn(self.briefs, self._keep)
-            for path in sorted(self._referred()):
-                is_known = DEFINITIONS in self.entries.get(path, {})
-                job = None if is_known else self._job(path, [DEFINITIONS])
+            for path, names in sorted(self._referred().items()):
+                job = self._defining(path, names)
                 if job:
                     pool.put(job)
             pool.drain()
@@ -140,28 +140,42 @@ class Sweep:
                     self._common[name] = rule.gather(self._project, facts)
                     self._stamps[name] = self._digests[name] + digest_of({"common": self._common[name]})
 
-    def _referred(self) -> set[str]:
-        """Files that judging will follow names into."""
-        found: set[str] = set()
+    def _defining(self, path: str, names: set[str]) -> Job | None:
+        """What is left to collect of what a file defines, where these names at its top are asked about."""
+        is_known = DEFINITIONS in self.entries.get(path, {})
+        job = None if is_known else self._job(path, [DEFINITIONS])
+        row = self.entries.get(path, {}).get(DEFINITIONS)
+        if job or row is None or names.isdisjoint(left_out_of(row)):
+            return job
+        data = self._tree.read(path)
+        return Job(path, data, (DEFINITIONS,)) if data is not None else None
+
+    def _referred(self) -> dict[str, set[str]]:
+        """Files that judging will follow names into, each with those at its top."""
+        found: dict[str, set[str]] = {}
         for name in self.briefs:
             rule = BY_NAME[name]
             for path in self._paths_of(name) if rule.refers else ():
                 if rule.refers and self._tree.recall(name, self._stamp(name), path) is None:
                     with self._reported_if_broken(name):
-                        found |= {
-                            self._file_of(dotted, path) for dotted in rule.refers(self._joined(name, path))
-                        }
-        return found - {""}
+                        for dotted in set(rule.refers(self._joined(name, path))):
+                            where, top = self._place_of(dotted, path)
+                            found.setdefault(where, set()).add(top)
+        found.pop("", None)
+        return found
 
     def _paths_of(self, name: str) -> list[str]:
         """The files of which a rule collected something, in order."""
         slots = self._slots(name)
         return [path for path, entry in sorted(self.entries.items()) if not entry.keys().isdisjoint(slots)]
 
-    def _file_of(self, dotted: str, importer: str) -> str:
-        own, colon, _ = dotted.partition(":")
-        place = (own, ()) if colon else self._tree.modules.split(dotted, importer)
-        return place[0] if place else ""
+    def _place_of(self, dotted: str, importer: str) -> tuple[str, str]:
+        """The file of a name, and which at its top; nothing outside of the tree."""
+        own, colon, inside = dotted.partition(":")
+        if colon:
+            return own, inside.partition(".")[0]
+        place = self._tree.modules.split(dotted, importer)
+        return (place[0], next(iter(place[1]), "")) if place else ("", "")
 
     def _job(self, path: str, names: list[str]) -> Job | None:
         """What is left to collect from one file; None when nothing is wanted or the cache holds everything."""

@@ -54,20 +54,35 @@ class Class(NamedTuple):
 
 
 class Definitions(NamedTuple):
-    """One module, by top-level name (classes by their dotted path inside the module)."""
+    """One module, by top-level name (classes by their dotted path inside the module).
+
+    Args:
+        left_out: names of which nothing is said here, though the module defines them.
+    """
 
     imports: dict[str, str]
     stars: list[str]
     classes: dict[str, Class]
     functions: Symbols
     values: Symbols
+    left_out: list[str]
+
+    def tells(self, name: str | None) -> bool:
+        """Whether all is here that there is to say of a name at the top, or of all of them."""
+        return name not in self.left_out if name is not None else not self.left_out
+
+
+def left_out_of(row: Any) -> list[str]:
+    """The same of definitions that are still as JSON gives them back."""
+    left_out: list[str] = row[-1]
+    return left_out
 
 
 def definitions_of(row: Any) -> Definitions:
     """Definitions as JSON gives them back. Raises AttributeError, TypeError, ValueError for anything else."""
-    imports, stars, classes, functions, values = row
+    imports, stars, classes, functions, values, left_out = row
     made = {name: _class_of(*each) for name, each in classes.items()}
-    return Definitions(imports, stars, made, _symbols_of(functions), _symbols_of(values))
+    return Definitions(imports, stars, made, _symbols_of(functions), _symbols_of(values), left_out)
 
 
 def _class_of(

@@ -65,16 +65,18 @@ class Wanted:
 
 
 def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
-    """Everything that other files can refer to, or what is wanted of it."""
+    """Everything that other files can refer to, or what is wanted of it; of a part of a file, what is there whole."""
     statements, imports, look = module_scope(parsed.path, parsed.tree)
     stars = [
         absolute(parsed.path, n.module, n.level)
         for n in statements
         if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"
     ]
-    found = Definitions(imports, stars, {}, {}, {})
+    found = Definitions(imports, stars, {}, {}, {}, [] if only else sorted(parsed.left_out))
     for node in statements:
-        if only is not None and isinstance(node, NAMED) and node.name not in only.names:
+        if isinstance(node, NAMED) and (
+            node.name not in only.names if only else node.name in parsed.left_out
+        ):
             continue
         if isinstance(node, ast.ClassDef):
             _add_class(found.classes, node, f"{parsed.path}:", look, only.attributes if only else None)

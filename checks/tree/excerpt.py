@@ -29,22 +29,31 @@ _MOST_ENDS = 4
 _LEAST_BYTES = 2000
 
 
-def parse_part(path: str, data: bytes, lines: Sequence[int]) -> Parsed:
+def parse_part(path: str, data: bytes, lines: Sequence[int], *, with_classes: bool = False) -> Parsed:
     """The file with those functions and methods that hold one of the lines, which are in order.
 
+    Args:
+        with_classes: classes that hold none are kept whole, too.
     Raises: Unparsable, where the whole file cannot be parsed.
     """
-    part = _excerpt(data, lines) if len(data) > _LEAST_BYTES else None
+    left_out: set[str] = set()
+    part = _excerpt(data, lines, left_out, with_classes=with_classes) if len(data) > _LEAST_BYTES else None
     if part is not None:
         try:
-            return Parsed(path, data, parse(path, part).tree, tuple(lines))
+            return Parsed(path, data, parse(path, part).tree, tuple(lines), frozenset(left_out))
         except Unparsable:
             pass
     return parse(path, data)
 
 
-def _excerpt(data: bytes, lines: Sequence[int]) -> bytes | None:
-    """The part, or None where lines do not show what is in a string."""
+def _excerpt(
+    data: bytes, lines: Sequence[int], left_out: set[str], *, with_classes: bool = False
+) -> bytes | None:
+    """The part, or None where lines do not show what is in a string.
+
+    Args:
+        left_out: takes the names at the top that are not there whole.
+    """
     if b"\r" in data or b"\f" in data or b"\\\n" in data:
         return None
     rows, plain = data.split(b"\n"), without_strings(data).split(b"\n")
@@ -52,19 +61,30 @@ def _excerpt(data: bytes, lines: Sequence[int]) -> bytes | None:
         return None
     kept = rows[:]
     for first, last in _blocks(plain, 0, len(rows), b""):
-        if not _holds(lines, first, last):
+        is_class, is_asked = plain[first].startswith(b"class"), _holds(lines, first, last)
+        if is_class and with_classes and not is_asked:
+            continue
+        left_out.add(_name_of(rows[first], b"").decode(errors="replace"))
+        if not is_asked:
             _cut(rows, kept, first, last, b"")
-        elif not plain[first].startswith(b"class"):
-            _slice(rows, plain, kept, first, last, lines)
+        elif is_class:
+            _class(rows, plain, kept, first, last, lines)
         else:
-            indent = next((m[1] for row in plain[first + 1 : last] if (m := _METHOD.match(row))), b"")
-            for start, end in _blocks(plain, first + 1, last, indent) if indent else ():
-                if not _holds(lines, start, end):
-                    if not any(b"self." in row and GIVING.search(row) for row in plain[start + 1 : end]):
-                        _cut(rows, kept, start, end, indent)
-                elif not plain[start].startswith(b"class", len(indent)):
-                    _slice(rows, plain, kept, start, end, lines)
+            _slice(rows, plain, kept, first, last, lines)
     return b"\n".join(kept)
+
+
+def _class(
+    rows: list[bytes], plain: list[bytes], kept: list[bytes], first: int, last: int, lines: Sequence[int]
+) -> None:
+    """Keep of a class those methods that hold a line of interest, or give something to the object."""
+    indent = next((m[1] for row in plain[first + 1 : last] if (m := _METHOD.match(row))), b"")
+    for start, end in _blocks(plain, first + 1, last, indent) if indent else ():
+        if not _holds(lines, start, end):
+            if not any(b"self." in row and GIVING.search(row) for row in plain[start + 1 : end]):
+                _cut(rows, kept, start, end, indent)
+        elif not plain[start].startswith(b"class", len(indent)):
+            _slice(rows, plain, kept, start, end, lines)
 
 
 def _holds(lines: Sequence[int], first: int, last: int) -> bool:
@@ -101,11 +121,15 @@ def _slice(
 
 
 def _cut(rows: list[bytes], kept: list[bytes], first: int, last: int, indent: bytes) -> None:
-    match = _HEAD.match(rows[first], len(indent))
-    assert match is not None
     word = b"class %b: pass" if rows[first].startswith(b"class", len(indent)) else b"def %b(): pass"
-    kept[first] = indent + word % match[1]
+    kept[first] = indent + word % _name_of(rows[first], indent)
     kept[first + 1 : last] = [b""] * (last - first - 1)
+
+
+def _name_of(head: bytes, indent: bytes) -> bytes:
+    match = _HEAD.match(head, len(indent))
+    assert match is not None
+    return match[1]
 
 
 def whole_function(parsed: Parsed, line: int) -> Function | None:

@@ -26,12 +26,18 @@ class Unparsable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """One file: its path below the root, its bytes, its tree; of a tree that is a part of it, the lines it was made for."""
+    """One file: its path below the root, its bytes, its tree.
+
+    Args:
+        lines: those that the tree was made for, where it is a part of the file.
+        left_out: names at its top that are not there whole.
+    """
 
     path: str
     data: bytes
     tree: ast.Module
     lines: tuple[int, ...] | None = None
+    left_out: frozenset[str] = frozenset()
 
 
 def parse(path: str, data: bytes) -> Parsed:

@@ -33,9 +33,14 @@ _DEPTH = 24
 
 
 class Resolver:
-    """Answers what symbols are; definitions come from a function, so that tests and caches can stand behind it."""
+    """Answers what symbols are.
 
-    def __init__(self, modules: ModuleIndex, definitions: Callable[[str], Definitions | None]) -> None:
+    Args:
+        definitions: those of a file, as far as a name at its top needs them; a function, so that tests and caches can
+            stand behind it.
+    """
+
+    def __init__(self, modules: ModuleIndex, definitions: Callable[[str, str], Definitions | None]) -> None:
         self._modules = modules
         self._definitions = definitions
         self._open: set[Thing] = set()
@@ -73,12 +78,15 @@ class Resolver:
 
     def class_of(self, thing: Thing) -> Class | None:
         """The definition behind a class or an instance of the tree."""
-        module = self._definitions(thing.path) if thing.path else None
+        module = self._around(thing)
         return module.classes.get(thing.name) if module else None
 
     def unfolded(self, thing: Thing) -> Thing | None:
         """A dictionary of known keys, with what its class says is in it."""
         return self._fields(thing, _DEPTH)
+
+    def _around(self, thing: Thing) -> Definitions | None:
+        return self._definitions(thing.path, thing.name.partition(".")[0]) if thing.path else None
 
     def ancestors(self, thing: Thing, depth: int = 12) -> Iterator[Thing]:
         """The class itself and everything above it, nearest first."""
@@ -102,7 +110,7 @@ class Resolver:
     def _inside(self, path: str, names: tuple[str, ...], depth: int) -> Thing | None:
         if not names:
             return Thing("module", path)
-        module = self._definitions(path)
+        module = self._definitions(path, names[0])
         if module is None or not depth:
             return None
         for end in range(len(names), 0, -1):
@@ -241,7 +249,7 @@ class Resolver:
             return any_of(self._called(part, depth - 1) for part in thing.parts)
         if thing.what in ("outside", "outside attribute"):
             return outside_result(thing.name)
-        module = self._definitions(thing.path) if thing.path else None
+        module = self._around(thing)
         if module is None:
             return None
         if thing.what == "function":

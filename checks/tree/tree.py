@@ -53,11 +53,22 @@ class Tree:
         except Unparsable:
             return None
 
-    def definitions(self, path: str) -> Definitions | None:
-        """What one file defines; None when it cannot be parsed. Worked out once."""
+    def definitions(self, path: str, name: str | None = None) -> Definitions | None:
+        """What one file defines; None when it cannot be parsed. Worked out once.
+
+        Args:
+            name: the only one at its top that is asked about.
+        """
         if path not in self._definitions:
-            self._definitions[path] = self._define(path)
-        return self._definitions[path]
+            self._definitions[path] = self._recalled(path) or self._define(path)
+        found = self._definitions[path]
+        if found is not None and not found.tells(name):
+            found = self._definitions[path] = self._define(path)
+        return found
+
+    def _recalled(self, path: str) -> Definitions | None:  # noqa: ARG002 - where there is a memory
+        """What is known of it already, perhaps not of all names."""
+        return None
 
     def _define(self, path: str) -> Definitions | None:
         parsed = self.parsed(path)

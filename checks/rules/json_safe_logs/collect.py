@@ -123,7 +123,7 @@ def _settled(parsed: Parsed, found: Iterable[Symbol]) -> set[Symbol]:
     here = define(parsed, Wanted(asked, frozenset(attributes)))
     if parsed.lines is not None:
         here = _without_results(here)
-    resolver = Resolver(ModuleIndex(()), lambda path: here if path == parsed.path else None)
+    resolver = Resolver(ModuleIndex(()), lambda path, _name: here if path == parsed.path else None)
     return {s for s in symbols if names[s] and _is_settled(s, parsed.path, here, resolver)}
 
 
