@@ -20,7 +20,7 @@ from pipeline.model import Outcome, Split, Target
 from pipeline.view.panel import upcoming
 from tests.fakes import REF, SlowProber
 from tests.rollouts import CANDIDATE, SCENARIO, SECOND, STABLE, Scene, a_wish
-from tests.test_engine import runs_between
+from tests.test_engine_kept import runs_between
 
 METRIC = "agent_completed"
 SOAK = 20 * SECOND

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -15,16 +13,13 @@ from pipeline.driving.begin import Start
 from pipeline.driving.engine import Engine
 from pipeline.driving.observer import Observer
 from pipeline.driving.pace import Rhythm
-from pipeline.driving.promote import promote
-from pipeline.errors import AnotherRunAlive, PlanRefused, PlatformUnavailable
+from pipeline.errors import PlatformUnavailable
 from pipeline.events import RolloutEvent
 from pipeline.judging.judgement import Verdict
 from pipeline.judging.terms import Probing
-from pipeline.model import RECORD_ANNOTATION, LiveService, Outcome, Readiness, Split, Target
+from pipeline.model import RECORD_ANNOTATION, Outcome, Readiness, Split, Target
 from pipeline.probe.conversation import Kind
-from pipeline.probe.probe_report import ProbeReport
-from pipeline.view.panel import upcoming
-from tests.fakes import REF, FakePlatform, FakeProber, SlowProber
+from tests.fakes import REF, FakePlatform, SlowProber
 from tests.rollouts import CANDIDATE, SCENARIO, STABLE, Scene, a_wish, stages
 
 
@@ -300,207 +295,3 @@ def test_who_cannot_be_told_does_not_stop_a_driver_that_takes_over(error: Except
     second = scene.engine("host/2")
     assert Start(second, scene.world, a_wish(), say=say)() is None
     assert second.run() is Outcome.PROMOTED
-
-
-# -- what is kept, and what is not taken over --------------------------------------------------------------------------
-
-METRIC = "server_error_1011"
-
-
-def runs_between(scene: Scene, begin: datetime, end: datetime) -> int:
-    """Agent runs of users that began on the candidate."""
-    lines = scene.users.lines(REF, since=begin, revisions=(CANDIDATE,))
-    started = [line.payload["started"] for line in lines if line.payload.get("event") == "agent_run"]
-    return sum(begin.timestamp() <= at < end.timestamp() for at in started)  # type: ignore[operator]
-
-
-def test_every_users_run_on_the_candidate_is_judged_once() -> None:
-    scene = Scene()
-    assert scene.roll() is Outcome.PROMOTED
-    state, plan = scene.rollout.judge, scene.rollout.plan
-    begin = next(step.at for step in scene.rollout.history if step.percent == 5)
-    assert state.seen[0] == scene.rollout.split_epoch
-    end = scene.rollout.since + (state.seen[1] + 1) * plan.terms.sampling.block
-    assert state.total[METRIC].candidate_trials == runs_between(scene, begin, end)
-    whole = (
-        scene.rollout.since + plan.terms.sampling.block
-    )  # the block in which it arrived counts for the rollout alone
-    assert state.stage[METRIC].candidate_trials == runs_between(scene, whole, end)
-
-
-def test_a_heartbeat_keeps_what_was_seen_since_the_last_one() -> None:
-    scene = Scene()
-    scene.reach(5)
-    while METRIC not in scene.rollout.judge.stage:
-        scene.driver.tick()
-        scene.clock.sleep(timedelta(seconds=1))
-    assert scene.live.wanted.percent_of(CANDIDATE) == 5, "it was a heartbeat that wrote it"
-    kept = scene.rollout.judge
-    assert kept.probes.ok > 0
-    assert kept.stage[METRIC].candidate_trials > 0
-    scene.users.unreadable = True  # another process has the record alone
-    assert scene.engine("host/2").observer.look(probe=False).judge == kept
-
-
-def test_between_two_heartbeats_there_is_room_for_a_slow_look() -> None:
-    """Another run watches for one whole period before it takes over."""
-    scene = Scene()
-    scene.users.per_second = 0.01  # nothing moves it on
-    assert scene.roll() is Outcome.PAUSED
-    beats = [p.at for p in scene.told if p.kind == "wrote"]
-    longest = max(later - earlier for earlier, later in itertools.pairwise(beats))
-    assert longest <= Rhythm().heartbeat / 2 + timedelta(seconds=2)
-
-
-class _HangingProber(FakeProber):
-    """From some moment on no round ends."""
-
-    hangs = False
-
-    @property
-    def is_busy(self) -> bool:
-        return self.hangs and self._done is not None
-
-    def poll(self) -> ProbeReport | None:
-        return None if self.hangs else super().poll()
-
-
-def test_a_round_that_never_ends_keeps_no_driver_silent() -> None:
-    scene = Scene()
-    scene.prober = prober = _HangingProber(scene.clock)
-    scene.reach(5)
-    scene.driver.tick()
-    prober.hangs = True
-    begun = scene.clock.now()
-    while scene.clock.now() - begun < timedelta(minutes=3):
-        scene.driver.tick()
-        scene.clock.sleep(timedelta(seconds=1))
-        assert scene.clock.now() - scene.rollout.heartbeat < Rhythm().heartbeat + timedelta(seconds=5)
-
-
-def test_a_pause_keeps_what_was_seen() -> None:
-    scene = Scene()
-    assert scene.roll(a_wish(stages=stages(0, 5, 100, hold_at=5))) is Outcome.PAUSED
-    kept, sampling = scene.rollout.judge, scene.rollout.plan.terms.sampling
-    assert kept.probes.ok > 0
-    assert kept.stage[METRIC].candidate_trials >= 10
-    decided = scene.rollout.heartbeat - sampling.within - sampling.lateness - scene.rollout.since
-    assert kept.seen == (scene.rollout.split_epoch, decided // sampling.block - 1)
-
-
-def test_a_candidate_that_was_made_again_inherits_no_evidence() -> None:
-    scene = Scene()
-    scene.reach(25)
-    assert scene.rollout.judge.total[METRIC].candidate_trials > 0
-    scene.platform.known[CANDIDATE] = replace(scene.platform.known[CANDIDATE], uid="another")
-    assert scene.driver.run() is Outcome.PAUSED
-    promote(scene.driver, scene.clock, to_percent=None, reason="the new one is what we want", by="ada")
-    assert scene.rollout.candidate_uid == "another"
-    assert scene.rollout.judge.total == {}
-    assert scene.rollout.spans == ()
-
-
-def test_a_heartbeat_from_the_future_keeps_no_driver_silent() -> None:
-    scene = Scene()
-    scene.reach(5)
-    later = record.utc(scene.clock.now() + timedelta(hours=3))
-    text = record.encode(replace(scene.rollout, heartbeat=later))
-    scene.platform.live = replace(scene.live, annotations={RECORD_ANNOTATION: text})
-    for _ in range(3):
-        scene.driver.tick()
-        scene.clock.sleep(timedelta(seconds=1))
-    assert scene.rollout.heartbeat <= scene.clock.now()
-
-
-def test_a_roll_back_keeps_other_peoples_tags() -> None:
-    scene = Scene()
-    scene.platform.foreign_write(split=Split((Target(STABLE, 100), Target(STABLE, 0, "green"))))
-    scene.users.failing[CANDIDATE] = 0.5
-    assert scene.roll() is Outcome.ROLLED_BACK
-    assert scene.live.wanted.tagged("green") == STABLE
-    assert scene.live.wanted.tagged("candidate") == CANDIDATE  # so that it can be looked at
-
-
-# -- faults that pass, and faults that do not --------------------------------------------------------------------------
-
-
-def patient(scene: Scene, seconds: float) -> Engine:
-    scene.driver.rhythm = Rhythm(look=timedelta(seconds=1), patience=timedelta(seconds=seconds))
-    return scene.driver
-
-
-def test_a_rival_who_was_faster_is_no_end() -> None:
-    scene = Scene()
-    scene.reach(5)
-    rivals = iter([True])
-    scene.platform.before_write = lambda: next(rivals, False) and scene.platform.foreign_write()
-    assert scene.driver.run() is Outcome.PROMOTED
-
-
-def test_outages_apart_from_each_other_are_not_one_that_lasts() -> None:
-    scene = Scene()
-    patient(scene, seconds=30)
-    for at in (10, 55):
-        scene.clock.at(at, lambda: scene.platform.fail.append(PlatformUnavailable("503")))
-    assert scene.roll(engine=scene.driver) is Outcome.PROMOTED
-    assert sum(p.kind == "retrying" for p in scene.told) == 2
-
-
-def test_an_outage_that_lasts_is_given_up_and_the_state_stays() -> None:
-    scene = Scene()
-    scene.reach(5, patient(scene, seconds=30))
-    begun = scene.clock.now()
-    scene.platform.fail = [PlatformUnavailable("503")] * 5000
-    with pytest.raises(PlatformUnavailable):
-        scene.driver.run(until=begun + timedelta(hours=1))
-    assert timedelta(seconds=30) < scene.clock.now() - begun < timedelta(seconds=40)
-    assert scene.live.wanted.percent_of(CANDIDATE) == 5
-
-
-def test_what_a_driver_waits_for_is_on_the_service_for_onlookers() -> None:
-    scene = Scene()
-    scene.reach(5)
-    scene.prober.failing.add("http://stable")
-    scene.driver.run(until=scene.clock.now() + timedelta(minutes=2))
-    assert f"{STABLE} fails its probe" in scene.rollout.waiting
-    assert "fails its probe" in upcoming(scene.rollout, scene.clock.now())
-
-
-@pytest.mark.parametrize("lag", [5, 21, 45])
-def test_heartbeats_keep_no_write_unseen(lag: int) -> None:
-    """Each write begins a generation of its own; a service that takes longer than a heartbeat to settle must get to it."""
-    good = Scene()
-    good.platform.lag = timedelta(seconds=lag)
-    assert good.roll() is Outcome.PROMOTED
-    bad = Scene()
-    bad.platform.lag = timedelta(seconds=lag)
-    bad.users.failing[CANDIDATE] = 0.6
-    assert bad.roll() is Outcome.ROLLED_BACK
-    assert bad.platform.served().serving == {STABLE: 100}
-
-
-def test_a_driver_whose_write_is_on_its_way_is_not_taken_for_dead() -> None:
-    scene = Scene()
-    scene.platform.lag = timedelta(seconds=45)
-    scene.start(engine=scene.driver)
-    while scene.rollout.phase is Phase.DEPLOYING:
-        scene.driver.tick()
-    for beat in range(200):
-        scene.clock.at(scene.clock.seconds + 1 + beat, scene.driver.tick)
-    with pytest.raises(AnotherRunAlive):
-        scene.start(engine=scene.engine("host/2"))
-
-
-@pytest.mark.parametrize("share", [0, 10])
-def test_what_is_undone_right_after_the_promotion_is_not_answered(share: int) -> None:
-    """Between the write that promotes and the answer: exit 0 says that the wished image has the traffic."""
-    scene = Scene()
-
-    def undo(_: LiveService, __: str, annotations: Mapping[str, str], ___: Split | None) -> None:
-        if '"phase":"promoted"' in annotations[RECORD_ANNOTATION]:
-            targets = (Target(STABLE, 100 - share), *((Target(CANDIDATE, share),) if share else ()))
-            scene.platform.foreign_write(split=Split(targets))
-
-    scene.platform.on_write = undo
-    with pytest.raises(PlanRefused, match="was promoted, and does not have the traffic"):
-        scene.roll()
