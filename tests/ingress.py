@@ -172,7 +172,7 @@ async def open_world(
             await world.ingress.close()
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Return once it holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():

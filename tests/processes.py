@@ -37,7 +37,7 @@ def exists(pid: int) -> bool:
     return True
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
     """Return once it holds; fail when it never does."""
     give_up = time.monotonic() + timeout_s
     while not condition():
@@ -47,7 +47,7 @@ def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
 
 def get(uri: str) -> str:
     """The body of what an address answers."""
-    with urlopen(uri, timeout=10) as answer:
+    with urlopen(uri, timeout=60) as answer:
         return str(answer.read().decode())
 
 

@@ -323,10 +323,10 @@ async def test_a_client_that_left_is_not_worked_for(world: World) -> None:
     await world.route(("one", 100))
     _, writer = await asyncio.open_connection("127.0.0.1", world.port())
     writer.write(get(world))
-    await asyncio.wait_for(arrived.wait(), 20)
+    await asyncio.wait_for(arrived.wait(), 60)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.close()
-    await asyncio.wait_for(left.wait(), 20)
+    await asyncio.wait_for(left.wait(), 60)
     await until(lambda: world.fleet.leased == 0)
 
 

@@ -41,7 +41,7 @@ class FakeAttempts:
         try:
             await asyncio.Event().wait()
         finally:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await self.goodbye.wait()
             self.running.discard((spec.execution, spec.index))
         return AttemptEnd()

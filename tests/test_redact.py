@@ -201,10 +201,10 @@ def test_what_two_threads_learn_at_once_is_hidden_both(monkeypatch: pytest.Monke
     monkeypatch.setattr(redact, "spellings", slowly)
     threads = [threading.Thread(target=redactor.learn, args=("the-first",)), threading.Thread(target=other)]
     threads[0].start()
-    assert begun.wait(5)
+    assert begun.wait(60)
     threads[1].start()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert [*shown, redactor.text("the-first, the-other")] == 2 * [f"{REDACTED}, {REDACTED}"]
 
 

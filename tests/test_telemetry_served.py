@@ -68,7 +68,7 @@ async def _served(lines: Lines) -> AsyncIterator[str]:
 
 
 async def _until(lines: Lines, event: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not any(entry["event"] == event for entry in lines):
             await asyncio.sleep(0.01)
 

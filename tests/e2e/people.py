@@ -83,7 +83,7 @@ class People:
             if self._random.random() < self._breaks:
                 socket.transport.abort()
                 return
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while json.loads(await socket.recv())["type"] != FIVE[-1]:
                     pass
             self.came_to["ok"] += 1

@@ -23,7 +23,7 @@ from pipeline.local import daemon, endpoint
 from pipeline.model import LiveService, Revision, ServiceRef
 from tests import documents
 
-TIMEOUT_S = 100
+TIMEOUT_S = 250
 
 #: Rollouts without users: what is judged are the probes, so a stage of a second is enough.
 CONFIG = """\

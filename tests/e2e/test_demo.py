@@ -12,9 +12,9 @@ from tests.e2e.project import Project
 NAMES = ["stopped_at_zero", "rolled_back", "promoted", "rolled_back_by_hand", "promoted"]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_the_story_goes_as_told(tmp_path: Path) -> None:
-    project = Project(tmp_path, tmp_path / "none")
+    project = Project(tmp_path, tmp_path / "none", patience_s=500)
     done = project.run("demo", "-o", "json")
     assert done.code == 0, done.stderr
     document = done.document

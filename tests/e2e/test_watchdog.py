@@ -91,7 +91,7 @@ def was_started_by_schedule(project: Project) -> bool:
     return bool(found.HasField("last_attempt_time"))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_candidate_that_turns_bad_when_its_driver_is_gone_goes_back(watched: Project) -> None:
     process = begun(watched, "--image", "late")
     for line in process.stdout or ():
