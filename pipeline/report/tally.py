@@ -188,11 +188,13 @@ class Tally:
 
     def _is_done(self, key: tuple[str, str], lines: list[LogLine], old: datetime) -> bool:
         """It ended by its own line, or with its instance, and late lines of it have come."""
+        if max(line.at for line in lines) >= old:  # asked first: so it is of nearly all
+            return False
+        if not key[1].startswith("s "):
+            return True
         instances = {(line.revision, line.instance) for line in lines}
         has_died = any(i.ends for name in instances if (i := self._instances.get(name)))
-        is_closed = has_died or any(isinstance(from_payload(each.payload), Closed) for each in lines)
-        is_open = key[1].startswith("s ") and not is_closed
-        return not is_open and max(line.at for line in lines) < old
+        return has_died or any(isinstance(from_payload(each.payload), Closed) for each in lines)
 
 
 def _session(line: LogLine) -> str:
