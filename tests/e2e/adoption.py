@@ -63,7 +63,7 @@ def every_field_outside_the_asked_change_is_equal_after_a_rollout_and_back(adopt
     service, ((old, template),) = contents(adopted)[0], contents(adopted)[1].items()
     assert {"containers", "volumes", "vpcAccess", "serviceAccount", "timeout"} < set(template)
     adopted.configure(
-        {"good": image(), "next": image("good", "2")}, **{"container: {startup: 5s, ": "container: {"}
+        {"good": image(), "next": image("good", "2")}, **{"container: {startup: 30s, ": "container: {"}
     )
     done = adopted.run("rollout", "--image", "next", "-o", "json")
     assert (done.code, done.document["outcome"]) == (0, "promoted"), done.stderr
@@ -82,7 +82,7 @@ def what_is_named_comes_and_goes_with_the_file_and_what_is_not_stays(adopted: Pr
     images = {"next": image("good", "2"), "third": image("good", "3"), "bad": image("close-1011")}
 
     def roll(name: str, code: int, container: str) -> dict[str, Any]:
-        adopted.configure(images, **{"startup: 5s, ": container})
+        adopted.configure(images, **{"startup: 30s, ": container})
         done = adopted.run("rollout", "--image", name, "-o", "json")
         assert done.code == code, done.stderr
         return contents(adopted)[1][done.document["candidate"]]

@@ -32,13 +32,13 @@ environments:
   local: {{endpoint: local, evidence: probes}}
 images:
 {images}
-container: {{startup: 5s, deletion-protection: false}}
+container: {{startup: 30s, deletion-protection: false}}
 scenarios:
   agent-run:
     path: /ws
     send: {{type: execute_agent, payload: {{agent: triage, text: hello}}}}
     expect: [agent_started, agent_thinking, tool_executing, tool_completed, agent_completed]
-    within: 2s
+    within: 20s
 stages:
 {stages}
 probes: {{every: 1s, sessions: 2}}

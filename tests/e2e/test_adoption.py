@@ -51,7 +51,7 @@ def test_a_field_that_the_provider_has_no_word_for_is_kept_and_said(project: Pro
 def test_the_plan_shows_what_changes_field_by_field_and_no_secret(adopted: Project) -> None:
     adopted.configure(
         {"next": image("good", "2")},
-        **{"startup: 5s, ": "env: {MODE: staging, DB_PASSWORD: hush, N: '1'}, concurrency: 40, "},
+        **{"startup: 30s, ": "env: {MODE: staging, DB_PASSWORD: hush, N: '1'}, concurrency: 40, "},
     )
     done = adopted.run("plan", "--image", "next", "-o", "json")
     assert done.code == 0, done.stderr
@@ -74,7 +74,7 @@ def test_the_plan_shows_what_changes_field_by_field_and_no_secret(adopted: Proje
 def test_the_plan_in_the_readme_is_the_plan(adopted: Project) -> None:
     asked = "env: {MODE: staging, DB_PASSWORD: hush}, concurrency: 40, timeout: 1h, "
     service = "service: {custom_audiences: ['https://chat.example.com']}, "
-    adopted.configure({"next": image("good", "2")}, **{"startup: 5s, ": asked + service})
+    adopted.configure({"next": image("good", "2")}, **{"startup: 30s, ": asked + service})
     shown = f"template {adopted.run('plan', '--image', 'next').stdout.partition('template ')[2]}"
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (promised,) = re.findall(r"^```text\n(template  .*?)^```", readme, re.DOTALL | re.MULTILINE)

@@ -52,8 +52,8 @@ def paused_at_half(project: Project, drain: str, within: str = "1s") -> str:
     project.configure(
         {"good": command % 1, "next": command % 2}, STAGES,
         **{
-            "startup: 5s": f"startup: 10s, concurrency: {room + 2}, max-instances: 4, min-instances: {SIZE.instances}",
-            "within: 2s": "within: 30s",
+            "startup: 30s": f"startup: 10s, concurrency: {room + 2}, max-instances: 4, min-instances: {SIZE.instances}",
+            "within: 20s": "within: 30s",
             "heartbeat: 2s": f"heartbeat: 2s\nevidence: {{within: {within}}}\ndrain: {drain}",
         },
     )  # fmt: skip

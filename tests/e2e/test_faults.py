@@ -61,8 +61,8 @@ def test_a_rollout_under_way_finds_the_restarted_local_cloud_run(lonely: Project
     ("old", "new", "says"),
     [
         pytest.param("heartbeat: 2s", "hartbeat: 2s", "did you mean heartbeat", id="unknown-key"),
-        pytest.param("within: 2s", "within: 2", "spillway.yaml:14:", id="number-for-a-duration"),
-        pytest.param("within: 2s", "within: [2s]", "spillway.yaml:14:", id="wrong-type"),
+        pytest.param("within: 20s", "within: 20", "spillway.yaml:14:", id="number-for-a-duration"),
+        pytest.param("within: 20s", "within: [2s]", "spillway.yaml:14:", id="wrong-type"),
     ],
 )
 def test_a_bad_file_is_told_by_line(project: Project, old: str, new: str, says: str) -> None:

@@ -42,14 +42,14 @@ def hung(pid: int) -> Iterator[None]:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_while_the_first_revision_starts(empty: Project, number: int, code: int) -> None:
-    empty.configure({"hangs": HANGS}, **{"startup: 5s": "startup: 4m"})
+    empty.configure({"hangs": HANGS}, **{"startup: 30s": "startup: 4m"})
     with empty.start("rollout", "--image", "hangs", "-o", "ndjson") as process:
         read_until(process, "deploying")
         assert told_to_end(process, number)[0] == code
 
 
 def test_while_the_candidate_starts(project: Project) -> None:
-    project.configure({"good": image(), "hangs": HANGS}, **{"startup: 5s": "startup: 4m"})
+    project.configure({"good": image(), "hangs": HANGS}, **{"startup: 30s": "startup: 4m"})
     with project.start("rollout", "--image", "hangs", "-o", "ndjson") as process:
         read_until(process, "deploying")
         assert told_to_end(process, signal.SIGTERM)[0] == 143

@@ -22,7 +22,7 @@ SERVICE = Path(__file__).parent / "service.py"
 STAGES = ("{percent: 0}", "{percent: 50, soak: 200ms}", "{percent: 100, soak: 200ms}")
 HELD = (STAGES[0], "{percent: 50, hold: true}", STAGES[-1])
 ENDLESS = (STAGES[0], "{percent: 50, soak: 2h}", STAGES[-1])
-_PATIENT = {"within: 2s": "within: 60s", "startup: 5s": "startup: 60s", "heartbeat: 2s": "heartbeat: 10s"}
+_PATIENT = {"within: 20s": "within: 60s", "startup: 30s": "startup: 60s", "heartbeat: 2s": "heartbeat: 10s"}
 
 
 LONG_AGO = timedelta(minutes=1)  # a driver's last heartbeat: whoever comes need not watch it first
