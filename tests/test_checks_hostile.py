@@ -384,3 +384,10 @@ def test_a_long_sum_on_the_other_way_of_a_helper(tmp_path: Path) -> None:
     report = check(root, Settings(json_safe_logs=JsonSafeLogs()))
     assert not report.skipped
     assert [(f.line, f.fails_gate) for f in report.findings] == [(10, False)]
+
+
+def test_thousands_of_times_a_parameter_take_no_long_time(tmp_path: Path) -> None:
+    entries = ", ".join(f"'key{n}': data" for n in range(20_000))
+    text = f"import json\n\n\ndef pack(data, flag):\n    if flag:\n        return 1\n    return json.dumps({{{entries}}})\n\n\npack({{1}}, True)\n"
+    report = check(plant(tmp_path / "tree", {"a.py": text}), Settings(json_safe_logs=JsonSafeLogs()))
+    assert [(f.line, f.fails_gate) for f in report.findings] == [(10, True)]

@@ -25,11 +25,19 @@ def doubt_by_key(test: ast.expr, target: ast.expr, names: Locals) -> None:
                 names[value] = doubted(names[value])
 
 
-def is_made_anew(node: ast.Dict, place: int) -> bool:
-    """Whether something of what is spread there is given a second time: ``{**row, "at": str(row["at"])}``."""
-    mine = _read_in(node.values[place])
-    later = zip(node.keys[place + 1 :], node.values[place + 1 :], strict=True)
-    return any(key is not None and not mine.isdisjoint(_read_in(value)) for key, value in later)
+def made_anew(node: ast.Dict) -> set[ast.expr]:
+    """What is spread there and partly given a second time: ``{**row, "at": str(row["at"])}``."""
+    found: set[ast.expr] = set()
+    if None not in node.keys:
+        return found
+    later: set[str] = set()
+    for key, value in zip(reversed(node.keys), reversed(node.values), strict=True):
+        names = _read_in(value)
+        if key is not None:
+            later |= names
+        elif names & later:
+            found.add(value)
+    return found
 
 
 def _read_in(node: ast.expr) -> set[str]:

@@ -6,7 +6,7 @@ import ast
 import sys
 from collections.abc import Callable, Mapping
 
-from checks.tree.anew import doubt_by_key, is_made_anew, is_turn_of
+from checks.tree.anew import doubt_by_key, is_turn_of, made_anew
 from checks.tree.containers import DICT, VIEWS, at, is_dict, item, iterable, joined, member, row, spread, view
 from checks.tree.definitions import module_scope, simple
 from checks.tree.locals import Local, Locals, doubted, key_of, narrow, with_part
@@ -255,9 +255,10 @@ class Expressions:
 
     def _dict(self, node: ast.Dict, names: Locals) -> Symbol | None:
         keys = [as_key(self.key(key, names)) for key in node.keys if key is not None]
-        for place, (key, value) in enumerate(zip(node.keys, node.values, strict=True)):
+        anew = made_anew(node)
+        for key, value in zip(node.keys, node.values, strict=True):
             found = self.value(value, names)
-            if key is None and is_made_anew(node, place):
+            if value in anew:
                 found = joined(found, None)
             keys += [found] if key is not None else spread(found)
         return box(keys, DICT)

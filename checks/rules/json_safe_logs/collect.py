@@ -12,7 +12,7 @@ from checks.rules.json_safe_logs.installs import installs, may_install
 from checks.rules.json_safe_logs.refusals import refusal
 from checks.rules.json_safe_logs.ways import Ways
 from checks.rules.protocol import Brief
-from checks.tree.anew import is_made_anew
+from checks.tree.anew import made_anew
 from checks.tree.containers import joined
 from checks.tree.defined import Definitions
 from checks.tree.definitions import Wanted, define
@@ -170,7 +170,7 @@ def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Leaf]:
         fields = local.fields.items()
         yield from ((key, key if is_whole else sink.field, symbol, value) for key, symbol in fields)
         return
-    anew = _made_anew(value) if isinstance(value, ast.Dict) else ()
+    anew = made_anew(value) if isinstance(value, ast.Dict) else ()
     for field, top, is_key, each in _leaves(
         value, sink.field, "" if isinstance(value, ast.Dict) else sink.field
     ):
@@ -178,15 +178,6 @@ def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Leaf]:
         if each in anew:
             symbol = joined(symbol, None)
         yield field, top, symbol, each
-
-
-def _made_anew(node: ast.Dict) -> frozenset[ast.expr]:
-    """Records that are spread into a literal, some of whose fields it gives anew."""
-    return frozenset(
-        value
-        for place, (key, value) in enumerate(zip(node.keys, node.values, strict=True))
-        if key is None and is_made_anew(node, place)
-    )
 
 
 def _leaves(node: ast.expr, field: str, top: str) -> Iterator[tuple[str, str, bool, ast.expr]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from checks.rules.json_safe_logs.encoders import Encoder, ending
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach
-from checks.rules.json_safe_logs.sinks import GUESSED, SENDING
+from checks.rules.json_safe_logs.sinks import GUESSED, RAISING, SENDING
 from checks.tree.resolve import Resolver
 from checks.tree.symbols import Parameter, Symbol
 
@@ -89,7 +89,8 @@ def _direct(
         return
     is_sure = reach.owner is None or sink in SENDING
     for parameter, is_whole in parameters:
-        made = Handing(parameter.text, sink, reach.field, reach.top, path, reach.line, is_sure and is_whole)
+        top = "" if sink in RAISING else reach.top  # those refuse it in any field: one row says it
+        made = Handing(parameter.text, sink, reach.field, top, path, reach.line, is_sure and is_whole)
         yield f"{path}:{parameter.function}", made
 
 

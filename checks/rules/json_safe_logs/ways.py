@@ -40,18 +40,21 @@ class Ways:
     def __init__(self, parsed: Parsed) -> None:
         self._parsed = parsed
         self._whole: dict[int, Function] = {}
+        self._around: dict[ast.Call, tuple[set[str], list[_Fork]]] = {}
 
     def as_handed(self, symbol: Symbol, value: ast.expr, call: ast.Call, function: Function | None) -> Symbol:
         """What a call is given, with its parameters in doubt where the function has another way for them."""
         mine = {Parameter.of(part.name).name for part in walk(symbol) if part.form == "param"}
         if not mine or function is None:
             return symbol
-        names = mine | _names(value)
-        whole = self._function(function)
-        given = {a.arg for a in (*whole.args.posonlyargs, *whole.args.args, *whole.args.kwonlyargs)}
-        flags = given - names - _names(_statement(whole.body, call)) - {"self", "cls"}
-        forks = _forks(whole.body, call)
-        return _doubted(symbol) if any(_has_another_way(f, names, flags, whole) for f in forks) else symbol
+        names, whole = mine | _names(value), self._function(function)
+        if call not in self._around:  # one call may be given thousands of values
+            given = {a.arg for a in (*whole.args.posonlyargs, *whole.args.args, *whole.args.kwonlyargs)}
+            flags = given - {"self", "cls"} - _names(_statement(whole.body, call))
+            self._around[call] = flags, list(_forks(whole.body, call))
+        flags, forks = self._around[call]
+        is_doubtful = any(_has_another_way(fork, names, flags - names, whole) for fork in forks)
+        return _doubted(symbol) if is_doubtful else symbol
 
     def _function(self, function: Function) -> Function:
         if self._parsed.lines is None:
