@@ -98,3 +98,23 @@ def test_what_is_no_text_or_no_python_has_an_outline() -> None:
     ):
         assert not outline(data).may_dispatch((), (), "type")
     assert set(outline("def ﬁt(): ...".encode()).functions) == {"fit"}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "class A(\n",
+        "if (\n",
+        "if x: y\n",
+        "@a.",
+        "case :\n",
+        "x = {",
+        ": (",
+        "on(a, (",
+        "== a.",
+        "[ ",
+        '"""\'',
+    ],
+)
+def test_the_outline_of_a_hostile_file_takes_time_that_grows_with_it(piece: str) -> None:
+    assert not outline(piece.encode() * (200_000 // len(piece))).may_dispatch((), (), "type")

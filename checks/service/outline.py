@@ -40,7 +40,7 @@ _READ = re.compile(rf"""\[(?<=[\w\])"']\[)\s*["']{_FIELD}["']\s*\](?!\s*=[^=])""
 _GOT = re.compile(rf"""\.get\(\s*["']{_FIELD}["']""")
 _HEAD = re.compile(
     rf"""\n[ \t\f]*(?:(?:async[ \t]+)?def[ \t]+(\w+)
-    |class[ \t]+(\w+)\s*\([^:]*?\b(?:{"|".join(ENUMS)})\b
+    |class[ \t]+(\w+)\s*\([^:]{{0,200}}?\b(?:{"|".join(ENUMS)})\b
     |@[ \t]*(?:\w+\.)*(\w+)\s*\(\s*[^\s)])""",
     re.VERBOSE,
 )
@@ -50,7 +50,7 @@ _TABLE = re.compile(r"=[\s\\(]*\{")
 _VALUE = re.compile(r":[\s(]*([^\W\d][\w.]*)[\s)]*[,}]")
 #: to a colon that ends a line, however many lines are asked in; of what stands in one line, that line at least
 _CONDITION = re.compile(
-    r"\n[ \t\f]*(?:if|elif|match|case)\b((?:[^:\n]*[:\n]){1,80}?(?<=:)[ \t]*(?=\n)|[^\n]*)"
+    r"\n[ \t\f]*(?:if|elif|match|case)\b((?:[^:\n]*[:\n]){1,40}?(?<=:)[ \t]*(?=\n)|[^\n]*)"
 )
 _COMPARED = re.compile(
     rf"\b{_FIELD}[\s)]*(?:[=!]=|(?:not[ ])?(?:is|in)\b|:)|(?:[=!]=|\bis\b)[\s(]*(?:\w+\.)*{_FIELD}\b"

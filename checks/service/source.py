@@ -21,7 +21,7 @@ from checks.tree import files
 from checks.tree.body import Function, functions
 from checks.tree.definitions import flat
 from checks.tree.modules import ModuleIndex
-from checks.tree.parse import Unparsable, parse
+from checks.tree.parse import PARSE_LIMIT_BYTES, Unparsable, parse
 from checks.tree.symbols import dotted, imported_names
 
 MOST_FILES = 3_000
@@ -85,7 +85,7 @@ class Source:
         outlines: dict[str, Outline] = {}
         for path in files.discover(root).paths[:MOST_FILES]:
             data = files.read_or_none(root, path) if path.endswith(".py") and not is_test(path) else None
-            if data is not None:
+            if data is not None and len(data) <= PARSE_LIMIT_BYTES:
                 outlines[path] = outline(data)
 
         @lru_cache(None if keeps_all else _FEW)
