@@ -76,6 +76,8 @@ def test_trees_of_a_large_service_are_not_kept(tmp_path: Path) -> None:
     ("text", "key"),
     [
         ("x = m['kind'], m.get('kind'), m['type']\n", "kind"),
+        ("m['kind'] %= m['type']\nm['kind'] //= 2\n", "type"),
+        ('"""m["kind"]"""\nx = m["type"]  # of m["kind"], that m["kind"] has\n', "type"),
         ("m['kind'] = m['kind'] = 1\nx = m['type']\n", "type"),
         ("x = f\"{m['event']}\"\n", "event"),
         ("x = ['event', 'kind']\n", "type"),

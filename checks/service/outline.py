@@ -36,8 +36,11 @@ HANDLES = frozenset({"on", "message", "event", "handler", "handles", "handle", "
 _FIELD = f"({'|'.join(TYPE_FIELDS)})"
 # Each pattern begins with the one character that it cannot do without: so the search for it is a search for that.
 #: ``x["type"]`` where it is read; ``x.get("type"``
-_READ = re.compile(rf"""\[(?<=[\w\])"']\[)\s*["']{_FIELD}["']\s*\](?!\s*=[^=])""")
+_READ = re.compile(
+    rf"""\[(?<=[\w\])"']\[)\s*["']{_FIELD}["']\s*\](?!\s*(?:[-+%&|^@]|//?|\*\*?|<<|>>)?=(?!=))"""
+)
 _GOT = re.compile(rf"""\.get\(\s*["']{_FIELD}["']""")
+_LONG = re.compile(r"""(\"{3}|'{3}).*?\1|\#[^\n]*""", re.DOTALL)
 _HEAD = re.compile(
     rf"""\n[ \t\f]*(?:(?:async[ \t]+)?def[ \t]+(\w+)
     |class[ \t]+(\w+)\s*\([^:]{{0,200}}?\b(?:{"|".join(ENUMS)})\b
@@ -107,7 +110,6 @@ def owner(dotted: str) -> str:
 
 
 def outline(data: bytes) -> Outline:
-    text = files.decode(data)
     plain = f"\n{without_strings(data).decode(errors='replace')}\n"
     if not plain.isascii():
         plain = normalize("NFKC", plain)  # as the parser takes names
@@ -116,7 +118,7 @@ def outline(data: bytes) -> Outline:
     return Outline(
         Counter(name for name, _, _ in heads if name),
         frozenset(name for _, name, _ in heads if name),
-        Counter([*_READ.findall(text), *_GOT.findall(text)]),
+        _reads(files.decode(data)),
         frozenset(name for _, _, name in heads if name),
         frozenset(_GIVEN.findall(plain)),
         frozenset(_VALUE.findall(plain)) if _TABLE.search(plain) else frozenset(),
@@ -124,3 +126,11 @@ def outline(data: bytes) -> Outline:
         "''" in asked,
         frozenset(_MEMBER.findall(asked)),
     )
+
+
+def _reads(text: str) -> Counter[str]:
+    """Docstrings and comments tell of keys as well; most files read none, so those are looked for last."""
+    if not (_READ.search(text) or _GOT.search(text)):
+        return Counter()
+    code = _LONG.sub("", text)
+    return Counter([*_READ.findall(code), *_GOT.findall(code)])
