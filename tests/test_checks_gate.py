@@ -137,19 +137,18 @@ class FakeDrive:
     scene: Scene
     world: Any = field(init=False)
     request: Any = field(init=False)
+    program: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.world = self.scene.world
-        self.request = SimpleNamespace(session=self.session, wish=a_wish())
+        self.request = SimpleNamespace(session=self.session, wish=a_wish(), settings=None)
+        self.program = SimpleNamespace(declared=lambda _: ())
 
     def aimed(self, wish: Wish, *_: object) -> Wish:
         return wish
 
     def must_lose_nothing(self) -> tuple[Deployment, Ruling]:
         return Deployment(CANDIDATE, Split(), {}, {}), Ruling()
-
-    def declared(self) -> list[Any]:
-        return []
 
 
 def session(folder: Path, mode: Mode = Mode.JSON) -> Session:

@@ -60,7 +60,10 @@ def subject(path: Path | None, file: Path, *, is_named: bool) -> Subject:
     document = raw.read(file)
     if document.value is None:  # a file in which nothing stands yet
         document = replace(document, value={})
-    made = _looking(_configured(schema.validate_checked(document), document, file))
+    checked = schema.validate_checked(document)
+    made = _configured(checked, document, file)
+    if not (checked.environments or checked.scenarios):
+        made = _looking(made)
     root = made.root.resolve()
     if path is None or path.resolve() == root:
         return made
@@ -85,7 +88,7 @@ def _above(folder: Path) -> Path | None:
 
 
 def _looking(made: Subject) -> Subject:
-    """With what needs no configuration, where the ``checks`` of a file name nothing to look for."""
+    """With what needs no configuration, where the ``checks`` of a file for them alone name nothing to look for."""
     settings, nothing = made.settings, asked.Settings()
     plain = replace(
         nothing, exclude=settings.exclude, baseline=settings.baseline, socket_config=settings.socket_config
