@@ -27,9 +27,9 @@ SCENARIO = """\
     path: /ws
     send: {type: execute_agent, payload: {agent: triage, text: hello}}
     expect: [agent_started, agent_thinking, tool_executing, tool_completed, agent_completed]
-    within: 2s
+    within: 20s
 """
-HEALTH = "  health:\n    http: [{path: /}]\n    within: 2s\n"
+HEALTH = "  health:\n    http: [{path: /}]\n    within: 20s\n"
 
 
 def source(folder: Path, version: str) -> Path:

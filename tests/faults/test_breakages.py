@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.local import daemon, endpoint
+from tests import processes
 from tests.e2e.project import Project
 from tests.faults import breaking
 from tests.faults.breakages import Night
@@ -48,7 +49,12 @@ def test_traffic_comes_back_with_things_broken(lanes: list[Lane]) -> None:
 def test_a_way_back_that_is_broken_itself_is_counted_as_failed(lanes: list[Lane]) -> None:
     night = Night.of(lanes[0])
     server = endpoint.read(lanes[0].project.local).pid
-    came = night.roll_back((), before=lambda: os.kill(server, signal.SIGKILL))
-    assert any("exit 2" in fault for fault in came.faults)
+
+    def kill() -> None:
+        os.kill(server, signal.SIGKILL)
+        processes.until(lambda: not processes.exists(server))
+
+    came = night.roll_back((), before=kill)
+    assert any("exit 2" in fault for fault in came.faults), came.faults
     assert "it was not read back" in came.faults
     assert any("nothing can be seen" in fault for fault in came.faults)
