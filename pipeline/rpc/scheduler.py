@@ -8,7 +8,6 @@ Source: google/cloud/scheduler/v1/job.proto, target.proto and cloudscheduler.pro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from google.protobuf import (
@@ -61,7 +60,6 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
 }  # fmt: skip
 
 
-@cache
 def _pool() -> descriptor_pool.DescriptorPool:
     pool, file = descriptor_pool.DescriptorPool(), descriptor_pb2.FileDescriptorProto(syntax="proto3")
     file.name, file.package = _FILE, PACKAGE
@@ -102,7 +100,14 @@ def _add(message: Any, name: str, number: int, kind: str) -> None:
         field.type, field.type_name = _TYPES.TYPE_MESSAGE, f".{bare if '.' in bare else f'{PACKAGE}.{bare}'}"
 
 
-@cache
+#: Made at once, not when one is first asked for: of two threads that ask, each would have messages of its own.
+_POOL = _pool()
+_KINDS: Mapping[str, Any] = {
+    name: message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    for name in _MESSAGES
+}
+
+
 def kind(name: str) -> Any:
     """The class of a message."""
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    return _KINDS[name]
