@@ -29,6 +29,7 @@ from pipeline.view.keys import Keys, Order, sensible
 from pipeline.view.panel import Seen
 from tests.fakes import REF
 from tests.processes import until
+from tests.receiver import receiving
 from tests.reports import a_look
 from tests.rollouts import CANDIDATE, STABLE, Scene, a_wish, stages
 from tests.terminals import Terminal
@@ -179,7 +180,7 @@ def test_an_order_ends_the_rest_between_two_steps_and_no_wait_in_a_step(tmp_path
     assert not session.woken.is_set()
 
 
-def test_a_roll_back_of_who_only_watches_deletes_the_revision_where_that_is_wished(
+def test_a_roll_back_of_who_only_watches_is_told_and_deletes_the_revision_where_that_is_wished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = Scene()
@@ -188,7 +189,14 @@ def test_a_roll_back_of_who_only_watches_deletes_the_revision_where_that_is_wish
     watched = Observer(REF, scene.world, ()), scene.world, Rhythm()
     monkeypatch.setattr(by_hand, "open_onlooker", lambda *_: watched)
     session = Session(Output(Mode.JSON), tmp_path / "spillway.yaml", tmp_path, None, yes=False)
-    by_hand.obey_watching(Order.ROLL_BACK, session, Place(REF), None)
+    place = f"{{project: {REF.project}, region: {REF.location}}}"
+    with receiving() as receiver:
+        session.config_file.write_text(  # where a slip is in the rest of the file
+            f"service: {REF.service}\nenvironments: {{production: {place}}}\nstages: 5\n"
+            f"webhook: {{url: '{receiver.url}'}}\n"
+        )
+        by_hand.obey_watching(Order.ROLL_BACK, session, Place(REF), None)
+        assert [body["step"] for body in receiver.bodies][-1:] == ["end"]
     assert scene.rollout.outcome is Outcome.ROLLED_BACK_BY_HAND
     assert CANDIDATE not in scene.platform.known, "nobody else may ever come to do it"
 

@@ -6,17 +6,21 @@ import hashlib
 import hmac
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.app import webhook
+from pipeline.app.session import Session
 from pipeline.app.webhook import Webhook, body_of
 from pipeline.config import schema
 from pipeline.config.webhook_section import WebhookConfig
 from pipeline.credentials import of_config
 from pipeline.errors import ConfigError
-from pipeline.events import RolloutEvent, Said
+from pipeline.events import RolledBack, RolloutEvent, Said
 from pipeline.model import Outcome
+from pipeline.output.writer import Output
 from tests.fakes import REF, START
 from tests.receiver import Receiver, receiving
 from tests.rollouts import CANDIDATE, STABLE, Scene
@@ -183,3 +187,45 @@ def test_the_address_is_secret_and_no_part_of_what_a_rollout_is() -> None:
     for bad in ("http://hooks.example.com/", "hooks", "ftp://x"):
         with pytest.raises(ConfigError, match="https"):
             schema.parse(text + f"webhook: {{url: '{bad}'}}\n")
+
+
+# -- what a hand did, while something is wrong elsewhere in the file ---------------------------------------------------
+
+FILE = """\
+service: chat
+environments:
+  production: {{project: acme, region: us-central1}}
+scenarios: {{run: {{path: /ws, expect: [done]}}}}
+{webhook}
+{slip}
+"""
+RESTORED = RolledBack(START, STABLE)
+
+
+def a_session(folder: Path, webhook: str, slip: str = "") -> Session:
+    file = folder / "spillway.yaml"
+    file.write_text(FILE.format(webhook=webhook, slip=slip))
+    return Session(Output(), file, folder, None, yes=False)
+
+
+@pytest.mark.parametrize(
+    "slip", ["", "stages: 5", "criteria: {server_error_1011: {limit: 5}}", "servcies: {}"]
+)
+def test_a_roll_back_by_hand_is_told_whatever_is_wrong_elsewhere(
+    receiver: Receiver, tmp_path: Path, slip: str
+) -> None:
+    session = a_session(tmp_path, f"webhook: {{url: '{receiver.url}'}}", slip)
+    webhook.tell(session, REF, "production", [RESTORED])
+    assert [(body["step"], body["service"], body["environment"]) for body in receiver.bodies] == [
+        ("end", REF.name, "production")
+    ]
+
+
+@pytest.mark.parametrize("section", ["webhook: 7", "webhook: {url: [a]}", "webhook: {adress: 'https://a.b'}"])
+def test_a_section_that_is_wrong_is_told_after_what_was_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], section: str
+) -> None:
+    webhook.tell(a_session(tmp_path, section), REF, "production", [RESTORED])
+    said = capsys.readouterr().err
+    assert said.count("the webhook could not be told: ") == 1
+    assert f"{tmp_path}/spillway.yaml:5:" in said

@@ -26,8 +26,9 @@ def obey_watching(order: Order, session: Session, place: Place, env: str | None)
     if order is not Order.PROMOTE:
         obey(order, engine, world, told.listen)
         with suppress(SpillwayError):  # a service that is named in full needs no configuration
-            if Request.of(session, env).ref == place.ref:
-                webhook.tell(session, env, told)
+            places = session.load_places()
+            if places.ref(places.environment(env)[1]) == place.ref:
+                webhook.tell(session, place.ref, env, told)
         if order is Order.ROLL_BACK:
             draining.drain(engine, world, told.listen, session.output.say)
     else:

@@ -311,9 +311,9 @@ def open_drive(request: Request, *, one_step: bool = False, place: Place | None 
         engine, world = stack.enter_context(
             open_engine(request, place, program, listeners, one_step=one_step)
         )
-        if request.config.webhook is not None:
+        if (asked := request.config.webhook) is not None:
             from pipeline.app import webhook
 
-            listeners.join(stack.enter_context(webhook.of(session, request.config, request.name)))
+            listeners.join(stack.enter_context(webhook.of(session, asked, request.ref, request.name)))
         with ExitStack() as views:
             yield Drive(request, place, program, engine, world, listeners, views, Orders(session))

@@ -18,13 +18,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pipeline.config import webhook_section
 from pipeline.config.webhook_section import WebhookConfig, is_private
 from pipeline.credentials import resolved
+from pipeline.errors import ConfigError
 from pipeline.redact import SINK, plain
 
 if TYPE_CHECKING:
     from pipeline.app.session import Session
-    from pipeline.config.schema import Config
     from pipeline.core.rollout import Rollout
     from pipeline.events import RolloutEvent
     from pipeline.model import ServiceRef
@@ -151,20 +152,25 @@ class Webhook:
             self._say(f"the webhook could not be told: {what} (the rollout goes on)")
 
 
-def of(session: Session, config: Config, environment: str) -> Webhook:
-    """The configuration's, which must have one."""
-    assert config.webhook is not None
-    return Webhook(
-        config.webhook, config.ref(config.environments[environment]), environment, say=session.output.say, is_stopping=session.stopped.is_set,
-    )  # fmt: skip
+def of(session: Session, config: WebhookConfig, ref: ServiceRef, environment: str) -> Webhook:
+    """What posts for this command."""
+    return Webhook(config, ref, environment, say=session.output.say, is_stopping=session.stopped.is_set)
 
 
-def tell(session: Session, env: str | None, told: Iterable[RolloutEvent]) -> None:
-    """What an operator's command did, once it is done and answered; where the configuration was needed anyway."""
+def tell(session: Session, ref: ServiceRef, env: str | None, told: Iterable[RolloutEvent]) -> None:
+    """What an operator's command did, once it is done and answered; where the configuration was needed anyway.
+
+    Of that no more is needed than for the command itself, and the section.
+    """
     with suppress(Exception):
-        config = session.load_config()
-        if config.webhook is not None:
-            with of(session, config, config.environment(env)[0]) as hook:
+        name, _ = session.load_places().environment(env)
+        try:
+            config = webhook_section.read(session.read_config())
+        except ConfigError as error:
+            session.output.say(f"the webhook could not be told: {error.what} (what was asked for is done)")
+            return
+        if config is not None:
+            with of(session, config, ref, name) as hook:
                 for event in told:
                     hook(event)
 

@@ -77,7 +77,7 @@ def rollback(
         if not (service and "/" in service):  # named in full it needs no configuration, so it asks for none
             from pipeline.app import webhook
 
-            webhook.tell(session, env, told)
+            webhook.tell(session, ref, env, told)
         _drain(session, ref, platform, clock, done, drain, told)
     return code
 

@@ -307,7 +307,7 @@ def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
     reader = sections.Reader(document, Config)
     made: _Whole = reader.read(model, document.value)
     if reader.complaints:
-        raise _told(reader.complaints)
+        raise sections.refusal(reader.complaints)
     _refuse_words(document)
     made = replace(made, folder=posixpath.dirname(document.file) or ".")
     template_section.check(document, made.container, is_reached=made.is_reached, is_inside=made.is_inside)
@@ -324,11 +324,3 @@ def _refuse_words(document: yamltree.Document) -> None:
                 "",
                 f'Write "{word}" for the text, or true or false.',
             )
-
-
-def _told(complaints: list[sections.Complaint]) -> ConfigError:
-    # A misspelt key is told before the key that is missing because of it.
-    lines = [each.text for each in sorted(complaints, key=lambda each: each.is_missing)]
-    what, why, fix = [*lines[0].split("\n"), "", ""][:3]
-    more = "\n".join(line.split("\n")[0] for line in lines[1:6])
-    return ConfigError(what, more or why, f"and {len(lines) - 6} more" if len(lines) > 6 else fix)

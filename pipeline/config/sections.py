@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pipeline.config.fields import NAMED_KINDS, Misplaced, Unfit
 from pipeline.config.yamltree import Document, Path
+from pipeline.errors import ConfigError
 from pipeline.redact import is_secret_name
 from pipeline.units import shown
 
@@ -199,3 +200,11 @@ def near(word: str, known: set[str]) -> str:
     plain = word[:60].lower().replace("_", "-")
     found = [plain] if plain in known else difflib.get_close_matches(plain, sorted(known), n=1)
     return f", did you mean {found[0]}?" if found and found[0] != word else ""
+
+
+def refusal(complaints: Sequence[Complaint]) -> ConfigError:
+    """The first complaint in full, and the number of further ones: a misspelt key before the key that it leaves missing."""
+    lines = [each.text for each in sorted(complaints, key=lambda each: each.is_missing)]
+    what, why, fix = [*lines[0].split("\n"), "", ""][:3]
+    more = "\n".join(line.split("\n")[0] for line in lines[1:6])
+    return ConfigError(what, more or why, f"and {len(lines) - 6} more" if len(lines) > 6 else fix)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
+from pipeline.config import sections
 from pipeline.config.fields import Misplaced, not_empty, text_like
+from pipeline.config.yamltree import Document
 
 _ON_THIS_MACHINE = r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+([/?]|$)|/)"
 
@@ -40,3 +42,18 @@ class WebhookConfig:
     def __post_init__(self) -> None:
         if self.url.startswith("http://") and not is_private(self.url):
             raise Misplaced(("url",), "http:// would show everybody on the way what it says: write https://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Alone:
+    webhook: WebhookConfig | None = None
+
+
+def read(document: Document) -> WebhookConfig | None:
+    """The section, whatever is wrong elsewhere in the file; None where there is none. Raises ConfigError."""
+    keys = document.value if isinstance(document.value, dict) else {}
+    reader = sections.Reader(document, _Alone)
+    alone: _Alone = reader.read(_Alone, {key: value for key, value in keys.items() if key == "webhook"})
+    if reader.complaints:
+        raise sections.refusal(reader.complaints)
+    return alone.webhook

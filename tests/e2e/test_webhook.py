@@ -18,6 +18,8 @@ def test_an_address_is_told_of_a_rollout_and_of_a_hand(project: Project) -> None
         assert project.run("rollout", "--image", "next").code == 0
         assert [body["step"] for body in receiver.bodies] == ["start", *["stage"] * 3, "end"]
         receiver.bodies.clear()
+        with project.file.open("a", encoding="utf-8") as file:
+            file.write("criteria: {server_error_1011: {limit: 5}}\n")  # a slip that a hand need not mind
         assert project.run("rollback", "--reason", "changed our mind").code == 0
         assert [(body["step"], body["reason"]) for body in receiver.bodies] == [("end", "changed our mind")]
         assert receiver.url not in done.stdout + done.stderr
