@@ -19,7 +19,8 @@ from infra.deployment import Deployment
 from infra.document import Doc, covers, leaves, without
 from pipeline import credentials
 from pipeline.errors import FieldsLost
-from pipeline.redact import REDACTED, is_secret_name
+from pipeline.redact import REDACTED
+from pipeline.secret_names import is_secret_name
 
 _SHOWN = 12  # losses of one message
 _VARIABLE = re.compile(r".*\benv\[([^\]]*)\]\.value\Z", re.DOTALL)

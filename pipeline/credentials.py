@@ -3,7 +3,7 @@
 Theory of operation. Hiding too little gives a secret away; hiding ``production`` or ``8080`` wherever they occur makes output
 useless. So:
 
-- what a *name* calls secret (``token``, ``Authorization``, ``apiKey`` ...; ``redact.is_secret_name``) is learnt, and so
+- what a *name* calls secret (``token``, ``Authorization``, ``apiKey`` ...; ``secret_names.py``) is learnt, and so
   is all that stands below such a key, unless it is an everyday word (``true``, ``none``, ``bearer`` ...);
 - what goes by ``session``, ``sid`` or ``key`` is learnt when it has both letters and digits;
 - any other value is learnt when it *looks random*: twenty or more letters and digits in one run that change between
@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from urllib.parse import parse_qsl, unquote
 
-from pipeline.redact import is_secret_name
+from pipeline.secret_names import is_secret_name
 
 _EVERYDAY = frozenset(
     [

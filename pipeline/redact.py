@@ -46,81 +46,6 @@ _COMMAND = re.compile(
 _BEGINNING = re.compile(rf"{_UNSEEN}:?(?:{_STYLE})*")
 _HASHES = re.compile(r"(##\w{0,32})\[")
 _BREAK = re.compile(r"(?:\r?\n|(?:\\r)?\\n)[ \t]*")  # of a line, as it is or as JSON has it
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_FOLDERS = frozenset({"PWD", "OLDPWD"})  # the shell's working folders, not passwords
-_SECRET_WORDS = frozenset(
-    [
-        "auth",
-        "authentication",
-        "authorization",
-        "authorisation",
-        "bearer",
-        "cookies",
-        "credential",
-        "jwt",
-        "nonce",
-        "otp",
-        "pass",
-        "passcode",
-        "passwd",
-        "pwd",
-        "secrets",
-        "signature",
-        "sig",
-    ]
-)
-_SECRET_ENDS = ("token", "secret", "password", "passphrase", "apikey", "privatekey", "accesskey", "cookie")
-_SECRET_PAIRS = frozenset(
-    (one, "key") for one in ("access", "api", "auth", "encryption", "private", "secret", "shared", "signing")
-)
-#: what such names end with when they say something *about* a secret
-_ABOUT = frozenset(
-    [
-        "address",
-        "algorithm",
-        "audience",
-        "class",
-        "count",
-        "dir",
-        "directory",
-        "enabled",
-        "endpoint",
-        "expires",
-        "expiry",
-        "file",
-        "folder",
-        "header",
-        "host",
-        "id",
-        "issuer",
-        "kind",
-        "length",
-        "limit",
-        "manager",
-        "max",
-        "method",
-        "min",
-        "mode",
-        "name",
-        "path",
-        "prefix",
-        "provider",
-        "required",
-        "scheme",
-        "seconds",
-        "size",
-        "sock",
-        "socket",
-        "suffix",
-        "timeout",
-        "ttl",
-        "type",
-        "uri",
-        "url",
-        "user",
-        "version",
-    ]
-)
 _SHAPES = (
     re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
     re.compile(r"\bya29\.[\w.-]{10,}|\bAIza[\w-]{30,}|\bGOCSPX-[\w-]{10,}"),
@@ -169,23 +94,6 @@ class LineStarts:
         line = re.split(f"[{_LINE_ENDS}]", shown)[-1]
         self._line = line if _BEGINNING.fullmatch(line) else f"x{line[-120:]}"
         return new
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether what goes by this name is secret: ``WS_TOKEN``, ``x-api-key``, ``clientSecret``, ``Authorization``."""
-    words = [word.lower() for word in _WORD.findall(name[:200])]
-    if not words or words[-1] in _ABOUT:
-        return False
-    if "credentials" in words and "application" not in words:  # GOOGLE_APPLICATION_CREDENTIALS names a file
-        return True
-    return any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDS) for word in words) or any(
-        pair in _SECRET_PAIRS for pair in itertools.pairwise(words)
-    )
-
-
-def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Values of variables (or headers) whose name says that they are secret."""
-    return tuple(v for name, v in environment.items() if is_secret_name(name) and name not in _FOLDERS)
 
 
 class Redactor:

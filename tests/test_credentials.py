@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.config import yamltree
 from pipeline.credentials import looks_random, of_config, of_environment
-from pipeline.redact import REDACTED, Redactor, is_secret_name, secrets_of
+from pipeline.redact import REDACTED, Redactor
+from pipeline.secret_names import is_secret_name, secrets_of
 
 SECRET = "hunter2-Passw0rd"
 

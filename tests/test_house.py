@@ -86,6 +86,7 @@ PURE = (
     "pipeline.report.examples",
     "pipeline.report.junit",
     "pipeline.redact",
+    "pipeline.secret_names",
     "pipeline.spellings",
     "pipeline.credentials",
     "pipeline.config.conversation",
@@ -272,7 +273,14 @@ def test_layers(package: str) -> None:
 
 def test_infra_knows_only_the_model_and_the_reader_of_the_pipeline() -> None:
     reader = {"pipeline.cloudrun.service", "pipeline.cloudrun.documents"}
-    allowed = {"pipeline.model", "pipeline.errors", "pipeline.redact", "pipeline.credentials", *reader}
+    allowed = {
+        "pipeline.model",
+        "pipeline.errors",
+        "pipeline.redact",
+        "pipeline.secret_names",
+        "pipeline.credentials",
+        *reader,
+    }
     ours = {i for m in ALL if is_under(m, "infra") for i in imports_of(m) if is_under(i, "pipeline")}
     assert ours <= allowed
 

@@ -16,7 +16,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline import redact
-from pipeline.redact import REDACTED, Redactor, plain, secrets_of, uncommanded
+from pipeline.redact import REDACTED, Redactor, plain, uncommanded
+from pipeline.secret_names import secrets_of
 
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=8, max_size=40)
 

@@ -26,7 +26,8 @@ from pipeline.app.session import Session
 from pipeline.errors import INTERRUPTED, TERMINATED, SpillwayError, UserError
 from pipeline.output import streams
 from pipeline.output.writer import Mode, Output
-from pipeline.redact import SINK, secrets_of
+from pipeline.redact import SINK
+from pipeline.secret_names import secrets_of
 
 
 def command(function: Callable[..., int], *, connects: bool = False) -> Callable[..., None]:

@@ -84,7 +84,8 @@ def _handed_on(words: Sequence[str], code: int, error: BaseException) -> int:
         with suppress(Exception):  # the code is true, whatever becomes of this
             from pipeline.app import ci
             from pipeline.output.writer import Mode, Output
-            from pipeline.redact import SINK, secrets_of
+            from pipeline.redact import SINK
+            from pipeline.secret_names import secrets_of
 
             SINK.learn(*secrets_of(os.environ))
             output = Output(Mode(mode))

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pipeline.config.fields import NAMED_KINDS, Misplaced, Unfit
 from pipeline.config.yamltree import Document, Path
 from pipeline.errors import ConfigError
-from pipeline.redact import is_secret_name
+from pipeline.secret_names import is_secret_name
 from pipeline.units import shown
 
 _UNTOLD = frozenset(

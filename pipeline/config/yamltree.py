@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError
-from pipeline.redact import is_secret_name
+from pipeline.secret_names import is_secret_name
 from pipeline.units import shown
 
 MAX_CHARACTERS = 256 * 1024

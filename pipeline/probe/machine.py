@@ -24,7 +24,8 @@ from pipeline.probe.server_errors import error_words
 from pipeline.probe.steps import MAIN, Close, Expect, Open, Send, Stay, Step, When
 from pipeline.probe.templates import Scope, Unsearchable, Unspeakable
 from pipeline.probe.verdict import Closing, Ending, Progress, wrong_close
-from pipeline.redact import is_secret_name, texts_in
+from pipeline.redact import texts_in
+from pipeline.secret_names import is_secret_name
 
 PATIENCE_S = 2.0  # for stragglers once the last group has come, and after the server said error
 _NOTHING = Progress.at_start(())
