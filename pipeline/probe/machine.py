@@ -53,7 +53,7 @@ class Machine:
         self.sockets: tuple[str, ...] = ()  # those that are open, whose messages are to be told
         self.secrets: list[str] = []  # values that were saved under a name of a secret
         self._scope = scope
-        self._steps = _whole(scenario)
+        self._steps = scenario.whole
         self._at = 0
         self._step: Step | None = self._steps[0]  # under way
         self._is_begun = False
@@ -124,7 +124,7 @@ class Machine:
         is_met = False
         if isinstance(step, Expect) and step.socket == socket:
             is_met = self._hear(message, now)
-        elif _is_for_later(self._steps[self._at :], socket, message):
+        elif any(isinstance(e, Expect) and e.may_want(socket, message) for e in self._steps[self._at + 1 :]):
             self._keep(socket, message)
         if not is_met:
             self._mind_errors(message, now)
@@ -339,21 +339,6 @@ class Machine:
 
     def _fail(self, kind: Kind, detail: str, closing: Closing | None = None) -> None:
         self.end(Ending(kind, detail, close=closing))
-
-
-def _whole(scenario: Scenario) -> tuple[Step, ...]:
-    """The steps, with the first socket's opening, and a close of each that is left open, the first socket's last."""
-    steps: list[Step] = [Open(scenario.path, MAIN), *scenario.steps]
-    ends = {step.socket: step for step in steps if isinstance(step, Open | Close)}
-    left = [socket for socket, step in ends.items() if isinstance(step, Open) and socket != MAIN]
-    last = scenario.close if scenario.close.socket == MAIN else replace(scenario.close, socket=MAIN)
-    return (*steps, *(Close(socket=socket) for socket in left), last)
-
-
-def _is_for_later(steps: tuple[Step, ...], socket: str, message: object) -> bool:
-    """Whether a later step may want the message; what its templates come to is not known yet."""
-    later = (step for step in steps[1:] if isinstance(step, Expect) and step.socket == socket)
-    return any(matches(event.literal, message) for step in later for event in step.events)
 
 
 def _of(socket: str) -> str:

@@ -11,12 +11,12 @@ fault unless its expectation says that it may.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from pipeline.framing.choice import JSON, Choice
 from pipeline.probe.matching import Expectation
-from pipeline.probe.steps import Close, Expect, HttpStep, Open, Send, Stay, Step, Tls, When
+from pipeline.probe.steps import MAIN, Close, Expect, HttpStep, Open, Send, Stay, Step, Tls, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +112,12 @@ class Scenario:
         """Of every request and socket."""
         opened = (step.path for step in self.steps if isinstance(step, Open))
         return (*(step.path for step in self.http), *([self.path] if self.path else []), *opened)
+
+    @property
+    def whole(self) -> tuple[Step, ...]:
+        """The steps, with the first socket's opening, and a close of each that is left open, the first socket's last."""
+        steps: list[Step] = [Open(self.path, MAIN), *self.steps]
+        ends = {step.socket: step for step in steps if isinstance(step, Open | Close)}
+        left = [socket for socket, step in ends.items() if isinstance(step, Open) and socket != MAIN]
+        last = self.close if self.close.socket == MAIN else replace(self.close, socket=MAIN)
+        return (*steps, *(Close(socket=socket) for socket in left), last)

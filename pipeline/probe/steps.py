@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.probe.matching import Expectation
+from pipeline.probe.matching import Expectation, matches
 
 MAIN = "main"  # the socket that every conversation has
 
@@ -56,6 +56,10 @@ class Expect:
     @property
     def events(self) -> tuple[Expectation, ...]:
         return tuple(event for group in self.groups for event in group)
+
+    def may_want(self, socket: str, message: object) -> bool:
+        """Whether a message may be one of them; what templates come to is not known yet."""
+        return socket == self.socket and any(matches(event.literal, message) for event in self.events)
 
 
 @dataclass(frozen=True, slots=True)
