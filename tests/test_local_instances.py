@@ -317,6 +317,26 @@ async def test_a_full_instance_gets_a_second_one_beside_it(machine: Machine) -> 
         lease.release()
 
 
+async def test_a_revision_that_is_stopped_while_an_instance_is_made_ready_runs_nothing(
+    tmp_path: Path,
+) -> None:
+    machine = Machine(tmp_path, idle_s=0.01)
+    machine.image(LISTEN + FOREVER)
+    for turns in (2, 4, 8, 12, 16, 20, 24, 28):  # of the loop, until it is stopped
+        await machine.start()
+        await until(lambda: not machine.pids())
+        request = asyncio.create_task(machine.fleet.acquire(SERVICE, "one"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await machine.fleet.stop(SERVICE, "one")
+        await asyncio.wait([request])
+        assert isinstance(request.exception(), NoInstance | StartFailed | None)
+        left = [*strays.pids(strays.folder_token(tmp_path))]
+        strays.end(strays.folder_token(tmp_path))
+        assert not left
+    await machine.fleet.close()
+
+
 async def test_requests_go_to_the_least_busy_instance_or_the_one_that_is_asked_for(machine: Machine) -> None:
     machine.image(LISTEN + FOREVER)
     await machine.start(min_instances=2, max_instances=2)

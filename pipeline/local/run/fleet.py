@@ -207,13 +207,12 @@ class Fleet:
     async def _launch(self, group: _Group, reason: str) -> Instance:
         """Start an instance and wait until it listens. Call with the turn. Raises StartFailed."""
         spec = group.spec
-        if group.stopped.is_set():
-            raise StartFailed("RETIRED", f"Revision '{spec.revision}' was stopped meanwhile.")
-
+        _must_not_be_stopped(group)
         env = self._environment(spec.service, spec.container.env)
         spec = replace(spec, container=replace(spec.container, env=env))
         instance = Instance(self._site(strays.fresh_token(self._folder)), spec, self._logs)
         parts = await instance.parts()
+        _must_not_be_stopped(group)  # from here on, whoever stops it ends the instance
         instance.tell(f"Starting new instance. Reason: {reason}", "INFO")
         group.instances.append(instance)
         self._instances.add(instance)
@@ -278,6 +277,12 @@ class Fleet:
 def backoff(crashes: int, first_s: float) -> float:
     """Seconds before the restart after so many crashes in a row (from 1): doubles with each, up to 30."""
     return min(_LONGEST_BACKOFF_S, first_s * 2 ** min(crashes - 1, 32))
+
+
+def _must_not_be_stopped(group: _Group) -> None:
+    """Raises StartFailed."""
+    if group.stopped.is_set():
+        raise StartFailed("RETIRED", f"Revision '{group.spec.revision}' was stopped meanwhile.")
 
 
 async def _turn_of(group: _Group) -> None:

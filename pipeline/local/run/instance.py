@@ -138,6 +138,8 @@ class Instance:
         sink = partial(self._logs.line, spec.service, spec.revision, container=name, instance=self.id)
         container = await Container.spawn(part, sink, self._site.grace_s)
         self._running.append(container)
+        if self.is_ending:  # whoever ended it did not know of this one yet
+            await container.end()
         await container.until_ready()
         started.set()
         await container.wait()
