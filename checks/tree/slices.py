@@ -24,6 +24,7 @@ _TEXT = re.compile(
 )
 _WORD = re.compile(rb"[^\W\d]\w*")
 _HASH = ord("#")
+_NO_BRACKETS = bytes(each for each in range(256) if each not in b"()[]{}")
 _FIRST = re.compile(rb"([ \t]*)(?:async\s+)?(@|[^\W\d]\w*)?")
 _ASKING = re.compile(rb"\b(?:isinstance|hasattr|issubclass|callable)\b")
 _AS = re.compile(rb"\bas\s+([^:]*)")
@@ -124,8 +125,8 @@ def _statements(plain: Sequence[bytes], end: int) -> list[Statement]:
 
 def opening(text: bytes) -> int:
     """How many more brackets are opened than closed."""
-    opened = text.count(b"(") + text.count(b"[") + text.count(b"{")
-    return opened - text.count(b")") - text.count(b"]") - text.count(b"}")
+    brackets = text.translate(None, _NO_BRACKETS)
+    return len(brackets) - 2 * len(brackets.translate(None, b"([{"))
 
 
 class _Function:

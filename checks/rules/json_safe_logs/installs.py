@@ -66,7 +66,7 @@ def may_install(data: bytes) -> bool:
         return True
     if b"json" in data and any(needle in data for needle in _CHANGES):
         return True
-    if b"socketio" in data.lower() and b"json=" in data:
+    if b"json=" in data and b"socketio" in data.lower():
         return True
     return (b"logging" in data or b"structlog" in data) and any(needle in data for needle in _NEEDLES)
 
