@@ -141,3 +141,33 @@ def test_a_function_that_is_cut_short_is_not_taken_for_harmless() -> None:
     given = "    def given(self) -> dict:\n        logger.info('', extra={'x': get()})\n        return {'a': {1}}\n"
     data = f"{HEAD}class Asked:\n{given}\n    def asked(self):\n        json.dumps(self.given())\n\n\n{LONG}"
     assert [reach[4] for reach in facts_of(part_of(data.encode()))] == ["x", ""]
+
+
+#: as much of it as ``define`` sees
+GIVEN = (
+    "self.y = State.A", "self.y: State = get()", "y = self.y = State.A", "self.y['a'] = State.A",
+    "if get():\n            self.y = State.A", "self.y = (\n            State.A\n        )", "y = 1\n        self.y = State.A",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("before", ["json.dumps([x])", "if x:\n            json.dumps([x])", "y = x"])
+@pytest.mark.parametrize("body", GIVEN)
+def test_what_an_object_is_given_behind_a_log_line_is_seen_by_its_other_methods(
+    body: str, before: str
+) -> None:
+    """A class of the library is no reason to take what is not there for harmless."""
+    head = HEAD.replace("from a", "from threading import Thread\nfrom a")
+    give = f"    def give(self, x=1):\n        {before}\n        {body}\n"
+    data = f"{head}class Asked(Thread):\n{give}\n    def asked(self):\n        json.dumps([self.y])\n\n\n{LONG}".encode()
+    assert [reach for reach in facts_of(part_of(data)) if reach[5] == "self.y"] == [
+        reach for reach in facts_of(parse("a.py", data)) if reach[5] == "self.y"
+    ]
+
+
+def test_what_an_object_is_given_behind_a_log_line_is_added_to_what_it_is_given_before() -> None:
+    give = "    def give(self, x=1):\n        json.dumps([x])\n        self.y = State.A\n"
+    more = "    def more(self):\n        self.y = 1\n"
+    data = (
+        f"{HEAD}class Asked:\n{give}\n{more}\n    def asked(self):\n        json.dumps([self.y])\n\n\n{LONG}"
+    )
+    assert "self.y" in [reach[5] for reach in facts_of(part_of(data.encode()))]

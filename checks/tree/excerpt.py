@@ -81,10 +81,19 @@ def _class(
     indent = next((m[1] for row in plain[first + 1 : last] if (m := _METHOD.match(row))), b"")
     for start, end in _blocks(plain, first + 1, last, indent) if indent else ():
         if not _holds(lines, start, end):
-            if not any(b"self." in row and GIVING.search(row) for row in plain[start + 1 : end]):
+            if next(_giving(plain, start + 1, end), None) is None:
                 _cut(rows, kept, start, end, indent)
         elif not plain[start].startswith(b"class", len(indent)):
-            _slice(rows, plain, kept, start, end, lines)
+            near = lines[bisect_left(lines, start + 1) : bisect_right(lines, end)]
+            # Other methods see what it gives the object behind the last of them.
+            _slice(rows, plain, kept, start, end, [*near, *_giving(plain, near[-1], end)])
+
+
+def _giving(plain: list[bytes], first: int, last: int) -> Iterator[int]:
+    """The lines, from 1, of rows from ``first`` to before ``last``, from 0, that give something to the object."""
+    for number, row in enumerate(plain[first:last], first + 1):
+        if b"self." in row and GIVING.search(row):
+            yield number
 
 
 def _holds(lines: Sequence[int], first: int, last: int) -> bool:
