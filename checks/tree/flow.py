@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
+from checks.tree.calls import added, expressions_below, is_marked, is_own_call, last_of
 from checks.tree.containers import DICT, item, spread
 from checks.tree.definitions import FUNCTIONS, NAMED, Function
 from checks.tree.expressions import Expressions
 from checks.tree.guards import falls_back, suppresses
-from checks.tree.locals import Local, Locals, augmented, become, key_of, narrow, without_part
+from checks.tree.locals import Local, Locals, augmented, become, narrow, without_part
 from checks.tree.symbols import DOUBT, Parameter, Symbol, annotation, box, dotted, either, imported_names
 
 _ADDING = frozenset({"update", "append", "setdefault", "insert", "extend", "add"})
@@ -32,9 +33,6 @@ _VAGUE = frozenset(
 #: what ``async with`` gives is the thing itself
 _CLIENTS = frozenset({"AsyncClient", "Client", "ClientSession", "Session"})
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-#: between an expression and those below it; expressions with none below them
-_HOLDERS = (ast.keyword, ast.comprehension)
-_LEAVES = (ast.Name, ast.Constant)
 #: statements that leave a block, and those that may be a call alone
 _LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _CALLING = (ast.Expr, ast.Assign, ast.AnnAssign)
@@ -106,11 +104,11 @@ class Flow(Expressions):
         if compound:
             return compound(self, node, names)
         if self._is_near(node):
-            for child in _expressions(node):
+            for child in expressions_below(node):
                 self._calls_in(child, names)
         self._assign(node, names)
         own = [name for name in names if name.startswith("self.")] if self._holds else ()
-        for name in own if own and any(map(_is_own_call, ast.walk(node))) else ():
+        for name in own if own and any(map(is_own_call, ast.walk(node))) else ():
             del names[name]  # a method of its own may have set it anew
         return isinstance(node, _LEAVING)
 
@@ -127,7 +125,7 @@ class Flow(Expressions):
     def _parameters(self, node: Function, names: Locals) -> None:
         """What a function is given, by its annotations; of a parameter without, that it is that parameter."""
         placed = (*node.args.posonlyargs, *node.args.args)
-        is_method = bool(placed and self._class) and not _is_marked(node, "staticmethod")
+        is_method = bool(placed and self._class) and not is_marked(node, "staticmethod")
         name = f"{self._class}.{node.name}" if self._class else node.name
         own = f"<local>.{name}" if self._is_inside else name
         for index, argument in enumerate((*placed, *node.args.kwonlyargs)):
@@ -137,7 +135,7 @@ class Flow(Expressions):
                 noted = Symbol("param", Parameter(own, argument.arg, place).text)
             names[argument.arg] = Local(noted, argument.lineno, f"{argument.arg} is a parameter")
         if is_method:
-            is_class = _is_marked(node, "classmethod")
+            is_class = is_marked(node, "classmethod")
             names[placed[0].arg] = Local(Symbol("obj" if is_class else "of", f"{self._path}:{self._class}"))
         if node.args.vararg:
             inner = annotation(node.args.vararg.annotation, self.look)
@@ -174,9 +172,7 @@ class Flow(Expressions):
             self._calls_in(each.context_expr, names)
             self.is_guarded = self.is_guarded or suppresses(each.context_expr)
             if each.optional_vars is not None:
-                is_itself = (
-                    isinstance(each.context_expr, ast.Call) and _last_of(each.context_expr) in _CLIENTS
-                )
+                is_itself = isinstance(each.context_expr, ast.Call) and last_of(each.context_expr) in _CLIENTS
                 value = self.value(each.context_expr, names) if is_itself else None
                 self.bind(each.optional_vars, value, names, node.lineno)
         leaves = self._block(node.body, names)
@@ -287,7 +283,7 @@ class Flow(Expressions):
 
     def _add(self, container: ast.expr, call: ast.Call, names: Locals) -> None:
         """What a method adds: values, or what is inside of another container."""
-        for key, value in _added(call):
+        for key, value in added(call):
             where, found = Local(None, call.lineno, source=value), self.value(value, names)
             is_whole = key is None and value in call.args
             if is_whole and dotted(call.func).endswith(".update"):
@@ -299,53 +295,14 @@ class Flow(Expressions):
 
     def _calls_in(self, node: ast.expr, names: Locals) -> None:
         """Visit every call below an expression; those inside comprehensions and lambdas see their own names."""
+        inner = names
         if isinstance(node, ast.Call):
             self._visit(node, self, names)
         elif isinstance(node, ast.NamedExpr):
             self.bind(node.target, self.value(node.value, names), names, node.lineno, node.value)
-        inner = names
-        if isinstance(node, _COMPREHENSIONS):
+        elif isinstance(node, _COMPREHENSIONS):
             inner = self.comprehended(node.generators, names)
         elif isinstance(node, ast.Lambda):
             inner = names | {a.arg: Local(None) for a in (*node.args.args, *node.args.kwonlyargs)}
-        for child in _expressions(node):
+        for child in expressions_below(node):
             self._calls_in(child, inner)
-
-
-def _last_of(call: ast.Call) -> str:
-    return dotted(call.func).rpartition(".")[2]
-
-
-def _is_own_call(node: ast.AST) -> bool:
-    """``self.method(...)``."""
-    match node:
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))):
-            return True
-    return False
-
-
-def _is_marked(node: Function, word: str) -> bool:
-    return any(dotted(d).endswith(word) for d in node.decorator_list)
-
-
-def _added(call: ast.Call) -> Iterator[tuple[str | None, ast.expr]]:
-    """Keys, where there are any, and values that a method call adds to its container."""
-    last = call.args[-1] if call.args else None
-    if isinstance(last, ast.Dict):
-        yield from ((key_of(key), value) for key, value in zip(last.keys, last.values, strict=True))
-    elif last is not None:
-        yield (key_of(call.args[0]) if len(call.args) > 1 else None), last
-    yield from ((keyword.arg, keyword.value) for keyword in call.keywords)
-
-
-def _expressions(node: ast.AST) -> list[ast.expr]:
-    """The expressions right below a node that have some below themselves; as ``ast.iter_child_nodes``, but for speed."""
-    below: list[ast.expr] = []
-    for name in node._fields:
-        found = getattr(node, name, None)
-        for child in found if type(found) is list else (found,):
-            if isinstance(child, _HOLDERS):
-                below += _expressions(child)
-            elif type(child) not in _LEAVES and isinstance(child, ast.expr):
-                below.append(child)
-    return below
