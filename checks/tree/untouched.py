@@ -15,6 +15,8 @@ from checks.tree.slices import KEYWORDS, WITH_FIELDS, opening
 #: names, not those of attributes
 _NAME = re.compile(rb"(?<![\w.])[^\W\d]\w*")
 _CHANGING = rb"(?:update|append|setdefault|insert|extend|add|pop|clear)\b"
+#: those that stand neither in front of their arguments nor of a dot with what only reads
+_OTHER_USE = re.compile(rb"(?<![\w.])[^\W\d]\w*(?![\w(]|\.(?!%b))" % _CHANGING)
 #: what begins a statement that holds others
 _HOLDING = re.compile(rb"@|(?:async|if|elif|else|for|while|with|try|except|finally|match|case)\b")
 #: names may have another meaning in or behind these
@@ -78,7 +80,7 @@ def _only_reads(others: list[bytes], names: set[bytes], indent: bytes) -> bool:
     text = b"\n".join(others)
     if any(word in text for word in _SCOPES) or _leaving(indent).search(text):
         return False
-    if any(_other_use(name).search(text) for name in names):
+    if not names.isdisjoint(_OTHER_USE.findall(text)):
         return False
     own = [row for row in others if b"self." in row]
     return not any(GIVING.search(row) or _GIVING_TOO.search(row) for row in own)
@@ -87,8 +89,3 @@ def _only_reads(others: list[bytes], names: set[bytes], indent: bytes) -> bool:
 @lru_cache
 def _leaving(indent: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"^%b(?:return|raise|continue|break)\b" % indent, re.MULTILINE)
-
-
-@lru_cache(4096)
-def _other_use(name: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"%b(?<![\w.]%b)(?![\w(]|\.(?!%b))" % (name, name, _CHANGING))
