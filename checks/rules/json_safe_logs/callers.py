@@ -66,7 +66,7 @@ def _imported(data: bytes) -> frozenset[bytes]:
     return frozenset(word for match in _IMPORTED.finditer(data) for word in _WORD.findall(match[1]))
 
 
-@lru_cache
+@lru_cache(4096)
 def _pattern(name: str, is_bound: bool) -> re.Pattern[bytes]:
     word = name.encode()
     return re.compile(word + rb"(?<!\w%b)(?<!def %b)\(" % (word, word) if is_bound else rb"\.%b\(" % word)
