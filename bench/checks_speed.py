@@ -103,9 +103,9 @@ def commands(tree: Path, cache: Path) -> dict[str, Command]:
         Command("two rules, cold", two_rules, cold),
         Command("all rules, cold", check, cold),
         Command("all rules, warm", check),
+        Command("all rules, one changed", check, touch),
         Command("--discover, cold", [*check, "--discover"], cold),
         Command("--discover, proposing", [*check, "--discover", "-c", _PROPOSING], cold),
-        Command("all rules, one changed", check, touch),
     ]
     return {command.name: command for command in made}
 
