@@ -66,6 +66,8 @@ DECIDING = (
     "x = State.A\nx += 1", "x = get()\nx += len(x)", "x = y = get()\nx += int(y := State.A)\nx = y", "x.append(State.A)",
     "x = {'a': 1}\nx |= {'b': State.A}", "with get(json.dumps([x])) as y:\n    y = 1", "if get(json.dumps([x])):\n    return",
     "return", "raise get()", "def y():\n    return x", "[\n    x,\n    y,\n] = State.A, 1", "y = [\nx.append(State.A)\n]",
+    "with suppress(TypeError):\n    json.dumps([x])", "with get(), suppress(\n    TypeError\n):\n    json.dumps([x])",
+    "with get() as x, suppress(TypeError):\n    y = 1", "count += 1\nif get():\n    count = State.A\nx = count",
     "@get\ndef x(): pass", "class x:\n    pass", "assert (x := get())", "for y in get():\n    x = y\nelse:\n    x = State.A",
 )  # fmt: skip
 
@@ -116,6 +118,38 @@ GIVING = (
     "for z, self.y in [(1, State.A)]:\n    pass", "with get() as self.y:\n    pass", "self.y.append(State.A)",
     "self.y.update(a=State.A)", "self.y['a'] = State.A", "self.y = State.A\nself.go()", "if get():\n    self.y = State.A",
 )  # fmt: skip
+
+
+#: names whose spelling words of ASCII do not show, and names that a string binds
+UNSEEN = (
+    "\uff58 = State.A", "gr\u00f6\u00dfe = State.A\nx = gr\u00f6\u00dfe", "\u72b6\u614b = State.A\nx = \u72b6\u614b", "y = State.\uff21\nx = y",
+    "f'{(x := State.A)}'", "get(f'{get(x := State.A)}')",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("body", UNSEEN)
+def test_a_file_whose_names_are_not_all_words_is_read_whole(body: str) -> None:
+    data = source(f"{body}\nlogger.info('', extra={{'x': x}})")
+    part = parse_part("a.py", data, lines("a.py", data, ASKED) or [])
+    assert facts_of(part) == facts_of(parse("a.py", data))
+    assert "'a.State'" in str(facts_of(part)) or "'a.State.A'" in str(facts_of(part))
+
+
+@pytest.mark.parametrize(
+    "body", ["get(x := State.A)", "y = (x := State.A)", "y = [x := State.A]", "assert (x := State.A)"]
+)
+def test_what_an_expression_binds_on_its_way_is_seen(body: str) -> None:
+    data = source(f"{body}\nlogger.info('', extra={{'x': x}})")
+    assert "a.State" in str(facts_of(part_of(data)))
+
+
+@pytest.mark.parametrize("after", GIVING)
+def test_what_an_object_is_given_below_the_last_line_of_interest_is_seen(after: str) -> None:
+    first = "class Asked:\n    def first(self):\n        self.y = 1\n\n"
+    data = source(f"logger.info('', extra={{'y': self.y}})\n{after}").replace(
+        b"class Asked:\n", first.encode()
+    )
+    assert facts_of(part_of(data)) == facts_of(parse("a.py", data))
 
 
 @pytest.mark.parametrize("body", GIVING)

@@ -56,8 +56,12 @@ def _excerpt(
     """
     if b"\r" in data or b"\f" in data or b"\\\n" in data:
         return None
-    rows, plain = data.split(b"\n"), without_strings(data).split(b"\n")
+    text = without_strings(data)
+    rows, plain = data.split(b"\n"), text.split(b"\n")
     if len(rows) != len(plain):
+        return None
+    # Names that are not ASCII may be spelt in several ways; and the field of a string may bind one.
+    if not text.isascii() or data.count(b":=") != text.count(b":="):
         return None
     kept = rows[:]
     for first, last in _blocks(plain, 0, len(rows), b""):

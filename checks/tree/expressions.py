@@ -45,11 +45,11 @@ class Expressions:
         self._holds = False  # something of the object itself is among the names
         self._safe, self._attributes = safe, attributes | ENUM_ATTRIBUTES
         self._knows_sockets = any("starlette" in v or "fastapi" in v for v in imports.values())
-        #: what names at the top are given by calls: loggers, mostly
+        #: what names at the top are given by calls and by other names: loggers and encoders, mostly
         self.module_values = {
             target.id: simple(node.value, self.look)
             for node in statements
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+            if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Call, ast.Name, ast.Attribute))
             for target in node.targets
             if isinstance(target, ast.Name)
         }

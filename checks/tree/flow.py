@@ -20,7 +20,7 @@ from checks.tree.containers import DICT, item, spread
 from checks.tree.definitions import FUNCTIONS, NAMED, Function
 from checks.tree.expressions import Expressions
 from checks.tree.guards import falls_back, suppresses
-from checks.tree.locals import Local, Locals, augmented, become, narrow, without_part
+from checks.tree.locals import Local, Locals, augmented, become, is_counted, narrow, without_part
 from checks.tree.symbols import DOUBT, Parameter, Symbol, annotation, box, dotted, either, imported_names
 
 _ADDING = frozenset({"update", "append", "setdefault", "insert", "extend", "add"})
@@ -51,9 +51,11 @@ class Flow(Expressions):
         *,
         safe: frozenset[str],
         attributes: frozenset[str],
+        binds_inside: bool,
     ) -> None:
+        """``binds_inside``: there is a ``:=`` somewhere."""
         super().__init__(path, tree, safe=safe, attributes=attributes)
-        self._lines, self._visit = lines, visit
+        self._lines, self._visit, self._binds_inside = lines, visit, binds_inside
         self._class, self._is_inside = "", False
         self.is_guarded = False  # by an ``except`` that has another way
         self.function: Function | None = None  # the innermost one
@@ -106,6 +108,9 @@ class Flow(Expressions):
         if self._is_near(node):
             for child in expressions_below(node):
                 self._calls_in(child, names)
+        elif self._binds_inside:
+            for each in (n for n in ast.walk(node) if isinstance(n, ast.NamedExpr)):
+                self.bind(each.target, self.value(each.value, names), names, node.lineno, each.value)
         self._assign(node, names)
         own = [name for name in names if name.startswith("self.")] if self._holds else ()
         for name in own if own and any(map(is_own_call, ast.walk(node))) else ():
@@ -241,7 +246,7 @@ class Flow(Expressions):
                 value = self.value(node.value, names) if node.value else None
                 noted = value if value is not None else annotation(node.annotation, self.look)
                 self.bind(node.target, noted, names, node.lineno, node.value)
-            case ast.AugAssign(target=ast.Name(id=name)):
+            case ast.AugAssign(target=ast.Name(id=name)) if name in names or not is_counted(node.value):
                 before = names.get(name, Local(None))
                 names[name] = augmented(name, before, node, self.value(node.value, names))
             case ast.Import() | ast.ImportFrom() if self._is_inside:

@@ -109,12 +109,12 @@ def key_of(node: ast.expr | None) -> str | None:
 
 def augmented(name: str, before: Local, node: ast.AugAssign, added: Symbol | None) -> Local:
     """``name += value``: what is known of it stays so; where a number is added, so does where it became that."""
-    if before.symbol is not None and _is_counted(node.value):
+    if before.symbol is not None and is_counted(node.value):
         return Local(before.symbol, before.line, before.how, before.source)
     return Local(before.symbol or added, node.lineno, f"{name} is set here", node.value)
 
 
-def _is_counted(node: ast.expr) -> bool:
+def is_counted(node: ast.expr) -> bool:
     """Whether an expression is a number by itself; ``slices.py`` leaves out what adds one (``_COUNTING``)."""
     match node:
         case ast.Constant():
@@ -122,7 +122,7 @@ def _is_counted(node: ast.expr) -> bool:
         case ast.Call(func=ast.Name(id=name)):
             return name in _COUNTS
         case ast.BinOp():
-            return _is_counted(node.left) and _is_counted(node.right)
+            return is_counted(node.left) and is_counted(node.right)
     return False
 
 

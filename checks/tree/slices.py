@@ -31,6 +31,8 @@ _AS = re.compile(rb"\bas\s+([^:]*)")
 _ASSIGNED = re.compile(rb"(?<![=!<>:])=(?!=)|>>=|<<=")
 _ANNOTATED = re.compile(rb"[^:=({]+:(?!=)")
 _ADDED = re.compile(rb"\.(?:update|append|setdefault|insert|extend|add|pop|clear)\s*\(")
+#: ``with suppress(TypeError):`` is a ``try``, too
+_SUPPRESSING = re.compile(rb"with\b.*\bsuppress\b", re.DOTALL)
 WITH_FIELDS = re.compile(rb"""[fF][rR]?["']""")
 _OWN_CALL = re.compile(rb"\bself\.\w+\s*\(")
 #: ``count += 1``: what is a number stays one, and all else stays what it is
@@ -170,7 +172,7 @@ class _Function:
         if len(unit) == 1:
             return [whole] if asked or unit[0].word in _LEAVING else []
         is_held = not _SCOPES.isdisjoint(each.word for each in unit)
-        is_tried = any(each.word == b"try" for each in unit)
+        is_tried = any(each.word == b"try" or _SUPPRESSING.search(each.text) for each in unit)
         spans: list[Span] = []
         for each in asked:
             is_plain = each.word not in _COMPOUND and not (is_tried and not self._is_log_line(each))

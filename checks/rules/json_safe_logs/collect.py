@@ -59,7 +59,16 @@ def _lines(path: str, data: bytes, asked: Brief) -> list[int]:
 def _flow(parsed: Parsed, asked: Brief, visit: sinks.Visit) -> None:
     safe, attributes = frozenset(asked["safe"]), frozenset(asked["attributes"])
     near = parsed.lines if parsed.lines is not None else _lines(parsed.path, parsed.data, asked)
-    Flow(parsed.path, parsed.tree, near, visit, safe=safe, attributes=attributes)
+    binds_inside = b":=" in parsed.data
+    Flow(
+        parsed.path,
+        parsed.tree,
+        near,
+        visit,
+        safe=safe,
+        attributes=attributes,
+        binds_inside=binds_inside,
+    )
 
 
 def _reached(parsed: Parsed, asked: Brief) -> list[Reach]:
