@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from checks.rules.json_safe_logs import callers, sinks
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, named
+from checks.rules.json_safe_logs.hints import hints
 from checks.rules.json_safe_logs.installs import installs, may_install
 from checks.rules.json_safe_logs.refusals import refusal
 from checks.rules.json_safe_logs.ways import Ways
@@ -53,7 +54,7 @@ def lines(path: str, data: bytes, asked: Brief) -> list[int] | None:
 def _lines(path: str, data: bytes, asked: Brief) -> list[int]:
     if "helpers" in asked:
         return lines_of(data, callers.calls_of(path, data, asked["helpers"]))
-    return lines_of(data, sinks.hints(data, asked))
+    return lines_of(data, hints(data, asked))
 
 
 def _flow(parsed: Parsed, asked: Brief, visit: sinks.Visit) -> None:

@@ -19,6 +19,7 @@ from checks.rules.json_safe_logs.collect import collect, lines
 from checks.rules.json_safe_logs.encoders import Encoder, encoders_of, ending, gathered
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, gave_up, join, read, refers
 from checks.rules.json_safe_logs.helpers import ROUNDS, Helpers, handed, helpers, helpers_of, sink_of
+from checks.rules.json_safe_logs.hints import hints
 from checks.rules.json_safe_logs.installs import may_install
 from checks.rules.json_safe_logs.refusals import Refusal, refusal
 from checks.rules.json_safe_logs.wording import NAME, Where, finding
@@ -42,7 +43,7 @@ def wants(path: str, data: bytes, asked: Brief) -> bool:
         return False
     if "helpers" in asked:
         return callers.is_called(path, data, asked["helpers"])
-    return may_install(data) or bool(sinks.hints(data, asked, is_first_enough=True))
+    return may_install(data) or bool(hints(data, asked, is_first_enough=True))
 
 
 def further(project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Brief | None:

@@ -10,42 +10,21 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from checks.tree.files import places
+from checks.rules.json_safe_logs.hints import LEVELS, OWN_KEYWORDS
 from checks.tree.flow import Flow
 from checks.tree.locals import Locals
 from checks.tree.symbols import Symbol, dotted
 
-_METHODS = frozenset(
-    {"debug", "info", "warning", "warn", "error", "exception", "critical", "fatal", "log", "trace", "success"}
-)
-_OWN_KEYWORDS = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 _LOGGER = re.compile(r"_*(?:\w*_)?log(?:ger|ging)?", re.IGNORECASE)
 _DUMPS = frozenset({"json.dumps", "json.dump", "simplejson.dumps", "simplejson.dump"})
 _STRUCTLOG = ("structlog.get_logger", "structlog.getLogger", "structlog.stdlib.get_logger")
+#: one thing may have so many names that are given one another
+_MOST_NAMES = 3
 _STDLIB = ("logging.getLogger", "logging.Logger", "logging.LoggerAdapter")
 
-_PLAIN_HINTS = (
-    b"dumps(",
-    b"json.dump(",
-    b"log_struct",
-    b"bind(",
-    b"bind_contextvars(",
-    b"contextualize(",
-    b"log.new(",
-)
-_RENAMED = re.compile(rb"import dumps as (\w+)")
-# A pattern that begins with its word is found many times faster, so what stands before the word is looked at behind it.
-_EXTRA = re.compile(rb"extra(?<!\wextra)\s*=")
-_LEVEL = re.compile(rb"\.(?:%s)\(" % "|".join(sorted(_METHODS)).encode())
-_NAME_BEFORE = re.compile(rb"log(?:ger|ging)?$", re.IGNORECASE)
-_FIELD = re.compile(rb"[,(]\s*(\w+)\s*=(?!=)|^\(\s*\{|^\(\s*logging\.\w+,\s*\{")
-_SPAN_BYTES = 600
-_SENDING_HINTS = (b"send_json(", b"JSONResponse(", b"json_response(")
-_JSON_ARGUMENT = re.compile(rb"json(?<=[(,\s]json)\s*=(?!=)")
 _POSTS = frozenset({"post", "put", "patch", "request"})
 _HTTP = ("requests", "httpx", "aiohttp")
 _EMITTERS = ("socketio", "flask_socketio")
@@ -91,58 +70,14 @@ class Known(NamedTuple):
 Visit = Callable[[ast.Call, Flow, Locals], None]
 
 
-def hints(data: bytes, asked: Mapping[str, Any], *, is_first_enough: bool = False) -> list[int]:
-    """Offsets at which a sink may be: too many are harmless, one too few would be a missed finding.
-
-    This looks at bytes because most files hold no sink, and parsing all files is nearly all that a run would cost.
-
-    Args:
-        asked: the settings. Where what makes structured loggers is mentioned, loggers may have any name.
-    """
-    every = _offsets(data, [name.rpartition(".")[2] for name in asked["loggers"]], asked["sinks"])
-    return list(islice(every, 1) if is_first_enough else every)
-
-
-def _offsets(data: bytes, factories: Iterable[str], named: Iterable[str]) -> Iterator[int]:
-    for needle in (*_PLAIN_HINTS, *_SENDING_HINTS, *(f"{_last(name)}(".encode() for name in named)):
-        yield from places(data, needle)
-    if b"json" in data:
-        yield from (match.start() for match in _JSON_ARGUMENT.finditer(data))
-    if b"socketio" in data or b"sio" in data:
-        yield from places(data, b"emit(")
-    if b"extra" in data:
-        yield from (match.start() for match in _EXTRA.finditer(data))
-    if b"import dumps as" in data:
-        for name in {match[1] for match in _RENAMED.finditer(data)}:
-            yield from (match.start() for match in re.finditer(rb"\b" + name + rb"\(", data))
-    is_any_name = any(maker.encode() in data for maker in ("structlog", "loguru", *factories))
-    for match in _LEVEL.finditer(data):
-        # ``.info(`` alone is too common: it counts where the name before it looks like a logger's, or where the file
-        # mentions a library whose loggers may have any name.
-        at = match.start()
-        is_logger = is_any_name or _NAME_BEFORE.search(data, max(at - 8, 0), at)
-        if is_logger and _has_fields(data, match.end() - 1):
-            yield at
-
-
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _has_fields(data: bytes, start: int) -> bool:
-    """Whether a log call's argument list holds a keyword that plain logging does not know, or a dictionary."""
-    end = data.find(b")\n", start, start + _SPAN_BYTES)
-    text = data[start : start + _SPAN_BYTES if end < 0 else end]
-    if b"=" not in text and b"{" not in text:
-        return False
-    return any(match[1] is None or match[1].decode() not in _OWN_KEYWORDS for match in _FIELD.finditer(text))
-
-
 def sinks(call: ast.Call, flow: Flow, names: Locals, known: Known) -> Iterator[Sink]:
     """What this call sends out."""
-    callee = flow.value(call.func, names)
-    name = _full_name(callee)
-    last = _last(dotted(call.func))
+    name = _full_name(_at_top(flow.value(call.func, names), flow))
+    last = _last(name or dotted(call.func))
     if name in _DUMPS:
         yield from _dumped(call, "simplejson" if name.startswith("simplejson.") else "json.dumps")
     elif name.endswith("bind_contextvars"):
@@ -195,7 +130,7 @@ def _of_method(
         yield from (Sink("log_struct", argument, "") for argument in call.args[:1])
     elif kind and method.attr in ("bind", "contextualize", "new"):
         yield from (sink._replace(owner=logger) for sink in _fields(call, kind))
-    elif kind and method.attr in _METHODS:
+    elif kind and method.attr in LEVELS:
         yield from (
             sink._replace(owner=logger)
             for sink in _logged(call, kind, method.attr, is_guessed=logger is not None)
@@ -236,7 +171,7 @@ def _logged(call: ast.Call, kind: str, method: str, *, is_guessed: bool) -> Iter
             yield Sink("extra", keyword.value, "extra")
         elif _is_written_in(message, keyword.arg):
             pass
-        elif keyword.arg is not None and keyword.arg not in _OWN_KEYWORDS and kind != "logging":
+        elif keyword.arg is not None and keyword.arg not in OWN_KEYWORDS and kind != "logging":
             yield Sink(kind, keyword.value, keyword.arg)
         elif keyword.arg is None and kind != "logging":
             yield Sink(kind, keyword.value, "")
@@ -273,11 +208,19 @@ def _logger_kind(
 
 def _origin(symbol: Symbol | None, flow: Flow) -> str:
     """What made the logger: the dotted name of the function that was called, or of the thing itself."""
-    if symbol is not None and symbol.form == "obj" and ":" in symbol.name:
-        symbol = flow.module_values.get(symbol.name.rpartition(":")[2])
+    symbol = _at_top(symbol, flow)
     while symbol is not None and symbol.form in ("call", "attr"):
         symbol = symbol.parts[0]
     return _full_name(symbol)
+
+
+def _at_top(symbol: Symbol | None, flow: Flow) -> Symbol | None:
+    """What a name at the module's top was given: ``encode = json.dumps``, ``audit = logger``."""
+    for _ in range(_MOST_NAMES):
+        if symbol is None or symbol.form != "obj" or ":" not in symbol.name:
+            break
+        symbol = flow.module_values.get(symbol.name.rpartition(":")[2])
+    return symbol
 
 
 def _full_name(symbol: Symbol | None) -> str:
