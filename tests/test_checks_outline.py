@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,22 @@ _WAYS = {
     "guard": "def run(ws, msg):\n    for _ in ws:\n        if msg.type != 'a': continue\n        go()\n",
     "match": "def run(ws, msg):\n    match msg['type']:\n        case 'a' | 'b':\n            go()\n",
     "match of members": "def run(ws, kind):\n    match kind:\n        case e.Kind.START: go()\n",
+    "decorator in brackets": "@ (bus . on('a'))\ndef begin(ws): ...\n",
+    "decorator that goes on": "@bus.\\\n    on('a')\ndef begin(ws): ...\n",
+    "handler that goes on": "def \\\n  begin(ws): ...\nTABLE = {'a': begin}\n",
+    "call with a blank": "bus.on ('a', start)\n",
+    "call in brackets": "(bus.on)(('a'), (start))\n",
+    "call of a member that goes on": "bus.on(Kind\\\n.START, start)\n",
+    "if that goes on": "def run(ws, msg):\n    if msg.type \\\n       == 'a':\n        go()\n",
+    "if of many": f"def run(ws, msg):\n    if msg.type in (\n{''.join(f'        {n!r},{chr(10)}' for n in map(str, range(200)))}    ):\n        go()\n",
+    "if behind a slice": "def run(ws, msg):\n    if rows[1:\n] and (msg\n        .type) == 'a': go()\n",
+    "if of members in lines": "def run(ws, msg):\n    if msg.type in (\n        Kind . START,\n    ): go()\n",
+    "if of text in lines": 'def run(ws, msg):\n    if msg.type == """a\nb""": go()\n',
+    "read with blanks": "def run(ws, msg):\n    k = msg [ # (\n  r'type' ]\n    if k == 'a': go()\n",
+    "read of a literal": "def run(ws, msg):\n    k = {**msg}['''type''']\n    if k == 'a': go()\n",
+    "get with blanks": "def run(ws, msg):\n    k = msg.get (  # (\n        'type')\n    if k == 'a': go()\n",
+    "match that goes on": "def run(ws, msg):\n    match \\\n msg.type:\n        case \\\n 'a': go()\n",
+    "enum that goes on": "class \\\nMode(Enum):\n    P = 'p'\n\ndef run(ws, msg):\n    if msg.type is Mode.P: go()\n",
 }
 _OTHER = {
     "a text": '"""\nif msg["type"] == "a":\n@bus.on("a")\nTABLE = {"a": start}\n"""\n',
@@ -49,6 +66,22 @@ def test_a_file_that_tells_messages_apart_is_parsed_however_it_is_spelt(way: str
     assert "m.py" in dict(made.dispatching("type"))
     if way != "dict of members":  # a protocol's table, which is a dispatcher near sockets alone
         assert {branch.where.path for branch in dispatch.branches(made, "type")} == {"m.py"}
+
+
+@pytest.mark.parametrize("way", _WAYS)
+def test_line_ends_a_mark_at_the_begin_and_another_encoding_hide_nothing(way: str) -> None:
+    plain = outline(_WAYS[way].encode())
+    assert outline(_WAYS[way].replace("\n", "\r\n").encode()) == plain
+    assert outline(b"\xef\xbb\xbf" + _WAYS[way].encode()) == plain
+    coded = f"# coding: latin-1\n{_WAYS[way]}\ndef gr\u00fc\u00dfen(): ...\n"
+    assert outline(coded.encode("latin-1")).functions == plain.functions + Counter(["gr\u00fc\u00dfen"])
+
+
+@pytest.mark.parametrize(
+    "text", ["x = [" + "# " * 9_000 + "\n]\n", "if (" * 3_000, "x.get(" + "#" * 20_000, "@" + "a." * 9_000]
+)
+def test_hostile_text_is_left_at_once(text: str) -> None:
+    assert not outline(text.encode()).keys
 
 
 @pytest.mark.parametrize("other", _OTHER)

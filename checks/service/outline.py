@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 from unicodedata import normalize
 
@@ -41,24 +41,26 @@ _READ = re.compile(
 )
 _GOT = re.compile(rf"""\.get\(\s*["']{_FIELD}["']""")
 _LONG = re.compile(r"""(\"{3}|'{3}).*?\1|\#[^\n]*""", re.DOTALL)
+#: wherever it may be read, in more ways than are counted
+_MAY_READ = re.compile(
+    rf"""(?:\[(?<=[\w\])}}"'\s]\[)|\.get\s*\()(?:\s|\#[^\n]*\n){{0,80}}[rRuU]?["']{{1,3}}{_FIELD}["']"""
+)
+_DOTTED = r"(?:\w+\s*\.\s*)*"
 _HEAD = re.compile(
     rf"""\n[ \t\f]*(?:(?:async[ \t]+)?def[ \t]+(\w+)
-    |class[ \t]+(\w+)\s*\([^:]{{0,200}}?\b(?:{"|".join(ENUMS)})\b
-    |@[ \t]*(?:\w+\.)*(\w+)\s*\(\s*[^\s)])""",
+    |class[ \t]+(\w+)\s*(?:\[[^\n]*?\]\s*)?\([^:]{{0,200}}?\b(?:{"|".join(ENUMS)})\b
+    |@[\s(]*{_DOTTED}(\w+)[\s)]*\(\s*[^\s)])""",
     re.VERBOSE,
 )
-_CALLS = "|".join(rf"(?<=\b{name}\()" for name in sorted(REGISTER))
-_GIVEN = re.compile(rf"\((?:{_CALLS})[\w.'\s]+,[\s(]*(?:\w+\.)*(\w+)")
-_TABLE = re.compile(r"=[\s\\(]*\{")
-_VALUE = re.compile(r":[\s(]*([^\W\d][\w.]*)[\s)]*[,}]")
-#: to a colon that ends a line, however many lines are asked in; of what stands in one line, that line at least
-_CONDITION = re.compile(
-    r"\n[ \t\f]*(?:if|elif|match|case)\b((?:[^:\n]*[:\n]){1,40}?(?<=:)[ \t]*(?=\n)|[^\n]*)"
-)
+_CALLS = "|".join(rf"(?<=\b{name}{gap}\()" for name in sorted(REGISTER) for gap in ("", r"\s", r"\)"))
+_GIVEN = re.compile(rf"\((?:{_CALLS})[\w.'\s()]{{1,200}},[\s(]*{_DOTTED}(\w+)")
+_TABLE = re.compile(r"=[\s(]*\{")
+_VALUE = re.compile(r":[\s(]*([^\W\d]\w*(?:\s*\.\s*\w+)*)[\s)]*[,}]")
+_CONDITION = re.compile(r"\n[ \t\f]*(?:if|elif|match|case)\b[^\n]*")
 _COMPARED = re.compile(
-    rf"\b{_FIELD}[\s)]*(?:[=!]=|(?:not[ ])?(?:is|in)\b|:)|(?:[=!]=|\bis\b)[\s(]*(?:\w+\.)*{_FIELD}\b"
+    rf"\b{_FIELD}[\s)]*(?:[=!]=|(?:not\s+)?(?:is|in)\b|:)|(?:[=!]=|\bis\b)[\s(]*{_DOTTED}{_FIELD}\b"
 )
-_MEMBER = re.compile(r"\w+\.\w[\w.]*")
+_MEMBER = re.compile(r"(?<!\w)\w+(?:\s*\.\s*\w+)+")
 
 
 class Outline(NamedTuple):
@@ -72,6 +74,7 @@ class Outline(NamedTuple):
         handlers: last names of what is handed to a call that may register it.
         values: dotted names that are values of its mappings.
         compares: it asks what is in a variable that may hold a message's type.
+        keys: that it may read.
         texts: it asks for texts.
         members: dotted names in what it asks for.
     """
@@ -83,6 +86,7 @@ class Outline(NamedTuple):
     handlers: frozenset[str]
     values: frozenset[str]
     compares: bool
+    keys: frozenset[str]
     texts: bool
     members: frozenset[str]
 
@@ -98,7 +102,7 @@ class Outline(NamedTuple):
             or any(name in functions for name in self.handlers)
             or any(name.rpartition(".")[2] in functions or owner(name) in enums for name in self.values)
             or (
-                (self.compares or field in self.reads)
+                (self.compares or field in self.keys)
                 and (self.texts or any(owner(name) in enums for name in self.members))
             )
         )
@@ -110,21 +114,24 @@ def owner(dotted: str) -> str:
 
 
 def outline(data: bytes) -> Outline:
-    plain = f"\n{without_strings(data).decode(errors='replace')}\n"
+    text = files.decode(data)
+    plain = without_strings(text.encode(), keeps_lines=False).decode().replace("\\\n", " ")
     if not plain.isascii():
         plain = normalize("NFKC", plain)  # as the parser takes names
+    plain = f"\n{plain}\n"
     heads = _HEAD.findall(plain)
-    asked = "\n".join(_CONDITION.findall(plain))
+    asked = "\n".join(_conditions(plain))
     return Outline(
         Counter(name for name, _, _ in heads if name),
         frozenset(name for _, name, _ in heads if name),
-        _reads(files.decode(data)),
+        _reads(text),
         frozenset(name for _, _, name in heads if name),
         frozenset(_GIVEN.findall(plain)),
-        frozenset(_VALUE.findall(plain)) if _TABLE.search(plain) else frozenset(),
+        _names(_VALUE, plain) if _TABLE.search(plain) else frozenset(),
         bool(_COMPARED.search(asked)),
+        frozenset(_MAY_READ.findall(text)),
         "''" in asked,
-        frozenset(_MEMBER.findall(asked)),
+        _names(_MEMBER, asked),
     )
 
 
@@ -134,3 +141,25 @@ def _reads(text: str) -> Counter[str]:
         return Counter()
     code = _LONG.sub("", text)
     return Counter([*_READ.findall(code), *_GOT.findall(code)])
+
+
+def _names(pattern: re.Pattern[str], plain: str) -> frozenset[str]:
+    """Dotted names, however they are spaced."""
+    return frozenset("".join(name.split()) for name in pattern.findall(plain))
+
+
+def _conditions(plain: str) -> Iterator[str]:
+    """What is asked, to the end of its brackets."""
+    end = 0
+    for match in _CONDITION.finditer(plain):
+        if match.start() < end:
+            continue  # it is in the brackets of another
+        end, depth = match.end(), _opening(match[0])
+        while depth > 0 and end + 1 < len(plain):
+            start, end = end, plain.index("\n", end + 1)
+            depth += _opening(plain[start:end])
+        yield plain[match.start() : end]
+
+
+def _opening(text: str) -> int:
+    return sum(map(text.count, "([{")) - sum(map(text.count, ")]}"))

@@ -70,9 +70,16 @@ Unit = list[Statement]
 Span = tuple[int, int]
 
 
-def without_strings(data: bytes) -> bytes:
-    """The same lines, with empty strings and no comments; brackets stand for a string of several lines, which holds them together."""
+def without_strings(data: bytes, *, keeps_lines: bool = True) -> bytes:
+    """The same, with empty strings and no comments.
+
+    Args:
+        keeps_lines: brackets stand for a string of several lines, and hold them together.
+    """
     pieces = _TEXT.split(data)  # every second one is a string or a comment
+    if not keeps_lines:
+        pieces[1::2] = [b"" if text[0] == _HASH else b"''" for text in pieces[1::2]]
+        return b"".join(pieces)
     pieces[1::2] = [_without(text) if b"\n" in text or text[0] == _HASH else b"''" for text in pieces[1::2]]
     return b"".join(pieces)
 
