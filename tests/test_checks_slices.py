@@ -143,6 +143,12 @@ def test_what_an_expression_binds_on_its_way_is_seen(body: str) -> None:
     assert "a.State" in str(facts_of(part_of(data)))
 
 
+def test_what_stands_behind_a_return_that_may_be_suppressed_is_seen() -> None:
+    data = source("with suppress(ValueError):\n    return get()\nlogger.info('', extra={'x': State.A})")
+    assert "a.State" in str(facts_of(part_of(data)))
+    assert "a.State" in str(facts_of(parse("a.py", data)))
+
+
 @pytest.mark.parametrize("after", GIVING)
 def test_what_an_object_is_given_below_the_last_line_of_interest_is_seen(after: str) -> None:
     first = "class Asked:\n    def first(self):\n        self.y = 1\n\n"

@@ -180,9 +180,9 @@ class Flow(Expressions):
                 is_itself = isinstance(each.context_expr, ast.Call) and last_of(each.context_expr) in _CLIENTS
                 value = self.value(each.context_expr, names) if is_itself else None
                 self.bind(each.optional_vars, value, names, node.lineno)
-        leaves = self._block(node.body, names)
+        self._block(node.body, names)
         self.is_guarded = before
-        return leaves
+        return False  # what it suppresses goes on behind it
 
     def _try(self, node: ast.Try | ast.TryStar, names: Locals) -> bool:
         body = dict(names)
