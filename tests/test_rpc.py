@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,9 @@ def test_the_local_cloud_run_answers_both_alike(cloud: Cloud) -> None:
         for make in BOTH:
             wire = Wire()
             of = make(grpc.intercept_channel(cloud.channel, wire))
-            seen.append(([answer(of, ask) for ask in asked], wire.sent))
+            answers = [answer(of, ask) for ask in asked]
+            # What is tried again is tested above; here a busy machine may ask for it once.
+            seen.append((answers, [call for call, _ in groupby(wire.sent)]))
         if before == [answer(BOTH[0](cloud.channel), ask) for ask in asked]:
             break
     assert seen[0] == seen[1]
