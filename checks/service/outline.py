@@ -13,7 +13,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from checks.tree import files
-from checks.tree.slices import without_strings
+from checks.tree.slices import opening, without_strings
 
 TYPE_FIELDS = (
     "type",
@@ -154,12 +154,8 @@ def _conditions(plain: str) -> Iterator[str]:
     for match in _CONDITION.finditer(plain):
         if match.start() < end:
             continue  # it is in the brackets of another
-        end, depth = match.end(), _opening(match[0])
+        end, depth = match.end(), opening(match[0].encode())
         while depth > 0 and end + 1 < len(plain):
             start, end = end, plain.index("\n", end + 1)
-            depth += _opening(plain[start:end])
+            depth += opening(plain[start:end].encode())
         yield plain[match.start() : end]
-
-
-def _opening(text: str) -> int:
-    return sum(map(text.count, "([{")) - sum(map(text.count, ")]}"))

@@ -30,7 +30,9 @@ _ASKING = re.compile(rb"\b(?:isinstance|hasattr|issubclass|callable)\b")
 _AS = re.compile(rb"\bas\s+([^:]*)")
 _ASSIGNED = re.compile(rb"(?<![=!<>:])=(?!=)|>>=|<<=")
 _ANNOTATED = re.compile(rb"[^:=({]+:(?!=)")
-_ADDED = re.compile(rb"\.(?:update|append|setdefault|insert|extend|add|pop|clear)\s*\(")
+#: methods that change what they are called on
+CHANGING = rb"(?:update|append|setdefault|insert|extend|add|pop|clear)"
+_ADDED = re.compile(rb"\.%b\s*\(" % CHANGING)
 #: ``with suppress(TypeError):`` is a ``try``, too
 _SUPPRESSING = re.compile(rb"with\b.*\bsuppress\b", re.DOTALL)
 WITH_FIELDS = re.compile(rb"""[fF][rR]?["']""")

@@ -10,13 +10,12 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from checks.tree.slices import KEYWORDS, WITH_FIELDS, opening
+from checks.tree.slices import CHANGING, KEYWORDS, WITH_FIELDS, opening
 
 #: names, not those of attributes
 _NAME = re.compile(rb"(?<![\w.])[^\W\d]\w*")
-_CHANGING = rb"(?:update|append|setdefault|insert|extend|add|pop|clear)\b"
 #: those that stand neither in front of their arguments nor of a dot with what only reads
-_OTHER_USE = re.compile(rb"(?<![\w.])[^\W\d]\w*(?![\w(]|\.(?!%b))" % _CHANGING)
+_OTHER_USE = re.compile(rb"(?<![\w.])[^\W\d]\w*(?![\w(]|\.(?!%b\b))" % CHANGING)
 #: what begins a statement that holds others
 _HOLDING = re.compile(rb"@|(?:async|if|elif|else|for|while|with|try|except|finally|match|case)\b")
 #: names may have another meaning in or behind these
@@ -28,7 +27,7 @@ GIVING = re.compile(
 )
 
 _GIVING_TOO = re.compile(
-    rb"\bself\.\w+\.%b|\bfor\b(?:(?! in ).)*\bself\.|\bas\b.*\bself\.|^\s*[*\[].*\bself\." % _CHANGING
+    rb"\bself\.\w+\.%b\b|\bfor\b(?:(?! in ).)*\bself\.|\bas\b.*\bself\.|^\s*[*\[].*\bself\." % CHANGING
 )
 
 

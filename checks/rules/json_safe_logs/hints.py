@@ -70,9 +70,7 @@ def _offsets(data: bytes, factories: Iterable[str], named: Iterable[str]) -> Ite
     for word in (*_CALLED, *(name.encode() for name in named)):
         yield from _calls(data, word)
     if b"json" in data:
-        yield from (
-            at for at in _calls(data, b"dump") if not data[at - 1 : at].isalnum() and data[at - 1] != 95
-        )
+        yield from (at for at in _calls(data, b"dump") if not _is_inside(data, at))
         yield from (match.start() for match in _JSON_ARGUMENT.finditer(data))
     if b"socketio" in data or b"sio" in data or b"socket_io" in data:
         yield from _calls(data, b"emit")
