@@ -89,15 +89,10 @@ def _above(folder: Path) -> Path | None:
 
 def _looking(made: Subject) -> Subject:
     """With what needs no configuration, where the ``checks`` of a file for them alone name nothing to look for."""
-    settings, nothing = made.settings, asked.Settings()
-    plain = replace(
-        nothing, exclude=settings.exclude, baseline=settings.baseline, socket_config=settings.socket_config
-    )
-    if settings != plain:
+    kept = {name: getattr(made.settings, name) for name in ("exclude", "baseline", "socket_config")}
+    if made.settings != replace(asked.Settings(), **kept):
         return made
-    return replace(
-        made.with_settings(json_safe_logs=asked.JsonSafeLogs(), discover=True), is_configured=False
-    )
+    return replace(made, settings=replace(unconfigured(), **kept), is_configured=False)
 
 
 def unconfigured() -> asked.Settings:
