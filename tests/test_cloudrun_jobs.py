@@ -15,7 +15,8 @@ from google.cloud import run_v2
 
 from infra.jobs import probes
 from infra.settings import ProbeJob, Settings, Template
-from pipeline.cloudrun.jobs import CloudRunJobs, as_asked, errors_filter, lines_filter
+from pipeline.cloudrun.jobs import CloudRunJobs, as_asked, lines_filter
+from pipeline.cloudrun.log_filter import errors_filter
 from pipeline.doctor import service
 from pipeline.doctor.answer import Verdict
 from pipeline.errors import JobNotFound, RequestRejected

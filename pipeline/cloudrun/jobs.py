@@ -16,10 +16,10 @@ from infra.jobs import probe_container, probe_task
 from infra.settings import ProbeJob
 from pipeline.budget import Bucket
 from pipeline.cloudrun.faults import translated
-from pipeline.cloudrun.log_filter import log_id, quoted, rfc3339
+from pipeline.cloudrun.log_filter import errors_filter, quoted, rfc3339
 from pipeline.cloudrun.logs import LoggingSource
 from pipeline.errors import JobNotFound, PlatformError, RequestRejected
-from pipeline.model import REQUEST_LOG, ServiceRef
+from pipeline.model import ServiceRef
 from pipeline.probe.job_round import RunState
 from pipeline.probe.order import VARIABLE
 from pipeline.probe.result_lines import MARK
@@ -160,22 +160,6 @@ def lines_filter(ref: ServiceRef, run: str, round_id: str, since: datetime) -> s
             f'labels."run.googleapis.com/execution_name"={quoted(run.rpartition("/")[2])}',
             f"jsonPayload.{MARK}>=1",
             f"jsonPayload.round={quoted(round_id)}",
-            f"timestamp>={quoted(rfc3339(since))}",
-        )
-    )
-
-
-def errors_filter(ref: ServiceRef, agent: str, revision: str, since: datetime) -> str:
-    """Requests of one round that a revision was to answer, and that came to a 5xx."""
-    return " AND ".join(
-        (
-            'resource.type="cloud_run_revision"',
-            f"resource.labels.service_name={quoted(ref.service)}",
-            f"resource.labels.location={quoted(ref.location)}",
-            f"resource.labels.revision_name={quoted(revision)}",
-            f"logName:{quoted(log_id(REQUEST_LOG))}",
-            f"httpRequest.userAgent={quoted(agent)}",
-            "httpRequest.status>=500",
             f"timestamp>={quoted(rfc3339(since))}",
         )
     )

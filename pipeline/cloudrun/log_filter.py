@@ -1,7 +1,7 @@
 """What is asked of Cloud Logging: lines of revisions that evidence can use, in its query language.  PURE.
 
 Telemetry lines, lines that match an error pattern, what the platform says of containers, and of the request log what was
-refused and the WebSockets that ended, without our own.
+refused and the WebSockets that ended, without our own; and those of our own that came to an error.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pipeline.judging.metrics import ERROR_PATTERNS
 from pipeline.model import CANDIDATE_TAG, REQUEST_LOG, STABLE_TAG, SYSTEM_LOG, ServiceRef
 from pipeline.probe.ask import USER_AGENT
 
+_REVISIONS = 'resource.type="cloud_run_revision"'
 _MOST = 60  # services in a question
 _LONGEST = 19_000  # characters; Cloud Logging refuses a filter of more than 20,000
 
@@ -47,13 +48,7 @@ def entry_filter(
         since: of the entry's own time; ``received_since``: of the time Logging got it.
         longest_request: so much earlier an entry may be dated that was written since.
     """
-    terms = (
-        f"resource.labels.service_name={quoted(ref.service)}",
-        f"resource.labels.location={quoted(ref.location)}",
-        f"resource.labels.revision_name=({_any(revisions)})",
-        *_since(since, longest_request),
-    )
-    return _of_revisions(terms, received_since)
+    return _of_revisions((*_named(ref, revisions), *_since(since, longest_request)), received_since)
 
 
 def shared_filter(
@@ -81,10 +76,33 @@ def shared_filter(
     return _of_revisions(terms, received_since)
 
 
+def errors_filter(ref: ServiceRef, agent: str, revision: str, since: datetime) -> str:
+    """Requests of one round that a revision was to answer, and that came to a 5xx."""
+    return " AND ".join(
+        (
+            _REVISIONS,
+            *_named(ref, (revision,)),
+            f"logName:{quoted(_log_id(REQUEST_LOG))}",
+            f"httpRequest.userAgent={quoted(agent)}",
+            "httpRequest.status>=500",
+            *_since(since, timedelta(0)),
+        )
+    )
+
+
+def _named(ref: ServiceRef, revisions: Iterable[str]) -> tuple[str, ...]:
+    """Some revisions of one service."""
+    return (
+        f"resource.labels.service_name={quoted(ref.service)}",
+        f"resource.labels.location={quoted(ref.location)}",
+        f"resource.labels.revision_name=({_any(revisions)})",
+    )
+
+
 def _of_revisions(terms: Iterable[str], received_since: datetime | None) -> str:
     received = [] if received_since is None else [f"receiveTimestamp>={quoted(rfc3339(received_since))}"]
     wanted = f"({' OR '.join(_wanted())})"
-    return " AND ".join(['resource.type="cloud_run_revision"', *terms, wanted, *received])
+    return " AND ".join([_REVISIONS, *terms, wanted, *received])
 
 
 def in_questions(
@@ -126,15 +144,15 @@ def _wanted() -> Iterator[str]:
     for pattern in ERROR_PATTERNS:
         yield from (f"{where}:{quoted(pattern)}" for where in ("textPayload", "jsonPayload.message"))
     said = " OR ".join(map(quoted, (START_WORDS, *EXIT_WORDS)))
-    yield f"(logName:{quoted(log_id(SYSTEM_LOG))} AND textPayload:({said}))"
+    yield f"(logName:{quoted(_log_id(SYSTEM_LOG))} AND textPayload:({said}))"
     # A probe's own: by how it calls itself, and by where it goes. Who borrows its name hides himself alone.
     ours = [f"httpRequest.userAgent:{quoted(USER_AGENT)}"]
     ours += [f"httpRequest.requestUrl:{quoted(f'://{tag}---')}" for tag in (CANDIDATE_TAG, STABLE_TAG)]
     told = "httpRequest.status=101 OR httpRequest.status=429 OR httpRequest.status>=500"
-    yield f"(logName:{quoted(log_id(REQUEST_LOG))} AND ({told}) AND NOT ({' OR '.join(ours)}))"
+    yield f"(logName:{quoted(_log_id(REQUEST_LOG))} AND ({told}) AND NOT ({' OR '.join(ours)}))"
 
 
-def log_id(log: str) -> str:
+def _log_id(log: str) -> str:
     """As it stands in the name of a log."""
     return f"run.googleapis.com%2F{log.replace('/', '%2F')}"
 
