@@ -6,9 +6,11 @@ import hashlib
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Severity(StrEnum):
@@ -27,8 +29,7 @@ class Confidence(StrEnum):
     LOW = "low"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step of a value from where it is made to where it does harm."""
 
     path: str
@@ -36,8 +37,7 @@ class Step:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """Replace a stretch of one file. Lines count from 1, columns are UTF-8 bytes from 0, as in ``ast``."""
 
     path: str
@@ -46,16 +46,14 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Struct, frozen=True):
     """Edits that belong together: all are made, or none."""
 
     title: str
     edits: tuple[Edit, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One complaint at one place.
 
     Args:
@@ -91,8 +89,7 @@ class Finding:
         return f"{self.path}:{self.line}:{self.column}" if self.path else "project"
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """A file, or a question, that was not looked at, and why. Never silent, never an exception."""
 
     path: str
@@ -100,8 +97,7 @@ class Skipped:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Everything one run found, in a deterministic order.
 
     Args:

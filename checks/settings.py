@@ -2,14 +2,15 @@
 
 Whoever calls the checks makes these from whatever it is configured with: no configuration file is read here. The
 ``checks:`` section of ``spillway.yaml`` is read into these classes (``pipeline/config/sections.py``), key by key: a field's
-key is its name with hyphens, unless its metadata names another. Fields that are ``NOT_A_KEY`` come from elsewhere. The kinds of text are told apart by ``Annotated``; the words for what is wrong with one are not here.
+key is its name with hyphens, unless it is declared with another. Fields that are ``NOT_A_KEY`` come from elsewhere. The kinds of text are told apart by ``Annotated``; the words for what is wrong with one are not here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Literal
+
+from msgspec import Struct, field
 
 #: ``helper``, ``Class.method``
 Name = Annotated[str, "name"]
@@ -18,11 +19,10 @@ SourceFile = Annotated[str, "source file"]
 #: text that is not empty
 Word = Annotated[str, "word"]
 
-NOT_A_KEY = {"key": None}
+NOT_A_KEY = "not a key"
 
 
-@dataclass(frozen=True, slots=True)
-class SingleSource:
+class SingleSource(Struct, frozen=True):
     """One helper that must be defined once.
 
     Args:
@@ -36,8 +36,7 @@ class SingleSource:
     reexporters: tuple[SourceFile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EventMap:
+class EventMap(Struct, frozen=True):
     """One mapping of event names to enum members.
 
     Args:
@@ -46,13 +45,12 @@ class EventMap:
         requires: keys that it must have, each with the name of its enum member (any member if empty).
     """
 
-    name: Name = field(metadata={"key": "map"})
-    home: SourceFile = field(metadata={"key": "in"})
+    name: Name = field(name="map")
+    home: SourceFile = field(name="in")
     requires: Mapping[Word, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class JsonSafeLogs:
+class JsonSafeLogs(Struct, frozen=True):
     """How values reach logs in this project.
 
     Args:
@@ -72,8 +70,7 @@ class JsonSafeLogs:
     sinks: tuple[Word, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Additive:
+class Additive(Struct, frozen=True):
     """A comparison that only additions pass.
 
     Args:
@@ -83,8 +80,7 @@ class Additive:
     base: Word
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredService:
+class DeclaredService(Struct, frozen=True):
     """The service as its program and configuration declare it. None: not declared.
 
     Args:
@@ -96,20 +92,19 @@ class DeclaredService:
         declared_in: where a person changes all this, as ``(path, line)`` by field name.
     """
 
-    timeout_s: float | None = field(default=None, metadata=NOT_A_KEY)
-    scenario_s: float = field(default=0.0, metadata=NOT_A_KEY)
-    http2: bool = field(default=False, metadata=NOT_A_KEY)
-    session_affinity: bool = field(default=False, metadata=NOT_A_KEY)
-    candidate_min_instances: int = field(default=0, metadata=NOT_A_KEY)
-    ingress: str = field(default="all", metadata=NOT_A_KEY)
-    deletion_protection: bool | None = field(default=None, metadata=NOT_A_KEY)
-    is_production: bool = field(default=False, metadata=NOT_A_KEY)
+    timeout_s: Annotated[float | None, NOT_A_KEY] = None
+    scenario_s: Annotated[float, NOT_A_KEY] = 0.0
+    http2: Annotated[bool, NOT_A_KEY] = False
+    session_affinity: Annotated[bool, NOT_A_KEY] = False
+    candidate_min_instances: Annotated[int, NOT_A_KEY] = 0
+    ingress: Annotated[str, NOT_A_KEY] = "all"
+    deletion_protection: Annotated[bool | None, NOT_A_KEY] = None
+    is_production: Annotated[bool, NOT_A_KEY] = False
     entry_point: SourceFile | None = None
-    declared_in: Mapping[str, tuple[str, int]] = field(default_factory=dict, metadata=NOT_A_KEY)
+    declared_in: Annotated[Mapping[str, tuple[str, int]], NOT_A_KEY] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Everything a run needs to know. A rule is off where its field is None or empty.
 
     Args:
@@ -131,5 +126,5 @@ class Settings:
     socket_config: DeclaredService | None = None
     exclude: tuple[Word, ...] = ()
     baseline: str = ""
-    messages: tuple[str, ...] = field(default=(), metadata=NOT_A_KEY)
-    discover: bool = field(default=False, metadata=NOT_A_KEY)
+    messages: Annotated[tuple[str, ...], NOT_A_KEY] = ()
+    discover: Annotated[bool, NOT_A_KEY] = False

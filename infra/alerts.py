@@ -9,8 +9,9 @@ Source: google.logging.v2.LogMetric, google.monitoring.v3.AlertPolicy, as pulumi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from infra.settings import SILENT_S
 from pipeline.model import ServiceRef
@@ -25,8 +26,7 @@ _FEWEST = 2  # one broken client is no alert
 _BY_USERS = "NOT jsonPayload.probe:*"  # a candidate that probes stopped at 0 % is nobody's emergency
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """One resource of the program's. ``inputs`` are as its provider gets them; secrets may be in them."""
 
     type: str
@@ -48,8 +48,7 @@ class Declared:
         return shown
 
 
-@dataclass(frozen=True, slots=True)
-class _Metric:
+class _Metric(Struct, frozen=True):
     """What is counted: ``key`` names it; ``labels`` are fields of the entry."""
 
     key: str

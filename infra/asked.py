@@ -6,8 +6,9 @@ The *container* is the one that serves: it gets the image, the short settings an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from infra.document import Doc, overlaid
 from infra.settings import Template
@@ -30,8 +31,7 @@ _CLEARS_OF_MAIN: Doc = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """Args:
     template: all but containers.
     main: of the container.

@@ -21,8 +21,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from infra.asked import Asked, asked_of, main_index, ports, startup_probe
 from infra.document import Doc, below, covers, items, leaves, overlaid, without
@@ -53,8 +54,7 @@ _MAIN = "container"  # in a key, the container that serves, whatever its name is
 _THING = re.compile(r".*?\b(?:env|volumes|volumeMounts)\[[^\]]*\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What a revision says of how it was made.
 
     Args:
@@ -71,8 +71,7 @@ class Made:
         return json.dumps(content, separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(Struct, frozen=True):
     """One revision, named, without the variables that are its own.
 
     Args:

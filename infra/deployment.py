@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from infra.compose import compose, unreserved
 from infra.document import Doc, overlaid
@@ -15,8 +16,7 @@ from pipeline.model import Split, Target
 _NEW: Doc = {"ingress": "INGRESS_TRAFFIC_ALL"}
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(Struct, frozen=True):
     """One read of a service that exists.
 
     Args:
@@ -45,8 +45,7 @@ class Live:
     unknown_base: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(Struct, frozen=True):
     """One service to be declared, in the API's own words.
 
     Args:

@@ -13,8 +13,9 @@ Source: comments of google/cloud/run/v2/k8s.min.proto, vendor_settings.proto and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Doc = Mapping[str, Any]
 
@@ -34,8 +35,7 @@ ONE_OF = (
 ZERO_COUNTS = frozenset({"gpuZonalRedundancyDisabled", "manualInstanceCount"})
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One field that differs. None is "not there"."""
 
     path: str

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from infra.deployment import Deployment
 from infra.document import Doc, covers, leaves, without
@@ -27,8 +28,7 @@ _VARIABLE = re.compile(r".*\benv\[([^\]]*)\]\.value\Z", re.DOTALL)
 _TOLD = 120  # characters of a value
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """One field. ``why`` completes "would be ..."."""
 
     path: str
@@ -40,8 +40,7 @@ class Loss:
         return f"{self.path}{value}: {self.why}"
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(Struct, frozen=True):
     """Args:
     refused: nothing that we can do keeps these.
     beyond: the provider cannot keep these; a write of the template alone does.

@@ -7,10 +7,12 @@ stays as it is on the service, or gets its default on one that is new (``compose
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
 
 from pipeline.errors import ConfigError
 from pipeline.model import ServiceRef
@@ -35,15 +37,15 @@ Clearable = Literal[
 ]
 
 
-class _Strict:
-    """For pydantic: a key that is not known, or a value of another type, is an error."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
+#: how msgspec tells of a key that there is not, or must be
+_OF_FIELD = re.compile(r"field `(.*)`$")
 
 
-@dataclass(frozen=True, slots=True)
-class Template(_Strict):
+class _Asked(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Template(_Asked, frozen=True):
     """What the next revision shall be, as far as it is asked. None, or nothing: not asked.
 
     Args:
@@ -74,8 +76,7 @@ class Template(_Strict):
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet(_Strict):
+class Fleet(_Asked, frozen=True):
     """Services that a watchdog's tasks share; see ``spillway tick --all``.
 
     Args:
@@ -87,8 +88,7 @@ class Fleet(_Strict):
     tasks: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Watchdog(_Strict):
+class Watchdog(_Asked, frozen=True):
     """Who takes a step of a rollout on a schedule.
 
     Args:
@@ -106,8 +106,7 @@ class Watchdog(_Strict):
     fleet: Fleet | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeJob(_Strict):
+class ProbeJob(_Asked, frozen=True):
     """Who holds the probes' rounds inside the network.
 
     Args:
@@ -125,8 +124,7 @@ class ProbeJob(_Strict):
     subnetwork: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings(_Strict):
+class Settings(_Asked, frozen=True):
     """One service and its next revision.
 
     Args:
@@ -169,40 +167,22 @@ class Settings(_Strict):
     @property
     def asked(self) -> Mapping[str, Any]:
         """All that is asked of the template, as JSON's values: what two askings are compared by."""
-        return _without_defaults(self.template)
+        made: Mapping[str, Any] = msgspec.json.decode(msgspec.json.encode(self.template))
+        return made
 
     def encode(self) -> str:
         """The config value: JSON, without what is at its default."""
-        return json.dumps(_without_defaults(self), ensure_ascii=False, separators=(",", ":"))
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def decode(cls, text: str) -> Settings:
         """Raises ConfigError that names the key."""
-        from pydantic import TypeAdapter, ValidationError  # who only plans has the values already
-
         try:
-            return TypeAdapter(Settings).validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join([f"{PROJECT}:{CONFIG_KEY}", *map(str, first["loc"])])
+            return msgspec.json.decode(text, type=Settings)
+        except msgspec.DecodeError as error:
+            said, _, place = str(error).partition(" - at `$")
+            field = _OF_FIELD.search(said)
+            key = ".".join([f"{PROJECT}:{CONFIG_KEY}{place.rstrip('`')}", *(field.groups() if field else ())])
             raise ConfigError(
-                f"{key}: {first['msg']}",
-                f"got {first['input']!r:.200}",
-                f"Set it: pulumi config set --path {key} VALUE",
+                f"{key}: {said}", "", f"Set it: pulumi config set --path {key} VALUE"
             ) from error
-
-
-def _without_defaults(made: Any) -> dict[str, Any]:
-    """The fields of a dataclass as JSON's values, without those that are at their default."""
-    row: dict[str, Any] = {}
-    for each in fields(made):
-        value = getattr(made, each.name)
-        if value != (each.default if each.default_factory is MISSING else each.default_factory()):
-            row[each.name] = _plain(value)
-    return row
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return _without_defaults(value)
-    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value

@@ -17,8 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct
 
 _urgent = ContextVar("urgent", default=False)
 
@@ -46,8 +47,7 @@ class Quota(Enum):
         return cls.READS if path.rpartition("/")[2].startswith(("Get", "List")) else cls.WRITES
 
 
-@dataclass(slots=True)
-class Bucket:
+class Bucket(Struct):
     """Tokens that come back with time. Whoever takes one that is not there yet is told how long to wait for it.
 
     Args:
@@ -56,8 +56,8 @@ class Bucket:
 
     burst: float
     per_minute: float
-    _left: float = field(init=False)
-    _at: float | None = field(init=False, default=None)
+    _left: float = 0.0
+    _at: float | None = None
 
     def __post_init__(self) -> None:
         self._left = self.burst

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal
+
+from msgspec import Struct
 
 from pipeline.budget import in_words
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from pipeline.probe.probe_report import ProbeReport
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What one tick saw and thought: what ``status`` shows and the report keeps.
 
     Args:
@@ -38,8 +38,7 @@ class Look:
     foreign: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _AtAMoment:
+class _AtAMoment(Struct, frozen=True):
     """What all events have."""
 
     at: datetime
@@ -50,8 +49,7 @@ class _AtAMoment:
         return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Looked(_AtAMoment):
+class Looked(_AtAMoment, frozen=True):
     """A driver looked. The most frequent event by far: views use it, no line is written for each."""
 
     look: Look
@@ -62,8 +60,7 @@ class Looked(_AtAMoment):
         return self.look.situation.stage_verdict.reason
 
 
-@dataclass(frozen=True, slots=True)
-class Probed(_AtAMoment):
+class Probed(_AtAMoment, frozen=True):
     """A probe round ended. ``rollout`` None: a first deployment's, which has no record yet."""
 
     report: ProbeReport
@@ -79,8 +76,7 @@ class Probed(_AtAMoment):
         return f"{report.words}: {failures[0].kind}: {failures[0].detail}"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandEnded(_AtAMoment):
+class CommandEnded(_AtAMoment, frozen=True):
     """A command of the team's own ended. ``percent``: of the stage that asked for it."""
 
     verified: verification.Verified
@@ -100,8 +96,7 @@ class CommandEnded(_AtAMoment):
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Wrote(_AtAMoment):
+class Wrote(_AtAMoment, frozen=True):
     """A write of ours was accepted.
 
     Args:
@@ -128,8 +123,7 @@ class Wrote(_AtAMoment):
         return {"epoch": self.epoch, "etag": self.etag, "traffic": self.traffic}
 
 
-@dataclass(frozen=True, slots=True)
-class Started(_AtAMoment):
+class Started(_AtAMoment, frozen=True):
     """An attempt has its first record."""
 
     rollout: Rollout
@@ -144,8 +138,7 @@ class Started(_AtAMoment):
         return {"rollout": self.rollout.plan.rollout_id, "attempt": self.rollout.attempt}
 
 
-@dataclass(frozen=True, slots=True)
-class Shifted(_AtAMoment):
+class Shifted(_AtAMoment, frozen=True):
     """A stage's share was asked for. ``before``: percent until now; ``by``: an operator, if one did it."""
 
     stage: int
@@ -163,8 +156,7 @@ class Shifted(_AtAMoment):
         return {"stage": self.stage, "percent": self.percent, "by": self.by}
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived(_AtAMoment):
+class Arrived(_AtAMoment, frozen=True):
     """A stage's share was seen to be served."""
 
     stage: int
@@ -180,8 +172,7 @@ class Arrived(_AtAMoment):
         return {"stage": self.stage, "percent": self.percent}
 
 
-@dataclass(frozen=True, slots=True)
-class RolledBack(_AtAMoment):
+class RolledBack(_AtAMoment, frozen=True):
     """Everything was seen to be on ``target``. ``since``: when that was asked for, where the record says it."""
 
     target: str
@@ -197,8 +188,7 @@ class RolledBack(_AtAMoment):
         return {"since": self.since.isoformat()} if self.since else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Called(_AtAMoment):
+class Called(_AtAMoment, frozen=True):
     """What a driver called of Google's APIs in this rollout, by method. Told once, at the driver's end."""
 
     calls: Mapping[str, int]
@@ -220,8 +210,7 @@ Topic = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Said(_AtAMoment):
+class Said(_AtAMoment, frozen=True):
     """Something happened that needs no value beside its words."""
 
     kind: Topic

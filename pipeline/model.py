@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
+
+from msgspec import Struct, field
 
 STABLE_TAG = "stable"
 CANDIDATE_TAG = "candidate"
@@ -53,8 +54,7 @@ OUTPUT_ONLY = frozenset({
 _SERVICE_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/services/([^/]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceRef:
+class ServiceRef(Struct, frozen=True):
     """One Cloud Run service: project, location and short service name."""
 
     project: str
@@ -90,8 +90,7 @@ class ServiceRef:
         return cls(*match.groups()) if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One line of a split. ``revision`` None stands for LATEST, to which a rollout gives no traffic.
 
     A tag of somebody's that follows LATEST goes on to follow it: it shows whatever is ready last, at 0 %.
@@ -103,8 +102,7 @@ class Target:
     uri: str = ""  # only in what Cloud Run reports; not part of what we write
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """How new connections are shared. Order is kept; one revision may stand in several lines (tags)."""
 
     targets: tuple[Target, ...] = ()
@@ -178,8 +176,7 @@ class Readiness(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True):
     """One revision as Cloud Run reports it."""
 
     name: str
@@ -197,8 +194,7 @@ class Revision:
         return self.readiness is Readiness.READY
 
 
-@dataclass(frozen=True, slots=True)
-class LiveService:
+class LiveService(Struct, frozen=True):
     """One read of the service: everything that a decision may rest on.
 
     ``wanted`` is spec traffic, ``serving`` is status traffic. ``etag`` belongs to this very read and goes with any
@@ -302,8 +298,7 @@ class Outcome(Enum):
         self.exit_code = exit_code
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One request as the platform's request log has it once it ended; a WebSocket is one.
 
     Args:
@@ -320,8 +315,7 @@ class Request:
 SYSTEM_LOG, REQUEST_LOG = "varlog/system", "requests"  # what the platform itself writes, and nobody else can
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One log entry, as far as evidence needs it.
 
     Args:

@@ -22,12 +22,10 @@ from tests.fakes import REF
 from tests.rollouts import Scene
 
 
-class Resting(Orders):
+class Resting(Orders, kw_only=True):
     """Rests in the scene's time."""
 
-    def __init__(self, session: Any, scene: Scene) -> None:
-        super().__init__(session)
-        self.scene = scene
+    scene: Scene
 
     def sleep(self, duration: timedelta) -> None:
         self.scene.clock.sleep(duration)
@@ -98,7 +96,7 @@ class Reported:
             world=self.scene.world,
             listeners=listeners,
             stack=ExitStack(),
-            orders=Resting(self.session, self.scene),
+            orders=Resting(self.session, scene=self.scene),
         )
 
     def _same(self, _: str) -> Any:

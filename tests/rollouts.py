@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import cast
@@ -42,7 +42,7 @@ def a_wish(candidate: str = CANDIDATE, **changes: object) -> Wish:
         "scenarios": ("agent-run",), "sampling": Sampling(SECOND, SECOND, SECOND, timedelta(0), 10),
         "probing": Probing(SECOND * 5, 2, 2),
     }  # fmt: skip
-    terms |= {name: changes.pop(name) for name in [f.name for f in fields(Terms)] if name in changes}
+    terms |= {name: changes.pop(name) for name in Terms.__struct_fields__ if name in changes}
     wish = {
         "ref": REF, "image": f"{candidate}@sha256:0", "candidate": candidate, "fingerprint": "f",
         "terms": Terms(**terms), "longest_scenario": SECOND * 10,

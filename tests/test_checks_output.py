@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from checks.finding import Confidence, Edit, Finding, Fix, Report, Severity, Skipped, Step, seen_from
 from checks.output import sarif

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.app.fleet import ByFile, ByRecord
 from pipeline.app.fleet_members import Label, Task, files_of, labelled, of_files

@@ -6,10 +6,10 @@ import asyncio
 import json
 import re
 from contextlib import suppress
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.errors import SpillwayError
 from pipeline.framing.protocol import BadFrame

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from infra.compose import MADE_ANNOTATION, Composed, compose, made_of
 from infra.document import Doc, covers, differences, items, leaves, overlaid, without

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from infra.deployment import deployment
 from infra.keys import KEYS_ANNOTATION, OWN_ANNOTATIONS

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from pydantic import TypeAdapter
 
 from infra.compose import compose
 from infra.settings import Fleet, ProbeJob, Settings, Template, Watchdog
 from pipeline.errors import ConfigError
+from tests.mirror import mirrored, shape
 
 PLAIN = Settings("p", "l", "agent-chat", Template("chat@sha256:1"))
 FULL = Settings(
@@ -44,9 +45,11 @@ def test_what_is_written_is_what_pydantic_would_write() -> None:
         probe_job=ProbeJob("i@sha256:3", 60), silent_s=600,
     )  # fmt: skip
     for settings in (PLAIN, FULL, whole):
-        adapter, template = TypeAdapter(Settings), TypeAdapter(Template)
-        assert settings.encode() == adapter.dump_json(settings, exclude_defaults=True).decode()
-        assert settings.asked == template.dump_python(settings.template, mode="json", exclude_defaults=True)
+        adapter, template = TypeAdapter(shape(Settings)), TypeAdapter(shape(Template))
+        assert settings.encode() == adapter.dump_json(mirrored(settings), exclude_defaults=True).decode()
+        assert settings.asked == template.dump_python(
+            mirrored(settings.template), mode="json", exclude_defaults=True
+        )
         assert Settings.decode(settings.encode()) == settings
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import struct_pb2
+from msgspec.structs import replace
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from pulumi_gcp import cloudrunv2, cloudscheduler
 from typer.main import get_command

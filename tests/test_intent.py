@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from pipeline.core.intent import Begin, Ended, First, Resume, Supersede, intent_of
 from pipeline.core.plan import Wish

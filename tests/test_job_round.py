@@ -8,11 +8,11 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.core.rollout import Phase
 from pipeline.driving.engine import Engine

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.core.rollout import Phase
 from pipeline.events import Looked, Probed, RolloutEvent, Said, Shifted, Wrote

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +13,6 @@ import pytest
 from hypothesis import given
 from typer.testing import CliRunner
 
-from checks.settings import NOT_A_KEY
 from pipeline.cli.app import app
 from pipeline.config import json_schema, reference, schema, yamltree
 from pipeline.errors import ConfigError
@@ -124,7 +122,7 @@ def test_nothing_that_the_reader_takes_is_refused(tree: Any) -> None:
 
 
 def sections(shape: Any, seen: dict[Any, None]) -> dict[Any, None]:
-    if isinstance(shape, type) and is_dataclass(shape) and shape not in seen:
+    if json_schema.is_section(shape) and shape not in seen:
         seen[shape] = None
         for key in json_schema.keys_of(shape):
             sections(key.hint, seen)
@@ -136,7 +134,7 @@ def sections(shape: Any, seen: dict[Any, None]) -> dict[Any, None]:
 @pytest.mark.parametrize("shape", sections(schema.Config, {}), ids=lambda shape: shape.__name__)
 def test_every_key_is_described(shape: Any) -> None:
     said = json_schema.described(shape)
-    keys = {each.name for each in fields(shape) if each.metadata != NOT_A_KEY}
+    keys = {each.field.name for each in json_schema.keys_of(shape)}
     assert keys <= {name for name, text in said.items() if len(text) > 10 or "`" in text}
 
 

@@ -7,12 +7,12 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.cloud import run_v2
+from msgspec.structs import replace
 
 from pipeline.local.control.codec import spec_of
 from pipeline.local.control.running import instance_spec

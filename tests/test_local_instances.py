@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import os
 import socket
@@ -63,7 +62,7 @@ class Machine:
 
 def spec(revision: str = "one", **fields: Any) -> InstanceSpec:
     """Fields of the container, the others of the instance."""
-    names = {each.name for each in dataclasses.fields(ContainerSpec)} & fields.keys()
+    names = fields.keys() & set(ContainerSpec.__struct_fields__)
     container = ContainerSpec(
         **{
             "image": "image",

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.cloud import run_v2
+from msgspec.structs import replace
 
 from pipeline.local.dataplane import ContainerSpec, InstanceSpec, Mount, SecretFile, StartFailed
 from pipeline.local.run import volumes

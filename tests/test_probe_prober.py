@@ -8,12 +8,12 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.driving.ports import Prober
 from pipeline.errors import AccessError, UserError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from math import exp, inf, log, log1p, nan
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.core import codec, plan
 from pipeline.judging import bound, probes, sequential

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -17,6 +16,7 @@ from pipeline.app.request import Request
 from pipeline.app.session import Session
 from pipeline.config import schema
 from pipeline.config.container_section import Container
+from pipeline.config.sections import keys_of
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.terms import Criterion, Drain, Probing, Sampling, Stage
 from pipeline.model import DRAIN_VARIABLE, ServiceRef
@@ -75,8 +75,8 @@ def test_every_setting_of_the_container_reaches_the_program() -> None:
 def test_the_config_above_sets_each_key_to_something_else_than_its_default() -> None:
     """So a key that somebody adds and forgets to hand over fails the test above or this one."""
     plain = Container()
-    keys = [f for f in fields(Container) if f.metadata.get("key", f.name)]
-    same = [f.name for f in keys if getattr(READ.container, f.name) == getattr(plain, f.name)]
+    names = [key.field.name for key in keys_of(Container)]
+    same = [name for name in names if getattr(READ.container, name) == getattr(plain, name)]
     assert not same
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from google.cloud import run_v2
+from msgspec.structs import replace
 
 from pipeline.cloudrun.service import _live
 from pipeline.core.drift import side_effects

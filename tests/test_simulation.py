@@ -7,11 +7,11 @@ play others; ``make simulate`` many.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.core.decision import Situation
 from pipeline.events import Look

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 from google.protobuf import struct_pb2
+from msgspec.structs import replace
 from pulumi.runtime.proto import provider_pb2
 
 from infra import alerts

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.judging.trials import Reading, Trial, asked_of, is_abandoned, read_lines, trials_of
 from pipeline.model import LogLine

@@ -7,7 +7,6 @@ import json
 import re
 import threading
 from contextlib import redirect_stdout
-from dataclasses import replace
 from datetime import timedelta
 from math import log
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.console import Console
 from rich.text import Text
 from syrupy.assertion import SnapshotAssertion

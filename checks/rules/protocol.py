@@ -14,9 +14,10 @@ To add one: a module here (a folder when it needs more than one), and a line in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
 
 from checks.finding import Confidence, Finding, Fix, Severity, Step
 from checks.settings import Settings
@@ -27,8 +28,7 @@ from checks.tree.tree import Tree
 Brief = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Struct, frozen=True, dict=True):
     """What a rule may ask when it judges: the tree of now, and what to compare it with."""
 
     settings: Settings
@@ -46,8 +46,7 @@ class Project:
         return Tree(paths, lambda path: base.read(path) if path in changed else now.read(path), now.root)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """One rule.
 
     Args:

@@ -21,9 +21,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+
+from msgspec import Struct
 
 from checks.rules.protocol import Brief
 from checks.run.scan import Collected, collect
@@ -40,8 +41,7 @@ _COMMAND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """One file to parse, and the rules that want it."""
 
     path: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Place:
+
+class Place(Struct, frozen=True):
     path: str
     line: int
 
@@ -16,8 +16,7 @@ class Place:
         return f"{self.path}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(Struct, frozen=True):
     """The object that the server is given.
 
     Args:
@@ -36,8 +35,7 @@ class Application:
     factory: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A WebSocket's address, its parameters filled in. Args: handler: function or class, by its plain name."""
 
     path: str
@@ -45,16 +43,14 @@ class Route:
     where: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A message that is sent while another is handled. Args: repeats: it is sent in a loop."""
 
     type: str
     repeats: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Handled:
+class Handled(Struct, frozen=True):
     """A message type that the service takes.
 
     Args:
@@ -77,8 +73,7 @@ class Handled:
     table_at: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """All of it.
 
     Args:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from checks.rules.protocol import is_test
 from checks.service import dispatch
@@ -24,8 +25,7 @@ _SPAN = 300
 _LEAST_KEYS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatcher:
+class Dispatcher(Struct, frozen=True):
     """One place where messages are told apart, as ``event-map`` names it. Args: keys: the types that it knows, in order."""
 
     name: str
@@ -34,8 +34,7 @@ class Dispatcher:
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """Dispatchers, those with most keys first; and by type where a client sends what none of them knows."""
 
     dispatchers: tuple[Dispatcher, ...]

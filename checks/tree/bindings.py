@@ -11,7 +11,8 @@ from __future__ import annotations
 import ast
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from checks.tree.files import lines_of, places
 from checks.tree.modules import absolute
@@ -24,8 +25,7 @@ _SKIPPABLE = (
 )
 
 
-@dataclass(slots=True)
-class Binding:
+class Binding(Struct):
     """One thing that gives the name a meaning.
 
     Args:
@@ -45,8 +45,7 @@ class Binding:
     value: ast.expr | None = None
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(Struct):
     kind: str  # module, class, function, lambda, comprehension
     name: str
     parent: Scope | None
@@ -59,8 +58,7 @@ class Scope:
         return f"{above}.{self.name}" if above else self.name
 
 
-@dataclass(slots=True)
-class Use:
+class Use(Struct):
     """One read of the name; ``through`` is the dotted expression before the dot of an attribute use."""
 
     scope: Scope

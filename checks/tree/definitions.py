@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from checks.tree.containers import DICT, iterable, row
 from checks.tree.defined import Class, Definitions, Member, Symbols
@@ -56,8 +57,7 @@ _BLOCKS: dict[type[ast.stmt], tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What is asked about a module, where that is less than everything: names at its top, and names inside classes."""
 
     names: Collection[str]

@@ -17,9 +17,10 @@ import tempfile
 import tokenize
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+
+from msgspec import Struct
 
 from checks.errors import CheckError
 from checks.finding import Skipped
@@ -47,8 +48,7 @@ class Unreadable(Exception):
     """The file cannot be looked at; the text says why in a few words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """The Python files below a root: paths relative to it, sorted, with forward slashes.
 
     Args:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import ast
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from checks.tree.new_syntax import without_new_syntax
 
@@ -24,8 +25,7 @@ class Unparsable(Exception):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """One file: its path below the root, its bytes, its tree.
 
     Args:

@@ -8,8 +8,9 @@ of steps: circular imports and recursive types end as "unknown".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from checks.tree.containers import DICT, VIEWS
 from checks.tree.defined import Class, Definitions

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from checks.tree.library import LOWER_CASE_CLASSES, RESULTS
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(Struct, frozen=True):
     """One of: ``class``, ``instance``, ``function``, ``method``, ``module``, ``kind``, ``const``, ``known``, ``box``,
     ``row``, ``iter``, ``key``, ``any``, ``view``; ``outside``, ``outside instance``, ``outside attribute``, ``outside result`` for what the tree does not hold.
 

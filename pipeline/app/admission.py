@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from pipeline.app.request import Request
 from pipeline.app.session import who
@@ -19,8 +20,7 @@ from pipeline.errors import ServiceNotFound, UserError
 _LONGEST_REASON = 400  # it stands in the record
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(Struct, frozen=True):
     """Asked by a rollout that has not begun.
 
     Args:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.app.drive import Drive, Ending, open_drive
 from pipeline.app.images import pinned
@@ -33,8 +35,7 @@ _DRAIN_WITHIN_S = 10.0
 _ALERTS_WITHIN_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Chapter:
+class Chapter(Struct, frozen=True):
     """One chapter as it went.
 
     Args:
@@ -85,8 +86,7 @@ def _words(key: str, value: object) -> str:
     return f"{key.replace('_', ' ')} {value}"
 
 
-@dataclass(slots=True)
-class Story:
+class Story(Struct):
     """All chapters on one service."""
 
     session: Session
@@ -241,8 +241,7 @@ class Story:
         self.session.output.say(text)
 
 
-@dataclass(slots=True)
-class _Page:
+class _Page(Struct):
     """What a chapter gathers while it is told."""
 
     ending: Ending | None = None

@@ -7,10 +7,11 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
+
+from msgspec import Struct
 
 from pipeline.app.images import images_of
 from pipeline.app.request import Request
@@ -33,8 +34,7 @@ OpenProject = Callable[[str], tuple[Project, Identity]]
 OpenPlace = Callable[[Session, ServiceRef], AbstractContextManager[Place]]
 
 
-@dataclass(frozen=True)
-class Doctor:
+class Doctor(Struct, frozen=True, dict=True):
     """Args: say: told which questions are still open, every two seconds."""
 
     session: Session

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline import budget
 from pipeline.app import ci, draining
@@ -43,8 +45,7 @@ if TYPE_CHECKING:
 _FIRST = (Outcome.FIRST_DEPLOYMENT, Outcome.FIRST_DEPLOYMENT_UNHEALTHY)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a rollout ended, in words and as a document, and the reports that were written."""
 
     text: str
@@ -52,8 +53,7 @@ class Ending:
     reports: Sequence[Path] = ()
 
 
-@dataclass(slots=True)
-class Drive:
+class Drive(Struct):
     """An opened environment with its engine. Made by ``open_drive``."""
 
     request: Request

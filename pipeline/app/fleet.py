@@ -8,10 +8,12 @@ the quota has room for, is said in ``core/fleet.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.app import stepping
 from pipeline.app.side_by_side import Job, SideBySide
@@ -41,8 +43,7 @@ class Member(Protocol):
         """Take one. Args: patience: after which silence it goes back. Raises SpillwayError."""
 
 
-@dataclass(frozen=True, slots=True)
-class ByFile:
+class ByFile(Struct, frozen=True):
     """Driven as ``tick`` drives it. What its file cannot be used for, it is judged by its record for."""
 
     request: Request
@@ -86,8 +87,7 @@ class ByFile:
         return replace(step, code=fleet.worst((step.code, error.exit_code)))
 
 
-@dataclass(frozen=True, slots=True)
-class ByRecord:
+class ByRecord(Struct, frozen=True):
     """Judged by users' evidence and the terms in the record: it may go back, and is never raised.
 
     Args:
@@ -115,8 +115,7 @@ class ByRecord:
         return stepping.taken(self.ref.name, upcoming, seen, code=0, limited=self.why, promote="")
 
 
-@dataclass(frozen=True, slots=True)
-class _Due:
+class _Due(Struct, frozen=True):
     """What is under way; ``current`` None: nobody could list it, so it has to be looked at by itself."""
 
     member: Member

@@ -5,9 +5,11 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.app import stepping
 from pipeline.app.stepping import Step
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from pipeline.app.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """Which part of the fleet is this process's.
 
     Args:
@@ -106,8 +107,7 @@ def _twice(ref: ServiceRef, first: Path, second: Path) -> SpillwayError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
     """``key=value``, or a key alone: with whatever value."""
 
     key: str

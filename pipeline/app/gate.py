@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from checks.finding import Report
 from checks.output.document import as_dict
@@ -20,8 +21,7 @@ from pipeline.output.writer import Output, outcome_document
 _PAGES = (".md", ".html")
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(Struct, frozen=True, dict=True):
     """The checks of one rollout, run once, when somebody first asks.
 
     A rollout that is under way, or has ended, was checked when it began; it is not asked again, whatever has become of

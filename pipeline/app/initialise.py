@@ -6,9 +6,11 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.app import static_checks
 from pipeline.app.check_subject import Subject
@@ -30,8 +32,7 @@ class Ask(Protocol):
     def __call__(self, question: str, default: str) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What is to be written: path from the root to text.
 
     Args:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.app.request import Request
 from pipeline.events import Listener, Looked, RolloutEvent, Said
 from pipeline.report import writes
 
 
-@dataclass(slots=True)
-class Listeners:
+class Listeners(Struct):
     """Tells everybody who listens. Who joins later hears first what was told before.
 
     (A journal is named after its rollout, and before the first write there is none.)

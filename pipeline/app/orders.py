@@ -7,9 +7,10 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
+
+from msgspec import Struct, field
 
 from pipeline.app.session import Session, who
 from pipeline.core.rollout import Phase
@@ -24,8 +25,7 @@ from pipeline.view.keys import Order
 _REASON = "an operator said so at the keyboard"
 
 
-@dataclass(slots=True)
-class Orders:
+class Orders(Struct):
     """The one that waits, given on another thread. ``done`` is told when it was taken."""
 
     session: Session

@@ -1,6 +1,6 @@
 """The JSON schema (draft 2020-12) of what each command prints with ``-o json``, and of an event's line with ``ndjson``.
 
-What is printed of a dataclass is described from the dataclass; what a command puts together by hand is a row here.
+What is printed of a value is described from its class; what a command puts together by hand is a row here.
 ``docs/output.schema.json`` is it, and every document that a test sees printed is held to it. Keys may be added; one
 that is there keeps its name and type.
 """
@@ -8,11 +8,12 @@ that is there keeps its name and type.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
+
+from msgspec import Struct, structs
 
 from checks.finding import Confidence, Severity
 from pipeline.core.rollout import Event, Phase
@@ -30,7 +31,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
 
-_DEFINED: dict[str, Schema] = {}  # what was printed of dataclasses, by their names
+_DEFINED: dict[str, Schema] = {}  # what was printed of values, by their classes' names
 
 TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
@@ -98,7 +99,7 @@ def one_of(*words: str) -> Schema:
 def of(shape: Any) -> Schema:
     """Of what a field is declared to be: times as text, durations in seconds, enums by their value."""
     origin, inner = get_origin(shape), get_args(shape)
-    if is_dataclass(shape) and isinstance(shape, type):
+    if isinstance(shape, type) and issubclass(shape, Struct):
         if shape.__name__ not in _DEFINED:
             _DEFINED[shape.__name__] = record(_keys(shape))
         return ref(shape.__name__)
@@ -118,9 +119,8 @@ def of(shape: Any) -> Schema:
     return _PLAIN[shape]
 
 
-def _keys(shape: type) -> dict[str, Schema]:
-    hints = get_type_hints(shape)
-    return {each.name: of(hints[each.name]) for each in fields(shape)}
+def _keys(shape: type[Struct]) -> dict[str, Schema]:
+    return {each.name: of(each.type) for each in structs.fields(shape)}
 
 
 def _ends(*outcomes: str) -> Schema:

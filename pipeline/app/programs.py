@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pipeline.errors import UserError
 
@@ -35,8 +36,7 @@ class EngineChoice(StrEnum):
         return cls(text) if text in set(cls) else cls.AUTO
 
 
-@dataclass(slots=True)
-class Program:
+class Program(Struct):
     """``deploy.Apply``: chosen when it is first needed, so that who deploys nothing needs no CLI.
 
     Args:
@@ -49,7 +49,7 @@ class Program:
     engine: EngineChoice
     say: Callable[[str], None] = lambda _: None
     stopped: Callable[[], bool] = lambda: False
-    _chosen: InProcess | PulumiCli | None = field(default=None, init=False)
+    _chosen: InProcess | PulumiCli | None = None
 
     @property
     def lasts(self) -> timedelta:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pipeline import private
 from pipeline.app.session import Session
@@ -36,8 +37,7 @@ DRAINS_WITHIN = timedelta(
 )  # after the end: no request, so no socket, of Cloud Run lives longer than an hour
 
 
-@dataclass(frozen=True, slots=True)
-class Met:
+class Met(Struct, frozen=True):
     """What the logs hold of an attempt.
 
     Args:

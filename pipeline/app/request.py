@@ -6,11 +6,13 @@ of. Whoever needs one of them takes it from here, so that a plan, its gate and i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from infra.settings import Clearable, ProbeJob, Settings, Watchdog
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from pipeline.model import ServiceRef
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True, dict=True):
     """See the module's docstring. ``images.py`` adds the image.
 
     Args:

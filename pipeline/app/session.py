@@ -6,9 +6,10 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pipeline.app.programs import EngineChoice
 from pipeline.errors import UserError
@@ -35,8 +36,7 @@ def who() -> str:
     return next((name[:_LONGEST] for name in named if name), f"uid {os.getuid()}")
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """See the module's docstring.
 
     Args:
@@ -65,8 +65,8 @@ class Session:
     engine: EngineChoice = EngineChoice.AUTO
     decided: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)
-    _document: Document | None = field(default=None, init=False)
-    _config: Config | None = field(default=None, init=False)
+    _document: Document | None = None
+    _config: Config | None = None
 
     def ending(self, code: int) -> int:
         """The exit code of a command that ends with this one: a signal goes before it, what was decided before both."""

@@ -6,10 +6,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from pipeline.driving.ports import Clock
 
@@ -17,8 +18,7 @@ Result = TypeVar("Result")
 _LOOK = timedelta(milliseconds=200)
 
 
-@dataclass(frozen=True, slots=True)
-class Job(Generic[Result]):
+class Job(Generic[Result], Struct, frozen=True):
     """Args: work: raises nothing. ``is_urgent``: waits for nobody."""
 
     name: str
@@ -26,8 +26,7 @@ class Job(Generic[Result]):
     is_urgent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """How many and for how long.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pipeline.budget import urgent
 from pipeline.core.rollout import Phase, Rollout
@@ -23,8 +24,7 @@ _READ_BACK_WITHIN = timedelta(seconds=20)
 _LOOK = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What a step came to.
 
     Args:
@@ -39,8 +39,7 @@ class Step:
     is_idle: bool = False
 
 
-@dataclass(slots=True)
-class Restoring:
+class Restoring(Struct):
     """A listener that notices whether traffic is being given back."""
 
     is_so: bool = False

@@ -7,9 +7,10 @@ whoever has waited longest; so nothing has to be remembered between two passes b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
+
+from msgspec import Struct
 
 from pipeline.budget import Bucket, Quota
 
@@ -17,8 +18,7 @@ from pipeline.budget import Bucket, Quota
 COST = {Quota.READS: 4.0, Quota.WRITES: 1.0}
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """How often a pass is begun, and what one comes to.
 
     Args:

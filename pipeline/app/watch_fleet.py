@@ -6,10 +6,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pipeline import budget
 from pipeline.app import stepping
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 _LONG_AGO = timedelta(hours=1)  # lines of so long ago are not searched for together with others'
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Which services.
 
     Args:
@@ -52,8 +52,7 @@ class Wanted:
     every: timedelta = timedelta(minutes=1)
 
 
-@dataclass(slots=True)
-class Results:
+class Results(Struct):
     """Prints each result as it comes, and counts."""
 
     session: Session

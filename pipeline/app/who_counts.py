@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
+
+from msgspec import Struct
 
 from pipeline.core.plan import Proposal, Wish
 from pipeline.driving.ports import World
@@ -20,8 +21,7 @@ LOOKS_BACK = timedelta(minutes=15)
 _MOST_PAGES = 5  # of a thousand lines: a plan is for a glance
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(Struct, frozen=True):
     """What stable's last lines show.
 
     Args:

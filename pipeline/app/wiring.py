@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pipeline import budget
 from pipeline.budget import Bucket, Quota
@@ -75,8 +76,7 @@ class SystemClock:
         self._stopped.wait(max(0.0, duration.total_seconds()))
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(Struct, frozen=True):
     """What a whole fleet is reached through.
 
     Args:
@@ -88,8 +88,7 @@ class Ports:
     quota: Bucket | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """One environment, opened: its service and the channel that reaches it (None: the cloud's own).
 
     Args:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import to_builtins
 
 from pipeline.app.session import Session
 from pipeline.cli.command import connecting
@@ -123,14 +123,14 @@ def _print(session: Session, report: ProbeReport, rows: Sequence[Row], left: int
         "outcome": "stopped" if left else outcome,
         "exit_code": session.ending(code),
         "seconds": round(report.seconds, 3),
-        "scenarios": [asdict(row) for row in rows],
+        "scenarios": [to_builtins(row) for row in rows],
         "loop": loop_name(),
         "left": left,
-        "times": [asdict(each) for each in times],
+        "times": [to_builtins(each) for each in times],
         "failures": [
             {"scenario": c.scenario, "kind": c.kind.value, "detail": c.detail, "close_code": c.close_code,
              "close_reason": c.close_reason, "status": c.status,
-             "transcript": [asdict(m) for m in c.transcript]}
+             "transcript": [to_builtins(m) for m in c.transcript]}
             for c in _examples(report)
         ],
     }  # fmt: skip

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
 from pipeline.app.session import Session
 from pipeline.cli.command import connecting
@@ -78,8 +78,7 @@ def status(
                 screen.rest(rest)
 
 
-@dataclass(frozen=True, slots=True)
-class _Screen:
+class _Screen(Struct, frozen=True):
     """Shows looks on stdout, and rests between two."""
 
     show: Callable[[Look, Alerts], None]

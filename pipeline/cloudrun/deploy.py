@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from infra.compose import reserved, unreserved
 from infra.deployment import Deployment
@@ -57,8 +59,7 @@ class Templates(Protocol):
     def write_template(self, ref: ServiceRef, *, etag: str, template: Doc) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramDeployer:
+class ProgramDeployer(Struct, frozen=True):
     """``ports.Deployer``.
 
     Args:

@@ -7,13 +7,13 @@ They are found here, because a write that is made of a document would clear them
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
+from msgspec import Struct
 
 from pipeline.errors import PlanRefused
 from pipeline.model import OUTPUT_ONLY
@@ -30,8 +30,7 @@ _OF_THE_BUILD = {
 }  # output only, inside of what a client owns
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One message as a document.
 
     Args:

@@ -7,9 +7,10 @@ refused and the WebSockets that ended, without our own; and those of our own tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+
+from msgspec import Struct
 
 from pipeline.judging.instances import EXIT_WORDS, START_WORDS
 from pipeline.judging.metrics import ERROR_PATTERNS
@@ -21,8 +22,7 @@ _MOST = 60  # services in a question
 _LONGEST = 19_000  # characters; Cloud Logging refuses a filter of more than 20,000
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """Lines of one service.
 
     Args:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import grpc
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import Struct, field
 
 from pipeline.budget import Bucket, Quota
 from pipeline.cloudrun.faults import translated
@@ -49,8 +49,7 @@ Key = tuple[ServiceRef, tuple[str, ...]]
 Label = tuple[str, str, str]  # location, service, revision
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """All matching lines with timestamp >= ``floor`` that Logging had received by ``received``."""
 
     floor: datetime
@@ -79,8 +78,7 @@ class _Seen:
         self.floor = max(self.floor, moment)
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """One search, as far as it has come: what is left of it is read later when the quota is used up midway.
 
     Args:
@@ -92,8 +90,8 @@ class _Reading:
     sweeps: bool
     pages: Iterator[Any]
     received: datetime | None
-    found: dict[Key, list[LogLine]] = field(init=False)
-    _whose: Mapping[Label, Key] = field(init=False)
+    found: dict[Key, list[LogLine]] = {}
+    _whose: Mapping[Label, Key] = {}
 
     def __post_init__(self) -> None:
         self.found = {key: [] for key in self.seen}

@@ -6,10 +6,11 @@ Google's REST interfaces, by their documented addresses; no client library of ea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from pipeline.errors import AccessError, PlatformUnavailable, RequestRejected
 from pipeline.rpc import login
@@ -25,8 +26,7 @@ class Transport(Protocol):
     def request(self, method: str, url: str, **options: Any) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Who we are. Args: email: empty where the credentials do not tell."""
 
     kind: str
@@ -39,8 +39,7 @@ class Identity:
         return f"{kind}:{self.email}" if self.email else "user:YOU"
 
 
-@dataclass(slots=True)
-class Project:
+class Project(Struct):
     """Args: base: of an API's addresses, by its short name."""
 
     name: str

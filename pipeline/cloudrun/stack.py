@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from infra.alerts import Declared
 from infra.compose import unreserved
@@ -31,8 +32,7 @@ _TRIES = 5
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(Struct, frozen=True):
     """What one run of the program declared, and the read of the live service that it rests on."""
 
     live: Live | None
@@ -105,8 +105,7 @@ def _unwrapped(value: Any, rpc: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class InProcess:
+class InProcess(Struct, frozen=True):
     """Without the CLI, on the local Cloud Run."""
 
     provider: LocalProvider

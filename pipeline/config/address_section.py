@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from pipeline.config.fields import Misplaced, not_empty, text_like
 from pipeline.errors import UserError
@@ -21,8 +22,7 @@ _NAME = text_like(rf"(?i:(?!(?:{_TAKEN})$))[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the na
 _VALUE = text_like(r"[!-~]([ -~]*[!-~])?", "printable text")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteHeader:
+class RouteHeader(Struct, frozen=True, kw_only=True):
     """The request header by which a load balancer chooses the revision.
 
     Args:
@@ -42,8 +42,7 @@ class RouteHeader:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddressConfig:
+class AddressConfig(Struct, frozen=True, kw_only=True):
     """Where probes go instead of the tags' addresses: a load balancer's. docs/reaching.md says how it is set up.
 
     Args:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from msgspec import Struct, field
+
 from pipeline.config.fields import (
+    NOT_A_KEY,
     Duration,
     between,
     not_empty,
@@ -21,8 +23,7 @@ _MEMORY = text_like(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """A named command, and the folder that it needs: what an image is to the local Cloud Run.
 
     Args:
@@ -36,8 +37,7 @@ class Image:
     env: Annotated[dict[str, str], variables] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class Container(Struct, frozen=True, kw_only=True):
     """What is asked of each revision's template, and of the service. What is not named stays as it is live.
 
     Args:
@@ -71,4 +71,4 @@ class Container:
     template: dict[str, Any] = field(default_factory=dict)  # template_section.py
     service: dict[str, Any] = field(default_factory=dict)
     waive: list[Annotated[str, not_empty]] = field(default_factory=list)
-    cleared: tuple[str, ...] = field(default=(), metadata={"key": None})  # short keys that are null
+    cleared: Annotated[tuple[str, ...], NOT_A_KEY] = ()  # short keys that are null

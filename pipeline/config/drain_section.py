@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
+
+from msgspec import Struct
 
 from pipeline.config.fields import Duration, Misplaced, between, text_like
 from pipeline.judging.terms import DRAIN_MAX
@@ -11,8 +12,7 @@ from pipeline.judging.terms import DRAIN_MAX
 _address = text_like(r"https?://[^\s/]\S*", "an address that starts with https:// or http://")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrainConfig:
+class DrainConfig(Struct, frozen=True, kw_only=True):
     """What becomes of sockets that are open on a revision that lost its traffic. A word alone is `how`.
 
     Args:

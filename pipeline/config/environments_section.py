@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Struct, field
 
 from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Misplaced, Name, between, text_like
 from pipeline.config.probe_job_section import ProbeJobConfig
 from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, ServiceRef
 from pipeline.units import shown
+
+Check = Callable[[str, str, Mapping[str, Any]], None]
 
 
 def _is_in_one_place(value: str, name: str, beside: Mapping[str, Any]) -> None:
@@ -43,8 +46,7 @@ _REPOSITORY = text_like(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class After:
+class After(Struct, frozen=True, kw_only=True):
     """Which environment an image comes from, and how long it must have had all traffic there.
 
     Args:
@@ -56,8 +58,7 @@ class After:
     soak: Annotated[Duration, between("1s", "30d")] = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Environment(Struct, frozen=True, kw_only=True):
     """Where a service lives: the local Cloud Run, or a project and a region.
 
     Args:
@@ -77,8 +78,8 @@ class Environment:
     """
 
     endpoint: Literal["local", "cloud"] = "cloud"
-    project: Annotated[str, _PROJECT] = field(default="", metadata={"check": _is_in_one_place})
-    region: Annotated[str, _REGION] = field(default="", metadata={"check": _is_in_one_place})
+    project: Annotated[str, _PROJECT] = ""
+    region: Annotated[str, _REGION] = ""
     service: Name | None = None
     image: Annotated[str, _REPOSITORY] = ""
     after: After | None = None
@@ -89,6 +90,7 @@ class Environment:
     probe_job: ProbeJobConfig | None = None
     alert_channels: list[str] = field(default_factory=list)
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {"project": _is_in_one_place, "region": _is_in_one_place}
     SCHEMA: ClassVar[Mapping[str, Any]] = {
         "if": {"required": ["endpoint"], "properties": {"endpoint": {"const": "local"}}},
         "then": {"properties": {"project": False, "region": False}},

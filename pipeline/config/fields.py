@@ -10,9 +10,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
+
+from msgspec import Struct
 
 from pipeline.model import OWN_VARIABLES
 from pipeline.units import (
@@ -27,8 +28,7 @@ from pipeline.units import (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class Step(Struct, frozen=True, eq=False):
     """One step, called with the value.
 
     Args:
@@ -152,6 +152,9 @@ NAMED_KINDS = {
     "source file": _below_source,
     "word": not_empty,
 }
+
+#: marks a field that is no key; ``checks.settings`` has the same
+NOT_A_KEY = "not a key"
 
 _PART = r"[0-9]{1,15}(?:\.[0-9]{1,9})?(?:ms|[smhd])"
 _PERCENTAGE = r"[0-9]{1,2}(?:\.[0-9]{1,15})?|0[0-9]{2}(?:\.[0-9]{1,15})?|100(?:\.0{1,15})?"

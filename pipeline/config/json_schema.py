@@ -1,4 +1,4 @@
-"""The JSON schema of ``spillway.yaml`` (draft 7, which editors know), made of the dataclasses that the reader reads.
+"""The JSON schema of ``spillway.yaml`` (draft 7, which editors know), made of the classes that the reader reads.
 
 Of the reader's refusals it has those that a JSON schema can say. It never refuses what the reader takes: a key may be
 spelt with hyphens or underscores, and what is measured in durations or depends on the disk is left to the reader. A key's
@@ -10,16 +10,17 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from msgspec import NODEFAULT, Struct
+
 from pipeline.config import message_schema
 from pipeline.config.fields import NAMED_KINDS, Step
 from pipeline.config.schema import Checked, Config
-from pipeline.config.sections import Key, keys_of
+from pipeline.config.sections import Key, is_section, keys_of
 from pipeline.config.template_section import SERVICE, TEMPLATE
 from pipeline.units import format_duration
 
@@ -85,7 +86,7 @@ def _either(*names: str) -> Schema:
 def of_hint(hint: Any) -> Schema:
     """Of what a field is declared to be; see ``Reader.read``, which this follows."""
     origin, inner = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
+    if is_section(hint):
         return section(hint)
     if origin is Annotated:
         return _stepped(of_hint(inner[0]), inner[1:])
@@ -123,10 +124,10 @@ def _stepped(made: Schema, steps: tuple[Any, ...]) -> Schema:
 def _default(key: Key) -> Schema:
     """The default as it would stand in the file; nothing where it is to have none."""
     field = key.field
-    value = field.default_factory() if field.default_factory is not MISSING else field.default
+    value = field.default_factory() if field.default_factory is not NODEFAULT else field.default
     if short := getattr(value, "SHORT", ""):
         value = getattr(value, short)
-    if value is MISSING or value is None or value in ("", [], {}, ()) or is_dataclass(value):
+    if value is NODEFAULT or value is None or value in ("", [], {}, ()) or isinstance(value, Struct):
         return {}
     return {"default": _written(value, key.hint)}
 
@@ -138,7 +139,7 @@ def _written(value: Any, hint: Any) -> Any:
         return writers[0](value)
     if isinstance(value, list):
         return [_written(each, None) for each in value]
-    if is_dataclass(value):
+    if isinstance(value, Struct):
         shape: Any = type(value)
         return {
             key.name: _written(getattr(value, key.field.name), key.hint)
@@ -153,7 +154,7 @@ def _written(value: Any, hint: Any) -> Any:
 def described(shape: Any) -> Mapping[str, str]:
     """Field to its line under ``Args`` in the docstring, and "" to what the docstring says before."""
     said: dict[str, str] = {}
-    names = {field.name for field in fields(shape)}
+    names = set(shape.__struct_fields__)
     for base in reversed(shape.__mro__):
         head, _, rows = (inspect.getdoc(base) or "").partition("\nArgs:\n")
         name = ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Annotated, Literal
+
+from msgspec import Struct, field
 
 from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Rate, between, not_empty, text_like, told, whole
@@ -16,8 +17,7 @@ from pipeline.judging.terms import Criterion, Probing, Sampling, Stage, Verifica
 from pipeline.units import format_rate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageConfig:
+class StageConfig(Struct, frozen=True, kw_only=True):
     """A share of new connections, and how long it is held. The first stage is 0%, the last 100%.
 
     Args:
@@ -68,8 +68,7 @@ def _above_none(rate: float) -> float:
     return rate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CriterionConfig:
+class CriterionConfig(Struct, frozen=True, kw_only=True):
     """What a revision is judged by: it goes back when it is worse than stable beside it.
 
     Args:
@@ -103,8 +102,7 @@ class CriterionConfig:
 _header = text_like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", "the name of a request header")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientConfig:
+class ClientConfig(Struct, frozen=True, kw_only=True):
     """Who a user's socket is counted for, where the last entry of X-Forwarded-For is not the user's address.
 
     Args:
@@ -125,8 +123,7 @@ class ClientConfig:
         return json.dumps(said, separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceConfig:
+class EvidenceConfig(Struct, frozen=True, kw_only=True):
     """How users' runs are counted.
 
     Args:
@@ -148,11 +145,10 @@ class EvidenceConfig:
     client: ClientConfig | None = None
 
     def build(self) -> Sampling:
-        return Sampling(**{each.name: getattr(self, each.name) for each in fields(Sampling)})
+        return Sampling(**{name: getattr(self, name) for name in Sampling.__struct_fields__})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyConfig:
+class VerifyConfig(Struct, frozen=True, kw_only=True):
     """A command of yours that the candidate must pass: it ends with 0, or the candidate goes back.
 
     Args:
@@ -169,8 +165,7 @@ class VerifyConfig:
         return Verification(name, tuple(self.percents), self.within)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbesConfig:
+class ProbesConfig(Struct, frozen=True, kw_only=True):
     """How often the scenarios are held.
 
     Args:
@@ -188,7 +183,7 @@ class ProbesConfig:
     concurrency: Annotated[int, whole(1, 500)] = 5
     address: AddressConfig | None = None
     tls: TlsConfig | None = None
-    from_: Literal["here", "job"] = field(default="here", metadata={"key": "from"})
+    from_: Literal["here", "job"] = field(default="here", name="from")
     job: ProbeJobConfig | None = None
 
     def build(self) -> Probing:

@@ -6,7 +6,7 @@ stands in nobody's way then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from pipeline.config import sections
 from pipeline.config.environments_section import Environment, check_order
@@ -16,8 +16,7 @@ from pipeline.errors import UserError
 from pipeline.model import ServiceRef
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Places(Struct, frozen=True, kw_only=True):
     """A service and its environments.
 
     Args:

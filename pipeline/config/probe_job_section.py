@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated
+
+from msgspec import Struct, field
 
 from pipeline.config.fields import Duration, Misplaced, between, not_empty
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeJobConfig:
+class ProbeJobConfig(Struct, frozen=True, kw_only=True):
     """A Cloud Run job in the service's network that holds the probes' rounds. docs/reaching.md says what it needs.
 
     Args:

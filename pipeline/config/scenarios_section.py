@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Struct, field
 
 from pipeline.config import conversation
 from pipeline.config.conversation import Heard, Place
@@ -53,8 +54,7 @@ def fields_wanted(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpConfig:
+class HttpConfig(Struct, frozen=True, kw_only=True):
     """One HTTP request of a scenario, and its answer.
 
     Args:
@@ -103,8 +103,7 @@ class HttpConfig:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenarioConfig:
+class ScenarioConfig(Struct, frozen=True, kw_only=True):
     """One kind of conversation. Texts in it may hold `${...}`; docs/scenarios.md has them.
 
     Args:
@@ -137,7 +136,7 @@ class ScenarioConfig:
     subprotocols: list[str] = field(default_factory=list)
     framing: Annotated[Any, framing] = "json"
     type_path: Annotated[str, text_like(r"([^.]+(\.[^.]+)*)?", "a dotted path")] = field(
-        default="", metadata={"key": "type"}
+        default="", name="type"
     )
     ignore: list[Annotated[str, not_empty]] = field(default_factory=list)
     max_message: Size = 1 << 20

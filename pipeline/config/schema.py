@@ -12,9 +12,11 @@ import json
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, TypeVar
+
+from msgspec import Struct, field, structs
+from msgspec.structs import replace
 
 from checks.settings import Settings
 from pipeline.config import sections, template_section, yamltree
@@ -22,6 +24,7 @@ from pipeline.config.container_section import Container, Image
 from pipeline.config.drain_section import DrainConfig
 from pipeline.config.environments_section import Environment, check_jobs, check_order
 from pipeline.config.fields import (
+    NOT_A_KEY,
     Duration,
     Misplaced,
     Name,
@@ -60,8 +63,7 @@ _DECIDES = (
 _SLOWER_THAN = ("slower-than", "slower_than")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked(Places):
+class Checked(Places, frozen=True, kw_only=True):
     """What the static checks read of ``spillway.yaml``; a file for the checks alone may hold these keys alone.
 
     Args:
@@ -75,7 +77,7 @@ class Checked(Places):
     container: Container = field(default_factory=Container)
     scenarios: dict[str, ScenarioConfig] = field(default_factory=dict)
     checks: Settings | None = None
-    folder: str = field(default="", metadata={"key": None})  # of the file
+    folder: Annotated[str, NOT_A_KEY] = ""  # of the file
 
     @property
     def is_reached(self) -> bool:
@@ -91,8 +93,7 @@ class Checked(Places):
         return tuple(scenario.build(name, self.folder) for name, scenario in self.scenarios.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config(Checked):
+class Config(Checked, frozen=True, kw_only=True):
     """All of ``spillway.yaml``.
 
     Args:
@@ -248,13 +249,13 @@ class Config(Checked):
 
     def scenarios_fingerprint(self) -> str:
         """The same of the scenarios alone: who holds them elsewhere holds the same."""
-        return _hashed({name: asdict(each) for name, each in self.scenarios.items()})
+        return _hashed({name: _rows(each) for name, each in self.scenarios.items()})
 
     def _decisive(self) -> dict[str, Any]:
-        whole = asdict(self)
+        whole = _rows(self)
         row = {name: whole[name] for name in _DECIDES}
         del row["container"]["waive"]  # to let a field go is no other rollout
-        plain = asdict(DrainConfig())
+        plain = _rows(DrainConfig())
         row["drain"] = {key: each for key, each in row["drain"].items() if each != plain[key]} or "keep"
         for scenario in row["scenarios"].values():
             del scenario["tls"]  # nor is another way to the same service
@@ -267,6 +268,15 @@ class Config(Checked):
 def _hashed(row: Mapping[str, Any]) -> str:
     said = json.dumps(_without_empty(row), sort_keys=True, default=format_duration)
     return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _rows(value: Any) -> Any:
+    """Sections, and the values that they hold, as dictionaries."""
+    if isinstance(value, Struct):
+        return {name: _rows(each) for name, each in structs.asdict(value).items()}
+    if isinstance(value, Mapping):
+        return {name: _rows(each) for name, each in value.items()}
+    return type(value)(map(_rows, value)) if isinstance(value, tuple | list) else value
 
 
 def _without_empty(value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Values of a document to the dataclasses that declare its keys, with a complaint for everything that does not fit.
+"""Values of a document to the classes that declare its keys, with a complaint for everything that does not fit.
 
-The schema is the dataclasses themselves, those of ``checks.settings`` among them. A field's key is its name with hyphens,
-unless its metadata names another (None: it is no key); the name itself is read too. A field without default must be there,
+The schema is the classes themselves, those of ``checks.settings`` among them. A field's key is its name with hyphens,
+unless it is declared with another (``NOT_A_KEY``: with none); the name itself is read too. A field without default must be there,
 and a key without field is an error. What ``__post_init__`` raises is a complaint about the section. All complaints are
 found at once.
 
@@ -13,12 +13,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache, partial
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from pipeline.config.fields import NAMED_KINDS, Misplaced, Unfit
+from msgspec import Struct, structs
+from msgspec.structs import FieldInfo
+
+from pipeline.config.fields import NAMED_KINDS, NOT_A_KEY, Misplaced, Unfit
 from pipeline.config.yamltree import Document, Path
 from pipeline.errors import ConfigError
 from pipeline.secret_names import is_secret_name
@@ -42,25 +44,36 @@ class Key(NamedTuple):
     """One key of a section."""
 
     name: str
-    field: Field[Any]
+    field: FieldInfo
     hint: Any
 
     @property
     def is_required(self) -> bool:
-        return self.field.default is MISSING and self.field.default_factory is MISSING
+        return self.field.required
 
 
 @cache
 def keys_of(shape: Any) -> tuple[Key, ...]:
     hints = get_type_hints(shape, include_extras=True)
-    named = ((f.metadata.get("key", f.name.replace("_", "-")), f) for f in fields(shape))
-    return tuple(Key(name, field, hints[field.name]) for name, field in named if name is not None)
+    return tuple(
+        Key(_key_of(each), each, hints[each.name])
+        for each in structs.fields(shape)
+        if NOT_A_KEY not in get_args(hints[each.name])
+    )
+
+
+def _key_of(field: FieldInfo) -> str:
+    return field.name.replace("_", "-") if field.encode_name == field.name else field.encode_name
+
+
+def is_section(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Struct)
 
 
 def keys_below(hint: Any) -> set[str]:
     """Every key of a section and of those inside it."""
     found = {name for inner in get_args(hint) for name in keys_below(inner)}
-    if isinstance(hint, type) and is_dataclass(hint):
+    if is_section(hint):
         for key in keys_of(hint):
             found |= {key.name} | keys_below(key.hint)
     return found
@@ -84,14 +97,13 @@ class Reader:
     def read(self, hint: Any, value: Any, path: Path = ()) -> Any:
         """The value as what a field is declared to be; whatever is returned beside a complaint means nothing."""
         origin, inner = get_origin(hint), get_args(hint)
-        if is_dataclass(hint):
+        if is_section(hint):
             return self._section(hint, value, path)
         if origin is Annotated:
             return self._stepped(inner[0], inner[1:], value, path)
         if origin in (Union, UnionType):
             # A section without required keys is there, with its defaults, where its key stands alone.
-            is_section = isinstance(inner[0], type) and is_dataclass(inner[0])
-            is_on = is_section and not any(key.is_required for key in keys_of(inner[0]))
+            is_on = is_section(inner[0]) and not any(key.is_required for key in keys_of(inner[0]))
             value = {} if value is None and is_on else value
             return None if value is None else self.read(inner[0], value, path)
         if origin in (list, tuple):
@@ -130,7 +142,7 @@ class Reader:
         for key in keys_of(shape):
             name = key.name if key.name in rest else key.field.name
             if name in rest:
-                given[key.field.name] = self._field(key, rest.pop(name), (*path, name), given)
+                given[key.field.name] = self._field(shape, key, rest.pop(name), (*path, name), given)
             elif key.is_required:
                 self._complain(
                     (*path, key.name), f"missing key {path_text((*path, key.name))}", is_missing=True
@@ -142,10 +154,10 @@ class Reader:
             return None
         return self._tried(path, value, partial(shape, **given))
 
-    def _field(self, key: Key, value: Any, path: Path, beside: Mapping[str, Any]) -> Any:
-        """A field; its metadata may hold a check of it beside those that came before it."""
+    def _field(self, shape: Any, key: Key, value: Any, path: Path, beside: Mapping[str, Any]) -> Any:
+        """A field; its section may have a check of it beside those that came before it."""
         before = len(self.complaints)
-        made, check = self.read(key.hint, value, path), key.field.metadata.get("check")
+        made, check = self.read(key.hint, value, path), getattr(shape, "CHECKS", {}).get(key.field.name)
         if check and len(self.complaints) == before:
             self._tried(path, made, check, made, key.field.name, beside)
         return made

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
+
+from msgspec import Struct, field
 
 from pipeline.config.expectation import EVENT_SCHEMA, SCHEMA, check_pattern, event, group
 from pipeline.config.fields import Duration, Misplaced, UrlPath, between, text_like, told
@@ -93,8 +94,7 @@ def _code(value: object) -> int:
 _VERBS = ("send", "expect", "when", "stay", "open", "reconnect", "close")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepConfig:
+class StepConfig(Struct, frozen=True, kw_only=True):
     """One step: one of these keys, with `reply` beside `when`, and with `socket` where there are several.
 
     Args:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
+
+from msgspec import Struct
 
 from pipeline.config.fields import Misplaced, not_empty, told
 from pipeline.probe.steps import Tls
@@ -22,8 +23,7 @@ def _elsewhere(value: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsConfig:
+class TlsConfig(Struct, frozen=True, kw_only=True):
     """Certificates, where an address is https. Each is a path from this file's folder, or `${file:...}`, `${env:...}`; all are PEM.
 
     Args:

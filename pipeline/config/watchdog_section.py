@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
+
+from msgspec import Struct, field
 
 from pipeline.budget import MOST_TASKS
 from pipeline.config.fields import Duration, Misplaced, between, not_empty, text_like, whole
@@ -13,8 +14,7 @@ from pipeline.config.fields import Duration, Misplaced, between, not_empty, text
 _LOOKS = 3  # of a watchdog that is to be called silent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetConfig:
+class FleetConfig(Struct, frozen=True, kw_only=True):
     """Which services besides: the job's tasks take a step of each (`spillway tick --all`), every task of its part.
 
     Args:
@@ -38,8 +38,7 @@ class FleetConfig:
             raise ValueError("needs files or labels: they say which services")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchdogConfig:
+class WatchdogConfig(Struct, frozen=True, kw_only=True):
     """A Cloud Run job that takes a step (`spillway tick`) on a schedule, whether or not a command drives.
 
     Args:

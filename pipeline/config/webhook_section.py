@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Struct
 
 from pipeline.config import sections
 from pipeline.config.fields import Misplaced, not_empty, text_like
@@ -19,8 +20,7 @@ def is_private(url: str) -> bool:
     return url.lower().startswith("https://") or re.match(_ON_THIS_MACHINE, url) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookConfig:
+class WebhookConfig(Struct, frozen=True, kw_only=True):
     """Who is told what a rollout does: one address that each step is posted to.
 
     Args:
@@ -44,8 +44,7 @@ class WebhookConfig:
             raise Misplaced(("url",), "http:// would show everybody on the way what it says: write https://")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Alone:
+class _Alone(Struct, frozen=True, kw_only=True):
     webhook: WebhookConfig | None = None
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 
 from pipeline.errors import ConfigError
 from pipeline.secret_names import is_secret_name
@@ -37,8 +37,7 @@ _NUMBER_OF_1_2 = re.compile(rf"{_FLOAT.pattern}|0[ox][0-9a-fA-F]+")
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """Parsed values, and where each of them stands (1-based line and column, by path).
 
     Args:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from pipeline.core.rollout import Event
 from pipeline.model import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Nothing to do until then; ``probe``: but to hold a probe round at once."""
 
     until: datetime
@@ -18,13 +18,11 @@ class Wait:
     probe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Deploy:
+class Deploy(Struct, frozen=True):
     """Run the Pulumi program: make the candidate revision."""
 
 
-@dataclass(frozen=True, slots=True)
-class Enter:
+class Enter(Struct, frozen=True):
     """Set traffic to this stage's share."""
 
     stage: int
@@ -32,37 +30,31 @@ class Enter:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrive:
+class Arrive(Struct, frozen=True):
     """The stage's traffic is served: its clock starts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     reason: str
     drift: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Promote:
+class Promote(Struct, frozen=True):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(Struct, frozen=True):
     """Give all traffic back to stable. ``blamed``: the metric that the judge holds against the candidate."""
 
     reason: str
     blamed: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Struct, frozen=True):
     """Stable was seen to have all traffic: the roll-back is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True):
     outcome: Outcome
 
 

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON values and back, as records have them since version 1. PURE.
+"""Values as JSON values and back, as records have them since version 1. PURE.
 
 What is at its default is left out, and where all fields are whole numbers (counts, of which there are many) so are
 their names: a list, without the zeros at its end. Until version 2 these were objects too, and are still read. Times are ISO 8601, durations too (``PT5M``; a year is 365 days). Unknown keys are
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin
+
+from msgspec import NODEFAULT, Struct, structs
+from msgspec.structs import FieldInfo
 
 T = TypeVar("T")
 
@@ -33,10 +35,10 @@ class Misfit(ValueError):
 
 def plain(value: Any) -> Any:
     """JSON values: dictionaries, lists, texts, numbers (infinite ones too), true, false and None."""
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Struct):
         if _is_row(type(value)):
             return _row(value)
-        given = ((f, getattr(value, f.name)) for f in fields(value))
+        given = ((f, getattr(value, f.name)) for f in _fields(type(value)))
         return {f.name: plain(each) for f, each in given if not _is_default(f, each)}
     if isinstance(value, Enum):
         return value.value
@@ -51,23 +53,23 @@ def plain(value: Any) -> Any:
 
 @cache
 def _is_row(kind: Any) -> bool:
-    return all(hint is int and field.default == 0 for field, hint in _hints(kind))
+    return all(field.type is int and field.default == 0 for field in _fields(kind))
 
 
 def _row(value: Any) -> list[int]:
-    numbers = [getattr(value, f.name) for f in fields(value)]
+    numbers = list(structs.astuple(value))
     while numbers and not numbers[-1]:
         numbers.pop()
     return numbers
 
 
-def _is_default(field: Field[Any], value: Any) -> bool:
-    made = field.default_factory() if field.default_factory is not MISSING else field.default
-    return made is not MISSING and bool(value == made)
+def _is_default(field: FieldInfo, value: Any) -> bool:
+    made = field.default_factory() if field.default_factory is not NODEFAULT else field.default
+    return made is not NODEFAULT and bool(value == made)
 
 
 def made(kind: type[T], value: Any) -> T:
-    """The dataclass that ``plain`` told of. Raises: Misfit; OverflowError for numbers beyond all measure."""
+    """The value that ``plain`` told of. Raises: Misfit; OverflowError for numbers beyond all measure."""
     found: T = _made(kind, value, "record")
     return found
 
@@ -75,8 +77,8 @@ def made(kind: type[T], value: Any) -> T:
 def _made(kind: Any, value: Any, where: str) -> Any:
     if kind is object:
         return value
-    if is_dataclass(kind):
-        return _dataclass(kind, value, where)
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return _struct(kind, value, where)
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Mapping:
         _must(isinstance(value, dict), where, "an object")
@@ -91,25 +93,23 @@ def _made(kind: Any, value: Any, where: str) -> Any:
     return _leaf(kind, value, where)
 
 
-def _dataclass(kind: Any, value: Any, where: str) -> Any:
+def _struct(kind: Any, value: Any, where: str) -> Any:
     if isinstance(value, list) and _is_row(kind):
-        _must(len(value) <= len(_hints(kind)), where, f"at most {len(_hints(kind))} numbers")
+        _must(len(value) <= len(_fields(kind)), where, f"at most {len(_fields(kind))} numbers")
         return kind(*(_leaf(int, each, f"{where}.{n}") for n, each in enumerate(value)))
     _must(isinstance(value, dict), where, "an object")
     given = {}
-    for field, hint in _hints(kind):
+    for field in _fields(kind):
         if field.name in value:
-            given[field.name] = _made(hint, value[field.name], f"{where}.{field.name}")
+            given[field.name] = _made(field.type, value[field.name], f"{where}.{field.name}")
         else:
-            optional = field.default is not MISSING or field.default_factory is not MISSING
-            _must(optional, f"{where}.{field.name}", "there")
+            _must(not field.required, f"{where}.{field.name}", "there")
     return kind(**given)
 
 
 @cache
-def _hints(kind: Any) -> tuple[tuple[Field[Any], Any], ...]:
-    hints = get_type_hints(kind)
-    return tuple((field, hints[field.name]) for field in fields(kind))
+def _fields(kind: Any) -> tuple[FieldInfo, ...]:
+    return structs.fields(kind)
 
 
 def _leaf(kind: Any, value: Any, where: str) -> Any:

@@ -18,8 +18,9 @@ there; a write that stalls, or a status that lags, takes nothing from its soak.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from pipeline.core import soak, verification
 from pipeline.core.actions import (
@@ -41,8 +42,7 @@ from pipeline.model import LiveService, Outcome, Readiness, Revision, Split
 from pipeline.units import format_duration
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """Everything that one decision rests on.
 
     Args:

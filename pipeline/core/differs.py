@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from pipeline.core.plan import Wish
 from pipeline.judging.terms import Plan
@@ -36,11 +37,11 @@ def differences(wish: Wish, plan: Plan) -> str:
 def _between(name: str, its: object, ours: object) -> Iterator[str]:
     if its == ours:
         return
-    if is_dataclass(its) and type(its) is type(ours):
-        for each in fields(its):
-            key = _KEYS.get(each.name, each.name).replace("_", "-")
+    if isinstance(its, Struct) and type(its) is type(ours):
+        for each in its.__struct_fields__:
+            key = _KEYS.get(each, each).replace("_", "-")
             below = f"{name}.{key}" if name else key
-            yield from _between(below, getattr(its, each.name), getattr(ours, each.name))
+            yield from _between(below, getattr(its, each), getattr(ours, each))
         return
     named, other = _by_name(its), _by_name(ours)
     if named is not None and other is not None:
@@ -52,7 +53,7 @@ def _between(name: str, its: object, ours: object) -> Iterator[str]:
 
 def _by_name(value: object) -> Mapping[str, object] | None:
     """A list of stages by their number, of others by their metric or name; None for whatever is no such list."""
-    if not isinstance(value, tuple) or not all(map(is_dataclass, value)):
+    if not isinstance(value, tuple) or not all(isinstance(each, Struct) for each in value):
         return None
     return {_name_of(each) or str(number): each for number, each in enumerate(value)}
 
@@ -64,7 +65,7 @@ def _name_of(one: object) -> str:
 def _shown(name: str, value: object) -> str:
     if value is None:
         return "not there"
-    if is_dataclass(value):
+    if isinstance(value, Struct):
         percent = getattr(value, "percent", None)
         return "there" if percent is None else f"{percent}%"
     if isinstance(value, timedelta):

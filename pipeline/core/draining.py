@@ -8,15 +8,16 @@ there is none but of the draining that is under way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.judging.terms import Drain, Plan
 from pipeline.telemetry.order import Order
 
 
-@dataclass(frozen=True, slots=True)
-class Draining:
+class Draining(Struct, frozen=True):
     """Args:
     since: when it was decided.
     begun: of a deletion: when it lost its tag, and its place as the latest revision. ``put_back``: what has that now.

@@ -8,16 +8,16 @@ certification as well, whose runs are those of all stages.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
+
+from msgspec import Struct
 
 from pipeline.judging.judge import counts_runs
 from pipeline.judging.terms import Plan, Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(Struct, frozen=True):
     """One stage: how long it takes at least, and the runs on the candidate that it takes that long for.
 
     Args:

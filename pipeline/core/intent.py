@@ -19,7 +19,8 @@ revision has all traffic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.core import plan, promoted
 from pipeline.core.draining import Draining, carried
@@ -39,8 +40,7 @@ def _outcome_of(past: Past) -> Outcome:
     return _LABELS.get(past.outcome, Outcome.ROLLED_BACK)
 
 
-@dataclass(frozen=True, slots=True)
-class First:
+class First(Struct, frozen=True):
     """Deploy the first revision. ``attempt``, ``epoch`` and ``promoted`` go on from a record that is there already."""
 
     plan: Plan
@@ -50,8 +50,7 @@ class First:
     admission: Admission | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Struct, frozen=True):
     """A new attempt. ``epoch`` is of the record that it replaces: the counter never goes back.
 
     Args:
@@ -69,20 +68,17 @@ class Begin:
     draining: Draining | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Struct, frozen=True):
     rollout: Rollout
 
 
-@dataclass(frozen=True, slots=True)
-class Supersede:
+class Supersede(Struct, frozen=True):
     """``rollout`` would have to be given up first."""
 
     rollout: Rollout
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How the wished rollout ended.
 
     Args:

@@ -8,15 +8,14 @@ move users to another revision than they are on, unless that is asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pipeline.core.rollout import ENDED, Phase, Rollout
 from pipeline.errors import PlanRefused
 from pipeline.model import LiveService, Split, Target
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(Struct, frozen=True):
     """All traffic is on one revision by name.
 
     Args:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core.pin import pin_of
 from pipeline.core.promoted import commit_of
@@ -29,8 +31,7 @@ MAX_TAGGED_NAME = 46  # service and tag together: they become one label of a hos
 MAX_REVISION_NAME = 63
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What the operator asks for: ``spillway.yaml`` and ``--image``, validated.
 
     Args:
@@ -73,8 +74,7 @@ class Wish:
         return hashlib.sha256(f"{self.image}\n{self.fingerprint}\n{self.ref.name}".encode()).hexdigest()[:12]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """A plan, and what its operator should know before it starts.
 
     Args:

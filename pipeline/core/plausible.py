@@ -6,9 +6,10 @@ Anybody who may write the service may write the record, and what it says is comp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from math import isfinite
+
+from msgspec import Struct, structs
 
 from pipeline.core.promoted import KEPT
 from pipeline.core.rollout import Phase, Rollout
@@ -79,8 +80,8 @@ def _leaf_complaint(value: object) -> str:
 
 def _leaves(value: object) -> Iterator[object]:
     """All plain values of a record, wherever they stand."""
-    if is_dataclass(value):
-        value = [getattr(value, each.name) for each in fields(value)]
+    if isinstance(value, Struct):
+        value = structs.astuple(value)
     if isinstance(value, Mapping):
         value = list(value.values())
     if not isinstance(value, tuple | list):

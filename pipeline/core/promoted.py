@@ -14,8 +14,10 @@ may pull from another one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core.soak import whole
 from pipeline.model import Revision, worded
@@ -25,8 +27,7 @@ KEPT = 10
 _CLOCKS_AGREE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Promoted:
+class Promoted(Struct, frozen=True):
     """One time that an image had all traffic.
 
     Args:
@@ -52,8 +53,7 @@ class Promoted:
         return format_duration(whole(max((self.left or now) - self.at, timedelta(0))))
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     """Why an image was let into an environment that comes after another, in words.
 
     Args:
@@ -142,15 +142,13 @@ def commit_of(known: Sequence[Promoted], revision: str, uid: str) -> str:
 # -- choosing from it -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ship:
+class Ship(Struct, frozen=True):
     """Its soak is complete."""
 
     which: Promoted
 
 
-@dataclass(frozen=True, slots=True)
-class NotBefore:
+class NotBefore(Struct, frozen=True):
     """Nothing may be shipped yet.
 
     Args:
@@ -162,8 +160,7 @@ class NotBefore:
     which: Promoted | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Nothing may be shipped, and waiting alone does not change that."""
 
     why: str
@@ -172,8 +169,7 @@ class Refused:
 Choice = Ship | NotBefore | Refused
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """The environment that an image comes from, as it is.
 
     Args:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
+
+from msgspec.structs import replace
 
 from pipeline.core import codec, draining
 from pipeline.core.plausible import MAX_EPOCH, complaints
@@ -33,7 +34,7 @@ MAX_BYTES = 16 * 1024
 MAX_ANNOTATION_BYTES = 262_144
 _MAX_KEPT_CHARS = MAX_BYTES  # of a text that cannot be used: what a roll-back keeps of it
 _KEPT_STEPS = 4
-_TERMS = tuple(each.name for each in fields(Terms))
+_TERMS = Terms.__struct_fields__
 
 
 def of(live: LiveService) -> Rollout | None:

@@ -20,9 +20,11 @@ What is done next is ``decision.py``'s to say.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core import draining, promoted
 from pipeline.core.draining import Draining
@@ -83,8 +85,7 @@ ENDED = frozenset({Phase.PROMOTED, Phase.ROLLED_BACK})
 UNDER_WAY = frozenset(Phase) - ENDED
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One line of the history: what was done, when, to which share, why, and by whom.
 
     Args:
@@ -99,8 +100,7 @@ class Step:
     by_hand: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """An earlier rollout of the same service, and how it ended (``Outcome.label``)."""
 
     rollout_id: str
@@ -109,8 +109,7 @@ class Past:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Last:
+class Last(Struct, frozen=True):
     """The judgement that its driver last wrote down, and what it waited for then, if it did.
 
     Who looks at a rollout that ended, or holds no probes himself, cannot come to it from the rest of the record.
@@ -132,8 +131,7 @@ class Last:
         return Judgement(self.verdict, self.reason, self.criteria, self.blamed)
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(Struct, frozen=True):
     """All that a rollout remembers: what the record on the service holds (``record.py`` writes it as text).
 
     Args:
@@ -280,7 +278,7 @@ class Rollout:
             changes.setdefault("verified", ())
         changes.setdefault("apply_until", None)
         changes.setdefault("draining", self._draining_after(event, now))
-        after: Rollout = replace(self, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
+        after: Rollout = replace(self, phase=phase, reason=reason, **changes)
         share = after.split.percent_of(after.plan.candidate)
         step = Step(now, event, share, reason, by, by_hand=bool(by) and after.by_hand)
         known = self._promoted_after(after, event, now, is_superseded=bool(by) and not after.by_hand)

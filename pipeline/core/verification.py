@@ -7,14 +7,14 @@ bound to that entry into the stage (``split_epoch``), as all evidence is: a stag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.judging.terms import Verification
 from pipeline.probe.command import SAID_CHARS, CommandEnd
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What one run of a command came to.
 
     Args:

@@ -15,9 +15,9 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -29,8 +29,7 @@ from pipeline.telemetry import SpillwayTelemetry
 STEP_S = 0.005  # between two events of an agent
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(Struct, frozen=True):
     """Defaults are the good service."""
 
     unmapped: frozenset[str] = frozenset()  # message types missing from the map: nothing routes them

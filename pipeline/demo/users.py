@@ -7,15 +7,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pipeline.errors import SpillwayError
 
 _LAST_ONES_S = 20.0
 
 
-@dataclass
-class Felt:
+class Felt(Struct):
     """Counts since the crowd came, by the users themselves: the demo's ground truth.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from enum import StrEnum
+
+from msgspec import Struct, to_builtins
 
 
 class Verdict(StrEnum):
@@ -16,8 +17,7 @@ class Verdict(StrEnum):
     UNASKED = "not asked"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One line.
 
     Args:
@@ -32,7 +32,8 @@ class Answer:
     is_access: bool = False
 
     def to_json(self) -> dict[str, object]:
-        return {**asdict(self), "verdict": self.verdict.value}
+        made: dict[str, object] = to_builtins(self)
+        return made
 
 
 #: One question; it may have several answers. Raises SpillwayError where that is the answer.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import Struct, field
 
 from pipeline import budget
 from pipeline.cloudrun.project import Identity, Project
@@ -57,8 +58,7 @@ TO_DELETE = {"run.revisions.delete": ("to delete a revision that was sent back",
 _REPOSITORY = re.compile(r"([a-z0-9-]+)-docker\.[^/]+/([^/]+)/([^/]+)/.+")
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectQuestions:
+class ProjectQuestions(Struct, frozen=True):
     """Args: account: that revisions run as; empty: the project's default. ``needed``: permissions, by name."""
 
     project: Project

@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from pipeline.config.environments_section import Environment
 from pipeline.config.schema import Config
@@ -143,8 +144,7 @@ def telemetry(
     return [ok("telemetry", f"{seen.sockets} sockets of users, {seen.runs} runs in the last hour")]
 
 
-@dataclass(slots=True)
-class Seen:
+class Seen(Struct):
     """Of users: sockets, decided runs, and what the middleware waited for in vain."""
 
     sockets: int = 0

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.budget import urgent
 from pipeline.core import decision, record
@@ -41,8 +43,7 @@ from pipeline.judging.terms import Plan
 from pipeline.model import LiveService, Outcome, Split
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(Struct, frozen=True):
     """When to come again; or, with an outcome, that there is nothing left to do."""
 
     at: datetime

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core import record
 from pipeline.core.decision import LONGEST_START, VERIFY_WITHIN
@@ -24,8 +26,7 @@ from pipeline.model import LiveService, Outcome
 _TRIES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """One wish to have a rollout under way.
 
     Args:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+
+from msgspec.structs import replace
 
 from pipeline.core import draining, record
 from pipeline.core.draining import Draining
@@ -97,7 +98,6 @@ def _is_wished(old: Draining | None, how: Drain, now: datetime) -> bool:
     return old.how is how and now - old.since < JUST_NOW
 
 
-@dataclass(slots=True)
 class _Drain(Hand):
     asked_at: datetime | None = None  # Cloud Run, to delete it
 

@@ -10,8 +10,9 @@ What each action does is said in ``acts.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from pipeline.core import decision, record
 from pipeline.core.intent import Begin

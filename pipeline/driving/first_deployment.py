@@ -8,7 +8,8 @@ record that serves nobody else; the next one begins here again and makes nothing
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pipeline.core import promoted, record
 from pipeline.core.intent import First

@@ -6,8 +6,9 @@ Every write is one ``UpdateService`` under the etag of the read that it was deci
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from pipeline.core import record
 from pipeline.core.rollout import Rollout
@@ -21,8 +22,7 @@ LOOK_EVERY = timedelta(milliseconds=200)
 LOOK_AT_LEAST_EVERY = timedelta(seconds=2)  # where reads have a quota
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """What an operator's change of the traffic came to.
 
     Args:
@@ -40,8 +40,7 @@ class Done:
     rollout: Rollout | None = None
 
 
-@dataclass(slots=True)
-class Hand:
+class Hand(Struct):
     """What is needed to change one service; who does so in several steps is one, and more.
 
     Args:

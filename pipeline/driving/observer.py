@@ -8,9 +8,11 @@ to save reading their lines again; any other process comes to the same from the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.budget import urgent
 from pipeline.core import drift, record, soak
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
     from pipeline.probe.scenario import Scenario
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
+class _Listed(Struct, frozen=True):
     """The revisions as they were listed, and what of the service would have changed with them."""
 
     at: datetime

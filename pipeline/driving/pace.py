@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.model import ServiceRef
 
 
-@dataclass(slots=True)
-class Pace:
+class Pace(Struct):
     """Rests between looks at something that is awaited: they double from ``first`` to ``longest`` while nothing happens."""
 
     first: timedelta
     longest: timedelta
-    _next: timedelta = field(init=False)
+    _next: timedelta = timedelta()
 
     def __post_init__(self) -> None:
         self._next = self.first
@@ -29,8 +30,7 @@ class Pace:
         self._next = self.first
 
 
-@dataclass(frozen=True, slots=True)
-class Rhythm:
+class Rhythm(Struct, frozen=True):
     """How often things happen in the driving process.
 
     Args:

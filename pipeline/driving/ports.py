@@ -6,9 +6,10 @@ Each method either returns what its name says or raises an error of ``errors.py`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from pipeline.model import LiveService, LogLine, Revision, ServiceRef, Split
 from pipeline.probe.ask import ProbeAsk
@@ -153,8 +154,7 @@ class LogSource(Protocol):
         """The same lines with since <= timestamp <= until, a page at a time: nothing is kept. Raises as ``lines``."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """All ports of one rollout together."""
 
     platform: Platform

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from pipeline.core import promoted, record
 from pipeline.core.promoted import Admission, Choice, Found, NotBefore, Promoted, Refused, Ship, digest_of
@@ -15,8 +16,7 @@ from pipeline.model import LiveService, Revision, ServiceRef
 from pipeline.units import format_duration, when
 
 
-@dataclass(frozen=True, slots=True)
-class Predecessor:
+class Predecessor(Struct, frozen=True):
     """The environment that images come from.
 
     Args:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.budget import urgent
 from pipeline.core import draining, drift, record
@@ -40,8 +42,7 @@ MAX_PAUSE = timedelta(seconds=10)
 REPLACED = "replaced"  # the rollout id of a record that took the place of an unreadable one
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """Why traffic goes back, and who says so.
 
     Args:
@@ -96,8 +97,7 @@ def restore(
         return _Restore(platform, clock, ref, cause.by, harmless(listen), stop, cause=cause, to=to).run()
 
 
-@dataclass(slots=True, kw_only=True)
-class _Restore(Hand):
+class _Restore(Hand, kw_only=True):
     """One roll-back."""
 
     cause: Cause

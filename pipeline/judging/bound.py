@@ -12,8 +12,9 @@ below that a human is called.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import exp, log
+
+from msgspec.structs import replace
 
 from pipeline.judging import sequential
 from pipeline.judging.counts import Counts

@@ -20,16 +20,16 @@ import base64
 import binascii
 import hashlib
 import zlib
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 BITS = 8192
 _BYTES = BITS // 8
 FULL = 0.75  # of the bits of ``failed``: a fault is then found four times as late
 
 
-@dataclass(frozen=True, slots=True)
-class Clients:
+class Clients(Struct, frozen=True):
     """The memory of one epoch as the record keeps it.
 
     Args:

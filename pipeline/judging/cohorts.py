@@ -17,9 +17,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from pipeline.judging.clients import Memory
 from pipeline.judging.counts import Counts
@@ -34,8 +35,7 @@ from pipeline.judging.trials import ERROR_CLOSES, Seconds, Socket, Trial, asked_
 _LOOKBACK_S = LOOKBACK.total_seconds()
 
 
-@dataclass(slots=True)
-class Side:
+class Side(Struct):
     """One arm: its trials by unit in order of start, and what else its lines told. Empty where there is no such arm."""
 
     trials: dict[Unit, list[Trial]] = field(default_factory=dict)
@@ -150,8 +150,7 @@ class Tables(NamedTuple):
     fresh: Counts
 
 
-@dataclass(slots=True)
-class Cohort:
+class Cohort(Struct):
     """What began in [start, end) on both arms, and who was counted before.
 
     Args:

@@ -14,8 +14,9 @@ them are judged, and compared with which, in ``cohorts.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from pipeline.judging.clients import Clients, Memory
 from pipeline.judging.cohorts import Cohort, Side
@@ -120,8 +121,7 @@ def judged_at(percent: int, criteria: Iterable[Criterion]) -> tuple[Criterion, .
     return tuple(c for c in criteria if percent or unit_of(c.metric) is Unit.INSTANCE)
 
 
-@dataclass(slots=True)
-class _Counting:
+class _Counting(Struct):
     """The blocks of one span, one after the other; ``memory`` is folded with each."""
 
     span: Span

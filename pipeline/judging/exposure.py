@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import ceil, log
+
+from msgspec import Struct, field
 
 from pipeline.judging.cohorts import is_ignored
 from pipeline.judging.metrics import ERROR_PATTERNS
@@ -22,8 +23,7 @@ STEP = 1.05
 UNKNOWN = -1  # the window of a socket whose beginning nobody told
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(Struct, frozen=True):
     """What users met on one revision. Counts are of the same sessions: those that began while it was looked at.
 
     Args:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from datetime import timedelta
+
+from msgspec import Struct, field
 
 #: What Cloud Run says of a container that is gone; its log filter asks for these and no others.
 EXIT_WORDS = (
@@ -36,8 +37,7 @@ _LOOKBACK_S = LOOKBACK.total_seconds()
 NEWBORN, SETTLED = 0, 1
 
 
-@dataclass(slots=True)
-class Instance:
+class Instance(Struct):
     """One container instance.
 
     Args:

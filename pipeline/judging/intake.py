@@ -14,9 +14,10 @@ stable's runs certified.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import zip_longest
 from math import log
+
+from msgspec.structs import replace
 
 from pipeline.judging import bound, sequential
 from pipeline.judging.counts import Block, Counts

@@ -19,8 +19,9 @@ probe yet, an incident that both revisions share, or a limit passed at 100 % whe
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import log
+
+from msgspec.structs import replace
 
 from pipeline.judging import bound, probes, sequential
 from pipeline.judging.certification import certify, time_to_compare

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 
 class Verdict(StrEnum):
@@ -14,8 +16,7 @@ class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105 - a verdict
 
 
-@dataclass(frozen=True, slots=True)
-class CriterionJudgement:
+class CriterionJudgement(Struct, frozen=True):
     """One criterion's share of a verdict.
 
     Args:
@@ -35,8 +36,7 @@ class CriterionJudgement:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """A verdict and why. ``blamed``: the metric that a FAIL rests on, which need not have failed alone; empty for probes."""
 
     verdict: Verdict
@@ -56,5 +56,5 @@ class Judgement:
             "verdict": self.verdict.value,
             "reason": self.reason,
             "blamed": self.blamed,
-            "criteria": [{**asdict(c), "verdict": c.verdict.value} for c in self.rounded.criteria],
+            "criteria": [to_builtins(c) for c in self.rounded.criteria],
         }

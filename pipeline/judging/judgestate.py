@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import chain
 from math import isnan
+
+from msgspec import Struct, field
 
 from pipeline.judging import clients, probes, sequential
 from pipeline.judging.clients import Clients
@@ -16,8 +17,7 @@ from pipeline.judging.terms import Plan
 KEPT_STRATA = 6  # tables that wait for a partner, for each metric: the newest
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeState:
+class JudgeState(Struct, frozen=True):
     """What the judge remembers, by metric: logarithms of bets, judged trials of the rollout and of the stage.
 
     Args:

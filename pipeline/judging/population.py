@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.judging.metrics import ERROR_PATTERNS
 from pipeline.judging.offices import offices
@@ -20,8 +21,7 @@ UNSEEN = (
 _LARGE_SHARE = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Population:
+class Population(Struct, frozen=True):
     """What was seen of one revision's users.
 
     Args:

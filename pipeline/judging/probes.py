@@ -17,8 +17,10 @@ A failure that was neither proved nor explained leaves a doubt: the stage passes
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field, replace
 from math import inf, log
+
+from msgspec import Struct, field, structs
+from msgspec.structs import replace
 
 from pipeline.judging import sequential
 from pipeline.judging.counts import Counts
@@ -30,8 +32,7 @@ _ON_STABLE, _ON_LIMIT = log(0.9), log(0.1)
 _MOST = 10**9  # of conversations
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
+class Round(Struct, frozen=True):
     """What one round showed.
 
     Args:
@@ -46,8 +47,7 @@ class Round:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Probes:
+class Probes(Struct, frozen=True):
     """All rounds of a rollout.
 
     Args:
@@ -136,7 +136,7 @@ def fits(state: Probes) -> bool:
     sizes = len(state.compared), len(state.limited)
     known = len(sequential.ODDS), len(sequential.limit_grid(LIMIT))
     c = state.confirming
-    counts = state.ok, state.bad, state.rounds, *astuple(c)
+    counts = state.ok, state.bad, state.rounds, *structs.astuple(c)
     if not all(0 <= count <= _MOST for count in counts):
         return False
     if c.candidate_failures > c.candidate_trials or c.stable_failures > c.stable_trials:

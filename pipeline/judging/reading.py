@@ -8,8 +8,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from math import inf, isfinite
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.judging.instances import Instance, is_exit
 from pipeline.judging.sockets import Seconds, Socket
@@ -30,16 +32,14 @@ from pipeline.telemetry.lines import (
 TOO_MANY = 429
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
+class Arm(Struct, frozen=True):
     """One revision, and the nonce that its telemetry lines carry."""
 
     revision: str
     nonce: str
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(Struct, frozen=True):
     """A log line that matches an error pattern; ``session`` where it names one."""
 
     at: Seconds
@@ -47,8 +47,7 @@ class Complaint:
     session: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """A request of the request log: a socket that ended (101), or one that was refused."""
 
     key: str
@@ -63,8 +62,7 @@ class Ended:
         return self.status != 101
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """What the lines of one revision came to. ``probes``: the sockets of our own conversations."""
 
     sockets: dict[str, Socket] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from pipeline.judging.instances import Instance
 from pipeline.probe.close_class import CloseClass, close_class
@@ -15,8 +15,7 @@ _NOTHING: frozenset[str] = frozenset()
 ERROR_CLOSES = frozenset({CloseClass.SERVER_ERROR_1011, CloseClass.ABNORMAL_1006})
 
 
-@dataclass(slots=True)
-class Socket:
+class Socket(Struct):
     """The lines of one session."""
 
     session: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from pipeline.judging.terms import Sampling
 from pipeline.model import LogLine
@@ -14,8 +15,7 @@ LONGEST_LATE = 5  # times the lateness that is configured: that a block waits fo
 LONGEST_MOVE = timedelta(minutes=1)  # from a write to the split being served
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """The time during which one split was live. ``percent`` is the candidate's share; ``until`` None: it still is.
 
     Args:
@@ -47,8 +47,7 @@ class Span:
         return min(self.arrived or latest, latest) + warm_up
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(Struct, frozen=True):
     """Times between which the traffic was split in one way: only sockets accepted in the same one are compared.
 
     A shift splits *new* connections. Stable keeps its old sockets, the healthy survivors of all that it accepted; held
@@ -74,8 +73,7 @@ class Windows:
         return cls(tuple(sorted({at for at in moments if at is not None})))
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """How far the logs reach that have arrived.
 
     Theory of operation. Log lines arrive in about the order in which they were written, some time after it. A line that

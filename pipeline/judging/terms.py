@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pipeline.model import ServiceRef
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """One step of the split.
 
     Args:
@@ -26,8 +26,7 @@ class Stage:
     hold: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
+class Criterion(Struct, frozen=True):
     """What one metric must show.
 
     Args:
@@ -50,8 +49,7 @@ class Criterion:
     ignore_reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(Struct, frozen=True):
     """How evidence is counted (judge.py says why each matters).
 
     Args:
@@ -72,8 +70,7 @@ class Sampling:
     min_clients: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Probing:
+class Probing(Struct, frozen=True):
     """How often and how many scenario conversations are held; ``sessions`` per scenario and round."""
 
     every: timedelta = timedelta(seconds=10)
@@ -81,8 +78,7 @@ class Probing:
     concurrency: int = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Struct, frozen=True):
     """A command of the team's own that a candidate must pass. What is run stands in ``spillway.yaml`` alone.
 
     Args:
@@ -106,8 +102,7 @@ class Drain(StrEnum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What ``spillway.yaml`` says of how a rollout goes and is judged: made once, wished for, agreed to in the plan.
 
     Args:
@@ -132,8 +127,7 @@ class Terms:
     drain_promoted: Drain = Drain.KEEP
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What one rollout will do; frozen when it starts and kept in the record.
 
     Args:

@@ -22,8 +22,9 @@ not judged. Our own probes' sockets are marked by the middleware and left out; t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from pipeline.judging.reading import Reading, read_lines
 from pipeline.judging.sockets import ERROR_CLOSES, Seconds, Socket
@@ -47,8 +48,7 @@ _NOT_COMPLETED = frozenset({"agent_completed"})
 _ABANDONED = frozenset({"abandoned"})
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """One decided run, or what else is counted (``metrics.Unit``).
 
     Args:

@@ -6,13 +6,13 @@ import asyncio
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
+from msgspec import Struct
 
 from pipeline.errors import UserError
 from pipeline.local.alerts.book import AlertBook
@@ -40,8 +40,7 @@ _OPTIONS = (
 _LAST_CALLS_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What one server is started with.
 
     Args:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+
+class Probe(Struct, frozen=True):
     """How a container is asked whether it is well. Times in seconds.
 
     Args:
@@ -36,8 +36,7 @@ class Probe:
     failures: int = 3
 
 
-@dataclass(frozen=True, slots=True)
-class SecretFile:
+class SecretFile(Struct, frozen=True):
     """A version of a secret as a file, at a path below its mount."""
 
     path: str
@@ -46,8 +45,7 @@ class SecretFile:
     mode: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """Where a container has a volume.
 
     Args:
@@ -59,8 +57,7 @@ class Mount:
     files: tuple[SecretFile, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerSpec:
+class ContainerSpec(Struct, frozen=True):
     """How to run one container.
 
     Args:
@@ -86,8 +83,7 @@ class ContainerSpec:
     readiness: Probe | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceSpec:
+class InstanceSpec(Struct, frozen=True):
     """How to run one revision. Times in seconds.
 
     Args:
@@ -107,8 +103,7 @@ class InstanceSpec:
     left_out: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptSpec:
+class AttemptSpec(Struct, frozen=True):
     """One attempt at a task of a job's execution.
 
     Args:
@@ -127,8 +122,7 @@ class AttemptSpec:
     is_inside: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnd:
+class AttemptEnd(Struct, frozen=True):
     """How an attempt ended: with ``signal`` 0 by exit, otherwise by that signal. ``message``: why it is a failure."""
 
     exit_code: int = 0
@@ -140,8 +134,7 @@ class AttemptEnd:
         return not self.message
 
 
-@dataclass(frozen=True, slots=True)
-class Routes:
+class Routes(Struct, frozen=True):
     """Where a service's connections go. Weights are percent and sum to 100 (or there are none: 404).
 
     Args:

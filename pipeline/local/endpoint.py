@@ -11,10 +11,12 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
 
 from pipeline import private
 from pipeline.errors import AccessError, LocalCloudRunDown, PlatformUnavailable
@@ -36,8 +38,7 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """A local Cloud Run that answered when it was looked for.
 
     Args:
@@ -48,9 +49,12 @@ class Endpoint:
 
     pid: int
     address: str
-    token: str = field(repr=False)
+    token: str
     started: datetime
     rest_address: str = ""
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.address}, process {self.pid})"  # without the token
 
     def channel(self) -> grpc.Channel:
         """A channel that carries the token; close it."""
@@ -68,12 +72,11 @@ def read(folder: Path) -> Endpoint:
     try:
         if not is_alive(folder):
             raise _not_running(folder)
-        given = json.loads(_file(folder).read_text(encoding="utf-8"))
-        return Endpoint(**{**given, "started": datetime.fromisoformat(given["started"])})
+        return msgspec.json.decode(_file(folder).read_bytes(), type=Endpoint)
     except PermissionError as error:
         fix = "Run this as the user who started it."
         raise AccessError(f"{folder}: the local Cloud Run is somebody else's", str(error), fix) from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         raise LocalCloudRunDown(
             "the local Cloud Run does not answer yet",
             f"It starts or ends at this moment: {folder}",
@@ -93,8 +96,7 @@ def settled(folder: Path) -> Endpoint:
         time.sleep(_POLL_S)
 
 
-@dataclass(frozen=True, slots=True)
-class Alerts:
+class Alerts(Struct, frozen=True):
     """Of a local Cloud Run: incidents that are open, and policies that are kept and never fire, with ``why``."""
 
     firing: Sequence[Mapping[str, Any]] = ()
@@ -136,8 +138,7 @@ def no_answer(fault: Exception) -> PlatformUnavailable:
 
 def write(folder: Path, endpoint: Endpoint) -> None:
     """Readable by its owner alone."""
-    body = {**asdict(endpoint), "started": endpoint.started.isoformat()}
-    private.write(_file(folder), json.dumps(body, indent=1))
+    private.write(_file(folder), msgspec.json.encode(endpoint))
 
 
 def remove(folder: Path) -> None:

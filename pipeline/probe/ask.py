@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pipeline.probe.route import Route
@@ -17,8 +18,7 @@ ClockNow = Callable[[], datetime]
 TokenSource = Callable[[str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where to talk to.
 
     Args:
@@ -36,8 +36,7 @@ class Address:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeAsk:
+class ProbeAsk(Struct, frozen=True):
     """One round: so many conversations of each scenario, and where to check that it is not our network.
 
     Args:

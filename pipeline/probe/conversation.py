@@ -6,8 +6,9 @@ outcomes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Kind(StrEnum):
@@ -35,8 +36,7 @@ class Kind(StrEnum):
 NOBODYS = frozenset({Kind.NOT_SPOKEN, Kind.UNPROVEN})
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One line of a transcript. ``at_s`` counts from the start of the handshake."""
 
     at_s: float
@@ -44,8 +44,7 @@ class Message:
     text: str  # as on the wire, cut at 4 KiB
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Struct, frozen=True):
     """One conversation's outcome. ``detail`` says what was awaited, missing or wrong, in plain words."""
 
     scenario: str

@@ -15,10 +15,12 @@ Two such fives decide about a candidate that always fails; more are the next rou
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.probe.ask import Address, ProbeAsk
 from pipeline.probe.conversation import Conversation, Kind
@@ -31,8 +33,7 @@ CONFIRMING = 5
 MOST_BLOCKS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """A conversation of one scenario with each of these addresses, at the same moment."""
 
     scenario: Scenario

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.probe.http_text import TOKEN, VALUE
 from pipeline.probe.scenario import Scenario
@@ -11,8 +14,7 @@ from pipeline.probe.steps import HttpStep
 from pipeline.probe.templates import Scope, Unspeakable, references, sayable
 
 
-@dataclass(slots=True)
-class Carried:
+class Carried(Struct):
     """The headers of a scenario, which go with each of its requests: each is filled in once, as soon as it can be.
 
     Args:
@@ -58,7 +60,7 @@ def ready(scenario: Scenario, carried: Carried, scope: Scope) -> Scenario:
         scenario,
         headers=carried.all(scope),
         subprotocols=subprotocols,
-        framing=replace(scenario.framing, options=scope.rendered(scenario.framing.options)),
+        framing=dataclasses.replace(scenario.framing, options=scope.rendered(scenario.framing.options)),
     )
 
 

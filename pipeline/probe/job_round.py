@@ -13,10 +13,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from pipeline.errors import PlatformUnavailable, SpillwayError
 from pipeline.probe import request_log, result_lines
@@ -26,8 +27,7 @@ from pipeline.probe.probe_report import ProbeReport
 from pipeline.units import format_duration
 
 
-@dataclass(frozen=True, slots=True)
-class RunState:
+class RunState(Struct, frozen=True):
     """How a run of the job stands. Args: words: what the platform says of it."""
 
     is_over: bool
@@ -56,8 +56,7 @@ class Jobs(Protocol):
         """Payloads of the round's lines that can be found by now; one search of the log's quota, or a few."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How often a run is asked about.
 
     Args:

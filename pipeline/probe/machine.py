@@ -13,7 +13,9 @@ awaited comes after all: services go on after some errors, and a person need not
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.framing.fields import field_at
 from pipeline.probe.conversation import Kind
@@ -32,8 +34,7 @@ _NOTHING = Progress.at_start(())
 KEPT = 256  # messages of a socket that is not waited on
 
 
-@dataclass(slots=True)
-class _Socket:
+class _Socket(Struct):
     kept: deque[object]
     closing: Closing | None = None  # a close that no step has asked for yet
 

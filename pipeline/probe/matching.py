@@ -8,15 +8,16 @@ near miss, which is what a person wants to read when the event "did not come".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from pipeline.framing.fields import ABSENT, field_at
 from pipeline.framing.patterns import finds
 from pipeline.redact import SINK
 
 
-@dataclass(frozen=True, slots=True)
-class Predicate:
+class Predicate(Struct, frozen=True):
     """Tests of one value, all of which must hold. ``TESTS`` has their names; operands are as in the file."""
 
     tests: Mapping[str, object]
@@ -27,8 +28,7 @@ class Predicate:
         return " and ".join(_WORDS[name](operand) for name, operand in self.tests.items())
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Struct, frozen=True):
     """One event that must come.
 
     Args:
@@ -43,12 +43,10 @@ class Expectation:
     most: int | None = 1
     save: Mapping[str, str] = field(default_factory=dict)
     within_s: float | None = None
-    has_templates: bool = field(
-        init=False
-    )  # looked for once: most have none, and each message is held against all
+    has_templates: bool = False  # never given: looked for once, since each message is held against all events
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "has_templates", "${" in repr(self.match))
+        force_setattr(self, "has_templates", "${" in repr(self.match))
 
     @property
     def key(self) -> str:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.errors import UserError
 from pipeline.probe.ask import Address, ProbeAsk
@@ -25,8 +27,7 @@ _HEX = re.compile(r"[0-9a-f]{32,64}")
 _NEVER_HELD = 10_000  # conversations of a scenario; more than any configuration may ask for
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What is asked of a job.
 
     Args:

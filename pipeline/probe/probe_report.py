@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from pipeline.probe.conversation import NOBODYS, Conversation, Kind
 
@@ -15,8 +16,7 @@ def _bad(conversations: Sequence[Conversation]) -> int:
     return sum(c.is_bad for c in conversations)
 
 
-@dataclass(frozen=True, slots=True)
-class Confirming:
+class Confirming(Struct, frozen=True):
     """As many conversations with the candidate as with stable, at the same moments, after one failed.
 
     Args:
@@ -51,8 +51,7 @@ class Confirming:
         return f"{candidate} of {len(self.candidate)}{beside}"
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeReport:
+class ProbeReport(Struct, frozen=True):
     """One finished round (``course.py`` says how it goes).
 
     Args:

@@ -14,10 +14,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from itertools import count
 from typing import Any
+
+from msgspec import Struct, field, structs
+from msgspec.structs import replace
 
 from pipeline.probe.ask import ProbeAsk
 from pipeline.probe.conversation import Conversation, Kind, Message
@@ -73,7 +75,7 @@ def _sign(key: str, text: str) -> str:
 
 
 def _to_json(conversation: Conversation) -> Mapping[str, object]:
-    row = {each.name: getattr(conversation, each.name) for each in fields(conversation)}
+    row = structs.asdict(conversation)
     kept, room = [], _TRANSCRIPT_CHARS
     for message in conversation.transcript:
         room -= len(message.text)
@@ -88,8 +90,7 @@ def _to_json(conversation: Conversation) -> Mapping[str, object]:
     }
 
 
-@dataclass(slots=True)
-class Results:
+class Results(Struct):
     """What the lines of one round came to so far.
 
     Args:
@@ -137,7 +138,7 @@ def _take(made: Results, text: str) -> None:
 
 def _conversation(row: Mapping[str, Any]) -> Conversation:
     """Raises KeyError, TypeError, ValueError."""
-    given = [each for each in fields(Conversation) if each.name in row]
+    given = [each for each in structs.fields(Conversation) if each.name in row]
     return Conversation(**{each.name: _KINDS[str(each.type)](row[each.name]) for each in given})
 
 

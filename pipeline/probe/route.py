@@ -11,7 +11,8 @@ somebody else's, a candidate would at worst be held to another measure, and neve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 REVISION_HEADER = "X-Spillway-Revision"
 
@@ -22,8 +23,7 @@ def unseen(headers: Mapping[str, str]) -> None:
     """For who need not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A way to one revision.
 
     Args:
@@ -99,8 +99,7 @@ class Witness:
         return next(filter(None, map(self._route.doubt, self._seen)), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
+class Ways(Struct, frozen=True):
     """Where probes and a team's own commands go instead of the tags' addresses.
 
     Args:

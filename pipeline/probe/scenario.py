@@ -11,16 +11,17 @@ fault unless its expectation says that it may.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Self
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr, replace
 
 from pipeline.framing.choice import JSON, Choice
 from pipeline.probe.matching import Expectation
 from pipeline.probe.steps import MAIN, Close, Expect, HttpStep, Open, Send, Stay, Step, Tls, When
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     """One kind of conversation.
 
     Args:
@@ -47,10 +48,10 @@ class Scenario:
     framing: Choice = JSON
     folder: str = ""
     tls: Tls | None = None
-    has_templates: bool = field(init=False)  # looked for once, not in every conversation
+    has_templates: bool = False  # never given: looked for once, not in every conversation
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "has_templates", "${" in repr(self.texts))
+        force_setattr(self, "has_templates", "${" in repr(self.texts))
 
     @classmethod
     def short(

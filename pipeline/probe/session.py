@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from ssl import SSLContext
 from time import perf_counter  # the loop's own time may be as coarse as a millisecond
 
+from msgspec import Struct
+from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed
 
 from pipeline.errors import UserError
@@ -75,8 +76,7 @@ async def hold_conversation(
     return replace(seen, transcript=session.transcript.shown) if is_shown(seen.kind) else seen
 
 
-@dataclass(slots=True)
-class _Line:
+class _Line(Struct):
     """One open socket, and how messages stand in its frames."""
 
     connection: Connection

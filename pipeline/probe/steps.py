@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pipeline.probe.matching import Expectation, matches
 
 MAIN = "main"  # the socket that every conversation has
 
 
-@dataclass(frozen=True, slots=True)
-class HttpStep:
+class HttpStep(Struct, frozen=True):
     """One plain request before the socket opens: what to send and what must come back.
 
     Args:
@@ -38,16 +38,14 @@ def source_of(where: str) -> tuple[str, str]:
     return (source, name) if name and source in ("cookie", "header", "text") else ("json", where)
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Messages that are sent, in order."""
 
     messages: tuple[object, ...]
     socket: str = MAIN
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Struct, frozen=True):
     """Events that must come: ``groups`` one after the other, those inside one group in any order."""
 
     groups: tuple[tuple[Expectation, ...], ...]
@@ -62,8 +60,7 @@ class Expect:
         return socket == self.socket and any(matches(event.literal, message) for event in self.events)
 
 
-@dataclass(frozen=True, slots=True)
-class When:
+class When(Struct, frozen=True):
     """From here on, each such message is replied to, whatever else it counts for."""
 
     event: Expectation
@@ -71,15 +68,13 @@ class When:
     socket: str = MAIN
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
+class Stay(Struct, frozen=True):
     """All sockets stay open for so long, and we say nothing but replies."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """A socket is opened.
 
     Args:
@@ -91,8 +86,7 @@ class Open:
     is_again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True):
     """A close that is wanted.
 
     Args:
@@ -112,8 +106,7 @@ def is_sendable(code: int) -> bool:
     return code in range(1000, 1004) or code in range(1007, 1015) or code in range(3000, 5000)
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(Struct, frozen=True):
     """Each is PEM, or the path of a file that has it; all may be templates of secrets.
 
     Args:

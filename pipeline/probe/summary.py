@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.probe.close_class import CloseClass, close_class
 from pipeline.probe.conversation import Conversation
@@ -18,8 +19,7 @@ from pipeline.probe.probe_report import ProbeReport
 from pipeline.probe.times import percentile
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """``outcomes`` are (name, count), most frequent first; percentiles of the first event in milliseconds."""
 
     side: str  # "candidate" or "control"

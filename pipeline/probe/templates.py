@@ -17,10 +17,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
+
+from msgspec import Struct, field
 
 from pipeline.framing.fields import ABSENT, field_at
 from pipeline.framing.patterns import complaint
@@ -92,8 +93,7 @@ def _inside(value: object) -> Iterator[object]:
         yield from value
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(Struct):
     """What one conversation fills in.
 
     Args:

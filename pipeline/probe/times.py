@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.probe.conversation import Conversation
 from pipeline.probe.probe_report import ProbeReport
@@ -21,16 +22,14 @@ _ENDS_MS = tuple(step * 10**power / 100 for power in range(8) for step in _STEPS
 _WIDEST = 40  # characters of a bar
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """How many took longer than the bucket before it ends, and at most ``to_ms``."""
 
     to_ms: float
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """One time of many conversations, in milliseconds. The histogram has no empty buckets at its ends."""
 
     count: int
@@ -41,8 +40,7 @@ class Spread:
     histogram: tuple[Bucket, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(Struct, frozen=True):
     """A scenario's. None where no conversation came so far."""
 
     scenario: str

@@ -10,12 +10,13 @@ import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from pipeline.errors import UserError
 from pipeline.probe import secret_file
@@ -34,7 +35,7 @@ def context(scenario: Scenario, scope: Scope) -> ssl.SSLContext | None:
     """Of what a scenario says of it; None where it says nothing. Args: scope: has its secrets. Raises: UserError."""
     if scenario.tls is None:
         return None
-    read = Tls(*(_text(scenario, each.name, scope) for each in fields(Tls)))
+    read = Tls(*(_text(scenario, name, scope) for name in Tls.__struct_fields__))
     SINK.learn(read.key, read.password)
     try:
         made, shown = _made(replace(read, key=read.key or read.certificate))

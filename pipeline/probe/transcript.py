@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from pipeline.framing.protocol import Frame
 from pipeline.probe.conversation import Message
@@ -13,8 +13,7 @@ MESSAGES = 200
 MESSAGE_BYTES = 4096  # of each
 
 
-@dataclass(slots=True)
-class Transcript:
+class Transcript(Struct):
     """Of each of the first messages: when, whether by us, on which socket, and how it began."""
 
     _said: list[tuple[float, bool, str, Frame]] = field(default_factory=list)

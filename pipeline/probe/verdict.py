@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from pipeline.framing.patterns import finds
 from pipeline.probe.close_class import CloseClass, close_class
@@ -205,8 +206,7 @@ def name_of(message: object) -> str:
 _JSON = {str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(Struct, frozen=True):
     """The close that was seen.
 
     Args:
@@ -233,8 +233,7 @@ class Closing:
         return f"server {'closed' if self.by_server else 'answered our close'} {code}{reason}{blame}"
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a conversation ended, as far as it can be told without looking at its events.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from checks.finding import Report
 from pipeline.core.rollout import ENDED, Phase, Rollout
@@ -20,8 +21,7 @@ _ADDITIVE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """What it does, and the exact line to type; empty when there is nothing to type."""
 
     why: str

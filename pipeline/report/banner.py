@@ -7,9 +7,10 @@ could look at.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+
+from msgspec import Struct
 
 from pipeline.core.rollout import Phase
 from pipeline.model import Outcome
@@ -27,8 +28,7 @@ class Tone(Enum):
     WAITING = "waiting"
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(Struct, frozen=True):
     """One figure and what it counts."""
 
     figure: str

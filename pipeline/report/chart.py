@@ -6,8 +6,9 @@ The template draws it; here is only where things lie, in units of the SVG's view
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from pipeline.report.facts import Share
 from pipeline.report.timeline import Closes
@@ -23,14 +24,12 @@ _TOPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the axis of rates
 _STEP_OF_TOP = {10: 2, 25: 5, 50: 10, 100: 25}  # of the axis of shares: small shares shall be seen
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     at: float
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """One bucket of closes, as high as their abnormal share. ``role`` is "candidate" or "stable"; ``words`` is its tool tip."""
 
     x: float
@@ -41,8 +40,7 @@ class Bar:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """Something that happened at one moment, drawn as a line with a name."""
 
     x: float
@@ -50,8 +48,7 @@ class Mark:
     anchor: str
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """``line`` and ``area`` are SVG path data; ``most`` is the rate at the top of the bars' axis, 0 to 1."""
 
     line: str

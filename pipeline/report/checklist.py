@@ -9,9 +9,10 @@ them, the row says so and stays open: "none" was not shown, and "failed" would d
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+
+from msgspec import Struct
 
 from checks.finding import Report, Severity
 from pipeline.core.rollout import Event, Phase, Rollout
@@ -32,8 +33,7 @@ class State(StrEnum):
     NOT_SHOWN = "not shown"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One row. ``evidence`` says what was measured, or what would have to be.
 
     Args:
@@ -47,8 +47,7 @@ class Item:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What the rows are ticked from.
 
     Args:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+
+from msgspec import Struct, structs
 
 from checks import finding as checked
 from pipeline.core.rollout import Rollout
@@ -34,8 +35,7 @@ MAX_METHODS = 20
 MAX_CAUSES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Users:
+class Users(Struct, frozen=True):
     """What users met on one revision. ``met`` None: the logs could not be read."""
 
     role: str
@@ -43,8 +43,7 @@ class Users:
     met: Exposure | None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One complaint of the static checks. ``place`` is file:line."""
 
     place: str
@@ -54,8 +53,7 @@ class Finding:
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Everything that a report says about one rollout attempt.
 
     Args:
@@ -141,7 +139,7 @@ class Report:
 
     def to_json(self) -> dict[str, object]:
         """Plain values: what ``-o json`` carries."""
-        return {name: _plain(each) for name, each in asdict(self).items()}
+        return {name: _plain(each) for name, each in structs.asdict(self).items()}
 
 
 def build(
@@ -283,6 +281,8 @@ def _missing(journal: Sequence[Line], figures: Figures, read_until: datetime | N
 
 def _plain(value: object) -> object:
     """JSON's values: times as ISO text, durations as seconds, enums as their value."""
+    if isinstance(value, Struct):
+        value = structs.asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

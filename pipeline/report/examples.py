@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from pipeline.judging.exposure import failed_runs
 from pipeline.judging.metrics import ERROR_PATTERNS
@@ -25,8 +26,7 @@ MOST = 5
 _LINE_CHARS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """One failed run.
 
     Args:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from pipeline.core.rollout import ENDED, Event, Phase, Rollout, Step
 from pipeline.judging.exposure import Exposure
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """From ``at`` on the candidate had ``percent`` of new connections. ``event``: what changed it."""
 
     at: datetime
@@ -18,8 +18,7 @@ class Share:
     event: str
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(Struct, frozen=True):
     """The two clocks of a roll-back: new connections safe, and the last socket off the candidate.
 
     Args:
@@ -53,8 +52,7 @@ class Clocks:
         return "the first bad session" if self._since == self.first_bad and self.first_bad else "the decision"
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """One line of the history, in a person's words."""
 
     at: datetime

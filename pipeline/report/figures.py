@@ -9,8 +9,9 @@ named for what they are, and ``failing`` says of each whether something failed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from pipeline.core.rollout import Rollout, Step
 from pipeline.judging.exposure import Exposure
@@ -21,8 +22,7 @@ from pipeline.report.gates import Combined, Gate, certified_of, gates_of, judged
 BROKEN = ("server_error_1011", "abnormal_1006")  # closes that are the server's doing
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """Values only; see the module.
 
     Args:

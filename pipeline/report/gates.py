@@ -6,8 +6,9 @@ was counted yet), so a rollout that is not under way is shown by ``last``, the j
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import log
+
+from msgspec import Struct
 
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.judging import judge
@@ -17,8 +18,7 @@ from pipeline.judging.terms import Criterion
 from pipeline.units import format_duration, format_rate
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """One criterion as it was last judged. ``trials``, ``failures``: of the candidate, then of stable beside it."""
 
     metric: str
@@ -37,8 +37,7 @@ class Gate:
         return min(1.0, max(0.0, log(max(self.e_value, 1.0)) / log(max(self.threshold, 1.1))))
 
 
-@dataclass(frozen=True, slots=True)
-class Combined:
+class Combined(Struct, frozen=True):
     """What all criteria say together: the weighted mean of their bets, and what sends a candidate back."""
 
     e_value: float

@@ -18,9 +18,10 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline import private
 from pipeline.core.rollout import Rollout
@@ -45,8 +46,7 @@ def file_name(rollout_id: str) -> str:
     return hashlib.sha256(rollout_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One attempt of one rollout, and nothing else: what its journal, its report and their lines are named after."""
 
     rollout_id: str

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.core import codec
 from pipeline.probe.conversation import Message
@@ -16,8 +18,7 @@ from pipeline.probe.conversation import Message
 _MOST = 1e12  # of anything that is counted or measured
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A conversation that failed. ``left_out``: messages of the transcript's middle that were not kept."""
 
     at: datetime | None = None
@@ -30,8 +31,7 @@ class Failure:
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """What is read of a line; what else it holds is for people.
 
     Args:
@@ -60,8 +60,7 @@ class Line:
     said: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(Struct, frozen=True):
     """A command of the team's own, as it ended. ``exit_code`` None: it was ended after its time."""
 
     at: datetime

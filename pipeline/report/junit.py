@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.judging.judgement import Verdict
 from pipeline.redact import SINK, uncommanded
@@ -20,8 +21,7 @@ from pipeline.report.journal_lines import Validation
 _RESULTS = {Tone.GOOD: "", Tone.BAD: "failure", Tone.WAITING: "skipped"}
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One test case. ``result``: "failure", "skipped", or empty where it passed; ``text``: lines beneath it."""
 
     name: str

@@ -8,8 +8,9 @@ new came. What instances were asked, or that the revision was deleted, may end i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from pipeline.core.draining import Draining
 from pipeline.core.rollout import Event, Phase, Rollout
@@ -20,8 +21,7 @@ from pipeline.model import Revision
 TOLD_TO_STOP = timedelta(seconds=10)  # from SIGTERM to SIGKILL
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """Sockets on one revision.
 
     Args:

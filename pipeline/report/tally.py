@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field, structs
+from msgspec.structs import replace
 
 from pipeline.judging.exposure import Exposure, exposure
 from pipeline.judging.instances import is_exit
@@ -33,8 +35,7 @@ _ALIVE = timedelta(minutes=5)  # an instance that was heard of so lately is ther
 _WITNESSES = 200  # lines that say that an instance was not idle
 
 
-@dataclass(slots=True)
-class _Instance:
+class _Instance(Struct):
     """When it wrote something, and the lines that say how it ended."""
 
     seen: deque[LogLine] = field(default_factory=lambda: deque(maxlen=_WITNESSES))
@@ -206,7 +207,7 @@ def _session(line: LogLine) -> str:
 def add(one: Exposure, other: Exposure) -> Exposure:
     """The exposure of two disjoint sets of sessions."""
     changes: dict[str, object] = {}
-    for each in fields(Exposure):
+    for each in structs.fields(Exposure):
         a, b = getattr(one, each.name), getattr(other, each.name)
         if choose := _CHOICES.get(each.name):
             changes[each.name] = choose((at for at in (a, b) if at is not None), default=None)
@@ -214,4 +215,4 @@ def add(one: Exposure, other: Exposure) -> Exposure:
             changes[each.name] = {key: a.get(key, 0) + b.get(key, 0) for key in {**a, **b}}
         else:
             changes[each.name] = a + b
-    return replace(one, **changes)  # type: ignore[arg-type]
+    return replace(one, **changes)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from pipeline.judging.metrics import ERROR_PATTERNS
 from pipeline.judging.reading import Arm
@@ -15,8 +16,7 @@ from pipeline.model import LogLine
 BUCKETS = 48
 
 
-@dataclass(frozen=True, slots=True)
-class Closes:
+class Closes(Struct, frozen=True):
     """Sockets of one revision that ended in [start, end), and how many of them the server broke (1011, 1006)."""
 
     revision: str

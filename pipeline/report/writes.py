@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core.rollout import Rollout
 from pipeline.model import ServiceRef
@@ -23,8 +25,7 @@ ROLL_OUT = "spillway rollout --image DIGEST"  # of a new image
 _CALL = timedelta(seconds=30)  # the longest that one write takes
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True):
     """One write that set traffic. ``etag`` None: not known without the journal."""
 
     at: datetime

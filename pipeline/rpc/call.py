@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from types import EllipsisType
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import urlencode
 
 import google.protobuf
 import grpc
+from msgspec import Struct
 
 from pipeline.budget import PROCESS
 from pipeline.rpc.deferred import defer
@@ -26,8 +26,7 @@ from google.api_core.client_info import ClientInfo  # noqa: E402 - only now it i
 _LOCATION = re.compile("^projects/[^/]+/locations/(?P<location>[^/]+)(?:/.*)?$")  # Google's, to the letter
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(Struct, frozen=True):
     """What is tried again, and for how long (seconds)."""
 
     codes: tuple[grpc.StatusCode, ...]
@@ -37,8 +36,7 @@ class Retries:
     within: float
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One method on one channel.
 
     Args:
@@ -115,8 +113,7 @@ class Call:
         return [("x-goog-api-client", info.to_user_agent()), *routed]
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
+class Pages(Struct, frozen=True):
     """A method that answers in pages, whose field ``items`` holds what was asked for."""
 
     call: Call
@@ -130,8 +127,7 @@ class Pages:
         return Pager(partial(self.call, timeout=timeout, retry=retry), given, self.items)
 
 
-@dataclass(frozen=True, slots=True)
-class Pager:
+class Pager(Struct, frozen=True):
     """Iterates over the items; ``pages`` over the answers. Each is asked for when it is wanted."""
 
     ask: Callable[[Any], Any]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from importlib import import_module
 
 import grpc
+from msgspec import Struct
 
 from pipeline.rpc import login
 from pipeline.rpc.deferred import defer
@@ -15,8 +15,7 @@ _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_len
 _ELSEWHERE = ("GOOGLE_API_USE_MTLS_ENDPOINT", "GOOGLE_CLOUD_UNIVERSE_DOMAIN")  # these name another host
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
+class Api(Struct, frozen=True):
     """Args: client: module and class of Google's client. ``scopes``: of the credentials that it asks for."""
 
     host: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from checks.service.facts import Handled
 from pipeline.model import ServiceRef
@@ -23,8 +24,7 @@ _NOT_SHOWN = re.compile(
 _OTHERWISE = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(Struct, frozen=True):
     """What a person, or the live service, said beside what was seen; empty where nobody did.
 
     Args:

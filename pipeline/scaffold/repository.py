@@ -9,9 +9,10 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from checks.service import javascript, look
 from checks.service.facts import Handled, Service
@@ -29,8 +30,7 @@ _STARTS = ("execute", "run", "start", "ask", "prompt", "query", "chat", "message
 _MOST_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """What was seen.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pipeline.core.rollout import ENDED, Phase
 
@@ -35,8 +36,7 @@ def sensible(phase: Phase) -> Collection[Order]:
     return [order for order in Order if order is not Order.HOLD or phase is not Phase.PAUSED]
 
 
-@dataclass(slots=True)
-class Keys:
+class Keys(Struct):
     """Keys as they come. ``offered``: what may be asked for now."""
 
     offered: Collection[Order] = tuple(Order)

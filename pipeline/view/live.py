@@ -6,9 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from msgspec import Struct
+from msgspec.structs import replace
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -82,8 +83,7 @@ class Watcher:
                 continue
 
 
-@dataclass(slots=True)
-class Transitions:
+class Transitions(Struct):
     """Picks what is worth a line: every change, every failing probe round, and the first good one after a change."""
 
     _is_green: bool = False

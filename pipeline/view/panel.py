@@ -8,9 +8,9 @@ line (``flow.py``), so no figure is cut off.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from msgspec import Struct, field
 from rich.console import Group
 from rich.text import Text
 
@@ -45,8 +45,7 @@ _BAR = 20
 _EVENTS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What users met, from the logs.
 
     Args:
@@ -59,8 +58,7 @@ class Seen:
     instances: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(Struct, frozen=True):
     """One line under "events"."""
 
     at: datetime

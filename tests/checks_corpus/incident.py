@@ -5,8 +5,9 @@ The names are those of the incident; the bodies are ours. ``EXPECTED`` says what
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from checks.settings import EventMap, JsonSafeLogs, Settings, SingleSource
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from checks.settings import DeclaredService, Settings
 from tests.checks_examples.example import Example

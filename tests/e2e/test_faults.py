@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.local import endpoint
 from pipeline.model import STABLE_TAG

@@ -6,12 +6,13 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from google.cloud import run_v2
+from msgspec.structs import replace
 from pulumi import automation
 
 from infra import program

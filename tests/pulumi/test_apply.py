@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import pulumi
 import pytest
 from google.cloud import run_v2
+from msgspec.structs import replace
 from pulumi import automation
 
 from infra import alerts, jobs, program

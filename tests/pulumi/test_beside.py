@@ -5,11 +5,11 @@ Which stages there are, and why no others, stands in ``tests/beside.py``; the sa
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import grpc
 import pytest
+from msgspec.structs import replace
 from pulumi import automation
 
 from infra import program

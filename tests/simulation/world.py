@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
+
+from msgspec.structs import replace
 
 from pipeline.errors import PlatformUnavailable
 from pipeline.judging.clients import place_of

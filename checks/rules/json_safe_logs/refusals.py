@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from checks.tree.library import NUMPY_SCALARS
 from checks.tree.resolve import Resolver
@@ -63,8 +65,7 @@ _MODELS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """What kind of value it is, and whether it is that in every branch; whether it is a key."""
 
     word: str

@@ -10,8 +10,10 @@ what the sink can write depends on the encoder at its end (``encoders.py``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
 from typing import Any
+
+from msgspec import structs
+from msgspec.structs import replace
 
 from checks.finding import Finding, Step
 from checks.rules.json_safe_logs import callers, sinks
@@ -35,7 +37,9 @@ Encoders = Mapping[str, list[Encoder]]
 
 def brief(settings: Settings, _tree: Tree) -> Brief | None:
     asked = settings.json_safe_logs
-    return {name: sorted(words) for name, words in asdict(asked).items()} if asked is not None else None
+    return (
+        {name: sorted(words) for name, words in structs.asdict(asked).items()} if asked is not None else None
+    )
 
 
 def wants(path: str, data: bytes, asked: Brief) -> bool:

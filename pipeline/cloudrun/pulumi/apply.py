@@ -12,12 +12,12 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, TypeVar
 
 import pulumi
+from msgspec import Struct, field
 from pulumi import automation
 
 from infra import program
@@ -40,8 +40,7 @@ _TELLING = re.compile(r"gcp:.*\b(?:created|updated|deleted|imported|replaced)\b|
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class PulumiCli:
+class PulumiCli(Struct, frozen=True):
     """With Pulumi's engine. Looks for nothing and starts nothing until it is applied.
 
     Args:

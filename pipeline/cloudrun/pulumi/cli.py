@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -110,17 +109,15 @@ def _leave(process: subprocess.Popen[bytes], asked_at: float) -> None:
         process.wait(max(0.0, asked_at + GRACE_S - time.monotonic()))
 
 
-@dataclass(slots=True)
 class Told:
     """One stream of the CLI, through a file that nobody else sees."""
 
-    on_line: OnOutput | None
-    file: IO[bytes] = field(init=False)
-    _read: int = 0
-    _lines: list[str] = field(default_factory=list)
+    def __init__(self, on_line: OnOutput | None) -> None:
+        self._on_line = on_line
+        self._read, self._lines = 0, list[str]()
 
     def __enter__(self) -> Told:
-        self.file = tempfile.TemporaryFile()
+        self.file: IO[bytes] = tempfile.TemporaryFile()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,8 +127,8 @@ class Told:
         """Hand on the lines that have come since."""
         for line in self._fresh():
             self._lines.append(line)
-            if self.on_line is not None:
-                self.on_line(line)
+            if self._on_line is not None:
+                self._on_line(line)
 
     @property
     def text(self) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pulumi import automation
 
 from infra.settings import Settings
@@ -18,8 +18,7 @@ _RETRY_AFTER_S = 10.0
 _AFTER = ("Outputs:", "Resources:")  # what the CLI says when it has said what was wrong
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(Struct, frozen=True):
     """Args: pattern: in the CLI's words. ``what``, ``fix``: ``{stack}`` is filled in."""
 
     pattern: str

@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeline.errors import UserError
 
@@ -18,8 +19,7 @@ _ANSWER_WITHIN_S = 30.0
 _GET = "Get one: make pulumi"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A CLI that can be used.
 
     Args:

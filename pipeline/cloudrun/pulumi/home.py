@@ -11,11 +11,11 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpc
+from msgspec import Struct
 
 from pipeline import private
 from pipeline.redact import SINK
@@ -23,8 +23,7 @@ from pipeline.redact import SINK
 _QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_SKIP_CONFIRMATIONS": "true"}
 
 
-@dataclass(frozen=True, slots=True)
-class CloudHome:
+class CloudHome(Struct, frozen=True):
     """The user's own backend and the real plugin.
 
     Args:
@@ -44,8 +43,7 @@ class CloudHome:
             yield folder, _QUIET
 
 
-@dataclass(frozen=True, slots=True)
-class LocalHome:
+class LocalHome(Struct, frozen=True):
     """``pulumi/`` in a local Cloud Run's state folder.
 
     Args:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pipeline.local.alerts.series import USER, Labels, Series, grouped
 from pipeline.local.control.state import Json, seconds
@@ -26,8 +27,7 @@ class NotEvaluated(ValueError):
     """The condition is kept, but means something that is not evaluated here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """One time series query: a metric, which of its series, over which period, grouped by which labels."""
 
     metric: str
@@ -57,8 +57,7 @@ def _holds(found: str, op: str, values: tuple[str, ...]) -> bool:
     return (found in values) == (op == "=")
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Struct, frozen=True):
     """Holds for a group while its value (or its share of the denominator's) is beyond the threshold."""
 
     title: str
@@ -80,8 +79,7 @@ class Threshold:
         return frozenset(g for g, v in values.items() if (v > self.threshold if self.is_above else v < self.threshold))  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
+class Absence(Struct, frozen=True):
     """Holds for a group that was seen once and had no point for the duration."""
 
     title: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
+
+from msgspec import Struct
 
 from pipeline.local.control.state import Json, Refused
 from pipeline.local.entries.entry import Entry, nanoseconds
@@ -26,8 +27,7 @@ _EXTRACT = re.compile(r"EXTRACT\((?P<field>[^()]+)\)")
 _REGEXP = re.compile(r'REGEXP_EXTRACT\((?P<field>[^(),]+),\s*"(?P<pattern>(?:[^"\\]|\\.)*)"\)')
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """Args: labels: what each label is of an entry. ``services``: in lower case, that can match at all; None: any."""
 
     name: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from google.protobuf import empty_pb2
+from msgspec import Struct
 
 from pipeline.local.alerts.book import AlertBook
 from pipeline.local.alerts.collection import Collection
@@ -18,8 +18,7 @@ from pipeline.rpc.logs import logging_v2
 from pipeline.rpc.monitoring import monitoring_v3
 
 
-@dataclass(frozen=True, slots=True)
-class _Served:
+class _Served(Struct, frozen=True):
     """One API's service of one kind of resource, and what differs between the three.
 
     Args:

@@ -10,7 +10,6 @@ import base64
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
@@ -18,6 +17,7 @@ import grpc
 from google.api import monitored_resource_pb2
 from google.cloud.logging_v2.types import LogEntry, logging
 from google.logging.type import http_request_pb2
+from msgspec import Struct
 
 from pipeline.local.api.answering import Context, message, not_offered, seconds, told, unary
 from pipeline.local.control.state import Refused, invalid
@@ -66,8 +66,7 @@ def handlers(store: LogStore) -> tuple[grpc.GenericRpcHandler, ...]:
     return (grpc.method_handlers_generic_handler(_SERVICE, {**offered, **refused}),)
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(Struct, frozen=True):
     """What is asked for: projects, filter, direction."""
 
     projects: tuple[str, ...]

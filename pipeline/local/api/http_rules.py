@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from pipeline.local.api.methods import LONGRUNNING, PACKAGE, client_methods
 from pipeline.local.control.state import Refused
@@ -63,8 +64,7 @@ _WRITTEN = {
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One way to call a method.
 
     Args:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import grpc
 from google.api_core.exceptions import exception_class_for_grpc_status
+from msgspec import Struct
 
 from pipeline.local.control.state import Refused
 
 Document = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """What is wrong with one field of a payload, or with a query parameter.
 
     Args:

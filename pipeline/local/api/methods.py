@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from google.cloud import run_v2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from pipeline.local.api.answering import seconds
 from pipeline.local.api.paging import page
@@ -44,8 +44,7 @@ _REVISION = re.compile(r"(.+)/revisions/([^/]+)")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """What a face knows of whoever calls.
 
     Args:
@@ -59,8 +58,7 @@ class Caller:
 Call = Callable[[Any, Caller], Awaitable[Message]]
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(Struct, frozen=True):
     """One row.
 
     Args:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from pipeline.local.control import validate, writes
 from pipeline.local.control.operations import REVISION, SERVICE, Operation, Operations

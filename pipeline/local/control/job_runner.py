@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 
 import structlog
+from msgspec.structs import replace
 
 from pipeline.local.control import jobs
 from pipeline.local.control.job_views import execution_json

@@ -13,9 +13,11 @@ Source: docstrings of google.cloud.run_v2.Job, Execution, Task and RunJobRequest
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.local.control.state import Failure, Json, Written, digests_in
 from pipeline.local.dataplane import AttemptEnd
@@ -35,8 +37,7 @@ class TaskState(StrEnum):
 ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One of an execution's.
 
     Args:
@@ -52,8 +53,7 @@ class Task:
     last: AttemptEnd | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Job(Written):
+class Job(Written, frozen=True):
     """One job. ``images``: by the template's names of them, by digest; ``failure``: why it cannot run."""
 
     generation: int
@@ -71,8 +71,7 @@ class Job(Written):
         return self.name.partition("/jobs/")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Execution(Written):
+class Execution(Written, frozen=True):
     """One run of a job. ``template``: an ExecutionTemplate, defaults and overrides in it; ``cancelled``: it was asked for."""
 
     template: Json

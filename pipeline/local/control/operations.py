@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.local.control.state import Json, Stamp, there
 from pipeline.local.control.store import Shelf
@@ -19,8 +21,7 @@ EXECUTION = "Execution"
 _KEPT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """One accepted write.
 
     Args:

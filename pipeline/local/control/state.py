@@ -22,9 +22,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.local.control.etags import etag_of
 from pipeline.model import Readiness, ServiceRef
@@ -75,8 +77,7 @@ def invalid(message: str) -> Refused:
     return Refused("INVALID_ARGUMENT", message)
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """Who writes, when, and where fresh unique ids come from."""
 
     actor: str
@@ -88,16 +89,14 @@ class Stamp:
         return etag_of(self.at, name)
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a revision is not ready. ``reason`` is a CommonReason or RevisionReason of run_v2.Condition."""
 
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """What is kept of each resource's first write."""
 
     name: str
@@ -111,8 +110,7 @@ class Written:
         return self.name.rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Revision(Written):
+class Revision(Written, frozen=True):
     """One immutable template. ``template`` lacks ``revision``: the name is beside it, and is the short one.
 
     Args:
@@ -127,8 +125,7 @@ class Revision(Written):
     images: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of traffic, resolved: LATEST says which revision that is; ``""`` is none yet."""
 
     revision: str
@@ -137,8 +134,7 @@ class Line:
     is_latest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """One service. See the module docstring for what changes when."""
 
     ref: ServiceRef

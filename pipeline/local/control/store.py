@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
+import msgspec
 import structlog
-from pydantic import TypeAdapter, ValidationError
 
 from pipeline import private
 from pipeline.errors import SpillwayError
@@ -36,14 +36,14 @@ class Shelf(Generic[T]):
     def __init__(self, folder: Path, kind: type[T]) -> None:
         private.make_folder(folder)
         self._folder = folder
-        self._kind = TypeAdapter(kind)
+        self._read = msgspec.json.Decoder(kind).decode
 
     def __iter__(self) -> Iterator[T]:
         """Raises SpillwayError for a file that is none of ours."""
         for path in sorted(self._folder.glob("*.json")):
             try:
-                yield self._kind.validate_json(path.read_bytes())
-            except ValidationError as error:
+                yield self._read(path.read_bytes())
+            except msgspec.DecodeError as error:
                 raise SpillwayError(
                     f"{path}: not a state file of this version of the local Cloud Run",
                     str(error).splitlines()[0],
@@ -51,7 +51,7 @@ class Shelf(Generic[T]):
                 ) from error
 
     def save(self, name: str, value: T) -> None:
-        private.write(self._path(name), self._kind.dump_json(value))
+        private.write(self._path(name), msgspec.json.encode(value))
 
     def remove(self, name: str) -> None:
         self._path(name).unlink(missing_ok=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, NoReturn
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import Struct, field
 
 #: LogSeverity by name. Source: google.logging.type.LogSeverity.
 SEVERITIES = {
@@ -19,8 +19,7 @@ _MAX_DIGITS = 300  # of an integer; in a jsonPayload every number is a double
 _MAX_NESTING = 25  # of a jsonPayload; protobuf readers give up beyond some 30
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One entry. Times in nanoseconds since the epoch; ``resource`` are its labels, ``log`` is the logName."""
 
     at_ns: int

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from pydantic_core import to_json
+import msgspec
 
 from pipeline import private
 from pipeline.local.entries.entry import Entry
@@ -65,4 +65,4 @@ class LogFile:
         self._file.replace(self._older)
         self.dropped_until, self._older_until = max(self.dropped_until, self._older_until), self._until
         if self.dropped_until:
-            self._opened().write(to_json({_DROPPED: self.dropped_until}))
+            self._opened().write(msgspec.json.encode({_DROPPED: self.dropped_until}))

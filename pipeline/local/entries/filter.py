@@ -15,9 +15,10 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache, reduce
 from typing import Any
+
+from msgspec import Struct
 
 from pipeline.local.entries.entry import Entry, nanoseconds
 from pipeline.local.entries.fields import Field, severity_number, timed, value_field
@@ -43,8 +44,7 @@ class FilterError(ValueError):
     """The filter is not in the supported part of the language; the text says where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """Args: bounds: no entry outside these matches."""
 
     matches: Callable[[Entry], bool]
@@ -63,8 +63,7 @@ class Filter:
         return Filter(lambda entry: not inner(entry))
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(Struct, frozen=True):
     kind: str
     text: str
     at: int

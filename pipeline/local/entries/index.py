@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pipeline.local.entries.entry import Entry
 
@@ -22,8 +23,7 @@ _BATCH = 20  # a service gives up one part in so many at a time
 Names = frozenset[str]  # case-folded
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """No entry outside these is asked for. Times in nanoseconds, ends included; None is no bound.
 
     Args:
@@ -60,8 +60,7 @@ class Bounds:
 EVERYTHING = Bounds()
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(Struct):
     """The entries of one service. ``lost``: latest (time, arrival) of what was given up."""
 
     name: str

@@ -23,8 +23,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import msgspec
 import structlog
-from pydantic_core import to_json
 
 from pipeline.local.entries.entry import SEVERITIES, Entry, json_object, moment
 from pipeline.local.entries.file import LogFile
@@ -201,7 +201,7 @@ class LogStore:
         now = self._now_ns()
         unique = insert_id or f"{self._run}{next(self._count):08x}"
         entry = Entry(now if at_ns is None else at_ns, unique, name, resource, now, labels=labels, **rest)
-        line = to_json(entry, inf_nan_mode="null", fallback=repr)
+        line = msgspec.json.encode(entry, enc_hook=repr)
         whose = self.index.add(entry, len(line))
         if self.index.is_over(whose, MAX_ENTRIES, MAX_BYTES):
             self._give_up(whose)

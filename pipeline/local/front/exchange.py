@@ -10,7 +10,8 @@ import asyncio
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pipeline.local.front import bodies, http1
 from pipeline.local.front.http1 import BadMessage, Headers, Request, Response
@@ -36,8 +37,7 @@ _REASONS = {
 _TO_WEBSOCKET = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(Struct):
     """One request: where it goes, and what the request log will say of it.
 
     Args:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
@@ -45,8 +46,7 @@ class BadMessage(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
+class Headers(Struct, frozen=True):
     """Header lines in order; names keep their spelling."""
 
     lines: tuple[tuple[str, str], ...] = ()
@@ -82,8 +82,7 @@ class Headers:
         return f"{start}\r\n{fields}\r\n".encode("latin-1")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request head. ``minor`` is the x of HTTP/1.x."""
 
     method: str
@@ -115,8 +114,7 @@ class Request:
         return 0 if framing == UNTIL_CLOSE else framing
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """A response head; ``start`` is its status line."""
 
     start: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 MIB = 1024 * 1024
 MAX_HEAD = 64 * 1024  # bytes of a request's or answer's head
@@ -12,8 +12,7 @@ MAX_INTERIM = 16  # 1xx heads before one answer
 CHUNK_SLACK = 16 * 1024  # bytes of chunk framing in a row that come with hardly any content
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The rest of a request's time is the revision's request timeout.
 
     Args:

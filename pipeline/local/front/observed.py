@@ -6,14 +6,14 @@ The engine and its evidence never read this, because no cloud has it.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 ABNORMAL = 1006
 _KEPT = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedSocket:
+class ObservedSocket(Struct, frozen=True):
     """One WebSocket that ended.
 
     Args:

@@ -23,10 +23,11 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
+
+from msgspec import Struct, field
 
 from pipeline import private
 from pipeline.errors import UserError
@@ -40,8 +41,7 @@ _PATIENCE_S = 30.0  # for the lock: it is held for moments
 _TRIES = 3  # a source may be written while it is read
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
+class Build(Struct, frozen=True):
     """What a digest means. Args: directory: where the command runs."""
 
     command: tuple[str, ...]
@@ -50,8 +50,7 @@ class Build:
     is_copy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """Keeps a build from being removed while it is open. Args: held: a file that is locked until it is closed."""
 
     reference: str

@@ -6,17 +6,17 @@ import difflib
 import fcntl
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field, to_builtins
 
 from pipeline import private
 from pipeline.errors import SpillwayError
 from pipeline.local.dataplane import StartFailed
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """What a name means. Args: directory: the folder to copy, absolute; None for a command alone."""
 
     command: tuple[str, ...]
@@ -29,7 +29,7 @@ def write(folder: Path, images: Mapping[str, Image]) -> None:
     private.make_folder(folder)
     with private.open_append(folder / "images.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        body = {**_names(folder), **{name: asdict(image) for name, image in images.items()}}
+        body = {**_names(folder), **{name: to_builtins(image) for name, image in images.items()}}
         private.write(folder / "images.json", json.dumps(body, indent=1, sort_keys=True))
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _PARTS = re.compile(
     r"""(?P<any_parts>\*\*/?)
@@ -27,8 +28,7 @@ class BadPattern(ValueError):
     """A line that is no pattern; the text says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
+class _Pattern(Struct, frozen=True):
     text: str
     brings_back: bool
     matches: re.Pattern[str]

@@ -10,8 +10,9 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from checks.tree.git import GitRefused, run_git
 from pipeline.errors import UserError
@@ -32,8 +33,7 @@ _HOW_TO_LEAVE_OUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What one image's folder may hold: files in number, and bytes in all."""
 
     files: int = 20_000
@@ -43,8 +43,7 @@ class Limits:
 USUAL = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One file or link. ``path`` is relative to the folder; ``target`` is a link's, else empty."""
 
     path: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ import grpc
 from google.api_core import exceptions
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, json_format
+from msgspec import Struct
 
 from infra.alerts import METRIC, POLICY
 from infra.jobs import JOB, SCHEDULE
@@ -37,8 +37,7 @@ def _bare(types: Any, name: str) -> Any:
     return getattr(types, name).pb()
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     """How one API keeps its resources.
 
     Args:

@@ -17,9 +17,10 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct
 
 from pipeline.local.dataplane import ContainerSpec, Probe, StartFailed
 from pipeline.local.entries.store import MAX_LINE
@@ -77,8 +78,7 @@ class _Process(asyncio.SubprocessProtocol):
         self.silent.set_result(None)
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """Where the containers of an instance, or of a job's attempt, are run.
 
     Args:
@@ -98,8 +98,7 @@ class Site:
         await asyncio.to_thread(volumes.remove, volumes.place(self.folder, self.token))
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """What one container of an instance is started with.
 
     Args:

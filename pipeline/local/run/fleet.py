@@ -6,10 +6,11 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.errors import UserError
 from pipeline.local.dataplane import AttemptEnd, AttemptSpec, InstanceSpec, StartFailed
@@ -42,8 +43,7 @@ class NoInstance(Exception):
     """No instance can take the request, and none may be started: 429."""
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     """The instances of one revision. ``turn``: one start at a time; ``crashes``: in a row; ``stopped``: for good."""
 
     spec: InstanceSpec
