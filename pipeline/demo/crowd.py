@@ -21,6 +21,7 @@ import random
 import sys
 from contextlib import suppress
 
+import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
@@ -123,10 +124,10 @@ async def _live(crowd: Crowd) -> None:
     )
     visits = asyncio.create_task(crowd.come_and_go())
     while await reader.readline():
-        print(json.dumps(vars(crowd.felt)), flush=True)  # noqa: T201 - to whoever asked
+        print(msgspec.json.encode(crowd.felt).decode(), flush=True)  # noqa: T201 - to whoever asked
     crowd.leaving.set()
     await visits
-    print(json.dumps(vars(crowd.felt)), flush=True)  # noqa: T201
+    print(msgspec.json.encode(crowd.felt).decode(), flush=True)  # noqa: T201
 
 
 def main() -> None:
