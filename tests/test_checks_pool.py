@@ -69,7 +69,7 @@ def test_processes_follow_helpers_in_further_rounds(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = f"import sys; sys.path.insert(0, {pool._HERE!r})\n"
+    path = f"import sys; sys.path[:0] = {pool._PATHS!r}\n"
     monkeypatch.setattr(pool, "_COMMAND", (sys.executable, "-I", "-S", "-c", path + FATAL))
     report = check(tree(tmp_path, m5=f"{UNSAFE}# fatal\n"), 2)
     assert [(s.path, s.reason) for s in report.skipped] == [("m5.py", "the parser broke on it")]
@@ -138,7 +138,7 @@ def test_it_can_be_filled_again_after_a_drain() -> None:
 
 def test_an_error_ends_the_processes_and_waits_for_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle: workers that would never answer are ended, and their files are tried by nobody else."""
-    path = f"import sys; sys.path.insert(0, {pool._HERE!r})\n"
+    path = f"import sys; sys.path[:0] = {pool._PATHS!r}\n"
     hangs = path + "import time\nsys.stdin.buffer.readline()\ntime.sleep(3600)\n"
     monkeypatch.setattr(pool, "_COMMAND", (sys.executable, "-I", "-S", "-c", hangs))
     seen: list[str] = []

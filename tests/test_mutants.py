@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from tests.mutants.hunt import Broken, Copy
 from tests.mutants.mutant import ROOT, DoesNotApply, Mutant, chosen, load, place_of, sources

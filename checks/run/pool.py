@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
+import msgspec
 from msgspec import Struct
 
 from checks.rules.protocol import Brief
@@ -32,12 +33,14 @@ from checks.run.scan import Collected, collect
 WORTH_PROCESSES_BYTES = 1_500_000
 _BATCH_BYTES = 250_000
 _HERE = str(Path(__file__).resolve().parents[2])
+#: for a process that reads no ``.pth`` files and nobody's variables: this package, and the one library that it uses
+_PATHS = (_HERE, str(Path(msgspec.__file__).resolve().parents[1]))
 _COMMAND = (
     sys.executable,
     "-I",
     "-S",
     "-c",
-    f"import sys; sys.path.insert(0, {_HERE!r}); import checks.run.worker as w; w.main()",
+    f"import sys; sys.path[:0] = {_PATHS!r}; import checks.run.worker as w; w.main()",
 )
 
 

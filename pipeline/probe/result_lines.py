@@ -13,12 +13,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, ValidationError, convert, field, structs
 from msgspec.structs import replace
 
 from pipeline.probe.ask import ProbeAsk
@@ -132,34 +132,15 @@ def _take(made: Results, text: str) -> None:
             made.seconds = float(said["ended"])
         else:
             made.refused = made.refused or str(said["refused"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, ValidationError):
         return
 
 
 def _conversation(row: Mapping[str, Any]) -> Conversation:
-    """Raises KeyError, TypeError, ValueError."""
-    given = [each for each in structs.fields(Conversation) if each.name in row]
-    return Conversation(**{each.name: _KINDS[str(each.type)](row[each.name]) for each in given})
-
-
-def _if_any(kind: Callable[[Any], object]) -> Callable[[Any], object]:
-    return lambda value: None if value is None else kind(value)
-
-
-def _all(kind: Callable[[Any], object]) -> Callable[[Any], object]:
-    return lambda values: tuple(map(kind, values))
-
-
-def _message(row: Any) -> Message:
-    at, sent, text = row
-    return Message(float(at), sent is True, str(text))
-
-
-#: How a field of a conversation is read, by its type.
-_KINDS: Mapping[str, Callable[[Any], Any]] = {
-    "str": str, "float": float, "Kind": Kind, "int | None": _if_any(int), "float | None": _if_any(float),
-    "tuple[str, ...]": _all(str), "tuple[str | None, ...]": _all(_if_any(str)), "tuple[Message, ...]": _all(_message),
-}  # fmt: skip
+    """Raises KeyError, msgspec.ValidationError."""
+    names = Message.__struct_fields__
+    transcript = [dict(zip(names, each, strict=False)) for each in row["transcript"]]
+    return convert({**row, "transcript": transcript}, Conversation)
 
 
 def report_of(results: Results, ask: ProbeAsk, started: datetime, logged: int = 0) -> ProbeReport | None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import random
 import textwrap
 from collections.abc import Callable, Iterator
-
-from msgspec.structs import replace
+from dataclasses import replace
 
 from tests.checks_corpus import settings
 from tests.checks_corpus.corpus import Case, marked

@@ -47,7 +47,7 @@ def additive(options: Options) -> Settings:
 
 def socket_config(options: Options) -> Settings:
     """``@ FIELD VALUE``, as ``DeclaredService`` has them; each is declared in spillway.yaml, in the line of its field."""
-    fields = DeclaredService.__dataclass_fields__
+    fields = DeclaredService.__struct_fields__
     values = {name: _value(rows[0][0]) for name, rows in options.items() if name in fields}
     lines = {name: ("spillway.yaml", line) for line, name in enumerate(fields, 1)}
     return Settings(socket_config=DeclaredService(**values, declared_in=lines))  # type: ignore[arg-type]

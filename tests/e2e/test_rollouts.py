@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from google.cloud.monitoring_v3.services.alert_policy_service.transports import 
     AlertPolicyServiceGrpcTransport,
 )
 from google.protobuf import json_format
-from msgspec.structs import replace
 
 from pipeline.core import record
 from pipeline.local import endpoint
