@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.checks_corpus import dispatch, encoders, families, settings, sockets, values
+from tests.checks_corpus import dispatch, encoders, families, settings, shapes, sockets, values
 from tests.checks_corpus.corpus import Case, findings
 from tests.checks_corpus.score import Score
 
 RULES = settings.RULES
 #: cases that are put together from what may meet, by rule and kind
 KINDS: Mapping[str, Mapping[str, Callable[[], Iterator[Case]]]] = {
-    "event-map": {"dispatch": dispatch.cases},
+    "event-map": {"dispatch": dispatch.cases, "shapes": shapes.cases},
     "json-safe-logs": {"encoders": encoders.cases, "sockets": sockets.cases, "values": values.cases},
 }
 

@@ -14,7 +14,8 @@ class Entry(NamedTuple):
     Args:
         form: ``member`` (of ``base``), ``value`` (the member with it), ``text``, ``handler`` (a function called ``member``)
             or ``other``; ``spread`` for all entries of the mapping ``base``, ``members`` for all members of an enum,
-            ``message`` for the literal of a message class.
+            ``message`` for the literal of a message class, ``functions`` for the names of a module's functions or a class's
+            methods, as far as they stand between the two words of ``member``; ``without`` for a key that is left out after all.
     """
 
     key: Symbol | None
@@ -29,8 +30,9 @@ class Change(NamedTuple):
     """One statement about the mapping that ``target`` names.
 
     Args:
-        kind: ``assign``, ``update`` or ``remove``; ``holder`` for an object whose methods register handlers.
-        owner: the class in whose body it is assigned.
+        kind: ``assign``, ``update`` or ``remove``; ``holder`` for an object whose methods register handlers, ``below`` for a
+            class below the target without a key of its own, and for a function that puts what it is given into the target.
+        owner: the class in whose body it is assigned; of ``below``, that class or function.
         is_open: something is merged in that cannot be read.
         end: of the last entry's value in a literal: line, column; empty when an entry cannot be added mechanically.
         style: what dispatches, in words; empty for a mapping.

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from checks.finding import Finding, Fix
-from checks.rules.event_map.dispatch import REGISTERED
-from checks.rules.event_map.entries import Entries, Facts, facts_before, last, read, unquoted
+from checks.rules.event_map.entries import Entries, Facts, facts_before, last, read
 from checks.rules.event_map.fix import new_entry
 from checks.rules.event_map.mapping import changes
+from checks.rules.event_map.registered import REGISTERED
+from checks.rules.event_map.values import unquoted
 from checks.rules.protocol import Brief, Project, Rule, error, is_test
 from checks.settings import EventMap, Settings
 from checks.tree.parse import Parsed
@@ -36,6 +37,14 @@ def wants(path: str, data: bytes, asked: Brief) -> bool:
 def collect(parsed: Parsed, asked: Brief) -> Facts | None:
     found = {name: list(changes(parsed, name)) for name in asked["names"]}
     return {name: rows for name, rows in found.items() if rows} or None
+
+
+def further(_project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Brief | None:
+    """Classes below one that is asked for, without a key of their own: those below them are looked for next."""
+    rows = (change for by_name in facts.values() for several in by_name.values() for change in several)
+    known = {*asked["names"], *asked.get("known", ())}
+    names = sorted({change.owner for change in rows if change.kind == "below"} - known)
+    return {"names": names, "known": sorted(known)} if names else None
 
 
 def judge(project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Iterator[Finding]:
@@ -72,11 +81,11 @@ class MapJudge:
             yield _error(wanted.home, (1, 1), f"{wanted.name} is not assigned in {wanted.home}")
             return
         if self.where.style == REGISTERED and not self.entries and wanted.requires:
-            text = f"{self._name} registers handlers, and no file of the tree was seen to call it"
+            text = f"{self._name} chooses by nothing that can be read, and no file of the tree was seen to register a handler with it"
             yield _error(wanted.home, (self.where.line, self.where.column), text, is_sure=False)
             return
         for path, entry, first in self._map.twice:
-            key = self._map.key(entry.key, path)
+            key = self._map.values.key(entry.key, path)
             yield _error(
                 path, (entry.line, entry.column), f"duplicate key {key!r}: the one on line {first} is lost"
             )
@@ -94,14 +103,14 @@ class MapJudge:
 
     def _wrong_members(self) -> Iterator[Finding]:
         for key, (path, entry) in self.entries.items():
-            members = self._map.members(entry, path)
+            members = self._map.values.members(entry, path)
             if members is None or entry.form == "other":
                 continue
             names = members if entry.form == "member" else set(members.values())
             if entry.member not in names:
                 near = difflib.get_close_matches(entry.member, sorted(names), n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                thing = self._map.class_of(entry, path)
+                thing = self._map.values.class_of(entry, path)
                 message = f"{key!r} is mapped to {entry.member}, which {thing.name if thing else ''} does not have{hint}"
                 yield _error(path, (entry.line, entry.column), message)
 
@@ -111,7 +120,7 @@ class MapJudge:
             return True
         if entry.form in ("member", "text") and entry.member == member:
             return True
-        members = self._map.members(entry, path) or self._common_members()
+        members = self._map.values.members(entry, path) or self._common_members()
         same = members.get(member, "")
         if entry.form == "text":
             return unquoted(same) == entry.member
@@ -121,7 +130,9 @@ class MapJudge:
 
     def _common_members(self) -> dict[str, str]:
         found = (
-            self._map.members(entry, path) for path, entry in self.entries.values() if entry.form != "text"
+            self._map.values.members(entry, path)
+            for path, entry in self.entries.values()
+            if entry.form != "text"
         )
         return next((members for members in found if members), {})
 
@@ -177,7 +188,7 @@ class MapJudge:
                 message,
                 is_sure=not self._map.is_open,
             )
-        classes = {self._map.class_of(entry, path) for path, entry in self.entries.values()}
+        classes = {self._map.values.class_of(entry, path) for path, entry in self.entries.values()}
         for thing in sorted((c for c in classes if c), key=lambda c: (c.path, c.name)):
             made, old = self._project.now.resolver.class_of(thing), tree.resolver.class_of(thing)
             lost = set(old.members if old else ()) - set(made.members if made else ())
@@ -202,7 +213,7 @@ class MapJudge:
         what = self._project.now.resolver.what(model.key, self._wanted.home)
         if what is None or what.what != "const":  # a member of an enum as key is no text
             return None
-        members = self._map.members(model, self._wanted.home)
+        members = self._map.values.members(model, self._wanted.home)
         if model.form == "member" and (members is None or member not in members):
             return None
         edit = new_entry(parsed, self.where.end, model, key, member)
@@ -228,13 +239,17 @@ send or expect must be there too. Against a base, keys and members may only be a
       - {map: MESSAGE_TYPES, in: app/events.py, requires: {execute_agent: START_AGENT}}
       - {map: Router.on, in: app/router.py, requires: [execute_agent]}
 
-``map`` may also name what registers handlers (``@router.on("x")``, ``register("x", f)``), a function that chooses by ``if``,
-``match`` or ``getattr(self, f"on_{kind}")``, a base class whose subclasses have a ``type`` of their own, or a union of such.
+``map`` may also name what registers handlers (``@router.on("x")``, ``@sio.event``, ``register("x", f)``), a function that
+chooses by ``if``, ``match`` or ``getattr(self, f"on_{kind}")`` or gives a dictionary back, a table of rows, a base class whose
+subclasses have a ``type`` of their own, an enum, a class of events, or a union of message classes.
 """,
     brief=brief,
     wants=wants,
     collect=collect,
     read=read,
     judge=judge,
+    further=further,
+    join=lambda facts, more: {**facts, **more},
+    rounds=3,
     is_quick=True,
 )
