@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from checks.runner import run
 from checks.service.proposal import propose
+from checks.settings import EventMap, Settings
 from tests.checks_corpus import incident
+from tests.checks_corpus.shapes import Shape, shapes
 from tests.test_checks_cli import Spillway, spillway
 from tests.test_checks_examples import plant
 
@@ -90,3 +93,22 @@ def test_nothing_is_proposed_where_a_map_is_configured(spillway: Spillway) -> No
 def test_a_tree_without_messages_proposes_nothing(tmp_path: Path) -> None:
     made = propose(plant(tmp_path, {"a.py": "x = 1\n", **client("run")}), tmp_path)
     assert (made.dispatchers, made.unhandled) == ((), {})
+
+
+@pytest.mark.parametrize(
+    "shape", [each for each in shapes() if each.is_discovered], ids=lambda each: each.title
+)
+def test_what_is_found_of_a_shape_is_what_event_map_reads(shape: Shape, tmp_path: Path) -> None:
+    whole, lacking = plant(tmp_path / "whole", shape.whole), plant(tmp_path / "lacking", shape.lacking)
+    found = propose(whole, whole).dispatchers
+    (first, *_) = (each for each in found if set(shape.keys) <= set(each.keys))
+    asked = [EventMap(each.name, each.path, dict.fromkeys(each.keys, "")) for each in found]
+    assert run(whole, Settings(event_map=tuple(asked)), jobs=1, cache=False).findings == ()
+    settings = Settings(event_map=(EventMap(first.name, first.path, dict.fromkeys(first.keys, "")),))
+    messages = [each.message for each in run(lacking, settings, jobs=1, cache=False).findings]
+    assert any(repr(shape.keys[-1]) in message for message in messages)
+
+
+def test_most_shapes_are_found() -> None:
+    made = list(shapes())
+    assert sum(each.is_discovered for each in made) >= 0.75 * len(made)

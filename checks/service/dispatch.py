@@ -10,10 +10,13 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from checks.rules.event_map.keys import KINDS, is_class
+from checks.rules.event_map.messages import class_in
+from checks.service.classes import classes, literal, methods, named
 from checks.service.facts import Place
 from checks.service.outline import HANDLES, REGISTER, TYPE_FIELDS
 from checks.service.source import Named, Source, place, speaks_of_messages
-from checks.tree.body import functions
+from checks.service.tables import Module, Table, walked
 from checks.tree.definitions import Function
 from checks.tree.symbols import dotted
 
@@ -23,25 +26,6 @@ _LIFE = frozenset({"startup", "shutdown", "connect", "disconnect", "http", "webs
 
 
 _LEAVES = (ast.Return, ast.Continue, ast.Break, ast.Raise)
-
-
-class Table(NamedTuple):
-    """A mapping that is assigned to a name."""
-
-    name: str
-    where: Place
-
-
-Rows = list[tuple[ast.expr | None, ast.expr]]
-
-
-class Module(NamedTuple):
-    """One file in which messages may be told apart, walked once. Args: tables: with what each maps."""
-
-    path: str
-    calls: list[ast.Call]
-    tables: list[tuple[Table, Rows]]
-    functions: list[Named]
 
 
 class Branch(NamedTuple):
@@ -60,9 +44,9 @@ class Branch(NamedTuple):
 def branches(source: Source, type_field: str) -> list[Branch]:
     """Each type once: the first way that leads to code, in the order of the styles."""
     wires: dict[str, tuple[str, Table]] = {}
-    made: tuple[list[Branch], ...] = ([], [], [], [])
+    made: tuple[list[Branch], ...] = ([], [], [], [], [])
     for path, tree in source.dispatching(type_field):
-        module = _walked(path, tree)
+        module = walked(path, tree)
         for member, wire in _wires(source, module):
             wires.setdefault(member, wire)
         found = (
@@ -70,6 +54,7 @@ def branches(source: Source, type_field: str) -> list[Branch]:
             _decorated(source, module),
             _registered(source, module),
             _chained(source, module, type_field),
+            _known(source, module),
         )
         for style, rows in zip(made, found, strict=True):
             style.extend(rows)
@@ -90,19 +75,6 @@ def _each_once(source: Source, made: list[Branch], wires: dict[str, tuple[str, T
     return list(found.values())
 
 
-def _walked(path: str, tree: ast.Module) -> Module:
-    calls, tables = list[ast.Call](), list[tuple[Table, Rows]]()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            calls.append(node)
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            rows = list(zip(node.value.keys, node.value.values, strict=True))
-            if rows and (name := dotted(target).removeprefix("self.")):
-                tables.append((Table(name, place(path, node)), rows))
-    return Module(path, calls, tables, [Named(path, name, node) for name, node in functions(tree)])
-
-
 def _is_of_the_server(key: str) -> bool:
     """Words of the connection's life, of frameworks and of ASGI: no client sends them."""
     return key in _LIFE or key.startswith(("websocket.", "http.", "lifespan."))
@@ -119,7 +91,7 @@ def _key_of(node: ast.AST) -> str:
     match node:
         case ast.Subscript(slice=ast.Constant(value=str(key)), ctx=ast.Load()):
             return key
-        case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=str(key)), *_]):
+        case ast.Call(func=ast.Attribute(attr="get" | "pop"), args=[ast.Constant(value=str(key)), *_]):
             return key
     return ""
 
@@ -138,39 +110,95 @@ def _constant(node: ast.expr | None) -> str:
 
 def _mapped(source: Source, module: Module) -> Iterator[Branch]:
     for table, rows in module.tables:
-        found = [(key, source.function(dotted(value).rpartition(".")[2], module.path)) for key, value in rows]
+        found = [(key, _handler(source, value, module.path)) for key, value in rows]
         for key, handler in found if all(handler for _, handler in found) else ():
-            if key is not None and handler is not None and (text := source.text(key)):
-                code = tuple(handler.node.body)
-                yield Branch(text, source.member(key), "dict", table.name, table.where, code, handler)
+            if key is not None and handler is not None and (text := _text(source, key, module.path)):
+                home, code = handler
+                yield Branch(text, source.member(key), "dict", table.name, table.where, code, home)
+
+
+def _text(source: Source, node: ast.expr, path: str) -> str:
+    """A text, a member, a constant of the service, or the key of a message class."""
+    own = literal(source, path, node)
+    return _text(source, *own) if own is not None else source.text(node) or source.constant(path, node)
+
+
+def _handler(source: Source, value: ast.expr, path: str) -> tuple[Named | None, tuple[ast.AST, ...]] | None:
+    """What answers: a function, also by its name as text, with arguments bound or beside other things; or a class."""
+    match value:
+        case ast.Lambda(body=body):
+            return None if isinstance(body, ast.Constant) else (None, (body,))
+        case ast.Call(func=maker, args=[inner, *_]) if dotted(maker).rpartition(".")[2] == "partial":
+            return _handler(source, inner, path)
+        case ast.Tuple(elts=[inner, *_]):
+            return _handler(source, inner, path)
+        case ast.Constant(value=str(name)) if name.isidentifier():
+            found = source.function(name, path)
+        case ast.Call(func=maker, args=[]):
+            return _class(source, maker, path)
+        case _:
+            found = source.function(dotted(value).rpartition(".")[2], path)
+    return (found, tuple(found.node.body)) if found else _class(source, value, path)
+
+
+def _class(source: Source, value: ast.expr, path: str) -> tuple[Named | None, tuple[ast.AST, ...]] | None:
+    home, name = source.inside(path, dotted(value)) if is_class(value) else ("", "")
+    tree = source.tree(home) if home and name else None
+    made = class_in(tree, name) if tree else None
+    return (None, methods(made)) if made is not None else None
 
 
 def _decorated(source: Source, module: Module) -> Iterator[Branch]:
     path = module.path
-    for home in module.functions:
-        for decorator in home.node.decorator_list:
-            if not (isinstance(decorator, ast.Call) and decorator.args):
-                continue
-            maker, text = dotted(decorator.func), source.text(decorator.args[0])
+    handlers = [(each.node, each) for each in module.functions]
+    for node, home in (*handlers, *((each, None) for each in module.classes)):
+        code = tuple(node.body) if isinstance(node, Function) else methods(node)
+        for decorator in node.decorator_list:
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            maker = dotted(called)
             last = maker.rpartition(".")[2]
-            is_known = last in HANDLES or source.function(last, path) is not None
-            if text and _is_word(text) and last not in _OTHERS and is_known:
-                member, code = source.member(decorator.args[0]), tuple(home.node.body)
-                yield Branch(text, member, "decorator", maker, place(path, decorator), code, home)
+            found = source.function(last, path)
+            if last in _OTHERS or not (last in HANDLES or found is not None):
+                continue
+            keys = _given(decorator) if isinstance(decorator, ast.Call) else []
+            by_itself = "event" if found is None else "__name__"
+            if not keys and (last == by_itself or (found is not None and "__name__" in ast.dump(found.node))):
+                keys = [ast.Constant(node.name)]
+            for key in keys:
+                text = _text(source, key, path)
+                if text and _is_word(text):
+                    where = place(path, decorator)
+                    yield Branch(text, source.member(key), "decorator", maker, where, code, home)
+
+
+def _given(decorator: ast.Call) -> list[ast.expr]:
+    named = [each.value for each in decorator.keywords if each.arg in KINDS]
+    given = [*decorator.args, *named]
+    return [
+        key
+        for each in given
+        for key in (each.elts if isinstance(each, ast.List | ast.Tuple | ast.Set) else [each])
+    ]
 
 
 def _registered(source: Source, module: Module) -> Iterator[Branch]:
     path = module.path
     for node in module.calls:
-        match node:
-            case ast.Call(args=[key, handler, *_]) if dotted(node.func).rpartition(".")[2] in REGISTER:
-                text = source.text(key)
-                found = source.function(dotted(handler).rpartition(".")[2], path)
-                if text and _is_word(text) and found is not None:
-                    code = tuple(found.node.body)
-                    yield Branch(
-                        text, source.member(key), "call", dotted(node.func), place(path, node), code, found
-                    )
+        maker = dotted(node.func)
+        handlers = [*node.args[1:], *(each.value for each in node.keywords)]
+        if maker.rpartition(".")[2] not in REGISTER or not node.args or not handlers:
+            continue
+        text, found = _text(source, node.args[0], path), _handler(source, handlers[0], path)
+        if text and _is_word(text) and found is not None:
+            home, code = found
+            yield Branch(text, source.member(node.args[0]), "call", maker, place(path, node), code, home)
+
+
+def _known(source: Source, module: Module) -> Iterator[Branch]:
+    for each in (*named(source, module), *classes(source, module)):
+        if text := _text(source, each.node, each.path):
+            member, where = source.member(each.node), place(*each.home)
+            yield Branch(text, member, each.style, each.dispatcher, where, each.code, each.handler)
 
 
 def _is_word(text: str) -> bool:
@@ -181,15 +209,37 @@ def _chained(source: Source, module: Module, field: str) -> Iterator[Branch]:
     for home in module.functions:
         types = _holding_the_type(home.node, field)
         for each in ast.walk(home.node):
-            if isinstance(each, ast.If):
-                keys, code = _compared(each.test, field, types), tuple(each.body)
+            if isinstance(each, ast.If | ast.IfExp):
+                keys = _compared(each.test, field, types)
+                code = tuple(each.body) if isinstance(each, ast.If) else (each.body,)
                 yield from _branches(source, keys, each, code, home)
             elif isinstance(each, ast.While | ast.AsyncFor | ast.For | Function):
                 yield from _guarded(source, each.body, field, types, home)
-            elif isinstance(each, ast.Match) and _is_type(each.subject, field, types):
+            elif isinstance(each, ast.Match):
+                is_type = _is_type(each.subject, field, types)
                 for case in each.cases:
-                    keys = [v.value for v in ast.walk(case.pattern) if isinstance(v, ast.MatchValue)]
+                    keys = list(_matched(case.pattern, field, is_type=is_type))
                     yield from _branches(source, keys, case.pattern, tuple(case.body), home)
+
+
+def _matched(pattern: ast.pattern, field: str, *, is_type: bool) -> Iterator[ast.expr]:
+    """What the type is matched with: itself, or in ``{"type": "x"}`` and ``Message(type="x")``."""
+    pairs: list[tuple[ast.pattern, bool]] = []
+    match pattern:
+        case ast.MatchValue(value=value):
+            yield from [value] if is_type else []
+        case ast.MatchMapping(keys=keys, patterns=several):
+            named_so = [isinstance(key, ast.Constant) and key.value == field for key in keys]
+            pairs = list(zip(several, named_so, strict=True))
+        case ast.MatchClass(cls=made, kwd_attrs=names, kwd_patterns=several):
+            yield from [] if field in names else [made]
+            pairs = [(inner, name == field) for name, inner in zip(names, several, strict=True)]
+        case ast.MatchOr(patterns=several) | ast.MatchSequence(patterns=several):
+            pairs = [(inner, is_type) for inner in several]
+        case ast.MatchAs(pattern=ast.pattern() as inner):
+            pairs = [(inner, is_type)]
+    for inner, is_so in pairs:
+        yield from _matched(inner, field, is_type=is_so)
 
 
 def _guarded(
@@ -208,20 +258,34 @@ def _branches(
     source: Source, keys: list[ast.expr], node: ast.AST, code: tuple[ast.AST, ...], home: Named
 ) -> Iterator[Branch]:
     for key in keys:
-        if text := source.text(key):
+        if text := _text(source, key, home.path):
             where = place(home.path, node)
             yield Branch(text, source.member(key), "chain", home.name, where, code, home)
 
 
 def _holding_the_type(node: Function, field: str) -> frozenset[str]:
     """Local names that were given the type, whatever was made of it: ``kind = MessageType(msg["type"])``."""
-    given = [n for n in ast.walk(node) if isinstance(n, ast.Assign | ast.NamedExpr)]
+    given = [pair for n in ast.walk(node) for pair in _given_to(n)]
     own = {a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg in TYPE_FIELDS}
+    own |= {dotted(target) for target, value in given if dotted(target) in TYPE_FIELDS and _is_split(value)}
     return frozenset(own) | {
-        dotted(n.targets[0] if isinstance(n, ast.Assign) else n.target)
-        for n in given
-        if any(_key_of(part) == field for part in ast.walk(n.value))
+        dotted(target) for target, value in given if any(_key_of(part) == field for part in ast.walk(value))
     }
+
+
+def _given_to(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    match node:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+            yield from zip(targets, values, strict=False)
+        case ast.Assign(targets=[ast.Tuple(elts=[target, *_])], value=value):
+            yield target, value
+        case ast.Assign(targets=[target, *_], value=value) | ast.NamedExpr(target=target, value=value):
+            yield target, value
+
+
+def _is_split(value: ast.expr) -> bool:
+    """``kind, *rest = text.split()``."""
+    return isinstance(value, ast.Call) and dotted(value.func).endswith("split")
 
 
 def _is_type(node: ast.expr, field: str, types: frozenset[str]) -> bool:
@@ -238,6 +302,8 @@ def _compared(test: ast.expr, field: str, types: frozenset[str]) -> list[ast.exp
     found: list[ast.expr] = []
     for node in ast.walk(test):
         match node:
+            case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
+                found += kinds.elts if isinstance(kinds, ast.Tuple) else [kinds]
             case ast.Compare(left=left, ops=[ast.Eq() | ast.Is()], comparators=[right]):
                 pair = (left, right) if _is_type(left, field, types) else (right, left)
                 found += [pair[1]] if _is_type(pair[0], field, types) else []

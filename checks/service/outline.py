@@ -30,20 +30,27 @@ TYPE_FIELDS = (
 )
 ENUMS = frozenset({"Enum", "StrEnum", "IntEnum"})
 #: calls that register a handler, and decorators that do
-REGISTER = frozenset({"register", "on", "add", "add_handler", "register_handler", "subscribe", "route"})
+REGISTER = frozenset(
+    {"register", "on", "add", "add_handler", "add_route", "register_handler", "subscribe", "route"}
+)
 HANDLES = frozenset({"on", "message", "event", "handler", "handles", "handle", "register", "on_message", "on_event", "command", "action"})  # fmt: skip
 
 _FIELD = f"({'|'.join(TYPE_FIELDS)})"
+_KEY = f"(?:{'|'.join((*TYPE_FIELDS, 'name', 'topic', 'tag'))})"
 # Each pattern begins with the one character that it cannot do without: so the search for it is a search for that.
 #: ``x["type"]`` where it is read; ``x.get("type"``
 _READ = re.compile(
     rf"""\[(?<=[\w\])"']\[)\s*["']{_FIELD}["']\s*\](?!\s*(?:[-+%&|^@]|//?|\*\*?|<<|>>)?=(?!=))"""
 )
-_GOT = re.compile(rf"""\.get\(\s*["']{_FIELD}["']""")
+_GOT = re.compile(rf"""\.(?:get|pop)\(\s*["']{_FIELD}["']""")
+#: ``case {{"type": "x"}}`` and ``case Message(type="x")``
+_TAKEN = re.compile(
+    rf"""case\s*\(?\s*(?:\{{[^}}]{{0,300}}?["']{_FIELD}["']\s*:|[\w.]+\([^)]{{0,300}}?\b{_FIELD}\s*=)"""
+)
 _LONG = re.compile(r"""(\"{3}|'{3}).*?\1|\#[^\n]*""", re.DOTALL)
 #: wherever it may be read, in more ways than are counted
 _MAY_READ = re.compile(
-    rf"""(?:\[(?<=[\w\])}}"'\s]\[)|\.get\s*\()(?:\s|\#[^\n]*\n){{0,80}}[rRuU]?["']{{1,3}}{_FIELD}["']"""
+    rf"""(?:\[(?<=[\w\])}}"'\s]\[)|\.(?:get|pop)\s*\()(?:\s|\#[^\n]*\n){{0,80}}[rRuU]?["']{{1,3}}{_FIELD}["']"""
 )
 _DOTTED = r"(?:\w+\s*\.\s*)*"
 _HEAD = re.compile(
@@ -61,6 +68,35 @@ _COMPARED = re.compile(
     rf"\b{_FIELD}[\s)]*(?:[=!]=|(?:not\s+)?(?:is|in)\b|:)|(?:[=!]=|\bis\b)[\s(]*{_DOTTED}{_FIELD}\b"
 )
 _MEMBER = re.compile(r"(?<!\w)\w+(?:\s*\.\s*\w+)+")
+#: ways that need no name of the service: by a function's name, by a class with a key, by a union
+_WAYS = (
+    re.compile(
+        r"""getattr\s*\((?:\s*(?:self|cls)\s*,\s*\w+\s*[,)]|\s*[\w.]+\s*,\s*(?!["']\w+["']\s*[,)])(?:\w?["']|[\w.]+\[))"""
+    ),
+    re.compile(r"globals\(\)\s*[\[.]"),
+    re.compile(rf"\n[ \t]+{_KEY}\s*:\s*[\w.]*Literal\["),
+    re.compile(rf"\nclass\s+\w+\s*\([^)\n]*\b(?:{_KEY}\s*=|Namespace\b|RootModel\b|AsyncNamespace\b)"),
+    re.compile(r"=\s*[\w.]*(?:Annotated|Union)\s*\["),
+    re.compile(r"\n(?:type\s+)?\w+\s*(?::[^\n=]*)?=\s*[A-Z]\w*\s*\|\s*[A-Z]"),
+    re.compile(rf"\n[ \t]*@[\w.]*\b(?:{'|'.join(sorted(HANDLES))})[ \t]*\n"),
+    re.compile(r"case\s+(?:\w+\.)*[A-Z]\w*[a-z]\w*\("),
+    re.compile(rf"""if\s+[\w.]*\b{_FIELD}\s*==\s*["'][^\n]*(?:\n\s*)?\belse\b"""),
+)
+#: what a file has to do with messages, in whose tables and rows their types may stand
+_SENDS = re.compile(
+    r"[wW]eb[sS]ocket|send_json|send_text|emit\(|\bws\b|dispatch|[hH]andler|HANDLER|on_message|\.send\("
+)
+_ROWS = (
+    re.compile(
+        rf"""\n[ \t]+{_KEY}\s*(?::[^\n=]+)?=\s*(?:["'][\w.:-]+["']|\w+\.\w+|\w*[fF]ield\([^\n]*\))\s*(?:\#[^\n]*)?\n"""
+    ),
+    re.compile(r"return\s*\{\s*[^}]|\}\s*\[|=\s*dict\(\s*\w+\s*="),
+    re.compile(r"""\[\s*["'][^"'\n]+["']\s*\](?:\s*=\s*[\w.]+\s*\n|\.append\()"""),
+    re.compile(r"\n[ \t]*for\b[^\n]*\bin\s*[\[({]"),
+    re.compile(r"""=\s*[\[(]\s*[\w.]*\(\s*["'][\w.:-]+["']\s*,\s*[\w.]+"""),
+)
+#: with a table: what answers may be no plain name
+_ANSWER = re.compile(r""":\s*(?:lambda\b|[\w.]*partial\(|\(\s*[\w.]+\s*,|["'][a-z_]\w*["']\s*[,}])""")
 
 
 class Outline(NamedTuple):
@@ -77,6 +113,7 @@ class Outline(NamedTuple):
         keys: that it may read.
         texts: it asks for texts.
         members: dotted names in what it asks for.
+        ways: it may tell messages apart in a way that shows by itself.
     """
 
     functions: Counter[str]
@@ -89,6 +126,7 @@ class Outline(NamedTuple):
     keys: frozenset[str]
     texts: bool
     members: frozenset[str]
+    ways: bool = False
 
     def may_dispatch(self, functions: Collection[str], enums: Collection[str], field: str) -> bool:
         """Whether messages may be told apart in the file.
@@ -98,7 +136,8 @@ class Outline(NamedTuple):
             field: the key that holds a message's type.
         """
         return (
-            any(name in HANDLES or name in functions for name in self.decorators)
+            self.ways
+            or any(name in HANDLES or name in functions for name in self.decorators)
             or any(name in functions for name in self.handlers)
             or any(name.rpartition(".")[2] in functions or owner(name) in enums for name in self.values)
             or (
@@ -132,15 +171,26 @@ def outline(data: bytes) -> Outline:
         frozenset(_MAY_READ.findall(text)),
         "''" in asked,
         _names(_MEMBER, asked),
+        _has_ways(text),
     )
+
+
+def _has_ways(text: str) -> bool:
+    """Comments and docstrings count: a file too many is parsed then."""
+    text = f"\n{text}\n"
+    if any(way.search(text) for way in _WAYS) or _TAKEN.search(text):
+        return True
+    is_table = _TABLE.search(text) is not None and _ANSWER.search(text) is not None
+    return (is_table or any(rows.search(text) for rows in _ROWS)) and _SENDS.search(text) is not None
 
 
 def _reads(text: str) -> Counter[str]:
     """Docstrings and comments tell of keys as well; most files read none, so those are looked for last."""
-    if not (_READ.search(text) or _GOT.search(text)):
+    if not (_READ.search(text) or _GOT.search(text) or _TAKEN.search(text)):
         return Counter()
     code = _LONG.sub("", text)
-    return Counter([*_READ.findall(code), *_GOT.findall(code)])
+    taken = ("".join(found) for found in _TAKEN.findall(code))
+    return Counter([*_READ.findall(code), *_GOT.findall(code), *taken])
 
 
 def _names(pattern: re.Pattern[str], plain: str) -> frozenset[str]:

@@ -38,8 +38,11 @@ _MESSAGES = frozenset(
         "event",
         "events",
         "chat",
+        "sio",
+        "socketio",
     }
 )
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 #: trees that are kept of a service of which not all is looked at: one of 400 lines takes a megabyte
 _FEW = 32
 
@@ -180,6 +183,30 @@ class Source:
         first, _, rest = name.partition(".")
         return ".".join(filter(None, (self._imports(path).get(first, first), rest)))
 
+    def inside(self, path: str, name: str) -> tuple[str, str]:
+        """The file of a dotted name as its importer sees it, and the name inside of that; empty outside of the service."""
+        full = self.full_name(path, name)
+        found = self._modules.split(full, path)
+        is_own = found is None and full == name and path in self._outlines
+        return (found[0], ".".join(found[1])) if found else (path, name) if is_own else ("", "")
+
+    def constant(self, path: str, node: ast.expr | None) -> str:
+        """The text that a name or an attribute of a class is given, wherever that is; empty for anything else."""
+        home, name = self.inside(path, dotted(node).removesuffix(".value")) if node is not None else ("", "")
+        tree = self.tree(home) if home and name else None
+        *classes, last = name.split(".")
+        body = tree.body if tree else []
+        for part in classes:
+            body = [n for c in body if isinstance(c, ast.ClassDef) and c.name == part for n in c.body]
+        for statement in body:
+            match statement:
+                case (
+                    ast.Assign(targets=[ast.Name(id=found)], value=ast.Constant(value=str(text)))
+                    | ast.AnnAssign(target=ast.Name(id=found), value=ast.Constant(value=str(text)))
+                ) if found == last:
+                    return text
+        return ""
+
     def home(self, path: str, name: str) -> tuple[str, str]:
         """The file and the plain name of a variable that may be another module's."""
         found = self._modules.split(self.full_name(path, name), path)
@@ -188,7 +215,7 @@ class Source:
 
 def speaks_of_messages(text: str) -> bool:
     """Whether a path or a name has a word for sockets or messages in it."""
-    return not _MESSAGES.isdisjoint(re.split(r"[^a-z]+", text.lower()))
+    return not _MESSAGES.isdisjoint(re.split(r"[^a-z]+", _HUMP.sub("_", text).lower()))
 
 
 def place(path: str, node: ast.AST) -> Place:
