@@ -103,11 +103,30 @@ def test_odd_names_are_read_back(repository: Path) -> None:
     assert [f.path for f in compare(repository, "HEAD").findings] == [odd]
 
 
-def test_a_ref_that_does_not_exist(repository: Path) -> None:
+def test_a_ref_that_does_not_exist(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repository)
+    git(repository, "remote", "add", "origin", "file:///nowhere")
     with pytest.raises(CheckError, match="base origin/main: no such folder and no such commit") as caught:
         open_base(repository, "origin/main")
     assert caught.value.why == "The repository does not hold it."
     assert caught.value.fix == "Try: git fetch origin main:refs/remotes/origin/main"
+
+
+def test_where_there_is_no_remote_nothing_is_fetched(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    with pytest.raises(CheckError) as caught:
+        open_base(repository, "origin/main")
+    command, _, _ = caught.value.fix.removeprefix("Try: git ").partition("  #")
+    assert "main" in git(repository, *command.split())
+
+
+def test_a_repository_without_commits_says_so(tmp_path: Path) -> None:
+    git(plant(tmp_path, V1), "init", "-q")
+    with pytest.raises(CheckError, match="base HEAD") as caught:
+        open_base(tmp_path, "HEAD")
+    assert caught.value.why == "The repository holds no commit yet."
 
 
 def test_a_shallow_clone_says_so(repository: Path, tmp_path: Path) -> None:
@@ -121,22 +140,37 @@ def test_a_shallow_clone_says_so(repository: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ref", "then"),
-    [("HEAD~1", "HEAD~1"), ("other", "FETCH_HEAD"), ("origin/other", "origin/other"), ("a/b", "FETCH_HEAD")],
+    [
+        ("HEAD~1", "HEAD~1"),
+        ("other", "FETCH_HEAD"),
+        ("origin/other", "origin/other"),
+        ("a/b", "FETCH_HEAD"),
+        ("HASH", "HASH"),
+    ],
 )
+@pytest.mark.parametrize("stands", ["inside", "outside"])
 def test_what_a_shallow_clone_is_told_to_do_works(
-    ref: str, then: str, repository: Path, tmp_path: Path
+    ref: str, then: str, stands: str, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     git(repository, "branch", "other")
     git(repository, "branch", "a/b")
     plant(repository, {"app/api.py": "def f(x):\n    return x\n"})
     git(repository, "commit", "-qam", "two")
     shallow = tmp_path / "shallow"
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", "shallow")
+    if stands == "inside":
+        monkeypatch.chdir(shallow)
+    ref, then = (
+        each.replace("HASH", git(repository, "rev-parse", "--short", "HEAD~1").strip())
+        for each in (ref, then)
+    )
     with pytest.raises(CheckError) as caught:
         open_base(shallow, ref)
     command, _, after = caught.value.fix.removeprefix("Try: git ").partition(" && ")
-    git(shallow, *command.split())
-    assert after in ("", f"spillway check --base {then}")
+    git(Path.cwd(), *command.split())
+    named = "" if stands == "inside" else f"{shallow} "
+    assert after in ("", f"spillway check {named}--base {then}")
     assert open_base(shallow, then).changed == ("app/api.py",)
 
 
@@ -151,8 +185,9 @@ def test_no_git_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     root = plant(tmp_path / "tree", V1)
     assert run(root, Settings(discover=True), jobs=1, cache=False).files == 2
-    with pytest.raises(CheckError, match="base main"):
+    with pytest.raises(CheckError, match="base main") as caught:
         open_base(root, "main")
+    assert caught.value.why == "git is not installed, or not on PATH"
 
 
 @pytest.mark.parametrize("ref", ["--help", "-x", "HEAD:app", "\n", "HEAD\x00"])

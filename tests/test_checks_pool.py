@@ -156,3 +156,24 @@ def test_an_error_ends_the_processes_and_waits_for_no_answer(monkeypatch: pytest
         interrupted()
     assert seen == []
     assert all(worker._process.wait() is not None for worker in asked._started)
+
+
+@pytest.mark.parametrize("dies", ["before", "while"])
+def test_of_what_nobody_asks_any_more_nothing_is_done(dies: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal to the whole group ends the processes first; then their files are left, not parsed one by one."""
+    made, here = list[int](), list[str]()
+    jobs = [Job(f"{n}.py", b"x = 1\n", ("json-safe-logs",)) for n in range(9)]
+    threads = Pool(BRIEFS, 2, lambda _path, _entry: None)
+
+    def dead() -> pool.Worker:
+        made.append(1)
+        threads._is_over.set()
+        raise pool.WorkerDied
+
+    monkeypatch.setattr(pool, "Worker", dead)
+    monkeypatch.setattr(pool, "collect", lambda path, *_: here.append(path) or {})
+    if dies == "before":
+        threads._is_over.set()
+    assert threads._answers(jobs) in ([], [{}] * 9)
+    assert len(made) <= 1
+    assert not here

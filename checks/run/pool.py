@@ -19,10 +19,11 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event
 
 import msgspec
 from msgspec import Struct
@@ -32,6 +33,7 @@ from checks.run.scan import Collected, collect
 
 WORTH_PROCESSES_BYTES = 1_500_000
 _BATCH_BYTES = 250_000
+_SIGNAL_S = 0.1
 _HERE = str(Path(__file__).resolve().parents[2])
 #: for a process that reads no ``.pth`` files and nobody's variables: this package, and the one library that it uses
 _PATHS = (_HERE, str(Path(msgspec.__file__).resolve().parents[1]))
@@ -116,7 +118,7 @@ class Pool:
         self._under_way: deque[tuple[list[Job], Future[list[Collected]]]] = deque()
         self._idle: SimpleQueue[Worker | None] = SimpleQueue()
         self._started: list[Worker] = []
-        self._is_over = False
+        self._is_over = Event()
         for _ in range(self._size):
             self._idle.put(None)
 
@@ -157,6 +159,8 @@ class Pool:
 
     def _take(self) -> None:
         batch, answers = self._under_way.popleft()
+        while not answers.done():  # a signal that another thread got is only seen between two waits
+            wait((answers,), timeout=_SIGNAL_S)
         for job, entry in zip(batch, answers.result(), strict=True):
             self._done(job.path, entry)
 
@@ -166,6 +170,9 @@ class Pool:
         self._waiting, self._waiting_bytes = [], 0
 
     def _here(self, job: Job) -> Collected:
+        """In this process; nothing where nobody asks any more."""
+        if self._is_over.is_set():
+            return {}
         return collect(job.path, job.data, job.names, self._briefs)
 
     def _answers(self, batch: list[Job]) -> list[Collected]:
@@ -176,7 +183,7 @@ class Pool:
             return worker.run(self._briefs, batch)
         except WorkerDied:
             worker = None
-            return [] if self._is_over else [self._alone(job) for job in batch]
+            return [] if self._is_over.is_set() else [self._alone(job) for job in batch]
         finally:
             self._idle.put(worker)
 
@@ -185,7 +192,7 @@ class Pool:
         try:
             return self._by_new([job])[0]
         except WorkerDied:
-            if self._is_over:
+            if self._is_over.is_set():
                 return {}
             with suppress(WorkerDied):
                 self._by_new([])
@@ -201,9 +208,11 @@ class Pool:
 
     def _new(self) -> Worker:
         """Raises WorkerDied, also when nobody asks any more."""
+        if self._is_over.is_set():
+            raise WorkerDied
         worker = Worker()
         self._started.append(worker)
-        if self._is_over:
+        if self._is_over.is_set():
             worker.close()
             raise WorkerDied
         return worker
@@ -211,7 +220,7 @@ class Pool:
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         """On an error (Ctrl-C among them) no answer is waited for."""
         if kind is not None:
-            self._is_over = True
+            self._is_over.set()
             for started in self._started:
                 started.kill()
         if self._threads:

@@ -18,7 +18,8 @@ from checks.run.scan import Collected, collect
 def main() -> None:
     """Answer until the pipe closes."""
     gc.disable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this one
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the parent ends this one
+        signal.signal(number, signal.SIG_IGN)
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     briefs: dict[str, Brief] = {}
     while header := source.readline():

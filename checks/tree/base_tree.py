@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +12,9 @@ from pathlib import Path
 from checks.errors import CheckError
 from checks.tree import files
 from checks.tree.git import GitRefused, run_git
+
+_HASH = re.compile(r"[0-9a-fA-F]{4,64}")
+_WHOLE_HASH = 40
 
 
 def open_base(root: Path, base: str) -> Base:
@@ -108,19 +113,42 @@ def _advice(root: Path, ref: str) -> tuple[str, str]:
     try:
         shallow = run_git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
     except GitRefused as error:
-        return f"git says: {error}", "Name a folder: --base DIR"
+        return str(error) if str(error).startswith(
+            "git "
+        ) else f"git says: {error}", "Name a folder: --base DIR"
     why = "This is a shallow clone." if shallow else "The repository does not hold it."
+    try:
+        run_git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    except GitRefused:
+        return "The repository holds no commit yet.", "Name a folder: --base DIR, or make the first commit"
     return why, f"Try: {_fetch(root, ref, is_shallow=shallow)}"
 
 
 def _fetch(root: Path, ref: str, *, is_shallow: bool) -> str:
     """The command after which the base is there."""
-    remotes = run_git(root, "remote").decode(errors="replace").split() or ["origin"]
+    git = f"git{_where(root)}"
+    remotes = run_git(root, "remote").decode(errors="replace").split()
     remote, _, branch = ref.partition("/")
-    if any(mark in ref for mark in "~^@"):
-        return "git fetch --unshallow" if is_shallow else "git log --oneline"
+    is_part = (
+        _HASH.fullmatch(ref) is not None and len(ref) < _WHOLE_HASH
+    )  # a server is asked for whole ones alone
+    if is_part or any(mark in ref for mark in "~^@"):
+        return f"{git} fetch --unshallow" if is_shallow else f"{git} log --oneline"
+    if not remotes:
+        return f"{git} branch --all  # it has no remote, so it is one of these"
     depth = "--depth=1 " if is_shallow else ""
     if branch and remote in remotes:
-        return f"git fetch {depth}{remote} {branch}:refs/remotes/{ref}"
+        return f"{git} fetch {depth}{remote} {branch}:refs/remotes/{ref}"
     first = "origin" if "origin" in remotes else remotes[0]
-    return f"git fetch {depth}{first} {ref} && spillway check --base FETCH_HEAD"
+    again = f"spillway check{f' {shlex.quote(str(root))}' if _where(root) else ''} --base FETCH_HEAD"
+    return f"{git} fetch {depth}{first} {ref} && {again}"
+
+
+def _where(root: Path) -> str:
+    """How git is told the repository, where whoever asks stands outside of it."""
+    top = Path(os.fsdecode(run_git(root, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    try:
+        is_inside = Path.cwd().resolve().is_relative_to(top.resolve())
+    except OSError:
+        is_inside = False
+    return "" if is_inside else f" -C {shlex.quote(str(root))}"

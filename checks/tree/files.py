@@ -17,13 +17,18 @@ import tempfile
 import tokenize
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
+from shutil import which
 
 from msgspec import Struct
 
 from checks.errors import CheckError
 from checks.finding import Skipped
+from checks.tree import ignored
 from checks.tree.git import GitRefused, run_git
 
 READ_LIMIT_BYTES = 32 << 20
@@ -38,6 +43,7 @@ _GENERATED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _HEAD_BYTES = 700
+_OUT = "a link out of the tree: its target is not checked"
 _BACKGROUND = frozenset({"node_modules", "__pycache__", "site-packages", "venv", "build", "dist"})
 _OPEN_FLAGS = (
     os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -76,6 +82,7 @@ def discover(root: Path, exclude: Iterable[str] = ()) -> Listing:
             names = _without_ignored(root, names)
     patterns = tuple(exclude)
     kept = sorted({n for n in names if not any(fnmatch.fnmatch(n, p) for p in patterns)})
+    closed += _elsewhere(root, kept, left)
     notebooks = (Skipped(n, "notebook: not checked") for n in kept if n.endswith(NOTEBOOK))
     return Listing(tuple(n for n in kept if n.endswith(SUFFIXES)), (*notebooks, *closed), tuple(sorted(left)))
 
@@ -127,9 +134,50 @@ def _without_ignored(root: Path, names: list[str]) -> list[str]:
         places = (f"--git-dir={folder}", f"--work-tree={root.absolute()}")
         asked = b"\0".join(map(os.fsencode, names))
         answer = run_git(root, *places, "check-ignore", "--no-index", "-z", "--stdin", stdin=asked)
-        ignored = {os.fsdecode(name) for name in answer.split(b"\0") if name}
-        return [name for name in names if name not in ignored] or names
-    return names
+        left_out = {os.fsdecode(name) for name in answer.split(b"\0") if name}
+        return [name for name in names if name not in left_out] or names
+    return names if which("git") else ignored.kept(names, partial(_gitignore, root)) or names
+
+
+def _gitignore(root: Path, folder: str) -> str:
+    try:
+        return (root / folder / ".gitignore").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _elsewhere(root: Path, names: Iterable[str], left: set[str]) -> Iterator[Skipped]:
+    """Folders beside the files that are looked into by nobody: links out of the tree; repositories of their own go to ``left``."""
+    folders = {""}
+    for name in names:
+        while (name := name.rpartition("/")[0]) and name not in folders:
+            folders.add(name)
+    for folder in sorted(folders):
+        try:
+            with os.scandir(f"{root}/{folder}") as entries:
+                inside = sorted(each.name for each in entries if _is_folder(each))
+        except OSError:
+            continue
+        for name in (n for n in inside if _is_source_folder(f"{root}/{folder}", n)):
+            path = f"{folder}/{name}".removeprefix("/")
+            if Path(root, path).is_symlink():
+                reason = _link(root, path)
+                if reason == _OUT and _holds_python(f"{root}/{path}"):
+                    yield Skipped(path, reason)
+            elif path not in folders and os.path.lexists(f"{root}/{path}/.git"):
+                left.add(path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _holds_python(folder: str) -> bool:
+    """As far as a short look shows."""
+    return any(name.endswith(SUFFIXES) for _, _, names in islice(os.walk(folder), 50) for name in names)
 
 
 def _walked(root: Path, closed: list[Skipped], left: set[str]) -> Iterator[str]:
@@ -214,7 +262,7 @@ def _link(root: Path, path: str) -> str:
         return "a link that leads nowhere"
     if Path(target).is_relative_to(os.path.realpath(root)):
         return "a link: its target is checked where it lies"
-    return "a link out of the tree: its target is not checked"
+    return _OUT
 
 
 def _reason(error: OSError) -> str:

@@ -12,7 +12,7 @@ _TIMEOUT_S = 60.0
 
 
 class GitRefused(Exception):
-    """Git is missing, refuses, or does not answer; the text is its own last line."""
+    """Git is missing, refuses, or does not answer; the text says so, or is its own last line."""
 
 
 def run_git(root: Path, *arguments: str, stdin: bytes | None = None) -> bytes:
@@ -29,6 +29,8 @@ def run_git(root: Path, *arguments: str, stdin: bytes | None = None) -> bytes:
         done = subprocess.run(
             command, input=stdin or b"", capture_output=True, env=environment, timeout=_TIMEOUT_S, check=False
         )
+    except FileNotFoundError as error:
+        raise GitRefused("git is not installed, or not on PATH") from error
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise GitRefused(str(error)) from error
     if done.returncode:

@@ -100,15 +100,14 @@ def check(
 
     Example:  spillway check --base origin/main
     """
-    from checks import runner
-    from pipeline.app.static_checks import told_as_usage
-
+    session.ends_now = True  # before anything is loaded: that takes a while too
     streams.wait_for_reader()
-    session.ends_now = True
     if form is not None:
         refuse_idle(session, "beside --format", "Leave one of them out.", "output")
     _refuse_idle(session, explain=bool(explain), fix=fix, write_baseline=write_baseline)
-    with told_as_usage(), _told_as_stopped(session):
+    with _told_as_stopped(session), _answerable():
+        from checks import runner
+
         if explain:
             page = runner.explain(explain)
             session.output.result(f"{page['name']}: {page['summary']}\n\n{page['why'].rstrip()}", page)
@@ -123,6 +122,15 @@ def check(
         proposed = _proposal(session, subject) if discover and not subject.settings.event_map else {}
     _show(session, subject, report, form, mended, proposed)
     return CHECKS_FAILED if report.errors else 0
+
+
+@contextmanager
+def _answerable() -> Iterator[None]:
+    """Raises UserError for a question that the checks cannot answer."""
+    from pipeline.app.static_checks import told_as_usage
+
+    with told_as_usage():
+        yield
 
 
 @contextmanager
