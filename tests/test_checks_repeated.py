@@ -13,7 +13,7 @@ PROJECT = Project(Settings(), Tree((), lambda _path: None))
 
 
 def groups(helpers: list[Helper]) -> list[list[str]]:
-    facts = {f"f{number:05}.py": Facts([helper], []) for number, helper in enumerate(helpers)}
+    facts = {f"f{number:05}.py": Facts([], [helper], []) for number, helper in enumerate(helpers)}
     return [[f.path, *(step.path for step in f.trail)] for f in judge(PROJECT, {}, facts)]
 
 

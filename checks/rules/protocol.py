@@ -52,6 +52,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     Args:
         severity: the worst that it reports.
         brief: None when the settings leave the rule off.
+        skim: collects from the bytes in place of ``collect``, where no tree is needed.
         lines: those that ``collect`` looks at, in order, where it needs no more than the functions and classes around them.
         read: facts from what JSON made of them; takes facts that are typed already, too.
         gave_up: lines and words of what a file's facts could not hold whole; it is told as not checked.
@@ -68,6 +69,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     brief: Callable[[Settings, Tree], Brief | None]
     wants: Callable[[str, bytes, Brief], bool] = lambda path, data, brief: False  # noqa: ARG005
     collect: Callable[[Parsed, Brief], Any] = lambda parsed, brief: None  # noqa: ARG005
+    skim: Callable[[str, bytes, Brief], Any] | None = None
     lines: Callable[[str, bytes, Brief], list[int] | None] = lambda path, data, brief: None  # noqa: ARG005
     read: Callable[[Any], Any] = lambda row: row
     refers: Callable[[Any], Iterable[str]] | None = None

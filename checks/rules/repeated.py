@@ -11,19 +11,19 @@ many files import them.
 from __future__ import annotations
 
 import ast
+import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, pairwise
+from itertools import chain, combinations, pairwise
 from typing import Any, NamedTuple
 
 from checks.finding import Confidence, Finding, Severity, Step
 from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
 from checks.tree import body
-from checks.tree.definitions import flat
-from checks.tree.parse import Parsed
 from checks.tree.symbols import dotted
+from checks.tree.texts import FunctionText, function_texts, parsed_function
 from checks.tree.tree import Tree
 
 NAME = "repeated"
@@ -31,9 +31,24 @@ MIN_NODES = 20
 _NEAR = 0.6
 _SIGNATURE = 16
 _MOST_SHARED = 100
+#: the share of their words that nearly equal bodies have in common at least
+_ALIKE = 0.4
+#: functions of one name of which each is compared with each
+_MOST_COMPARED = 50
+_IMPORT = re.compile(rb" import(?<=[\w.] import)[ \t]*(\([^)]*\)|[^\n#(]*)")
 _ENUM_WORDS = ("name", "value")
 #: folders of files that stay what they were, and so share nothing
 _FROZEN = frozenset({"migrations", "versions"})
+
+
+class Seen(NamedTuple):
+    """One function by its text. Args: words: the least hashes of them. asks: it may ask whether a value is an enum."""
+
+    name: str
+    line: int
+    key: int
+    words: list[int]
+    asks: bool
 
 
 class Helper(NamedTuple):
@@ -47,8 +62,9 @@ class Helper(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Of one file: its helpers, and the names that it imports from other modules."""
+    """Of one file: its functions by their texts, those of them that were asked about, and the names that it imports."""
 
+    seen: list[Seen]
     helpers: list[Helper]
     imported: list[str]
 
@@ -62,39 +78,88 @@ def brief(settings: Settings, _tree: Tree) -> Brief | None:
     return {} if settings.discover else None
 
 
-def wants(path: str, data: bytes, _asked: Brief) -> bool:
+def wants(path: str, data: bytes, asked: Brief) -> bool:
+    """Args: asked: nothing at first; then, by path, the lines of functions that may have a copy."""
+    if asked:
+        return path in asked
     is_frozen = not _FROZEN.isdisjoint(path.split("/"))
     return b"def " in data and path.endswith(".py") and not is_frozen and not is_test(path)
 
 
-def collect(parsed: Parsed, _asked: Brief) -> Facts:
-    helpers = [
-        _helper(name, node)
-        for name, node in body.functions(parsed.tree)
-        if not node.name.startswith("__") and body.has_size(node, MIN_NODES)
-    ]
-    imports = (node for node in flat(parsed.tree.body) if isinstance(node, ast.ImportFrom))
-    return Facts(helpers, sorted({alias.name for node in imports for alias in node.names}))
+def skim(path: str, data: bytes, asked: Brief) -> Facts:
+    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    rows = data.split(b"\n")
+    texts = (text for text in function_texts(data) if not text.plain_name.startswith("__"))
+    if not asked:
+        return Facts([each for text in texts if (each := _seen(text, rows))], [], _imported(data))
+    lines = frozenset(asked[path])
+    nodes = ((text, parsed_function(data, rows, text)) for text in texts if text.first in lines)
+    return Facts([], [_helper(text, node) for text, node in nodes if body.has_size(node, MIN_NODES)], [])
+
+
+def _seen(text: FunctionText, rows: list[bytes]) -> Seen | None:
+    """None where the function has not the size of a helper."""
+    words = text.words
+    if text.is_smaller(MIN_NODES, words):
+        return None
+    source = b"\n".join(rows[text.first : text.last]) if "." not in text.name else b""
+    least = sorted(map(zlib.crc32, set(words)))[:_SIGNATURE]
+    return Seen(text.plain_name, text.first, zlib.crc32(text.key(words)), least, _may_ask(source))
+
+
+def _imported(data: bytes) -> list[str]:
+    """Names that the file imports from other modules, inside of functions too."""
+    names = chain.from_iterable(m[1].split(b",") for m in _IMPORT.finditer(data))
+    return sorted({words[0].decode(errors="replace") for name in names if (words := name.split())})
 
 
 def read(row: Any) -> Facts:
-    helpers, imported = row
-    return Facts([Helper(*each) for each in helpers], imported)
+    seen, helpers, imported = row
+    return Facts([Seen(*each) for each in seen], [Helper(*each) for each in helpers], imported)
 
 
-def _helper(name: str, node: body.Function) -> Helper:
+def join(facts: Facts, more: Facts) -> Facts:
+    return facts._replace(helpers=more.helpers)
+
+
+def further(_project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Brief | None:
+    """Functions that may have a copy: another one has the same key, or the same name and enough of the same words."""
+    seen = [(path, each) for path, of_file in facts.items() for each in of_file.seen]
+    keys = Counter(each.key for _, each in seen)
+    names: dict[str, list[Seen]] = defaultdict(list)
+    for _, each in seen:
+        names[each.name].append(each)
+    alike = {id(each) for several in names.values() for each in _alike(several)}
+    asked: dict[str, list[int]] = defaultdict(list)
+    for path, each in seen:
+        if keys[each.key] > 1 or id(each) in alike:
+            asked[path].append(each.line)
+    return asked or None
+
+
+def _alike(several: list[Seen]) -> Iterable[Seen]:
+    """Those that may be nearly equal to another one of that name; of very many, all."""
+    if len(several) > _MOST_COMPARED:
+        return several
+    return (each for pair in combinations(several, 2) if _may_be_near(*pair) for each in pair)
+
+
+def _may_be_near(left: Seen, right: Seen) -> bool:
+    shared = len(set(left.words).intersection(right.words))
+    return shared >= _ALIKE * max(len(left.words), len(right.words)) or (left.asks and right.asks)
+
+
+def _helper(text: FunctionText, node: body.Function) -> Helper:
     form = body.normal_form(node)
-    words = form.encode(errors="surrogatepass").split(b" ")
-    pairs = set(map(zlib.crc32, map(b" ".join, pairwise(words))))
-    enums = _enums(node) if _may_ask(form) else ""
-    return Helper(name, node.lineno, body.print_of_form(form), sorted(pairs)[:_SIGNATURE], enums)
+    written = form.encode(errors="surrogatepass")
+    pairs = set(map(zlib.crc32, map(b" ".join, pairwise(written.split(b" ")))))
+    enums = _enums(node) if _may_ask(written) else ""
+    return Helper(text.name, text.first, body.print_of_form(form), sorted(pairs)[:_SIGNATURE], enums)
 
 
-def _may_ask(form: str) -> bool:
+def _may_ask(text: bytes) -> bool:
     """Whether a body may ask for an enum: to go through it again takes as long as to write it."""
-    if "hasattr" in form or "getattr" in form:
-        return True
-    return "isinstance" in form and "Enum" in form
+    return b"hasattr" in text or b"getattr" in text or (b"isinstance" in text and b"Enum" in text)
 
 
 def _enums(node: body.Function) -> str:
@@ -210,7 +275,10 @@ fails the gate; what it finds is worth one home and an entry under single-source
 """,
     brief=brief,
     wants=wants,
-    collect=collect,
+    skim=skim,
+    further=further,
+    rounds=1,
+    join=join,
     read=read,
     severity=Severity.NOTE,
     judge=judge,

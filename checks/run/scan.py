@@ -50,10 +50,12 @@ def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, B
     """
     entry: Collected = {}
     try:
-        parsed = _parsed(path, data, [name for name in names if name != COMMENTS], briefs)
+        parsed = _parsed(path, data, [name for name in names if not _needs_bytes_alone(name)], briefs)
         for name in names:
             if name == COMMENTS:
                 entry[COMMENTS] = suppress.comments(data)
+            elif name in BY_NAME and (skim := BY_NAME[name].skim):
+                entry[name] = skim(path, data, briefs[name])
             elif parsed is not None:
                 entry[name] = (
                     define(parsed) if name == DEFINITIONS else BY_NAME[name].collect(parsed, briefs[name])
@@ -65,6 +67,10 @@ def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, B
     except Exception as error:  # noqa: BLE001 - one strange file must not hide what is wrong with all others
         return {"trouble": [0, f"a rule broke on it: {type(error).__name__}: {error}"]}
     return entry
+
+
+def _needs_bytes_alone(name: str) -> bool:
+    return name == COMMENTS or (name in BY_NAME and BY_NAME[name].skim is not None)
 
 
 def _parsed(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, Brief]) -> Parsed | None:
