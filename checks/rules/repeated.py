@@ -46,6 +46,7 @@ class Seen(NamedTuple):
 
     name: str
     line: int
+    last: int
     key: int
     words: list[int]
     asks: bool
@@ -79,7 +80,7 @@ def brief(settings: Settings, _tree: Tree) -> Brief | None:
 
 
 def wants(path: str, data: bytes, asked: Brief) -> bool:
-    """Args: asked: nothing at first; then, by path, the lines of functions that may have a copy."""
+    """Args: asked: nothing at first; then, by path, names and lines of functions that may have a copy."""
     if asked:
         return path in asked
     is_frozen = not _FROZEN.isdisjoint(path.split("/"))
@@ -88,13 +89,13 @@ def wants(path: str, data: bytes, asked: Brief) -> bool:
 
 def skim(path: str, data: bytes, asked: Brief) -> Facts:
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if asked:
+        nodes = ((*place, parsed_function(data, *place)) for place in asked[path])
+        found = [_helper(name, line, node) for name, line, _, node in nodes if body.has_size(node, MIN_NODES)]
+        return Facts([], found, [])
     rows = data.split(b"\n")
-    texts = (text for text in function_texts(data) if not text.plain_name.startswith("__"))
-    if not asked:
-        return Facts([each for text in texts if (each := _seen(text, rows))], [], _imported(data))
-    lines = frozenset(asked[path])
-    nodes = ((text, parsed_function(data, rows, text)) for text in texts if text.first in lines)
-    return Facts([], [_helper(text, node) for text, node in nodes if body.has_size(node, MIN_NODES)], [])
+    seen = (_seen(text, rows) for text in function_texts(data) if not _plain(text.name).startswith("__"))
+    return Facts(list(filter(None, seen)), [], _imported(data))
 
 
 def _seen(text: FunctionText, rows: list[bytes]) -> Seen | None:
@@ -104,7 +105,7 @@ def _seen(text: FunctionText, rows: list[bytes]) -> Seen | None:
         return None
     source = b"\n".join(rows[text.first : text.last]) if "." not in text.name else b""
     least = sorted(map(zlib.crc32, set(words)))[:_SIGNATURE]
-    return Seen(text.plain_name, text.first, zlib.crc32(text.key(words)), least, _may_ask(source))
+    return Seen(text.name, text.first, text.last, zlib.crc32(text.key(words)), least, _may_ask(source))
 
 
 def _imported(data: bytes) -> list[str]:
@@ -128,12 +129,12 @@ def further(_project: Project, _asked: Brief, facts: Mapping[str, Facts]) -> Bri
     keys = Counter(each.key for _, each in seen)
     names: dict[str, list[Seen]] = defaultdict(list)
     for _, each in seen:
-        names[each.name].append(each)
+        names[_plain(each.name)].append(each)
     alike = {id(each) for several in names.values() for each in _alike(several)}
-    asked: dict[str, list[int]] = defaultdict(list)
+    asked: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
     for path, each in seen:
         if keys[each.key] > 1 or id(each) in alike:
-            asked[path].append(each.line)
+            asked[path].append((each.name, each.line, each.last))
     return asked or None
 
 
@@ -149,12 +150,12 @@ def _may_be_near(left: Seen, right: Seen) -> bool:
     return shared >= _ALIKE * max(len(left.words), len(right.words)) or (left.asks and right.asks)
 
 
-def _helper(text: FunctionText, node: body.Function) -> Helper:
+def _helper(name: str, line: int, node: body.Function) -> Helper:
     form = body.normal_form(node)
     written = form.encode(errors="surrogatepass")
     pairs = set(map(zlib.crc32, map(b" ".join, pairwise(written.split(b" ")))))
     enums = _enums(node) if _may_ask(written) else ""
-    return Helper(text.name, text.first, body.print_of_form(form), sorted(pairs)[:_SIGNATURE], enums)
+    return Helper(name, line, body.print_of_form(form), sorted(pairs)[:_SIGNATURE], enums)
 
 
 def _may_ask(text: bytes) -> bool:
@@ -202,7 +203,11 @@ def _message(group: list[Place], importers: int) -> str:
 
 
 def _name(place: Place) -> str:
-    return place.helper.name.rpartition(".")[2]
+    return _plain(place.helper.name)
+
+
+def _plain(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _is_top(place: Place) -> bool:

@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 #: a comment, or a string, with three quotes or one; without alternatives for single characters, which are slow
-_TEXT = re.compile(
+TEXT = re.compile(
     rb"""(#[^\n]*"""
     rb"""|\"\"\"[^"\\]*(?:(?:\\.|"{1,2}(?!"))[^"\\]*)*\"\"\"|'''[^'\\]*(?:(?:\\.|'{1,2}(?!'))[^'\\]*)*'''"""
     rb"""|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*')""",
     re.DOTALL,
 )
 _WORD = re.compile(rb"[^\W\d]\w*")
-_HASH = ord("#")
+HASH = ord("#")
 _NO_BRACKETS = bytes(each for each in range(256) if each not in b"()[]{}")
 _FIRST = re.compile(rb"([ \t]*)(?:async\s+)?(@|[^\W\d]\w*)?")
 _ASKING = re.compile(rb"\b(?:isinstance|hasattr|issubclass|callable)\b")
@@ -78,16 +78,16 @@ def without_strings(data: bytes, *, keeps_lines: bool = True) -> bytes:
     Args:
         keeps_lines: brackets stand for a string of several lines, and hold them together.
     """
-    pieces = _TEXT.split(data)  # every second one is a string or a comment
+    pieces = TEXT.split(data)  # every second one is a string or a comment
     if not keeps_lines:
-        pieces[1::2] = [b"" if text[0] == _HASH else b"''" for text in pieces[1::2]]
+        pieces[1::2] = [b"" if text[0] == HASH else b"''" for text in pieces[1::2]]
         return b"".join(pieces)
-    pieces[1::2] = [_without(text) if b"\n" in text or text[0] == _HASH else b"''" for text in pieces[1::2]]
+    pieces[1::2] = [_without(text) if b"\n" in text or text[0] == HASH else b"''" for text in pieces[1::2]]
     return b"".join(pieces)
 
 
 def _without(text: bytes) -> bytes:
-    return b"(" + b"\n" * text.count(b"\n") + b")" if text[0] != _HASH else b""
+    return b"(" + b"\n" * text.count(b"\n") + b")" if text[0] != HASH else b""
 
 
 def slice_of(rows: Sequence[bytes], plain: Sequence[bytes], wanted: Sequence[int]) -> list[bytes] | None:

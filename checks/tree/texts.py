@@ -1,7 +1,7 @@
 """Functions of a file by its text alone: where each is, and what its body has whatever its variables are called.
 
-A parser takes many times as long. Lines tell where a function ends: the next one that is indented no further and stands in
-no bracket. What a string holds is no part of the text.
+A parser takes many times as long. Lines tell where a function ends: before the next one that is indented no further and
+stands in no bracket. Of strings only letters and digits are kept, however they are quoted, split or escaped.
 """
 
 from __future__ import annotations
@@ -15,27 +15,38 @@ from typing import NamedTuple
 
 from checks.tree.body import Function, functions
 from checks.tree.parse import Unparsable, parse
-from checks.tree.slices import KEYWORDS, WITH_FIELDS, opening, without_strings
+from checks.tree.slices import HASH, KEYWORDS, TEXT, opening
 
-_HEAD = re.compile(rb"\n([ \t\f]*)(?:async[ \t]+)?(def|class)[ \t]+(\w+)")
+_QUOTE = ord("'")
+_HEAD = re.compile(rb"(def|class)[ \t]+(\w+)")
+_INDENT = re.compile(rb"([ \t\f]*)(?:async[ \t]+)?")
 _IN_BRACKETS = rb"[^()]*+"
 for _ in range(5):
     _IN_BRACKETS = rb"[^()]*+(?:\(%b\)[^()]*+)*+" % _IN_BRACKETS
-#: from behind the name to the body
+#: from behind the name of a function to its body
 _PARAMETERS = re.compile(rb"[^()]*+\(%b\)[^:]*+:" % _IN_BRACKETS)
-_WORD = re.compile(rb"\w+")
+#: of functions inside: what decorates them, and their heads
+_DECORATOR = re.compile(rb"\n[ \t]*@[\w. \t]+(?:\(%b\))?" % _IN_BRACKETS)
+_INNER_HEAD = re.compile(rb"def[ \t]+\w+" + _PARAMETERS.pattern)
+_DOCSTRING = re.compile(rb"\s*[rRuU]?(?: \(?'\w*\n*\)?)+[ \t]*(?=[\n;]|\Z)")
+_FIELD = re.compile(rb"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
+_F = tuple(b"".join((a, b)) for a in (b"f", b"F") for b in (b"", b"r", b"R"))
+_FIELDS = re.compile(rb"[fF][rR]? \(?'")
+_NO_LETTERS = bytes(each for each in range(256) if not (each < 128 and chr(each).isalnum()))
+#: with a quote in front where it is a string's
+_WORD = re.compile(rb"[\w']+")
 _CALLED = re.compile(rb"\.\s*(\w+)[ \t)]*\(")
-#: signs that neither layout nor an annotation adds or takes away
+#: all but signs that neither layout nor annotations add or take away
 _NO_SIGNS = bytes(each for each in range(256) if each not in b"-+*/%&^~<>=!{")
-#: of what may stand for a syntax node; the others close what another one opened, or part two of them
-_NO_NODES = bytes(each for each in range(128) if chr(each).isalnum() or each in b"_.:)]} \t\f\r\n")
+#: what stands for no syntax node: parts of words, and signs that close what another one opened or stand between two
+_NO_NODES = bytes(each for each in range(128) if chr(each).isalnum() or each in b"_.:)]}' \t\f\r\n")
+_COUNTED = KEYWORDS - {b"None", b"True", b"False", b"async", b"def", b"class"}
 #: lines in brackets that are indented no further than the function
 _MOST_ENDS = 100
-_COUNTED = KEYWORDS - {b"None", b"True", b"False", b"async", b"def", b"class"}
 
 
 class FunctionText(NamedTuple):
-    """One function. Args: name: its dotted path inside the module. first, last: its lines, from 1. body: without strings."""
+    """One function. Args: name: its dotted path inside the module. first, last: its lines, from 1. body: as plain text."""
 
     name: str
     first: int
@@ -43,49 +54,72 @@ class FunctionText(NamedTuple):
     body: bytes
 
     @property
-    def plain_name(self) -> str:
-        return self.name.rpartition(".")[2]
-
-    @property
     def words(self) -> list[bytes]:
         return _WORD.findall(self.body)
 
     def key(self, words: list[bytes]) -> bytes:
-        """The same for bodies of one normal form: keywords, called methods and signs in order.
+        """The same for bodies of one normal form: keywords, strings, called methods and signs, each in order.
 
-        Local names are no part of it, nor are texts, layout or annotations; calls in these are, and in inner decorators.
+        Local names are no part of it, nor is layout; nor what an annotation has, apart from strings and calls.
         """
-        kept = b" ".join([word for word in words if word in _COUNTED]).replace(b"elif", b"else if")
-        signs = self.body.replace(b"->", b"").translate(None, _NO_SIGNS)
-        return b"%b;%b;%b" % (kept, b" ".join(_CALLED.findall(self.body)), signs)
+        kept = b" ".join([word for word in words if word in _COUNTED or word[0] == _QUOTE])
+        kept = kept.replace(b" '", b"'").replace(b"'", b"").replace(b"elif", b"else if")
+        return b"%b;%b;%b" % (
+            kept,
+            b" ".join(_CALLED.findall(self.body)),
+            self.body.translate(None, _NO_SIGNS),
+        )
 
     def is_smaller(self, nodes: int, words: list[bytes]) -> bool:
         """Whether the body surely has fewer syntax nodes: a word or a sign stands for two at most, a field for any number."""
         if 2 * len(words) >= nodes:
             return False
         signs = len(self.body.translate(None, _NO_NODES))
-        return 2 * (len(words) + signs) < nodes and not WITH_FIELDS.search(self.body)
+        return 2 * (len(words) + signs) < nodes and not _FIELDS.search(self.body)
 
 
 def function_texts(data: bytes) -> Iterator[FunctionText]:
-    """In order; functions that are in others, too. Of a file with lines that end with CR, those ends must be replaced."""
-    plain = b"\n" + without_strings(data)
+    """In order, also those that are in others. Lines must end with LF."""
+    plain = _plain(data)
     around: list[tuple[int, str]] = []
-    at = line = 0
+    at, line = 0, 1
     for head in _HEAD.finditer(plain):
-        start = head.start() + 1
+        start = plain.rfind(b"\n", 0, head.start()) + 1
+        indent = _INDENT.fullmatch(plain, start, head.start())
+        if indent is None:
+            continue
         line += plain.count(b"\n", at, start)
         at = start
         while around and around[-1][0] <= start:
             around.pop()
-        name = head[3].decode()
+        name = head[2].decode()
         name = f"{around[-1][1]}.{name}" if around else name
-        end = _end(plain, start, head.end(), len(head[1]))
+        end = _end(plain, start, head.end(), len(indent[1]))
         around.append((end, name))
-        if head[2] == b"def":
-            parameters = _PARAMETERS.match(plain, head.end(), end)
-            body = plain[parameters.end() if parameters else head.end() : end]
-            yield FunctionText(name, line, line + plain.count(b"\n", start, end), body)
+        if head[1] == b"def":
+            yield FunctionText(
+                name, line, line + plain.count(b"\n", start, end), _body(plain, head.end(), end)
+            )
+
+
+def _plain(data: bytes) -> bytes:
+    """Without comments, and of strings what letters they have; brackets hold the lines of one together."""
+    pieces = TEXT.split(data)  # every second one is a string or a comment
+    pieces[1::2] = [
+        b"" if text[0] == HASH else _letters(text, has_fields=before.endswith(_F))
+        for before, text in zip(pieces[::2], pieces[1::2], strict=False)
+    ]
+    return b"".join(pieces)
+
+
+def _letters(text: bytes, *, has_fields: bool) -> bytes:
+    lines = text.count(b"\n")
+    if has_fields:
+        text = _FIELD.sub(b"", text)
+    if b"\\" in text:
+        text = text.replace(b"\\n", b"")
+    text = text.translate(None, _NO_LETTERS)
+    return b" ('%b%b) " % (text, b"\n" * lines) if lines else b" '%b " % text
 
 
 def _end(plain: bytes, start: int, at: int, indent: int) -> int:
@@ -105,14 +139,24 @@ def _outdented(indent: int) -> re.Pattern[bytes]:
     return re.compile(rb"\n(?<!\\\n)(?=[ \t\f]{0,%d}[^\s)\]}])" % indent)
 
 
-def parsed_function(data: bytes, rows: list[bytes], text: FunctionText) -> Function:
-    """The tree of one function, of its own rows where these can be parsed alone. Raises Unparsable."""
-    head = b"if 0:\n" if rows[text.first - 1][:1].isspace() else b""
+def _body(plain: bytes, at: int, end: int) -> bytes:
+    """What counts of a function behind its name: neither docstring nor annotations of parameters."""
+    parameters = _PARAMETERS.match(plain, at, end)
+    at = parameters.end() if parameters else at
+    docstring = _DOCSTRING.match(plain, at, end)
+    body = plain[docstring.end() if docstring else at : end]
+    return _INNER_HEAD.sub(b"", _DECORATOR.sub(b"", body)) if b"def " in body else body
+
+
+def parsed_function(data: bytes, name: str, first: int, last: int) -> Function:
+    """The tree of one function, of its own lines where these can be parsed alone. Raises Unparsable."""
+    rows = data.split(b"\n")[first - 1 : last]
+    head = b"if 0:\n" if rows[0][:1].isspace() else b""
     with suppress(Unparsable):
-        found = next(functions(parse("", head + b"\n".join(rows[text.first - 1 : text.last])).tree), None)
-        if found and found[0] == text.plain_name:
+        found = next(functions(parse("", head + b"\n".join(rows)).tree), None)
+        if found and found[0] == name.rpartition(".")[2]:
             return found[1]
     for _, node in functions(parse("", data).tree):
-        if node.lineno == text.first:
+        if node.lineno == first:
             return node
-    raise Unparsable("functions are not where their lines are", text.first)
+    raise Unparsable("functions are not where their lines are", first)
