@@ -23,6 +23,8 @@ _KINDS = [each for each in vars(ast).values() if isinstance(each, type) and issu
 _WRITTEN = {
     kind: (f"({kind.__name__}", tuple(f for f in kind._fields if f not in _DROPPED)) for kind in _KINDS
 }
+#: text fields that may name a local variable; what is in others is what it says, also where a variable is called so
+_NAMING = frozenset({"name", "asname", "rest"})
 #: fields in which there are no names that a function could bind
 _NAMELESS = frozenset({"ctx", "op", "ops", "attr", "id", "kind", "type_comment", "n"})
 _INNER = {kind: tuple(f for f in kind._fields if f not in _NAMELESS) for kind in _KINDS} | {ast.Constant: ()}
@@ -141,7 +143,9 @@ def _write(node: object, names: dict[str, str], parts: list[str]) -> None:
         parts.append(head)
         for field in fields:
             value = getattr(node, field, None)
-            if value is not None:
+            if type(value) is str and field not in _NAMING:
+                parts.append(repr(value).replace(" ", "\u00b7"))
+            elif value is not None:
                 _write(value, names, parts)
         parts.append(")")
     elif node is not None:
