@@ -28,7 +28,8 @@ _PARAMETERS = re.compile(rb"[^()]*+\(%b\)[^:]*+:" % _IN_BRACKETS)
 #: of functions inside: what decorates them, and their heads
 _DECORATOR = re.compile(rb"\n[ \t]*@[\w. \t]+(?:\(%b\))?" % _IN_BRACKETS)
 _INNER_HEAD = re.compile(rb"def[ \t]+\w+" + _PARAMETERS.pattern)
-_DOCSTRING = re.compile(rb"\s*[rRuU]?(?: \(?'\w*\n*\)?)+[ \t]*(?=[\n;]|\Z)")
+_DOCSTRING = re.compile(rb"\s*(?:[rRuU] )?(?:\(?'\w*\n*\)? )+[ \t]*(?=[\n;]|\Z)")
+_ESCAPE = re.compile(rb"\\+(?:x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|N\{[^}]*\}|[0-7]{1,3}|.|\n)")
 _FIELD = re.compile(rb"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _F = tuple(b"".join((a, b)) for a in (b"f", b"F") for b in (b"", b"r", b"R"))
 _FIELDS = re.compile(rb"[fF][rR]? \(?'")
@@ -72,7 +73,7 @@ class FunctionText(NamedTuple):
 
     def is_smaller(self, nodes: int, words: list[bytes]) -> bool:
         """Whether the body surely has fewer syntax nodes: a word or a sign stands for two at most, a field for any number."""
-        if 2 * len(words) >= nodes:
+        if 2 * len(words) >= nodes or b"def" in words:
             return False
         signs = len(self.body.translate(None, _NO_NODES))
         return 2 * (len(words) + signs) < nodes and not _FIELDS.search(self.body)
@@ -106,20 +107,22 @@ def _plain(data: bytes) -> bytes:
     """Without comments, and of strings what letters they have; brackets hold the lines of one together."""
     pieces = TEXT.split(data)  # every second one is a string or a comment
     pieces[1::2] = [
-        b"" if text[0] == HASH else _letters(text, has_fields=before.endswith(_F))
+        b"" if text[0] == HASH else _letters(before, text)
         for before, text in zip(pieces[::2], pieces[1::2], strict=False)
     ]
     return b"".join(pieces)
 
 
-def _letters(text: bytes, *, has_fields: bool) -> bytes:
+def _letters(before: bytes, text: bytes) -> bytes:
+    """Args: before: what stands in front of it, perhaps with a prefix at its end."""
     lines = text.count(b"\n")
-    if has_fields:
+    gap = b" " if before[-1:].isalpha() else b""
+    if gap and before.endswith(_F):
         text = _FIELD.sub(b"", text)
     if b"\\" in text:
-        text = text.replace(b"\\n", b"")
+        text = _ESCAPE.sub(b"", text)
     text = text.translate(None, _NO_LETTERS)
-    return b" ('%b%b) " % (text, b"\n" * lines) if lines else b" '%b " % text
+    return b"%b('%b%b) " % (gap, text, b"\n" * lines) if lines else b"%b'%b " % (gap, text)
 
 
 def _end(plain: bytes, start: int, at: int, indent: int) -> int:
@@ -131,7 +134,8 @@ def _end(plain: bytes, start: int, at: int, indent: int) -> int:
         if depth <= 0:
             return start
         first = first or start
-    return first or len(plain)
+    is_to_the_end = not first or depth + opening(plain[start:]) <= 0
+    return len(plain) if is_to_the_end else first
 
 
 @lru_cache
@@ -145,7 +149,7 @@ def _body(plain: bytes, at: int, end: int) -> bytes:
     at = parameters.end() if parameters else at
     docstring = _DOCSTRING.match(plain, at, end)
     body = plain[docstring.end() if docstring else at : end]
-    return _INNER_HEAD.sub(b"", _DECORATOR.sub(b"", body)) if b"def " in body else body
+    return _INNER_HEAD.sub(b"def", _DECORATOR.sub(b"", body)) if b"def " in body else body
 
 
 def parsed_function(data: bytes, name: str, first: int, last: int) -> Function:
