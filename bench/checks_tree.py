@@ -4,6 +4,10 @@ Shape: packages of twenty modules; routes, services, models and repositories wit
 nearly everywhere, ``extra=`` in a third of the files, ``json.dumps`` in a sixth, enums and pydantic models in the model
 modules, one helper that three files in a hundred use. In a dense tree half of the functions log structured fields, one in
 eight of those through a helper of the tree.
+
+Functions are made of statements that are drawn one by one, and are as alike as those of real code: in django, litellm and
+apache-airflow-core a quarter to a half of the functions share their name with another one, a sixth to two fifths are
+enough like another one for their syntax trees to be compared, and one to three in a hundred are copies.
 """
 
 from __future__ import annotations
@@ -25,6 +29,13 @@ _WORDS = """
     order page plan queue quota record region result role room rule search session shard slot
     stage state step store stream task thread token tool topic trace user vault window worker
 """.split()  # noqa: SIM905 - words, not a literal to read
+_VERBS = """
+    add apply bind build check claim close collect count drop emit fetch find flush get handle join keep list load lock
+    merge move open pack parse poll pull push put read reset run save scan send show sort start stop sync touch trim wait
+""".split()  # noqa: SIM905
+#: functions of one name that are like one another; and which share of all have such
+_FAMILIES = 600
+_RELATED = 0.2
 _HOME = f'''\
 """Text for states."""
 
@@ -153,22 +164,22 @@ def _class(rng: random.Random, model: str, has_extra: bool, has_dumps: bool, use
 
 
 def _method(rng: random.Random, model: str, has_extra: bool, has_dumps: bool, uses_helper: bool) -> str:
-    a, b, c, d = rng.sample(_WORDS, 4)
+    # its family's where it has one; the last of its statements are its own, if it has any
+    drawn = random.Random(rng.randrange(_FAMILIES)) if rng.random() < _RELATED else rng
+    a, b, c, d = drawn.sample(_WORDS, 4)
+    last = drawn.choice(_WORDS)
+    name = (
+        f"{drawn.choice(_VERBS)}_{b}" if drawn.random() < 0.25 else f"{drawn.choice(_VERBS)}_{a}_{last}_{b}"
+    )
     body = [
         f"        {a} = self.limit + len({b})",
-        f"        if {a} > {rng.randint(2, 99)}:",
-        f'            logger.info("{c} %s of %s", {a}, {b})',
-        f'        {c} = [{d} for {d} in {b} if {d} and {d} != "{a}"]',
-        f'        {d} = {{"{a}": {a}, "{c}": len({c}), "kind": "{rng.choice(_WORDS)}"}}',
-        "        try:",
-        f'            {a} += int({d}.get("{a}", 0)) * {rng.randint(1, 9)}',
-        "        except (TypeError, ValueError) as error:",
-        f'            logger.warning("{a} failed: %s", error)',
-        f'            raise RuntimeError(f"{a} of {{len({b})}}") from error',
+        *(line for _ in range(drawn.randint(1, 4)) for line in _statement(drawn, a, b)),
+        *_ordinary(drawn, a, b, c, d),
+        *(line for _ in range(rng.randint(0, 3)) for line in _statement(rng, a, "model")),
     ]
     if has_extra and rng.random() < 0.4:
         body.append(
-            f'        logger.info("{d}", extra={{"{a}": {a}, "{c}": len({c}), "name": model.{rng.choice(_WORDS)}}})'
+            f'        logger.info("{d}", extra={{"{a}": {a}, "{c}": len({b}), "name": model.{rng.choice(_WORDS)}}})'
         )
     if has_dumps and rng.random() < 0.3:
         body.append(
@@ -177,4 +188,49 @@ def _method(rng: random.Random, model: str, has_extra: bool, has_dumps: bool, us
     if uses_helper and rng.random() < 0.5:
         body.append(f'        logger.debug("{a} %s", {HELPER}(model.phase))')
     text = "\n".join(body)
-    return f'    async def {a}_{b}(self, {b}: list[str], model: Model{model}) -> dict[str, Any]:\n        """{a.title()} by {b}."""\n{text}\n        return {d}\n\n'
+    return f'    async def {name}(self, {b}: list[str], model: Model{model}) -> dict[str, Any]:\n        """{a.title()} by {b}."""\n{text}\n        return {d}\n\n'
+
+
+def _ordinary(rng: random.Random, a: str, b: str, c: str, d: str) -> list[str]:
+    """What a service does and logs, some of it in some order; ``d`` is a dictionary behind it."""
+    some = [
+        [
+            f"        if {a} > {rng.randint(2, 99)}:",
+            f'            logger.info("{c} %s of %s", {a}, {b})',
+        ],
+        [f'        {c} = [{d} for {d} in {b} if {d} and {d} != "{a}"]'],
+        [
+            "        try:",
+            f'            {a} += int(self.{rng.choice(_WORDS)}.{rng.choice(_VERBS)}("{a}", {rng.randint(0, 9)}))',
+            f"        except ({rng.choice(('TypeError', 'KeyError', 'OSError'))}, ValueError) as error:",
+            f'            logger.warning("{a} failed: %s", error)',
+            f'            raise RuntimeError(f"{a} of {{len({b})}}") from error',
+        ],
+        [f'        logger.info("{rng.choice(_VERBS)} {c}: %s", {a})'],
+    ]
+    kept = [lines for lines in rng.sample(some, len(some)) if rng.random() < 0.6]
+    fields = f'{{"{a}": {a}, "{rng.choice(_WORDS)}": len({b}), "kind": "{rng.choice(_WORDS)}"}}'
+    return [line for lines in kept for line in lines] + [f"        {d} = {fields}"]
+
+
+def _statement(rng: random.Random, a: str, b: str) -> list[str]:
+    """One statement out of a dozen kinds, with names of its own."""
+    (k, w, x, y), (v, u) = rng.sample(_WORDS, 4), rng.sample(_VERBS, 2)
+    made = rng.choice(
+        (
+            f"{x}_{y} = self.{w}.{v}({b}, {k}={rng.randint(0, 99)})",
+            f"if not self.{w}.{v}_{k}({b}):\n    return {{}}",
+            f"for {x}_{w} in self.{w}s.{v}({a}):\n    self.{u}_{y}({x}_{w}.{k})",
+            f"with self.{w}_{k}({b}) as {x}_{y}:\n    {x}_{y}.{v}({a})",
+            f"await self.{w}.{v}_{k}({b}, {a})",
+            f"{x}_{y} = max(self.{w}_{k}, {rng.randint(0, 99)}) if self.{k} else None",
+            f"while self.{w}_{k} < {a}:\n    self.{w}_{k} += self.{y}.{v}({rng.randint(1, 9)})",
+            f"assert {b} is not self.{w}_{k}",
+            f"self.{w}s[{a}] = {v}_{w}({b}, {k}=self.{y})",
+            f'{x}_{y} = [{w}.{k} for {w} in self.{y}.{v}({b}) if {w}.{x} in ("{k}", "{u}")]',
+            f'{x}_{y} = {{"{w}": self.{k}, "{y}": self.{v}_{k}({a})}}',
+            f"del self.{w}s[{a}], self.{y}_{k}",
+            f"{x}_{y} = lambda {k}: {k}.{w}({a}) or self.{v}_{y}",
+        )
+    )
+    return [f"        {line}" for line in made.split("\n")]

@@ -49,7 +49,7 @@ def test_a_function_parsed_alone_is_what_it_is_in_its_file(part: int) -> None:
         data = path.read_bytes()
         nodes = _nodes(data)
         for at, text in _texts(data).items():
-            alone = parsed_function(data, text.name, text.first, text.last)
+            alone = parsed_function(data.split(b"\n"), text.name, text.first, text.last)
             assert body.normal_form(alone) == body.normal_form(nodes[at]), (path, at)
 
 

@@ -89,11 +89,11 @@ def wants(path: str, data: bytes, asked: Brief) -> bool:
 
 def skim(path: str, data: bytes, asked: Brief) -> Facts:
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    rows = data.split(b"\n")
     if asked:
-        nodes = ((*place, parsed_function(data, *place)) for place in asked[path])
+        nodes = ((*place, parsed_function(rows, *place)) for place in asked[path])
         found = [_helper(name, line, node) for name, line, _, node in nodes if body.has_size(node, MIN_NODES)]
         return Facts([], found, [])
-    rows = data.split(b"\n")
     seen = (_seen(text, rows) for text in function_texts(data) if not _plain(text.name).startswith("__"))
     return Facts(list(filter(None, seen)), [], _imported(data))
 

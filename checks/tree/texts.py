@@ -7,7 +7,7 @@ stands in no bracket. Of strings only letters and digits are kept, however they 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
@@ -152,15 +152,14 @@ def _body(plain: bytes, at: int, end: int) -> bytes:
     return _INNER_HEAD.sub(b"def", _DECORATOR.sub(b"", body)) if b"def " in body else body
 
 
-def parsed_function(data: bytes, name: str, first: int, last: int) -> Function:
-    """The tree of one function, of its own lines where these can be parsed alone. Raises Unparsable."""
-    rows = data.split(b"\n")[first - 1 : last]
-    head = b"if 0:\n" if rows[0][:1].isspace() else b""
+def parsed_function(rows: Sequence[bytes], name: str, first: int, last: int) -> Function:
+    """The tree of one function of these rows, of its own where they can be parsed alone. Raises Unparsable."""
+    head = b"if 0:\n" if rows[first - 1][:1].isspace() else b""
     with suppress(Unparsable):
-        found = next(functions(parse("", head + b"\n".join(rows)).tree), None)
+        found = next(functions(parse("", head + b"\n".join(rows[first - 1 : last])).tree), None)
         if found and found[0] == name.rpartition(".")[2]:
             return found[1]
-    for _, node in functions(parse("", data).tree):
+    for _, node in functions(parse("", b"\n".join(rows)).tree):
         if node.lineno == first:
             return node
     raise Unparsable("functions are not where their lines are", first)
