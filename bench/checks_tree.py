@@ -224,12 +224,12 @@ def _statement(rng: random.Random, a: str, b: str) -> list[str]:
             f"with self.{w}_{k}({b}) as {x}_{y}:\n    {x}_{y}.{v}({a})",
             f"await self.{w}.{v}_{k}({b}, {a})",
             f"{x}_{y} = max(self.{w}_{k}, {rng.randint(0, 99)}) if self.{k} else None",
-            f"while self.{w}_{k} < {a}:\n    self.{w}_{k} += self.{y}.{v}({rng.randint(1, 9)})",
+            f"while {a} < self.{w}_{k}:\n    {a} += self.{y}.{v}({rng.randint(1, 9)})",
             f"assert {b} is not self.{w}_{k}",
-            f"self.{w}s[{a}] = {v}_{w}({b}, {k}=self.{y})",
+            f"{x}_{y} = {v}_{w}({b}, {k}=self.{y}) or self.{u}_{k}",
             f'{x}_{y} = [{w}.{k} for {w} in self.{y}.{v}({b}) if {w}.{x} in ("{k}", "{u}")]',
             f'{x}_{y} = {{"{w}": self.{k}, "{y}": self.{v}_{k}({a})}}',
-            f"del self.{w}s[{a}], self.{y}_{k}",
+            f"self.{w}s.{v}(*self.{y}_{k}, {a})",
             f"{x}_{y} = lambda {k}: {k}.{w}({a}) or self.{v}_{y}",
         )
     )
