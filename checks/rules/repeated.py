@@ -1,6 +1,8 @@
 """repeated: helpers that exist several times, equal or nearly, whatever they are called (``--discover``).
 
-Theory of operation. Every function of some size is reduced to its normal form: the hash of it finds equal bodies under
+Theory of operation. Most functions are like no other, and their text shows it: what a normal form has is a key of the text
+first, and what nearly equal bodies share are words. Functions that share the key with another one, or the name and enough
+words, are parsed, each by itself. One of some size is reduced to its normal form: the hash of it finds equal bodies under
 any name; a short signature of its word pairs (the least of their hashes: among the least of two functions together,
 the share that both have estimates the share of equal pairs) finds nearly equal bodies under the same name; and functions
 of one name that ask whether a value is an enum belong together, however they do it. Only notes come out: a person decides.
