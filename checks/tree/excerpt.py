@@ -13,20 +13,32 @@ import ast
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from checks.tree.definitions import Function
 from checks.tree.parse import Parsed, Unparsable, parse
 from checks.tree.slices import slice_of, without_strings
-from checks.tree.untouched import GIVING, untouched
+from checks.tree.untouched import MAY_GIVE, gives, untouched
 
-_HEAD = re.compile(rb"(?:async +def|def|class) +(\w+)")
 _GOES_ON = (b")", b"]", b"}", b"''")
-_METHOD = re.compile(rb"([ \t]+)(?:async +def|def) ")
+_METHOD = re.compile(rb"\n([ \t]+)(?:async +def|def) ")
 #: how many lines that look like the end of a function are tried
 _MOST_ENDS = 4
 #: of a smaller file the whole is parsed as fast
 _LEAST_BYTES = 2000
+
+
+class _Block(NamedTuple):
+    """A function or class: the rows from ``first`` to before ``last``, from 0; the text from ``start`` to before ``end``."""
+
+    first: int
+    last: int
+    start: int
+    end: int
+    is_class: bool
+    name: bytes
 
 
 def parse_part(path: str, data: bytes, lines: Sequence[int], *, with_classes: bool = False) -> Parsed:
@@ -56,93 +68,104 @@ def _excerpt(
     """
     if b"\r" in data or b"\f" in data or b"\\\n" in data:
         return None
-    text = without_strings(data)
-    rows, plain = data.split(b"\n"), text.split(b"\n")
-    if len(rows) != len(plain):
-        return None
+    text = b"\n" + without_strings(data)  # so that every row stands behind a line end
     # Names that are not ASCII may be spelt in several ways; and the field of a string may bind one.
     if not text.isascii() or data.count(b":=") != text.count(b":="):
         return None
+    rows, plain = data.split(b"\n"), text[1:].split(b"\n")
+    if len(rows) != len(plain):
+        return None
     kept = rows[:]
-    for first, last in _blocks(plain, 0, len(rows), b""):
-        is_class, is_asked = plain[first].startswith(b"class"), _holds(lines, first, last)
-        if is_class and with_classes and not is_asked:
+    for block in _blocks(text, (0, len(text)), 0, b""):
+        is_asked = bool(_of(lines, block))
+        if block.is_class and with_classes and not is_asked:
             continue
-        left_out.add(_name_of(rows[first], b"").decode(errors="replace"))
+        left_out.add(block.name.decode(errors="replace"))
         if not is_asked:
-            _cut(rows, kept, first, last, b"")
-        elif is_class:
-            _class(rows, plain, kept, first, last, lines)
+            _cut(kept, block, b"")
+        elif block.is_class:
+            _class(rows, plain, text, kept, block, lines)
         else:
-            _slice(rows, plain, kept, first, last, lines)
+            _slice(rows, plain, kept, block, _of(lines, block))
     return b"\n".join(kept)
 
 
 def _class(
-    rows: list[bytes], plain: list[bytes], kept: list[bytes], first: int, last: int, lines: Sequence[int]
+    rows: list[bytes],
+    plain: list[bytes],
+    text: bytes,
+    kept: list[bytes],
+    around: _Block,
+    lines: Sequence[int],
 ) -> None:
     """Keep of a class those methods that hold a line of interest, or give something to the object."""
-    indent = next((m[1] for row in plain[first + 1 : last] if (m := _METHOD.match(row))), b"")
-    for start, end in _blocks(plain, first + 1, last, indent) if indent else ():
-        if not _holds(lines, start, end):
-            if next(_giving(plain, start + 1, end), None) is None:
-                _cut(rows, kept, start, end, indent)
-        elif not plain[start].startswith(b"class", len(indent)):
-            near = lines[bisect_left(lines, start + 1) : bisect_right(lines, end)]
+    first = _METHOD.search(text, around.start + 1, around.end)
+    if first is None:
+        return
+    given = sorted(set(_giving(text, plain, around)))
+    for block in _blocks(text, (around.start + 1, around.end), around.first + 1, first[1]):
+        near, gives_at = _of(lines, block), _of(given, block)
+        if near and not block.is_class:
             # Other methods see what it gives the object behind the last of them.
-            _slice(rows, plain, kept, start, end, [*near, *_giving(plain, near[-1], end)])
+            _slice(rows, plain, kept, block, [*near, *(line for line in gives_at if line > near[-1])])
+        elif not near and not gives_at:
+            _cut(kept, block, first[1])
 
 
-def _giving(plain: list[bytes], first: int, last: int) -> Iterator[int]:
-    """The lines, from 1, of rows from ``first`` to before ``last``, from 0, that give something to the object."""
-    for number, row in enumerate(plain[first:last], first + 1):
-        if b"self." in row and GIVING.search(row):
-            yield number
+def _giving(text: bytes, plain: list[bytes], around: _Block) -> Iterator[int]:
+    """The lines, from 1, of a class that give something to the object."""
+    row, at = around.first, around.start + 1
+    for match in MAY_GIVE.finditer(text, at, around.end):
+        row, at = row + text.count(b"\n", at, match.start()), match.start()
+        if gives(plain[row]):
+            yield row + 1
 
 
-def _holds(lines: Sequence[int], first: int, last: int) -> bool:
-    """Whether one of the lines, from 1, is among the rows from ``first`` to before ``last``, from 0."""
-    at = bisect_left(lines, first + 1)
-    return at < len(lines) and lines[at] <= last
+def _of(lines: Sequence[int], block: _Block) -> Sequence[int]:
+    """Those of the lines, from 1, that are among its rows."""
+    return lines[bisect_left(lines, block.first + 1) : bisect_right(lines, block.last)]
 
 
-def _blocks(rows: list[bytes], start: int, end: int, indent: bytes) -> Iterator[tuple[int, int]]:
-    """Functions and classes that are indented so: the row of each head, and the row behind its end."""
-    head, depth = -1, len(indent)
-    for number in range(start, end):
-        row = rows[number]
-        if len(row) <= depth or row[depth] in b" \t" or row.startswith(_GOES_ON, depth):
+def _blocks(text: bytes, span: tuple[int, int], row: int, indent: bytes) -> Iterator[_Block]:
+    """Functions and classes that are indented so.
+
+    Args:
+        span: of the text; it begins with a line end, behind which the row ``row`` stands.
+    """
+    (at, end), head = span, None
+    for match in _beginning(indent).finditer(text, at, end):
+        kind, name = match.groups()
+        if head is None and kind is None:
             continue
-        if not row.startswith(indent):
-            if not row.strip():
-                continue
-            row = b""  # it stands further out
-        if head >= 0:
-            yield head, number
-        head = number if _HEAD.match(row, depth) else -1
-    if head >= 0:
-        yield head, end
+        row, at = row + text.count(b"\n", at, match.start()), match.start()
+        if head is not None:
+            yield _Block(head[0], row, head[1], at, *head[2:])
+        head = (row, at, kind == b"class", name) if kind is not None else None
+    if head is not None:
+        yield _Block(head[0], row + text.count(b"\n", at, end), head[1], end, *head[2:])
+
+
+@lru_cache
+def _beginning(indent: bytes) -> re.Pattern[bytes]:
+    """Rows that are indented so or less, but for those that go on with what is above them."""
+    begins = rb"(?=[^\s)\]}'])"
+    less = rb"|[ \t]{0,%d}%b" % (len(indent) - 1, begins) if indent else b""
+    return re.compile(rb"\n(?:%b(?:(async +def|def|class) +(\w+)|%b)%b)" % (indent, begins, less))
 
 
 def _slice(
-    rows: list[bytes], plain: list[bytes], kept: list[bytes], first: int, last: int, lines: Sequence[int]
+    rows: list[bytes], plain: list[bytes], kept: list[bytes], block: _Block, lines: Sequence[int]
 ) -> None:
     """Keep of a function what its lines of interest need, where that can be told."""
-    wanted = [line - 1 - first for line in lines[bisect_left(lines, first + 1) : bisect_right(lines, last)]]
-    inside = rows[first:last], plain[first:last], wanted
+    first, last = block.first, block.last
+    inside = rows[first:last], plain[first:last], [line - 1 - first for line in lines]
     kept[first:last] = untouched(*inside) or slice_of(*inside) or kept[first:last]
 
 
-def _cut(rows: list[bytes], kept: list[bytes], first: int, last: int, indent: bytes) -> None:
-    word = b"class %b: pass" if rows[first].startswith(b"class", len(indent)) else b"def %b(): pass"
-    kept[first] = indent + word % _name_of(rows[first], indent)
-    kept[first + 1 : last] = [b""] * (last - first - 1)
-
-
-def _name_of(head: bytes, indent: bytes) -> bytes:
-    match = _HEAD.match(head, len(indent))
-    assert match is not None
-    return match[1]
+def _cut(kept: list[bytes], block: _Block, indent: bytes) -> None:
+    word = b"class %b: pass" if block.is_class else b"def %b(): pass"
+    kept[block.first] = indent + word % block.name
+    kept[block.first + 1 : block.last] = [b""] * (block.last - block.first - 1)
 
 
 def whole_function(parsed: Parsed, line: int) -> Function | None:

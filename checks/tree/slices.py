@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import string
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,13 +23,16 @@ TEXT = re.compile(
     rb"""|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*')""",
     re.DOTALL,
 )
-_WORD = re.compile(rb"[^\W\d]\w*")
+WORD_BYTES = f"_{string.ascii_letters}{string.digits}".encode()
+#: makes blanks of all else
+_WORDS = bytes(each if each in WORD_BYTES else 32 for each in range(256))
 HASH = ord("#")
 _NO_BRACKETS = bytes(each for each in range(256) if each not in b"()[]{}")
+_NO_BRACKETS_IN_ROWS = _NO_BRACKETS.replace(b"\n", b"")
 _FIRST = re.compile(rb"([ \t]*)(?:async\s+)?(@|[^\W\d]\w*)?")
 _ASKING = re.compile(rb"\b(?:isinstance|hasattr|issubclass|callable)\b")
 _AS = re.compile(rb"\bas\s+([^:]*)")
-_ASSIGNED = re.compile(rb"(?<![=!<>:])=(?!=)|>>=|<<=")
+_ASSIGNED = re.compile(rb"=(?<![=!<>:]=)(?!=)|=(?<=>>=)|=(?<=<<=)")
 _ANNOTATED = re.compile(rb"[^:=({]+:(?!=)")
 #: methods that change what they are called on
 CHANGING = rb"(?:update|append|setdefault|insert|extend|add|pop|clear)"
@@ -82,12 +86,18 @@ def without_strings(data: bytes, *, keeps_lines: bool = True) -> bytes:
     if not keeps_lines:
         pieces[1::2] = [b"" if text[0] == HASH else b"''" for text in pieces[1::2]]
         return b"".join(pieces)
-    pieces[1::2] = [_without(text) if b"\n" in text or text[0] == HASH else b"''" for text in pieces[1::2]]
+    # What ends in two quotes may have three of them, and so several lines.
+    pieces[1::2] = [
+        _without(text) if text[0] == HASH or text[-1] == text[-2] else b"''" for text in pieces[1::2]
+    ]
     return b"".join(pieces)
 
 
 def _without(text: bytes) -> bytes:
-    return b"(" + b"\n" * text.count(b"\n") + b")" if text[0] != HASH else b""
+    if text[0] == HASH:
+        return b""
+    lines = text.count(b"\n")
+    return b"(" + b"\n" * lines + b")" if lines else b"''"
 
 
 def slice_of(rows: Sequence[bytes], plain: Sequence[bytes], wanted: Sequence[int]) -> list[bytes] | None:
@@ -116,22 +126,28 @@ def _statements(plain: Sequence[bytes], end: int) -> list[Statement]:
     """From the head of the function to the end of what holds the row ``end``; nothing where brackets do not match up."""
     found: list[Statement] = []
     first, depth = -1, 0
-    for number, row in enumerate(plain):
+    for number, (row, brackets) in enumerate(zip(plain, _brackets(plain), strict=True)):
         if first < 0:
             if not row or row.isspace():
                 continue
             first = number
-        depth += opening(row)
+        if brackets:
+            depth += len(brackets) - 2 * len(brackets.translate(None, b"([{"))
         if depth <= 0:
             text = row.rstrip() if first == number else b"\n".join(plain[first : number + 1]).rstrip()
             match = _FIRST.match(text)
             assert match is not None
-            indent, word = len(match[1]), match[2] or b""
+            indent, word = match.end(1), match[2] or b""
             if first > end and len(found) > 1 and indent <= found[1].indent and word not in _BRANCHES:
                 return found
             found.append(Statement(first, number, indent, word, text))
             first = -1
     return found if first < 0 else []
+
+
+def _brackets(rows: Sequence[bytes]) -> list[bytes]:
+    """Those of each row."""
+    return b"\n".join(rows).translate(None, _NO_BRACKETS_IN_ROWS).split(b"\n")
 
 
 def opening(text: bytes) -> int:
@@ -177,9 +193,11 @@ class _Function:
     def _wanted_of(self, unit: Unit) -> list[Span]:
         """Of a statement that decides nothing: what is wanted in it, or all of it where that is no log line in a branch."""
         whole = (unit[0].first, unit[-1].last)
-        asked = [each for each in unit if self._is_wanted(each)]
         if len(unit) == 1:
-            return [whole] if asked or unit[0].word in _LEAVING else []
+            return [whole] if self._is_wanted(unit[0]) or unit[0].word in _LEAVING else []
+        asked = [each for each in unit if self._is_wanted(each)]
+        if not asked:
+            return []
         is_held = not _SCOPES.isdisjoint(each.word for each in unit)
         is_tried = any(each.word == b"try" or _SUPPRESSING.search(each.text) for each in unit)
         spans: list[Span] = []
@@ -200,7 +218,7 @@ class _Function:
     def _words(self, statement: Statement) -> frozenset[bytes]:
         """What is in the fields of a string is read, too."""
         text, source = statement.text, self._source(statement)
-        return frozenset(_WORD.findall(source if WITH_FIELDS.search(source) else text)) - KEYWORDS
+        return _words(source if WITH_FIELDS.search(source) else text) - KEYWORDS
 
     def _is_log_line(self, statement: Statement) -> bool:
         called = _CALLED.match(statement.text)
@@ -209,13 +227,17 @@ class _Function:
 
     def _decides(self, statement: Statement, words: set[bytes]) -> bool:
         """Whether a statement may bind one of the words, change what it holds, or ask what it is."""
-        if words.isdisjoint(_WORD.findall(statement.text)):
+        if words.isdisjoint(statement.text.translate(_WORDS).split()):
             return False
         if self._sets_own and _OWN_CALL.search(statement.text):
             return True  # a method of its own may set it anew
         if _COUNTING.fullmatch(statement.text):
             return False
-        return not words.isdisjoint(_WORD.findall(_deciding(statement)))
+        return not words.isdisjoint(_deciding(statement).translate(_WORDS).split())
+
+
+def _words(text: bytes) -> frozenset[bytes]:
+    return frozenset(text.translate(_WORDS).split())
 
 
 def _deciding(statement: Statement) -> bytes:

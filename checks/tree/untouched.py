@@ -8,27 +8,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
-from checks.tree.slices import CHANGING, KEYWORDS, WITH_FIELDS, opening
+from checks.tree.slices import CHANGING, KEYWORDS, WITH_FIELDS, WORD_BYTES, opening
 
 #: names, not those of attributes
 _NAME = re.compile(rb"(?<![\w.])[^\W\d]\w*")
-#: those that stand neither in front of their arguments nor of a dot with what only reads
-_OTHER_USE = re.compile(rb"(?<![\w.])[^\W\d]\w*(?![\w(]|\.(?!%b\b))" % CHANGING)
+#: leaves names with what is joined to them: ``self.limit``, ``len(``
+_JOINED = bytes(each if each in WORD_BYTES + b".(" else 32 for each in range(256))
+_CHANGED = re.compile(rb"\.%b\b" % CHANGING)
+_CHANGED_NAME = re.compile(rb"(?<![\w.])([^\W\d]\w*)\.%b\b" % CHANGING)
 #: what begins a statement that holds others
 _HOLDING = re.compile(rb"@|(?:async|if|elif|else|for|while|with|try|except|finally|match|case)\b")
+_LEAVING = (b"return", b"raise", b"continue", b"break")
 #: names may have another meaning in or behind these
 _SCOPES = (b"def ", b"class ", b"import ")
-#: what an object is given
-GIVING = re.compile(
-    rb"^[ \t(]*(?:\w[\w ]*,[\s(]*)*self\.\w+\s*[,=:\[|+)]"
-    rb"|[:;=]\s*self\.\w+\s*(?:\[[^]]{0,80}\]\s*)?=(?!=)"  # behind something else in its line
+#: in a row that may give something to the object
+MAY_GIVE = re.compile(rb"self\.\w+[^\S\n]*(?:[,:\[)]|[|+]?=(?!=))")
+#: what an object is given: in the beginning of a row, and behind something else in it
+_GIVING = re.compile(rb"[ \t(]*(?:\w[\w ]*,[\s(]*)*self\.\w+\s*(?:[,:\[)]|[|+]?=(?!=))")
+_GIVING_THEN = re.compile(rb"[:;=]\s*self\.\w+\s*(?:\[[^]]{0,80}\]\s*)?=(?!=)")
+_GIVING_TOO = (
+    re.compile(rb"self\.\w+\.%b\b" % CHANGING),
+    re.compile(rb"for\b(?<!\wfor)(?:(?! in ).)*\bself\."),
+    re.compile(rb"as\b(?<!\was).*\bself\."),
 )
+_UNPACKED = re.compile(rb"\s*[*\[].*\bself\.")
 
-_GIVING_TOO = re.compile(
-    rb"\bself\.\w+\.%b\b|\bfor\b(?:(?! in ).)*\bself\.|\bas\b.*\bself\.|^\s*[*\[].*\bself\." % CHANGING
-)
+
+def gives(row: bytes) -> bool:
+    """Whether a row without strings assigns something to an attribute of the object."""
+    return _GIVING.match(row) is not None or _GIVING_THEN.search(row) is not None
+
+
+def _may_give(row: bytes) -> bool:
+    """The same, or it may change what the object holds."""
+    return gives(row) or _UNPACKED.match(row) is not None or any(each.search(row) for each in _GIVING_TOO)
 
 
 def untouched(rows: Sequence[bytes], plain: Sequence[bytes], wanted: Sequence[int]) -> list[bytes] | None:
@@ -45,8 +59,9 @@ def untouched(rows: Sequence[bytes], plain: Sequence[bytes], wanted: Sequence[in
     others: list[bytes] = []
     for row in wanted:
         if row >= begin:
-            others += plain[begin:row]
-            if not _is_at(plain[row], indent) or opening(b"\n".join(plain[begin:row])):
+            before = b"\n".join(plain[begin:row])
+            others.append(before)
+            if not _is_at(plain[row], indent) or opening(before):
                 return None  # it stands in a branch, or is no beginning
             if _HOLDING.match(plain[row], len(indent)):
                 return None
@@ -58,7 +73,7 @@ def untouched(rows: Sequence[bytes], plain: Sequence[bytes], wanted: Sequence[in
             )
         elif row < first:
             return None
-    return made if _only_reads(others, names - KEYWORDS, indent) else None
+    return made if _only_reads(b"\n".join((b"", *others)), names - KEYWORDS, indent) else None
 
 
 def _end(plain: Sequence[bytes], row: int) -> int:
@@ -74,17 +89,12 @@ def _is_at(row: bytes, indent: bytes) -> bool:
     return bool(indent) and row.startswith(indent) and row[len(indent) : len(indent) + 1] not in (b" ", b"\t")
 
 
-def _only_reads(others: list[bytes], names: set[bytes], indent: bytes) -> bool:
+def _only_reads(text: bytes, names: set[bytes], indent: bytes) -> bool:
     """Whether these rows leave the names what they are and the object what it is, and do not leave the function."""
-    text = b"\n".join(others)
-    if any(word in text for word in _SCOPES) or _leaving(indent).search(text):
+    if any(word in text for word in _SCOPES) or any(b"\n" + indent + word in text for word in _LEAVING):
         return False
-    if not names.isdisjoint(_OTHER_USE.findall(text)):
+    if not names.isdisjoint(text.replace(b"(", b"( ").translate(_JOINED).split()):
         return False
-    own = [row for row in others if b"self." in row]
-    return not any(GIVING.search(row) or _GIVING_TOO.search(row) for row in own)
-
-
-@lru_cache
-def _leaving(indent: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"^%b(?:return|raise|continue|break)\b" % indent, re.MULTILINE)
+    if _CHANGED.search(text) and not names.isdisjoint(_CHANGED_NAME.findall(text)):
+        return False
+    return b"self." not in text or not any(b"self." in row and _may_give(row) for row in text.split(b"\n"))
