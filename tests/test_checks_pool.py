@@ -47,7 +47,7 @@ def check(root: Path, jobs: int) -> Report:
 
 
 def job(n: int) -> Job:
-    return Job(f"m{n}.py", UNSAFE.encode(), ("json-safe-logs",))
+    return Job(f"m{n}.py", UNSAFE.encode(), {"json-safe-logs": None})
 
 
 def test_processes_find_what_one_finds(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a rule is: a few functions and a page of text.
 
 Theory of operation. A run goes over the tree once. For each rule that is on, ``brief`` says, as plain JSON, all that
-the search needs to know. For each file, ``wants`` looks at the bytes and says whether the file is worth parsing;
+the search needs to know. For each file, ``wants`` looks at the bytes and says whether the file is worth parsing, and which part of it;
 ``collect`` turns its syntax tree into facts, in whatever process the file is read. Facts are tuples, lists and
 dictionaries that JSON can write; ``read`` gives them their types again. Then the findings are made: by ``judge``, which
 sees the facts of all files together, or by ``judge_file`` for one file at a time, whose findings are remembered; what
@@ -53,7 +53,8 @@ class Rule(Struct, frozen=True, kw_only=True):
         severity: the worst that it reports.
         brief: None when the settings leave the rule off.
         skim: collects from the bytes in place of ``collect``, where no tree is needed.
-        lines: those that ``collect`` looks at, in order, where it needs no more than the functions and classes around them.
+        wants: whether a file is to be parsed; where no more is needed than the functions and classes around some lines, these,
+            in order.
         read: facts from what JSON made of them; takes facts that are typed already, too.
         gave_up: lines and words of what a file's facts could not hold whole; it is told as not checked.
         further: what to look for in all files again, by what is known so far, at most ``rounds`` times; ``join`` puts a
@@ -67,10 +68,9 @@ class Rule(Struct, frozen=True, kw_only=True):
     why: str
     severity: Severity = Severity.ERROR
     brief: Callable[[Settings, Tree], Brief | None]
-    wants: Callable[[str, bytes, Brief], bool] = lambda path, data, brief: False  # noqa: ARG005
+    wants: Callable[[str, bytes, Brief], bool | list[int]] = lambda path, data, brief: False  # noqa: ARG005
     collect: Callable[[Parsed, Brief], Any] = lambda parsed, brief: None  # noqa: ARG005
     skim: Callable[[str, bytes, Brief], Any] | None = None
-    lines: Callable[[str, bytes, Brief], list[int] | None] = lambda path, data, brief: None  # noqa: ARG005
     read: Callable[[Any], Any] = lambda row: row
     refers: Callable[[Any], Iterable[str]] | None = None
     gave_up: Callable[[Any], Iterable[tuple[int, str]]] = lambda facts: ()  # noqa: ARG005

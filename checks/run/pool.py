@@ -29,7 +29,7 @@ import msgspec
 from msgspec import Struct
 
 from checks.rules.protocol import Brief
-from checks.run.scan import Collected, collect
+from checks.run.scan import Asked, Collected, collect
 
 WORTH_PROCESSES_BYTES = 1_500_000
 _BATCH_BYTES = 250_000
@@ -47,16 +47,16 @@ _COMMAND = (
 
 
 class Job(Struct, frozen=True):
-    """One file to parse, and the rules that want it."""
+    """One file to parse, and what is looked for in it."""
 
     path: str
     data: bytes
-    names: tuple[str, ...]
+    asked: Asked
 
 
 def _frame(briefs: Mapping[str, Brief] | None, jobs: list[Job]) -> bytes:
     """The whole batch at once: a worker that had to ask for each file would wait for this process each time."""
-    header = json.dumps([briefs, [[job.path, job.names, len(job.data)] for job in jobs]]).encode()
+    header = json.dumps([briefs, [[job.path, job.asked, len(job.data)] for job in jobs]]).encode()
     return b"".join((header, b"\n", *(job.data for job in jobs)))
 
 
@@ -173,7 +173,7 @@ class Pool:
         """In this process; nothing where nobody asks any more."""
         if self._is_over.is_set():
             return {}
-        return collect(job.path, job.data, job.names, self._briefs)
+        return collect(job.path, job.data, job.asked, self._briefs)
 
     def _answers(self, batch: list[Job]) -> list[Collected]:
         """In a thread: by a process that is idle, or else by a new one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,36 +22,40 @@ _TYPES = (b"Enum)", b"BaseModel)", b"dataclass")
 #: what looks for a few bytes alone: that a file does not hold them is found again rather than remembered
 QUICK = frozenset({COMMENTS, *(rule.name for rule in BY_NAME.values() if rule.is_quick)})
 
+#: what is looked for in one file, by rule: those lines that it needs, or None where it needs all
+Asked = dict[str, list[int] | None]
 #: what was collected, by rule; under ``trouble`` the line and the reason when the file could not be parsed
 Collected = dict[str, Any]
 
 
-def wanted(path: str, data: bytes, names: Iterable[str], briefs: Mapping[str, Brief]) -> list[str]:
+def wanted(path: str, data: bytes, names: Iterable[str], briefs: Mapping[str, Brief]) -> Asked:
     """Those of the names that have something to look for in these bytes.
 
     A file that is parsed anyway and holds enums or models tells what it defines too: others will ask.
     """
-    found = [name for name in names if _is_wanted(name, path, data, briefs)]
+    answers = [(name, _is_wanted(name, path, data, briefs)) for name in names]
+    found: Asked = {name: None if answer is True else answer for name, answer in answers if answer}
     if any(BY_NAME[n].refers for n in found if n in BY_NAME) and any(word in data for word in _TYPES):
-        found.append(DEFINITIONS)
+        found[DEFINITIONS] = None
     return found
 
 
-def _is_wanted(name: str, path: str, data: bytes, briefs: Mapping[str, Brief]) -> bool:
+def _is_wanted(name: str, path: str, data: bytes, briefs: Mapping[str, Brief]) -> bool | list[int]:
     if name == COMMENTS:
         return suppress.NEEDLE in data
     return name == DEFINITIONS or BY_NAME[name].wants(path, data, briefs[name])
 
 
-def collect(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, Brief]) -> Collected:
+def collect(path: str, data: bytes, asked: Asked, briefs: Mapping[str, Brief]) -> Collected:
     """Parse once, and let each of these rules collect its facts. Nothing that is in the file raises.
 
     Comments of a file that cannot be looked at are not told: nobody knows what they would have silenced.
     """
     entry: Collected = {}
     try:
-        parsed = _parsed(path, data, [name for name in names if not _needs_bytes_alone(name)], briefs)
-        for name in names:
+        trees = {name: lines for name, lines in asked.items() if not _needs_bytes_alone(name)}
+        parsed = _parsed(path, data, trees)
+        for name in asked:
             if name == COMMENTS:
                 entry[COMMENTS] = suppress.comments(data)
             elif name in BY_NAME and (skim := BY_NAME[name].skim):
@@ -73,14 +77,12 @@ def _needs_bytes_alone(name: str) -> bool:
     return name == COMMENTS or (name in BY_NAME and BY_NAME[name].skim is not None)
 
 
-def _parsed(path: str, data: bytes, names: Sequence[str], briefs: Mapping[str, Brief]) -> Parsed | None:
+def _parsed(path: str, data: bytes, asked: Asked) -> Parsed | None:
     """The file, or the part of it that the only rule which wants it needs, and its classes. Raises Unparsable."""
-    rules = [name for name in names if name != DEFINITIONS]
-    if len(rules) == 1:
-        part = BY_NAME[rules[0]].lines(path, data, briefs[rules[0]])
-        if part is not None:
-            return parse_part(path, data, part, with_classes=DEFINITIONS in names)
-    return parse(path, data) if names else None
+    parts = [lines for name, lines in asked.items() if name != DEFINITIONS]
+    if len(parts) == 1 and parts[0] is not None:
+        return parse_part(path, data, parts[0], with_classes=DEFINITIONS in asked)
+    return parse(path, data) if asked else None
 
 
 @contextmanager

@@ -101,8 +101,9 @@ class Sweep:
                     self._take(path, slot, facts)
                     continue
             data = self._tree.read(path)
-            if data is not None and BY_NAME[name].wants(path, data, brief):
-                pool.put(Job(path, data, (name,)))
+            near = data is not None and BY_NAME[name].wants(path, data, brief)
+            if data is not None and near:
+                pool.put(Job(path, data, {name: None if near is True else near}))
             elif self._cache and path in self._tree.keys:
                 self._cache.put(self._tree.keys[path], slot, stamp, None)
         pool.drain()
@@ -148,7 +149,7 @@ class Sweep:
         if job or row is None or names.isdisjoint(left_out_of(row)):
             return job
         data = self._tree.read(path)
-        return Job(path, data, (DEFINITIONS,)) if data is not None else None
+        return Job(path, data, {DEFINITIONS: None}) if data is not None else None
 
     def _referred(self) -> dict[str, set[str]]:
         """Files that judging will follow names into, each with those at its top."""
@@ -193,11 +194,11 @@ class Sweep:
         if self._cache and names:
             self._tree.keys[path] = digest(os.fsencode(path), data)
             names = [name for name in names if not self._is_kept(path, name)]
-        wants = wanted(path, data, names, self.briefs) if names else []
+        asked = wanted(path, data, names, self.briefs) if names else {}
         if self._cache:
-            for name in set(names) - set(wants):
+            for name in set(names) - asked.keys():
                 self._cache.put(self._tree.keys[path], name, self._digests[name], None)
-        return Job(path, data, tuple(wants)) if wants else None
+        return Job(path, data, asked) if asked else None
 
     def _is_kept(self, path: str, name: str) -> bool:
         assert self._cache

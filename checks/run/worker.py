@@ -1,7 +1,7 @@
 """A process that collects: batches in, one line of JSON out for each. Started by ``pool.py``, never by hand.
 
-Bytes come through the pipe, so a file is read once, by the parent alone. A batch is a line of JSON, the path, rules and
-size of each file, and then all their bytes; where the briefs are new, they stand before the files in that line.
+Bytes come through the pipe, so a file is read once, by the parent alone. A batch is a line of JSON, the path of each file,
+what is looked for in it and its size, and then all their bytes; where the briefs are new, they stand before the files in that line.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def main() -> None:
     while header := source.readline():
         new, files = json.loads(header)
         briefs = briefs if new is None else new
-        jobs = [(path, names, source.read(size)) for path, names, size in files]
-        entries = [_encoded(collect(path, data, names, briefs)) for path, names, data in jobs]
+        jobs = [(path, asked, source.read(size)) for path, asked, size in files]
+        entries = [_encoded(collect(path, data, asked, briefs)) for path, asked, data in jobs]
         answers.write(f"[{','.join(entries)}]\n".encode())
         answers.flush()
 

@@ -38,17 +38,8 @@ def brief_of(functions: Iterable[str], known: frozenset[str]) -> dict[str, Any] 
     return helpers or None
 
 
-def is_called(path: str, data: bytes, helpers: Mapping[str, Any]) -> bool:
-    """Whether one of these may be called somewhere."""
-    return next(_calls(path, data, helpers), None) is not None
-
-
-def calls_of(path: str, data: bytes, helpers: Mapping[str, Any]) -> list[int]:
+def calls_of(path: str, data: bytes, helpers: Mapping[str, Any]) -> Iterator[int]:
     """Offsets at which one of these may be called."""
-    return list(_calls(path, data, helpers))
-
-
-def _calls(path: str, data: bytes, helpers: Mapping[str, Any]) -> Iterator[int]:
     imported: frozenset[bytes] | None = None
     for name, asked in helpers.items():
         is_far = name.startswith("_") and path not in asked["paths"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 from checks.tree.files import places
@@ -51,14 +50,13 @@ def _without_fields() -> re.Pattern[bytes]:
 _WITHOUT_FIELDS = _without_fields()
 
 
-def hints(data: bytes, asked: Mapping[str, Any], *, is_first_enough: bool = False) -> list[int]:
+def hints(data: bytes, asked: Mapping[str, Any]) -> Iterator[int]:
     """Offsets at which a sink may be.
 
     Args:
         asked: the settings. Where what makes structured loggers is mentioned, loggers may have any name.
     """
-    every = _offsets(data, [_last(name) for name in asked["loggers"]], map(_last, asked["sinks"]))
-    return list(islice(every, 1) if is_first_enough else every)
+    return _offsets(data, [_last(name) for name in asked["loggers"]], map(_last, asked["sinks"]))
 
 
 def _last(name: str) -> str:

@@ -21,8 +21,6 @@ from checks.rules.json_safe_logs.collect import collect, lines
 from checks.rules.json_safe_logs.encoders import Encoder, encoders_of, ending, gathered
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, gave_up, join, read, refers
 from checks.rules.json_safe_logs.helpers import ROUNDS, Helpers, handed, helpers, helpers_of, sink_of
-from checks.rules.json_safe_logs.hints import hints
-from checks.rules.json_safe_logs.installs import may_install
 from checks.rules.json_safe_logs.refusals import Refusal, refusal
 from checks.rules.json_safe_logs.wording import NAME, Where, finding
 from checks.rules.protocol import Brief, Project, Rule, is_test
@@ -42,12 +40,11 @@ def brief(settings: Settings, _tree: Tree) -> Brief | None:
     )
 
 
-def wants(path: str, data: bytes, asked: Brief) -> bool:
+def wants(path: str, data: bytes, asked: Brief) -> bool | list[int]:
     if path.endswith(".pyi") or is_test(path):
         return False
-    if "helpers" in asked:
-        return callers.is_called(path, data, asked["helpers"])
-    return may_install(data) or bool(hints(data, asked, is_first_enough=True))
+    near = lines(path, data, asked)
+    return True if near is None else near
 
 
 def further(project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Brief | None:
@@ -157,7 +154,6 @@ parameter on to any of these are found. ``try`` with a fallback in ``except Type
     brief=brief,
     wants=wants,
     collect=collect,
-    lines=lines,
     refers=refers,
     gave_up=gave_up,
     read=read,
