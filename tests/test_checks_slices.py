@@ -116,7 +116,7 @@ GIVING = (
     "self.y = State.A", "self.y: State = get()", "y = self.y = State.A", "z, self.y = 1, State.A", "[z, self.y] = 1, State.A",
     "*self.y, z = [State.A]", "(\n    z,\n    self.y,\n) = 1, State.A", "for self.y in [State.A]:\n    pass",
     "for z, self.y in [(1, State.A)]:\n    pass", "with get() as self.y:\n    pass", "self.y.append(State.A)",
-    "self.y.update(a=State.A)", "self.y['a'] = State.A", "self.y = State.A\nself.go()", "if get():\n    self.y = State.A",
+    "self.y.update(a=State.A)", "self.y['a'] = State.A", "self.y = State.A\nself.go()", "self.y.append(State.A)\nself.go()", "if get():\n    self.y = State.A",
 )  # fmt: skip
 
 

@@ -161,7 +161,7 @@ class _Function:
 
     def __init__(self, rows: Sequence[bytes], body: list[Statement], wanted: Sequence[int]) -> None:
         self._rows, self._body, self._wanted = rows, body, wanted
-        self._sets_own = any(b"self." in each.text and b"self." in _bound(each.text) for each in body)
+        self._sets_own = any(b"self." in each.text and b"self." in _deciding(each) for each in body)
 
     def needed(self) -> list[Span]:
         """The rows to keep, in order."""
