@@ -11,8 +11,16 @@ from checks.tree.symbols import dotted
 
 #: between an expression and those below it
 _HOLDERS = (ast.keyword, ast.comprehension)
-#: what most fields hold that has no expression below it
-_BARE = frozenset((ast.Name, ast.Constant, ast.Load, ast.Store, str, int, type(None)))
+_KINDS = [each for each in vars(ast).values() if isinstance(each, type) and issubclass(each, ast.AST)]
+#: by kind of node, where it may have expressions
+_FIELDS = {
+    kind: tuple(
+        name for name in kind._fields if name not in ("ctx", "op", "ops", "attr", "arg", "id", "kind")
+    )
+    for kind in _KINDS
+}
+#: what has no expression below it, nor is one
+_BARE = frozenset((ast.Name, ast.Constant, str, int, type(None)))
 
 
 def last_of(call: ast.Call) -> str:
@@ -42,11 +50,13 @@ def added(call: ast.Call) -> Iterator[tuple[str | None, ast.expr]]:
 
 
 def expressions_below(node: ast.AST) -> list[ast.expr]:
-    """The expressions right below a node that have some below themselves; as ``ast.iter_child_nodes``, but for speed."""
+    """The expressions right below a node that may hold calls; as ``ast.iter_child_nodes``, but for speed."""
     below: list[ast.expr] = []
-    for name in node._fields:
+    for name in _FIELDS[type(node)]:
         found = getattr(node, name, None)
         for child in found if type(found) is list else (found,):
+            while type(child) is ast.Attribute:
+                child = child.value  # noqa: PLW2901 - what stands before the dot
             if type(child) in _BARE:
                 continue
             if isinstance(child, _HOLDERS):

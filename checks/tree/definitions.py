@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -88,6 +89,7 @@ def define(parsed: Parsed, only: Wanted | None = None) -> Definitions:
     return found
 
 
+@lru_cache(1)  # each rule that looks at a file asks
 def module_scope(path: str, tree: ast.Module) -> tuple[list[ast.stmt], dict[str, str], Lookup]:
     """The statements at a module's top, what they import, and its names as its own top level sees them."""
     statements = flat(tree.body)
@@ -220,18 +222,20 @@ def _add_method(made: Class, node: Function, look: Lookup, attributes: Collectio
     statements = flat(node.body)
     if (attributes is None or node.name in attributes) and not _is_overload(node):
         made.returns.setdefault(node.name, returned(node, look, statements))
-    marks = {dotted(d).rpartition(".")[2] for d in node.decorator_list}
-    if marks & {"property", "cached_property", "computed_field", "hybrid_property"}:
-        made.properties.append(node.name)
-    made.serialized.extend(_serialized(node))
+    if node.decorator_list:
+        marks = {dotted(d).rpartition(".")[2] for d in node.decorator_list}
+        if marks & {"property", "cached_property", "computed_field", "hybrid_property"}:
+            made.properties.append(node.name)
+        made.serialized.extend(_serialized(node))
+    assigned = [each for each in statements if isinstance(each, _ASSIGNING)]
+    if not assigned:
+        return
     notes = {a.arg: a.annotation for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
 
     def inside(name: str) -> Symbol | None:
         return annotation(notes[name], look) if name in notes else look(name)
 
-    for statement in statements:
-        if not isinstance(statement, _ASSIGNING):
-            continue
+    for statement in assigned:
         for name, symbol in _given_to_self(statement, inside, look, attributes):
             before = made.fields.get(name)
             is_put = symbol is not None and symbol.form == "box"
