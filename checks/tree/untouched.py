@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from checks.tree.slices import CHANGING, KEYWORDS, WITH_FIELDS, WORD_BYTES, opening
 
@@ -19,9 +20,8 @@ _CHANGED = re.compile(rb"\.%b\b" % CHANGING)
 _CHANGED_NAME = re.compile(rb"(?<![\w.])([^\W\d]\w*)\.%b\b" % CHANGING)
 #: what begins a statement that holds others
 _HOLDING = re.compile(rb"@|(?:async|if|elif|else|for|while|with|try|except|finally|match|case)\b")
-_LEAVING = (b"return", b"raise", b"continue", b"break")
 #: names may have another meaning in or behind these
-_SCOPES = (b"def ", b"class ", b"import ")
+_SCOPES = frozenset((b"def", b"class", b"import"))
 #: in a row that may give something to the object
 MAY_GIVE = re.compile(rb"self\.\w+[^\S\n]*(?:[,:\[)]|[|+]?=(?!=))")
 #: what an object is given: in the beginning of a row, and behind something else in it
@@ -91,10 +91,15 @@ def _is_at(row: bytes, indent: bytes) -> bool:
 
 def _only_reads(text: bytes, names: set[bytes], indent: bytes) -> bool:
     """Whether these rows leave the names what they are and the object what it is, and do not leave the function."""
-    if any(word in text for word in _SCOPES) or any(b"\n" + indent + word in text for word in _LEAVING):
+    if _leaving(indent).search(text):
         return False
-    if not names.isdisjoint(text.replace(b"(", b"( ").translate(_JOINED).split()):
+    if not (names | _SCOPES).isdisjoint(text.replace(b"(", b"( ").translate(_JOINED).split()):
         return False
     if _CHANGED.search(text) and not names.isdisjoint(_CHANGED_NAME.findall(text)):
         return False
     return b"self." not in text or not any(b"self." in row and _may_give(row) for row in text.split(b"\n"))
+
+
+@lru_cache
+def _leaving(indent: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"\n%b(?:return|raise|continue|break)\b" % indent)
