@@ -46,6 +46,7 @@ class ModuleIndex:
         self._paths = tuple(paths)
         self._above, self._around = above, packages
         self._found: dict[tuple[Parts, Parts], str | None] = {}
+        self._split: dict[tuple[str, str], tuple[str, Parts] | None] = {}
 
     @cached_property
     def _by_last(self) -> dict[str, list[tuple[Parts, str]]]:
@@ -95,12 +96,13 @@ class ModuleIndex:
 
     def split(self, dotted: str, importer: str) -> tuple[str, Parts] | None:
         """The longest prefix that is a file, and the names that remain: ``app.state.Enum.MEMBER``."""
-        parts = dotted.split(".")
-        for end in range(len(parts), 0, -1):
-            path = self.find(".".join(parts[:end]), importer)
-            if path:
-                return path, tuple(parts[end:])
-        return None
+        key = dotted, importer.rpartition("/")[0]
+        if key not in self._split:
+            parts = tuple(dotted.split("."))
+            ends = range(len(parts), 0, -1)
+            found = ((self.find(".".join(parts[:end]), importer), parts[end:]) for end in ends)
+            self._split[key] = next(((path, rest) for path, rest in found if path), None)
+        return self._split[key]
 
     def name_of(self, path: str) -> str:
         """The dotted name under which others import the file: from its outermost package, or below ``src``."""
