@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from checks.tree.calls import added, expressions_below, is_marked, is_own_call, last_of
 from checks.tree.containers import DICT, item, spread
-from checks.tree.definitions import FUNCTIONS, NAMED, Function
+from checks.tree.definitions import FUNCTIONS, Function
 from checks.tree.expressions import Expressions
 from checks.tree.guards import falls_back, suppresses
 from checks.tree.locals import Local, Locals, augmented, become, is_counted, narrow, without_part
@@ -76,7 +76,10 @@ class Flow(Expressions):
             if node.lineno > self._last:
                 break
             # A function gets the names of outside of this scope: when it runs, the ones of this scope may have changed.
-            if isinstance(node, NAMED):
+            if isinstance(node, FUNCTIONS):
+                if self._is_near(node):
+                    self._function(node, outer)
+            elif isinstance(node, ast.ClassDef):
                 if self._is_near(node):
                     self._statement(node, dict(outer))
             else:

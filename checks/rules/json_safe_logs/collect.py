@@ -28,10 +28,10 @@ from checks.tree.symbols import Symbol, as_key, dotted, is_plain, walk
 _OUTSIDE = frozenset({"const", "outside", "outside instance", "outside attribute", "outside result"})
 
 _SEQUENCES = (ast.List, ast.Tuple)
-#: a reach without text and steps, and what they are made of: most are dropped before anybody asks
-Found = tuple[Reach, ast.expr, Locals]
 #: field, the field around all, the value as a symbol and as it is written
 Leaf = tuple[str, str, Symbol | None, ast.expr]
+#: what a reach is made of, with its sink and what names are there: most are dropped before anybody asks for one
+Found = tuple[sinks.Sink, str, str, Symbol, ast.expr, Locals]
 
 
 def collect(parsed: Parsed, asked: Brief) -> Facts | None:
@@ -83,12 +83,13 @@ def _reached(parsed: Parsed, asked: Brief) -> list[Reach]:
                 found.extend(_reaches(sink, call, flow, names, ways))
 
     _flow(parsed, asked, visit)
-    settled = _settled(parsed, (reach.symbol for reach, *_ in found))
-    return [
-        reach._replace(text=_short(value), steps=way(value, names))
-        for reach, value, names in found
-        if reach.symbol not in settled
-    ]
+    settled = _settled(parsed, (symbol for _, _, _, symbol, _, _ in found))
+    return [_reach(*each) for each in found if each[3] not in settled]
+
+
+def _reach(sink: sinks.Sink, field: str, top: str, symbol: Symbol, value: ast.expr, names: Locals) -> Reach:
+    place = (value.lineno, value.col_offset + 1)
+    return Reach(*place, sink.kind, field, top, _short(value), symbol, way(value, names), sink.owner)
 
 
 def _given(parsed: Parsed, asked: Brief) -> list[Given]:
@@ -164,11 +165,10 @@ def _reaches(sink: sinks.Sink, call: ast.Call, flow: Flow, names: Locals, ways: 
     then: Locals = {}
     for field, top, symbol, value in _parts(sink, flow, names):
         if symbol is not None and not is_plain(symbol):
-            place = (value.lineno, value.col_offset + 1)
             then = then or names.copy()
             is_asked = sink.kind in sinks.RAISING
             given = ways.as_handed(symbol, value, call, flow.function) if is_asked else symbol
-            yield Reach(*place, sink.kind, field, top, "", given, [], sink.owner), value, then
+            yield sink, field, top, given, value, then
 
 
 def _parts(sink: sinks.Sink, flow: Flow, names: Locals) -> Iterator[Leaf]:

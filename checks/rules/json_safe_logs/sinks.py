@@ -131,10 +131,8 @@ def _of_method(
     elif kind and method.attr in ("bind", "contextualize", "new"):
         yield from (sink._replace(owner=logger) for sink in _fields(call, kind))
     elif kind and method.attr in LEVELS:
-        yield from (
-            sink._replace(owner=logger)
-            for sink in _logged(call, kind, method.attr, is_guessed=logger is not None)
-        )
+        logged = _logged(call, kind, method.attr, is_guessed=logger is not None)
+        yield from logged if logger is None else (sink._replace(owner=logger) for sink in logged)
 
 
 def _sent(call: ast.Call, receiver: ast.expr, flow: Flow, names: Locals) -> Iterator[Sink]:
