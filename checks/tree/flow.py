@@ -60,6 +60,7 @@ class Flow(Expressions):
         self.is_guarded = False  # by an ``except`` that has another way
         self.function: Function | None = None  # the innermost one
         self._last = lines[-1] if lines else 0
+        self._notes: dict[str, Symbol | None] = {}
         self._scope(tree.body, {})
 
     def _is_near(self, node: ast.stmt) -> bool:
@@ -137,7 +138,7 @@ class Flow(Expressions):
         name = f"{self._class}.{node.name}" if self._class else node.name
         own = f"<local>.{name}" if self._is_inside else name
         for index, argument in enumerate((*placed, *node.args.kwonlyargs)):
-            noted = annotation(argument.annotation, self.look)
+            noted = self._noted(argument.annotation)
             if noted is None or (noted.form == "of" and noted.name in _VAGUE):
                 place = index - is_method if index < len(placed) else -1
                 noted = Symbol("param", Parameter(own, argument.arg, place).text)
@@ -154,6 +155,14 @@ class Flow(Expressions):
             is_vague = noted is None or (noted.form == "of" and noted.name in _VAGUE)
             inner = Symbol("param", Parameter(own, "**", -1, others).text) if is_vague else noted
             names[node.args.kwarg.arg] = Local(box([inner], DICT), node.args.kwarg.lineno)
+
+    def _noted(self, node: ast.expr | None) -> Symbol | None:
+        """What is annotated so; one name stands at many parameters."""
+        if not isinstance(node, ast.Name):
+            return annotation(node, self.look)
+        if node.id not in self._notes:
+            self._notes[node.id] = annotation(node, self.look)
+        return self._notes[node.id]
 
     def _if(self, node: ast.If, names: Locals) -> bool:
         self._calls_in(node.test, names)

@@ -125,17 +125,17 @@ def _arguments(call: ast.Call) -> Iterator[tuple[int, str, ast.expr]]:
 def _settled(parsed: Parsed, found: Iterable[Symbol]) -> set[Symbol]:
     """What this file alone shows to be harmless: ``self.limit`` where the limit is an ``int``."""
     own = f"{parsed.path}:"
-    symbols = frozenset(found)  # one that stands in many lines is asked about once
-    names = {symbol: frozenset(_own_names(symbol, own)) for symbol in symbols}
-    asked = frozenset[str]().union(*names.values())
-    if not asked:
+    every = {s: frozenset(_own_names(s, own)) for s in frozenset(found)}  # each is asked about once
+    symbols = {symbol: names for symbol, names in every.items() if names}
+    if not symbols:
         return set()
+    asked = frozenset[str]().union(*symbols.values())
     attributes = {part.name for symbol in symbols for part in walk(symbol) if part.form in ("attr", "known")}
     here = define(parsed, Wanted(asked, frozenset(attributes)))
     if parsed.lines is not None:
         here = _without_results(here)
     resolver = Resolver(ModuleIndex(()), lambda path, _name: here if path == parsed.path else None)
-    return {s for s in symbols if names[s] and _is_settled(s, parsed.path, here, resolver)}
+    return {s for s in symbols if _is_settled(s, parsed.path, here, resolver)}
 
 
 def _without_results(found: Definitions) -> Definitions:

@@ -103,8 +103,8 @@ def _log_calls(data: bytes, is_any_name: bool) -> Iterator[int]:
     for match in _LEVEL.finditer(data):
         # ``.info(`` alone is too common: it counts where the name before it looks like a logger's, or where the file
         # mentions a library whose loggers may have any name.
-        at = match.start()
-        is_logger = is_any_name or _NAME_BEFORE.search(data, max(at - _NAME_BYTES, 0), at)
-        is_asked = is_logger and not _WITHOUT_FIELDS.match(data, match.start(1))
-        if is_asked or _MESSAGE.match(data, match.start(1)):
+        at, arguments = match.start(), match.start(1)
+        has_fields = not _WITHOUT_FIELDS.match(data, arguments)
+        is_logger = has_fields and (is_any_name or _NAME_BEFORE.search(data, max(at - _NAME_BYTES, 0), at))
+        if is_logger or _MESSAGE.match(data, arguments):
             yield at
