@@ -96,8 +96,7 @@ class AlertBook:
             {**one, "name": one.get("name") or f"{name}/conditions/{first + n}"}
             for n, one in enumerate(conditions, 1)
         ]
-        created = before["creationRecord"] if before else stamp
-        return {"enabled": True, **document, "conditions": named, "creationRecord": created, "mutationRecord": stamp}  # fmt: skip
+        return {"enabled": True, **document, "conditions": named, "creationRecord": before["creationRecord"] if before else stamp, "mutationRecord": stamp}  # fmt: skip
 
     def _channel(self, document: dict[str, Any], before: Json | None) -> dict[str, Any]:
         if not document.get("type"):

@@ -39,14 +39,13 @@ class Query(Struct, frozen=True):
     def values(self, series: Series, now_s: float, *, over_s: float | None = None) -> Mapping[Labels, float]:
         """Value by group, over the last ``over_s`` seconds (default: the alignment period)."""
         over = self.period_s if over_s is None else over_s
-        found = series.within(self.metric, now_s - over, now_s)
         chosen = (
             (labels, n)
-            for labels, n in found
+            for labels, n in series.within(self.metric, now_s - over, now_s)
             if all(_holds(labels.get(t[0], ""), *t[1:]) for t in self.terms)
         )
-        sums = grouped(chosen, self.group_by)
-        return {group: count / over if self.is_rate else float(count) for group, count in sums.items()}
+        scale = over if self.is_rate else 1.0
+        return {group: count / scale for group, count in grouped(chosen, self.group_by).items()}
 
 
 def _holds(found: str, op: str, values: tuple[str, ...]) -> bool:
@@ -92,8 +91,8 @@ class Absence(Struct, frozen=True):
         return (self.query.metric,)
 
     def holding(self, series: Series, now_s: float) -> frozenset[Labels]:
-        values = self.query.values(series, now_s, over_s=self.silent_s)
-        return frozenset(group for group, value in values.items() if not value)
+        seen = self.query.values(series, now_s, over_s=self.silent_s).items()
+        return frozenset(group for group, value in seen if not value)
 
 
 Condition = Threshold | Absence

@@ -115,7 +115,7 @@ def _rule(method: str, option: Mapping[str, str]) -> Rule:
     template = option["uri"]
     path = _VARIABLE.sub(lambda variable: f"({variable[2].replace('*', '[^/]+')})", template)
     path = re.sub(r"\[\^/\]\+\)$", "[^/:]+)", path)
-    fields = tuple(variable[1] for variable in _VARIABLE.finditer(template))
+    fields = tuple(name for name, _ in _VARIABLE.findall(template))
     return Rule(method, option["method"].upper(), re.compile(path), fields, option.get("body", ""))
 
 

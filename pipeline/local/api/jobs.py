@@ -41,8 +41,9 @@ def _jobs(controller: JobController) -> tuple[Method, ...]:
         )  # fmt: skip
 
     def delete(request: Any, _: Caller) -> Operation:
-        name = _matched(_JOB, request.name)
-        return controller.delete(name, etag=request.etag, validate_only=request.validate_only)
+        return controller.delete(
+            _matched(_JOB, request.name), etag=request.etag, validate_only=request.validate_only
+        )
 
     def run(request: Any, caller: Caller) -> Operation:
         name, overrides = _matched(_JOB, request.name), codec.as_json(request.overrides)
@@ -50,12 +51,9 @@ def _jobs(controller: JobController) -> tuple[Method, ...]:
             name, overrides, etag=request.etag, actor=caller.actor, validate_only=request.validate_only
         )
 
-    def got(request: Any) -> Json:
-        return controller.shown(controller.job(_matched(_JOB, request.name)))
-
     return (
         writes("Jobs/CreateJob", create),
-        reads("Jobs/GetJob", run_v2.Job, got),
+        reads("Jobs/GetJob", run_v2.Job, lambda r: controller.shown(controller.job(_matched(_JOB, r.name)))),
         lists(
             "Jobs/ListJobs", run_v2.Job, lambda r: controller.jobs(location(r.parent)), lambda job: job.name,
             controller.shown,
@@ -68,12 +66,14 @@ def _jobs(controller: JobController) -> tuple[Method, ...]:
 
 def _executions(controller: JobController) -> tuple[Method, ...]:
     def delete(request: Any, _: Caller) -> Operation:
-        name = _matched(_EXECUTION, request.name)
-        return controller.delete_execution(name, etag=request.etag, validate_only=request.validate_only)
+        return controller.delete_execution(
+            _matched(_EXECUTION, request.name), etag=request.etag, validate_only=request.validate_only
+        )
 
     def cancel(request: Any, _: Caller) -> Operation:
-        name = _matched(_EXECUTION, request.name)
-        return controller.cancel(name, etag=request.etag, validate_only=request.validate_only)
+        return controller.cancel(
+            _matched(_EXECUTION, request.name), etag=request.etag, validate_only=request.validate_only
+        )
 
     def got(request: Any) -> Json:
         return execution_json(controller.execution(_matched(_EXECUTION, request.name)))
@@ -96,9 +96,8 @@ def _tasks(controller: JobController) -> tuple[Method, ...]:
     def got(request: Any) -> Json:
         name = _matched(_TASK, request.name)
         execution = controller.execution(name.partition("/tasks/")[0])
-        shown = (task_json(execution, task) for task in execution.tasks)
-        found = next((task for task in shown if task["name"] == name), None)
-        return there(found, f"Resource '{name}' of kind 'TASK' does not exist.")
+        shown = {task["name"]: task for task in (task_json(execution, each) for each in execution.tasks)}
+        return there(shown.get(name), f"Resource '{name}' of kind 'TASK' does not exist.")
 
     def found(request: Any) -> Iterable[tuple[Execution, Task]]:
         execution = controller.execution(_matched(_EXECUTION, request.parent))

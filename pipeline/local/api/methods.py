@@ -39,7 +39,6 @@ _PACKAGES: Mapping[str, Sequence[str]] = {
 }
 _LONGEST_WAIT_S = 600.0
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")
-_REVISION = re.compile(r"(.+)/revisions/([^/]+)")
 
 T = TypeVar("T")
 
@@ -161,8 +160,9 @@ def client_methods() -> Mapping[str, Sequence[str]]:
 def _services(controller: Controller, strict_masks: bool) -> tuple[Method, ...]:
     def create(request: Any, caller: Caller) -> Operation:
         ref = _service_ref(f"{location(request.parent)}/services/{request.service_id}")
-        spec = codec.spec_of(request.service)
-        return controller.create_service(ref, spec, actor=caller.actor, validate_only=request.validate_only)
+        return controller.create_service(
+            ref, codec.spec_of(request.service), actor=caller.actor, validate_only=request.validate_only
+        )
 
     def update(request: Any, caller: Caller) -> Operation:
         return controller.update_service(
@@ -176,13 +176,12 @@ def _services(controller: Controller, strict_masks: bool) -> tuple[Method, ...]:
         )
 
     def delete(request: Any, caller: Caller) -> Operation:
-        ref = _service_ref(request.name)
         return controller.delete_service(
-            ref, etag=request.etag, actor=caller.actor, validate_only=request.validate_only
+            _service_ref(request.name),
+            etag=request.etag,
+            actor=caller.actor,
+            validate_only=request.validate_only,
         )
-
-    def found(request: Any) -> Iterable[Service]:
-        return controller.services(location(request.parent))
 
     def shown(service: Service) -> Json:
         return service_json(service, controller.uri)
@@ -190,7 +189,10 @@ def _services(controller: Controller, strict_masks: bool) -> tuple[Method, ...]:
     return (
         writes("Services/CreateService", create),
         reads("Services/GetService", run_v2.Service, lambda r: shown(controller.service(_service_ref(r.name)))),
-        lists("Services/ListServices", run_v2.Service, found, lambda service: service.name, shown),
+        lists(
+            "Services/ListServices", run_v2.Service, lambda r: controller.services(location(r.parent)),
+            lambda service: service.name, shown,
+        ),
         writes("Services/UpdateService", update),
         writes("Services/DeleteService", delete),
     )  # fmt: skip
@@ -277,8 +279,8 @@ def _service_ref(name: str) -> ServiceRef:
 
 
 def _revision_ref(name: str) -> tuple[ServiceRef, str]:
-    match = _REVISION.fullmatch(name)
-    ref = ServiceRef.parse(match[1]) if match else None
-    if match is None or ref is None:
+    service, _, revision = name.rpartition("/revisions/")
+    ref = ServiceRef.parse(service)
+    if ref is None or not revision or "/" in revision:
         raise invalid(f"name: '{name}' is not projects/P/locations/L/services/S/revisions/R.")  # fmt: skip
-    return ref, match[2]
+    return ref, revision
