@@ -17,6 +17,7 @@ from google.protobuf import (
     duration_pb2,
     empty_pb2,
     field_mask_pb2,
+    json_format,
     message_factory,
     timestamp_pb2,
 )
@@ -24,9 +25,9 @@ from google.rpc import status_pb2
 
 PACKAGE = "google.cloud.scheduler.v1"
 _FILE = "spillway/cloud_scheduler.proto"
-_TYPES = descriptor_pb2.FieldDescriptorProto
 _TIME, _LENGTH, _MASK = "google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"
-_SCALARS = {"string": _TYPES.TYPE_STRING, "bytes": _TYPES.TYPE_BYTES, "int32": _TYPES.TYPE_INT32}
+_NEEDED = (timestamp_pb2, duration_pb2, field_mask_pb2, empty_pb2, any_pb2, status_pb2)
+_SCALARS = ("string", "bytes", "int32")
 _METHODS = ("HTTP_METHOD_UNSPECIFIED", "POST", "GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
 _STATES = ("STATE_UNSPECIFIED", "ENABLED", "PAUSED", "DISABLED", "UPDATE_FAILED")
 _ENUMS = {"HttpMethod": _METHODS, "State": _STATES}
@@ -61,43 +62,50 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
 
 
 def _pool() -> descriptor_pool.DescriptorPool:
-    pool, file = descriptor_pool.DescriptorPool(), descriptor_pb2.FileDescriptorProto(syntax="proto3")
-    file.name, file.package = _FILE, PACKAGE
-    for known in (timestamp_pb2, duration_pb2, field_mask_pb2, empty_pb2, any_pb2, status_pb2):
-        needed = descriptor_pb2.FileDescriptorProto()
-        known.DESCRIPTOR.CopyToProto(needed)
-        pool.Add(needed)
-        file.dependency.append(needed.name)
-    for name, values in _ENUMS.items():
-        enum = file.enum_type.add(name=name)
-        for number, value in enumerate(values):
-            enum.value.add(name=value, number=number)
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            _add(message, field, number, kind)
-    pool.Add(file)
+    pool = descriptor_pool.DescriptorPool()
+    for needed in _NEEDED:
+        pool.AddSerializedFile(needed.DESCRIPTOR.serialized_pb)
+    file = {
+        "name": _FILE,
+        "package": PACKAGE,
+        "syntax": "proto3",
+        "dependency": [needed.DESCRIPTOR.name for needed in _NEEDED],
+        "enumType": [
+            {"name": name, "value": [{"name": word, "number": number} for number, word in enumerate(values)]}
+            for name, values in _ENUMS.items()
+        ],
+        "messageType": [
+            {
+                "name": name,
+                "field": [_field(name, field, number, kind) for field, (number, kind) in fields.items()],
+                "nestedType": [_entry(field) for field, (_, kind) in fields.items() if kind == _MAP],
+            }
+            for name, fields in _MESSAGES.items()
+        ],
+    }
+    pool.Add(json_format.ParseDict(file, descriptor_pb2.FileDescriptorProto()))
     return pool
 
 
-def _add(message: Any, name: str, number: int, kind: str) -> None:
+def _field(message: str, name: str, number: int, kind: str) -> Mapping[str, Any]:
+    """A field as descriptor.proto has it; one of a map is of entries that are a message in its own."""
     is_many = kind.endswith("*") or kind == _MAP
-    field = message.field.add(
-        name=name, number=number, label=_TYPES.LABEL_REPEATED if is_many else _TYPES.LABEL_OPTIONAL
-    )
+    field = {"name": name, "number": number, "label": "LABEL_REPEATED" if is_many else "LABEL_OPTIONAL"}
     if kind in _SCALARS:
-        field.type = _SCALARS[kind]
-    elif kind in _ENUMS:
-        field.type, field.type_name = _TYPES.TYPE_ENUM, f".{PACKAGE}.{kind}"
-    elif kind == _MAP:
-        entry = message.nested_type.add(name=f"{name.title()}Entry")
-        entry.options.map_entry = True
-        for place, part in enumerate(("key", "value"), start=1):
-            entry.field.add(name=part, number=place, type=_TYPES.TYPE_STRING, label=_TYPES.LABEL_OPTIONAL)
-        field.type, field.type_name = _TYPES.TYPE_MESSAGE, f".{PACKAGE}.{message.name}.{entry.name}"
-    else:
-        bare = kind.removesuffix("*")
-        field.type, field.type_name = _TYPES.TYPE_MESSAGE, f".{bare if '.' in bare else f'{PACKAGE}.{bare}'}"
+        return {**field, "type": f"TYPE_{kind.upper()}"}
+    bare = f"{message}.{_entry_name(name)}" if kind == _MAP else kind.removesuffix("*")
+    full = bare if bare.startswith("google.") else f"{PACKAGE}.{bare}"
+    return {**field, "type": "TYPE_ENUM" if kind in _ENUMS else "TYPE_MESSAGE", "typeName": f".{full}"}
+
+
+def _entry(field: str) -> Mapping[str, Any]:
+    """The message of a map's entries: texts by texts."""
+    parts = [_field("", part, number, "string") for number, part in enumerate(("key", "value"), start=1)]
+    return {"name": _entry_name(field), "field": parts, "options": {"mapEntry": True}}
+
+
+def _entry_name(field: str) -> str:
+    return f"{field.title()}Entry"
 
 
 #: Made at once, not when one is first asked for: of two threads that ask, each would have messages of its own.
