@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from infra.asked import Asked, asked_of, main_index, ports, startup_probe
@@ -67,8 +68,7 @@ class Made(Struct, frozen=True):
     keys: tuple[str, ...]
 
     def encode(self) -> str:
-        content = {"revision": self.revision, "asked": self.asked, "keys": list(self.keys)}
-        return json.dumps(content, separators=(",", ":"))
+        return msgspec.json.encode(self).decode()
 
 
 class Composed(Struct, frozen=True):
@@ -102,9 +102,8 @@ class Composed(Struct, frozen=True):
 def made_of(revision: str, template: Doc) -> Made | None:
     """What the annotation says of this very revision; None where it is another's, or says nothing that we know."""
     try:
-        said = json.loads(template.get("annotations", {})[MADE_ANNOTATION])
-        made = Made(said["revision"], said["asked"], tuple(map(str, said["keys"])))
-    except (KeyError, TypeError, ValueError):
+        made = msgspec.json.decode(template.get("annotations", {})[MADE_ANNOTATION], type=Made)
+    except (KeyError, TypeError, msgspec.DecodeError):
         return None
     return made if made.revision == revision else None
 
@@ -188,8 +187,7 @@ def _is_main(key: str) -> bool:
 
 def _only(defaults: Doc, paths: Sequence[str]) -> dict[str, Any]:
     """Of the defaults, what stands at these paths."""
-    others = [path for path in leaves(defaults) if not any(covers(p, path) for p in paths)]
-    return without(defaults, others)
+    return without(defaults, [path for path in leaves(defaults) if not any(covers(p, path) for p in paths)])
 
 
 def _overlaid(base: Doc, containers: list[Doc], main: int, asked: Asked) -> dict[str, Any]:

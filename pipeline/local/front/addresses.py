@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from zlib import crc32
 
+import msgspec
 import structlog
 
 from pipeline import private
@@ -66,9 +67,8 @@ class PortBook:
         self._sockets: dict[str, socket.socket] = {}
         if self._file.exists():
             try:
-                kept = json.loads(self._file.read_text(encoding="utf-8"))
-                self._ports = {str(key): int(port) for key, port in kept.items()}
-            except (ValueError, TypeError, AttributeError) as error:
+                self._ports = msgspec.json.decode(self._file.read_bytes(), type=dict[str, int])
+            except msgspec.DecodeError as error:
                 raise SpillwayError(
                     f"{self._file}: not a list of ports", str(error),
                     f"Move it away and start again: mv {self._file} {self._file}.bad",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import fcntl
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from msgspec import Struct, field, to_builtins
+import msgspec
+from msgspec import Struct, field
 
 from pipeline import private
 from pipeline.errors import SpillwayError
@@ -29,8 +28,8 @@ def write(folder: Path, images: Mapping[str, Image]) -> None:
     private.make_folder(folder)
     with private.open_append(folder / "images.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        body = {**_names(folder), **{name: to_builtins(image) for name, image in images.items()}}
-        private.write(folder / "images.json", json.dumps(body, indent=1, sort_keys=True))
+        body = msgspec.json.encode({**_names(folder), **images}, order="sorted")
+        private.write(folder / "images.json", msgspec.json.format(body, indent=1))
 
 
 def named(folder: Path, name: str) -> Image:
@@ -41,8 +40,7 @@ def named(folder: Path, name: str) -> Image:
         raise StartFailed("INTERNAL", f"{error.what}. {error.why}") from error
     if name not in known:
         raise StartFailed("CONTAINER_MISSING", f"Image '{name}' not found. {known_instead(folder, name)}")
-    found = known[name]
-    return Image(tuple(found["command"]), found.get("directory"), found.get("env", {}))
+    return known[name]
 
 
 def known_instead(folder: Path, name: str) -> str:
@@ -56,11 +54,11 @@ def known_instead(folder: Path, name: str) -> str:
     return f"{hint}Known images: {', '.join(sorted(known)) or 'none'}."
 
 
-def _names(folder: Path) -> dict[str, Any]:
+def _names(folder: Path) -> dict[str, Image]:
     file = folder / "images.json"
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
-    except (ValueError, TypeError) as error:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, Image]) if file.exists() else {}
+    except msgspec.DecodeError as error:
         raise SpillwayError(
             f"{file}: not an image catalogue", str(error), f"Write it anew: rm {file} && spillway local up"
         ) from error
