@@ -1,19 +1,31 @@
-"""What the program declares: the service as it is live, with the next revision's template and what else is asked.  PURE."""
+"""What the program declares: the service as it is live, with the next revision's template and what else is asked.  PURE.
+
+Of the service's labels and annotations the names of those that the settings set are noted, as on a revision
+(``compose.py``), in an annotation of the service: a key that is not asked for any more goes, and one that never was stays
+as somebody else made it. All other fields of the service stay as they are live until something else is asked for: null
+clears them.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, field
 
-from infra.compose import compose, unreserved
-from infra.document import Doc, overlaid
-from infra.keys import asked_over
+from infra.compose import MADE_ANNOTATION, compose, unreserved
+from infra.document import Doc, below, overlaid, without
 from infra.settings import Settings
-from pipeline.model import Split, Target
+from pipeline.model import DRAIN_ANNOTATION, RECORD_ANNOTATION, UNREADABLE_ANNOTATION, Split, Target
 
 _NEW: Doc = {"ingress": "INGRESS_TRAFFIC_ALL"}
+KEYS_ANNOTATION = "spillway.service/made"
+#: Written by Spillway alone: nothing that is asked removes them.
+OWN_ANNOTATIONS = frozenset({
+    MADE_ANNOTATION, KEYS_ANNOTATION, RECORD_ANNOTATION, UNREADABLE_ANNOTATION, DRAIN_ANNOTATION,
+})  # fmt: skip
+_KINDS = ("labels", "annotations")
 
 
 class Live(Struct, frozen=True):
@@ -104,11 +116,41 @@ def split_of(revision: str, live: Live | None) -> Split:
 
 def _declared(revision: str, target: Target) -> Target:
     # A tag that follows LATEST has no traffic, and goes on to.
-    name = target.revision or (revision if target.percent else None)
-    return Target(name, target.percent, target.tag)
+    return Target(target.revision or (revision if target.percent else None), target.percent, target.tag)
 
 
 def _fields(settings: Settings, live: Doc) -> dict[str, Any]:
     short = {"ingress": settings.ingress, "labels": dict(settings.labels)}
     asked = {key: value for key, value in short.items() if value}
     return asked_over(live, overlaid(asked, settings.fields, clears=False))
+
+
+def asked_over(live: Doc, asked: Doc) -> dict[str, Any]:
+    """The service's fields as they are live with what is asked, and the note of which keys that sets."""
+    gone = [below(kind, key) for kind, key in _noted(live) if key not in (asked.get(kind) or {})]
+    made = overlaid(without(live, gone), asked)
+    before, after = live.get("annotations", {}), made.pop("annotations", {})
+    annotations = {key: text for key, text in after.items() if key not in OWN_ANNOTATIONS}
+    annotations |= {key: before[key] for key in before if key in OWN_ANNOTATIONS and key != KEYS_ANNOTATION}
+    if note := _note(asked):
+        annotations[KEYS_ANNOTATION] = note
+    return {**made, "annotations": annotations} if annotations else made
+
+
+def _note(asked: Doc) -> str:
+    """Empty where no key is set."""
+    names = {
+        kind: sorted(key for key, text in (asked.get(kind) or {}).items() if text is not None)
+        for kind in _KINDS
+    }
+    found = {kind: keys for kind, keys in names.items() if keys}
+    return json.dumps(found, separators=(",", ":")) if found else ""
+
+
+def _noted(live: Doc) -> list[tuple[str, str]]:
+    """What the settings set last time; nothing where the note is somebody's own words."""
+    try:
+        said = json.loads(live["annotations"][KEYS_ANNOTATION])
+        return [(kind, key) for kind in _KINDS for key in said.get(kind, ()) if isinstance(key, str)]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return []

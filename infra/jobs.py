@@ -110,8 +110,7 @@ def _container(image: str, args: Sequence[str], secrets: Mapping[str, str]) -> D
 def _task(longest_s: int, service_account: str, network: str = "", subnetwork: str = "") -> Doc:
     """In a network all of its traffic goes through that: addresses of Cloud Run are public ones, and count as internal
     only if they come from there."""
-    named = {"network": network, "subnetwork": subnetwork}
-    interface = {key: value for key, value in named.items() if value}
+    interface = {key: value for key, value in {"network": network, "subnetwork": subnetwork}.items() if value}
     inside = {"vpcAccess": {"egress": "ALL_TRAFFIC", "networkInterfaces": [interface]}} if interface else {}
     account = {"serviceAccount": service_account} if service_account else {}
     return {"maxRetries": 0, "timeout": f"{longest_s}s", **account, **inside}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from infra.deployment import Live
-from infra.keys import KEYS_ANNOTATION
+from infra.deployment import KEYS_ANNOTATION, Live
 from infra.settings import Settings
 from pipeline.errors import StaleWrite
 

@@ -19,7 +19,6 @@ PURE = (
     "infra.deployment",
     "infra.document",
     "infra.guard",
-    "infra.keys",
     "infra.settings",
     "pipeline.model",
     "pipeline.core.actions",

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from infra.deployment import deployment
-from infra.keys import KEYS_ANNOTATION, OWN_ANNOTATIONS
+from infra.deployment import KEYS_ANNOTATION, OWN_ANNOTATIONS, deployment
 from infra.live import Live
 from infra.settings import Settings, Template
 from infra.slipped import must_not_have_slipped

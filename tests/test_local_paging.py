@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.local.api.paging import DEFAULT_SIZE, MAX_SIZE, page
+from pipeline.local.api.methods import DEFAULT_SIZE, MAX_SIZE, page
 from pipeline.local.control.state import Refused
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 import requests
 
-from pipeline.local.api.json_errors import http_code
+from pipeline.local.api.rest import http_code
 from tests.contract.cloud import OUR_PARENT, Cloud
 from tests.contract.targets import control_plane
 from tests.rest import SERVICES, SPEC, call, get, made, refused

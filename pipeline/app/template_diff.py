@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from infra.deployment import Deployment
+from infra.deployment import OWN_ANNOTATIONS, Deployment
 from infra.document import Change, Doc, covers, differences, leaves
 from infra.guard import Ruling, shown
-from infra.keys import OWN_ANNOTATIONS
 from pipeline.model import OWN_VARIABLES
 
 

@@ -63,7 +63,7 @@ def of_section(path: Path, definitions: Schema) -> Schema:
 
 def _theirs() -> Schema:
     """Keys of labels and annotations that are the file's to set: neither Cloud Run's nor ours."""
-    from infra.keys import OWN_ANNOTATIONS
+    from infra.deployment import OWN_ANNOTATIONS
 
     namespaces = "|".join(map(re.escape, RESERVED_NAMESPACES))
     reserved = {"pattern": rf"^(?:[^/]*\.)?(?:{namespaces})/"}

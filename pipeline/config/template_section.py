@@ -233,7 +233,7 @@ def _near(word: str, known: list[str]) -> str:
 
 
 def _reserved(made: Mapping[str, Any], path: Path) -> Iterator[Problem]:
-    from infra.keys import OWN_ANNOTATIONS
+    from infra.deployment import OWN_ANNOTATIONS
 
     for kind in ("annotations", "labels"):
         for key in made.get(kind) or ():

@@ -17,8 +17,9 @@ from typing import Any
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from google.protobuf.message import Message
+from msgspec import Struct
 
-from pipeline.local.api.json_errors import BadPayload, Violation
+from pipeline.local.control.state import Refused
 
 _WELL_KNOWN = "google.protobuf."
 _MASK = "google.protobuf.FieldMask"
@@ -30,6 +31,25 @@ Descriptor = Any  # of a message, and of a field; their stubs say None where pro
 Field = Any
 Json = dict[str, Any]
 Pairs = Sequence[tuple[str, str]]
+
+
+class Violation(Struct, frozen=True):
+    """What is wrong with one field of a payload, or with a query parameter.
+
+    Args:
+        field: dotted path of the message that it stands in; empty for the request itself.
+    """
+
+    field: str
+    description: str
+
+
+class BadPayload(Refused):
+    """A body or query that is not a request of the method; all that is wrong with it at once."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("INVALID_ARGUMENT", "\n".join(each.description for each in violations))
+        self.violations = violations
 
 
 def request_of(
@@ -83,7 +103,8 @@ def _violations(kind: Descriptor, given: Json, path: str) -> Iterator[Violation]
         elif isinstance(value, list) and not _is_list(field):
             yield _unknown(name, path, "Proto field is not repeating, cannot start list.")
         elif value is not None:  # null is as if it were not there
-            for of, each, where in _elements(field, value, _joined(path, field)):
+            at = f"{path}.{_name(field)}" if path else _name(field)
+            for of, each, where in _elements(field, value, at):
                 yield from _of_value(of, each, where)
 
 
@@ -164,10 +185,6 @@ def _has_fields(field: Field) -> bool:
     """Whether its value is an object with fields: no map, and none of the messages that JSON spells as one value."""
     kind = field.message_type
     return bool(kind) and not _is_map(field) and not kind.full_name.startswith(_WELL_KNOWN)
-
-
-def _joined(path: str, field: Field) -> str:
-    return f"{path}.{_name(field)}" if path else _name(field)
 
 
 def _name(field: Field) -> str:

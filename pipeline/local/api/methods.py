@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -20,7 +22,6 @@ from google.protobuf.message import Message
 from msgspec import Struct
 
 from pipeline.local.api.answering import seconds
-from pipeline.local.api.paging import page
 from pipeline.local.control import codec
 from pipeline.local.control.controller import Controller
 from pipeline.local.control.operations import Operation
@@ -38,6 +39,7 @@ _PACKAGES: Mapping[str, Sequence[str]] = {
     "google.cloud.monitoring_v3": ("AlertPolicyService", "NotificationChannelService"),
 }
 _LONGEST_WAIT_S = 600.0
+DEFAULT_SIZE, MAX_SIZE = 100, 1000  # of a page
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")
 
 T = TypeVar("T")
@@ -98,6 +100,36 @@ def paged(
         return answer(**{repeated: map(show, some)}, next_page_token=following)
 
     return at_once(act)
+
+
+def page(
+    items: Iterable[T], key: Callable[[T], str], *, size: int, token: str, descending: bool = False
+) -> tuple[list[T], str]:
+    """One page in order of ``key``, and the token of the next (empty on the last).
+
+    A token names the last item seen, not a position: what comes or goes meanwhile repeats and hides nothing.
+    """
+    if size < 0:
+        raise invalid(f"page_size: {size} is negative.")
+    wanted = min(size or DEFAULT_SIZE, MAX_SIZE)
+    ordered = sorted(items, key=key, reverse=descending)
+    if token:
+        last = _decoded(token)
+        ordered = [item for item in ordered if (key(item) < last if descending else key(item) > last)]
+    shown = ordered[:wanted]
+    return shown, _encoded(key(shown[-1])) if len(ordered) > wanted else ""
+
+
+def _encoded(last: str) -> str:
+    return urlsafe_b64encode(last.encode()).decode()
+
+
+def _decoded(token: str) -> str:
+    with suppress(ValueError):
+        last = urlsafe_b64decode(token.encode()).decode()
+        if _encoded(last) == token:  # decoding skips what is not base64
+            return last
+    raise invalid(f"page_token: '{token}' was not given out here.")
 
 
 def row(name: str, response: type[Message], call: Call) -> Method:

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+import grpc
 from aiohttp import web
+from google.api_core.exceptions import exception_class_for_grpc_status
 from google.protobuf import json_format
 
 from pipeline.local import hosts
 from pipeline.local.api.answering import MAX_REQUEST, as_refused, not_offered_text
 from pipeline.local.api.http_rules import Rule, rules
-from pipeline.local.api.json_errors import document, http_code
-from pipeline.local.api.json_requests import Pairs, request_of
+from pipeline.local.api.json_requests import BadPayload, Pairs, request_of
 from pipeline.local.api.methods import ACTOR_KEY, Caller, Method
 from pipeline.local.bearer import Access
 from pipeline.local.control.state import Refused, invalid, there
@@ -167,6 +168,28 @@ async def _all(request: web.BaseRequest) -> bytes:
         if len(found) > MAX_REQUEST:
             raise invalid(f"Request payload size exceeds the limit: {MAX_REQUEST} bytes.")
     return bytes(found)
+
+
+def http_code(code: str) -> int:
+    """The HTTP code that belongs to the name of a grpc.StatusCode: the client library's own."""
+    kind = exception_class_for_grpc_status(getattr(grpc.StatusCode, code))
+    return int(kind.code or 500)
+
+
+def document(refused: Refused) -> dict[str, Any]:
+    """``{"error": {"code", "message", "status", "details"}}``."""
+    details: list[dict[str, Any]] = []
+    if isinstance(refused, BadPayload):
+        violations = [{"field": each.field, "description": each.description} for each in refused.violations]
+        details = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}]
+    return {
+        "error": {
+            "code": http_code(refused.code),
+            "message": refused.message,
+            "status": refused.code,
+            "details": details,
+        }
+    }
 
 
 def _response(status: int, value: Any, is_pretty: bool) -> web.Response:
