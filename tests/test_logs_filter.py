@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.local.entries.entry import Entry
 from pipeline.local.entries.filter import FilterError, compile_filter
+from pipeline.local.entries.index import FOR_EVER
 
 SECOND = 1_000_000_000
 START = 1_900_000_000 * SECOND  # 2030-03-17T17:46:40Z
@@ -164,7 +165,7 @@ def test_what_is_not_understood_is_an_error_that_names_its_place(text: str, comp
 def test_bounds_in_time_are_told_apart(text: str, since: int, until: int | None) -> None:
     made = compile_filter(text)
     assert made.bounds.since_ns == (START + since * SECOND if since else 0)
-    assert made.bounds.until_ns == (None if until is None else START + until * SECOND)
+    assert made.bounds.until_ns == (FOR_EVER if until is None else START + until * SECOND)
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def test_a_filter_means_what_its_parts_mean(formula: Formula) -> None:
         assert made.matches(one) is expected
         if expected:
             assert made.bounds.since_ns <= one.at_ns
-            assert made.bounds.until_ns is None or one.at_ns <= made.bounds.until_ns
+            assert one.at_ns <= made.bounds.until_ns
 
 
 @settings(deadline=None, max_examples=300)

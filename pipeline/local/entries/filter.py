@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from pipeline.local.entries.entry import Entry, nanoseconds
 from pipeline.local.entries.fields import Field, severity_number, timed, value_field
-from pipeline.local.entries.index import EVERYTHING, Bounds
+from pipeline.local.entries.index import EVERYTHING, FOR_EVER, Bounds
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -196,7 +196,7 @@ def _compare_time(moment: Callable[[Entry], int], name: str, compare: _Token, va
     except KeyError as error:
         raise compare.error("a time can only be ordered") from error
     least = ns if compare.text in (">", ">=", "=") else 0
-    most = ns if compare.text in ("<", "<=", "=") else None
+    most = ns if compare.text in ("<", "<=", "=") else FOR_EVER
     bounds = Bounds(least, most) if name == "timestamp" else Bounds(received_ns=least)
     return Filter(lambda entry: order(moment(entry), ns), bounds)
 

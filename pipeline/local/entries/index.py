@@ -18,13 +18,14 @@ from msgspec import Struct, field
 
 from pipeline.local.entries.entry import Entry
 
+FOR_EVER = 2**63 - 1  # nanoseconds: an end that is none
 _BATCH = 20  # a service gives up one part in so many at a time
 
 Names = frozenset[str]  # case-folded
 
 
 class Bounds(Struct, frozen=True):
-    """No entry outside these is asked for. Times in nanoseconds, ends included; None is no bound.
+    """No entry outside these is asked for. Times in nanoseconds, ends included; None of names is no bound.
 
     Args:
         received_ns: when the entry arrived, at least.
@@ -32,16 +33,15 @@ class Bounds(Struct, frozen=True):
     """
 
     since_ns: int = 0
-    until_ns: int | None = None
+    until_ns: int = FOR_EVER
     received_ns: int = 0
     services: Names | None = None
     revisions: Names | None = None
 
     def __and__(self, other: Bounds) -> Bounds:
-        ends = [end for end in (self.until_ns, other.until_ns) if end is not None]
         return Bounds(
             max(self.since_ns, other.since_ns),
-            min(ends, default=None),
+            min(self.until_ns, other.until_ns),
             max(self.received_ns, other.received_ns),
             _both(self.services, other.services),
             _both(self.revisions, other.revisions),
@@ -50,7 +50,7 @@ class Bounds(Struct, frozen=True):
     def __or__(self, other: Bounds) -> Bounds:
         return Bounds(
             min(self.since_ns, other.since_ns),
-            None if self.until_ns is None or other.until_ns is None else max(self.until_ns, other.until_ns),
+            max(self.until_ns, other.until_ns),
             min(self.received_ns, other.received_ns),
             _either(self.services, other.services),
             _either(self.revisions, other.revisions),
@@ -93,10 +93,7 @@ class _Kept(Struct):
         first = bisect_left(self.arrivals, bounds.received_ns, key=lambda e: e.received_ns)
         if len(self.arrivals) - first >= sum(stop - start for _, start, stop in runs):
             return [entries[start:stop] for entries, start, stop in runs]
-        end = bounds.until_ns
-        recent = [
-            e for e in self.arrivals[first:] if bounds.since_ns <= e.at_ns and (end is None or e.at_ns <= end)
-        ]
+        recent = [e for e in self.arrivals[first:] if bounds.since_ns <= e.at_ns <= bounds.until_ns]
         return [sorted(recent, key=lambda e: e.key)]
 
     def give_up(self, count: int, size: int) -> tuple[int, int]:
@@ -177,9 +174,7 @@ class LogIndex:
 
 def _slice(entries: list[Entry], bounds: Bounds) -> tuple[list[Entry], int, int]:
     start = bisect_left(entries, bounds.since_ns, key=lambda e: e.at_ns)
-    if bounds.until_ns is None:
-        return entries, start, len(entries)
-    return entries, start, max(start, bisect_left(entries, bounds.until_ns + 1, key=lambda e: e.at_ns))
+    return entries, start, max(start, bisect_right(entries, bounds.until_ns, key=lambda e: e.at_ns))
 
 
 def _both(one: Names | None, other: Names | None) -> Names | None:
