@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import aiohttp
 import grpc.aio
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+from yarl import URL
 
 from pipeline.local.dataplane import Probe
 
 _HOST = "127.0.0.1"
 _CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = 1
-_MAX_STATUS_LINE = 4096
 
 
 async def answers(probe: Probe, port: int) -> bool:
@@ -24,7 +25,7 @@ async def answers(probe: Probe, port: int) -> bool:
         port: at which the container takes requests, where the probe names no other.
     """
     ask = {"tcp": _tcp, "http": _http, "grpc": _grpc}[probe.kind]
-    with suppress(OSError, TimeoutError, EOFError, ValueError, grpc.RpcError):
+    with suppress(OSError, TimeoutError, ValueError, aiohttp.ClientError, grpc.RpcError):
         async with asyncio.timeout(probe.timeout_s):
             return await ask(probe, probe.port or port)
     return False
@@ -52,27 +53,21 @@ def described(probe: Probe, container: str, port: int) -> str:
 
 async def _tcp(_: Probe, port: int) -> bool:
     _reader, writer = await asyncio.open_connection(_HOST, port)
-    await _close(writer)
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
     return True
 
 
 async def _http(probe: Probe, port: int) -> bool:
-    reader, writer = await asyncio.open_connection(_HOST, port, limit=_MAX_STATUS_LINE)
-    try:
-        writer.write(_request(probe.path, (("Host", f"{_HOST}:{port}"), *probe.headers)))
-        await writer.drain()
-        version, status, *_ = (await reader.readline()).split()
-        return version.startswith(b"HTTP/") and 200 <= int(status) < 400
-    finally:
-        await _close(writer)
-
-
-def _request(path: str, headers: Sequence[tuple[str, str]]) -> bytes:
-    named = {name.lower() for name, _ in headers[1:]}
-    lines = [f"{name}: {value}" for n, (name, value) in enumerate(headers) if n or "host" not in named]
-    return "\r\n".join(
-        [f"GET {path} HTTP/1.1", *lines, "User-Agent: GoogleHC/1.0", "Connection: close", "", ""]
-    ).encode()
+    """The answer's head says it; a redirection is one and is not followed."""
+    headers = [("User-Agent", "GoogleHC/1.0"), *probe.headers]
+    url = URL(f"http://{_HOST}:{port}{probe.path}", encoded=True)
+    async with (
+        aiohttp.ClientSession(skip_auto_headers=("Accept", "Accept-Encoding")) as session,
+        session.get(url, headers=headers, allow_redirects=False) as answer,
+    ):
+        return 200 <= answer.status < 400
 
 
 async def _grpc(probe: Probe, port: int) -> bool:
@@ -85,9 +80,3 @@ async def _grpc(probe: Probe, port: int) -> bool:
         )
         answer = await check(StringValue(value=probe.service), timeout=probe.timeout_s)
     return bool(answer.value == _SERVING)
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
