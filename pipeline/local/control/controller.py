@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from msgspec.structs import replace
-
 from pipeline.local.control import validate, writes
 from pipeline.local.control.operations import REVISION, SERVICE, Operation, Operations
 from pipeline.local.control.reconciler import Reconciler
@@ -133,10 +131,10 @@ class Controller:
             return self.create_service(ref, change, actor=actor, validate_only=validate_only)
         current = self.service(ref, etag)
         spec = _checked(ref, change if paths is None else writes.merge(current.spec, change, paths))
-        written = writes.update(
-            current, spec, self.operations.stamp(actor), revision_limit=self._revision_limit
+        stamp = self.operations.stamp(actor)
+        return self._accept(
+            writes.update(current, spec, stamp, revision_limit=self._revision_limit), validate_only
         )
-        return self._accept(written, validate_only)
 
     def delete_service(
         self, ref: ServiceRef, *, etag: str, actor: str = "local", validate_only: bool = False
@@ -146,8 +144,9 @@ class Controller:
         operation = self.operations.new(ref.parent, SERVICE, ref.name, subject, deletes=True)
 
         def remove() -> None:
-            error = ("ABORTED", f"{ref.service} was deleted meanwhile.")
-            self.operations.finish_writes(ref.name, error=error)
+            self.operations.finish_writes(
+                ref.name, error=("ABORTED", f"{ref.service} was deleted meanwhile.")
+            )
             self._registry.remove(ref.name)
             self._reconciler.forget_service(service, operation)
 
@@ -170,17 +169,18 @@ class Controller:
 
     def _accept(self, service: Service, validate_only: bool) -> Operation:
         """Store the write and begin its operation; or, if it is only to be validated, show what it would give."""
-        before, parent = self._registry.find(service.name), service.ref.parent
-        if validate_only:
-            subject = service_json(service, self.uri)
-            return replace(self.operations.new(parent, SERVICE, service.name, subject), is_done=True)
-        self._registry.accept(service)
-        for revision in before.revisions if before else ():
-            if not service.revision(revision.name):
-                self._reconciler.stop((service.name, revision.name))
-        self._reconciler.kick(service.name)
-        subject = accepted_json(before, service, self.uri)
-        return self.operations.begin(self.operations.new(parent, SERVICE, service.name, subject))
+        before = self._registry.find(service.name)
+        shown = service_json(service, self.uri) if validate_only else accepted_json(before, service, self.uri)
+
+        def publish() -> None:
+            self._registry.accept(service)
+            for revision in before.revisions if before else ():
+                if not service.revision(revision.name):
+                    self._reconciler.stop((service.name, revision.name))
+            self._reconciler.kick(service.name)
+
+        operation = self.operations.new(service.ref.parent, SERVICE, service.name, shown)
+        return self.operations.accept(operation, publish, validate_only=validate_only)
 
 
 def _checked(ref: ServiceRef, spec: Json) -> Json:

@@ -90,8 +90,9 @@ class JobRunner:
 
     async def _run(self, name: str) -> None:
         execution = self._known[name]
-        asked = execution.template.get("parallelism") or len(execution.tasks)
-        turns = asyncio.Semaphore(min(asked, _AT_ONCE))
+        turns = asyncio.Semaphore(
+            min(execution.template.get("parallelism") or len(execution.tasks), _AT_ONCE)
+        )
         try:
             if not execution.cancelled:
                 async with asyncio.TaskGroup() as group:  # cancelled, it ends when the last of them has

@@ -94,8 +94,7 @@ def _overridden(template: Json, overrides: Json) -> Json:
     task["containers"] = _containers(task["containers"], overrides.get("container_overrides", ()))
     if "timeout" in overrides:
         task["timeout"] = overrides["timeout"]
-    count = overrides.get("task_count") or template["task_count"]
-    return {**template, "task_count": count, "template": task}
+    return {**template, "task_count": overrides.get("task_count") or template["task_count"], "template": task}
 
 
 def _containers(containers: Sequence[Json], overrides: Sequence[Json]) -> Sequence[Json]:

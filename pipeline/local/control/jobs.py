@@ -86,8 +86,7 @@ class Execution(Written, frozen=True):
 
     @property
     def task_template(self) -> Json:
-        template: Json = self.template["template"]
-        return template
+        return dict(self.template["template"])
 
     @property
     def retries(self) -> int:

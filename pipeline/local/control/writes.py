@@ -191,8 +191,7 @@ def _revised(service: Service, stamp: Stamp) -> Service:
         creator=stamp.actor,
         template=template,
     )
-    others = tuple(r for r in service.revisions if r.name != name)
-    return replace(service, revisions=(*others, latest))
+    return replace(service, revisions=(*(r for r in service.revisions if r.name != name), latest))
 
 
 def _fresh_name(service: Service, stamp: Stamp) -> str:
