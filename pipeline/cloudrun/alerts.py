@@ -34,7 +34,8 @@ def policies_of(ref: ServiceRef, channel: grpc.Channel | None = None) -> tuple[s
             gapic_version.__version__,
         )  # fmt: skip
         ours = {"spillway": ref.service, "location": ref.location}
-        policies = Pages(call, "alert_policies")
-        found = policies(name=f"projects/{ref.project}", page_size=_PAGE, timeout=_TIMEOUT_S)
-        watching = (p for p in found if p.enabled and ours.items() <= dict(p.user_labels).items())
+        policies = Pages(call, "alert_policies")(
+            name=f"projects/{ref.project}", page_size=_PAGE, timeout=_TIMEOUT_S
+        )
+        watching = (p for p in policies if p.enabled and ours.items() <= dict(p.user_labels).items())
         return tuple(sorted(p.display_name for p in watching))

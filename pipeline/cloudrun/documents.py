@@ -57,8 +57,7 @@ def service_template(service: run_v2.Service) -> Seen:
 def revision_template(revision: run_v2.Revision) -> Seen:
     """The template that a revision was made of, as far as the revision shows it."""
     bare = run_v2.Revision.pb(revision)
-    fields = run_v2.RevisionTemplate.pb(run_v2.RevisionTemplate()).DESCRIPTOR.fields
-    names = {field.json_name for field in fields}
+    names = {field.json_name for field in run_v2.RevisionTemplate.pb().DESCRIPTOR.fields}
     leave = frozenset(field.json_name for field in bare.DESCRIPTOR.fields if field.json_name not in names)
     found = {key: value for key, value in _document(bare).items() if key in names}
     return Seen(found, tuple(_unknown(bare, leave=leave)))

@@ -101,8 +101,7 @@ def _named(ref: ServiceRef, revisions: Iterable[str]) -> tuple[str, ...]:
 
 def _of_revisions(terms: Iterable[str], received_since: datetime | None) -> str:
     received = [] if received_since is None else [f"receiveTimestamp>={quoted(rfc3339(received_since))}"]
-    wanted = f"({' OR '.join(_wanted())})"
-    return " AND ".join([_REVISIONS, *terms, wanted, *received])
+    return " AND ".join([_REVISIONS, *terms, f"({' OR '.join(_wanted())})", *received])
 
 
 def in_questions(

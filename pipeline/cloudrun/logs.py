@@ -324,8 +324,7 @@ def _request(entry: Any) -> Request | None:
     if not entry.HasField("http_request"):
         return None
     seen = entry.http_request
-    seconds = seen.latency.seconds + seen.latency.nanos / 1e9
-    return Request(seen.status, seconds, seen.remote_ip)
+    return Request(seen.status, seen.latency.seconds + seen.latency.nanos / 1e9, seen.remote_ip)
 
 
 def _ended(entry: Any, at: datetime, request: Request) -> datetime:

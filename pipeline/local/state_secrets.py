@@ -36,8 +36,7 @@ def place(folder: Path, secret: str, version: str) -> Path:
     """Where a version is; ``latest`` is the highest number, or 1 when there is none."""
     kept = folder / "secrets" / secret
     if version == LATEST_VERSION:
-        numbers = [int(each.name) for each in _inside(kept) if each.name.isdecimal()]
-        version = str(max(numbers, default=1))
+        version = str(max([int(each.name) for each in _inside(kept) if each.name.isdecimal()], default=1))
     return kept / version
 
 

@@ -10,7 +10,7 @@ from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
-from infra.keys import OWN_ANNOTATIONS
+from infra.deployment import OWN_ANNOTATIONS
 from pipeline.local import endpoint
 from pipeline.model import OWN_VARIABLES, RECORD_ANNOTATION
 from tests import adopting

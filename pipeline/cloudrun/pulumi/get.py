@@ -13,11 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.cloudrun.pulumi.found import VERSION, Found, cache, found
+from pipeline.cloudrun.pulumi.found import VERSION, cache, found
 from pipeline.errors import SpillwayError, UserError
 
 _HOST = "pulumi-language-python"
@@ -50,26 +50,22 @@ def get() -> int:
         _say(f"there already: {cli}")
     except UserError as why:
         _say(why.why)
-        cli = _fetched()
+        _make(_fetch_cli)
+        cli = found()
         _say(f"there now: {cli}")
     if shutil.which(_HOST) or (cache() / "bin" / _HOST).exists():
         _say(f"there already: {_HOST}")
     elif shutil.which("go"):
-        with _beside(cache()) as folder:
-            _build_host(folder)
-            _move(folder, cache())
+        _make(_build_host)
         _say(f"there now: {_HOST} {_HOST_VERSION}")
     else:
         _say(f"no {_HOST}, and no Go to build it with: `pulumi up` from a shell will not work, all else does")
     return 0
 
 
-def _fetched() -> Found:
-    with _beside(cache()) as folder:
-        if not _installed(folder):
-            _build_cli(folder)
-        _move(folder, cache())
-    return found()
+def _fetch_cli(folder: Path) -> None:
+    if not _installed(folder):
+        _build_cli(folder)
 
 
 def _installed(folder: Path) -> bool:
@@ -158,21 +154,16 @@ def _go(module: Path, *words: str, about: str = "") -> str:
     return ran.stdout
 
 
-@contextmanager
-def _beside(place: Path) -> Iterator[Path]:
-    """A folder on the same disk as the place; gone with the block."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".making-") as name:
-        yield Path(name)
-
-
-def _move(made: Path, place: Path) -> None:
-    """Each file whole or not at all. Whoever was faster made the same."""
-    (place / "bin").mkdir(parents=True, exist_ok=True)
-    for file in sorted(
-        (made / "bin").iterdir(), reverse=True
-    ):  # the host's script before the host, the CLI last
-        file.replace(place / "bin" / file.name)
+def _make(build: Callable[[Path], None]) -> None:
+    """In a folder on the same disk as its place, then each file whole or not at all. Whoever was faster made the same."""
+    place = cache() / "bin"
+    cache().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache().parent, prefix=".making-") as name:
+        build(Path(name))
+        place.mkdir(parents=True, exist_ok=True)
+        # the host's script before the host, the CLI last
+        for file in sorted((Path(name) / "bin").iterdir(), reverse=True):
+            file.replace(place / file.name)
 
 
 def _say(text: str) -> None:

@@ -106,8 +106,7 @@ def _way(descriptor: Any, path: str) -> list[str]:
     Source: google/protobuf/field_mask.proto: a repeated field stands at a path's end alone.
     """
     head, _, rest = path.partition(".")
-    fields = {field.name.removesuffix("_"): field for field in descriptor.fields}
-    field = fields.get(head)
+    field = {field.name.removesuffix("_"): field for field in descriptor.fields}.get(head)
     if field is None:
         raise Refused("INVALID_ARGUMENT", f"update_mask: '{head}' is not a field of {descriptor.name}.")
     if not rest:

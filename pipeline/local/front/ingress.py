@@ -65,8 +65,9 @@ class Ingress:
 
     async def route(self, service: str, routes: Routes) -> None:
         self._routes[service] = routes
-        for tag in ("", *routes.tags):
-            await self._listen(service, tag)
+        for door in [(service, tag) for tag in ("", *routes.tags)]:
+            if door not in self._listeners:
+                self._listeners[door] = await self._listen_at(self._ports.listener(*door), door)
         for tag in [t for s, t in self._listeners if s == service and t and t not in routes.tags]:
             self._unlisten(service, tag)
 
@@ -87,11 +88,6 @@ class Ingress:
         await self._connections.cancel()
         for wire in self._wires:
             wire.abort()
-
-    async def _listen(self, service: str, tag: str) -> None:
-        if (service, tag) not in self._listeners:
-            sock = self._ports.listener(service, tag)
-            self._listeners[service, tag] = await self._listen_at(sock, (service, tag))
 
     async def _listen_at(self, sock: socket.socket, door: Door | None) -> asyncio.Server:
         def take(wire: Wire) -> None:

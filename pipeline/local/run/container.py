@@ -129,7 +129,7 @@ class Part(Struct, frozen=True):
         secrets = await asyncio.to_thread(secret_variables.read, site.folder, owner, spec)
         runner = await asyncio.to_thread(volumes.runner, site.folder, site.token, owner, spec)
         env = {**spec.env, **secrets, **ours}
-        return cls(spec, build, env, port, strays.of_container(site.token, number), runner)
+        return cls(spec, build, env, port, f"{site.token}-{number}", runner)  # each is ended by itself
 
     @property
     def command(self) -> list[str]:

@@ -230,8 +230,7 @@ class Fleet:
         return instance
 
     async def _build(self, image: str) -> builds.Build:
-        verify = image not in self._verified
-        found = await asyncio.to_thread(builds.find, self._folder, image, verify=verify)
+        found = await asyncio.to_thread(builds.find, self._folder, image, verify=image not in self._verified)
         self._verified.add(image)
         return found
 

@@ -64,5 +64,4 @@ def _address(shown: str) -> str:
         if sys.byteorder == "little"
         else words
     )
-    family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
-    return str(ip_address(socket.inet_ntop(family, packed)))
+    return str(ip_address(socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)))

@@ -35,11 +35,6 @@ def fresh_token(folder: Path) -> str:
     return folder_token(folder) + secrets.token_hex(12)
 
 
-def of_container(token: str, number: int) -> str:
-    """The token of one of several that are ended one by one."""
-    return f"{token}-{number}"
-
-
 def end(token: str) -> int:
     """SIGKILL to every process whose token begins so, until there is none. Returns how many processes there were."""
     seen: set[int] = set()
