@@ -206,12 +206,8 @@ class Reconciler:
 
 
 def _routes(service: Service) -> Routes:
-    weights: defaultdict[str, int] = defaultdict(int)
-    for line in service.serving:
-        if line.percent:
-            weights[line.revision] += line.percent
     return Routes(
-        tuple(weights.items()),
+        tuple((+state.shares(service.serving)).items()),  # those that have one
         {line.tag: line.revision for line in service.serving if line.tag},
         is_internal=service.spec.get("ingress") not in (None, "INGRESS_TRAFFIC_ALL"),
         is_disabled=bool(service.spec.get("default_uri_disabled")),

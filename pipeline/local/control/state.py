@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -218,6 +219,14 @@ def pinned(service: Service, name: str, images: Mapping[str, str]) -> Service:
     return _changed(service, name, images=images)
 
 
+def shares(lines: Iterable[Line]) -> Counter[str]:
+    """Percent by revision."""
+    summed: Counter[str] = Counter()
+    for line in lines:
+        summed[line.revision] += line.percent
+    return summed
+
+
 def serving(containers: Sequence[Json]) -> int:
     """Which of a template's containers takes requests: the one with a port, or the first where none says so."""
     return next((number for number, each in enumerate(containers) if each.get("ports")), 0)
@@ -254,10 +263,15 @@ def broken_invariants(service: Service) -> Iterator[str]:
     at = f"status traffic of {service.name}"
     total = sum(line.percent for line in service.serving)
     tags = [line.tag for line in service.serving if line.tag]
-    unready = [line.revision for line in service.serving if not service.is_ready(line.revision)]
     return said(
         (service.serving and total != 100, f"{at} sums to {total}"),
-        *((True, f"{at} names '{revision}', which is not a ready revision") for revision in unready),
+        *(
+            (
+                not service.is_ready(line.revision),
+                f"{at} names '{line.revision}', which is not a ready revision",
+            )
+            for line in service.serving
+        ),
         (len(tags) != len(set(tags)), f"{at} has a tag twice: {tags}"),
         (
             service.observed_generation > service.generation,

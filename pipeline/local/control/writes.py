@@ -6,7 +6,6 @@ change, and ``reconciling`` is True. Whether the spec is one at all is ``validat
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
@@ -25,6 +24,7 @@ from pipeline.local.control.state import (
     Service,
     Stamp,
     serving,
+    shares,
 )
 from pipeline.model import Readiness, ServiceRef
 
@@ -149,18 +149,10 @@ def only_gives_back(before: Service, after: Service) -> bool:
     age = {r.name: number for number, r in enumerate(after.revisions)}
     if list(age) != [r.name for r in before.revisions if r.name in age]:
         return False
-    had, gets = _shares(before), _shares(after)
+    had, gets = shares(before.wanted), shares(after.wanted)
     gains = [age.get(name, len(age)) for name in gets if gets[name] > had[name]]
     losses = [age.get(name, len(age)) for name in had if gets[name] < had[name]]
     return not gains or max(gains) < min(losses, default=len(age))
-
-
-def _shares(service: Service) -> Counter[str]:
-    """Percent by revision, as spec traffic wants it."""
-    shares: Counter[str] = Counter()
-    for line in service.wanted:
-        shares[line.revision] += line.percent
-    return shares
 
 
 def _touched(service: Service, stamp: Stamp) -> Service:
