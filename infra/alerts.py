@@ -83,10 +83,9 @@ def declared(ref: ServiceRef, channels: Sequence[str] = (), silent_s: int = SILE
         silent_s: after so many seconds without a step the watchdog is silent.
         channels: resource names of notification channels; none: the policies open incidents and tell nobody.
     """
-    for metric in (*_METRICS, _TICKS):
-        yield _metric(ref, metric)
+    yield from (_metric(ref, metric) for metric in (*_METRICS, _TICKS))
     for key, title, conditions, words in _policies(ref, silent_s):
-        inputs = {
+        yield Declared(POLICY, f"{ref.service}-alert-{key}", {
             "project": ref.project,
             "displayName": f"{ref.service}: {title}",
             "combiner": "AND_WITH_MATCHING_RESOURCE" if len(conditions) > 1 else "OR",
@@ -94,8 +93,7 @@ def declared(ref: ServiceRef, channels: Sequence[str] = (), silent_s: int = SILE
             "notificationChannels": list(channels),
             "documentation": {"content": words, "mimeType": "text/markdown"},
             "userLabels": {"spillway": ref.service, "location": ref.location},
-        }
-        yield Declared(POLICY, f"{ref.service}-alert-{key}", inputs)
+        })  # fmt: skip
 
 
 def _metric(ref: ServiceRef, metric: _Metric) -> Declared:
@@ -107,15 +105,14 @@ def _metric(ref: ServiceRef, metric: _Metric) -> Declared:
         f' AND resource.labels.location="{ref.location}"'
     )
     labels = [{"key": key, "valueType": "STRING"} for key in metric.labels]
-    inputs = {
+    return Declared(METRIC, f"{ref.service}-{metric.key}", {
         "project": ref.project,
         "name": _id(ref, metric.key),
         "description": metric.describes,
         "filter": f"{ours} AND {metric.filter}",
         "metricDescriptor": {"metricKind": "DELTA", "valueType": "INT64", "unit": "1", "labels": labels},
         "labelExtractors": {key: f"EXTRACT({path})" for key, path in metric.labels.items()},
-    }
-    return Declared(METRIC, f"{ref.service}-{metric.key}", inputs)
+    })  # fmt: skip
 
 
 def _policies(ref: ServiceRef, silent_s: int) -> Iterator[tuple[str, str, list[dict[str, Any]], str]]:

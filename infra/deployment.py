@@ -139,11 +139,11 @@ def asked_over(live: Doc, asked: Doc) -> dict[str, Any]:
 
 def _note(asked: Doc) -> str:
     """Empty where no key is set."""
-    names = {
-        kind: sorted(key for key, text in (asked.get(kind) or {}).items() if text is not None)
+    found = {
+        kind: keys
         for kind in _KINDS
+        if (keys := sorted(key for key, text in (asked.get(kind) or {}).items() if text is not None))
     }
-    found = {kind: keys for kind, keys in names.items() if keys}
     return json.dumps(found, separators=(",", ":")) if found else ""
 
 

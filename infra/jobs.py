@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from infra.alerts import Declared
 from infra.document import Doc
 from infra.settings import ProbeJob, Settings, Watchdog
+from pipeline.model import ADMIN_API
 
 JOB = "gcp:cloudrunv2/job:Job"
 SCHEDULE = "gcp:cloudscheduler/job:Job"
@@ -34,22 +35,19 @@ def watchdog(settings: Settings) -> Iterator[Declared]:
         _task(longest_s, asked.service_account),
         asked.fleet.tasks if asked.fleet else 1,
     )
-    run = f"projects/{settings.project}/locations/{settings.location}/jobs/{name}:run"
-    target = {
-        "httpMethod": "POST",
-        "uri": f"https://run.googleapis.com/v2/{run}",
-        "oauthToken": {"serviceAccountEmail": asked.service_account},
-    }
-    schedule = {
+    yield Declared(SCHEDULE, f"{name}-schedule", {
         "project": settings.project,
         "region": settings.location,
         "name": name,
         "description": f"Takes a step of whatever rollout of {'its fleet' if asked.fleet else settings.service} is under way.",
         "schedule": f"*/{asked.every_minutes} * * * *",
         "timeZone": "Etc/UTC",
-        "httpTarget": target,
-    }
-    yield Declared(SCHEDULE, f"{name}-schedule", schedule)
+        "httpTarget": {
+            "httpMethod": "POST",
+            "uri": f"{ADMIN_API}/{settings.ref.parent}/jobs/{name}:run",
+            "oauthToken": {"serviceAccountEmail": asked.service_account},
+        },
+    })  # fmt: skip
 
 
 def probes(settings: Settings) -> Iterator[Declared]:
@@ -78,14 +76,13 @@ def _of_fleet(settings: Settings, asked: Watchdog) -> Iterator[str]:
 
 def _job(settings: Settings, name: str, container: Doc, task: Doc, tasks: int = 1) -> Declared:
     spelt = {"envs" if key == "env" else key: value for key, value in container.items()}
-    job = {
+    return Declared(JOB, name, {
         "project": settings.project,
         "location": settings.location,
         "name": name,
         "deletionProtection": False,
         "template": {"taskCount": tasks, "template": {"containers": [spelt], **task}},
-    }
-    return Declared(JOB, name, job)
+    })  # fmt: skip
 
 
 def probe_container(asked: ProbeJob) -> Doc:

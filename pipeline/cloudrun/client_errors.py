@@ -56,9 +56,8 @@ def raise_ours(error: Exception, what: str, *, etag: bool, missing: type[Platfor
         kind = RevisionNotFound if "/revisions/" in message else missing
         raise kind(f"{what}: not found", message, _names_of(message)) from error
     if _is_throttled(error, message):
-        pause = _asked_pause(error)
         raise PlatformUnavailable(
-            f"{what}: too many calls", message, _THROTTLED, retry_after_s=pause
+            f"{what}: too many calls", message, _THROTTLED, retry_after_s=_asked_pause(error)
         ) from error
     if _is_for_later(error, message):
         raise PlatformUnavailable(f"{what}: no answer", message, _AGAIN, retry_after_s=1.0) from error

@@ -89,8 +89,7 @@ def _without_builds(key: str, value: Any) -> Any:
 def _unknown(message: Message, at: str = "", *, leave: frozenset[str] = frozenset()) -> Iterator[str]:
     """Args: leave: names of fields that are not looked into."""
     numbered: Any = UnknownFieldSet(message)
-    for field in numbered:
-        yield f"{at}.#{field.field_number}" if at else f"#{field.field_number}"
+    yield from (f"{at}.#{each.field_number}".removeprefix(".") for each in numbered)
     for descriptor, value in message.ListFields():
         if descriptor.json_name in leave or descriptor.type != FieldDescriptor.TYPE_MESSAGE:
             continue

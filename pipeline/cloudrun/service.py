@@ -137,12 +137,9 @@ class CloudRun:
     def write(
         self, ref: ServiceRef, *, etag: str, annotations: Mapping[str, str], split: Split | None = None
     ) -> None:
-        service = run_v2.Service(name=ref.name, etag=etag, annotations=dict(annotations))
-        mask = masks.RECORD
-        if split is not None:
-            service.traffic = [_target(t) for t in split.targets]
-            mask = masks.RECORD_AND_TRAFFIC
-        self._update(ref, service, mask)
+        traffic = [] if split is None else [_target(t) for t in split.targets]
+        service = run_v2.Service(name=ref.name, etag=etag, annotations=dict(annotations), traffic=traffic)
+        self._update(ref, service, masks.RECORD if split is None else masks.RECORD_AND_TRAFFIC)
 
     def write_put_back(
         self,
@@ -163,9 +160,10 @@ class CloudRun:
                 f"Its template has fields that this version has no name for: {', '.join(seen.unknown[:3])}.",
                 "Deploy the next image, and delete the bad revision then.",
             )
-        template = template_message({**unreserved(seen.document), "revision": name})
-        service = run_v2.Service(name=ref.name, etag=etag, annotations=dict(annotations), template=template)
-        service.traffic = [_target(t) for t in split.targets]
+        service = run_v2.Service(
+            name=ref.name, etag=etag, annotations=dict(annotations), traffic=[_target(t) for t in split.targets],
+            template=template_message({**unreserved(seen.document), "revision": name}),
+        )  # fmt: skip
         self._update(ref, service, masks.RECORD_TRAFFIC_AND_TEMPLATE)
 
     def _update(self, ref: ServiceRef, service: run_v2.Service, mask: FieldMask) -> None:
@@ -189,7 +187,7 @@ def _target(target: Target) -> run_v2.TrafficTarget:
 
 def _split(targets: Sequence[Any]) -> Split:
     """Spec or status traffic, as bare protobuf. No spec traffic at all means 100 % to LATEST."""
-    lines = tuple(
+    return Split(tuple(
         Target(
             revision=None if t.type_ == _LATEST else t.revision.rsplit("/", 1)[-1] or None,
             percent=t.percent,
@@ -197,19 +195,16 @@ def _split(targets: Sequence[Any]) -> Split:
             uri=getattr(t, "uri", ""),
         )
         for t in targets
-    )
-    return Split(lines)
+    ))  # fmt: skip
 
 
 def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
-    latest_ready = service.latest_ready_revision.rsplit("/", 1)[-1]
     template = service.template
     bare = run_v2.Service.pb(
         service
     )  # values of an API newer than the client's names, and times that are none, come as they are
     condition = bare.terminal_condition
     _learn_secrets(template.containers)
-    ports = [port.name for container in template.containers for port in container.ports]
     return LiveService(
         ref=ref,
         uid=service.uid,
@@ -222,7 +217,7 @@ def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
         labels=dict(service.labels),
         reconciling=service.reconciling,
         observed_generation=service.observed_generation,
-        latest_ready=latest_ready,
+        latest_ready=service.latest_ready_revision.rsplit("/", 1)[-1],
         latest_created=service.latest_created_revision.rsplit("/", 1)[-1],
         last_modifier=service.last_modifier,
         update_time=_time(bare.update_time),
@@ -231,7 +226,7 @@ def _live(ref: ServiceRef, service: run_v2.Service) -> LiveService:
         ingress_all=bare.ingress in (run_v2.IngressTraffic.INGRESS_TRAFFIC_ALL, 0),
         ingress_balanced=bare.ingress == run_v2.IngressTraffic.INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER,
         default_uri_disabled=service.default_uri_disabled,
-        http2="h2c" in ports,
+        http2=any(port.name == "h2c" for container in template.containers for port in container.ports),
         failure=condition.message if condition.state == _FAILED else "",
         template=sha256(bare.template.SerializeToString(deterministic=True)).hexdigest(),
     )

@@ -6,7 +6,6 @@ import os
 import re
 import socket
 
-from msgspec import Struct
 from pulumi import automation
 
 from infra.settings import Settings
@@ -18,29 +17,26 @@ _RETRY_AFTER_S = 10.0
 _AFTER = ("Outputs:", "Resources:")  # what the CLI says when it has said what was wrong
 
 
-class Complaint(Struct, frozen=True):
-    """Args: pattern: in the CLI's words. ``what``, ``fix``: ``{stack}`` is filled in."""
-
-    pattern: str
-    what: str
-    fix: str
-
-
+#: A pattern in the CLI's words; what is wrong and what to do: ``{stack}`` is filled in.
 _KNOWN = (
-    Complaint(
+    (
         r"(?i)incorrect passphrase|passphrase must be set",
         "the secrets of stack {stack} cannot be read: the passphrase is not the one they were written with",
-        "Set PULUMI_CONFIG_PASSPHRASE to it; if it is lost: pulumi stack rm --force {stack}, and the next apply adopts"
-        " the service as it is",
+        (
+            "Set PULUMI_CONFIG_PASSPHRASE to it; if it is lost: pulumi stack rm --force {stack}, and the next apply adopts"
+            " the service as it is"
+        ),
     ),
-    Complaint(
-        r"(?i)must be set for login|pulumi login|could not (?:find|read|open) .*backend|unable to open bucket"
-        r"|problem logging in|read \".pulumi/meta.yaml\"|no such file or directory.*backend"
-        r"|check that the directory exists",
+    (
+        (
+            r"(?i)must be set for login|pulumi login|could not (?:find|read|open) .*backend|unable to open bucket"
+            r"|problem logging in|read \".pulumi/meta.yaml\"|no such file or directory.*backend"
+            r"|check that the directory exists"
+        ),
         "Pulumi's backend cannot be reached, so stack {stack} neither",
         "Log in to it: pulumi login URL, or set PULUMI_BACKEND_URL",
     ),
-    Complaint(
+    (
         r"(?i)(?:no resource plugin|could not load plugin|failed to load plugin|plugin .* not found)",
         "Pulumi has no plugin for Google Cloud here",
         "Install it: pulumi plugin install resource gcp",
@@ -59,11 +55,9 @@ def told(error: automation.CommandError, settings: Settings) -> SpillwayError:
             f"Let it end, or if it is gone: pulumi cancel --stack {stack}{back}",
             retry_after_s=_RETRY_AFTER_S,
         )
-    for known in _KNOWN:
-        if re.search(known.pattern, text):
-            return PlatformError(
-                known.what.format(stack=stack), _last(text, 1), f"{known.fix.format(stack=stack)}{back}"
-            )
+    for pattern, what, fix in _KNOWN:
+        if re.search(pattern, text):
+            return PlatformError(what.format(stack=stack), _last(text, 1), f"{fix.format(stack=stack)}{back}")
     return PlatformError(
         f"pulumi up of {stack} failed", _last(text, _LINES), f"The same command tries again{back}"
     )
