@@ -128,10 +128,9 @@ def alerts_of(channel: grpc.Channel) -> Alerts:
 
 def no_answer(fault: Exception) -> PlatformUnavailable:
     """What to raise when a call on the endpoint's channel failed."""
-    said = getattr(fault, "details", lambda: "")() or str(fault)
     return PlatformUnavailable(
         "the local Cloud Run does not answer",
-        str(said),
+        str(getattr(fault, "details", lambda: "")() or fault),
         "Start it anew: spillway local down && spillway local up",
     )
 
@@ -187,9 +186,8 @@ def tidy(folder: Path) -> None:
 
 def _not_running(folder: Path) -> LocalCloudRunDown:
     """Why nobody answers: a server takes its endpoint away when it ends, so one that is left was killed."""
-    why = f"No process holds {folder}"
-    if os.path.exists(_file(folder)):
-        why = f"Its process was killed; services, ports and records are kept in {folder}"
+    killed = f"Its process was killed; services, ports and records are kept in {folder}"
+    why = killed if os.path.exists(_file(folder)) else f"No process holds {folder}"
     return LocalCloudRunDown("the local Cloud Run is not running", why, "Start it: spillway local up")
 
 

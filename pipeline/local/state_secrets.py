@@ -112,8 +112,6 @@ def _environments(value: object) -> Iterator[Mapping[str, str]]:
         if isinstance(env, list):
             rows = [row for row in env if isinstance(row, Mapping)]
             yield {str(row.get("name", "")): str(row.get("value", "")) for row in rows}
-        for each in value.values():
-            yield from _environments(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _environments(each)
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for each in inner:
+        yield from _environments(each)

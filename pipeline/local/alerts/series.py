@@ -61,11 +61,10 @@ def metric_of(definition: Json) -> Metric:
             "INVALID_ARGUMENT",
             f"label_extractors: {sorted(extractors)} are not the descriptor's labels {sorted(described)}.",
         )
-    labels = {name: _extractor(name, text) for name, text in extractors.items()}
     return Metric(
         definition["name"],
         asked.matches,
-        labels,
+        {name: _extractor(name, text) for name, text in extractors.items()},
         nanoseconds(definition["createTime"]),
         asked.bounds.services,
     )

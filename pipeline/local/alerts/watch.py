@@ -102,8 +102,12 @@ def unevaluated(book: AlertBook) -> Iterator[Mapping[str, str]]:
     counted = {metric.name for metric in book.counted()}
     for name, policy in book.policies:
         if why := _why_not(policy, counted):
-            service = policy.get("userLabels", {}).get("spillway", "")
-            yield {"policy": name, "title": policy.get("displayName", ""), "service": service, "why": why}
+            yield {
+                "policy": name,
+                "title": policy.get("displayName", ""),
+                "service": policy.get("userLabels", {}).get("spillway", ""),
+                "why": why,
+            }
 
 
 def _why_not(policy: Json, counted: Container[str]) -> str:

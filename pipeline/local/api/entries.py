@@ -183,7 +183,7 @@ def as_message(entry: Entry) -> Any:
     elif entry.text is not None:
         shown.text_payload = entry.text
     if (fields := entry.request) is not None:
-        request = http_request_pb2.HttpRequest(
+        shown.http_request.MergeFrom(http_request_pb2.HttpRequest(
             request_method=fields["requestMethod"],
             request_url=fields["requestUrl"],
             status=fields["status"],
@@ -191,9 +191,8 @@ def as_message(entry: Entry) -> Any:
             user_agent=fields["userAgent"],
             remote_ip=fields["remoteIp"],
             protocol="HTTP/1.1",
-        )
-        request.latency.FromNanoseconds(int(fields["latency"] * 1e9))
-        shown.http_request.CopyFrom(request)
+        ))  # fmt: skip
+        shown.http_request.latency.FromNanoseconds(int(fields["latency"] * 1e9))
     return shown
 
 

@@ -75,21 +75,21 @@ def _executions(controller: JobController) -> tuple[Method, ...]:
             _matched(_EXECUTION, request.name), etag=request.etag, validate_only=request.validate_only
         )
 
-    def got(request: Any) -> Json:
-        return execution_json(controller.execution(_matched(_EXECUTION, request.name)))
-
-    def found(request: Any) -> Iterable[Execution]:
-        return controller.executions(_matched(_JOB, request.parent))
-
     def age(execution: Execution) -> str:
         return f"{execution.create_time.isoformat()} {execution.name}"
 
     return (
-        reads("Executions/GetExecution", run_v2.Execution, got),
-        lists("Executions/ListExecutions", run_v2.Execution, found, age, execution_json, newest_first=True),
+        reads(
+            "Executions/GetExecution", run_v2.Execution,
+            lambda r: execution_json(controller.execution(_matched(_EXECUTION, r.name))),
+        ),
+        lists(
+            "Executions/ListExecutions", run_v2.Execution, lambda r: controller.executions(_matched(_JOB, r.parent)),
+            age, execution_json, newest_first=True,
+        ),
         writes("Executions/DeleteExecution", delete),
         writes("Executions/CancelExecution", cancel),
-    )
+    )  # fmt: skip
 
 
 def _tasks(controller: JobController) -> tuple[Method, ...]:

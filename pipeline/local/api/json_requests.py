@@ -159,12 +159,10 @@ def _from_text(field: Field, text: str) -> Any:
     if field.type == FieldDescriptorProto.TYPE_BOOL:
         return {"true": True, "false": False, "1": True, "0": False}.get(text.lower(), text)
     if field.message_type and field.message_type.full_name == _MASK:
-        return ",".join(map(_camel, text.split(",")))  # the one form that protobuf reads
+        return re.sub(
+            r"_([a-z0-9])", lambda found: found[1].upper(), text
+        )  # the one form that protobuf reads
     return text
-
-
-def _camel(path: str) -> str:
-    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), path)
 
 
 @cache

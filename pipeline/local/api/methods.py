@@ -191,9 +191,11 @@ def client_methods() -> Mapping[str, Sequence[str]]:
 
 def _services(controller: Controller, strict_masks: bool) -> tuple[Method, ...]:
     def create(request: Any, caller: Caller) -> Operation:
-        ref = _service_ref(f"{location(request.parent)}/services/{request.service_id}")
         return controller.create_service(
-            ref, codec.spec_of(request.service), actor=caller.actor, validate_only=request.validate_only
+            _service_ref(f"{location(request.parent)}/services/{request.service_id}"),
+            codec.spec_of(request.service),
+            actor=caller.actor,
+            validate_only=request.validate_only,
         )
 
     def update(request: Any, caller: Caller) -> Operation:
@@ -239,9 +241,6 @@ def _revisions(controller: Controller) -> tuple[Method, ...]:
     def age(pair: tuple[Service, Revision]) -> str:
         return f"{pair[1].create_time.isoformat()} {pair[1].generation:09d} {pair[1].name}"
 
-    def shown(pair: tuple[Service, Revision]) -> Json:
-        return revision_json(*pair)
-
     def delete(request: Any, caller: Caller) -> Operation:
         ref, name = _revision_ref(request.name)
         return controller.delete_revision(
@@ -249,8 +248,13 @@ def _revisions(controller: Controller) -> tuple[Method, ...]:
         )
 
     return (
-        reads("Revisions/GetRevision", run_v2.Revision, lambda r: shown(controller.revision(*_revision_ref(r.name)))),
-        lists("Revisions/ListRevisions", run_v2.Revision, found, age, shown, newest_first=True),
+        reads(
+            "Revisions/GetRevision", run_v2.Revision,
+            lambda r: revision_json(*controller.revision(*_revision_ref(r.name))),
+        ),
+        lists(
+            "Revisions/ListRevisions", run_v2.Revision, found, age, lambda pair: revision_json(*pair), newest_first=True
+        ),
         writes("Revisions/DeleteRevision", delete),
     )  # fmt: skip
 

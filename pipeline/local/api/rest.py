@@ -194,9 +194,8 @@ def document(refused: Refused) -> dict[str, Any]:
 
 def _response(status: int, value: Any, is_pretty: bool) -> web.Response:
     text = json.dumps(value, ensure_ascii=False, indent=2 if is_pretty else None)
-    headers = {
+    return web.Response(status=status, body=f"{text}\n".encode("utf-8", "replace"), headers={
         "Content-Type": "application/json; charset=UTF-8", "Cache-Control": "private",
         "X-Content-Type-Options": "nosniff", "Server": "local-cloud-run",
         **({"WWW-Authenticate": "Bearer"} if status == 401 else {}),
-    }  # fmt: skip
-    return web.Response(status=status, body=f"{text}\n".encode("utf-8", "replace"), headers=headers)
+    })  # fmt: skip

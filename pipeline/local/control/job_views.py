@@ -160,8 +160,7 @@ def _conditions(execution: Execution, at: datetime) -> Iterator[Json]:
     yield condition("Completed", states.get(_completion(execution), _FAILED), at, reason)
     is_started = any(task.started for task in execution.tasks)
     yield condition("Started", _SUCCEEDED if is_started else _PENDING, execution.create_time, {})
-    retried = sum(task.attempt for task in execution.tasks)
-    if retried:
+    if retried := sum(task.attempt for task in execution.tasks):
         yield condition(
             "Retry", _SUCCEEDED, at, {"message": f"{retried} attempts were retried.", "severity": "INFO"}
         )

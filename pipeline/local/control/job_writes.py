@@ -83,10 +83,10 @@ def run(job: Job, overrides: Json, stamp: Stamp) -> Execution:
     number = int(stamp.new_id().replace("-", "")[-10:], 16)
     suffix = "".join(_SUFFIX_LETTERS[number // 25**place % 25] for place in range(5))
     name = f"{job.name}/executions/{job.short}-{suffix}"
-    tasks = tuple(Task(index) for index in range(template["task_count"]))
     return Execution(
-        name, stamp.new_id(), stamp.etag(name), stamp.at, stamp.actor, template, job.images, tasks
-    )
+        name, stamp.new_id(), stamp.etag(name), stamp.at, stamp.actor, template, job.images,
+        tuple(map(Task, range(template["task_count"]))),
+    )  # fmt: skip
 
 
 def _overridden(template: Json, overrides: Json) -> Json:

@@ -57,9 +57,8 @@ def _left_out(template: Json) -> Iterator[str]:
             kind = next((words for key, words in _VOLUMES.items() if key in volume), "volume")
             yield f"{kind} '{volume.get('name', '')}'"
     for container in template["containers"]:
-        for mount in container.get("volume_mounts", ()):
-            if mount.get("sub_path"):
-                yield f"sub-path '{mount['sub_path']}' of volume '{mount.get('name', '')}'"
+        below = [mount for mount in container.get("volume_mounts", ()) if mount.get("sub_path")]
+        yield from (f"sub-path '{each['sub_path']}' of volume '{each.get('name', '')}'" for each in below)
         if container.get("working_dir"):
             yield f"working directory {container['working_dir']}"
 

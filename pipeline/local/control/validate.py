@@ -66,19 +66,21 @@ def _labels(where: str, labels: Json) -> Problems:
     yield from _reserved(where, labels)
     if len(labels) > 64:
         yield f"{where}: {len(labels)} labels, at most 64."
-    for key, value in labels.items():
-        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
-            yield (
-                f"{where}: '{key}={value}' is not a label: lower-case letters, digits, '-' and '_', at most 63"
-                " characters, the key beginning with a letter."
-            )
+    yield from (
+        f"{where}: '{key}={value}' is not a label: lower-case letters, digits, '-' and '_', at most 63 characters, the"
+        " key beginning with a letter."
+        for key, value in labels.items()
+        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value)
+    )
 
 
 def _annotations(where: str, annotations: Json) -> Problems:
     yield from _reserved(where, annotations)
-    for key in annotations:
-        if not _ANNOTATION_KEY.fullmatch(key):
-            yield f"{where}: '{key}' is not an annotation key: an optional DNS prefix and '/', then a name of at most 63 characters."  # fmt: skip
+    yield from (
+        f"{where}: '{key}' is not an annotation key: an optional DNS prefix and '/', then a name of at most 63 characters."
+        for key in annotations
+        if not _ANNOTATION_KEY.fullmatch(key)
+    )
     size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
     yield from said((size > _ANNOTATION_BYTES, f"{where}: {size} bytes, at most {_ANNOTATION_BYTES}."))
 
@@ -137,9 +139,8 @@ def _containers(_: str, spec: Json) -> Problems:
         yield from check_container(where, container, RESERVED_VARIABLES)
         if twice := [name for name in names[:index] if name and name == names[index]]:
             yield f"{where}.name: '{twice[0]}' is the name of another container."
-        for wanted in container.get("depends_on", []):
-            if wanted not in names:
-                yield f"{where}.depends_on: there is no container '{wanted}'."
+        strangers = [wanted for wanted in container.get("depends_on", []) if wanted not in names]
+        yield from (f"{where}.depends_on: there is no container '{wanted}'." for wanted in strangers)
         if "startup_probe" in container:
             yield from _startup_probe(where, container["startup_probe"])
 

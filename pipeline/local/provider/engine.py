@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import grpc
 from google.api_core import exceptions
-from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from pipeline.local.provider.fields import PLACE, Json, refreshed
@@ -58,11 +58,13 @@ class ServiceResource:
 
     def diff(self, request: provider_pb2.DiffRequest) -> provider_pb2.DiffResponse:
         state, declared = plain(request.olds), plain(request.news)
-        paths = self._services.diff(state, declared)
         moved = [key for key in PLACE if declared.get(key) != state.get(key)]
         kind = provider_pb2.PropertyDiff.Kind
         details = {
-            **{path: provider_pb2.PropertyDiff(kind=kind.UPDATE) for path in paths},
+            **{
+                path: provider_pb2.PropertyDiff(kind=kind.UPDATE)
+                for path in self._services.diff(state, declared)
+            },
             **{key: provider_pb2.PropertyDiff(kind=kind.UPDATE_REPLACE) for key in moved},
         }
         return _Diff(
@@ -128,8 +130,7 @@ class PlainResource:
         found = self._provider.read(self._kind, request.id)
         if found is None:
             return provider_pb2.ReadResponse()
-        state = struct_pb2.Struct()
-        state.update(found)
+        state = json_format.ParseDict(found, struct_pb2.Struct())
         return provider_pb2.ReadResponse(id=request.id, properties=state, inputs=request.inputs)
 
     def update(self, request: provider_pb2.UpdateRequest) -> provider_pb2.UpdateResponse:

@@ -38,9 +38,7 @@ class Secrets:
 
     def marked(self, value: Mapping[str, Any]) -> Struct:
         """The values as a message, secrets marked."""
-        message = Struct()
-        message.update({key: self._marked(item) for key, item in value.items()})
-        return message
+        return json_format.ParseDict({key: self._marked(item) for key, item in value.items()}, Struct())
 
     def _marked(self, value: Any) -> Any:
         match value:

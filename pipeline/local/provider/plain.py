@@ -138,7 +138,8 @@ class PlainProvider:
             fields["job_id"] = inputs["name"]
         if kind == SCHEDULE:
             message.name = name
-        return name or str(self._call(kind, "Create", fields).name)
+        made = self._call(kind, "Create", fields)
+        return name or str(made.name)
 
     def update(self, kind: str, name: str, inputs: Json) -> None:
         of, message = _KINDS[kind], _message(kind, inputs)

@@ -68,11 +68,10 @@ class LocalProvider:
     def create(self, inputs: Json) -> str:
         """Returns when the request was accepted: the operation's name. Raises AlreadyExists."""
         ref = ref_of(inputs)
-        answer = self._services.create_service(
+        return _operation_name(self._services.create_service(
             parent=ref.parent, service=to_message(fields.sent({}, inputs)), service_id=ref.service,
             timeout=CALL_TIMEOUT_S,
-        )  # fmt: skip
-        return _operation_name(answer)
+        ))  # fmt: skip
 
     def update(self, olds: Json, news: Json) -> str:
         """Write the whole service, made of the last state and of what is declared: no mask, no etag.

@@ -51,15 +51,17 @@ def runner(folder: Path, token: str, service: str, spec: ContainerSpec) -> tuple
     def wanted(mount: Mount) -> dict[str, Any]:
         if mount.files is None:
             return {"path": mount.path, "from": str(place(folder, token) / mount.volume)}
-        files = [
-            {
-                "path": each.path,
-                "from": str(secret_variables.file_of(folder, service, each.secret, each.version)),
-                "mode": each.mode,
-            }
-            for each in mount.files
-        ]
-        return {"path": mount.path, "files": files}
+        return {
+            "path": mount.path,
+            "files": [
+                {
+                    "path": each.path,
+                    "from": str(secret_variables.file_of(folder, service, each.secret, each.version)),
+                    "mode": each.mode,
+                }
+                for each in mount.files
+            ],
+        }
 
     return *_RUN, json.dumps(list(map(wanted, spec.mounts)))
 
