@@ -38,14 +38,15 @@ class Declared(Struct, frozen=True):
         """What a person wants to know of it: no environment, no secrets."""
         shown: dict[str, object] = {"type": self.type, "name": self.name}
         template = self.inputs.get("template", {})
-        if "revision" in template:
-            shown["revision"] = template["revision"]
-            shown["image"] = template["containers"][0]["image"]
-            shown["traffic"] = [
-                {key: value for key, value in line.items() if key != "type"}
-                for line in self.inputs["traffics"]
-            ]
-        return shown
+        if "revision" not in template:
+            return shown
+        lines = self.inputs["traffics"]
+        return {
+            **shown,
+            "revision": template["revision"],
+            "image": template["containers"][0]["image"],
+            "traffic": [{key: value for key, value in line.items() if key != "type"} for line in lines],
+        }
 
 
 class _Metric(Struct, frozen=True):

@@ -155,13 +155,12 @@ def _digest(value: object) -> str:
 
 def _stripped(live: Doc) -> dict[str, Any]:
     """What a revision has that is not ours."""
-    ours = [f"annotations[{MADE_ANNOTATION}]", "revision"]
-    ours += [
+    variables = (
         f"containers[{name}].env[{variable}]"
         for name in items("containers", live.get("containers", ()))
         for variable in OWN_VARIABLES
-    ]
-    return without(unreserved(live), ours)
+    )
+    return without(unreserved(live), [f"annotations[{MADE_ANNOTATION}]", "revision", *variables])
 
 
 def _emptied(

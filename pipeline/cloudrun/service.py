@@ -139,7 +139,8 @@ class CloudRun:
     ) -> None:
         traffic = [] if split is None else [_target(t) for t in split.targets]
         service = run_v2.Service(name=ref.name, etag=etag, annotations=dict(annotations), traffic=traffic)
-        self._update(ref, service, masks.RECORD if split is None else masks.RECORD_AND_TRAFFIC)
+        mask = masks.RECORD if split is None else masks.RECORD_AND_TRAFFIC
+        self._update(ref, service, mask)
 
     def write_put_back(
         self,

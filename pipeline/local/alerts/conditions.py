@@ -59,7 +59,6 @@ def _holds(found: str, op: str, values: tuple[str, ...]) -> bool:
 class Threshold(Struct, frozen=True):
     """Holds for a group while its value (or its share of the denominator's) is beyond the threshold."""
 
-    title: str
     query: Query
     denominator: Query | None
     is_above: bool
@@ -81,7 +80,6 @@ class Threshold(Struct, frozen=True):
 class Absence(Struct, frozen=True):
     """Holds for a group that was seen once and had no point for the duration."""
 
-    title: str
     query: Query
     silent_s: float
     duration_s: float = 0.0
@@ -100,14 +98,12 @@ Condition = Threshold | Absence
 
 def condition_of(condition: Json) -> Condition:
     """From the JSON of an AlertPolicy.Condition. Raises NotEvaluated."""
-    title = condition.get("displayName", "")
     if threshold := condition.get("conditionThreshold"):
         comparison = threshold.get("comparison", "")
         if comparison not in ("COMPARISON_GT", "COMPARISON_LT"):
             raise NotEvaluated(f"comparison {comparison or 'is missing'}")
         whole = threshold.get("denominatorFilter")
         return Threshold(
-            title,
             _query(threshold.get("filter", ""), threshold.get("aggregations", ())),
             _query(whole, threshold.get("denominatorAggregations", ())) if whole else None,
             comparison == "COMPARISON_GT",
@@ -116,7 +112,7 @@ def condition_of(condition: Json) -> Condition:
         )
     if absent := condition.get("conditionAbsent"):
         query = _query(absent.get("filter", ""), absent.get("aggregations", ()))
-        return Absence(title, query, seconds(absent.get("duration", "0s")))
+        return Absence(query, seconds(absent.get("duration", "0s")))
     raise NotEvaluated(
         f"a condition of the kind {next((k for k in condition if k.startswith('condition')), '')}"
     )

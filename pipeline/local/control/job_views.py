@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from pipeline.local.control.jobs import Execution, Job, Task, TaskState
 from pipeline.local.control.state import Json, Written
 from pipeline.local.control.views import condition, why
+from pipeline.local.dataplane import AttemptEnd
 
 _SUCCEEDED, _FAILED, _PENDING = "CONDITION_SUCCEEDED", "CONDITION_FAILED", "CONDITION_PENDING"
 _RECONCILING = "CONDITION_RECONCILING"
@@ -73,7 +73,7 @@ def execution_json(execution: Execution) -> Json:
 def task_json(execution: Execution, task: Task) -> Json:
     """A ``run_v2.Task``."""
     at = task.completed or task.started or execution.create_time
-    shown: dict[str, Any] = {
+    return {
         **_times(task.started, task.completed),
         **execution.task_template,
         "name": f"{execution.name}/tasks/{execution.short}-task{task.index}",
@@ -88,14 +88,14 @@ def task_json(execution: Execution, task: Task) -> Json:
         "retried": task.attempt,
         "reconciling": task.state in _UNFINISHED,
         "etag": execution.etag,
+        "conditions": [condition("Completed", _TASK_STATES.get(task.state, _FAILED), at, _task_reason(task))],
+        **({"last_attempt_result": _result(task.last)} if task.last is not None else {}),
     }
-    state = _TASK_STATES.get(task.state, _FAILED)
-    shown["conditions"] = [condition("Completed", state, at, _task_reason(task))]
-    if task.last is not None:
-        status = {"code": _UNKNOWN, "message": task.last.message} if task.last.message else {}
-        ended = {"exit_code": task.last.exit_code, "term_signal": task.last.signal}
-        shown["last_attempt_result"] = {"status": status, **ended}
-    return shown
+
+
+def _result(ended: AttemptEnd) -> Json:
+    status = {"code": _UNKNOWN, "message": ended.message} if ended.message else {}
+    return {"status": status, "exit_code": ended.exit_code, "term_signal": ended.signal}
 
 
 def job_summary(job: Job, latest: Execution | None) -> Json:

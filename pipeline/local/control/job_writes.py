@@ -90,10 +90,13 @@ def run(job: Job, overrides: Json, stamp: Stamp) -> Execution:
 
 
 def _overridden(template: Json, overrides: Json) -> Json:
-    task = dict(template["template"])
-    task["containers"] = _containers(task["containers"], overrides.get("container_overrides", ()))
-    if "timeout" in overrides:
-        task["timeout"] = overrides["timeout"]
+    task = {
+        **template["template"],
+        "containers": _containers(
+            template["template"]["containers"], overrides.get("container_overrides", ())
+        ),
+        **({"timeout": overrides["timeout"]} if "timeout" in overrides else {}),
+    }
     return {**template, "task_count": overrides.get("task_count") or template["task_count"], "template": task}
 
 

@@ -137,8 +137,7 @@ class Ingress:
         revision = self._choose(service, tag, wanted) if is_open else None
         if revision is None:
             raise BadMessage("The requested URL was not found on this server.", status=404)
-        chain = self._chain(request, wire.peer[0])
-        chain = chain if door else f"{chain}, {balancer.ADDRESS}"
+        chain = self._chain(request, wire.peer[0]) + ("" if door else f", {balancer.ADDRESS}")
         exchange = Exchange(service, revision, request, wire, chain, limits=self._limits)
         port = wanted[1] if wanted and wanted[0] == revision else None
         goes_on = await self._carry(exchange, port)

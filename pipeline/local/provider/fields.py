@@ -75,11 +75,10 @@ def sent(state: Json, declared: Json) -> dict[str, Any]:
 def difference(state: Json, declared: Json) -> tuple[str, ...]:
     """Paths (``template.containers[0].image``) at which an update would change the state; empty for none."""
     now = {**_inputs(state), **{kind: state.get(effective, {}) for kind, effective in MERGED.items()}}
-    differing = list(_differing("", _without_zeros("", now), sent(state, declared)))
     key = "deletionProtection"
-    if key in state and key in declared and state[key] != declared[key]:
-        differing.append(key)
-    return tuple(differing)
+    is_protected_otherwise = key in state and key in declared and state[key] != declared[key]
+    differing = _differing("", _without_zeros("", now), sent(state, declared))
+    return (*differing, key) if is_protected_otherwise else tuple(differing)
 
 
 def kept(found: Json, last: Json) -> dict[str, Any]:

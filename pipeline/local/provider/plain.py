@@ -133,12 +133,10 @@ class PlainProvider:
 
     def _create(self, kind: str, inputs: Json, name: str | None) -> str:
         of, message = _KINDS[kind], _message(kind, inputs)
-        fields = {of.parent: _parent(inputs), of.field: message}
-        if kind == JOB:
-            fields["job_id"] = inputs["name"]
         if kind == SCHEDULE:
             message.name = name
-        made = self._call(kind, "Create", fields)
+        own_name = {"job_id": inputs["name"]} if kind == JOB else {}
+        made = self._call(kind, "Create", {of.parent: _parent(inputs), of.field: message, **own_name})
         return name or str(made.name)
 
     def update(self, kind: str, name: str, inputs: Json) -> None:
