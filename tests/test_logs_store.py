@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.local.entries import store as logstore
 from pipeline.local.entries.entry import Entry
+from pipeline.local.entries.filter import compile_filter
 from pipeline.local.entries.index import EVERYTHING, Bounds
 from pipeline.local.entries.store import LogStore
 from tests.entries import SERVICE, Clock
@@ -125,6 +126,12 @@ def test_entries_are_in_order_of_their_own_time(store: LogStore, clock: Clock) -
     store.line(SERVICE, "r", "stdout", json.dumps({"time": "2020-01-01T00:00:00Z"}))
     store.line(SERVICE, "r", "stdout", "later")
     assert [entry.text for entry in store.index.within(EVERYTHING)] == [None, "now", "later"]
+
+
+def test_what_says_that_it_is_of_the_last_day_there_is_is_found(store: LogStore) -> None:
+    store.line(SERVICE, "r", "stdout", json.dumps({"time": "9999-12-31T23:59:59Z", "message": "m"}))
+    assert only(store).payload == {"message": "m"}
+    assert compile_filter('timestamp>="2020-01-01T00:00:00Z"').bounds.until_ns > only(store).at_ns
 
 
 def test_between_takes_both_ends_in(store: LogStore, clock: Clock) -> None:

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 
 from pipeline.local.entries.entry import Entry
 
-FOR_EVER = 2**63 - 1  # nanoseconds: an end that is none
+FOR_EVER = 2**70  # nanoseconds: an end that is none, beyond the year 9999
 _BATCH = 20  # a service gives up one part in so many at a time
 
 Names = frozenset[str]  # case-folded
