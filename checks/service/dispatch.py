@@ -17,7 +17,7 @@ from checks.service.facts import Place
 from checks.service.outline import HANDLES, REGISTER, TYPE_FIELDS
 from checks.service.source import Named, Source, place, speaks_of_messages
 from checks.service.tables import Module, Table, walked
-from checks.tree.definitions import Function
+from checks.tree.body import Function, walk
 from checks.tree.symbols import dotted
 
 #: decorators with a text that is no message type
@@ -207,8 +207,9 @@ def _is_word(text: str) -> bool:
 
 def _chained(source: Source, module: Module, field: str) -> Iterator[Branch]:
     for home in module.functions:
-        types = _holding_the_type(home.node, field)
-        for each in ast.walk(home.node):
+        nodes = list(walk(home.node))
+        types = _holding_the_type(home.node, nodes, field)
+        for each in nodes:
             if isinstance(each, ast.If | ast.IfExp):
                 keys = _compared(each.test, field, types)
                 code = tuple(each.body) if isinstance(each, ast.If) else (each.body,)
@@ -263,14 +264,16 @@ def _branches(
             yield Branch(text, source.member(key), "chain", home.name, where, code, home)
 
 
-def _holding_the_type(node: Function, field: str) -> frozenset[str]:
+def _holding_the_type(node: Function, nodes: list[ast.AST], field: str) -> frozenset[str]:
     """Local names that were given the type, whatever was made of it: ``kind = MessageType(msg["type"])``."""
-    given = [pair for n in ast.walk(node) for pair in _given_to(n)]
+    given = [pair for n in nodes for pair in _given_to(n)]
     own = {a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg in TYPE_FIELDS}
     own |= {dotted(target) for target, value in given if dotted(target) in TYPE_FIELDS and _is_split(value)}
-    return frozenset(own) | {
-        dotted(target) for target, value in given if any(_key_of(part) == field for part in ast.walk(value))
-    }
+    if any(_key_of(each) == field for each in nodes):
+        own |= {
+            dotted(target) for target, value in given if any(_key_of(part) == field for part in walk(value))
+        }
+    return frozenset(own)
 
 
 def _given_to(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -290,17 +293,13 @@ def _is_split(value: ast.expr) -> bool:
 
 def _is_type(node: ast.expr, field: str, types: frozenset[str]) -> bool:
     plain = dotted(node)
-    return (
-        plain in types
-        or plain.endswith(f".{field}")
-        or any(_key_of(part) == field for part in ast.walk(node))
-    )
+    return plain in types or plain.endswith(f".{field}") or any(_key_of(part) == field for part in walk(node))
 
 
 def _compared(test: ast.expr, field: str, types: frozenset[str]) -> list[ast.expr]:
     """What the type is compared with."""
     found: list[ast.expr] = []
-    for node in ast.walk(test):
+    for node in walk(test):
         match node:
             case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
                 found += kinds.elts if isinstance(kinds, ast.Tuple) else [kinds]

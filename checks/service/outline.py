@@ -96,7 +96,9 @@ _ROWS = (
     re.compile(r"""=\s*[\[(]\s*[\w.]*\(\s*["'][\w.:-]+["']\s*,\s*[\w.]+"""),
 )
 #: with a table: what answers may be no plain name
-_ANSWER = re.compile(r""":\s*(?:lambda\b|[\w.]*partial\(|\(\s*[\w.]+\s*,|["'][a-z_]\w*["']\s*[,}])""")
+_ANSWER = re.compile(r":\s*(?:lambda\b|[\w.]*partial\(|\(\s*[\w.]+\s*,)")
+#: with a table: the name of a function, as a text
+_NAME = re.compile(r""":\s*["']([a-z_]\w*)["']\s*[,}]""")
 
 
 class Outline(NamedTuple):
@@ -114,6 +116,7 @@ class Outline(NamedTuple):
         texts: it asks for texts.
         members: dotted names in what it asks for.
         ways: it may tell messages apart in a way that shows by itself.
+        answers: texts that are values of its mappings, where it has to do with messages.
     """
 
     functions: Counter[str]
@@ -127,6 +130,7 @@ class Outline(NamedTuple):
     texts: bool
     members: frozenset[str]
     ways: bool = False
+    answers: frozenset[str] = frozenset()
 
     def may_dispatch(self, functions: Collection[str], enums: Collection[str], field: str) -> bool:
         """Whether messages may be told apart in the file.
@@ -139,6 +143,7 @@ class Outline(NamedTuple):
             self.ways
             or any(name in HANDLES or name in functions for name in self.decorators)
             or any(name in functions for name in self.handlers)
+            or any(name in functions for name in self.answers)
             or any(name.rpartition(".")[2] in functions or owner(name) in enums for name in self.values)
             or (
                 (self.compares or field in self.keys)
@@ -159,29 +164,29 @@ def outline(data: bytes) -> Outline:
         plain = normalize("NFKC", plain)  # as the parser takes names
     plain = f"\n{plain}\n"
     heads = _HEAD.findall(plain)
-    asked = "\n".join(_conditions(plain))
+    asked, is_table = "\n".join(_conditions(plain)), _TABLE.search(plain) is not None
     return Outline(
         Counter(name for name, _, _ in heads if name),
         frozenset(name for _, name, _ in heads if name),
         _reads(text),
         frozenset(name for _, _, name in heads if name),
         frozenset(_GIVEN.findall(plain)),
-        _names(_VALUE, plain) if _TABLE.search(plain) else frozenset(),
+        _names(_VALUE, plain) if is_table else frozenset(),
         bool(_COMPARED.search(asked)),
         frozenset(_MAY_READ.findall(text)),
         "''" in asked,
         _names(_MEMBER, asked),
-        _has_ways(text),
+        _has_ways(f"\n{text}\n", is_table=is_table),
+        frozenset(_NAME.findall(text)) if is_table and _SENDS.search(text) else frozenset(),
     )
 
 
-def _has_ways(text: str) -> bool:
+def _has_ways(text: str, *, is_table: bool) -> bool:
     """Comments and docstrings count: a file too many is parsed then."""
-    text = f"\n{text}\n"
     if any(way.search(text) for way in _WAYS) or _TAKEN.search(text):
         return True
-    is_table = _TABLE.search(text) is not None and _ANSWER.search(text) is not None
-    return (is_table or any(rows.search(text) for rows in _ROWS)) and _SENDS.search(text) is not None
+    answers = is_table and _ANSWER.search(text) is not None
+    return (answers or any(rows.search(text) for rows in _ROWS)) and _SENDS.search(text) is not None
 
 
 def _reads(text: str) -> Counter[str]:

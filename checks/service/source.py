@@ -18,7 +18,7 @@ from checks.rules.protocol import is_test
 from checks.service.facts import Place
 from checks.service.outline import ENUMS, TYPE_FIELDS, Outline, outline, owner
 from checks.tree import files
-from checks.tree.body import Function, functions
+from checks.tree.body import Function, functions, walk
 from checks.tree.definitions import flat
 from checks.tree.modules import ModuleIndex
 from checks.tree.parse import PARSE_LIMIT_BYTES, Unparsable, parse
@@ -162,9 +162,7 @@ class Source:
     @cached_property
     def nodes(self) -> list[tuple[str, ast.AST]]:
         """Every node of every file, with its file."""
-        return [
-            (path, node) for path in self.paths for node in ast.walk(self.tree(path) or ast.Module([], []))
-        ]
+        return [(path, node) for path in self.paths for node in walk(self.tree(path) or ast.Module([], []))]
 
     def functions_of(self, path: str) -> list[Named]:
         tree = self.tree(path)
@@ -173,7 +171,7 @@ class Source:
     def _imports(self, path: str) -> Mapping[str, str]:
         """Local name to dotted name, of every import of a file wherever it stands."""
         if path not in self._imported:
-            nodes = ast.walk(self.tree(path) or ast.Module([], []))
+            nodes = walk(self.tree(path) or ast.Module([], []))
             statements = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
             self._imported[path] = imported_names(path, statements)
         return self._imported[path]

@@ -10,7 +10,7 @@ from checks.rules.event_map.registered import row_key
 from checks.rules.event_map.turns import Literals, literals, put_in, turns, unrolled
 from checks.service.facts import Place
 from checks.service.source import Named, place
-from checks.tree.body import functions
+from checks.tree.body import below, functions, walk
 from checks.tree.symbols import dotted
 
 Rows = list[tuple[ast.expr | None, ast.expr]]
@@ -69,8 +69,8 @@ def _nodes(
         yield node, function
         inner = own.get(id(node), function)
         turned = unrolled(node, known) if isinstance(node, ast.For | ast.AsyncFor) else None
-        below = list(ast.iter_child_nodes(node)) if turned is None else turned
-        left.extend((each, inner) for each in reversed(below))
+        inside = list(below(node)) if turned is None else turned
+        left.extend((each, inner) for each in reversed(inside))
 
 
 def _assigned(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -99,7 +99,7 @@ def _called(target: ast.expr, function: Named | None, stored: dict[str, frozense
     plain = target.value if isinstance(target, ast.Subscript) else target
     if function is not None and isinstance(plain, ast.Name):
         if function.name not in stored:
-            names = (n for n in ast.walk(function.node) if isinstance(n, ast.Name))
+            names = (n for n in walk(function.node) if isinstance(n, ast.Name))
             stored[function.name] = frozenset(n.id for n in names if isinstance(n.ctx, ast.Store))
         if not plain.id or plain.id in stored[function.name]:
             return function.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
@@ -28,6 +29,25 @@ _NAMING = frozenset({"name", "asname", "rest"})
 #: fields in which there are no names that a function could bind
 _NAMELESS = frozenset({"ctx", "op", "ops", "attr", "id", "kind", "type_comment", "n"})
 _INNER = {kind: tuple(f for f in kind._fields if f not in _NAMELESS) for kind in _KINDS} | {ast.Constant: ()}
+
+
+def below(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes right below one, but for operators and contexts: as ``ast.iter_child_nodes``, in a third of the time."""
+    for name in _INNER[type(node)]:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            yield from (each for each in value if isinstance(each, ast.AST))
+        elif isinstance(value, ast.AST):
+            yield value
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all below it, level by level, as ``ast.walk`` but for operators and contexts."""
+    left = deque([node])
+    while left:
+        node = left.popleft()
+        left.extend(below(node))
+        yield node
 
 
 def normal_form(node: Function | ast.Lambda) -> str:
