@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from enum import Enum
+from datetime import timedelta
 from functools import cache
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
-from msgspec import NODEFAULT, Struct, structs
+from msgspec import NODEFAULT, Struct, ValidationError, convert, structs, to_builtins
 from msgspec.structs import FieldInfo
 
 T = TypeVar("T")
@@ -40,15 +39,11 @@ def plain(value: Any) -> Any:
             return _row(value)
         given = ((f, getattr(value, f.name)) for f in _fields(type(value)))
         return {f.name: plain(each) for f, each in given if not _is_default(f, each)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, timedelta):
         return _iso(value)
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
-    return [plain(each) for each in value] if isinstance(value, tuple | list) else value
+    return [plain(each) for each in value] if isinstance(value, tuple | list) else to_builtins(value)
 
 
 @cache
@@ -113,19 +108,10 @@ def _fields(kind: Any) -> tuple[FieldInfo, ...]:
 
 
 def _leaf(kind: Any, value: Any, where: str) -> Any:
-    if kind is float:
-        _must(isinstance(value, int | float) and not isinstance(value, bool), where, "a number")
-        return float(value)
-    if kind in {str, int, bool}:
-        _must(type(value) is kind, where, f"of type {kind.__name__}")
-        return value
-    _must(isinstance(value, str), where, f"the text of a {kind.__name__}")
     try:
-        if kind is datetime:
-            return datetime.fromisoformat(value)
-        return _duration(value) if kind is timedelta else kind(value)
-    except ValueError as error:
-        raise Misfit(f"{where}: {value[:40]!r} is no {kind.__name__}") from error
+        return _duration(value) if kind is timedelta else convert(value, kind)
+    except (TypeError, ValueError, ValidationError) as error:
+        raise Misfit(f"{where}: {str(error)[:200]}") from error
 
 
 def _must(is_so: bool, where: str, what: str) -> None:
@@ -150,7 +136,7 @@ def _iso(value: timedelta) -> str:
 def _duration(text: str) -> timedelta:
     found = _DURATION.fullmatch(text)
     if found is None or text[-1] in "PT":
-        raise ValueError(text)
+        raise ValueError(f"{text[:40]!r} is no duration")
     years, days, hours, minutes = (int(found[unit] or 0) for unit in "ydhm")
     whole, _, part = (found["s"] or "0").partition(".")
     length = timedelta(
