@@ -159,9 +159,7 @@ def _handshake_fault(error: Exception) -> Ending:
         return Ending(Kind.REFUSED, detail, answer.status_code)
     if isinstance(error, InvalidHandshake) and not isinstance(error, InvalidMessage | ProxyError):
         return Ending(Kind.REFUSED, f"the answer to the handshake is wrong: {_chain(error)}", 101)
-    if isinstance(error, OSError) and (why := descriptors.shortage(error)):
-        return Ending(Kind.NOT_SPOKEN, why)
-    return Ending(Kind.UNREACHABLE, _chain(error))
+    return descriptors.unreached(error, _chain(error))
 
 
 def _chain(error: BaseException) -> str:

@@ -6,6 +6,8 @@ import errno
 import resource
 
 from pipeline.errors import UserError
+from pipeline.probe.conversation import Kind
+from pipeline.probe.verdict import Ending
 
 _SPARE = 64  # files, pipes and what a lookup opens
 
@@ -36,9 +38,13 @@ def _holds(limit: int, needed: int) -> bool:
     return limit in (resource.RLIM_INFINITY, -1) or limit >= needed
 
 
-def shortage(error: OSError) -> str:
-    """What it is when there are none left, which no service is to blame for; empty for any other error."""
-    if error.errno == errno.EMFILE:
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return f"this process may open no more than {soft} files (ulimit -n)"
-    return "this machine may open no more files" if error.errno == errno.ENFILE else ""
+def unreached(error: Exception, words: str) -> Ending:
+    """How it ends where nobody was reached: no service is to blame where no more files may be opened here."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shortages = {
+        errno.EMFILE: f"this process may open no more than {soft} files (ulimit -n)",
+        errno.ENFILE: "this machine may open no more files",
+    }
+    if isinstance(error, OSError) and error.errno in shortages:
+        return Ending(Kind.NOT_SPOKEN, shortages[error.errno])
+    return Ending(Kind.UNREACHABLE, words)

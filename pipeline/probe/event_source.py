@@ -86,9 +86,7 @@ class EventSource:
             self._saw(self._response.headers)
             ending = await _refusal(method, self._response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            why = descriptors.shortage(error) if isinstance(error, OSError) else ""
-            unreachable = Ending(Kind.UNREACHABLE, f"{method}: {error or type(error).__name__}")
-            ending = Ending(Kind.NOT_SPOKEN, why) if why else unreachable
+            ending = descriptors.unreached(error, f"{method}: {error or type(error).__name__}")
         if ending is not None:
             self._fault = NotStreamed(ending)
 

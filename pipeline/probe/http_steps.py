@@ -75,9 +75,7 @@ async def run_steps(
         detail = f"{_name(step)}: no complete answer within {scenario.within_s:g} s"
         return Ending(Kind.TIMED_OUT, detail)
     except (aiohttp.ClientError, OSError) as error:
-        if isinstance(error, OSError) and (why := descriptors.shortage(error)):
-            return Ending(Kind.NOT_SPOKEN, why)
-        return Ending(Kind.UNREACHABLE, f"{_name(step)}: {error or type(error).__name__}")
+        return descriptors.unreached(error, f"{_name(step)}: {error or type(error).__name__}")
     return None
 
 

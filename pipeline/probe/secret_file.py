@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import regular_file
+from pipeline.errors import UserError
 
 _LONGEST = 64 * 1024  # bytes
 
@@ -21,3 +22,16 @@ def read(path: Path) -> str:
     if not text:
         raise ValueError("it is empty")
     return text
+
+
+def read_for(what: str, path: Path, fix: str) -> str:
+    """The same, of a path in spillway.yaml. Raises UserError, which says what cannot be read, and ``fix``."""
+    try:
+        return read(path)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(
+            f"{what} cannot be read",
+            f"{path.absolute()}: {why}.",
+            f"{fix}, or correct the path, which begins in the folder of spillway.yaml.",
+        ) from error

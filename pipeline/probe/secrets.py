@@ -55,17 +55,5 @@ def _value_of(wanted: Reference, scenario: Scenario) -> str:
                 f"Set it: export {wanted.name}=...",
             )
         return value
-    return _text_of(wanted.name, scenario)
-
-
-def _text_of(name: str, scenario: Scenario) -> str:
-    path = Path(scenario.folder) / name
-    try:
-        return secret_file.read(path)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(
-            f"scenario {scenario.name}: ${{file:{name}}} cannot be read",
-            f"{path.absolute()}: {why}.",
-            "Write the secret there, or correct the path, which begins in the folder of spillway.yaml.",
-        ) from error
+    what = f"scenario {scenario.name}: ${{file:{wanted.name}}}"
+    return secret_file.read_for(what, Path(scenario.folder) / wanted.name, "Write the secret there")

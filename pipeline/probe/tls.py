@@ -74,16 +74,8 @@ def _text(scenario: Scenario, key: str, scope: Scope) -> str:
     filled = scope.text(value)
     if not value or key == "password" or _PEM in filled or value != filled:
         return filled
-    path = Path(scenario.folder) / value
-    try:
-        return secret_file.read(path)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(
-            f"scenario {scenario.name}: the {key} of tls ({value}) cannot be read",
-            f"{path.absolute()}: {why}.",
-            "Write it there as PEM, or correct the path, which begins in the folder of spillway.yaml.",
-        ) from error
+    what = f"scenario {scenario.name}: the {key} of tls ({value})"
+    return secret_file.read_for(what, Path(scenario.folder) / value, "Write it there as PEM")
 
 
 @lru_cache(maxsize=16)
