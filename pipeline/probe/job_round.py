@@ -105,12 +105,12 @@ class JobRound:
         try:
             run = self._jobs.run(self._order.encode(), self._within)
         except SpillwayError as error:
-            return self._blind(started, f"the probes' job was not started: {_words(error)}")
+            return self._blind(started, f"the probes' job was not started: {error.in_a_line}")
         try:
             state = self._ended(run, started + self._within)
         except SpillwayError as error:
             self._give_up(run)
-            return self._blind(started, f"{_short(run)} cannot be looked at: {_words(error)}")
+            return self._blind(started, f"{_short(run)} cannot be looked at: {error.in_a_line}")
         if not state.is_over:
             self._give_up(run)
             said = f" ({state.words})" if state.words else ""
@@ -147,7 +147,7 @@ class JobRound:
                     "",
                 )
             except SpillwayError as error:
-                unread = f"; its log cannot be read: {_words(error)}"
+                unread = f"; its log cannot be read: {error.in_a_line}"
             if results.refused:
                 return self._blind(started, f"{_short(run)} held no round: {results.refused}")
             if report := result_lines.report_of(results, self._ask, started):
@@ -188,7 +188,3 @@ class JobRound:
 
 def _short(run: str) -> str:
     return f"the probes' job {run.rpartition('/')[2]}"
-
-
-def _words(error: SpillwayError) -> str:
-    return ": ".join(filter(None, (error.what, error.why)))

@@ -15,11 +15,11 @@ import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import count
+from itertools import accumulate, count
 from typing import Any
 
-from msgspec import Struct, ValidationError, convert, field, structs
-from msgspec.structs import replace
+from msgspec import Struct, ValidationError, convert, field, to_builtins
+from msgspec.structs import astuple, replace
 
 from pipeline.probe.ask import ProbeAsk
 from pipeline.probe.conversation import Conversation, Kind, Message
@@ -75,19 +75,11 @@ def _sign(key: str, text: str) -> str:
 
 
 def _to_json(conversation: Conversation) -> Mapping[str, object]:
-    row = structs.asdict(conversation)
-    kept, room = [], _TRANSCRIPT_CHARS
-    for message in conversation.transcript:
-        room -= len(message.text)
-        if room < 0:
-            break
-        kept.append([message.at_s, message.sent, message.text])
-    return {
-        **row,
-        "kind": conversation.kind.value,
-        "detail": conversation.detail[:_DETAIL_CHARS],
-        "transcript": kept,
-    }
+    """With as much of the transcript, from its beginning, as a line has room for."""
+    sizes = accumulate(len(message.text) for message in conversation.transcript)
+    kept = (m for m, size in zip(conversation.transcript, sizes, strict=True) if size <= _TRANSCRIPT_CHARS)
+    said = [astuple(message) for message in kept]
+    return {**to_builtins(conversation), "detail": conversation.detail[:_DETAIL_CHARS], "transcript": said}
 
 
 class Results(Struct):
@@ -126,21 +118,20 @@ def _take(made: Results, text: str) -> None:
     try:
         said = json.loads(text)
         if "conversation" in said:
-            batch, turn, side = map(int, said["at"])
-            made.conversations.setdefault((batch, turn, side), _conversation(said["conversation"]))
+            found = _conversation(said["conversation"])
+            made.conversations.setdefault(convert(said["at"], Place), found)
         elif "ended" in said:
             made.seconds = float(said["ended"])
         else:
             made.refused = made.refused or str(said["refused"])
-    except (KeyError, TypeError, ValueError, ValidationError):
+    except (AttributeError, KeyError, TypeError, ValueError, ValidationError):
         return
 
 
 def _conversation(row: Mapping[str, Any]) -> Conversation:
-    """Raises KeyError, msgspec.ValidationError."""
-    names = Message.__struct_fields__
-    transcript = [dict(zip(names, each, strict=False)) for each in row["transcript"]]
-    return convert({**row, "transcript": transcript}, Conversation)
+    """Raises TypeError, ValueError, ValidationError."""
+    said = [dict(zip(Message.__struct_fields__, each, strict=True)) for each in row.get("transcript", ())]
+    return convert({**row, "transcript": said}, Conversation)
 
 
 def report_of(results: Results, ask: ProbeAsk, started: datetime, logged: int = 0) -> ProbeReport | None:

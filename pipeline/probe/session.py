@@ -108,7 +108,7 @@ class _Session:
 
     async def run(self) -> Ending:
         try:
-            scope = Scope(_uuid, _utc_now, secrets.read(self.scenario))
+            scope = Scope(lambda: str(uuid.uuid4()), lambda: datetime.now(UTC), secrets.read(self.scenario))
             if fault := await self._enter(scope):
                 return fault
         except UserError as error:
@@ -334,11 +334,3 @@ async def _stopped(task: asyncio.Task[Frame]) -> None:
 def _set(limit: asyncio.Timeout, when: float | None) -> None:
     if limit.when() != when:
         limit.reschedule(when)
-
-
-def _uuid() -> str:
-    return str(uuid.uuid4())
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
