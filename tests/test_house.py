@@ -101,7 +101,6 @@ PURE = (
     "pipeline.framing.event_stream",
     "pipeline.framing.fields",
     "pipeline.framing.graphql",
-    "pipeline.framing.hints",
     "pipeline.framing.json_text",
     "pipeline.framing.message_pack",
     "pipeline.framing.names",

@@ -18,22 +18,22 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
-_parser: Any = import_module("re._parser")  # as Python itself reads patterns, since 3.11
+parser: Any = import_module("re._parser")  # as Python itself reads patterns, since 3.11
 _compiler: Any = import_module("re._compiler")
-_of: Any = import_module("re._constants")
+constants: Any = import_module("re._constants")
 
 _MOST_POSITIONS = 500
 _MOST_KEPT = 20_000  # steps of one automaton
 _BEGIN, _END, _LINE_END = "begin", "end", "\n end"  # none is a character
-_BEGINNINGS = (_of.AT_BEGINNING, _of.AT_BEGINNING_STRING)
+BEGINNINGS = (constants.AT_BEGINNING, constants.AT_BEGINNING_STRING)
 
 
 class Unbounded(ValueError):
     """Why no automaton is made of a pattern."""
 
 
-_ENDS = {_of.AT_END: (_END, _LINE_END), _of.AT_END_STRING: (_END,)}
-_ONE = (_of.LITERAL, _of.NOT_LITERAL, _of.ANY, _of.IN)
+_ENDS = {constants.AT_END: (_END, _LINE_END), constants.AT_END_STRING: (_END,)}
+_ONE = (constants.LITERAL, constants.NOT_LITERAL, constants.ANY, constants.IN)
 
 
 class _Part(NamedTuple):
@@ -150,7 +150,7 @@ class Automaton:
 @lru_cache(maxsize=100)
 def automaton(pattern: str) -> Automaton:
     """Raises Unbounded for what it does not know."""
-    tree, made = _parser.parse(pattern), Automaton()
+    tree, made = parser.parse(pattern), Automaton()
     made.finish(_sequence(made, tree, tree.state, tree.state.flags))
     _check_anchors(made)
     return made
@@ -173,10 +173,10 @@ def _part(made: Automaton, op: Any, argument: Any, state: Any, flags: int) -> _P
     if op in _ONE:
         asked = (op, repr(argument), flags)
         if asked not in made.asked:
-            one = _compiler.compile(_parser.SubPattern(state, [(op, argument)]), flags)
+            one = _compiler.compile(parser.SubPattern(state, [(op, argument)]), flags)
             made.asked[asked] = lambda symbol: len(symbol) == 1 and one.fullmatch(symbol) is not None
         return made.add(made.asked[asked])
-    if op is _of.AT and not flags & re.MULTILINE and argument in (*_BEGINNINGS, *_ENDS):
+    if op is constants.AT and not flags & re.MULTILINE and argument in (*BEGINNINGS, *_ENDS):
         marks = _ENDS.get(argument, (_BEGIN,))
         part = made.add(lambda symbol: symbol in marks)
         if argument in _ENDS:
@@ -184,9 +184,9 @@ def _part(made: Automaton, op: Any, argument: Any, state: Any, flags: int) -> _P
         else:
             made.begins |= part.first
         return part
-    if op is _of.SUBPATTERN and not argument[2]:
+    if op is constants.SUBPATTERN and not argument[2]:
         return _sequence(made, argument[3], state, flags | argument[1])
-    if op is _of.BRANCH:
+    if op is constants.BRANCH:
         parts = [_sequence(made, each, state, flags) for each in argument[1]]
         either = _Part(is_empty=False, first=0, last=0)
         for part in parts:
@@ -194,14 +194,14 @@ def _part(made: Automaton, op: Any, argument: Any, state: Any, flags: int) -> _P
                 either.is_empty or part.is_empty, either.first | part.first, either.last | part.last
             )
         return either
-    if op in (_of.MAX_REPEAT, _of.MIN_REPEAT):
+    if op in (constants.MAX_REPEAT, constants.MIN_REPEAT):
         return _repeat(made, argument, state, flags)
     raise Unbounded(f"it has {_NAMES.get(op, 'what cannot be looked for otherwise')}")
 
 
 def _repeat(made: Automaton, argument: Any, state: Any, flags: int) -> _Part:
     least, most, body = argument
-    is_open = most is _of.MAXREPEAT
+    is_open = most is constants.MAXREPEAT
     parts = []
     for number in range(max(least, 1) if is_open else most):
         part = _sequence(made, body, state, flags)
@@ -214,10 +214,10 @@ def _repeat(made: Automaton, argument: Any, state: Any, flags: int) -> _Part:
 
 
 _NAMES = {
-    _of.AT: "\\b, or an anchor of lines",
-    _of.ASSERT: "look-around",
-    _of.ASSERT_NOT: "look-around",
-    _of.GROUPREF: "a reference to a group",
-    _of.GROUPREF_EXISTS: "a reference to a group",
-    _of.SUBPATTERN: "flags that are taken away",
+    constants.AT: "\\b, or an anchor of lines",
+    constants.ASSERT: "look-around",
+    constants.ASSERT_NOT: "look-around",
+    constants.GROUPREF: "a reference to a group",
+    constants.GROUPREF_EXISTS: "a reference to a group",
+    constants.SUBPATTERN: "flags that are taken away",
 }

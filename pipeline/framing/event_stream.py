@@ -6,12 +6,12 @@ import codecs
 import json
 from collections.abc import Iterable
 
-from pipeline.framing.protocol import BadFrame, Decoded, Frame
+from pipeline.framing.protocol import AtOnce, BadFrame, Decoded, Frame
 
 MEDIA_TYPE = "text/event-stream"
 
 
-class EventStream:
+class EventStream(AtOnce):
     """A frame is any piece of the body. An event is a message ``{type: ..., data: ..., id: ...}``.
 
     ``type`` is ``message`` where the stream names none; ``data`` is a JSON value where it is one, else its text. What is
@@ -21,8 +21,6 @@ class EventStream:
         most: bytes of one event.
     """
 
-    is_ready = True
-
     def __init__(self, *, most: int = 1 << 20) -> None:
         self._most = most
         self._text = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
@@ -31,9 +29,6 @@ class EventStream:
         self._fields: dict[str, str] = {}
         self._data: list[str] = []
         self._id: str | None = None
-
-    def opening(self) -> Iterable[Frame]:
-        return ()
 
     def encode(self, message: object) -> Iterable[Frame]:
         return (json.dumps(message, allow_nan=False),)

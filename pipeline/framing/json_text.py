@@ -6,28 +6,23 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn, TypeVar
 
-from pipeline.framing.hints import hint
-from pipeline.framing.protocol import MOST_MESSAGES, BadFrame, Decoded, Frame
+from pipeline.framing.protocol import MOST_MESSAGES, AtOnce, BadFrame, Decoded, Frame
 
 RECORD = "\x1e"
 _Piece = TypeVar("_Piece")
+_MOST_LOOKED_AT = 1 << 16  # bytes of a frame that is no plain JSON
 SEPARATORS = {"newline": "\n", "0x1e": RECORD}
 
 
-class Json:
+class Json(AtOnce):
     """One JSON value in each frame.
 
     Args:
         binary: frames are binary instead of text, both ways.
     """
 
-    is_ready = True
-
     def __init__(self, *, binary: bool = False) -> None:
         self._is_binary = binary
-
-    def opening(self) -> Iterable[Frame]:
-        return ()
 
     def encode(self, message: object) -> Iterable[Frame]:
         text = _ENCODER.encode(message)
@@ -42,7 +37,7 @@ class Json:
         return Decoded(tuple(self._values(frame)))
 
     def _hint(self, frame: Frame) -> str:
-        return hint(frame) if type(self) is Json and not self._is_binary else ""
+        return _hint(frame) if type(self) is Json and not self._is_binary else ""
 
     def _values(self, frame: Frame) -> Sequence[object]:
         try:
@@ -135,3 +130,34 @@ def _refuse_constant(name: str) -> NoReturn:
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads() would make one for each message
 _BLANK = " \t\n\r"  # in JSON
+
+
+def _hint(frame: Frame) -> str:
+    """What it looks like, for whoever has not named a framing yet: `` (set framing: ...)``, or nothing."""
+    name = (
+        _of_bytes(frame[:_MOST_LOOKED_AT]) if isinstance(frame, bytes) else _of_text(frame[:_MOST_LOOKED_AT])
+    )
+    return f" (set framing: {name})" if name else ""
+
+
+def _of_text(text: str) -> str:
+    if text.startswith('0{"sid"'):
+        return "socket.io"
+    if text.endswith("\x1e"):
+        return "signalr, or json-lines"
+    lines = text.splitlines()
+    return "json-lines" if len(lines) > 1 and all(_is_json(line) for line in lines[:2]) else ""
+
+
+def _of_bytes(data: bytes) -> str:
+    if _is_json(data):
+        return "{name: json, binary: true}"
+    is_container = data[:1] and (0x80 <= data[0] <= 0x9F or 0xDC <= data[0] <= 0xDF)  # a map or an array
+    return "msgpack, if it is that" if is_container else ""
+
+
+def _is_json(text: Frame) -> bool:
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pipeline.framing.protocol import MOST_MESSAGES, BadFrame, CannotSpeak, Decoded, Frame
+from pipeline.framing.protocol import MOST_MESSAGES, AtOnce, BadFrame, CannotSpeak, Decoded, Frame
 
 
-class MessagePack:
+class MessagePack(AtOnce):
     """One value in each binary frame, or several one after the other."""
-
-    is_ready = True
 
     def __init__(self) -> None:
         self._library = _library()
-
-    def opening(self) -> Iterable[Frame]:
-        return ()
 
     def encode(self, message: object) -> Iterable[Frame]:
         try:

@@ -61,14 +61,12 @@ def _of(module: str, name: str) -> Callable[..., Framing]:
     return make
 
 
-def _is_pattern(value: object) -> bool:
-    return not complaint(value, has_groups=True)
-
-
 _BINARY = Option("true or false", lambda value: isinstance(value, bool), is_told=True)
 _SEPARATOR = Option(" or ".join(SEPARATORS), lambda value: value in tuple(SEPARATORS), is_told=True)
 _PATTERN = Option(
-    "a regular expression, as Python has them, without repeats inside of repeats", _is_pattern, is_told=True
+    "a regular expression, as Python has them, without repeats inside of repeats",
+    lambda value: not complaint(value, has_groups=True),
+    is_told=True,
 )
 _NAMESPACE = Option(
     "a name that begins with a slash",

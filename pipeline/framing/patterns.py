@@ -16,21 +16,18 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Iterable
 from functools import lru_cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
-from pipeline.framing.automaton import Unbounded, automaton
+from pipeline.framing.automaton import BEGINNINGS, Unbounded, automaton, constants, parser
 
 LONGEST = 10_000  # characters that are looked at, if the pattern has few enough ways
 _SHORTEST = 128  # characters that must be looked at, for groups to be of use
 _FURTHEST = 1 << 16
 _MOST_BITS = 27.0  # of the number of ways that ``re`` is let try: a tenth of a second
 
-_parser: Any = import_module("re._parser")  # as Python itself reads patterns, since 3.11
-_of: Any = import_module("re._constants")
-_REPEATS = (_of.MAX_REPEAT, _of.MIN_REPEAT, _of.POSSESSIVE_REPEAT)
-_BEGINNINGS = (_of.AT_BEGINNING, _of.AT_BEGINNING_STRING)
+_REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT, constants.POSSESSIVE_REPEAT)
 
 
 def refusal(pattern: str, *, has_groups: bool = False) -> str:
@@ -112,42 +109,42 @@ class _Ways(NamedTuple):
 
 @lru_cache(maxsize=500)
 def _ways_of(pattern: str) -> _Ways:
-    return _all_ways(_parser.parse(pattern))
+    return _all_ways(parser.parse(pattern))
 
 
 def _all_ways(tree: Any) -> _Ways:
     made = _ways(tree)
-    is_anchored = len(tree) and tree[0][0] is _of.AT and tree[0][1] in _BEGINNINGS
+    is_anchored = len(tree) and tree[0][0] is constants.AT and tree[0][1] in BEGINNINGS
     return made if is_anchored and not tree.state.flags & re.MULTILINE else _Ways(made[0] + 1, made[1])
 
 
 def _ways(tree: Any) -> _Ways:
-    parts = [_ways_of_node(op, argument) for op, argument in tree]
-    return _Ways(sum(part[0] for part in parts), sum(part[1] for part in parts))
+    return _sum(_ways_of_node(op, argument) for op, argument in tree)
+
+
+def _sum(parts: Iterable[_Ways]) -> _Ways:
+    return _Ways(*map(sum, zip((0, 0), *parts, strict=True)))
 
 
 def _ways_of_node(op: Any, argument: Any) -> _Ways:
     if op in _REPEATS:
         least, most, body = argument
         inner = _ways(body)
-        if most is _of.MAXREPEAT:
+        if most is constants.MAXREPEAT:
             return _Ways(1, 0) if inner == (0, 0) else _Ways(math.inf, math.inf)
         return _Ways(inner[0] * most, inner[1] * most + math.log2(most - least + 1))
-    if op is _of.BRANCH:
+    if op is constants.BRANCH:
         inside = [_ways(each) for each in argument[1]]
         is_clear = _are_clear([_begins(each) for each in argument[1]])
         others = max(each[1] for each in inside) + (0 if is_clear else math.log2(len(inside)))
         return _Ways(max(each[0] for each in inside), others)
-    bodies = [part for part in argument if hasattr(part, "state")] if isinstance(argument, tuple) else []
-    if hasattr(argument, "state"):
-        bodies = [argument]
-    inside = [_ways(body) for body in bodies]
-    return _Ways(sum(each[0] for each in inside), sum(each[1] for each in inside))
+    parts = argument if isinstance(argument, tuple) else (argument,)
+    return _sum(_ways(part) for part in parts if hasattr(part, "state"))
 
 
 def _begins(tree: Any) -> str:
     """The characters that a part begins with, whatever comes then."""
-    letters = itertools.takewhile(lambda node: node[0] is _of.LITERAL, tree)
+    letters = itertools.takewhile(lambda node: node[0] is constants.LITERAL, tree)
     return "".join(chr(argument) for _, argument in letters).casefold()
 
 

@@ -7,23 +7,18 @@ from collections.abc import Iterable, Mapping
 
 from pipeline.framing.json_text import only_text
 from pipeline.framing.patterns import reach
-from pipeline.framing.protocol import Decoded, Frame
+from pipeline.framing.protocol import AtOnce, Decoded, Frame
 
 
-class PlainText:
+class PlainText(AtOnce):
     """A frame is a message ``{text: ...}``, with a field for each named group of the pattern.
 
     Args:
         pattern: a regular expression, searched for in as much of the beginning as is done in time.
     """
 
-    is_ready = True
-
     def __init__(self, *, pattern: str = "") -> None:
         self._pattern, self._reach = re.compile(pattern), reach(pattern)
-
-    def opening(self) -> Iterable[Frame]:
-        return ()
 
     def encode(self, message: object) -> Iterable[Frame]:
         text = message.get("text") if isinstance(message, Mapping) else message

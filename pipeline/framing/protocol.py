@@ -80,3 +80,12 @@ class Framing(Protocol):
 
     def decode(self, frame: Frame) -> Decoded:
         """What a frame of the peer's holds. Raises BadFrame."""
+
+
+class AtOnce:
+    """What the framings have in common that begin with nothing: messages may be sent from the first moment on."""
+
+    is_ready = True
+
+    def opening(self) -> Iterable[Frame]:
+        return ()
