@@ -43,10 +43,12 @@ class _AtAMoment(Struct, frozen=True):
 
     at: datetime
 
+    told: ClassVar[tuple[str, ...]] = ()  # what its details are; none, where its words say all
+
     @property
     def details(self) -> Mapping[str, object]:
-        """Nothing, where its words say all."""
-        return {}
+        """For a journal: by name."""
+        return {name: getattr(self, name) for name in self.told}
 
 
 class Looked(_AtAMoment, frozen=True):
@@ -109,6 +111,7 @@ class Wrote(_AtAMoment, frozen=True):
     etag: str
     traffic: Mapping[str, int] | None = None
     kind: ClassVar[str] = "wrote"
+    told = ("epoch", "etag", "traffic")
 
     @property
     def epoch(self) -> int:
@@ -117,10 +120,6 @@ class Wrote(_AtAMoment, frozen=True):
     @property
     def text(self) -> str:
         return f"epoch {self.epoch}, etag {self.etag}"
-
-    @property
-    def details(self) -> Mapping[str, object]:
-        return {"epoch": self.epoch, "etag": self.etag, "traffic": self.traffic}
 
 
 class Started(_AtAMoment, frozen=True):
@@ -146,14 +145,11 @@ class Shifted(_AtAMoment, frozen=True):
     percent: int
     by: str = ""
     kind: ClassVar[str] = "shifted"
+    told = ("stage", "percent", "by")
 
     @property
     def text(self) -> str:
         return f"stage {self.stage}: {self.before}% -> {self.percent}%"
-
-    @property
-    def details(self) -> Mapping[str, object]:
-        return {"stage": self.stage, "percent": self.percent, "by": self.by}
 
 
 class Arrived(_AtAMoment, frozen=True):
@@ -162,14 +158,11 @@ class Arrived(_AtAMoment, frozen=True):
     stage: int
     percent: int
     kind: ClassVar[str] = "arrived"
+    told = ("stage", "percent")
 
     @property
     def text(self) -> str:
         return f"stage {self.stage}: {self.percent}% is served"
-
-    @property
-    def details(self) -> Mapping[str, object]:
-        return {"stage": self.stage, "percent": self.percent}
 
 
 class RolledBack(_AtAMoment, frozen=True):
@@ -193,14 +186,11 @@ class Called(_AtAMoment, frozen=True):
 
     calls: Mapping[str, int]
     kind: ClassVar[str] = "called"
+    told = ("calls",)
 
     @property
     def text(self) -> str:
         return in_words(self.calls)
-
-    @property
-    def details(self) -> Mapping[str, object]:
-        return {"calls": dict(self.calls)}
 
 
 #: What is said in words alone; the words themselves are the reason, or what is done about it.
