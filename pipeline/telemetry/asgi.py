@@ -27,10 +27,10 @@ from typing import Any, TypeVar
 
 from pipeline.telemetry.book import Book, Write, say, to_stdout
 from pipeline.telemetry.draining import EVERY_S, Draining
-from pipeline.telemetry.proof import PROBE_HEADER, Proving, probe_key, proving
+from pipeline.telemetry.proof import PROBE_HEADER, Proving, Send, probe_key, proving
 from pipeline.telemetry.settings import CLIENT_VARIABLE, TELEMETRY_VARIABLE, ClientRule, Known
 from pipeline.telemetry.stopping import Stopping
-from pipeline.telemetry.watch import Receive, Send, Watch
+from pipeline.telemetry.watch import Receive, Watch
 
 __all__ = ["PROBE_HEADER", "SpillwayTelemetry", "probe_key"]
 

@@ -70,7 +70,7 @@ class Book:
     starts: Wanted = field(init=False)
     event_path: tuple[str, ...] = field(init=False)
     reader: Callable[[], Reader] | None = field(init=False)  # None: plain JSON, mostly read without parsing
-    _was_asked: bool = False
+    was_asked: bool = False  # somebody asked for a run
     _unasked: int = 0
     _told_unasked: int = 0
     _complaints: set[str] = field(default_factory=set)
@@ -99,14 +99,10 @@ class Book:
     def tell(self, line: Line, shared: Mapping[str, object]) -> None:
         self.write(json.dumps(_plain({**self.origin, **shared, **to_payload(line)}), allow_nan=False))
 
-    def asked(self) -> None:
-        """Somebody asked for a run."""
-        self._was_asked = True
-
     def left_unasked(self) -> None:
         """A user's socket was there for D, or ended, without asking. Told for ten of them, then each time they double."""
         self._unasked += 1
-        if self._was_asked or self._unasked < max(_FEW_UNASKED, 2 * self._told_unasked):
+        if self.was_asked or self._unasked < max(_FEW_UNASKED, 2 * self._told_unasked):
             return
         fresh, self._told_unasked = self._unasked - self._told_unasked, self._unasked
         say(

@@ -11,12 +11,10 @@ from typing import Any
 
 from pipeline.telemetry.book import Book
 from pipeline.telemetry.lines import Accepted, Closed, Line, Refused, Run, Started
-from pipeline.telemetry.proof import is_probe
+from pipeline.telemetry.proof import Message, Send, is_probe
 from pipeline.telemetry.words import Wanted, wanted
 
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 RESTART = 1012  # what uvicorn closes with when it is told to stop; a browser's tab leaves with 1001
 
@@ -150,7 +148,7 @@ class Watch:
             return
         self._runs += 1
         if "probe" not in self._shared:
-            self._book.asked()
+            self._book.was_asked = True
         run = _Run(self._runs, self._book.clock(), wanted(self._book.event_path, events))
         self._undecided.append(run)
         self._late = None  # who asks again does not wait for it any more
