@@ -176,7 +176,9 @@ class Redactor:
         there = [form for form in self._forms if form in text]
         if self._passing:
             there += self._passing_in(text)
-        return re.compile("|".join(map(re.escape, _long_first({*there})))) if there else None
+        # The long ones first: so nothing is left of one that begins as another does.
+        forms = sorted({*there}, key=lambda form: (-len(form), form))
+        return re.compile("|".join(map(re.escape, forms))) if forms else None
 
     def _in_one_line(self, text: str) -> str:
         if (secrets := self._found_in(text)) is not None:
@@ -229,11 +231,6 @@ def texts_in(value: object) -> Iterator[str]:
         yield value.decode(errors="replace")
     elif isinstance(value, str | int | float):
         yield str(value)
-
-
-def _long_first(forms: set[str]) -> tuple[str, ...]:
-    """So that of one that begins as another does nothing is left."""
-    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
 def _long_enough(secrets: Iterable[str]) -> Iterator[str]:

@@ -34,8 +34,7 @@ def unpin(
     Raises: PlanRefused, RecordUnreadable: nothing was written; StaleWrite after several tries; what the port raises.
     """
     hand = Hand(platform, clock, ref, by, harmless(listen), stop)
-    tries = _TRIES
-    while True:
+    for left in reversed(range(_TRIES)):
         live = platform.read(ref)
         current = record.of(live)
         split = unpinned(live, current, move=move)
@@ -45,8 +44,7 @@ def unpin(
             after = current if already else hand.write(live, after, split)
             break
         except StaleWrite:
-            tries -= 1
-            if not tries or stop():
+            if not left or stop():
                 raise
     if not already:
         why = f": {reason}" if reason else ""

@@ -51,10 +51,11 @@ def _certified(state: JudgeState, plan: Plan, metric: str, level: float) -> Crit
 def _missing(state: JudgeState, plan: Plan, metric: str, level: float) -> str:
     """How many runs are missing if all go well, if it goes on as so far, and how many other true rates would need."""
     seen, beta = state.fresh.get(metric, Counts()), plan.terms.beta
-    n, x, rate = seen.candidate_trials, seen.candidate_failures, _rate_of(seen)
+    n, x = seen.candidate_trials, seen.candidate_failures
     clean = sequential.more_to_certify(n, x, level, beta)
     words = f"about {clean} more clean runs{_time_of(state, plan, clean)}"
     if x:
+        rate = x / n  # a failure is a trial
         more = sequential.median_to_certify(n, x, level, beta, rate)
         how = f"{more} more{_time_of(state, plan, more)}" if more else "it will hardly ever be certified"
         words += f", at the {format_rate(rate)} seen {how}"
@@ -83,11 +84,6 @@ def _time_of(state: JudgeState, plan: Plan, runs: int) -> str:
 def time_to_compare(state: JudgeState, plan: Plan, runs: int) -> str:
     """The same, of runs that can be compared."""
     return _words(state.stage_blocks * plan.terms.sampling.block, state.comparable, runs)
-
-
-def _rate_of(counts: Counts) -> float:
-    """The candidate's failures by its trials."""
-    return counts.candidate_failures / counts.candidate_trials if counts.candidate_trials else 0.0
 
 
 def _words(counted: timedelta, met: int, runs: int) -> str:

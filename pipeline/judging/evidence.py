@@ -57,7 +57,10 @@ def closed_blocks(
     if last <= after:
         return ()
     first = span.since + (max(after, -1) + 1) * sampling.block - sampling.within
-    readings = [_reading(lines, arm, first) for arm in arms if arm is not None]
+    since = first.timestamp()  # what was written before cannot be of these blocks
+    readings = [
+        read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS, since) for arm in arms if arm is not None
+    ]
     counting = _Counting(
         span,
         sampling,
@@ -67,11 +70,6 @@ def closed_blocks(
         Memory(clients or Clients(), span.split_epoch, is_alone=span.percent == 100),
     )
     return tuple(counting.block(index) for index in range(max(after, -1) + 1, last + 1))
-
-
-def _reading(lines: Sequence[LogLine], arm: Arm, since: datetime) -> Reading:
-    """Args: since: what was written before cannot be of these blocks."""
-    return read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS, since.timestamp())
 
 
 class _Arms:

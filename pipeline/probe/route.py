@@ -85,11 +85,6 @@ class Witness:
         return tuple(self._seen)
 
     @property
-    def has_seen(self) -> bool:
-        """Somebody answered."""
-        return bool(self._seen)
-
-    @property
     def doubt(self) -> str:
         """Why the conversation says nothing of the revision; empty when it does."""
         if self._route is None:

@@ -59,7 +59,7 @@ async def hold_conversation(
         from pipeline.probe.tls import hint
 
         ending = replace(ending, detail=ending.detail + hint(scenario.tls, ending.detail))
-    was_held = ending.fault is not Kind.NOT_SPOKEN or session.witness.has_seen
+    was_held = ending.fault is not Kind.NOT_SPOKEN or bool(session.witness.seen)
     if was_held and (doubt := session.witness.doubt):
         ending = Ending(Kind.UNPROVEN, doubt)
     machine = session.machine

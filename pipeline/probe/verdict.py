@@ -86,7 +86,7 @@ class Progress(NamedTuple):
         hits = [index for index, each in enumerate(bound) if each and each.is_met_by(message)]
         if not hits:
             return self._passed_by(message, bound)
-        fresh = [index for index in hits if self._is_open(index)]
+        fresh = [index for index in hits if self.counts[index] < self.wanted[index][1].least]
         more = [index for index in hits if index not in fresh and self._has_room(index)]
         if more:
             return self._met(more[0])
@@ -124,9 +124,6 @@ class Progress(NamedTuple):
             if len(event.match) > most and (each := bind(event)) and each.is_met_by(message):
                 found, most = index, len(event.match)
         return found
-
-    def _is_open(self, index: int) -> bool:
-        return self.counts[index] < self.wanted[index][1].least
 
     def _has_room(self, index: int) -> bool:
         """Whether it may come once more, which before its turn nothing may."""
