@@ -25,6 +25,7 @@ from msgspec import Struct, field
 
 STABLE_TAG = "stable"
 CANDIDATE_TAG = "candidate"
+OUR_TAGS = (STABLE_TAG, CANDIDATE_TAG)
 RECORD_ANNOTATION = "spillway.rollout/record"
 UNREADABLE_ANNOTATION = "spillway.rollout/unreadable-record"  # what a roll-back found in its place
 DRAIN_ANNOTATION = "spillway.rollout/drain"  # what instances of a revision that lost its traffic are asked
@@ -124,7 +125,7 @@ class Split(Struct, frozen=True):
     @property
     def own(self) -> Split:
         """Without the lines that only carry other people's tags."""
-        return Split(tuple(t for t in self.targets if t.percent or t.tag in (STABLE_TAG, CANDIDATE_TAG)))
+        return Split(tuple(t for t in self.targets if t.percent or t.tag in OUR_TAGS))
 
     @property
     def revisions(self) -> tuple[str, ...]:
@@ -158,8 +159,7 @@ class Split(Struct, frozen=True):
         lines = [Target(stable, 100 - percent, STABLE_TAG)]
         if candidate:
             lines.append(Target(candidate, percent, CANDIDATE_TAG))
-        ours = (STABLE_TAG, CANDIDATE_TAG)
-        lines += [Target(t.revision, 0, t.tag) for t in foreign if t.tag and t.tag not in ours]
+        lines += [Target(t.revision, 0, t.tag) for t in foreign if t.tag and t.tag not in OUR_TAGS]
         return cls(tuple(lines))
 
 

@@ -12,7 +12,7 @@ from bench import house
 from checks.rules import RULES
 from pipeline.cli.app import app
 from pipeline.judging.metrics import METRICS
-from pipeline.judging.trials import ERROR_CLOSES
+from pipeline.judging.sockets import ERROR_CLOSES
 from tests.test_house import ALL, ROOT, imports_of
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -16,7 +16,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from pipeline.judging.trials import read_lines, trials_of
+from pipeline.judging.reading import read_lines
+from pipeline.judging.trials import trials_of
 from pipeline.model import LogLine
 from pipeline.telemetry import SpillwayTelemetry
 from tests.test_telemetry import ENVIRON, EVENTS, Lines, told

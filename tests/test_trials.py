@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from pipeline.judging.trials import Reading, Trial, asked_of, is_abandoned, read_lines, trials_of
+from pipeline.judging.reading import Reading, read_lines
+from pipeline.judging.trials import Trial, asked_of, is_abandoned, trials_of
 from pipeline.model import LogLine
 from tests.fakes import START
 from tests.lines import CANDIDATE, STABLE, accept, close, conversation, line, run, start, text

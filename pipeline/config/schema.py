@@ -47,8 +47,8 @@ from pipeline.config.watchdog_section import WatchdogConfig
 from pipeline.config.webhook_section import WebhookConfig
 from pipeline.errors import ConfigError, UserError
 from pipeline.judging.metrics import METRICS, UNASKED_METRICS
+from pipeline.judging.sockets import ERROR_CLOSES
 from pipeline.judging.terms import Criterion, Drain, Terms
-from pipeline.judging.trials import ERROR_CLOSES
 from pipeline.probe.route import Ways
 from pipeline.probe.scenario import Scenario
 from pipeline.units import format_duration, format_rate

@@ -55,11 +55,8 @@ def _by_name(value: object) -> Mapping[str, object] | None:
     """A list of stages by their number, of others by their metric or name; None for whatever is no such list."""
     if not isinstance(value, tuple) or not all(isinstance(each, Struct) for each in value):
         return None
-    return {_name_of(each) or str(number): each for number, each in enumerate(value)}
-
-
-def _name_of(one: object) -> str:
-    return str(getattr(one, "metric", getattr(one, "name", "")))
+    names = [getattr(each, "metric", getattr(each, "name", "")) for each in value]
+    return {str(name or number): each for number, (name, each) in enumerate(zip(names, value, strict=True))}
 
 
 def _shown(name: str, value: object) -> str:

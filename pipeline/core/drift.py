@@ -21,17 +21,15 @@ from collections.abc import Iterator, Mapping
 from pipeline.core.rollout import Phase, Rollout
 from pipeline.errors import PlanRefused
 from pipeline.model import (
-    CANDIDATE_TAG,
     DRAIN_ANNOTATION,
+    OUR_TAGS,
     RECORD_ANNOTATION,
-    STABLE_TAG,
     LiveService,
     Revision,
     Split,
 )
 from pipeline.units import when
 
-_OURS = (STABLE_TAG, CANDIDATE_TAG)
 _OUR_ANNOTATIONS = (RECORD_ANNOTATION, DRAIN_ANNOTATION)
 
 
@@ -50,7 +48,7 @@ def drift_of(
         return f"an older record came back: epoch {rollout.epoch}, ours was {last_epoch}{by}"
     if not live.wanted.shares_with(rollout.split):
         return f"traffic was set to {live.wanted}, we had set {rollout.split}{by}"
-    for tag in _OURS:
+    for tag in OUR_TAGS:
         ours, theirs = rollout.split.tagged(tag), live.wanted.tagged(tag)
         if ours != theirs:
             return f"the tag {tag!r} was moved from {ours} to {theirs}{by}"
@@ -158,7 +156,7 @@ def _foreign(annotations: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _tags(split: Split) -> Mapping[str, str | None]:
-    return {t.tag: t.revision for t in split.targets if t.tag and t.tag not in _OURS}
+    return {t.tag: t.revision for t in split.targets if t.tag and t.tag not in OUR_TAGS}
 
 
 def must_still_hold(rollout: Rollout, live: LiveService) -> None:

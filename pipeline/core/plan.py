@@ -23,7 +23,7 @@ from pipeline.errors import PlanRefused
 from pipeline.judging.metrics import PLATFORM_METRICS, UNASKED_METRICS
 from pipeline.judging.sequential import trials_to_certify
 from pipeline.judging.terms import Plan, Terms
-from pipeline.model import CANDIDATE_TAG, STABLE_TAG, LiveService, Revision, ServiceRef
+from pipeline.model import CANDIDATE_TAG, OUR_TAGS, STABLE_TAG, LiveService, Revision, ServiceRef
 from pipeline.probe.course import CONFIRMING, MOST_BLOCKS
 from pipeline.units import format_duration
 
@@ -203,7 +203,7 @@ def _foreign_tags(
 ) -> Iterator[str]:
     """Tags of our names on revisions that neither a record of ours nor our nonce speaks for."""
     ours = {r.name for r in revisions if r.nonce}
-    for tag in (STABLE_TAG, CANDIDATE_TAG):
+    for tag in OUR_TAGS:
         found = live.wanted.tagged(tag)
         recorded = current.split.tagged(tag) if current is not None else None
         is_harmless = found in ours or found == recorded or (tag == STABLE_TAG and found == stable.name)
@@ -278,9 +278,7 @@ def _warnings(wish: Wish, live: LiveService, stable: Revision) -> Iterator[str]:
     if "" in live.wanted.serving:
         yield f"traffic follows LATEST; it will be pinned to {stable.name} by name"
     if following := [
-        t.tag
-        for t in live.wanted.targets
-        if t.tag and not t.revision and t.tag not in (STABLE_TAG, CANDIDATE_TAG)
+        t.tag for t in live.wanted.targets if t.tag and not t.revision and t.tag not in OUR_TAGS
     ]:
         many = len(following) > 1
         yield (

@@ -28,9 +28,10 @@ from pipeline.judging.instances import LOOKBACK, Instance
 from pipeline.judging.metrics import Unit, unit_of
 from pipeline.judging.offices import split_offices
 from pipeline.judging.reading import Complaint, Ended, Reading
+from pipeline.judging.sockets import ERROR_CLOSES, Seconds, Socket
 from pipeline.judging.spans import Windows
 from pipeline.judging.terms import Criterion, Sampling
-from pipeline.judging.trials import ERROR_CLOSES, Seconds, Socket, Trial, asked_of, trials_of
+from pipeline.judging.trials import Trial, asked_of, trials_of
 
 _LOOKBACK_S = LOOKBACK.total_seconds()
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-
-from msgspec import Struct
+from functools import partial
 
 from pipeline.judging.clients import Clients, Memory
 from pipeline.judging.cohorts import Cohort, Side
@@ -61,7 +60,8 @@ def closed_blocks(
     readings = [
         read_lines(lines, arm.revision, arm.nonce, ERROR_PATTERNS, since) for arm in arms if arm is not None
     ]
-    counting = _Counting(
+    block = partial(
+        _block,
         span,
         sampling,
         tuple(criteria),
@@ -69,7 +69,7 @@ def closed_blocks(
         Windows.between((span.since, span.arrived)) if windows is None else windows,
         Memory(clients or Clients(), span.split_epoch, is_alone=span.percent == 100),
     )
-    return tuple(counting.block(index) for index in range(max(after, -1) + 1, last + 1))
+    return tuple(map(block, range(max(after, -1) + 1, last + 1)))
 
 
 class _Arms:
@@ -119,38 +119,36 @@ def judged_at(percent: int, criteria: Iterable[Criterion]) -> tuple[Criterion, .
     return tuple(c for c in criteria if percent or unit_of(c.metric) is Unit.INSTANCE)
 
 
-class _Counting(Struct):
-    """The blocks of one span, one after the other; ``memory`` is folded with each."""
-
-    span: Span
-    sampling: Sampling
-    criteria: tuple[Criterion, ...]
-    arms: _Arms
-    windows: Windows
-    memory: Memory
-
-    def block(self, index: int) -> Block:
-        span = self.span
-        start = span.since + index * self.sampling.block
-        end = min(start + self.sampling.block, span.until or datetime.max.replace(tzinfo=UTC))
-        warm = span.warm_from(self.sampling.warm_up).timestamp()
-        start_s, end_s = start.timestamp(), end.timestamp()
-        sides = self.arms.sides(start_s, end_s)
-        is_alone = span.percent == 100
-        cohort = Cohort(sides, start_s, end_s, warm, self.windows, self.memory, is_alone)
-        tallies = {c.metric: cohort.tally(c) for c in judged_at(span.percent, self.criteria)}
-        new, came, shown = cohort.new_clients, cohort.came, cohort.shown
-        cohort.remember()
-        return Block(
-            index,
-            start,
-            end,
-            span.split_epoch,
-            span.percent,
-            {metric: tally.strata for metric, tally in tallies.items()},
-            {metric: tally.fresh for metric, tally in tallies.items()},
-            new,
-            shown,
-            self.memory.kept(),
-            came,
-        )
+def _block(
+    span: Span,
+    sampling: Sampling,
+    criteria: Iterable[Criterion],
+    arms: _Arms,
+    windows: Windows,
+    memory: Memory,
+    index: int,
+) -> Block:
+    """One block of a span, of which each is asked for after the one before it: ``memory`` is folded with it."""
+    start = span.since + index * sampling.block
+    end = min(start + sampling.block, span.until or datetime.max.replace(tzinfo=UTC))
+    warm = span.warm_from(sampling.warm_up).timestamp()
+    start_s, end_s = start.timestamp(), end.timestamp()
+    sides = arms.sides(start_s, end_s)
+    is_alone = span.percent == 100
+    cohort = Cohort(sides, start_s, end_s, warm, windows, memory, is_alone)
+    tallies = {c.metric: cohort.tally(c) for c in judged_at(span.percent, criteria)}
+    new, came, shown = cohort.new_clients, cohort.came, cohort.shown
+    cohort.remember()
+    return Block(
+        index,
+        start,
+        end,
+        span.split_epoch,
+        span.percent,
+        {metric: tally.strata for metric, tally in tallies.items()},
+        {metric: tally.fresh for metric, tally in tallies.items()},
+        new,
+        shown,
+        memory.kept(),
+        came,
+    )

@@ -26,22 +26,8 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from pipeline.judging.reading import Reading, read_lines
-from pipeline.judging.sockets import ERROR_CLOSES, Seconds, Socket
+from pipeline.judging.sockets import Seconds, Socket
 from pipeline.telemetry.lines import Run
-
-__all__ = [
-    "ERROR_CLOSES",
-    "Reading",
-    "Seconds",
-    "Socket",
-    "Trial",
-    "asked_of",
-    "is_abandoned",
-    "is_silent",
-    "read_lines",
-    "trials_of",
-]
 
 _NOTHING: frozenset[str] = frozenset()
 _NOT_COMPLETED = frozenset({"agent_completed"})

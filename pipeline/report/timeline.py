@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from pipeline.judging.metrics import ERROR_PATTERNS
-from pipeline.judging.reading import Arm
-from pipeline.judging.trials import read_lines
+from pipeline.judging.reading import Arm, read_lines
 from pipeline.model import LogLine
 
 BUCKETS = 48
