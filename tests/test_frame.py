@@ -136,7 +136,7 @@ class TestWithoutAWorkingDirectory:
         assert seen_by(lambda session: session.local_folder)[0].code == 2
 
     def test_an_absolute_configuration_is_read(self, tmp_path: Path) -> None:
-        done, _ = seen_by(lambda session: session.load_config(), "-c", str(tmp_path / "other.yaml"))
+        done, _ = seen_by(lambda session: session.config, "-c", str(tmp_path / "other.yaml"))
         assert done.code == 2
         assert "other.yaml" in done.stderr
 
@@ -148,7 +148,7 @@ class TestWithoutAWorkingDirectory:
 def test_a_folder_that_is_not_there_stops_only_who_needs_it(tmp_path: Path) -> None:
     words = ("-C", str(tmp_path / "nowhere"))
     assert seen_by(lambda session: session.state_folder, *words)[0].code == 0
-    for needs in (Session.load_config, Session.need_folder, lambda session: session.local_folder):
+    for needs in (lambda session: session.config, Session.need_folder, lambda session: session.local_folder):
         done, _ = seen_by(needs, *words)
         assert done.code == 2
         assert "no such folder" in done.stderr

@@ -49,7 +49,7 @@ def test_what_is_wrong_elsewhere_stands_in_nobodys_way(tmp_path: Path, slip: str
     asked = session(tmp_path, PLACES + SLIPS[slip])
     assert find_service(asked, None, None, None, "production").service == "chat-live"
     with pytest.raises(ConfigError):
-        asked.load_config()
+        _ = asked.config
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from infra.compose import compose
 from infra.settings import Settings, Template
@@ -179,7 +180,7 @@ def test_a_command_sees_one_file_whatever_becomes_of_it_meanwhile(tmp_path: Path
     file.write_text("service: [half a file")
     made = Request.of(mine, None).with_image(DIGEST)
     assert made.ref.service == "chat"
-    assert mine.load_config() is made.config, "it is validated once"
+    assert mine.config is made.config, "it is validated once"
     report = Gate(made).report
     assert report is not None
     assert "json-safe-logs" in report.rules
@@ -189,9 +190,18 @@ def test_a_file_that_could_not_be_read_is_read_again_by_who_needs_it(tmp_path: P
     mine = session(tmp_path)
     mine.learn_secrets()
     with pytest.raises(ConfigError, match="not there"):
-        mine.load_config()
+        _ = mine.config
     (tmp_path / "spillway.yaml").write_text(TEXT)
-    assert mine.load_config().service == "chat"
+    assert mine.config.service == "chat"
+
+
+def test_a_session_of_another_file_reads_that_one(tmp_path: Path) -> None:
+    """A fleet's, and the demo's: the command has read the file that it stands beside by then."""
+    mine, other = session(tmp_path), tmp_path / "other.yaml"
+    mine.config_file.write_text(TEXT)
+    other.write_text(TEXT.replace("service: chat", "service: other"))
+    assert mine.config.service == "chat"
+    assert replace(mine, config_file=other).config.service == "other"
 
 
 def test_all_of_a_rollout_speak_of_one_image(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def _held(session: Session, order: Order) -> float:
     from pipeline.probe import result_lines
     from pipeline.probe.round import run_round
 
-    config, batches = session.load_config(), iter(range(100))
+    config, batches = session.config, iter(range(100))
     if os.environ.get("CLOUD_RUN_TASK_ATTEMPT", "0") != "0":
         raise UserError("a round is held once", "This is another attempt at a task.", "Set max-retries 0.")
     if config.scenarios_fingerprint() != order.scenarios:

@@ -42,7 +42,7 @@ class Request(Struct, frozen=True, dict=True):
     @classmethod
     def of(cls, session: Session, env: str | None, config: Config | None = None) -> Request:
         """Read the configuration, unless it is at hand, and choose the environment. Raises ConfigError, UserError."""
-        config = config or session.load_config()
+        config = config or session.config
         return cls(session, config, *config.environment(env))
 
     def with_image(self, image: str) -> Request:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def who() -> str:
     return next((name[:_LONGEST] for name in named if name), f"uid {os.getuid()}")
 
 
-class Session(Struct):
+class Session(Struct, dict=True):
     """See the module's docstring.
 
     Args:
@@ -65,8 +66,6 @@ class Session(Struct):
     engine: EngineChoice = EngineChoice.AUTO
     decided: int | None = None
     given: Mapping[str, str] = field(default_factory=dict)
-    _document: Document | None = None
-    _config: Config | None = None
 
     def ending(self, code: int) -> int:
         """The exit code of a command that ends with this one: a signal goes before it, what was decided before both."""
@@ -94,28 +93,26 @@ class Session(Struct):
         if self.nowhere is not None:
             raise self.nowhere
 
-    def read_config(self) -> Document:
+    @cached_property
+    def document(self) -> Document:
         """``spillway.yaml`` as it stood when it was first read: one command sees one file. Raises UserError."""
         from pipeline.config import raw
 
         self.need_folder()
-        if self._document is None:
-            self._document = raw.read(self.config_file)
-        return self._document
+        return raw.read(self.config_file)
 
-    def load_config(self) -> Config:
+    @cached_property
+    def config(self) -> Config:
         """The same, validated once. Raises UserError."""
         from pipeline.config import schema
 
-        if self._config is None:
-            self._config = schema.validate(self.read_config())
-        return self._config
+        return schema.validate(self.document)
 
     def load_places(self) -> Places:
         """Of the same, where the service lives. Raises UserError."""
         from pipeline.config import places
 
-        return self._config or places.read(self.read_config()) or self.load_config()
+        return places.read(self.document) or self.config
 
     def learn_secrets(self) -> None:
         """Let the sink know what the configuration trusts us with, for commands that print without reading it.
@@ -123,7 +120,7 @@ class Session(Struct):
         A file that is not there, or cannot be read, stands in nobody's way here; who needs it will say so.
         """
         with suppress(Exception):
-            self.read_config()
+            _ = self.document
 
     def say_connecting(self) -> None:
         """Right before somebody else is waited for: a terminal on which nothing happens looks like one that hangs."""

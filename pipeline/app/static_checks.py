@@ -104,7 +104,7 @@ def unconfigured() -> asked.Settings:
 def of_rollout(request: Request) -> Subject | None:
     """What is checked before a rollout; None where the configuration has no ``checks``. Raises ConfigError."""
     session = request.session
-    made = _configured(request.config, session.read_config(), session.config_file, request.name)
+    made = _configured(request.config, session.document, session.config_file, request.name)
     return made if made.is_configured else None
 
 

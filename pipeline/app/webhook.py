@@ -165,7 +165,7 @@ def tell(session: Session, ref: ServiceRef, env: str | None, told: Iterable[Roll
     with suppress(Exception):
         name, _ = session.load_places().environment(env)
         try:
-            config = webhook_section.read(session.read_config())
+            config = webhook_section.read(session.document)
         except ConfigError as error:
             session.output.say(f"the webhook could not be told: {error.what} (what was asked for is done)")
             return

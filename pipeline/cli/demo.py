@@ -93,7 +93,7 @@ def _tell(session: Session, rate: float, only: str) -> list[Chapter]:
     from pipeline.demo.users import Users
     from pipeline.local import daemon
 
-    config, say = session.load_config(), session.output.say
+    config, say = session.config, session.output.say
     say("starting a local Cloud Run, and a stable revision on it")
     images = images_of(config, session.config_file.parent)
     daemon.up(session.local_folder, images, trust_forwarded=True, strict_masks=True)

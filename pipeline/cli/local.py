@@ -210,4 +210,4 @@ def _images(session: Session) -> Mapping[str, Image]:
     if not os.path.lexists(session.config_file) and session.config_file.name == "spillway.yaml":
         session.output.say(f"no {session.config_file}: it starts without new images")
         return {}
-    return images_of(session.load_config(), session.config_file.parent)
+    return images_of(session.config, session.config_file.parent)

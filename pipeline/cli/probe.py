@@ -64,7 +64,7 @@ def probe(
     if not url:
         return _ordered(session, ordered)
     refuse_idle(session, "beside an address", "Leave one of them out.", "ordered")
-    made = {s.name: s for s in session.load_config().build_scenarios()}
+    made = {s.name: s for s in session.config.build_scenarios()}
     unknown = [name for name in scenario or () if name not in made]
     if unknown:
         raise UserError(
