@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import bounded_file, raw, schema
+from pipeline.config import raw, schema
 from pipeline.errors import ConfigError
 from pipeline.probe import secret_file
 
@@ -80,7 +80,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
         ("ä: ".encode() + b"\xc3\x28", "1:4", "byte 0xc3 is not UTF-8"),
         ("service: a".encode("utf-16"), "1:1", "UTF-16"),
         (b"service: a\n\0\0\0", "2:1", "a NUL byte"),
-        (b"a: " + b"x" * bounded_file.MAX_BYTES, "1:1", "more than 1,048,576 bytes"),
+        (b"a: " + b"x" * raw.MAX_BYTES, "1:1", "more than 1,048,576 bytes"),
     ],
 )
 def test_what_is_no_text(tmp_path: Path, data: bytes, place: str, words: str) -> None:
@@ -93,7 +93,7 @@ def test_what_is_no_text(tmp_path: Path, data: bytes, place: str, words: str) ->
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     file = tmp_path / "spillway.yaml"
     file.write_text("service: agent-chat", encoding="utf-8-sig")
-    assert bounded_file.read(file) == "service: agent-chat"
+    assert raw.text_of(file) == "service: agent-chat"
 
 
 def test_a_sparse_file_costs_what_is_read_of_it(tmp_path: Path) -> None:

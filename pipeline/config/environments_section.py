@@ -8,9 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Struct, field
 
-from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Misplaced, Name, between, text_like
-from pipeline.config.probe_job_section import ProbeJobConfig
+from pipeline.config.probes_section import AddressConfig, ProbeJobConfig
 from pipeline.model import LOCAL_PROJECT, LOCAL_REGION, ServiceRef
 from pipeline.units import shown
 

@@ -1,19 +1,16 @@
-"""``stages:``, ``criteria:``, ``evidence:`` and ``probes:`` of ``spillway.yaml``: how a rollout goes and is judged."""
+"""``stages:``, ``criteria:``, ``evidence:`` and ``verify:`` of ``spillway.yaml``: how a rollout goes and is judged."""
 
 from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Struct, field
 
-from pipeline.config.address_section import AddressConfig
 from pipeline.config.fields import Duration, Rate, between, not_empty, text_like, told, whole
-from pipeline.config.probe_job_section import ProbeJobConfig
-from pipeline.config.tls_section import TlsConfig
 from pipeline.judging.sequential import trials_to_certify
-from pipeline.judging.terms import Criterion, Probing, Sampling, Stage, Verification
+from pipeline.judging.terms import Criterion, Sampling, Stage, Verification
 from pipeline.units import format_rate
 
 
@@ -163,28 +160,3 @@ class VerifyConfig(Struct, frozen=True, kw_only=True):
 
     def build(self, name: str) -> Verification:
         return Verification(name, tuple(self.percents), self.within)
-
-
-class ProbesConfig(Struct, frozen=True, kw_only=True):
-    """How often the scenarios are held.
-
-    Args:
-        every: from one round to the next.
-        sessions: conversations per scenario and round.
-        concurrency: conversations at once.
-        address: where they go instead of the tags' addresses, in every environment that has none of its own.
-        tls: certificates, where an address is https.
-        from_: `here` is the machine that drives the rollout; `job` is a Cloud Run job inside the service's network.
-        job: that job, in every environment that has none of its own.
-    """
-
-    every: Annotated[Duration, between("100ms", "1d")] = timedelta(seconds=10)
-    sessions: Annotated[int, whole(1, 1000)] = 5
-    concurrency: Annotated[int, whole(1, 500)] = 5
-    address: AddressConfig | None = None
-    tls: TlsConfig | None = None
-    from_: Literal["here", "job"] = field(default="here", name="from")
-    job: ProbeJobConfig | None = None
-
-    def build(self) -> Probing:
-        return Probing(self.every, self.sessions, self.concurrency)

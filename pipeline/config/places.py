@@ -12,7 +12,7 @@ from pipeline.config import sections
 from pipeline.config.environments_section import Environment, check_order
 from pipeline.config.fields import Misplaced, Name
 from pipeline.config.yamltree import Document
-from pipeline.errors import UserError
+from pipeline.errors import ConfigError, UserError
 from pipeline.model import ServiceRef
 
 
@@ -50,16 +50,12 @@ class Places(Struct, frozen=True, kw_only=True):
 
 def read(document: Document) -> Places | None:
     """None where one of the two is missing or wrong: the whole schema says what."""
-    keys = document.value if isinstance(document.value, dict) else {}
-    alone = {name: keys[name] for name in ("service", "environments") if keys.get(name)}
+    alone = {name: each for name in ("service", "environments") if (each := document.keys.get(name))}
     if len(alone) < 2:
         return None
-    reader = sections.Reader(document, Places)
-    places: Places = reader.read(Places, alone)
-    if reader.complaints:
-        return None
     try:
+        places = sections.read(Places, alone, document)
         check_order(places.environments, places.service)
-    except Misplaced:
+    except (ConfigError, Misplaced):
         return None
     return places

@@ -25,8 +25,7 @@ _OF_CLOUD_RUN = (TEMPLATE, SERVICE)
 def page() -> str:
     """The whole page."""
     whole = json_schema.schema()
-    needed = [*whole["then"]["required"]]
-    return "\n".join([_HEAD, *_section(whole, (), needed)]).rstrip() + "\n"
+    return "\n".join([_HEAD, *_section(whole, (), whole["then"]["required"])]).rstrip() + "\n"
 
 
 def _section(made: Schema, path: tuple[str, ...], needed: list[str]) -> Iterator[str]:
@@ -39,9 +38,7 @@ def _section(made: Schema, path: tuple[str, ...], needed: list[str]) -> Iterator
         yield f"| `{key}` | {_kind(value, (*path, key))} | {default} | {_cell(value.get('description', ''))} |"
     yield ""
     for key, value in rows.items():
-        below = (*path, key)
-        found = None if below in _OF_CLOUD_RUN else _inner(value)
-        if found:
+        if (*path, key) not in _OF_CLOUD_RUN and (found := _inner(value)):
             inner, step = found
             yield from _section(inner, (*path, f"{key}{step}"), _needed(inner))
 
@@ -80,8 +77,7 @@ def _kind(value: Schema, path: tuple[str, ...]) -> str:
         first, *others = value["anyOf"]
         is_short = "properties" not in first and any("properties" in each for each in others)
         return _kind(first, path) + (", or a section" if is_short else "")
-    choices = value.get("enum", [value["const"]] if "const" in value else [])
-    if choices:
+    if choices := value.get("enum", [value["const"]] if "const" in value else []):
         return ", ".join(f"`{each}`" for each in choices)
     return _of_type(value, path)
 

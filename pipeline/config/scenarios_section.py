@@ -24,8 +24,8 @@ from pipeline.config.fields import (
     whole,
 )
 from pipeline.config.framing_key import framing, parts
+from pipeline.config.probes_section import TlsConfig
 from pipeline.config.steps_section import StepConfig, built, close_of, closing, expected, messages, one_event
-from pipeline.config.tls_section import TlsConfig
 from pipeline.framing.choice import Choice
 from pipeline.framing.names import FRAMINGS, Named
 from pipeline.framing.own import own

@@ -36,12 +36,11 @@ from pipeline.config.judging_section import (
     DEFAULT_STAGES,
     CriterionConfig,
     EvidenceConfig,
-    ProbesConfig,
     StageConfig,
     VerifyConfig,
 )
 from pipeline.config.places import Places
-from pipeline.config.probe_job_section import ProbeJobConfig
+from pipeline.config.probes_section import ProbeJobConfig, ProbesConfig
 from pipeline.config.scenarios_section import ScenarioConfig
 from pipeline.config.watchdog_section import WatchdogConfig
 from pipeline.config.webhook_section import WebhookConfig
@@ -304,7 +303,7 @@ def validate_checked(document: yamltree.Document) -> Checked:
 
     Raises: ConfigError.
     """
-    keys = document.value if isinstance(document.value, dict) else {}
+    keys = document.keys
     is_begun = "checks" not in keys or not keys.keys().isdisjoint(("environments", "scenarios"))
     return _validated(Config if "service" in keys and is_begun else Checked, document)
 
@@ -314,10 +313,7 @@ def _validated(model: type[_Whole], document: yamltree.Document) -> _Whole:
         raise ConfigError(
             f"{document.file}:1:1: not a configuration", "It must be a mapping that starts with service: NAME"
         )
-    reader = sections.Reader(document, Config)
-    made: _Whole = reader.read(model, document.value)
-    if reader.complaints:
-        raise sections.refusal(reader.complaints)
+    made = sections.read(model, document.value, document, Config)
     _refuse_words(document)
     made = replace(made, folder=posixpath.dirname(document.file) or ".")
     template_section.check(document, made.container, is_reached=made.is_reached, is_inside=made.is_inside)

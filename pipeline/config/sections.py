@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, structs
 from msgspec.structs import FieldInfo
@@ -31,6 +31,9 @@ _UNTOLD = frozenset(
 )
 _WORDS = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
 _QUOTED = {int: r"[-+]?\d{1,15}", bool: "true|false"}
+
+
+_Read = TypeVar("_Read", bound=Struct)
 
 
 class Complaint(NamedTuple):
@@ -192,6 +195,15 @@ class Reader:
             return ""
         spelt = self._document.words.get(path)
         return f", got {spelt}, which YAML reads as {shown(value)}" if spelt else f", got {shown(value)}"
+
+
+def read(shape: type[_Read], value: Any, document: Document, known: type | None = None) -> _Read:
+    """The value as this section. Raises ConfigError. Args: known: as of ``Reader``; the section itself without it."""
+    reader = Reader(document, known or shape)
+    made: _Read = reader.read(shape, value)
+    if reader.complaints:
+        raise refusal(reader.complaints)
+    return made
 
 
 def _keys_alone(value: Any) -> Any:

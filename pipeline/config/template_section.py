@@ -66,8 +66,7 @@ def check(document: Document, container: Any, *, is_reached: bool = False, is_in
 
 def cleared(document: Document) -> tuple[str, ...]:
     """The short keys that are null: what they stand for is to be cleared, as where ``template:`` says null."""
-    whole = document.value if isinstance(document.value, Mapping) else {}
-    section = whole.get("container") or {}
+    section = document.keys.get("container") or {}
     null = {key.replace("_", "-") for key, value in section.items() if value is None}
     return tuple(short.replace("-", "_") for short in _SHORT if short in null)
 
@@ -95,8 +94,7 @@ def _problems(
         yield from _unreachable(made, path, *reached)
     else:
         yield from _of_containers(made, path)
-        whole = document.value if isinstance(document.value, Mapping) else {}
-        yield from _said_twice(made, whole.get("container") or {}, path)
+        yield from _said_twice(made, document.keys.get("container") or {}, path)
 
 
 class _Reading:
@@ -116,7 +114,7 @@ class _Reading:
         made: dict[str, Any] = {}
         for key, each in value.items():
             field = known.get(key)
-            if field is None or (path == self._top and self._is_the_servers(field)):
+            if field is None or (path == SERVICE and field.json_name in OUTPUT_ONLY):
                 self.problems.append(((*path, key), _unknown(key, descriptor, is_known=field is not None)))
             elif path == self._top and (why := self._refused.get(field.name)):
                 self.problems.append(((*path, key), f"not for the file: {why}"))
@@ -134,9 +132,6 @@ class _Reading:
         others = [o for group in ONE_OF if name in group for o in group if beside.get(o) is not None]
         if others and value is not None:
             self.problems.append((path, f"excludes {others[0]}, which stands beside it{_LEAVE_OUT}"))
-
-    def _is_the_servers(self, field: Any) -> bool:
-        return self._top == SERVICE and field.json_name in OUTPUT_ONLY
 
     def _field(self, field: Any, value: Any, path: Path) -> Any:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:

@@ -50,9 +50,5 @@ class _Alone(Struct, frozen=True, kw_only=True):
 
 def read(document: Document) -> WebhookConfig | None:
     """The section, whatever is wrong elsewhere in the file; None where there is none. Raises ConfigError."""
-    keys = document.value if isinstance(document.value, dict) else {}
-    reader = sections.Reader(document, _Alone)
-    alone: _Alone = reader.read(_Alone, {key: value for key, value in keys.items() if key == "webhook"})
-    if reader.complaints:
-        raise sections.refusal(reader.complaints)
-    return alone.webhook
+    alone = {key: value for key, value in document.keys.items() if key == "webhook"}
+    return sections.read(_Alone, alone, document).webhook

@@ -54,6 +54,11 @@ class Document(Struct, frozen=True):
         line, column = self._place(path)
         return f"{self.file}:{line}:{column}"
 
+    @property
+    def keys(self) -> Mapping[str, Any]:
+        """Of a mapping; none where it is something else."""
+        return self.value if isinstance(self.value, dict) else {}
+
     def line(self, path: Path) -> int:
         """The line of the nearest enclosing key that exists."""
         return self._place(path)[0]
@@ -79,20 +84,20 @@ def parse(text: str, file: str) -> Document:
         problem = str(error.problem or error.context)
         if "nesting" in problem:  # libyaml's own limit is reached before ours when it reads ahead
             raise ConfigError(f"{file}:{place}: {_TOO_DEEP}") from error
-        if "cannot start any token" in problem and _line_of(text, place).lstrip(" ").startswith("\t"):
+        line = text.split("\n")[int(place.partition(":")[0]) - 1]
+        if "cannot start any token" in problem and line.lstrip(" ").startswith("\t"):
             problem = "a tab at its beginning: YAML is indented by blanks"
         raise ConfigError(f"{file}:{place}: not valid YAML", f"{problem}.") from error
     except UnicodeEncodeError as error:  # half a surrogate pair: no file in UTF-8 has one
         raise ConfigError(f"{file}:1:1: not valid YAML", f"Character {error.start + 1} is none.") from error
+    except yaml.reader.ReaderError as error:
+        why = f"Character {error.position + 1} cannot stand in a text file."
+        raise ConfigError(f"{file}:1:1: not valid YAML", why) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{file}:1:1: not valid YAML", _in_one_line(error)) from error
+        raise ConfigError(f"{file}:1:1: not valid YAML", str(error).partition("\n")[0]) from error
     reader = _Reader(file)
     value = reader.read(node, ()) if node is not None else None
     return Document(file, value, reader.places, reader.words)
-
-
-def _line_of(text: str, place: str) -> str:
-    return text.split("\n")[int(place.partition(":")[0]) - 1]
 
 
 def _place_in(text: str, mark: Any) -> str:
@@ -104,12 +109,6 @@ def _place_in(text: str, mark: Any) -> str:
         return "1:1"
     is_behind = mark.line >= len(lines)
     return f"{len(lines)}:{len(lines[-1]) + 1}" if is_behind else f"{mark.line + 1}:{mark.column + 1}"
-
-
-def _in_one_line(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.reader.ReaderError):
-        return f"Character {error.position + 1} cannot stand in a text file."
-    return str(error).split("\n", maxsplit=1)[0]
 
 
 def _measure(events: Iterator[yaml.Event], file: str) -> None:
@@ -129,8 +128,7 @@ def _measure(events: Iterator[yaml.Event], file: str) -> None:
         )
         for is_so, words in too_much:
             if is_so:
-                line, column = _place_of(event)
-                raise ConfigError(f"{file}:{line}:{column}: {words}")
+                raise _refusal(file, event, words)
 
 
 class _Reader:
@@ -146,7 +144,7 @@ class _Reader:
         self.places.setdefault(path, _place_of(node))
         self._nodes += 1
         if self._nodes > MAX_NODES or len(path) > MAX_DEPTH:
-            raise self._refuse(node, "too large once its aliases are followed, or nested too deep")
+            raise _refusal(self.file, node, "too large once its aliases are followed, or nested too deep")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -157,11 +155,11 @@ class _Reader:
         result: dict[str, object] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == f"{_TAG}merge":
-                raise self._refuse(key_node, "a key must be plain text")
+                raise _refusal(self.file, key_node, "a key must be plain text")
             key = str(key_node.value)
             if key in result:
                 first = self.places[(*path, key)][0]
-                raise self._refuse(key_node, f"duplicate key {shown(key)}, first on line {first}")
+                raise _refusal(self.file, key_node, f"duplicate key {shown(key)}, first on line {first}")
             self.places[(*path, key)] = _place_of(key_node)
             result[key] = self.read(value_node, (*path, key))
         return result
@@ -187,8 +185,8 @@ class _Reader:
                 raise self._refuse_spelling(path, text, _otherwise(text))
             case "value":
                 raise self._refuse_spelling(path, text, "has a meaning of its own in YAML 1.1")
-        raise self._refuse(
-            node, f"the tag {shown(node.tag)} is not read: a configuration has plain values alone"
+        raise _refusal(
+            self.file, node, f"the tag {shown(node.tag)} is not read: a configuration has plain values alone"
         )
 
     def _refuse_spelling(self, path: Path, text: str, why: str) -> ConfigError:
@@ -202,9 +200,11 @@ class _Reader:
             f"Write {quoted} for the text, or the number in plain decimal digits.",
         )
 
-    def _refuse(self, node: yaml.Node, why: str) -> ConfigError:
-        line, column = _place_of(node)
-        return ConfigError(f"{self.file}:{line}:{column}: {why}")
+
+def _refusal(file: str, node: Any, why: str) -> ConfigError:
+    """Args: node: or an event."""
+    line, column = _place_of(node)
+    return ConfigError(f"{file}:{line}:{column}: {why}")
 
 
 def _place_of(node: Any) -> tuple[int, int]:
