@@ -105,18 +105,18 @@ def test_what_is_asked_for_and_not_to_be_had_is_told(
     path: Path, cloud: Cloud, engine: EngineChoice, channel: bool
 ) -> None:
     with pytest.raises(UserError, match="Pulumi CLI"):
-        Program(cloud.channel if channel else None, path, engine).chosen()
+        _ = Program(cloud.channel if channel else None, path, engine).chosen
 
 
 def test_in_the_cloud_there_is_no_in_process(path: Path) -> None:
     with pytest.raises(UserError, match="in-process"):
-        Program(None, path, EngineChoice.IN_PROCESS).chosen()
+        _ = Program(None, path, EngineChoice.IN_PROCESS).chosen
 
 
 def test_auto_says_why_it_does_without_one_that_is_too_old(path: Path, cloud: Cloud) -> None:
     put(path / "pulumi", "echo v3.100.0")
     said: list[str] = []
-    Program(cloud.channel, path, EngineChoice.AUTO, said.append).chosen()
+    _ = Program(cloud.channel, path, EngineChoice.AUTO, said.append).chosen
     assert "3.100.0" in said[0]
 
 
@@ -129,7 +129,7 @@ def test_a_stacks_own_settings_are_taken_along(tmp_path: Path) -> None:
 
 def test_auto_takes_the_cli_that_is_there(path: Path, cloud: Cloud) -> None:
     put(path / "pulumi", "echo v3.200.0")
-    assert isinstance(Program(cloud.channel, path, EngineChoice.AUTO).chosen(), PulumiCli)
+    assert isinstance(Program(cloud.channel, path, EngineChoice.AUTO).chosen, PulumiCli)
 
 
 @pytest.fixture

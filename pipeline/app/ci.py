@@ -84,10 +84,9 @@ def _annotation(document: Mapping[str, object], values: Mapping[str, str]) -> st
     """One workflow command: what went wrong, why, and what to type."""
     from checks.output.github import workflow_command
 
-    message = _said(document)
-    kind = _KINDS.get(values["outcome"], "error")
-    about = f" {values['revision']}" if values["revision"] else ""
-    return workflow_command(kind, message or values["outcome"], title=f"{values['outcome']}{about}")
+    outcome = values["outcome"]
+    title = f"{outcome} {values['revision']}".rstrip()
+    return workflow_command(_KINDS.get(outcome, "error"), _said(document) or outcome, title=title)
 
 
 def _page(document: Mapping[str, object], values: Mapping[str, str]) -> str:

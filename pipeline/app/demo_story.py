@@ -97,14 +97,9 @@ class Story(Struct):
     def tell(self, only: str = "") -> list[Chapter]:
         """Every chapter, in order, or one alone. Raises SpillwayError when one does not end as it must."""
         alone = {"a": self.stopped_at_zero, "b": self.sent_back, "c": self.promoted}
-        if only:
-            alone[only]()
-            return self.chapters
-        self.stopped_at_zero()
-        self.sent_back()
-        self.promoted()
-        self.rolled_back_by_hand()
-        self.promoted_by_hand()
+        after = (self.rolled_back_by_hand, self.promoted_by_hand)
+        for tell in (alone[only],) if only else (*alone.values(), *after):
+            tell()
         return self.chapters
 
     def stopped_at_zero(self) -> None:
@@ -144,7 +139,7 @@ class Story(Struct):
 
     def _heard(self, event: RolloutEvent, /) -> None:
         if isinstance(event, RolledBack):
-            self.session.output.say(event.text)
+            self._say(event.text)
 
     def promoted_by_hand(self) -> None:
         """(d) A rollout that asks for a human at 5 %, and gets one."""

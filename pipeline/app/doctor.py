@@ -45,10 +45,9 @@ class Doctor(Struct, frozen=True, dict=True):
 
     def answers(self) -> list[Answer]:
         """Every answer, in a fixed order; in bounded time."""
-        made = [ok("configuration", f"{self.session.config_file.name}, environment {self.request.name}")]
-        if self.request.ref.is_local:
-            return [*made, *self._local()]
-        return [*made, *self._cloud()]
+        said = f"{self.session.config_file.name}, environment {self.request.name}"
+        more = self._local() if self.request.ref.is_local else self._cloud()
+        return [ok("configuration", said), *more]
 
     def _examine(self, checks: Mapping[str, Check], within_s: float = WITHIN_S) -> list[Answer]:
         def waiting(names: Sequence[str]) -> None:

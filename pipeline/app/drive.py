@@ -124,7 +124,7 @@ class Drive(Struct):
         """
 
         def guarded() -> Outcome | None:
-            self.program.chosen()  # what is not to be had is told before anything is written
+            _ = self.program.chosen  # what is not to be had is told before anything is written
             self.must_lose_nothing()
             return gate()
 

@@ -10,24 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from pipeline.app import stepping
+from pipeline.app.request import Request
 from pipeline.app.side_by_side import Job, SideBySide
 from pipeline.app.stepping import Restoring, Step
 from pipeline.app.timing import Timing
+from pipeline.app.wiring import Place, SystemClock, open_guard
 from pipeline.core import fleet, record
 from pipeline.core.rollout import ENDED, Phase, Rollout
+from pipeline.driving.ports import Clock
 from pipeline.errors import PlatformUnavailable, ServiceNotFound, SpillwayError
 from pipeline.model import LiveService, ServiceRef
-
-if TYPE_CHECKING:
-    from pipeline.app.request import Request
-    from pipeline.app.wiring import Place, SystemClock
-    from pipeline.driving.ports import Clock
 
 Patience = Callable[[timedelta], timedelta]
 Listed = Mapping[ServiceRef, LiveService]
@@ -69,9 +67,8 @@ class ByFile(Struct, frozen=True):
                 return stepping.nothing_to_do(self.ref.name, current)
             restoring.is_so = current.phase is Phase.ROLLING_BACK
             drive.listeners.join(restoring)
-            rhythm = drive.engine.rhythm
-            silent = self.request.config.watchdog.silent
-            drive.engine.rhythm = replace(rhythm, gives_up=patience(silent))
+            silent = patience(self.request.config.watchdog.silent)
+            drive.engine.rhythm = replace(drive.engine.rhythm, gives_up=silent)
             upcoming = stepping.one_step(drive.engine, self.clock, restoring, drive.tick)
             return stepping.taken(
                 self.ref.name, upcoming, drive.seen(), code=0, limited=drive.engine.raises_nothing,
@@ -101,8 +98,6 @@ class ByRecord(Struct, frozen=True):
     silent: timedelta | None = None
 
     def step(self, patience: Patience) -> Step:
-        from pipeline.app.wiring import open_guard
-
         current = record.of(self.place.platform.read(self.ref))
         if current is None or current.phase in ENDED:
             return stepping.nothing_to_do(self.ref.name, current)
@@ -149,13 +144,8 @@ class Pass:
     def steps(self, members: Sequence[Member]) -> Iterator[Step]:
         """One for each, as they come; what has nothing to do comes last."""
         listed = {place: self._listed(*place) for place in {_place(member.ref) for member in members}}
-        due, rest = list[_Due](), list[Step]()
-        for member in members:
-            found = self._found(member, listed[_place(member.ref)])
-            if isinstance(found, _Due):
-                due.append(found)
-            else:
-                rest.append(found)
+        found = [self._found(member, listed[_place(member.ref)]) for member in members]
+        due = [each for each in found if isinstance(each, _Due)]
         now = self._clock.now()
         due.sort(key=lambda each: fleet.turn(each.current, now) if each.current else (1, 0.0))
         self.under_way = sum(each.current is None or each.current.phase is not Phase.PAUSED for each in due)
@@ -169,7 +159,7 @@ class Pass:
             late=lambda job: stepping.failed(job.name, _hangs(job.name)),
             left=lambda job: stepping.not_yet(job.name, known[job.name], next_pass),
         )
-        yield from rest
+        yield from (each for each in found if isinstance(each, Step))
 
     def _listed(self, project: str, location: str) -> Listed | None:
         """None where it cannot be listed: then each is read by itself, and says why it cannot be."""
@@ -188,9 +178,8 @@ class Pass:
             current = record.of(live)
         except SpillwayError as error:
             return stepping.failed(name, error)
-        if current is None or current.phase in ENDED:
-            return stepping.nothing_to_do(name, current)
-        return _Due(member, current)
+        is_due = current is not None and current.phase not in ENDED
+        return _Due(member, current) if is_due else stepping.nothing_to_do(name, current)
 
     def _job(self, due: _Due) -> Job[Step]:
         is_urgent = due.current is not None and due.current.phase is Phase.ROLLING_BACK

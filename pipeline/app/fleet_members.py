@@ -6,21 +6,18 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from pipeline.app import stepping
+from pipeline.app.request import Request
+from pipeline.app.session import Session
 from pipeline.app.stepping import Step
 from pipeline.core.fleet import task_of
-from pipeline.errors import SpillwayError, UserError
+from pipeline.errors import UserError
 from pipeline.model import LiveService, ServiceRef
 from pipeline.output.writer import Output
-
-if TYPE_CHECKING:
-    from pipeline.app.request import Request
-    from pipeline.app.session import Session
 
 
 class Task(Struct, frozen=True):
@@ -83,28 +80,22 @@ def of_files(
 
     A file that cannot be read is one task's, by its path; so is a second file of one service.
     """
-    from pipeline.app.request import Request
-
     found, errors = dict[ServiceRef, Request](), list[Step]()
     for path in paths:
         own = replace(session, output=Output(level=-1), config_file=path)
         try:
             request = Request.of(own, env)
             if request.ref in found:
-                raise _twice(request.ref, found[request.ref].session.config_file, path)  # noqa: TRY301
+                raise UserError(  # noqa: TRY301
+                    f"{path}: {request.ref.service} has a file already",
+                    f"{found[request.ref].session.config_file} names the same service, {request.ref.name}; that one is used.",
+                    "Leave one of them out of --files.",
+                )
             found[request.ref] = request
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one file is none of the others
             if task.has(str(path)):
                 errors.append(stepping.failed(str(path), stepping.told(error)))
     return found, errors
-
-
-def _twice(ref: ServiceRef, first: Path, second: Path) -> SpillwayError:
-    return UserError(
-        f"{second}: {ref.service} has a file already",
-        f"{first} names the same service, {ref.name}; that one is used.",
-        "Leave one of them out of --files.",
-    )
 
 
 class Label(Struct, frozen=True):

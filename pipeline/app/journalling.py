@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pipeline.app.session import Session
-    from pipeline.core.rollout import Rollout
-    from pipeline.driving.hand import Done
-    from pipeline.events import RolloutEvent
+from pipeline.app.session import Session
+from pipeline.core.rollout import Rollout
+from pipeline.driving.hand import Done
+from pipeline.events import RolloutEvent, Said
 
 
-class Told(list["RolloutEvent"]):
+class Told(list[RolloutEvent]):
     """What an operator's command told, kept for the journal and said as it comes."""
 
     def __init__(self, session: Session) -> None:
@@ -21,8 +19,6 @@ class Told(list["RolloutEvent"]):
         self._output = session.output
 
     def listen(self, event: RolloutEvent, /) -> None:
-        from pipeline.events import Said
-
         self.append(event)
         self._output.event(event)
         if isinstance(event, Said):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class EngineChoice(StrEnum):
         return cls(text) if text in set(cls) else cls.AUTO
 
 
-class Program(Struct):
+class Program(Struct, dict=True):
     """``deploy.Apply``: chosen when it is first needed, so that who deploys nothing needs no CLI.
 
     Args:
@@ -49,21 +50,20 @@ class Program(Struct):
     engine: EngineChoice
     say: Callable[[str], None] = lambda _: None
     stopped: Callable[[], bool] = lambda: False
-    _chosen: InProcess | PulumiCli | None = None
 
     @property
     def lasts(self) -> timedelta:
         """See ``ports.Deployer``. Raises: what choosing raises."""
-        return self.chosen().lasts
+        return self.chosen.lasts
 
     @property
     def outlives(self) -> bool:
         """See ``ports.Deployer``. Raises: what choosing raises."""
-        return self.chosen().outlives
+        return self.chosen.outlives
 
     def apply(self, settings: Settings) -> None:
         """Raises: what choosing and applying raise."""
-        self.chosen().apply(settings)
+        self.chosen.apply(settings)
 
     def declared(self, settings: Settings) -> tuple[Declared, ...]:
         """What the program declares, given what is live. Writes nothing and needs no CLI."""
@@ -71,12 +71,9 @@ class Program(Struct):
 
         return declared(settings, self._read).resources
 
+    @cached_property
     def chosen(self) -> InProcess | PulumiCli:
         """Raises UserError when what was asked for is not to be had here."""
-        self._chosen = self._chosen or self._choose()
-        return self._chosen
-
-    def _choose(self) -> InProcess | PulumiCli:
         if self.engine is EngineChoice.IN_PROCESS:
             return self._in_process()
         from pipeline.cloudrun.pulumi.found import found

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pipeline.budget import urgent
 from pipeline.core.rollout import Phase, Rollout
+from pipeline.driving.acts import Next
+from pipeline.driving.engine import Engine
+from pipeline.driving.ports import Clock
 from pipeline.errors import PlatformUnavailable, SpillwayError
 from pipeline.events import RolloutEvent
 from pipeline.model import Outcome
 from pipeline.output.writer import error_document, outcome_document
-
-if TYPE_CHECKING:
-    from pipeline.driving.acts import Next
-    from pipeline.driving.engine import Engine
-    from pipeline.driving.ports import Clock
 
 _READ_BACK_WITHIN = timedelta(seconds=20)
 _LOOK = timedelta(seconds=1)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -16,6 +15,7 @@ from pipeline import budget
 from pipeline.app import stepping
 from pipeline.app.fleet import ByFile, ByRecord, Member, Pass
 from pipeline.app.fleet_members import Label, Task, files_of, labelled, of_files
+from pipeline.app.session import Session
 from pipeline.app.side_by_side import Bounds, SideBySide
 from pipeline.app.stepping import Step
 from pipeline.app.timing import COST, Timing
@@ -28,9 +28,6 @@ from pipeline.errors import SpillwayError, UserError
 from pipeline.model import ServiceRef
 from pipeline.output.writer import Mode
 from pipeline.units import format_duration
-
-if TYPE_CHECKING:
-    from pipeline.app.session import Session
 
 _LONG_AGO = timedelta(hours=1)  # lines of so long ago are not searched for together with others'
 
@@ -92,11 +89,9 @@ def watch(session: Session, wanted: Wanted) -> int:
         clock = SystemClock(session.stopped)
         with open_places(session, is_local=is_local, tasks=task.count) as place:
             passing = _pass(session, clock, timing, place)
-            members: dict[ServiceRef, Member] = {}
-            for ref in _labelled(wanted, places, passing, told):
-                members[ref] = ByRecord(ref, place(ref), clock)
-            for ref, request in requests.items():
-                members[ref] = ByFile(request, place(ref), clock)
+            found = _labelled(wanted, places, passing, told)
+            members: dict[ServiceRef, Member] = {ref: ByRecord(ref, place(ref), clock) for ref in found}
+            members |= {ref: ByFile(request, place(ref), clock) for ref, request in requests.items()}
             for step in passing.steps([each for ref, each in members.items() if task.has(ref.name)]):
                 told(step)
             under_way = passing.under_way

@@ -16,24 +16,25 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from pipeline.app.session import Session
 from pipeline.config import webhook_section
 from pipeline.config.webhook_section import WebhookConfig, is_private
+from pipeline.core.rollout import Rollout
 from pipeline.credentials import resolved
 from pipeline.errors import ConfigError
+from pipeline.events import RolloutEvent
+from pipeline.model import ServiceRef
 from pipeline.redact import SINK, plain
-
-if TYPE_CHECKING:
-    from pipeline.app.session import Session
-    from pipeline.core.rollout import Rollout
-    from pipeline.events import RolloutEvent
-    from pipeline.model import ServiceRef
 
 _PATIENCE_S = 2.0  # at the end of a command
 _TIMEOUT_S = (3.0, 5.0)  # to connect, and to be answered
 _RESTS_S = (0.5, 2.0)  # between the tries
-_SAID = {"paused": "waiting", "restoring": "rollback", "promoted": "end"}
+#: what is told, by the kind of an event; of the others nobody is
+_STEPS = {
+    "started": "start", "shifted": "stage", "paused": "waiting", "restoring": "rollback", "rolled_back": "end", "promoted": "end",
+}  # fmt: skip
 
 Post = Callable[[str, bytes, Mapping[str, str]], int]  # address, body, headers: the status
 
@@ -84,8 +85,7 @@ class Webhook:
 
     def __call__(self, event: RolloutEvent, /) -> None:
         self._current = getattr(event, "rollout", None) or self._current
-        step = _step_of(event)
-        if step is None:
+        if (step := _STEPS.get(event.kind)) is None:
             return
         self._queue.put(self._document(step, event))
         if self._thread is None:
@@ -175,19 +175,6 @@ def tell(session: Session, ref: ServiceRef, env: str | None, told: Iterable[Roll
                     hook(event)
 
 
-def _step_of(event: RolloutEvent) -> str | None:
-    """start, stage, waiting, rollback, end; None for what nobody is told."""
-    match event.kind:
-        case "started":
-            return "start"
-        case "shifted":
-            return "stage"
-        case "rolled_back":
-            return "end"
-        case kind:
-            return _SAID.get(kind)
-
-
 def body_of(document: Mapping[str, object], form: str) -> Mapping[str, object]:
     """The message as the receiver wants it: all of it, or one text for a chat.
 
@@ -199,7 +186,7 @@ def body_of(document: Mapping[str, object], form: str) -> Mapping[str, object]:
     told = f"*{document['service']}* ({document['environment']}): {document['step']}: {document['text']}"
     if document["reason"]:
         told += f" ({document['reason']})"
-    commands = [f"`{document[name]}`" for name in ("promote", "rollback") if document[name]]
+    commands = (f"`{document[name]}`" for name in ("promote", "rollback") if document[name])
     text = "\n".join([told, *commands])
     if form == "slack":
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

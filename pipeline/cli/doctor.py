@@ -43,9 +43,8 @@ def doctor(session: Session, *, env: Env = None) -> int:
 
 def exit_code(answers: Sequence[Answer]) -> int:
     wrong = [answer for answer in answers if answer.verdict == "wrong"]
-    if any(answer.is_access for answer in wrong):
-        return AccessError.exit_code
-    return UserError.exit_code if wrong else 0
+    kind = AccessError if any(answer.is_access for answer in wrong) else UserError
+    return kind.exit_code if wrong else 0
 
 
 def lines(answer: Answer) -> list[str]:

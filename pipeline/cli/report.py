@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, assert_never
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -82,12 +82,5 @@ def report(
 def _rendered(made: Report, form: Format) -> str:
     from pipeline.report import junit, render
 
-    match form:
-        case Format.MARKDOWN:
-            return render.markdown(made)
-        case Format.HTML:
-            return render.html(made)
-        case Format.JUNIT:
-            return junit.render(made)
-        case _:
-            assert_never(form)
+    forms = {Format.MARKDOWN: render.markdown, Format.HTML: render.html, Format.JUNIT: junit.render}
+    return forms[form](made)

@@ -194,7 +194,8 @@ def _convicted(e: Evidence, *metrics: str) -> list[str]:
     """What the judge sent it back for; from its reason alone where the record had no room for more."""
     if e.rollout.blamed in metrics:
         return [e.rollout.reason]
-    return [f"{gate.metric}: {gate.detail}" for gate in e.figures.convicted(*metrics)]
+    worse = (gate for gate in e.figures.gates if gate.metric in metrics and gate.verdict == "fail")
+    return [f"{gate.metric}: {gate.detail}" for gate in worse]
 
 
 def _logs(e: Evidence) -> Answer:

@@ -24,6 +24,7 @@ from pipeline.telemetry.lines import Run
 
 MOST = 5
 _LINE_CHARS = 1000
+_OUTCOMES = {"timeout": "hung", "closed": "the socket ended first"}
 
 
 class Example(Struct, frozen=True):
@@ -94,9 +95,7 @@ def cause_of(socket: Socket, trial: Trial) -> str:
         told = bool(socket.runs or socket.starts or socket.closed is not None)
         return "no log line of its outcome" if told else "no log line after its accept"
     missing = f", {run.missing[0]} missing" if run.missing else ""
-    if run.outcome == "timeout":
-        return f"hung{missing}"
-    return f"the socket ended first{missing}" if run.outcome == "closed" else f"{run.outcome}{missing}"
+    return f"{_OUTCOMES.get(run.outcome, run.outcome)}{missing}"
 
 
 def _run_of(socket: Socket, trial: Trial) -> Run | None:

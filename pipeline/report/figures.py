@@ -72,10 +72,6 @@ class Figures(Struct, frozen=True):
         """It ended well: what failed was within what the criteria allow, and the rest of the report must not deny it."""
         return not self.outcome.exit_code
 
-    def convicted(self, *metrics: str) -> list[Gate]:
-        """Those of these criteria that said the candidate is worse."""
-        return [gate for gate in self.gates if gate.metric in metrics and gate.verdict == "fail"]
-
     def failed_runs(self, *metrics: str) -> tuple[int, int]:
         """(judged runs, failed ones) of the worst of these criteria, over all stages."""
         return max(

@@ -110,6 +110,7 @@ def _limit(criterion: Criterion, *, certify: bool) -> str:
     if certify:
         return f"below {format_rate(criterion.certify)}" if criterion.certify is not None else "-"
     slower = f", slower than {format_duration(criterion.slower_than)}" if criterion.slower_than else ""
-    if criterion.limit is None:
-        return f"not worse than stable{slower}"
-    return f"{format_rate(criterion.limit)} or stable's{slower}"
+    limit = (
+        "not worse than stable" if criterion.limit is None else f"{format_rate(criterion.limit)} or stable's"
+    )
+    return f"{limit}{slower}"

@@ -41,9 +41,12 @@ SAMPLES_PER_AGE = 100  # a sample of an old rollout waits until a hundredth of i
 
 def file_name(rollout_id: str) -> str:
     """The id as a file may be called: it comes from the service, and never leaves the folder."""
-    if re.fullmatch(r"[\w-]{1,64}", rollout_id, re.ASCII):
-        return rollout_id
-    return hashlib.sha256(rollout_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    is_plain = re.fullmatch(r"[\w-]{1,64}", rollout_id, re.ASCII)
+    return (
+        rollout_id
+        if is_plain
+        else hashlib.sha256(rollout_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    )
 
 
 class Attempt(Struct, frozen=True):

@@ -45,9 +45,9 @@ def left_on(
         revisions: those that there are, the two among them.
     """
     plan, timeouts = rollout.plan, {each.name: each.timeout for each in revisions if each is not None}
-    roles = {"candidate": plan.candidate, "stable": plan.stable}
-    if plan.candidate == plan.stable:
-        roles = {"stable": plan.stable}
+    roles = {"stable": plan.stable}
+    if plan.candidate != plan.stable:
+        roles = {"candidate": plan.candidate, **roles}
     return tuple(_left(rollout, role, name, met, timeouts.get(name)) for role, name in roles.items())
 
 
@@ -93,8 +93,7 @@ def words(rollout: Rollout, met: Mapping[str, Exposure] | None) -> str:
     name, seen = draining.revision, (met or {}).get(draining.revision)
     came = ""
     if seen is not None:
-        restarts = seen.closes.get("restart_1012", 0)
-        came = f"; {restarts:,} sockets closed with 1012, {seen.cut:,} runs cut"
+        came = f"; {seen.closes.get('restart_1012', 0):,} sockets closed with 1012, {seen.cut:,} runs cut"
     if draining.how is Drain.ASK:
         until = draining.until(rollout.plan)
         return f"the instances of {name} are asked to close its sockets by {until:%H:%M:%S} UTC{came}"

@@ -9,7 +9,7 @@ here as ``Markup`` pass as they are; no template uses ``safe``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -94,9 +94,7 @@ def _finalize_markdown(value: object) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     found = match[0]
-    if found.lower() == "www.":
-        return f"{found[:3]}&#46;"
-    return _ENTITIES.get(found, f"\\{found}")
+    return f"{found[:3]}&#46;" if found.lower() == "www." else _ENTITIES.get(found, f"\\{found}")
 
 
 def _fence(lines: Iterable[str]) -> Markup:
@@ -107,21 +105,8 @@ def _fence(lines: Iterable[str]) -> Markup:
     return Markup("\n".join([f"{fence}text", *shown, fence]))  # noqa: S704 - the fence is longer than any inside
 
 
-def _time(at: datetime | None) -> str:
-    return when(at) if at else NOT_SHOWN
-
-
 def _clock(at: datetime | None) -> str:
     return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}" if at else NOT_SHOWN
-
-
-def _split(shares: dict[str, int]) -> str:
-    return ", ".join(f"{revision or 'LATEST'} {percent} %" for revision, percent in shares.items())
-
-
-def _rate(pair: tuple[int, int]) -> str:
-    """Of (trials, failures)."""
-    return f"{100 * pair[1] / pair[0]:.3g}%"
 
 
 def _figure(value: float) -> str:
@@ -131,26 +116,21 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _count(number: int | None) -> str:
-    """``1,204``."""
-    return NOT_SHOWN if number is None else f"{number:,}"
-
-
-def _pair(pair: tuple[int, int]) -> str:
-    """Of (trials, failures): ``13/52``."""
-    return f"{pair[1]:,}/{pair[0]:,}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _lines(text: str) -> Markup:
     """For a block of HTML that keeps its lines: each made harmless by itself."""
     return Markup("\n").join(SINK.shown(line) for line in text.split("\n"))
 
 
-_FILTERS = {
-    "time": _time, "clock": _clock, "took": short, "fence": _fence, "split": _split, "rate": _rate, "figure": _figure,
-    "words": _words, "lines": _lines, "count": _count, "pair": _pair,
-}  # fmt: skip
+_FILTERS: dict[str, Callable[[Any], str]] = {
+    "time": lambda at: when(at) if at else NOT_SHOWN,
+    "clock": _clock,
+    "took": short,
+    "fence": _fence,
+    "split": lambda shares: ", ".join(f"{name or 'LATEST'} {percent} %" for name, percent in shares.items()),
+    "rate": lambda pair: f"{100 * pair[1] / pair[0]:.3g}%",  # of (trials, failures), as the pair
+    "pair": lambda pair: f"{pair[1]:,}/{pair[0]:,}",
+    "figure": _figure,
+    "words": lambda name: name.replace("_", " "),
+    "lines": _lines,
+    "count": lambda number: NOT_SHOWN if number is None else f"{number:,}",
+}

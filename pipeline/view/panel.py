@@ -166,8 +166,7 @@ def _weight(look: Look, seen: Seen | None) -> Iterator[Text]:
     yield from _open(look, seen)
     if blind := blind_stable(s.rollout, seen.exposures):
         yield Text(SINK.shown(f"! {blind}"), style="bold yellow")
-    for line in uncompared(s.rollout, seen.exposures):
-        yield Text(SINK.shown(line), style="dim")
+    yield from (Text(SINK.shown(line), style="dim") for line in uncompared(s.rollout, seen.exposures))
 
 
 def _open(look: Look, seen: Seen) -> Iterator[Text]:
@@ -270,9 +269,7 @@ def _users(look: Look, revision: str, exposure: Exposure | None) -> Iterator[Tex
         "hung": exposure.hung, "log lines missing": exposure.silent, "exits": exposure.exits,
         "turned away": exposure.turned_away,
     }  # fmt: skip
-    for words, number in alarming.items():
-        if number:
-            yield Text(f"{words} {number:,}", style="bold red")
+    yield from (Text(f"{words} {n:,}", style="bold red") for words, n in alarming.items() if n)
     closes = [f"{_CLOSES.get(kind, kind)} {number:,}" for kind, number in sorted(exposure.closes.items())]
     yield Text(f"closes: {', '.join(closes) or 'none yet'}")
 
