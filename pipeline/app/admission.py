@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 
 from msgspec import Struct
 
@@ -46,17 +45,13 @@ class Door(Struct, frozen=True):
                 )
             return Admission(f"without a soak: {self.reason[:_LONGEST_REASON]}", who())
         if held:
-            self._must_not_be_locked(held)
+            with open_place(request.session, request.ref) as place, suppress(ServiceNotFound):
+                live = place.platform.read(request.ref)
+                must_not_be_locked(live, SystemClock().now(), request.name, held)
         if after is None:
             return None
         with opened(request) as before:
             return before.admission(request.image)
-
-    def _must_not_be_locked(self, held: Mapping[str, timedelta]) -> None:
-        request = self.request
-        with open_place(request.session, request.ref) as place, suppress(ServiceNotFound):
-            live = place.platform.read(request.ref)
-            must_not_be_locked(live, SystemClock().now(), request.name, held)
 
 
 @contextmanager

@@ -77,8 +77,7 @@ class Doctor(Struct, frozen=True, dict=True):
         places = {"the Admin API (gRPC)": found.address}
         places |= {"the Admin API (HTTP)": found.rest_address} if found.rest_address else {}
         answers = [ok("local Cloud Run", f"process {found.pid}"), *machine.listening(places)]
-        told = _date_of(found.rest_address)
-        if told is not None:
+        if (told := _date_of(found.rest_address)) is not None:
             answers.append(compared(told, datetime.now(UTC), self.request.config.evidence.lateness))
         return answers
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+from pipeline.app.session import Session
+from pipeline.app.wiring import SystemClock, token_source
 from pipeline.errors import SpillwayError, UserError
+from pipeline.probe import result_lines
+from pipeline.probe.course import Held
+from pipeline.probe.order import Order
+from pipeline.probe.round import run_round
 from pipeline.redact import SINK
-
-if TYPE_CHECKING:
-    from pipeline.app.session import Session
-    from pipeline.probe.course import Held
-    from pipeline.probe.order import Order
 
 
 def hold(session: Session, text: str) -> int:
@@ -19,9 +19,6 @@ def hold(session: Session, text: str) -> int:
 
     Raises: SpillwayError when it cannot be held, after a line that says why.
     """
-    from pipeline.probe import result_lines
-    from pipeline.probe.order import Order
-
     order = Order.decode(text)
     session.ends_now = True  # nobody reads the half of a round
     SINK.learn(order.key)
@@ -36,10 +33,6 @@ def hold(session: Session, text: str) -> int:
 
 
 def _held(session: Session, order: Order) -> float:
-    from pipeline.app.wiring import SystemClock, token_source
-    from pipeline.probe import result_lines
-    from pipeline.probe.round import run_round
-
     config, batches = session.config, iter(range(100))
     if os.environ.get("CLOUD_RUN_TASK_ATTEMPT", "0") != "0":
         raise UserError("a round is held once", "This is another attempt at a task.", "Set max-retries 0.")

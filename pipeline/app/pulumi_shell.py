@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pipeline.app.images import pinned
+from pipeline.app.request import Request
+from pipeline.app.session import Session
+from pipeline.app.wiring import open_place
+from pipeline.cloudrun.pulumi.found import found
+from pipeline.cloudrun.pulumi.home import LocalHome
 from pipeline.errors import PlatformError, UserError
-
-if TYPE_CHECKING:
-    from pipeline.app.session import Session
 
 _LOOK_S = 0.05
 
@@ -29,12 +31,6 @@ def run_pulumi(session: Session, words: Sequence[str], image: str | None) -> int
     Raises: UserError without a CLI, without a ``Pulumi.yaml``, without a local Cloud Run; PlatformError when the stack
         cannot be selected.
     """
-    from pipeline.app.images import pinned
-    from pipeline.app.request import Request
-    from pipeline.app.wiring import open_place
-    from pipeline.cloudrun.pulumi.found import found
-    from pipeline.cloudrun.pulumi.home import LocalHome
-
     cli, folder = found(), session.config_file.parent
     if not (folder / "Pulumi.yaml").is_file():
         raise UserError(

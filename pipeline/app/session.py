@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
 from pipeline.app.programs import EngineChoice
-from pipeline.errors import UserError
+from pipeline.errors import INTERRUPTED, TERMINATED, UserError
 from pipeline.output import streams
 from pipeline.output.writer import Output
 from pipeline.redact import plain
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "LOGNAME", "USER", "LNAME", "USERNAME")
 _LONGEST = 64
+_GRACE_S = 2.0  # for what is under way: a call that hangs, a round of probes, a program that is applied
 
 
 def who() -> str:
@@ -130,3 +132,43 @@ class Session(Struct, dict=True):
     @property
     def is_terminal(self) -> bool:
         return streams.is_terminal("stderr") and not os.environ.get("CI") and self.output.level >= 0
+
+
+@contextmanager
+def interrupts(session: Session) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks to stop after the write in flight; a second one stops at once.
+
+    A command that only reads ends with the first. One that leaves nothing behind is not waited for: two seconds after the first signal it is stopped wherever it is.
+    The service keeps the state, as it does of a process that is killed. A terminal that goes away (SIGHUP) is as
+    SIGTERM, unless somebody wished it ignored (nohup).
+    """
+    before: dict[int, Any] = {}
+
+    def handle(number: int, _frame: object) -> None:
+        streams.hurry()
+        if session.stopped.is_set():
+            raise KeyboardInterrupt
+        session.signal = INTERRUPTED if number == signal.SIGINT else TERMINATED
+        session.stopped.set()
+        session.woken.set()
+        if session.ends_now:
+            raise KeyboardInterrupt
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, end)
+        signal.setitimer(signal.ITIMER_REAL, _GRACE_S, _GRACE_S)
+        session.output.say("stopping after this step; the service keeps the state (once more: stop at once)")
+
+    def end(_number: int, _frame: object) -> None:
+        """Asked again and again: a command may say only after the signal that it leaves nothing behind."""
+        if session.leaves_at_once or session.ends_now:
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        if signal.SIGALRM in before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)

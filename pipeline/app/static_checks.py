@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -22,14 +21,12 @@ from checks.finding import Report
 from checks.output.document import as_dict, from_json
 from pipeline import private
 from pipeline.app.check_subject import Subject
+from pipeline.app.request import Request
 from pipeline.config import raw, schema, template_section, yamltree
 from pipeline.errors import ConfigError, UserError
 from pipeline.redact import SINK
 from pipeline.report import journal
 from pipeline.units import parse_duration, shown
-
-if TYPE_CHECKING:
-    from pipeline.app.request import Request
 
 _ROUNDED = timedelta(milliseconds=1)  # the record keeps whole ones
 _ANSWER_HOLDS = timedelta(minutes=10)  # giving up another rollout first takes a minute or two

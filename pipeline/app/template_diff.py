@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from msgspec.structs import replace
 
 from infra.deployment import OWN_ANNOTATIONS, Deployment
-from infra.document import Change, Doc, covers, differences, leaves
+from infra.document import Change, covers, differences, leaves
 from infra.guard import Ruling, shown
 from pipeline.model import OWN_VARIABLES
 
@@ -17,20 +17,19 @@ def changes(made: Deployment) -> tuple[Change, ...]:
     before = {key: value for key, value in made.before.items() if key != "template"}
     found = (
         *differences(before, made.fields),
-        *_under_template(made.before.get("template", {}), made.template),
+        *(
+            replace(change, path=f"template.{change.path}")
+            for change in differences(made.before.get("template", {}), made.template)
+        ),
     )
     return tuple(change for change in found if not _is_ours(change.path))
 
 
 def not_applied(made: Deployment) -> list[str]:
     """What is asked of the service and not live yet; it is written together with a revision, never alone."""
-    found = [change for change in changes(made) if not covers("template", change.path)]
-    if not found:
-        return []
-    return [
-        "warning: container: service: asks for more, which is written with the next revision:",
-        *(f"  {_line(change)}" for change in found),
-    ]
+    head = "warning: container: service: asks for more, which is written with the next revision:"
+    found = [f"  {_line(change)}" for change in changes(made) if not covers("template", change.path)]
+    return [head, *found] if found else []
 
 
 def lines(made: Deployment, ruling: Ruling) -> list[str]:
@@ -73,11 +72,6 @@ def _line(change: Change) -> str:
     if after is None:
         return f"- {path} (was {shown(path, before)})"
     return f"~ {path}: {shown(path, before)} -> {shown(path, after)}"
-
-
-def _under_template(before: Doc, after: Doc) -> Iterator[Change]:
-    for change in differences(before, after):
-        yield Change(f"template.{change.path}", change.before, change.after)
 
 
 def _is_ours(path: str) -> bool:

@@ -20,9 +20,8 @@ from typing import Annotated, Any
 import typer
 from typer.models import OptionInfo
 
-from pipeline.app.interrupts import interrupts
 from pipeline.app.programs import EngineChoice
-from pipeline.app.session import Session
+from pipeline.app.session import Session, interrupts
 from pipeline.errors import INTERRUPTED, TERMINATED, SpillwayError, UserError
 from pipeline.output import streams
 from pipeline.output.writer import Mode, Output

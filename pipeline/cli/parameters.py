@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from typer.core import TyperCommand, TyperGroup
 
 _WHOLE = re.compile("[0-9]{1,9}")
@@ -45,27 +46,26 @@ def _plain(params: Sequence[Any]) -> Sequence[Any]:
     return params
 
 
-class _AsGiven:
+class _AsGiven(Struct):
     """Stands for what typer makes for a parameter, and makes that when it is needed."""
 
-    def __init__(self, kind: Any, slow: Callable[[], Any]) -> None:
-        self._kind = kind
-        self._slow = slow
+    kind: Any
+    slow: Callable[[], Any]
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         is_single = not param.multiple and param.nargs == 1
-        if is_single and (value is None or isinstance(value, self._kind)):
+        if is_single and (value is None or isinstance(value, self.kind)):
             return value
         if is_single and isinstance(value, str):
-            if self._kind is Path:
+            if self.kind is Path:
                 return Path(value)
-            if issubclass(self._kind, Enum) and value in {each.value for each in self._kind}:
-                return self._kind(value)
-            if self._kind is int and _WHOLE.fullmatch(value) and _is_within(int(value), param):
+            if issubclass(self.kind, Enum) and value in {each.value for each in self.kind}:
+                return self.kind(value)
+            if self.kind is int and _WHOLE.fullmatch(value) and _is_within(int(value), param):
                 return int(value)
-        if self._kind == list[str] and not isinstance(value, str):
+        if self.kind == list[str] and not isinstance(value, str):
             return list(value or ())
-        return self._slow().coerce(value, param=param, ctx=ctx)
+        return self.slow().coerce(value, param=param, ctx=ctx)
 
 
 def _is_within(number: int, param: Any) -> bool:

@@ -108,10 +108,9 @@ class Environment(Struct, frozen=True, kw_only=True):
 
     def ref(self, service: str) -> ServiceRef:
         """Args: service: its name where the environment has no other."""
-        service = self.service or service
-        if self.endpoint == "local":
-            return ServiceRef(LOCAL_PROJECT, LOCAL_REGION, service)
-        return ServiceRef(self.project, self.region, service)
+        is_local = self.endpoint == "local"
+        place = (LOCAL_PROJECT, LOCAL_REGION) if is_local else (self.project, self.region)
+        return ServiceRef(*place, self.service or service)
 
 
 def check_order(environments: Mapping[str, Environment], service: str) -> None:

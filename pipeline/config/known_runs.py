@@ -46,7 +46,8 @@ def known_runs(scenarios: Iterable[Scenario], within: timedelta) -> Known | None
     for each, turn in said:
         if each == words:
             start = str(field_at(turn.asked, words.start_field))
-            events = _events(turn, words.event_field)
+            said_of = (_word(event, words.event_field) for event in turn.events)
+            events = tuple(dict.fromkeys(filter(None, said_of)))
             runs[start] = tuple(event for event in runs.get(start, events) if event in events)
     runs = {start: events for start, events in runs.items() if events}
     framing = json.loads(words.framing)
@@ -97,7 +98,3 @@ def _literal(value: object) -> str:
 
 def _word(event: Expectation, path: str) -> str:
     return _literal(event.match.get(path))
-
-
-def _events(turn: _Turn, path: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, (_word(event, path) for event in turn.events))))

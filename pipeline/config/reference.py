@@ -77,9 +77,8 @@ def _kind(value: Schema, path: tuple[str, ...]) -> str:
         first, *others = value["anyOf"]
         is_short = "properties" not in first and any("properties" in each for each in others)
         return _kind(first, path) + (", or a section" if is_short else "")
-    if choices := value.get("enum", [value["const"]] if "const" in value else []):
-        return ", ".join(f"`{each}`" for each in choices)
-    return _of_type(value, path)
+    choices = value.get("enum", [value["const"]] if "const" in value else [])
+    return ", ".join(f"`{each}`" for each in choices) or _of_type(value, path)
 
 
 def _of_type(value: Schema, path: tuple[str, ...]) -> str:

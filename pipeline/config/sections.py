@@ -153,9 +153,8 @@ class Reader:
         for name in rest:
             hint = near(name, keys_below(self._known))
             self._complain((*path, name), f"unknown key {path_text((*path, name))}{hint}")
-        if len(self.complaints) > before:
-            return None
-        return self._tried(path, value, partial(shape, **given))
+        is_sound = len(self.complaints) == before
+        return self._tried(path, value, partial(shape, **given)) if is_sound else None
 
     def _field(self, shape: Any, key: Key, value: Any, path: Path, beside: Mapping[str, Any]) -> Any:
         """A field; its section may have a check of it beside those that came before it."""

@@ -9,13 +9,10 @@ import socket
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.doctor.answer import Answer, note, ok, wrong
 from pipeline.errors import UserError
-
-if TYPE_CHECKING:
-    from pipeline.local.images.catalogue import Image
+from pipeline.local.images.catalogue import Image
 
 _TIMEOUT_S = 2.0
 

@@ -102,13 +102,11 @@ class ProjectQuestions(Struct, frozen=True):
         if limit is None:
             return [unasked("quota", "the project does not say how many log reads it has")]
         said = f"{limit} log reads a minute; one rollout takes {most} at most"
-        if limit >= most:
-            return [ok("quota", said)]
-        return [note("quota", said, "Ask for more, or drive fewer services of the project at once.")]
+        fix = "Ask for more, or drive fewer services of the project at once."
+        return [ok("quota", said) if limit >= most else note("quota", said, fix)]
 
     def clock(self, now: Callable[[], datetime]) -> Sequence[Answer]:
-        told = self.project.time()
-        if told is None:
+        if (told := self.project.time()) is None:
             return [unasked("clock", "no answer told the time")]
         return [compared(told, now(), self.lateness)]
 

@@ -68,9 +68,8 @@ class Stream(io.TextIOBase):
     def finish(self) -> str:
         """Let the reader take what is left. Returns what went wrong, in words; empty when nobody has to know."""
         self._outlet.finish()
-        if not self._outlet.lost or self.is_gone:
-            return ""
-        return str(self._outlet.fault or "nobody read it in time")
+        is_told = self._outlet.lost and not self.is_gone
+        return str(self._outlet.fault or "nobody read it in time") if is_told else ""
 
     @property
     def is_gone(self) -> bool:

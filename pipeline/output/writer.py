@@ -39,12 +39,9 @@ class Output:
 
     def result(self, text: str, document: Mapping[str, object]) -> None:
         """What the command was asked for: text for people on stdout, or the one document."""
-        self.last = document
-        if self.mode is Mode.TEXT:
-            if text:
-                streams.put("stdout", f"{SINK.lines(text)}\n")
-        else:
-            self._document(document)
+        self.ended(document)
+        if self.mode is Mode.TEXT and text:
+            streams.put("stdout", f"{SINK.lines(text)}\n")
 
     def would(self, text: str, **more: object) -> int:
         """What a dry run says: to people, and as a document. Returns its exit code."""

@@ -61,7 +61,6 @@ class Examples:
     def add(self, lines: Iterable[LogLine], arm: Arm, now: datetime) -> None:
         of_arm = list(lines)
         reading = read_lines(of_arm, arm.revision, arm.nonce, ERROR_PATTERNS)
-        payloads = _by_session(of_arm)
         for socket in reading.sockets.values():
             if socket.accepted is None and socket.refused is None:
                 continue
@@ -70,9 +69,8 @@ class Examples:
                 self._causes.setdefault(arm.revision, Counter())[cause] += 1
                 kept = self._kept.setdefault(arm.revision, [])
                 if len(kept) < MOST:
-                    kept.append(
-                        _example(arm.revision, socket, trial, cause, payloads.get(socket.session, ()))
-                    )
+                    own = (line for line in of_arm if line.payload.get("session") == socket.session)
+                    kept.append(_example(arm.revision, socket, trial, cause, own))
 
     def of(self, revision: str) -> tuple[Example, ...]:
         """Some of them, the earliest first."""
@@ -126,14 +124,6 @@ def _came(socket: Socket, run: Run | None) -> str:
         "the socket is open" if socket.closed is None and socket.accepted is not None else "",
     ]
     return ", ".join(filter(None, parts))
-
-
-def _by_session(lines: Iterable[LogLine]) -> Mapping[str, list[LogLine]]:
-    found: dict[str, list[LogLine]] = {}
-    for line in lines:
-        if isinstance(session := line.payload.get("session"), str):
-            found.setdefault(session, []).append(line)
-    return found
 
 
 def _line_of(run: Run | None, lines: Iterable[LogLine]) -> str:

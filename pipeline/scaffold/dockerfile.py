@@ -55,9 +55,8 @@ def for_this_machine(words: Sequence[str], python: str) -> tuple[str, ...]:
     if name in _MODULES:
         rest = ["-m", name, *rest]
     made = [python if name in _MODULES | _PYTHONS else first, *_with_port(rest)]
-    if not any("$" in word for word in made):
-        return tuple(made)
-    return ("sh", "-c", "exec " + " ".join(_quoted(word) for word in made))
+    is_for_a_shell = any("$" in word for word in made)
+    return ("sh", "-c", f"exec {' '.join(map(_quoted, made))}") if is_for_a_shell else tuple(made)
 
 
 def _with_port(words: Sequence[str]) -> list[str]:
