@@ -107,7 +107,8 @@ class SideBySide(Generic[Result]):
     def _begin(self, waiting: deque[Job[Result]], at_work: dict[str, Job[Result]]) -> float:
         """Begin what may begin; seconds until the next may, as far as that is known."""
         while waiting:
-            active = self._active(at_work)
+            since = self._now() - self._bounds.slow.total_seconds()
+            active = sum(self._began[name] > since for name in at_work)
             if not waiting[0].is_urgent:
                 if active >= self._bounds.slots:
                     return _LOOK.total_seconds()
@@ -118,10 +119,6 @@ class SideBySide(Generic[Result]):
             self._began[job.name] = self._now()
             self._spawn(lambda job=job: self._ended.put((job, job.work())))  # type: ignore[misc]
         return 0.0
-
-    def _active(self, at_work: dict[str, Job[Result]]) -> int:
-        since = self._now() - self._bounds.slow.total_seconds()
-        return sum(self._began[name] > since for name in at_work)
 
     def _overdue(self, at_work: dict[str, Job[Result]]) -> Sequence[Job[Result]]:
         since = self._now() - self._bounds.longest.total_seconds()

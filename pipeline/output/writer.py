@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 
+from msgspec import Struct
+
 from pipeline.errors import NotYet, SpillwayError
 from pipeline.events import Looked, RolloutEvent
 from pipeline.model import Outcome
@@ -24,13 +26,12 @@ class Mode(StrEnum):
     NDJSON = "ndjson"  # one line per event, then the document as the last line
 
 
-class Output:
+class Output(Struct):
     """One command's output. ``level``: -1 quiet, 0 normal, 1 and up verbose."""
 
-    def __init__(self, mode: Mode = Mode.TEXT, level: int = 0) -> None:
-        self.mode = mode
-        self.level = level
-        self.last: Mapping[str, object] | None = None  # the document that the command ended with
+    mode: Mode = Mode.TEXT
+    level: int = 0
+    last: Mapping[str, object] | None = None  # the document that the command ended with
 
     def say(self, text: str) -> None:
         """A line for people."""

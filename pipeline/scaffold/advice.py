@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from checks.service.facts import Application
+from checks.service.routes import ASGI
 from pipeline import telemetry as package
 from pipeline.scaffold.repository import Repository
 
@@ -51,7 +52,7 @@ def telemetry(repo: Repository) -> list[str]:
     application = next(
         (a for a in repo.service.applications if a.framework == repo.framework and a.name), None
     )
-    if application is None or not (repo.is_asgi or repo.framework == "ws"):
+    if application is None or not (repo.framework in ASGI or repo.framework == "ws"):
         what = repo.framework or "this service"
         return [f"telemetry   there is none for {what}: it is judged by scenarios alone (evidence: probes)"]
     lines = _of_node(application) if repo.framework == "ws" else _of_asgi(application)

@@ -67,10 +67,6 @@ class Repository(Struct, frozen=True):
         return self.service.watched is not None
 
     @property
-    def is_asgi(self) -> bool:
-        return self.framework in ASGI
-
-    @property
     def is_python(self) -> bool:
         return bool(self.service.applications) and not self.is_node
 
