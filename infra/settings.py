@@ -36,13 +36,12 @@ Clearable = Literal[
     "service_account",
 ]
 
-
-#: how msgspec tells of a key that there is not, or must be
+#: how msgspec ends when a key is unknown, or missing
 _OF_FIELD = re.compile(r"field `(.*)`$")
 
 
 class _Asked(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    pass
+    """A key that is not known, or a value of another type, is an error."""
 
 
 class Template(_Asked, frozen=True):
