@@ -103,7 +103,7 @@ def made_of(revision: str, template: Doc) -> Made | None:
     """What the annotation says of this very revision; None where it is another's, or says nothing that we know."""
     try:
         made = msgspec.json.decode(template.get("annotations", {})[MADE_ANNOTATION], type=Made)
-    except (KeyError, TypeError, msgspec.DecodeError):
+    except (KeyError, TypeError, ValueError, msgspec.DecodeError, RecursionError):
         return None
     return made if made.revision == revision else None
 

@@ -178,7 +178,7 @@ class Settings(_Asked, frozen=True):
         """Raises ConfigError that names the key."""
         try:
             return msgspec.json.decode(text, type=Settings)
-        except msgspec.DecodeError as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             said, _, place = str(error).partition(" - at `$")
             field = _OF_FIELD.search(said)
             key = ".".join([f"{PROJECT}:{CONFIG_KEY}{place.rstrip('`')}", *(field.groups() if field else ())])

@@ -180,7 +180,16 @@ def test_the_annotation_of_a_revision_that_was_made_by_hand_says_nothing() -> No
 
 
 @pytest.mark.parametrize(
-    "said", ["", "[]", "1", '{"revision":"chat-1"}', '{"revision":"chat-1","asked":"x","keys":7}']
+    "said",
+    [
+        "",
+        "[]",
+        "1",
+        '{"revision":"chat-1"}',
+        '{"revision":"chat-1","asked":"x","keys":7}',
+        '{"revision":"\ud800"',
+        "[" * 100_000,
+    ],
 )
 def test_an_annotation_that_cannot_be_read_says_nothing(said: str) -> None:
     assert made_of("chat-1", {"annotations": {MADE_ANNOTATION: said}}) is None

@@ -67,6 +67,8 @@ def test_config_holds_only_what_was_chosen() -> None:
     [
         pytest.param("{}", "spillway:service.project", id="missing"),
         pytest.param("not json", "spillway:service", id="no json"),
+        pytest.param('{"project": "\ud800"}', "spillway:service", id="no text"),
+        pytest.param(PLAIN.encode()[:-1] + ',"fields":' + '{"a":' * 100_000, "spillway:service", id="deep"),
         pytest.param(PLAIN.encode().replace('"image"', '"imgae"'), "template.", id="misspelt"),
         pytest.param(json.dumps({**json.loads(PLAIN.encode()), "labels": 1}), "spillway:service.labels", id="type"),
         pytest.param(

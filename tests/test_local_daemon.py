@@ -15,6 +15,7 @@ import pytest
 import requests
 from google.cloud import run_v2
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+from rich.pretty import pretty_repr
 
 from pipeline.errors import LocalCloudRunDown, UserError
 from pipeline.local import daemon, endpoint
@@ -89,7 +90,7 @@ def test_it_outlives_its_starter_is_found_again_and_ends_whole(
     assert file.stat().st_mode & 0o077 == 0
     others = [p for p in folder.rglob("*") if p.is_file() and p != file]
     assert not any(first.token.encode() in p.read_bytes() for p in others)
-    assert first.token not in repr(first)
+    assert first.token not in repr(first) + pretty_repr(first)
 
     second = subprocess.run(
         [sys.executable, "-m", "pipeline.local.server", "--dir", str(folder)],

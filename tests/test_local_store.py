@@ -17,6 +17,7 @@ from pipeline.local.control.operations import SERVICE, Operation
 from pipeline.local.control.state import Failure, Service, Stamp, checked
 from pipeline.local.control.store import Registry, Shelf
 from pipeline.local.control.writes import create, with_defaults
+from pipeline.local.dataplane import StartFailed
 from pipeline.local.front.addresses import PortBook, reachable
 from pipeline.local.images import catalogue
 from pipeline.local.images.catalogue import Image
@@ -95,6 +96,13 @@ def test_a_registry_takes_no_service_that_breaks_an_invariant(tmp_path: Path) ->
     assert REF.name not in registry
 
 
+_READ: dict[str, Callable[[Path], object]] = {
+    "services/x.json": lambda folder: list(services(folder)),
+    "operations/o.json": lambda folder: list(operations(folder)),
+    "ports.json": PortBook,
+}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "read"),
     [
@@ -102,14 +110,17 @@ def test_a_registry_takes_no_service_that_breaks_an_invariant(tmp_path: Path) ->
         ("operations/o.json", "broken", lambda folder: list(operations(folder))),
         ("ports.json", "[1]", PortBook),
         ("ports.json", '{"a": "b"}', PortBook),
+        *((name, b"", read) for name, read in _READ.items()),
+        *((name, b'{"\xff": 1}', read) for name, read in _READ.items()),
+        *((name, b'{"a":' * 100_000, read) for name, read in _READ.items()),
     ],
 )
 def test_a_state_file_that_is_not_one_is_named_with_a_way_out(
-    tmp_path: Path, name: str, content: str, read: Callable[[Path], object]
+    tmp_path: Path, name: str, content: str | bytes, read: Callable[[Path], object]
 ) -> None:
     file = tmp_path / name
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content)
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(SpillwayError) as refused:
         read(tmp_path)
     assert str(file) in refused.value.what
@@ -121,6 +132,17 @@ def test_images_are_added_and_replaced_by_name(tmp_path: Path) -> None:
     catalogue.write(tmp_path, {"a": Image(("three",), "/")})
     assert catalogue.named(tmp_path, "a") == Image(("three",), "/")
     assert catalogue.named(tmp_path, "b") == Image(("two",), "/", {"X": "1"})
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"a": {"command": ["\xff"]}}', b"[" * 100_000, b'{"a": {"command": 1}}']
+)
+def test_a_catalogue_that_is_none_is_told_to_whoever_starts_an_image(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "images.json").write_bytes(content)
+    with pytest.raises(StartFailed, match="not an image catalogue"):
+        catalogue.named(tmp_path, "a")
+    with pytest.raises(SpillwayError, match="not an image catalogue"):
+        catalogue.write(tmp_path, {"a": Image(("one",), "/")})
 
 
 def test_of_images_that_are_written_at_once_none_is_lost(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ class Endpoint(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Endpoint({self.address}, process {self.pid})"  # without the token
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [
+            ("address", self.address),
+            ("pid", self.pid),
+        ]  # rich asks this first, and a Struct's tells all
+
     def channel(self) -> grpc.Channel:
         """A channel that carries the token; close it."""
         import grpc
@@ -76,7 +82,7 @@ def read(folder: Path) -> Endpoint:
     except PermissionError as error:
         fix = "Run this as the user who started it."
         raise AccessError(f"{folder}: the local Cloud Run is somebody else's", str(error), fix) from error
-    except (OSError, ValueError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, msgspec.DecodeError, RecursionError) as error:
         raise LocalCloudRunDown(
             "the local Cloud Run does not answer yet",
             f"It starts or ends at this moment: {folder}",

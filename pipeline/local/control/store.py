@@ -43,7 +43,7 @@ class Shelf(Generic[T]):
         for path in sorted(self._folder.glob("*.json")):
             try:
                 yield self._read(path.read_bytes())
-            except msgspec.DecodeError as error:
+            except (ValueError, msgspec.DecodeError, RecursionError) as error:
                 raise SpillwayError(
                     f"{path}: not a state file of this version of the local Cloud Run",
                     str(error).splitlines()[0],

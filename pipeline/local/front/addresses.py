@@ -68,7 +68,7 @@ class PortBook:
         if self._file.exists():
             try:
                 self._ports = msgspec.json.decode(self._file.read_bytes(), type=dict[str, int])
-            except msgspec.DecodeError as error:
+            except (ValueError, msgspec.DecodeError, RecursionError) as error:
                 raise SpillwayError(
                     f"{self._file}: not a list of ports", str(error),
                     f"Move it away and start again: mv {self._file} {self._file}.bad",

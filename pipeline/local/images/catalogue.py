@@ -58,7 +58,7 @@ def _names(folder: Path) -> dict[str, Image]:
     file = folder / "images.json"
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, Image]) if file.exists() else {}
-    except msgspec.DecodeError as error:
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise SpillwayError(
             f"{file}: not an image catalogue", str(error), f"Write it anew: rm {file} && spillway local up"
         ) from error
