@@ -72,6 +72,26 @@ async def test_http_is_well_from_200_to_399(said: bytes, is_well: bool) -> None:
         assert await probes.answers(Probe("http", number, timeout_s=60), 0) is is_well
 
 
+async def test_a_long_header_of_the_answer_is_no_fault_of_the_container() -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Security-Policy: " + b"a" * 20_000 + b"\r\n\r\n"
+    async with listening(saying(said)) as at:
+        assert await probes.answers(Probe("http", path="/x"), at)
+
+
+@pytest.mark.parametrize("path", ["@192.0.2.1/x", "x", "/x", "", "1/x"])
+async def test_whatever_the_path_is_the_container_alone_is_asked(path: str) -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with listening(answer) as at:
+        assert await probes.answers(Probe("http", path=path), at)
+    assert asked[0].startswith(b"GET /%b HTTP/1.1\r\n" % path.removeprefix("/").encode())
+
+
 async def test_who_does_not_answer_in_time_is_not_well() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -16,6 +16,7 @@ from pipeline.local.dataplane import Probe
 _HOST = "127.0.0.1"
 _CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = 1
+_LONGEST = 64 * 1024  # bytes of a line of an answer's head: no smaller than what proxies take
 
 
 async def answers(probe: Probe, port: int) -> bool:
@@ -62,9 +63,12 @@ async def _tcp(_: Probe, port: int) -> bool:
 async def _http(probe: Probe, port: int) -> bool:
     """The answer's head says it; a redirection is one and is not followed."""
     headers = [("User-Agent", "GoogleHC/1.0"), *probe.headers]
-    url = URL(f"http://{_HOST}:{port}{probe.path}", encoded=True)
+    # a path that lacks the slash must not become part of the host's name
+    url = URL(f"http://{_HOST}:{port}/{probe.path.removeprefix('/')}", encoded=True)
     async with (
-        aiohttp.ClientSession(skip_auto_headers=("Accept", "Accept-Encoding")) as session,
+        aiohttp.ClientSession(
+            skip_auto_headers=("Accept", "Accept-Encoding"), max_line_size=_LONGEST, max_field_size=_LONGEST
+        ) as session,
         session.get(url, headers=headers, allow_redirects=False) as answer,
     ):
         return 200 <= answer.status < 400
