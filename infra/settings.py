@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pipeline.errors import ConfigError
 from pipeline.model import ServiceRef
@@ -171,7 +172,9 @@ class Settings(_Asked, frozen=True):
 
     def encode(self) -> str:
         """The config value: JSON, without what is at its default."""
-        return msgspec.json.encode(self).decode()
+        # a default is left out where it is the very object, which a number that was counted is not
+        usual = self.silent_s == SILENT_S
+        return msgspec.json.encode(replace(self, silent_s=SILENT_S) if usual else self).decode()
 
     @classmethod
     def decode(cls, text: str) -> Settings:

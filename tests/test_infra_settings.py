@@ -60,6 +60,8 @@ def test_config_holds_only_what_was_chosen() -> None:
         "service": "agent-chat",
         "template": {"image": "chat@sha256:1"},
     }
+    assert replace(PLAIN, silent_s=int("900")).encode() == PLAIN.encode()
+    assert json.loads(replace(PLAIN, silent_s=int("901")).encode())["silent_s"] == 901
 
 
 @pytest.mark.parametrize(

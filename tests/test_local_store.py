@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,13 @@ def test_images_are_added_and_replaced_by_name(tmp_path: Path) -> None:
     catalogue.write(tmp_path, {"a": Image(("three",), "/")})
     assert catalogue.named(tmp_path, "a") == Image(("three",), "/")
     assert catalogue.named(tmp_path, "b") == Image(("two",), "/", {"X": "1"})
+
+
+def test_a_folder_whose_name_is_no_utf_8_comes_back_as_it_was(tmp_path: Path) -> None:
+    image = Image(("one",), os.fsdecode(b"/\xff"))
+    catalogue.write(tmp_path, {"a": image})
+    catalogue.write(tmp_path, {"b": image})
+    assert catalogue.named(tmp_path, "a") == catalogue.named(tmp_path, "b") == image
 
 
 @pytest.mark.parametrize(

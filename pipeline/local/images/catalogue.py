@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fcntl
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,8 +29,9 @@ def write(folder: Path, images: Mapping[str, Image]) -> None:
     private.make_folder(folder)
     with private.open_append(folder / "images.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        body = msgspec.json.encode({**_names(folder), **images}, order="sorted")
-        private.write(folder / "images.json", msgspec.json.format(body, indent=1))
+        body = msgspec.to_builtins({**_names(folder), **images})
+        # a folder's name need not be UTF-8; json alone writes and reads what stands for such bytes
+        private.write(folder / "images.json", json.dumps(body, indent=1, sort_keys=True))
 
 
 def named(folder: Path, name: str) -> Image:
@@ -57,7 +59,7 @@ def known_instead(folder: Path, name: str) -> str:
 def _names(folder: Path) -> dict[str, Image]:
     file = folder / "images.json"
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, Image]) if file.exists() else {}
+        return msgspec.convert(json.loads(file.read_bytes()), dict[str, Image]) if file.exists() else {}
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise SpillwayError(
             f"{file}: not an image catalogue", str(error), f"Write it anew: rm {file} && spillway local up"
