@@ -132,6 +132,34 @@ def test_auto_takes_the_cli_that_is_there(path: Path, cloud: Cloud) -> None:
     assert isinstance(Program(cloud.channel, path, EngineChoice.AUTO).chosen, PulumiCli)
 
 
+def test_a_cli_that_hangs_for_one_service_holds_no_other(
+    path: Path, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def first_hangs() -> Found:
+        if not asked.is_set():
+            asked.set()
+            go_on.wait(30)
+        raise UserError("no CLI")
+
+    monkeypatch.setattr("pipeline.cloudrun.pulumi.found.found", first_hangs)
+
+    def chosen() -> None:
+        _ = Program(cloud.channel, path, EngineChoice.AUTO).chosen
+
+    hung, other = threading.Thread(target=chosen, daemon=True), threading.Thread(target=chosen, daemon=True)
+    hung.start()
+    assert asked.wait(30)
+    other.start()
+    other.join(10)
+    try:
+        assert not other.is_alive()
+    finally:
+        go_on.set()
+        hung.join(30)
+
+
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Found:
     """A Pulumi CLI on the path; see ``pulumi_cli.py``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ class EngineChoice(StrEnum):
         return cls(text) if text in set(cls) else cls.AUTO
 
 
-class Program(Struct, dict=True):
+class Program(Struct):
     """``deploy.Apply``: chosen when it is first needed, so that who deploys nothing needs no CLI.
 
     Args:
@@ -50,6 +49,7 @@ class Program(Struct, dict=True):
     engine: EngineChoice
     say: Callable[[str], None] = lambda _: None
     stopped: Callable[[], bool] = lambda: False
+    _chosen: InProcess | PulumiCli | None = None
 
     @property
     def lasts(self) -> timedelta:
@@ -71,9 +71,16 @@ class Program(Struct, dict=True):
 
         return declared(settings, self._read).resources
 
-    @cached_property
+    @property
     def chosen(self) -> InProcess | PulumiCli:
-        """Raises UserError when what was asked for is not to be had here."""
+        """Raises UserError when what was asked for is not to be had here.
+
+        (A cached_property of Python 3.11 has one lock for all programs: a CLI that hangs would hold a whole fleet.)
+        """
+        self._chosen = self._chosen or self._choose()
+        return self._chosen
+
+    def _choose(self) -> InProcess | PulumiCli:
         if self.engine is EngineChoice.IN_PROCESS:
             return self._in_process()
         from pipeline.cloudrun.pulumi.found import found
