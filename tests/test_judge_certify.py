@@ -32,6 +32,15 @@ def test_certification_without_a_trial_or_with_a_bad_rate_is_never_given() -> No
     assert judge.certify(bad, made).verdict is Verdict.INCONCLUSIVE
 
 
+def test_a_record_with_failures_and_no_trials_is_told_as_one_that_is_not_certified() -> None:
+    """Anybody who may write the service may write the record."""
+    made = a_plan()
+    state = replace(judge.begin(made), fresh={METRIC: Counts(0, 5)})
+    said = judge.certify(state, made)
+    assert said.verdict is not Verdict.PASS
+    assert "at the 100% seen" in said.reason
+
+
 def test_nothing_to_certify_is_a_pass() -> None:
     made = a_plan(Criterion(METRIC, limit=0.01))
     assert judge.certify(judge.begin(made), made).verdict is Verdict.PASS

@@ -55,7 +55,7 @@ def _missing(state: JudgeState, plan: Plan, metric: str, level: float) -> str:
     clean = sequential.more_to_certify(n, x, level, beta)
     words = f"about {clean} more clean runs{_time_of(state, plan, clean)}"
     if x:
-        rate = x / n  # a failure is a trial
+        rate = x / max(n, x)  # a failure is a trial; a record may say otherwise
         more = sequential.median_to_certify(n, x, level, beta, rate)
         how = f"{more} more{_time_of(state, plan, more)}" if more else "it will hardly ever be certified"
         words += f", at the {format_rate(rate)} seen {how}"
