@@ -17,6 +17,7 @@ from checks.tree.defined import Class, Definitions, Member, Symbols
 from checks.tree.modules import absolute
 from checks.tree.parse import Parsed
 from checks.tree.symbols import (
+    DOUBT,
     ENUM_ATTRIBUTES,
     Lookup,
     Symbol,
@@ -42,6 +43,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 NAMED = (*FUNCTIONS, ast.ClassDef)
 _ASSIGNING = (ast.Assign, ast.AnnAssign)
+#: decorators after which a call gives what the function's ``return`` does
+_KEEPING = frozenset(
+    {"abstractmethod", "cache", "cached", "cached_property", "asynccontextmanager", "classmethod", "computed_field", "contextmanager", "deprecated", "final",
+     "hybrid_property", "lru_cache", "override", "property", "retry", "singledispatchmethod", "staticmethod", "typechecked",
+     "validate_call"}
+)  # fmt: skip
 _LOOP = ("body", "orelse")
 _TRY = ("body", "handlers", "orelse", "finalbody")
 #: where a compound statement keeps those inside it
@@ -291,10 +298,18 @@ def returned(node: Function, look: Lookup, statements: list[ast.stmt] | None = N
     if noted is None and yielded and not node.decorator_list:
         return iterable("generator")
     is_vague = noted is None or noted.form == "box" or noted == Symbol("of", "builtins.dict")
-    if not is_vague:
-        return noted
-    found = _plain_results(node, look, statements)
-    return noted if noted is not None and found in (None, Symbol("box", DICT)) else found
+    found = _plain_results(node, look, statements) if is_vague else noted
+    known = noted if noted is not None and found in (None, Symbol("box", DICT)) else found
+    return either((known, DOUBT)) if known is not None and _may_change(node) else known
+
+
+def _may_change(node: Function) -> bool:
+    """Whether a decorator may give something else than the function does: a page of the list that is noted, say.
+
+    Those that are called on an object (``@app.get(...)``) most often note the function and leave it as it is.
+    """
+    names = (d.func if isinstance(d, ast.Call) else d for d in node.decorator_list)
+    return any(isinstance(name, ast.Name) and name.id not in _KEEPING for name in names)
 
 
 def _plain_results(node: Function, look: Lookup, statements: list[ast.stmt]) -> Symbol | None:
