@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from checks.rules.event_map.conditions import LEAVES
 from checks.rules.event_map.keys import KINDS, is_class
 from checks.rules.event_map.messages import class_in
 from checks.service.classes import classes, literal, methods, named
@@ -23,9 +24,6 @@ from checks.tree.symbols import dotted
 #: decorators with a text that is no message type
 _OTHERS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "websocket_route", "middleware", "exception_handler", "parametrize", "on_startup", "on_shutdown", "option", "argument"})  # fmt: skip
 _LIFE = frozenset({"startup", "shutdown", "connect", "disconnect", "http", "websocket"})
-
-
-_LEAVES = (ast.Return, ast.Continue, ast.Break, ast.Raise)
 
 
 class Branch(NamedTuple):
@@ -248,7 +246,7 @@ def _guarded(
 ) -> Iterator[Branch]:
     """``if kind != "start": continue``, and the code behind it."""
     for number, node in enumerate(body):
-        if isinstance(node, ast.If) and isinstance(node.body[-1], _LEAVES):
+        if isinstance(node, ast.If) and isinstance(node.body[-1], LEAVES):
             match node.test:
                 case ast.Compare(left=left, ops=[ast.NotEq() | ast.IsNot()], comparators=[right]):
                     if _is_type(left, field, types):

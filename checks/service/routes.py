@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from checks.service.facts import Application, Route
 from checks.service.source import Named, Source, place
+from checks.tree.body import walk
 from checks.tree.definitions import Function
 from checks.tree.symbols import dotted
 
@@ -47,7 +48,7 @@ def applications(source: Source) -> Iterator[Application]:
         id(node): function
         for path in source.paths
         for function in source.functions_of(path)
-        for node in ast.walk(function.node)
+        for node in walk(function.node)
     }
     made = list(_made(source, inside))
     held = {
@@ -110,8 +111,7 @@ def _is_socket(decorator: str, handler: Function) -> bool:
 
 def _answers_sockets(node: ast.AST) -> bool:
     return any(
-        isinstance(each, ast.Call) and dotted(each.func).rpartition(".")[2] in _SOCKETS
-        for each in ast.walk(node)
+        isinstance(each, ast.Call) and dotted(each.func).rpartition(".")[2] in _SOCKETS for each in walk(node)
     )
 
 
@@ -134,7 +134,7 @@ def _mounts(source: Source) -> dict[int, str]:
     for _, node in source.nodes:  # outer ones come first
         if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == "Mount" and node.args:
             prefix = found.get(id(node), "") + _address(node).rstrip("/")
-            found |= {id(inner): prefix for inner in ast.walk(node) if inner is not node}
+            found |= {id(inner): prefix for inner in walk(node) if inner is not node}
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from checks.service.dispatch import Branch
 from checks.service.facts import Sent
 from checks.service.source import Named, Source, speaks_of_messages
+from checks.tree.body import walk
 from checks.tree.symbols import dotted
 
 _DEPTH = 6
@@ -112,7 +113,7 @@ def fields(branch: Branch, type_field: str) -> Mapping[str, Any]:
     """What of the message the code reads, with an example for each: ``{"payload": {"agent": "example"}}``."""
     made: dict[str, Any] = {}
     names = _messages(branch)
-    for node in (each for root in branch.code for each in ast.walk(root)):
+    for node in (each for root in branch.code for each in walk(root)):
         keys, base = _chain(node)
         name = dotted(base)
         if keys and name in names:
@@ -131,7 +132,7 @@ def _messages(branch: Branch) -> dict[str, list[str]]:
         name: [] for name in own if name not in ("self", "ws", "websocket", "socket")
     }
     names |= {name: [name] for name in own if name == "payload"}
-    for each in ast.walk(node):
+    for each in walk(node):
         if isinstance(each, ast.Assign) and len(each.targets) == 1:
             keys, base = _chain(each.value)
             target, name = dotted(each.targets[0]), dotted(base)

@@ -69,7 +69,7 @@ def _nodes(
         yield node, function
         inner = own.get(id(node), function)
         turned = unrolled(node, known) if isinstance(node, ast.For | ast.AsyncFor) else None
-        inside = list(below(node)) if turned is None else turned
+        inside = below(node) if turned is None else turned
         left.extend((each, inner) for each in reversed(inside))
 
 

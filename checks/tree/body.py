@@ -31,18 +31,20 @@ _NAMELESS = frozenset({"ctx", "op", "ops", "attr", "id", "kind", "type_comment",
 _INNER = {kind: tuple(f for f in kind._fields if f not in _NAMELESS) for kind in _KINDS} | {ast.Constant: ()}
 
 
-def below(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes right below one, but for operators and contexts: as ``ast.iter_child_nodes``, in a third of the time."""
+def below(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below one, as ``ast.iter_child_nodes``, but for operators and contexts: a third of all nodes."""
+    found: list[ast.AST] = []
     for name in _INNER[type(node)]:
         value = getattr(node, name, None)
-        if isinstance(value, list):
-            yield from (each for each in value if isinstance(each, ast.AST))
+        if type(value) is list:
+            found += [each for each in value if isinstance(each, ast.AST)]
         elif isinstance(value, ast.AST):
-            yield value
+            found.append(value)
+    return found
 
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and all below it, level by level, as ``ast.walk`` but for operators and contexts."""
+    """A node and all below it, level by level, as ``ast.walk`` in three fifths of the time: see ``below``."""
     left = deque([node])
     while left:
         node = left.popleft()
@@ -139,12 +141,7 @@ def _local_names(node: Function | ast.Lambda) -> dict[str, str]:
             names.setdefault(child.arg, f"_{len(names)}")
         elif isinstance(child, ast.ExceptHandler) and child.name:
             names.setdefault(child.name, f"_{len(names)}")
-        for field in _INNER[type(child)]:
-            value = getattr(child, field, None)
-            if type(value) is list:
-                waiting += [each for each in value if isinstance(each, ast.AST)]
-            elif isinstance(value, ast.AST):
-                waiting.append(value)
+        waiting += below(child)
     return names
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from checks.rules.event_map.conditions import Near, given_once
 from checks.rules.event_map.keys import Dispatch, Key
+from checks.tree.body import walk
 from checks.tree.definitions import Function, flat
 from checks.tree.symbols import dotted
 
@@ -21,8 +22,9 @@ Affixes = tuple[str, str]
 
 def by_name(node: Function, owner: ast.ClassDef | None, near: Near) -> Dispatch | None:
     """The functions that are called so: of the class, of another thing, or of the module."""
-    names = given_once(node)
-    for target, name in _looked_up(node):
+    looked_up = list(_looked_up(node))
+    names = given_once(node) if looked_up else {}
+    for target, name in looked_up:
         found = _affixes(name, names)
         where = dotted(target)
         if found is None or (found == ("", "") and where not in ("self", "cls")):
@@ -47,7 +49,7 @@ def of_library(node: ast.ClassDef) -> Dispatch | None:
 
 def _looked_up(node: Function) -> Iterator[tuple[ast.expr, ast.expr]]:
     """In what a name is looked up, and the name; nothing that is dotted for the module's own functions."""
-    for child in ast.walk(node):
+    for child in walk(node):
         match child:
             case ast.Call(func=ast.Name(id="getattr"), args=[target, name, *_]):
                 yield target, name

@@ -13,13 +13,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from checks.rules.event_map.keys import Dispatch, Key, is_class, is_key
+from checks.tree.body import walk
 from checks.tree.definitions import Function
 from checks.tree.symbols import dotted
 
 _MOST = 8
 _DEPTH = 3
 _PLAIN_METHODS = frozenset({"lower", "upper", "strip", "casefold", "decode"})
-_LEAVES = (ast.Return, ast.Continue, ast.Break, ast.Raise)
+#: what ends what stands behind it
+LEAVES = (ast.Return, ast.Continue, ast.Break, ast.Raise)
 
 #: by its name, what stands in a row at the top of the module
 Rows = Mapping[str, list[ast.expr]]
@@ -34,7 +36,7 @@ def by_comparison(node: Function, rows: Rows, near: Near, depth: int = _DEPTH) -
     names = given_once(node)
     found: dict[str, list[Key]] = defaultdict(list)
     written: dict[str, str] = {}
-    for child in ast.walk(node):
+    for child in walk(node):
         if isinstance(child, ast.If | ast.IfExp | ast.While):
             for left, key in (*_compared(child.test, leaves=_leaves(child)), *_in_row(child, rows, names)):
                 subject = subject_of(left, names)
@@ -54,7 +56,7 @@ def by_comparison(node: Function, rows: Rows, near: Near, depth: int = _DEPTH) -
 def _dispatch(
     node: Function, subject: str, keys: list[Key], written: str, rows: Rows, names: Names
 ) -> Dispatch:
-    is_open = any(_is_unread(child, subject, rows, names) for child in ast.walk(node))
+    is_open = any(_is_unread(child, subject, rows, names) for child in walk(node))
     if not written:
         return Dispatch(f"match in {node.name}", 'case "{key}":', keys, is_open, subject)
     example = f'elif {written} == "{{key}}":'
@@ -66,7 +68,7 @@ def _dispatch(
 def given_once(node: Function) -> dict[str, ast.expr]:
     """Local names that are assigned once, and what."""
     pairs: list[tuple[str, ast.expr]] = []
-    for child in ast.walk(node):
+    for child in walk(node):
         match child:
             case ast.Assign(targets=targets, value=value):
                 pairs += [(target.id, value) for target in targets if isinstance(target, ast.Name)]
@@ -111,7 +113,7 @@ def _as_written(node: ast.expr) -> str:
 def _leaves(node: ast.If | ast.IfExp | ast.While) -> bool:
     """Whether what is not equal goes another way: what stands behind is for what is."""
     return isinstance(node, ast.IfExp) or (
-        isinstance(node, ast.If) and (bool(node.orelse) or isinstance(node.body[-1], _LEAVES))
+        isinstance(node, ast.If) and (bool(node.orelse) or isinstance(node.body[-1], LEAVES))
     )
 
 
@@ -153,7 +155,7 @@ def _in_row(node: ast.If | ast.IfExp | ast.While, rows: Rows, names: Names) -> I
         case ast.Compare(left=left, ops=[ast.In()], comparators=[ast.Name(id=name)]) if name in rows:
             subject = ast.unparse(left)
             below = node.body if isinstance(node.body, list) else [node.body]
-            inside = [child for each in below for child in ast.walk(each)]
+            inside = [child for each in below for child in walk(each)]
             asks_again = any(
                 (isinstance(child, ast.Compare | ast.Match) and subject in ast.unparse(child))
                 or _is_unread(child, subject_of(left, names), {}, names)
@@ -211,7 +213,7 @@ def _handed_on(node: Function, subject: str, rows: Rows, near: Near, depth: int)
     """The keys that functions know which are handed the value, or the message that it is of."""
     names = given_once(node)
     found: list[Key] = []
-    for call in (child for child in ast.walk(node) if depth and isinstance(child, ast.Call)):
+    for call in (child for child in walk(node) if depth and isinstance(child, ast.Call)):
         given = [subject_of(each, names) for each in call.args]
         if not any(subject == each or subject.startswith((f"{each}[", f"{each}.")) for each in given):
             continue

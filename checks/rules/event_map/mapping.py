@@ -15,6 +15,7 @@ from checks.rules.event_map.change import Change
 from checks.rules.event_map.dispatched import dispatchers, handlers
 from checks.rules.event_map.reading import Scope, change
 from checks.rules.event_map.turns import Literals, literals, unrolled
+from checks.tree.body import walk
 from checks.tree.definitions import Function, bound_names, flat, module_scope
 from checks.tree.parse import Parsed
 from checks.tree.symbols import Symbol, dotted, expression_name
@@ -59,7 +60,7 @@ def _handed_to(function: Function) -> set[str]:
     given = function.args
     own = [*given.posonlyargs, *given.args, *given.kwonlyargs, *([given.vararg] if given.vararg else [])]
     names = {argument.arg for argument in own} - {"self", "cls"}
-    loops = (n for n in ast.walk(function) if isinstance(n, ast.For) and dotted(n.iter) in names)
+    loops = (n for n in walk(function) if isinstance(n, ast.For) and dotted(n.iter) in names)
     return names | {dotted(loop.target) for loop in loops}
 
 

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from checks.rules.event_map.keys import Dispatch, Key, is_key
+from checks.tree.body import walk
 from checks.tree.definitions import Function
 from checks.tree.symbols import dotted
 
@@ -40,7 +41,7 @@ def by_outer_table(node: Function) -> Dispatch | None:
 def _tables(node: Function) -> dict[str, ast.Dict]:
     """Local dictionaries, with what is put into them later."""
     made: dict[str, ast.Dict] = {}
-    for child in ast.walk(node):
+    for child in walk(node):
         match child:
             case (
                 ast.Assign(targets=[ast.Name(id=name), *_], value=ast.Dict() as table)
@@ -57,13 +58,13 @@ def _tables(node: Function) -> dict[str, ast.Dict]:
 
 def _used(node: Function) -> Iterator[ast.expr]:
     yield from _subscripted(node)
-    for child in ast.walk(node):
+    for child in walk(node):
         if isinstance(child, ast.Return) and isinstance(child.value, ast.Dict | ast.Name):
             yield child.value
 
 
 def _subscripted(node: Function) -> Iterator[ast.expr]:
-    for child in ast.walk(node):
+    for child in walk(node):
         match child:
             case ast.Subscript(value=table, slice=key, ctx=ast.Load()):
                 pass
