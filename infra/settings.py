@@ -7,6 +7,7 @@ stays as it is on the service, or gets its default on one that is new (``compose
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -39,6 +40,8 @@ Clearable = Literal[
 
 #: how msgspec ends when a key is unknown, or missing
 _OF_FIELD = re.compile(r"field `(.*)`$")
+#: of the way to a value; what stands under any key of a mapping has none
+_PART = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 
 class _Asked(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -186,5 +189,16 @@ class Settings(_Asked, frozen=True):
             field = _OF_FIELD.search(said)
             key = ".".join([f"{PROJECT}:{CONFIG_KEY}{place.rstrip('`')}", *(field.groups() if field else ())])
             raise ConfigError(
-                f"{key}: {said}", "", f"Set it: pulumi config set --path {key} VALUE"
+                f"{key}: {said}", _got(text, place), f"Set it: pulumi config set --path {key} VALUE"
             ) from error
+
+
+def _got(text: str, place: str) -> str:
+    """What stands at a place as msgspec names it. Of what holds others the keys: it names no key of a mapping."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return f"got {text!r:.200}"
+    for key, index in _PART.findall(place):
+        value = value[key] if key else value[int(index)]
+    return f"its keys are {', '.join(value)}"[:200] if isinstance(value, dict) else f"got {value!r:.200}"

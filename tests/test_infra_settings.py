@@ -85,6 +85,21 @@ def test_bad_config_is_told_by_its_key(text: str, key: str) -> None:
     assert "pulumi config set" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param({"labels": 1}, "got 1", id="value"),
+        pytest.param({"waive": ["a", 2]}, "got 2", id="item"),
+        pytest.param({"labels": {"team": "chat", "token": 7}}, "its keys are team, token", id="mapping"),
+        pytest.param({"template": {}}, "its keys are ", id="missing"),
+    ],
+)
+def test_bad_config_is_told_by_what_stands_there(change: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.decode(json.dumps({**json.loads(PLAIN.encode()), **change}))
+    assert caught.value.why == told
+
+
 def test_name_is_stable() -> None:
     """Written down: a change of it renames the revisions of everybody's running services."""
     assert compose(PLAIN).revision == "agent-chat-57ebcdf973"
