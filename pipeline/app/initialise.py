@@ -67,16 +67,19 @@ def answers(repo: Repository, ask: Ask) -> Answers:
 
 def of_live(said: Answers, ref: ServiceRef, live: LiveService) -> Answers:
     """With the live service: its place, and what of it matters to a rollout."""
-    failure = live.failure.partition("\n")[0]
-    notes = {
-        f"{ref.service} as it is: request timeout {format_duration(live.request_timeout)}": True,
-        "Session affinity is on: it beats the traffic split, and a rollout warns of it.": live.session_affinity,
-        "Its ingress is not open to all: tag addresses answer 404, so probes need probes.address or probes.from: job"
-        " (docs/reaching.md).": not live.ingress_all,
-        "HTTP/2 end-to-end is on: WebSockets need HTTP/1.": live.http2,
-        f"It failed last: {failure[:120]}": bool(failure),
-    }
-    return replace(said, live=ref, notes=[note for note, is_so in notes.items() if is_so])
+    notes = [f"{ref.service} as it is: request timeout {format_duration(live.request_timeout)}"]
+    if live.session_affinity:
+        notes.append("Session affinity is on: it beats the traffic split, and a rollout warns of it.")
+    if not live.ingress_all:
+        notes.append(
+            "Its ingress is not open to all: tag addresses answer 404, so probes need probes.address or probes.from: job"
+            " (docs/reaching.md)."
+        )
+    if live.http2:
+        notes.append("HTTP/2 end-to-end is on: WebSockets need HTTP/1.")
+    if live.failure:
+        notes.append(f"It failed last: {live.failure.splitlines()[0][:120]}")
+    return replace(said, live=ref, notes=notes)
 
 
 def make(session: Session, root: Path, repo: Repository, said: Answers, *, ci: bool) -> Made:

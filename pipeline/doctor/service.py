@@ -32,13 +32,13 @@ def settings(live: LiveService, ways: Ways | None = None, *, is_inside: bool = F
         is_inside: a job inside the network holds them.
     """
     made = [ok("service", f"{live.ref.name}, {live.wanted or 'no traffic'}")]
-    is_shut, failure = not live.ingress_all and not is_inside, live.failure.partition("\n")[0]
+    is_shut, failure = not live.ingress_all and not is_inside, "".join(live.failure.splitlines()[:1])
     amiss = (
         (is_shut and ways is None, wrong, "ingress", "not open to all: tag addresses answer 404", _open(live, "--ingress all")),
         (live.default_uri_disabled and ways is None, wrong, "address", "the default address is off: tag addresses too", _open(live, "--default-url")),
         (live.session_affinity, note, "affinity", "session affinity beats the traffic split", _update(live, "--no-session-affinity")),
         (live.http2, wrong, "http2", "HTTP/2 end-to-end: WebSockets need HTTP/1", _update(live, "--no-use-http2")),
-        (failure, note, "condition", failure[:160], "See it: spillway status"),
+        (live.failure, note, "condition", failure[:160], "See it: spillway status"),
     )  # fmt: skip
     made += [answer(name, said, fix) for is_so, answer, name, said, fix in amiss if is_so]
     if len(made) == 1:
