@@ -50,9 +50,18 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=300)
 
     def close(self) -> None:
+        """As ``asyncio.run`` does: what is under way is cancelled and comes to its end before the loop does."""
+        self.run(self._end_of_all())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
+
+    @staticmethod
+    async def _end_of_all() -> None:
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
 
 @dataclass(frozen=True)
