@@ -158,13 +158,19 @@ def fingerprints(findings: Iterable[Finding]) -> Iterator[str]:
         yield made.hexdigest()[:32]
 
 
-def seen_from(report: Report, prefix: str) -> Report:
-    """The same report with every path below ``prefix``: where the root lies, seen from the reader's folder. Empty: unchanged."""
-    if not prefix:
+def seen_from(report: Report, root: str, folder: str) -> Report:
+    """The same report with every path of ``root`` as it is from ``folder``; whole where neither lies in the other.
+
+    Args:
+        root, folder: whole paths, with forward slashes.
+    """
+    if root == folder:
         return report
+    is_near = posixpath.commonpath([root, folder]) in {root, folder}
 
     def move(path: str) -> str:
-        return posixpath.normpath(f"{prefix}/{path}") if path else ""
+        whole = posixpath.normpath(f"{root}/{path}")
+        return (posixpath.relpath(whole, folder) if is_near else whole) if path else ""
 
     return replace(
         report,

@@ -112,6 +112,7 @@ def test_the_configuration_is_found_from_a_subfolder(where: str, spillway: Spill
     os.chdir(where)
     done = spillway("-o", "json")
     assert {f["path"] for f in done.document["findings"]} == {f"{where.removeprefix('src/')}/b.py"}
+    assert spillway().out.startswith("b.py:")
     assert f"what to look for is said by {os.path.relpath('../' * (where.count('/') + 1))}" in done.err
 
 

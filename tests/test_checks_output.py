@@ -227,13 +227,16 @@ def test_nothing_in_a_file_gets_out_of_hand(render: Callable[[Report], str]) -> 
 
 
 def test_paths_as_somebody_else_sees_them() -> None:
-    seen = seen_from(REPORT, "src")
+    seen = seen_from(REPORT, "/top/src", "/top")
     assert seen.findings[1].path == "src/app/ws.py"
     assert seen.findings[1].trail[1].path == "src/app/states.py"
     assert seen.skipped[0].path == "src/app/broken.py"
     outside = replace(REPORT, findings=(replace(COPY, path="../spillway.yaml"),))
-    assert seen_from(outside, "src").findings[0].path == "spillway.yaml"
-    assert seen_from(REPORT, "") is REPORT
+    assert seen_from(outside, "/top/src", "/top").findings[0].path == "spillway.yaml"
+    assert seen_from(outside, "/top/src", "/top/src/app/deep").findings[0].path == "../../../spillway.yaml"
+    assert seen_from(REPORT, "/top/src", "/top/src/app/deep").findings[1].path == "../ws.py"
+    assert seen_from(REPORT, "/top/src", "/other").findings[1].path == "/top/src/app/ws.py"
+    assert seen_from(REPORT, "/top", "/top") is REPORT
 
 
 def test_order_and_prints_do_not_depend_on_the_run(tmp_path: Path) -> None:

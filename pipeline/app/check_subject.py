@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from checks import settings as asked
-from checks.finding import Report
+from checks.finding import Report, seen_from
 from pipeline.errors import UserError
 
 
@@ -67,13 +67,12 @@ class Subject(Struct, frozen=True):
         skipped = (s for s in report.skipped if s.path.startswith(below))
         return replace(report, findings=tuple(kept), skipped=tuple(skipped))
 
-    def prefix(self, folder: Path) -> str:
-        """The way from ``folder`` to the root; the whole path of the root where it lies outside."""
-        root, here = self.root.resolve(), folder.resolve()
-        return root.relative_to(here).as_posix() if root.is_relative_to(here) else root.as_posix()
+    def seen_from(self, folder: Path, report: Report) -> Report:
+        """The report with paths as they are from a folder."""
+        return seen_from(report, self.root.resolve().as_posix(), folder.resolve().as_posix())
 
-    @property
-    def prefix_in_repository(self) -> str:
+    def in_repository(self, report: Report) -> Report:
+        """The report with paths as they are in the repository; in the root where none is around it."""
         root = self.root.resolve()
         top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
-        return self.prefix(top)
+        return self.seen_from(top, report)

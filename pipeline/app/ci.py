@@ -71,13 +71,12 @@ def show_pages(output: Output, reports: Sequence[Path]) -> None:
     _append(output, "GITHUB_STEP_SUMMARY", text, "no step summary")
 
 
-def annotate(report: Report, prefix: str) -> None:
-    """The findings of the static checks, at their lines. ``prefix``: of the checked folder in the repository."""
-    from checks.finding import seen_from
+def annotate(report: Report) -> None:
+    """The findings of the static checks, at their lines; paths are those in the repository."""
     from checks.output.github import render_github
 
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        streams.put("stderr", SINK.text(render_github(seen_from(report, prefix))))
+        streams.put("stderr", SINK.text(render_github(report)))
 
 
 def _annotation(document: Mapping[str, object], values: Mapping[str, str]) -> str:

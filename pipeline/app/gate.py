@@ -67,7 +67,7 @@ class Gate(Struct, frozen=True, dict=True):
         )
         self._output.result(render_text(report).rstrip("\n"), document)
         if self._subject is not None:
-            ci.annotate(report, self._subject.prefix_in_repository)
+            ci.annotate(self._subject.in_repository(report))
         for line in (
             f"nothing was deployed: {reason}",
             "mend what a machine can mend: spillway check --fix; what a rule means: spillway check --explain RULE",

@@ -279,18 +279,17 @@ def _show(
 
 def _rendered(subject: Subject, report: Report, form: Format) -> str:
     """Paths as whoever reads it takes them: from where the person stands, or from the repository's top."""
-    from checks.finding import seen_from
     from checks.output import document, github, junit, sarif, text
 
     match form:
         case Format.TEXT:
-            return text.render_text(seen_from(report, subject.prefix(_standing())))
+            return text.render_text(subject.seen_from(_standing(), report))
         case Format.JSON:
             return document.render_json(report)
         case Format.SARIF:
-            return sarif.render_sarif(seen_from(report, subject.prefix_in_repository))
+            return sarif.render_sarif(subject.in_repository(report))
         case Format.GITHUB:
-            return github.render_github(seen_from(report, subject.prefix_in_repository))
+            return github.render_github(subject.in_repository(report))
         case Format.JUNIT:
             return junit.render_junit(report)
         case _:
