@@ -20,6 +20,7 @@ from checks.tree.symbols import (
     constant,
     dotted,
     either,
+    expression_name,
 )
 
 _CONTAINERS = frozenset({"list", "tuple", "sorted"})
@@ -27,6 +28,9 @@ _ITERATORS = {
     "set": "set", "frozenset": "set", "iter": "iterator", "reversed": "iterator", "filter": "iterator", "range": "range",
 }  # fmt: skip
 _OF_DICTS = VIEWS | {"copy", "get"}
+_DICT_CLASSES = frozenset(
+    {"builtins.dict", "collections.defaultdict", "collections.OrderedDict", "collections.Counter"}
+)
 _DUMPS = frozenset({"model_dump", "dict", "_asdict"})
 _BITWISE = (ast.BitOr, ast.BitAnd, ast.BitXor)
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult)
@@ -170,12 +174,27 @@ class Expressions:
                 return _fields_of(base, word) if not _is_partial(node) else None
             if word in _OF_DICTS and self._is_dict(node.func.value, names):
                 return self._of_dict(word, self.value(node.func.value, names))
+            if word in VIEWS and self._holds_dict(node.func.value, names):
+                return view(None, word)
         callee = self.value(node.func, names)
         return Symbol("call", parts=(callee,)) if callee is not None and callee.form != "param" else None
 
     def _is_dict(self, node: ast.expr, names: Locals) -> bool:
         local = names.get(dotted(node))
         return is_dict(self.value(node, names)) or (local is not None and local.fields is not None)
+
+    def _holds_dict(self, node: ast.expr, names: Locals) -> bool:
+        """Whether it is a dictionary, of which nothing else is known."""
+        symbol, local = self.value(node, names), names.get(dotted(node))
+        if symbol is not None and symbol.form == "of":
+            return symbol.name in _DICT_CLASSES
+        match local.source if local is not None else None:
+            case ast.Dict() | ast.DictComp():
+                return True
+            case ast.Call(func=made):
+                named = expression_name(made, self.look)
+                return named is not None and named.name in _DICT_CLASSES
+        return False
 
     def _of_dict(self, word: str, base: Symbol | None) -> Symbol | None:
         """What a method of a dictionary gives."""

@@ -12,6 +12,9 @@ NUMPY_SCALARS = frozenset(
 )  # fmt: skip
 #: what calling it gives, for names outside of the tree whose name does not say it; methods of instances too
 RESULTS = {
+    "hashlib.new": "hashlib.sha256",
+    "hashlib.sha256.digest": "builtins.bytes",
+    "hmac.new": "hashlib.sha256",
     "uuid.uuid1": "uuid.UUID",
     "uuid.uuid3": "uuid.UUID",
     "uuid.uuid4": "uuid.UUID",
@@ -35,6 +38,13 @@ RESULTS = {
     "numpy.argmax": "numpy.int64",
     "numpy.argmin": "numpy.int64",
 }
+RESULTS |= dict.fromkeys(
+    (
+        f"hashlib.{name}"
+        for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s")
+    ),
+    "hashlib.sha256",
+)
 RESULTS |= dict.fromkeys(
     (
         f"datetime.datetime.{name}"

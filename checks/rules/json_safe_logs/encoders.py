@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from checks.rules.json_safe_logs.installs import Install
 from checks.rules.json_safe_logs.own_code import Written, written_by
-from checks.rules.json_safe_logs.sinks import GUESSED, RAISING
+from checks.rules.json_safe_logs.sinks import GUESSED, HALVES, RAISING
 from checks.settings import JsonSafeLogs
 from checks.tree.definitions import Function
 from checks.tree.symbols import Symbol
@@ -131,10 +131,10 @@ def ending(encoders: Mapping[str, list[Encoder]], sink: str, top: str, *, is_key
     changed = next(iter((*encoders.get("json", ()), *own)), None)
     if changed is not None and not is_key:
         return Ending("unknown", changed)
-    if sink == "log_struct" or (sink in RAISING and sink != "json.dumps with default"):
+    if sink in HALVES:
+        return Ending("refuses" if is_key == (HALVES[sink] == "keys") else "writes")
+    if sink == "log_struct" or sink in RAISING:
         return Ending("refuses")
-    if sink == "json.dumps with default":
-        return Ending("refuses" if is_key else "writes")
     family = sink if sink in FAMILIES else "logging"
     answers = [(each.answer(sink, top, is_key=is_key), each) for each in encoders.get(family, ())]
     refusing = next((each for answer, each in answers if answer == "refuses"), None)

@@ -104,11 +104,10 @@ def sink_of(resolver: Resolver, path: str, reach: Reach) -> str:
         return ""
     if found is None:
         return reach.sink
-    if found.what == "method":
-        return ""
     encodes = resolver.attribute(owner, "encode_json")
-    is_own = encodes is not None and encodes.what == "method"
-    return reach.sink.removesuffix("?") if found.name.startswith(_FRAMEWORKS) and not is_own else reach.sink
+    if found.what == "method" or (encodes is not None and encodes.what == "method"):
+        return ""
+    return reach.sink.removesuffix("?") if found.name.startswith(_FRAMEWORKS) else reach.sink
 
 
 def _add(found: Helpers, name: str, made: Handing) -> None:

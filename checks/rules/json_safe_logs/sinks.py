@@ -34,13 +34,15 @@ _RESPONSES = ("fastapi.", "starlette.")
 
 #: those that raise where they stand, so that a ``try`` around them can have another way
 RAISING = frozenset(
-    {"json.dumps", "json.dumps with default", "simplejson", "send_json", "send_json?", "JSONResponse", "json_response", "json=", "json=?",
+    {"json.dumps", "json.dumps with default", "json.dumps with skipkeys", "simplejson", "send_json", "send_json?", "JSONResponse", "json_response", "json=", "json=?",
      "emit", "emit?", "sink"}
 )  # fmt: skip
 #: the callee is known by the name of its method alone
 GUESSED = frozenset({"send_json?", "json=?", "emit?"})
 #: what they are where it is known
 SENDING = frozenset({"send_json", "json=", "emit"})
+#: those that refuse only keys, or only values
+HALVES = {"json.dumps with default": "keys", "json.dumps with skipkeys": "values"}
 #: what sinks take as it is, by the words for it
 TAKING = {"emit": frozenset({"bytes"}), "simplejson": frozenset({"bytes", "Decimal"})}
 
@@ -49,7 +51,8 @@ class Sink(NamedTuple):
     """One value that a call writes to a log line.
 
     Args:
-        kind: ``json.dumps``, ``json.dumps with default``, ``simplejson``, ``extra``, ``message``, ``log_struct``, ``structlog``, ``loguru``;
+        kind: ``json.dumps``, ``json.dumps with default``, ``json.dumps with skipkeys``, ``simplejson``, ``extra``, ``message``,
+            ``log_struct``, ``structlog``, ``loguru``;
             ``send_json``, ``JSONResponse``, ``json_response``, ``emit``, ``json=``, ``sink``; with a ``?`` where it is guessed.
         owner: what it belongs to, where only its name says that it is a logger or a socket.
     """
@@ -146,10 +149,11 @@ def _sent(call: ast.Call, receiver: ast.expr, flow: Flow, names: Locals) -> Iter
 
 
 def _dumped(call: ast.Call, plain: str) -> Iterator[Sink]:
-    """A fallback is asked for values alone; an encoder class, or keywords nobody can read, may do anything."""
+    """A fallback is asked for values alone, ``skipkeys`` for keys; an encoder class, or keywords nobody can read, may do anything."""
     given = {keyword.arg for keyword in call.keywords}
-    if given.isdisjoint({"cls", None}) and not given >= {"default", "skipkeys"}:
-        kind = "json.dumps with default" if "default" in given else plain
+    asked = given & {"default", "skipkeys"}
+    if given.isdisjoint({"cls", None}) and len(asked) < 2:
+        kind = f"json.dumps with {asked.pop()}" if asked else plain
         values = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg == "obj"]
         yield from (Sink(kind, value, "") for value in values)
 

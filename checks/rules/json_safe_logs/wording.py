@@ -15,6 +15,7 @@ _FAMILY_WORDS = {"extra": "extra", "message": "extra", "structlog": "structlog",
 _SINKS = {
     "json.dumps": "json.dumps without default=",
     "json.dumps with default": "json.dumps",
+    "json.dumps with skipkeys": "json.dumps",
     "simplejson": "simplejson.dumps",
     "extra": "the log call's extra",
     "message": "a structured log message",
@@ -44,7 +45,7 @@ def finding(
     sink = where.sink.removesuffix("?")
     what = f"{_a(refused.word)}{', as a key' if refused.is_key else ''}"
     writer = _SINKS.get(sink, f"a {sink} field")
-    message = f"{value.text} is {what}: {writer} cannot write it{field}{_doubt(where.sink, encoder)}"
+    message = f"{value.text} {'holds' if refused.is_inside else 'is'} {what}: {writer} cannot write it{field}{_doubt(where.sink, encoder)}"
     trail = [Step(path, line, text) for line, text in value.steps if line != value.line]
     if refused.path:
         trail.append(Step(refused.path, refused.line, f"{refused.word} is defined here"))
