@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -140,6 +141,16 @@ def test_after_kill_9_nothing_is_left_running_and_everything_is_kept(folder: Pat
     with pytest.raises(LocalCloudRunDown) as gone:
         endpoint.read(folder)
     assert "was killed" not in gone.value.why
+
+
+def test_a_server_whose_folder_was_deleted_ends_with_all_it_runs(folder: Path) -> None:
+    daemon.up(folder, IMAGES)
+    worker = int(get(deploy(folder).uri).split()[1])
+    left = [endpoint.read(folder).pid, worker, *instances(folder)]
+    shutil.rmtree(folder)
+    again = daemon.up(folder, IMAGES)
+    until(lambda: not any(map(exists, left)))
+    assert endpoint.read(folder) == again, "the one before takes nothing of it away"
 
 
 def test_three_at_once_end_with_one_server(folder: Path) -> None:

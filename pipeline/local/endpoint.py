@@ -177,6 +177,14 @@ def hold(folder: Path) -> IO[bytes] | None:
     return file
 
 
+def is_of(folder: Path, lock: IO[bytes]) -> bool:
+    """Whether a lock is still the folder's: that may have been deleted since, or made anew."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), _lock_file(folder).stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def sign(lock: IO[bytes]) -> None:
     """Say in the lock that this process is the server, for whoever wants to end it."""
     lock.write(str(os.getpid()).encode("ascii"))

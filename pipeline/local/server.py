@@ -1,6 +1,6 @@
 """The process of the local Cloud Run: ``python -m pipeline.local.server --dir DIR``. ``daemon.py`` starts it.
 
-It holds the folder's lock as long as it lives, logs JSON lines to standard error, and ends cleanly on SIGTERM. What is
+It holds the folder's lock as long as it lives, logs JSON lines to standard error, and ends cleanly on SIGTERM, or when the folder is gone. What is
 heavy is imported after the fork: a process with gRPC in it must not be forked.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.errors import SpillwayError
 from pipeline.local import endpoint
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.local.assembly import Settings
 
 IN_USE = 75  # exit code: another server has the folder (EX_TEMPFAIL)
+_LOOKS_FOR_ITS_FOLDER_S = 2.0
 _LOCK_PATIENCE_S = 2.0  # somebody may just be looking whether the lock is held
 
 
@@ -50,10 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # instances are forked and at once another program
     from pipeline.local.assembly import Settings
 
-    return _run(Settings(given.dir, **given.settings), given.ready_fd)
+    return _run(Settings(given.dir, **given.settings), given.ready_fd, lock)
 
 
-def _run(settings: Settings, ready_fd: int | None) -> int:
+def _run(settings: Settings, ready_fd: int | None, lock: IO[bytes]) -> int:
     import structlog
 
     structlog.configure(
@@ -73,14 +74,20 @@ def _run(settings: Settings, ready_fd: int | None) -> int:
         loop_factory = uvloop.new_event_loop
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(_serve(settings, ready_fd, log))
+            runner.run(_serve(settings, ready_fd, lock, log))
     except (OSError, SpillwayError) as error:
         log.critical("cannot start", why=str(error))
         _tell(ready_fd, _as_told(error))
         return 1
     finally:
-        endpoint.remove(settings.folder)
+        _leave(settings.folder, lock)
     return 0
+
+
+def _leave(folder: Path, lock: IO[bytes]) -> None:
+    """Nobody is to come here any more; in a folder that was made anew, another server may be told of already."""
+    if endpoint.is_of(folder, lock):
+        endpoint.remove(folder)
 
 
 class _Log:
@@ -94,7 +101,7 @@ class _Log:
         """Nothing is held."""
 
 
-async def _serve(settings: Settings, ready_fd: int | None, log: Any) -> None:
+async def _serve(settings: Settings, ready_fd: int | None, lock: IO[bytes], log: Any) -> None:
     from pipeline.local.assembly import LocalCloudRun
 
     stopped = asyncio.Event()
@@ -108,9 +115,12 @@ async def _serve(settings: Settings, ready_fd: int | None, log: Any) -> None:
         endpoint.write(settings.folder, found)
         log.info("ready", address=address, rest=run.rest_address, pid=os.getpid())
         _tell(ready_fd, {})
-        await stopped.wait()
+        # Without the folder nobody finds the server any more, to use it or to end it.
+        while not stopped.is_set() and endpoint.is_of(settings.folder, lock):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), _LOOKS_FOR_ITS_FOLDER_S)
         log.info("ending")
-        endpoint.remove(settings.folder)
+        _leave(settings.folder, lock)
     finally:
         await run.close()
     log.info("ended")

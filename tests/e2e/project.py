@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
@@ -118,7 +120,12 @@ class Project:
     def run(self, *words: str) -> Done:
         """The command, ended."""
         with self.start(*words) as process:
-            out, err = process.communicate(timeout=self.patience_s)
+            try:
+                out, err = process.communicate(timeout=self.patience_s)
+            except subprocess.TimeoutExpired:
+                process.terminate()  # what it started ends with it, and its last words say how far it came
+                out, err = process.communicate(timeout=TIMEOUT_S)
+                pytest.fail(f"not ended after {self.patience_s:g} s: {shlex.join(words)}\n{err}")
         assert "Traceback" not in err, err
         return Done(process.returncode, out, err, words)
 
