@@ -8,6 +8,7 @@ with it, so those who call the helper do mean it to be sent.
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from checks.tree.symbols import DOUBT, Parameter, Symbol, dotted, either, walk
 
 #: calls that only tell of a value
 _TELLING = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "print"})
+_BUILTINS = frozenset(dir(builtins))
 
 
 class _Fork(NamedTuple):
@@ -53,7 +55,8 @@ class Ways:
             flags = given - {"self", "cls"} - _names(_statement(whole.body, call))
             self._around[call] = flags, list(_forks(whole.body, call))
         flags, forks = self._around[call]
-        is_doubtful = any(_has_another_way(fork, names, flags - names, whole) for fork in forks)
+        anew = _set_anew(whole, _statement(whole.body, call), names) if forks else set()
+        is_doubtful = any(_has_another_way(fork, names, flags - names, anew, whole) for fork in forks)
         return _doubted(symbol) if is_doubtful else symbol
 
     def _function(self, function: Function) -> Function:
@@ -70,12 +73,32 @@ def _doubted(symbol: Symbol) -> Symbol:
     return symbol._replace(parts=tuple(part and _doubted(part) for part in symbol.parts))
 
 
-def _has_another_way(fork: _Fork, names: set[str], flags: set[str], function: Function) -> bool:
+def _has_another_way(
+    fork: _Fork, names: set[str], flags: set[str], anew: set[str], function: Function
+) -> bool:
     if _asks_for_kind(fork, names) or any(_hands_on(each, names) for each in fork.others):
         return True
-    if not fork.end or fork.test is None or not _names(fork.test) & flags:
+    if not fork.end or fork.test is None:
         return False
-    return any(_hands_on(each, names) for each in _below(function.body, fork.end))
+    # ``if self.is_json: body = json.dumps(body)``: below it, otherwise, it is as it was given
+    looked = anew if _names(fork.test) - names - _BUILTINS else set()
+    looked = looked | names if _names(fork.test) & flags else looked
+    return bool(looked) and any(_hands_on(each, looked) for each in _below(function.body, fork.end))
+
+
+def _set_anew(function: Function, statement: ast.AST, names: set[str]) -> set[str]:
+    """What the statement of a call sets that held the value before: ``body = data`` above, ``body = json.dumps(data)``."""
+    if not isinstance(statement, ast.Assign):
+        return set()
+    targets = {name for target in statement.targets for name in _names(target)}
+    held = {
+        name
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and node.lineno < statement.lineno and _names(node.value) & names
+        for target in node.targets
+        for name in _names(target)
+    }
+    return targets & (names | held)
 
 
 def _below(body: list[ast.stmt], line: int) -> Iterator[ast.stmt]:
