@@ -40,6 +40,7 @@ class Class(NamedTuple):
 
     Args:
         serialized: fields that pydantic writes by a function of the class; ``*`` for all.
+        changes_reads: a metaclass or a method of it may give something else than what its attributes hold.
     """
 
     line: int
@@ -51,6 +52,7 @@ class Class(NamedTuple):
     returns: Symbols
     properties: list[str]
     serialized: list[str]
+    changes_reads: bool = False
 
 
 class Definitions(NamedTuple):
@@ -88,11 +90,11 @@ def definitions_of(row: Any) -> Definitions:
 def _class_of(
     line: int, bases: list[Any], decorators: list[str], uses_enum_values: bool, *rest: Any
 ) -> Class:
-    members, fields, returns, *names = rest
+    members, fields, returns, *others = rest
     made = {name: Member(*each) for name, each in members.items()}
     above = [symbol_of(each) for each in bases]
     return Class(
-        line, above, decorators, uses_enum_values, made, _symbols_of(fields), _symbols_of(returns), *names
+        line, above, decorators, uses_enum_values, made, _symbols_of(fields), _symbols_of(returns), *others
     )
 
 

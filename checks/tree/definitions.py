@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from checks.tree.containers import DICT, iterable, row
 from checks.tree.defined import Class, Definitions, Member, Symbols
+from checks.tree.doubts import changes_reads, converted, doubt, is_no_value, unclear
 from checks.tree.modules import absolute
 from checks.tree.parse import Parsed
 from checks.tree.symbols import (
@@ -49,6 +50,22 @@ _KEEPING = frozenset(
      "hybrid_property", "lru_cache", "override", "property", "retry", "singledispatchmethod", "staticmethod", "typechecked",
      "validate_call"}
 )  # fmt: skip
+#: words in the names of those that only look at a call, or repeat it
+_LOOKING = frozenset(
+    {
+        "log",
+        "logged",
+        "trace",
+        "traced",
+        "timed",
+        "timer",
+        "retry",
+        "retries",
+        "require",
+        "requires",
+        "required",
+    }
+)
 _LOOP = ("body", "orelse")
 _TRY = ("body", "handlers", "orelse", "finalbody")
 #: where a compound statement keeps those inside it
@@ -191,18 +208,20 @@ def _add_class(
     uses_enum_values = any(keyword.arg == "use_enum_values" for keyword in node.keywords) or (
         _may_configure(node) and "use_enum_values" in ast.dump(node)
     )
-    made = Class(node.lineno, bases, decorators, uses_enum_values, {}, {}, {}, [], [])
+    made = Class(node.lineno, bases, decorators, uses_enum_values, {}, {}, {}, [], [], changes_reads(node))
     found.setdefault(here.partition(":")[2], made)
     inner = {child.name: child for child in node.body if isinstance(child, ast.ClassDef)}
 
     def inside(wanted: str) -> Symbol | None:
         return Symbol("obj", f"{here}.{wanted}") if wanted in inner else look(wanted)
 
+    vague = set(converted(node))
     for child in flat(node.body):
         if isinstance(child, FUNCTIONS):
-            _add_method(made, child, inside, attributes)
+            vague.update(_add_method(made, child, inside, attributes))
         elif not isinstance(child, ast.ClassDef):
             _add_members(made, child, inside)
+    doubt(made, vague)
     for each in inner.values():
         _add_class(found, each, f"{here}.", look, attributes)
 
@@ -225,7 +244,10 @@ def _is_overload(node: Function) -> bool:
     return any(dotted(d).rpartition(".")[2] == "overload" for d in node.decorator_list)
 
 
-def _add_method(made: Class, node: Function, look: Lookup, attributes: Collection[str] | None) -> None:
+def _add_method(
+    made: Class, node: Function, look: Lookup, attributes: Collection[str] | None
+) -> Iterator[str]:
+    """A method, with what it gives to ``self``; attributes that may hold something else than is noted come back."""
     statements = flat(node.body)
     if (attributes is None or node.name in attributes) and not _is_overload(node):
         made.returns.setdefault(node.name, returned(node, look, statements))
@@ -235,6 +257,7 @@ def _add_method(made: Class, node: Function, look: Lookup, attributes: Collectio
             made.properties.append(node.name)
         made.serialized.extend(_serialized(node))
     assigned = [each for each in statements if isinstance(each, _ASSIGNING)]
+    yield from (name for each in statements for name, is_of_itself in unclear(each) if is_of_itself)
     if not assigned:
         return
     notes = {a.arg: a.annotation for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
@@ -245,9 +268,10 @@ def _add_method(made: Class, node: Function, look: Lookup, attributes: Collectio
     for statement in assigned:
         for name, symbol in _given_to_self(statement, inside, look, attributes):
             before = made.fields.get(name)
-            is_put = symbol is not None and symbol.form == "box"
-            is_noted = name in made.members and (made.members[name].annotation or not is_put)
+            is_noted = name in made.members and bool(made.members[name].annotation)
             made.fields[name] = before if is_noted else _both(before, symbol)
+            if symbol is None and not is_noted and not is_no_value(statement):
+                yield name
 
 
 def _both(before: Symbol | None, symbol: Symbol | None) -> Symbol | None:
@@ -300,16 +324,17 @@ def returned(node: Function, look: Lookup, statements: list[ast.stmt] | None = N
     is_vague = noted is None or noted.form == "box" or noted == Symbol("of", "builtins.dict")
     found = _plain_results(node, look, statements) if is_vague else noted
     known = noted if noted is not None and found in (None, Symbol("box", DICT)) else found
-    return either((known, DOUBT)) if known is not None and _may_change(node) else known
+    return either((known, DOUBT)) if known is not None and changes_what_is_given(node) else known
 
 
-def _may_change(node: Function) -> bool:
-    """Whether a decorator may give something else than the function does: a page of the list that is noted, say.
+def changes_what_is_given(node: Function) -> bool:
+    """Whether a decorator may give something else than the function does, or is given: a page of the list that is noted, say.
 
     Those that are called on an object (``@app.get(...)``) most often note the function and leave it as it is.
     """
     names = (d.func if isinstance(d, ast.Call) else d for d in node.decorator_list)
-    return any(isinstance(name, ast.Name) and name.id not in _KEEPING for name in names)
+    unknown = (name.id for name in names if isinstance(name, ast.Name) and name.id not in _KEEPING)
+    return any(_LOOKING.isdisjoint(name.lower().split("_")) for name in unknown)
 
 
 def _plain_results(node: Function, look: Lookup, statements: list[ast.stmt]) -> Symbol | None:

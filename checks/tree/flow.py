@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 
 from checks.tree.calls import added, expressions_below, is_marked, is_own_call, last_of
 from checks.tree.containers import DICT, item, spread
-from checks.tree.definitions import FUNCTIONS, Function
+from checks.tree.definitions import FUNCTIONS, Function, changes_what_is_given
+from checks.tree.doubts import contradicted
 from checks.tree.expressions import Expressions
 from checks.tree.guards import falls_back, suppresses
 from checks.tree.locals import Local, Locals, augmented, become, is_counted, narrow, without_part
@@ -137,11 +138,18 @@ class Flow(Expressions):
         is_method = bool(placed and self._class) and not is_marked(node, "staticmethod")
         name = f"{self._class}.{node.name}" if self._class else node.name
         own = f"<local>.{name}" if self._is_inside else name
+        may_change = bool(node.decorator_list) and changes_what_is_given(node)
+        defaults = (
+            *(None,) * (len(placed) - len(node.args.defaults)),
+            *node.args.defaults,
+            *node.args.kw_defaults,
+        )
         for index, argument in enumerate((*placed, *node.args.kwonlyargs)):
-            noted = self._noted(argument.annotation)
+            noted = contradicted(self._noted(argument.annotation), defaults[index])
             if noted is None or (noted.form == "of" and noted.name in _VAGUE):
                 place = index - is_method if index < len(placed) else -1
                 noted = Symbol("param", Parameter(own, argument.arg, place).text)
+                noted = either((noted, DOUBT)) if may_change else noted
             names[argument.arg] = Local(noted, argument.lineno, f"{argument.arg} is a parameter")
         if is_method:
             is_class = is_marked(node, "classmethod")
