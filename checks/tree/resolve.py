@@ -7,6 +7,7 @@ of steps: circular imports and recursive types end as "unknown".
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -31,6 +32,14 @@ from checks.tree.things import (
 )
 
 _DEPTH = 24
+_TOLD = sys.stdlib_module_names | {
+    "builtins",
+    "typing_extensions",
+    "pydantic",
+    "pydantic_settings",
+    "sqlmodel",
+    "aenum",
+}
 
 
 class Resolver:
@@ -64,11 +73,7 @@ class Resolver:
             case "known":
                 return self._known(symbol, parts[0], depth - 1)
             case "fields":
-                own = self.attribute(parts[0], symbol.name, depth - 1) if symbol.name else None
-                is_own = own is not None and own.what == "method"
-                is_whole = symbol.name in ("", "vars")
-                found = self._held if is_whole else self._fields
-                return self._called(own, depth - 1) if is_own else found(parts[0], depth - 1)
+                return self._given_away(symbol.name, parts[0], depth)
             case "item" | "at":
                 taken = item_of if symbol.form == "item" else partial(at_of, place=symbol.name)
                 return taken(parts[0], is_enum=self.is_enum)
@@ -76,6 +81,16 @@ class Resolver:
                 return arith_of(symbol.name, *parts)
             case _:
                 return made_of(symbol.form, symbol.name, parts)
+
+    def _given_away(self, word: str, thing: Thing | None, depth: int) -> Thing | None:
+        """What ``model_dump`` and its like give; those of a base that is not known may do it in their own way."""
+        own = self.attribute(thing, word, depth - 1) if word else None
+        if own is not None and own.what == "method":
+            return self._called(own, depth - 1)
+        is_whole = word in ("", "vars")
+        found = (self._held if is_whole else self._fields)(thing, depth - 1)
+        is_sure = thing is None or is_whole or word == "asdict" or self.is_told(thing)
+        return found if is_sure else perhaps(found)
 
     def class_of(self, thing: Thing) -> Class | None:
         """The definition behind a class or an instance of the tree."""
@@ -98,6 +113,17 @@ class Resolver:
                 above = self.what(base, thing.path)
                 if above is not None and above.what in ("class", "outside"):
                     yield from self.ancestors(above, depth - 1)
+
+    def is_told(self, thing: Thing) -> bool:
+        """Whether all that is above a class is of the tree, of Python, or of a library whose records are known."""
+        for each in self.ancestors(Thing("class", thing.path, thing.name)):
+            made = self.class_of(each) if each.what == "class" else None
+            if made is None and each.name.partition(".")[0] not in _TOLD:
+                return False
+            bases = [self.what(base, each.path) for base in made.bases] if made else []
+            if any(base is None or base.what not in ("class", "outside") for base in bases):
+                return False
+        return True
 
     def _named(self, name: str, importer: str, depth: int) -> Thing | None:
         path, colon, inside = name.partition(":")
@@ -230,9 +256,11 @@ class Resolver:
                     return Thing("outside attribute", name=f"{above.name}.{name}")
                 continue
             if name in made.members and thing.what == "class" and self.is_enum(thing):
-                return Thing("instance", thing.path, thing.name, line=made.members[name].line)
+                member = Thing("instance", thing.path, thing.name, line=made.members[name].line)
+                return perhaps(member) if made.changes_reads else member
             if name in made.fields:
-                return self.what(made.fields[name], above.path, depth)
+                held = self.what(made.fields[name], above.path, depth)
+                return perhaps(held) if made.changes_reads else held
             if name in made.properties:
                 return self.what(made.returns[name], above.path, depth)
             if name in made.returns:

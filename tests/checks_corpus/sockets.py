@@ -133,7 +133,7 @@ SINKS = (
     Sink("send_json of something", "", "async def work(peer):", "await peer.send_json(VALUE)", "  #?"),
     Sink("send_text", "", _DEF, 'await websocket.send_text(json.dumps({"v": VALUE}))'),
     Sink("channels", "from channels.generic.websocket import AsyncJsonWebsocketConsumer\n", "class Chat(AsyncJsonWebsocketConsumer):\n    async def work(self):", "await self.send_json({'v': VALUE})"),
-    Sink("channels with an encoder", "from channels.generic.websocket import AsyncJsonWebsocketConsumer\n", "class Chat(AsyncJsonWebsocketConsumer):\n    @classmethod\n    async def encode_json(cls, content):\n        return json.dumps(content, default=str)\n\n    async def work(self):", "await self.send_json({'v': VALUE})", ""),
+    Sink("channels with an encoder", "from channels.generic.websocket import AsyncJsonWebsocketConsumer\n", "class Chat(AsyncJsonWebsocketConsumer):\n    @classmethod\n    async def encode_json(cls, content):\n        return json.dumps(content, default=str)\n\n    async def work(self):", "await self.send_json({'v': VALUE})","  #?"),
     Sink("JSONResponse", "from fastapi.responses import JSONResponse\n", "def work():", 'print(JSONResponse({"v": VALUE}))'),
     Sink("JSONResponse, content", "from starlette.responses import JSONResponse\n", "def work():", "print(JSONResponse(status_code=400, content=[VALUE]))"),
     Sink("JSONResponse of an encoder", "from fastapi.encoders import jsonable_encoder\nfrom fastapi.responses import JSONResponse\n", "def work():", "print(JSONResponse(jsonable_encoder(VALUE)))", ""),

@@ -30,6 +30,8 @@ _FRAMEWORKS = (
 )
 #: by guessed sink, the method that decides
 _METHODS = {"send_json?": "send_json", "json=?": "post", "emit?": "emit"}
+#: methods through which a framework's own hands on what it is given: a subclass may make text of it there
+_INNER = ("encode_json", "request", "_request", "build_request", "prepare_request")
 
 
 class Handing(NamedTuple):
@@ -104,10 +106,11 @@ def sink_of(resolver: Resolver, path: str, reach: Reach) -> str:
         return ""
     if found is None:
         return reach.sink
-    encodes = resolver.attribute(owner, "encode_json")
-    if found.what == "method" or (encodes is not None and encodes.what == "method"):
+    if found.what == "method":
         return ""
-    return reach.sink.removesuffix("?") if found.name.startswith(_FRAMEWORKS) else reach.sink
+    inner = (resolver.attribute(owner, name) for name in _INNER)
+    is_own = any(each is not None and each.what == "method" for each in inner)
+    return reach.sink.removesuffix("?") if found.name.startswith(_FRAMEWORKS) and not is_own else reach.sink
 
 
 def _add(found: Helpers, name: str, made: Handing) -> None:

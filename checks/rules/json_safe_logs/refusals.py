@@ -53,7 +53,7 @@ _ENUMS = frozenset(
         "opentelemetry.trace.status.StatusCode", "uuid.SafeUUID", "google.api_core.retry.RetryFailureReason",
     }
 )  # fmt: skip
-_JSON_BASES = frozenset({"str", "int", "float", "dict", "list", "tuple"})
+_JSON_BASES = frozenset({"str", "int", "float", "dict", "list", "tuple", "typing.NamedTuple"})
 _JSON_ENUMS = frozenset({"enum.IntEnum", "enum.StrEnum", "enum.IntFlag"})
 _SOCKET_STATE = re.compile(r"(starlette|fastapi)(\.\w+)*\.WebSocketState(\.[A-Z_]+)?")
 _SOCKET_ATTRIBUTE = re.compile(r"(starlette|fastapi)(\.\w+)*\.WebSocket\.(client|application)_state")
@@ -127,9 +127,9 @@ def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
     made = resolver.class_of(thing)
     line = made.line if made else 0
     known = next((REFUSED[name] for name in above if name in REFUSED), "")
-    if any(name.startswith("enum.") for name in above):
-        known = f"enum {thing.name}"
-    elif any(_is_exception(name) for name in above):
+    if any(name.startswith("enum.") for name in above):  # what is not known may be a ``str`` with members
+        return Refusal(f"enum {thing.name}", resolver.is_told(thing), thing.path, line)
+    if any(_is_exception(name) for name in above):
         known = "exception"
     if known:
         return Refusal(known, True, thing.path, line)
