@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import ast
 
+from checks.tree.containers import joined, spread
 from checks.tree.locals import Locals, doubted
-from checks.tree.symbols import dotted
+from checks.tree.symbols import Symbol, dotted
+
+#: words in the names of calls that look at what they are given, keep it or send it, and do not change it
+_LEAVING = frozenset(
+    {"add", "append", "assert", "assertequal", "broadcast", "callback", "check", "critical", "debug", "dump", "dumps", "emit",
+     "error", "exception", "extend", "info", "insert", "isinstance", "len", "log", "message", "notify", "observe", "patch",
+     "post", "pprint", "print", "publish", "push", "put", "record", "register", "request", "respond", "save", "send", "set",
+     "setattr", "store", "trace", "validate", "verify", "warn", "update", "warning", "write", "delete", "json", "execute", "call"}
+)  # fmt: skip
 
 
 def is_turn_of(key: ast.expr, container: ast.expr, names: Locals) -> bool:
@@ -38,6 +47,43 @@ def made_anew(node: ast.Dict) -> set[ast.expr]:
         elif names & later:
             found.add(value)
     return found
+
+
+def spread_below(call: ast.Call, first: Symbol | None, names: Locals) -> list[Symbol | None]:
+    """What ``dict(row, at=...)`` takes from ``row``: what is given by name stands in the place of what was there."""
+    given = {keyword.arg for keyword in call.keywords}
+    local = names.get(dotted(call.args[0])) if call.args and given else None
+    if local is not None and local.fields is not None:
+        return [value for key, value in local.fields.items() if key not in given]
+    taken = spread(first)
+    return [joined(each, None) for each in taken] if given else taken
+
+
+def hand_over(node: ast.stmt, names: Locals) -> None:
+    """Doubt local containers and parameters that a statement hands to code which may change them in place.
+
+    ``make_plain(row)`` alone in a line is called for what it does to the row; ``log.info(row)`` is not.
+    """
+    if not isinstance(node, ast.Expr):
+        return
+    call = node.value.value if isinstance(node.value, ast.Await) else node.value
+    if not isinstance(call, ast.Call) or not _LEAVING.isdisjoint(_last_of(call).lower().split("_")):
+        return
+    for each in (*call.args, *(keyword.value for keyword in call.keywords)):
+        local = names.get(each.id) if isinstance(each, ast.Name) else None
+        if local is not None and local.symbol is not None and local.symbol.form in ("box", "param"):
+            names[each.id] = doubted(local)  # type: ignore[attr-defined]
+
+
+def _last_of(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
+
+
+def as_update(node: ast.AugAssign) -> ast.Call | None:
+    """``row |= {...}`` is ``row.update({...})``."""
+    if not isinstance(node.op, ast.BitOr) or not isinstance(node.value, ast.Dict):
+        return None
+    return ast.copy_location(ast.Call(ast.Attribute(node.target, "update"), [node.value], []), node)
 
 
 def _read_in(node: ast.expr) -> set[str]:

@@ -6,9 +6,9 @@ import ast
 import sys
 from collections.abc import Callable, Mapping
 
-from checks.tree.anew import doubt_by_key, is_turn_of, made_anew
+from checks.tree.anew import doubt_by_key, is_turn_of, made_anew, spread_below
 from checks.tree.containers import DICT, VIEWS, at, is_dict, item, iterable, joined, member, row, spread, view
-from checks.tree.definitions import module_scope, simple
+from checks.tree.definitions import module_scope
 from checks.tree.locals import Local, Locals, doubted, key_of, narrow, with_part
 from checks.tree.symbols import (
     DOUBT,
@@ -22,6 +22,7 @@ from checks.tree.symbols import (
     either,
     expression_name,
 )
+from checks.tree.top_values import top_values
 
 _CONTAINERS = frozenset({"list", "tuple", "sorted"})
 _ITERATORS = {
@@ -49,14 +50,7 @@ class Expressions:
         self._holds = False  # something of the object itself is among the names
         self._safe, self._attributes = safe, attributes | ENUM_ATTRIBUTES
         self._knows_sockets = any("starlette" in v or "fastapi" in v for v in imports.values())
-        #: what names at the top are given by calls and by other names: loggers and encoders, mostly
-        self.module_values = {
-            target.id: simple(node.value, self.look)
-            for node in statements
-            if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Call, ast.Name, ast.Attribute))
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
+        self.module_values = top_values(statements, self.look)
 
     def bind(
         self, target: ast.expr, value: Symbol | None, names: Locals, line: int, source: ast.expr | None = None
@@ -208,7 +202,7 @@ class Expressions:
         match word, node.args:
             case "dict", _:
                 parts = [self.value(k.value, names) for k in node.keywords]
-                return box([*parts, *spread(first)], DICT) or DOUBT
+                return box([*parts, *spread_below(node, first, names)], DICT) or DOUBT
             case _, [_, *_] if word in _CONTAINERS:
                 return first if _form(first) == "row" and word == "tuple" else box([item(first)]) or DOUBT
             case _, _ if word in _ITERATORS:

@@ -15,6 +15,7 @@ import ast
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 
+from checks.tree.anew import as_update, hand_over
 from checks.tree.calls import added, expressions_below, is_marked, is_own_call, last_of
 from checks.tree.containers import DICT, item, spread
 from checks.tree.definitions import FUNCTIONS, Function, changes_what_is_given
@@ -254,6 +255,7 @@ class Flow(Expressions):
     }
 
     def _assign(self, node: ast.stmt, names: Locals) -> None:
+        hand_over(node, names)
         if isinstance(node, _CALLING) and isinstance(node.value, ast.Call):
             self._mutation(node.value, names)
         match node:
@@ -266,15 +268,22 @@ class Flow(Expressions):
                 value = self.value(node.value, names) if node.value else None
                 noted = value if value is not None else annotation(node.annotation, self.look)
                 self.bind(node.target, noted, names, node.lineno, node.value)
-            case ast.AugAssign(target=ast.Name(id=name)) if name in names or not is_counted(node.value):
-                before = names.get(name, Local(None))
-                names[name] = augmented(name, before, node, self.value(node.value, names))
+            case ast.AugAssign(target=ast.Name(id=name)):
+                self._augment(name, node, names)
             case ast.Import() | ast.ImportFrom() if self._is_inside:
                 found = imported_names(self._path, [node])
                 names.update({name: Local(Symbol("obj", full), node.lineno) for name, full in found.items()})
             case ast.Delete():
                 for target in node.targets:
                     self._delete(target, names)
+
+    def _augment(self, name: str, node: ast.AugAssign, names: Locals) -> None:
+        update = as_update(node) if name in names else None
+        if update is not None:
+            self._mutation(update, names)
+        elif name in names or not is_counted(node.value):
+            value = self.value(node.value, names)
+            names[name] = augmented(name, names.get(name, Local(None)), node, value)
 
     def _delete(self, target: ast.expr, names: Locals) -> None:
         match target:

@@ -14,6 +14,9 @@ _NARROWING = frozenset({"isinstance", "hasattr", "issubclass", "callable"})
 _COUNTS = frozenset({"int", "float", "len"})
 _NUMBERS = (int, float)
 _PLAIN = frozenset({"str", "int", "float", "bool", "dict", "list"})
+_FALSE_ALIKE = frozenset(
+    {"builtins.set", "builtins.frozenset", "builtins.bytes", "builtins.bytearray", "decimal.Decimal", "datetime.timedelta"}
+)  # fmt: skip
 _MOST_STEPS = 2
 _MOST_FIELDS = 60
 
@@ -42,6 +45,8 @@ class Local(Struct):
 
 
 Locals = dict[str, Local]
+#: a name where it is None, or empty
+ABSENT = Local(None)
 
 
 def way(value: ast.expr, names: Locals) -> list[tuple[int, str]]:
@@ -129,6 +134,11 @@ def is_counted(node: ast.expr) -> bool:
 def narrow(test: ast.expr, yes: Locals, no: Locals) -> None:
     """Forget on the other side what a test asked about; ``not`` turns sides."""
     match test:
+        case ast.Name(id=name) if name in no and not _is_false_alike(no[name].symbol):
+            no[name] = ABSENT
+        case ast.Compare(ast.Name(id=name), [ast.Is() | ast.IsNot() as word], [ast.Constant(None)]):
+            side = yes if isinstance(word, ast.Is) else no
+            side.update({name: ABSENT} if name in side else {})
         case ast.UnaryOp(op=ast.Not(), operand=asked):
             narrow(asked, no, yes)
         case ast.BoolOp(op=word):
@@ -140,6 +150,19 @@ def narrow(test: ast.expr, yes: Locals, no: Locals) -> None:
                 no[name] = Local(None)
             if name in yes and _asks_for_plain(test):
                 yes[name] = Local(None)
+
+
+def _either(before: Local, local: Local) -> Local:
+    """One of two branches; where a name is None in one of them, the other says what it is when it is there."""
+    if before is ABSENT or local is ABSENT:
+        return local if before is ABSENT else before
+    shown = before if before.symbol is not None else local
+    return Local(joined(before.symbol, local.symbol), shown.line, shown.how, shown.source)
+
+
+def _is_false_alike(symbol: Symbol | None) -> bool:
+    """Whether what is refused may be false itself: an empty set, a zero of ``Decimal``."""
+    return symbol is not None and (symbol.form in ("iter", "kind") or symbol.name in _FALSE_ALIKE)
 
 
 def _is_no_text_yet(local: Local, test: ast.Call) -> bool:
@@ -167,8 +190,6 @@ def become(names: Locals, branches: list[Locals]) -> None:
             if before is None:
                 merged[name] = local
             elif before is not local and before.symbol != local.symbol:
-                shown = before if before.symbol is not None else local
-                symbol = joined(before.symbol, local.symbol)
-                merged[name] = Local(symbol, shown.line, shown.how, shown.source)
+                merged[name] = _either(before, local)
     names.clear()
     names.update(merged)
