@@ -25,9 +25,15 @@ SLICED = {
     "what decides, step by step": ("a = get()\nb = 1\nc = [a]\nlogger.info('', extra={'c': c})", 3),
     "a log line in a branch": ("a = get()\nif a:\n    logger.info('', extra={'x': x})\nreturn a", 1),
     "two in branches of their own": (
-        "if x:\n    logger.info('', extra={'x': x})\nelse:\n    y = 1\n    logger.info('', extra={'x': x})",
+        "if get():\n    logger.info('', extra={'x': x})\nelse:\n    y = 1\n    logger.info('', extra={'x': x})",
         2,
     ),
+    "a test of what is asked about": (
+        "if x:\n    logger.info('', extra={'x': x})\nelse:\n    y = 1\n    logger.info('', extra={'x': x})",
+        1,
+    ),
+    "what only looks at what is asked about": ("print(x)\nlogger.info('', extra={'x': x})", 1),
+    "what may change what is asked about": ("make_plain(x)\nlogger.info('', extra={'x': x})", 2),
     "neighbours in one branch": (
         "if x:\n    y = 1\n    logger.info('', extra={'x': x})\n    logger.info('', extra={'y': 1})",
         1,
@@ -68,6 +74,7 @@ DECIDING = (
     "return", "raise get()", "def y():\n    return x", "[\n    x,\n    y,\n] = State.A, 1", "y = [\nx.append(State.A)\n]",
     "with suppress(TypeError):\n    json.dumps([x])", "with get(), suppress(\n    TypeError\n):\n    json.dumps([x])",
     "with get() as x, suppress(TypeError):\n    y = 1", "count += 1\nif get():\n    count = State.A\nx = count",
+    "if x is not None:\n    return", "if not x:\n    return", "x = {'a': State.A}\nself.go(x)", "x = {'a': State.A}\nget(1, y=x)",
     "@get\ndef x(): pass", "class x:\n    pass", "assert (x := get())", "for y in get():\n    x = y\nelse:\n    x = State.A",
 )  # fmt: skip
 

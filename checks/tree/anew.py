@@ -6,15 +6,8 @@ import ast
 
 from checks.tree.containers import joined, spread
 from checks.tree.locals import Locals, doubted
+from checks.tree.slices import leaves_alone
 from checks.tree.symbols import Symbol, dotted
-
-#: words in the names of calls that look at what they are given, keep it or send it, and do not change it
-_LEAVING = frozenset(
-    {"add", "append", "assert", "assertequal", "broadcast", "callback", "check", "critical", "debug", "dump", "dumps", "emit",
-     "error", "exception", "extend", "info", "insert", "isinstance", "len", "log", "message", "notify", "observe", "patch",
-     "post", "pprint", "print", "publish", "push", "put", "record", "register", "request", "respond", "save", "send", "set",
-     "setattr", "store", "trace", "validate", "verify", "warn", "update", "warning", "write", "delete", "json", "execute", "call"}
-)  # fmt: skip
 
 
 def is_turn_of(key: ast.expr, container: ast.expr, names: Locals) -> bool:
@@ -67,7 +60,7 @@ def hand_over(node: ast.stmt, names: Locals) -> None:
     if not isinstance(node, ast.Expr):
         return
     call = node.value.value if isinstance(node.value, ast.Await) else node.value
-    if not isinstance(call, ast.Call) or not _LEAVING.isdisjoint(_last_of(call).lower().split("_")):
+    if not isinstance(call, ast.Call) or leaves_alone(_last_of(call)):
         return
     for each in (*call.args, *(keyword.value for keyword in call.keywords)):
         local = names.get(each.id) if isinstance(each, ast.Name) else None

@@ -30,7 +30,9 @@ HASH = ord("#")
 _NO_BRACKETS = bytes(each for each in range(256) if each not in b"()[]{}")
 _NO_BRACKETS_IN_ROWS = _NO_BRACKETS.replace(b"\n", b"")
 _FIRST = re.compile(rb"([ \t]*)(?:async\s+)?(@|[^\W\d]\w*)?")
-_ASKING = re.compile(rb"\b(?:isinstance|hasattr|issubclass|callable)\b")
+_ASKING = re.compile(
+    rb"\b(?:isinstance|hasattr|issubclass|callable)\b|\bis\s+(?:not\s+)?None\b|\s*(?:el)?if\s+(?:not\s+)?\w+\s*:\Z"
+)
 _AS = re.compile(rb"\bas\s+([^:]*)")
 _ASSIGNED = re.compile(rb"=(?<![=!<>:]=)(?!=)|=(?<=>>=)|=(?<=<<=)")
 _ANNOTATED = re.compile(rb"[^:=({]+:(?!=)")
@@ -47,6 +49,15 @@ _COUNTING = re.compile(
     % ((rb"\d[\w.]*(?<![jJ])|(?:int|float|len)\((?:[^():]|\([^():]*\))*\)",) * 2)
 )
 _CALLED = re.compile(rb"\s*([\w.]+)\(")
+#: ``make_plain(row)`` alone: it may change what it is given
+_HANDING = re.compile(rb"\s*(?:await\s+)?(?:[\w.()]+\.)?(\w+)\s*\(")
+#: words in the names of calls that look at what they are given, keep it or send it, and do not change it
+_LEAVING_ALONE = frozenset(
+    {"add", "append", "assert", "assertequal", "broadcast", "call", "callback", "check", "critical", "debug", "delete", "dump",
+     "dumps", "emit", "error", "exception", "execute", "extend", "info", "insert", "isinstance", "json", "len", "log", "message",
+     "notify", "observe", "patch", "post", "pprint", "print", "publish", "push", "put", "record", "register", "request",
+     "respond", "save", "send", "set", "setattr", "store", "trace", "update", "validate", "verify", "warn", "warning", "write"}
+)  # fmt: skip
 #: what is in a call that is refused where it stands, so that a ``try`` around it can have another way
 _RAISING = (b"dump", b"send", b"json", b"emit")
 
@@ -236,6 +247,11 @@ class _Function:
         return not words.isdisjoint(_deciding(statement).translate(_WORDS).split())
 
 
+def leaves_alone(name: str) -> bool:
+    """Whether a call by this name, alone in a line, is none that changes in place what it is given."""
+    return not _LEAVING_ALONE.isdisjoint(name.lower().split("_"))
+
+
 def _words(text: bytes) -> frozenset[bytes]:
     return frozenset(text.translate(_WORDS).split())
 
@@ -246,6 +262,9 @@ def _deciding(statement: Statement) -> bytes:
     if b":=" in text or b";" in text or word in _BINDING:
         return text
     if word not in _COMPOUND:
+        handing = _HANDING.match(text)
+        if handing and not leaves_alone(handing[1].decode(errors="replace")):
+            return text
         added = _ADDED.search(text) if b"." in text else None
         return _bound(text) if added is None else _bound(text) + b" " + text[: added.start()]
     if not text.endswith(b":"):
