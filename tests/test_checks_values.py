@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from checks.runner import run
+from checks.settings import JsonSafeLogs, Settings
 from tests.checks_corpus import encoders, values
 from tests.checks_corpus.values import Kind
 
@@ -70,3 +73,26 @@ def test_what_stands_in_functions_of_a_head_is_true_too(name: str, evaluated: An
             assert not value(each), each
     for each in taken:
         assert value(each), each
+
+
+WORDED = {
+    "json.dumps({'at': datetime.now()})": "datetime.now() is a datetime: ",
+    "json.dumps(asdict(row))": "asdict(row) holds a datetime: ",
+    "json.dumps({'at': at if at.year else 'x'})": "at if at.year else 'x' may be a datetime: ",
+    "json.dumps([row.at for row in rows])": "[row.at for row in rows] holds a datetime: ",
+    "json.dumps(dict(rows, at=1))": "dict(rows, at=1) may hold a datetime: ",
+}
+
+
+@pytest.mark.parametrize("call", WORDED)
+def test_the_text_says_whether_it_is_that_or_holds_it_and_how_certain_that_is(
+    call: str, tmp_path: Path
+) -> None:
+    head = "import json\nfrom dataclasses import asdict, dataclass\nfrom datetime import datetime\n"
+    row = "@dataclass\nclass Row:\n    at: datetime\n"
+    rows = "list[Row]" if " for " in call else "dict[str, datetime]"
+    asked = f"def f(row: Row, rows: {rows}, at: datetime):\n    {call}\n"
+    (tmp_path / "app.py").write_text(head + row + asked)
+    settings = Settings(json_safe_logs=JsonSafeLogs())
+    (found,) = run(tmp_path, settings, only=["json-safe-logs"], jobs=1, cache=False).findings
+    assert found.message.startswith(WORDED[call])

@@ -66,7 +66,7 @@ _MODELS = (
 
 
 class Refusal(Struct, frozen=True):
-    """What kind of value it is, and whether it is that in every branch; whether it is a key, or inside of a container."""
+    """What kind of value it is, and whether it is that in every branch; whether it is a key, or in a container."""
 
     word: str
     is_sure: bool
@@ -111,7 +111,8 @@ def _of_several(thing: Thing, resolver: Resolver, is_key_alone: bool) -> Refusal
     if not refused:
         return None
     if thing.what != "any":
-        return replace(max(refused, key=lambda each: (each.is_sure, not each.is_key)), is_inside=True)
+        first = max(refused, key=lambda each: (each.is_sure, not each.is_key))
+        return replace(first, is_inside=True)
     is_sure = len(refused) == len(found) and all(each.is_sure for each in refused)
     return replace(refused[0], is_sure=is_sure)
 

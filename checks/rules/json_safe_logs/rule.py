@@ -106,8 +106,8 @@ class _Judge:
                 return
             answer, encoder = ending(self._encoders, where.sink, top, is_key=refused.is_key)
             if answer != "writes":
-                certain = refused.is_sure and is_sure and answer == "refuses"
-                yield finding(self._path, value, where, replace(refused, is_sure=certain), encoder)
+                refused = replace(refused, is_sure=refused.is_sure and is_sure)
+                yield finding(self._path, value, where, refused, encoder, is_lost=answer == "refuses")
                 return
 
     def _refusal(self, symbol: Symbol, *, is_key_alone: bool) -> Refusal | None:

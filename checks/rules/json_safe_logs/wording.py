@@ -39,13 +39,16 @@ class Where(NamedTuple):
 
 
 def finding(
-    path: str, value: Reach | Given, where: Where, refused: Refusal, encoder: Encoder | None
+    path: str, value: Reach | Given, where: Where, refused: Refusal, encoder: Encoder | None, *, is_lost: bool
 ) -> Finding:
+    """What is told of a value. Args: is_lost: the encoder is known, and refuses what the value is."""
     field = f" as {where.field!r}" if where.field and where.field not in ("extra", "a key", "json") else ""
     sink = where.sink.removesuffix("?")
     what = f"{_a(refused.word)}{', as a key' if refused.is_key else ''}"
     writer = _SINKS.get(sink, f"a {sink} field")
-    message = f"{value.text} {'holds' if refused.is_inside else 'is'} {what}: {writer} cannot write it{field}{_doubt(where.sink, encoder)}"
+    message = (
+        f"{value.text} {_verb(refused)} {what}: {writer} cannot write it{field}{_doubt(where.sink, encoder)}"
+    )
     trail = [Step(path, line, text) for line, text in value.steps if line != value.line]
     if refused.path:
         trail.append(Step(refused.path, refused.line, f"{refused.word} is defined here"))
@@ -53,7 +56,7 @@ def finding(
     trail += [where.step] if where.step is not None else []
     if encoder is not None and encoder.path:
         trail.append(Step(encoder.path, encoder.line, f"written by {encoder.name}"))
-    confidence = Confidence.HIGH if refused.is_sure else Confidence.MEDIUM
+    confidence = Confidence.HIGH if refused.is_sure and is_lost else Confidence.MEDIUM
     return Finding(NAME, path, value.line, value.column, Severity.ERROR, confidence, message, tuple(trail))
 
 
@@ -70,6 +73,13 @@ def _doubt(sink: str, encoder: Encoder | None) -> str:
     if encoder is not None:
         what = f"what {encoder.name} does with it is not known"
     return f", if it ends in plain json.dumps: {what}; say plain: [{word}] or trusted: [{word}]"
+
+
+def _verb(refused: Refusal) -> str:
+    """It is that, or holds it; it may where another branch, or a helper's other way, is harmless."""
+    if refused.is_sure:
+        return "holds" if refused.is_inside else "is"
+    return "may hold" if refused.is_inside else "may be"
 
 
 def _a(word: str) -> str:
