@@ -9,20 +9,26 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections import deque
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+#: nodes that are one name
+_NAMES = (ast.Name, ast.arg)
 #: where statements keep those inside them
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
-_DROPPED = frozenset(
-    {"annotation", "returns", "decorator_list", "type_comment", "ctx", "kind", "type_params"}
-)
+_DROPPED = frozenset({"type_comment", "ctx", "kind"})
+_UNCOUNTED = frozenset({"annotation", "returns", "decorator_list", "type_params"})
 _KINDS = [each for each in vars(ast).values() if isinstance(each, type) and issubclass(each, ast.AST)]
-#: of each kind of node, how it is written, and what of it counts
+#: of each kind of node, how it is written, the fields that count, and those in which names may be bound all the same
 _WRITTEN = {
-    kind: (f"({kind.__name__}", tuple(f for f in kind._fields if f not in _DROPPED)) for kind in _KINDS
+    kind: (
+        f"({kind.__name__}",
+        tuple(f for f in kind._fields if f not in _DROPPED and f not in _UNCOUNTED),
+        tuple(f for f in kind._fields if f in _UNCOUNTED),
+    )
+    for kind in _KINDS
 }
 #: text fields that may name a local variable; what is in others is what it says, also where a variable is called so
 _NAMING = frozenset({"name", "asname", "rest"})
@@ -54,16 +60,7 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
 
 def normal_form(node: Function | ast.Lambda) -> str:
     """One line of text; equal for functions that differ in local names, comments and docstrings only."""
-    if isinstance(node, ast.Lambda):
-        body: list[ast.stmt] = [ast.Return(value=node.body)]
-    else:
-        body = without_docstring(node.body)
-    names = _local_names(node)
-    parts: list[str] = []
-    _write(node.args, names, parts)
-    for statement in body:
-        _write(statement, names, parts)
-    return " ".join(parts)
+    return _Written(node).form()
 
 
 def print_of(node: Function | ast.Lambda) -> str:
@@ -87,7 +84,7 @@ def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 def words(node: Function) -> set[bytes]:
     """Attribute names, text constants and names from outside: what a copy of it must hold, whatever it is called."""
     found: set[str] = set()
-    local = _local_names(node)
+    local = _Written(node).names()
     for child in (c for statement in without_docstring(node.body) for c in ast.walk(statement)):
         match child:
             case ast.Attribute(attr=word):
@@ -106,8 +103,12 @@ def _stands_as_it_is(text: str) -> bool:
 
 def has_size(node: Function, least: int) -> bool:
     """Whether the body has so many syntax nodes: below about 12 a function is too small to be anybody's copy."""
-    nodes = (child for statement in without_docstring(node.body) for child in ast.walk(statement))
-    return next(islice(nodes, least - 1, None), None) is not None
+    left: list[ast.AST] = [*without_docstring(node.body)]
+    seen = 0
+    while left and seen + len(left) < least:
+        seen += 1
+        left.extend(ast.iter_child_nodes(left.pop()))
+    return seen + len(left) >= least
 
 
 def functions(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, Function]]:
@@ -129,42 +130,86 @@ def named_lambdas(tree: ast.AST) -> Iterator[tuple[str, ast.Lambda]]:
             yield from ((t.id, node.value) for t in node.targets if isinstance(t, ast.Name))
 
 
-def _local_names(node: Function | ast.Lambda) -> dict[str, str]:
-    names: dict[str, str] = {}
-    waiting: list[ast.AST] = [node]
-    for child in waiting:  # it grows: everything below the function, level by level
-        if isinstance(child, ast.Name):
-            if isinstance(child.ctx, ast.Store):
-                names.setdefault(child.id, f"_{len(names)}")
-            continue
-        if isinstance(child, ast.arg):
-            names.setdefault(child.arg, f"_{len(names)}")
-        elif isinstance(child, ast.ExceptHandler) and child.name:
-            names.setdefault(child.name, f"_{len(names)}")
-        waiting += below(child)
-    return names
+class _Written:
+    """A function as it is written in its normal form, gone through once: which names are its own is known at the end."""
 
+    def __init__(self, node: Function | ast.Lambda) -> None:
+        self._parts: list[str] = []
+        #: which of the parts are names, and which are names that are written as texts are
+        self._named: list[int] = []
+        self._quoted: list[int] = []
+        #: each name that is bound, with how deep that stands
+        self._bound: list[tuple[int, str]] = []
+        self._write(node.args, 1)
+        if isinstance(node, ast.Lambda):
+            self._parts.append("(Return")
+            self._write_all([node.body], 1)
+            self._parts.append(")")
+        else:
+            self._write_all(without_docstring(node.body), 1)
+            self._bind([*node.decorator_list, node.returns], 1)
 
-def _write(node: object, names: dict[str, str], parts: list[str]) -> None:
-    """The tests stand in the order of how often they are true: this is called for every node of every function."""
-    kind = type(node)
-    if isinstance(node, ast.Name):
-        parts.append(names.get(node.id, node.id))
-    elif isinstance(node, list):
-        for each in node:
-            _write(each, names, parts)
-    elif isinstance(node, ast.arg):
-        parts.append(names[node.arg])
-    elif kind in _WRITTEN:
-        head, fields = _WRITTEN[kind]
+    def names(self) -> dict[str, str]:
+        """By local name its number, level by level of the syntax tree."""
+        own = dict.fromkeys(name for _, name in sorted(self._bound, key=itemgetter(0)))
+        return {name: f"_{number}" for number, name in enumerate(own)}
+
+    def form(self) -> str:
+        names, parts = self.names(), self._parts
+        for at in self._named:
+            parts[at] = names.get(parts[at], parts[at])
+        for at in self._quoted:
+            parts[at] = repr(names.get(parts[at], parts[at]))
+        return " ".join(parts)
+
+    def _write(self, node: ast.AST, depth: int) -> None:
+        """This is called for every node but names of every function: what most of their fields are is asked first."""
+        parts, (head, fields, uncounted) = self._parts, _WRITTEN[type(node)]
         parts.append(head)
         for field in fields:
             value = getattr(node, field, None)
-            if type(value) is str and field not in _NAMING:
+            if isinstance(value, _NAMES):
+                self._write_name(value, depth + 1)
+            elif isinstance(value, ast.AST):
+                self._write(value, depth + 1)
+            elif type(value) is str and field not in _NAMING:
                 parts.append(repr(value).replace(" ", "\u00b7"))
             elif value is not None:
-                _write(value, names, parts)
+                self._write_all(value if type(value) is list else [value], depth + 1)
         parts.append(")")
-    elif node is not None:
-        text = names.get(node, node) if isinstance(node, str) else node
-        parts.append(repr(text).replace(" ", "\u00b7"))
+        for field in uncounted:
+            self._bind(getattr(node, field, None), depth + 1)
+
+    def _write_name(self, node: ast.Name | ast.arg, depth: int) -> None:
+        self._named.append(len(self._parts))
+        if isinstance(node, ast.Name):
+            self._parts.append(node.id)
+            if isinstance(node.ctx, ast.Store):
+                self._bound.append((depth, node.id))
+        else:
+            self._parts.append(node.arg)
+            self._bind(node, depth)
+
+    def _write_all(self, values: Sequence[object], depth: int) -> None:
+        for value in values:
+            if isinstance(value, _NAMES):
+                self._write_name(value, depth)
+            elif isinstance(value, ast.AST):
+                if isinstance(value, ast.ExceptHandler) and value.name:
+                    self._bound.append((depth, value.name))
+                self._write(value, depth)
+            elif isinstance(value, str):
+                self._quoted.append(len(self._parts))
+                self._parts.append(value)
+            elif value is not None:
+                self._parts.append(repr(value).replace(" ", "\u00b7"))
+
+    def _bind(self, nodes: object, depth: int) -> None:
+        """Names that are bound in what does not count itself: an annotation, decorators."""
+        for node in nodes if isinstance(nodes, list) else [nodes]:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self._bound.append((depth, node.id))
+            elif isinstance(node, ast.arg):
+                self._bound.append((depth, node.arg))
+            if isinstance(node, ast.AST):
+                self._bind(below(node), depth + 1)
