@@ -15,6 +15,8 @@ from checks.service.tables import Module
 from checks.tree.symbols import dotted
 
 _LEAST_MEMBERS = 2
+#: functions by which a name is looked up
+_LOOKING_UP = ("getattr", "globals", "vars", "locals")
 
 
 class Found(NamedTuple):
@@ -63,13 +65,13 @@ def _member(source: Source, path: str, member: ast.expr, depth: int) -> Iterator
         yield tag, path
         return
     home, name = source.home(path, dotted(member))
-    tree = source.tree(home)
-    made = class_in(tree, name) if tree else None
+    made = source.class_in(home, name)
     key = literal_of(made) if made is not None else None
     if key is not None:
         yield key, home
-    elif made is None and tree is not None and depth:
-        for statement in tree.body:
+    elif made is None and depth:
+        tree = source.tree(home)
+        for statement in tree.body if tree else ():
             if isinstance(statement, ast.Assign) and dotted(statement.targets[0]) == name:
                 for each in union_of(statement.value) or ():
                     yield from _member(source, home, each, depth - 1)
@@ -79,8 +81,7 @@ def _class_of(source: Source, path: str, base: ast.expr) -> tuple[str, ast.Class
     """The outermost class of the tree above, for which subclasses with keys are written."""
     plain = base.value if isinstance(base, ast.Subscript) else base
     home, name = source.home(path, dotted(plain))
-    tree = source.tree(home)
-    made = class_in(tree, name) if tree else None
+    made = source.class_in(home, name)
     if made is None:
         return None
     above = (_class_of(source, home, each) for each in made.bases if dotted(each) != dotted(plain))
@@ -91,8 +92,8 @@ def named(source: Source, module: Module) -> Iterator[Found]:
     """``getattr(self, f"on_{kind}")``, in a class or of another module; and classes whose methods a library calls."""
     owners = {id(n): c for c in module.classes for n in functions_of(c.body).values()}
     top = functions_of(module.tree.body)
-    looks_up = any(dotted(call.func) in ("getattr", "globals", "vars", "locals") for call in module.calls)
-    for each in module.functions if looks_up else ():
+    looks_up = any(dotted(call.func) in _LOOKING_UP for call in module.calls)
+    for each in source.saying(_LOOKING_UP, module.functions) if looks_up else ():
         owner = owners.get(id(each.node))
         made = by_name(each.node, owner, functions_of(owner.body) if owner else top)
         if made is not None:

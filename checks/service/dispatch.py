@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from checks.rules.event_map.conditions import LEAVES
 from checks.rules.event_map.keys import KINDS, is_class
-from checks.rules.event_map.messages import class_in
 from checks.service.classes import classes, literal, methods, named
 from checks.service.facts import Place
 from checks.service.outline import HANDLES, REGISTER, TYPE_FIELDS
@@ -23,6 +22,8 @@ from checks.tree.symbols import dotted
 
 #: decorators with a text that is no message type
 _OTHERS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "websocket_route", "middleware", "exception_handler", "parametrize", "on_startup", "on_shutdown", "option", "argument"})  # fmt: skip
+#: words without one of which no function asks for a type
+_ASKING = frozenset({*TYPE_FIELDS, "isinstance", "match"})
 _LIFE = frozenset({"startup", "shutdown", "connect", "disconnect", "http", "websocket"})
 
 
@@ -141,8 +142,7 @@ def _handler(source: Source, value: ast.expr, path: str) -> tuple[Named | None, 
 
 def _class(source: Source, value: ast.expr, path: str) -> tuple[Named | None, tuple[ast.AST, ...]] | None:
     home, name = source.inside(path, dotted(value)) if is_class(value) else ("", "")
-    tree = source.tree(home) if home and name else None
-    made = class_in(tree, name) if tree else None
+    made = source.class_in(home, name) if home and name else None
     return (None, methods(made)) if made is not None else None
 
 
@@ -204,7 +204,7 @@ def _is_word(text: str) -> bool:
 
 
 def _chained(source: Source, module: Module, field: str) -> Iterator[Branch]:
-    for home in module.functions:
+    for home in source.saying({*_ASKING, field}, module.functions):
         nodes = list(walk(home.node))
         types = _holding_the_type(home.node, nodes, field)
         for each in nodes:

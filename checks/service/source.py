@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from checks.rules.event_map.messages import class_in
 from checks.rules.protocol import is_test
 from checks.service.facts import Place
 from checks.service.outline import ENUMS, TYPE_FIELDS, Outline, outline, owner
+from checks.service.parts import Parts
 from checks.tree import files
-from checks.tree.body import Function, functions, walk
+from checks.tree.body import Function, functions, statements, walk
 from checks.tree.definitions import flat
 from checks.tree.modules import ModuleIndex
 from checks.tree.parse import PARSE_LIMIT_BYTES, Unparsable, parse
@@ -44,7 +47,9 @@ _MESSAGES = frozenset(
 )
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 #: trees that are kept of a service of which not all is looked at: one of 400 lines takes a megabyte
-_FEW = 32
+_FEW = 8
+#: functions that are kept
+_MOST_FUNCTIONS = 300
 
 
 class Named(NamedTuple):
@@ -61,11 +66,19 @@ class Source:
     Args:
         outlines: by path.
         parse: the tree of one file; None where it cannot be parsed.
+        read: the bytes of one file; None where it cannot be read.
     """
 
-    def __init__(self, outlines: Mapping[str, Outline], parse: Callable[[str], ast.Module | None]) -> None:
+    def __init__(
+        self,
+        outlines: Mapping[str, Outline],
+        parse: Callable[[str], ast.Module | None],
+        read: Callable[[str], bytes | None],
+    ) -> None:
         self.paths = tuple(outlines)
-        self._outlines, self.tree = outlines, parse
+        self._outlines, self.tree, self._read = outlines, parse, read
+        self._parts = Parts(read)
+        self._at_hand: tuple[str, ast.Module] | None = None
         self._modules = ModuleIndex(outlines)
         self._defined: dict[str, Counter[str]] = defaultdict(Counter)
         self._enums: dict[str, list[str]] = defaultdict(list)
@@ -74,7 +87,7 @@ class Source:
                 self._defined[name][path] = times
             for name in each.enums:
                 self._enums[name].append(path)
-        self._found: dict[tuple[str, str], Named | None] = {}
+        self._found = lru_cache(_MOST_FUNCTIONS)(self._function)
         self._members: dict[str, dict[str, str]] = {}
         self._imported: dict[str, Mapping[str, str]] = {}
 
@@ -91,15 +104,17 @@ class Source:
             if data is not None and len(data) <= PARSE_LIMIT_BYTES:
                 outlines[path] = outline(data)
 
+        read = partial(files.read_or_none, root)
+
         @lru_cache(None if keeps_all else _FEW)
         def parsed(path: str) -> ast.Module | None:
-            data = files.read_or_none(root, path)
+            data = read(path)
             try:
                 return parse(path, data).tree if data is not None else None
             except Unparsable:
                 return None
 
-        return cls(outlines, parsed)
+        return cls(outlines, parsed, read)
 
     @property
     def type_field(self) -> str:
@@ -115,7 +130,20 @@ class Source:
         for path, each in self._outlines.items():
             tree = self.tree(path) if each.may_dispatch(self._defined, self._enums, field) else None
             if tree is not None:
+                self._at_hand = path, tree
                 yield path, tree
+
+    def saying(self, words: Iterable[str], several: Iterable[Named]) -> Iterator[Named]:
+        """Those of the functions of one file whose text has one of the words."""
+        said = re.compile(rf"\b(?:{'|'.join(words)})\b".encode())
+        lines: list[int] | None = None
+        for each in several:
+            if lines is None:
+                data = self._read(each.path) or b""
+                lines = files.lines_of(data, (match.start() for match in said.finditer(data)))
+            at = bisect_left(lines, each.node.lineno)
+            if at < len(lines) and lines[at] <= (each.node.end_lineno or lines[at]):
+                yield each
 
     def function(self, name: str, path: str) -> Named | None:
         """The function or method of that plain name, this file's first; None where it is not there, or not the only one."""
@@ -124,11 +152,21 @@ class Source:
         home = path if path in places else next(iter(places)) if is_only else None
         if home is None:
             return None
-        if (name, home) not in self._found:
-            rows = functions(self.tree(home) or ast.Module([], []))
-            found = (Named(home, dotted_path, node) for dotted_path, node in rows if node.name == name)
-            self._found[name, home] = next(found, None)
-        return self._found[name, home]
+        return self._found(home, name)
+
+    def _function(self, home: str, name: str) -> Named | None:
+        known = self._parts.function(home, name) if self._own(home) is None else None
+        rows = [known] if known is not None else functions(self.tree(home) or ast.Module([], []))
+        return next((Named(home, dotted_path, node) for dotted_path, node in rows if node.name == name), None)
+
+    def class_in(self, path: str, name: str) -> ast.ClassDef | None:
+        """The class of a dotted name inside of a file."""
+        own = self._own(path) if name.isascii() else self.tree(path)
+        return class_in(own, name) if own is not None else self._parts.class_in(path, name)
+
+    def _own(self, path: str) -> ast.Module | None:
+        """The tree of the file that is looked at, if it is this one."""
+        return self._at_hand[1] if self._at_hand and self._at_hand[0] == path else None
 
     def member(self, node: ast.expr) -> str:
         """``Enum.MEMBER`` of an expression such as ``types.Enum.MEMBER.value``; empty for anything else."""
@@ -171,9 +209,9 @@ class Source:
     def _imports(self, path: str) -> Mapping[str, str]:
         """Local name to dotted name, of every import of a file wherever it stands."""
         if path not in self._imported:
-            nodes = walk(self.tree(path) or ast.Module([], []))
-            statements = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
-            self._imported[path] = imported_names(path, statements)
+            nodes = statements(self.tree(path) or ast.Module([], []))
+            imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+            self._imported[path] = imported_names(path, imports)
         return self._imported[path]
 
     def full_name(self, path: str, name: str) -> str:
@@ -191,8 +229,9 @@ class Source:
     def constant(self, path: str, node: ast.expr | None) -> str:
         """The text that a name or an attribute of a class is given, wherever that is; empty for anything else."""
         home, name = self.inside(path, dotted(node).removesuffix(".value")) if node is not None else ("", "")
-        tree = self.tree(home) if home and name else None
         *classes, last = name.split(".")
+        is_near = bool(home and name) and (self._own(home) is not None or self._parts.may_give(home, last))
+        tree = self.tree(home) if is_near else None
         body = tree.body if tree else []
         for part in classes:
             body = [n for c in body if isinstance(c, ast.ClassDef) and c.name == part for n in c.body]

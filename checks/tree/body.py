@@ -58,6 +58,15 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
         yield node
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All statements of a tree, level by level as in ``walk``, with handlers and cases."""
+    left = deque([tree])
+    while left:
+        node = left.popleft()
+        left.extend(each for block in _BLOCKS for each in getattr(node, block, ()))
+        yield node
+
+
 def normal_form(node: Function | ast.Lambda) -> str:
     """One line of text; equal for functions that differ in local names, comments and docstrings only."""
     return _Written(node).form()

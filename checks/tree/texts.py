@@ -79,9 +79,31 @@ class FunctionText(NamedTuple):
         return 2 * (len(words) + signs) < nodes and not _FIELDS.search(self.body)
 
 
+class Block(NamedTuple):
+    """A function or class. Args: name, first, last: as those of ``FunctionText``. start, end: of what is behind its name."""
+
+    name: str
+    first: int
+    last: int
+    is_class: bool
+    start: int
+    end: int
+
+
 def function_texts(data: bytes) -> Iterator[FunctionText]:
     """In order, also those that are in others. Lines must end with LF."""
     plain = _plain(data)
+    for block in _blocks(plain):
+        if not block.is_class:
+            yield FunctionText(block.name, block.first, block.last, _body(plain, block.start, block.end))
+
+
+def blocks(data: bytes) -> Iterator[Block]:
+    """Functions and classes in order, also those that are in others. Lines must end with LF."""
+    return _blocks(_plain(data))
+
+
+def _blocks(plain: bytes) -> Iterator[Block]:
     around: list[tuple[int, str]] = []
     at, line = 0, 1
     for head in _HEAD.finditer(plain):
@@ -97,10 +119,7 @@ def function_texts(data: bytes) -> Iterator[FunctionText]:
         name = f"{around[-1][1]}.{name}" if around else name
         end = _end(plain, start, head.end(), len(indent[1]))
         around.append((end, name))
-        if head[1] == b"def":
-            yield FunctionText(
-                name, line, line + plain.count(b"\n", start, end), _body(plain, head.end(), end)
-            )
+        yield Block(name, line, line + plain.count(b"\n", start, end), head[1] == b"class", head.end(), end)
 
 
 def _plain(data: bytes) -> bytes:
