@@ -13,6 +13,9 @@ from checks.service.source import Named, place
 from checks.tree.body import below, functions, walk
 from checks.tree.symbols import dotted
 
+#: nodes that may map something, and nodes that hold no others
+_ASSIGNING = (ast.Assign, ast.AnnAssign, ast.Expr, ast.Return, ast.Subscript)
+_LEAVES = (ast.Name, ast.Constant)
 Rows = list[tuple[ast.expr | None, ast.expr]]
 
 
@@ -44,7 +47,7 @@ def walked(path: str, tree: ast.Module) -> Module:
             made.calls.append(node)
         elif isinstance(node, ast.ClassDef):
             made.classes.append(node)
-        for target, value in _assigned(node):
+        for target, value in _assigned(node) if isinstance(node, _ASSIGNING) else ():
             rows: Rows = [(target.slice, value)] if isinstance(target, ast.Subscript) else _rows(value, known)
             name = _called(target, function, stored) if rows else ""
             if not rows or not name:
@@ -62,7 +65,7 @@ def walked(path: str, tree: ast.Module) -> Module:
 def _nodes(
     tree: ast.AST, known: Literals, own: Mapping[int, Named]
 ) -> Iterator[tuple[ast.AST, Named | None]]:
-    """All nodes, each with the innermost function around it; loops over what is written out turn by turn."""
+    """All nodes but names and constants, each with the innermost function around it; loops over what is written out turn by turn."""
     left: list[tuple[ast.AST, Named | None]] = [(tree, None)]
     while left:
         node, function = left.pop()
@@ -70,7 +73,7 @@ def _nodes(
         inner = own.get(id(node), function)
         turned = unrolled(node, known) if isinstance(node, ast.For | ast.AsyncFor) else None
         inside = below(node) if turned is None else turned
-        left.extend((each, inner) for each in reversed(inside))
+        left += [(each, inner) for each in reversed(inside) if not isinstance(each, _LEAVES)]
 
 
 def _assigned(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, TypeVar
 
-from checks.tree.body import walk
+from checks.tree.body import statements
 from checks.tree.symbols import dotted
 
 _MOST_TURNS = 500
@@ -21,7 +21,7 @@ Literals = Mapping[str, ast.expr]
 def literals(tree: ast.Module) -> Literals:
     """Rows and dictionaries under a name that is assigned once in the file."""
     pairs: list[tuple[str, ast.expr]] = []
-    for node in walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             pairs += [(target.id, node.value) for target in targets if isinstance(target, ast.Name)]
