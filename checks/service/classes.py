@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from checks.tree.symbols import dotted
 _LEAST_MEMBERS = 2
 #: functions by which a name is looked up
 _LOOKING_UP = ("getattr", "globals", "vars", "locals")
+_LOOKS_UP = re.compile(rf"\b(?:{'|'.join(_LOOKING_UP)})\b".encode())
 
 
 class Found(NamedTuple):
@@ -93,7 +95,7 @@ def named(source: Source, module: Module) -> Iterator[Found]:
     owners = {id(n): c for c in module.classes for n in functions_of(c.body).values()}
     top = functions_of(module.tree.body)
     looks_up = any(dotted(call.func) in _LOOKING_UP for call in module.calls)
-    for each in source.saying(_LOOKING_UP, module.functions) if looks_up else ():
+    for each in source.saying(_LOOKS_UP, module.functions) if looks_up else ():
         owner = owners.get(id(each.node))
         made = by_name(each.node, owner, functions_of(owner.body) if owner else top)
         if made is not None:

@@ -7,7 +7,9 @@ a mapping of texts to enum members (a protocol's table) says which text the memb
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from checks.rules.event_map.conditions import LEAVES
@@ -22,8 +24,6 @@ from checks.tree.symbols import dotted
 
 #: decorators with a text that is no message type
 _OTHERS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "websocket_route", "middleware", "exception_handler", "parametrize", "on_startup", "on_shutdown", "option", "argument"})  # fmt: skip
-#: words without one of which no function asks for a type
-_ASKING = frozenset({*TYPE_FIELDS, "isinstance", "match"})
 _LIFE = frozenset({"startup", "shutdown", "connect", "disconnect", "http", "websocket"})
 
 
@@ -204,7 +204,7 @@ def _is_word(text: str) -> bool:
 
 
 def _chained(source: Source, module: Module, field: str) -> Iterator[Branch]:
-    for home in source.saying({*_ASKING, field}, module.functions):
+    for home in source.saying(_asking(field), module.functions):
         nodes = list(walk(home.node))
         types = _holding_the_type(home.node, nodes, field)
         for each in nodes:
@@ -219,6 +219,13 @@ def _chained(source: Source, module: Module, field: str) -> Iterator[Branch]:
                 for case in each.cases:
                     keys = list(_matched(case.pattern, field, is_type=is_type))
                     yield from _branches(source, keys, case.pattern, tuple(case.body), home)
+
+
+@cache
+def _asking(field: str) -> re.Pattern[bytes]:
+    """Without which no function asks for a type: a variable for one, the field, or what asks for a class."""
+    names = rf"(?<![\"'])\b(?:{'|'.join(TYPE_FIELDS)})\b(?![\"'])"
+    return re.compile(rf"{names}|\b(?:isinstance|match|{re.escape(field)})\b".encode())
 
 
 def _matched(pattern: ast.pattern, field: str, *, is_type: bool) -> Iterator[ast.expr]:

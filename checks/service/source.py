@@ -133,9 +133,8 @@ class Source:
                 self._at_hand = path, tree
                 yield path, tree
 
-    def saying(self, words: Iterable[str], several: Iterable[Named]) -> Iterator[Named]:
-        """Those of the functions of one file whose text has one of the words."""
-        said = re.compile(rf"\b(?:{'|'.join(words)})\b".encode())
+    def saying(self, said: re.Pattern[bytes], several: Iterable[Named]) -> Iterator[Named]:
+        """Those of the functions of one file in whose text that is found."""
         lines: list[int] | None = None
         for each in several:
             if lines is None:

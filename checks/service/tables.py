@@ -101,10 +101,12 @@ def _called(target: ast.expr, function: Named | None, stored: dict[str, frozense
     """
     plain = target.value if isinstance(target, ast.Subscript) else target
     if function is not None and isinstance(plain, ast.Name):
+        if isinstance(plain.ctx, ast.Store):
+            return function.name
         if function.name not in stored:
             names = (n for n in walk(function.node) if isinstance(n, ast.Name))
             stored[function.name] = frozenset(n.id for n in names if isinstance(n.ctx, ast.Store))
-        if not plain.id or plain.id in stored[function.name]:
+        if plain.id in stored[function.name]:
             return function.name
     return dotted(plain).removeprefix("self.")
 

@@ -35,6 +35,8 @@ _NAMING = frozenset({"name", "asname", "rest"})
 #: fields in which there are no names that a function could bind
 _NAMELESS = frozenset({"ctx", "op", "ops", "attr", "id", "kind", "type_comment", "n"})
 _INNER = {kind: tuple(f for f in kind._fields if f not in _NAMELESS) for kind in _KINDS} | {ast.Constant: ()}
+#: of what holds statements, where
+_HELD = {kind: tuple(f for f in kind._fields if f in _BLOCKS) for kind in _KINDS}
 
 
 def below(node: ast.AST) -> list[ast.AST]:
@@ -63,7 +65,8 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
     left = deque([tree])
     while left:
         node = left.popleft()
-        left.extend(each for block in _BLOCKS for each in getattr(node, block, ()))
+        for block in _HELD[type(node)]:
+            left.extend(getattr(node, block))
         yield node
 
 
