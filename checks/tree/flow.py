@@ -151,7 +151,8 @@ class Flow(Expressions):
                 place = index - is_method if index < len(placed) else -1
                 noted = Symbol("param", Parameter(own, argument.arg, place).text)
                 noted = either((noted, DOUBT)) if may_change else noted
-            names[argument.arg] = Local(noted, argument.lineno, f"{argument.arg} is a parameter")
+            how = "is annotated so" if argument.annotation is not None else "is a parameter"
+            names[argument.arg] = Local(noted, argument.lineno, f"{argument.arg} {how}")
         if is_method:
             is_class = is_marked(node, "classmethod")
             names[placed[0].arg] = Local(Symbol("obj" if is_class else "of", f"{self._path}:{self._class}"))

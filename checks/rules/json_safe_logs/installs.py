@@ -19,7 +19,10 @@ _GOOGLE = frozenset(
     {"CloudLoggingHandler", "StructuredLogHandler", "AppEngineHandler", "ContainerEngineHandler"}
 )
 #: what changes the encoder of a sink that is plain ``json.dumps`` by itself; ``json`` is that of all of them
-_CHANGES = (b"json_serialize", b"JSONEncoder.default", b"json.dumps =", b"json._default_encoder")
+_CHANGES = (
+    b"json_serialize", b"JSONEncoder.default", b"json.dumps =", b"json._default_encoder", b"import json_fix", b".complexjson",
+    b"JSONEncoder, ", b"setattr(json,",
+)  # fmt: skip
 _CHANGED_BY = {"ClientSession": ("json_serialize", "json=")} | dict.fromkeys(
     ("AsyncServer", "Server", "SocketIO", "AsyncClient", "Client"), ("json", "emit")
 )
@@ -31,8 +34,11 @@ _PATCHED = frozenset(
         "json.encoder.JSONEncoder.default",
         "json.dumps",
         "json._default_encoder",
+        "requests.models.complexjson",
     }
 )
+#: packages that do so when they are imported
+_PATCHING = frozenset({"json_fix"})
 _HANDING_ON = frozenset({"render_to_log_kwargs", "render_to_log_args_and_kwargs"})
 
 
@@ -109,6 +115,8 @@ class _File:
             yield from self._made("logging", value)
         for name in _PATCHED & self._values.keys():
             yield Install("json", "unknown", name, self._values[name].lineno)
+        for name in _PATCHING & set(self._imports.values()):
+            yield Install("json", "unknown", name, 1)
         for node in self._dicts:
             yield from self._dict_config(node)
 
@@ -126,7 +134,9 @@ class _File:
         name = self._full_name(call.func)
         last = name.rpartition(".")[2]
         method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-        if method == "setFormatter" and call.args:
+        if name == "builtins.setattr" and len(call.args) == 3:
+            yield from self._patched(call)
+        elif method == "setFormatter" and call.args:
             yield from self._made("logging", call.args[0])
         elif method == "setup_logging" or last in _GOOGLE:
             has_encoder = any(k.arg == "json_encoder_cls" for k in call.keywords)
@@ -145,6 +155,12 @@ class _File:
             given = {k.arg: k.value for k in call.keywords}
             sink = call.args[0] if call.args else given.get("sink")
             yield from self._loguru(sink, given, call.lineno) if sink is not None else ()
+
+    def _patched(self, call: ast.Call) -> Iterator[Install]:
+        """``setattr(json.JSONEncoder, "default", ...)`` is an assignment."""
+        name = f"{self._full_name(call.args[0])}.{getattr(call.args[1], 'value', '')}"
+        if name in _PATCHED:
+            yield Install("json", "unknown", name, call.lineno)
 
     def _changed(self, call: ast.Call, name: str, last: str) -> Iterator[Install]:
         """Clients and servers that are given an encoder of their own."""
