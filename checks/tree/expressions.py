@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from checks.tree.anew import doubt_by_key, is_turn_of, made_anew, spread_below
 from checks.tree.containers import DICT, VIEWS, at, is_dict, item, iterable, joined, member, row, spread, view
 from checks.tree.definitions import module_scope
-from checks.tree.locals import Local, Locals, doubted, key_of, narrow, with_part
+from checks.tree.locals import Local, Locals, doubted, key_of, narrow, narrow_attribute, with_part
 from checks.tree.symbols import (
     DOUBT,
     ENUM_ATTRIBUTES,
@@ -230,6 +230,7 @@ class Expressions:
     def _choice(self, node: ast.IfExp, names: Locals) -> Symbol | None:
         yes, no = dict(names), dict(names)
         narrow(node.test, yes, no)
+        narrow_attribute(node.test, yes, no)
         return joined(self.value(node.body, yes), self.value(node.orelse, no))
 
     def _one_of(self, node: ast.BoolOp, names: Locals) -> Symbol | None:

@@ -152,6 +152,13 @@ def narrow(test: ast.expr, yes: Locals, no: Locals) -> None:
                 yes[name] = Local(None)
 
 
+def narrow_attribute(test: ast.expr, yes: Locals, no: Locals) -> None:
+    """``x.out if isinstance(x.out, str) else ...``: an attribute is known so inside of one expression alone."""
+    match test:
+        case ast.Call(func=ast.Name(id="isinstance"), args=[ast.Attribute(value=ast.Name()) as asked, _]):
+            (yes if _asks_for_plain(test) else no)[dotted(asked)] = Local(None)
+
+
 def _either(before: Local, local: Local) -> Local:
     """One of two branches; where a name is None in one of them, the other says what it is when it is there."""
     if before is ABSENT or local is ABSENT:
