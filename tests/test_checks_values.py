@@ -52,6 +52,10 @@ def test_it_takes(kind: Kind, evaluated: Any) -> None:
 
 
 FUNCTIONS = {
+    "what is not only what it seems": (
+        ("beside()",),
+        ("direct()", "given()", "row()", "record()", "handed()", "joined()", "in_place()"),
+    ),
     "kept in the object": (
         ("Pool().told()", "Pool().told_by_update()", "Pool().told_in_rows()", "Pool().told_of_itself()"),
         ("Pool().told_well()", "Pool().told_after_another()"),

@@ -24,6 +24,93 @@ from app.kinds import Phase, Text
 """
 
 
+_SEEMING = """\
+import enum
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    x: int
+
+
+class Corner(Place, enum.Enum):
+    LEFT = Place(1)
+
+
+class Direct(enum.EnumMeta):
+    def __getattribute__(cls, name: str) -> Any:
+        found = super().__getattribute__(name)
+        return found.value if isinstance(found, cls) else found
+
+
+class Kind(enum.Enum, metaclass=Direct):
+    A = "a"
+
+
+class Given(enum.Enum):
+    A = "a"
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self.value
+
+
+class Known(enum.Enum, metaclass=enum.EnumMeta):
+    A = "a"
+
+
+@dataclass
+class Row:
+    at: datetime
+
+    def __post_init__(self) -> None:
+        self.at = self.at.isoformat()
+
+
+def direct():
+    return json.dumps(Kind.A)  #?
+
+
+def given():
+    return json.dumps(Given.A)  #?
+
+
+def row():
+    return json.dumps(Row(datetime.now()).at)  #?
+
+
+def record():
+    return json.dumps(asdict(Row(datetime.now())))  #?
+
+
+def handed():
+    found = {"at": datetime.now()}
+    make_plain(found)
+    return json.dumps(found)  #?
+
+
+def make_plain(found):
+    found["at"] = str(found["at"])
+
+
+def joined():
+    found = {"at": datetime.now()}
+    found |= {"at": "now"}
+    return json.dumps(found)
+
+
+def in_place():
+    found = {"at": datetime.now(), "id": 1}
+    return json.dumps(dict(found, at="now"))
+
+
+def beside():
+    found = {"at": datetime.now(), "id": 1}
+    return json.dumps(dict(found, id="now"))  #!
+
+
+"""
+
+
 class Kind(NamedTuple):
     """Args: is_run: whether it is tried; a library that is not there cannot be."""
 
@@ -405,6 +492,9 @@ KINDS_OF_VALUES = (
     ), (
         "Order().name", "Order().size", "Order().made.isoformat()", "str(Order().key)", "float(Order().price)",
     ), is_run=False),
+    Kind("what is not only what it seems", _SEEMING, ("Known.A", "Known('a')", "Kind('a')", "[Known.A]"), (
+        "Corner.LEFT", "[Corner.LEFT]", "Known.A.value",
+    )),
     Kind("a key is not a value", "", (
         "{phase: 1 for phase in Phase}", "[phase for phase in {Phase.OPEN: 1}]", "{(1, 2): 1}", "{Phase.OPEN: 'a'}",
     ), (
