@@ -19,8 +19,7 @@ from typing import NamedTuple
 
 from checks.tree.definitions import Function
 from checks.tree.parse import Parsed, Unparsable, parse
-from checks.tree.slices import slice_of, without_strings
-from checks.tree.untouched import MAY_GIVE, gives, untouched
+from checks.tree.slices import giving, slice_of, without_strings
 
 _GOES_ON = (b")", b"]", b"}", b"''")
 _METHOD = re.compile(rb"\n([ \t]+)(?:async +def|def) ")
@@ -72,8 +71,8 @@ def _excerpt(
     # Names that are not ASCII may be spelt in several ways; and the field of a string may bind one.
     if not text.isascii() or data.count(b":=") != text.count(b":="):
         return None
-    rows, plain = data.split(b"\n"), text[1:].split(b"\n")
-    if len(rows) != len(plain):
+    rows = data.split(b"\n")
+    if len(rows) != text.count(b"\n"):
         return None
     kept = rows[:]
     for block in _blocks(text, (0, len(text)), 0, b""):
@@ -84,41 +83,33 @@ def _excerpt(
         if not is_asked:
             _cut(kept, block, b"")
         elif block.is_class:
-            _class(rows, plain, text, kept, block, lines)
+            _class(rows, text, kept, block, lines)
         else:
-            _slice(rows, plain, kept, block, _of(lines, block))
+            _slice(rows, text, kept, block, _of(lines, block))
     return b"\n".join(kept)
 
 
-def _class(
-    rows: list[bytes],
-    plain: list[bytes],
-    text: bytes,
-    kept: list[bytes],
-    around: _Block,
-    lines: Sequence[int],
-) -> None:
+def _class(rows: list[bytes], text: bytes, kept: list[bytes], around: _Block, lines: Sequence[int]) -> None:
     """Keep of a class those methods that hold a line of interest, or give something to the object."""
     first = _METHOD.search(text, around.start + 1, around.end)
     if first is None:
         return
-    given = sorted(set(_giving(text, plain, around)))
+    given = list(_giving(text, around))
     for block in _blocks(text, (around.start + 1, around.end), around.first + 1, first[1]):
         near, gives_at = _of(lines, block), _of(given, block)
         if near and not block.is_class:
             # Other methods see what it gives the object behind the last of them.
-            _slice(rows, plain, kept, block, [*near, *(line for line in gives_at if line > near[-1])])
+            _slice(rows, text, kept, block, [*near, *(line for line in gives_at if line > near[-1])])
         elif not near and not gives_at:
             _cut(kept, block, first[1])
 
 
-def _giving(text: bytes, plain: list[bytes], around: _Block) -> Iterator[int]:
-    """The lines, from 1, of a class that give something to the object."""
-    row, at = around.first, around.start + 1
-    for match in MAY_GIVE.finditer(text, at, around.end):
-        row, at = row + text.count(b"\n", at, match.start()), match.start()
-        if gives(plain[row]):
-            yield row + 1
+def _giving(text: bytes, around: _Block) -> Iterator[int]:
+    """The lines, from 1, of a class that give something to the object, in order."""
+    row, at = around.first + 1, around.start + 1
+    for start in sorted(giving(text, at, around.end)):
+        row, at = row + text.count(b"\n", at, start + 1), start + 1
+        yield row
 
 
 def _of(lines: Sequence[int], block: _Block) -> Sequence[int]:
@@ -153,13 +144,12 @@ def _beginning(indent: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"\n(?:%b(?:(async +def|def|class) +(\w+)|%b)%b)" % (indent, begins, less))
 
 
-def _slice(
-    rows: list[bytes], plain: list[bytes], kept: list[bytes], block: _Block, lines: Sequence[int]
-) -> None:
+def _slice(rows: list[bytes], text: bytes, kept: list[bytes], block: _Block, lines: Sequence[int]) -> None:
     """Keep of a function what its lines of interest need, where that can be told."""
     first, last = block.first, block.last
-    inside = rows[first:last], plain[first:last], [line - 1 - first for line in lines]
-    kept[first:last] = untouched(*inside) or slice_of(*inside) or kept[first:last]
+    wanted = [line - 1 - first for line in lines]
+    made = slice_of(rows[first:last], text[block.start + 1 : block.end], wanted)
+    kept[first:last] = made or kept[first:last]
 
 
 def _cut(kept: list[bytes], block: _Block, indent: bytes) -> None:

@@ -3,8 +3,9 @@
 Theory of operation. What a name is at a line is decided by the statements before it that bind the name, change what it
 holds, or ask what it is. So the statements of a function are taken from the last line of interest upwards, with the words
 that are needed so far: one that decides about such a word is kept whole, with the branches and functions in it, and its own
-words are needed, too. Of all others, only the lines of interest are. This looks at text, since a parser is what it saves:
-too much is harmless, too little would be a finding missed.
+words are needed, too. Of all others, only the lines of interest are. A name in front of a dot or of its arguments is read
+there: most statements are told by that alone. This looks at text, since a parser is what it saves: too much is harmless,
+too little would be a finding missed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import string
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 #: a comment, or a string, with three quotes or one; without alternatives for single characters, which are slow
@@ -26,22 +28,46 @@ TEXT = re.compile(
 WORD_BYTES = f"_{string.ascii_letters}{string.digits}".encode()
 #: makes blanks of all else
 _WORDS = bytes(each if each in WORD_BYTES else 32 for each in range(256))
+#: leaves names with what is joined to them, which is read there: ``model.name``, ``len(``
+_JOINED = bytes(each if each in WORD_BYTES + b".(" else 32 for each in range(256))
 HASH = ord("#")
 _NO_BRACKETS = bytes(each for each in range(256) if each not in b"()[]{}")
-_NO_BRACKETS_IN_ROWS = _NO_BRACKETS.replace(b"\n", b"")
-_FIRST = re.compile(rb"([ \t]*)(?:async\s+)?(@|[^\W\d]\w*)?")
+#: from behind the head of a function to what its first statement is indented by
+_BODY = re.compile(rb"\s*\n([ \t]*)(?=\S)")
+_FIRST = re.compile(rb"[ \t]*(?:async\s+)?(@|[^\W\d]\w*)?")
+_ASKING_WORDS = (b"isinstance", b"hasattr", b"issubclass", b"callable")
 _ASKING = re.compile(
-    rb"\b(?:isinstance|hasattr|issubclass|callable)\b|\bis\s+(?:not\s+)?None\b|\s*(?:el)?if\s+(?:not\s+)?\w+\s*:\Z"
+    rb"\b(?:%b)\b|\bis\s+(?:not\s+)?None\b|\s*(?:el)?if\s+(?:not\s+)?\w+\s*:\Z" % b"|".join(_ASKING_WORDS)
 )
 _AS = re.compile(rb"\bas\s+([^:]*)")
 _ASSIGNED = re.compile(rb"=(?<![=!<>:]=)(?!=)|=(?<=>>=)|=(?<=<<=)")
+#: where a name may be bound, or annotated, or a statement stands behind another one
+_BOUND = re.compile(rb"[=;]|:(?<=[\w)\]]:)[ \t]*+[^\s]")
 _ANNOTATED = re.compile(rb"[^:=({]+:(?!=)")
 #: methods that change what they are called on
-CHANGING = rb"(?:update|append|setdefault|insert|extend|add|pop|clear)"
-_ADDED = re.compile(rb"\.%b\s*\(" % CHANGING)
+_CHANGING = rb"(?:update|append|setdefault|insert|extend|add|pop|clear)"
+_ADDED = re.compile(rb"\.%b\s*\(" % _CHANGING)
+_CHANGED = re.compile(rb"\.%b\b" % _CHANGING)
+_CHANGED_NAME = re.compile(rb"([^\W\d]\w*)\.%b\b" % _CHANGING)
+#: what gives something to the object: alone, or as one of several
+_GIVING = (
+    re.compile(rb"self\.\w+[^\S\n]*+(?:\[[^]\n]{0,80}\][^\S\n]*+)?\|?=(?!=)"),
+    re.compile(rb"\n[ \t(*[]*+(?:\w[\w ]*+,[ \t(*]*+)*+self\.\w+[^\S\n]*+(?:[],:[)]|[|+]?=(?!=))"),
+)
+#: the same, or what may change what the object holds
+_GIVING_TOO = (
+    *_GIVING,
+    re.compile(rb"self\.\w+\.%b\b" % _CHANGING),
+    re.compile(rb"for\b(?<!\wfor)(?:(?! in ).)*\bself\."),
+    re.compile(rb"as\b(?<!\was).*\bself\."),
+)
+#: the object itself, which may then be something else
+_BARE_SELF = re.compile(rb"self(?<!\wself)\b(?!\.)")
+#: names of attributes, of arguments and of what is bound there: nothing that is read
+_UNREAD = re.compile(rb"\.\w+|\w+[ \t]*=(?![=}!:])(?! *})")
 #: ``with suppress(TypeError):`` is a ``try``, too
 _SUPPRESSING = re.compile(rb"with\b.*\bsuppress\b", re.DOTALL)
-WITH_FIELDS = re.compile(rb"""[fF][rR]?["']""")
+_WITH_FIELDS = re.compile(rb"""[fF][rR]?["']""")
 _OWN_CALL = re.compile(rb"\bself\.\w+\s*\(")
 #: ``count += 1``: what is a number stays one, and all else stays what it is
 _COUNTING = re.compile(
@@ -50,7 +76,8 @@ _COUNTING = re.compile(
 )
 _CALLED = re.compile(rb"\s*([\w.]+)\(")
 #: ``make_plain(row)`` alone: it may change what it is given
-_HANDING = re.compile(rb"\s*(?:await\s+)?(?:[\w.()]+\.)?(\w+)\s*\(")
+_HANDING = re.compile(rb"[ \t]*+(?:await\s+)?(?:[\w.()]+\.)?(\w+)\s*\(")
+_HANDING_IN = re.compile(rb"^%b" % _HANDING.pattern, re.MULTILINE)
 #: words in the names of calls that look at what they are given, keep it or send it, and do not change it
 _LEAVING_ALONE = frozenset(
     {"add", "append", "assert", "assertequal", "broadcast", "call", "callback", "check", "critical", "debug", "delete", "dump",
@@ -61,15 +88,26 @@ _LEAVING_ALONE = frozenset(
 #: what is in a call that is refused where it stands, so that a ``try`` around it can have another way
 _RAISING = (b"dump", b"send", b"json", b"emit")
 
+_AT = ord("@")
 _BRANCHES = frozenset((b"elif", b"else", b"except", b"finally"))
 #: statements that hold others
 _COMPOUND = _BRANCHES | {b"if", b"for", b"while", b"with", b"try", b"match"}
 _SCOPES = frozenset((b"def", b"class", b"@"))
 #: all of their words are bound, or may be
 _BINDING = _SCOPES | {b"match", b"case", b"import", b"from", b"del", b"global", b"nonlocal"}
+#: behind these a name may be bound that something is joined to
+_NAMING = frozenset((b"def", b"class", b"import"))
+#: words of statements that bind a name or ask what it is, where no sign does
+_TELLING = (
+    _BINDING
+    | {b"as", b"for", b"if", b"elif"}
+    | {each + joined for each in _ASKING_WORDS for joined in (b"", b"(")}
+)
 _TESTING = frozenset((b"if", b"elif", b"while"))
-_LEAVING = frozenset((b"return", b"raise", b"continue", b"break"))
 KEYWORDS = frozenset(word.encode() for word in keyword.kwlist)
+_LEAVES = re.compile(rb"(?:return|raise|continue|break)\b")
+#: what begins a statement that holds others, or whose words are all bound
+_HOLDS = re.compile(rb"(?:@|(?:async|def|class|if|for|while|with|try|match)\b)")
 
 
 class Statement(NamedTuple):
@@ -77,13 +115,12 @@ class Statement(NamedTuple):
 
     first: int
     last: int
-    indent: int
     word: bytes
     text: bytes
 
 
-#: a statement of the function itself with all that is in it, and branches that belong to it
-Unit = list[Statement]
+#: a statement of the function itself with all that is in it, and branches that belong to it: its rows, and its text
+Unit = tuple[int, int, bytes]
 Span = tuple[int, int]
 
 
@@ -111,106 +148,123 @@ def _without(text: bytes) -> bytes:
     return b"(" + b"\n" * lines + b")" if lines else b"''"
 
 
-def slice_of(rows: Sequence[bytes], plain: Sequence[bytes], wanted: Sequence[int]) -> list[bytes] | None:
-    """As many rows, with those that are needed for the rows ``wanted``, which are in order; None where it cannot be told.
+def giving(text: bytes, start: int, end: int) -> set[int]:
+    """Where something is given to the object: offsets in text without strings, before ``end``."""
+    return {match.start() for pattern in _GIVING for match in pattern.finditer(text, start, end)}
+
+
+def slice_of(rows: Sequence[bytes], text: bytes, wanted: Sequence[int]) -> list[bytes] | None:
+    """Of a function, as many rows, with those that are needed for the rows ``wanted``; None where it cannot be told.
 
     Args:
-        plain: the rows without strings.
+        text: the same rows without strings.
+        wanted: in order.
     """
-    found = _statements(plain, wanted[-1])
-    if len(found) < 2 or not found[0].text.endswith(b":"):
+    start = _behind_head(text)
+    body = _BODY.match(text, start) if start else None
+    units = _units(text, body, wanted[-1]) if body else []
+    if body is None or not units:
         return None
-    head, body = found[0], found[1:]
-    spans = _Function(rows, body, wanted).needed()
-    if not spans:
-        return None
+    indent = len(body[1])
     made = [b""] * len(rows)
-    for first, last in [(head.first, head.last), *spans]:
+    spans = _Function(rows, text[start:], units, wanted, indent).needed()
+    for first, last in spans:
         made[first : last + 1] = rows[first : last + 1]
-        indent = body[0].indent
-        if first > head.last and rows[first][indent : indent + 1] in (b" ", b"\t"):  # it stands further in
-            made[first - 1] = rows[body[0].first][:indent] + b"if 0:"
-    return made
+        if rows[first][indent : indent + 1] in (b" ", b"\t"):  # it stands further in
+            made[first - 1] = rows[units[0][0]][:indent] + b"if 0:"
+    head = text.count(b"\n", 0, start) + 1
+    made[:head] = rows[:head]
+    return made if spans else None
 
 
-def _statements(plain: Sequence[bytes], end: int) -> list[Statement]:
-    """From the head of the function to the end of what holds the row ``end``; nothing where brackets do not match up."""
-    found: list[Statement] = []
-    first, depth = -1, 0
-    for number, (row, brackets) in enumerate(zip(plain, _brackets(plain), strict=True)):
-        if first < 0:
-            if not row or row.isspace():
-                continue
-            first = number
-        if brackets:
-            depth += len(brackets) - 2 * len(brackets.translate(None, b"([{"))
+def _behind_head(text: bytes) -> int:
+    """Where the row ends in which the head of a function does; 0 where more stands behind it, or brackets do not match up."""
+    at = depth = 0
+    while (end := text.find(b"\n", at)) >= 0:
+        depth += opening(text[at:end])
         if depth <= 0:
-            text = row.rstrip() if first == number else b"\n".join(plain[first : number + 1]).rstrip()
-            match = _FIRST.match(text)
-            assert match is not None
-            indent, word = match.end(1), match[2] or b""
-            if first > end and len(found) > 1 and indent <= found[1].indent and word not in _BRANCHES:
+            return end if text[at:end].rstrip().endswith(b":") else 0
+        at = end + 1
+    return 0
+
+
+def _units(text: bytes, body: re.Match[bytes], end: int) -> list[Unit]:
+    """Down to the one that holds the row ``end``; nothing where brackets do not match up."""
+    found: list[Unit] = []
+    indent, start = len(body[1]), body.start(1)
+    first = row = text.count(b"\n", 0, start)
+    held = b""
+    for piece in _beginning(body[1]).split(text[start:]):
+        if not held:
+            if row > end:
                 return found
-            found.append(Statement(first, number, indent, word, text))
-            first = -1
-    return found if first < 0 else []
+            first = row
+        held = b"%b\n%b" % (held, piece) if held else piece
+        row += piece.count(b"\n") + 1
+        if opening(held) <= 0 and piece[indent] != _AT:
+            found.append((first, row - 1, held))
+            held = b""
+    return [] if held else found
 
 
-def _brackets(rows: Sequence[bytes]) -> list[bytes]:
-    """Those of each row."""
-    return b"\n".join(rows).translate(None, _NO_BRACKETS_IN_ROWS).split(b"\n")
+@lru_cache
+def _beginning(indent: bytes) -> re.Pattern[bytes]:
+    """Rows that are indented so, but for those that go on with what is above them."""
+    return re.compile(rb"\n(?=%b(?!(?:elif|else|except|finally)\b)[^\s)\]}])" % indent)
 
 
 def opening(text: bytes) -> int:
     """How many more brackets are opened than closed."""
     brackets = text.translate(None, _NO_BRACKETS)
-    return len(brackets) - 2 * len(brackets.translate(None, b"([{"))
+    return len(brackets) - 2 * len(brackets.translate(None, b"([{")) if brackets else 0
 
 
 class _Function:
-    """The statements of one function, and which of its rows are wanted."""
+    """The statements of one function, and which of its rows are wanted.
 
-    def __init__(self, rows: Sequence[bytes], body: list[Statement], wanted: Sequence[int]) -> None:
-        self._rows, self._body, self._wanted = rows, body, wanted
-        self._sets_own = any(b"self." in each.text and b"self." in _deciding(each) for each in body)
+    What the object is given is needed in any case: it tells what it holds, in other functions as well.
+    """
+
+    def __init__(
+        self, rows: Sequence[bytes], text: bytes, units: list[Unit], wanted: Sequence[int], indent: int
+    ) -> None:
+        self._rows, self._units, self._wanted, self._indent = rows, units, wanted, indent
+        self._sets_own = b"self." in text and _may_give(text)
+        self._changes = _CHANGED.search(text) is not None
+        self._known = KEYWORDS if _BARE_SELF.search(text) else KEYWORDS | {b"self"}
+        self._words: set[bytes] = set()
 
     def needed(self) -> list[Span]:
         """The rows to keep, in order."""
-        # What the object is given tells what it holds, in other functions as well.
-        words = {b"self"}.union(*(self._words(s) for s in self._body if self._is_wanted(s)))
         spans: list[Span] = []
-        for unit in reversed(self._units()):
-            if any(self._decides(each, words) for each in unit):
-                words.update(*map(self._words, unit))
-                spans.append((unit[0].first, unit[-1].last))
-            else:
-                spans += self._wanted_of(unit)[::-1]
+        for unit in reversed(self._units):
+            first, last, text = unit
+            asked: list[Statement] = []
+            if self._is_wanted(first, last):
+                asked = [each for each in _statements(unit) if self._is_wanted(each.first, each.last)]
+                for each in asked:
+                    self._words |= self._read_in(each.first, each.last, each.text)
+            if self._decides(unit):
+                self._words |= self._read_in(*unit)
+                spans.append((first, last))
+            elif asked:
+                spans += self._wanted_of(unit, asked)[::-1]
+            elif _LEAVES.match(text, self._indent):
+                spans.append((first, last))
         return spans[::-1]
 
-    def _units(self) -> list[Unit]:
-        units: list[Unit] = []
-        for statement in self._body:
-            is_inside = units and (
-                statement.indent > self._body[0].indent
-                or statement.word in _BRANCHES
-                or units[-1][-1].word == b"@"
-            )
-            if is_inside:
-                units[-1].append(statement)
-            else:
-                units.append([statement])
-        return units
+    def _is_wanted(self, first: int, last: int) -> bool:
+        at = bisect_left(self._wanted, first)
+        return at < len(self._wanted) and self._wanted[at] <= last
 
-    def _wanted_of(self, unit: Unit) -> list[Span]:
+    def _wanted_of(self, unit: Unit, asked: list[Statement]) -> list[Span]:
         """Of a statement that decides nothing: what is wanted in it, or all of it where that is no log line in a branch."""
-        whole = (unit[0].first, unit[-1].last)
-        if len(unit) == 1:
-            return [whole] if self._is_wanted(unit[0]) or unit[0].word in _LEAVING else []
-        asked = [each for each in unit if self._is_wanted(each)]
-        if not asked:
-            return []
-        is_held = not _SCOPES.isdisjoint(each.word for each in unit)
-        is_tried = any(each.word == b"try" or _SUPPRESSING.search(each.text) for each in unit)
+        whole = unit[:2]
+        if not _HOLDS.match(unit[2], self._indent):
+            return [whole]
+        inside = _statements(unit)
+        is_held = not _SCOPES.isdisjoint(each.word for each in inside)
+        is_tried = any(each.word == b"try" or _SUPPRESSING.search(each.text) for each in inside)
         spans: list[Span] = []
         for each in asked:
             is_plain = each.word not in _COMPOUND and not (is_tried and not self._is_log_line(each))
@@ -219,32 +273,55 @@ class _Function:
             spans.append((each.first, each.last))
         return spans
 
-    def _is_wanted(self, statement: Statement) -> bool:
-        at = bisect_left(self._wanted, statement.first)
-        return at < len(self._wanted) and self._wanted[at] <= statement.last
-
-    def _source(self, statement: Statement) -> bytes:
-        return b"\n".join(self._rows[statement.first : statement.last + 1])
-
-    def _words(self, statement: Statement) -> frozenset[bytes]:
-        """What is in the fields of a string is read, too."""
-        text, source = statement.text, self._source(statement)
-        return _words(source if WITH_FIELDS.search(source) else text) - KEYWORDS
+    def _read_in(self, first: int, last: int, text: bytes) -> frozenset[bytes]:
+        """The names in these rows; what is in the fields of a string is read, too."""
+        source = b"\n".join(self._rows[first : last + 1])
+        text = _UNREAD.sub(b"", source if _WITH_FIELDS.search(source) else text)
+        return frozenset(text.translate(_WORDS).split()) - self._known
 
     def _is_log_line(self, statement: Statement) -> bool:
         called = _CALLED.match(statement.text)
         owner = called[1].lower().rpartition(b".")[0].rpartition(b".")[2] if called else b""
-        return b"log" in owner and not any(word in self._source(statement) for word in _RAISING)
+        source = b"\n".join(self._rows[statement.first : statement.last + 1])
+        return b"log" in owner and not any(word in source for word in _RAISING)
 
-    def _decides(self, statement: Statement, words: set[bytes]) -> bool:
+    def _decides(self, unit: Unit) -> bool:
         """Whether a statement may bind one of the words, change what it holds, or ask what it is."""
-        if words.isdisjoint(statement.text.translate(_WORDS).split()):
+        text = unit[2]
+        # A method of its own may set anew what the object was given.
+        if self._sets_own and b"self." in text and (_OWN_CALL.search(text) or _may_give(b"\n" + text)):
+            return True
+        words = text.replace(b"(", b"( ").translate(_JOINED).split()
+        if self._words.isdisjoint(words) and _NAMING.isdisjoint(words):
+            if not self._changes or self._words.isdisjoint(_CHANGED_NAME.findall(text)):
+                return False
+        elif not self._changes and _TELLING.isdisjoint(words) and not _may_bind(text):
             return False
-        if self._sets_own and _OWN_CALL.search(statement.text):
-            return True  # a method of its own may set it anew
-        if _COUNTING.fullmatch(statement.text):
-            return False
-        return not words.isdisjoint(_deciding(statement).translate(_WORDS).split())
+        return any(self._decides_alone(each) for each in _statements(unit))
+
+    def _decides_alone(self, statement: Statement) -> bool:
+        is_said = not self._words.isdisjoint(_deciding(statement).translate(_WORDS).split())
+        return is_said and not _COUNTING.fullmatch(statement.text)
+
+
+def _statements(unit: Unit) -> list[Statement]:
+    """The statement, and those that it holds."""
+    first, last, text = unit
+    if b"\n" not in text:
+        return [Statement(first, last, _first_word(text), text)]
+    found: list[Statement] = []
+    held, depth = b"", 0
+    for number, row in enumerate(text.split(b"\n"), first):
+        if not held:
+            if not row or row.isspace():
+                continue
+            first = number
+        held = b"%b\n%b" % (held, row) if held else row
+        depth += opening(row)
+        if depth <= 0:
+            found.append(Statement(first, number, _first_word(held), held.rstrip()))
+            held, depth = b"", 0
+    return found
 
 
 def leaves_alone(name: str) -> bool:
@@ -252,8 +329,23 @@ def leaves_alone(name: str) -> bool:
     return not _LEAVING_ALONE.isdisjoint(name.lower().split("_"))
 
 
-def _words(text: bytes) -> frozenset[bytes]:
-    return frozenset(text.translate(_WORDS).split())
+@lru_cache(4096)
+def _leaves_alone(name: bytes) -> bool:
+    return leaves_alone(name.decode(errors="replace"))
+
+
+def _first_word(text: bytes) -> bytes:
+    match = _FIRST.match(text)
+    return match[1] or b"" if match else b""
+
+
+def _may_bind(text: bytes) -> bool:
+    """Whether something may be bound there, or handed to what may change it."""
+    return _BOUND.search(text) is not None or not all(map(_leaves_alone, _HANDING_IN.findall(text)))
+
+
+def _may_give(text: bytes) -> bool:
+    return any(pattern.search(text) for pattern in _GIVING_TOO)
 
 
 def _deciding(statement: Statement) -> bytes:
@@ -263,7 +355,7 @@ def _deciding(statement: Statement) -> bytes:
         return text
     if word not in _COMPOUND:
         handing = _HANDING.match(text)
-        if handing and not leaves_alone(handing[1].decode(errors="replace")):
+        if handing and not _leaves_alone(handing[1]):
             return text
         added = _ADDED.search(text) if b"." in text else None
         return _bound(text) if added is None else _bound(text) + b" " + text[: added.start()]
