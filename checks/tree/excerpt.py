@@ -139,8 +139,8 @@ def _blocks(text: bytes, span: tuple[int, int], row: int, indent: bytes) -> Iter
 @lru_cache
 def _beginning(indent: bytes) -> re.Pattern[bytes]:
     """Rows that are indented so or less, but for those that go on with what is above them."""
-    begins = rb"(?=[^\s)\]}'])"
-    less = rb"|[ \t]{0,%d}%b" % (len(indent) - 1, begins) if indent else b""
+    begins = rb"[^\s)\]}']"
+    less = rb"|[ \t]{0,%d}+%b" % (len(indent) - 1, begins) if indent else b""
     return re.compile(rb"\n(?:%b(?:(async +def|def|class) +(\w+)|%b)%b)" % (indent, begins, less))
 
 

@@ -51,13 +51,13 @@ _CHANGED = re.compile(rb"\.%b\b" % _CHANGING)
 _CHANGED_NAME = re.compile(rb"([^\W\d]\w*)\.%b\b" % _CHANGING)
 #: what gives something to the object: alone, or as one of several
 _GIVING = (
-    re.compile(rb"self\.\w+[^\S\n]*+(?:\[[^]\n]{0,80}\][^\S\n]*+)?\|?=(?!=)"),
-    re.compile(rb"\n[ \t(*[]*+(?:\w[\w ]*+,[ \t(*]*+)*+self\.\w+[^\S\n]*+(?:[],:[)]|[|+]?=(?!=))"),
+    re.compile(rb"self\.\w++[ \t]*+(?:\[[^]\n]{0,80}+\][ \t]*+)?\|?=(?!=)"),
+    re.compile(rb"\n[ \t(*[]*+(?:\w[\w ]*+,[ \t(*]*+)*+self\.\w++[ \t]*+(?:[],:[)]|[|+]?=(?!=))"),
 )
 #: the same, or what may change what the object holds
 _GIVING_TOO = (
     *_GIVING,
-    re.compile(rb"self\.\w+\.%b\b" % _CHANGING),
+    re.compile(rb"self\.\w++\.%b\b" % _CHANGING),
     re.compile(rb"for\b(?<!\wfor)(?:(?! in ).)*\bself\."),
     re.compile(rb"as\b(?<!\was).*\bself\."),
 )
