@@ -83,7 +83,7 @@ class Night:
                     faults.append(f"traffic is {served}")
             except Exception as error:  # noqa: BLE001 - what cannot be seen has not come back
                 faults.append(f"nothing can be seen: {error}")
-            seconds = None if fresh else ended.last_read_s
+            seconds = None if fresh else ended.read_back_s
             if seconds is None and not fresh:
                 faults.append("it was not read back")
         return Came(tuple(broken), seconds, whole_s, tuple(faults))

@@ -57,10 +57,12 @@ class Ended:
         return self.code == -9
 
     @property
-    def last_read_s(self) -> float | None:
-        """From the start to the last look at the service that was answered."""
-        reads = [c.ended for c in self.calls.values() if c.method == "GetService" and c.code == "OK"]
-        return max(reads) - self.began if reads else None
+    def read_back_s(self) -> float | None:
+        """From the start to the first answered look at the service since the last write; what is watched after it is no part."""
+        answered = [c for c in self.calls.values() if c.code == "OK"]
+        written = max((c.ended for c in answered if c.method == "UpdateService"), default=self.began)
+        reads = [c.ended for c in answered if c.method == "GetService" and c.ended > written]
+        return min(reads) - self.began if reads else None
 
 
 @cache
