@@ -13,13 +13,13 @@ from checks.service.source import Source
 from tests.test_checks_examples import plant
 
 _ENUM = "from enum import Enum\n\nclass Kind(str, Enum):\n    START = 'start'\n"
-_HANDLERS = "async def start(ws): ...\n\nasync def stop(ws): ...\n"
+_HANDLERS = "async def start(ws): ...\n\nasync def stop(ws): ...\n\ndef keep(kind):\n    return lambda f: KEPT.append((kind, f))\n"
 _WAYS = {
     "dict": "from h import start, stop\nTABLE = {\n    'a': start,  # first\n    'b': (h.stop),\n}\n",
     "annotated dict": "TABLE: dict[str, object] = (\n    {'a': start, 'b': stop}\n)\n",
     "dict of members": "from e import Kind\nWIRE = {'begin': Kind.START.value}\n",
     "decorator": "@bus.on(  # which\n    'a', once=True\n)\ndef begin(ws): ...\n",
-    "own decorator": "@bus.start('a')\nasync  def begin(ws): ...\n",
+    "own decorator": "@bus.keep('a')\nasync  def begin(ws): ...\n",
     "call": "def wire(bus):\n    bus.register('a',  # which\n        h.start)\n",
     "if": "def run(ws, msg):\n    if msg['type'] == 'a':\n        go()\n",
     "if get": 'def run(ws, msg):\n    kind = msg.get("type")\n    if "a" == kind: go()\n',

@@ -13,12 +13,15 @@ from checks.rules.event_map.keys import Dispatch, Key, is_class
 from checks.rules.event_map.messages import class_in, literal_of, root_of, tag_of, union_of
 from checks.service.source import Named, Source
 from checks.service.tables import Module
+from checks.tree.body import Function, walk
 from checks.tree.symbols import dotted
 
 _LEAST_MEMBERS = 2
 #: functions by which a name is looked up
 _LOOKING_UP = ("getattr", "globals", "vars", "locals")
 _LOOKS_UP = re.compile(rf"\b(?:{'|'.join(_LOOKING_UP)})\b".encode())
+#: so many classes without a key may stand between
+_LEVELS = 2
 
 
 class Found(NamedTuple):
@@ -35,7 +38,7 @@ class Found(NamedTuple):
 
 def classes(source: Source, module: Module) -> Iterator[Found]:
     for node in module.classes:
-        root, key = root_of(node), literal_of(node)
+        root, key = root_of(node), _key_of(node)
         if root is not None:
             yield from _union(source, module, node.name, node, root)
         for base in node.bases if key is not None else ():
@@ -79,15 +82,38 @@ def _member(source: Source, path: str, member: ast.expr, depth: int) -> Iterator
                     yield from _member(source, home, each, depth - 1)
 
 
-def _class_of(source: Source, path: str, base: ast.expr) -> tuple[str, ast.ClassDef] | None:
-    """The outermost class of the tree above, for which subclasses with keys are written."""
+def _key_of(node: ast.ClassDef) -> ast.expr | None:
+    """None where the field may hold several: it is a value then, and no type of a message."""
+    notes = (each.annotation for each in node.body if isinstance(each, ast.AnnAssign))
+    several = [
+        note.slice.elts[0]
+        for note in notes
+        if isinstance(note, ast.Subscript) and isinstance(note.slice, ast.Tuple)
+    ]
+    key = literal_of(node)
+    return None if any(key is each for each in several) else key
+
+
+def _class_of(
+    source: Source, path: str, base: ast.expr, depth: int = _LEVELS
+) -> tuple[str, ast.ClassDef] | None:
+    """The outermost class of the tree above, for which subclasses with keys are written; below one with a key none are read."""
     plain = base.value if isinstance(base, ast.Subscript) else base
     home, name = source.home(path, dotted(plain))
     made = source.class_in(home, name)
     if made is None:
         return None
-    above = (_class_of(source, home, each) for each in made.bases if dotted(each) != dotted(plain))
-    return next((each for each in above if each is not None), (home, made))
+    above = [
+        _class_of(source, home, each, depth - 1)
+        for each in made.bases
+        if depth and dotted(each) != dotted(plain)
+    ]
+    found = next((each for each in above if each is not None), None)
+    return (
+        (None if found is not None else (home, made))
+        if literal_of(made) is not None
+        else found or (home, made)
+    )
 
 
 def named(source: Source, module: Module) -> Iterator[Found]:
@@ -98,12 +124,43 @@ def named(source: Source, module: Module) -> Iterator[Found]:
     for each in source.saying(_LOOKS_UP, module.functions) if looks_up else ():
         owner = owners.get(id(each.node))
         made = by_name(each.node, owner, functions_of(owner.body) if owner else top)
-        if made is not None:
-            yield from _answered(source, module, each.name, each.node, made)
+        if made is not None and not _is_told_otherwise(each.node):
+            whole = [key for key in made.keys if _is_plain(key)]
+            called = _called_in(owner) if owner and whole else frozenset()
+            keys = [key for key in made.keys if key not in whole or key.handler not in called]
+            yield from _answered(source, module, each.name, each.node, made._replace(keys=keys))
     for node in module.classes:
         events = of_library(node)
         if events is not None:
             yield from _answered(source, module, node.name, node, events)
+
+
+def _is_plain(key: Key) -> bool:
+    """Whether the type is the name of the method itself: any other method may be called so."""
+    return isinstance(key.node, ast.Constant) and key.node.value == key.handler
+
+
+def _called_in(owner: ast.ClassDef) -> frozenset[str]:
+    """Methods that the class calls itself, and what is none that a message could call."""
+    names = (dotted(n.func).removeprefix("self.") for n in walk(owner) if isinstance(n, ast.Call))
+    others = (n.name for n in functions_of(owner.body).values() if n.name.startswith("_") or n.decorator_list)
+    return frozenset((*names, *others))
+
+
+def _is_told_otherwise(node: Function) -> bool:
+    """Whether what is looked up is no message's type: names that are written out here, or the method of an HTTP request."""
+    written = {
+        dotted(each.target)
+        for each in walk(node)
+        if isinstance(each, ast.For) and isinstance(each.iter, ast.Tuple | ast.List | ast.Set)
+    }
+    looked_up = [
+        n.args[1]
+        for n in walk(node)
+        if isinstance(n, ast.Call) and dotted(n.func) == "getattr" and n.args[1:]
+    ]
+    parts = [dotted(part) for each in looked_up for part in walk(each) if isinstance(part, ast.expr)]
+    return any(part in written or part.endswith("request.method") for part in parts)
 
 
 def _answered(source: Source, module: Module, name: str, at: ast.AST, made: Dispatch) -> Iterator[Found]:

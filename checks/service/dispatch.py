@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
 from checks.rules.event_map.conditions import LEAVES
-from checks.rules.event_map.keys import KINDS, is_class
-from checks.service.classes import classes, literal, methods, named
+from checks.rules.event_map.keys import KINDS
+from checks.service.answers import handler_of, text_of
+from checks.service.asked import Asked, is_called_so, key_of, read_from
+from checks.service.classes import classes, methods, named
 from checks.service.facts import Place
 from checks.service.outline import HANDLES, REGISTER, TYPE_FIELDS
+from checks.service.registries import keeps, wraps
 from checks.service.source import Named, Source, place, speaks_of_messages
 from checks.service.tables import Module, Table, walked
 from checks.tree.body import Function, walk
@@ -24,11 +27,20 @@ from checks.tree.symbols import dotted
 
 #: decorators with a text that is no message type
 _OTHERS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "websocket_route", "middleware", "exception_handler", "parametrize", "on_startup", "on_shutdown", "option", "argument"})  # fmt: skip
+#: calls that register whatever a library is made for
+_ANYTHING = frozenset({"register", "add", "add_route", "route"})
 _LIFE = frozenset({"startup", "shutdown", "connect", "disconnect", "http", "websocket"})
+_TYPE = re.compile(r"(?!(?:websocket|http|lifespan)\.|(?:audio|image|video|text|application)/)\w")
+_VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Branch(NamedTuple):
-    """One type and its code. Args: home: the function that the code is of, or is in; None where it cannot be found."""
+    """One type and its code.
+
+    Args:
+        home: the function that the code is of, or is in; None where it cannot be found.
+        is_told: what it is the type of is called an event or a message.
+    """
 
     key: str
     member: str
@@ -38,10 +50,11 @@ class Branch(NamedTuple):
     code: tuple[ast.AST, ...]
     home: Named | None
     table: Table | None = None
+    is_told: bool = False
 
 
 def branches(source: Source, type_field: str) -> list[Branch]:
-    """Each type once: the first way that leads to code, in the order of the styles."""
+    """All of them, in the order of the styles, by the texts that the types go by on the wire."""
     wires: dict[str, tuple[str, Table]] = {}
     made: tuple[list[Branch], ...] = ([], [], [], [], [])
     for path, tree in source.dispatching(type_field):
@@ -57,42 +70,39 @@ def branches(source: Source, type_field: str) -> list[Branch]:
         )
         for style, rows in zip(made, found, strict=True):
             style.extend(rows)
-    return _each_once(source, [branch for style in made for branch in style], wires)
+    return list(_on_the_wire(source, [branch for style in made for branch in style], wires))
 
 
-def _each_once(source: Source, made: list[Branch], wires: dict[str, tuple[str, Table]]) -> list[Branch]:
+def each_once(made: Iterable[Branch]) -> list[Branch]:
+    """Each type once: the first way that leads to code."""
     found: dict[str, Branch] = {}
     for branch in made:
-        wire = wires.get(branch.member)
-        key = wire[0] if wire else branch.key
-        if key and not _is_of_the_server(key) and not (key in found and found[key].code):
-            found[key] = branch._replace(key=key, table=wire[1] if wire else None)
-    # a table whose members nobody tells apart is a dispatcher still
-    for member, (key, table) in wires.items():
-        if key not in found and _is_near_sockets(source, table.where.path):
-            found[key] = Branch(key, member, "dict", table.name, table.where, (), None, table)
+        if not (branch.key in found and found[branch.key].code):
+            found[branch.key] = branch
     return list(found.values())
 
 
-def _is_of_the_server(key: str) -> bool:
-    """Words of the connection's life, of frameworks and of ASGI: no client sends them."""
-    return key in _LIFE or key.startswith(("websocket.", "http.", "lifespan."))
+def _on_the_wire(source: Source, made: list[Branch], wires: dict[str, tuple[str, Table]]) -> Iterator[Branch]:
+    for branch in made:
+        wire = wires.get(branch.member)
+        key = wire[0] if wire else branch.key
+        if key and is_type(key):
+            yield branch._replace(key=key, table=wire[1] if wire else None)
+    # a table whose members nobody tells apart is a dispatcher still
+    for member, (key, table) in wires.items():
+        if is_type(key) and _is_near_sockets(source, table.where.path):
+            yield Branch(key, member, "dict", table.name, table.where, (), None, table)
+
+
+def is_type(key: str) -> bool:
+    """Whether a client may send it: no word of the connection's life, of frameworks, of ASGI or of HTTP."""
+    return key not in _LIFE and key not in _VERBS and _TYPE.match(key) is not None
 
 
 def _is_near_sockets(source: Source, path: str) -> bool:
     """Whether a table of texts is one of messages: its file speaks of sockets or messages, or stands beside one that does."""
     folder = path.rpartition("/")[0]
     return any(map(speaks_of_messages, (path, *(p for p in source.paths if p.rpartition("/")[0] == folder))))
-
-
-def _key_of(node: ast.AST) -> str:
-    """``x["key"]`` and ``x.get("key")``."""
-    match node:
-        case ast.Subscript(slice=ast.Constant(value=str(key)), ctx=ast.Load()):
-            return key
-        case ast.Call(func=ast.Attribute(attr="get" | "pop"), args=[ast.Constant(value=str(key)), *_]):
-            return key
-    return ""
 
 
 def _wires(source: Source, module: Module) -> Iterator[tuple[str, tuple[str, Table]]]:
@@ -109,41 +119,11 @@ def _constant(node: ast.expr | None) -> str:
 
 def _mapped(source: Source, module: Module) -> Iterator[Branch]:
     for table, rows in module.tables:
-        found = [(key, _handler(source, value, module.path)) for key, value in rows]
+        found = [(key, handler_of(source, value, module.path)) for key, value in rows]
         for key, handler in found if all(handler for _, handler in found) else ():
-            if key is not None and handler is not None and (text := _text(source, key, module.path)):
+            if key is not None and handler is not None and (text := text_of(source, key, module.path)):
                 home, code = handler
                 yield Branch(text, source.member(key), "dict", table.name, table.where, code, home)
-
-
-def _text(source: Source, node: ast.expr, path: str) -> str:
-    """A text, a member, a constant of the service, or the key of a message class."""
-    own = literal(source, path, node)
-    return _text(source, *own) if own is not None else source.text(node) or source.constant(path, node)
-
-
-def _handler(source: Source, value: ast.expr, path: str) -> tuple[Named | None, tuple[ast.AST, ...]] | None:
-    """What answers: a function, also by its name as text, with arguments bound or beside other things; or a class."""
-    match value:
-        case ast.Lambda(body=body):
-            return None if isinstance(body, ast.Constant) else (None, (body,))
-        case ast.Call(func=maker, args=[inner, *_]) if dotted(maker).rpartition(".")[2] == "partial":
-            return _handler(source, inner, path)
-        case ast.Tuple(elts=[inner, *_]):
-            return _handler(source, inner, path)
-        case ast.Constant(value=str(name)) if name.isidentifier():
-            found = source.function(name, path)
-        case ast.Call(func=maker, args=[]):
-            return _class(source, maker, path)
-        case _:
-            found = source.function(dotted(value).rpartition(".")[2], path)
-    return (found, tuple(found.node.body)) if found else _class(source, value, path)
-
-
-def _class(source: Source, value: ast.expr, path: str) -> tuple[Named | None, tuple[ast.AST, ...]] | None:
-    home, name = source.inside(path, dotted(value)) if is_class(value) else ("", "")
-    made = source.class_in(home, name) if home and name else None
-    return (None, methods(made)) if made is not None else None
 
 
 def _decorated(source: Source, module: Module) -> Iterator[Branch]:
@@ -156,17 +136,24 @@ def _decorated(source: Source, module: Module) -> Iterator[Branch]:
             maker = dotted(called)
             last = maker.rpartition(".")[2]
             found = source.function(last, path)
-            if last in _OTHERS or not (last in HANDLES or found is not None):
+            if last in _OTHERS or not _is_registry(last, found):
                 continue
             keys = _given(decorator) if isinstance(decorator, ast.Call) else []
             by_itself = "event" if found is None else "__name__"
             if not keys and (last == by_itself or (found is not None and "__name__" in ast.dump(found.node))):
                 keys = [ast.Constant(node.name)]
             for key in keys:
-                text = _text(source, key, path)
+                text = text_of(source, key, path)
                 if text and _is_word(text):
                     where = place(path, decorator)
                     yield Branch(text, source.member(key), "decorator", maker, where, code, home)
+
+
+def _is_registry(name: str, found: Named | None) -> bool:
+    """Whether a decorator keeps what it stands above; one that cannot be read does if it is called like one."""
+    if name in HANDLES:
+        return found is None or not wraps(found.node)
+    return found is not None and keeps(found.node)
 
 
 def _given(decorator: ast.Call) -> list[ast.expr]:
@@ -186,17 +173,28 @@ def _registered(source: Source, module: Module) -> Iterator[Branch]:
         handlers = [*node.args[1:], *(each.value for each in node.keywords)]
         if maker.rpartition(".")[2] not in REGISTER or not node.args or not handlers:
             continue
-        text, found = _text(source, node.args[0], path), _handler(source, handlers[0], path)
+        text, found = text_of(source, node.args[0], path), handler_of(source, handlers[0], path)
+        last = maker.rpartition(".")[2]
+        if last in _ANYTHING and _is_foreign(source, path, maker) and not speaks_of_messages(maker):
+            continue
         if text and _is_word(text) and found is not None:
             home, code = found
             yield Branch(text, source.member(node.args[0]), "call", maker, place(path, node), code, home)
 
 
+def _is_foreign(source: Source, path: str, maker: str) -> bool:
+    """Whether it is imported from outside of the tree."""
+    return source.full_name(path, maker) != maker and source.inside(path, maker) == ("", "")
+
+
 def _known(source: Source, module: Module) -> Iterator[Branch]:
     for each in (*named(source, module), *classes(source, module)):
-        if text := _text(source, each.node, each.path):
+        if text := text_of(source, each.node, each.path):
             member, where = source.member(each.node), place(*each.home)
-            yield Branch(text, member, each.style, each.dispatcher, where, each.code, each.handler)
+            is_told = each.style == "class" and is_called_so(each.dispatcher)
+            yield Branch(
+                text, member, each.style, each.dispatcher, where, each.code, each.handler, is_told=is_told
+            )
 
 
 def _is_word(text: str) -> bool:
@@ -204,21 +202,29 @@ def _is_word(text: str) -> bool:
 
 
 def _chained(source: Source, module: Module, field: str) -> Iterator[Branch]:
+    outer = ""
     for home in source.saying(_asking(field), module.functions):
+        if outer and home.name.startswith(outer):
+            continue  # it was walked with the function around it
+        outer = f"{home.name}."
         nodes = list(walk(home.node))
         types = _holding_the_type(home.node, nodes, field)
+        asked = Asked(home.name, nodes, types, field)
         for each in nodes:
             if isinstance(each, ast.If | ast.IfExp):
-                keys = _compared(each.test, field, types)
+                keys = _compared(each.test, asked)
                 code = tuple(each.body) if isinstance(each, ast.If) else (each.body,)
-                yield from _branches(source, keys, each, code, home)
+                yield from _branches(source, keys, each, code, home, asked.is_told(each.test))
             elif isinstance(each, ast.While | ast.AsyncFor | ast.For | Function):
-                yield from _guarded(source, each.body, field, types, home)
+                yield from _guarded(source, each.body, asked, home)
             elif isinstance(each, ast.Match):
-                is_type = _is_type(each.subject, field, types)
-                for case in each.cases:
+                is_type = asked.is_type(each.subject)
+                is_message = is_type or asked.is_message(each.subject)
+                for case in each.cases if is_message else ():
                     keys = list(_matched(case.pattern, field, is_type=is_type))
-                    yield from _branches(source, keys, case.pattern, tuple(case.body), home)
+                    yield from _branches(
+                        source, keys, case.pattern, tuple(case.body), home, asked.is_told(each.subject)
+                    )
 
 
 @cache
@@ -248,37 +254,48 @@ def _matched(pattern: ast.pattern, field: str, *, is_type: bool) -> Iterator[ast
         yield from _matched(inner, field, is_type=is_so)
 
 
-def _guarded(
-    source: Source, body: list[ast.stmt], field: str, types: frozenset[str], home: Named
-) -> Iterator[Branch]:
+def _guarded(source: Source, body: list[ast.stmt], asked: Asked, home: Named) -> Iterator[Branch]:
     """``if kind != "start": continue``, and the code behind it."""
     for number, node in enumerate(body):
         if isinstance(node, ast.If) and isinstance(node.body[-1], LEAVES):
             match node.test:
                 case ast.Compare(left=left, ops=[ast.NotEq() | ast.IsNot()], comparators=[right]):
-                    if _is_type(left, field, types):
+                    if asked.is_type(left):
                         yield from _branches(source, [right], node, tuple(body[number + 1 :]), home)
 
 
 def _branches(
-    source: Source, keys: list[ast.expr], node: ast.AST, code: tuple[ast.AST, ...], home: Named
+    source: Source,
+    keys: list[ast.expr],
+    node: ast.AST,
+    code: tuple[ast.AST, ...],
+    home: Named,
+    is_told: bool = False,
 ) -> Iterator[Branch]:
     for key in keys:
-        if text := _text(source, key, home.path):
+        text, member = text_of(source, key, home.path), source.member(key)
+        if text or member:
             where = place(home.path, node)
-            yield Branch(text, source.member(key), "chain", home.name, where, code, home)
+            yield Branch(text, member, "chain", home.name, where, code, home, is_told=is_told)
 
 
-def _holding_the_type(node: Function, nodes: list[ast.AST], field: str) -> frozenset[str]:
-    """Local names that were given the type, whatever was made of it: ``kind = MessageType(msg["type"])``."""
+def _holding_the_type(node: Function, nodes: list[ast.AST], field: str) -> dict[str, ast.expr | None]:
+    """Local names that were given the type, whatever was made of it: ``kind = MessageType(msg["type"])``.
+
+    Each with what the type was read from; None where it was not read.
+    """
     given = [pair for n in nodes for pair in _given_to(n)]
-    own = {a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg in TYPE_FIELDS}
-    own |= {dotted(target) for target, value in given if dotted(target) in TYPE_FIELDS and _is_split(value)}
-    if any(_key_of(each) == field for each in nodes):
-        own |= {
-            dotted(target) for target, value in given if any(_key_of(part) == field for part in walk(value))
-        }
-    return frozenset(own)
+    own: dict[str, ast.expr | None] = {}
+    own |= dict.fromkeys(a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg in TYPE_FIELDS)
+    for target, value in given:
+        if dotted(target) in TYPE_FIELDS and _is_split(value):
+            own[dotted(target)] = None
+    if any(key_of(each) == field for each in nodes):
+        for target, value in given:
+            thing = read_from(value, field)
+            if thing is not None:
+                own[dotted(target)] = thing
+    return own
 
 
 def _given_to(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -296,23 +313,18 @@ def _is_split(value: ast.expr) -> bool:
     return isinstance(value, ast.Call) and dotted(value.func).endswith("split")
 
 
-def _is_type(node: ast.expr, field: str, types: frozenset[str]) -> bool:
-    plain = dotted(node)
-    return plain in types or plain.endswith(f".{field}") or any(_key_of(part) == field for part in walk(node))
-
-
-def _compared(test: ast.expr, field: str, types: frozenset[str]) -> list[ast.expr]:
+def _compared(test: ast.expr, asked: Asked) -> list[ast.expr]:
     """What the type is compared with."""
     found: list[ast.expr] = []
     for node in walk(test):
         match node:
-            case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
+            case ast.Call(func=ast.Name(id="isinstance"), args=[thing, kinds]) if asked.is_message(thing):
                 found += kinds.elts if isinstance(kinds, ast.Tuple) else [kinds]
             case ast.Compare(left=left, ops=[ast.Eq() | ast.Is()], comparators=[right]):
-                pair = (left, right) if _is_type(left, field, types) else (right, left)
-                found += [pair[1]] if _is_type(pair[0], field, types) else []
+                pair = (left, right) if asked.is_type(left) else (right, left)
+                found += [pair[1]] if asked.is_type(pair[0]) else []
             case ast.Compare(
                 left=left, ops=[ast.In()], comparators=[ast.Tuple() | ast.Set() | ast.List() as many]
             ):
-                found += many.elts if _is_type(left, field, types) else []
+                found += many.elts if asked.is_type(left) else []
     return found

@@ -30,7 +30,9 @@ def look(root: Path) -> Service:
 def handled(source: Source, field: str) -> tuple[Handled, ...]:
     """The message types that a service takes, by the key that holds a message's type."""
     sending = Sending(source, field)
-    rows = (_handled(sending, branch, field) for branch in dispatch.branches(source, field))
+    rows = (
+        _handled(sending, branch, field) for branch in dispatch.each_once(dispatch.branches(source, field))
+    )
     return tuple(row for row in rows if row is not None)
 
 

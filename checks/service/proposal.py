@@ -14,7 +14,9 @@ from msgspec import Struct
 
 from checks.rules.protocol import is_test
 from checks.service import dispatch
+from checks.service.dispatch import Branch
 from checks.service.facts import Place
+from checks.service.held import held
 from checks.service.javascript import SUFFIXES, texts
 from checks.service.sending import Sending
 from checks.service.source import Source
@@ -23,6 +25,16 @@ from checks.tree import files
 _SEND = re.compile(r"\b(?:send\w*|emit|publish)\s*\(")
 _SPAN = 300
 _LEAST_KEYS = 2
+_SOCKETS = frozenset({"ws", "websocket", "socket", "sock", "sid", "connection"})
+#: what language models are given and say
+_PARTS = frozenset(
+    {"text", "input_text", "output_text", "image", "image_url", "input_image", "audio", "input_audio", "output_audio"}
+    | {"video", "video_url", "file", "input_file", "document", "refusal", "thinking", "redacted_thinking", "reasoning"}
+    | {"reasoning_text", "summary_text", "tool_use", "tool_result", "tool_call", "tool_calls", "function", "message"}
+    | {"function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output", "computer_call"}
+    | {"computer_call_output", "agent_handoff", "agent_config_update", "compaction", "text_delta", "thinking_delta"}
+    | {"input_json_delta", "signature_delta", "citations_delta", "json_object", "json_schema", "custom", "auto"}
+)  # fmt: skip
 
 
 class Dispatcher(Struct, frozen=True):
@@ -48,22 +60,63 @@ def propose(root: Path, around: Path) -> Proposal:
     source = Source.below(root, keeps_all=False)
     field = source.type_field
     sending = Sending(source, field)
-    found: dict[tuple[str, str, str], list[str]] = {}
-    known: set[str] = set()
-    for each in filter(sending.is_of_messages, dispatch.branches(source, field)):
-        known.add(each.key)
-        name, home = each.dispatcher, each.where.path
-        if each.style in ("decorator", "call"):
-            home, _ = source.home(home, name)
-        if each.table:
-            name, home = each.table.name, each.table.where.path
-        found.setdefault((name, home, each.style), []).append(each.key)
-    rows = [Dispatcher(*key, tuple(keys)) for key, keys in found.items() if len(keys) >= _LEAST_KEYS]
+    found: dict[tuple[str, str], list[Branch]] = {}
+    for each in dispatch.branches(source, field):
+        found.setdefault(_where(source, each), []).append(each)
+    made = [_dispatcher(source, sending, *where, several) for where, several in found.items()]
+    rows = [row for row in made if row is not None]
+    rows = [row for row in rows if not _is_said(row, rows)]
+    known = {each.key for several in found.values() for each in several}
     sent = _sent(around, field) if known else {}
     return Proposal(
         tuple(sorted(rows, key=lambda row: (-len(row.keys), row.path, row.name))),
         {kind: place for kind, place in sorted(sent.items()) if kind not in known},
     )
+
+
+def _where(source: Source, branch: Branch) -> tuple[str, str]:
+    """By what name, and in which file, ``event-map`` looks for the dispatcher."""
+    if branch.table:
+        return branch.table.name, branch.table.where.path
+    name, home = branch.dispatcher, branch.where.path
+    return name, source.home(home, name)[0] if branch.style in ("decorator", "call") else home
+
+
+def _dispatcher(
+    source: Source, sending: Sending, name: str, home: str, several: list[Branch]
+) -> Dispatcher | None:
+    """None where too few types are told apart, or those of no messages."""
+    style, keys = several[0].style, tuple(dict.fromkeys(each.key for each in several))
+    if (
+        len(keys) < _LEAST_KEYS
+        or name.endswith("__init__")
+        or _are_parts(several)
+        or not _is_of_messages(sending, several)
+    ):
+        return None
+    if style not in ("decorator", "call", "class"):
+        keys = tuple(filter(dispatch.is_type, held(source, home, name, keys)))
+    return Dispatcher(name, home, style, keys) if len(keys) >= _LEAST_KEYS else None
+
+
+def _is_said(row: Dispatcher, rows: list[Dispatcher]) -> bool:
+    """Whether classes of a file are all in another proposal: those below one that stand in a union too."""
+    others = [
+        o for o in rows if o is not row and (o.style, o.path, row.style) == ("class", row.path, "class")
+    ]
+    return any({*row.keys} < {*o.keys} or ({*row.keys} == {*o.keys} and o.name < row.name) for o in others)
+
+
+def _are_parts(several: list[Branch]) -> bool:
+    """Whether they tell apart what language models are given and say, which is inside of a message."""
+    homes = [each.home.node.args for each in several if each.home]
+    names = {a.arg for args in homes for a in (*args.posonlyargs, *args.args)}
+    return names.isdisjoint(_SOCKETS) and all(each.key.lower() in _PARTS for each in several)
+
+
+def _is_of_messages(sending: Sending, several: list[Branch]) -> bool:
+    """Whether those of one dispatcher are: what takes no time to see is asked of all first."""
+    return any(map(sending.is_near, several)) or any(map(sending.is_of_messages, several))
 
 
 def _sent(root: Path, field: str) -> dict[str, Place]:

@@ -7,6 +7,7 @@ followed, so ``await tell(ws, "agent_started")`` counts, whatever ``tell`` makes
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,10 @@ from checks.tree.body import walk
 from checks.tree.symbols import dotted
 
 _DEPTH = 6
+_OUT = re.compile(
+    r"send|emit|publish|broadcast|reply|respond|notify|tell|\bws\b|socket|sock|conn|client|queue|push|write",
+    re.IGNORECASE,
+)
 _WORDS = {
     "text": "hello", "message": "hello", "prompt": "hello", "query": "hello", "content": "hello", "input": "hello", "question": "hello",
     "id": "1", "count": 1,
@@ -47,10 +52,15 @@ class Sending:
 
     def is_of_messages(self, branch: Branch) -> bool:
         """Whether it is a message that is told apart: something is sent for it, or its place speaks of messages."""
-        return self.is_near(branch) or any(True for _ in self._all(branch))
+        if self.is_near(branch):
+            return True
+        is_handler = branch.style != "class" or "handler" in branch.dispatcher.lower()
+        return is_handler and _hands_out(branch) and any(True for _ in self._all(branch))
 
     def is_near(self, branch: Branch) -> bool:
-        """Whether the code takes a socket, or its place speaks of messages."""
+        """Whether the code takes a socket, or what it asks or its place speaks of messages."""
+        if branch.is_told or branch.style == "class":
+            return branch.is_told
         args = branch.home.node.args if branch.home else None
         names = [a.arg for a in (*args.posonlyargs, *args.args)] if args else []
         return any(map(speaks_of_messages, (*names, branch.where.path, branch.dispatcher)))
@@ -107,6 +117,17 @@ class Sending:
         given = [*zip(names, call.args, strict=False), *((k.arg or "", k.value) for k in call.keywords)]
         made = {name: texts.get(dotted(value), "") or self._source.text(value) for name, value in given}
         return {name: text for name, text in made.items() if text}
+
+
+def _hands_out(branch: Branch) -> bool:
+    """Whether the code has to do with a connection, or with what sends."""
+    words = (
+        n.attr if isinstance(n, ast.Attribute) else n.id
+        for code in branch.code
+        for n in walk(code)
+        if isinstance(n, ast.Name | ast.Attribute)
+    )
+    return any(_OUT.search(word) for word in words)
 
 
 def fields(branch: Branch, type_field: str) -> Mapping[str, Any]:

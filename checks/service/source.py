@@ -28,7 +28,7 @@ from checks.tree.parse import PARSE_LIMIT_BYTES, Unparsable, parse
 from checks.tree.symbols import dotted, imported_names
 
 MOST_FILES = 3_000
-_MESSAGES = frozenset(
+MESSAGES = frozenset(
     {
         "ws",
         "websocket",
@@ -45,7 +45,7 @@ _MESSAGES = frozenset(
         "socketio",
     }
 )
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 #: trees that are kept of a service of which not all is looked at: one of 400 lines takes a megabyte
 _FEW = 8
 #: functions that are kept
@@ -251,7 +251,7 @@ class Source:
 
 def speaks_of_messages(text: str) -> bool:
     """Whether a path or a name has a word for sockets or messages in it."""
-    return not _MESSAGES.isdisjoint(re.split(r"[^a-z]+", _HUMP.sub("_", text).lower()))
+    return not MESSAGES.isdisjoint(re.split(r"[^a-z]+", HUMP.sub("_", text).lower()))
 
 
 def place(path: str, node: ast.AST) -> Place:
@@ -259,11 +259,12 @@ def place(path: str, node: ast.AST) -> Place:
 
 
 def _texts(enum: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    """Members and their values; ``auto()`` is the name in small letters, which is what it is of a StrEnum."""
+    """Members and their texts; ``auto()`` of a StrEnum is the name in small letters, and a number is no text."""
+    is_str = any(dotted(base).endswith("StrEnum") for base in enum.bases)
     for node in enum.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
             if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
                 yield name, node.value.value
             else:
-                yield name, name.lower()
+                yield name, name.lower() if is_str and isinstance(node.value, ast.Call) else ""

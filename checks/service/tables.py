@@ -9,6 +9,7 @@ from typing import NamedTuple
 from checks.rules.event_map.registered import row_key
 from checks.rules.event_map.turns import Literals, literals, put_in, turns, unrolled
 from checks.service.facts import Place
+from checks.service.outline import REGISTER
 from checks.service.source import Named, place
 from checks.tree.body import below, functions, walk
 from checks.tree.symbols import dotted
@@ -124,7 +125,14 @@ def _rows(value: ast.expr, known: Literals) -> Rows:
             return [
                 (key, each)
                 for row in rows
-                if isinstance(row, ast.Call | ast.Tuple) and (key := row_key(row)) is not None
+                if isinstance(row, ast.Call | ast.Tuple)
+                and not _registers(row)
+                and (key := row_key(row)) is not None
                 for each in (row.args if isinstance(row, ast.Call) else row.elts)[1:2]
             ]
     return []
+
+
+def _registers(row: ast.expr) -> bool:
+    """What a row keeps is then what the call gave: how to end a subscription."""
+    return isinstance(row, ast.Call) and dotted(row.func).rpartition(".")[2] in REGISTER
