@@ -112,3 +112,73 @@ def test_what_is_found_of_a_shape_is_what_event_map_reads(shape: Shape, tmp_path
 def test_most_shapes_are_found() -> None:
     made = list(shapes())
     assert sum(each.is_discovered for each in made) >= 0.75 * len(made)
+
+
+_DISPATCH = "async def handle(ws, msg):\n    if msg['type'] == 'start':\n        await ws.send_json({'type': 'a'})\n    elif msg['type'] == 'stop':\n        await ws.send_json({'type': 'b'})\n"
+_WRAPPED = "def logged(f):\n    @wraps(f)\n    async def call(*args):\n        calls.append((f.__name__, f))\n        return await f(*args)\n    return call\n"
+_QUEUED = "def queued(kind):\n    def above(f):\n        async def call(*args):\n            queues[f.__name__].append((f, args))\n            return await f(*args)\n        return call\n    return above\n"
+_TWO = "    async def start(ws, event): await ws.send_json({'type': 'a'})\n    HEAD\n    async def stop(ws, event): await ws.send_json({'type': 'b'})\n"
+_SECOND = "@queued('two')"
+_NONE = {
+    "a decorator that wraps": f"{_WRAPPED}class Api:\n    @logged\n{_TWO.replace('HEAD', '@logged')}",
+    "a decorator with a text that wraps": f"{_QUEUED}class Api:\n    @queued('one')\n{_TWO.replace('HEAD', _SECOND)}",
+    "parts of a message": "def tell(ws_message):\n    for part in ws_message.content:\n        if part['type'] == 'intro':\n            a()\n        elif part['type'] == 'outro':\n            b()\n",
+    "what language models say": "def tell(message):\n    if message['type'] == 'image_url':\n        a()\n    elif message['type'] == 'tool_use':\n        b()\n",
+    "an argument that is no message's": "class Cache:\n    def save_time(self, event):\n        if event == 'start':\n            a()\n        elif event == 'end':\n            b()\n",
+    "values of the object": "class Event:\n    @property\n    def topics(self): return send({'type': 'x'})\n    @property\n    def block(self): return send({'type': 'y'})\n    def params(self):\n        return {'topics': self.topics, 'block': self.block}\n",
+    "names that are written out": "class Message:\n    def fill(self, data):\n        for each in ('author', 'member'):\n            getattr(self, f'_take_{each}')(data[each])\n    def _take_author(self, message): ...\n    def _take_member(self, message): ...\n",
+    "the method of a request": "class Socket:\n    def allow(self, message):\n        return getattr(self, self.request.method.lower())\n    def open(self, message): ...\n    def tell(self, message): ...\n",
+    "numbers": "class Kind(Enum):\n    START = 1\n    STOP = 2\ndef run(ws, message):\n    if message.type is Kind.START:\n        a()\n    elif message.type is Kind.STOP:\n        b()\n",
+    "models of HTTP": "class A:\n    type: Literal['a']\nclass B:\n    type: Literal['b']\nToolConfigResponse = Union[A, B]\n",
+    "a library's registry": "import altair as alt\ndef a(event): return send({'type': 'x'})\nalt.themes.register('one', a)\nalt.themes.register('two', a)\n",
+    "subscriptions that are kept": "def a(ws): ...\ndef b(ws): ...\nends = [driver.once.on('one', a), driver.once.on('two', b)]\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", [each for each in _NONE if each != "subscriptions that are kept"])
+def test_what_tells_no_messages_apart_is_not_proposed(way: str, tmp_path: Path) -> None:
+    root = plant(tmp_path, {"app/api.py": _NONE[way], "app/h.py": "def read(m): return m['type']\n"})
+    assert propose(root, root).dispatchers == ()
+
+
+def test_what_a_list_of_subscriptions_keeps_is_no_table(tmp_path: Path) -> None:
+    root = plant(tmp_path, {"app/api.py": _NONE["subscriptions that are kept"]})
+    assert "ends" not in {each.name for each in propose(root, root).dispatchers}
+
+
+def test_each_dispatcher_has_all_of_its_own_keys(tmp_path: Path) -> None:
+    other = _DISPATCH.replace("'stop'", "'pause'")
+    root = plant(tmp_path, {"app/a.py": _DISPATCH, "app/b.py": other})
+    assert [(each.path, each.keys) for each in propose(root, root).dispatchers] == [
+        ("app/a.py", ("start", "stop")),
+        ("app/b.py", ("start", "pause")),
+    ]
+
+
+def test_of_two_things_that_are_asked_for_the_keys_of_one_are_proposed(tmp_path: Path) -> None:
+    """``event-map`` holds on to one value in a function: keys of the other would be told of as lost."""
+    text = f"{_DISPATCH}    for part in msg['parts']:\n        if part['type'] == 'text':\n            go()\n"
+    root = plant(tmp_path, {"app/a.py": text})
+    (row,) = propose(root, root).dispatchers
+    assert row.keys == ("start", "stop")
+    asked = (EventMap(row.name, row.path, dict.fromkeys(row.keys, "")),)
+    assert run(root, Settings(event_map=asked), jobs=1, cache=False).findings == ()
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "HANDLERS[kind] = f",
+        "HANDLERS.append((kind, f))",
+        "bus.subscribe(kind, f)",
+        "f.kind = kind",
+        "setattr(f, 'kind', kind)",
+    ],
+)
+def test_a_decorator_that_keeps_what_it_stands_above_is_a_registry(kept: str, tmp_path: Path) -> None:
+    maker = f"def answers(kind):\n    def above(f):\n        {kept}\n        return f\n    return above\n"
+    used = "@answers('start')\nasync def start(ws): ...\n@answers('stop')\nasync def stop(ws): ...\n"
+    root = plant(tmp_path, {"app/a.py": maker + used})
+    assert [(each.name, each.keys) for each in propose(root, root).dispatchers] == [
+        ("answers", ("start", "stop"))
+    ]

@@ -16,14 +16,14 @@ from checks.tree.body import Function, walk
 from checks.tree.symbols import dotted
 
 _THINGS = MESSAGES | frozenset({"evt", "ev", "data", "payload", "packet", "frame", "request", "requests", "req", "command", "commands", "cmd", "body", "parsed", "notification", "notifications", "update", "updates", "envelope", "chunk", "raw", "incoming", "received", "response", "resp", "reply", "signal", "header", "action", "operation"})  # fmt: skip
+#: what is inside of a message
+_PARTS = frozenset({"item", "part", "block", "tool", "schema", "output", "value", "node", "config", "choice"})  # fmt: skip
 _TOLD = frozenset({"event", "events", "evt", "message", "messages", "msg", "notification"})
 #: what classes are called that stand for one message, and those that do if their name speaks of messages besides
 _CLASSES = frozenset({"event", "events", "message", "messages", "msg", "command", "commands", "cmd", "notification", "packet", "frame"})  # fmt: skip
 _ROLES = frozenset({"request", "requests", "response", "responses", "reply", "payload", "action", "handler", "model", "base", "union", "type", "types", "envelope", "update", "body", "data", "in", "out", "incoming", "outgoing"})  # fmt: skip
 #: where messages come from
-_COMES = re.compile(
-    r"recv|receive|loads|decode|parse|validate|read|stream|queue|subscri|listen|\bws\b|socket"
-)
+_COMES = re.compile(r"recv|receive|loads|decode|stream|queue|subscri|listen|\bws\b|socket")
 #: what functions do that are given messages, and what they are given besides
 _TAKES = frozenset({"handle", "handler", "handles", "on", "dispatch", "dispatcher", "process", "receive", "recv", "route", "router", "consume", "consumer", "react", "listen", "listener", "hear", "apply", "feed", "push", "absorb", "callback", "hook", "reducer"})  # fmt: skip
 _BESIDE = frozenset({"ws", "websocket", "socket", "sio", "sid", "connection", "conn", "message", "msg", "data", "payload", "body", "packet", "params"})  # fmt: skip
@@ -61,7 +61,8 @@ class Asked:
     def is_told(self, asked: ast.expr) -> bool:
         """Whether what is asked for is the type of something that is called an event or a message."""
         names = [each for each in walk(asked) if isinstance(each, ast.Name | ast.Attribute)]
-        return any(_last(_noun(self._types.get(dotted(each)) or each)) in _TOLD for each in names)
+        spoken = any(dotted(each) in self._types and speaks_of_messages(dotted(each)) for each in names)
+        return spoken or any(_last(_noun(self._types.get(dotted(each)) or each)) in _TOLD for each in names)
 
     def is_message(self, thing: ast.expr | None, depth: int = _DEPTH) -> bool:
         """None stands for a type that is an argument by itself."""
@@ -74,9 +75,8 @@ class Asked:
             return True
         if not isinstance(thing, ast.Name):
             return False
-        if any(
-            thing.id in _arguments(each) and _says(each.name, _TAKES | _THINGS) for each in self._functions
-        ):
+        takers = (each for each in self._functions if thing.id in _arguments(each))
+        if _last(word) not in _PARTS and any(_says(each.name, _TAKES | _THINGS) for each in takers):
             return True
         return any(self._comes(value, depth - 1) for value in self._given.get(thing.id, ()))
 

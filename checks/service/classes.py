@@ -38,7 +38,7 @@ class Found(NamedTuple):
 
 def classes(source: Source, module: Module) -> Iterator[Found]:
     for node in module.classes:
-        root, key = root_of(node), _key_of(node)
+        root, key = root_of(node), literal_of(node)
         if root is not None:
             yield from _union(source, module, node.name, node, root)
         for base in node.bases if key is not None else ():
@@ -80,18 +80,6 @@ def _member(source: Source, path: str, member: ast.expr, depth: int) -> Iterator
             if isinstance(statement, ast.Assign) and dotted(statement.targets[0]) == name:
                 for each in union_of(statement.value) or ():
                     yield from _member(source, home, each, depth - 1)
-
-
-def _key_of(node: ast.ClassDef) -> ast.expr | None:
-    """None where the field may hold several: it is a value then, and no type of a message."""
-    notes = (each.annotation for each in node.body if isinstance(each, ast.AnnAssign))
-    several = [
-        note.slice.elts[0]
-        for note in notes
-        if isinstance(note, ast.Subscript) and isinstance(note.slice, ast.Tuple)
-    ]
-    key = literal_of(node)
-    return None if any(key is each for each in several) else key
 
 
 def _class_of(

@@ -28,12 +28,14 @@ _LEAST_KEYS = 2
 _SOCKETS = frozenset({"ws", "websocket", "socket", "sock", "sid", "connection"})
 #: what language models are given and say
 _PARTS = frozenset(
-    {"text", "input_text", "output_text", "image", "image_url", "input_image", "audio", "input_audio", "output_audio"}
-    | {"video", "video_url", "file", "input_file", "document", "refusal", "thinking", "redacted_thinking", "reasoning"}
-    | {"reasoning_text", "summary_text", "tool_use", "tool_result", "tool_call", "tool_calls", "function", "message"}
-    | {"function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output", "computer_call"}
-    | {"computer_call_output", "agent_handoff", "agent_config_update", "compaction", "text_delta", "thinking_delta"}
-    | {"input_json_delta", "signature_delta", "citations_delta", "json_object", "json_schema", "custom", "auto"}
+    {"text", "input_text", "output_text", "image", "image_url", "input_image", "audio", "input_audio"}
+    | {"output_audio", "video", "video_url", "file", "input_file", "document", "refusal", "thinking"}
+    | {"redacted_thinking", "reasoning", "reasoning_text", "summary_text", "tool_use", "tool_result"}
+    | {"tool_call", "tool_calls", "server_tool_use", "web_search_call", "file_search_call", "web_search_tool_result"}
+    | {"function", "message", "agent_message", "function_call", "function_call_output", "custom_tool_call"}
+    | {"custom_tool_call_output", "computer_call", "computer_call_output", "agent_handoff", "agent_config_update"}
+    | {"compaction", "text_delta", "thinking_delta", "input_json_delta", "signature_delta", "citations_delta"}
+    | {"json_object", "json_schema", "custom", "auto"}
 )  # fmt: skip
 
 
@@ -87,16 +89,13 @@ def _dispatcher(
 ) -> Dispatcher | None:
     """None where too few types are told apart, or those of no messages."""
     style, keys = several[0].style, tuple(dict.fromkeys(each.key for each in several))
-    if (
-        len(keys) < _LEAST_KEYS
-        or name.endswith("__init__")
-        or _are_parts(several)
-        or not _is_of_messages(sending, several)
-    ):
+    if len(keys) < _LEAST_KEYS or name.endswith("__init__") or not _is_of_messages(sending, several):
         return None
     if style not in ("decorator", "call", "class"):
         keys = tuple(filter(dispatch.is_type, held(source, home, name, keys)))
-    return Dispatcher(name, home, style, keys) if len(keys) >= _LEAST_KEYS else None
+    if len(keys) < _LEAST_KEYS or _are_parts(several, keys):
+        return None
+    return Dispatcher(name, home, style, keys)
 
 
 def _is_said(row: Dispatcher, rows: list[Dispatcher]) -> bool:
@@ -107,11 +106,11 @@ def _is_said(row: Dispatcher, rows: list[Dispatcher]) -> bool:
     return any({*row.keys} < {*o.keys} or ({*row.keys} == {*o.keys} and o.name < row.name) for o in others)
 
 
-def _are_parts(several: list[Branch]) -> bool:
+def _are_parts(several: list[Branch], keys: tuple[str, ...]) -> bool:
     """Whether they tell apart what language models are given and say, which is inside of a message."""
     homes = [each.home.node.args for each in several if each.home]
     names = {a.arg for args in homes for a in (*args.posonlyargs, *args.args)}
-    return names.isdisjoint(_SOCKETS) and all(each.key.lower() in _PARTS for each in several)
+    return names.isdisjoint(_SOCKETS) and all(key.lower() in _PARTS for key in keys)
 
 
 def _is_of_messages(sending: Sending, several: list[Branch]) -> bool:

@@ -19,7 +19,7 @@ from checks.tree.symbols import dotted
 
 _DEPTH = 6
 _OUT = re.compile(
-    r"send|emit|publish|broadcast|reply|respond|notify|tell|\bws\b|socket|sock|conn|client|queue|push|write",
+    r"send|emit|publish|broadcast|reply|respond|notify|tell|^event$|^message$|\bws\b|socket|sock|conn|client|queue|push|write",
     re.IGNORECASE,
 )
 _WORDS = {
