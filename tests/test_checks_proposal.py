@@ -115,21 +115,18 @@ def test_most_shapes_are_found() -> None:
 
 
 _DISPATCH = "async def handle(ws, msg):\n    if msg['type'] == 'start':\n        await ws.send_json({'type': 'a'})\n    elif msg['type'] == 'stop':\n        await ws.send_json({'type': 'b'})\n"
-_WRAPPED = "def logged(f):\n    @wraps(f)\n    async def call(*args):\n        calls.append((f.__name__, f))\n        return await f(*args)\n    return call\n"
 _QUEUED = "def queued(kind):\n    def above(f):\n        async def call(*args):\n            queues[f.__name__].append((f, args))\n            return await f(*args)\n        return call\n    return above\n"
 _TWO = "    async def start(ws, event): await ws.send_json({'type': 'a'})\n    HEAD\n    async def stop(ws, event): await ws.send_json({'type': 'b'})\n"
 _SECOND = "@queued('two')"
 _NONE = {
-    "a decorator that wraps": f"{_WRAPPED}class Api:\n    @logged\n{_TWO.replace('HEAD', '@logged')}",
     "a decorator with a text that wraps": f"{_QUEUED}class Api:\n    @queued('one')\n{_TWO.replace('HEAD', _SECOND)}",
     "parts of a message": "def tell(ws_message):\n    for part in ws_message.content:\n        if part['type'] == 'intro':\n            a()\n        elif part['type'] == 'outro':\n            b()\n",
     "what language models say": "def tell(message):\n    if message['type'] == 'image_url':\n        a()\n    elif message['type'] == 'tool_use':\n        b()\n",
     "an argument that is no message's": "class Cache:\n    def save_time(self, event):\n        if event == 'start':\n            a()\n        elif event == 'end':\n            b()\n",
-    "values of the object": "class Event:\n    @property\n    def topics(self): return send({'type': 'x'})\n    @property\n    def block(self): return send({'type': 'y'})\n    def params(self):\n        return {'topics': self.topics, 'block': self.block}\n",
+    "values of the object": "class WebSocketEvent:\n    @property\n    def topics(self): return send({'type': 'x'})\n    @property\n    def block(self): return send({'type': 'y'})\n    def params(self):\n        return {'topics': self.topics, 'block': self.block}\n",
     "names that are written out": "class Message:\n    def fill(self, data):\n        for each in ('author', 'member'):\n            getattr(self, f'_take_{each}')(data[each])\n    def _take_author(self, message): ...\n    def _take_member(self, message): ...\n",
-    "the method of a request": "class Socket:\n    def allow(self, message):\n        return getattr(self, self.request.method.lower())\n    def open(self, message): ...\n    def tell(self, message): ...\n",
     "numbers": "class Kind(Enum):\n    START = 1\n    STOP = 2\ndef run(ws, message):\n    if message.type is Kind.START:\n        a()\n    elif message.type is Kind.STOP:\n        b()\n",
-    "models of HTTP": "class A:\n    type: Literal['a']\nclass B:\n    type: Literal['b']\nToolConfigResponse = Union[A, B]\n",
+    "models of HTTP": "class A:\n    type: Literal['a']\nclass B:\n    type: Literal['b']\nChatToolConfig = Union[A, B]\n",
     "a library's registry": "import altair as alt\ndef a(event): return send({'type': 'x'})\nalt.themes.register('one', a)\nalt.themes.register('two', a)\n",
     "subscriptions that are kept": "def a(ws): ...\ndef b(ws): ...\nends = [driver.once.on('one', a), driver.once.on('two', b)]\n",
 }  # fmt: skip
