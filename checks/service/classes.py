@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from checks.tree.symbols import dotted
 _LEAST_MEMBERS = 2
 #: functions by which a name is looked up
 _LOOKING_UP = ("getattr", "globals", "vars", "locals")
-_LOOKS_UP = re.compile(rf"\b(?:{'|'.join(_LOOKING_UP)})\b".encode())
 #: so many classes without a key may stand between
 _LEVELS = 2
 
@@ -109,7 +107,7 @@ def named(source: Source, module: Module) -> Iterator[Found]:
     owners = {id(n): c for c in module.classes for n in functions_of(c.body).values()}
     top = functions_of(module.tree.body)
     looks_up = any(dotted(call.func) in _LOOKING_UP for call in module.calls)
-    for each in source.saying(_LOOKS_UP, module.functions) if looks_up else ():
+    for each in source.saying(_may_look_up, module.functions) if looks_up else ():
         owner = owners.get(id(each.node))
         made = by_name(each.node, owner, functions_of(owner.body) if owner else top)
         if made is not None and not _is_told_otherwise(each.node):
@@ -149,6 +147,10 @@ def _is_told_otherwise(node: Function) -> bool:
     ]
     parts = [dotted(part) for each in looked_up for part in walk(each) if isinstance(part, ast.expr)]
     return any(part in written or part.endswith("request.method") for part in parts)
+
+
+def _may_look_up(text: bytes) -> bool:
+    return any(word.encode() in text for word in _LOOKING_UP)
 
 
 def _answered(source: Source, module: Module, name: str, at: ast.AST, made: Dispatch) -> Iterator[Found]:

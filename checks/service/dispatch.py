@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import partial
 from typing import NamedTuple
 
 from checks.rules.event_map.conditions import LEAVES
@@ -23,12 +23,16 @@ from checks.service.registries import keeps, wraps
 from checks.service.source import Named, Source, place, speaks_of_messages
 from checks.service.tables import Module, Table, walked
 from checks.tree.body import Function, walk
+from checks.tree.slices import WORD_BYTES
 from checks.tree.symbols import dotted
 
 #: decorators with a text that is no message type
 _OTHERS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "websocket_route", "middleware", "exception_handler", "parametrize", "on_startup", "on_shutdown", "option", "argument"})  # fmt: skip
 #: calls that register whatever a library is made for
 _ANYTHING = frozenset({"register", "add", "add_route", "route"})
+_VARIABLES = frozenset(name.encode() for name in TYPE_FIELDS)
+#: makes blanks of all that is in no word, and no blanks of quotes: what is quoted is no variable
+_WORDS = bytes(each if each in WORD_BYTES + b"\"'" else 32 for each in range(256))
 _LIFE = frozenset({"startup", "shutdown", "connect", "disconnect", "http", "websocket"})
 _TYPE = re.compile(r"(?!(?:websocket|http|lifespan)\.|(?:audio|image|video|text|application)/)\w")
 _VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -203,7 +207,7 @@ def _is_word(text: str) -> bool:
 
 def _chained(source: Source, module: Module, field: str) -> Iterator[Branch]:
     outer = ""
-    for home in source.saying(_asking(field), module.functions):
+    for home in source.saying(partial(_may_ask, field), module.functions):
         if outer and home.name.startswith(outer):
             continue  # it was walked with the function around it
         outer = f"{home.name}."
@@ -227,11 +231,13 @@ def _chained(source: Source, module: Module, field: str) -> Iterator[Branch]:
                     )
 
 
-@cache
-def _asking(field: str) -> re.Pattern[bytes]:
-    """Without which no function asks for a type: a variable for one, the field, or what asks for a class."""
-    names = rf"(?<![\"'])\b(?:{'|'.join(TYPE_FIELDS)})\b(?![\"'])"
-    return re.compile(rf"{names}|\b(?:isinstance|match|{re.escape(field)})\b".encode())
+def _may_ask(field: str, text: bytes) -> bool:
+    """Whether a function may ask for a type: it has a variable for one, the field, or what asks for a class."""
+    if any(word in text for word in (field.encode(), b"isinstance")) or (
+        b"match" in text and b"case" in text
+    ):
+        return True
+    return not _VARIABLES.isdisjoint(text.translate(_WORDS).split())
 
 
 def _matched(pattern: ast.pattern, field: str, *, is_type: bool) -> Iterator[ast.expr]:

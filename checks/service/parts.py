@@ -36,6 +36,11 @@ class _Places(NamedTuple):
     classes: dict[str, _Lines]
 
 
+def rows_of(data: bytes) -> list[bytes]:
+    """Its lines, as the parser counts them."""
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+
+
 class Parts:
     """Args: read: the bytes of one file; None when they cannot be read."""
 
@@ -76,10 +81,10 @@ class Parts:
         return self._places[path]
 
     def _lines(self, path: str) -> bytes:
-        return (self._read(path) or b"").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return b"\n".join(rows_of(self._read(path) or b""))
 
     def _part(self, path: str, lines: _Lines) -> ast.AST | None:
-        rows = self._lines(path).split(b"\n")[lines.first - 1 : lines.last]
+        rows = rows_of(self._read(path) or b"")[lines.first - 1 : lines.last]
         is_inside = bool(rows) and rows[0][:1].isspace()
         above = b"\n" * (lines.first - 2) + b"if 0:\n" if is_inside else b"\n" * (lines.first - 1)
         try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache, partial
@@ -19,7 +18,7 @@ from checks.rules.event_map.messages import class_in
 from checks.rules.protocol import is_test
 from checks.service.facts import Place
 from checks.service.outline import ENUMS, TYPE_FIELDS, Outline, outline, owner
-from checks.service.parts import Parts
+from checks.service.parts import Parts, rows_of
 from checks.tree import files
 from checks.tree.body import Function, functions, statements, walk
 from checks.tree.definitions import flat
@@ -133,15 +132,12 @@ class Source:
                 self._at_hand = path, tree
                 yield path, tree
 
-    def saying(self, said: re.Pattern[bytes], several: Iterable[Named]) -> Iterator[Named]:
-        """Those of the functions of one file in whose text that is found."""
-        lines: list[int] | None = None
+    def saying(self, says: Callable[[bytes], bool], several: Iterable[Named]) -> Iterator[Named]:
+        """Those of the functions of one file whose text says so."""
+        rows: list[bytes] | None = None
         for each in several:
-            if lines is None:
-                data = self._read(each.path) or b""
-                lines = files.lines_of(data, (match.start() for match in said.finditer(data)))
-            at = bisect_left(lines, each.node.lineno)
-            if at < len(lines) and lines[at] <= (each.node.end_lineno or lines[at]):
+            rows = rows_of(self._read(each.path) or b"") if rows is None else rows
+            if says(b"\n".join(rows[each.node.lineno - 1 : each.node.end_lineno])):
                 yield each
 
     def function(self, name: str, path: str) -> Named | None:
