@@ -179,3 +179,12 @@ def test_a_decorator_that_keeps_what_it_stands_above_is_a_registry(kept: str, tm
     assert [(each.name, each.keys) for each in propose(root, root).dispatchers] == [
         ("answers", ("start", "stop"))
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["class Run:\n    type: Literal[()]\n", "Message = Annotated[()]\n", "Message = Union[()]\n"]
+)
+def test_annotations_that_hold_nothing_are_passed_over(text: str, tmp_path: Path) -> None:
+    name, _, dispatched = incident.DISPATCHED["if"]
+    made = propose(plant(tmp_path, {"app/dispatch.py": dispatched + text}), tmp_path)
+    assert [dispatcher.name for dispatcher in made.dispatchers] == [name]

@@ -76,6 +76,8 @@ DECIDING = (
     "with get() as x, suppress(TypeError):\n    y = 1", "count += 1\nif get():\n    count = State.A\nx = count",
     "if x is not None:\n    return", "if not x:\n    return", "x = {'a': State.A}\nself.go(x)", "x = {'a': State.A}\nget(1, y=x)",
     "@get\ndef x(): pass", "class x:\n    pass", "assert (x := get())", "for y in get():\n    x = y\nelse:\n    x = State.A",
+    "x = [state]\nhooks[0](x)", "x = [state]\nself.hooks[0].go(x)", "x = [state]\nget(json.dumps(1), x)", "x = [state]\n(get(x))",
+    "x = [state]\nlog(1)(x)", "x = [state]\nlog.info(1).go(x)", "x = [state]\nhooks [\n    0\n] (x)", "x = []\nx . append(State.A)",
 )  # fmt: skip
 
 

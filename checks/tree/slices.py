@@ -46,9 +46,9 @@ _BOUND = re.compile(rb"[=;]|:(?<=[\w)\]]:)[ \t]*+[^\s]")
 _ANNOTATED = re.compile(rb"[^:=({]+:(?!=)")
 #: methods that change what they are called on
 _CHANGING = rb"(?:update|append|setdefault|insert|extend|add|pop|clear)"
-_ADDED = re.compile(rb"\.%b\s*\(" % _CHANGING)
-_CHANGED = re.compile(rb"\.%b\b" % _CHANGING)
-_CHANGED_NAME = re.compile(rb"([^\W\d]\w*)\.%b\b" % _CHANGING)
+_ADDED = re.compile(rb"\.\s*%b\s*\(" % _CHANGING)
+_CHANGED = re.compile(rb"\.\s*%b\b" % _CHANGING)
+_CHANGED_NAME = re.compile(rb"([^\W\d]\w*)\s*\.\s*%b\b" % _CHANGING)
 #: what gives something to the object: alone, or as one of several
 _GIVING = (
     re.compile(rb"self\.\w++[ \t]*+(?:\[[^]\n]{0,80}+\][ \t]*+)?\|?=(?!=)"),
@@ -75,9 +75,11 @@ _COUNTING = re.compile(
     % ((rb"\d[\w.]*(?<![jJ])|(?:int|float|len)\((?:[^():]|\([^():]*\))*\)",) * 2)
 )
 _CALLED = re.compile(rb"\s*([\w.]+)\(")
-#: ``make_plain(row)`` alone: it may change what it is given
-_HANDING = re.compile(rb"[ \t]*+(?:await\s+)?(?:[\w.()]+\.)?(\w+)\s*\(")
+#: ``make_plain(row)`` alone, or ``hooks[kind](row)``: it may change what it is given. What is in front of the first bracket
+_HANDING = re.compile(rb"[ \t]*+(?:await\b[ \t]*+)?+(?:\w+[ \t]*\.[ \t]*)*+(\w*+)[ \t]*+[(\[]")
 _HANDING_IN = re.compile(rb"^%b" % _HANDING.pattern, re.MULTILINE)
+#: what is called is what a call gave, or an item, or a method of it
+_CALLED_ON = re.compile(rb"[\])]\s*(?:\.[\w.\s]*+)?\(")
 #: words in the names of calls that look at what they are given, keep it or send it, and do not change it
 _LEAVING_ALONE = frozenset(
     {"add", "append", "assert", "assertequal", "broadcast", "call", "callback", "check", "critical", "debug", "delete", "dump",
@@ -341,7 +343,14 @@ def _first_word(text: bytes) -> bytes:
 
 def _may_bind(text: bytes) -> bool:
     """Whether something may be bound there, or handed to what may change it."""
-    return _BOUND.search(text) is not None or not all(map(_leaves_alone, _HANDING_IN.findall(text)))
+    return _BOUND.search(text) is not None or any(_hands(text, call) for call in _HANDING_IN.finditer(text))
+
+
+def _hands(text: bytes, call: re.Match[bytes]) -> bool:
+    """Whether a call that a line begins with may change what it is given."""
+    is_named = call[0][-1:] == b"(" and bool(call[1]) and _leaves_alone(call[1])
+    is_item = call[0][-1:] == b"["
+    return _CALLED_ON.search(text, call.end()) is not None if is_named or is_item else True
 
 
 def _may_give(text: bytes) -> bool:
@@ -355,7 +364,7 @@ def _deciding(statement: Statement) -> bytes:
         return text
     if word not in _COMPOUND:
         handing = _HANDING.match(text)
-        if handing and not _leaves_alone(handing[1]):
+        if handing and _hands(text, handing):
             return text
         added = _ADDED.search(text) if b"." in text else None
         return _bound(text) if added is None else _bound(text) + b" " + text[: added.start()]

@@ -25,7 +25,7 @@ def _given(statement: ast.stmt) -> ast.expr | None:
     match statement:
         case ast.AnnAssign(target=ast.Name(id=name), annotation=noted, value=value) if name in KINDS:
             if isinstance(noted, ast.Subscript) and dotted(noted.value).endswith("Literal"):
-                return noted.slice.elts[0] if isinstance(noted.slice, ast.Tuple) else noted.slice
+                return next(iter(_listed(noted.slice)), None)
             return _default(value)
         case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in KINDS:
             return _default(value)
@@ -49,13 +49,19 @@ def union_of(value: ast.expr) -> list[ast.expr] | None:
             sides = union_of(left), union_of(right)
             return None if None in sides else [*(sides[0] or []), *(sides[1] or [])]
         case ast.Subscript(value=kind, slice=inner):
-            members = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            members = _listed(inner)
             if dotted(kind).endswith("Annotated"):
-                return [value] if tag_of(value) is not None else union_of(members[0])
-            return list(members) if dotted(kind).endswith("Union") else None
+                inside = union_of(members[0]) if members else None
+                return [value] if tag_of(value) is not None else inside
+            return members if dotted(kind).endswith("Union") else None
         case ast.Name() | ast.Attribute() if dotted(value).rpartition(".")[2][:1].isupper():
             return [value]
     return None
+
+
+def _listed(inner: ast.expr) -> list[ast.expr]:
+    """What stands in the brackets of an annotation; ``Literal[()]`` and ``Union[()]`` have nothing."""
+    return inner.elts if isinstance(inner, ast.Tuple) else [inner]
 
 
 def tag_of(value: ast.expr) -> ast.expr | None:
