@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -151,6 +152,35 @@ def test_a_server_whose_folder_was_deleted_ends_with_all_it_runs(folder: Path) -
     again = daemon.up(folder, IMAGES)
     until(lambda: not any(map(exists, left)))
     assert endpoint.read(folder) == again, "the one before takes nothing of it away"
+
+
+@pytest.mark.parametrize("put", [None, Path.touch, lambda place: place.symlink_to(place)])
+def test_a_server_whose_folder_was_moved_away_ends_with_all_it_runs(
+    put: Callable[[Path], None] | None, folder: Path
+) -> None:
+    daemon.up(folder, IMAGES)
+    worker = int(get(deploy(folder).uri).split()[1])
+    left = [endpoint.read(folder).pid, worker, *instances(folder)]
+    away = folder.rename(folder.with_name("away"))
+    if put is not None:
+        put(folder)
+    until(lambda: not any(map(exists, left)))
+    assert not endpoint.is_alive(away)
+    if put is not None:
+        folder.unlink()
+
+
+def test_a_folder_that_cannot_be_looked_at_just_now_is_still_the_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    lock = endpoint.hold(tmp_path)
+    assert lock is not None
+    with lock:
+        monkeypatch.setattr(Path, "stat", refused)
+        assert endpoint.is_of(tmp_path, lock)
 
 
 def test_three_at_once_end_with_one_server(folder: Path) -> None:

@@ -6,6 +6,7 @@ else, a lock cannot.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -30,6 +31,8 @@ STATUS_METHOD = "/spillway.local.Status/Get"  # takes nothing; JSON comes back
 _START_S = 30.0
 _POLL_S = 0.05
 _LOOK_S = 2.0
+#: why a file is not there: neither it nor its folder, another kind of file, a link to itself, deleted on another machine
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE})
 _OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # loopback is nobody's proxy's business
     ("grpc.max_receive_message_length", -1),
@@ -178,11 +181,14 @@ def hold(folder: Path) -> IO[bytes] | None:
 
 
 def is_of(folder: Path, lock: IO[bytes]) -> bool:
-    """Whether a lock is still the folder's: that may have been deleted since, or made anew."""
+    """Whether a lock is still the folder's: that may have been deleted since, or made anew.
+
+    Where that cannot be told just now (rights were taken away, the disk has an error), it is.
+    """
     try:
         return os.path.samestat(os.fstat(lock.fileno()), _lock_file(folder).stat())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        return error.errno not in _GONE
 
 
 def sign(lock: IO[bytes]) -> None:
