@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from checks.tree.containers import joined, spread
+from checks.tree.handing import leaves_alone
 from checks.tree.locals import Locals, doubted
-from checks.tree.slices import leaves_alone
 from checks.tree.symbols import Symbol, dotted
 
 

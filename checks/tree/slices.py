@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from checks.tree.handing import changes, changes_in_a_line
+
 #: a comment, or a string, with three quotes or one; without alternatives for single characters, which are slow
 TEXT = re.compile(
     rb"""(#[^\n]*"""
@@ -75,18 +77,6 @@ _COUNTING = re.compile(
     % ((rb"\d[\w.]*(?<![jJ])|(?:int|float|len)\((?:[^():]|\([^():]*\))*\)",) * 2)
 )
 _CALLED = re.compile(rb"\s*([\w.]+)\(")
-#: ``make_plain(row)`` alone, or ``hooks[kind](row)``: it may change what it is given. What is in front of the first bracket
-_HANDING = re.compile(rb"[ \t]*+(?:await\b[ \t]*+)?+(?:\w+[ \t]*\.[ \t]*)*+(\w*+)[ \t]*+[(\[]")
-_HANDING_IN = re.compile(rb"^%b" % _HANDING.pattern, re.MULTILINE)
-#: what is called is what a call gave, or an item, or a method of it
-_CALLED_ON = re.compile(rb"[\])]\s*(?:\.[\w.\s]*+)?\(")
-#: words in the names of calls that look at what they are given, keep it or send it, and do not change it
-_LEAVING_ALONE = frozenset(
-    {"add", "append", "assert", "assertequal", "broadcast", "call", "callback", "check", "critical", "debug", "delete", "dump",
-     "dumps", "emit", "error", "exception", "execute", "extend", "info", "insert", "isinstance", "json", "len", "log", "message",
-     "notify", "observe", "patch", "post", "pprint", "print", "publish", "push", "put", "record", "register", "request",
-     "respond", "save", "send", "set", "setattr", "store", "trace", "update", "validate", "verify", "warn", "warning", "write"}
-)  # fmt: skip
 #: what is in a call that is refused where it stands, so that a ``try`` around it can have another way
 _RAISING = (b"dump", b"send", b"json", b"emit")
 
@@ -326,16 +316,6 @@ def _statements(unit: Unit) -> list[Statement]:
     return found
 
 
-def leaves_alone(name: str) -> bool:
-    """Whether a call by this name, alone in a line, is none that changes in place what it is given."""
-    return not _LEAVING_ALONE.isdisjoint(name.lower().split("_"))
-
-
-@lru_cache(4096)
-def _leaves_alone(name: bytes) -> bool:
-    return leaves_alone(name.decode(errors="replace"))
-
-
 def _first_word(text: bytes) -> bytes:
     match = _FIRST.match(text)
     return match[1] or b"" if match else b""
@@ -343,14 +323,7 @@ def _first_word(text: bytes) -> bytes:
 
 def _may_bind(text: bytes) -> bool:
     """Whether something may be bound there, or handed to what may change it."""
-    return _BOUND.search(text) is not None or any(_hands(text, call) for call in _HANDING_IN.finditer(text))
-
-
-def _hands(text: bytes, call: re.Match[bytes]) -> bool:
-    """Whether a call that a line begins with may change what it is given."""
-    is_named = call[0][-1:] == b"(" and bool(call[1]) and _leaves_alone(call[1])
-    is_item = call[0][-1:] == b"["
-    return _CALLED_ON.search(text, call.end()) is not None if is_named or is_item else True
+    return _BOUND.search(text) is not None or changes_in_a_line(text)
 
 
 def _may_give(text: bytes) -> bool:
@@ -363,8 +336,7 @@ def _deciding(statement: Statement) -> bytes:
     if b":=" in text or b";" in text or word in _BINDING:
         return text
     if word not in _COMPOUND:
-        handing = _HANDING.match(text)
-        if handing and _hands(text, handing):
+        if changes(text):
             return text
         added = _ADDED.search(text) if b"." in text else None
         return _bound(text) if added is None else _bound(text) + b" " + text[: added.start()]
