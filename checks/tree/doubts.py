@@ -36,10 +36,11 @@ def converted(node: ast.ClassDef) -> Iterator[str]:
             call = child.value if isinstance(child.value, ast.Call) else None
             if call is not None and any(k.arg == "converter" for k in call.keywords):
                 yield child.target.id
-        elif isinstance(child, _FUNCTIONS) and _gives_plain(child):
-            for call in (d for d in child.decorator_list if isinstance(d, ast.Call)):
-                if dotted(call.func).rpartition(".")[2] in _VALIDATORS:
-                    yield from (str(a.value) for a in call.args if isinstance(a, ast.Constant))
+        elif isinstance(child, _FUNCTIONS):
+            marks = (d for d in child.decorator_list if isinstance(d, ast.Call))
+            validating = [d for d in marks if dotted(d.func).rpartition(".")[2] in _VALIDATORS]
+            for call in validating if validating and _gives_plain(child) else ():
+                yield from (str(a.value) for a in call.args if isinstance(a, ast.Constant))
 
 
 def _gives_plain(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
