@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from checks.service.source import HUMP, MESSAGES, speaks_of_messages
+from checks.service.source import MESSAGES, speaks_of_messages, words_of
 from checks.tree.body import Function, walk
 from checks.tree.symbols import dotted
 
@@ -162,15 +162,11 @@ def _noun(thing: ast.expr) -> str:
 
 
 def _last(word: str) -> str:
-    return next((w for w in reversed(_words(word)) if w), "")
-
-
-def _words(text: str) -> list[str]:
-    return re.split(r"[^a-z]+", HUMP.sub("_", text).lower())
+    return next((w for w in reversed(words_of(word)) if w), "")
 
 
 def _says(name: str, words: frozenset[str]) -> bool:
-    return not words.isdisjoint(_words(name))
+    return not words.isdisjoint(words_of(name))
 
 
 def _arguments(node: Function) -> frozenset[str]:

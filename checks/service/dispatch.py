@@ -23,7 +23,7 @@ from checks.service.registries import keeps, wraps
 from checks.service.source import Named, Source, place, speaks_of_messages
 from checks.service.tables import Module, Table, walked
 from checks.tree.body import Function, walk
-from checks.tree.slices import WORD_BYTES
+from checks.tree.slices import blanking
 from checks.tree.symbols import dotted
 
 #: decorators with a text that is no message type
@@ -31,8 +31,8 @@ _OTHERS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "webs
 #: calls that register whatever a library is made for
 _ANYTHING = frozenset({"register", "add", "add_route", "route"})
 _VARIABLES = frozenset(name.encode() for name in TYPE_FIELDS)
-#: makes blanks of all that is in no word, and no blanks of quotes: what is quoted is no variable
-_WORDS = bytes(each if each in WORD_BYTES + b"\"'" else 32 for each in range(256))
+#: with quotes: what is quoted is no variable
+_WORDS = blanking(b"\"'")
 _LIFE = frozenset({"startup", "shutdown", "connect", "disconnect", "http", "websocket"})
 _TYPE = re.compile(r"(?!(?:websocket|http|lifespan)\.|(?:audio|image|video|text|application)/)\w")
 _VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -17,8 +17,8 @@ from checks.tree.texts import blocks
 
 #: names that are assigned, or stand in front of a colon
 _GIVEN = re.compile(rb"[\n;:][ \t\f]*(\w+)\s*(?=[:=])")
-#: parts that are kept once they are parsed
-_FEW = 100
+#: parts that are kept once they are parsed, and files whose lines are
+_FEW, _FEW_FILES = 100, 8
 
 
 class _Lines(NamedTuple):
@@ -36,11 +36,6 @@ class _Places(NamedTuple):
     classes: dict[str, _Lines]
 
 
-def rows_of(data: bytes) -> list[bytes]:
-    """Its lines, as the parser counts them."""
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-
-
 class Parts:
     """Args: read: the bytes of one file; None when they cannot be read."""
 
@@ -49,6 +44,7 @@ class Parts:
         self._places: dict[str, _Places] = {}
         self._given: dict[str, frozenset[bytes]] = {}
         self._parsed = lru_cache(_FEW)(self._part)
+        self.rows = lru_cache(_FEW_FILES)(self._rows)
 
     def function(self, path: str, name: str) -> tuple[str, Function] | None:
         """The first of that plain name, with its dotted path; None where its text does not show it. It has no decorators."""
@@ -60,8 +56,7 @@ class Parts:
         """The class of a dotted name inside of a module; None where its text does not show it. It has no decorators."""
         lines = self._places_of(path).classes.get(name)
         node = self._parsed(path, lines) if lines else None
-        is_so = isinstance(node, ast.ClassDef) and node.name == name.rpartition(".")[2]
-        return node if is_so and isinstance(node, ast.ClassDef) else None
+        return node if isinstance(node, ast.ClassDef) and node.name == name.rpartition(".")[2] else None
 
     def may_give(self, path: str, name: str) -> bool:
         """Whether a file may assign something to a name, by its text."""
@@ -81,10 +76,14 @@ class Parts:
         return self._places[path]
 
     def _lines(self, path: str) -> bytes:
-        return b"\n".join(rows_of(self._read(path) or b""))
+        return b"\n".join(self.rows(path))
+
+    def _rows(self, path: str) -> list[bytes]:
+        """The lines of a file, as the parser counts them."""
+        return (self._read(path) or b"").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
 
     def _part(self, path: str, lines: _Lines) -> ast.AST | None:
-        rows = rows_of(self._read(path) or b"")[lines.first - 1 : lines.last]
+        rows = self.rows(path)[lines.first - 1 : lines.last]
         is_inside = bool(rows) and rows[0][:1].isspace()
         above = b"\n" * (lines.first - 2) + b"if 0:\n" if is_inside else b"\n" * (lines.first - 1)
         try:

@@ -18,7 +18,7 @@ from checks.rules.event_map.messages import class_in
 from checks.rules.protocol import is_test
 from checks.service.facts import Place
 from checks.service.outline import ENUMS, TYPE_FIELDS, Outline, outline, owner
-from checks.service.parts import Parts, rows_of
+from checks.service.parts import Parts
 from checks.tree import files
 from checks.tree.body import Function, functions, statements, walk
 from checks.tree.definitions import flat
@@ -44,7 +44,7 @@ MESSAGES = frozenset(
         "socketio",
     }
 )
-HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 #: trees that are kept of a service of which not all is looked at: one of 400 lines takes a megabyte
 _FEW = 8
 #: functions that are kept
@@ -75,7 +75,7 @@ class Source:
         read: Callable[[str], bytes | None],
     ) -> None:
         self.paths = tuple(outlines)
-        self._outlines, self.tree, self._read = outlines, parse, read
+        self._outlines, self.tree = outlines, parse
         self._parts = Parts(read)
         self._at_hand: tuple[str, ast.Module] | None = None
         self._modules = ModuleIndex(outlines)
@@ -134,9 +134,8 @@ class Source:
 
     def saying(self, says: Callable[[bytes], bool], several: Iterable[Named]) -> Iterator[Named]:
         """Those of the functions of one file whose text says so."""
-        rows: list[bytes] | None = None
         for each in several:
-            rows = rows_of(self._read(each.path) or b"") if rows is None else rows
+            rows = self._parts.rows(each.path)
             if says(b"\n".join(rows[each.node.lineno - 1 : each.node.end_lineno])):
                 yield each
 
@@ -247,7 +246,12 @@ class Source:
 
 def speaks_of_messages(text: str) -> bool:
     """Whether a path or a name has a word for sockets or messages in it."""
-    return not MESSAGES.isdisjoint(re.split(r"[^a-z]+", HUMP.sub("_", text).lower()))
+    return not MESSAGES.isdisjoint(words_of(text))
+
+
+def words_of(text: str) -> list[str]:
+    """Of a path or a name, in small letters: ``onChatMessage`` is on, chat, message."""
+    return re.split(r"[^a-z]+", _HUMP.sub("_", text).lower())
 
 
 def place(path: str, node: ast.AST) -> Place:

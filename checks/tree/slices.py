@@ -27,11 +27,17 @@ TEXT = re.compile(
     rb"""|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*')""",
     re.DOTALL,
 )
-WORD_BYTES = f"_{string.ascii_letters}{string.digits}".encode()
-#: makes blanks of all else
-_WORDS = bytes(each if each in WORD_BYTES else 32 for each in range(256))
+_WORD_BYTES = f"_{string.ascii_letters}{string.digits}".encode()
+
+
+def blanking(but: bytes = b"") -> bytes:
+    """For ``bytes.translate``: makes blanks of all that is in no word, except for these signs."""
+    return bytes(each if each in _WORD_BYTES + but else 32 for each in range(256))
+
+
+_WORDS = blanking()
 #: leaves names with what is joined to them, which is read there: ``model.name``, ``len(``
-_JOINED = bytes(each if each in WORD_BYTES + b".(" else 32 for each in range(256))
+_JOINED = blanking(b".(")
 HASH = ord("#")
 _NO_BRACKETS = bytes(each for each in range(256) if each not in b"()[]{}")
 #: from behind the head of a function to what its first statement is indented by

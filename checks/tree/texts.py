@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from checks.tree.body import Function, functions
 from checks.tree.parse import Unparsable, parse
-from checks.tree.slices import HASH, KEYWORDS, TEXT, WORD_BYTES, opening
+from checks.tree.slices import HASH, KEYWORDS, TEXT, blanking, opening
 
 _QUOTE = ord("'")
 _HEAD = re.compile(rb"(def|class)[ \t]+(\w+)")
@@ -34,8 +34,8 @@ _FIELD = re.compile(rb"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 _F = tuple(b"".join((a, b)) for a in (b"f", b"F") for b in (b"", b"r", b"R"))
 _FIELDS = re.compile(rb"[fF][rR]? \(?'")
 _NO_LETTERS = bytes(each for each in range(256) if not (each < 128 and chr(each).isalnum()))
-#: makes blanks of all that is in no word; one has a quote in front where it is a string's
-_WORDS = bytes(each if each in WORD_BYTES + b"'" else 32 for each in range(256))
+#: a word has a quote in front where it is a string's
+_WORDS = blanking(b"'")
 _CALLED = re.compile(rb"\.\s*(\w+)[ \t)]*\(")
 #: all but signs that neither layout nor annotations add or take away
 _NO_SIGNS = bytes(each for each in range(256) if each not in b"-+*/%&^~<>=!{")

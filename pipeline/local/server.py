@@ -1,7 +1,7 @@
 """The process of the local Cloud Run: ``python -m pipeline.local.server --dir DIR``. ``daemon.py`` starts it.
 
-It holds the folder's lock as long as it lives, logs JSON lines to standard error, and ends cleanly on SIGTERM, or when the folder is gone. What is
-heavy is imported after the fork: a process with gRPC in it must not be forked.
+It holds the folder's lock as long as it lives, logs JSON lines to standard error, and ends cleanly on SIGTERM, or when
+the folder is gone. What is heavy is imported after the fork: a process with gRPC in it must not be forked.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ class Sink(NamedTuple):
 
     Args:
         kind: ``json.dumps``, ``json.dumps with default``, ``json.dumps with skipkeys``, ``simplejson``, ``extra``, ``message``,
-            ``log_struct``, ``structlog``, ``loguru``;
-            ``send_json``, ``JSONResponse``, ``json_response``, ``emit``, ``json=``, ``sink``; with a ``?`` where it is guessed.
+            ``log_struct``, ``structlog``, ``loguru``, ``send_json``, ``JSONResponse``, ``json_response``, ``emit``, ``json=``,
+            ``sink``; with a ``?`` where it is guessed.
         owner: what it belongs to, where only its name says that it is a logger or a socket.
     """
 
