@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from checks.rules.event_map.messages import class_in
+from checks.service.answers import handler_of
 from checks.service.parts import Parts
 from checks.service.source import Source
 from checks.tree.body import functions, statements, walk
@@ -84,3 +85,13 @@ def test_other_alphabets_line_ends_and_single_lines_hide_nothing(coding: str, tm
     assert made.class_in("m.py", "Inner") is None
     (root / "use.py").write_text("from m import Kind\n")
     assert made.constant("use.py", ast.parse("Kind.STOP", mode="eval").body) == "stop"
+
+
+def test_a_property_of_another_file_answers_nothing(tmp_path: Path) -> None:
+    box = "class Box:\n    @property\n    def opened(self):\n        return 1\n\n    def shut(self):\n        return 2\n"
+    table = "from box import Box\n\nbox = Box()\nTABLE = {'open': box.opened, 'shut': box.shut}\n"
+    root = plant(tmp_path, {"box.py": box, "table.py": table})
+    source = Source.below(root, keeps_all=False)
+    opened, shut = (ast.parse(f"box.{name}", mode="eval").body for name in ("opened", "shut"))
+    assert handler_of(source, opened, "table.py") is None
+    assert handler_of(source, shut, "table.py") is not None

@@ -47,13 +47,16 @@ class Parts:
         self.rows = lru_cache(_FEW_FILES)(self._rows)
 
     def function(self, path: str, name: str) -> tuple[str, Function] | None:
-        """The first of that plain name, with its dotted path; None where its text does not show it. It has no decorators."""
+        """The first of that plain name, with its dotted path; None where its text does not show it.
+
+        Its decorators are those that take a line each, right above it.
+        """
         lines = self._places_of(path).functions.get(name)
         node = self._parsed(path, lines) if lines else None
         return (lines.name, node) if lines and isinstance(node, Function) and node.name == name else None
 
     def class_in(self, path: str, name: str) -> ast.ClassDef | None:
-        """The class of a dotted name inside of a module; None where its text does not show it. It has no decorators."""
+        """The class of a dotted name inside of a module; None where its text does not show it: as ``function``."""
         lines = self._places_of(path).classes.get(name)
         node = self._parsed(path, lines) if lines else None
         return node if isinstance(node, ast.ClassDef) and node.name == name.rpartition(".")[2] else None
@@ -83,9 +86,12 @@ class Parts:
         return (self._read(path) or b"").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
 
     def _part(self, path: str, lines: _Lines) -> ast.AST | None:
-        rows = self.rows(path)[lines.first - 1 : lines.last]
+        every, begin = self.rows(path), lines.first - 1
+        while begin and every[begin - 1].lstrip().startswith(b"@"):
+            begin -= 1
+        rows = every[begin : lines.last]
         is_inside = bool(rows) and rows[0][:1].isspace()
-        above = b"\n" * (lines.first - 2) + b"if 0:\n" if is_inside else b"\n" * (lines.first - 1)
+        above = b"\n" * (begin - 1) + b"if 0:\n" if is_inside else b"\n" * begin
         try:
             body = parse(path, above + b"\n".join(rows)).tree.body
         except Unparsable:
