@@ -23,13 +23,16 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 
 
 def exists(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not buried yet does not."""
+    """Whether a process runs; one that ended and was not buried yet does not.
+
+    A process whose first thread has ended holds its files and locks until its other threads have ended too.
+    """
     if Path("/proc/self/stat").exists():
         try:
             state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+            return state not in "ZX" or sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()) > 1
         except (FileNotFoundError, ProcessLookupError):
             return False
-        return state not in "ZX"
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -38,7 +38,7 @@ def test_memory_stays_within_bounds(store: LogStore, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(logstore, "MAX_ENTRIES", 100)
     for number in range(1000):
         store.line(SERVICE, "r", "stdout", str(number))
-    kept = store.index.within(EVERYTHING)
+    kept = list(store.index.within(EVERYTHING))
     assert 90 <= len(kept) <= 100
     assert kept[-1].text == "999"
 
@@ -75,7 +75,7 @@ def test_a_look_at_what_arrived_costs_the_same_at_any_age(
     )
     text = " AND ".join(terms)
     asked = compile_filter(text)
-    looked_at = store.index.within(asked.bounds)
+    looked_at = list(store.index.within(asked.bounds))
     assert 10 <= sum(map(asked.matches, looked_at)) <= 11
     assert len(looked_at) <= 22
 
@@ -84,10 +84,10 @@ def test_a_question_for_one_revision_does_not_look_at_the_others(store: LogStore
     fill(store, clock, 5)
     fill(store, clock, 5, service=OTHER)
     bounds = Bounds(since_ns=clock.ns, services=frozenset({"chat"}), revisions=frozenset({"two"}))
-    assert store.index.within(bounds) == []
+    assert not list(store.index.within(bounds))
     bounds = replace(bounds, since_ns=0)
     assert revisions_of(store.index.within(bounds)) == {"two"}
-    assert len(store.index.within(bounds)) == 50
+    assert len(list(store.index.within(bounds))) == 50
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -116,8 +116,9 @@ def test_nothing_within_bounds_is_missed_and_all_is_in_order(
         entries.append(Entry(at, f"{number:03}", "log", labels, arrived))
         index.add(entries[-1], 1)
     bounds = Bounds(since, until, received, services, revisions)
-    found = index.within(bounds)
+    found = list(index.within(bounds))
     assert found == sorted(found, key=lambda e: e.key)
+    assert found[::-1] == list(index.within(bounds, newest_first=True))
     wanted = [
         e for e in entries
         if since <= e.at_ns <= until and e.received_ns >= received
@@ -138,7 +139,7 @@ def test_a_question_that_reaches_behind_what_was_given_up_is_known(
         fill(store, clock, 1, service=OTHER)
     assert told[0]["event"] == "the oldest log entries of a service were given up"
     assert told[0]["service"] == "chat"
-    kept = store.index.within(Bounds(services=frozenset({"chat"})))
+    kept = list(store.index.within(Bounds(services=frozenset({"chat"}))))
     assert len(kept) <= 100
     assert store.index.is_cut(Bounds(start))
     assert store.index.is_cut(Bounds(start, revisions=frozenset({"one"})))
@@ -157,7 +158,7 @@ def test_a_service_is_bounded_in_bytes_and_so_are_all(
         clock.ns += 1
         for service in range(4):
             store.line(f"{SERVICE}{service}", "r", "stdout", f"{number} " + "x" * 1000)
-    kept = store.index.within(EVERYTHING)
+    kept = list(store.index.within(EVERYTHING))
     assert 150_000 < sum(len(entry.text or "") for entry in kept) < 250_000
     assert len({entry.resource["service_name"] for entry in kept}) == 4
     assert str(kept[-1].text).startswith("1999 ")

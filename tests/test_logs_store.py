@@ -140,9 +140,9 @@ def test_between_takes_both_ends_in(store: LogStore, clock: Clock) -> None:
         clock.ns += 100
         times.append(clock.ns)
         store.line(SERVICE, "r", "stdout", str(clock.ns))
-    found = store.index.within(Bounds(times[1], times[3]))
+    found = list(store.index.within(Bounds(times[1], times[3])))
     assert [entry.at_ns for entry in found] == times[1:4]
-    assert store.index.within(Bounds(times[4] + 1)) == []
+    assert not list(store.index.within(Bounds(times[4] + 1)))
     store.line(SERVICE, "r", "stdout", "a later one changes no answer")
     assert len(found) == 3
 

@@ -1,8 +1,9 @@
-"""Work that goes on beside whoever began it."""
+"""Work that goes on beside whoever began it, and work that lets others go on."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -42,3 +43,21 @@ class Tasks:
         self._running.discard(task)
         if not task.cancelled() and (fault := task.exception()):
             log.error(self._failed, exc_info=fault)
+
+
+class Turn:
+    """For long work on the event loop: passes it on every few milliseconds, so that no socket waits for all of it."""
+
+    _LONGEST_S = 0.003
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    @property
+    def is_over(self) -> bool:
+        return time.perf_counter() - self._began > self._LONGEST_S
+
+    async def pass_on(self) -> None:
+        """Return when everybody who was ready had a turn."""
+        await asyncio.sleep(0)
+        self._began = time.perf_counter()

@@ -25,12 +25,12 @@ from pipeline.local.entries.entry import SEVERITIES, Entry
 from pipeline.local.entries.filter import Filter, FilterError, compile_filter
 from pipeline.local.entries.index import Bounds
 from pipeline.local.entries.store import LogStore
+from pipeline.local.tasks import Turn
 
 _SERVICE = "google.logging.v2.LoggingServiceV2"
 _NOT_OFFERED = ("DeleteLog", "WriteLogEntries", "ListMonitoredResourceDescriptors", "ListLogs")
 _DEFAULT_PAGE, _MAX_PAGE = 50, 1000
 _MAX_PAGE_BYTES = 8 * 1024 * 1024
-_TURN = 2000  # entries looked at before others get a turn
 _DEFAULT_WINDOW_S, _MAX_WINDOW_S = 2.0, 60.0
 _POLL_S = 0.05
 _NOT_CONSUMED = 2  # TailLogEntriesResponse.SuppressionInfo.Reason
@@ -100,9 +100,12 @@ async def answer_list(store: LogStore, request: logging.ListLogEntriesRequest) -
     limit = request.page_size or _DEFAULT_PAGE
     mark = crc32("\n".join((*request.resource_names, request.filter, request.order_by)).encode())
     after = _read_token(request.page_token, mark) if request.page_token else None
-    found = await _select(store, asked, after, limit + 1)
+    turn = Turn()
+    found = await _select(store, asked, after, limit + 1, turn)
     answer, size = _Answer.pb()(), 0
     for number, entry in enumerate(found):
+        if turn.is_over:
+            await turn.pass_on()
         if number == limit or size > _MAX_PAGE_BYTES:
             last = json.dumps([mark, *found[number - 1].key]).encode()
             answer.next_page_token = base64.urlsafe_b64encode(last).decode()
@@ -112,7 +115,9 @@ async def answer_list(store: LogStore, request: logging.ListLogEntriesRequest) -
     return answer
 
 
-async def _select(store: LogStore, asked: _Question, after: Key | None, limit: int) -> list[Entry]:
+async def _select(
+    store: LogStore, asked: _Question, after: Key | None, limit: int, turn: Turn
+) -> list[Entry]:
     """The first ``limit`` entries that match, beyond the one that ``after`` names.
 
     Raises: Refused when some of them may have been given up: an answer with a hole would pass for silence.
@@ -125,10 +130,10 @@ async def _select(store: LogStore, asked: _Question, after: Key | None, limit: i
         )
     if after:
         bounds &= Bounds(until_ns=after[0]) if asked.newest_first else Bounds(after[0])
-    candidates, found = store.index.within(bounds), list[Entry]()
-    for number, entry in enumerate(reversed(candidates) if asked.newest_first else candidates):
-        if number % _TURN == _TURN - 1:
-            await asyncio.sleep(0)
+    found = list[Entry]()
+    for entry in store.index.within(bounds, newest_first=asked.newest_first):
+        if turn.is_over:
+            await turn.pass_on()
         is_old = after and (entry.key >= after if asked.newest_first else entry.key <= after)
         if not is_old and asked.matches(entry):
             found.append(entry)

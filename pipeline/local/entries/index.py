@@ -11,8 +11,9 @@ its latest times: a question whose lower bound lies before those has a hole in i
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, field
 
@@ -135,12 +136,14 @@ class LogIndex:
         self.size += size
         return whose
 
-    def within(self, bounds: Bounds) -> list[Entry]:
-        """All entries within the bounds, and few others, oldest first: a copy that later ones do not change."""
+    def within(self, bounds: Bounds, *, newest_first: bool = False) -> Iterator[Entry]:
+        """All entries within the bounds, and few others, in order: of a copy that later ones do not change.
+
+        They are put in order as they are taken: a page of a long log costs a page.
+        """
         runs = [run for kept in self._asked(bounds) for run in kept.within(bounds) if run]
-        if len(runs) == 1:
-            return runs[0]
-        return sorted((entry for run in runs for entry in run), key=lambda e: e.key)  # of runs: nearly linear
+        ordered = map(reversed, runs) if newest_first else runs
+        return heapq.merge(*ordered, key=lambda e: e.key, reverse=newest_first)
 
     def is_cut(self, bounds: Bounds) -> bool:
         """Whether entries within the bounds may be gone. A question without a lower bound asks for what there is."""
