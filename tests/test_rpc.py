@@ -60,9 +60,9 @@ class Wire(grpc.UnaryUnaryClientInterceptor):
     def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         options = (details.wait_for_ready, details.credentials, details.compression)
         metadata = sorted(details.metadata or ())
-        self.sent.append(
-            (details.method, round(details.timeout), metadata, options, type(request).serialize(request))
-        )
+        # Else the order of a map's keys in the bytes would be any: two equal messages differ by it.
+        sent = type(request).pb(request).SerializeToString(deterministic=True)
+        self.sent.append((details.method, round(details.timeout), metadata, options, sent))
         if self.failure is not None:
             return Failure(self.failure)
         return continuation(details, request)
