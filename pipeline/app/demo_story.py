@@ -143,7 +143,7 @@ class Story(Struct):
 
     def promoted_by_hand(self) -> None:
         """(d) A rollout that asks for a human at 5 %, and gets one."""
-        within = timedelta(minutes=1)
+        within = timedelta(minutes=5)
         held = [StageConfig(percent=percent, hold=percent == 5, deadline=within) for percent in (0, 5, 100)]
         config = replace(self.config, stages=held)
         with self._chapter("d: promote a paused rollout", Outcome.PROMOTED) as page:

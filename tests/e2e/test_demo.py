@@ -15,7 +15,8 @@ NAMES = ["stopped_at_zero", "rolled_back", "promoted", "rolled_back_by_hand", "p
 @pytest.mark.timeout(600)
 def test_the_story_goes_as_told(tmp_path: Path) -> None:
     project = Project(tmp_path, tmp_path / "none", patience_s=500)
-    done = project.run("demo", "-o", "json")
+    # Half of the usual crowd: on two cores that others use as well, the usual one is more than can be served.
+    done = project.run("demo", "--rate", "50", "-o", "json")
     assert done.code == 0, done.stderr
     document = done.document
     stopped, sent_back, promoted, *_ = document["chapters"]
