@@ -43,10 +43,17 @@ class Expressions:
     """The expressions of one module."""
 
     def __init__(
-        self, path: str, tree: ast.Module, *, safe: frozenset[str], attributes: frozenset[str]
+        self,
+        path: str,
+        tree: ast.Module,
+        *,
+        safe: frozenset[str],
+        attributes: frozenset[str],
+        shared: frozenset[str] = frozenset(),
     ) -> None:
+        """``shared``: names that functions inside set anew (``rebound``)."""
         statements, imports, self.look = module_scope(path, tree)
-        self._path = path
+        self._path, self._shared = path, shared
         self._holds = False  # something of the object itself is among the names
         self._safe, self._attributes = safe, attributes | ENUM_ATTRIBUTES
         self._knows_sockets = any("starlette" in v or "fastapi" in v for v in imports.values())
@@ -59,6 +66,7 @@ class Expressions:
         match target:
             case ast.Name(id=name):
                 fields = self._fields(source, names) if source is not None and value is not None else None
+                fields = fields if name not in self._shared or not self._sets_outside(name) else None
                 names[name] = Local(value, line, f"{name} is set here", source, fields)
             case ast.Starred():
                 self.bind(target.value, value, names, line, source)
@@ -131,6 +139,18 @@ class Expressions:
         return handler(self, node, names) if handler else None
 
     def _name(self, node: ast.Name, names: Locals) -> Symbol | None:
+        found = self.owner(node, names)
+        is_shared = node.id in self._shared and (node.id not in names or self._sets_outside(node.id))
+        return joined(found, None) if is_shared and found is not None else found
+
+    def _sets_outside(self, name: str) -> bool:  # noqa: ARG002 - where there are functions
+        """Whether a local name of here is set by another function, too."""
+        return False
+
+    def owner(self, node: ast.expr, names: Locals) -> Symbol | None:
+        """What a method is called on: a client or logger that is set anew is one of the same kind, so not in doubt."""
+        if not isinstance(node, ast.Name):
+            return self.value(node, names)
         return names[node.id].symbol if node.id in names else self.look(node.id)
 
     def _attribute(self, node: ast.Attribute, names: Locals) -> Symbol | None:

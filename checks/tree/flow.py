@@ -12,6 +12,7 @@ entered, and in every block the walk stops behind the last of them: what comes l
 from __future__ import annotations
 
 import ast
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 
@@ -38,6 +39,8 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 #: statements that leave a block, and those that may be a call alone
 _LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _CALLING = (ast.Expr, ast.Assign, ast.AnnAssign)
+_SHARING = re.compile(rb"^[ \t]+(?:global|nonlocal)[ \t]+([\w, \t]+)", re.MULTILINE)
+_WORD = re.compile(rb"\w+")
 Visit = Callable[[ast.Call, "Flow", Locals], None]
 
 
@@ -54,9 +57,10 @@ class Flow(Expressions):
         safe: frozenset[str],
         attributes: frozenset[str],
         binds_inside: bool,
+        shared: frozenset[str] = frozenset(),
     ) -> None:
-        """``binds_inside``: there is a ``:=`` somewhere."""
-        super().__init__(path, tree, safe=safe, attributes=attributes)
+        """``binds_inside``: there is a ``:=`` somewhere. ``shared``: see ``Expressions``."""
+        super().__init__(path, tree, safe=safe, attributes=attributes, shared=shared)
         self._lines, self._visit, self._binds_inside = lines, visit, binds_inside
         self._class, self._is_inside = "", False
         self.is_guarded = False  # by an ``except`` that has another way
@@ -132,6 +136,13 @@ class Flow(Expressions):
         self._class, self._is_inside, self.is_guarded, self.function = "", True, False, node
         self._block(node.body, names)
         self._last, self._class, self._is_inside, self.is_guarded, self.function = before
+
+    def _sets_outside(self, name: str) -> bool:
+        """A function's own name is another's too where it, or one inside of it, says so."""
+        return self.function is not None and any(
+            isinstance(node, ast.Global | ast.Nonlocal) and name in node.names
+            for node in ast.walk(self.function)
+        )
 
     def _parameters(self, node: Function, names: Locals) -> None:
         """What a function is given, by its annotations; of a parameter without, that it is that parameter."""
@@ -332,7 +343,7 @@ class Flow(Expressions):
         """Visit every call below an expression; those inside comprehensions and lambdas see their own names."""
         inner = names
         if isinstance(node, ast.Call):
-            self._visit(node, self, names)
+            self._visit(node, self, _before(node, names) if self._binds_inside else names)
         elif isinstance(node, ast.NamedExpr):
             self.bind(node.target, self.value(node.value, names), names, node.lineno, node.value)
         elif isinstance(node, _COMPREHENSIONS):
@@ -341,3 +352,16 @@ class Flow(Expressions):
             inner = names | {a.arg: Local(None) for a in (*node.args.args, *node.args.kwonlyargs)}
         for child in expressions_below(node):
             self._calls_in(child, inner)
+
+
+def rebound(data: bytes) -> frozenset[str]:
+    """Names that functions of a file set outside of themselves: what they were given elsewhere they may not be."""
+    if b"global " not in data and b"nonlocal " not in data:
+        return frozenset()
+    return frozenset(name.decode() for match in _SHARING.finditer(data) for name in _WORD.findall(match[1]))
+
+
+def _before(call: ast.Call, names: Locals) -> Locals:
+    """The names as a call's arguments see them: what one argument binds, another may read, before or after."""
+    bound = {n.target.id for n in ast.walk(call) if isinstance(n, ast.NamedExpr)}
+    return names | {name: Local(None) for name in bound} if bound else names

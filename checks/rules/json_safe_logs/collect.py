@@ -18,7 +18,7 @@ from checks.tree.containers import joined
 from checks.tree.defined import Definitions
 from checks.tree.definitions import Wanted, define
 from checks.tree.files import lines_of
-from checks.tree.flow import Flow
+from checks.tree.flow import Flow, rebound
 from checks.tree.locals import Locals, way
 from checks.tree.modules import ModuleIndex
 from checks.tree.parse import Parsed
@@ -69,6 +69,7 @@ def _flow(parsed: Parsed, asked: Brief, visit: sinks.Visit) -> None:
         safe=safe,
         attributes=attributes,
         binds_inside=binds_inside,
+        shared=rebound(parsed.data),
     )
 
 
@@ -94,17 +95,19 @@ def _reach(sink: sinks.Sink, field: str, top: str, symbol: Symbol, value: ast.ex
 
 def _given(parsed: Parsed, asked: Brief) -> list[Given]:
     helpers, ways = frozenset(asked["helpers"]), Ways(parsed)
+    noted = frozenset(asked["noted"])  # what is harmless tells something of these, too
     found: list[Given] = []
 
     def visit(call: ast.Call, flow: Flow, names: Locals) -> None:
-        if dotted(call.func).rpartition(".")[2] not in helpers or flow.is_guarded:
+        word = call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
+        if word not in helpers or flow.is_guarded:
             return
         callee = flow.value(call.func, names)
         if callee is None:
             return
         for index, keyword, value in _arguments(call):
             symbol = flow.value(value, names)
-            if symbol is not None and not is_plain(symbol):
+            if symbol is not None and (word in noted or not is_plain(symbol)):
                 place = (value.lineno, value.col_offset + 1)
                 symbol = ways.as_handed(symbol, value, call, flow.function)
                 found.append(Given(*place, callee, index, keyword, _short(value), symbol, way(value, names)))

@@ -9,23 +9,24 @@ what the sink can write depends on the encoder at its end (``encoders.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from msgspec import structs
 from msgspec.structs import replace
 
-from checks.finding import Finding, Step
+from checks.finding import Confidence, Finding, Step
 from checks.rules.json_safe_logs import callers, sinks
+from checks.rules.json_safe_logs.below import changed_below
 from checks.rules.json_safe_logs.collect import collect, lines
 from checks.rules.json_safe_logs.encoders import Encoder, encoders_of, ending, gathered
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, gave_up, join, read, refers
 from checks.rules.json_safe_logs.helpers import ROUNDS, Helpers, handed, helpers, helpers_of, sink_of
+from checks.rules.json_safe_logs.noted import Noted, given_otherwise, noted
 from checks.rules.json_safe_logs.refusals import Refusal, refusal
 from checks.rules.json_safe_logs.wording import NAME, Where, finding
 from checks.rules.protocol import Brief, Project, Rule, is_test
 from checks.settings import Settings
-from checks.tree.resolve import Resolver
 from checks.tree.symbols import Symbol
 from checks.tree.things import Thing
 from checks.tree.tree import Tree
@@ -49,10 +50,24 @@ def wants(path: str, data: bytes, asked: Brief) -> bool | list[int]:
 
 def further(project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Brief | None:
     """The helpers whose calls are to be looked for; None when all have been."""
-    found = helpers(project.now.resolver, facts, _encoders(project, facts))
+    encoders = _encoders(project, facts)
+    found = helpers(project.now.resolver, facts, encoders)
+    sent = {each.function for each in _noted(project, facts, encoders)}
     sought = frozenset(asked.get("sought", ())) | {*asked["safe"], "__init__", "__call__"}
-    new = callers.brief_of(found, sought)
-    return {**asked, "helpers": new, "sought": sorted({*sought, *new})} if new else None
+    new = callers.brief_of({*found, *sent}, sought)
+    names = sorted({each.rpartition(":")[2].rpartition(".")[2] for each in sent})
+    return {**asked, "helpers": new, "noted": names, "sought": sorted({*sought, *new})} if new else None
+
+
+def _noted(project: Project, facts: Mapping[str, Facts], encoders: Encoders) -> list[Noted]:
+    judges: dict[str, _Judge] = {}
+
+    def is_lost(path: str, reach: Reach) -> bool:
+        if path not in judges:
+            judges[path] = _Judge(project.now, path, encoders, {})
+        return any(each.confidence is Confidence.HIGH for each in judges[path].reach(reach))
+
+    return noted(project.now, facts, is_lost)
 
 
 def _encoders(project: Project, facts: Mapping[str, Facts]) -> dict[str, list[Encoder]]:
@@ -65,11 +80,19 @@ def _encoders(project: Project, facts: Mapping[str, Facts]) -> dict[str, list[En
 def gather(project: Project, facts: Mapping[str, Facts]) -> dict[str, Any]:
     """How this tree writes its log lines, by kind of logger, and which functions of it write what they are given."""
     encoders = _encoders(project, facts)
-    return {"encoders": encoders, "helpers": helpers(project.now.resolver, facts, encoders)}
+    sent = _noted(project, facts, encoders)
+    return {
+        "encoders": encoders,
+        "helpers": helpers(project.now.resolver, facts, encoders),
+        "otherwise": given_otherwise(project.now, facts, sent),
+    }
 
 
 def judge_file(project: Project, path: str, facts: Facts, common: Any) -> Iterator[Finding]:
-    judge = _Judge(project.now.resolver, path, encoders_of(common["encoders"]), helpers_of(common["helpers"]))
+    otherwise = {(line, column) for line, column in common["otherwise"].get(path, ())}
+    judge = _Judge(
+        project.now, path, encoders_of(common["encoders"]), helpers_of(common["helpers"]), otherwise
+    )
     for reach in facts.reaches:
         yield from judge.reach(reach)
     for given in facts.given:
@@ -79,15 +102,25 @@ def judge_file(project: Project, path: str, facts: Facts, common: Any) -> Iterat
 class _Judge:
     """One file: what each value is, and what becomes of it at the end."""
 
-    def __init__(self, resolver: Resolver, path: str, encoders: Encoders, known: Helpers) -> None:
-        self._resolver, self._path, self._encoders, self._helpers = resolver, path, encoders, known
+    def __init__(
+        self,
+        tree: Tree,
+        path: str,
+        encoders: Encoders,
+        known: Helpers,
+        otherwise: Collection[tuple[int, int]] = (),
+    ) -> None:
+        """``otherwise``: lines and columns that send a parameter which is given something else than it is annotated with."""
+        self._tree, self._resolver, self._otherwise = tree, tree.resolver, otherwise
+        self._path, self._encoders, self._helpers = path, encoders, known
         self._refused: dict[tuple[Symbol, bool], Refusal | None] = {}
 
     def reach(self, reach: Reach) -> Iterator[Finding]:
         sink = sink_of(self._resolver, self._path, reach)
         is_own = reach.owner is not None and sink == reach.sink and self._is_of_the_tree(reach.owner)
         if sink:
-            yield from self._judged(reach, Where(sink, reach.field), reach.top, is_sure=not is_own)
+            is_sure = not is_own and (reach.line, reach.column) not in self._otherwise
+            yield from self._judged(reach, Where(sink, reach.field), reach.top, is_sure=is_sure)
 
     def given(self, given: Given) -> Iterator[Finding]:
         """A value that a helper hands on."""
@@ -106,7 +139,8 @@ class _Judge:
                 return
             answer, encoder = ending(self._encoders, where.sink, top, is_key=refused.is_key)
             if answer != "writes":
-                refused = replace(refused, is_sure=refused.is_sure and is_sure)
+                is_told = is_sure and (answer != "refuses" or not self._is_changed_below(value.symbol))
+                refused = replace(refused, is_sure=refused.is_sure and is_told)
                 yield finding(self._path, value, where, refused, encoder, is_lost=answer == "refuses")
                 return
 
@@ -117,6 +151,13 @@ class _Judge:
             thing = self._resolver.what(symbol, self._path)
             self._refused[asked] = refusal(thing, self._resolver, is_key_alone=is_key_alone)
         return self._refused[asked]
+
+    def _is_changed_below(self, symbol: Symbol) -> bool:
+        def is_refused(other: Symbol) -> bool:
+            found = self._refusal(other, is_key_alone=False)
+            return found is not None and found.is_sure
+
+        return is_refused(symbol) and changed_below(self._tree, self._path, symbol, is_refused)
 
     def _takes(self, sink: str, refused: Refusal) -> bool:
         return not refused.is_key and refused.word in sinks.TAKING.get(sink, ())

@@ -107,7 +107,7 @@ def _response(call: ast.Call, name: str, last: str) -> Iterator[Sink]:
 
 def _emitted(call: ast.Call, flow: Flow, names: Locals) -> Iterator[Sink]:
     owner = call.func.value if isinstance(call.func, ast.Attribute) else call.func
-    made = flow.value(owner, names)
+    made = flow.owner(owner, names)
     origin = _origin(made, flow)
     is_called_so = _EMITTER.fullmatch(_last(dotted(owner))) is not None
     if origin.startswith(_EMITTERS) or (not origin and is_called_so):
@@ -124,7 +124,7 @@ def _of_method(
         return
     posted = next((k.value for k in call.keywords if k.arg == "json"), None)
     if posted is not None and method.attr in _POSTS:
-        owner = flow.value(method.value, names)
+        owner = flow.owner(method.value, names)
         is_client = _origin(owner, flow).startswith(_HTTP)
         yield Sink("json=" if is_client else "json=?", posted, "json", None if is_client else owner)
         return
@@ -141,7 +141,7 @@ def _of_method(
 def _sent(call: ast.Call, receiver: ast.expr, flow: Flow, names: Locals) -> Iterator[Sink]:
     """``websocket.send_json(value)``: of a framework's socket, or of what is only called one."""
     values = call.args[:1] or [k.value for k in call.keywords if k.arg in ("data", "content")]
-    owner = flow.value(receiver, names)
+    owner = flow.owner(receiver, names)
     is_socket = bool(_SOCKET.fullmatch(_last(dotted(receiver))))
     kind = "send_json" if is_socket and (owner is None or owner.form == "param") else "send_json?"
     has_encoder = any(keyword.arg in ("dumps", None) for keyword in call.keywords)
@@ -195,7 +195,7 @@ def _logger_kind(
         and receiver.func.attr in ("bind", "opt")
     ):
         return _logger_kind(receiver.func.value, flow, names, factories)
-    symbol = flow.value(receiver, names)
+    symbol = flow.owner(receiver, names)
     origin = _origin(symbol, flow)
     if origin in factories or origin.startswith(_STRUCTLOG):
         return "structlog", None
