@@ -60,6 +60,10 @@ FUNCTIONS = {
         ("Pool().told()", "Pool().told_by_update()", "Pool().told_in_rows()", "Pool().told_of_itself()"),
         ("Pool().told_well()", "Pool().told_after_another()"),
     ),
+    "objects and functions": (
+        ("annotated(Plain())", "packed()", "packed_densely()", "packed_with_a_lambda()"),
+        ("named(Words.OPEN)", "packed_well()", "packed_without_keys()"),
+    ),
     "items of dictionaries": (("merged_badly()", "extended_badly()"), ("merged()",)),
     "places of tuples": (
         ("split_badly()", "split_plainly_badly()", "paired_badly()"),

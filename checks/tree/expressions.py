@@ -328,6 +328,7 @@ class Expressions:
 
     _VALUES: dict[type, Callable[..., Symbol | None]] = {  # noqa: RUF012 - a table, filled once
         ast.Constant: lambda _flow, node, _names: constant(node),
+        ast.Lambda: lambda _flow, _node, _names: Symbol("kind", "function"),
         ast.JoinedStr: lambda _flow, _node, _names: DOUBT,
         ast.Name: _name,
         ast.Attribute: _attribute,

@@ -111,6 +111,75 @@ def beside():
 """
 
 
+_OBJECTS = """\
+import functools
+from abc import ABC
+from functools import partial
+
+pretty = partial(json.dumps, indent=2)
+dense = functools.partial(json.dumps, separators=(",", ":"))
+safe = partial(json.dumps, default=str)
+without_keys = functools.partial(json.dumps, skipkeys=True)
+
+
+class Plain:
+    def __init__(self, at=None):
+        self.at = at
+
+
+class Below(Plain, ABC):
+    def told(self):
+        return self.at
+
+
+class Words:
+    OPEN = "open"
+
+
+class Held(dict):
+    def __init__(self):
+        super().__init__(a=1)
+
+
+class Made:
+    def __new__(cls):
+        return "made"
+
+    def __init__(self):
+        self.at = "now"
+
+
+def annotated(plain: Plain):
+    return json.dumps({"plain": plain})  #!
+
+
+def named(word: Words):
+    return json.dumps({"word": word})
+
+
+def packed():
+    return pretty({"at": datetime.now()})  #!
+
+
+def packed_densely():
+    return dense([Phase.OPEN])  #!
+
+
+def packed_with_a_lambda():
+    return pretty([lambda: 1])  #!
+
+
+def packed_well():
+    return safe({"at": datetime.now()}) + pretty({"at": str(datetime.now())}) + dense([Phase.OPEN.value])
+
+
+def packed_without_keys():
+    return without_keys({Phase.OPEN: 1}) + safe([lambda: 1])
+
+
+"""
+
+
 class Kind(NamedTuple):
     """Args: is_run: whether it is tried; a library that is not there cannot be."""
 
@@ -494,6 +563,12 @@ KINDS_OF_VALUES = (
     ), is_run=False),
     Kind("what is not only what it seems", _SEEMING, ("Known.A", "Known('a')", "Kind('a')", "[Known.A]"), (
         "Corner.LEFT", "[Corner.LEFT]", "Known.A.value",
+    )),
+    Kind("objects and functions", _OBJECTS, (
+        "Plain()", "[Plain(1)]", "Below()", "{'deep': Plain()}", "lambda: 1", "[lambda x: x]",
+    ), (
+        "Plain('now').at", "vars(Plain())", "Held()", "Made()", "Words.OPEN", "(lambda: 1)()", "str(Plain())",
+        "[word for word in (lambda: 'ab')()]",
     )),
     Kind("a key is not a value", "", (
         "{phase: 1 for phase in Phase}", "[phase for phase in {Phase.OPEN: 1}]", "{(1, 2): 1}", "{Phase.OPEN: 'a'}",

@@ -23,8 +23,8 @@ _CALLED = (
 )  # fmt: skip
 #: behind the whole of a word: ``(``, or another name, ``from json import dumps as encode``
 _BEHIND = re.compile(rb"[\s)\\]*\(|[\s\\]+as[\s\\]+(\w+)|(?!\w)")
-#: ``encode = json.dumps``
-_ASSIGNED = re.compile(rb"[ \t]*(\w+)[ \t]*(?::[^=\n]*)?=[ \t]*(?:\w+\.)*$")
+#: ``encode = json.dumps``, ``encode = partial(json.dumps``
+_ASSIGNED = re.compile(rb"[ \t]*(\w+)[ \t]*(?::[^=\n]*)?=[ \t]*(?:(?:\w+\.)?partial\([ \t]*)?(?:\w+\.)*$")
 _MOST_NAMES = 20
 _WORD = re.compile(rb"\w")
 _EXTRA = re.compile(rb"extra(?<!\wextra)[\s\\]*=")

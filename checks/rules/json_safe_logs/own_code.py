@@ -32,6 +32,8 @@ _OTHER_ENCODERS = (
     "encode",
     "json",
 )
+#: modules that may write in place of ``json`` where they are installed
+_FAST_ENCODERS = frozenset({"orjson", "ujson", "msgspec", "rapidjson", "simplejson"})
 #: of a record, what is text or a number whatever is logged
 _PLAIN_FIELDS = frozenset(
     {"levelname", "levelno", "name", "created", "msecs", "lineno", "funcName", "pathname", "filename", "module", "process",
@@ -69,7 +71,8 @@ def written_by(module: ast.Module, node: Code) -> Written | None:
         )
     if any(_has_fallback(call) for call in dumps):
         return Written("default", is_all, fields)
-    kind = "plain" if not _is_guarded(nodes) else "unknown"
+    has_another = any(dotted(call.func).partition(".")[0] in _FAST_ENCODERS for call in calls)
+    kind = "plain" if not _is_guarded(nodes) and not has_another else "unknown"
     return Written(_changed(nodes) or kind, is_all, fields)
 
 

@@ -54,6 +54,7 @@ _ENUMS = frozenset(
     }
 )  # fmt: skip
 _JSON_BASES = frozenset({"str", "int", "float", "dict", "list", "tuple", "typing.NamedTuple"})
+_PLAIN_BASES = frozenset({"builtins.object", "abc.ABC", "typing.Generic"})
 _JSON_ENUMS = frozenset({"enum.IntEnum", "enum.StrEnum", "enum.IntFlag"})
 _SOCKET_STATE = re.compile(r"(starlette|fastapi)(\.\w+)*\.WebSocketState(\.[A-Z_]+)?")
 _SOCKET_ATTRIBUTE = re.compile(r"(starlette|fastapi)(\.\w+)*\.WebSocket\.(client|application)_state")
@@ -66,7 +67,11 @@ _MODELS = (
 
 
 class Refusal(Struct, frozen=True):
-    """What kind of value it is, and whether it is that in every branch; whether it is a key, or in a container."""
+    """What kind of value it is, and whether it is that in every branch; whether it is a key, or in a container.
+
+    Args:
+        is_object: of a class of the tree with nothing of its own for JSON: told only where what refuses it is known.
+    """
 
     word: str
     is_sure: bool
@@ -74,6 +79,7 @@ class Refusal(Struct, frozen=True):
     line: int = 0
     is_key: bool = False
     is_inside: bool = False
+    is_object: bool = False
 
 
 def refusal(thing: Thing | None, resolver: Resolver, *, is_key_alone: bool = False) -> Refusal | None:
@@ -141,7 +147,23 @@ def _of_instance(thing: Thing, resolver: Resolver) -> Refusal | None:
         if (found := resolver.class_of(each))
         for d in found.decorators
     )
-    return Refusal(f"{thing.name} object", True, thing.path, line) if is_model or is_record else None
+    if is_model or is_record:
+        return Refusal(f"{thing.name} object", True, thing.path, line)
+    if _PLAIN_BASES.issuperset(above) and _is_of_plain_class(thing, resolver):
+        return Refusal(f"{thing.name} object", True, thing.path, line, is_object=True)
+    return None
+
+
+def _is_of_plain_class(thing: Thing, resolver: Resolver) -> bool:
+    """Whether it is made by ``__init__``: a class of constants alone is a name for the text that they are."""
+    every = [
+        found
+        for each in resolver.ancestors(Thing("class", thing.path, thing.name))
+        if (found := resolver.class_of(each))
+    ]
+    is_made = any("__init__" in each.returns for each in every)
+    is_other = any(each.changes_reads or each.decorators or "__new__" in each.returns for each in every)
+    return is_made and not is_other and resolver.is_told(thing)
 
 
 def _of_outside(thing: Thing) -> Refusal | None:

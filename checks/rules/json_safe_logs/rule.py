@@ -138,7 +138,7 @@ class _Judge:
             if refused is None or self._takes(where.sink, refused):
                 return
             answer, encoder = ending(self._encoders, where.sink, top, is_key=refused.is_key)
-            if answer != "writes":
+            if answer != "writes" and not (refused.is_object and answer == "unknown"):
                 is_told = is_sure and (answer != "refuses" or not self._is_changed_below(value.symbol))
                 refused = replace(refused, is_sure=refused.is_sure and is_told)
                 yield finding(self._path, value, where, refused, encoder, is_lost=answer == "refuses")

@@ -44,7 +44,11 @@ SENDING = frozenset({"send_json", "json=", "emit"})
 #: those that refuse only keys, or only values
 HALVES = {"json.dumps with default": "keys", "json.dumps with skipkeys": "values"}
 #: what sinks take as it is, by the words for it
-TAKING = {"emit": frozenset({"bytes"}), "simplejson": frozenset({"bytes", "Decimal"})}
+TAKING = {
+    "emit": frozenset({"bytes"}),
+    "simplejson": frozenset({"bytes", "Decimal"}),
+    "loguru": frozenset({"function"}),
+}
 
 
 class Sink(NamedTuple):
