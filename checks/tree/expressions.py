@@ -139,7 +139,9 @@ class Expressions:
         return handler(self, node, names) if handler else None
 
     def _name(self, node: ast.Name, names: Locals) -> Symbol | None:
-        found = self.owner(node, names)
+        found = names[node.id].symbol if node.id in names else self.look(node.id)
+        if not self._shared:
+            return found
         is_shared = node.id in self._shared and (node.id not in names or self._sets_outside(node.id))
         return joined(found, None) if is_shared and found is not None else found
 

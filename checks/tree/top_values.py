@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 
 from checks.tree.definitions import simple
-from checks.tree.symbols import Lookup, Symbol, expression_name
+from checks.tree.symbols import Lookup, Symbol, dotted, expression_name
 
 #: keywords with which ``json.dumps`` writes more than it does
 _ENCODING = frozenset({"cls", "default", "skipkeys", None})
@@ -31,7 +31,9 @@ def _bound(node: ast.expr, look: Lookup) -> ast.expr:
     """``partial(json.dumps, indent=2)`` does what its function does, unless it is given another way to write."""
     if not isinstance(node, ast.Call) or len(node.args) != 1:
         return node
+    if dotted(node.func).rpartition(".")[2] != "partial" or not _ENCODING.isdisjoint(
+        k.arg for k in node.keywords
+    ):
+        return node
     callee = expression_name(node.func, look)
-    is_partial = callee is not None and callee.name == "functools.partial"
-    is_whole = _ENCODING.isdisjoint(keyword.arg for keyword in node.keywords)
-    return node.args[0] if is_partial and is_whole else node
+    return node.args[0] if callee is not None and callee.name == "functools.partial" else node

@@ -52,7 +52,8 @@ def further(project: Project, asked: Brief, facts: Mapping[str, Facts]) -> Brief
     """The helpers whose calls are to be looked for; None when all have been."""
     encoders = _encoders(project, facts)
     found = helpers(project.now.resolver, facts, encoders)
-    sent = {each.function for each in _noted(project, facts, encoders)}
+    is_first = "sought" not in asked
+    sent = {each.function for each in _noted(project, facts, encoders)} if is_first else set()
     sought = frozenset(asked.get("sought", ())) | {*asked["safe"], "__init__", "__call__"}
     new = callers.brief_of({*found, *sent}, sought)
     names = sorted({each.rpartition(":")[2].rpartition(".")[2] for each in sent})
