@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from checks.rules.json_safe_logs.facts import Facts, Reach
+from checks.rules.json_safe_logs.refusals import REFUSED
 from checks.rules.json_safe_logs.sinks import RAISING
 from checks.tree.calls import is_marked
 from checks.tree.definitions import FUNCTIONS, Function, module_scope
-from checks.tree.symbols import Parameter, annotation, is_plain, walk
+from checks.tree.symbols import Parameter, Symbol, annotation, is_plain, walk
 from checks.tree.tree import Tree
 
 _ANNOTATED = "is annotated so"
@@ -40,7 +41,13 @@ def noted(tree: Tree, facts: Mapping[str, Facts], is_lost: Callable[[str, Reach]
 
 
 def _is_annotated(reach: Reach) -> bool:
-    return reach.sink in RAISING and any(how.endswith(_ANNOTATED) for _, how in reach.steps)
+    """With something that is known to be refused by its name alone: classes of the tree are not read yet."""
+    is_annotated = reach.sink in RAISING and any(how.endswith(_ANNOTATED) for _, how in reach.steps)
+    return is_annotated and any(_is_refused(part) for part in walk(reach.symbol))
+
+
+def _is_refused(symbol: Symbol) -> bool:
+    return symbol.form == "of" and symbol.name in REFUSED
 
 
 def _of_file(tree: Tree, path: str, reaches: list[Reach]) -> Iterator[Noted]:
@@ -51,7 +58,8 @@ def _of_file(tree: Tree, path: str, reaches: list[Reach]) -> Iterator[Noted]:
     for reach in reaches:
         sent = set(walk(reach.symbol))
         for function, index, argument in _parameters(parsed.tree.body, reach.line):
-            if annotation(argument.annotation, look) in sent:
+            symbol = annotation(argument.annotation, look)
+            if symbol in sent and symbol is not None and _is_refused(symbol):
                 made = Parameter(function, argument.arg, index)
                 yield Noted(f"{path}:{function}", made, path, (reach.line, reach.column))
 

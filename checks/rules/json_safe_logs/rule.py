@@ -192,6 +192,7 @@ Where nothing shows which it is, a finding does not fail the gate, until the con
 ``structlog``, ``loguru``), ``sinks`` functions that write what they are given. A WebSocket's ``send_json``, JSONResponse,
 ``json_response``, socket.io's ``emit`` and ``json=`` of HTTP clients are plain, too, and functions of the tree that hand a
 parameter on to any of these are found. ``try`` with a fallback in ``except TypeError`` is fine.
+A parameter is what its annotation says, unless a call in the tree gives it text: then the finding does not fail the gate.
 """,
     brief=brief,
     wants=wants,
