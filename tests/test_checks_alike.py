@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from random import Random
 
@@ -22,6 +23,16 @@ SEEDS = range(int(os.environ.get("SPILLWAY_CHECKS_SEEDS", "3")))
 IN_PART, WHOLE = "#" + " " * 2000 + "\n", "#\f" + " " * 2000 + "\n"
 
 
+def broken(text: str, random: Random) -> str:
+    """The same with some lines that go on behind a backslash."""
+    return re.sub(
+        r"^( *)(\w+ =|return|if|for \w+ in) (?=\S)",
+        lambda found: random.choice((found[0], f"{found[0]}\\\n{random.choice(('', found[1]))}")),
+        text,
+        flags=re.MULTILINE,
+    )
+
+
 def seen(root: Path, cache: Path | None = None) -> list[tuple[str, int, str, str]]:
     """What is found; a form feed in the first line changes neither place nor words."""
     report = run(root, SETTINGS, only=["json-safe-logs"], jobs=1, cache=cache is not None, cache_folder=cache)
@@ -32,6 +43,7 @@ def seen(root: Path, cache: Path | None = None) -> list[tuple[str, int, str, str
 def test_a_part_of_a_file_shows_what_the_whole_shows(seed: int, tmp_path: Path) -> None:
     random = Random(seed)
     texts = {f"m{number}.py": written(random) for number in range(20)}
+    texts |= {f"b{number}.py": broken(written(random), random) for number in range(10)}
     part = plant(tmp_path / "part", OTHERS | {path: IN_PART + text for path, text in texts.items()})
     whole = plant(tmp_path / "whole", OTHERS | {path: WHOLE + text for path, text in texts.items()})
     found = seen(part)

@@ -100,12 +100,44 @@ NOT_GIVEN = (
 
 
 @pytest.mark.parametrize("row", [*GIVEN, *NOT_GIVEN])
-def test_a_method_stays_that_gives_the_object_something(row: str) -> None:
+def test_of_a_method_that_gives_the_object_something_that_alone_stays(row: str) -> None:
     text = f"class Asked:\n    def other(self, x):\n        {row}\n{LONG_METHOD}\n    def asked(self):\n        os.sep\n"
     line = text.count("\n")
     parsed = parse_part("a.py", text.encode(), [line])
     assert parsed.lines == (line,)
-    assert (names(parsed)["other"] > 1) == (row in GIVEN)
+    other, whole = (method_of(tree) for tree in (parsed.tree, ast.parse(text)))
+    if row in GIVEN:
+        assert len(other.body) < len(whole.body)
+        assert list(map(ast.dump, other.body)) == list(map(ast.dump, whole.body[: len(other.body)]))
+    else:
+        assert ast.unparse(other.body[0]) == "pass"
+
+
+def method_of(tree: ast.Module) -> ast.FunctionDef:
+    return next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+BEHIND_A_BACKSLASH = (
+    "x = 1 + \\\n2", "x = 1 + \\\n    2", "assert x, \\\n    'why'", "with x as y, \\\n        y as z:\n        pass",
+    "x = '''\\\na'''", "if x and \\\n    y:\n        pass", "from a \\\n    import b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("row", BEHIND_A_BACKSLASH)
+def test_what_goes_on_behind_a_backslash_is_one_statement(row: str) -> None:
+    text = f"def other(x, y):\n    {row}\n{LONG}\n\ndef asked(x, y):\n    {row}\n    os.sep\n"
+    line = text.count("\n")
+    parsed = parse_part("a.py", text.encode(), [line])
+    assert parsed.lines == (line,)
+    other, asked = parsed.tree.body
+    assert ast.unparse(other) == "def other():\n    pass"
+    assert "os.sep" in ast.unparse(asked)
+
+
+def test_a_function_may_go_on_behind_a_backslash() -> None:
+    text = f"def other(): \\\n    return 1\n\n\ndef asked(): \\\n    return os.sep\n\n\ndef third():\n{LONG}"
+    other, asked, third = parse_part("a.py", text.encode(), [6]).tree.body
+    assert [ast.unparse(each).split()[-1] for each in (other, asked, third)] == ["pass", "os.sep", "pass"]
 
 
 IN_STRINGS = {
@@ -136,7 +168,7 @@ def test_what_stands_in_a_string_begins_and_ends_no_function(case: str) -> None:
 
 
 WHOLE = {
-    "a line that goes on": f"def other(): \\\n    return 1\n\n\ndef third():\n{LONG}    return os.sep\n",
+    "a string that goes on": f"def other():\n    return 'a\\\nb'\n\n\ndef third():\n{LONG}    return os.sep\n",
     "other line ends": f"def other():\n{LONG}    return os.sep\n".replace("\n", "\r\n"),
     "small": "def other():\n    return 1\n\n\ndef asked():\n    return os.sep\n",
 }

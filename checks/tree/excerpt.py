@@ -2,8 +2,8 @@
 
 Theory of operation. Functions and classes begin with a line of their own, and end before the next line that is indented
 no further. Those that hold no line of interest are cut down to their name, and blank lines take the place of the rest, so
-that lines and columns stay what they are. Kept is what stands outside of them, and in a class with such a line every method
-that gives something to ``self``. Lines do not tell what is inside a string: where a function begins or seems to end
+that lines and columns stay what they are. Kept is what stands outside of them, and in a class with such a line of every
+method the statements that give something to ``self``. Lines do not tell what is inside a string: where a function begins or seems to end
 inside of one, or the excerpt cannot be parsed, the whole file is parsed.
 """
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from checks.tree.definitions import Function
 from checks.tree.parse import Parsed, Unparsable, parse
-from checks.tree.slices import giving, slice_of, without_strings
+from checks.tree.slices import PartOf, giving, slice_of, statements_at, without_strings
 
 _GOES_ON = (b")", b"]", b"}", b"''")
 _METHOD = re.compile(rb"\n([ \t]+)(?:async +def|def) ")
@@ -65,9 +65,10 @@ def _excerpt(
     Args:
         left_out: takes the names at the top that are not there whole.
     """
-    if b"\r" in data or b"\f" in data or b"\\\n" in data:
+    if b"\r" in data or b"\f" in data:
         return None
     text = b"\n" + without_strings(data)  # so that every row stands behind a line end
+    text = text.replace(b"\\\n", b"(\n)")  # brackets hold together what goes on behind a backslash
     # Names that are not ASCII may be spelt in several ways; and the field of a string may bind one.
     if not text.isascii() or data.count(b":=") != text.count(b":="):
         return None
@@ -85,12 +86,12 @@ def _excerpt(
         elif block.is_class:
             _class(rows, text, kept, block, lines)
         else:
-            _slice(rows, text, kept, block, _of(lines, block))
+            _keep(rows, text, kept, block, _of(lines, block), slice_of)
     return b"\n".join(kept)
 
 
 def _class(rows: list[bytes], text: bytes, kept: list[bytes], around: _Block, lines: Sequence[int]) -> None:
-    """Keep of a class those methods that hold a line of interest, or give something to the object."""
+    """Keep of a class those methods that hold a line of interest, and of others what gives something to the object."""
     first = _METHOD.search(text, around.start + 1, around.end)
     if first is None:
         return
@@ -99,8 +100,11 @@ def _class(rows: list[bytes], text: bytes, kept: list[bytes], around: _Block, li
         near, gives_at = _of(lines, block), _of(given, block)
         if near and not block.is_class:
             # Other methods see what it gives the object behind the last of them.
-            _slice(rows, text, kept, block, [*near, *(line for line in gives_at if line > near[-1])])
-        elif not near and not gives_at:
+            wanted = [*near, *(line for line in gives_at if line > near[-1])]
+            _keep(rows, text, kept, block, wanted, slice_of)
+        elif not near and gives_at:
+            _keep(rows, text, kept, block, gives_at, statements_at)
+        elif not near:
             _cut(kept, block, first[1])
 
 
@@ -144,11 +148,12 @@ def _beginning(indent: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"\n(?:%b(?:(async +def|def|class) +(\w+)|%b)%b)" % (indent, begins, less))
 
 
-def _slice(rows: list[bytes], text: bytes, kept: list[bytes], block: _Block, lines: Sequence[int]) -> None:
-    """Keep of a function what its lines of interest need, where that can be told."""
+def _keep(
+    rows: list[bytes], text: bytes, kept: list[bytes], block: _Block, lines: Sequence[int], part_of: PartOf
+) -> None:
+    """Keep of a function its part for these lines, where it can be told."""
     first, last = block.first, block.last
-    wanted = [line - 1 - first for line in lines]
-    made = slice_of(rows[first:last], text[block.start + 1 : block.end], wanted)
+    made = part_of(rows[first:last], text[block.start + 1 : block.end], [line - 1 - first for line in lines])
     kept[first:last] = made or kept[first:last]
 
 

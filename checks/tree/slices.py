@@ -14,7 +14,7 @@ import keyword
 import re
 import string
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -120,6 +120,8 @@ class Statement(NamedTuple):
 #: a statement of the function itself with all that is in it, and branches that belong to it: its rows, and its text
 Unit = tuple[int, int, bytes]
 Span = tuple[int, int]
+#: of the rows of a function, and their text without strings, those that are needed for some of them
+PartOf = Callable[[Sequence[bytes], bytes, Sequence[int]], list[bytes] | None]
 
 
 def without_strings(data: bytes, *, keeps_lines: bool = True) -> bytes:
@@ -158,21 +160,44 @@ def slice_of(rows: Sequence[bytes], text: bytes, wanted: Sequence[int]) -> list[
         text: the same rows without strings.
         wanted: in order.
     """
-    start = _behind_head(text)
-    body = _BODY.match(text, start) if start else None
-    units = _units(text, body, wanted[-1]) if body else []
-    if body is None or not units:
+    start, indent, units = _parts(text, wanted[-1])
+    spans = _Function(rows, text[start:], units, wanted, indent).needed() if units else []
+    if not spans:
         return None
-    indent = len(body[1])
-    made = [b""] * len(rows)
-    spans = _Function(rows, text[start:], units, wanted, indent).needed()
-    for first, last in spans:
-        made[first : last + 1] = rows[first : last + 1]
+    made = _with_head(rows, text, start, spans)
+    for first, _ in spans:
         if rows[first][indent : indent + 1] in (b" ", b"\t"):  # it stands further in
             made[first - 1] = rows[units[0][0]][:indent] + b"if 0:"
+    return made
+
+
+def statements_at(rows: Sequence[bytes], text: bytes, wanted: Sequence[int]) -> list[bytes] | None:
+    """The same, with those statements alone that hold one of the rows."""
+    start, _, units = _parts(text, wanted[-1])
+    spans = [(first, last) for first, last, _ in units if _is_any_within(wanted, first, last)]
+    return _with_head(rows, text, start, spans) if spans else None
+
+
+def _parts(text: bytes, end: int) -> tuple[int, int, list[Unit]]:
+    """Of a function, where its head ends, how far its body is indented, and what that has down to the row ``end``."""
+    start = _behind_head(text)
+    body = _BODY.match(text, start) if start else None
+    return (start, len(body[1]), _units(text, body, end)) if body else (0, 0, [])
+
+
+def _with_head(rows: Sequence[bytes], text: bytes, start: int, spans: Iterable[Span]) -> list[bytes]:
+    """As many rows, with those of the head, which ends at ``start``, and of the spans."""
+    made = [b""] * len(rows)
     head = text.count(b"\n", 0, start) + 1
     made[:head] = rows[:head]
-    return made if spans else None
+    for first, last in spans:
+        made[first : last + 1] = rows[first : last + 1]
+    return made
+
+
+def _is_any_within(wanted: Sequence[int], first: int, last: int) -> bool:
+    at = bisect_left(wanted, first)
+    return at < len(wanted) and wanted[at] <= last
 
 
 def _behind_head(text: bytes) -> int:
@@ -238,8 +263,10 @@ class _Function:
         for unit in reversed(self._units):
             first, last, text = unit
             asked: list[Statement] = []
-            if self._is_wanted(first, last):
-                asked = [each for each in _statements(unit) if self._is_wanted(each.first, each.last)]
+            if _is_any_within(self._wanted, first, last):
+                asked = [
+                    each for each in _statements(unit) if _is_any_within(self._wanted, each.first, each.last)
+                ]
                 for each in asked:
                     self._words |= self._read_in(each.first, each.last, each.text)
             if self._decides(unit):
@@ -250,10 +277,6 @@ class _Function:
             elif _LEAVES.match(text, self._indent):
                 spans.append((first, last))
         return spans[::-1]
-
-    def _is_wanted(self, first: int, last: int) -> bool:
-        at = bisect_left(self._wanted, first)
-        return at < len(self._wanted) and self._wanted[at] <= last
 
     def _wanted_of(self, unit: Unit, asked: list[Statement]) -> list[Span]:
         """Of a statement that decides nothing: what is wanted in it, or all of it where that is no log line in a branch."""
