@@ -15,7 +15,9 @@ from checks.service.source import MESSAGES, speaks_of_messages, words_of
 from checks.tree.body import Function, walk
 from checks.tree.symbols import dotted
 
-_THINGS = MESSAGES | frozenset({"evt", "ev", "data", "payload", "packet", "frame", "request", "requests", "req", "command", "commands", "cmd", "body", "parsed", "notification", "notifications", "update", "updates", "envelope", "chunk", "raw", "incoming", "received", "response", "resp", "reply", "signal", "header", "action", "operation"})  # fmt: skip
+_THINGS = MESSAGES | frozenset({"evt", "ev", "data", "payload", "packet", "frame", "request", "requests", "req", "command", "commands", "cmd", "body", "parsed", "notification", "notifications", "update", "updates", "envelope", "chunk", "raw", "incoming", "received", "response", "resp", "reply", "answer", "signal", "header", "action", "operation"})  # fmt: skip
+#: of what data may be, so that it is no message: of marks, of a form
+_DATA = MESSAGES | frozenset({"", "json", "raw", "parsed", "received", "request", "response", "decoded", "update", "notification", "new", "in", "payload", "frame", "packet"})  # fmt: skip
 #: what is inside of a message
 _PARTS = frozenset({"item", "part", "block", "tool", "schema", "output", "value", "node", "config", "choice"})  # fmt: skip
 _TOLD = frozenset({"event", "events", "evt", "message", "messages", "msg", "notification"})
@@ -23,10 +25,11 @@ _TOLD = frozenset({"event", "events", "evt", "message", "messages", "msg", "noti
 _CLASSES = frozenset({"event", "events", "message", "messages", "msg", "command", "commands", "cmd", "notification", "packet", "frame"})  # fmt: skip
 _ROLES = frozenset({"request", "requests", "response", "responses", "reply", "payload", "action", "handler", "model", "base", "union", "type", "types", "envelope", "update", "body", "data", "in", "out", "incoming", "outgoing"})  # fmt: skip
 #: where messages come from
-_COMES = re.compile(r"recv|receive|loads|decode|stream|queue|subscri|listen|\bws\b|socket")
+_COMES = re.compile(r"recv|receive|loads|decode|stream|queue(?!\.popleft)|subscri|listen|\bws\b|socket")
 #: what functions do that are given messages, and what they are given besides
 _TAKES = frozenset({"handle", "handler", "handles", "on", "dispatch", "dispatcher", "process", "receive", "recv", "route", "router", "consume", "consumer", "react", "listen", "listener", "hear", "apply", "feed", "push", "absorb", "callback", "hook", "reducer"})  # fmt: skip
 _BESIDE = frozenset({"ws", "websocket", "socket", "sio", "sid", "connection", "conn", "message", "msg", "data", "payload", "body", "packet", "params"})  # fmt: skip
+_TALK = frozenset({"chat"})
 _DEPTH = 3
 
 
@@ -71,7 +74,7 @@ class Asked:
         word = _noun(thing)
         if word == "self":
             return _says(self._owner, _THINGS)
-        if _last(word) in _THINGS or (isinstance(thing, ast.Call) and _COMES.search(word.lower())):
+        if _is_thing(word) or (isinstance(thing, ast.Call) and _COMES.search(word.lower())):
             return True
         if not isinstance(thing, ast.Name):
             return False
@@ -104,7 +107,8 @@ class Asked:
 def is_called_so(name: str) -> bool:
     """Whether a class or a union of them is one of messages by its name."""
     last = _last(name)
-    return last in _CLASSES or (last in _ROLES and speaks_of_messages(name))
+    spoken = MESSAGES - _TALK  # ``ChatModelBase`` is a model
+    return last in _CLASSES or (last in _ROLES and not spoken.isdisjoint(words_of(name)))
 
 
 def key_of(node: ast.AST) -> str:
@@ -159,6 +163,12 @@ def _noun(thing: ast.expr) -> str:
         case ast.Dict(values=[*_, last]):
             return _noun(last)
     return dotted(thing).rpartition(".")[2]
+
+
+def _is_thing(word: str) -> bool:
+    """Whether a name is one of messages; what is called the data of something else is not: ``mark_data``."""
+    *before, last = [each for each in words_of(word) if each] or [""]
+    return last in _THINGS and (last != "data" or not before or not _DATA.isdisjoint(before))
 
 
 def _last(word: str) -> str:

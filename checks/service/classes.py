@@ -1,4 +1,4 @@
-"""Message types that a service knows by classes or by the names of functions: subclasses, unions, ``getattr``."""
+"""Message types that a service knows by classes: subclasses with a key, and unions of them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from checks.rules.event_map.by_name import between, by_name, of_library
 from checks.rules.event_map.dispatch import functions_of
-from checks.rules.event_map.keys import Dispatch, Key, is_class
-from checks.rules.event_map.messages import class_in, literal_of, root_of, tag_of, union_of
+from checks.rules.event_map.keys import is_class
+from checks.rules.event_map.messages import literal_of, root_of, tag_of, union_of
 from checks.service.source import Named, Source
 from checks.service.tables import Module
-from checks.tree.body import Function, walk
 from checks.tree.symbols import dotted
 
 _LEAST_MEMBERS = 2
-#: functions by which a name is looked up
-_LOOKING_UP = ("getattr", "globals", "vars", "locals")
 #: so many classes without a key may stand between
 _LEVELS = 2
 
@@ -100,79 +96,6 @@ def _class_of(
         if literal_of(made) is not None
         else found or (home, made)
     )
-
-
-def named(source: Source, module: Module) -> Iterator[Found]:
-    """``getattr(self, f"on_{kind}")``, in a class or of another module; and classes whose methods a library calls."""
-    owners = {id(n): c for c in module.classes for n in functions_of(c.body).values()}
-    top = functions_of(module.tree.body)
-    looks_up = any(dotted(call.func) in _LOOKING_UP for call in module.calls)
-    for each in source.saying(_may_look_up, module.functions) if looks_up else ():
-        owner = owners.get(id(each.node))
-        made = by_name(each.node, owner, functions_of(owner.body) if owner else top)
-        if made is not None and not _is_told_otherwise(each.node):
-            whole = [key for key in made.keys if _is_plain(key)]
-            called = _called_in(owner) if owner and whole else frozenset()
-            keys = [key for key in made.keys if key not in whole or key.handler not in called]
-            yield from _answered(source, module, each.name, each.node, made._replace(keys=keys))
-    for node in module.classes:
-        events = of_library(node)
-        if events is not None:
-            yield from _answered(source, module, node.name, node, events)
-
-
-def _is_plain(key: Key) -> bool:
-    """Whether the type is the name of the method itself: any other method may be called so."""
-    return isinstance(key.node, ast.Constant) and key.node.value == key.handler
-
-
-def _called_in(owner: ast.ClassDef) -> frozenset[str]:
-    """Methods that the class calls itself, and what is none that a message could call."""
-    names = (dotted(n.func).removeprefix("self.") for n in walk(owner) if isinstance(n, ast.Call))
-    others = (n.name for n in functions_of(owner.body).values() if n.name.startswith("_") or n.decorator_list)
-    return frozenset((*names, *others))
-
-
-def _is_told_otherwise(node: Function) -> bool:
-    """Whether what is looked up is no message's type: names that are written out here, or the method of an HTTP request."""
-    written = {
-        dotted(each.target)
-        for each in walk(node)
-        if isinstance(each, ast.For) and isinstance(each.iter, ast.Tuple | ast.List | ast.Set)
-    }
-    looked_up = [
-        n.args[1]
-        for n in walk(node)
-        if isinstance(n, ast.Call) and dotted(n.func) == "getattr" and n.args[1:]
-    ]
-    parts = [dotted(part) for each in looked_up for part in walk(each) if isinstance(part, ast.expr)]
-    return any(part in written or part.endswith("request.method") for part in parts)
-
-
-def _may_look_up(text: bytes) -> bool:
-    return any(word.encode() in text for word in _LOOKING_UP)
-
-
-def _answered(source: Source, module: Module, name: str, at: ast.AST, made: Dispatch) -> Iterator[Found]:
-    for key in made.keys:
-        if key.form == "handler":
-            handler = source.function(key.handler, module.path)
-            code = tuple(handler.node.body) if handler else ()
-            yield Found(key.node, module.path, name, (module.path, at), code, "name", handler)
-        elif key.form == "functions":
-            yield from _elsewhere(source, module, name, at, key)
-
-
-def _elsewhere(source: Source, module: Module, name: str, at: ast.AST, key: Key) -> Iterator[Found]:
-    """The functions of a module, or the methods of a class in another file."""
-    before, _, behind = key.handler.partition(" ")
-    home, rest = source.inside(module.path, dotted(key.node))
-    tree = source.tree(home) if home else None
-    made = class_in(tree, rest) if tree and rest else None
-    for each in functions_of(made.body if made else tree.body if tree and not rest else []).values():
-        if text := between(each.name, (before, behind)):
-            handler = Named(home, f"{rest}.{each.name}".removeprefix("."), each)
-            yield Found(ast.Constant(text), home, name, (module.path, at), tuple(each.body), "name", handler)
 
 
 def literal(source: Source, path: str, node: ast.expr) -> tuple[ast.expr, str] | None:

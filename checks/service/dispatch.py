@@ -16,8 +16,9 @@ from checks.rules.event_map.conditions import LEAVES
 from checks.rules.event_map.keys import KINDS
 from checks.service.answers import handler_of, text_of
 from checks.service.asked import Asked, is_called_so, key_of, read_from
-from checks.service.classes import classes, methods, named
+from checks.service.classes import classes, methods
 from checks.service.facts import Place
+from checks.service.names import named
 from checks.service.outline import HANDLES, REGISTER, TYPE_FIELDS
 from checks.service.registries import keeps, wraps
 from checks.service.source import Named, Source, place, speaks_of_messages
@@ -172,7 +173,7 @@ def _given(decorator: ast.Call) -> list[ast.expr]:
 
 def _registered(source: Source, module: Module) -> Iterator[Branch]:
     path = module.path
-    for node in module.calls:
+    for node in module.told:
         maker = dotted(node.func)
         handlers = [*node.args[1:], *(each.value for each in node.keywords)]
         if maker.rpartition(".")[2] not in REGISTER or not node.args or not handlers:

@@ -12,31 +12,20 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from checks.rules.protocol import is_test
+from checks.run.scan import collector_off
 from checks.service import dispatch
+from checks.service.certain import is_one
 from checks.service.dispatch import Branch
 from checks.service.facts import Place
 from checks.service.held import held
 from checks.service.javascript import SUFFIXES, texts
 from checks.service.sending import Sending
-from checks.service.source import Source
+from checks.service.source import Source, is_client
 from checks.tree import files
 
 _SEND = re.compile(r"\b(?:send\w*|emit|publish)\s*\(")
 _SPAN = 300
 _LEAST_KEYS = 2
-_SOCKETS = frozenset({"ws", "websocket", "socket", "sock", "sid", "connection"})
-#: what language models are given and say
-_PARTS = frozenset(
-    {"text", "input_text", "output_text", "image", "image_url", "input_image", "audio", "input_audio"}
-    | {"output_audio", "video", "video_url", "file", "input_file", "document", "refusal", "thinking"}
-    | {"redacted_thinking", "reasoning", "reasoning_text", "summary_text", "tool_use", "tool_result"}
-    | {"tool_call", "tool_calls", "server_tool_use", "web_search_call", "file_search_call", "web_search_tool_result"}
-    | {"function", "message", "agent_message", "function_call", "function_call_output", "custom_tool_call"}
-    | {"custom_tool_call_output", "computer_call", "computer_call_output", "agent_handoff", "agent_config_update"}
-    | {"compaction", "text_delta", "thinking_delta", "input_json_delta", "signature_delta", "citations_delta"}
-    | {"json_object", "json_schema", "custom", "auto"}
-)  # fmt: skip
 
 
 class Dispatcher(Struct, frozen=True):
@@ -55,6 +44,7 @@ class Proposal(Struct, frozen=True):
     unhandled: dict[str, Place]
 
 
+@collector_off()
 def propose(root: Path, around: Path) -> Proposal:
     """Of the service below ``root``, and its clients below ``around``; their paths are from there.
 
@@ -69,7 +59,7 @@ def propose(root: Path, around: Path) -> Proposal:
     rows = [row for row in made if row is not None]
     rows = [row for row in rows if not _is_said(row, rows)]
     known = {each.key for several in found.values() for each in several}
-    sent = _sent(around, field) if known else {}
+    sent = _sent(around, field) if rows else {}
     return Proposal(
         tuple(sorted(rows, key=lambda row: (-len(row.keys), row.path, row.name))),
         {kind: place for kind, place in sorted(sent.items()) if kind not in known},
@@ -93,7 +83,7 @@ def _dispatcher(
         return None
     if style not in ("decorator", "call", "class"):
         keys = tuple(filter(dispatch.is_type, held(source, home, name, keys)))
-    if len(keys) < _LEAST_KEYS or _are_parts(several, keys):
+    if len(keys) < _LEAST_KEYS or not is_one(several, keys):
         return None
     return Dispatcher(name, home, style, keys)
 
@@ -104,13 +94,6 @@ def _is_said(row: Dispatcher, rows: list[Dispatcher]) -> bool:
         o for o in rows if o is not row and (o.style, o.path, row.style) == ("class", row.path, "class")
     ]
     return any({*row.keys} < {*o.keys} or ({*row.keys} == {*o.keys} and o.name < row.name) for o in others)
-
-
-def _are_parts(several: list[Branch], keys: tuple[str, ...]) -> bool:
-    """Whether they tell apart what language models are given and say, which is inside of a message."""
-    homes = [each.home.node.args for each in several if each.home]
-    names = {a.arg for args in homes for a in (*args.posonlyargs, *args.args)}
-    return names.isdisjoint(_SOCKETS) and all(key.lower() in _PARTS for key in keys)
 
 
 def _is_of_messages(sending: Sending, several: list[Branch]) -> bool:
@@ -134,7 +117,7 @@ def _sent(root: Path, field: str) -> dict[str, Place]:
 
 def _clients(root: Path) -> Iterator[tuple[str, str]]:
     for path in files.discover(root).paths:
-        data = files.read_or_none(root, path) if path.endswith(".py") and is_test(path) else None
+        data = files.read_or_none(root, path) if path.endswith(".py") and is_client(path) else None
         if data is not None:
             yield path, files.decode(data)
     yield from texts(root, (*SUFFIXES, ".jsx", ".tsx"))

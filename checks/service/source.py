@@ -99,7 +99,7 @@ class Source:
         """
         outlines: dict[str, Outline] = {}
         for path in files.discover(root).paths[:MOST_FILES]:
-            data = files.read_or_none(root, path) if path.endswith(".py") and not is_test(path) else None
+            data = files.read_or_none(root, path) if path.endswith(".py") and not is_client(path) else None
             if data is not None and len(data) <= PARSE_LIMIT_BYTES:
                 outlines[path] = outline(data)
 
@@ -242,6 +242,11 @@ class Source:
         """The file and the plain name of a variable that may be another module's."""
         found = self._modules.split(self.full_name(path, name), path)
         return (found[0], found[1][-1]) if found and found[1] else (path, name.rpartition(".")[2])
+
+
+def is_client(path: str) -> bool:
+    """Whether a file is of the tests, which send what the service should answer; Twisted's stand in ``test``."""
+    return is_test(path) or "test" in path.split("/")[:-1]
 
 
 def speaks_of_messages(text: str) -> bool:

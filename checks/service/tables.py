@@ -28,11 +28,12 @@ class Table(NamedTuple):
 
 
 class Module(NamedTuple):
-    """One file in which messages may be told apart, walked once. Args: tables: with what each maps."""
+    """One file in which messages may be told apart, walked once. Args: told: calls that are statements; tables: with what each maps."""
 
     path: str
     tree: ast.Module
     calls: list[ast.Call]
+    told: list[ast.Call]
     tables: list[tuple[Table, Rows]]
     functions: list[Named]
     classes: list[ast.ClassDef]
@@ -40,7 +41,7 @@ class Module(NamedTuple):
 
 def walked(path: str, tree: ast.Module) -> Module:
     known, own = literals(tree), {id(node): Named(path, name, node) for name, node in functions(tree)}
-    made = Module(path, tree, [], [], list(own.values()), [])
+    made = Module(path, tree, [], [], [], list(own.values()), [])
     stored: dict[str, frozenset[str]] = {}
     filled: dict[str, tuple[Table, Rows]] = {}
     for node, function in _nodes(tree, known, own):
@@ -48,6 +49,9 @@ def walked(path: str, tree: ast.Module) -> Module:
             made.calls.append(node)
         elif isinstance(node, ast.ClassDef):
             made.classes.append(node)
+        elif isinstance(node, ast.Expr):
+            call = node.value.value if isinstance(node.value, ast.Await) else node.value
+            made.told.extend([call] if isinstance(call, ast.Call) else [])
         for target, value in _assigned(node) if isinstance(node, _ASSIGNING) else ():
             rows: Rows = [(target.slice, value)] if isinstance(target, ast.Subscript) else _rows(value, known)
             name = _called(target, function, stored) if rows else ""

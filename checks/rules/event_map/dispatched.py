@@ -11,9 +11,10 @@ from checks.rules.event_map.conditions import Rows
 from checks.rules.event_map.keys import Dispatch, Key
 from checks.rules.event_map.messages import bases_in, literal_of
 from checks.rules.event_map.registered import REGISTERED, registered, registry
+from checks.tree.body import walk
 from checks.tree.definitions import Function, flat
 from checks.tree.parse import Parsed
-from checks.tree.symbols import Lookup, Symbol, attribute_of, dotted, expression_name
+from checks.tree.symbols import Lookup, Symbol, attribute_of, dotted, expression_name, imported_names
 
 #: what may hold a dispatcher
 Owner = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -31,11 +32,19 @@ def dispatchers(parsed: Parsed, name: str, look: Lookup) -> Iterator[Change]:
             above = owner if isinstance(owner, ast.ClassDef) else None
             for found in _dispatches(node, above, body, name, rows, is_top=owner is None):
                 inside = node if isinstance(node, ast.ClassDef) else above
-                keys = [_entry(key, look, parsed.path, inside) for key in found.keys]
+                near = _inside(node, parsed.path, look)
+                keys = [_entry(key, near, parsed.path, inside) for key in found.keys]
                 head = (Symbol("obj", place), owner.name if owner else "", node.lineno, node.col_offset + 1)
                 yield Change("assign", *head, keys, found.is_open, [], found.style, found.example)
             if owner is None and isinstance(node, ast.Assign):
                 yield from _holders(node, name, parsed.path)
+
+
+def _inside(node: ast.stmt, path: str, look: Lookup) -> Lookup:
+    """Names as a function sees them that imports some itself."""
+    inner = walk(node) if isinstance(node, Function) else ()
+    imports = imported_names(path, [each for each in inner if isinstance(each, ast.Import | ast.ImportFrom)])
+    return (lambda name: Symbol("obj", imports[name]) if name in imports else look(name)) if imports else look
 
 
 def _holders(node: ast.Assign, name: str, path: str) -> Iterator[Change]:

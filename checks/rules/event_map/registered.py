@@ -21,14 +21,20 @@ def registered(node: ast.AST, name: str) -> Iterator[tuple[ast.expr, Key]]:
     if isinstance(node, Function | ast.ClassDef):
         for decorator in node.decorator_list:
             yield from _above(node, decorator, name)
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        call, given = node.value, [*node.value.args, *(k.value for k in node.value.keywords)]
+    elif isinstance(node, ast.Expr) and (call := _called(node.value)) is not None:
+        given = [*call.args, *(k.value for k in call.keywords)]
         if isinstance(call.func, ast.Call):
             call = call.func
         keys = _keys(call)
         others = [each for each in given if each not in keys]
         if _is_named(call.func, name) and keys and others:
             yield from ((call.func, Key(text, dotted(others[0]))) for text in _several(keys[0]))
+
+
+def _called(value: ast.expr) -> ast.Call | None:
+    """A call, also one that is waited for."""
+    inner = value.value if isinstance(value, ast.Await) else value
+    return inner if isinstance(inner, ast.Call) else None
 
 
 def _above(node: Function | ast.ClassDef, decorator: ast.expr, name: str) -> Iterator[tuple[ast.expr, Key]]:

@@ -1,0 +1,56 @@
+"""Whether what looks like a dispatcher of messages is one, by its keys and by the ways that they lead.
+
+What is proposed is pasted: a place too few costs less than one that is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from checks.service.dispatch import Branch
+
+_SOCKETS = frozenset({"ws", "websocket", "socket", "sock", "sid", "connection"})
+#: what language models are given and say, and what files and schemas are: inside of messages
+_PARTS = frozenset(
+    {"text", "input_text", "output_text", "image", "image_url", "input_image", "audio", "input_audio"}
+    | {"output_audio", "video", "video_url", "file", "input_file", "document", "refusal", "thinking"}
+    | {"redacted_thinking", "reasoning", "reasoning_text", "summary_text", "tool_use", "tool_result"}
+    | {"tool_call", "tool_calls", "server_tool_use", "web_search_call", "file_search_call", "web_search_tool_result"}
+    | {"function", "message", "agent_message", "function_call", "function_call_output", "custom_tool_call"}
+    | {"custom_tool_call_output", "computer_call", "computer_call_output", "agent_handoff", "agent_config_update"}
+    | {"compaction", "text_delta", "thinking_delta", "input_json_delta", "signature_delta", "citations_delta"}
+    | {"json_object", "json_schema", "custom", "auto", "component", "plain_text", "markdown", "html"}
+    | {"dir", "directory", "folder", "symlink", "submodule", "blob", "tree"}
+    | {"string", "integer", "number", "float", "boolean", "object", "array", "null"}
+)  # fmt: skip
+#: what the interpreter tells tracing functions
+_TRACED = frozenset({"call", "line", "return", "exception", "opcode", "c_call", "c_return", "c_exception"})
+#: what libraries tell of a connection or of a stream, whatever is said on it
+_LIFE = frozenset(
+    {"open", "close", "closed", "end", "finish", "exit", "error", "message", "data", "ready", "opened", "timeout"}
+    | {"connected", "disconnected", "connection", "reconnect", "ping", "pong", "track", "icecandidate", "datachannel"}
+)  # fmt: skip
+
+
+def is_one(several: Sequence[Branch], keys: tuple[str, ...]) -> bool:
+    """Args: several: the branches of one place; keys: what would be proposed of them."""
+    style, words = several[0].style, {key.lower() for key in keys}
+    return not (
+        words <= _TRACED
+        or all(len(word) == 1 for word in words)
+        or (style in ("decorator", "call") and words <= _LIFE)
+        or (style == "chain" and _has_one_way(several, keys))
+        or (words <= _PARTS and _SOCKETS.isdisjoint(_arguments(several)))
+    )
+
+
+def _has_one_way(several: Sequence[Branch], keys: tuple[str, ...]) -> bool:
+    """Whether all keys lead to the same code: they are let through together, and told apart elsewhere."""
+    ways = [(branch.key, id(branch.code[0])) for branch in several if branch.code]
+    others = {*keys} - {key for key, _ in ways}  # other functions ask for those
+    return len({way for key, way in ways if key in keys} | others) == 1
+
+
+def _arguments(several: Sequence[Branch]) -> set[str]:
+    homes = [each.home.node.args for each in several if each.home]
+    return {a.arg for args in homes for a in (*args.posonlyargs, *args.args)}
