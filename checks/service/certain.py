@@ -5,9 +5,13 @@ What is proposed is pasted: a place too few costs less than one that is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+from collections.abc import Iterator, Sequence
 
 from checks.service.dispatch import Branch
+from checks.service.source import TYPES, words_of
+from checks.tree.body import functions, walk
+from checks.tree.symbols import dotted
 
 _SOCKETS = frozenset({"ws", "websocket", "socket", "sock", "sid", "connection"})
 #: what language models are given and say, and what files and schemas are: inside of messages
@@ -49,6 +53,39 @@ def _has_one_way(several: Sequence[Branch], keys: tuple[str, ...]) -> bool:
     ways = [(branch.key, id(branch.code[0])) for branch in several if branch.code]
     others = {*keys} - {key for key, _ in ways}  # other functions ask for those
     return len({way for key, way in ways if key in keys} | others) == 1
+
+
+def is_asked_for_types(tree: ast.Module | None, name: str) -> bool:
+    """Whether a mapping is looked up by what is called like a type; it may be where its file never looks it up.
+
+    Args: tree: of its file; name: as it is proposed, which is a function's where the mapping is that function's own.
+    """
+    inside: list[ast.AST] = [node for path, node in functions(tree) if path == name] if tree else []
+    last = "" if inside else name.rpartition(".")[2]
+    keys = [key for each in inside or ([tree] if tree else []) for key in _looked_up(each, last)]
+    return not keys or any(not TYPES.isdisjoint(_words(key)) for key in keys)
+
+
+def _looked_up(node: ast.AST, name: str) -> Iterator[ast.expr]:
+    """By what the mapping of that name is subscripted, or any where the name is empty."""
+    for each in walk(node):
+        match each:
+            case ast.Subscript(value=table, slice=key, ctx=ast.Load()):
+                pass
+            case ast.Call(func=ast.Attribute(value=table, attr="get"), args=[key, *_]):
+                pass
+            case _:
+                continue
+        is_it = not name or dotted(table).rpartition(".")[2] == name
+        if is_it and not isinstance(key, ast.Constant | ast.Slice):
+            yield key
+
+
+def _words(key: ast.expr) -> set[str]:
+    parts = list(walk(key))
+    said = [dotted(part) for part in parts if isinstance(part, ast.Name | ast.Attribute)]
+    said += [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return {word for each in said for word in words_of(each)}
 
 
 def _arguments(several: Sequence[Branch]) -> set[str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from checks.rules.event_map.dispatch import functions_of
 from checks.rules.event_map.keys import is_class
-from checks.rules.event_map.messages import literal_of, root_of, tag_of, union_of
+from checks.rules.event_map.messages import has_one_key, literal_of, literals_of, root_of, tag_of, union_of
 from checks.service.source import Named, Source
 from checks.service.tables import Module
 from checks.tree.symbols import dotted
@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 def classes(source: Source, module: Module) -> Iterator[Found]:
     for node in module.classes:
-        root, key = root_of(node), literal_of(node)
+        root, key = root_of(node), literal_of(node) if has_one_key(node) else None
         if root is not None:
             yield from _union(source, module, node.name, node, root)
         for base in node.bases if key is not None else ():
@@ -65,9 +65,9 @@ def _member(source: Source, path: str, member: ast.expr, depth: int) -> Iterator
         return
     home, name = source.home(path, dotted(member))
     made = source.class_in(home, name)
-    key = literal_of(made) if made is not None else None
-    if key is not None:
-        yield key, home
+    keys = literals_of(made) if made is not None else []
+    if keys:
+        yield from ((key, home) for key in keys)
     elif made is None and depth:
         tree = source.tree(home)
         for statement in tree.body if tree else ():

@@ -20,7 +20,7 @@ from checks.service.classes import classes, methods
 from checks.service.facts import Place
 from checks.service.names import named
 from checks.service.outline import HANDLES, REGISTER, TYPE_FIELDS
-from checks.service.registries import keeps, wraps
+from checks.service.registries import is_for_shells, keeps, names_itself, wraps
 from checks.service.source import Named, Source, place, speaks_of_messages
 from checks.service.tables import Module, Table, walked
 from checks.tree.body import Function, walk
@@ -141,11 +141,11 @@ def _decorated(source: Source, module: Module) -> Iterator[Branch]:
             maker = dotted(called)
             last = maker.rpartition(".")[2]
             found = source.function(last, path)
-            if last in _OTHERS or not _is_registry(last, found):
+            if last in _OTHERS or not _is_registry(last, found) or is_for_shells(source, path, last):
                 continue
             keys = _given(decorator) if isinstance(decorator, ast.Call) else []
             by_itself = "event" if found is None else "__name__"
-            if not keys and (last == by_itself or (found is not None and "__name__" in ast.dump(found.node))):
+            if not keys and (last == by_itself or (found is not None and names_itself(found.node))):
                 keys = [ast.Constant(node.name)]
             for key in keys:
                 text = text_of(source, key, path)
@@ -163,7 +163,7 @@ def _is_registry(name: str, found: Named | None) -> bool:
 
 def _given(decorator: ast.Call) -> list[ast.expr]:
     named = [each.value for each in decorator.keywords if each.arg in KINDS]
-    given = [*decorator.args, *named]
+    given = decorator.args or named
     return [
         key
         for each in given

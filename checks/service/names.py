@@ -13,15 +13,14 @@ from checks.rules.event_map.keys import Dispatch, Key
 from checks.rules.event_map.messages import class_in
 from checks.service import arity
 from checks.service.classes import Found
-from checks.service.source import Named, Source, speaks_of_messages, words_of
+from checks.service.source import TYPES, Named, Source, speaks_of_messages, words_of
 from checks.service.tables import Module
 from checks.tree.body import Function, walk
 from checks.tree.symbols import dotted
 
 #: functions by which a name is looked up
 _LOOKING_UP = ("getattr", "globals", "vars", "locals")
-#: words of what a type is kept in, and of functions for one that are called by what stands behind it alone
-_TYPES = frozenset({"type", "subtype", "mtype", "event", "action", "kind", "op", "opcode", "operation", "cmd", "command", "method", "verb", "msg", "message", "request", "notification", "packet", "topic", "intent"})  # fmt: skip
+#: words of functions for a message that are called by what stands behind its type alone
 _ANSWERS = frozenset({"handler", "event", "message", "msg", "request", "command", "cmd", "action", "callback", "received", "notification"})  # fmt: skip
 _AFFIXES = re.compile(r"called (\w*)\*(\w*)$")
 
@@ -61,7 +60,7 @@ def _is_of_types(function: Named, made: Dispatch) -> bool:
         return True
     names = given_once(function.node)
     asked = [each for each in walk(function.node) if isinstance(each, ast.Call | ast.Subscript)]
-    return any(not _TYPES.isdisjoint(_words(each, names)) for each in asked)
+    return any(not TYPES.isdisjoint(_words(each, names)) for each in asked)
 
 
 def _words(node: ast.Call | ast.Subscript, names: Mapping[str, ast.expr]) -> set[str]:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from checks.run.scan import collector_off
 from checks.service import dispatch
-from checks.service.certain import is_one
+from checks.service.certain import is_asked_for_types, is_one
 from checks.service.dispatch import Branch
 from checks.service.facts import Place
 from checks.service.held import held
@@ -79,7 +79,7 @@ def _dispatcher(
 ) -> Dispatcher | None:
     """None where too few types are told apart, or those of no messages."""
     style, keys = several[0].style, tuple(dict.fromkeys(each.key for each in several))
-    if len(keys) < _LEAST_KEYS or name.endswith("__init__") or not _is_of_messages(sending, several):
+    if len(keys) < _LEAST_KEYS or name.endswith("__init__") or not _is_of_messages(source, sending, several):
         return None
     if style not in ("decorator", "call", "class"):
         keys = tuple(filter(dispatch.is_type, held(source, home, name, keys)))
@@ -96,9 +96,14 @@ def _is_said(row: Dispatcher, rows: list[Dispatcher]) -> bool:
     return any({*row.keys} < {*o.keys} or ({*row.keys} == {*o.keys} and o.name < row.name) for o in others)
 
 
-def _is_of_messages(sending: Sending, several: list[Branch]) -> bool:
+def _is_of_messages(source: Source, sending: Sending, several: list[Branch]) -> bool:
     """Whether those of one dispatcher are: what takes no time to see is asked of all first."""
-    return any(map(sending.is_near, several)) or any(map(sending.is_of_messages, several))
+    if any(map(sending.is_near, several)):
+        return True
+    first = several[0]
+    if first.style == "dict" and not is_asked_for_types(source.tree(first.where.path), first.dispatcher):
+        return False
+    return any(map(sending.is_of_messages, several))
 
 
 def _sent(root: Path, field: str) -> dict[str, Place]:

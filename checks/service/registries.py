@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from checks.service.outline import HANDLES, REGISTER
+from checks.service.source import Source
 from checks.tree.body import Function, below, walk
 from checks.tree.symbols import dotted
 
@@ -19,6 +20,9 @@ _KEEPS = frozenset(
     {"register", "add", "append", "on", "subscribe", "bind", "connect", "insert", "put", "setdefault"}
     | {"listen", "listener", "hook", "handler", "handlers", "route", "update", "extend", "set", "store"}
 )
+#: libraries that make commands of functions, and words of decorators for the arguments of one
+_SHELLS = frozenset({"click", "typer", "asyncclick", "rich_click", "cyclopts", "cloup"})
+_ARGUMENTS = frozenset({"arg", "args", "argument", "option", "param", "parameter"})
 
 
 def keeps(node: Function) -> bool:
@@ -34,6 +38,48 @@ def wraps(node: Function) -> bool:
     inner = [each for each in walk(node) if isinstance(each, Function) and each is not node]
     known = given.union(*map(_parameters, inner))
     return any(_calls(each, known - _parameters(each)) for each in inner) and not keeps(node)
+
+
+def names_itself(node: Function) -> bool:
+    """Whether a decorator keeps what it stands above under that one's own name."""
+    own = {
+        target.id
+        for each in walk(node)
+        if isinstance(each, ast.Assign) and _is_name(each.value)
+        for target in each.targets
+        if isinstance(target, ast.Name)
+    }
+    for each in walk(node):
+        match each:
+            case ast.Subscript(slice=key, ctx=ast.Store()):
+                keys = [key]
+            case ast.Call(func=called, args=args) if not _KEEPS.isdisjoint(_words(called)):
+                keys = args
+            case _:
+                continue
+        if any(_is_name(key) or (isinstance(key, ast.Name) and key.id in own) for key in keys):
+            return True
+    return False
+
+
+def _is_name(node: ast.expr) -> bool:
+    """``f.__name__``, also where another is given: ``name or f.__name__``."""
+    several = node.values if isinstance(node, ast.BoolOp) else [node]
+    several = [several[0].body, several[0].orelse] if isinstance(several[0], ast.IfExp) else several
+    return any(isinstance(each, ast.Attribute) and each.attr == "__name__" for each in several)
+
+
+def is_for_shells(source: Source, path: str, name: str) -> bool:
+    """Whether a decorator makes what is typed in a shell: an argument of it, or a command of a library for that."""
+    if not _ARGUMENTS.isdisjoint(name.lower().split("_")):
+        return True
+    return name in ("command", "group", "callback") and any(
+        source.full_name(path, each).partition(".")[0] in _SHELLS for each in source.imported(path)
+    )
+
+
+def _words(called: ast.expr) -> list[str]:
+    return re.split(r"[^a-z]+", dotted(called).rpartition(".")[2].lower())
 
 
 def _keeps(body: list[ast.stmt], given: frozenset[str], kept: frozenset[str]) -> bool:
@@ -70,9 +116,8 @@ def _is_kept(node: ast.AST, kept: frozenset[str]) -> bool:
         case ast.Call(func=made, args=[method, *_]) if dotted(made).endswith("partial"):
             return dotted(method).rpartition(".")[2] in REGISTER | HANDLES
         case ast.Call(func=called, args=args, keywords=keywords):
-            words = re.split(r"[^a-z]+", dotted(called).rpartition(".")[2].lower())
             given = [*args, *(k.value for k in keywords)]
-            return not _KEEPS.isdisjoint(words) and any(_names(each, kept) for each in given)
+            return not _KEEPS.isdisjoint(_words(called)) and any(_names(each, kept) for each in given)
     return False
 
 

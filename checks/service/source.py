@@ -44,6 +44,8 @@ MESSAGES = frozenset(
         "socketio",
     }
 )
+#: words of what a message's type is kept in
+TYPES = frozenset({"type", "subtype", "mtype", "event", "action", "kind", "op", "opcode", "operation", "cmd", "command", "method", "verb", "msg", "message", "request", "notification", "packet", "topic", "intent"})  # fmt: skip
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 #: trees that are kept of a service of which not all is looked at: one of 400 lines takes a megabyte
 _FEW = 8
@@ -199,6 +201,10 @@ class Source:
     def functions_of(self, path: str) -> list[Named]:
         tree = self.tree(path)
         return [Named(path, name, node) for name, node in functions(tree)] if tree else []
+
+    def imported(self, path: str) -> Iterable[str]:
+        """Local names of all that a file imports."""
+        return self._imports(path)
 
     def _imports(self, path: str) -> Mapping[str, str]:
         """Local name to dotted name, of every import of a file wherever it stands."""

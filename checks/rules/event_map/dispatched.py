@@ -9,7 +9,7 @@ from checks.rules.event_map import dispatch
 from checks.rules.event_map.change import Change, Entry, key_of
 from checks.rules.event_map.conditions import Rows
 from checks.rules.event_map.keys import Dispatch, Key
-from checks.rules.event_map.messages import bases_in, literal_of
+from checks.rules.event_map.messages import bases_in, literals_of
 from checks.rules.event_map.registered import REGISTERED, registered, registry
 from checks.tree.body import walk
 from checks.tree.definitions import Function, flat
@@ -84,10 +84,10 @@ def handlers(node: ast.AST, name: str, look: Lookup) -> Iterator[Change]:
     """What is registered with it, and subclasses of it, each as one more entry; ``below`` for one without a key of its own."""
     found = list(registered(node, name))
     if isinstance(node, ast.ClassDef):
-        text = literal_of(node)
+        texts = literals_of(node)
         for base in bases_in(node, name):
-            if text is not None:
-                found.append((base, Key(text, node.name)))
+            if texts:
+                found += [(base, Key(text, node.name)) for text in texts]
             else:
                 above = expression_name(base, look) or Symbol("obj", dotted(base))
                 yield Change("below", above, node.name, node.lineno, node.col_offset + 1, [], False, [])

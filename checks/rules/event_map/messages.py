@@ -13,33 +13,49 @@ _KEYWORDS = frozenset({*KINDS, "discriminator", "key"})
 
 
 def literal_of(node: ast.ClassDef) -> ast.expr | None:
-    """The key of a message class: ``type: Literal["x"] = "x"``, ``type = "x"``, ``class X(Base, tag="x")``."""
+    """The key of a message class: ``type: Literal["x"] = "x"``, ``type = "x"``, ``class X(Base, tag="x")``; of several the first."""
+    return next(iter(literals_of(node)), None)
+
+
+def literals_of(node: ast.ClassDef) -> list[ast.expr]:
+    """All keys of a message class: ``type: Literal["x", "y"]``."""
     for keyword in node.keywords:
         if keyword.arg in _KEYWORDS and is_key(keyword.value):
-            return keyword.value
-    found = (_given(statement) for statement in flat(node.body))
-    return next((text for text in found if text is not None), None)
+            return [keyword.value]
+    return next((texts for statement in flat(node.body) if (texts := _given(statement))), [])
 
 
-def _given(statement: ast.stmt) -> ast.expr | None:
+def has_one_key(node: ast.ClassDef) -> bool:
+    """Whether no field may hold several types: ``action: Literal["add", "remove"]`` says what a message is about."""
+    noted = [n for n in flat(node.body) if isinstance(n, ast.AnnAssign) and dotted(n.target) in KINDS]
+    return not any(
+        n.value is None
+        and isinstance(n.annotation, ast.Subscript)
+        and isinstance(n.annotation.slice, ast.Tuple)
+        for n in noted
+        if dotted(getattr(n.annotation, "value", n.annotation)).endswith("Literal")
+    )
+
+
+def _given(statement: ast.stmt) -> list[ast.expr]:
     match statement:
         case ast.AnnAssign(target=ast.Name(id=name), annotation=noted, value=value) if name in KINDS:
             if isinstance(noted, ast.Subscript) and dotted(noted.value).endswith("Literal"):
-                return next(iter(_listed(noted.slice)), None)
+                return _listed(noted.slice)
             return _default(value)
         case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in KINDS:
             return _default(value)
         case ast.FunctionDef(name=name, body=[*_, ast.Return(value=ast.expr() as value)]) if name in KINDS:
-            return value if is_key(value) else None
-    return None
+            return [value] if is_key(value) else []
+    return []
 
 
-def _default(value: ast.expr | None) -> ast.expr | None:
+def _default(value: ast.expr | None) -> list[ast.expr]:
     """A constant, also as the default of a field."""
     if isinstance(value, ast.Call) and dotted(value.func).rpartition(".")[2].lower() == "field":
         defaults = [keyword.value for keyword in value.keywords if keyword.arg == "default"]
         value = next(iter((*defaults, *value.args)), None)
-    return value if value is not None and is_key(value) else None
+    return [value] if value is not None and is_key(value) else []
 
 
 def union_of(value: ast.expr) -> list[ast.expr] | None:

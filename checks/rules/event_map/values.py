@@ -6,7 +6,7 @@ import ast
 
 from checks.rules.event_map.by_name import between
 from checks.rules.event_map.change import Entry
-from checks.rules.event_map.messages import class_in, literal_of
+from checks.rules.event_map.messages import class_in, literals_of
 from checks.tree.symbols import Symbol
 from checks.tree.things import Thing
 from checks.tree.tree import Tree
@@ -64,7 +64,7 @@ class Values:
     def of_class(self, entry: Entry, path: str) -> list[str]:
         """The keys that a class stands for: all members of an enum, or the literal of a message class."""
         if entry.form != "members":
-            return [text] if (text := self._literal(entry, path)) else []
+            return self._literals(entry, path)
         thing, members = self.class_of(entry, path), self.members(entry, path) or {}
         return [
             name if entry.member else self._text_of(thing, name, text) or name
@@ -84,18 +84,19 @@ class Values:
             is_open |= made is None and not above.name.startswith(PLAIN_BASES)
         return [key for name in names if (key := between(name, (before, behind)))], is_open
 
-    def _literal(self, entry: Entry, path: str) -> str:
+    def _literals(self, entry: Entry, path: str) -> list[str]:
         """``type: Literal["x"]``, its own or inherited."""
         thing = self.class_of(entry, path)
         for above in self._tree.resolver.ancestors(thing) if thing else ():
             parsed = self._tree.parsed(above.path) if above.path else None
             made = class_in(parsed.tree, above.name) if parsed else None
-            text = literal_of(made) if made is not None else None
-            if isinstance(text, ast.Constant):
-                return str(text.value)
-            if text is not None:
-                return self._constant(ast.unparse(text), above.path)
-        return ""
+            texts = literals_of(made) if made is not None else []
+            if texts:
+                return list(filter(None, (self._text(each, above.path) for each in texts)))
+        return []
+
+    def _text(self, node: ast.expr, path: str) -> str:
+        return str(node.value) if isinstance(node, ast.Constant) else self._constant(ast.unparse(node), path)
 
     def _constant(self, text: str, path: str) -> str:
         """``Kind.X`` as it is written in a file."""
