@@ -19,8 +19,9 @@ def text_of(source: Source, node: ast.expr, path: str) -> str:
 def handler_of(source: Source, value: ast.expr, path: str) -> tuple[Named | None, tuple[ast.AST, ...]] | None:
     """What answers: a function, also by its name as text, with arguments bound or beside other things; or a class."""
     match value:
-        case ast.Lambda(body=body):
-            return None if isinstance(body, ast.Constant) else (None, (body,))
+        case ast.Lambda(args=given, body=body):  # what takes nothing makes something
+            takes = given.posonlyargs or given.args or given.vararg
+            return (None, (body,)) if takes and not isinstance(body, ast.Constant) else None
         case ast.Call(func=maker, args=[inner, *_]) if dotted(maker).rpartition(".")[2] == "partial":
             return handler_of(source, inner, path)
         case ast.Tuple(elts=[inner, *_]):

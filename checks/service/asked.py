@@ -19,7 +19,7 @@ _THINGS = MESSAGES | frozenset({"evt", "ev", "data", "payload", "packet", "frame
 #: of what data may be, so that it is no message: of marks, of a form
 _DATA = MESSAGES | frozenset({"", "json", "raw", "parsed", "received", "request", "response", "decoded", "update", "notification", "new", "in", "payload", "frame", "packet"})  # fmt: skip
 #: what is inside of a message
-_PARTS = frozenset({"item", "part", "block", "tool", "schema", "output", "value", "node", "config", "choice"})  # fmt: skip
+_PARTS = frozenset({"item", "part", "block", "tool", "schema", "output", "value", "node", "config", "choice", "channel", "room", "user", "client", "session", "device", "entity", "model", "file", "field", "column", "element", "component", "widget", "sensor", "attachment", "media", "attr", "param", "spec", "target", "member", "account"})  # fmt: skip
 _TOLD = frozenset({"event", "events", "evt", "message", "messages", "msg", "notification"})
 #: what classes are called that stand for one message, and those that do if their name speaks of messages besides
 _CLASSES = frozenset({"event", "events", "message", "messages", "msg", "command", "commands", "cmd", "notification", "packet", "frame"})  # fmt: skip
@@ -79,7 +79,9 @@ class Asked:
         if not isinstance(thing, ast.Name):
             return False
         takers = (each for each in self._functions if thing.id in _arguments(each))
-        if _last(word) not in _PARTS and any(_says(each.name, _TAKES | _THINGS) for each in takers):
+        if _last(word) not in _PARTS | {"data"} and any(
+            _says(each.name, _TAKES | _THINGS) for each in takers
+        ):
             return True
         return any(self._comes(value, depth - 1) for value in self._given.get(thing.id, ()))
 

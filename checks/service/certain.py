@@ -6,16 +6,17 @@ What is proposed is pasted: a place too few costs less than one that is none.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 
 from checks.service.dispatch import Branch
-from checks.service.source import TYPES, words_of
+from checks.service.source import MESSAGES, TYPES, words_of
 from checks.tree.body import functions, walk
 from checks.tree.symbols import dotted
 
 _SOCKETS = frozenset({"ws", "websocket", "socket", "sock", "sid", "connection"})
 #: what language models are given and say, and what files and schemas are: inside of messages
-_PARTS = frozenset(
+PARTS = frozenset(
     {"text", "input_text", "output_text", "image", "image_url", "input_image", "audio", "input_audio"}
     | {"output_audio", "video", "video_url", "file", "input_file", "document", "refusal", "thinking"}
     | {"redacted_thinking", "reasoning", "reasoning_text", "summary_text", "tool_use", "tool_result"}
@@ -25,8 +26,15 @@ _PARTS = frozenset(
     | {"compaction", "text_delta", "thinking_delta", "input_json_delta", "signature_delta", "citations_delta"}
     | {"json_object", "json_schema", "custom", "auto", "component", "plain_text", "markdown", "html"}
     | {"dir", "directory", "folder", "symlink", "submodule", "blob", "tree"}
+    | {"system", "user", "assistant", "tool", "developer", "human", "ai", "model", "image_file", "function_result"}
     | {"string", "integer", "number", "float", "boolean", "object", "array", "null"}
 )  # fmt: skip
+_SPOKEN = (MESSAGES | {"handler", "handlers", "command", "commands", "actions"}) - {"chat"}
+#: what tables are called of how messages and others are shown or made
+_OTHER_TABLES = frozenset({"converters", "formatters", "helpers", "fields", "badges", "adapters", "icons", "colors", "labels", "titles", "templates", "defaults", "units", "names", "aliases", "descriptions", "styles", "widgets", "models", "schemas", "tools", "serializers", "loaders", "factories", "backends", "providers"})  # fmt: skip
+#: what is registered that answers no messages
+_OTHER_THINGS = frozenset({"agent", "model", "tool", "plugin", "component", "provider", "backend", "format", "serializer", "deserializer", "theme", "codec", "loader", "exporter", "themes", "plugins", "models", "tools", "serializers"})  # fmt: skip
+_DUNDER = re.compile("__.*__")
 #: what the interpreter tells tracing functions
 _TRACED = frozenset({"call", "line", "return", "exception", "opcode", "c_call", "c_return", "c_exception"})
 #: what libraries tell of a connection or of a stream, whatever is said on it
@@ -38,13 +46,15 @@ _LIFE = frozenset(
 
 def is_one(several: Sequence[Branch], keys: tuple[str, ...]) -> bool:
     """Args: several: the branches of one place; keys: what would be proposed of them."""
-    style, words = several[0].style, {key.lower() for key in keys}
+    style, words = several[0].style, {key.lower().removeprefix("on_") for key in keys}
     return not (
         words <= _TRACED
         or all(len(word) == 1 for word in words)
-        or (style in ("decorator", "call") and words <= _LIFE)
+        or (style in ("decorator", "call", "name") and words <= _LIFE)
+        or (style in ("decorator", "call") and not _OTHER_THINGS.isdisjoint(words_of(several[0].dispatcher)))
+        or (style == "dict" and _DUNDER.fullmatch(several[0].dispatcher.rpartition(".")[2]))
         or (style == "chain" and _has_one_way(several, keys))
-        or (words <= _PARTS and _SOCKETS.isdisjoint(_arguments(several)))
+        or (words <= PARTS and _SOCKETS.isdisjoint(_arguments(several)))
     )
 
 
@@ -55,15 +65,25 @@ def _has_one_way(several: Sequence[Branch], keys: tuple[str, ...]) -> bool:
     return len({way for key, way in ways if key in keys} | others) == 1
 
 
-def is_asked_for_types(tree: ast.Module | None, name: str) -> bool:
-    """Whether a mapping is looked up by what is called like a type; it may be where its file never looks it up.
+def is_asked_for_types(tree: ast.Module | None, several: Sequence[Branch]) -> bool:
+    """Whether a mapping is called one of messages or looked up by what is called like a type.
 
-    Args: tree: of its file; name: as it is proposed, which is a function's where the mapping is that function's own.
+    Where its file never looks it up, the file has to be called one of messages, or what it holds to take some.
+
+    Args: tree: of its file; several: its branches. It goes by a function's name where it is that function's own.
     """
-    inside: list[ast.AST] = [node for path, node in functions(tree) if path == name] if tree else []
-    last = "" if inside else name.rpartition(".")[2]
-    keys = [key for each in inside or ([tree] if tree else []) for key in _looked_up(each, last)]
-    return not keys or any(not TYPES.isdisjoint(_words(key)) for key in keys)
+    name, path = several[0].dispatcher, several[0].where.path
+    last = [word for word in words_of(name) if word][-1:]
+    if not _OTHER_TABLES.isdisjoint(last):
+        return False
+    if not _SPOKEN.isdisjoint(words_of(name)):
+        return True
+    inside: list[ast.AST] = [node for where, node in functions(tree) if where == name] if tree else []
+    keys = [key for each in inside for key in _looked_up(each, "")]
+    keys += _looked_up(tree, name.rpartition(".")[2]) if tree else []
+    if not keys:
+        return any(not _SPOKEN.isdisjoint(words_of(each)) for each in (path, *_arguments(several)))
+    return any(not TYPES.isdisjoint(_words(key)) for key in keys)
 
 
 def _looked_up(node: ast.AST, name: str) -> Iterator[ast.expr]:
@@ -76,7 +96,8 @@ def _looked_up(node: ast.AST, name: str) -> Iterator[ast.expr]:
                 pass
             case _:
                 continue
-        is_it = not name or dotted(table).rpartition(".")[2] == name
+        made = table.func if isinstance(table, ast.Call) else table
+        is_it = not name or dotted(made).rpartition(".")[2] == name
         if is_it and not isinstance(key, ast.Constant | ast.Slice):
             yield key
 

@@ -53,10 +53,11 @@ def named(source: Source, module: Module) -> Iterator[Found]:
 def _is_of_types(function: Named, made: Dispatch) -> bool:
     """Whether what is looked up is the type of a message: not of a component, and not another way to call what is known."""
     before, behind = next(iter(_AFFIXES.findall(made.style)), ("", ""))
+    if before + behind and not (before + behind).strip("_"):
+        return False
     if behind and not before and _ANSWERS.isdisjoint(words_of(behind)):
         return False
-    args = function.node.args
-    if any(map(speaks_of_messages, (function.name, *(a.arg for a in (*args.posonlyargs, *args.args))))):
+    if speaks_of_messages(function.name):
         return True
     names = given_once(function.node)
     asked = [each for each in walk(function.node) if isinstance(each, ast.Call | ast.Subscript)]

@@ -7,6 +7,7 @@ service knows, is never answered.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from checks.run.scan import collector_off
 from checks.service import dispatch
-from checks.service.certain import is_asked_for_types, is_one
+from checks.service.certain import PARTS, is_asked_for_types, is_one
 from checks.service.dispatch import Branch
 from checks.service.facts import Place
 from checks.service.held import held
@@ -62,7 +63,7 @@ def propose(root: Path, around: Path) -> Proposal:
     sent = _sent(around, field) if rows else {}
     return Proposal(
         tuple(sorted(rows, key=lambda row: (-len(row.keys), row.path, row.name))),
-        {kind: place for kind, place in sorted(sent.items()) if kind not in known},
+        {kind: place for kind, place in sorted(sent.items()) if kind not in known and kind not in PARTS},
     )
 
 
@@ -71,15 +72,28 @@ def _where(source: Source, branch: Branch) -> tuple[str, str]:
     if branch.table:
         return branch.table.name, branch.table.where.path
     name, home = branch.dispatcher, branch.where.path
-    return name, source.home(home, name)[0] if branch.style in ("decorator", "call") else home
+    if branch.style not in ("decorator", "call"):
+        return name, home
+    return name, source.home(home, name)[0]
+
+
+def _is_passed_on(source: Source, name: str, home: str) -> bool:
+    """Whether a registry is made elsewhere, and its file gives it by what cannot be read: in a ``__getattr__``."""
+    made = source.function(name, home)
+    return made is not None and made.path != home and made.name == name and name not in source.imported(home)
 
 
 def _dispatcher(
     source: Source, sending: Sending, name: str, home: str, several: list[Branch]
 ) -> Dispatcher | None:
     """None where too few types are told apart, or those of no messages."""
-    style, keys = several[0].style, tuple(dict.fromkeys(each.key for each in several))
+    styles = Counter(style for style, _ in {(each.style, each.key) for each in several})
+    style = max(styles, key=lambda each: styles[each])  # ``event-map`` reads one way of a function
+    several = [each for each in several if each.style == style]
+    keys = tuple(dict.fromkeys(each.key for each in several))
     if len(keys) < _LEAST_KEYS or name.endswith("__init__") or not _is_of_messages(source, sending, several):
+        return None
+    if style in ("decorator", "call") and _is_passed_on(source, name, home):
         return None
     if style not in ("decorator", "call", "class"):
         keys = tuple(filter(dispatch.is_type, held(source, home, name, keys)))
@@ -98,11 +112,11 @@ def _is_said(row: Dispatcher, rows: list[Dispatcher]) -> bool:
 
 def _is_of_messages(source: Source, sending: Sending, several: list[Branch]) -> bool:
     """Whether those of one dispatcher are: what takes no time to see is asked of all first."""
+    first = several[0]
+    if first.style == "dict" and not is_asked_for_types(source.tree(first.where.path), several):
+        return False
     if any(map(sending.is_near, several)):
         return True
-    first = several[0]
-    if first.style == "dict" and not is_asked_for_types(source.tree(first.where.path), first.dispatcher):
-        return False
     return any(map(sending.is_of_messages, several))
 
 
