@@ -23,12 +23,14 @@ _PARTS = frozenset({"item", "part", "block", "tool", "schema", "output", "value"
 _TOLD = frozenset({"event", "events", "evt", "message", "messages", "msg", "notification"})
 #: what classes are called that stand for one message, and those that do if their name speaks of messages besides
 _CLASSES = frozenset({"event", "events", "message", "messages", "msg", "command", "commands", "cmd", "notification", "packet", "frame"})  # fmt: skip
-_ROLES = frozenset({"request", "requests", "response", "responses", "reply", "payload", "action", "handler", "model", "base", "union", "type", "types", "envelope", "update", "body", "data", "in", "out", "incoming", "outgoing"})  # fmt: skip
+_ROLES = frozenset({"request", "requests", "response", "responses", "reply", "payload", "action", "handler", "envelope", "update", "body", "data", "in", "out", "incoming", "outgoing"})  # fmt: skip
 #: where messages come from
 _COMES = re.compile(r"recv|receive|loads|decode|stream|queue(?!\.popleft)|subscri|listen|\bws\b|socket")
 #: what functions do that are given messages, and what they are given besides
 _TAKES = frozenset({"handle", "handler", "handles", "on", "dispatch", "dispatcher", "process", "receive", "recv", "route", "router", "consume", "consumer", "react", "listen", "listener", "hear", "apply", "feed", "push", "absorb", "callback", "hook", "reducer"})  # fmt: skip
 _BESIDE = frozenset({"ws", "websocket", "socket", "sio", "sid", "connection", "conn", "message", "msg", "data", "payload", "body", "packet", "params"})  # fmt: skip
+#: what classes are called besides, whatever they stand for: ``MessageOriginUnion`` is one of origins
+_FORMS = frozenset({"model", "base", "union", "type", "types"})
 _TALK = frozenset({"chat"})
 _DEPTH = 3
 
@@ -108,7 +110,9 @@ class Asked:
 
 def is_called_so(name: str) -> bool:
     """Whether a class or a union of them is one of messages by its name."""
-    last = _last(name)
+    *before, last = [word for word in words_of(name) if word] or [""]
+    if last in _FORMS and before:
+        return is_called_so("_".join(before))
     spoken = MESSAGES - _TALK  # ``ChatModelBase`` is a model
     return last in _CLASSES or (last in _ROLES and not spoken.isdisjoint(words_of(name)))
 

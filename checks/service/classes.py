@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 from checks.rules.event_map.dispatch import functions_of
 from checks.rules.event_map.keys import is_class
-from checks.rules.event_map.messages import has_one_key, literal_of, literals_of, root_of, tag_of, union_of
+from checks.rules.event_map.messages import (
+    has_field,
+    has_one_key,
+    literal_of,
+    literals_of,
+    root_of,
+    tag_of,
+    union_of,
+)
 from checks.service.source import Named, Source
 from checks.service.tables import Module
 from checks.tree.symbols import dotted
@@ -36,7 +44,7 @@ def classes(source: Source, module: Module) -> Iterator[Found]:
         if root is not None:
             yield from _union(source, module, node.name, node, root)
         for base in node.bases if key is not None else ():
-            made = _class_of(source, module.path, base)
+            made = _class_of(source, module.path, base, node)
             if key is not None and made is not None:
                 yield Found(key, module.path, made[1].name, made, methods(node), "class")
     for statement in module.tree.body:
@@ -77,16 +85,18 @@ def _member(source: Source, path: str, member: ast.expr, depth: int) -> Iterator
 
 
 def _class_of(
-    source: Source, path: str, base: ast.expr, depth: int = _LEVELS
+    source: Source, path: str, base: ast.expr, below: ast.ClassDef, depth: int = _LEVELS
 ) -> tuple[str, ast.ClassDef] | None:
-    """The outermost class of the tree above, for which subclasses with keys are written; below one with a key none are read."""
+    """The class above that notes the field of the key, else the outermost of the tree, for which subclasses with keys are written; below one with a key none are read."""
     plain = base.value if isinstance(base, ast.Subscript) else base
     home, name = source.home(path, dotted(plain))
     made = source.class_in(home, name)
     if made is None:
         return None
+    if has_field(made, below):
+        return home, made
     above = [
-        _class_of(source, home, each, depth - 1)
+        _class_of(source, home, each, below, depth - 1)
         for each in made.bases
         if depth and dotted(each) != dotted(plain)
     ]

@@ -74,6 +74,9 @@ def _where(source: Source, branch: Branch) -> tuple[str, str]:
     name, home = branch.dispatcher, branch.where.path
     if branch.style not in ("decorator", "call"):
         return name, home
+    above, rest = source.inside(home, name)
+    if above != home and rest and "." not in rest:  # ``command.command``, of a module
+        return rest, above
     return name, source.home(home, name)[0]
 
 
@@ -96,7 +99,8 @@ def _dispatcher(
     if style in ("decorator", "call") and _is_passed_on(source, name, home):
         return None
     if style not in ("decorator", "call", "class"):
-        keys = tuple(filter(dispatch.is_type, held(source, home, name, keys)))
+        read = filter(dispatch.is_type, held(source, home, name, keys))
+        keys = tuple(key for key in read if style != "name" or key in keys)
     if len(keys) < _LEAST_KEYS or not is_one(several, keys):
         return None
     return Dispatcher(name, home, style, keys)

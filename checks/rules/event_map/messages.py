@@ -37,6 +37,13 @@ def has_one_key(node: ast.ClassDef) -> bool:
     )
 
 
+def has_field(node: ast.ClassDef, below: ast.ClassDef) -> bool:
+    """Whether a class notes the field in which one below it has its key, as one that differs."""
+    noted = {dotted(n.target) for n in flat(node.body) if isinstance(n, ast.AnnAssign) and not _given(n)}
+    held = {dotted(n.target) for n in flat(below.body) if isinstance(n, ast.AnnAssign) and _given(n)}
+    return not noted.isdisjoint(held)
+
+
 def _given(statement: ast.stmt) -> list[ast.expr]:
     match statement:
         case ast.AnnAssign(target=ast.Name(id=name), annotation=noted, value=value) if name in KINDS:
