@@ -12,6 +12,7 @@ import builtins
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from checks.tree.body import walk as nodes_of
 from checks.tree.definitions import Function
 from checks.tree.excerpt import whole_function
 from checks.tree.parse import Parsed
@@ -36,6 +37,14 @@ class _Fork(NamedTuple):
     end: int = 0
 
 
+class _Assigned(NamedTuple):
+    """An assignment: its line, the names that its value reads, and those that it binds."""
+
+    line: int
+    read: set[str]
+    bound: set[str]
+
+
 class Ways:
     """The functions of one file, each whole: a file of which only a part was parsed does not show their other ways."""
 
@@ -43,6 +52,7 @@ class Ways:
         self._parsed = parsed
         self._whole: dict[int, Function] = {}
         self._around: dict[ast.Call, tuple[set[str], list[_Fork]]] = {}
+        self._set: dict[Function, list[_Assigned]] = {}
 
     def as_handed(self, symbol: Symbol, value: ast.expr, call: ast.Call, function: Function | None) -> Symbol:
         """What a call is given, with its parameters in doubt where the function has another way for them."""
@@ -55,9 +65,20 @@ class Ways:
             flags = given - {"self", "cls"} - _names(_statement(whole.body, call))
             self._around[call] = flags, list(_forks(whole.body, call))
         flags, forks = self._around[call]
-        anew = _set_anew(whole, _statement(whole.body, call), names) if forks else set()
+        anew = self._set_anew(whole, call, names) if forks else set()
         is_doubtful = any(_has_another_way(fork, names, flags - names, anew, whole) for fork in forks)
         return _doubted(symbol) if is_doubtful else symbol
+
+    def _set_anew(self, function: Function, call: ast.Call, names: set[str]) -> set[str]:
+        """What the statement of a call sets that held the value before: ``body = data`` above, ``body = json.dumps(data)``."""
+        statement = _statement(function.body, call)
+        if not isinstance(statement, ast.Assign):
+            return set()
+        if function not in self._set:
+            self._set[function] = list(_assigned(function))
+        above = (each for each in self._set[function] if each.line < statement.lineno)
+        held = {name for each in above if each.read & names for name in each.bound}
+        return _targets(statement) & (names | held)
 
     def _function(self, function: Function) -> Function:
         if self._parsed.lines is None:
@@ -86,19 +107,14 @@ def _has_another_way(
     return bool(looked) and any(_hands_on(each, looked) for each in _below(function.body, fork.end))
 
 
-def _set_anew(function: Function, statement: ast.AST, names: set[str]) -> set[str]:
-    """What the statement of a call sets that held the value before: ``body = data`` above, ``body = json.dumps(data)``."""
-    if not isinstance(statement, ast.Assign):
-        return set()
-    targets = {name for target in statement.targets for name in _names(target)}
-    held = {
-        name
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign) and node.lineno < statement.lineno and _names(node.value) & names
-        for target in node.targets
-        for name in _names(target)
-    }
-    return targets & (names | held)
+def _assigned(function: Function) -> Iterator[_Assigned]:
+    for node in nodes_of(function):
+        if isinstance(node, ast.Assign):
+            yield _Assigned(node.lineno, _names(node.value), _targets(node))
+
+
+def _targets(node: ast.Assign) -> set[str]:
+    return {name for target in node.targets for name in _names(target)}
 
 
 def _below(body: list[ast.stmt], line: int) -> Iterator[ast.stmt]:
@@ -116,7 +132,7 @@ def _asks_for_kind(fork: _Fork, names: set[str]) -> bool:
         return False
     asked = [
         call.args[1]
-        for call in ast.walk(fork.test)
+        for call in nodes_of(fork.test)
         if isinstance(call, ast.Call) and dotted(call.func) == "isinstance" and len(call.args) == 2
         if _names(call.args[0]) & names
     ]
@@ -173,10 +189,10 @@ def _around(node: ast.stmt, call: ast.Call, end: int) -> Iterator[_Fork]:
 
 def _chosen_in(node: ast.stmt, call: ast.Call) -> Iterator[_Fork]:
     """``json.dumps(data) if is_text else data``."""
-    for child in ast.walk(node) if not any(_blocks(node)) else ():
+    for child in nodes_of(node) if not any(_blocks(node)) else ():
         if isinstance(child, ast.IfExp):
-            is_yes = any(_is_same(each, call) for each in ast.walk(child.body))
-            if is_yes or any(_is_same(each, call) for each in ast.walk(child.orelse)):
+            is_yes = any(_is_same(each, call) for each in nodes_of(child.body))
+            if is_yes or any(_is_same(each, call) for each in nodes_of(child.orelse)):
                 yield _Fork(child.test, [child.orelse if is_yes else child.body], is_yes)
 
 
@@ -201,7 +217,7 @@ def _holds(body: list[ast.stmt], call: ast.Call) -> bool:
 
 def _leaves(body: list[ast.stmt]) -> bool:
     """Whether a block may return from the middle; one that raises does nothing else with the value."""
-    return any(isinstance(node, ast.Return | ast.Continue) for each in body for node in ast.walk(each))
+    return any(isinstance(node, ast.Return | ast.Continue) for each in body for node in nodes_of(each))
 
 
 def _hands_on(node: ast.AST, names: set[str]) -> bool:
@@ -231,4 +247,4 @@ def _place(node: ast.expr) -> tuple[int | None, ...]:
 
 
 def _names(node: ast.AST) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    return {each.id for each in nodes_of(node) if isinstance(each, ast.Name)}
