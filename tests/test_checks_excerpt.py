@@ -92,6 +92,8 @@ def test_lines_and_columns_stay_what_they_are() -> None:
 GIVEN = (
     "self.limit = 1", "self.limit: int = 1", "self.rows['a'] = 1", "a, (self.b, c) = x", "(self.a, self.b) = x",
     "if x: self.limit = 1", "a = self.limit = 1", "x = 1; self.limit = 1", "if x: ...\n        else: self.rows[x] = 1",
+    "self.limit \\\n= 1", "self.rows[x] \\\n  |= y", "a, \\\nself.b = x", "self.a, \\\n  self.b = x", "x = 1; self.rows[x], y = x",
+    "x = 1; (self.limit) = 1", "if x: self.rows[\n            x\n        ] = 1", "if x: \\\nself.limit = 1",
 )  # fmt: skip
 NOT_GIVEN = (
     "x = self.limit", "f(self.limit, 1)", "if x: self.limit()", "f(a=self.limit == 1)", "return self.limit",
@@ -170,6 +172,8 @@ def test_what_stands_in_a_string_begins_and_ends_no_function(case: str) -> None:
 WHOLE = {
     "a string that goes on": f"def other():\n    return 'a\\\nb'\n\n\ndef third():\n{LONG}    return os.sep\n",
     "other line ends": f"def other():\n{LONG}    return os.sep\n".replace("\n", "\r\n"),
+    "a dot apart from the object": f"class A:\n    def a(self):\n        self\\\n        .x = 1\n\n    def b(self):\n        os.sep\n\n\ndef c():\n{LONG}",
+    "the object apart from a dot": f"class A:\n    def a(self):\n        self . x = 1\n\n    def b(self):\n        os.sep\n\n\ndef c():\n{LONG}",
     "small": "def other():\n    return 1\n\n\ndef asked():\n    return os.sep\n",
 }
 

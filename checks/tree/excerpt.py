@@ -19,7 +19,15 @@ from typing import NamedTuple
 
 from checks.tree.definitions import Function
 from checks.tree.parse import Parsed, Unparsable, parse
-from checks.tree.slices import PartOf, giving, slice_of, statements_at, without_strings
+from checks.tree.slices import (
+    GOING_ON,
+    PartOf,
+    giving,
+    is_self_apart,
+    slice_of,
+    statements_at,
+    without_strings,
+)
 
 _GOES_ON = (b")", b"]", b"}", b"''")
 _METHOD = re.compile(rb"\n([ \t]+)(?:async +def|def) ")
@@ -68,9 +76,11 @@ def _excerpt(
     if b"\r" in data or b"\f" in data:
         return None
     text = b"\n" + without_strings(data)  # so that every row stands behind a line end
-    text = text.replace(b"\\\n", b"(\n)")  # brackets hold together what goes on behind a backslash
+    text = text.replace(b"\\\n", GOING_ON)
     # Names that are not ASCII may be spelt in several ways; and the field of a string may bind one.
     if not text.isascii() or data.count(b":=") != text.count(b":="):
+        return None
+    if is_self_apart(text):
         return None
     rows = data.split(b"\n")
     if len(rows) != text.count(b"\n"):

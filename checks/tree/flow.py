@@ -15,6 +15,7 @@ import ast
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from unicodedata import normalize
 
 from checks.tree.anew import as_update, hand_over
 from checks.tree.calls import added, expressions_below, is_marked, is_own_call, last_of
@@ -39,8 +40,11 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 #: statements that leave a block, and those that may be a call alone
 _LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _CALLING = (ast.Expr, ast.Assign, ast.AnnAssign)
-_SHARING = re.compile(rb"^[ \t]+(?:global|nonlocal)[ \t]+([\w, \t]+)", re.MULTILINE)
-_WORD = re.compile(rb"\w+")
+#: names go on behind a backslash, and what is not ASCII may be in them
+_SHARING = re.compile(
+    rb"(?:^|[;:])[ \t\f]*+(?:global|nonlocal)\b((?:[\w, \t\x80-\xff]|\\\r?\n)++)", re.MULTILINE
+)
+_WORD = re.compile(rb"[\w\x80-\xff]+")
 Visit = Callable[[ast.Call, "Flow", Locals], None]
 
 
@@ -63,6 +67,7 @@ class Flow(Expressions):
         super().__init__(path, tree, safe=safe, attributes=attributes, shared=shared)
         self._lines, self._visit, self._binds_inside = lines, visit, binds_inside
         self._class, self._is_inside = "", False
+        self._outside: dict[Function, frozenset[str]] = {}
         self.is_guarded = False  # by an ``except`` that has another way
         self.function: Function | None = None  # the innermost one
         self._last = lines[-1] if lines else 0
@@ -139,10 +144,12 @@ class Flow(Expressions):
 
     def _sets_outside(self, name: str) -> bool:
         """A function's own name is another's too where it, or one inside of it, says so."""
-        return self.function is not None and any(
-            isinstance(node, ast.Global | ast.Nonlocal) and name in node.names
-            for node in ast.walk(self.function)
-        )
+        if self.function is None:
+            return False
+        if self.function not in self._outside:
+            said = (n for n in ast.walk(self.function) if isinstance(n, ast.Global | ast.Nonlocal))
+            self._outside[self.function] = frozenset(word for each in said for word in each.names)
+        return name in self._outside[self.function]
 
     def _parameters(self, node: Function, names: Locals) -> None:
         """What a function is given, by its annotations; of a parameter without, that it is that parameter."""
@@ -356,9 +363,11 @@ class Flow(Expressions):
 
 def rebound(data: bytes) -> frozenset[str]:
     """Names that functions of a file set outside of themselves: what they were given elsewhere they may not be."""
-    if b"global " not in data and b"nonlocal " not in data:
+    if b"global" not in data and b"nonlocal" not in data:
         return frozenset()
-    return frozenset(name.decode() for match in _SHARING.finditer(data) for name in _WORD.findall(match[1]))
+    names = (name for match in _SHARING.finditer(data) for name in _WORD.findall(match[1]))
+    # The parser spells a name in one way, too.
+    return frozenset(normalize("NFKC", name.decode(errors="replace")) for name in names)
 
 
 def _before(call: ast.Call, names: Locals) -> Locals:

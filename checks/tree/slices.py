@@ -35,6 +35,8 @@ def blanking(but: bytes = b"") -> bytes:
     return bytes(each if each in _WORD_BYTES + but else 32 for each in range(256))
 
 
+#: for a backslash with the line end behind it, in text without strings: brackets hold together what goes on there
+GOING_ON = b"{\n}"
 _WORDS = blanking()
 #: leaves names with what is joined to them, which is read there: ``model.name``, ``len(``
 _JOINED = blanking(b".(")
@@ -45,30 +47,35 @@ _BODY = re.compile(rb"\s*\n([ \t]*)(?=\S)")
 _FIRST = re.compile(rb"[ \t]*(?:async\s+)?(@|[^\W\d]\w*)?")
 _ASKING_WORDS = (b"isinstance", b"hasattr", b"issubclass", b"callable")
 _ASKING = re.compile(
-    rb"\b(?:%b)\b|\bis\s+(?:not\s+)?None\b|\s*(?:el)?if\s+(?:not\s+)?\w+\s*:\Z" % b"|".join(_ASKING_WORDS)
+    rb"\b(?:%b)\b|\bis[\s{}]+(?:not[\s{}]+)?None\b|\s*(?:el)?if[\s{}]+(?:not[\s{}]+)?\w+[\s{}]*:\Z"
+    % b"|".join(_ASKING_WORDS)
 )
-_AS = re.compile(rb"\bas\s+([^:]*)")
+_AS = re.compile(rb"\bas\b([^:]*)")
 _ASSIGNED = re.compile(rb"=(?<![=!<>:]=)(?!=)|=(?<=>>=)|=(?<=<<=)")
 #: where a name may be bound, or annotated, or a statement stands behind another one
 _BOUND = re.compile(rb"[=;]|:(?<=[\w)\]]:)[ \t]*+[^\s]")
 _ANNOTATED = re.compile(rb"[^:=({]+:(?!=)")
 #: methods that change what they are called on
 _CHANGING = rb"(?:update|append|setdefault|insert|extend|add|pop|clear)"
-_ADDED = re.compile(rb"\.\s*%b\s*\(" % _CHANGING)
-_CHANGED = re.compile(rb"\.\s*%b\b" % _CHANGING)
-_CHANGED_NAME = re.compile(rb"([^\W\d]\w*)\s*\.\s*%b\b" % _CHANGING)
+_ADDED = re.compile(rb"\.[\s{}]*%b[\s{}]*\(" % _CHANGING)
+_CHANGED = re.compile(rb"\.[\s{}]*%b\b" % _CHANGING)
+_CHANGED_NAME = re.compile(rb"([^\W\d]\w*)[\s{}]*\.[\s{}]*%b\b" % _CHANGING)
 #: what gives something to the object: alone, or as one of several
 _GIVING = (
-    re.compile(rb"self\.\w++[ \t]*+(?:\[[^]\n]{0,80}+\][ \t]*+)?\|?=(?!=)"),
-    re.compile(rb"\n[ \t(*[]*+(?:\w[\w ]*+,[ \t(*]*+)*+self\.\w++[ \t]*+(?:[],:[)]|[|+]?=(?!=))"),
+    re.compile(rb"self\.\w++[ \t)]*+(?:\[[^]]{0,80}+\][ \t]*+)?(?:{\n}[ \t]*+)*+\|?=(?!=)"),
+    re.compile(
+        rb"(?:\n}?|;)[ \t(*[]*+(?:\w[\w ]*+,(?:[ \t(*]|{\n})*+)*+self\.\w++[ \t]*+(?:[],:[)]|{\n}|[|+]?=(?!=))"
+    ),
 )
 #: the same, or what may change what the object holds
 _GIVING_TOO = (
     *_GIVING,
     re.compile(rb"self\.\w++\.%b\b" % _CHANGING),
-    re.compile(rb"for\b(?<!\wfor)(?:(?! in ).)*\bself\."),
-    re.compile(rb"as\b(?<!\was).*\bself\."),
+    re.compile(rb"for\b(?<!\wfor)(?:(?! in )(?:{\n}|.))*\bself\."),
+    re.compile(rb"as\b(?<!\was)(?:{\n}|.)*\bself\."),
 )
+#: it is spelt in a way that none of these shows
+_APART = re.compile(rb"self(?:[ \t{][ \t\n{}]*+\.|\.[ \t{])")
 #: the object itself, which may then be something else
 _BARE_SELF = re.compile(rb"self(?<!\wself)\b(?!\.)")
 #: names of attributes, of arguments and of what is bound there: nothing that is read
@@ -76,7 +83,7 @@ _UNREAD = re.compile(rb"\.\w+|\w+[ \t]*=(?![=}!:])(?! *})")
 #: ``with suppress(TypeError):`` is a ``try``, too
 _SUPPRESSING = re.compile(rb"with\b.*\bsuppress\b", re.DOTALL)
 _WITH_FIELDS = re.compile(rb"""[fF][rR]?["']""")
-_OWN_CALL = re.compile(rb"\bself\.\w+\s*\(")
+_OWN_CALL = re.compile(rb"\bself\.\w+[\s{}]*\(")
 #: ``count += 1``: what is a number stays one, and all else stays what it is
 _COUNTING = re.compile(
     rb"\s*\w+\s*[-+*/]=\s*(?:%b)(?:\s*[-+*/%%]\s*(?:%b))*\s*"
@@ -151,6 +158,11 @@ def _without(text: bytes) -> bytes:
 def giving(text: bytes, start: int, end: int) -> set[int]:
     """Where something is given to the object: offsets in text without strings, before ``end``."""
     return {match.start() for pattern in _GIVING for match in pattern.finditer(text, start, end)}
+
+
+def is_self_apart(text: bytes) -> bool:
+    """Whether a dot and ``self`` stand apart: what is given to the object there cannot be told from lines."""
+    return _APART.search(text) is not None
 
 
 def slice_of(rows: Sequence[bytes], text: bytes, wanted: Sequence[int]) -> list[bytes] | None:
