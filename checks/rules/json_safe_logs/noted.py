@@ -21,6 +21,7 @@ from checks.tree.symbols import Lookup, Parameter, Symbol, annotation, is_plain,
 from checks.tree.tree import Tree
 
 _ANNOTATED = "is annotated so"
+_TEXT = Symbol("of", "builtins.str")
 
 
 class Noted(NamedTuple):
@@ -112,7 +113,7 @@ def given_otherwise(
             thing = tree.resolver.what(given.callee, path)
             key = given.keyword or given.place
             for each in sought.get((f"{thing.path}:{thing.name}", key), ()) if thing is not None else ():
-                if is_plain(given.symbol):
+                if is_plain(given.symbol) or given.symbol == _TEXT:
                     is_text.setdefault(each, True)
                 elif _is_refused_for_certain(tree, path, given.symbol):
                     is_text[each] = False

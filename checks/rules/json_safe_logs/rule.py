@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from checks.finding import Confidence, Finding, Step
 from checks.rules.json_safe_logs import callers, sinks
-from checks.rules.json_safe_logs.below import changed_below
+from checks.rules.json_safe_logs.below import Below
 from checks.rules.json_safe_logs.collect import collect, lines
 from checks.rules.json_safe_logs.encoders import Encoder, encoders_of, ending, gathered
 from checks.rules.json_safe_logs.facts import Facts, Given, Reach, gave_up, join, read, refers
@@ -115,6 +115,7 @@ class _Judge:
         self._tree, self._resolver, self._otherwise = tree, tree.resolver, otherwise
         self._path, self._encoders, self._helpers = path, encoders, known
         self._refused: dict[tuple[Symbol, bool], Refusal | None] = {}
+        self._below = Below(tree, path)
 
     def reach(self, reach: Reach) -> Iterator[Finding]:
         sink = sink_of(self._resolver, self._path, reach)
@@ -158,7 +159,7 @@ class _Judge:
             found = self._refusal(other, is_key_alone=False)
             return found is not None and found.is_sure
 
-        return is_refused(symbol) and changed_below(self._tree, self._path, symbol, is_refused)
+        return is_refused(symbol) and self._below.changes(symbol, is_refused)
 
     def _takes(self, sink: str, refused: Refusal) -> bool:
         return not refused.is_key and refused.word in sinks.TAKING.get(sink, ())
