@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +104,21 @@ def test_where_no_dispatcher_is_seen_nothing_is_said_to_be_unhandled(tmp_path: P
     }
     root = plant(tmp_path, files)
     assert list(propose(root, root).unhandled) == ["go"]
+
+
+_ORDERS = "import sys; from pathlib import Path; from checks.service.proposal import propose; print(propose(Path(sys.argv[1]), Path(sys.argv[1])).dispatchers)"
+
+
+def test_of_two_ways_with_as_many_keys_the_same_is_proposed_every_time(tmp_path: Path) -> None:
+    chain = "        if m['type'] == 'go':\n            send(m)\n        elif m['type'] == 'halt':\n            send(m)\n"
+    made = looks_up("on_{event_type}", "on_start", "on_stop").replace(
+        "        handler", f"{chain}        handler"
+    )
+    root = plant(tmp_path, {"app/ws.py": made})
+    said = set()
+    for seed in range(6):  # by which Python orders sets of text
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        command = [sys.executable, "-c", _ORDERS, str(root)]
+        said.add(subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60).stdout)
+    assert len(said) == 1
+    assert b"Hooks.process" in said.pop()

@@ -90,7 +90,7 @@ def _dispatcher(
     source: Source, sending: Sending, name: str, home: str, several: list[Branch]
 ) -> Dispatcher | None:
     """None where too few types are told apart, or those of no messages."""
-    styles = Counter(style for style, _ in {(each.style, each.key) for each in several})
+    styles = Counter(style for style, _ in dict.fromkeys((each.style, each.key) for each in several))
     style = max(styles, key=lambda each: styles[each])  # ``event-map`` reads one way of a function
     several = [each for each in several if each.style == style]
     keys = tuple(dict.fromkeys(each.key for each in several))
