@@ -24,7 +24,7 @@ from checks.service.registries import is_for_shells, keeps, names_itself, wraps
 from checks.service.source import Named, Source, place, speaks_of_messages
 from checks.service.tables import Module, Table, walked
 from checks.tree.body import Function, walk
-from checks.tree.slices import blanking
+from checks.tree.stripped import blanking
 from checks.tree.symbols import dotted
 
 #: decorators with a text that is no message type

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from checks.tree import files
-from checks.tree.slices import opening, without_strings
+from checks.tree.stripped import opening, without_strings
 
 TYPE_FIELDS = (
     "type",

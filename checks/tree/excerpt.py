@@ -19,15 +19,8 @@ from typing import NamedTuple
 
 from checks.tree.definitions import Function
 from checks.tree.parse import Parsed, Unparsable, parse
-from checks.tree.slices import (
-    GOING_ON,
-    PartOf,
-    giving,
-    is_self_apart,
-    slice_of,
-    statements_at,
-    without_strings,
-)
+from checks.tree.slices import PartOf, giving, is_self_apart, slice_of, statements_at
+from checks.tree.stripped import GOING_ON, without_strings
 
 _GOES_ON = (b")", b"]", b"}", b"''")
 _METHOD = re.compile(rb"\n([ \t]+)(?:async +def|def) ")

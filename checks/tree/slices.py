@@ -10,38 +10,18 @@ too little would be a finding missed.
 
 from __future__ import annotations
 
-import keyword
 import re
-import string
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from checks.tree.handing import changes, changes_in_a_line
+from checks.tree.stripped import KEYWORDS, blanking, opening
 
-#: a comment, or a string, with three quotes or one; without alternatives for single characters, which are slow
-TEXT = re.compile(
-    rb"""(#[^\n]*"""
-    rb"""|\"\"\"[^"\\]*(?:(?:\\.|"{1,2}(?!"))[^"\\]*)*\"\"\"|'''[^'\\]*(?:(?:\\.|'{1,2}(?!'))[^'\\]*)*'''"""
-    rb"""|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*')""",
-    re.DOTALL,
-)
-_WORD_BYTES = f"_{string.ascii_letters}{string.digits}".encode()
-
-
-def blanking(but: bytes = b"") -> bytes:
-    """For ``bytes.translate``: makes blanks of all that is in no word, except for these signs."""
-    return bytes(each if each in _WORD_BYTES + but else 32 for each in range(256))
-
-
-#: for a backslash with the line end behind it, in text without strings: brackets hold together what goes on there
-GOING_ON = b"{\n}"
 _WORDS = blanking()
 #: leaves names with what is joined to them, which is read there: ``model.name``, ``len(``
 _JOINED = blanking(b".(")
-HASH = ord("#")
-_NO_BRACKETS = bytes(each for each in range(256) if each not in b"()[]{}")
 #: from behind the head of a function to what its first statement is indented by
 _BODY = re.compile(rb"\s*\n([ \t]*)(?=\S)")
 _FIRST = re.compile(rb"[ \t]*(?:async\s+)?(@|[^\W\d]\w*)?")
@@ -109,7 +89,6 @@ _TELLING = (
     | {each + joined for each in _ASKING_WORDS for joined in (b"", b"(")}
 )
 _TESTING = frozenset((b"if", b"elif", b"while"))
-KEYWORDS = frozenset(word.encode() for word in keyword.kwlist)
 _LEAVES = re.compile(rb"(?:return|raise|continue|break)\b")
 #: what begins a statement that holds others, or whose words are all bound
 _HOLDS = re.compile(rb"(?:@|(?:async|def|class|if|for|while|with|try|match)\b)")
@@ -129,30 +108,6 @@ Unit = tuple[int, int, bytes]
 Span = tuple[int, int]
 #: of the rows of a function, and their text without strings, those that are needed for some of them
 PartOf = Callable[[Sequence[bytes], bytes, Sequence[int]], list[bytes] | None]
-
-
-def without_strings(data: bytes, *, keeps_lines: bool = True) -> bytes:
-    """The same, with empty strings and no comments.
-
-    Args:
-        keeps_lines: brackets stand for a string of several lines, and hold them together.
-    """
-    pieces = TEXT.split(data)  # every second one is a string or a comment
-    if not keeps_lines:
-        pieces[1::2] = [b"" if text[0] == HASH else b"''" for text in pieces[1::2]]
-        return b"".join(pieces)
-    # What ends in two quotes may have three of them, and so several lines.
-    pieces[1::2] = [
-        _without(text) if text[0] == HASH or text[-1] == text[-2] else b"''" for text in pieces[1::2]
-    ]
-    return b"".join(pieces)
-
-
-def _without(text: bytes) -> bytes:
-    if text[0] == HASH:
-        return b""
-    lines = text.count(b"\n")
-    return b"(" + b"\n" * lines + b")" if lines else b"''"
 
 
 def giving(text: bytes, start: int, end: int) -> set[int]:
@@ -246,12 +201,6 @@ def _units(text: bytes, body: re.Match[bytes], end: int) -> list[Unit]:
 def _beginning(indent: bytes) -> re.Pattern[bytes]:
     """Rows that are indented so, but for those that go on with what is above them."""
     return re.compile(rb"\n(?=%b(?!(?:elif|else|except|finally)\b)[^\s)\]}])" % indent)
-
-
-def opening(text: bytes) -> int:
-    """How many more brackets are opened than closed."""
-    brackets = text.translate(None, _NO_BRACKETS)
-    return len(brackets) - 2 * len(brackets.translate(None, b"([{")) if brackets else 0
 
 
 class _Function:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from checks.tree.body import Function, functions
 from checks.tree.parse import Unparsable, parse
-from checks.tree.slices import HASH, KEYWORDS, TEXT, blanking, opening
+from checks.tree.stripped import HASH, KEYWORDS, TEXT, blanking, opening
 
 _QUOTE = ord("'")
 _HEAD = re.compile(rb"(def|class)[ \t]+(\w+)")
