@@ -40,12 +40,12 @@ _CHANGING = rb"(?:update|append|setdefault|insert|extend|add|pop|clear)"
 _ADDED = re.compile(rb"\.[\s{}]*%b[\s{}]*\(" % _CHANGING)
 _CHANGED = re.compile(rb"\.[\s{}]*%b\b" % _CHANGING)
 _CHANGED_NAME = re.compile(rb"([^\W\d]\w*)[\s{}]*\.[\s{}]*%b\b" % _CHANGING)
+_AMONG = rb"[ \t(*[]*+(?:\w[\w ]*+,(?:[ \t(*]|{\n})*+)*+self\.\w++[ \t]*+(?:[],:[)]|{\n}|[|+]?=(?!=))"
 #: what gives something to the object: alone, or as one of several
 _GIVING = (
     re.compile(rb"self\.\w++[ \t)]*+(?:\[[^]]{0,80}+\][ \t]*+)?(?:{\n}[ \t]*+)*+\|?=(?!=)"),
-    re.compile(
-        rb"(?:\n}?|;)[ \t(*[]*+(?:\w[\w ]*+,(?:[ \t(*]|{\n})*+)*+self\.\w++[ \t]*+(?:[],:[)]|{\n}|[|+]?=(?!=))"
-    ),
+    # each is found by its first sign, so not as one
+    *(re.compile(begins + _AMONG) for begins in (rb"\n}?", rb";")),
 )
 #: the same, or what may change what the object holds
 _GIVING_TOO = (
