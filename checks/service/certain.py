@@ -9,9 +9,10 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
+from checks.rules.event_map.tables import looked_up
 from checks.service.dispatch import Branch
-from checks.service.source import MESSAGES, TYPES, words_of
-from checks.tree.body import functions, walk
+from checks.service.source import MESSAGES, TYPES, words_in, words_of
+from checks.tree.body import functions
 from checks.tree.symbols import dotted
 
 _SOCKETS = frozenset({"ws", "websocket", "socket", "sock", "sid", "connection"})
@@ -83,30 +84,15 @@ def is_asked_for_types(tree: ast.Module | None, several: Sequence[Branch]) -> bo
     keys += _looked_up(tree, name.rpartition(".")[2]) if tree else []
     if not keys:
         return any(not _SPOKEN.isdisjoint(words_of(each)) for each in (path, *_arguments(several)))
-    return any(not TYPES.isdisjoint(_words(key)) for key in keys)
+    return not TYPES.isdisjoint(words_in(keys))
 
 
 def _looked_up(node: ast.AST, name: str) -> Iterator[ast.expr]:
     """By what the mapping of that name is subscripted, or any where the name is empty."""
-    for each in walk(node):
-        match each:
-            case ast.Subscript(value=table, slice=key, ctx=ast.Load()):
-                pass
-            case ast.Call(func=ast.Attribute(value=table, attr="get"), args=[key, *_]):
-                pass
-            case _:
-                continue
+    for table, key in looked_up(node):
         made = table.func if isinstance(table, ast.Call) else table
-        is_it = not name or dotted(made).rpartition(".")[2] == name
-        if is_it and not isinstance(key, ast.Constant | ast.Slice):
+        if not name or dotted(made).rpartition(".")[2] == name:
             yield key
-
-
-def _words(key: ast.expr) -> set[str]:
-    parts = list(walk(key))
-    said = [dotted(part) for part in parts if isinstance(part, ast.Name | ast.Attribute)]
-    said += [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-    return {word for each in said for word in words_of(each)}
 
 
 def _arguments(several: Sequence[Branch]) -> set[str]:

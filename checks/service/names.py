@@ -13,7 +13,7 @@ from checks.rules.event_map.keys import Dispatch, Key
 from checks.rules.event_map.messages import class_in
 from checks.service import arity
 from checks.service.classes import Found
-from checks.service.source import TYPES, Named, Source, speaks_of_messages, words_of
+from checks.service.source import TYPES, Named, Source, speaks_of_messages, words_in, words_of
 from checks.service.tables import Module
 from checks.tree.body import Function, walk
 from checks.tree.symbols import dotted
@@ -78,10 +78,7 @@ def _words(node: ast.Call | ast.Subscript, names: Mapping[str, ast.expr]) -> set
     if isinstance(name, ast.Constant):
         return set()
     made = [name, names.get(name.id, name)] if isinstance(name, ast.Name) else [name]
-    parts = [part for each in made for part in walk(each)]
-    said = [dotted(part) for part in parts if isinstance(part, ast.Name | ast.Attribute)]
-    said += [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-    return {word for each in said for word in words_of(each)}
+    return words_in(made)
 
 
 def _is_plain(key: Key) -> bool:

@@ -255,6 +255,14 @@ def is_client(path: str) -> bool:
     return is_test(path) or "test" in path.split("/")[:-1]
 
 
+def words_in(nodes: Iterable[ast.expr]) -> set[str]:
+    """Of all names and texts in some expressions."""
+    parts = [part for each in nodes for part in walk(each)]
+    said = [dotted(part) for part in parts if isinstance(part, ast.Name | ast.Attribute)]
+    said += [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return {word for each in said for word in words_of(each)}
+
+
 def speaks_of_messages(text: str) -> bool:
     """Whether a path or a name has a word for sockets or messages in it."""
     return not MESSAGES.isdisjoint(words_of(text))

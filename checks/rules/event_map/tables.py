@@ -30,7 +30,7 @@ def by_outer_table(node: Function) -> Dispatch | None:
     own = {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)} | _tables(
         node
     ).keys()
-    for table in _subscripted(node):
+    for table, _ in looked_up(node):
         name = dotted(table)
         first, dot, _ = name.partition(".")
         if name and (first not in own or (dot and first in ("self", "cls"))) and not name.startswith("os."):
@@ -57,13 +57,14 @@ def _tables(node: Function) -> dict[str, ast.Dict]:
 
 
 def _used(node: Function) -> Iterator[ast.expr]:
-    yield from _subscripted(node)
+    yield from (table for table, _ in looked_up(node))
     for child in walk(node):
         if isinstance(child, ast.Return) and isinstance(child.value, ast.Dict | ast.Name):
             yield child.value
 
 
-def _subscripted(node: Function) -> Iterator[ast.expr]:
+def looked_up(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """What is subscripted below a node by more than a constant, and by what."""
     for child in walk(node):
         match child:
             case ast.Subscript(value=table, slice=key, ctx=ast.Load()):
@@ -73,4 +74,4 @@ def _subscripted(node: Function) -> Iterator[ast.expr]:
             case _:
                 continue
         if not isinstance(key, ast.Constant | ast.Slice):
-            yield table
+            yield table, key

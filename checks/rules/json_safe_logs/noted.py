@@ -2,7 +2,8 @@
 
 ``def send(self, key: UUID): post(url, json={"key": key})`` fails for every caller that does what the annotation says, so
 it is as certain as a value that is made there. Where a call in the tree gives it text, the annotation is what is wrong,
-and the finding is in doubt, unless another call gives what is refused. Calls in tests say nothing: they give what is at hand, to clients that send nothing.
+and the finding is in doubt, unless another call gives what is refused. Calls in tests say nothing: they give what is at
+hand, to clients that send nothing.
 """
 
 from __future__ import annotations
