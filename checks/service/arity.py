@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from checks.tree.body import Function, walk
+from checks.tree.body import Function, names_given, walk
 from checks.tree.symbols import dotted
 
 _PLAIN = frozenset({"staticmethod", "classmethod"})
@@ -19,18 +19,7 @@ def of(node: Function) -> Callable[[Function], bool]:
 
 def _calls(node: Function) -> Iterator[ast.Call]:
     """``getattr(self, name)(message)``, and ``handler(message)`` where it was given that."""
-    held = {
-        target.id
-        for each in walk(node)
-        if isinstance(each, ast.Assign) and _looks_up(each.value)
-        for target in each.targets
-        if isinstance(target, ast.Name)
-    }
-    held |= {
-        dotted(each.target)
-        for each in walk(node)
-        if isinstance(each, ast.NamedExpr) and _looks_up(each.value)
-    }
+    held = frozenset(names_given(node, _looks_up))
     for each in walk(node):
         if isinstance(each, ast.Call) and (_looks_up(each.func) or dotted(each.func) in held):
             yield each

@@ -87,7 +87,10 @@ def _member(source: Source, path: str, member: ast.expr, depth: int) -> Iterator
 def _class_of(
     source: Source, path: str, base: ast.expr, below: ast.ClassDef, depth: int = _LEVELS
 ) -> tuple[str, ast.ClassDef] | None:
-    """The class above that notes the field of the key, else the outermost of the tree, for which subclasses with keys are written; below one with a key none are read."""
+    """The class above for which subclasses with keys are written: it notes their field, or is the outermost of the tree.
+
+    Below a class with a key none are read.
+    """
     plain = base.value if isinstance(base, ast.Subscript) else base
     home, name = source.home(path, dotted(plain))
     made = source.class_in(home, name)

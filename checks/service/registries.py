@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from checks.service.outline import HANDLES, REGISTER
 from checks.service.source import Source
-from checks.tree.body import Function, below, walk
+from checks.tree.body import Function, below, names_given, walk
 from checks.tree.symbols import dotted
 
 #: words of calls that keep what they are given
@@ -42,13 +42,7 @@ def wraps(node: Function) -> bool:
 
 def names_itself(node: Function) -> bool:
     """Whether a decorator keeps what it stands above under that one's own name."""
-    own = {
-        target.id
-        for each in walk(node)
-        if isinstance(each, ast.Assign) and _is_name(each.value)
-        for target in each.targets
-        if isinstance(target, ast.Name)
-    }
+    own = frozenset(names_given(node, _is_name))
     for each in walk(node):
         match each:
             case ast.Subscript(slice=key, ctx=ast.Store()):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -58,6 +58,20 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
         node = left.popleft()
         left.extend(below(node))
         yield node
+
+
+def names_given(node: ast.AST, is_it: Callable[[ast.expr], bool]) -> Iterator[str]:
+    """Names that are set to such a value anywhere below a node."""
+    for each in walk(node):
+        match each:
+            case ast.Assign(targets=targets, value=value):
+                pass
+            case ast.NamedExpr(target=target, value=value):
+                targets = [target]
+            case _:
+                continue
+        if is_it(value):
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
